@@ -1,0 +1,1 @@
+"""Limbeck: knowledge distillation, from a teacher to a proven student."""

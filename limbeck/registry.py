@@ -56,7 +56,7 @@ class Registry:
             raise UnknownNameError(self.kind, name, self.names())
         return self._parts[name]
 
-    def get(self, name: str, **hyperparameters: Any) -> Any:
+    def get(self, name: str, /, **hyperparameters: Any) -> Any:
         """Build the part called `name`; unknown or ill-typed hyperparameters are a `ValueError` that names them."""
         part = self[name]
         try:

@@ -8,7 +8,7 @@ and the output layer apart, so that the full `[batch, tokens, vocabulary]` produ
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from enum import StrEnum
+from enum import Enum, StrEnum
 from typing import TypeAlias
 
 import torch
@@ -26,6 +26,15 @@ class Kind(StrEnum):
     @classmethod
     def of(cls, shape: torch.Size | tuple[int, ...]) -> Kind:
         return {2: cls.VECTOR, 3: cls.TOKENS, 4: cls.MAP}.get(len(shape), cls.OTHER)
+
+
+class Match(Enum):
+    """Which axes of student and teacher must agree before they can be compared; an adapter sees to it."""
+
+    NOTHING = "nothing"
+    SPACE = "space"  # height and width, or tokens; channel counts may differ
+    CHANNELS = "channels"  # channel counts; height and width may differ
+    EVERYTHING = "everything"
 
 
 @dataclass(frozen=True)

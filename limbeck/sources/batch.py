@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 DEFAULT_VIEW = "default"
 
@@ -39,6 +39,10 @@ class Batch:
     def size(self) -> int:
         return _first_tensor(self.inputs).shape[0]
 
+    @property
+    def device(self) -> torch.device:
+        return _first_tensor(self.inputs).device
+
     def to(self, device: torch.device | str) -> Batch:
         names = ("inputs", "target", "keys", "index", "mask", "weight", "extras")
         return replace(self, **{name: _move(getattr(self, name), device) for name in names})
@@ -64,9 +68,46 @@ class Source(ABC):
 
     samples: int | None = None  # items in the underlying data set; None where there is none
     rounds_per_epoch: int | None = None
+    through: str | None = None  # the actor that turns this source's batches into inputs (a generator)
+
+    def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  most sources need no model
+        """Called by the run with all models by name, for sources that ask one of them."""
 
     @abstractmethod
     def batch(self, place: Place) -> Batch: ...
+
+
+def take(batch: Batch, count: int) -> Batch:
+    """The first `count` items of a batch."""
+    names = ("inputs", "target", "keys", "index", "mask", "weight", "extras")
+    return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
+
+
+_LABEL_NAMES = ("labels", "label", "target", "targets")
+
+
+def as_batch(data: Any) -> Batch:
+    """A `Batch` from what data loaders give: a `Batch`, a pair (inputs, labels), a mapping with labels among its entries, or
+    inputs alone.
+
+    An `attention_mask` among the inputs becomes the mask of real tokens.
+    """
+    if isinstance(data, Batch):
+        return data
+    if isinstance(data, tuple | list):
+        if not data or len(data) > 2:
+            raise ValueError(f"a batch is (inputs, labels); got {len(data)} parts")
+        inputs, target = data[0], data[1] if len(data) == 2 else None
+    elif isinstance(data, Mapping):
+        name = next((name for name in _LABEL_NAMES if name in data), None)
+        target = None if name is None else data[name]
+        inputs = {key: value for key, value in data.items() if key != name}
+        if len(inputs) == 1 and not {"input_ids", "inputs_embeds", "pixel_values"} & set(inputs):
+            (inputs,) = inputs.values()
+    else:
+        inputs, target = data, None
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    return Batch({DEFAULT_VIEW: inputs}, target=target, mask=mask)
 
 
 def _first_tensor(value: Any) -> Tensor:
@@ -76,8 +117,12 @@ def _first_tensor(value: Any) -> Tensor:
 
 
 def _move(value: Any, device: torch.device | str) -> Any:
+    return _change(value, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _change(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
+        return change(value)
     if isinstance(value, Mapping):
-        return {name: _move(part, device) for name, part in value.items()}
+        return {name: _change(part, change) for name, part in value.items()}
     return value

@@ -1,0 +1,129 @@
+"""The bars of the README: each figure, what it was held against, and how to measure it again.
+
+Benchmarks call `record`; `python -m benchmarks.bars` prints the tables for the README.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from limbeck.verdict.environment import cores, cpu_name
+from limbeck.verdict.files import write_whole
+
+RESULTS = Path(__file__).parent / "results" / "bars.json"
+
+
+def record(
+    topic: str,
+    figure: str,
+    bar: str | float,
+    value: float,
+    ci95: Sequence[float] | None,
+    met: bool,
+    command: str,
+    data: str,
+    seeds: Sequence[int] | int,
+    note: str | None = None,
+) -> None:
+    """Put one measured figure into the results, in place of an earlier measurement of the same (topic, figure).
+
+    Args:
+        bar: what the figure is held against, e.g. "≥ 1.5 points".
+        value: what was measured; kept to four significant digits, like its interval.
+        command: the line that measures it again.
+        data: what it was measured on.
+        seeds: the seeds, or how many there were.
+    """
+    row: dict[str, Any] = {
+        "topic": topic,
+        "figure": figure,
+        "bar": bar,
+        "value": _rounded(value),
+        "ci95": None if ci95 is None else [_rounded(end) for end in ci95],
+        "met": bool(met),
+        "command": command,
+        "data": data,
+        "seeds": seeds if isinstance(seeds, int) else list(seeds),
+        "note": note,
+        "machine": {"cpu": cpu_name(), "cores": cores()},
+    }
+    with _alone():
+        rows = load()
+        places = [i for i, old in enumerate(rows) if (old["topic"], old["figure"]) == (topic, figure)]
+        if places:
+            rows[places[0]] = row
+        else:
+            rows.append(row)
+        rows.sort(key=lambda found: str(found["topic"]))  # stable: within a topic, in the order they came
+        write_whole(RESULTS, json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def load() -> list[dict[str, Any]]:
+    """All rows; none where nothing was measured yet."""
+    if not RESULTS.exists():
+        return []
+    rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))
+    return rows
+
+
+def table(topic: str) -> str:
+    """The figures of one topic as a Markdown table."""
+    lines = ["| figure | bar | measured | met | data | seeds | command |", "|---|---|---|---|---|---|---|"]
+    for row in load():
+        if row["topic"] == topic:
+            cells = [row["figure"], row["bar"], _measured(row), "yes" if row["met"] else "**no**", row["data"], _seeds(row)]
+            lines.append("| " + " | ".join([*map(_cell, cells), f"`{_cell(row['command'])}`"]) + " |")
+    notes = [f"- {_line(row['figure'])}: {_line(row['note'])}" for row in load() if row["topic"] == topic and row["note"]]
+    return "\n".join([*lines, *([""] if notes else []), *notes])
+
+
+def _measured(row: dict[str, Any]) -> str:
+    text = f"{row['value']:,g}" if abs(row["value"]) < 1e6 else f"{row['value']:g}"
+    return text if row["ci95"] is None else f"{text} [{row['ci95'][0]:g}, {row['ci95'][1]:g}]"
+
+
+def _seeds(row: dict[str, Any]) -> str:
+    return str(row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"]))
+
+
+def _cell(value: object) -> str:
+    return _line(value).replace("|", "\\|")
+
+
+def _line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.4g}")
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep other benchmarks from writing between our reading and our writing (where the system has file locks)."""
+    RESULTS.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        import fcntl
+    except ImportError:
+        yield
+        return
+    folder = os.open(RESULTS.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def main() -> None:
+    for topic in dict.fromkeys(row["topic"] for row in load()):
+        print(f"### {topic}\n\n{table(topic)}\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,390 @@
+"""One step's mathematics: a batch goes in, the loss and the value of each term come out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck import ranks
+from limbeck.actors import Cast, Reference, frozen, read_modality, trained
+from limbeck.adapters import AdapterError, build_adapter
+from limbeck.objectives.base import UNLABELLED
+from limbeck.readings import Listener, Plan, Readings
+from limbeck.signals import AnySignal, detach, shape_of
+from limbeck.sources.batch import Batch, as_batch, take
+from limbeck.taps import auto_pairs
+from limbeck.teachers import Teacher
+from limbeck.terms import AUTO, Term
+
+DRY_ITEMS = 2  # a dry run needs shapes only; two items keep batch statistics defined
+
+
+class Criterion(nn.Module):
+    """The terms of one step as a module: `criterion(batch)` → `{"loss": …, "<term>": …}`.
+
+    In a loop of your own, hand over student and teacher; the criterion runs both. Its parameters are the adapters and what
+    objectives learn: give them to the optimizer beside the student's.
+
+        criterion = Criterion([Term(HardTargets()), Term(Hint(), student="layer2", weight=100)], student, teacher, example=batch)
+        optimizer = SGD([*student.parameters(), *criterion.parameters()], lr=0.1)
+        criterion(batch)["loss"].backward()
+
+    The value of term k is Σ loss·mask·item_weight / Σ mask, the loss Σ_k weight_k · value_k.
+
+    Args:
+        terms: what is compared; see `Term`.
+        student, teacher: models; the teacher is put into evaluation mode and its parameters out of the graph.
+        cast: all actors by name, instead of `student` and `teacher`.
+        trains: which actors the loss trains.
+        through: the actor that makes the inputs, for steps on generated data.
+        example: a batch, to build adapters from its shapes. Needed when a term learns anything of its own.
+        samples: items in the training set, for objectives that remember every item.
+        seed: what the initial weights of adapters and random variants are drawn from.
+
+    Raises:
+        ValueError: unknown taps, shapes that no adapter bridges, different class counts; all before the first step.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[Term],
+        student: nn.Module | None = None,
+        teacher: nn.Module | None = None,
+        *,
+        cast: Cast | None = None,
+        trains: Sequence[str] = ("student",),
+        through: str | None = None,
+        example: Any = None,
+        samples: int | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        if not terms:
+            raise ValueError("Criterion: it needs at least one term")
+        if cast is None:
+            if student is None:
+                raise ValueError("Criterion: hand over a student, or a cast")
+            cast = Cast({"student": trained(student)} | ({"teacher": frozen(teacher)} if teacher is not None else {}))
+        for name in trains:
+            cast[name]
+        # In a plain dict, so that the models are no submodules: the criterion's parameters are only what it learns itself.
+        self._models = {"cast": cast, "listener": Listener(cast)}
+        self.plan = Plan(frozenset(trains), through)
+        self.seed = seed
+        self.given = list(terms)
+        self.terms: list[Term] = []
+        self.token_level: list[bool] = []
+        self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        self.chosen_taps: list[tuple[str, str]] = []
+        self.is_built = False
+        if example is not None:
+            self.build(as_batch(example), samples=samples)
+
+    @property
+    def cast(self) -> Cast:
+        cast = self._models["cast"]
+        assert isinstance(cast, Cast)
+        return cast
+
+    @property
+    def listener(self) -> Listener:
+        listener = self._models["listener"]
+        assert isinstance(listener, Listener)
+        return listener
+
+    # --- before the first step ---------------------------------------------------------------------------------------
+
+    def build(self, example: Batch, *, samples: int | None = None) -> None:
+        """Dry run: bind references, choose automatic taps, build adapters and whatever objectives learn."""
+        if self.is_built:
+            return
+        device = next((p.device for actor in self.cast.values() for p in actor.model.parameters()), torch.device("cpu"))
+        example = take(example, DRY_ITEMS).to(device)
+        modes = {name: actor.model.training for name, actor in self.cast.items()}
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.seed)
+            for term in self.given:
+                for bound in [one for expanded in self._choose_taps(term, example) for one in expanded.bind(self.cast)]:
+                    self._build_term(bound, example, samples)
+        for name, training in modes.items():
+            self.cast[name].model.train(training)
+        self._name_apart()
+        self.to(device)
+        self.is_built = True
+
+    def _choose_taps(self, term: Term, example: Batch) -> list[Term]:
+        if not term.wants_auto_taps:
+            return [term]
+        inputs = self._dry(example).inputs("default")
+        sides = [(name, self.cast[name]) for name in ("student", "teacher")]
+        models = [actor.model for _, actor in sides]
+        pairs = auto_pairs(*models, *(read_modality(actor, name, inputs) for name, actor in sides))
+        self.chosen_taps += pairs
+        if term.objective.parts != 1:
+            parts = len(pairs) if term.objective.parts == 0 else term.objective.parts
+            ours, theirs = zip(*pairs[-parts:], strict=True)
+            return [replace(term, student=ours, teacher=theirs)]
+        share = 1 / len(pairs)
+        return [
+            replace(
+                term,
+                objective=copy.deepcopy(term.objective),
+                student=ours,
+                teacher=theirs,
+                weight=term.weight * share,
+                name=f"{term.name or term.objective.name}.{ours}",
+            )
+            for ours, theirs in pairs
+        ]
+
+    def _dry(self, example: Batch) -> Readings:
+        return Readings(self.listener, example, self.plan, dry=True, seed=self.seed)
+
+    def _build_term(self, term: Term, example: Batch, samples: int | None) -> None:
+        self.listener.listen((*term.students, *term.teachers))
+        if self.plan.through is not None:
+            self.listener.listen([Reference(self.plan.through)])
+        readings = self._dry(example)
+        with torch.no_grad(), _named(term):
+            student = _side([readings[r] for r in term.students])
+            if isinstance(term.teacher, Teacher):
+                term.teacher.build(_as_shape(student), samples=samples)
+            adapter: nn.Module = nn.Identity()
+            teachers = self._teacher_signals(term, readings, example, student)
+            if teachers and teachers[0] is not None:
+                adapter = self._adapter(term, student, teachers[0])
+                student, teacher = _adapt(adapter, student, teachers[0])
+            else:
+                teacher = None
+            term.objective.to(_device_of(student))
+            if not term.objective.built:
+                term.objective.build(shape_of(student), None if teacher is None else shape_of(teacher), samples=samples)
+            training = term.objective.training
+            index = None if example.index is None else example.index.clamp(max=max((samples or 1) - 1, 0))
+            target = example.target
+            loss = term.objective.eval()(student, teacher, target=target, mask=example.mask, index=index)
+            term.objective.train(training)
+        self.terms.append(term)
+        self.objectives.append(term.objective)
+        self.adapters.append(adapter)
+        self.teachers.append(term.teacher if isinstance(term.teacher, Teacher) else nn.Identity())
+        self.token_level.append(loss.ndim == 2)
+
+    def _adapter(self, term: Term, student: AnySignal, teacher: AnySignal) -> nn.Module:
+        if term.objective.knowledge == "output":
+            _same_classes(term, student, teacher)
+            return nn.Identity()
+        ours = student if isinstance(student, tuple) else (student,)
+        theirs = teacher if isinstance(teacher, tuple) else (teacher,)
+        shapes = [(shape_of(s), shape_of(t)) for s, t in zip(ours, theirs, strict=True)]
+        built = [build_adapter(term.adapter, s, t, term.objective.match) for s, t in shapes]  # type: ignore[arg-type]
+        if all(part is None for part in built):
+            return nn.Identity()
+        return Adapters([part or nn.Identity() for part in built])
+
+    def _name_apart(self) -> None:
+        names = [term.name for term in self.terms]
+        for position, term in enumerate(self.terms):
+            if names.count(term.name) > 1:
+                term.name = f"{term.name}.{names[:position].count(term.name)}"
+
+    # --- every step --------------------------------------------------------------------------------------------------
+
+    def forward(
+        self,
+        batch: Any,
+        *,
+        progress: float = 0.0,
+        readings: Readings | None = None,
+        counts: Tensor | None = None,
+        gathered: bool = False,
+    ) -> dict[str, Tensor]:
+        """The loss and the (unweighted) value of each term.
+
+        Args:
+            batch: a `Batch`, a pair (inputs, labels), or a mapping with labels, as data loaders give them.
+            progress: of the stage, 0 to 1: what schedules are functions of.
+            readings, counts, gathered: what the engine computes once for several criteria and ranks; leave them out in your
+                own loop.
+        """
+        batch = as_batch(batch)
+        if not self.is_built:
+            self.build(batch)
+            if any(True for _ in self.parameters()):
+                raise ValueError(
+                    "Criterion: a term learns parameters of its own, which an optimizer made before the first batch does not "
+                    "know. Hand over example=batch when you make the criterion, and criterion.parameters() to the optimizer."
+                )
+        if readings is None:
+            readings = Readings(self.listener, batch, self.plan, seed=self.seed, manage_modes=False)
+        if counts is None:
+            counts = self.counts(batch).clamp(min=1)
+        losses = {}
+        total: Tensor | None = None
+        for position, term in enumerate(self.terms):
+            weight = term.weight(progress)  # type: ignore[operator]
+            if weight == 0:
+                continue
+            value = self._value(position, readings, batch, progress, gathered) / counts[position]
+            total = value * weight if total is None else total + value * weight
+            losses[term.name] = value
+        if total is None:
+            raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
+        return {"loss": total, **losses}
+
+    def counts(self, batch: Batch) -> Tensor:
+        """How many items (or tokens) of this batch each term averages over, `[terms]`."""
+        return torch.stack([self._mask(position, batch).sum() for position in range(len(self.terms))])
+
+    def _mask(self, position: int, batch: Batch) -> Tensor:
+        """Which items take part in a term: real tokens where it is token-wise, labelled items where it needs labels."""
+        term, device = self.terms[position], batch.device
+        tokens = batch.mask if self.token_level[position] else None
+        mask = torch.ones(batch.size, device=device) if tokens is None else tokens.to(torch.float32)
+        if term.objective.needs_target and batch.target is not None:
+            mask = mask * labelled(batch.target)
+        return mask
+
+    def _value(self, position: int, readings: Readings, batch: Batch, progress: float, gathered: bool) -> Tensor:
+        """Σ loss·mask·item_weight of one term."""
+        term, adapter = self.terms[position], self.adapters[position]
+        if term.temperature is not None:
+            term.objective.temperature = term.temperature(progress)  # type: ignore[operator, assignment]
+        student = _side([self._reading(term, readings, r) for r in term.students])
+        teachers = self._teacher_signals(term, readings, batch, student)
+        mask = self._mask(position, batch)
+        sums = []
+        for given in teachers or [None]:
+            ours, teacher = (student, None) if given is None else _adapt(adapter, student, given)
+            sums.append(self._sum(term, ours, teacher, batch, mask, gathered))
+        return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
+
+    def _reading(self, term: Term, readings: Readings, reference: Reference) -> Any:
+        signal = readings[reference]
+        if term.trains is not None and not self.plan.learners(reference.actor) & set(term.trains):
+            return detach(signal)
+        return signal
+
+    def _teacher_signals(self, term: Term, readings: Readings, batch: Batch, student: AnySignal) -> list[Any]:
+        """The targets of a term: one, or one for each actor where the losses are averaged, or none."""
+        if isinstance(term.teacher, Teacher):
+            signals = [readings[r] for r in term.teachers]
+            if not self.plan.trains_input:
+                signals = [detach(signal) for signal in signals]  # type: ignore[misc]
+            return [term.teacher.answer(signals, batch, student)]  # type: ignore[arg-type]
+        if not term.teachers:
+            return []
+        signals = [readings[r] for r in term.teachers]
+        return signals if term.averages_losses else [_side(signals)]
+
+    def _sum(self, term: Term, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
+        target, index, tokens = batch.target, batch.index, batch.mask
+        weight = batch.weight
+        across = gathered and term.objective.over_batch and ranks.world() > 1
+        if across:
+            student, teacher = _gather(student), _gather(teacher)
+            target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
+        attached = self.plan.trains_input or (
+            isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
+        )
+        with _named(term):
+            loss = term.objective(student, teacher, target=target, mask=tokens, index=index, attached=attached)
+        if term.item_weight is not None:
+            mask = mask * term.item_weight(student, teacher, target)
+        if weight is not None:
+            mask = mask * (weight if loss.ndim == weight.ndim else weight[:, None])
+        return (loss * mask).sum()
+
+    def observe(self, readings: Readings, batch: Batch) -> None:
+        """After the update: let teachers that remember see what the student said."""
+        for term in self.terms:
+            if isinstance(term.teacher, Teacher):
+                term.teacher.observe(detach(_side([readings[r] for r in term.students])), batch)
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"({t.name}): {' '.join(map(str, t.students))} ← {' '.join(map(str, t.teachers))}" for t in self.terms)
+
+
+class Adapters(nn.Module):
+    """One adapter for each tap of a term."""
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+
+def labelled(target: Tensor) -> Tensor:
+    """1 where an item has a label, 0 where it has none: −100, or a row of zeros among class probabilities."""
+    if target.is_floating_point() and target.ndim >= 2:
+        return (target.sum(-1) > 0).to(torch.float32)
+    return (target != UNLABELLED).to(torch.float32)
+
+
+def _side(signals: Sequence[Any]) -> Any:
+    return signals[0] if len(signals) == 1 else tuple(signals)
+
+
+def _adapt(adapter: nn.Module, student: Any, teacher: Any) -> tuple[Any, Any]:
+    if not isinstance(adapter, Adapters):
+        return student, teacher
+    many = isinstance(student, tuple)
+    ours, theirs = (student, teacher) if many else ((student,), (teacher,))
+    pairs = [
+        (s, t) if isinstance(part, nn.Identity) else part(s, t) for part, s, t in zip(adapter.parts, ours, theirs, strict=True)
+    ]
+    ours, theirs = zip(*pairs, strict=True)
+    return (ours, theirs) if many else (ours[0], theirs[0])
+
+
+def _gather(signal: Any) -> Any:
+    if isinstance(signal, tuple):
+        return tuple(_gather(part) for part in signal)
+    return signal if signal is None else ranks.gather_rows(signal)
+
+
+def _device_of(signal: Any) -> torch.device:
+    first = signal[0] if isinstance(signal, tuple) else signal
+    device = getattr(first, "device", None)
+    return device if isinstance(device, torch.device) else torch.device("cpu")
+
+
+def _as_shape(signal: AnySignal) -> tuple[int, ...]:
+    shape = shape_of(signal)
+    return shape if all(isinstance(n, int) for n in shape) else shape[0]  # type: ignore[return-value]
+
+
+def _same_classes(term: Term, student: AnySignal, teacher: AnySignal) -> None:
+    ours, theirs = shape_of(student), shape_of(teacher)
+    if isinstance(teacher, Tensor) and ours[-1] != theirs[-1]:
+        raise ValueError(
+            f"the student tells {ours[-1]} classes apart and the teacher {theirs[-1]} (shapes {ours} and {theirs}); "
+            "give both the same classes, or compare features instead of outputs"
+        )
+
+
+class _named:  # noqa: N801  reads as a statement: `with _named(term):`
+    """Adds the term and its taps to what an objective or adapter complains about."""
+
+    def __init__(self, term: Term) -> None:
+        self.term = term
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ValueError) and not isinstance(error, TermError):
+            taps = f"student {' '.join(map(str, self.term.students))}"
+            if self.term.teachers:
+                taps += f", teacher {' '.join(map(str, self.term.teachers))}"
+            raise TermError(f"term {self.term.name!r} ({taps}): {error}") from error
+
+
+class TermError(ValueError):
+    """What went wrong in one term, with the taps it reads."""
+
+
+__all__ = ["AUTO", "AdapterError", "Criterion", "TermError", "labelled"]

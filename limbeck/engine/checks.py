@@ -1,0 +1,116 @@
+"""What a run refuses: terms that teach nobody, references to one and the same thing, losses that are no numbers."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from limbeck import ranks
+from limbeck.actors import Role
+from limbeck.criterion import Criterion
+from limbeck.teachers import PastPredictions
+from limbeck.terms import Term
+
+
+class DeadTermError(RuntimeError):
+    """A term with weight that gives no gradient to those it trains."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss that became NaN or infinite."""
+
+
+# What rounding leaves of a gradient that is zero in exact arithmetic, where a model is compared with itself.
+ROUNDING = 1e-6
+
+
+def same_object(term: Term, criterion: Criterion) -> bool:
+    """Whether both references of a term are the same signal of the same model."""
+    return any(
+        criterion.cast[s.actor].model is criterion.cast[t.actor].model
+        and (s.variant, s.tap, s.view) == (t.variant, t.tap, t.view)
+        for s, t in zip(term.students, term.teachers, strict=False)
+    )
+
+
+def warn_of_same_object(criterion: Criterion) -> None:
+    """Warn where a term compares a model with itself: such a loss is zero for ever, or all noise."""
+    for term in criterion.terms:
+        if same_object(term, criterion):
+            sides = f"student {' '.join(map(str, term.students))} and teacher {' '.join(map(str, term.teachers))}"
+            warnings.warn(f"term {term.name!r}: {sides} are the same signal of the same model", stacklevel=2)
+
+
+class DeadTermCheck:
+    """At its first active step every term must give a finite, non-zero gradient to those it trains.
+
+    A term whose teacher starts as a copy of the student (an average, a snapshot, the student's past) may be zero at first; it is
+    looked at again in each of the next `grace` steps.
+    """
+
+    def __init__(self, criterion: Criterion, learners: Mapping[str, Sequence[nn.Parameter]], grace: int = 100) -> None:
+        self.criterion, self.learners = criterion, learners
+        self.left = {term.name: (grace if _starts_equal(term, criterion) else 1) for term in criterion.terms}
+
+    def __bool__(self) -> bool:
+        return bool(self.left)
+
+    def __call__(self, losses: Mapping[str, Tensor], counts: Tensor, scale: float) -> None:
+        """Look at every term of this step that was not yet seen alive. `losses` are the terms' values, still in the graph."""
+        for position, term in enumerate(self.criterion.terms):
+            if term.name not in self.left or term.name not in losses or float(counts[position]) < 1:
+                continue
+            self.left[term.name] -= 1
+            for actor in self._trained_by(term):
+                norm = self._gradient(losses[term.name] * scale, self.learners[actor])
+                if norm is not None and norm > (ROUNDING if same_object(term, self.criterion) else 0):
+                    self.left.pop(term.name, None)
+                elif norm is None or self.left.get(term.name) == 0:
+                    raise DeadTermError(_explain(term, actor, norm))
+
+    def _trained_by(self, term: Term) -> list[str]:
+        """The actors that this term should reach; inputs that are trained are reached through every actor."""
+        reached = set().union(*(self.criterion.plan.learners(r.actor) for r in term.students))
+        if term.trains is not None:
+            reached &= set(term.trains)
+        if not reached:
+            raise DeadTermError(
+                f"term {term.name!r} trains nobody: its student side {' '.join(map(str, term.students))} is not upstream or part "
+                f"of what this step trains ({', '.join(sorted(self.criterion.plan.trains))})"
+            )
+        return sorted(reached)
+
+    def _gradient(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> float | None:
+        """The norm of the gradient over all ranks; None where there is no path at all."""
+        wanted = [p for p in parameters if p.requires_grad]
+        if not loss.requires_grad or not wanted:
+            return None
+        found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
+        norms = [g.detach().double().norm() for g in found if g is not None]
+        if not norms and ranks.world() == 1:
+            return None
+        total = torch.stack(norms).norm() if norms else torch.zeros((), dtype=torch.float64)
+        norm = float(ranks.sum_over_ranks(total))
+        if norm != norm or norm == float("inf"):
+            raise DeadTermError("a term gives a gradient that is NaN or infinite at its first step")
+        return norm
+
+
+def _starts_equal(term: Term, criterion: Criterion) -> bool:
+    if isinstance(term.teacher, PastPredictions):
+        return True
+    return any(criterion.cast[r.actor].role in (Role.AVERAGE, Role.SNAPSHOT) for r in term.teachers)
+
+
+def _explain(term: Term, actor: str, norm: float | None) -> str:
+    why = "no path of the graph leads there" if norm is None else "the gradient is zero"
+    sides = f"student {' '.join(map(str, term.students))}"
+    if term.teachers:
+        sides += f", teacher {' '.join(map(str, term.teachers))}"
+    return (
+        f"term {term.name!r} is dead: it gives no gradient to {actor!r} ({why}; {sides}). "
+        "Check that both sides are different models and that the tap lies on the way to what is trained, or set its weight to 0."
+    )

@@ -1,0 +1,61 @@
+"""Optimizers by name, and the learning rate as a function of a stage's progress."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from limbeck.registry import UnknownNameError
+from limbeck.schedules import Constant, Schedule, schedule
+
+
+@dataclass
+class Optimizer:
+    """How the parameters of a stage are changed.
+
+    The learning rate at progress p of the stage is `lr · schedule(p)`: a pure function, so a resumed run needs no state for it.
+
+    Attributes:
+        name: any optimizer of `torch.optim`, in any case: `sgd`, `adamw`, `nadam`, …
+        lr: the peak learning rate.
+        schedule: a schedule of the rate, e.g. `Warmup(0.05, then=Cosine())`, or its recipe form.
+        options: what the optimizer takes besides (momentum, weight_decay, betas, …).
+        decay_vectors: whether weight decay also applies to biases and normalisation weights.
+    """
+
+    name: str = "sgd"
+    lr: float = 0.1
+    schedule: Schedule | float | str | Mapping[str, Any] = field(default_factory=Constant)
+    options: dict[str, Any] = field(default_factory=dict)
+    decay_vectors: bool = True
+
+    def __post_init__(self) -> None:
+        self.schedule = schedule(self.schedule)
+        known = {n.lower(): n for n in dir(torch.optim) if isinstance(getattr(torch.optim, n), type)}
+        if self.name.lower() not in known:
+            raise UnknownNameError("optimizer", self.name, sorted(known))
+        self.kind: type[torch.optim.Optimizer] = getattr(torch.optim, known[self.name.lower()])
+
+    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        groups: list[dict[str, Any]] = [{"params": list(parameters)}]
+        if not self.decay_vectors:
+            matrices = [p for p in parameters if p.ndim > 1]
+            vectors = [p for p in parameters if p.ndim <= 1]
+            groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+        options = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
+        try:
+            return self.kind([g for g in groups if g["params"]], lr=self.lr, **options)  # type: ignore[call-arg]
+        except TypeError as error:
+            raise ValueError(f"optimizer {self.name!r}: {error}") from error
+
+    def set_rate(self, optimizer: torch.optim.Optimizer, progress: float) -> float:
+        """Set the learning rate for this progress, and return it."""
+        assert isinstance(self.schedule, Schedule)
+        rate = self.lr * self.schedule(progress)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        return rate

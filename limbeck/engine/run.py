@@ -1,0 +1,524 @@
+"""The loop. It reads from top to bottom: a run is stages, a stage is rounds, a round is steps, a step is one update."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+
+from limbeck import ranks
+from limbeck.actors import Actor, Cast, Role
+from limbeck.criterion import Criterion
+from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
+from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
+from limbeck.engine.journal import Bar, Log, Monitor
+from limbeck.engine.settings import Settings, Validation
+from limbeck.engine.stages import Event, Freeze, Reinitialise, Snapshot, Stage, Step, Unfreeze
+from limbeck.readings import Readings
+from limbeck.sources import Batch, Place, Source
+from limbeck.taps import LOGITS
+
+
+class Interrupted(KeyboardInterrupt):  # noqa: N818  it is a KeyboardInterrupt with a message
+    """The run was stopped by the user, after writing a checkpoint."""
+
+
+@dataclass
+class Clock:
+    """Where a run stands, and what it has cost so far."""
+
+    stage: int = 0
+    round: int = 0
+    updates: int = 0
+    teacher_items: int = 0
+    wall_s: float = 0.0
+    best: float | None = None
+    waited: int = 0
+    finished: bool = False
+
+
+@dataclass
+class BoundStep:
+    """A step with its criterion, its parameters and its optimizers."""
+
+    step: Step
+    criterion: Criterion
+    source: Source
+    learners: dict[str, list[nn.Parameter]]
+    parameters: list[nn.Parameter]
+    check: DeadTermCheck
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+
+
+class Run:
+    """Carry out stages with a cast.
+
+    Args:
+        cast: actors by name; see `trained`, `frozen`, `average`, `snapshot`.
+        stages: what is done, in order.
+        source: where inputs come from, for steps that name no source of their own.
+        seed: with the stages and the cast, this decides everything: same seed, same weights, bit for bit on a CPU.
+        settings: precision, accumulation, checkpoints, logs.
+        validation: how the best state is chosen; None: the last one counts.
+        folder: where checkpoints and logs go; None: nowhere.
+
+    What is guaranteed, whatever the method: gradient only where a term needs it; actors that a step does not train stay
+    bit-identical, buffers too; each reference is computed once per step; a term that teaches nobody stops the run at its first
+    step; selection reads validation data only.
+    """
+
+    def __init__(
+        self,
+        cast: Mapping[str, Actor],
+        stages: Sequence[Stage],
+        *,
+        source: Source | None = None,
+        seed: int = 0,
+        settings: Settings | None = None,
+        validation: Validation | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        self.cast = cast if isinstance(cast, Cast) else Cast(cast)
+        self.stages, self.source, self.seed = list(stages), source, seed
+        self.settings, self.validation = settings or Settings(), validation
+        self.folder = Path(folder) if folder is not None else None
+        self.clock = Clock()
+        self.forwards = 0  # of the last step, for those who count
+        self.accelerator = Accelerator(cpu=self.settings.device == "cpu", log_with=self._trackers(), project_dir=self._logs())
+        self.device = self.accelerator.device
+        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
+        self.monitor = Monitor()
+        self.log = Log(self._file("log.jsonl") if self.accelerator.is_main_process else None, self.settings.labels)
+        self.held: set[int] = set()  # parameters that a stage has frozen
+        self._stop = False
+        for actor in self.cast.values():
+            actor.model.to(self.device)
+            ranks.same_start(actor.model)
+        for stage in self.stages:
+            for step in stage.steps:
+                for name in step.trains:
+                    if self.cast[name].role is not Role.TRAINED:
+                        raise ValueError(f"a step trains {name!r}, whose role is {self.cast[name].role}; make it trained(…)")
+
+    # --- the loop ----------------------------------------------------------------------------------------------------
+
+    def fit(self, *, resume: bool = False) -> Run:
+        """Train; with `resume`, go on from the newest checkpoint of the folder (or start, where there is none).
+
+        Raises:
+            Interrupted: stopped by Ctrl-C, after a checkpoint.
+            NonFiniteError: a loss became NaN; the last checkpoint is whole.
+            DeadTermError: a term teaches nobody.
+        """
+        state = self._checkpoints().newest() if resume and self.folder else None
+        if state is not None:
+            self.clock = Clock(**state["clock"])
+        self.log.rewind(self.clock.updates)
+        if self.clock.finished:
+            self._restore(state)
+            return self
+        self._start_trackers()
+        with self._catching_interrupts():
+            for number in range(self.clock.stage, len(self.stages)):
+                self._run_stage(number, state)
+                state = None
+        self.clock.finished = True
+        self._save()
+        self._end_trackers()
+        return self
+
+    def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> None:
+        stage = self.stages[number]
+        self._replay_freezes(number)
+        if state is not None and self.clock.round == 0:  # taken between two stages: this one begins now
+            self._restore(state)
+            state = None
+        if state is None:
+            for event in stage.on_enter:
+                self._happen(event)
+        bound = self._bind(stage)
+        total = stage.length.rounds(bound[0].source)
+        self.live = bound
+        if state is not None:
+            self._restore(state)
+        epoch = next((b.source.rounds_per_epoch for b in bound if b.source.rounds_per_epoch), None)
+        self._announce(bound)
+        began, items, waited = time.perf_counter(), 0, time.perf_counter()
+        with Bar(self._shows(), self._title(stage), total, self.clock.round) as bar:
+            while self.clock.round < total:
+                items += self._run_round(stage, bound, total)
+                self.clock.round += 1
+                done = self.clock.round
+                bar.move(done)
+                if done % self.settings.log_every == 0 or done == total:
+                    now = time.perf_counter()
+                    values = self.monitor.means()
+                    bar.tell(values, items / max(now - waited, 1e-9))
+                    self._note(number, epoch, values)
+                    items, waited = 0, now
+                at_epoch = epoch is not None and done % epoch == 0
+                stop = self._validate(number, at_epoch, done == total)
+                self.clock.wall_s += time.perf_counter() - began
+                began = time.perf_counter()
+                if done < total and not stop:
+                    self._maybe_save(at_epoch)
+                if stop:
+                    break
+        for event in stage.on_exit:
+            self._happen(event)
+        for one in bound:
+            one.criterion.listener.close()
+        self.clock.stage, self.clock.round = number + 1, 0
+        if number + 1 < len(self.stages):
+            self._save()
+
+    def _run_round(self, stage: Stage, bound: Sequence[BoundStep], total: int) -> int:
+        """One pass over the steps of a stage; returns the number of items seen."""
+        torch.manual_seed(_mix(self.seed, self.clock.stage, self.clock.round, ranks.rank()))
+        progress = self.clock.round / max(total, 1)
+        batches: dict[tuple[int, int], list[Batch]] = {}
+        made: dict[tuple[int, int], list[Tensor | None]] = {}
+        items = 0
+        for one in bound:
+            if self.clock.round % one.step.every:
+                continue
+            for repeat in range(one.step.repeat):
+                draw = self.clock.round * one.step.repeat + repeat if one.step.fresh else self.clock.round
+                key = (id(one.source), draw)
+                if key not in batches:
+                    batches[key] = self._draw(one.source, draw)
+                    made[key] = [None] * len(batches[key])
+                self._update(stage, one, batches[key], made[key], progress)
+                items += sum(batch.size for batch in batches[key]) * ranks.world()
+        self.cast.update_averages()
+        return items
+
+    def _update(
+        self, stage: Stage, one: BoundStep, batches: Sequence[Batch], made: list[Tensor | None], progress: float
+    ) -> None:
+        """One update: forward, backward, sum over ranks, clip, step."""
+        self._activate(one)
+        criterion, plan = one.criterion, one.criterion.plan
+        local = torch.stack([criterion.counts(batch) for batch in batches])
+        counts = ranks.sum_over_ranks(local.sum(0)).clamp(min=1)
+        for optimizer in one.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        values: dict[str, Tensor] = {}
+        for piece, batch in enumerate(batches):
+            given = None if plan.trains_input else made[piece]
+            readings = self._read(one, batch, given)
+            losses = criterion(batch, progress=progress, readings=readings, counts=counts, gathered=True)
+            if one.check and piece == 0:
+                one.check(losses, counts, self.scaler.get_scale())
+            self._add_values(values, losses, criterion, progress)
+            self.scaler.scale(losses["loss"]).backward()
+            if readings.made is not None:
+                made[piece] = readings.made.detach()
+            self.forwards = readings.forwards
+            self.clock.teacher_items += readings.teacher_items * ranks.world()
+            criterion.observe(readings, batch)
+        self.clock.updates += 1
+        self.monitor.add(values, self.clock.updates)
+        ranks.sum_gradients(one.parameters)
+        spec = one.step.optimizer or stage.optimizer
+        for optimizer in one.optimizers.values():
+            self.scaler.unscale_(optimizer)
+        if self.settings.clip is not None:
+            nn.utils.clip_grad_norm_(one.parameters, self.settings.clip)
+        for optimizer in one.optimizers.values():
+            spec.set_rate(optimizer, progress)
+            self.scaler.step(optimizer)
+        self.scaler.update()
+
+    def _read(self, one: BoundStep, batch: Batch, made: Tensor | None) -> Readings:
+        return Readings(
+            one.criterion.listener,
+            batch,
+            one.criterion.plan,
+            autocast=self.settings.autocast,
+            seed=_mix(self.seed, self.clock.stage, self.clock.round),
+            made=made,
+            models=self._compiled(one),
+        )
+
+    def _draw(self, source: Source, draw: int) -> list[Batch]:
+        """This rank's pieces of one global batch, one for each accumulation step."""
+        parts = self.settings.accumulate * ranks.world()
+        places = [
+            Place(draw, self.seed, micro * ranks.world() + ranks.rank(), parts) for micro in range(self.settings.accumulate)
+        ]
+        return [source.batch(place).to(self.device) for place in places]
+
+    def _add_values(
+        self, values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion: Criterion, progress: float
+    ) -> None:
+        """Add one piece's share to the values of the global batch. A relation over the gathered batch is computed in full by
+        every rank and must count once."""
+        for term in criterion.terms:
+            if term.name in losses:
+                share = losses[term.name].detach() / (ranks.world() if term.objective.over_batch else 1)
+                values[term.name] = values[term.name] + share if term.name in values else share
+                total = term.weight(progress) * share  # type: ignore[operator]
+                values["loss"] = values["loss"] + total if "loss" in values else total
+
+    # --- binding a stage ---------------------------------------------------------------------------------------------
+
+    def _bind(self, stage: Stage) -> list[BoundStep]:
+        """Build criteria (adapters included) first, then the optimizers that train them."""
+        models = {name: actor.model for name, actor in self.cast.items()}
+        bound = []
+        for place, step in enumerate(stage.steps):
+            source = step.source or self.source
+            if source is None:
+                raise ValueError("a step names no source and the run has none; hand over source=…")
+            source.bind(models)
+            seed = _mix(self.seed, self.clock.stage, place)
+            criterion = Criterion(step.terms, cast=self.cast, trains=step.trains, through=source.through, seed=seed)
+            criterion.build(source.batch(Place(0, self.seed)), samples=source.samples)
+            warn_of_same_object(criterion)
+            learners = {name: list(self.cast[name].model.parameters()) for name in step.trains}
+            parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
+            bound.append(BoundStep(step, criterion, source, learners, parameters, DeadTermCheck(criterion, learners)))
+        self._make_optimizers(stage, bound)
+        return bound
+
+    def _make_optimizers(self, stage: Stage, bound: Sequence[BoundStep]) -> None:
+        """One optimizer for each trained actor, shared by all steps of the stage that train it; what a criterion learns itself
+        goes with the first actor of its step."""
+        parameters: dict[tuple[str, int], list[nn.Parameter]] = {}
+        for one in bound:
+            spec = one.step.optimizer or stage.optimizer
+            for place, name in enumerate(one.step.trains):
+                group = parameters.setdefault((name, id(spec)), list(one.learners[name]))
+                if place == 0:
+                    group.extend(one.criterion.parameters())
+        specs = {id(spec): spec for spec in (stage.optimizer, *(s.optimizer for s in stage.steps if s.optimizer))}
+        built = {key: specs[key[1]].build(group) for key, group in parameters.items()}
+        for one in bound:
+            spec = one.step.optimizer or stage.optimizer
+            one.optimizers = {name: built[name, id(spec)] for name in one.step.trains}
+
+    def _activate(self, one: BoundStep) -> None:
+        """Only what this step trains collects gradient; through everything else it merely passes."""
+        learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.held
+        for actor in self.cast.values():
+            if actor.role is Role.TRAINED:
+                for parameter in actor.model.parameters():
+                    parameter.requires_grad_(id(parameter) in learning)
+
+    def _compiled(self, one: BoundStep) -> Mapping[str, Any]:
+        if not self.settings.compile:
+            return {}
+        if not hasattr(self, "_compiled_models"):
+            self._compiled_models: dict[str, Any] = {}
+        for name, probe in one.criterion.listener.probes.items():
+            if name not in self._compiled_models and set(probe.taps) == {LOGITS}:
+                self._compiled_models[name] = torch.compile(self.cast[name].model)
+        return self._compiled_models
+
+    # --- what happens at the borders of stages -----------------------------------------------------------------------
+
+    def _happen(self, event: Event) -> None:
+        actor = self.cast[event.actor]
+        if isinstance(event, Freeze | Unfreeze):
+            self._hold(event)
+        elif isinstance(event, Snapshot):
+            if actor.of is None:
+                raise ValueError(f"Snapshot({event.actor!r}): this actor copies no other; make it snapshot(…) or average(…)")
+            actor.model.load_state_dict(self.cast[actor.of].model.state_dict())
+        elif isinstance(event, Reinitialise):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(_mix(self.seed, self.clock.stage, len(event.actor)))
+                self._reinitialise(actor)
+        ranks.same_start(actor.model)
+
+    @staticmethod
+    def _reinitialise(actor: Actor) -> None:
+        if actor.factory is not None:
+            actor.model.load_state_dict(actor.factory().state_dict())
+            return
+        for module in actor.model.modules():
+            reset = getattr(module, "reset_parameters", None)
+            if callable(reset):
+                reset()
+
+    def _hold(self, event: Freeze | Unfreeze) -> None:
+        model = self.cast[event.actor].model
+        roots = [model.get_submodule(path) for path in event.modules] or [model]
+        ids = {id(p) for root in roots for p in root.parameters()}
+        self.held = self.held | ids if isinstance(event, Freeze) else self.held - ids
+
+    def _replay_freezes(self, number: int) -> None:
+        """What earlier stages froze stays frozen; replayed from the stages, so that a resumed run needs no record of it."""
+        self.held = set()
+        for earlier in self.stages[:number]:
+            for event in (*earlier.on_enter, *earlier.on_exit):
+                if isinstance(event, Freeze | Unfreeze):
+                    self._hold(event)
+        for event in self.stages[number].on_enter:
+            if isinstance(event, Freeze | Unfreeze):
+                self._hold(event)
+
+    # --- validation, checkpoints, logs -------------------------------------------------------------------------------
+
+    def _validate(self, stage: int, at_epoch: bool, at_end: bool) -> bool:
+        """Evaluate when it is time, keep the best; True when patience is over."""
+        v = self.validation
+        if v is None or not (at_end or (at_epoch if v.every is None else self.clock.round % v.every == 0)):
+            return False
+        model = self.cast[v.actor].model
+        was_training = model.training
+        with torch.no_grad():
+            figures = dict(v.evaluate(model.eval()))
+        model.train(was_training)
+        if v.metric not in figures:
+            raise ValueError(f"validation gives {', '.join(figures)}; metric {v.metric!r} is not among them")
+        self.log.write(stage=stage, round=self.clock.round, moment=self.clock.updates, validation=figures)
+        self._track({f"validation/{name}": value for name, value in figures.items()})
+        if v.better(figures[v.metric], self.clock.best):
+            self.clock.best, self.clock.waited = figures[v.metric], 0
+            self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+            if self.folder is not None and self.accelerator.is_main_process:
+                save_checkpoint(self.folder / "checkpoints" / "best", {"model": self.best_state, "figures": figures})
+        else:
+            self.clock.waited += 1
+        return v.patience is not None and self.clock.waited >= v.patience
+
+    def load_best(self) -> nn.Module:
+        """Put the best state by validation into the evaluated actor and return it; the last state where nothing was chosen."""
+        name = self.validation.actor if self.validation else "student"
+        model = self.cast[name].model
+        best = self.folder / "checkpoints" / "best" if self.folder else None
+        if hasattr(self, "best_state"):
+            model.load_state_dict(self.best_state)
+        elif best is not None and best.exists():
+            model.load_state_dict(load_checkpoint(best)["model"])
+        return model
+
+    def _maybe_save(self, at_epoch: bool) -> None:
+        every = self.settings.checkpoint_every
+        if self._stop:
+            self._save()
+            raise Interrupted(
+                f"stopped at round {self.clock.round} of stage {self.clock.stage}; "
+                + (
+                    "the checkpoint is written, resume with --resume"
+                    if self.folder
+                    else "there is no folder, so nothing was kept"
+                )
+            )
+        if at_epoch if every is None else self.clock.round % every == 0:
+            self._save()
+
+    def _save(self) -> None:
+        if self.folder is None or not self.accelerator.is_main_process:
+            return
+        self.monitor.check()
+        self._checkpoints().save(self.clock.updates, self.state_dict())
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that decides how the run goes on."""
+        steps = [
+            {
+                "criterion": one.criterion.state_dict(),
+                "optimizers": {name: optimizer.state_dict() for name, optimizer in one.optimizers.items()},
+                "unchecked": dict(one.check.left),
+            }
+            for one in getattr(self, "live", ())
+        ]
+        actors = {name: actor.model.state_dict() for name, actor in self.cast.items() if actor.role is not Role.FROZEN}
+        return {"clock": vars(self.clock).copy(), "actors": actors, "steps": steps, "scaler": self.scaler.state_dict()}
+
+    def _restore(self, state: Mapping[str, Any] | None) -> None:
+        """Load a checkpoint into the cast and, where it was taken within this stage, into its criteria and optimizers."""
+        if state is None:
+            return
+        for name, tensors in state["actors"].items():
+            self.cast[name].model.load_state_dict(tensors)
+        if self.clock.finished or self.clock.round == 0:
+            return
+        for one, saved in zip(self.live, state["steps"], strict=True):
+            one.criterion.load_state_dict(saved["criterion"])
+            one.check.left = dict(saved["unchecked"])
+            for name, optimizer in one.optimizers.items():
+                optimizer.load_state_dict(saved["optimizers"][name])
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state["scaler"])
+
+    def _checkpoints(self) -> Checkpoints:
+        assert self.folder is not None
+        return Checkpoints(self.folder / "checkpoints")
+
+    def _announce(self, bound: Sequence[BoundStep]) -> None:
+        for one in bound:
+            if one.criterion.chosen_taps and self.accelerator.is_main_process:
+                pairs = ", ".join(f"{ours} ← {theirs}" for ours, theirs in one.criterion.chosen_taps)
+                self.log.write(stage=self.clock.stage, moment=self.clock.updates, taps=one.criterion.chosen_taps)
+                if self.settings.progress:
+                    print(f"taps chosen (student ← teacher): {pairs}")
+
+    def _note(self, stage: int, epoch: int | None, values: Mapping[str, float]) -> None:
+        passes = {"epoch": round(self.clock.round / epoch, 4)} if epoch else {}
+        self.log.write(stage=stage, round=self.clock.round, moment=self.clock.updates, **passes, values=dict(values))
+        self._track(values)
+
+    def _trackers(self) -> list[str] | None:
+        return list(self.settings.trackers) if self.folder is not None and self.settings.trackers else None
+
+    def _logs(self) -> str | None:
+        return str(self.folder) if self.folder is not None else None
+
+    def _start_trackers(self) -> None:
+        if self._trackers():
+            self.accelerator.init_trackers("tensorboard" if "tensorboard" in self.settings.trackers else "limbeck")
+
+    def _track(self, values: Mapping[str, float]) -> None:
+        if self._trackers():
+            self.accelerator.log(dict(values), step=self.clock.updates)
+
+    def _end_trackers(self) -> None:
+        if self._trackers():
+            self.accelerator.end_training()
+
+    def _file(self, name: str) -> Path | None:
+        return self.folder / name if self.folder is not None else None
+
+    def _shows(self) -> bool:
+        return self.settings.progress and self.accelerator.is_main_process
+
+    def _title(self, stage: Stage) -> str:
+        return " ".join([*(str(value) for value in self.settings.labels.values()), stage.name]).strip() or "training"
+
+    @contextlib.contextmanager
+    def _catching_interrupts(self) -> Iterator[None]:
+        """Ctrl-C asks for a checkpoint at the end of the round; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def handle(number: int, frame: Any) -> None:
+            if self._stop:
+                raise KeyboardInterrupt
+            self._stop = True
+
+        before = signal.signal(signal.SIGINT, handle)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+
+def _mix(*numbers: int) -> int:
+    """One 63-bit seed from several numbers."""
+    text = "/".join(map(str, numbers)).encode()
+    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1

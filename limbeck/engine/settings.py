@@ -1,0 +1,75 @@
+"""How a run is carried out: everything that is not distillation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Validation:
+    """How the best state of a run is chosen. Selection never sees test data: the test set is read once, after the run.
+
+    Attributes:
+        evaluate: model → figures, on validation data.
+        actor: who is evaluated (the student, or its average).
+        metric: which figure decides.
+        higher_is_better: its direction.
+        every: after how many rounds; None: after every epoch of the stage's source.
+        patience: stop after this many evaluations without improvement; None: never.
+    """
+
+    evaluate: Callable[[nn.Module], Mapping[str, float]]
+    actor: str = "student"
+    metric: str = "accuracy"
+    higher_is_better: bool = True
+    every: int | None = None
+    patience: int | None = None
+
+    def better(self, value: float, best: float | None) -> bool:
+        return best is None or (value > best if self.higher_is_better else value < best)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Devices, precision, accumulation, checkpoints and logs.
+
+    Attributes:
+        precision: "float32", or mixed precision in "bfloat16" or "float16" (with loss scaling).
+        accumulate: pieces into which a batch is cut for memory; the result is the same as without.
+        clip: the largest norm of the gradient of a step; None: no clipping.
+        compile: run actors through `torch.compile`, where only their output is tapped.
+        checkpoint_every: rounds between checkpoints; None: at the end of every epoch.
+        log_every: rounds between log entries.
+        trackers: any of Accelerate's trackers by name ("tensorboard", "wandb", "mlflow", …).
+        progress: show a progress bar.
+        labels: what log entries carry to tell runs apart, e.g. {"seed": 0, "arm": "student"}.
+        device: where to run; None: what Accelerate finds.
+    """
+
+    precision: str = "float32"
+    accumulate: int = 1
+    clip: float | None = None
+    compile: bool = False
+    checkpoint_every: int | None = None
+    log_every: int = 50
+    trackers: Sequence[str] = ("tensorboard",)
+    progress: bool = True
+    labels: Mapping[str, str | int] = field(default_factory=dict)
+    device: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        for name in ("accumulate", "log_every"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")
+
+    @property
+    def autocast(self) -> torch.dtype | None:
+        return PRECISIONS[self.precision]

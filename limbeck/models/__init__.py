@@ -1,0 +1,44 @@
+"""Compact students, and loaders for the models of other libraries.
+
+    from limbeck import models
+
+    student = models.get("resnet_cifar", depth=8)
+    models.save_student(student, None, "student")
+    student = models.load_student("student")
+
+Image models take [B, C, H, W] in [0, 1], normalise inside and return logits [B, classes].
+"""
+
+from limbeck.models.base import Normalize, count_parameters, get, names, registry, spec_of
+from limbeck.models.loaders import MissingPackageError, timm_model, torchvision_model, transformers_model
+from limbeck.models.mlp import mlp
+from limbeck.models.mobile_resnet import mobile_resnet
+from limbeck.models.mobilenet_v3 import mobilenet_v3
+from limbeck.models.resnet_cifar import resnet_cifar
+from limbeck.models.student import load_student, save_student
+from limbeck.models.tiny_cnn import tiny_cnn
+from limbeck.models.vit_tiny import vit_tiny
+from limbeck.models.weights import load_weights, save_weights
+
+__all__ = [
+    "MissingPackageError",
+    "Normalize",
+    "count_parameters",
+    "get",
+    "load_student",
+    "load_weights",
+    "mlp",
+    "mobile_resnet",
+    "mobilenet_v3",
+    "names",
+    "registry",
+    "resnet_cifar",
+    "save_student",
+    "save_weights",
+    "spec_of",
+    "timm_model",
+    "tiny_cnn",
+    "torchvision_model",
+    "transformers_model",
+    "vit_tiny",
+]

@@ -1,0 +1,212 @@
+"""Models of transformers, timm and torchvision, each library imported when it is asked for.
+
+Image models come out like ours: they take images in [0, 1] and normalise inside. The normalisation is hung on as a
+forward pre-hook, so that class, `state_dict` and the addresses of taps stay those of the library. What a model
+remembers of its making is enough to build it again without a download of weights.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
+from limbeck.registry import nearest
+
+NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
+
+
+class MissingPackageError(ImportError, ValueError):
+    """An optional package is not installed; the message is the command that installs it."""
+
+
+@registry.register("transformers")
+def transformers_model(
+    name_or_path: str | None = None,
+    task: str = "AutoModelForSequenceClassification",
+    *,
+    pretrained: bool = True,
+    local_files_only: bool = False,
+    revision: str | None = None,
+    config: dict[str, Any] | None = None,
+    **options: Any,
+) -> nn.Module:
+    """A model of Hugging Face transformers, from the hub, a folder or a configuration; it returns a `ModelOutput`.
+
+    Args:
+        name_or_path: name on the hub or local folder.
+        task: the auto class, such as "AutoModelForCausalLM".
+        pretrained: with weights (safetensors only); otherwise freshly initialised from the configuration.
+        local_files_only: never ask the hub.
+        revision: branch, tag or commit on the hub.
+        config: the whole configuration instead of a name, with its "model_type".
+        options: further configuration, such as `num_labels=3` or `num_hidden_layers=2`.
+
+    Raises:
+        MissingPackageError: transformers is not installed.
+        ValueError: `trust_remote_code`, an unknown task, neither or both of name and config.
+    """
+    if options.pop("trust_remote_code", False):
+        raise ValueError("trust_remote_code stays off: it runs code that comes with the weights")
+    if (name_or_path is None) == (config is None):
+        raise ValueError("give either name_or_path or config")
+    transformers = _import("transformers")
+    if not task.startswith("AutoModel") or not hasattr(transformers, task):
+        known = [name for name in dir(transformers) if name.startswith("AutoModel")]
+        raise ValueError(f"task must be an auto class, got {task!r}; nearest: {', '.join(nearest(task, known))}")
+    auto = getattr(transformers, task)
+    source = {"local_files_only": local_files_only, "revision": revision}
+    model: nn.Module
+    if config is not None:
+        settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
+        model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
+    elif pretrained:
+        model = auto.from_pretrained(name_or_path, use_safetensors=True, trust_remote_code=False, **source, **options)
+    else:
+        made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
+        model = auto.from_config(made)
+    remember(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
+    return model
+
+
+@registry.register("timm")
+def timm_model(
+    model: str,
+    pretrained: bool = False,
+    classes: int | None = None,
+    channels: int = 3,
+    mean: Statistics = None,
+    std: Statistics = None,
+    **options: Any,
+) -> nn.Module:
+    """A model of timm, images [B, channels, H, W] in [0, 1] → logits [B, classes].
+
+    Args:
+        model: name, as in `timm.list_models()`.
+        pretrained: with its published weights.
+        classes: size of the head; None keeps the model's own.
+        mean, std: default: those the model was trained with.
+        options: further arguments of `timm.create_model`.
+
+    Raises:
+        MissingPackageError: timm is not installed.
+        ValueError: an unknown name (with the nearest ones), or `checkpoint_path` (use `load_weights`).
+    """
+    if "checkpoint_path" in options:
+        raise ValueError("checkpoint_path may read a pickle; build the model, then load_weights(model, path)")
+    timm = _import("timm")
+    if "/" not in model and not timm.is_model(model):
+        known = timm.list_models()
+        raise ValueError(f"timm has no model {model!r}; nearest: {', '.join(nearest(model.split('.')[0], known))}")
+    if classes is not None:
+        options["num_classes"] = classes
+    network: nn.Module = timm.create_model(model, pretrained=pretrained, in_chans=channels, **options)
+    trained_with: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
+    if channels == 3:
+        mean = trained_with.get("mean", IMAGENET_MEAN) if mean is None else mean
+        std = trained_with.get("std", IMAGENET_STD) if std is None else std
+    _normalise_inside(network, channels, mean, std)
+    kept = {key: value for key, value in options.items() if key != "num_classes"}
+    made = {"pretrained": False, "classes": getattr(network, "num_classes", classes), "channels": channels}
+    remember(network, "timm", {"model": model, **made, "mean": mean, "std": std, **kept})
+    return network
+
+
+@registry.register("torchvision")
+def torchvision_model(
+    model: str,
+    weights: str | None = None,
+    classes: int | None = None,
+    mean: Statistics = None,
+    std: Statistics = None,
+    **options: Any,
+) -> nn.Module:
+    """A classification model of torchvision, images [B, 3, H, W] in [0, 1] → logits [B, classes].
+
+    Args:
+        model: name, as in `torchvision.models.list_models()`.
+        weights: name of published weights, such as "DEFAULT" or "IMAGENET1K_V1".
+        classes: size of the head, None for 1000; with `weights`, a head of another size is freshly initialised.
+        mean, std: default: those of the weights, or ImageNet's.
+        options: further arguments of the model's builder.
+
+    Raises:
+        MissingPackageError: torchvision is not installed.
+        ValueError: an unknown model (with the nearest ones) or unknown weights.
+    """
+    models: ModuleType = _import("torchvision").models
+    known = [name for name in models.list_models(module=models) if name not in NOT_LOGITS]
+    if model not in known:
+        raise ValueError(f"torchvision has no classifier {model!r}; nearest: {', '.join(nearest(model, known))}")
+    published = None
+    if weights is not None:
+        kinds = list(models.get_model_weights(model).__members__)
+        if weights not in kinds:
+            raise ValueError(f"{model} has no weights {weights!r}; there are {', '.join(kinds)}")
+        published = models.get_model_weights(model)[weights]
+    network = _torchvision(models, model, published, classes, options)
+    trained_with = published.transforms() if published else None
+    mean = getattr(trained_with, "mean", IMAGENET_MEAN) if mean is None else mean
+    std = getattr(trained_with, "std", IMAGENET_STD) if std is None else std
+    _normalise_inside(network, 3, mean, std)
+    made = {"model": model, "weights": None, "classes": classes, "mean": mean, "std": std}
+    remember(network, "torchvision", made | options)
+    return network
+
+
+def _torchvision(
+    models: ModuleType,
+    name: str,
+    published: Any,
+    classes: int | None,
+    options: dict[str, Any],
+) -> nn.Module:
+    """The published model; with another head, a new one that takes over everything else."""
+    head = {} if classes is None else {"num_classes": classes}
+    with _weights_only():
+        donor: nn.Module | None = models.get_model(name, weights=published, **options) if published else None
+    if donor is not None and classes in (None, len(published.meta["categories"])):
+        return donor
+    model: nn.Module = models.get_model(name, weights=None, **head, **options)
+    if donor is not None:
+        own, given = model.state_dict(), donor.state_dict()
+        fitting = {key: value for key, value in given.items() if value.shape == own[key].shape}  # all but the head
+        model.load_state_dict(fitting, strict=False)
+    return model
+
+
+@contextmanager
+def _weights_only() -> Iterator[None]:
+    """Make torch.hub, which asks `torch.load` for whole pickles, read tensors only."""
+    variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
+    before = os.environ.get(variable)
+    os.environ[variable] = "1"
+    try:
+        yield
+    finally:
+        os.environ.pop(variable) if before is None else os.environ.update({variable: before})
+
+
+def _normalise_inside(model: nn.Module, channels: int, mean: Statistics, std: Statistics) -> None:
+    model.add_module("normalize", Normalize(channels, mean, std))
+    model.register_forward_pre_hook(_normalise)
+
+
+def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    normalised: Tensor = model.get_submodule("normalize")(inputs[0])
+    return normalised, *inputs[1:]
+
+
+def _import(package: str) -> ModuleType:
+    try:
+        return importlib.import_module(package)
+    except ModuleNotFoundError as error:
+        if error.name != package:
+            raise
+        raise MissingPackageError(f"{package} is not installed: pip install {package}") from error

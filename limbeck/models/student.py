@@ -1,0 +1,65 @@
+"""A student as a folder: its weights and how to build it, readable without the run that made it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from limbeck.models.base import get, spec_of
+from limbeck.models.weights import load_weights, save_weights, write_atomic
+
+FORMAT = 1
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+
+
+def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
+    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be.
+
+    Args:
+        spec: `{"model": name, "args": {...}}` as for `get`; None takes what the model remembers of its making.
+
+    Raises:
+        ValueError: a model of unknown making without a spec, or arguments that JSON cannot hold.
+    """
+    spec = spec or spec_of(model)
+    if spec is None:
+        raise ValueError(
+            f"how to build this {type(model).__name__} is unknown; build it with limbeck.models.get(name, ...) "
+            'or give spec={"model": name, "args": {...}}'
+        )
+    config = {"model": spec["model"], "args": spec.get("args", {}), "format": FORMAT}
+    try:
+        text = json.dumps(config, indent=2)
+    except TypeError as error:
+        raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(model, folder / WEIGHTS)
+    write_atomic(folder / CONFIG, (text + "\n").encode())
+
+
+def load_student(folder: str | Path) -> nn.Module:
+    """The model that `save_student` wrote into `folder`, on the CPU and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a `config.json` of another format, an unknown model, or weights that do not fit it.
+    """
+    path = Path(folder) / CONFIG
+    if not path.is_file():
+        raise FileNotFoundError(f"no student at {folder}: {CONFIG} is missing")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise ValueError(f"{path}: format {FORMAT} is expected, found {found!r}")
+    if not isinstance(config.get("model"), str) or not isinstance(config.get("args"), dict):
+        raise ValueError(f'{path}: "model" must be a name and "args" an object')
+    model = get(config["model"], **config["args"])
+    load_weights(model, Path(folder) / WEIGHTS)
+    return model.eval()

@@ -1,0 +1,178 @@
+"""Weights on disk: safetensors, written whole or not at all, and read with an explanation when they do not fit."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import Tensor, nn
+
+from limbeck.models.base import spec_of
+
+TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training scripts put the weights
+PREFIXES = ("module.", "_orig_mod.", "model.")  # left in the keys by DataParallel, torch.compile and Lightning
+SHOWN = 4  # differing keys named in an error
+CONVERT = (
+    "Where you trust the file, open it with the code that wrote it and convert it once: "
+    "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+)
+
+State = dict[str, Tensor]
+
+
+def save_weights(model: nn.Module, path: str | Path) -> None:
+    """Write the `state_dict` of `model` as safetensors.
+
+    The file is written beside `path`, flushed to the disk and renamed: after a full disk or a crash the old file is
+    still whole. Tensors shared by several names (tied embeddings) are written once.
+
+    Raises:
+        OSError: the disk is full, or the folder cannot be written.
+    """
+    aliases = _aliases(model)
+    own = {key: tensor for key, tensor in model.state_dict().items() if key not in aliases}
+    state = {key: tensor.detach().cpu().contiguous() for key, tensor in own.items()}
+    write_atomic(Path(path), safetensors.torch.save(state, metadata={"format": "pt"}))
+
+
+def load_weights(model: nn.Module, path: str | Path) -> None:
+    """Load the weights in `path` into `model`, all of them or, on an error, none.
+
+    Reads `.safetensors`, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with `torch.load(weights_only=True)`, which runs no
+    code. Checkpoints wrapped as `{"state_dict": …}` or `{"model": …}` and keys prefixed with `module.` are unwrapped.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: another kind of file, a truncated one, one that holds more than tensors, or weights of another
+            model; the message names the first differing keys and the likely reason.
+    """
+    own = model.state_dict()
+    state = _unprefixed(_unwrapped(_read(Path(path)), path), own)
+    for alias, key in _aliases(model).items():
+        if alias not in state and key in state:
+            state[alias] = state[key]
+    for key in own.keys() - state.keys():
+        if key.endswith("num_batches_tracked"):  # absent from checkpoints older than torch 0.4.1, and not a weight
+            state[key] = own[key]
+    _check(state, own, model, path)
+    model.load_state_dict(state)
+
+
+def write_atomic(path: Path, content: bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one, never a part."""
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, 0o666 & ~_umask())  # mkstemp makes files that only their owner can read
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _read(path: Path) -> Any:
+    if not path.is_file():
+        raise FileNotFoundError(f"no weights at {path}")
+    if path.suffix == ".safetensors":
+        try:
+            return safetensors.torch.load_file(path)
+        except SafetensorError as error:
+            raise ValueError(f"{path} is truncated, or not a safetensors file: {error}") from error
+    if path.suffix not in TORCH_SUFFIXES:
+        raise ValueError(
+            f"{path}: weights are read from .safetensors or {', '.join(TORCH_SUFFIXES)}, "
+            f"got {path.suffix or 'no suffix'!r}; other files may run code when they are opened. {CONVERT}"
+        )
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"{path} is damaged or holds more than tensors, and opening it could run code: {reason} {CONVERT}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
+        raise ValueError(f"{path} is truncated, or not a torch checkpoint: {error}") from error
+
+
+def _unwrapped(content: Any, path: str | Path) -> State:
+    """The plain state inside the wrappers of training scripts."""
+    while isinstance(content, Mapping):
+        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
+        if inner is None:
+            break
+        content = inner
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        keys = [str(key) for key in content][:SHOWN] if isinstance(content, Mapping) else type(content).__name__
+        raise ValueError(f"{path} holds no state_dict (names to tensors), but {keys}")
+    return {str(key): value for key, value in content.items()}
+
+
+def _unprefixed(state: State, own: State) -> State:
+    """`state` without a prefix that all its keys have and none of the model's."""
+    for prefix in PREFIXES:
+        if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
+            return _unprefixed({key.removeprefix(prefix): value for key, value in state.items()}, own)
+    return state
+
+
+def _aliases(model: nn.Module) -> dict[str, str]:
+    """Names of tensors that are the same tensor as an earlier name, with that name."""
+    first: dict[tuple[object, ...], str] = {}
+    aliases = {}
+    for key, tensor in model.state_dict().items():
+        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if tensor.numel() and tensor.data_ptr() and first.setdefault(place, key) != key:
+            aliases[key] = first[place]
+    return aliases
+
+
+def _check(state: State, own: State, model: nn.Module, path: str | Path) -> None:
+    state = dict(sorted(state.items(), key=lambda item: item[0].endswith("num_batches_tracked")))  # the dullest last
+    missing = [f"missing {key} {list(own[key].shape)}" for key in own if key not in state]
+    foreign = [f"unexpected {key} {list(state[key].shape)}" for key in state if key not in own]
+    shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
+    resized = [f"{key} is {list(state[key].shape)}, the model needs {list(own[key].shape)}" for key in shapes]
+    # One of each kind before a second of any: a hundred missing keys must not hide that the head differs.
+    rounds = zip(*(group + [""] * len(own | state) for group in (resized, missing, foreign)), strict=False)
+    lines = [line for group in rounds for line in group if line]
+    if lines:
+        rest = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
+        built = (spec_of(model) or {"model": type(model).__name__})["model"]
+        raise ValueError(
+            f"{path} does not fit this {built}: {'; '.join(lines[:SHOWN])}{rest}. Likely reason: {_reason(state, own)}."
+        )
+
+
+def _reason(state: State, own: State) -> str:
+    """What most probably differs between the model that was saved and the one at hand."""
+    common = state.keys() & own.keys()
+    differing = {key for key in common if state[key].shape != own[key].shape}
+    if len(common) < 0.1 * len(own):
+        return "the file belongs to another architecture"
+    if state.keys() != own.keys():
+        kinds = {re.sub(r"\d+", "#", key) for key in state}, {re.sub(r"\d+", "#", key) for key in own}
+        return "another depth" if kinds[0] == kinds[1] else "another architecture, or a variant with other parts"
+    if all(state[key].shape[1:] == own[key].shape[1:] for key in differing) and len(differing) <= 2:
+        key = min(differing)
+        return f"another number of classes ({state[key].shape[0]} in the file, {own[key].shape[0]} in the model)"
+    if len(differing) == 1 and state[min(differing)].dim() == 4:
+        return "another number of input channels"
+    return "another width, or other sizes of the same layers"

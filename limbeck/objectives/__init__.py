@@ -1,0 +1,92 @@
+"""How student and teacher signals are compared: one loss per item, by name.
+
+>>> from limbeck import objectives
+>>> soft = objectives.get("soft_targets", temperature=2.0)
+>>> soft(student_logits, teacher_logits)  # [batch]
+"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from limbeck.objectives.base import UNLABELLED, Match, Objective, registry
+from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.features import (
+    AttentionTransfer,
+    Channelwise,
+    Flow,
+    Hint,
+    MarginFeatures,
+    NeuronSelectivity,
+    StandardizedFeatures,
+    Variational,
+    margin_from_batchnorm,
+)
+from limbeck.objectives.generative import MaskedGenerative
+from limbeck.objectives.outputs import (
+    Decoupled,
+    Dist,
+    HardTargets,
+    LogitMSE,
+    SoftTargets,
+    TeacherArgmax,
+    WeightedSoftLabels,
+)
+from limbeck.objectives.relations import (
+    ChannelCorrelation,
+    CorrelationCongruence,
+    ProbabilisticTransfer,
+    RKDAngle,
+    RKDCosine,
+    RKDDistance,
+    SimilarityPreserving,
+)
+from limbeck.objectives.review import Review
+
+register = registry.register
+
+__all__ = [
+    "UNLABELLED",
+    "AttentionTransfer",
+    "ChannelCorrelation",
+    "Channelwise",
+    "Contrastive",
+    "CorrelationCongruence",
+    "Decoupled",
+    "Dist",
+    "Flow",
+    "HardTargets",
+    "Hint",
+    "LogitMSE",
+    "MarginFeatures",
+    "MaskedGenerative",
+    "Match",
+    "NeuronSelectivity",
+    "Objective",
+    "ProbabilisticTransfer",
+    "RKDAngle",
+    "RKDCosine",
+    "RKDDistance",
+    "Review",
+    "SimilarityPreserving",
+    "SoftTargets",
+    "StandardizedFeatures",
+    "TeacherArgmax",
+    "Variational",
+    "WeightedSoftLabels",
+    "get",
+    "margin_from_batchnorm",
+    "names",
+    "register",
+    "registry",
+]
+
+
+def get(name: str, **hyperparameters: Any) -> Objective:
+    """The objective called `name`; unknown names and hyperparameters are a `ValueError` that offers the nearest."""
+    return cast(Objective, registry.get(name, **hyperparameters))
+
+
+def names() -> list[str]:
+    """All names that `get` knows."""
+    return registry.names()

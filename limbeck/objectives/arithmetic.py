@@ -1,0 +1,47 @@
+"""Small numerically safe pieces that several objectives are made of."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p‖q) over the last axis, from logarithms."""
+    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
+
+
+def soften(logits: Tensor, temperature: float) -> Tensor:
+    """log softmax(logits / temperature) over the last axis."""
+    return F.log_softmax(logits / temperature, dim=-1)
+
+
+def unit(x: Tensor, dim: int = -1) -> Tensor:
+    """x / ‖x‖₂ along `dim`; zero vectors stay zero and pass a finite gradient."""
+    norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
+    return x / torch.where(norm > 0, norm, 1.0)
+
+
+def standardize(x: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
+    """(x − mean) / σ along `dim`, σ the population deviation; what is constant becomes zero, with a finite gradient."""
+    mean = x.mean(dim, keepdim=True)
+    centred = x - mean
+    variance = centred.square().mean(dim, keepdim=True)
+    rounding = (8 * torch.finfo(x.dtype).eps * mean.detach()).square()  # a constant's mean may be off by a few ulps
+    return centred / torch.where(variance > rounding, variance, 1.0).sqrt()
+
+
+def pearson(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
+    """Pearson correlation along `dim`; zero where either side is constant."""
+    return (_direction(x, dim) * _direction(y, dim)).sum(dim)
+
+
+def _direction(x: Tensor, dim: int) -> Tensor:
+    largest = x.detach().abs().amax(dim, keepdim=True)  # squares of tiny probabilities would underflow
+    return unit(standardize(x / torch.where(largest > 0, largest, 1.0), dim), dim)
+
+
+def huber(difference: Tensor) -> Tensor:
+    """½x² where abs(x) ≤ 1, abs(x) − ½ beyond."""
+    return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)

@@ -1,0 +1,316 @@
+"""Objectives on features: maps [batch, channels, height, width], or vectors [batch, channels] where the class says so.
+
+An adapter makes channel counts and sizes equal before. Notation: s student, t teacher, H·W the positions of a map.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.objectives.arithmetic import kl, soften, standardize, unit
+from limbeck.objectives.base import Match, Objective, registry, require
+
+
+class FeatureObjective(Objective):
+    """What the objectives on features share."""
+
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "feature"
+    match: ClassVar[Match] = Match.EVERYTHING
+
+
+@registry.register("hint")
+class Hint(FeatureObjective):
+    """Mean squared difference over all elements of an item; any shape [B, ...].
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: Romero et al. 2014 (FitNets), arXiv 1412.6550, whose ½ is left to the weight.
+    """
+
+    name = "hint"
+    formula = "mean (s − t)²"
+    source = "Romero et al. 2014 (FitNets), arXiv 1412.6550"
+    weight = 100.0
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return _item_mean((student - teacher).square())
+
+
+@registry.register("attention_transfer")
+class AttentionTransfer(FeatureObjective):
+    """Where the activations are large, as one normalised map per item. Maps; channel counts may differ.
+
+    Args:
+        power: exponent of the absolute activations.
+
+    Raises:
+        ValueError: power below 1 (its gradient at zero is infinite), heights or widths that differ.
+
+    Source: Zagoruyko & Komodakis 2016 (AT), arXiv 1612.03928, in the mean-of-squares form of the authors' code.
+    """
+
+    name = "attention_transfer"
+    formula = "mean_hw (Q_s/‖Q_s‖ − Q_t/‖Q_t‖)², Q = Σ_c |F_c|^power"
+    source = "Zagoruyko & Komodakis 2016 (AT), arXiv 1612.03928"
+    weight = 1000.0
+    match = Match.SPACE
+    ranks = (4,)
+
+    def __init__(self, *, power: float = 2.0) -> None:
+        super().__init__()
+        require(power >= 1, self.name, "power", power, "use 1 or more, such as 2")
+        self.power = power
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (self._attention(student) - self._attention(teacher)).square().mean(-1)
+
+    def _attention(self, features: Tensor) -> Tensor:
+        return unit(features.abs().pow(self.power).sum(1).flatten(1))
+
+
+@registry.register("neuron_selectivity")
+class NeuronSelectivity(FeatureObjective):
+    """Distance between two sets of channel maps: maximum mean discrepancy with the kernel k(x, y) = (x·y)².
+
+    Maps; channel counts may differ. Since Σ_xy (x·y)² = ‖XYᵀ‖² = ⟨XᵀX, YᵀY⟩ for maps in rows, nothing larger than one
+    C×C or one HW×HW matrix per item is built, whichever costs less.
+
+    Raises:
+        ValueError: heights or widths that differ.
+
+    Source: Huang & Wang 2017 (NST), arXiv 1707.01219.
+    """
+
+    name = "neuron_selectivity"
+    formula = "mean k(t,t') + mean k(s,s') − 2 mean k(s,t'), k(x,y) = (x·y)², maps L2-normalised over H·W"
+    source = "Huang & Wang 2017 (NST), arXiv 1707.01219"
+    weight = 50.0
+    match = Match.SPACE
+    ranks = (4,)
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        s, t = unit(student.flatten(2)), unit(teacher.flatten(2))
+        c_s, c_t, positions = s.shape[1], t.shape[1], s.shape[2]
+        if positions * (c_s + c_t) < c_s**2 + c_t**2 + c_s * c_t:
+            return (s.mT @ s / c_s - t.mT @ t / c_t).square().sum((1, 2))
+        return self._kernel_mean(t, t) + self._kernel_mean(s, s) - 2 * self._kernel_mean(s, t)
+
+    @staticmethod
+    def _kernel_mean(x: Tensor, y: Tensor) -> Tensor:
+        return (x @ y.mT).square().mean((1, 2))
+
+
+@registry.register("flow")
+class Flow(FeatureObjective):
+    """How features change between two layers: the product of two maps, channel by channel.
+
+    Each side is a tuple (F₁, F₂) of maps; the larger map is max-pooled to the size of the smaller. F₁ of the student
+    needs as many channels as F₁ of the teacher, and so do F₂.
+
+    Raises:
+        ValueError: a side that is not two taps, channel counts that differ.
+
+    Source: Yim et al., CVPR 2017 (FSP).
+    """
+
+    name = "flow"
+    formula = "mean (G_s − G_t)², G = F₁F₂ᵀ / (H·W)"
+    source = "Yim et al. 2017, A Gift from Knowledge Distillation (FSP), CVPR"
+    weight = 50.0
+    match = Match.CHANNELS
+    ranks = (4,)
+    parts = 2
+
+    def compare(
+        self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], *, target: Any, mask: Any, index: Any
+    ) -> Tensor:
+        return (self._flow(*student) - self._flow(*teacher)).square().mean((1, 2))
+
+    @staticmethod
+    def _flow(first: Tensor, second: Tensor) -> Tensor:
+        size = [min(sizes) for sizes in zip(first.shape[2:], second.shape[2:], strict=True)]
+        x, y = (_max_pool(features, size).flatten(2) for features in (first, second))
+        return x @ y.mT / x.shape[-1]
+
+
+@registry.register("channelwise")
+class Channelwise(FeatureObjective):
+    """Where each channel looks: KL between the channels' softmax distributions over positions. Maps of equal shapes.
+
+    Args:
+        temperature: T.
+
+    Raises:
+        ValueError: temperature not above 0, shapes that differ.
+
+    Source: Shu et al. 2020 (CWD), arXiv 2011.13256; weight 5 for segmentation, 10 for detection.
+    """
+
+    name = "channelwise"
+    formula = "(T²/C) Σ_c KL(softmax_hw(t_c/T)‖softmax_hw(s_c/T))"
+    source = "Shu et al. 2020 (CWD), arXiv 2011.13256"
+    weight = 5.0
+    ranks = (4,)
+
+    def __init__(self, *, temperature: float = 4.0) -> None:
+        super().__init__()
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 4")
+        self.temperature = temperature
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        log_p = soften(teacher.flatten(2), self.temperature)
+        log_q = soften(student.flatten(2), self.temperature)
+        return self.temperature**2 * kl(log_p, log_q).mean(1)
+
+
+@registry.register("standardized_features")
+class StandardizedFeatures(FeatureObjective):
+    """Half the mean squared difference after each channel is standardised over the batch and all positions.
+
+    Maps or vectors of equal shapes. A constant channel becomes zero. Equals 1 − Pearson correlation per channel.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: Cao et al. 2022 (PKD), arXiv 2207.02039; weight 6 for two-stage detectors, 10 for one-stage ones.
+    """
+
+    name = "standardized_features"
+    formula = "½ mean (z(s) − z(t))², z(x) = (x − mean_c) / σ_c over (B, H, W)"
+    source = "Cao et al. 2022 (PKD), arXiv 2207.02039"
+    weight = 6.0
+    over_batch = True
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        axes = (0, *range(2, student.ndim))
+        return _item_mean((standardize(student, axes) - standardize(teacher, axes)).square()) / 2
+
+
+@registry.register("variational")
+class Variational(FeatureObjective):
+    """Gaussian log-likelihood of the teacher's features, with a variance learned per channel.
+
+    Maps or vectors of equal shapes; the regressor μ is the adapter on the student's tap. At equality the gradient is zero,
+    the value is ½ log σ².
+
+    Args:
+        init_variance: σ² at the start.
+
+    Raises:
+        ValueError: init_variance not above 1e-5, shapes that differ.
+
+    Source: Ahn et al., CVPR 2019 (VID), arXiv 1904.05835.
+    """
+
+    name = "variational"
+    formula = "mean ½ (log σ_c² + (t − s)²/σ_c²), σ_c² = softplus(ρ_c) + 1e-5"
+    source = "Ahn et al. 2019 (VID), CVPR, arXiv 1904.05835"
+    rho: nn.Parameter | None
+
+    floor: ClassVar[float] = 1e-5
+
+    def __init__(self, *, init_variance: float = 5.0) -> None:
+        super().__init__()
+        require(init_variance > self.floor, self.name, "init_variance", init_variance, "use a value above 1e-5, such as 5")
+        self.init_variance = init_variance
+        self.register_parameter("rho", None)
+
+    @property
+    def built(self) -> bool:
+        return self.rho is not None
+
+    def build(self, student: Any, teacher: Any, *, samples: int | None = None) -> None:
+        start = self.init_variance - self.floor
+        inverse_softplus = start + math.log(-math.expm1(-start))
+        self.rho = nn.Parameter(torch.full((teacher[1],), inverse_softplus))
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        self.rho = nn.Parameter(torch.empty_like(state["rho"]))
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        assert self.rho is not None
+        variance = _per_channel(F.softplus(self.rho) + self.floor, student)
+        return _item_mean(variance.log() + (teacher - student).square() / variance) / 2
+
+
+@registry.register("margin_features")
+class MarginFeatures(FeatureObjective):
+    """Squared difference before the activation, where it matters after it.
+
+    Both sides are PRE-activations, maps or vectors of equal shapes. The teacher's negative values are lifted to the margin
+    m_c; an element where the student is at or below a teacher that is at or below zero adds nothing. The mean runs over
+    all elements of the item, those that add nothing included.
+
+    Args:
+        margin: m_c per channel, ≤ 0, see `margin_from_batchnorm`. None: the mean of the teacher's negative values in the
+            batch at hand, per channel (0 for a channel that has none).
+
+    Raises:
+        ValueError: a margin above 0, a margin of another length than the channels, shapes that differ.
+
+    Source: Heo et al. 2019 (OFD), arXiv 1904.01866; its weight 1e-3 multiplies a sum, the 1 here a mean.
+    """
+
+    name = "margin_features"
+    formula = "mean (s − t')² [not s ≤ t' ≤ 0], t' = max(t, m_c), m_c = E[t : t < 0]"
+    source = "Heo et al. 2019 (OFD), arXiv 1904.01866"
+    margin: Tensor | None
+
+    def __init__(self, *, margin: Tensor | Sequence[float] | None = None) -> None:
+        super().__init__()
+        values = None if margin is None else torch.as_tensor(margin, dtype=torch.get_default_dtype()).detach().clone()
+        lifted = values is not None and bool((values > 0).any())
+        require(not lifted, self.name, "margin", margin, "use values of 0 or less, the mean of each channel's negatives")
+        self.register_buffer("margin", values)
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if self.margin is not None and self.margin.shape != teacher.shape[1:2]:
+            margin = f"the margin {tuple(self.margin.shape)}"
+            raise ValueError(f"{self.name}: {margin} does not fit the channels of teacher {tuple(teacher.shape)}")
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        margin = self._mean_negative(teacher) if self.margin is None else self.margin.to(teacher.dtype)
+        lifted = torch.maximum(teacher, _per_channel(margin, teacher))
+        counted = (student > lifted) | (lifted > 0)
+        return _item_mean(torch.where(counted, student - lifted, 0.0).square())
+
+    @staticmethod
+    def _mean_negative(teacher: Tensor) -> Tensor:
+        axes = (0, *range(2, teacher.ndim))
+        return teacher.clamp_max(0).sum(axes) / (teacher < 0).sum(axes).clamp_min(1)
+
+
+def margin_from_batchnorm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
+    """E[x : x < 0] per channel, for `MarginFeatures`, of what leaves a batch norm: x ~ N(bias, weight²).
+
+    A channel that is hardly ever negative, or constant, gets 0.
+    """
+    if norm.weight is None or norm.bias is None:
+        raise ValueError(f"margin_features: {norm} has no weight and bias; pass margin=None to estimate from the batch")
+    mean, deviation = norm.bias.detach().double(), norm.weight.detach().double().abs()
+    z = -mean / deviation.clamp_min(torch.finfo(torch.float64).tiny)
+    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
+    below_zero = torch.special.ndtr(z)
+    margin = mean - deviation * density / below_zero.clamp_min(torch.finfo(torch.float64).tiny)
+    return torch.where(below_zero > 1e-3, margin, 0.0).clamp_max(0).to(norm.weight.dtype)
+
+
+def _item_mean(values: Tensor) -> Tensor:
+    return values.flatten(1).mean(1)
+
+
+def _per_channel(values: Tensor, features: Tensor) -> Tensor:
+    """One value per channel, shaped to broadcast over features whose axis 1 is the channel."""
+    return values.view(1, -1, *[1] * (features.ndim - 2))
+
+
+def _max_pool(features: Tensor, size: list[int]) -> Tensor:
+    return features if list(features.shape[2:]) == size else F.adaptive_max_pool2d(features, size)

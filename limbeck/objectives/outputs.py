@@ -1,0 +1,321 @@
+"""Objectives on class scores: logits [batch, classes]; four of them also take token logits [batch, tokens, classes].
+
+Notation: s, t student and teacher logits, y label, p_T(z) = softmax(z / T). A Kullback-Leibler divergence is a sum over
+classes, never a mean, and carries T², so that its gradient does not shrink with the temperature or the class count.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from limbeck.objectives.arithmetic import kl, pearson, soften, standardize
+from limbeck.objectives.base import UNLABELLED, Match, Objective, registry, require
+from limbeck.signals import TopK
+
+
+class OutputObjective(Objective):
+    """What the objectives on logits share."""
+
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
+    match: ClassVar[Match] = Match.EVERYTHING
+    ranks: ClassVar[tuple[int, ...]] = (2, 3)
+
+
+@registry.register("hard_targets")
+class HardTargets(OutputObjective):
+    """Cross entropy with the labels.
+
+    Student [B, C] with labels [B], or [B, T, V] with [B, T]; the labels may also be probabilities of the student's shape
+    (mixup). An item labelled -100, or with a row of zeros for probabilities, gives exactly 0.
+
+    Args:
+        label_smoothing: mass spread evenly over all classes, as in `torch.nn.functional.cross_entropy`.
+
+    Raises:
+        ValueError: label_smoothing outside [0, 1]; labels missing, out of range or of another shape.
+
+    Source: the definition.
+    """
+
+    name = "hard_targets"
+    formula = "−Σ_c y_c log p(s)_c"
+    source = "cross entropy"
+    weight = 0.1
+    needs_teacher = False
+    needs_target = True
+
+    def __init__(self, *, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        require(0 <= label_smoothing <= 1, self.name, "label_smoothing", label_smoothing, "use a value from 0 to 1")
+        self.label_smoothing = label_smoothing
+
+    def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
+        loss = _cross_entropy(student, target, self.label_smoothing)
+        return torch.where(_labelled(target), loss, 0.0)
+
+
+@registry.register("soft_targets")
+class SoftTargets(OutputObjective):
+    """Kullback-Leibler divergence from the teacher's softened distribution to the student's.
+
+    [B, C] gives [B], [B, T, V] gives [B, T]. The teacher may be `TopK`: the mass outside the support is then one more
+    outcome, compared with the student's mass there; that needs temperature 1 and no standardisation.
+
+    Args:
+        temperature: T; softens both distributions. A schedule may set it at every step.
+        standardize: first z ← (z − mean) / σ over classes, on both sides (the source uses T = 2 and weight 9 with it).
+
+    Raises:
+        ValueError: temperature not above 0; shapes that differ; a TopK teacher with temperature ≠ 1 or standardize.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531; standardisation: Sun et al. 2024, arXiv 2403.01427.
+    """
+
+    name = "soft_targets"
+    formula = "T² Σ_c p_T(t)_c (log p_T(t)_c − log p_T(s)_c)"
+    source = "Hinton et al. 2015, arXiv 1503.02531; standardize: Sun et al. 2024, arXiv 2403.01427"
+    weight = 0.9
+    sparse = True
+
+    def __init__(self, *, temperature: float = 4.0, standardize: bool = False) -> None:
+        super().__init__()
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 4")
+        self.temperature = temperature
+        self.standardize = standardize
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if isinstance(teacher, TopK):
+            self._check_top_k(student, teacher)
+
+    def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
+        if isinstance(teacher, TopK):
+            return _kl_top_k(teacher, student)
+        if self.standardize:
+            student, teacher = standardize(student), standardize(teacher)
+        return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
+
+    def _check_top_k(self, student: Tensor, teacher: TopK) -> None:
+        if self.temperature != 1 or self.standardize:
+            raise ValueError(
+                f"{self.name}: temperature is {self.temperature} and standardize is {self.standardize}, but a TopK teacher "
+                "holds probabilities at temperature 1, and how its tail would spread at another one is not known; "
+                "use temperature=1 and standardize=False, or store dense logits"
+            )
+        values, indices, tail = teacher.values, teacher.indices, teacher.tail
+        lead = student.shape[:-1]
+        if values.shape[:-1] != lead or indices.shape != values.shape or tail.shape != lead:
+            shapes = f"values {tuple(values.shape)}, indices {tuple(indices.shape)} and tail {tuple(tail.shape)}"
+            raise ValueError(f"{self.name}: the TopK teacher's {shapes} do not fit student {tuple(student.shape)}")
+        classes = student.shape[-1]
+        if self.validate and bool(((indices < 0) | (indices >= classes)).any()):
+            raise ValueError(f"{self.name}: the TopK teacher's indices leave the {classes} classes of the student")
+
+
+@registry.register("logit_mse")
+class LogitMSE(OutputObjective):
+    """Mean squared difference of the logits. [B, C] gives [B], [B, T, V] gives [B, T].
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: Ba & Caruana 2014, arXiv 1312.6184.
+    """
+
+    name = "logit_mse"
+    formula = "(1/C) Σ_c (s_c − t_c)²"
+    source = "Ba & Caruana 2014, arXiv 1312.6184"
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (student - teacher).square().mean(-1)
+
+
+@registry.register("teacher_argmax")
+class TeacherArgmax(OutputObjective):
+    """Cross entropy with the class the teacher prefers (hard distillation). [B, C] gives [B], [B, T, V] gives [B, T].
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: Touvron et al. 2020 (DeiT), arXiv 2012.12877.
+    """
+
+    name = "teacher_argmax"
+    formula = "−log p(s)_k, k = argmax t"
+    source = "Touvron et al. 2020 (DeiT), arXiv 2012.12877"
+    weight = 0.5
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return _cross_entropy(student, teacher.argmax(-1))
+
+
+@registry.register("decoupled")
+class Decoupled(OutputObjective):
+    """Soft targets split in two: how sure the teacher is of the label, and how it ranks all other classes.
+
+    [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0.
+
+    Args:
+        alpha: weight of the binary part, label against the rest.
+        beta: weight of the part among the other classes; the source uses 2 to 8, by teacher and student.
+        temperature: T, in both parts.
+
+    Raises:
+        ValueError: temperature not above 0, negative weights, fewer than two classes, labels missing or out of range.
+
+    Source: Zhao et al. 2022 (DKD), arXiv 2203.08679.
+    """
+
+    name = "decoupled"
+    formula = "T² (α KL(b_t‖b_s) + β KL(n_t‖n_s)), b = (p_y, 1 − p_y), n = softmax of the other logits / T"
+    source = "Zhao et al. 2022 (DKD), arXiv 2203.08679"
+    needs_target = True
+    ranks = (2,)
+
+    def __init__(self, *, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0) -> None:
+        super().__init__()
+        require(alpha >= 0, self.name, "alpha", alpha, "use a weight of 0 or more, such as 1")
+        require(beta >= 0, self.name, "beta", beta, "use a weight of 0 or more, such as 8")
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 4")
+        self.alpha = alpha
+        self.beta = beta
+        self.temperature = temperature
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if student.shape[-1] < 2:
+            raise ValueError(f"{self.name}: needs two classes at least; student {tuple(student.shape)} has one")
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
+        label = _label(target).unsqueeze(-1)
+        binary_s, others_s = self._split(student, label)
+        binary_t, others_t = self._split(teacher, label)
+        loss = self.alpha * kl(binary_t, binary_s) + self.beta * kl(others_t, others_s)
+        return self.temperature**2 * torch.where(_labelled(target), loss, 0.0)
+
+    def _split(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
+        """log b [B, 2] and log n [B, C] (0 at the label, on both sides, so that it adds nothing)."""
+        scaled = logits / self.temperature
+        is_label = torch.zeros_like(scaled, dtype=torch.bool).scatter(-1, label, True)
+        others = scaled.masked_fill(is_label, -torch.inf)
+        both = torch.cat([scaled.gather(-1, label), others.logsumexp(-1, keepdim=True)], dim=-1)
+        return F.log_softmax(both, dim=-1), F.log_softmax(others, dim=-1).masked_fill(is_label, 0.0)
+
+
+@registry.register("dist")
+class Dist(OutputObjective):
+    """Correlation instead of equality: the teacher's preferences among classes, and among the items of the batch.
+
+    [B, C] gives [B]; every item carries the batch's mean over classes. A constant row or column correlates with nothing
+    (ρ = 0), which is what a batch of one item gives for its columns.
+
+    Args:
+        beta: weight of the rows (classes of one item).
+        gamma: weight of the columns (items of one class).
+        temperature: T.
+
+    Raises:
+        ValueError: temperature not above 0, negative weights, shapes that differ.
+
+    Source: Huang et al. 2022 (DIST), arXiv 2205.10536.
+    """
+
+    name = "dist"
+    formula = "T² (β (1 − ρ(p_s[i,:], p_t[i,:])) + γ (1 − mean_c ρ(p_s[:,c], p_t[:,c]))), ρ Pearson"
+    source = "Huang et al. 2022 (DIST), arXiv 2205.10536"
+    weight = 2.0
+    over_batch = True
+    ranks = (2,)
+
+    def __init__(self, *, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0) -> None:
+        super().__init__()
+        require(beta >= 0, self.name, "beta", beta, "use a weight of 0 or more, such as 1")
+        require(gamma >= 0, self.name, "gamma", gamma, "use a weight of 0 or more, such as 1")
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
+        self.beta = beta
+        self.gamma = gamma
+        self.temperature = temperature
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        p_s = soften(student, self.temperature).exp()
+        p_t = soften(teacher, self.temperature).exp()
+        rows = 1 - pearson(p_s, p_t, dim=1)
+        columns = 1 - pearson(p_s, p_t, dim=0).mean()
+        return self.temperature**2 * (self.beta * rows + self.gamma * columns)
+
+
+@registry.register("weighted_soft_labels")
+class WeightedSoftLabels(OutputObjective):
+    """Soft labels, weighed by how much the student still lags behind the teacher on the item.
+
+    [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0. The weight w
+    passes no gradient.
+
+    Args:
+        temperature: T.
+
+    Raises:
+        ValueError: temperature not above 0, labels missing or out of range, shapes that differ.
+
+    Source: Zhou et al. 2021 (WSLD), arXiv 2102.00650.
+    """
+
+    name = "weighted_soft_labels"
+    formula = "w T² CE(p_T(t), p_T(s)), w = 1 − exp(−CE(s, y) / CE(t, y))"
+    source = "Zhou et al. 2021 (WSLD), arXiv 2102.00650"
+    weight = 2.25
+    needs_target = True
+    ranks = (2,)
+
+    def __init__(self, *, temperature: float = 2.0) -> None:
+        super().__init__()
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 2")
+        self.temperature = temperature
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
+        soft = -(soften(teacher, self.temperature).exp() * soften(student, self.temperature)).sum(-1)
+        loss = self._weights(student.detach(), teacher, _label(target)) * self.temperature**2 * soft
+        return torch.where(_labelled(target), loss, 0.0)
+
+    @staticmethod
+    def _weights(student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
+        tiny = torch.finfo(student.dtype).tiny  # a teacher without any doubt has cross entropy 0
+        lag = _cross_entropy(student, label) / _cross_entropy(teacher, label).clamp_min(tiny)
+        return -torch.expm1(-lag)
+
+
+def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy over the last axis, unreduced; targets are labels or probabilities."""
+    soft = target.is_floating_point()
+    rows = target.to(logits.dtype).reshape(-1, logits.shape[-1]) if soft else target.long().reshape(-1)
+    loss = F.cross_entropy(
+        logits.reshape(-1, logits.shape[-1]),
+        rows,
+        reduction="none",
+        label_smoothing=label_smoothing,
+    )
+    return loss.reshape(logits.shape[:-1])
+
+
+def _labelled(target: Tensor) -> Tensor:
+    return target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
+
+
+def _label(target: Tensor) -> Tensor:
+    """The class of each item; class 0 stands in where there is none."""
+    return target.argmax(-1) if target.is_floating_point() else target.long().clamp_min(0)
+
+
+def _kl_top_k(teacher: TopK, student: Tensor) -> Tensor:
+    """KL over the support plus one outcome for all classes outside it; nothing is renormalised."""
+    lowest = torch.finfo(student.dtype).min  # not −∞: the support may be all classes, and 0 · ∞ is not 0
+    total = student.logsumexp(-1)
+    log_q = student.gather(-1, teacher.indices) - total.unsqueeze(-1)
+    log_q_tail = student.scatter(-1, teacher.indices, lowest).logsumexp(-1) - total
+    p, p_tail = teacher.values, teacher.tail.clamp_min(0)
+    inside = (torch.xlogy(p, p) - p * log_q).sum(-1)
+    return inside + torch.xlogy(p_tail, p_tail) - p_tail * log_q_tail

@@ -1,0 +1,210 @@
+"""Objectives on relations: how the items of a batch (or the channels of a map) lie to each other.
+
+Features [N, ...] are flattened to [N, D]; student and teacher need not have the same D. A loss over pairs ij (or triplets
+ijk) gives item i the mean of its row, so that the mean over items is the mean over all pairs, the diagonal included.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.objectives.angles import angle_losses
+from limbeck.objectives.arithmetic import huber, unit
+from limbeck.objectives.base import Match, Objective, registry, require
+
+
+class RelationObjective(Objective):
+    """What the objectives on relations between items share."""
+
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    over_batch: ClassVar[bool] = True
+
+
+@registry.register("rkd_distance")
+class RKDDistance(RelationObjective):
+    """Pairwise Euclidean distances, each side in units of its mean positive distance.
+
+    Raises:
+        ValueError: batches that differ.
+
+    Source: Park et al. 2019 (RKD), arXiv 1904.05068.
+    """
+
+    name = "rkd_distance"
+    formula = "mean_ij h(d_ij^s/μ_s − d_ij^t/μ_t), h Huber with δ = 1, μ the mean of the positive d"
+    source = "Park et al. 2019 (RKD), arXiv 1904.05068"
+    weight = 25.0
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return huber(self._distances(student) - self._distances(teacher)).mean(1)
+
+    @staticmethod
+    def _distances(features: Tensor) -> Tensor:
+        x = features.flatten(1)
+        # The exact mode: differences of squares would lose near-duplicates, and its gradient at distance 0 is 0.
+        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        mean = distances.sum() / (distances > 0).sum().clamp_min(1)
+        return distances / torch.where(mean > 0, mean, 1.0)
+
+
+@registry.register("rkd_angle")
+class RKDAngle(RelationObjective):
+    """Angles at item i between items j and k, for all triplets.
+
+    Works on the N×N products of the centred items: neither the N×N×D differences nor all N³ angles are ever in memory.
+
+    Raises:
+        ValueError: batches that differ.
+
+    Source: Park et al. 2019 (RKD), arXiv 1904.05068.
+    """
+
+    name = "rkd_angle"
+    formula = "mean_ijk h(cos_ijk^s − cos_ijk^t), cos_ijk = ⟨e_ij, e_ik⟩, e_ij = (x_j − x_i)/‖x_j − x_i‖"
+    source = "Park et al. 2019 (RKD), arXiv 1904.05068"
+    weight = 50.0
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return angle_losses(student.flatten(1), teacher.flatten(1))
+
+
+@registry.register("rkd_cosine")
+class RKDCosine(RelationObjective):
+    """Pairwise cosines; a zero vector's are zero.
+
+    Raises:
+        ValueError: batches that differ.
+
+    Source: the cosine form of Park et al. 2019 (RKD), arXiv 1904.05068.
+    """
+
+    name = "rkd_cosine"
+    formula = "mean_ij h(cos(x_i, x_j)^s − cos(x_i, x_j)^t), h Huber with δ = 1"
+    source = "cosine form of Park et al. 2019 (RKD), arXiv 1904.05068"
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return huber(_cosines(student) - _cosines(teacher)).mean(1)
+
+
+@registry.register("similarity_preserving")
+class SimilarityPreserving(RelationObjective):
+    """Rows of the matrix of inner products, each normalised to length 1 (L2, not L1).
+
+    Raises:
+        ValueError: batches that differ.
+
+    Source: Tung & Mori 2019 (SP), arXiv 1907.09682.
+    """
+
+    name = "similarity_preserving"
+    formula = "mean_ij (G_s − G_t)², G = XXᵀ with rows L2-normalised"
+    source = "Tung & Mori 2019 (SP), arXiv 1907.09682"
+    weight = 3000.0
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (self._similarities(student) - self._similarities(teacher)).square().mean(1)
+
+    @staticmethod
+    def _similarities(features: Tensor) -> Tensor:
+        x = features.flatten(1)
+        return unit(x @ x.mT)
+
+
+@registry.register("probabilistic_transfer")
+class ProbabilisticTransfer(RelationObjective):
+    """How likely each item is to be picked as the neighbour of another, from cosines moved to [0, 1].
+
+    Raises:
+        ValueError: batches that differ.
+
+    Source: Passalis & Tefas 2018 (PKT), arXiv 1803.10837.
+    """
+
+    name = "probabilistic_transfer"
+    formula = "mean_ij P_t log((P_t + 1e-7)/(P_s + 1e-7)), P = rows of (1 + cos)/2, each summing to 1"
+    source = "Passalis & Tefas 2018 (PKT), arXiv 1803.10837"
+    weight = 30000.0
+
+    epsilon: ClassVar[float] = 1e-7
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        p_s, p_t = self._neighbours(student), self._neighbours(teacher)
+        return (p_t * ((p_t + self.epsilon).log() - (p_s + self.epsilon).log())).mean(1)
+
+    @staticmethod
+    def _neighbours(features: Tensor) -> Tensor:
+        similarity = (1 + _cosines(features)) / 2
+        return similarity / similarity.sum(1, keepdim=True)
+
+
+@registry.register("correlation_congruence")
+class CorrelationCongruence(RelationObjective):
+    """A Gaussian kernel between L2-normalised items, as its Taylor series.
+
+    Args:
+        gamma: the kernel is exp(−γ ‖x_i − x_j‖²).
+        order: last power of the series.
+
+    Raises:
+        ValueError: gamma not above 0, a negative order, batches that differ.
+
+    Source: Peng et al. 2019 (CC), ICCV, arXiv 1904.01802.
+    """
+
+    name = "correlation_congruence"
+    formula = "mean_ij (K_s − K_t)², K_ij = Σ_{p=0..order} e^{−2γ} (2γ)^p/p! (x_i·x_j)^p, x L2-normalised"
+    source = "Peng et al. 2019 (CC), ICCV, arXiv 1904.01802"
+    weight = 0.02
+
+    def __init__(self, *, gamma: float = 0.4, order: int = 2) -> None:
+        super().__init__()
+        require(gamma > 0, self.name, "gamma", gamma, "use a value above 0, such as 0.4")
+        require(order >= 0 and order == int(order), self.name, "order", order, "use a whole number from 0, such as 2")
+        self.gamma = gamma
+        self.order = int(order)
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (self._kernel(student) - self._kernel(teacher)).square().mean(1)
+
+    def _kernel(self, features: Tensor) -> Tensor:
+        cosines = _cosines(features)
+        kernel = torch.zeros_like(cosines)
+        for power in reversed(range(self.order + 1)):  # Horner's scheme
+            kernel = kernel * cosines + (2 * self.gamma) ** power / math.factorial(power)
+        return math.exp(-2 * self.gamma) * kernel
+
+
+@registry.register("channel_correlation")
+class ChannelCorrelation(Objective):
+    """Which channels of one item go together. Maps with equal channel counts; heights and widths may differ.
+
+    Raises:
+        ValueError: channel counts or batches that differ.
+
+    Source: Liu et al. 2021 (ICKD), ICCV.
+    """
+
+    name = "channel_correlation"
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    formula = "mean over C² of (G_s − G_t)², G = FFᵀ over H·W with rows L2-normalised"
+    source = "Liu et al. 2021 (ICKD), Exploring Inter-Channel Correlation for Diversity-preserved KD, ICCV"
+    weight = 500.0
+    match = Match.CHANNELS
+    ranks = (4,)
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (self._correlations(student) - self._correlations(teacher)).square().mean((1, 2))
+
+    @staticmethod
+    def _correlations(features: Tensor) -> Tensor:
+        channels = features.flatten(2)
+        return unit(channels @ channels.mT)
+
+
+def _cosines(features: Tensor) -> Tensor:
+    x = unit(features.flatten(1))
+    return x @ x.mT

@@ -1,0 +1,153 @@
+"""What the actors say during one step: every reference computed once, each actor under exactly the gradient it needs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.actors import Cast, Reference, Role, as_channels_last, read_modality
+from limbeck.signals import Signal
+from limbeck.sources.batch import Batch
+from limbeck.taps import Probe, Tap, call
+
+Forward = tuple[str, str | None, str]  # actor, variant, view
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Who needs gradient in one step.
+
+    Attributes:
+        trains: the actors whose parameters this step changes.
+        through: the actor that makes the inputs (a generator), or None for inputs from data.
+    """
+
+    trains: frozenset[str]
+    through: str | None = None
+
+    @property
+    def trains_input(self) -> bool:
+        """Whether something upstream of every actor's input is trained: then gradient passes through all of them."""
+        return self.through is not None and self.through in self.trains
+
+    def needs_gradient(self, actor: str) -> bool:
+        """An actor runs under `no_grad` unless it is trained or its input is."""
+        return actor in self.trains or (self.trains_input and actor != self.through)
+
+    def learners(self, actor: str) -> set[str]:
+        """Which trained actors a loss on this actor's signal reaches."""
+        reached = {actor} & self.trains
+        if self.trains_input and self.through is not None:
+            reached.add(self.through)
+        return reached
+
+
+@dataclass
+class Listener:
+    """The probes of a cast: which taps are listened to at which actor. Built once, so that hooks are attached once."""
+
+    cast: Cast
+    probes: dict[str, Probe] = field(default_factory=dict)
+
+    def listen(self, references: Iterable[Reference]) -> None:
+        for reference in references:
+            for name in self.cast.matching(reference.actor):
+                probe = self.probes.setdefault(name, Probe(self.cast[name].model, ()))
+                probe.add(Tap.parse(reference.tap))
+
+    def close(self) -> None:
+        for probe in self.probes.values():
+            probe.close()
+        self.probes.clear()
+
+
+class Readings:
+    """The signals of one step on one batch, computed when first asked for and kept until the step is over.
+
+    Args:
+        listener: the cast with its probes.
+        batch: the inputs.
+        plan: who is trained.
+        autocast: data type of mixed precision, or None.
+        seed: what random variants are keyed by.
+        made: inputs that a generator made earlier in this round, so that all steps of a round see the same ones.
+        dry: a trial run for shapes: evaluation mode and no gradient everywhere.
+        models: compiled stand-ins for actors' modules, by name.
+        manage_modes: put trained actors into training mode; off in a user's own loop, which sets the student's mode itself.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        batch: Batch,
+        plan: Plan,
+        *,
+        autocast: torch.dtype | None = None,
+        seed: int = 0,
+        made: Tensor | None = None,
+        dry: bool = False,
+        models: Mapping[str, Any] | None = None,
+        manage_modes: bool = True,
+    ) -> None:
+        self.listener, self.batch, self.plan = listener, batch, plan
+        self.autocast, self.seed, self.dry, self.manage_modes = autocast, seed, dry, manage_modes
+        self.made = made
+        self.forwards = 0
+        self.teacher_items = 0
+        self._models = models or {}
+        self._said: dict[Forward, dict[str, Tensor | Signal]] = {}
+
+    def __getitem__(self, reference: Reference) -> Tensor | Signal:
+        """The signal that a reference names."""
+        forward = (reference.actor, reference.variant, reference.view)
+        if forward not in self._said:
+            self._said[forward] = self._run(*forward)
+        return self._said[forward][str(Tap.parse(reference.tap))]
+
+    def inputs(self, view: str) -> Any:
+        """What the actors read in this view: the batch's own inputs, or what the generator makes of them."""
+        if view not in self.batch.inputs:
+            raise ValueError(f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}")
+        if self.plan.through is None:
+            return self.batch.inputs[view]
+        if self.made is None:
+            (made,) = self._run(self.plan.through, None, view).values()
+            assert isinstance(made, Tensor)
+            self.made = made
+        return self.made
+
+    def _run(self, name: str, variant: str | None, view: str) -> dict[str, Tensor | Signal]:
+        actor = self.listener.cast[name]
+        generates = name == self.plan.through
+        inputs = read_modality(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
+        if actor.channels_last:
+            inputs = as_channels_last(inputs)
+        gradient = self.plan.needs_gradient(name) and not self.dry
+        if self.manage_modes or name not in self.plan.trains:
+            actor.model.train(name in self.plan.trains and not self.dry)
+        self.forwards += 1
+        self.teacher_items += self.batch.size if actor.role is Role.FROZEN else 0
+        probe = self.listener.probes[name]
+        device = next((p.device.type for p in actor.model.parameters()), "cpu")
+        mixed = torch.autocast(device, self.autocast) if self.autocast else nullcontext()
+        with torch.set_grad_enabled(gradient), mixed:
+            return probe(inputs, self._runner(name, variant))
+
+    def _runner(self, name: str, variant: str | None) -> Any:
+        if variant is None:
+            model = self._models.get(name)
+            return None if model is None else (lambda _, inputs: call(model, inputs))
+        run = self.listener.cast[name].variants[variant]
+        generator = torch.Generator().manual_seed(_variant_seed(self.seed, variant))
+        return lambda model, inputs: run(model, inputs, generator)
+
+
+def _variant_seed(seed: int, variant: str) -> int:
+    digest = hashlib.blake2b(f"{seed}/{variant}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1

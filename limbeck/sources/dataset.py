@@ -1,0 +1,143 @@
+"""`Dataset`: the source that walks through items, epoch after epoch, in a keyed order and in keyed views."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.sources import keyed
+from limbeck.sources.ahead import Ahead
+from limbeck.sources.batch import DEFAULT_VIEW, Batch, Place, Source
+from limbeck.sources.items import Items
+from limbeck.sources.views import Pipeline, to_float
+
+
+class Dataset(Source):
+    """Batches of `items`, a pure function of the place.
+
+    An epoch is `rounds_per_epoch` global batches in an order keyed by (seed, epoch). Items left over at its end are
+    skipped, or with `drop_last=False` the last batch is filled up from the epoch's beginning, so that every round has as
+    many items. A batch size above the number of items is reduced to it, and further until it divides by the parts.
+
+    Views are made afresh in each epoch, or with `view_count` repeat after so many epochs (what a store of teacher signals
+    needs). The target is that of the view named "default", or of the first view where there is none. Inputs that are no
+    images are handed through as they are, whatever the pipelines.
+
+    `workers` threads decode images that are not in memory. `prefetch` rounds are computed ahead by one thread; neither
+    changes what a batch holds.
+    """
+
+    def __init__(
+        self,
+        items: Items,
+        batch_size: int = 128,
+        views: Mapping[str, Pipeline] | None = None,
+        view_count: int | None = None,
+        workers: int = 0,
+        drop_last: bool = True,
+        prefetch: int = 0,
+    ) -> None:
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("view_count", view_count, 1),
+            ("workers", workers, 0),
+            ("prefetch", prefetch, 0),
+        ):
+            if value is not None and value < least:
+                raise ValueError(f"{name}={value}: expected {least} or more")
+        if not len(items):
+            raise ValueError("items: the data set is empty")
+        if views is not None and not views:
+            raise ValueError('views: expected at least one, for instance {"default": Pipeline()}')
+        if not items.images and any(len(pipeline) for pipeline in (views or {}).values()):
+            warnings.warn("items: no images in [0, 1], so that their views are left as they are", stacklevel=2)
+        self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
+        self.views = dict(views or {DEFAULT_VIEW: Pipeline()})
+        self.batch_size = batch_size
+        self.samples = len(items)
+        size = min(batch_size, len(items))
+        self.rounds_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
+        self._order: tuple[tuple[int, int], Tensor] | None = None
+        self._ahead = Ahead(self._compute, prefetch)
+
+    def batch(self, place: Place) -> Batch:
+        return self._ahead.batch(place)
+
+    def rows(self, place: Place) -> Tensor:
+        """Which items the piece of the global batch holds."""
+        size = self._piece(place.parts)
+        epoch, round_in_epoch = divmod(place.round, self.rounds_per_epoch)
+        start = round_in_epoch * min(self.batch_size, len(self.items)) + place.part * size
+        return self._permutation(place.seed, epoch)[torch.arange(start, start + size) % len(self.items)]
+
+    def _compute(self, place: Place) -> Batch:
+        rows = self.rows(place)
+        view = place.round // self.rounds_per_epoch
+        if self.view_count is not None:
+            view %= self.view_count
+        plain = plain_batch(self.items, rows, self.workers)
+        if not self.items.images:
+            return replace(plain, inputs=dict.fromkeys(self.views, plain.inputs[DEFAULT_VIEW]))
+        return self._augmented(plain, rows, place.seed, view)
+
+    def _augmented(self, plain: Batch, rows: Tensor, seed: int, view: int) -> Batch:
+        images, target = plain.inputs[DEFAULT_VIEW], plain.target
+        leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
+        inputs: dict[str, Tensor] = {}
+        for name, pipeline in self.views.items():
+            inputs[name], mixed = pipeline(
+                images, self.items.keys[rows], seed=seed, view=view, stream=name, target=plain.target, pool=self.items
+            )
+            if name == leading:
+                target = mixed
+        return replace(plain, inputs=inputs, target=target)
+
+    def _piece(self, parts: int) -> int:
+        """Items per part."""
+        if self.batch_size > len(self.items):
+            if parts > len(self.items):
+                raise ValueError(f"{len(self.items)} items do not go round {parts} parts; use fewer ranks or less accumulation")
+            return len(self.items) // parts
+        if self.batch_size % parts:
+            lower = self.batch_size // parts * parts
+            raise ValueError(
+                f"batch_size={self.batch_size} does not divide into {parts} parts (ranks × accumulation steps); "
+                f"set batch_size to {' or '.join(str(n) for n in (lower, lower + parts) if n)}"
+            )
+        return self.batch_size // parts
+
+    def _permutation(self, seed: int, epoch: int) -> Tensor:
+        kept = self._order  # read once: the prefetching thread may replace it meanwhile
+        if kept is None or kept[0] != (seed, epoch):
+            kept = ((seed, epoch), keyed.permutation(seed, epoch, len(self.items)))
+            self._order = kept
+        return kept[1]
+
+
+def plain_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
+    """These rows without augmentation, as the view "default"; images in [0, 1]."""
+    inputs: Any = items.fetch(rows, workers)
+    if isinstance(inputs, list):
+        raise ValueError("models do not read texts; turn them into tensors first: items.encode(tokenizer)")
+    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+    return Batch(
+        inputs={DEFAULT_VIEW: inputs},
+        target=None if items.target is None else items.target[rows],
+        keys=items.keys[rows],
+        index=rows,
+        mask=None if mask is None else mask.bool(),
+    )
+
+
+def evaluation_batches(items: Items, batch_size: int = 512, workers: int = 0) -> Iterator[Batch]:
+    """Every item once, in order, without augmentation; the last batch may be smaller."""
+    for rows in torch.split(torch.arange(len(items)), batch_size):
+        batch = plain_batch(items, rows, workers)
+        if items.images:
+            batch = replace(batch, inputs={DEFAULT_VIEW: to_float(batch.inputs[DEFAULT_VIEW])})
+        yield batch

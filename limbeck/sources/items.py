@@ -1,0 +1,240 @@
+"""`Items`: an indexed data set whose every item is known by what it contains."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from limbeck.sources import keyed
+from limbeck.sources.content import content_keys, fingerprint
+from limbeck.sources.storage import Inputs, Storage, store
+
+if TYPE_CHECKING:
+    from torch.utils.data import Dataset as TorchDataset
+
+UNLABELLED = -100
+
+
+class Items:
+    """Inputs, keys and targets by row; nothing changes in place.
+
+    Attributes:
+        keys: int64 `[N]`, a hash of each item's content (decoded pixels, a tensor's or a text's bytes).
+        target: int64 `[N]`, -100 where unlabelled; None where the data has no labels at all.
+        classes: how many classes there are; class_names: what they are called, if that is known.
+        images: whether the inputs are images `[C, H, W]` of uint8, or of float in [0, 1], which views may augment.
+    """
+
+    def __init__(
+        self,
+        storage: Storage,
+        keys: Tensor,
+        target: Tensor | None = None,
+        classes: int | None = None,
+        class_names: list[str] | None = None,
+        images: bool = False,
+    ) -> None:
+        if class_names is not None and classes is None:
+            classes = len(class_names)
+        for name, column in (("keys", keys), ("target", target)):
+            if column is not None and column.shape != (len(storage),):
+                raise ValueError(f"{name}: expected one for each of {len(storage)} items, found {list(column.shape)}")
+        if target is not None:
+            classes = _check_range(target, classes)
+        self.storage, self.keys, self.target = storage, keys, target
+        self.classes, self.class_names, self.images = classes, class_names, images
+
+    @classmethod
+    def from_tensors(
+        cls,
+        inputs: Inputs,
+        targets: Tensor | Sequence[int] | None = None,
+        *,
+        classes: int | None = None,
+        class_names: list[str] | None = None,
+        images: bool | None = None,
+    ) -> Items:
+        """From data in memory: a tensor, a mapping of tensors, or a list of texts, and class indices (-100: unlabelled).
+
+        `images` is found out if not given: four dimensions, and uint8 or all values in [0, 1].
+        """
+        storage = store(inputs)
+        target = None if targets is None else _as_target(targets)
+        if images is None:
+            images = isinstance(inputs, Tensor) and _looks_like_images(inputs)
+        return cls(storage, content_keys(storage), target, classes, class_names, images)
+
+    @classmethod
+    def from_torch_dataset(cls, dataset: TorchDataset[Any], *, classes: int | None = None) -> Items:
+        """From any map-style torch data set of (input, label): tensors, arrays or Pillow images, all of one shape.
+
+        Every item is read once, now; random transforms inside the data set are frozen by that, so leave them to views.
+        """
+        inputs, labels = [], []
+        for row in range(len(dataset)):  # type: ignore[arg-type]
+            item = dataset[row]
+            if not isinstance(item, tuple | list) or len(item) != 2:
+                raise ValueError(f"row {row}: expected a pair (input, label), found {type(item).__name__}")
+            inputs.append(_as_tensor(item[0]))
+            labels.append(int(item[1]))
+            if inputs[-1].shape != inputs[0].shape:
+                raise ValueError(
+                    f"row {row}: shape {list(inputs[-1].shape)} differs from {list(inputs[0].shape)} in row 0; "
+                    "let the data set resize its items to one shape"
+                )
+        if not inputs:
+            raise ValueError("the data set is empty")
+        return cls.from_tensors(torch.stack(inputs), labels, classes=classes)
+
+    def __len__(self) -> int:
+        return len(self.storage)
+
+    def __repr__(self) -> str:
+        known = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled, classes={self.classes}"
+        return f"Items({len(self)}{known})"
+
+    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
+        """Inputs at these rows as one batch: a tensor, a mapping of tensors, or a list of texts."""
+        return self.storage.fetch(rows, workers)
+
+    def select(self, rows: Tensor) -> Items:
+        """Only these rows, in this order (indices, or a boolean mask)."""
+        if rows.dtype == torch.bool:
+            rows = rows.nonzero()[:, 0]
+        target = None if self.target is None else self.target[rows]
+        return self._with(self.storage.select(rows), self.keys[rows], target)
+
+    def encode(self, function: Callable[[Any], Inputs], batch_size: int = 1024) -> Items:
+        """The same items with other inputs, as when a tokenizer turns texts into tensors. Keys stay those of the source.
+
+        `function` is called with batches as `fetch` gives them; its answers are joined, so they must agree in shape.
+        """
+        batches = [function(self.fetch(rows)) for rows in torch.split(torch.arange(len(self)), batch_size)]
+        return self._with(store(_join(batches)), self.keys, self.target, images=False)
+
+    def unlabel(self, rows: Tensor) -> Items:
+        """The same items, these rows (indices or a boolean mask) without their labels."""
+        target = self._targets().clone()
+        target[rows] = UNLABELLED
+        return self._with(self.storage, self.keys, target)
+
+    def keep_labels(self, count: int, seed: int = 0) -> Items:
+        """Only `count` labelled items keep their label, as evenly over the classes as can be; which ones goes by key."""
+        target = self._targets()
+        labelled = self._is_labelled.nonzero()[:, 0]
+        if not 0 < count <= len(labelled):
+            raise ValueError(f"count={count}: expected 1 to {len(labelled)}, the number of labelled items")
+        place = torch.empty(len(self), dtype=torch.int64)
+        for rows in self._by_class(labelled, seed, "labels"):
+            place[rows] = torch.arange(len(rows))
+        # every class's first, then every class's second, …: a short class runs out and the others fill up
+        classes_in_turn = keyed.ranks(seed, target[labelled], "classes")
+        order = _lexicographic(place[labelled], classes_in_turn)
+        return self.unlabel(_all_but(labelled[order[:count]], len(self)))
+
+    def labelled(self) -> Items:
+        """The items that have a label."""
+        return self.select(self._is_labelled)
+
+    def split(self, fraction: float, seed: int = 0) -> tuple[Items, Items]:
+        """Two parts, `fraction` of every class in the first; unlabelled items count as a class of their own.
+
+        Which part an item falls into goes by its content: it does not depend on the order of the data, and identical
+        items of a class stay together. Both parts keep the order of the data.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
+        first = torch.zeros(len(self), dtype=torch.bool)
+        ranks = keyed.ranks(seed, self.keys, "split")
+        before = 0
+        for rows in self._by_class(torch.arange(len(self)), seed, "split"):
+            # shares are rounded on the running total, so that many small classes add up to the right fraction
+            count = round((before + len(rows)) * fraction) - round(before * fraction)
+            before += len(rows)
+            if count:
+                first[rows[ranks[rows] <= ranks[rows[count - 1]]]] = True
+        return self.select(first), self.select(~first)
+
+    def fingerprint(self) -> str:
+        """A name for exactly these items with these targets in this order."""
+        return fingerprint({"keys": self.keys, "target": self.target})
+
+    @cached_property
+    def _is_labelled(self) -> Tensor:
+        return torch.zeros(len(self), dtype=torch.bool) if self.target is None else self.target != UNLABELLED
+
+    def _targets(self) -> Tensor:
+        if self.target is None:
+            raise ValueError("these items have no labels; name the label column (label=...) when loading them")
+        return self.target
+
+    def _by_class(self, rows: Tensor, seed: int, stream: str) -> list[Tensor]:
+        """The rows of each class, sorted by their keys' random ranks."""
+        target = torch.full_like(self.keys, UNLABELLED) if self.target is None else self.target
+        order = rows[_lexicographic(target[rows], keyed.ranks(seed, self.keys[rows], stream))]
+        counts = torch.bincount(target[rows] - UNLABELLED)
+        return list(torch.split(order, counts[counts > 0].tolist()))
+
+    def _with(self, storage: Storage, keys: Tensor, target: Tensor | None, images: bool | None = None) -> Items:
+        return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
+
+
+def _check_range(target: Tensor, classes: int | None) -> int | None:
+    """The number of classes: as given, with every label checked against it, or one more than the largest label."""
+    wrong = (target < 0) & (target != UNLABELLED)
+    if classes is not None:
+        wrong |= target >= classes
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        among = "0 or more" if classes is None else f"0 to {classes - 1} (classes={classes})"
+        raise ValueError(f"target: row {row} holds {int(target[row])}; expected {among}, or {UNLABELLED} for no label")
+    if classes is None and (target >= 0).any():
+        return int(target.max()) + 1
+    return classes
+
+
+def _as_target(targets: Tensor | Sequence[int]) -> Tensor:
+    target = torch.as_tensor(targets)
+    if target.is_floating_point() or target.is_complex() or target.ndim != 1:
+        raise ValueError(f"targets: expected one class index per item, found {target.dtype} of shape {list(target.shape)}")
+    return target.to(torch.int64)
+
+
+def _as_tensor(value: Any) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    if hasattr(value, "getbands"):  # a Pillow image
+        from limbeck.sources.decode import to_array
+
+        return torch.from_numpy(to_array(value, None, None))
+    return torch.as_tensor(value)
+
+
+def _looks_like_images(inputs: Tensor) -> bool:
+    if inputs.ndim != 4 or not len(inputs):
+        return False
+    return inputs.dtype == torch.uint8 or (inputs.is_floating_point() and bool(inputs.min() >= 0) and bool(inputs.max() <= 1))
+
+
+def _join(batches: list[Any]) -> Inputs:
+    if isinstance(batches[0], Tensor):
+        return torch.cat(batches)
+    if hasattr(batches[0], "items"):
+        return {name: torch.cat([torch.as_tensor(batch[name]) for batch in batches]) for name in batches[0]}
+    return [text for batch in batches for text in batch]
+
+
+def _lexicographic(first: Tensor, second: Tensor) -> Tensor:
+    """The order that sorts by `first`, then by `second`, then by row."""
+    order = torch.argsort(second, stable=True)
+    return order[torch.argsort(first[order], stable=True)]
+
+
+def _all_but(rows: Tensor, count: int) -> Tensor:
+    mask = torch.ones(count, dtype=torch.bool)
+    mask[rows] = False
+    return mask

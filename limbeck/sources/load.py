@@ -1,0 +1,97 @@
+"""`load_items`: any data set as `Items`, by name or path, with its columns found or named."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Literal
+
+from torch import Tensor
+
+from limbeck.sources import columns
+from limbeck.sources.decode import MEMORY_LIMIT, Decoded, OnError, decode_images
+from limbeck.sources.digits import digits, part
+from limbeck.sources.files import Table, open_table
+from limbeck.sources.items import Items
+
+
+def load_items(
+    name_or_path: str | Path,
+    *,
+    split: str | None = None,
+    input: str | None = None,
+    label: str | Literal[False] | None = None,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    classes: int | None = None,
+    on_error: OnError = "raise",
+    memory_limit: int = MEMORY_LIMIT,
+) -> Items:
+    """Load a data set.
+
+    Args:
+        name_or_path: `"digits"`; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder
+            per class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub.
+        split: which part, where there are several.
+        input, label: the columns, where they cannot be found by type or name; `label=False` for data without labels.
+        size: images are brought to N×N (or height, width): the shorter side is resized, the centre is kept.
+        channels: 1 makes images grey, 3 RGB; left out, grey images stay grey and all others become RGB.
+        classes: how many classes there are, where the labels do not show all of them.
+        on_error: "skip" leaves out images that do not decode, and warns with their number.
+        memory_limit: images stay decoded in memory up to so many bytes; beyond, they are decoded whenever fetched.
+    """
+    if on_error not in ("raise", "skip"):
+        raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
+    decoding = _Decoding(size, channels, on_error, memory_limit)
+    if str(name_or_path) == "digits":
+        images, target = digits()
+        decoded = decoding.run(list(images), "digits")
+        return part(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
+    table = open_table(name_or_path, split)
+    if not table.columns.num_rows:
+        raise ValueError(f"{table.origin}: the data set is empty")
+    return _from_table(table, input, label, classes, decoding)
+
+
+@dataclass(frozen=True)
+class _Decoding:
+    """How images are to be decoded."""
+
+    size: int | tuple[int, int] | None
+    channels: int | None
+    on_error: OnError
+    memory_limit: int
+
+    def run(self, sources: list[object], origin: str) -> Decoded:
+        return decode_images(
+            sources,
+            partial(_describe, origin, sources),
+            size=self.size,
+            channels=self.channels,
+            on_error=self.on_error,
+            memory_limit=self.memory_limit,
+        )
+
+
+def _from_table(
+    table: Table, input: str | None, label: str | Literal[False] | None, classes: int | None, decoding: _Decoding
+) -> Items:
+    column = columns.input_column(table, input)
+    labels = columns.label_column(table, label, column)
+    target: Tensor | None = None
+    names: list[str] | None = None
+    if labels is not None:
+        target, names = columns.read_labels(table, labels, classes)  # first: a wrong label is found before decoding
+    kind = columns.kind_of(table, column)
+    if kind == "image":
+        decoded = decoding.run(columns.read_images(table, column), table.origin)
+        target = None if target is None else target[decoded.kept]
+        return Items(decoded.storage, decoded.keys, target, classes, names, images=True)
+    inputs = columns.read_texts(table, column) if kind == "text" else columns.read_array(table, column)
+    return Items.from_tensors(inputs, target, classes=classes, class_names=names)
+
+
+def _describe(origin: str, sources: list[object], row: int) -> str:
+    source = sources[row]
+    return source if isinstance(source, str) else f"{origin} row {row}"

@@ -1,0 +1,91 @@
+"""Where the inputs of a data set lie: tensors in memory, texts, or encoded images that are decoded when fetched."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+Inputs = Tensor | Mapping[str, Tensor] | Sequence[str]
+
+
+class Storage(ABC):
+    """Inputs by row; immutable."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @abstractmethod
+    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
+        """The inputs at these rows as one batch; up to `workers` threads share the work of decoding."""
+
+    @abstractmethod
+    def select(self, rows: Tensor) -> Storage: ...
+
+
+class TensorStorage(Storage):
+    """One tensor whose first dimension counts items, or a mapping of such tensors (modalities, a tokenizer's output)."""
+
+    def __init__(self, inputs: Tensor | Mapping[str, Tensor]) -> None:
+        self.inputs = inputs
+        rows = {name: len(part) for name, part in self.parts().items()}
+        if len(set(rows.values())) != 1:
+            raise ValueError(f"inputs: expected tensors of as many rows as there are items, found {rows}")
+
+    def parts(self) -> Mapping[str, Tensor]:
+        return {"": self.inputs} if isinstance(self.inputs, Tensor) else self.inputs
+
+    def __len__(self) -> int:
+        return len(next(iter(self.parts().values())))
+
+    def fetch(self, rows: Tensor, workers: int = 0) -> Tensor | dict[str, Tensor]:
+        if isinstance(self.inputs, Tensor):
+            return self.inputs[rows]
+        return {name: part[rows] for name, part in self.inputs.items()}
+
+    def select(self, rows: Tensor) -> TensorStorage:
+        return TensorStorage(self.fetch(rows))
+
+
+class TextStorage(Storage):
+    def __init__(self, texts: Sequence[str]) -> None:
+        self.texts = list(texts)
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+    def fetch(self, rows: Tensor, workers: int = 0) -> list[str]:
+        return [self.texts[row] for row in rows.tolist()]
+
+    def select(self, rows: Tensor) -> TextStorage:
+        return TextStorage(self.fetch(rows))
+
+
+class EncodedStorage(Storage):
+    """Images too many to keep decoded: `decode` turns each source (bytes or a path) into a uint8 array `[C, H, W]`."""
+
+    def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[np.uint8]]) -> None:
+        self.sources, self.decode = sources, decode
+
+    def __len__(self) -> int:
+        return len(self.sources)
+
+    def fetch(self, rows: Tensor, workers: int = 0) -> Tensor:
+        wanted = [self.sources[row] for row in rows.tolist()]
+        if workers > 1:
+            with ThreadPoolExecutor(workers) as threads:  # Pillow decodes outside the interpreter's lock
+                return torch.from_numpy(np.stack(list(threads.map(self.decode, wanted))))
+        return torch.from_numpy(np.stack([self.decode(source) for source in wanted]))
+
+    def select(self, rows: Tensor) -> EncodedStorage:
+        return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
+
+
+def store(inputs: Inputs) -> TensorStorage | TextStorage:
+    return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)

@@ -1,0 +1,8 @@
+"""Who gives the target: a frozen actor needs only its name; these are the others."""
+
+from limbeck.teachers.base import Teacher
+from limbeck.teachers.constant import VirtualTeacher
+from limbeck.teachers.ensemble import Ensemble
+from limbeck.teachers.past import PastPredictions
+
+__all__ = ["Ensemble", "PastPredictions", "Teacher", "VirtualTeacher"]

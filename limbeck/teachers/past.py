@@ -1,0 +1,42 @@
+"""The student's own past as teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from limbeck.memory import Table
+from limbeck.signals import AnySignal
+from limbeck.sources.batch import Batch
+from limbeck.teachers.base import Teacher
+
+
+class PastPredictions(Teacher):
+    """What the student said about each item when it last saw it, as logits (PS-KD, 2006.12000).
+
+    An item that was never seen answers with the student's present logits, detached: its loss and gradient are zero.
+    The table holds one row for each item of the data set and is part of the checkpoint.
+    """
+
+    table: Table | None = None
+
+    def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
+        if samples is None:
+            raise ValueError("PastPredictions: needs a source with a data set, because it remembers every item")
+        if self.table is None:
+            self.table = Table(samples, student[-1])
+
+    def answer(self, signals: Sequence[Tensor], batch: Batch, student: AnySignal) -> Tensor:
+        assert isinstance(student, Tensor)
+        if self.table is None or batch.index is None:
+            raise ValueError("PastPredictions: needs batches with the index of each item")
+        rows, written = self.table.read(batch.index)
+        return torch.where(written[:, None], rows, student.detach().to(rows.dtype))
+
+    def observe(self, student: AnySignal, batch: Batch) -> None:
+        assert isinstance(student, Tensor)
+        assert self.table is not None
+        assert batch.index is not None
+        self.table.write(batch.index, student)

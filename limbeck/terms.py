@@ -1,0 +1,109 @@
+"""One term of a loss: what is compared, how, how strongly, and whom it trains."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from limbeck.actors import Cast, Reference
+from limbeck.schedules import SampleWeight, Schedule, schedule
+from limbeck.teachers import Teacher
+
+if TYPE_CHECKING:
+    from limbeck.objectives.base import Objective
+
+AUTO = "auto"
+
+
+@dataclass
+class Term:
+    """Objective, two references, adapter, weight and whom it trains: `Term(Hint(), student="layer2", teacher="layer3", weight=100)`.
+
+    Attributes:
+        objective: how the two signals are compared.
+        student: what is trained: a reference, a tap of the actor `student`, several taps for objectives that take several, or
+            `"auto"`: taps paired at equal relative depth.
+        teacher: what it is compared with: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. Omitted:
+            the tap of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the matching actors
+            other than the student's own.
+        adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.adapters.build_adapter`.
+        weight: a number, a schedule, or the recipe form of one.
+        temperature: a schedule for the objective's temperature; None leaves the objective's own.
+        item_weight: weight of each item from what student and teacher say about it.
+        trains: restrict the gradient to these actors; None: whatever the step trains.
+        name: how the term is called in logs; the objective's name when omitted.
+    """
+
+    objective: Objective
+    student: str | Sequence[str] = "student"
+    teacher: str | Sequence[str] | Teacher | None = None
+    adapter: str | nn.Module | None = AUTO
+    weight: float | Schedule = 1.0
+    temperature: float | Schedule | None = None
+    item_weight: SampleWeight | None = None
+    trains: Sequence[str] | None = None
+    name: str = ""
+    students: tuple[Reference, ...] = field(default=(), repr=False)
+    teachers: tuple[Reference, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        self.weight = schedule(self.weight)
+        if self.temperature is not None:
+            self.temperature = schedule(self.temperature)
+            if not hasattr(self.objective, "temperature"):
+                raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule")
+
+    @property
+    def wants_auto_taps(self) -> bool:
+        return self.student == AUTO or self.teacher == AUTO
+
+    def bind(self, cast: Cast) -> list[Term]:
+        """The same term with parsed references; a pattern on the student's side becomes one term for each actor."""
+        students = _parse(self.student, "student", cast)
+        names = cast.matching(students[0].actor)
+        bound = [self._bind_one(cast, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names]
+        for term in bound[1:]:
+            term.objective = copy.deepcopy(self.objective)  # objectives may own parameters; each pair has its own
+        return bound
+
+    def _bind_one(self, cast: Cast, students: tuple[Reference, ...], suffix: str) -> Term:
+        own = students[0].actor
+        teachers: tuple[Reference, ...] = ()
+        if isinstance(self.teacher, Teacher):
+            wanted = [Reference.parse(text, default="teacher", cast=cast) for text in self.teacher.references]
+            teachers = tuple(
+                _at(r, name) for r in wanted for name in cast.matching(r.actor) if name != own or "*" not in r.actor
+            )
+        elif self.objective.needs_teacher:
+            text = self.teacher if self.teacher is not None else tuple(r.tap for r in students)
+            parsed = _parse(text, "teacher", cast) if "teacher" in cast or self.teacher is not None else ()
+            if not parsed:
+                raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(cast)}")
+            teachers = tuple(
+                _at(r, name) for r in parsed for name in cast.matching(r.actor) if name != own or "*" not in r.actor
+            )
+        for reference in (*students, *teachers):
+            reference.check(cast)
+        weight, temperature = self.weight, self.temperature
+        name = (self.name or self.objective.name) + (f".{suffix}" if suffix else "")
+        term = Term(self.objective, self.student, self.teacher, self.adapter, weight, None, self.item_weight, self.trains, name)
+        term.temperature, term.students, term.teachers = temperature, students, teachers
+        return term
+
+    @property
+    def averages_losses(self) -> bool:
+        """Whether the teacher is a pattern over several actors, so that the loss is the mean over them."""
+        return isinstance(self.teacher, str) and "*" in self.teacher
+
+
+def _parse(text: str | Sequence[str], default: str, cast: Cast) -> tuple[Reference, ...]:
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    return tuple(Reference.parse(one, default=default, cast=cast) for one in texts)
+
+
+def _at(reference: Reference, actor: str) -> Reference:
+    return Reference(actor, reference.variant, reference.tap, reference.view)

@@ -1,0 +1,270 @@
+"""What a model costs: size, work, time and memory of one inference; and two properties of its answers beside the
+metric.
+
+Everything is measured on a batch of one, on the CPU unless told otherwise. Models come back as they were: device,
+train or eval mode, gradients, and the number of threads.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
+
+WARM_UP = 5
+
+
+@dataclass(frozen=True)
+class Latency:
+    """Milliseconds of one inference: the usual case and the bad one."""
+
+    median: float
+    p95: float
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What `profile` measures of one model."""
+
+    parameters: int
+    file_bytes: int
+    macs: int
+    latency_ms: Latency
+    peak_memory_bytes: int
+
+
+def profile(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Profile]:
+    """Measure all of `models` on the first item of `example` (a tensor, a tuple, or a mapping of keyword arguments)."""
+    times = latency(models, example, runs=runs, device=device)
+    return {
+        name: Profile(
+            parameters(model),
+            file_bytes(model),
+            macs(model, example, device=device),
+            times[name],
+            peak_memory(model, example, device=device),
+        )
+        for name, model in models.items()
+    }
+
+
+def parameters(model: nn.Module) -> int:
+    """Numbers the model has learnt; weights used in several places count once."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def file_bytes(model: nn.Module) -> int:
+    """Size of the model as a safetensors file, by writing one."""
+    from safetensors.torch import save_model
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.safetensors")
+        save_model(model, str(path))
+        return path.stat().st_size
+
+
+def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
+    """Multiply-accumulates of one inference: half the FLOPs that torch counts in matrix products and convolutions.
+
+    Fused kernels hide their products from the counter (attention and LSTMs on a CPU would count as nothing), so it
+    runs the plain ones.
+    """
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with (
+            _at_rest(model, device),
+            sdpa_kernel(SDPBackend.MATH),
+            torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
+            FlopCounterMode(display=False) as counter,
+        ):
+            _call(model, _one(example, device))
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+    return int(counter.get_total_flops()) // 2
+
+
+def latency(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Latency]:
+    """Time of one inference of each model, on one thread.
+
+    The models take turns (A B A B …) in one process: whatever disturbs the machine meanwhile disturbs all of them.
+    """
+    if runs < 1:
+        raise ValueError(f"runs is {runs}; expected at least 1")
+    times: dict[str, list[float]] = {name: [] for name in models}
+    with _one_thread(), _all_at_rest(list(models.values()), device):
+        item = _one(example, device)
+        for turn in range(WARM_UP + runs):
+            for name, model in models.items():
+                elapsed = _timed(lambda model=model: _call(model, item), device)  # type: ignore[misc]
+                if turn >= WARM_UP:
+                    times[name].append(elapsed)
+    return {name: Latency(float(np.median(ms)), float(np.percentile(ms, 95))) for name, ms in times.items()}
+
+
+def peak_memory(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
+    """Bytes of the weights and buffers, plus the most that tensors made during one inference hold at any one time.
+
+    On the CPU each result of an operator counts until its storage is freed (scratch space inside a kernel is not
+    seen); on CUDA the allocator is asked.
+    """
+    with _at_rest(model, device):
+        item = _one(example, device)
+        owned: dict[int, int] = {
+            storage._cdata: storage.nbytes() for storage in _storages([*model.parameters(), *model.buffers()])
+        }
+        weights = sum(owned.values())
+        if torch.device(device).type == "cuda":
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats()
+            before = int(torch.cuda.memory_allocated())
+            _call(model, item)
+            return weights + int(torch.cuda.max_memory_allocated()) - before
+        ledger = _Ledger(set(owned) | {storage._cdata for storage in _storages(tree_leaves(item))})
+        with ledger:
+            _call(model, item)
+        return weights + ledger.peak
+
+
+class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Adds every new storage while operators run, and takes it off when it is freed."""
+
+    def __init__(self, known: set[int]) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.known = known
+        self.live: int = 0
+        self.peak: int = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for storage in _storages(tree_leaves(result)):
+            if storage._cdata not in self.known:
+                self.known.add(storage._cdata)
+                self.live += storage.nbytes()
+                weakref.finalize(storage, self._free, storage._cdata, storage.nbytes())
+        self.peak = max(self.peak, self.live)
+        return result
+
+    def _free(self, address: int, size: int) -> None:
+        self.known.discard(address)  # the address may be used again
+        self.live -= size
+
+
+def expected_calibration_error(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = 15) -> float:
+    """How far confidence is from accuracy (Guo et al. 2017): over `bins` equal bins of the largest probability, the
+    distance between mean confidence and accuracy, weighted by the items of the bin. `probabilities` [items,
+    classes]."""
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins are open below, closed above
+    gaps = np.bincount(bin_of, weights=confidence - right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(y))
+
+
+def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:
+    """Mean score of each class over its items and all seeds (for accuracy: the recall); None where the test set has
+    no item.
+
+    `scores` [seeds, items] or [items], `labels` [items].
+    """
+    values, y = np.atleast_2d(np.asarray(scores, dtype=np.float64)).mean(axis=0), np.asarray(labels)
+    count = classes if classes is not None else int(y.max()) + 1
+    sums, items = np.bincount(y, weights=values, minlength=count), np.bincount(y, minlength=count)
+    return [float(total / n) if n else None for total, n in zip(sums, items, strict=True)]
+
+
+def agreement(student_logits: ArrayLike | Tensor, teacher_logits: ArrayLike | Tensor) -> float:
+    """Share of items to which both give the same answer. Logits [..., items, classes]; a single teacher meets all
+    seeds."""
+    return float((np.asarray(student_logits).argmax(-1) == np.asarray(teacher_logits).argmax(-1)).mean())
+
+
+def output_of(result: Any) -> Any:
+    """The logits of what a model returned: a tensor as it is, or the `.logits` of a Transformers output."""
+    return result.logits if hasattr(result, "logits") else result
+
+
+def _call(model: nn.Module, item: Any) -> Any:
+    with torch.no_grad():
+        if isinstance(item, Mapping):
+            return output_of(model(**item))
+        return output_of(model(*item) if isinstance(item, tuple) else model(item))
+
+
+def _one(example: Any, device: str) -> Any:
+    """The first item of a batch, on `device`. Every tensor is taken to have the batch as its first axis."""
+    plain = dict(example) if isinstance(example, Mapping) else example
+    return tree_map(lambda leaf: leaf[:1].to(device) if isinstance(leaf, Tensor) else leaf, plain)
+
+
+def _storages(leaves: list[Any]) -> Iterator[torch.UntypedStorage]:
+    return (leaf.untyped_storage() for leaf in leaves if isinstance(leaf, Tensor))
+
+
+def _timed(action: Callable[[], object], device: str) -> float:
+    """Milliseconds that `action` takes, waiting for the device before and after."""
+    _wait(device)
+    start = time.perf_counter_ns()
+    action()
+    _wait(device)
+    return (time.perf_counter_ns() - start) / 1e6
+
+
+def _wait(device: str) -> None:
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize()
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _at_rest(model: nn.Module, device: str) -> Iterator[None]:
+    """`model` in eval mode on `device`, put back afterwards module by module: some may have been frozen in eval
+    mode."""
+    modes = [(module, module.training) for module in model.modules()]
+    homes = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
+    away = homes - {torch.empty(0, device=device).device}
+    if len(homes) > 1 and away:
+        raise ValueError(f"the model lies on {sorted(map(str, homes))}; bring it to one device before measuring")
+    model.eval()
+    if away:
+        model.to(device)
+    try:
+        yield
+    finally:
+        if away:
+            model.to(next(iter(away)))
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def _all_at_rest(models: list[nn.Module], device: str) -> Iterator[None]:
+    if not models:
+        yield
+        return
+    with _at_rest(models[0], device), _all_at_rest(models[1:], device):
+        yield

@@ -4,12 +4,13 @@ from limbeck.engine.checks import DeadTermError, NonFiniteError
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.run import Interrupted, Run
 from limbeck.engine.settings import Settings, Validation
-from limbeck.engine.stages import Freeze, Reinitialise, Snapshot, Stage, Step, Unfreeze, epochs, steps
+from limbeck.engine.stages import Freeze, Length, Reinitialise, Snapshot, Stage, Step, Unfreeze, epochs, steps
 
 __all__ = [
     "DeadTermError",
     "Freeze",
     "Interrupted",
+    "Length",
     "NonFiniteError",
     "Optimizer",
     "Reinitialise",

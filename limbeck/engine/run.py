@@ -71,6 +71,7 @@ class Run:
         settings: precision, accumulation, checkpoints, logs.
         validation: how the best state is chosen; None: the last one counts.
         folder: where checkpoints and logs go; None: nowhere.
+        log: another log file than the folder's own `log.jsonl`, so that several trainings can share one.
 
     What is guaranteed, whatever the method: gradient only where a term needs it; actors that a step does not train stay
     bit-identical, buffers too; each reference is computed once per step; a term that teaches nobody stops the run at its first
@@ -87,6 +88,7 @@ class Run:
         settings: Settings | None = None,
         validation: Validation | None = None,
         folder: str | Path | None = None,
+        log: str | Path | None = None,
     ) -> None:
         self.cast = cast if isinstance(cast, Cast) else Cast(cast)
         self.stages, self.source, self.seed = list(stages), source, seed
@@ -98,7 +100,8 @@ class Run:
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.monitor = Monitor()
-        self.log = Log(self._file("log.jsonl") if self.accelerator.is_main_process else None, self.settings.labels)
+        journal = Path(log) if log is not None else self._file("log.jsonl")
+        self.log = Log(journal if self.accelerator.is_main_process else None, self.settings.labels)
         self.held: set[int] = set()  # parameters that a stage has frozen
         self._stop = False
         for actor in self.cast.values():

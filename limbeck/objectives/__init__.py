@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from limbeck.objectives.base import UNLABELLED, Match, Objective, registry
+from limbeck.objectives.base import UNLABELLED, Objective, registry
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.features import (
     AttentionTransfer,
@@ -42,6 +42,7 @@ from limbeck.objectives.relations import (
     SimilarityPreserving,
 )
 from limbeck.objectives.review import Review
+from limbeck.signals import Match
 
 register = registry.register
 

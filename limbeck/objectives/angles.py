@@ -22,7 +22,7 @@ CHUNK_ELSEWHERE = 2**22  # an accelerator wants few, large kernels
 
 def angle_losses(student: Tensor, teacher: Tensor) -> Tensor:
     """mean_jk Huber(cos_ijk of student [N, D] − cos_ijk of teacher [N, D']) for each anchor i: [N]."""
-    losses: Tensor = _AngleLosses.apply(_products(student), _products(teacher))
+    losses: Tensor = _AngleLosses.apply(_products(student), _products(teacher))  # type: ignore[no-untyped-call]
     return losses.to(student.dtype)
 
 

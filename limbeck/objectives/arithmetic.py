@@ -34,12 +34,13 @@ def standardize(x: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
 
 def pearson(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
     """Pearson correlation along `dim`; zero where either side is constant."""
-    return (_direction(x, dim) * _direction(y, dim)).sum(dim)
+    return (standardize(_scaled(x, dim), dim) * standardize(_scaled(y, dim), dim)).mean(dim)
 
 
-def _direction(x: Tensor, dim: int) -> Tensor:
-    largest = x.detach().abs().amax(dim, keepdim=True)  # squares of tiny probabilities would underflow
-    return unit(standardize(x / torch.where(largest > 0, largest, 1.0), dim), dim)
+def _scaled(x: Tensor, dim: int) -> Tensor:
+    """x over its largest value, which a correlation does not see, so that squares of tiny probabilities do not vanish."""
+    largest = x.detach().abs().amax(dim, keepdim=True)
+    return x / torch.where(largest > 0, largest, 1.0)
 
 
 def huber(difference: Tensor) -> Tensor:

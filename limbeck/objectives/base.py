@@ -124,10 +124,12 @@ class Objective(nn.Module):
                 raise ValueError(f"{self.name}: the {side} signal has shape {tuple(part.shape)}; expected {wanted} axes")
 
     def _check_shapes(self, student: Any, teacher: Any) -> None:
-        for side, signal in (("student", student), ("teacher", teacher)):
-            count = len(signal) if isinstance(signal, tuple) else 1
+        ours, theirs = (len(signal) if isinstance(signal, tuple) else 1 for signal in (student, teacher))
+        for side, count in (("student", ours), ("teacher", theirs)):
             if not self._takes(count):
                 raise ValueError(f"{self.name}: the {side} side has {count} taps; it needs {self._taps()}")
+        if ours != theirs:
+            raise ValueError(f"{self.name}: {ours} student taps and {theirs} teacher taps do not fit; pair them one by one")
         if isinstance(teacher, TopK):
             if not self.sparse:
                 raise ValueError(f"{self.name}: needs the teacher's dense signal; TopK holds the largest probabilities only")

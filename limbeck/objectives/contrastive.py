@@ -84,7 +84,8 @@ class Contrastive(Objective):
             self.register_buffer(side, torch.empty(samples, dim).uniform_(-bound, bound))
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        assert self.student_embedding is not None and self.teacher_embedding is not None
+        assert self.student_embedding is not None
+        assert self.teacher_embedding is not None
         self._check_index(index, student)
         dtype = self.student_embedding.weight.dtype
         s = unit(self.student_embedding(student.flatten(1).to(dtype)))

@@ -14,7 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.objectives.arithmetic import kl, soften, standardize, unit
-from limbeck.objectives.base import Match, Objective, registry, require
+from limbeck.objectives.base import Objective, registry, require
+from limbeck.signals import Match
 
 
 class FeatureObjective(Objective):

@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.objectives.base import Match, registry, require
+from limbeck.objectives.base import registry, require
 from limbeck.objectives.draws import Draws
 from limbeck.objectives.features import FeatureObjective
+from limbeck.signals import Match
 
 
 @registry.register("masked_generative")
@@ -60,7 +61,8 @@ class MaskedGenerative(FeatureObjective):
         assert self.generator is not None
         student = student.to(next(self.generator.parameters()).dtype)
         kept = student * self._mask(student) if self.training else student
-        return (self.generator(kept) - teacher).square().flatten(1).mean(1)
+        generated: Tensor = self.generator(kept)
+        return (generated - teacher).square().flatten(1).mean(1)
 
     def _mask(self, student: Tensor) -> Tensor:
         batch, _, height, width = student.shape

@@ -13,8 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.objectives.arithmetic import kl, pearson, soften, standardize
-from limbeck.objectives.base import UNLABELLED, Match, Objective, registry, require
-from limbeck.signals import TopK
+from limbeck.objectives.base import UNLABELLED, Objective, registry, require
+from limbeck.signals import Match, TopK
 
 
 class OutputObjective(Objective):

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from limbeck.objectives.angles import angle_losses
 from limbeck.objectives.arithmetic import huber, unit
-from limbeck.objectives.base import Match, Objective, registry, require
+from limbeck.objectives.base import Objective, registry, require
+from limbeck.signals import Match
 
 
 class RelationObjective(Objective):

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.objectives.base import Match, registry, require
+from limbeck.objectives.base import registry, require
 from limbeck.objectives.features import FeatureObjective
+from limbeck.signals import Match
 
 Shape = tuple[int, ...]
 
@@ -70,8 +71,6 @@ class Review(FeatureObjective):
 
     def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
         super().check(student, teacher, target)
-        if len(student) != len(teacher):
-            raise ValueError(f"{self.name}: {len(student)} student levels and {len(teacher)} teacher levels do not fit")
         if self.built and len(student) != len(self.fusions):
             raise ValueError(f"{self.name}: was built for {len(self.fusions)} levels and got {len(student)}")
 

@@ -69,7 +69,7 @@ def kind_of(table: Table, column: str) -> Kind:
 
 def read_images(table: Table, column: str) -> list[Any]:
     """What each row's image is decoded from: bytes, or the path of a file."""
-    cells = table.columns[column].combine_chunks()
+    cells = table.columns[column]  # in its chunks: joined, more than 2 GiB of bytes would overflow
     if pa.types.is_struct(cells.type):
         paths = pc.struct_field(cells, "path").to_pylist() if cells.type.get_field_index("path") >= 0 else None
         contents = pc.struct_field(cells, "bytes").to_pylist()

@@ -68,7 +68,7 @@ def read_file(path: Path) -> Table:
 def _read_parquet(path: Path) -> pa.Table:
     import pyarrow.parquet  # type: ignore[import-untyped]
 
-    return pyarrow.parquet.read_table(path)
+    return pyarrow.parquet.read_table(path, partitioning=None)
 
 
 def _read_csv(path: Path) -> pa.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import ClassVar, Literal
 
 import torch
@@ -54,8 +55,7 @@ class HorizontalFlip(Transform):
 
     def __call__(self, images: Tensor, draws: Draws) -> Tensor:
         column = torch.arange(images.shape[3], device=images.device)
-        source = torch.where(draws.uniform(1) < self.p, column.flip(0), column)
-        return images.gather(3, source[:, None, None, :].expand(images.shape))
+        return _columns(images, torch.where(draws.uniform(1) < self.p, column.flip(0), column))
 
 
 @views.register("random_resized_crop")
@@ -85,8 +85,8 @@ class RandomResizedCrop(Transform):
             device=images.device,
         )
         out_height, out_width = self.size or (height, width)
-        images = _resample(to_float(images), 2, boxes[:, 0], boxes[:, 2], out_height)
-        return _resample(images, 3, boxes[:, 1], boxes[:, 3], out_width)
+        images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
+        return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
 
     def _central(self, height: int, width: int) -> Box:
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
@@ -175,8 +175,8 @@ def blank(images: Tensor, mask: Tensor, fill: float) -> Tensor:
     return (images if fill == 0 else to_float(images)).masked_fill(mask[:, None], fill)
 
 
-def _resample(images: Tensor, axis: int, start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Each item's stretch `start … start + length` of one axis, brought to `size` by linear interpolation.
+def _resample(images: Tensor, take: Callable[[Tensor, Tensor], Tensor], start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Each item's stretch `start … start + length` of rows or columns, brought to `size` by linear interpolation.
 
     Sampling points are those of `F.interpolate(align_corners=False)`; none lies outside the stretch.
     """
@@ -187,13 +187,22 @@ def _resample(images: Tensor, axis: int, start: Tensor, length: Tensor, size: in
     lower = offset.floor()
     upper = torch.minimum(lower + 1, extent - 1)
     share = (offset - lower).float()
-    shape = [len(images), 1, 1, 1]
-    shape[axis] = size
-    out = list(images.shape)
-    out[axis] = size
-    near, far = (images.gather(axis, (first + at).long().view(shape).expand(out)) for at in (lower, upper))
-    share = share.view(shape)
-    return near * (1 - share) + far * share
+    near, far = (take(images, (first + at).long()) for at in (lower, upper))
+    share = share[:, None, :, None] if take is _rows else share[:, None, None, :]
+    return near.mul_(1 - share).add_(far.mul_(share))  # in place: large temporaries cost more than the arithmetic
+
+
+def _rows(images: Tensor, index: Tensor) -> Tensor:
+    """`images[b, :, index[b]]`, copied a row at a time."""
+    count, channels, height, width = images.shape
+    plane = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
+    source = (plane + index[:, None, :]).flatten()
+    return images.reshape(-1, width).index_select(0, source).view(count, channels, -1, width)
+
+
+def _columns(images: Tensor, index: Tensor) -> Tensor:
+    """`images[b, :, :, index[b]]`."""
+    return images.gather(3, index[:, None, None, :].expand(-1, *images.shape[1:3], -1))
 
 
 def _range(name: str, value: tuple[float, float], top: float = math.inf) -> tuple[float, float]:

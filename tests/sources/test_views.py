@@ -73,7 +73,7 @@ def test_an_items_view_is_bit_equal_in_every_batch(spec: list[Any], channels: in
     whole = torch.arange(len(items))
     images, target = look(pipeline, items, whole, seed=1, view=2)
 
-    @settings(max_examples=8, deadline=None)
+    @settings(max_examples=30, deadline=None)
     @given(st.lists(st.integers(0, len(items) - 1), min_size=1, max_size=40))
     def check(chosen: list[int]) -> None:
         rows = torch.tensor(chosen)

@@ -1,0 +1,229 @@
+"""The command line. Heavy imports wait until a command needs them, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Knowledge distillation: a large teacher becomes a small student, and the gain is proven.",
+)
+console = Console()
+errors = Console(stderr=True)
+
+TARGETS_MISSED = 3  # exit code when the recipe's targets were not met
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file whose parts the recipe may name.")]
+
+
+@app.command()
+def distill(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one.")],
+    out: Annotated[Path | None, typer.Option(help="The run directory; runs/NAME when omitted.")] = None,
+    seed: Annotated[int | None, typer.Option(help="One seed instead of the recipe's.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: training.epochs=3")] = None,
+    no_control: Annotated[bool, typer.Option("--no-control", help="Do not train the control.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was stopped.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Start over in a directory that holds a run.")] = False,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Distil a student as a recipe says, train its control, and judge both.
+
+    Exits with 0 when the recipe's targets are met and with 3 when they are not.
+    """
+    from limbeck.ranks import rank
+    from limbeck.recipe import Recipe
+    from limbeck.runs import carry_out
+    from limbeck.verdict import arms_table
+
+    _load_plugins(plugin)
+    changes = [*(change or []), *([f"seeds=[{seed}]"] if seed is not None else []), *(["control=false"] if no_control else [])]
+    job = Recipe.read(find_recipe(recipe), changes)
+    folder = out or Path("runs") / job.name
+    quiet = Console(quiet=True)
+    verdict = carry_out(job, folder, resume=resume, force=force, console=quiet if as_json else console, progress=not as_json)
+    if rank() != 0:
+        return
+    if as_json:
+        print(verdict.model_dump_json(indent=2))
+    else:
+        console.print(arms_table(verdict))
+        console.print(f"[bold]{verdict.sentence()}[/bold]")
+        for name, target in verdict.targets.items():
+            mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
+            console.print(f"  target {name}: {mark}, goal {target.goal:g}, value {_number(target.value)} {target.reason or ''}")
+        console.print(f"[dim]{folder}/verdict.json · {folder}/report.html · {folder}/student/[/dim]")
+    raise typer.Exit(0 if verdict.met else TARGETS_MISSED)
+
+
+@app.command()
+def evaluate(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    data: Annotated[str, typer.Option(help="A data file, folder or name.")],
+    split: Annotated[str | None, typer.Option(help="Which part of the data.")] = None,
+    input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label column.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate the student of a run on other data."""
+    from limbeck.runs import evaluate as evaluate_run
+
+    figures = evaluate_run(run, data, split=split, input=input_column, label=label)
+    if as_json:
+        print(json.dumps(figures))
+    else:
+        low, high = figures["ci95"]  # type: ignore[misc]
+        value = 100 * float(figures["accuracy"])
+        console.print(f"accuracy {value:.2f} % [{100 * low:.2f}, {100 * high:.2f}] on {figures['items']:,} items, ECE {figures['ece']:.3f}")  # type: ignore[has-type]
+
+
+@app.command()
+def compare(runs: Annotated[list[Path], typer.Argument(help="Run directories.")], as_json: Json = False) -> None:
+    """Several runs in one table: arms, gains, intervals."""
+    from limbeck.runs import verdicts
+    from limbeck.verdict import compare as compare_verdicts
+    from limbeck.verdict import compare_table
+
+    found = verdicts(runs)
+    if as_json:
+        print(json.dumps(compare_verdicts(found), indent=2))
+    else:
+        console.print(compare_table(found))
+
+
+@app.command()
+def report(runs: Annotated[list[Path], typer.Argument(help="Run directories.")]) -> None:
+    """Write report.html anew from a run's verdict and log."""
+    from limbeck.verdict import write_report
+
+    for run in runs:
+        console.print(str(write_report(run)))
+
+
+@app.command()
+def methods(name: Annotated[str | None, typer.Argument(help="One method.")] = None, as_json: Json = False) -> None:
+    """The objectives: name, kind of knowledge, formula, source, defaults."""
+    from limbeck.objectives import names
+    from limbeck.objectives.catalogue import describe
+
+    rows = [describe(one) for one in ([name] if name else names())]
+    if as_json:
+        print(json.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
+    elif name:
+        for field, value in rows[0].items():
+            console.print(f"[bold]{field}[/bold]  {value}", highlight=False, markup=True)
+    else:
+        _table(rows, ("name", "knowledge", "formula", "source"))
+
+
+@app.command()
+def recipes(
+    action: Annotated[str | None, typer.Argument(help="show")] = None,
+    name: Annotated[str | None, typer.Argument(help="Which recipe.")] = None,
+) -> None:
+    """List the built-in recipes, or show one: limbeck recipes show NAME."""
+    if action is None:
+        import yaml
+
+        rows = [{"name": path.stem, "description": yaml.safe_load(path.read_text()).get("description", "")} for path in built_in()]
+        _table(rows, ("name", "description"))
+    elif action == "show" and name:
+        print(find_recipe(name).read_text(), end="")
+    else:
+        raise typer.BadParameter("expected: limbeck recipes, or limbeck recipes show NAME")
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of recipes, for editors."""
+    from limbeck.recipe import Recipe
+
+    print(json.dumps(Recipe.model_json_schema(), indent=2))
+
+
+@app.command()
+def version() -> None:
+    """The version."""
+    from importlib.metadata import version as installed
+
+    print(installed("limbeck"))
+
+
+def built_in() -> list[Path]:
+    """The recipes that come with Limbeck."""
+    return sorted((Path(__file__).parent / "recipes").glob("*.yaml"))
+
+
+def find_recipe(name: str) -> Path:
+    """A recipe by path, or a built-in one by name."""
+    path = Path(name)
+    if path.exists() or path.suffix in (".yaml", ".yml"):
+        return path
+    by_name = {file.stem: file for file in built_in()}
+    if name not in by_name:
+        from limbeck.registry import UnknownNameError
+
+        raise UnknownNameError("recipe", name, list(by_name))
+    return by_name[name]
+
+
+def _load_plugins(paths: list[Path] | None) -> None:
+    from limbeck.recipe import load_plugin
+
+    for path in paths or []:
+        load_plugin(path)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    from rich.table import Table
+
+    table = Table(*columns, show_lines=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(str(row[column]) for column in columns))
+    console.print(table)
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one message, not a traceback."""
+    try:
+        app(standalone_mode=False)
+    except typer.Exit as stop:
+        sys.exit(stop.exit_code)
+    except KeyboardInterrupt as stop:
+        errors.print(f"[yellow]{stop or 'stopped'}[/yellow]")
+        sys.exit(130)
+    except Exception as error:
+        sys.exit(_complain(error))
+
+
+def _complain(error: Exception) -> int:
+    """Print an error for the user; unexpected ones keep their traceback."""
+    import click
+
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, click.exceptions.Abort):
+        return 130
+    if isinstance(error, ValueError | FileNotFoundError | RuntimeError | ImportError | OSError):
+        errors.print("error:", style="bold red", end=" ")
+        errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        return 2
+    raise error
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,362 @@
+"""A student, its control and its verdict: the whole job in Python, from models and data to a judged result."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from limbeck import ranks
+from limbeck.actors import Actor, average, frozen, trained
+from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
+from limbeck.models import save_student
+from limbeck.presets import hinton
+from limbeck.schedules import Cosine, Warmup
+from limbeck.sources import Dataset, Items, Pipeline
+from limbeck.tasks import Classification
+from limbeck.terms import Term
+from limbeck.verdict import Cost, Predictions, Verdict, judge, profile
+
+Views = Sequence[str | Mapping[str, Any]]
+TermFactory = Callable[[], list[Term]]
+
+
+def default_optimizer() -> Optimizer:
+    """AdamW at 2e-3 with a short warm-up and a cosine: a start that trains most small networks."""
+    return Optimizer("adamw", lr=2e-3, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.05}, decay_vectors=False)
+
+
+@dataclass
+class Phase:
+    """One stage of a recipe: what is compared, for how long, how it is optimised.
+
+    Attributes:
+        terms: makes the terms anew; objectives own state, so every training needs its own.
+        length: in epochs of the training data, or in steps.
+        optimizer: None: the distillation's own.
+        freeze: parts of the student that stay as they are during this stage and after.
+    """
+
+    terms: TermFactory
+    length: Length
+    optimizer: Optimizer | None = None
+    freeze: Sequence[str] = ()
+    name: str = ""
+
+
+@dataclass
+class Training:
+    """How models are trained, whatever they learn from.
+
+    Attributes:
+        length: of a single-stage training.
+        batch_size: items of a global batch (over all ranks and accumulation steps).
+        views: keyed augmentation, as names or one-key mappings; see `limbeck.sources.views`.
+        optimizer: of every stage that names none.
+        ema: decay of an average of the student, which is then what is evaluated and kept; None: no average.
+        settings: precision, accumulation, clipping, checkpoints, logs.
+        patience: stop after so many evaluations without improvement.
+        validate_every: epochs between evaluations.
+        prefetch: batches prepared ahead by a thread; results do not depend on it.
+    """
+
+    length: Length = field(default_factory=lambda: epochs(30))
+    batch_size: int = 128
+    views: Views = ()
+    optimizer: Optimizer = field(default_factory=default_optimizer)
+    ema: float | None = None
+    settings: Settings = field(default_factory=Settings)
+    patience: int | None = None
+    validate_every: int = 1
+    prefetch: int = 0
+
+
+class Distillation:
+    """Distil a teacher into a student, train the control beside it, and judge both.
+
+        job = Distillation(student, teacher, terms=lambda: [Term(HardTargets(), weight=0.1), Term(SoftTargets(), weight=0.9)])
+        student = job.fit(train)
+        print(job.judge(test).sentence())
+
+    Args:
+        student: a module (every seed starts from its present weights), or a function that builds one (every seed starts from
+            weights drawn by that seed).
+        teacher: a trained module.
+        terms: a function that makes the terms, or a list of them; Hinton's method when omitted.
+        phases: several stages instead of `terms`.
+        training: how both arms are trained.
+        control: `True` trains the same student with hard targets only, on the same data, views, steps and optimizer.
+        control_training: another training for the control, where the student's own would put it at a disadvantage.
+        seeds: one pair of arms for each.
+        folder: where checkpoints, the log and the verdict go; None: nowhere.
+        targets: goals by name, weighed in the verdict.
+        teacher_layout: "channels_last" where this makes the teacher faster.
+    """
+
+    def __init__(
+        self,
+        student: nn.Module | Callable[[], nn.Module],
+        teacher: nn.Module,
+        *,
+        terms: TermFactory | Sequence[Term] | None = None,
+        phases: Sequence[Phase] | None = None,
+        training: Training | None = None,
+        control: bool = True,
+        control_training: Training | None = None,
+        seeds: Sequence[int] = (0,),
+        folder: str | Path | None = None,
+        targets: Mapping[str, float] | None = None,
+        task: Classification | None = None,
+        name: str = "distillation",
+        teacher_layout: str | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.student, self.teacher = student, teacher.eval()
+        self.training = training or Training()
+        self.control_training = control_training or self.training
+        self.phases = list(phases) if phases else [Phase(_factory(terms), self.training.length)]
+        self.control, self.seeds, self.targets = control, tuple(seeds), dict(targets or {})
+        self.folder = Path(folder) if folder is not None else None
+        self.task, self.name, self.resume = task or Classification(), name, resume
+        self.teacher_layout = teacher_layout
+        self.arms: dict[str, list[nn.Module]] = {}
+        self.scores: dict[str, list[float]] = {}
+        self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
+        self.runs: list[Run] = []
+
+    # --- training ----------------------------------------------------------------------------------------------------
+
+    def fit(self, train: Items, validation: Items | None = None) -> nn.Module:
+        """Train student and control for every seed; returns the student that did best on validation data (of the first seed,
+        where there is none)."""
+        self.task.check(self.new_student(self.seeds[0]), train, "student")
+        self.task.check(self.teacher, train, "teacher")
+        for seed in self.seeds:
+            for arm in ("student", "alone") if self.control else ("student",):
+                self._train(arm, seed, train, validation)
+        return self.best
+
+    @property
+    def best(self) -> nn.Module:
+        """The student to ship: best on validation data, never chosen on the test set."""
+        students, scores = self.arms["student"], self.scores["student"]
+        return students[max(range(len(students)), key=lambda place: scores[place])]
+
+    def new_student(self, seed: int) -> nn.Module:
+        """The student as it starts for a seed: the same for both arms."""
+        if isinstance(self.student, nn.Module):
+            return copy.deepcopy(self.student)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.student()
+
+    def _train(self, arm: str, seed: int, train: Items, validation: Items | None) -> None:
+        alone = arm == "alone"
+        training = self.control_training if alone else self.training
+        source = _source(train, training)
+        stages = self._stages(alone, training, source)
+        if alone:  # labels are all it has: it draws from the labelled items, for as many steps
+            source = _source(_labelled(train), training)
+        cast: dict[str, Actor] = {"student": trained(self.new_student(seed))}
+        if not alone:
+            cast["teacher"] = frozen(self.teacher, channels_last=self.teacher_layout == "channels_last")
+        if training.ema is not None:
+            cast["average"] = average("student", training.ema)
+        run = Run(
+            cast,
+            stages,
+            source=source,
+            seed=seed,
+            settings=replace(training.settings, labels={"seed": seed, "arm": arm}),
+            validation=self._validation(training, validation, _source(train, training).rounds_per_epoch or 1),
+            folder=self._place(arm, seed),
+            log=self.folder / "log.jsonl" if self.folder else None,
+        )
+        run.fit(resume=self.resume)
+        kept = run.load_best() if validation is not None else run.cast["average" if training.ema is not None else "student"].model
+        self.arms.setdefault(arm, []).append(kept.cpu().eval())
+        self.scores.setdefault(arm, []).append(run.clock.best or 0.0)
+        self.runs.append(run)
+        self.cost = Cost(
+            student_steps=self.cost.student_steps + (0 if alone else run.clock.updates),
+            teacher_items=self.cost.teacher_items + run.clock.teacher_items,
+            wall_s=self.cost.wall_s + run.clock.wall_s,
+        )
+
+    def _stages(self, alone: bool, training: Training, source: Dataset) -> list[Stage]:
+        """The stages of one arm. The control has the student's lengths in steps, whatever it draws from."""
+        stages = []
+        for phase in self.phases:
+            length = steps(phase.length.rounds(source))
+            terms = self.task.hard_terms() if alone else phase.terms()
+            optimizer = phase.optimizer or training.optimizer
+            enter = [Freeze("student", tuple(phase.freeze))] if phase.freeze else []
+            stages.append(Stage([Step(terms)], length, optimizer, on_enter=enter, name=phase.name))
+        return stages
+
+    def _validation(self, training: Training, items: Items | None, epoch: int) -> Validation | None:
+        if items is None:
+            return None
+
+        def evaluate(model: nn.Module) -> Mapping[str, float]:
+            assert items is not None
+            assert items.target is not None
+            return self.task.figures(self.task.logits(model, items, autocast=training.settings.autocast), items.target)
+
+        return Validation(
+            evaluate,
+            actor="average" if training.ema is not None else "student",
+            metric=self.task.metric,
+            higher_is_better=self.task.higher_is_better,
+            every=epoch * training.validate_every,
+            patience=training.patience,
+        )
+
+    def _place(self, arm: str, seed: int) -> Path | None:
+        return self.folder / "checkpoints" / f"seed-{seed}-{arm}" if self.folder is not None else None
+
+    # --- judging -----------------------------------------------------------------------------------------------------
+
+    def judge(self, test: Items) -> Verdict:
+        """Evaluate all arms on the test set, once, and weigh them against each other."""
+        began = time.perf_counter()
+        assert test.target is not None
+        known = test.labelled()
+        assert known.target is not None
+        predictions = {}
+        for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
+            logits = torch.stack([self.task.logits(model.cpu(), known) for model in models])
+            predictions[arm] = Predictions(logits=logits.numpy(), labels=known.target.numpy())
+        example = next(iter(_evaluation(known)))
+        profiles = profile({"teacher": self.teacher, "student": self.best}, example)
+        cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
+        verdict = judge(
+            predictions,
+            name=self.name,
+            task=self.task.name,
+            seeds=self.seeds,
+            classes=known.class_names or (),
+            profiles=profiles,
+            targets=self.targets,
+            cost=cost,
+        )
+        if self.folder is not None and ranks.rank() == 0:
+            self._write(verdict)
+        return verdict
+
+    def _write(self, verdict: Verdict) -> None:
+        from limbeck.verdict import write_report
+
+        assert self.folder is not None
+        save_student(self.best, None, self.folder / "student")
+        verdict.save(self.folder / "verdict.json")
+        write_report(self.folder)
+
+
+def teach(
+    build: Callable[[], nn.Module],
+    train: Items,
+    training: Training,
+    *,
+    seed: int = 0,
+    folder: Path | None = None,
+    log: Path | None = None,
+    resume: bool = False,
+) -> nn.Module:
+    """Train a teacher on labels, for those who have none yet."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+    source = _source(_labelled(train), training)
+    stage = Stage([Step(Classification().hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
+    cast = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
+    settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
+    run = Run(cast, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
+    run.fit(resume=resume)
+    return run.cast["average" if training.ema is not None else "teacher"].model.cpu().eval()
+
+
+@dataclass
+class Outcome:
+    """What `limbeck.distill` gives back: the student and what was proven of it."""
+
+    student: nn.Module
+    verdict: Verdict
+
+    def __str__(self) -> str:
+        return self.verdict.sentence()
+
+
+def distill(
+    teacher: nn.Module,
+    student: nn.Module | Callable[[], nn.Module],
+    train: Any,
+    test: Any,
+    *,
+    validation: Any = None,
+    temperature: float = 4.0,
+    alpha: float = 0.9,
+    **options: Any,
+) -> Outcome:
+    """Distil with Hinton's method, train the control beside it, and judge both on the test set: the whole job in one call.
+
+        outcome = limbeck.distill(teacher, student, (x_train, y_train), (x_test, y_test))
+        print(outcome)     # kept 97.3 % of the teacher at 1/11 of its size; distillation gave +1.9 points [1.2, 2.6]
+
+    Args:
+        teacher: a trained module.
+        student: a module, or a function that builds one.
+        train, test, validation: `Items`, a pair of tensors (inputs, labels), a map-style torch data set, or a path or name that
+            `limbeck.sources.load_items` knows. Training items without a label carry −100.
+        temperature, alpha: of Hinton's method.
+        options: of `Distillation` (seeds, folder, training, targets, terms, …).
+    """
+    options.setdefault("terms", functools.partial(hinton, temperature, alpha))
+    job = Distillation(student, teacher, **options)
+    job.fit(as_items(train), None if validation is None else as_items(validation))
+    return Outcome(job.best, job.judge(as_items(test)))
+
+
+def as_items(data: Any) -> Items:
+    """`Items` from whatever a user has: items, a path or name, a pair of tensors, a map-style data set."""
+    if isinstance(data, Items):
+        return data
+    if isinstance(data, str | Path):
+        from limbeck.sources import load_items
+
+        return load_items(data)
+    if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
+        return Items.from_tensors(data[0], data[1])
+    return Items.from_torch_dataset(data)
+
+
+def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
+    if terms is None:
+        return hinton
+    if callable(terms):
+        return terms
+    return lambda: copy.deepcopy(list(terms))
+
+
+def _source(items: Items, training: Training) -> Dataset:
+    views = {"default": Pipeline.from_spec(list(training.views))}
+    return Dataset(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
+
+
+def _labelled(items: Items) -> Items:
+    return items.labelled()
+
+
+def _evaluation(items: Items) -> Any:
+    from limbeck.sources import evaluation_batches
+
+    return (batch.inputs["default"] for batch in evaluation_batches(items, 1))

@@ -1,0 +1,26 @@
+"""What there is to choose from: each objective's name, kind of knowledge, formula, source and defaults."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, cast
+
+from limbeck.objectives.base import Objective, registry
+
+
+def describe(name: str) -> dict[str, Any]:
+    """An objective as data: what `limbeck methods` shows."""
+    kind = cast(type[Objective], registry[name])
+    parameters = inspect.signature(kind.__init__).parameters.values()
+    defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+    return {
+        "name": name,
+        "knowledge": kind.knowledge,
+        "formula": kind.formula,
+        "source": kind.source,
+        "defaults": defaults,
+        "usual_weight": kind.weight,
+        "needs_labels": kind.needs_target,
+        "compares_items": kind.over_batch,
+        "summary": (inspect.getdoc(kind) or "").split("\n\n")[0].replace("\n", " "),
+    }

@@ -98,9 +98,15 @@ class Cast(Mapping[str, Actor]):
                 actor.reads = actor.reads if actor.reads is not None else original.reads
                 actor.variants = actor.variants or original.variants
             if actor.role is not Role.TRAINED:
+                self._refuse_if_trained(actor)
                 actor.model.requires_grad_(False).eval()
             if actor.channels_last:
                 actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _refuse_if_trained(self, fixed: Actor) -> None:
+        for name, actor in self._actors.items():
+            if actor.role is Role.TRAINED and actor.module is fixed.module:
+                raise ValueError(f"actor {name!r} is trained, and the same model is {fixed.role} too; hand over a deep copy")
 
     def __getitem__(self, name: str) -> Actor:
         if name not in self._actors:
@@ -133,15 +139,19 @@ class Cast(Mapping[str, Actor]):
 @torch.no_grad()
 def follow(mean: nn.Module, original: nn.Module, decay: float) -> None:
     """mean ← decay·mean + (1 − decay)·original for parameters; buffers are copied."""
-    ours, theirs = list(mean.parameters()), list(original.parameters())
-    torch._foreach_lerp_(ours, [p.detach() for p in theirs], 1 - decay)
+    ours: list[Tensor] = list(mean.parameters())
+    if ours:
+        torch._foreach_lerp_(ours, [p.detach() for p in original.parameters()], 1 - decay)
     for buffer, source in zip(mean.buffers(), original.buffers(), strict=True):
         buffer.copy_(source)
 
 
 @dataclass(frozen=True)
 class Reference:
-    """The name of any signal of a run: `actor[@variant][:tap][#view]`, such as `student@exit2`, `peers.*`, `net:layer3#weak`."""
+    """The name of any signal of a run, `actor[@variant][:tap][#view]`: `student@exit2`, `peers.*`, `net:layer3#weak`.
+
+    Where a tap and an actor have one name, the text names the actor; `:name` is the tap.
+    """
 
     actor: str
     variant: str | None = None
@@ -193,8 +203,7 @@ def read_modality(actor: Actor, name: str, inputs: Any) -> Any:
     if not isinstance(inputs, Mapping) or actor.reads not in inputs:
         known = list(inputs) if isinstance(inputs, Mapping) else ["(a single tensor)"]
         raise UnknownNameError(f"modality read by actor {name!r}", actor.reads, known)
-    value = inputs[actor.reads]
-    return value
+    return inputs[actor.reads]
 
 
 def as_channels_last(inputs: Any) -> Any:

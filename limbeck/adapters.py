@@ -68,7 +68,8 @@ class TokensToMap(nn.Module):
         self.prefix, self.side = prefix, side
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, self.prefix :].transpose(1, 2).unflatten(2, (self.side, self.side))
+        patches = x[:, self.prefix :].transpose(1, 2)
+        return patches.reshape(*patches.shape[:2], self.side, self.side)
 
 
 class DropPrefix(nn.Module):
@@ -154,15 +155,17 @@ def _channels(
     """The channel bridge, where one is asked for or needed."""
     needed = match is not Match.SPACE and s[axis] != t[axis]
     if bridge is linear and default is not linear:
-        raise AdapterError(f"adapter 'linear' maps vectors and tokens; student {s} is a map: use 'conv' or 'conv_bn'")
+        raise AdapterError(
+            f"adapter 'linear' does not bridge student {s} and teacher {t}, which are maps: use 'conv' or 'conv_bn'"
+        )
     if bridge in (conv, conv_bn) and default is linear:
-        raise AdapterError(f"adapter 'conv' maps feature maps; student {s} is none: use 'linear'")
+        raise AdapterError(f"adapter 'conv' does not bridge student {s} and teacher {t}, which are no maps: use 'linear'")
     return [(bridge or default)(s, t)] if bridge or needed else []
 
 
 def _map_to_map(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
     layers = _channels(bridge, conv_bn, match, s, t, 1)
-    if s[2:] != t[2:] and match is not Match.CHANNELS:
+    if s[2:] != t[2:] and match in (Match.SPACE, Match.EVERYTHING):
         # Resizing comes where there is less to compute: before the convolution when it shrinks the map.
         at = 0 if s[2] * s[3] > t[2] * t[3] else len(layers)
         layers.insert(at, Resize((t[2], t[3])))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,7 +20,8 @@ app = typer.Typer(
 console = Console()
 errors = Console(stderr=True)
 
-TARGETS_MISSED = 3  # exit code when the recipe's targets were not met
+USER_ERROR, TARGETS_MISSED, INTERRUPTED = 2, 3, 130  # exit codes
+USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can mend; all else is a fault of ours
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
 Plugin = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file whose parts the recipe may name.")]
 
@@ -42,26 +44,33 @@ def distill(
     """
     from limbeck.ranks import rank
     from limbeck.recipe import Recipe
-    from limbeck.runs import carry_out
+    from limbeck.runs import carry_out, command
     from limbeck.verdict import arms_table
 
     _load_plugins(plugin)
     changes = [*(change or []), *([f"seeds=[{seed}]"] if seed is not None else []), *(["control=false"] if no_control else [])]
     job = Recipe.read(find_recipe(recipe), changes)
     folder = out or Path("runs") / job.name
-    quiet = Console(quiet=True)
-    verdict = carry_out(job, folder, resume=resume, force=force, console=quiet if as_json else console, progress=not as_json)
+    listener = None if as_json else console
+    try:
+        verdict = carry_out(job, folder, resume=resume, force=force, console=listener, progress=not as_json)
+    except KeyboardInterrupt as stop:
+        if rank() == 0:
+            again = command(folder, *(f"--plugin={path}" for path in plugin or [])) if (folder / "recipe.yaml").exists() else ""
+            errors.print(f"{stop or 'stopped'}. {again and 'Go on with:'}", style="yellow", soft_wrap=True)
+            errors.print(again, highlight=False, soft_wrap=True)
+        raise typer.Exit(INTERRUPTED) from stop
     if rank() != 0:
         return
     if as_json:
         print(verdict.model_dump_json(indent=2))
     else:
         console.print(arms_table(verdict))
-        console.print(f"[bold]{verdict.sentence()}[/bold]")
+        console.print(verdict.sentence(), style="bold", markup=False, highlight=False)
         for name, target in verdict.targets.items():
             mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
             console.print(f"  target {name}: {mark}, goal {target.goal:g}, value {_number(target.value)} {target.reason or ''}")
-        console.print(f"[dim]{folder}/verdict.json · {folder}/report.html · {folder}/student/[/dim]")
+        console.print(f"{folder}/verdict.json · {folder}/report.html · {folder}/student/", style="dim", soft_wrap=True)
     raise typer.Exit(0 if verdict.met else TARGETS_MISSED)
 
 
@@ -81,9 +90,10 @@ def evaluate(
     if as_json:
         print(json.dumps(figures))
     else:
-        low, high = figures["ci95"]  # type: ignore[misc]
-        value = 100 * float(figures["accuracy"])
-        console.print(f"accuracy {value:.2f} % [{100 * low:.2f}, {100 * high:.2f}] on {figures['items']:,} items, ECE {figures['ece']:.3f}")  # type: ignore[has-type]
+        from limbeck.verdict import wording
+
+        shown = wording.measured(figures["accuracy"], figures["ci95"])
+        console.print(f"accuracy {shown} on {figures['items']:,} items, ECE {figures['ece']:.3f}", markup=False)
 
 
 @app.command()
@@ -97,7 +107,7 @@ def compare(runs: Annotated[list[Path], typer.Argument(help="Run directories.")]
     if as_json:
         print(json.dumps(compare_verdicts(found), indent=2))
     else:
-        console.print(compare_table(found))
+        console.print(compare_table(found, width=console.width))
 
 
 @app.command()
@@ -134,10 +144,11 @@ def recipes(
     if action is None:
         import yaml
 
-        rows = [{"name": path.stem, "description": yaml.safe_load(path.read_text()).get("description", "")} for path in built_in()]
+        contents = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in built_in()}
+        rows = [{"name": name, "description": content.get("description", "")} for name, content in contents.items()]
         _table(rows, ("name", "description"))
     elif action == "show" and name:
-        print(find_recipe(name).read_text(), end="")
+        print(find_recipe(name).read_text(encoding="utf-8"), end="")
     else:
         raise typer.BadParameter("expected: limbeck recipes, or limbeck recipes show NAME")
 
@@ -159,16 +170,17 @@ def version() -> None:
 
 
 def built_in() -> list[Path]:
-    """The recipes that come with Limbeck."""
-    return sorted((Path(__file__).parent / "recipes").glob("*.yaml"))
+    """The recipes that come with Limbeck: beside the modules where it is installed, at the top of its repository otherwise."""
+    here = Path(__file__).parent
+    return sorted((here / "recipes").glob("*.yaml")) or sorted((here.parent / "recipes").glob("*.yaml"))
 
 
 def find_recipe(name: str) -> Path:
     """A recipe by path, or a built-in one by name."""
     path = Path(name)
-    if path.exists() or path.suffix in (".yaml", ".yml"):
-        return path
     by_name = {file.stem: file for file in built_in()}
+    if path.is_file() or (path.suffix in (".yaml", ".yml") and path.stem not in by_name):
+        return path
     if name not in by_name:
         from limbeck.registry import UnknownNameError
 
@@ -190,7 +202,9 @@ def _number(value: float | None) -> str:
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
     from rich.table import Table
 
-    table = Table(*columns, show_lines=False, header_style="bold")
+    table = Table(header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(column, no_wrap=position == 0, overflow="fold")  # the first is what one types
     for row in rows:
         table.add_row(*(str(row[column]) for column in columns))
     console.print(table)
@@ -198,31 +212,18 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
 
 def main() -> None:
     """Run the command line; what a user can mend is one message, not a traceback."""
+    warnings.showwarning = _warn
     try:
-        app(standalone_mode=False)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
-    except KeyboardInterrupt as stop:
-        errors.print(f"[yellow]{stop or 'stopped'}[/yellow]")
-        sys.exit(130)
-    except Exception as error:
-        sys.exit(_complain(error))
-
-
-def _complain(error: Exception) -> int:
-    """Print an error for the user; unexpected ones keep their traceback."""
-    import click
-
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
-    if isinstance(error, click.exceptions.Abort):
-        return 130
-    if isinstance(error, ValueError | FileNotFoundError | RuntimeError | ImportError | OSError):
+        app()
+    except USER_ERRORS as error:
         errors.print("error:", style="bold red", end=" ")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        return 2
-    raise error
+        sys.exit(USER_ERROR)
+
+
+def _warn(message: Warning | str, *_: object, **__: object) -> None:
+    errors.print("warning:", style="yellow", end=" ")
+    errors.print(str(message), markup=False, highlight=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,12 @@ from torch import Tensor, nn
 from limbeck import ranks
 from limbeck.actors import Cast, Reference, frozen, read_modality, trained
 from limbeck.adapters import AdapterError, build_adapter
-from limbeck.objectives.base import UNLABELLED
+from limbeck.objectives.base import tensors_of
 from limbeck.readings import Listener, Plan, Readings
-from limbeck.signals import AnySignal, detach, shape_of
-from limbeck.sources.batch import Batch, as_batch, take
-from limbeck.taps import auto_pairs
+from limbeck.registry import UnknownNameError
+from limbeck.signals import AnySignal, LinearLogits, detach, shape_of
+from limbeck.sources.batch import DEFAULT_VIEW, Batch, as_batch, first_tensor, labelled, take
+from limbeck.taps import auto_pairs, modes_kept
 from limbeck.teachers import Teacher
 from limbeck.terms import AUTO, Term
 
@@ -28,9 +29,11 @@ class Criterion(nn.Module):
     """The terms of one step as a module: `criterion(batch)` → `{"loss": …, "<term>": …}`.
 
     In a loop of your own, hand over student and teacher; the criterion runs both. Its parameters are the adapters and what
-    objectives learn: give them to the optimizer beside the student's.
+    objectives learn: give them to the optimizer beside the student's. It listens to the models until `close()`, or until it is
+    thrown away.
 
-        criterion = Criterion([Term(HardTargets()), Term(Hint(), student="layer2", weight=100)], student, teacher, example=batch)
+        terms = [Term(HardTargets()), Term(Hint(), student="layer2", weight=100)]
+        criterion = Criterion(terms, student, teacher, example=batch)
         optimizer = SGD([*student.parameters(), *criterion.parameters()], lr=0.1)
         criterion(batch)["loss"].backward()
 
@@ -70,7 +73,7 @@ class Criterion(nn.Module):
             if student is None:
                 raise ValueError("Criterion: hand over a student, or a cast")
             cast = Cast({"student": trained(student)} | ({"teacher": frozen(teacher)} if teacher is not None else {}))
-        for name in trains:
+        for name in (*trains, *([through] if through is not None else [])):
             cast[name]
         # In a plain dict, so that the models are no submodules: the criterion's parameters are only what it learns itself.
         self._models = {"cast": cast, "listener": Listener(cast)}
@@ -81,7 +84,7 @@ class Criterion(nn.Module):
         self.token_level: list[bool] = []
         self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.chosen_taps: list[tuple[str, str]] = []
-        self.is_built = False
+        self.is_built = self.built_late = False
         if example is not None:
             self.build(as_batch(example), samples=samples)
 
@@ -103,24 +106,30 @@ class Criterion(nn.Module):
         """Dry run: bind references, choose automatic taps, build adapters and whatever objectives learn."""
         if self.is_built:
             return
-        device = next((p.device for actor in self.cast.values() for p in actor.model.parameters()), torch.device("cpu"))
+        self.terms, self.token_level, self.chosen_taps = [], [], []
+        self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
+        models = [actor.model for actor in self.cast.values()]
+        device = next((p.device for model in models for p in model.parameters()), torch.device("cpu"))
         example = take(example, DRY_ITEMS).to(device)
-        modes = {name: actor.model.training for name, actor in self.cast.items()}
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(self.seed)
+        if self.plan.through is not None:
+            self.listener.listen([Reference(self.plan.through)])
+        with torch.random.fork_rng(devices=[]), modes_kept(*models):
+            torch.default_generator.manual_seed(self.seed)  # parameters are drawn on the CPU, whatever the device
             for term in self.given:
                 for bound in [one for expanded in self._choose_taps(term, example) for one in expanded.bind(self.cast)]:
                     self._build_term(bound, example, samples)
-        for name, training in modes.items():
-            self.cast[name].model.train(training)
         self._name_apart()
-        self.to(device)
         self.is_built = True
 
     def _choose_taps(self, term: Term, example: Batch) -> list[Term]:
         if not term.wants_auto_taps:
             return [term]
-        inputs = self._dry(example).inputs("default")
+        if term.student not in (AUTO, "student") or not (term.teacher is None or term.teacher in (AUTO, "teacher")):
+            raise ValueError(
+                f"term {term.name or term.objective.name!r}: 'auto' chooses the taps of both sides, of student and teacher; "
+                f"got student={term.student!r} and teacher={term.teacher!r}"
+            )
+        inputs = self._dry(example).inputs(DEFAULT_VIEW)
         sides = [(name, self.cast[name]) for name in ("student", "teacher")]
         models = [actor.model for _, actor in sides]
         pairs = auto_pairs(*models, *(read_modality(actor, name, inputs) for name, actor in sides))
@@ -147,40 +156,62 @@ class Criterion(nn.Module):
 
     def _build_term(self, term: Term, example: Batch, samples: int | None) -> None:
         self.listener.listen((*term.students, *term.teachers))
-        if self.plan.through is not None:
-            self.listener.listen([Reference(self.plan.through)])
         readings = self._dry(example)
         with torch.no_grad(), _named(term):
+            self._check_trains(term)
             student = _side([readings[r] for r in term.students])
             if isinstance(term.teacher, Teacher):
                 term.teacher.build(_as_shape(student), samples=samples)
-            adapter: nn.Module = nn.Identity()
+                term.teacher.to(example.device)
             teachers = self._teacher_signals(term, readings, example, student)
-            if teachers and teachers[0] is not None:
-                adapter = self._adapter(term, student, teachers[0])
-                student, teacher = _adapt(adapter, student, teachers[0])
-            else:
-                teacher = None
-            term.objective.to(_device_of(student))
+            adapter = self._adapter(term, student, teachers[0]) if teachers else nn.Identity()
+            adapter.to(example.device, _working_type(student))
+            with modes_kept(adapter):
+                pairs = [_adapt(adapter.eval(), student, teacher) for teacher in teachers] or [(student, None)]
             if not term.objective.built:
-                term.objective.build(shape_of(student), None if teacher is None else shape_of(teacher), samples=samples)
-            training = term.objective.training
-            index = None if example.index is None else example.index.clamp(max=max((samples or 1) - 1, 0))
-            target = example.target
-            loss = term.objective.eval()(student, teacher, target=target, mask=example.mask, index=index)
-            term.objective.train(training)
+                ours, theirs = pairs[0]
+                term.objective.build(shape_of(ours), None if theirs is None else shape_of(theirs), samples=samples)
+            term.objective.to(example.device, _working_type(student))
+            losses = [self._try(term, *pair, example, samples) for pair in pairs]
         self.terms.append(term)
         self.objectives.append(term.objective)
         self.adapters.append(adapter)
         self.teachers.append(term.teacher if isinstance(term.teacher, Teacher) else nn.Identity())
-        self.token_level.append(loss.ndim == 2)
+        self.token_level.append(losses[0].ndim == 2)
+
+    def _try(self, term: Term, student: Any, teacher: Any, example: Batch, samples: int | None) -> Tensor:
+        """The objective's answer to the example, without leaving a trace in what it remembers."""
+        if term.objective.knowledge == "output" and teacher is not None:
+            _same_classes(student, teacher)
+        index = None if example.index is None else example.index.clamp(max=max((samples or 1) - 1, 0))
+        with modes_kept(term.objective):
+            loss: Tensor = term.objective.eval()(student, teacher, target=example.target, mask=example.mask, index=index)
+        return loss
+
+    def _check_trains(self, term: Term) -> None:
+        """Refuse what one backward pass cannot do: gradient reaches everybody upstream of a signal, or nobody."""
+        for name in term.trains or ():
+            if name not in self.plan.trains:
+                raise UnknownNameError("actor among those the step trains", name, sorted(self.plan.trains))
+        for reference in term.students:
+            reached = self.plan.learners(reference.actor)
+            if reached & self._trained_by(term) and reached - self._trained_by(term):
+                more = ", ".join(sorted(reached - self._trained_by(term)))
+                raise ValueError(f"gradient of {reference} would reach {more} too; train them in steps of their own")
+        for reference in term.teachers:
+            if self._passes_to_inputs(term) and reference.actor in self.plan.trains:
+                raise ValueError(
+                    f"the step trains {reference.actor!r}, the teacher, and {self.plan.through!r} through it; "
+                    "train them in steps of their own"
+                )
 
     def _adapter(self, term: Term, student: AnySignal, teacher: AnySignal) -> nn.Module:
-        if term.objective.knowledge == "output":
-            _same_classes(term, student, teacher)
+        if term.objective.knowledge == "output" and term.adapter == AUTO:
             return nn.Identity()
         ours = student if isinstance(student, tuple) else (student,)
         theirs = teacher if isinstance(teacher, tuple) else (teacher,)
+        if len(ours) != len(theirs):
+            raise ValueError(f"{len(ours)} student taps and {len(theirs)} teacher taps do not fit; pair them one by one")
         shapes = [(shape_of(s), shape_of(t)) for s, t in zip(ours, theirs, strict=True)]
         built = [build_adapter(term.adapter, s, t, term.objective.match) for s, t in shapes]  # type: ignore[arg-type]
         if all(part is None for part in built):
@@ -215,13 +246,15 @@ class Criterion(nn.Module):
         batch = as_batch(batch)
         if not self.is_built:
             self.build(batch)
-            if any(True for _ in self.parameters()):
-                raise ValueError(
-                    "Criterion: a term learns parameters of its own, which an optimizer made before the first batch does not "
-                    "know. Hand over example=batch when you make the criterion, and criterion.parameters() to the optimizer."
-                )
+            self.built_late = any(True for _ in self.parameters())
+        if self.built_late:
+            raise ValueError(
+                "Criterion: a term learns parameters of its own, which an optimizer made before the first batch does not "
+                "know. Hand over example=batch when you make the criterion, and criterion.parameters() to the optimizer."
+            )
+        own_loop = readings is None
         if readings is None:
-            readings = Readings(self.listener, batch, self.plan, seed=self.seed, manage_modes=False)
+            readings = Readings(self.listener, batch, self.plan, seed=self._draw_seed(), manage_modes=False)
         if counts is None:
             counts = self.counts(batch).clamp(min=1)
         losses = {}
@@ -235,7 +268,14 @@ class Criterion(nn.Module):
             losses[term.name] = value
         if total is None:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
+        if own_loop and self.training:
+            self.observe(readings, batch)
         return {"loss": total, **losses}
+
+    def _draw_seed(self) -> int:
+        """What the random variants of one step are keyed by in a loop of your own: the next number of torch's generator."""
+        varied = any(r.variant is not None for term in self.terms for r in (*term.students, *term.teachers))
+        return int(torch.randint(2**62, ())) if varied else self.seed
 
     def counts(self, batch: Batch) -> Tensor:
         """How many items (or tokens) of this batch each term averages over, `[terms]`."""
@@ -243,9 +283,13 @@ class Criterion(nn.Module):
 
     def _mask(self, position: int, batch: Batch) -> Tensor:
         """Which items take part in a term: real tokens where it is token-wise, labelled items where it needs labels."""
-        term, device = self.terms[position], batch.device
-        tokens = batch.mask if self.token_level[position] else None
-        mask = torch.ones(batch.size, device=device) if tokens is None else tokens.to(torch.float32)
+        term = self.terms[position]
+        if not self.token_level[position]:
+            mask = torch.ones(batch.size, device=batch.device)
+        elif batch.mask is not None:
+            mask = batch.mask.to(torch.float32)
+        else:
+            mask = torch.ones(first_tensor(batch.inputs).shape[:2], device=batch.device)
         if term.objective.needs_target and batch.target is not None:
             mask = mask * labelled(batch.target)
         return mask
@@ -266,45 +310,53 @@ class Criterion(nn.Module):
 
     def _reading(self, term: Term, readings: Readings, reference: Reference) -> Any:
         signal = readings[reference]
-        if term.trains is not None and not self.plan.learners(reference.actor) & set(term.trains):
-            return detach(signal)
-        return signal
+        return signal if self.plan.learners(reference.actor) & self._trained_by(term) else detach(signal)
+
+    def _trained_by(self, term: Term) -> set[str]:
+        return set(self.plan.trains if term.trains is None else term.trains)
+
+    def _passes_to_inputs(self, term: Term) -> bool:
+        """Whether this term trains what makes the inputs: then its gradient passes through the teacher, too."""
+        return self.plan.trains_input and self.plan.through in self._trained_by(term)
 
     def _teacher_signals(self, term: Term, readings: Readings, batch: Batch, student: AnySignal) -> list[Any]:
         """The targets of a term: one, or one for each actor where the losses are averaged, or none."""
         if isinstance(term.teacher, Teacher):
             signals = [readings[r] for r in term.teachers]
-            if not self.plan.trains_input:
+            if not self._passes_to_inputs(term):
                 signals = [detach(signal) for signal in signals]  # type: ignore[misc]
-            return [term.teacher.answer(signals, batch, student)]  # type: ignore[arg-type]
+            return [term.teacher.answer(signals, batch, student)]
         if not term.teachers:
             return []
         signals = [readings[r] for r in term.teachers]
         return signals if term.averages_losses else [_side(signals)]
 
     def _sum(self, term: Term, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
-        target, index, tokens = batch.target, batch.index, batch.mask
-        weight = batch.weight
+        target, index, tokens, weight = batch.target, batch.index, batch.mask, batch.weight
         across = gathered and term.objective.over_batch and ranks.world() > 1
         if across:
             student, teacher = _gather(student), _gather(teacher)
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
-        attached = self.plan.trains_input or (
-            isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
-        )
+        learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
+        given = {"target": target, "mask": tokens, "index": index, "attached": learns or self._passes_to_inputs(term)}
+        # Every rank computes a gathered loss in full, so what the objective itself learns counts on each for its share only.
+        parameters = {name: ranks.shared(p) for name, p in term.objective.named_parameters()} if across else {}
         with _named(term):
-            loss = term.objective(student, teacher, target=target, mask=tokens, index=index, attached=attached)
-        if term.item_weight is not None:
-            mask = mask * term.item_weight(student, teacher, target)
-        if weight is not None:
-            mask = mask * (weight if loss.ndim == weight.ndim else weight[:, None])
-        return (loss * mask).sum()
+            loss: Tensor = torch.func.functional_call(term.objective, parameters, (student, teacher), given)
+            factors = [mask, weight, term.item_weight(student, teacher, target).detach() if term.item_weight else None]
+            for factor in factors:
+                loss = loss if factor is None else loss * _spread(factor, loss)
+        return loss.sum()
 
     def observe(self, readings: Readings, batch: Batch) -> None:
-        """After the update: let teachers that remember see what the student said."""
+        """After the update: let teachers that remember see what the student said, where it was asked."""
         for term in self.terms:
-            if isinstance(term.teacher, Teacher):
+            if isinstance(term.teacher, Teacher) and all(r in readings for r in term.students):
                 term.teacher.observe(detach(_side([readings[r] for r in term.students])), batch)
+
+    def close(self) -> None:
+        """Stop listening: remove all hooks from the models. The criterion is of no use afterwards."""
+        self.listener.close()
 
     def extra_repr(self) -> str:
         return "\n".join(f"({t.name}): {' '.join(map(str, t.students))} ← {' '.join(map(str, t.teachers))}" for t in self.terms)
@@ -318,13 +370,6 @@ class Adapters(nn.Module):
         self.parts = nn.ModuleList(parts)
 
 
-def labelled(target: Tensor) -> Tensor:
-    """1 where an item has a label, 0 where it has none: −100, or a row of zeros among class probabilities."""
-    if target.is_floating_point() and target.ndim >= 2:
-        return (target.sum(-1) > 0).to(torch.float32)
-    return (target != UNLABELLED).to(torch.float32)
-
-
 def _side(signals: Sequence[Any]) -> Any:
     return signals[0] if len(signals) == 1 else tuple(signals)
 
@@ -335,7 +380,9 @@ def _adapt(adapter: nn.Module, student: Any, teacher: Any) -> tuple[Any, Any]:
     many = isinstance(student, tuple)
     ours, theirs = (student, teacher) if many else ((student,), (teacher,))
     pairs = [
-        (s, t) if isinstance(part, nn.Identity) else part(s, t) for part, s, t in zip(adapter.parts, ours, theirs, strict=True)
+        # Adapters learn in the precision of the objectives: a signal in half precision is widened first.
+        (s, t) if isinstance(part, nn.Identity) else part(s.to(_working_type(s)), t)
+        for part, s, t in zip(adapter.parts, ours, theirs, strict=True)
     ]
     ours, theirs = zip(*pairs, strict=True)
     return (ours, theirs) if many else (ours[0], theirs[0])
@@ -344,13 +391,20 @@ def _adapt(adapter: nn.Module, student: Any, teacher: Any) -> tuple[Any, Any]:
 def _gather(signal: Any) -> Any:
     if isinstance(signal, tuple):
         return tuple(_gather(part) for part in signal)
+    if isinstance(signal, LinearLogits):
+        signal = signal.dense()
     return signal if signal is None else ranks.gather_rows(signal)
 
 
-def _device_of(signal: Any) -> torch.device:
-    first = signal[0] if isinstance(signal, tuple) else signal
-    device = getattr(first, "device", None)
-    return device if isinstance(device, torch.device) else torch.device("cpu")
+def _working_type(signal: Any) -> torch.dtype:
+    return torch.promote_types(tensors_of(signal)[0].dtype, torch.float32)
+
+
+def _spread(weight: Tensor, loss: Tensor) -> Tensor:
+    """A weight for each item or token, shaped to multiply the losses."""
+    if weight.shape != loss.shape[: weight.ndim]:
+        raise ValueError(f"weights or a mask of shape {tuple(weight.shape)} do not fit losses of shape {tuple(loss.shape)}")
+    return weight.view(*weight.shape, *[1] * (loss.ndim - weight.ndim))
 
 
 def _as_shape(signal: AnySignal) -> tuple[int, ...]:
@@ -358,7 +412,7 @@ def _as_shape(signal: AnySignal) -> tuple[int, ...]:
     return shape if all(isinstance(n, int) for n in shape) else shape[0]  # type: ignore[return-value]
 
 
-def _same_classes(term: Term, student: AnySignal, teacher: AnySignal) -> None:
+def _same_classes(student: AnySignal, teacher: AnySignal) -> None:
     ours, theirs = shape_of(student), shape_of(teacher)
     if isinstance(teacher, Tensor) and ours[-1] != theirs[-1]:
         raise ValueError(

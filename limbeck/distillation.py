@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import functools
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,16 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from limbeck import ranks
-from limbeck.actors import Actor, average, frozen, trained
+from limbeck.actors import Actor, Cast, average, frozen, trained
+from limbeck.criterion import Criterion
 from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
-from limbeck.models import save_student
+from limbeck.models import save_student, save_weights, spec_of
 from limbeck.presets import hinton
 from limbeck.schedules import Cosine, Warmup
-from limbeck.sources import Dataset, Items, Pipeline
+from limbeck.sources import Dataset, Items, Pipeline, Place
+from limbeck.taps import Tap
 from limbeck.tasks import Classification
 from limbeck.terms import Term
 from limbeck.verdict import Cost, Predictions, Verdict, judge, profile
@@ -32,7 +32,8 @@ TermFactory = Callable[[], list[Term]]
 
 def default_optimizer() -> Optimizer:
     """AdamW at 2e-3 with a short warm-up and a cosine: a start that trains most small networks."""
-    return Optimizer("adamw", lr=2e-3, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.05}, decay_vectors=False)
+    schedule = Warmup(0.05, then=Cosine())
+    return Optimizer("adamw", lr=2e-3, schedule=schedule, options={"weight_decay": 0.05}, decay_vectors=False)
 
 
 @dataclass
@@ -120,6 +121,10 @@ class Distillation:
         teacher_layout: str | None = None,
         resume: bool = False,
     ) -> None:
+        if not seeds:
+            raise ValueError("seeds: expected at least one, such as seeds=(0, 1, 2)")
+        if terms is not None and phases:
+            raise ValueError("give terms or phases, one of the two")
         self.student, self.teacher = student, teacher.eval()
         self.training = training or Training()
         self.control_training = control_training or self.training
@@ -138,12 +143,45 @@ class Distillation:
     def fit(self, train: Items, validation: Items | None = None) -> nn.Module:
         """Train student and control for every seed; returns the student that did best on validation data (of the first seed,
         where there is none)."""
-        self.task.check(self.new_student(self.seeds[0]), train, "student")
-        self.task.check(self.teacher, train, "teacher")
+        ranks.start()
+        self._refuse_foreign_folder()
+        self.check(train, validation=validation)
+        self.arms, self.scores, self.runs = {}, {}, []
+        self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         for seed in self.seeds:
             for arm in ("student", "alone") if self.control else ("student",):
                 self._train(arm, seed, train, validation)
         return self.best
+
+    def check(self, train: Items, *, validation: Items | None = None, test: Items | None = None) -> None:
+        """Refuse what cannot end well before anything is trained: labels and classes that do not fit, models that give NaN,
+        unknown taps, shapes that nothing bridges, parts to freeze that are not there.
+
+        Raises:
+            ValueError: what does not fit, with the values of both sides.
+        """
+        student, teacher = self.new_student(self.seeds[0]).cpu(), self.teacher.cpu()
+        for name, items in (("training data", train), ("validation data", validation), ("test data", test)):
+            if items is not None:
+                self.task.check(student, items, "student", name)
+                self.task.check(teacher, items, "teacher", name)
+        cast = Cast(self._cast(student, self.training))
+        source = _source(train, replace(self.training, prefetch=0))
+        for phase in self.phases:
+            criterion = Criterion(phase.terms(), cast=cast)
+            criterion.build(source.batch(Place(0, self.seeds[0])), samples=source.samples)
+            criterion.listener.close()
+            (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
+            for path in phase.freeze:
+                Tap.parse(path).find(student)
+
+    def _refuse_foreign_folder(self) -> None:
+        """What another run left is never mixed with this one's, nor overwritten."""
+        if self.folder is None or self.resume:
+            return
+        left = [*self.folder.glob("checkpoints/seed-*"), *(self.folder / name for name in ("student", "verdict.json"))]
+        if any(path.exists() for path in left):
+            raise ValueError(f"{self.folder} holds a run already; go on with resume=True, or choose another folder")
 
     @property
     def best(self) -> nn.Module:
@@ -166,13 +204,8 @@ class Distillation:
         stages = self._stages(alone, training, source)
         if alone:  # labels are all it has: it draws from the labelled items, for as many steps
             source = _source(_labelled(train), training)
-        cast: dict[str, Actor] = {"student": trained(self.new_student(seed))}
-        if not alone:
-            cast["teacher"] = frozen(self.teacher, channels_last=self.teacher_layout == "channels_last")
-        if training.ema is not None:
-            cast["average"] = average("student", training.ema)
         run = Run(
-            cast,
+            self._cast(self.new_student(seed), training, alone),
             stages,
             source=source,
             seed=seed,
@@ -182,7 +215,8 @@ class Distillation:
             log=self.folder / "log.jsonl" if self.folder else None,
         )
         run.fit(resume=self.resume)
-        kept = run.load_best() if validation is not None else run.cast["average" if training.ema is not None else "student"].model
+        evaluated = "average" if training.ema is not None else "student"
+        kept = run.load_best() if validation is not None else run.cast[evaluated].model
         self.arms.setdefault(arm, []).append(kept.cpu().eval())
         self.scores.setdefault(arm, []).append(run.clock.best or 0.0)
         self.runs.append(run)
@@ -191,6 +225,14 @@ class Distillation:
             teacher_items=self.cost.teacher_items + run.clock.teacher_items,
             wall_s=self.cost.wall_s + run.clock.wall_s,
         )
+
+    def _cast(self, student: nn.Module, training: Training, alone: bool = False) -> dict[str, Actor]:
+        cast = {"student": trained(student)}
+        if not alone:
+            cast["teacher"] = frozen(self.teacher, channels_last=self.teacher_layout == "channels_last")
+        if training.ema is not None:
+            cast["average"] = average("student", training.ema)
+        return cast
 
     def _stages(self, alone: bool, training: Training, source: Dataset) -> list[Stage]:
         """The stages of one arm. The control has the student's lengths in steps, whatever it draws from."""
@@ -227,9 +269,14 @@ class Distillation:
     # --- judging -----------------------------------------------------------------------------------------------------
 
     def judge(self, test: Items) -> Verdict:
-        """Evaluate all arms on the test set, once, and weigh them against each other."""
+        """Evaluate all arms on the test set, once, and weigh them against each other. The first rank does it, alone, so that
+        its clock measures one model at a time; the others receive its verdict."""
+        if not self.arms:
+            raise ValueError("there is nothing to judge yet; call fit() first")
+        return _from_first_rank(lambda: self._judge(test))
+
+    def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
-        assert test.target is not None
         known = test.labelled()
         assert known.target is not None
         predictions = {}
@@ -249,17 +296,21 @@ class Distillation:
             targets=self.targets,
             cost=cost,
         )
-        if self.folder is not None and ranks.rank() == 0:
-            self._write(verdict)
+        if self.folder is not None:
+            self._write(self.folder, verdict)
         return verdict
 
-    def _write(self, verdict: Verdict) -> None:
+    def _write(self, folder: Path, verdict: Verdict) -> None:
+        """The student first: a run with a verdict has a student."""
         from limbeck.verdict import write_report
 
-        assert self.folder is not None
-        save_student(self.best, None, self.folder / "student")
-        verdict.save(self.folder / "verdict.json")
-        write_report(self.folder)
+        if spec_of(self.best) is not None:
+            save_student(self.best, None, folder / "student")
+        else:  # a module of the user's own: its weights are kept, only its user knows how it is built
+            (folder / "student").mkdir(parents=True, exist_ok=True)
+            save_weights(self.best, folder / "student" / "model.safetensors")
+        verdict.save(folder / "verdict.json")
+        write_report(folder)
 
 
 def teach(
@@ -320,10 +371,14 @@ def distill(
         temperature, alpha: of Hinton's method.
         options: of `Distillation` (seeds, folder, training, targets, terms, …).
     """
-    options.setdefault("terms", functools.partial(hinton, temperature, alpha))
+    if "phases" not in options:
+        options.setdefault("terms", functools.partial(hinton, temperature, alpha))
     job = Distillation(student, teacher, **options)
-    job.fit(as_items(train), None if validation is None else as_items(validation))
-    return Outcome(job.best, job.judge(as_items(test)))
+    seen, unseen = as_items(train), as_items(test)
+    held_out = None if validation is None else as_items(validation)
+    job.check(seen, validation=held_out, test=unseen)
+    job.fit(seen, held_out)
+    return Outcome(job.best, job.judge(unseen))
 
 
 def as_items(data: Any) -> Items:
@@ -337,6 +392,16 @@ def as_items(data: Any) -> Items:
     if isinstance(data, tuple | list) and len(data) == 2 and isinstance(data[0], Tensor):
         return Items.from_tensors(data[0], data[1])
     return Items.from_torch_dataset(data)
+
+
+def _from_first_rank(make: Callable[[], Verdict]) -> Verdict:
+    """What the first rank makes, on every rank."""
+    if ranks.world() == 1:
+        return make()
+    made = [make() if ranks.rank() == 0 else None]
+    torch.distributed.broadcast_object_list(made, src=0)
+    assert made[0] is not None
+    return made[0]
 
 
 def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:

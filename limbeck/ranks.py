@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+
+def start() -> None:
+    """Join the other processes of this run, where `torchrun` or `accelerate launch` started several."""
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        from accelerate import PartialState
+
+        PartialState()
 
 
 def world() -> int:
@@ -35,10 +44,18 @@ def gather_rows(rows: Tensor) -> Tensor:
     """
     if world() == 1:
         return rows
-    pieces = [torch.empty_like(rows) for _ in range(world())]
-    dist.all_gather(pieces, rows.detach().contiguous())
+    own = rows.detach().contiguous()  # rows in channels-last memory would arrive in another order than they left
+    pieces = [torch.empty_like(own) for _ in range(world())]
+    dist.all_gather(pieces, own)
     pieces[rank()] = rows
     return torch.cat(pieces)
+
+
+def shared(parameter: Tensor) -> Tensor:
+    """A parameter for a loss that every rank computes in full: the same value, its gradient divided by the number of ranks, so
+    that the sum over ranks is the gradient of that loss once."""
+    fixed = parameter.detach()
+    return fixed + (parameter - fixed) / world()
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
@@ -58,7 +75,7 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
     for gradients in by_dtype.values():
         flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
         dist.all_reduce(flat)
-        for gradient, piece in zip(gradients, flat.split([g.numel() for g in gradients]), strict=True):
+        for gradient, piece in zip(gradients, torch.split(flat, [g.numel() for g in gradients]), strict=True):
             gradient.copy_(piece.view_as(gradient))
 
 
@@ -66,4 +83,6 @@ def same_start(module: torch.nn.Module) -> None:
     """Give every rank the parameters and buffers of rank 0."""
     if world() > 1:
         for tensor in (*module.parameters(), *module.buffers()):
-            dist.broadcast(tensor.data, src=0)
+            plain = tensor.data.contiguous()
+            dist.broadcast(plain, src=0)
+            tensor.data.copy_(plain)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.actors import Cast, Reference, Role, as_channels_last, read_modality
 from limbeck.signals import Signal
 from limbeck.sources.batch import Batch
-from limbeck.taps import Probe, Tap, call
+from limbeck.taps import Heard, Probe, Tap, call
 
 Forward = tuple[str, str | None, str]  # actor, variant, view
 
@@ -54,17 +54,29 @@ class Listener:
 
     cast: Cast
     probes: dict[str, Probe] = field(default_factory=dict)
+    modules: dict[str, tuple[nn.Module, ...]] = field(default_factory=dict)
 
     def listen(self, references: Iterable[Reference]) -> None:
         for reference in references:
             for name in self.cast.matching(reference.actor):
-                probe = self.probes.setdefault(name, Probe(self.cast[name].model, ()))
-                probe.add(Tap.parse(reference.tap))
+                if name not in self.probes:
+                    self.probes[name] = Probe(self.cast[name].model, ())
+                self.probes[name].add(Tap.parse(reference.tap))
+
+    def set_mode(self, name: str, training: bool) -> None:
+        """Training or evaluation mode for every module of an actor; looking first is much cheaper than setting it each step."""
+        model = self.cast[name].model
+        modules = self.modules.setdefault(name, tuple(model.modules()))
+        if any(module.training != training for module in modules):
+            model.train(training)
 
     def close(self) -> None:
         for probe in self.probes.values():
             probe.close()
         self.probes.clear()
+
+    def __del__(self) -> None:
+        self.close()  # a criterion that is thrown away leaves no hooks behind
 
 
 class Readings:
@@ -101,14 +113,18 @@ class Readings:
         self.forwards = 0
         self.teacher_items = 0
         self._models = models or {}
-        self._said: dict[Forward, dict[str, Tensor | Signal]] = {}
+        self._said: dict[Forward, Heard] = {}
 
     def __getitem__(self, reference: Reference) -> Tensor | Signal:
         """The signal that a reference names."""
-        forward = (reference.actor, reference.variant, reference.view)
+        forward = _forward(reference)
         if forward not in self._said:
             self._said[forward] = self._run(*forward)
         return self._said[forward][str(Tap.parse(reference.tap))]
+
+    def __contains__(self, reference: Reference) -> bool:
+        """Whether this signal was computed already."""
+        return _forward(reference) in self._said
 
     def inputs(self, view: str) -> Any:
         """What the actors read in this view: the batch's own inputs, or what the generator makes of them."""
@@ -116,26 +132,28 @@ class Readings:
             raise ValueError(f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}")
         if self.plan.through is None:
             return self.batch.inputs[view]
+        if len(self.batch.inputs) > 1:
+            views = ", ".join(self.batch.inputs)
+            raise ValueError(f"{self.plan.through!r} makes inputs of one view; its source gives {views}")
         if self.made is None:
-            (made,) = self._run(self.plan.through, None, view).values()
+            made = self[Reference(self.plan.through, view=view)]
             assert isinstance(made, Tensor)
             self.made = made
         return self.made
 
-    def _run(self, name: str, variant: str | None, view: str) -> dict[str, Tensor | Signal]:
+    def _run(self, name: str, variant: str | None, view: str) -> Heard:
         actor = self.listener.cast[name]
         generates = name == self.plan.through
         inputs = read_modality(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
         if actor.channels_last:
             inputs = as_channels_last(inputs)
-        gradient = self.plan.needs_gradient(name) and not self.dry
+        gradient = self.plan.needs_gradient(name) and not self.dry and torch.is_grad_enabled()
         if self.manage_modes or name not in self.plan.trains:
-            actor.model.train(name in self.plan.trains and not self.dry)
+            self.listener.set_mode(name, name in self.plan.trains and not self.dry)
         self.forwards += 1
         self.teacher_items += self.batch.size if actor.role is Role.FROZEN else 0
         probe = self.listener.probes[name]
-        device = next((p.device.type for p in actor.model.parameters()), "cpu")
-        mixed = torch.autocast(device, self.autocast) if self.autocast else nullcontext()
+        mixed = torch.autocast(self.batch.device.type, self.autocast) if self.autocast else nullcontext()
         with torch.set_grad_enabled(gradient), mixed:
             return probe(inputs, self._runner(name, variant))
 
@@ -146,6 +164,10 @@ class Readings:
         run = self.listener.cast[name].variants[variant]
         generator = torch.Generator().manual_seed(_variant_seed(self.seed, variant))
         return lambda model, inputs: run(model, inputs, generator)
+
+
+def _forward(reference: Reference) -> Forward:
+    return reference.actor, reference.variant, reference.view
 
 
 def _variant_seed(seed: int, variant: str) -> int:

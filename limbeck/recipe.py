@@ -6,12 +6,22 @@ import functools
 import importlib.util
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from limbeck.registry import nearest
 
@@ -48,6 +58,30 @@ def _named(value: Any) -> Any:
 Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 
 
+def _tried(build: Callable[[], Any]) -> None:
+    """Build a part to see whether it can be; whatever it says against its arguments is about the recipe."""
+    try:
+        build()
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"its arguments cannot be used: {error}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which 1e-3 is a number (as in YAML 1.2 and JSON) and a field given twice is an error."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        names = [self.construct_object(key) for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.YAMLError(f"field {name!r} is given twice, the second time within line {node.end_mark.line}")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
+
+
 class DataPart(Part):
     """One data set: a path or a name, and which columns hold what."""
 
@@ -66,6 +100,13 @@ def _data(value: Any) -> Any:
 
 
 DataSpec = Annotated[DataPart, BeforeValidator(_data)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+TAGS = ("DataPart", "Share")  # which of the two kinds of validation data an error is about; no field of the recipe
+ValidationSpec = Annotated[
+    Annotated[Share, Tag("Share")] | Annotated[DataPart, Tag("DataPart")],
+    Discriminator(lambda value: "DataPart" if isinstance(value, DataPart | Mapping) else "Share"),
+    BeforeValidator(_data),
+]
 
 
 class Data(Part):
@@ -73,7 +114,7 @@ class Data(Part):
 
     train: DataSpec
     test: DataSpec
-    validation: Annotated[float, Field(ge=0, lt=1)] | DataSpec = Field(
+    validation: ValidationSpec = Field(
         0.0, description="a share of the training data, or a data set of its own; 0: none, the last state counts"
     )
     labels: int | None = Field(None, gt=0, description="keep so many training labels; all other items become unlabelled")
@@ -91,6 +132,13 @@ class OptimizerSpec(Part):
     )
     decay_vectors: bool = Field(True, description="weight decay on biases and normalisation weights too")
 
+    @model_validator(mode="after")
+    def _known(self) -> OptimizerSpec:
+        from torch import nn, zeros
+
+        _tried(lambda: self.build().build([nn.Parameter(zeros(1, 1))]))
+        return self
+
     def build(self) -> Optimizer:
         from limbeck.engine import Optimizer
 
@@ -104,7 +152,7 @@ class TrainingSpec(Part):
     steps: int | None = Field(None, gt=0)
     batch_size: int = Field(128, gt=0)
     views: list[Named] = Field(default_factory=list, description="augmentation of the training images, in order")
-    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec)
+    optimizer: OptimizerSpec = Field(default_factory=lambda: OptimizerSpec.model_validate({}))
     precision: Literal["float32", "bfloat16", "float16"] = "float32"
     ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the student, which is then kept")
     accumulate: int = Field(1, gt=0)
@@ -118,16 +166,19 @@ class TrainingSpec(Part):
     prefetch: int = Field(0, ge=0)
     device: Literal["cpu"] | None = None
 
+    @field_validator("views")
+    @classmethod
+    def _known(cls, views: list[Named]) -> list[Named]:
+        from limbeck.sources import Pipeline
+
+        _tried(lambda: Pipeline.from_spec(views))
+        return views
+
     @model_validator(mode="after")
     def _one_length(self) -> TrainingSpec:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"epochs is {self.epochs:g} and steps is {self.steps}; give one of the two")
         return self
-
-    def length(self) -> Length:
-        from limbeck.engine import epochs, steps
-
-        return steps(self.steps) if self.steps is not None else epochs(self.epochs or 30)
 
     def build(self) -> Training:
         from limbeck.distillation import Training
@@ -144,7 +195,7 @@ class TrainingSpec(Part):
             device=self.device,
         )
         return Training(
-            length=self.length(),
+            length=_length(self.epochs, self.steps),
             batch_size=self.batch_size,
             views=self.views,
             optimizer=self.optimizer.build(),
@@ -228,7 +279,7 @@ class TermSpec(Part):
 
     @model_validator(mode="after")
     def _known(self) -> TermSpec:
-        self.build()
+        _tried(self.build)
         return self
 
     def build(self) -> Term:
@@ -264,6 +315,12 @@ class PhaseSpec(Part):
     optimizer: OptimizerSpec | None = None
     freeze: list[str] = Field(default_factory=list, description="parts of the student that stay as they are from here on")
 
+    @model_validator(mode="after")
+    def _one_length(self) -> PhaseSpec:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a stage needs its length: epochs or steps, one of the two")
+        return self
+
 
 class Recipe(Part):
     """A distillation from data to verdict."""
@@ -276,7 +333,7 @@ class Recipe(Part):
     student: ModelSpec
     terms: list[TermSpec] = Field(default_factory=list)
     stages: list[PhaseSpec] = Field(default_factory=list, description="several stages, instead of terms")
-    training: TrainingSpec = Field(default_factory=TrainingSpec)
+    training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     control: bool = True
     control_training: TrainingSpec | None = Field(None, description="where the student's settings would handicap the control")
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
@@ -308,22 +365,26 @@ class Recipe(Part):
             offer = f"; nearest: {', '.join(nearest(path.name, known))}" if known else ""
             raise RecipeError(f"recipe {path}: there is no such file{offer}")
         try:
-            content = yaml.safe_load(path.read_text())
-        except yaml.YAMLError as error:
+            content = read_yaml(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             raise RecipeError(f"recipe {path} is no YAML: {error}") from error
+        except IsADirectoryError as error:
+            raise RecipeError(f"recipe {path} is a folder; name the .yaml file in it") from error
         if not isinstance(content, dict):
-            raise RecipeError(f"recipe {path} holds {type(content).__name__}; expected fields such as data:, teacher:, student:")
+            raise RecipeError(f"recipe {path} holds {type(content).__name__}; expected fields: data, teacher, student, …")
         for change in changes:
             set_path(content, change)
         return cls.checked(content, str(path))
 
     @classmethod
-    def checked(cls, content: Mapping[str, Any], origin: str = "recipe") -> Recipe:
+    def checked(cls, content: Mapping[str, Any], origin: str = "recipe", *, files: bool = True) -> Recipe:
+        """A recipe from its fields; `files`: the files it names must exist."""
         try:
             recipe = cls.model_validate(content)
         except ValidationError as error:
             raise RecipeError(f"{origin}:\n" + "\n".join(_explain(cls, item) for item in error.errors())) from error
-        recipe.check_files(origin)
+        if files:
+            recipe.check_files(origin)
         return recipe
 
     def check_files(self, origin: str) -> None:
@@ -336,13 +397,14 @@ class Recipe(Part):
                 fields[f"{who}.weights"] = weights
         for field, text in fields.items():
             path = Path(expand(text, f"{origin}: {field}"))
-            looks_like_a_file = path.suffix != "" or path.is_absolute() or "${" in text
-            if looks_like_a_file and not path.exists():
-                raise RecipeError(f"{origin}: {field}: there is no file {path}")
+            if _looks_like_a_file(text, path) and not path.exists():
+                raise RecipeError(f"{origin}: {field}: {missing(path)}")
 
     def write(self, path: Path) -> None:
         """The recipe with every default filled in."""
-        path.write_text(yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        from limbeck.verdict.files import write_whole
+
+        write_whole(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
     # --- to the parts ------------------------------------------------------------------------------------------------
 
@@ -357,7 +419,9 @@ class Recipe(Part):
         seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
         return train, seen, validation, test
 
-    def distillation(self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False) -> Distillation:
+    def distillation(
+        self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False
+    ) -> Distillation:
         """The job that this recipe describes."""
         from limbeck.distillation import Distillation, Phase
 
@@ -367,7 +431,7 @@ class Recipe(Part):
             phases = [
                 Phase(
                     functools.partial(_build_terms, stage.terms),
-                    TrainingSpec(epochs=stage.epochs, steps=stage.steps).length(),
+                    _length(stage.epochs, stage.steps),
                     stage.optimizer.build() if stage.optimizer else None,
                     stage.freeze,
                     stage.name,
@@ -423,29 +487,63 @@ def expand(text: str, field: str) -> str:
     return os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, text))
 
 
+def read_yaml(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
 def set_path(content: dict[str, Any], change: str) -> None:
     """Apply `training.epochs=3` or `terms.0.soft_targets.weight=0.5`; the value is read as YAML."""
-    path, separator, value = change.partition("=")
-    if not separator:
+    path, separator, text = change.partition("=")
+    if not separator or not all(path.split(".")):
         raise RecipeError(f"--set {change!r}: expected path=value, such as training.epochs=3")
+    try:
+        value = read_yaml(text)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"--set {change!r}: the value does not read as YAML: {error}") from error
     *parents, last = path.split(".")
     place: Any = content
-    for name in parents:
-        if isinstance(place, list):
-            place = place[_position(name, place, change)]
-        elif isinstance(place, dict):
-            if place.get(name) is None:
-                place[name] = {}
-            place = place[name]
-        else:
-            raise RecipeError(f"--set {change!r}: {name!r} lies within a {type(place).__name__}, which has no fields")
-    parsed = yaml.safe_load(value)
+    for depth, name in enumerate(parents):
+        key = _key(place, name, change)
+        below = path.split(".")[depth + 1]
+        place[key] = _opened(place[key] if isinstance(place, list) else place.get(key), below, parents[0])
+        place = place[key]
+    place[_key(place, last, change)] = value
+
+
+def _key(place: Any, name: str, change: str) -> Any:
+    """Where `name` lies in what a path has come to."""
+    if isinstance(place, dict):
+        return name
     if isinstance(place, list):
-        place[_position(last, place, change)] = parsed
-    elif isinstance(place, dict):
-        place[last] = parsed
-    else:
-        raise RecipeError(f"--set {change!r}: {last!r} lies within a {type(place).__name__}, which has no fields")
+        if not name.isdigit() or int(name) >= len(place):
+            raise RecipeError(f"--set {change!r}: {name!r} is no position in a list of {len(place)}")
+        return int(name)
+    raise RecipeError(f"--set {change!r}: {name!r} lies within {place!r}, which has no fields")
+
+
+def _opened(place: Any, below: str, part: str) -> Any:
+    """The long form of a short one, where a path leads into it: `train: digits`, `- random_crop`, or nothing at all."""
+    if place is None:
+        return {}
+    if isinstance(place, str) and part == "data":
+        return {"path": place}
+    if isinstance(place, str) and below == place:
+        return {place: {}}
+    return place
+
+
+def _looks_like_a_file(text: str, path: Path) -> bool:
+    """Whether a path cannot be the name of a built-in data set or of one on the hub."""
+    return path.suffix != "" or path.is_absolute() or len(path.parts) > 2 or text.startswith((".", "~", "$"))
+
+
+def missing(path: Path) -> str:
+    """That a file is not there, and what is there instead."""
+    folder = path.parent
+    if not folder.is_dir():
+        return f"there is no folder {folder}"
+    offer = ", ".join(nearest(path.name, sorted(os.listdir(folder))))
+    return f"there is no file {path}" + (f"; nearest: {offer}" if offer else "; the folder is empty")
 
 
 def load_plugin(path: str | Path) -> None:
@@ -456,14 +554,14 @@ def load_plugin(path: str | Path) -> None:
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
 
 
-def _position(name: str, items: list[Any], change: str) -> int:
-    if not name.isdigit() or int(name) >= len(items):
-        raise RecipeError(f"--set {change!r}: {name!r} is no position in a list of {len(items)}")
-    return int(name)
-
-
 def _build_terms(specs: Sequence[TermSpec]) -> list[Term]:
     return [spec.build() for spec in specs]
+
+
+def _length(passes: float | None, count: int | None) -> Length:
+    from limbeck.engine import epochs, steps
+
+    return steps(count) if count is not None else epochs(passes or 30)
 
 
 def _taps(value: str | list[str] | None) -> str | tuple[str, ...] | None:
@@ -478,14 +576,15 @@ def _parameters_of(builder: Any) -> set[str]:
 
 def _explain(model: type[BaseModel], error: Any) -> str:
     """One line a problem: the field, the value and what was expected."""
-    place = ".".join(str(step) for step in error["loc"] if not str(step).startswith(("function-", "DataPart")))
+    place = ".".join(str(step) for step in error["loc"] if step not in TAGS and not str(step).startswith("function-"))
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, error["loc"][:-1])
         return f"  {place}: there is no such field; nearest: {', '.join(nearest(str(error['loc'][-1]), known))}"
     shown = repr(error.get("input"))
     shown = shown if len(shown) <= 80 else shown[:77] + "…"
     message = re.sub(r"^Value error, ", "", error["msg"])
-    return f"  {place or 'recipe'}: {message} (got {shown})"
+    got = "" if isinstance(error.get("input"), Mapping) and error["type"] == "value_error" else f" (got {shown})"
+    return f"  {place or 'recipe'}: {message}{got}"
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:

@@ -21,7 +21,7 @@ class UnknownNameError(KeyError, ValueError):
     def __init__(self, what: str, name: str, known: list[str]) -> None:
         offer = ", ".join(nearest(name, known)) or "nothing is registered"
         self.message = f"unknown {what} {name!r}; nearest: {offer}"
-        super().__init__(self.message)
+        super().__init__(what, name, known)  # what pickle rebuilds it from, when a worker process raises it
 
     def __str__(self) -> str:
         return self.message

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from limbeck.registry import Registry
+from limbeck.signals import AnySignal, LinearLogits
 
 registry = Registry("schedule")
 
@@ -121,10 +122,13 @@ def schedule(value: float | str | Mapping[str, Any] | Schedule) -> Schedule:
         return built
     if len(value) != 1:
         raise ValueError(
-            f"a schedule is a number or one name with its arguments, such as {{linear: {{start: 0, end: 1}}}}; got {dict(value)}"
+            "a schedule is a number or one name with its arguments, such as {linear: {start: 0, end: 1}}; "
+            f"got {dict(value)}"
         )
-    ((name, arguments),) = value.items()
-    arguments = dict(arguments or {})
+    ((name, given),) = value.items()
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"schedule {name!r}: its arguments are {given!r}; expected a mapping such as {{start: 0, end: 1}}")
+    arguments = dict(given or {})
     if "then" in arguments:
         arguments["then"] = schedule(arguments["then"])
     if "at" in arguments:
@@ -137,7 +141,7 @@ class SampleWeight(ABC):
     """A weight for each item of a batch, computed from what student and teacher say about it; never part of the graph."""
 
     @abstractmethod
-    def __call__(self, student: Tensor, teacher: Tensor | None, target: Tensor | None) -> Tensor: ...
+    def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor: ...
 
 
 sample_weights = Registry("sample weight")
@@ -148,10 +152,10 @@ sample_weights = Registry("sample weight")
 class TeacherConfidence(SampleWeight):
     """1 − H(p_t)/log C: items on which the teacher is sure count more (the weights of EB-KD, Kwon 2020)."""
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, target: Tensor | None) -> Tensor:
+    def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
         if teacher is None:
             raise ValueError("teacher_confidence: the term has no teacher signal")
-        return 1 - _entropy(teacher) / math.log(teacher.shape[-1])
+        return 1 - _uncertainty(teacher)
 
 
 @sample_weights.register("student_uncertainty")
@@ -159,10 +163,14 @@ class TeacherConfidence(SampleWeight):
 class StudentUncertainty(SampleWeight):
     """H(p_s)/log C: items on which the student is unsure count more (dynamic distillation, Li et al., EMNLP 2021)."""
 
-    def __call__(self, student: Tensor, teacher: Tensor | None, target: Tensor | None) -> Tensor:
-        return _entropy(student) / math.log(student.shape[-1])
+    def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
+        return _uncertainty(student)
 
 
-def _entropy(logits: Tensor) -> Tensor:
-    log_p = torch.log_softmax(logits.detach().float(), dim=-1)
-    return -(log_p.exp() * log_p).sum(-1)
+def _uncertainty(logits: AnySignal) -> Tensor:
+    """The entropy of softmax(logits) as a share of the largest possible one, from 0 to 1."""
+    dense = logits.dense() if isinstance(logits, LinearLogits) else logits
+    if not isinstance(dense, Tensor):
+        raise ValueError(f"a sample weight needs one dense signal of logits; got {type(logits).__name__}")
+    log_p = torch.log_softmax(dense.detach().float(), dim=-1)
+    return -(log_p.exp() * log_p).sum(-1) / math.log(dense.shape[-1])

@@ -7,6 +7,7 @@ and the output layer apart, so that the full `[batch, tokens, vocabulary]` produ
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
 from typing import TypeAlias
@@ -47,8 +48,7 @@ class Signal:
     def to(self, device: torch.device | str) -> Signal:
         return self._map(lambda tensor: tensor.to(device))
 
-    def _map(self, change: object) -> Signal:
-        assert callable(change)
+    def _map(self, change: Callable[[Tensor], Tensor]) -> Signal:
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**{name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()})
 

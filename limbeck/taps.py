@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +44,13 @@ class Tap:
 
     def find(self, model: nn.Module) -> nn.Module:
         """The module at this address; an unknown path raises with the three nearest names."""
-        modules = dict(model.named_modules())
+        modules = dict(model.named_modules(remove_duplicate=False))  # a shared module answers to each of its names
         if self.path not in modules:
             known = [name for name in modules if name]
             offer = ", ".join(nearest(self.path, known)) or "the model has no submodules"
             raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
-        return modules[self.path]
+        module: nn.Module = modules[self.path]
+        return module
 
 
 def logits_of(output: Any) -> Tensor | Signal:
@@ -71,11 +74,36 @@ def _tensor_of(value: Any, tap: Tap) -> Tensor:
     return value
 
 
+class Heard(dict[str, Tensor | Signal]):
+    """Signals by tap. A tap that the model did not reach (an early exit leaves out what comes later) raises when asked for."""
+
+    def __missing__(self, tap: str) -> Tensor | Signal:
+        raise TapError(f"tap {tap!r} was not reached when the model ran")
+
+
+class Ear:
+    """One hook of a probe. A copied or saved model is not listened to: its ears are deaf."""
+
+    def __init__(self, hear: Callable[[Any], None] | None = None) -> None:
+        self.hear = hear
+
+    def __reduce__(self) -> tuple[type[Ear], tuple[()]]:
+        return Ear, ()
+
+    def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
+        if self.hear is not None:
+            self.hear((*args, *kwargs.values()))
+
+    def after(self, module: nn.Module, args: Any, output: Any) -> None:
+        if self.hear is not None:
+            self.hear(output)
+
+
 class Probe:
     """A model with taps: `probe(inputs)` runs the model once and returns what was said at each tap.
 
     Hooks are attached while the probe lives and record only during a call; the model's class and `state_dict` stay as they
-    are. `close()` (or leaving a `with` block) removes them.
+    are. `close()` (or leaving a `with` block) removes them. Of a module that runs several times the last output counts.
 
     A layer that changes its input in place (such as `ReLU(inplace=True)`) would falsify what was read before it. The first
     call notices this by the tensor's version, and the tap keeps a copy from then on.
@@ -97,50 +125,36 @@ class Probe:
         if str(tap) in self.taps:
             return
         self.taps[str(tap)] = tap
-        if tap.path == LOGITS and LOGITS not in dict(self.model.named_modules()):
+        if tap == Tap(LOGITS) and LOGITS not in dict(self.model.named_modules()):
             return  # the model's own output needs no hook
-        module = tap.find(self.model)
+        module, ear = tap.find(self.model), Ear(functools.partial(self._record, tap))
         if tap.of == "input":
-            self._handles.append(module.register_forward_pre_hook(self._listen_before(str(tap), tap)))
+            self._handles.append(module.register_forward_pre_hook(ear.before, with_kwargs=True))
         else:
-            self._handles.append(module.register_forward_hook(self._listen_after(str(tap), tap)))
+            self._handles.append(module.register_forward_hook(ear.after))
 
-    def _listen_after(self, name: str, tap: Tap) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:
-            self._record(name, tap, output)
+    def _record(self, tap: Tap, value: Any) -> None:
+        if not self._recording:
+            return
+        tensor, name = _tensor_of(value, tap), str(tap)
+        if name in self._copied or tensor.is_inference():  # inference tensors keep no version to notice changes by
+            tensor = tensor.clone()
+        self._heard[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
 
-        return hook
-
-    def _listen_before(self, name: str, tap: Tap) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any) -> None:
-            self._record(name, tap, args)
-
-        return hook
-
-    def _record(self, name: str, tap: Tap, value: Any) -> None:
-        if self._recording:
-            tensor = _tensor_of(value, tap)
-            self._heard[name] = (tensor.clone() if name in self._copied else tensor, tensor._version)
-
-    def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> dict[str, Tensor | Signal]:
+    def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Heard:
         """Run the model on `inputs` (through `run(model, inputs)` where a variant is wanted) and return `{tap: signal}`."""
         self._heard, self._recording = {}, True
         try:
             output = run(self.model, inputs) if run else call(self.model, inputs)
         finally:
             self._recording = False
-        changed = {name for name, (tensor, version) in self._heard.items() if tensor._version != version} - self._copied
+        changed = {name for name, (tensor, version) in self._heard.items() if _changed_since(tensor, version)}
         if changed:
             self._copied |= changed
             return self(inputs, run)
-        signals: dict[str, Tensor | Signal] = {}
-        for name, tap in self.taps.items():
-            if name in self._heard:
-                signals[name] = self._heard[name][0]
-            elif tap.path == LOGITS:
-                signals[name] = logits_of(output)
-            else:
-                raise TapError(f"tap {name!r} was not reached when {type(self.model).__name__} ran")
+        signals = Heard({name: tensor for name, (tensor, _) in self._heard.items()})
+        if LOGITS in self.taps and LOGITS not in signals:
+            signals[LOGITS] = logits_of(output)
         self._heard = {}
         return signals
 
@@ -149,11 +163,29 @@ class Probe:
             handle.remove()
         self._handles.clear()
 
+    def __reduce__(self) -> tuple[type[Probe], tuple[nn.Module, tuple[Tap, ...]]]:
+        return Probe, (self.model, tuple(self.taps.values()))  # a copied probe listens to the copied model
+
     def __enter__(self) -> Probe:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _changed_since(tensor: Tensor, version: int) -> bool:
+    return not tensor.is_inference() and tensor._version != version
+
+
+@contextmanager
+def modes_kept(*models: nn.Module) -> Iterator[None]:
+    """Leave every submodule in the mode (training or evaluation) that it has now, whatever happens inside."""
+    before = [(module, module.training) for model in models for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, training in before:
+            module.training = training
 
 
 def call(model: nn.Module, inputs: Any) -> Any:
@@ -189,12 +221,10 @@ def feature_maps(model: nn.Module, inputs: Any) -> list[Depth]:
         for path, module in model.named_modules()
         if path
     ]
-    was_training = model.training
     try:
-        with torch.no_grad():
+        with torch.no_grad(), modes_kept(model):
             call(model.eval(), inputs)
     finally:
-        model.train(was_training)
         for handle in handles:
             handle.remove()
     return [Depth(path, count / max(leaves, 1), shape) for path, count, shape in finished]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -21,20 +21,24 @@ AUTO = "auto"
 
 @dataclass
 class Term:
-    """Objective, two references, adapter, weight and whom it trains: `Term(Hint(), student="layer2", teacher="layer3", weight=100)`.
+    """Objective, two references, adapter, weight and whom it trains:
+
+        Term(Hint(), student="layer2", teacher="layer3", weight=100)
+
+    A term is a description: several criteria may be made from the same one, each with its own copy of the objective.
 
     Attributes:
         objective: how the two signals are compared.
         student: what is trained: a reference, a tap of the actor `student`, several taps for objectives that take several, or
             `"auto"`: taps paired at equal relative depth.
         teacher: what it is compared with: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. Omitted:
-            the tap of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the matching actors
-            other than the student's own.
+            the tap and view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the
+            matching actors other than the student's own.
         adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.adapters.build_adapter`.
         weight: a number, a schedule, or the recipe form of one.
         temperature: a schedule for the objective's temperature; None leaves the objective's own.
         item_weight: weight of each item from what student and teacher say about it.
-        trains: restrict the gradient to these actors; None: whatever the step trains.
+        trains: restrict the gradient to these of the actors that the step trains; None: all of them.
         name: how the term is called in logs; the objective's name when omitted.
     """
 
@@ -66,33 +70,39 @@ class Term:
         students = _parse(self.student, "student", cast)
         names = cast.matching(students[0].actor)
         bound = [self._bind_one(cast, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names]
-        for term in bound[1:]:
-            term.objective = copy.deepcopy(self.objective)  # objectives may own parameters; each pair has its own
+        for term in bound[1:]:  # teachers and adapters may own state; each actor has its own
+            term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
         return bound
 
     def _bind_one(self, cast: Cast, students: tuple[Reference, ...], suffix: str) -> Term:
-        own = students[0].actor
-        teachers: tuple[Reference, ...] = ()
-        if isinstance(self.teacher, Teacher):
-            wanted = [Reference.parse(text, default="teacher", cast=cast) for text in self.teacher.references]
-            teachers = tuple(
-                _at(r, name) for r in wanted for name in cast.matching(r.actor) if name != own or "*" not in r.actor
-            )
-        elif self.objective.needs_teacher:
-            text = self.teacher if self.teacher is not None else tuple(r.tap for r in students)
-            parsed = _parse(text, "teacher", cast) if "teacher" in cast or self.teacher is not None else ()
-            if not parsed:
-                raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(cast)}")
-            teachers = tuple(
-                _at(r, name) for r in parsed for name in cast.matching(r.actor) if name != own or "*" not in r.actor
-            )
+        teachers = self._teachers(cast, students)
         for reference in (*students, *teachers):
             reference.check(cast)
-        weight, temperature = self.weight, self.temperature
-        name = (self.name or self.objective.name) + (f".{suffix}" if suffix else "")
-        term = Term(self.objective, self.student, self.teacher, self.adapter, weight, None, self.item_weight, self.trains, name)
-        term.temperature, term.students, term.teachers = temperature, students, teachers
-        return term
+        return replace(
+            self,
+            objective=copy.deepcopy(self.objective),
+            name=(self.name or self.objective.name) + (f".{suffix}" if suffix else ""),
+            students=students,
+            teachers=teachers,
+        )
+
+    def _teachers(self, cast: Cast, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
+        """What the target is made of. A pattern stands for the matching actors other than the student's own."""
+        if isinstance(self.teacher, Teacher):
+            parsed = _parse(self.teacher.references, "teacher", cast)
+        elif not self.objective.needs_teacher:
+            return ()
+        elif self.teacher is not None:
+            parsed = _parse(self.teacher, "teacher", cast)
+        elif "teacher" in cast:
+            parsed = tuple(Reference("teacher", tap=r.tap, view=r.view) for r in students)
+        else:
+            raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(cast)}")
+        own = students[0].actor
+        found = tuple(_at(r, name) for r in parsed for name in cast.matching(r.actor) if name != own or "*" not in r.actor)
+        if parsed and not found:
+            raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
+        return found
 
     @property
     def averages_losses(self) -> bool:
@@ -106,4 +116,5 @@ def _parse(text: str | Sequence[str], default: str, cast: Cast) -> tuple[Referen
 
 
 def _at(reference: Reference, actor: str) -> Reference:
-    return Reference(actor, reference.variant, reference.tap, reference.view)
+    """The reference with its pattern, if it is one, made out to `actor`."""
+    return replace(reference, actor=actor) if "*" in reference.actor else reference

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
 from torch import Tensor
 
 from limbeck import ranks
@@ -62,8 +65,8 @@ class Monitor:
 def _not_finite(name: str, moment: int) -> NonFiniteError:
     what = "the loss" if name == "loss" else f"term {name!r}"
     return NonFiniteError(
-        f"{what} became NaN or infinite at step {moment}. The last checkpoint is whole; resume from it with a smaller learning "
-        "rate, gradient clipping (clip: 1.0) or precision: float32."
+        f"{what} became NaN or infinite at step {moment}; the last checkpoint is from before and whole. Try a smaller learning "
+        "rate, gradient clipping (clip: 1.0) or precision: float32"
     )
 
 
@@ -74,21 +77,22 @@ class Log:
         self.path, self.labels = path, dict(labels)
 
     def rewind(self, moment: int) -> None:
-        """Drop this training's own lines from `moment` on."""
+        """Drop this training's own lines from after `moment`, and what a killed process left half written."""
         if self.path is None or not self.path.exists():
             return
-        kept = []
-        for line in self.path.read_text().splitlines():
-            try:
-                entry = json.loads(line)
-            except ValueError:
-                continue  # the last line of a process that was killed
-            own = all(entry.get(name) == value for name, value in self.labels.items())
-            if not own or entry.get("moment", 0) <= moment:
-                kept.append(line)
-        beside = self.path.with_suffix(".tmp")
-        beside.write_text("".join(line + "\n" for line in kept))
+        text = self.path.read_text(encoding="utf-8", errors="replace")
+        kept = [line for line in text.splitlines() if self._stays(line, moment)]
+        beside = self.path.with_name(f".{self.path.name}")
+        beside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         beside.replace(self.path)
+
+    def _stays(self, line: str, moment: int) -> bool:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            return False
+        own = all(entry.get(name) == value for name, value in self.labels.items())
+        return not own or entry.get("moment", 0) <= moment
 
     def write(self, **entry: Any) -> None:
         if self.path is not None:
@@ -98,18 +102,19 @@ class Log:
 
 
 class Bar:
-    """The progress bar: each term's value, throughput and time left."""
+    """The progress bar: throughput, time left, and each term's value as far as the terminal is wide."""
 
-    def __init__(self, shown: bool, title: str, total: int, done: int) -> None:
+    def __init__(self, shown: bool, title: str, total: int, done: int, console: Console | None = None) -> None:
+        console = console or Console()
         columns = (
-            TextColumn("[bold]{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeRemainingColumn(),
-            TextColumn("[dim]{task.fields[values]}"),
+            TextColumn("[bold]{task.description}", table_column=_rigid()),
+            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=_rigid()),
+            MofNCompleteColumn(table_column=_rigid()),
+            TextColumn("{task.fields[rate]}", table_column=_rigid()),
+            TimeRemainingColumn(compact=True, table_column=_rigid()),
+            _Values(),
         )
-        self._progress = Progress(*columns, disable=not shown, refresh_per_second=4)
+        self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
         self._task = self._progress.add_task(title, total=total, completed=done, values="", rate="")
 
     def __enter__(self) -> Bar:
@@ -123,5 +128,20 @@ class Bar:
         self._progress.update(self._task, completed=done)
 
     def tell(self, values: Mapping[str, float], items_per_second: float) -> None:
-        text = " ".join(f"{name} {value:.3g}" for name, value in values.items())
+        first = sorted(values.items(), key=lambda pair: pair[0] != "loss")  # in a narrow terminal the rest is cut off
+        text = " ".join(f"{name} {value:.3g}" for name, value in first)
         self._progress.update(self._task, values=text, rate=f"{items_per_second:,.0f} items/s")
+
+
+class _Values(ProgressColumn):
+    """The terms' values on one line; the only column that gives way when the terminal is narrow."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(ratio=1))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["values"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _rigid() -> Column:
+    return Column(no_wrap=True)

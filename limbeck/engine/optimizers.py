@@ -46,7 +46,7 @@ class Optimizer:
             matrices = [p for p in parameters if p.ndim > 1]
             vectors = [p for p in parameters if p.ndim <= 1]
             groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
-        options = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
+        options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
         try:
             return self.kind([g for g in groups if g["params"]], lr=self.lr, **options)  # type: ignore[call-arg]
         except TypeError as error:

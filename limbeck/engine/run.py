@@ -101,8 +101,9 @@ class Run:
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.monitor = Monitor()
         journal = Path(log) if log is not None else self._file("log.jsonl")
-        self.log = Log(journal if self.accelerator.is_main_process else None, self.settings.labels)
+        self.log = Log(journal if ranks.rank() == 0 else None, self.settings.labels)
         self.held: set[int] = set()  # parameters that a stage has frozen
+        self._active: BoundStep | None = None
         self._stop = False
         for actor in self.cast.values():
             actor.model.to(self.device)
@@ -138,6 +139,8 @@ class Run:
         self.clock.finished = True
         self._save()
         self._end_trackers()
+        if self._stop:  # asked for during the last round: this training is complete, what would follow it is not begun
+            raise Interrupted("stopped at the end of a training; its checkpoint is written, resume with --resume")
         return self
 
     def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> None:
@@ -155,7 +158,8 @@ class Run:
         if state is not None:
             self._restore(state)
         epoch = next((b.source.rounds_per_epoch for b in bound if b.source.rounds_per_epoch), None)
-        self._announce(bound)
+        if self.clock.round == 0:  # a resumed stage has said it before
+            self._announce(bound)
         began, items, waited = time.perf_counter(), 0, time.perf_counter()
         with Bar(self._shows(), self._title(stage), total, self.clock.round) as bar:
             while self.clock.round < total:
@@ -187,7 +191,7 @@ class Run:
 
     def _run_round(self, stage: Stage, bound: Sequence[BoundStep], total: int) -> int:
         """One pass over the steps of a stage; returns the number of items seen."""
-        torch.manual_seed(_mix(self.seed, self.clock.stage, self.clock.round, ranks.rank()))
+        _seed_dropout(_mix(self.seed, self.clock.stage, self.clock.round, ranks.rank()), self.device)
         progress = self.clock.round / max(total, 1)
         batches: dict[tuple[int, int], list[Batch]] = {}
         made: dict[tuple[int, int], list[Tensor | None]] = {}
@@ -313,6 +317,9 @@ class Run:
 
     def _activate(self, one: BoundStep) -> None:
         """Only what this step trains collects gradient; through everything else it merely passes."""
+        if self._active is one:
+            return
+        self._active = one
         learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.held
         for actor in self.cast.values():
             if actor.role is Role.TRAINED:
@@ -391,7 +398,7 @@ class Run:
         if v.better(figures[v.metric], self.clock.best):
             self.clock.best, self.clock.waited = figures[v.metric], 0
             self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            if self.folder is not None and self.accelerator.is_main_process:
+            if self.folder is not None and ranks.rank() == 0:
                 save_checkpoint(self.folder / "checkpoints" / "best", {"model": self.best_state, "figures": figures})
         else:
             self.clock.waited += 1
@@ -424,7 +431,7 @@ class Run:
             self._save()
 
     def _save(self) -> None:
-        if self.folder is None or not self.accelerator.is_main_process:
+        if self.folder is None or ranks.rank() != 0:
             return
         self.monitor.check()
         self._checkpoints().save(self.clock.updates, self.state_dict())
@@ -464,9 +471,10 @@ class Run:
 
     def _announce(self, bound: Sequence[BoundStep]) -> None:
         for one in bound:
-            if one.criterion.chosen_taps and self.accelerator.is_main_process:
+            if one.criterion.chosen_taps and ranks.rank() == 0:
                 pairs = ", ".join(f"{ours} ← {theirs}" for ours, theirs in one.criterion.chosen_taps)
-                self.log.write(stage=self.clock.stage, moment=self.clock.updates, taps=one.criterion.chosen_taps)
+                # Counted with the first update of the stage, so that resuming from before it does not keep the line.
+                self.log.write(stage=self.clock.stage, moment=self.clock.updates + 1, taps=one.criterion.chosen_taps)
                 if self.settings.progress:
                     print(f"taps chosen (student ← teacher): {pairs}")
 
@@ -497,7 +505,7 @@ class Run:
         return self.folder / name if self.folder is not None else None
 
     def _shows(self) -> bool:
-        return self.settings.progress and self.accelerator.is_main_process
+        return self.settings.progress and ranks.rank() == 0
 
     def _title(self, stage: Stage) -> str:
         return " ".join([*(str(value) for value in self.settings.labels.values()), stage.name]).strip() or "training"
@@ -519,6 +527,14 @@ class Run:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+def _seed_dropout(seed: int, device: torch.device) -> None:
+    """Seed what models draw from. `torch.manual_seed` would do the same, but keeps a stack trace of every call for devices that
+    were never used, which costs more than a small training step."""
+    torch.default_generator.manual_seed(seed)
+    if device.type == "cuda":
+        torch.cuda.manual_seed(seed)
 
 
 def _mix(*numbers: int) -> int:

@@ -22,8 +22,9 @@ class Contrastive(Objective):
     Features [B, ...] are flattened; both sides pass a learned linear layer to `dim` numbers and are L2-normalised. The
     student's embedding is scored against the teacher's bank, the teacher's against the student's, and both losses add up.
     Negatives are drawn on the device, with replacement, uniformly over the data set. Banks are updated in training mode
-    only, after the loss. `index` (each item's row in the data set) is required. Banks, normalisers and the count of draws
-    are in the state dict. The precision is that of the linear layers. Call `build(..., samples=n)` before the first use.
+    only, after the loss; several ranks gather the batch first, so that all keep the same banks. `index` (each item's row in
+    the data set) is required. Banks, normalisers and the count of draws are in the state dict. The precision is that of the
+    linear layers. Call `build(..., samples=n)` before the first use.
 
     Args:
         temperature: τ of the scores.
@@ -43,6 +44,7 @@ class Contrastive(Objective):
     formula = "−log h(s, t⁺) − Σ_k log(1 − h(s, t_k)) and with s, t swapped, h = e^{s·t/τ}/Z / (e^{s·t/τ}/Z + K/n)"
     source = "Tian et al. 2019 (CRD), arXiv 1910.10699"
     weight = 0.8
+    over_batch = True  # items meet through the banks, which must see the items of all ranks
     student_bank: Tensor
     teacher_bank: Tensor
     log_normalizer: Tensor

@@ -10,6 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.objectives.base import UNLABELLED
+
 DEFAULT_VIEW = "default"
 
 
@@ -37,11 +39,11 @@ class Batch:
 
     @property
     def size(self) -> int:
-        return _first_tensor(self.inputs).shape[0]
+        return first_tensor(self.inputs).shape[0]
 
     @property
     def device(self) -> torch.device:
-        return _first_tensor(self.inputs).device
+        return first_tensor(self.inputs).device
 
     def to(self, device: torch.device | str) -> Batch:
         names = ("inputs", "target", "keys", "index", "mask", "weight", "extras")
@@ -83,6 +85,13 @@ def take(batch: Batch, count: int) -> Batch:
     return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
 
 
+def labelled(target: Tensor) -> Tensor:
+    """1 where an item has a label, 0 where it has none: −100, or a row of zeros among class probabilities."""
+    if target.is_floating_point() and target.ndim >= 2:
+        return (target.sum(-1) > 0).to(torch.float32)
+    return (target != UNLABELLED).to(torch.float32)
+
+
 _LABEL_NAMES = ("labels", "label", "target", "targets")
 
 
@@ -110,7 +119,8 @@ def as_batch(data: Any) -> Batch:
     return Batch({DEFAULT_VIEW: inputs}, target=target, mask=mask)
 
 
-def _first_tensor(value: Any) -> Tensor:
+def first_tensor(value: Any) -> Tensor:
+    """The first tensor within nested mappings: what tells the size and the device of a batch."""
     while not isinstance(value, Tensor):
         value = next(iter(value.values()))
     return value

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.sources.batch import DEFAULT_VIEW, Batch, Place, Source
+from limbeck.taps import logits_of, modes_kept
 
 
 def place_generator(place: Place, stream: str) -> torch.Generator:
@@ -32,6 +32,8 @@ class Generated(Source):
     """
 
     def __init__(self, actor: str, batch_size: int = 128, noise: int | tuple[int, ...] = 100) -> None:
+        if batch_size < 1:
+            raise ValueError(f"Generated: batch_size is {batch_size}; expected 1 or more")
         self.through = actor
         self.batch_size = batch_size
         self.noise = (noise,) if isinstance(noise, int) else tuple(noise)
@@ -82,18 +84,23 @@ class OwnSamples(Source):
         rows, noise = piece(rows, place), piece(noise.T, place).T
         device = next(writer.parameters()).device
         tokens = self.prompts[rows].to(device)
-        start, was_training = tokens.shape[1], writer.training
-        writer.eval()
-        for row in noise.to(device):
-            logits = _logits(writer(tokens))[:, -1].float() / self.temperature
-            # Inverse transform: one uniform number for each item, so that a sample does not depend on its batch.
-            cumulative = torch.softmax(logits, -1).cumsum(-1)
-            chosen = torch.searchsorted(cumulative, (row[:, None] * cumulative[:, -1:])).clamp(max=logits.shape[-1] - 1)
-            tokens = torch.cat([tokens, chosen], dim=1)
-        writer.train(was_training)
+        start = tokens.shape[1]
+        with modes_kept(writer):
+            writer.eval()
+            for row in noise.to(device):
+                tokens = torch.cat([tokens, self._next(writer, tokens, row[:, None])], dim=1)
         mask = torch.zeros(tokens.shape, device=device)
         mask[:, start - 1 : -1] = 1  # the logits at position i speak of token i + 1
         return Batch({DEFAULT_VIEW: tokens}, index=rows.to(device), mask=mask)
+
+    def _next(self, writer: nn.Module, tokens: Tensor, uniform: Tensor) -> Tensor:
+        """One token for each item, by the inverse transform of its own uniform number: it does not depend on its batch."""
+        logits = logits_of(writer(tokens))
+        assert isinstance(logits, Tensor)
+        cumulative = torch.softmax(logits[:, -1].float() / self.temperature, -1).cumsum(-1)
+        # From the right, so that a uniform number of exactly 0 does not choose a token of probability 0.
+        chosen = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)
+        return chosen.clamp(max=logits.shape[-1] - 1)
 
 
 def piece(rows: Tensor, place: Place) -> Tensor:
@@ -105,9 +112,3 @@ def piece(rows: Tensor, place: Place) -> Tensor:
         )
     share = len(rows) // place.parts
     return rows[place.part * share : (place.part + 1) * share]
-
-
-def _logits(output: Any) -> Tensor:
-    logits = output if isinstance(output, Tensor) else output.logits
-    assert isinstance(logits, Tensor)
-    return logits

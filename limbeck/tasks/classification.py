@@ -33,7 +33,13 @@ class Classification:
 
     @torch.no_grad()
     def logits(
-        self, model: nn.Module, items: Items, *, batch_size: int = 500, autocast: torch.dtype | None = None, reads: str | None = None
+        self,
+        model: nn.Module,
+        items: Items,
+        *,
+        batch_size: int = 500,
+        autocast: torch.dtype | None = None,
+        reads: str | None = None,
     ) -> Tensor:
         """The model's logits for every item, `[items, classes]` float32 on the CPU; the model is left in its mode."""
         was_training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
@@ -58,12 +64,28 @@ class Classification:
         loss = nn.functional.cross_entropy(logits[known], target[known])
         return {self.metric: float(right.double().mean()), "cross_entropy": float(loss)}
 
-    def check(self, model: nn.Module, items: Items, who: str) -> None:
-        """Refuse a model whose classes are fewer than the labels need, before anything is trained."""
+    def check(self, model: nn.Module, items: Items, who: str, data: str = "data") -> None:
+        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, inputs that the model
+        does not take, labels that it has no class for, logits that are no numbers.
+
+        Args:
+            who, data: how messages call the model and the data.
+        """
         if items.target is None or not bool((items.target >= 0).any()):
-            raise ValueError(f"data: {who} needs labels to be judged, and the data has none")
-        few = items.select(torch.arange(min(2, len(items))))
-        classes = self.logits(model, few).shape[-1]
-        highest = int(items.target.max())
+            raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
+        few = items.select(torch.arange(min(8, len(items))))
+        try:
+            logits = self.logits(model, few)
+        except (RuntimeError, ValueError, TypeError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
+        if logits.ndim != 2:
+            raise ValueError(f"the {who} gives logits of shape {tuple(logits.shape)}; classification needs [items, classes]")
+        if not bool(logits.isfinite().all()):
+            raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and what it is fed")
+        highest, classes = int(items.target.max()), logits.shape[-1]
         if highest >= classes:
-            raise ValueError(f"labels go up to {highest}, but the {who} tells {classes} classes apart; give it classes: {highest + 1}")
+            raise ValueError(
+                f"{data}: labels go up to {highest}, but the {who} tells {classes} classes apart; "
+                f"give it classes: {highest + 1}"
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.signals import AnySignal
 from limbeck.sources.batch import Batch
@@ -14,8 +14,8 @@ from limbeck.sources.batch import Batch
 class Teacher(nn.Module):
     """Turns the signals it asks for into the target of a term.
 
-    A plain actor needs no `Teacher`: its reference is enough. Buffers of a teacher (tables of past predictions, say) are part of
-    the checkpoint; parameters are trained with the step that owns the term.
+    A plain actor needs no `Teacher`: its reference is enough. Buffers of a teacher (tables of past predictions, say) are part
+    of the checkpoint; parameters are trained with the step that owns the term.
 
     Attributes:
         references: the signals it reads, as `actor[@variant][:tap][#view]`; patterns such as `peers.*` stand for several.
@@ -24,7 +24,7 @@ class Teacher(nn.Module):
     references: Sequence[str] = ()
 
     @abstractmethod
-    def answer(self, signals: Sequence[Tensor], batch: Batch, student: AnySignal) -> Tensor:
+    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
         """The target for this batch, from the referenced signals in order."""
 
     def observe(self, student: AnySignal, batch: Batch) -> None:

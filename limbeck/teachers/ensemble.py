@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from limbeck.signals import AnySignal
+from limbeck.signals import AnySignal, LinearLogits, shape_of
 from limbeck.sources.batch import Batch
 from limbeck.teachers.base import Teacher
 
@@ -38,16 +38,24 @@ class Ensemble(Teacher):
         self.references = (references,) if isinstance(references, str) else tuple(references)
         self.combine = combine
         self.weights = None if weights is None else tuple(weights)
+        if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
+            raise ValueError(f"Ensemble: weights are {self.weights}; expected numbers of 0 or more, not all 0")
 
-    def answer(self, signals: Sequence[Tensor], batch: Batch, student: AnySignal) -> Tensor:
-        stacked = torch.stack([signal.float() if signal.dtype != torch.float64 else signal for signal in signals])
-        if self.weights is None:
-            shares = stacked.new_full((len(signals),), 1 / len(signals))
-        elif len(self.weights) == len(signals):
-            shares = stacked.new_tensor(self.weights) / sum(self.weights)
-        else:
+    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+        stacked = torch.stack(_dense(signals))
+        if self.weights is not None and len(self.weights) != len(signals):
             raise ValueError(f"Ensemble: {len(self.weights)} weights for {len(signals)} teachers")
-        shares = shares.view(-1, *[1] * (stacked.ndim - 1))
+        weights = self.weights or (1.0,) * len(signals)
+        shares = (stacked.new_tensor(weights) / sum(weights)).view(-1, *[1] * (stacked.ndim - 1))
         if self.combine == "logits":
             return (shares * stacked).sum(0)
         return torch.logsumexp(torch.log_softmax(stacked, -1) + shares.log(), dim=0)
+
+
+def _dense(signals: Sequence[AnySignal]) -> list[Tensor]:
+    """The logits in working precision; what cannot be averaged is refused with all shapes."""
+    dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
+    tensors = [signal for signal in dense if isinstance(signal, Tensor)]
+    if len(tensors) < len(dense) or len({signal.shape for signal in tensors}) > 1:
+        raise ValueError(f"Ensemble: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
+    return [signal.to(torch.promote_types(signal.dtype, torch.float32)) for signal in tensors]

@@ -20,20 +20,24 @@ class PastPredictions(Teacher):
     The table holds one row for each item of the data set and is part of the checkpoint.
     """
 
-    table: Table | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Table | None = None  # not a class attribute, which would hide the module of this name
 
     def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
         if samples is None:
             raise ValueError("PastPredictions: needs a source with a data set, because it remembers every item")
+        if len(student) != 2:
+            raise ValueError(f"PastPredictions: needs logits [batch, classes]; the student's have shape {student}")
         if self.table is None:
             self.table = Table(samples, student[-1])
 
-    def answer(self, signals: Sequence[Tensor], batch: Batch, student: AnySignal) -> Tensor:
+    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         assert isinstance(student, Tensor)
         if self.table is None or batch.index is None:
             raise ValueError("PastPredictions: needs batches with the index of each item")
         rows, written = self.table.read(batch.index)
-        return torch.where(written[:, None], rows, student.detach().to(rows.dtype))
+        return torch.where(written[:, None], rows.to(student.dtype), student.detach())
 
     def observe(self, student: AnySignal, batch: Batch) -> None:
         assert isinstance(student, Tensor)

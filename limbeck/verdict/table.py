@@ -27,12 +27,12 @@ def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
 
 
 def arms_table(verdict: Verdict) -> Table:
-    """Teacher, control and student of one run, under its sentence."""
-    rows = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.present().items()}
-    titles = [f"{verdict.metric.name} [95 %]", *list(rows["student"])[1:]]
-    table = _table(Text(f"{verdict.name}: {verdict.sentence()}"), titles, first="arm")
-    for name, row in rows.items():
-        table.add_row(Text(name), *row.values())
+    """Teacher, control and student of one run as columns, their figures as rows: so it fits 80 columns too."""
+    arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.present().items()}
+    table = _table(Text(verdict.name), list(arms), first="")
+    for title in arms["student"]:
+        shown = title.replace("metric", verdict.metric.name)
+        table.add_row(Text(shown), *(_stacked(row[title]) for row in arms.values()))
     return table
 
 
@@ -52,32 +52,44 @@ def compare(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
     return {"task": first.task, "metric": first.metric.model_dump(), "runs": runs}
 
 
-def compare_table(verdicts: Mapping[str, Verdict]) -> Table:
-    """Several runs, one row each: arms with intervals, gain, retention, size and speed. Refuses what `compare`
-    refuses."""
+def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
+    """Several runs, one row each: arms with intervals, gain, retention, size and speed. In a terminal narrower than 120
+    columns without the two arms that gain and retention speak of, and without latency. Refuses what `compare` refuses."""
     compare(verdicts)
     metric = next(iter(verdicts.values())).metric
-    titles = ["teacher", "alone", "student", "gain [95 %]", "retention", "parameters", "latency"]
     direction = "more" if metric.higher_is_better else "less"
+    rows = {run: _run_row(verdict) for run, verdict in verdicts.items()}
+    left_out = () if width >= 120 else ("teacher", "alone", "latency")
+    titles = [title for title in next(iter(rows.values())) if title not in left_out]
     table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run")
-    for run, verdict in verdicts.items():
-        table.add_row(Text(run), *_run_row(verdict))
+    for run, row in rows.items():
+        table.add_row(Text(run), *(_stacked(row[title]) for title in titles))
     return table
 
 
-def _run_row(verdict: Verdict) -> list[str]:
+def _run_row(verdict: Verdict) -> dict[str, str]:
+    """What one run shows, by column title."""
     percent, arms, gain = verdict.metric.percent, verdict.arms, verdict.gain
-    shown = [
-        wording.NONE if arm is None else wording.measured(arm.metric, arm.ci95, as_percent=percent)
-        for arm in (arms.teacher, arms.alone, arms.student)
-    ]
+    shown = {
+        name: wording.NONE if arm is None else wording.measured(arm.metric, arm.ci95, as_percent=percent)
+        for name, arm in (("teacher", arms.teacher), ("alone", arms.alone), ("student", arms.student))
+    }
     given = wording.NONE
     if gain is not None:
-        given = wording.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else " (no effect)")
+        given = wording.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
     latency = arms.student.latency_ms.median if arms.student.latency_ms else None
-    cost = [wording.count(arms.student.parameters), wording.milliseconds(latency)]
-    shown = [text.replace(" [", "\n[") for text in (*shown, given)]  # two short lines fit a terminal, one long does not
-    return [*shown, wording.percent(verdict.retention), *cost]
+    return {
+        **shown,
+        "gain [95 %]": given,
+        "retention": wording.percent(verdict.retention),
+        "parameters": wording.count(arms.student.parameters),
+        "latency": wording.milliseconds(latency),
+    }
+
+
+def _stacked(text: str) -> str:
+    """A value above its interval: two short lines fit a terminal, one long does not."""
+    return text.replace(" [", "\n[")
 
 
 def _refuse_strangers(verdicts: Mapping[str, Verdict]) -> None:
@@ -100,7 +112,7 @@ def _short(value: object) -> str:
 
 def _table(title: Text, titles: list[str], *, first: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="")
-    table.add_column(first)
+    table.add_column(first, overflow="fold")
     for heading in titles:
-        table.add_column(Text(heading), justify="right")
+        table.add_column(Text(heading), justify="right", no_wrap=True)
     return table

@@ -10,17 +10,28 @@ from limbeck.verdict import Metric, arms_table, compare, compare_table, wording
 from .conftest import make
 
 
-def shown(table):
-    console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
+def shown(table, width=200):
+    console = Console(width=width, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(table)
     return console.export_text()
 
 
 def test_arms_of_one_run(verdict):
     text = shown(arms_table(verdict))
-    assert verdict.sentence() in text
-    for part in ("teacher", "alone", "student", "80.00 % [", "1.00 M", "4.00 MB", "2.50 ms"):
+    assert verdict.name in text
+    for part in ("teacher", "alone", "student", "80.00 %", "1.00 M", "4.00 MB", "2.50 ms"):
         assert part in text
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_nothing_is_cut_off_in_narrow_and_wide_terminals(verdict, width):
+    runs = {"ours": verdict, "a-rather-long-name-of-another-run": make(student=0.75)}
+    texts = [shown(arms_table(verdict), width), shown(compare_table(runs, width=width), width)]
+    for text in texts:
+        assert "…" not in text
+        assert max(map(len, text.splitlines())) <= width
+    assert "latency" in texts[0]
+    assert ("latency" in texts[1]) == (width == 160)
 
 
 def test_runs_side_by_side(verdict):

@@ -1,0 +1,33 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+
+.PHONY: demo test lint bench setup clean
+
+demo: setup  ## distil a student on real handwritten digits and judge it
+	$(BIN)/limbeck distill digits --out runs/digits --force
+
+test: setup lint  ## all checks and tests
+	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=10
+
+lint: setup
+	$(BIN)/ruff check limbeck tests benchmarks
+	$(BIN)/ruff format --check limbeck tests benchmarks
+	$(BIN)/mypy limbeck
+	$(BIN)/lint-imports
+
+bench: setup  ## measure every number of the README again
+	$(BIN)/python -m benchmarks.all
+
+setup: $(VENV)/.ready
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt torch
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,59 @@
+"""Train the same student for 20 steps in several ways and save its weights: run by one process, and by two with torchrun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from limbeck import ranks
+from limbeck.actors import frozen, trained
+from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.objectives import Dist, HardTargets, Hint, RKDAngle, RKDDistance, SimilarityPreserving, SoftTargets
+from limbeck.sources import Dataset, Items
+from limbeck.terms import Term
+
+
+def net(width: int, seed: int) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, width), nn.LayerNorm(width), nn.Tanh(), nn.Linear(width, 4))
+
+
+def itemwise() -> list[Term]:
+    return [Term(HardTargets()), Term(SoftTargets()), Term(Hint(), student="0", teacher="0")]
+
+
+def relational() -> list[Term]:
+    relations = [Term(kind(), student="0", teacher="0", weight=w) for kind, w in ((RKDAngle, 2), (RKDDistance, 1))]
+    return [*itemwise(), *relations, Term(SimilarityPreserving(), student="0", teacher="0", weight=30), Term(Dist())]
+
+
+def main(folder: Path) -> None:
+    ranks.start()
+    torch.manual_seed(0)
+    x, y = torch.randn(128, 6), torch.arange(128) % 4
+    y[::5] = -100  # ranks and pieces hold different numbers of labels
+    items = Items.from_tensors(x, y)
+    for name, terms, pieces, clip in (
+        ("itemwise", itemwise, 1, None),
+        ("itemwise-accumulated", itemwise, 4, None),
+        ("relational", relational, 1, None),
+        ("relational-accumulated", relational, 2, 1.0),
+    ):
+        student = net(8, seed=ranks.rank() + 1)  # the ranks start apart: the run must make them agree
+        settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
+        stage = Stage([Step(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
+        cast = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
+        log = folder / f"{name}-{ranks.world()}.jsonl"
+        run = Run(cast, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
+        run.fit()
+        criterion = run.live[0].criterion
+        state = {**student.state_dict(), **{f"criterion.{k}": v for k, v in criterion.state_dict().items()}}
+        save_file({k: v.contiguous() for k, v in state.items()}, folder / f"{name}-{ranks.world()}-{ranks.rank()}.safetensors")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

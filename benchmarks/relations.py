@@ -148,7 +148,7 @@ def measure(comparison: Comparison) -> None:
 
     def row(figure: str, bar: str, value: float, ci95: tuple[float, float] | None, met: bool) -> None:
         figure = f"{comparison.name}: {figure}"
-        record("relations", figure, bar, value, ci95, met, COMMAND, comparison.data, [0])
+        record("main-job", figure, bar, value, ci95, met, COMMAND, comparison.data, [0])
         interval = "" if ci95 is None else f"[{ci95[0]:.1f}, {ci95[1]:.1f}]"
         print(f"{figure:58} {bar:10} {value:10.4g} {interval:16} {'met' if met else 'MISSED'}")
 

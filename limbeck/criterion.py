@@ -342,7 +342,11 @@ class Criterion(nn.Module):
         # Every rank computes a gathered loss in full, so what the objective itself learns counts on each for its share only.
         parameters = {name: ranks.shared(p) for name, p in term.objective.named_parameters()} if across else {}
         with _named(term):
-            loss: Tensor = torch.func.functional_call(term.objective, parameters, (student, teacher), given)
+            loss: Tensor
+            if parameters:
+                loss = torch.func.functional_call(term.objective, parameters, (student, teacher), given)
+            else:
+                loss = term.objective(student, teacher, **given)
             factors = [mask, weight, term.item_weight(student, teacher, target).detach() if term.item_weight else None]
             for factor in factors:
                 loss = loss if factor is None else loss * _spread(factor, loss)

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 Limbeck = Callable[..., tuple[int, str, str]]
 
 
-@pytest.fixture()
+@pytest.fixture
 def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Limbeck:
     """Run the command line within this process: `limbeck("methods", "--json")` → (exit code, stdout, stderr)."""
     monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # main() sets its own
@@ -35,7 +35,6 @@ def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
         monkeypatch.setattr(sys, "argv", ["limbeck", *map(str, arguments)])
         with pytest.raises(SystemExit) as stop:
             cli.main()
-            raise SystemExit(0)
         out, err = capsys.readouterr()
         return int(stop.value.code or 0), out, err
 
@@ -204,7 +203,8 @@ def test_a_plugin_gives_recipes_more_names(limbeck: Limbeck, tmp_path: Path, mon
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
         "from torch import nn\nfrom limbeck import models\n"
-        "@models.registry.register('one_layer')\ndef one_layer(classes=10): return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
+        "@models.registry.register('one_layer')\n"
+        "def one_layer(classes=10): return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))\n"
     )
     file = tmp_path / "r.yaml"
     fields = tiny.content("training.steps=2", "teacher.training.steps=2", "control=false")

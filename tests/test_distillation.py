@@ -28,7 +28,8 @@ class Own(nn.Module):
         self.body, self.head = nn.Linear(64, width), nn.Linear(width, 10)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(torch.relu(self.body(x.flatten(1).float())))
+        logits: Tensor = self.head(torch.relu(self.body(x.flatten(1).float())))
+        return logits
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +42,7 @@ def test() -> Items:
     return load_items("digits", split="test")
 
 
-@pytest.fixture()
+@pytest.fixture
 def teacher() -> nn.Module:
     torch.manual_seed(0)
     return Own(32)
@@ -57,7 +58,7 @@ def equal(one: nn.Module, other: nn.Module) -> bool:
 
 def test_one_call_with_tensors_gives_a_sentence(teacher: nn.Module, train: Items, capsys: pytest.CaptureFixture[str]) -> None:
     rows = torch.arange(600)
-    x, y = train.fetch(rows).float() / 255, train.target[rows]  # type: ignore[index, union-attr]
+    x, y = train.fetch(rows).float() / 255, train.target[rows]  # type: ignore[index]
     before = weights(teacher)
     outcome = limbeck.distill(teacher, lambda: Own(4), (x, y), (x[:400], y[:400]), training=QUICK)
     print(outcome)

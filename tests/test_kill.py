@@ -32,7 +32,7 @@ def test_a_killed_run_ends_as_a_quiet_one(quiet: tuple[Path, float], tmp_path: P
 
 
 def test_a_finished_run_is_judged_again_but_not_trained(quiet: tuple[Path, float]) -> None:
-    folder, lasts = quiet
+    folder, _ = quiet
     expected = outcome(folder)
     marks = {path: path.stat().st_mtime_ns for path in folder.glob("checkpoints/**/*.safetensors")}
     finish(folder)

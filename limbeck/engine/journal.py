@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ class Monitor:
         for name, value in values.items():
             value = value.detach()
             if value.device.type == "cpu":
-                if not bool(torch.isfinite(value)):
+                if not math.isfinite(value.item()):
                     raise _not_finite(name, moment)
             else:
                 before = self._broken.get(name, torch.full((), -1, device=value.device))

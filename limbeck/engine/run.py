@@ -292,6 +292,9 @@ class Run:
             seed = _mix(self.seed, self.clock.stage, place)
             criterion = Criterion(step.terms, cast=self.cast, trains=step.trains, through=source.through, seed=seed)
             criterion.build(source.batch(Place(0, self.seed)), samples=source.samples)
+            if self.device.type != "cpu":  # value checks wait for the device; the dry run has made them once
+                for objective in criterion.objectives:
+                    objective.validate = False
             warn_of_same_object(criterion)
             learners = {name: list(self.cast[name].model.parameters()) for name in step.trains}
             parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
@@ -321,6 +324,7 @@ class Run:
             return
         self._active = one
         learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.held
+        learning -= {id(p) for a in self.cast.values() if a.role is not Role.TRAINED for p in a.model.parameters()}
         for actor in self.cast.values():
             if actor.role is Role.TRAINED:
                 for parameter in actor.model.parameters():

@@ -1,0 +1,48 @@
+"""Two ranks against one: the largest difference of any weight after 20 steps.
+
+    python -m benchmarks.ranks
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from safetensors.torch import load_file
+
+from benchmarks.bars import record
+from tests.engine.test_ranks import CASES, ROOT, SCRIPT
+
+
+def main() -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
+    with tempfile.TemporaryDirectory() as place:
+        for command in ([sys.executable, *SCRIPT], [*torchrun, *SCRIPT]):
+            subprocess.run([*command, place], cwd=ROOT, env=environment, check=True, timeout=300)
+        worst = {case: _difference(Path(place), case) for case in CASES}
+    for case, value in worst.items():
+        print(f"{case}: {value:.2e}")
+    record(
+        "main-job",
+        "two ranks against one after 20 steps, largest difference of a weight",
+        "≤ 1e-6",
+        max(worst.values()),
+        None,
+        max(worst.values()) <= 1e-6,
+        "python -m benchmarks.ranks",
+        "item-wise and relational terms, with and without accumulation, float32, gloo",
+        [0],
+    )
+
+
+def _difference(folder: Path, case: str) -> float:
+    one, *both = (load_file(folder / f"{case}-{name}.safetensors") for name in ("1-0", "2-0", "2-1"))
+    return max(float((other[name] - tensor).abs().max()) for other in both for name, tensor in one.items())
+
+
+if __name__ == "__main__":
+    main()

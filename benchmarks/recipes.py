@@ -1,0 +1,91 @@
+"""Run the recipes and keep their verdicts: what distillation gave, measured beside the control.
+
+    python -m benchmarks.recipes                     # all of them; the CIFAR-10 ones need LIMBECK_DATA
+    python -m benchmarks.recipes digits              # one
+    python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
+
+A run that was stopped goes on where it was. Verdicts are kept as benchmarks/results/NAME.verdict.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import time
+from pathlib import Path
+
+from benchmarks.bars import record
+from limbeck.recipe import Recipe
+from limbeck.runs import carry_out
+from limbeck.verdict import Verdict
+
+ROOT = Path(__file__).parents[1]
+RESULTS = Path(__file__).parent / "results"
+NAMES = ("digits", "cifar10-resnet8", "cifar10-tenth")
+BARS = {
+    "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
+    "retention": ("kept of the teacher", "≥ {goal:g}"),
+    "compression": ("times fewer parameters", "≥ {goal:g}"),
+    "parameters": ("parameters of the student", "≤ {goal:g}"),
+}
+
+
+def keep(name: str, run: Path) -> Verdict:
+    """Copy a run's verdict and record its targets as bars."""
+    verdict = Verdict.load(run)
+    shutil.copy(run / "verdict.json", RESULTS / f"{name}.verdict.json")
+    intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}
+    for target, result in verdict.targets.items():
+        figure, bar = BARS[target]
+        record(
+            "main-job",
+            f"{name}: {figure}",
+            bar.format(goal=result.goal),
+            float("nan") if result.value is None else result.value,
+            intervals.get(target),
+            result.met,
+            f"python -m benchmarks.recipes {name}",
+            f"{name.split('-')[0]}, {_items(verdict)}",
+            verdict.seeds,
+        )
+    print(f"{name}: {verdict.sentence()}")
+    return verdict
+
+
+def _points(verdict: Verdict) -> tuple[float, float] | None:
+    return None if verdict.gain is None else (100 * verdict.gain.ci95[0], 100 * verdict.gain.ci95[1])
+
+
+def _items(verdict: Verdict) -> str:
+    cost = verdict.cost
+    return "" if cost is None else f"{cost.student_steps:,} student steps over {len(verdict.seeds)} seed(s)"
+
+
+def run(name: str) -> None:
+    folder = ROOT / "runs" / f"benchmark-{name}"
+    began = time.perf_counter()
+    verdict = carry_out(Recipe.read(ROOT / "recipes" / f"{name}.yaml"), folder, resume=folder.exists())
+    keep(name, folder)
+    if name == "digits" and verdict.cost is not None:
+        seconds = time.perf_counter() - began
+        row = ("main-job", "digits: the demo after set-up, seconds", "< 120", seconds, None, seconds < 120)
+        record(*row, "python -m benchmarks.recipes digits", "digits, teacher included", verdict.seeds)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*NAMES, []], default=[])
+    parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
+    asked = parser.parse_args()
+    for name in asked.names or NAMES:
+        if asked.run:
+            keep(name, asked.run)
+        elif name.startswith("cifar10") and "LIMBECK_DATA" not in os.environ:
+            print(f"{name}: left out, LIMBECK_DATA is not set")
+        else:
+            run(name)
+
+
+if __name__ == "__main__":
+    main()

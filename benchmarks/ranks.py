@@ -1,6 +1,6 @@
 """Two ranks against one: the largest difference of any weight after 20 steps.
 
-    python -m benchmarks.ranks
+python -m benchmarks.ranks
 """
 
 from __future__ import annotations

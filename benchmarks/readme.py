@@ -1,6 +1,6 @@
 """Write the measured tables into README.md, between their markers, from benchmarks/results/bars.json.
 
-    python -m benchmarks.readme
+python -m benchmarks.readme
 """
 
 from __future__ import annotations

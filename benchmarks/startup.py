@@ -37,7 +37,9 @@ def main() -> None:
     record("main-job", "limbeck --help, seconds", "< 1", help_s, _interval(shown), help_s < 1, command, "whole processes", [])
     for what, value, pairs in (("import limbeck", ratio, plain), ("import limbeck and its main parts", in_use, used)):
         ci95 = _interval([a / b for a, b in pairs])
-        record("main-job", f"{what} ÷ import torch, seconds", "≤ 1.3", value, ci95, value <= 1.3, command, "whole processes", [])
+        record(
+            "main-job", f"{what} ÷ import torch, seconds", "≤ 1.3", value, ci95, value <= 1.3, command, "whole processes", []
+        )
     print(f"--help {help_s:.2f} s · import {ratio:.2f} × torch · with main parts {in_use:.2f} × torch")
 
 

@@ -213,6 +213,13 @@ class Criterion(nn.Module):
         if len(ours) != len(theirs):
             raise ValueError(f"{len(ours)} student taps and {len(theirs)} teacher taps do not fit; pair them one by one")
         shapes = [(shape_of(s), shape_of(t)) for s, t in zip(ours, theirs, strict=True)]
+        allowed = term.objective.ranks
+        for s, t in shapes:
+            if allowed and len(t) not in allowed:
+                axes = " or ".join(map(str, allowed))
+                raise AdapterError(
+                    f"student {s} and teacher {t}: {term.objective.name} compares signals of {axes} axes; tap others"
+                )
         built = [build_adapter(term.adapter, s, t, term.objective.match) for s, t in shapes]  # type: ignore[arg-type]
         if all(part is None for part in built):
             return nn.Identity()

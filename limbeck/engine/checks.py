@@ -47,8 +47,8 @@ def warn_of_same_object(criterion: Criterion) -> None:
 class DeadTermCheck:
     """At its first active step every term must give a finite, non-zero gradient to those it trains.
 
-    A term whose teacher starts as a copy of the student (an average, a snapshot, the student's past) may be zero at first; it is
-    looked at again in each of the next `grace` steps.
+    A term whose teacher starts as a copy of the student (an average, a snapshot, the student's past) may be zero at first; it
+    is looked at again in each of the next `grace` steps.
     """
 
     def __init__(self, criterion: Criterion, learners: Mapping[str, Sequence[nn.Parameter]], grace: int = 100) -> None:
@@ -78,8 +78,8 @@ class DeadTermCheck:
             reached &= set(term.trains)
         if not reached:
             raise DeadTermError(
-                f"term {term.name!r} trains nobody: its student side {' '.join(map(str, term.students))} is not upstream or part "
-                f"of what this step trains ({', '.join(sorted(self.criterion.plan.trains))})"
+                f"term {term.name!r} trains nobody: its student side {' '.join(map(str, term.students))} is not upstream or "
+                f"part of what this step trains ({', '.join(sorted(self.criterion.plan.trains))})"
             )
         return sorted(reached)
 
@@ -112,5 +112,5 @@ def _explain(term: Term, actor: str, norm: float | None) -> str:
         sides += f", teacher {' '.join(map(str, term.teachers))}"
     return (
         f"term {term.name!r} is dead: it gives no gradient to {actor!r} ({why}; {sides}). "
-        "Check that both sides are different models and that the tap lies on the way to what is trained, or set its weight to 0."
+        "Check that both sides are different models and that the tap lies on the way to what is trained, or drop the term."
     )

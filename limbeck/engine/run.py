@@ -29,7 +29,7 @@ from limbeck.sources import Batch, Place, Source
 from limbeck.taps import LOGITS
 
 
-class Interrupted(KeyboardInterrupt):  # noqa: N818  it is a KeyboardInterrupt with a message
+class Interrupted(KeyboardInterrupt):
     """The run was stopped by the user, after writing a checkpoint."""
 
 
@@ -120,10 +120,13 @@ class Run:
         """Train; with `resume`, go on from the newest checkpoint of the folder (or start, where there is none).
 
         Raises:
+            ValueError: the folder holds another training's checkpoints.
             Interrupted: stopped by Ctrl-C, after a checkpoint.
             NonFiniteError: a loss became NaN; the last checkpoint is whole.
             DeadTermError: a term teaches nobody.
         """
+        if self.folder is not None and not resume and self._checkpoints().found():
+            raise ValueError(f"{self.folder} holds checkpoints of a training; go on with resume=True or choose another folder")
         state = self._checkpoints().newest() if resume and self.folder else None
         if state is not None:
             self.clock = Clock(**state["clock"])
@@ -293,8 +296,8 @@ class Run:
             criterion = Criterion(step.terms, cast=self.cast, trains=step.trains, through=source.through, seed=seed)
             criterion.build(source.batch(Place(0, self.seed)), samples=source.samples)
             if self.device.type != "cpu":  # value checks wait for the device; the dry run has made them once
-                for objective in criterion.objectives:
-                    objective.validate = False
+                for term in criterion.terms:
+                    term.objective.validate = False
             warn_of_same_object(criterion)
             learners = {name: list(self.cast[name].model.parameters()) for name in step.trains}
             parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
@@ -512,7 +515,9 @@ class Run:
         return self.settings.progress and ranks.rank() == 0
 
     def _title(self, stage: Stage) -> str:
-        return " ".join([*(str(value) for value in self.settings.labels.values()), stage.name]).strip() or "training"
+        labels = dict(self.settings.labels)
+        parts = [str(labels.pop("arm", "")), *(f"{name} {value}" for name, value in labels.items()), stage.name]
+        return " · ".join(part for part in parts if part) or "training"
 
     @contextlib.contextmanager
     def _catching_interrupts(self) -> Iterator[None]:

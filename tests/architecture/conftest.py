@@ -47,6 +47,6 @@ def same(before: dict[str, Tensor], module: nn.Module) -> bool:
     return all(torch.equal(before[name], tensor) for name, tensor in module.state_dict().items())
 
 
-@pytest.fixture()
+@pytest.fixture
 def blobs() -> Blobs:
     return Blobs()

@@ -40,7 +40,7 @@ def test_a_term_that_compares_a_model_with_itself_is_refused_and_warned_of(blobs
         source=blobs,
         settings=QUIET,
     )
-    with pytest.warns(UserWarning, match="same signal"), pytest.raises(DeadTermError, match="soft_targets.*gradient is zero"):
+    with pytest.warns(UserWarning, match="same signal"), pytest.raises(DeadTermError, match=r"soft_targets.*gradient is zero"):
         one.fit()
 
 

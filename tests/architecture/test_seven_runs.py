@@ -50,7 +50,7 @@ def test_adversarial_generator_with_a_frozen_teacher() -> None:
     assert same(teacher, t)
     assert not same(student, s)
     assert not same(generator, g)
-    # The dry runs of three bound steps, then: 4 generator steps through all three, 30 student steps on inputs made once a round.
+    # Three bound steps are tried dry; then 4 generator steps through all, 30 student steps on inputs made once a round.
     assert (g.with_gradient, s.with_gradient, t.with_gradient) == (4, 4 + 30, 4)
     assert t.without == 3 + 30
     assert g.without == 3

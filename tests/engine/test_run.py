@@ -50,7 +50,12 @@ def test_an_unknown_precision_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("name", "lr", "options"),
-    [("sgd", 0.1, {"momentum": 0.9, "nesterov": True}), ("AdamW", 1e-2, {"betas": [0.9, 0.99]}), ("nadam", 1e-2, {}), ("RMSprop", 1e-2, {})],
+    [
+        ("sgd", 0.1, {"momentum": 0.9, "nesterov": True}),
+        ("AdamW", 1e-2, {"betas": [0.9, 0.99]}),
+        ("nadam", 1e-2, {}),
+        ("RMSprop", 1e-2, {}),
+    ],
 )
 def test_any_optimizer_of_torch_by_name(name: str, lr: float, options: dict[str, object]) -> None:
     assert accuracy(train(quiet(), Optimizer(name, lr=lr, options=options)).cast["student"].model) > 0.9
@@ -83,7 +88,9 @@ def test_weight_decay_can_leave_vectors_alone() -> None:
 def test_clipping_bounds_a_step() -> None:
     start = [p.detach().clone() for p in net(8).parameters()]
     run = train(quiet(clip=1e-3), Optimizer("sgd", lr=1.0), rounds=1)
-    moved = torch.stack([(p.detach() - q).norm() for p, q in zip(run.cast["student"].model.parameters(), start, strict=True)]).norm()
+    moved = torch.stack(
+        [(p.detach() - q).norm() for p, q in zip(run.cast["student"].model.parameters(), start, strict=True)]
+    ).norm()
     assert 0 < float(moved) <= 1e-3 * 1.001
 
 
@@ -110,7 +117,12 @@ def test_the_log_holds_each_interval_once(tmp_path: Path) -> None:
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
-    run = train(quiet(checkpoint_every=7, trackers=()), rounds=30, folder=tmp_path, validation=Validation(lambda m: {"accuracy": accuracy(m)}, every=10))
+    run = train(
+        quiet(checkpoint_every=7, trackers=()),
+        rounds=30,
+        folder=tmp_path,
+        validation=Validation(lambda m: {"accuracy": accuracy(m)}, every=10),
+    )
     kept = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
     assert kept == ["best", "step-000000028", "step-000000030"]
     newest = Checkpoints(tmp_path / "checkpoints").newest()
@@ -132,16 +144,32 @@ def test_a_nan_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
     class Poisoned(Blobs):
         def batch(self, place):  # type: ignore[no-untyped-def]
             batch = super().batch(place)
-            return batch if place.round < 20 else type(batch)({"default": batch.inputs["default"] * float("nan")}, target=batch.target)
+            return (
+                batch
+                if place.round < 20
+                else type(batch)({"default": batch.inputs["default"] * float("nan")}, target=batch.target)
+            )
 
     stage = Stage([Step([Term(HardTargets())])], steps(40), Optimizer("sgd", lr=0.05))
-    run = Run({"student": trained(net(8))}, [stage], source=Poisoned(), settings=quiet(checkpoint_every=5, trackers=()), folder=tmp_path)
+    run = Run(
+        {"student": trained(net(8))},
+        [stage],
+        source=Poisoned(),
+        settings=quiet(checkpoint_every=5, trackers=()),
+        folder=tmp_path,
+    )
     with pytest.raises(NonFiniteError, match=r"hard_targets.* at step 21.*whole"):
         run.fit()
     newest = Checkpoints(tmp_path / "checkpoints").newest()
     assert newest is not None
     assert newest["clock"]["updates"] == 20
     assert all(torch.isfinite(t).all() for t in newest["actors"]["student"].values())
+
+
+def test_a_folder_with_another_training_is_not_overwritten(tmp_path: Path) -> None:
+    train(quiet(trackers=()), rounds=3, folder=tmp_path)
+    with pytest.raises(ValueError, match=r"holds checkpoints of a training; go on with resume=True"):
+        train(quiet(trackers=()), rounds=3, folder=tmp_path)
 
 
 def test_born_again_generations() -> None:

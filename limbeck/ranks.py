@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from collections.abc import Iterable
 
@@ -16,6 +17,13 @@ def start() -> None:
         from accelerate import PartialState
 
         PartialState()
+        atexit.register(leave)  # a rank that just ends can pull the others down with it
+
+
+def leave() -> None:
+    """Part from the other processes, once all that was sent has arrived."""
+    if dist.is_available() and dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def world() -> int:

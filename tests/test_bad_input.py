@@ -127,7 +127,7 @@ def test_a_loss_that_becomes_nan_keeps_the_last_good_checkpoint(train: Items, tm
         (lambda: Term(objectives.Hint(), student="logits", teacher="layer1"), r"hint.*\(2, 10\).*\(2, 4, "),
         (
             lambda: Term(objectives.AttentionTransfer(), student="layer1", teacher="logits"),
-            r"attention_transfer.*expected 4 axes",
+            r"\(2, 4, 8, 8\) and teacher \(2, 10\): attention_transfer compares signals of 4 axes",
         ),
         (lambda: Term(objectives.AttentionTransfer(), student="logits", teacher="logits"), r"attention_transfer.*\(2, 10\)"),
         (lambda: Term(objectives.Hint(), student="layr1", teacher="layer1"), r"unknown tap 'layr1'.*nearest: layer1"),

@@ -96,6 +96,7 @@ class Run:
         self.folder = Path(folder) if folder is not None else None
         self.clock = Clock()
         self.forwards = 0  # of the last step, for those who count
+        ranks.start()
         self.accelerator = Accelerator(cpu=self.settings.device == "cpu", log_with=self._trackers(), project_dir=self._logs())
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")

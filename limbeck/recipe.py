@@ -165,6 +165,7 @@ class TrainingSpec(Part):
     trackers: list[str] = Field(default_factory=lambda: ["tensorboard"])
     prefetch: int = Field(0, ge=0)
     device: Literal["cpu"] | None = None
+    threads: int | None = Field(None, gt=0, description="of the CPU; very small models are fastest with 1")
 
     @field_validator("views")
     @classmethod
@@ -193,6 +194,7 @@ class TrainingSpec(Part):
             log_every=self.log_every,
             trackers=tuple(self.trackers),
             device=self.device,
+            threads=self.threads,
         )
         return Training(
             length=_length(self.epochs, self.steps),

@@ -136,7 +136,7 @@ class Run:
             self._restore(state)
             return self
         self._start_trackers()
-        with self._catching_interrupts():
+        with self._catching_interrupts(), _threads(self.settings.threads):
             for number in range(self.clock.stage, len(self.stages)):
                 self._run_stage(number, state)
                 state = None
@@ -537,6 +537,16 @@ class Run:
             yield
         finally:
             signal.signal(signal.SIGINT, before)
+
+
+@contextlib.contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(count or before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _seed_dropout(seed: int, device: torch.device) -> None:

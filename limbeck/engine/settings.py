@@ -50,6 +50,7 @@ class Settings:
         progress: show a progress bar.
         labels: what log entries carry to tell runs apart, e.g. {"seed": 0, "arm": "student"}.
         device: where to run; None: what Accelerate finds.
+        threads: of the CPU; None: torch's own choice. Very small models are fastest with 1.
     """
 
     precision: str = "float32"
@@ -62,6 +63,7 @@ class Settings:
     progress: bool = True
     labels: Mapping[str, str | int] = field(default_factory=dict)
     device: str | None = None
+    threads: int | None = None
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

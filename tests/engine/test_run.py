@@ -190,3 +190,11 @@ def test_born_again_generations() -> None:
     fresh = net(8, seed=77).state_dict()
     assert all(torch.equal(t, fresh[n]) for n, t in reborn.items())
     assert not same(first, student)
+
+
+def test_the_number_of_threads_is_set_for_the_run_only() -> None:
+    before, seen = torch.get_num_threads(), []
+    validation = Validation(lambda model: seen.append(torch.get_num_threads()) or {"accuracy": 0.0})  # type: ignore[func-returns-value]
+    train(quiet(threads=before + 1), rounds=1, validation=validation)
+    assert seen == [before + 1]
+    assert torch.get_num_threads() == before

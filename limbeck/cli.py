@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import warnings
 from pathlib import Path
@@ -213,12 +214,20 @@ def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
 def main() -> None:
     """Run the command line; what a user can mend is one message, not a traceback."""
     warnings.showwarning = _warn
+    code: int | str | None = 0
     try:
         app()
+    except SystemExit as stop:
+        code = stop.code
     except USER_ERRORS as error:
         errors.print("error:", style="bold red", end=" ")
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
-        sys.exit(USER_ERROR)
+        code = USER_ERROR
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and (isinstance(code, int) or code is None):
+        from limbeck.ranks import end
+
+        end(code or 0)
+    sys.exit(code)
 
 
 def _warn(message: Warning | str, *_: object, **__: object) -> None:

@@ -24,9 +24,14 @@ def quiet(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
 def test_a_killed_run_ends_as_a_quiet_one(quiet: tuple[Path, float], tmp_path: Path, seed: int) -> None:
     folder, lasts = quiet
     draw = random.Random(seed)
-    met = interrupted(tmp_path / "run", [draw.uniform(0, 0.7 * lasts) for _ in range(3)])
-    assert met >= 2, "the kills came too late to test anything"
-    expected, found = outcome(folder), outcome(tmp_path / "run")
+    for share in (0.5, 0.25, 0.1):  # a machine that has become faster meanwhile is through before the kills come
+        killed = tmp_path / f"run-{share}"
+        met = interrupted(killed, [draw.uniform(0, share * lasts) for _ in range(3)])
+        if met >= 2:
+            break
+    else:
+        pytest.fail("the kills came too late to test anything")
+    expected, found = outcome(folder), outcome(killed)
     for part in expected:
         assert found[part] == expected[part], part
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
 
 from limbeck import ranks
@@ -90,6 +89,8 @@ class Run:
         folder: str | Path | None = None,
         log: str | Path | None = None,
     ) -> None:
+        from accelerate import Accelerator  # here, because it takes longer to import than all of ours
+
         self.cast = cast if isinstance(cast, Cast) else Cast(cast)
         self.stages, self.source, self.seed = list(stages), source, seed
         self.settings, self.validation = settings or Settings(), validation

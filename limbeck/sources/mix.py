@@ -6,7 +6,6 @@ import math
 from typing import ClassVar
 
 import torch
-from scipy.special import betaincinv
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -58,6 +57,8 @@ class Cutmix(Mix):
 
 def beta(alpha: float, drawn: Tensor) -> list[float]:
     """Beta(α, α) numbers from uniform ones, by the inverse distribution function, in double precision item by item."""
+    from scipy.special import betaincinv  # here, because few runs mix and it takes long to import
+
     return [float(betaincinv(alpha, alpha, number + 2.0**-25)) for number in drawn.tolist()]
 
 

@@ -4,7 +4,8 @@
     python -m benchmarks.recipes digits              # one
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
-A run that was stopped goes on where it was. Verdicts are kept as benchmarks/results/NAME.verdict.json.
+A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict, the resolved recipe and the
+student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other images.
 """
 
 from __future__ import annotations
@@ -32,9 +33,13 @@ BARS = {
 
 
 def keep(name: str, run: Path) -> Verdict:
-    """Copy a run's verdict and record its targets as bars."""
+    """Copy what a run proved and record its targets as bars."""
     verdict = Verdict.load(run)
-    shutil.copy(run / "verdict.json", RESULTS / f"{name}.verdict.json")
+    kept = RESULTS / name
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(run / "student", kept / "student")
+    for file in ("verdict.json", "recipe.yaml"):
+        shutil.copy(run / file, kept / file)
     intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, ClassVar, Literal
@@ -17,7 +18,7 @@ registry = Registry("objective")
 UNLABELLED = -100  # the label of an item that has none, as in torch's ignore_index
 
 
-class Objective(nn.Module):
+class Objective(nn.Module, ABC):
     """How two signals are compared: one loss per item, unreduced.
 
     `forward(student, teacher=None, *, target=None, mask=None, index=None)` returns `[batch]` (or `[batch, tokens]` for
@@ -78,9 +79,9 @@ class Objective(nn.Module):
                 self.to(device, like.dtype)
             return self.compare(s, t, target=None if target is None else target.detach(), mask=mask, index=index)
 
+    @abstractmethod
     def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
         """The mathematics: student and teacher arrive in working precision, checked, the teacher detached."""
-        raise NotImplementedError(f"{type(self).__name__} defines no compare()")
 
     @property
     def built(self) -> bool:

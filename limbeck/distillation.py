@@ -203,7 +203,7 @@ class Distillation:
         source = _source(train, training)
         stages = self._stages(alone, training, source)
         if alone:  # labels are all it has: it draws from the labelled items, for as many steps
-            source = _source(_labelled(train), training)
+            source = _source(train.labelled(), training)
         run = Run(
             self._cast(self.new_student(seed), training, alone),
             stages,
@@ -327,7 +327,7 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    source = _source(_labelled(train), training)
+    source = _source(train.labelled(), training)
     stage = Stage([Step(Classification().hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     cast = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
@@ -415,10 +415,6 @@ def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
 def _source(items: Items, training: Training) -> Dataset:
     views = {"default": Pipeline.from_spec(list(training.views))}
     return Dataset(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
-
-
-def _labelled(items: Items) -> Items:
-    return items.labelled()
 
 
 def _evaluation(items: Items) -> Any:

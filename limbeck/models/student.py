@@ -8,8 +8,9 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.files import write_atomic
 from limbeck.models.base import get, spec_of
-from limbeck.models.weights import load_weights, save_weights, write_atomic
+from limbeck.models.weights import load_weights, save_weights
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

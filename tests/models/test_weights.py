@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from limbeck import models
-from limbeck.models import weights
 
 
 @pytest.fixture
@@ -123,7 +122,7 @@ def test_a_full_disk_leaves_the_old_file_whole(model, tmp_path, monkeypatch):
     def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(weights.os, "fsync", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(OSError, match="No space left"):
         models.save_weights(models.resnet_cifar(8, width=4), path)
     assert path.read_bytes() == before

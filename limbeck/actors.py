@@ -40,7 +40,9 @@ class Actor:
         reads: which modality of a mapping of inputs it is called with; None: all of them.
         variants: ways to run it, by name (exits, subnetworks): `student@small`.
         factory: builds the module anew, for stages that re-initialise it.
-        channels_last: keep weights and inputs in channels-last memory; often faster for large convolutional teachers on CPUs.
+        channels_last: keep weights and inputs in channels-last memory; often faster for convolutional models on CPUs.
+        precision: data type that this model computes in; None: the run's. Depthwise convolutions, for one, train faster in
+            float32 on CPUs while their teacher answers faster in bfloat16.
     """
 
     module: nn.Module | None
@@ -51,6 +53,7 @@ class Actor:
     variants: Mapping[str, Variant] = field(default_factory=dict)
     factory: Callable[[], nn.Module] | None = None
     channels_last: bool = False
+    precision: torch.dtype | None = None
 
     @property
     def model(self) -> nn.Module:

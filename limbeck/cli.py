@@ -98,8 +98,42 @@ def evaluate(
 
 
 @app.command()
-def compare(runs: Annotated[list[Path], typer.Argument(help="Run directories.")], as_json: Json = False) -> None:
-    """Several runs in one table: arms, gains, intervals."""
+def compare(
+    what: Annotated[list[str], typer.Argument(help="Run directories, or one comparison recipe.")],
+    out: Annotated[Path | None, typer.Option(help="Where a comparison runs; runs/NAME when omitted.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: training.epochs=3")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a comparison that was stopped.")] = False,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Several runs in one table; or, given a recipe with variants, carry them all out and rank them.
+
+    A comparison may be worked on by several processes at once: start the same command with --resume in each.
+    """
+    _load_plugins(plugin)
+    if len(what) == 1 and not Path(what[0]).is_dir():
+        _compare_methods(what[0], out, change or [], resume=resume, as_json=as_json)
+    else:
+        _compare_runs([Path(run) for run in what], as_json=as_json)
+
+
+def _compare_methods(recipe: str, out: Path | None, changes: list[str], *, resume: bool, as_json: bool) -> None:
+    from limbeck.comparisons import compare_methods
+    from limbeck.recipe import Comparison
+    from limbeck.verdict import methods_table
+
+    job = Comparison.read(find_recipe(recipe), changes)
+    listener = None if as_json else console
+    verdict = compare_methods(job, out or Path("runs") / job.name, resume=resume, console=listener, progress=not as_json)
+    if verdict is None:
+        return
+    if as_json:
+        print(verdict.model_dump_json(indent=2))
+    else:
+        console.print(methods_table(verdict))
+
+
+def _compare_runs(runs: list[Path], *, as_json: bool) -> None:
     from limbeck.runs import verdicts
     from limbeck.verdict import compare as compare_verdicts
     from limbeck.verdict import compare_table

@@ -18,13 +18,14 @@ from limbeck.actors import Actor, Cast, average, frozen, trained
 from limbeck.criterion import Criterion
 from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
 from limbeck.models import save_student, save_weights, spec_of
+from limbeck.objectives import HardTargets
 from limbeck.presets import hinton
 from limbeck.schedules import Cosine, Warmup
 from limbeck.sources import Dataset, Items, Pipeline, Place
 from limbeck.taps import Tap
 from limbeck.tasks import Classification
 from limbeck.terms import Term
-from limbeck.verdict import Cost, Predictions, Verdict, judge, profile
+from limbeck.verdict import Cost, Predictions, Verdict, judge, profile, save_predictions
 
 Views = Sequence[str | Mapping[str, Any]]
 TermFactory = Callable[[], list[Term]]
@@ -100,7 +101,7 @@ class Distillation:
         seeds: one pair of arms for each.
         folder: where checkpoints, the log and the verdict go; None: nowhere.
         targets: goals by name, weighed in the verdict.
-        teacher_layout: "channels_last" where this makes the teacher faster.
+        student_options, teacher_options: how the models run, as `Actor` takes it: `{"channels_last": True}`, a precision.
     """
 
     def __init__(
@@ -118,7 +119,8 @@ class Distillation:
         targets: Mapping[str, float] | None = None,
         task: Classification | None = None,
         name: str = "distillation",
-        teacher_layout: str | None = None,
+        student_options: Mapping[str, Any] | None = None,
+        teacher_options: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
         if not seeds:
@@ -132,7 +134,7 @@ class Distillation:
         self.control, self.seeds, self.targets = control, tuple(seeds), dict(targets or {})
         self.folder = Path(folder) if folder is not None else None
         self.task, self.name, self.resume = task or Classification(), name, resume
-        self.teacher_layout = teacher_layout
+        self.options = {"student": dict(student_options or {}), "teacher": dict(teacher_options or {})}
         self.arms: dict[str, list[nn.Module]] = {}
         self.scores: dict[str, list[float]] = {}
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
@@ -202,7 +204,7 @@ class Distillation:
         training = self.control_training if alone else self.training
         source = _source(train, training)
         stages = self._stages(alone, training, source)
-        if alone:  # labels are all it has: it draws from the labelled items, for as many steps
+        if _learns_from_labels_alone(stages):  # it draws from the labelled items, for as many steps
             source = _source(train.labelled(), training)
         run = Run(
             self._cast(self.new_student(seed), training, alone),
@@ -227,9 +229,9 @@ class Distillation:
         )
 
     def _cast(self, student: nn.Module, training: Training, alone: bool = False) -> dict[str, Actor]:
-        cast = {"student": trained(student)}
+        cast = {"student": trained(student, **self.options["student"])}
         if not alone:
-            cast["teacher"] = frozen(self.teacher, channels_last=self.teacher_layout == "channels_last")
+            cast["teacher"] = frozen(self.teacher, **self.options["teacher"])
         if training.ema is not None:
             cast["average"] = average("student", training.ema)
         return cast
@@ -297,11 +299,11 @@ class Distillation:
             cost=cost,
         )
         if self.folder is not None:
-            self._write(self.folder, verdict)
+            self._write(self.folder, verdict, predictions)
         return verdict
 
-    def _write(self, folder: Path, verdict: Verdict) -> None:
-        """The student first: a run with a verdict has a student."""
+    def _write(self, folder: Path, verdict: Verdict, predictions: Mapping[str, Predictions]) -> None:
+        """The verdict last: a run that has one has all the rest."""
         from limbeck.verdict import write_report
 
         if spec_of(self.best) is not None:
@@ -309,6 +311,7 @@ class Distillation:
         else:  # a module of the user's own: its weights are kept, only its user knows how it is built
             (folder / "student").mkdir(parents=True, exist_ok=True)
             save_weights(self.best, folder / "student" / "model.safetensors")
+        save_predictions(predictions, folder)
         verdict.save(folder / "verdict.json")
         write_report(folder)
 
@@ -410,6 +413,11 @@ def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
     if callable(terms):
         return terms
     return lambda: copy.deepcopy(list(terms))
+
+
+def _learns_from_labels_alone(stages: Sequence[Stage]) -> bool:
+    """The control, and whoever else has no use for items without a label."""
+    return all(isinstance(term.objective, HardTargets) for stage in stages for step in stage.steps for term in step.terms)
 
 
 def _source(items: Items, training: Training) -> Dataset:

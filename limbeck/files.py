@@ -1,10 +1,38 @@
-"""Files that are either whole or not there."""
+"""Files that are either whole or not there, and folders that one process works in."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+LOCK = ".lock"
+
+
+class FolderInUseError(RuntimeError):
+    """Another process works in this folder."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep `folder` to this process. The system frees it when the process ends, however it ends.
+
+    Raises:
+        FolderInUseError: another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: no advisory locks; two processes in one folder are the user's to avoid
+        yield
+        return
+    with (folder / LOCK).open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise FolderInUseError(f"{folder}: another process is at work in it; wait for it, or choose another folder") from error
+        yield
 
 
 def write_atomic(path: Path, content: bytes) -> None:

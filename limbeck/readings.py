@@ -153,7 +153,9 @@ class Readings:
         self.forwards += 1
         self.teacher_items += self.batch.size if actor.role is Role.FROZEN else 0
         probe = self.listener.probes[name]
-        mixed = torch.autocast(self.batch.device.type, self.autocast) if self.autocast else nullcontext()
+        precision = actor.precision or self.autocast or torch.float32
+        low = precision != torch.float32
+        mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()
         with torch.set_grad_enabled(gradient), mixed:
             return probe(inputs, self._runner(name, variant))
 

@@ -7,6 +7,7 @@ import functools
 import shlex
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from torch import nn
 
 from limbeck import models, ranks
 from limbeck.distillation import Training, teach
+from limbeck.files import LOCK, locked
 from limbeck.recipe import DataPart, Recipe, RecipeError, load, missing, read_yaml, shape_of_data
 from limbeck.sources import Items
 from limbeck.tasks import Classification
@@ -56,10 +58,11 @@ def carry_out(
     job.check(seen, validation=validation, test=test)
     job.training, job.control_training = _shown(job.training, progress), _shown(job.control_training, progress)
     try:
-        _prepare(recipe, folder, resume=resume)
-        job.teacher = the_teacher(recipe, teacher, everything, folder, progress=progress)
-        job.fit(seen, validation)
-        return job.judge(test)
+        with held(folder):
+            _prepare(recipe, folder, resume=resume)
+            job.teacher = the_teacher(recipe, teacher, everything, folder, progress=progress)
+            job.fit(seen, validation)
+            return job.judge(test)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -92,6 +95,14 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     if ranks.rank() == 0:
         models.save_student(learnt, None, kept)
     return learnt
+
+
+def held(folder: Path) -> AbstractContextManager[None]:
+    """The folder, made where there is none, and kept to this run: its first rank has the lock."""
+    if ranks.rank() != 0:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return locked(folder)
 
 
 def wait() -> None:
@@ -172,7 +183,7 @@ def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out {folder} is a file; choose a directory")
     left = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if all(name.startswith(".recipe.yaml.") for name in left):  # what a process killed at its very beginning leaves
+    if all(name == LOCK or name.startswith(".recipe.yaml.") for name in left):  # what one killed at its very beginning leaves
         return
     written = folder / "recipe.yaml"
     if not written.exists():
@@ -207,16 +218,16 @@ def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
 def _prepare(recipe: Recipe, folder: Path, *, resume: bool) -> None:
     """Make the directory and write the resolved recipe; what was there, `_refuse` has allowed to go."""
     if ranks.rank() == 0:
-        if folder.exists() and not resume:
+        if not resume:
             _clear(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         recipe.write(folder / "recipe.yaml")
     wait()
 
 
 def _clear(folder: Path) -> None:
     """Empty a run directory, its recipe last: killed half-way, it is still seen to be a run."""
-    for path in sorted(folder.iterdir(), key=lambda path: path.name == "recipe.yaml"):
+    left = [path for path in folder.iterdir() if path.name != LOCK]
+    for path in sorted(left, key=lambda path: path.name == "recipe.yaml"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ from limbeck.verdict import wording
 from limbeck.verdict.environment import environment
 from limbeck.verdict.files import write_whole
 from limbeck.verdict.measure import Latency, Profile, agreement, expected_calibration_error, per_class
+from limbeck.verdict.predictions import Predictions
 from limbeck.verdict.statistics import Gain, Interval, interval, paired_gain, retention
 from limbeck.verdict.targets import Target, weigh
 
@@ -167,47 +168,6 @@ class Verdict(_Record):
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
             raise ValueError(f"{file}: not a verdict of format {FORMAT}; {field}: {first['msg']}") from error
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """What one arm answered on the test set.
-
-    Give `logits` [seeds, items, classes] and `labels` [items] for classification, or `scores` [seeds, items] of any
-    metric that is a mean over items (both: the scores are the metric, and calibration and agreement come from the
-    logits).
-    """
-
-    logits: NDArray[np.float32] | None = None
-    labels: NDArray[np.int64] | None = None
-    scores: NDArray[np.float64] | None = None
-
-    def __post_init__(self) -> None:
-        for name in ("logits", "labels", "scores"):  # tensors are welcome
-            value = getattr(self, name)
-            object.__setattr__(self, name, None if value is None else np.asarray(value))
-        if self.logits is None and self.scores is None:
-            raise ValueError("predictions need logits with labels, or scores")
-        if self.logits is not None:
-            self._check_logits(self.logits)
-
-    def _check_logits(self, logits: NDArray[np.float32]) -> None:
-        if self.labels is None or logits.ndim != 3 or self.labels.shape != logits.shape[1:2]:
-            shape = None if self.labels is None else self.labels.shape
-            raise ValueError(f"logits {logits.shape} and labels {shape} are not [seeds, items, classes] and [items]")
-        if not np.isfinite(logits).all():
-            raise ValueError("logits hold NaN or infinity; the model did not survive its training")
-        wrong = self.labels[(self.labels < 0) | (self.labels >= logits.shape[2])]
-        if wrong.size:
-            raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
-
-    def item_scores(self) -> NDArray[np.float64]:
-        """[seeds, items]: the given scores, else whether the largest logit is at the label."""
-        if self.scores is not None:
-            return self.scores.astype(np.float64)
-        assert self.logits is not None
-        assert self.labels is not None
-        return np.asarray(self.logits.argmax(axis=-1) == self.labels, dtype=np.float64)
 
 
 def judge(

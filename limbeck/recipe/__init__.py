@@ -1,0 +1,24 @@
+"""Recipes: jobs written as YAML, from the text to the parts."""
+
+from limbeck.recipe.comparison import ALONE, Comparison
+from limbeck.recipe.job import load, shape_of_data
+from limbeck.recipe.parts import DataPart, ExportSpec
+from limbeck.recipe.plugin import load_plugin
+from limbeck.recipe.recipe import Recipe
+from limbeck.recipe.text import RecipeError, expand, missing, read_yaml, set_path
+
+__all__ = [
+    "ALONE",
+    "Comparison",
+    "DataPart",
+    "ExportSpec",
+    "Recipe",
+    "RecipeError",
+    "expand",
+    "load",
+    "load_plugin",
+    "missing",
+    "read_yaml",
+    "set_path",
+    "shape_of_data",
+]

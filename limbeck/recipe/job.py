@@ -1,0 +1,124 @@
+"""What all recipes have in common: the data, the models, the training, and how a recipe is read from YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from limbeck.recipe.parts import Data, DataPart, ModelSpec, Part, TeacherSpec, TrainingSpec
+from limbeck.recipe.text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
+from limbeck.registry import nearest
+
+if TYPE_CHECKING:
+    from limbeck.sources import Items
+
+
+class Job(Part):
+    """What every kind of recipe says: the data, the models, how they are trained, what is expected."""
+
+    name: str = Field(pattern=r"^[\w.+\-]+$")
+    description: str = ""
+    task: Literal["classification"] = "classification"
+    data: Data
+    teacher: TeacherSpec
+    student: ModelSpec
+    training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
+    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct_seeds(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"seeds {self.seeds} hold one twice")
+        return self
+
+    # --- from YAML ---------------------------------------------------------------------------------------------------
+
+    @classmethod
+    def read(cls, path: str | Path, changes: Sequence[str] = ()) -> Self:
+        """Read a recipe, apply `path=value` changes, and check it whole.
+
+        Raises:
+            RecipeError: a missing file, no YAML, unknown or ill-typed fields, files that do not exist.
+        """
+        path = Path(path)
+        if not path.exists():
+            known = [file.name for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
+            offer = f"; nearest: {', '.join(nearest(path.name, known))}" if known else ""
+            raise RecipeError(f"recipe {path}: there is no such file{offer}")
+        try:
+            content = read_yaml(path.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise RecipeError(f"recipe {path} is no YAML: {error}") from error
+        except IsADirectoryError as error:
+            raise RecipeError(f"recipe {path} is a folder; name the .yaml file in it") from error
+        if not isinstance(content, dict):
+            raise RecipeError(f"recipe {path} holds {type(content).__name__}; expected fields: data, teacher, student, …")
+        for change in changes:
+            set_path(content, change)
+        return cls.checked(content, str(path))
+
+    @classmethod
+    def checked(cls, content: Mapping[str, Any], origin: str = "recipe", *, files: bool = True) -> Self:
+        """A recipe from its fields; `files`: the files it names must exist."""
+        try:
+            recipe = cls.model_validate(content)
+        except ValidationError as error:
+            raise RecipeError(f"{origin}:\n" + "\n".join(explain(cls, item) for item in error.errors())) from error
+        if files:
+            recipe.check_files(origin)
+        return recipe
+
+    def check_files(self, origin: str) -> None:
+        """Refuse paths that lead nowhere, before anything is loaded."""
+        fields = {"data.train": self.data.train.path, "data.test": self.data.test.path}
+        if isinstance(self.data.validation, DataPart):
+            fields["data.validation"] = self.data.validation.path
+        for who in ("teacher", "student"):
+            if (weights := getattr(self, who).weights) is not None:
+                fields[f"{who}.weights"] = weights
+        for field, text in fields.items():
+            path = Path(expand(text, f"{origin}: {field}"))
+            if looks_like_a_file(text, path) and not path.exists():
+                raise RecipeError(f"{origin}: {field}: {missing(path)}")
+
+    def write(self, path: Path) -> None:
+        """The recipe with every default filled in."""
+        from limbeck.verdict.files import write_whole
+
+        write_whole(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+
+    def load(self) -> tuple[Items, Items, Items | None, Items]:
+        """(all labels, what the student sees, validation, test)."""
+        train, test = load(self.data.train), load(self.data.test)
+        validation = None
+        if isinstance(self.data.validation, DataPart):
+            validation = load(self.data.validation)
+        elif self.data.validation > 0:
+            validation, train = train.split(self.data.validation)
+        seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
+        if not self.data.unlabelled:
+            seen = seen.labelled()
+        return train, seen, validation, test
+
+
+def load(part: DataPart) -> Items:
+    """The items of one data set."""
+    import torch
+
+    from limbeck.sources import load_items
+
+    options = {name: getattr(part, name) for name in ("split", "input", "label", "size", "channels", "on_error")}
+    items = load_items(expand(part.path, "data"), **options)
+    return items if part.limit is None else items.select(torch.arange(min(part.limit, len(items))))
+
+
+def shape_of_data(items: Items) -> tuple[int | None, int | None]:
+    """(classes, channels) as the data shows them."""
+    import torch
+
+    first = items.fetch(torch.tensor([0]))
+    return items.classes, (first.shape[1] if getattr(first, "ndim", 0) == 4 else None)

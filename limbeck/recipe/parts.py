@@ -1,0 +1,333 @@
+"""The parts of a recipe: data, models, terms, training, each checked by itself and turned into what it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
+
+from limbeck.recipe.text import RecipeError, expand
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from limbeck.distillation import Training
+    from limbeck.engine import Length, Optimizer
+    from limbeck.terms import Term
+
+TERM_FIELDS = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")
+
+
+class Part(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+def _named(value: Any) -> Any:
+    """`name`, `{name: null}` and `{name: {arguments}}` all mean the same kind of thing."""
+    if isinstance(value, str):
+        return {value: {}}
+    if isinstance(value, Mapping) and len(value) == 1:
+        ((name, arguments),) = value.items()
+        if arguments is None or isinstance(arguments, Mapping):
+            return {name: dict(arguments or {})}
+    raise ValueError("expected a name, or one name with its arguments such as {random_crop: {padding: 4}}")
+
+
+Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
+
+
+def _tried(build: Callable[[], Any]) -> None:
+    """Build a part to see whether it can be; whatever it says against its arguments is about the recipe."""
+    try:
+        build()
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise ValueError(f"its arguments cannot be used: {error}") from error
+
+
+class DataPart(Part):
+    """One data set: a path or a name, and which columns hold what."""
+
+    path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
+    split: str | None = None
+    input: str | None = Field(None, description="the input column, where it is not found by itself")
+    label: str | None = Field(None, description="the label column, where it is not found by itself")
+    size: int | None = Field(None, gt=0, description="bring images to this many pixels a side")
+    channels: Literal[1, 3] | None = None
+    on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
+    limit: int | None = Field(None, gt=0, description="use the first so many items only")
+
+
+def _data(value: Any) -> Any:
+    return {"path": value} if isinstance(value, str) else value
+
+
+DataSpec = Annotated[DataPart, BeforeValidator(_data)]
+Precision = Literal["float32", "bfloat16", "float16"]
+Share = Annotated[float, Field(ge=0, lt=1)]
+ValidationSpec = Annotated[
+    Annotated[Share, Tag("Share")] | Annotated[DataPart, Tag("DataPart")],
+    Discriminator(lambda value: "DataPart" if isinstance(value, DataPart | Mapping) else "Share"),
+    BeforeValidator(_data),
+]
+
+
+class Data(Part):
+    """Training, validation and test data."""
+
+    train: DataSpec
+    test: DataSpec
+    validation: ValidationSpec = Field(
+        0.0, description="a share of the training data, or a data set of its own; 0: none, the last state counts"
+    )
+    labels: int | None = Field(None, gt=0, description="keep so many training labels; all other items become unlabelled")
+    labels_seed: int = 0
+    unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
+
+
+class OptimizerSpec(Part):
+    """An optimizer of torch.optim by name; fields that are not listed go to it (momentum, weight_decay, betas, …)."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = "adamw"
+    lr: float = Field(2e-3, gt=0)
+    schedule: float | str | dict[str, Any] = Field(
+        default_factory=lambda: {"warmup": {"until": 0.05, "then": "cosine"}}, description="of the learning rate"
+    )
+    decay_vectors: bool = Field(True, description="weight decay on biases and normalisation weights too")
+
+    @model_validator(mode="after")
+    def _known(self) -> OptimizerSpec:
+        from torch import nn, zeros
+
+        _tried(lambda: self.build().build([nn.Parameter(zeros(1, 1))]))
+        return self
+
+    def build(self) -> Optimizer:
+        from limbeck.engine import Optimizer
+
+        return Optimizer(self.name, self.lr, self.schedule, dict(self.model_extra or {}), self.decay_vectors)
+
+
+class TrainingSpec(Part):
+    """How models are trained."""
+
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    batch_size: int = Field(128, gt=0)
+    views: list[Named] = Field(default_factory=list, description="augmentation of the training images, in order")
+    optimizer: OptimizerSpec = Field(default_factory=lambda: OptimizerSpec.model_validate({}))
+    precision: Precision = "float32"
+    ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the student, which is then kept")
+    accumulate: int = Field(1, gt=0)
+    clip: float | None = Field(None, gt=0)
+    compile: bool = False
+    patience: int | None = Field(None, gt=0)
+    validate_every: int = Field(1, gt=0, description="epochs between evaluations")
+    checkpoint_every: int | None = Field(None, gt=0, description="steps between checkpoints; none: every epoch")
+    log_every: int = Field(50, gt=0)
+    trackers: list[str] = Field(default_factory=lambda: ["tensorboard"])
+    prefetch: int = Field(0, ge=0)
+    device: Literal["cpu"] | None = None
+    threads: int | None = Field(None, gt=0, description="of the CPU; very small models are fastest with 1")
+
+    @field_validator("views")
+    @classmethod
+    def _known(cls, views: list[Named]) -> list[Named]:
+        from limbeck.sources import Pipeline
+
+        _tried(lambda: Pipeline.from_spec(views))
+        return views
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingSpec:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(f"epochs is {self.epochs:g} and steps is {self.steps}; give one of the two")
+        return self
+
+    def build(self) -> Training:
+        from limbeck.distillation import Training
+        from limbeck.engine import Settings
+
+        settings = Settings(
+            precision=self.precision,
+            accumulate=self.accumulate,
+            clip=self.clip,
+            compile=self.compile,
+            checkpoint_every=self.checkpoint_every,
+            log_every=self.log_every,
+            trackers=tuple(self.trackers),
+            device=self.device,
+            threads=self.threads,
+        )
+        return Training(
+            length=length(self.epochs, self.steps),
+            batch_size=self.batch_size,
+            views=self.views,
+            optimizer=self.optimizer.build(),
+            ema=self.ema,
+            settings=settings,
+            patience=self.patience,
+            validate_every=self.validate_every,
+            prefetch=self.prefetch,
+        )
+
+
+class ModelSpec(Part):
+    """A model by name, with its arguments."""
+
+    model: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = Field(None, description="a safetensors file, or a .pt file that loads with weights_only=True")
+    channels_last: bool = Field(False, description="memory layout; often faster for convolutional models on CPUs")
+    precision: Precision | None = Field(None, description="of this model's computing; none: the training's")
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        from limbeck import models
+
+        if name not in models.registry and ":" not in name:
+            models.registry[name]  # raises with the nearest names, after asking installed packages
+        return name
+
+    def new(self, classes: int | None, channels: int | None) -> nn.Module:
+        """Build it; class and channel counts come from the data where the recipe does not say."""
+        from limbeck import models
+
+        args = dict(self.args)
+        accepted = _parameters_of(models.registry[self.model])
+        for name, value in (("classes", classes), ("channels", channels)):
+            if name in accepted and value is not None:
+                args.setdefault(name, value)
+        try:
+            model = models.get(self.model, **args)
+        except ValueError as error:
+            raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
+        if self.weights is not None:
+            models.load_weights(model, expand(self.weights, "weights"))
+        return model
+
+    def options(self) -> dict[str, Any]:
+        """How the model runs, as `Actor` takes it."""
+        import torch
+
+        precision = None if self.precision is None else getattr(torch, self.precision)
+        return {"channels_last": self.channels_last, "precision": precision}
+
+
+class TeacherSpec(ModelSpec):
+    """The teacher: with weights, or trained first on all training labels."""
+
+    training: TrainingSpec | None = Field(None, description="train it first, with these settings")
+
+    @model_validator(mode="after")
+    def _has_knowledge(self) -> TeacherSpec:
+        ready_made = self.model in ("transformers", "timm", "torchvision")
+        if self.weights is None and self.training is None and not ready_made:
+            raise ValueError("a teacher needs weights: (a file) or training: (to be trained first); it has neither")
+        return self
+
+
+class TermSpec(Part):
+    """One term: an objective by name, its hyperparameters, and how it is wired."""
+
+    objective: str
+    student: str | list[str] = "student"
+    teacher: str | list[str] | None = None
+    adapter: str = "auto"
+    weight: float | str | dict[str, Any] = 1.0
+    item_weight: str | None = None
+    name: str = ""
+    trains: list[str] | None = None
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "objective" in value:
+            return value
+        ((name, arguments),) = _named(value).items()
+        wiring = {key: arguments.pop(key) for key in TERM_FIELDS if key in arguments}
+        return {"objective": name, "hyperparameters": arguments, **wiring}
+
+    @model_validator(mode="after")
+    def _known(self) -> TermSpec:
+        _tried(self.build)
+        return self
+
+    def build(self) -> Term:
+        from limbeck import objectives
+        from limbeck.schedules import sample_weights, schedule
+        from limbeck.terms import Term
+
+        arguments = dict(self.hyperparameters)
+        scheduled = arguments.get("temperature")
+        temperature = schedule(arguments.pop("temperature")) if isinstance(scheduled, str | Mapping) else None
+        objective = objectives.get(self.objective, **arguments)
+        weigh = sample_weights.get(self.item_weight) if self.item_weight else None
+        options = {"student": _taps(self.student), "teacher": _taps(self.teacher)}
+        return Term(
+            objective,
+            adapter=self.adapter,
+            weight=schedule(self.weight),
+            temperature=temperature,
+            item_weight=weigh,
+            trains=self.trains,
+            name=self.name,
+            **options,  # type: ignore[arg-type]
+        )
+
+
+class PhaseSpec(Part):
+    """One of several stages."""
+
+    name: str = ""
+    terms: list[TermSpec] = Field(min_length=1)
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    optimizer: OptimizerSpec | None = None
+    freeze: list[str] = Field(default_factory=list, description="parts of the student that stay as they are from here on")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> PhaseSpec:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("a stage needs its length: epochs or steps, one of the two")
+        return self
+
+
+class QuantizationAware(Part):
+    """A last stage in which the student, quantized as it will be shipped, learns from the teacher."""
+
+    epochs: float = Field(1.0, gt=0)
+    lr: float = Field(1e-4, gt=0)
+
+
+class ExportSpec(Part):
+    """The files that the student is shipped as. Each is compared with PyTorch and measured in its own runtime."""
+
+    formats: list[Literal["onnx", "executorch"]] = Field(default_factory=lambda: ["onnx"], min_length=1)
+    precisions: list[Literal["fp32", "int8"]] = Field(default_factory=lambda: ["fp32"], min_length=1)
+    calibration_items: int = Field(512, gt=1, description="training items that show the ranges of activations, for int8")
+    quantization_aware: QuantizationAware | None = Field(None, description="where int8 loses more than can be borne")
+    teacher: bool = Field(True, description="export the teacher in the same ways, to compare with")
+
+
+def build_terms(specs: Sequence[TermSpec]) -> list[Term]:
+    return [spec.build() for spec in specs]
+
+
+def length(passes: float | None, count: int | None) -> Length:
+    from limbeck.engine import epochs, steps
+
+    return steps(count) if count is not None else epochs(passes or 30)
+
+
+def _taps(value: str | list[str] | None) -> str | tuple[str, ...] | None:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _parameters_of(builder: Any) -> set[str]:
+    import inspect
+
+    return set(inspect.signature(builder).parameters)

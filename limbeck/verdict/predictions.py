@@ -1,0 +1,100 @@
+"""What the arms of a run answered on the test set, in memory and on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+
+from limbeck.files import write_atomic
+
+FILE = "predictions.safetensors"
+LABELS = "labels"
+SUFFIXES = ("logits", "scores")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one arm answered on the test set.
+
+    Give `logits` [seeds, items, classes] and `labels` [items] for classification, or `scores` [seeds, items] of any
+    metric that is a mean over items (both: the scores are the metric, and calibration and agreement come from the
+    logits).
+    """
+
+    logits: NDArray[np.float32] | None = None
+    labels: NDArray[np.int64] | None = None
+    scores: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("logits", "labels", "scores"):  # tensors are welcome
+            value = getattr(self, name)
+            object.__setattr__(self, name, None if value is None else np.asarray(value))
+        if self.logits is None and self.scores is None:
+            raise ValueError("predictions need logits with labels, or scores")
+        if self.logits is not None:
+            self._check_logits(self.logits)
+
+    def _check_logits(self, logits: NDArray[np.float32]) -> None:
+        if self.labels is None or logits.ndim != 3 or self.labels.shape != logits.shape[1:2]:
+            shape = None if self.labels is None else self.labels.shape
+            raise ValueError(f"logits {logits.shape} and labels {shape} are not [seeds, items, classes] and [items]")
+        if not np.isfinite(logits).all():
+            raise ValueError("logits hold NaN or infinity; the model did not survive its training")
+        wrong = self.labels[(self.labels < 0) | (self.labels >= logits.shape[2])]
+        if wrong.size:
+            raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
+
+    def item_scores(self) -> NDArray[np.float64]:
+        """[seeds, items]: the given scores, else whether the largest logit is at the label."""
+        if self.scores is not None:
+            return self.scores.astype(np.float64)
+        assert self.logits is not None
+        assert self.labels is not None
+        return np.asarray(self.logits.argmax(axis=-1) == self.labels, dtype=np.float64)
+
+
+def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> None:
+    """Keep what every arm answered in `predictions.safetensors`: runs are compared item by item with it, without models.
+
+    Logits are written as differences from the largest of their item, in float16: the largest stays the largest, and no
+    probability changes by more than 0.0002.
+    """
+    tensors: dict[str, NDArray[np.generic]] = {}
+    for arm, answers in predictions.items():
+        if answers.logits is not None and answers.labels is not None:
+            top = answers.logits.max(axis=-1, keepdims=True)
+            tensors[f"{arm}.logits"] = np.maximum(answers.logits - top, np.finfo(np.float16).min).astype(np.float16)
+            tensors[LABELS] = answers.labels
+        if answers.scores is not None:
+            tensors[f"{arm}.scores"] = answers.scores
+    write_atomic(folder / FILE, safetensors.numpy.save({name: np.ascontiguousarray(part) for name, part in tensors.items()}))
+
+
+def load_predictions(folder: Path) -> dict[str, Predictions]:
+    """What `save_predictions` wrote into a run's folder, by arm.
+
+    Raises:
+        FileNotFoundError: there is none; the run has not ended, or was made before answers were kept.
+        ValueError: the file is damaged.
+    """
+    path = folder / FILE
+    if not path.exists():
+        raise FileNotFoundError(f"{path}: no predictions here; a run writes them when it ends")
+    try:
+        tensors = safetensors.numpy.load_file(path)
+    except SafetensorError as error:
+        raise ValueError(f"{path} is damaged: {error}") from error
+    found: dict[str, dict[str, NDArray[np.generic]]] = {}
+    for name, tensor in tensors.items():
+        arm, _, kind = name.rpartition(".")
+        if arm and kind in SUFFIXES:
+            found.setdefault(arm, {})[kind] = tensor
+            if kind == "logits":
+                found[arm][LABELS] = tensors[LABELS]
+    return {arm: Predictions(**parts) for arm, parts in found.items()}  # type: ignore[arg-type]

@@ -8,12 +8,14 @@ from pathlib import Path
 from rich.console import Console
 
 from limbeck import ranks
-from limbeck.files import FolderInUseError
+from limbeck.engine import DeadTermError, NonFiniteError
+from limbeck.files import FolderInUseError, write_atomic
 from limbeck.recipe import ALONE, Comparison, Recipe, read_yaml
 from limbeck.runs import RunError, carry_out, differences, held, new_teacher, the_teacher
 from limbeck.verdict import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
 
 FILE = "comparison.json"
+FAILURE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
 
 
 def compare_methods(
@@ -25,6 +27,9 @@ def compare_methods(
     comparison (on one machine, or on a shared disk): each takes the variants that no other has in hand. None: the others are
     not finished yet; whoever comes last weighs.
 
+    A variant whose training breaks down (a loss that is no number, a term without gradient) is set aside with its reason, and
+    the others go on.
+
     Raises:
         RunError: the folder holds another comparison, or holds this one already and `resume` does not say to go on.
     """
@@ -35,14 +40,17 @@ def compare_methods(
     busy = []
     for place, name in enumerate(comparison.variants, start=1):
         run = folder / name
-        if (run / "verdict.json").exists():
+        if _ended(run):
             continue
         console.print(f"[bold]{name}[/bold]  {place} of {len(comparison.variants)}")
         try:
             carry_out(comparison.variant(name, weights), run, resume=run.exists(), console=console, progress=progress)
         except FolderInUseError:
             busy.append(name)
-    unfinished = [name for name in busy if not (folder / name / "verdict.json").exists()]
+        except (NonFiniteError, DeadTermError) as error:
+            console.print(f"[red]{name} failed[/red]: {error}", highlight=False)
+            write_atomic(run / FAILURE, f"{error}\n".encode())
+    unfinished = [name for name in busy if not _ended(folder / name)]
     if unfinished:
         console.print(f"[yellow]in other hands still: {', '.join(unfinished)}[/yellow]")
         return None
@@ -54,8 +62,12 @@ def compare_methods(
 
 def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
     """The verdict of all variants, from what their runs left."""
-    verdicts = {name: Verdict.load(folder / name) for name in comparison.variants}
-    answers = {name: load_predictions(folder / name) for name in comparison.variants}
+    failed = {name: (folder / name / FAILURE) for name in comparison.variants if (folder / name / FAILURE).exists()}
+    whole = [name for name in comparison.variants if name not in failed]
+    if ALONE in failed or not whole:
+        raise RunError(f"{folder / ALONE}: the control itself failed, so there is nothing to compare with; see {FAILURE} there")
+    verdicts = {name: Verdict.load(folder / name) for name in whole}
+    answers = {name: load_predictions(folder / name) for name in whole}
     first = next(iter(verdicts.values()))
     return weigh_methods(
         {name: found["student"] for name, found in answers.items()},
@@ -65,9 +77,14 @@ def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
         metric=first.metric,
         control=ALONE,
         seeds=comparison.seeds,
+        failed={name: path.read_text(encoding="utf-8").strip() for name, path in failed.items()},
         seconds={name: verdict.cost.wall_s for name, verdict in verdicts.items() if verdict.cost},
         environment=environment(),
     )
+
+
+def _ended(run: Path) -> bool:
+    return (run / "verdict.json").exists() or (run / FAILURE).exists()
 
 
 def _teacher_answers(answers: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from rich.table import Table
 from rich.text import Text
 
@@ -38,7 +38,7 @@ class Row(_Record):
 
 
 class ComparisonVerdict(_Record):
-    """What came out of a comparison, best method first (`comparison.json`, format 1)."""
+    """What came out of a comparison, best method first (`comparison.json`, format 1). `failed`: by method, the reason."""
 
     format: Literal[1] = 1
     name: str
@@ -49,6 +49,7 @@ class ComparisonVerdict(_Record):
     items: int
     teacher: float | None
     rows: dict[str, Row]
+    failed: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str | int]
 
     def save(self, path: Path) -> None:
@@ -70,6 +71,7 @@ def weigh_methods(
     control: str,
     seeds: Sequence[int],
     seconds: Mapping[str, float],
+    failed: Mapping[str, str],
     environment: dict[str, str | int],
 ) -> ComparisonVerdict:
     """Hold every method against the control and against each other, item by item and seed by seed.
@@ -102,6 +104,7 @@ def weigh_methods(
         items=next(iter(scores.values())).shape[1],
         teacher=None if teacher is None else float(teacher.item_scores().mean()),
         rows={method: rows[method] for method in best_first},
+        failed=dict(failed),
         environment=environment,
     )
 
@@ -130,6 +133,8 @@ def methods_table(verdict: ComparisonVerdict) -> Table:
         table.add_column(title, justify="left" if position == 0 else "right")
     for method, row in verdict.rows.items():
         table.add_row(Text(method), *row_cells(verdict, row))
+    for method, reason in verdict.failed.items():
+        table.add_row(Text(method), Text(f"failed: {reason.split(';')[0]}"))
     return table
 
 

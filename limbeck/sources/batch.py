@@ -27,6 +27,7 @@ class Batch:
         index: row of each item in its data set `[batch]`.
         mask: real tokens `[batch, tokens]`, or None.
         weight: weight of each item `[batch]`, or None.
+        view: number of the view that each item shows `[batch]`, or None where views never repeat.
     """
 
     inputs: Mapping[str, Any]
@@ -35,6 +36,7 @@ class Batch:
     index: Tensor | None = None
     mask: Tensor | None = None
     weight: Tensor | None = None
+    view: Tensor | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -46,7 +48,7 @@ class Batch:
         return first_tensor(self.inputs).device
 
     def to(self, device: torch.device | str) -> Batch:
-        names = ("inputs", "target", "keys", "index", "mask", "weight", "extras")
+        names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
         return replace(self, **{name: _move(getattr(self, name), device) for name in names})
 
 
@@ -81,7 +83,7 @@ class Source(ABC):
 
 def take(batch: Batch, count: int) -> Batch:
     """The first `count` items of a batch."""
-    names = ("inputs", "target", "keys", "index", "mask", "weight", "extras")
+    names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
     return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
 
 

@@ -24,9 +24,11 @@ class Dataset(Source):
     skipped, or with `drop_last=False` the last batch is filled up from the epoch's beginning, so that every round has as
     many items. A batch size above the number of items is reduced to it, and further until it divides by the parts.
 
-    Views are made afresh in each epoch, or with `view_count` repeat after so many epochs (what a store of teacher signals
-    needs). The target is that of the view named "default", or of the first view where there is none. Inputs that are no
-    images are handed through as they are, whatever the pipelines.
+    Views are made afresh in each epoch. With `view_count` V there are only V views of each item, as a store of teacher
+    signals needs: every pass of V epochs shows each item all of them, in an order drawn for that item and pass. They are
+    keyed by `view_seed`, so that runs of different seeds see the same ones. The target is that of the view named
+    "default", or of the first view where there is none. Inputs that are no images are handed through as they are,
+    whatever the pipelines.
 
     `workers` threads decode images that are not in memory. `prefetch` rounds are computed ahead by one thread; neither
     changes what a batch holds.
@@ -38,6 +40,7 @@ class Dataset(Source):
         batch_size: int = 128,
         views: Mapping[str, Pipeline] | None = None,
         view_count: int | None = None,
+        view_seed: int | None = None,
         workers: int = 0,
         drop_last: bool = True,
         prefetch: int = 0,
@@ -57,6 +60,7 @@ class Dataset(Source):
         if not items.images and any(len(pipeline) for pipeline in (views or {}).values()):
             warnings.warn("items: no images in [0, 1], so that their views are left as they are", stacklevel=2)
         self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
+        self.view_seed = view_seed
         self.views = dict(views or {DEFAULT_VIEW: Pipeline()})
         self.batch_size = batch_size
         self.samples = len(items)
@@ -77,15 +81,21 @@ class Dataset(Source):
 
     def _compute(self, place: Place) -> Batch:
         rows = self.rows(place)
-        view = place.round // self.rounds_per_epoch
-        if self.view_count is not None:
-            view %= self.view_count
-        plain = plain_batch(self.items, rows, self.workers)
+        view = self._view_of(rows, place.seed, place.round // self.rounds_per_epoch)
+        plain = replace(plain_batch(self.items, rows, self.workers), view=view)
         if not self.items.images:
             return replace(plain, inputs=dict.fromkeys(self.views, plain.inputs[DEFAULT_VIEW]))
-        return self._augmented(plain, rows, place.seed, view)
+        seed = place.seed if self.view_seed is None else self.view_seed
+        return self._augmented(plain, rows, seed, place.round // self.rounds_per_epoch if view is None else view)
 
-    def _augmented(self, plain: Batch, rows: Tensor, seed: int, view: int) -> Batch:
+    def _view_of(self, rows: Tensor, seed: int, epoch: int) -> Tensor | None:
+        """Which of the `view_count` views each item shows in this epoch; None: every epoch has views of its own."""
+        if self.view_count is None:
+            return None
+        done, turn = divmod(epoch, self.view_count)
+        return keyed.orders(seed, self.items.keys[rows], done, "views", self.view_count)[:, turn]
+
+    def _augmented(self, plain: Batch, rows: Tensor, seed: int, view: keyed.View) -> Batch:
         images, target = plain.inputs[DEFAULT_VIEW], plain.target
         leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
         inputs: dict[str, Tensor] = {}

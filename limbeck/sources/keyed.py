@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from functools import lru_cache
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
+
+View: TypeAlias = int | Tensor
+"""The number of a view: one for all items, or int64 `[B]`, one for each."""
 
 _MASK = (1 << 64) - 1
 _GOLDEN = 0x9E3779B97F4A7C15
@@ -19,12 +23,12 @@ _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 
 
-def uniform(seed: int, keys: Tensor, view: int, stream: str, count: int) -> Tensor:
+def uniform(seed: int, keys: Tensor, view: View, stream: str, count: int) -> Tensor:
     """`[B, count]` float32 in [0, 1), all 24 bits of its mantissa random."""
     return _shift_right(bits(seed, keys, view, stream, count), 40).to(torch.float32) * 2.0**-24
 
 
-def integers(seed: int, keys: Tensor, view: int, stream: str, count: int, high: int) -> Tensor:
+def integers(seed: int, keys: Tensor, view: View, stream: str, count: int, high: int) -> Tensor:
     """`[B, count]` int64 in [0, high), for `high` up to 2³¹; the bias is at most high / 2³²."""
     if not 0 < high <= 1 << 31:
         raise ValueError(f"high={high}: expected a number from 1 to {1 << 31}")
@@ -41,11 +45,23 @@ def ranks(seed: int, keys: Tensor, stream: str) -> Tensor:
     return bits(seed, keys, 0, stream, 1)[:, 0]
 
 
-def bits(seed: int, keys: Tensor, view: int, stream: str, count: int) -> Tensor:
-    """`[B, count]` int64 of 64 random bits each."""
-    start = _mix(keys ^ _salt(seed, view, stream))
+def bits(seed: int, keys: Tensor, view: View, stream: str, count: int) -> Tensor:
+    """`[B, count]` int64 of 64 random bits each; `view`: one number for all, or one for each item."""
+    start = _mix(keys ^ (_salts(seed, view, stream) if isinstance(view, Tensor) else _salt(seed, view, stream)))
     steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)
     return _mix(start[:, None] + steps)
+
+
+def orders(seed: int, keys: Tensor, epoch: int, stream: str, count: int) -> Tensor:
+    """`[B, count]` int64: for each item an order of `count` things of its own, drawn anew in each epoch."""
+    return torch.argsort(bits(seed, keys, epoch, stream, count), dim=1, stable=True)
+
+
+def _salts(seed: int, views: Tensor, stream: str) -> Tensor:
+    """One salt an item. Items share few views, so each distinct one is hashed once."""
+    distinct, place = torch.unique(views, return_inverse=True)
+    table = [_salt(seed, view, stream) for view in distinct.tolist()]
+    return torch.tensor(table, dtype=torch.int64, device=views.device)[place]
 
 
 @lru_cache(maxsize=4096)

@@ -27,7 +27,7 @@ class Draws:
 
     seed: int
     keys: Tensor
-    view: int
+    view: keyed.View
     stream: str
 
     def uniform(self, count: int) -> Tensor:

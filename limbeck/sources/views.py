@@ -12,6 +12,7 @@ from typing import Any
 
 from torch import Tensor
 
+from limbeck.sources import keyed
 from limbeck.sources.colour import ColorJitter
 from limbeck.sources.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
 from limbeck.sources.mix import Cutmix, Mixup, mix_targets
@@ -67,12 +68,13 @@ class Pipeline:
         keys: Tensor,
         *,
         seed: int = 0,
-        view: int = 0,
+        view: keyed.View = 0,
         stream: str = "default",
         target: Tensor | None = None,
         pool: Pool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """The view number `view` of each image, and its target (class probabilities once a transform has mixed).
+        """View `view` of each image (one number for all, or one for each), and its target (class probabilities once a transform
+        has mixed).
 
         `pool` is the data set that partners for mixing are drawn from; `stream` is the name of the view.
         """

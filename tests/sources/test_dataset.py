@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from limbeck.sources import Batch, Dataset, Items, Pipeline, Place, evaluation_batches, to_float
 
@@ -76,17 +77,65 @@ def test_an_epoch_shows_every_item_at_most_once_and_every_view_is_new() -> None:
     assert not torch.equal(seen[0], seen[1])
 
 
-def test_views_repeat_after_view_count() -> None:
-    views = {"default": Pipeline.from_spec(["random_crop"])}
-    data = Dataset(make_items(12), batch_size=12, views=views, view_count=2)
-    by_epoch = []
-    for epoch in range(4):
-        batch = data.batch(Place(epoch))
+def numbered(epochs: int, **options: Any) -> tuple[Tensor, Tensor]:
+    """View numbers `[epochs, items]` and images `[epochs, items, …]`, by item."""
+    pipeline = Pipeline.from_spec(["random_crop", "mixup"])
+    data = Dataset(make_items(12), batch_size=12, views={"default": pipeline}, **options)
+    numbers, images = [], []
+    for epoch in range(epochs):
+        batch = data.batch(Place(epoch, options.get("seed", 0)))
         assert batch.index is not None
-        by_epoch.append(batch.inputs["default"][batch.index.argsort()])
-    assert torch.equal(by_epoch[0], by_epoch[2])
-    assert torch.equal(by_epoch[1], by_epoch[3])
-    assert not torch.equal(by_epoch[0], by_epoch[1])
+        assert batch.view is not None
+        order = batch.index.argsort()
+        numbers.append(batch.view[order])
+        images.append(batch.inputs["default"][order])
+    return torch.stack(numbers), torch.stack(images)
+
+
+def test_every_pass_shows_all_views_of_each_item_in_an_order_of_its_own() -> None:
+    numbers, images = numbered(8, view_count=4)
+    for done in (0, 4):
+        assert torch.equal(numbers[done : done + 4].sort(0).values, torch.arange(4)[:, None].expand(4, 12))
+    assert len({tuple(column) for column in numbers[:4].T.tolist()}) > 1  # items differ
+    assert not torch.equal(numbers[:4], numbers[4:])  # and so do passes
+    for item in range(12):
+        first, second = (dict(zip(numbers[s, item].tolist(), images[s, item], strict=True)) for s in (slice(4), slice(4, 8)))
+        assert all(torch.equal(first[view], second[view]) for view in range(4))
+        assert not torch.equal(first[0], first[1])
+
+
+def test_a_view_of_an_item_is_the_same_whatever_views_stand_beside_it() -> None:
+    items, pipeline = make_items(12), Pipeline.from_spec(SPEC)
+    rows = torch.arange(12)
+    mixed_views = torch.tensor([0, 1, 2] * 4)
+    options = {"seed": 3, "pool": items, "target": items.target}
+    together, target = pipeline(items.fetch(rows), items.keys, view=mixed_views, **options)
+    for view in range(3):
+        alone, alone_target = pipeline(items.fetch(rows), items.keys, view=view, **options)
+        chosen = mixed_views == view
+        assert torch.equal(together[chosen], alone[chosen])
+        assert target is not None
+        assert alone_target is not None
+        assert torch.equal(target[chosen], alone_target[chosen])
+
+
+def rows_of(batch: Batch) -> Any:
+    assert batch.keys is not None
+    assert batch.view is not None
+    return zip(batch.keys, batch.view, batch.inputs["default"], strict=True)
+
+
+def test_runs_of_other_seeds_see_the_same_views_in_another_order() -> None:
+    pipeline = {"default": Pipeline.from_spec(["random_crop"])}
+    data = Dataset(make_items(12), batch_size=12, views=pipeline, view_count=2, view_seed=9)
+    shown = []
+    for seed in (0, 1):
+        batches = [data.batch(Place(epoch, seed)) for epoch in range(2)]
+        shown.append(
+            {(int(k), int(v)): x for b in batches for k, v, x in zip(b.keys, b.view, b.inputs["default"], strict=True)}
+        )
+    assert shown[0].keys() == shown[1].keys()
+    assert all(torch.equal(shown[0][pair], shown[1][pair]) for pair in shown[0])
 
 
 def test_views_of_two_names_are_independent_and_the_target_is_the_default_one() -> None:

@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test lint bench setup clean
+.PHONY: demo test lint bench docs docs-serve setup clean
 
 demo: setup  ## distil a student on real handwritten digits and judge it
 	$(BIN)/limbeck distill digits --out runs/digits --force
@@ -20,6 +20,12 @@ lint: setup
 
 bench: setup  ## measure every number of the README again
 	$(BIN)/python -m benchmarks.all
+
+docs: setup  ## build the documentation into build/site; it opens without a server
+	$(BIN)/mkdocs build --strict
+
+docs-serve: setup  ## show the documentation at http://127.0.0.1:8000 and follow changes
+	$(BIN)/mkdocs serve
 
 setup: $(VENV)/.ready
 

@@ -23,7 +23,7 @@ from limbeck.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-NAMES = ("digits", "cifar10-resnet8", "cifar10-tenth")
+TOPICS = {"digits": "main-job", "cifar10-resnet8": "main-job", "cifar10-tenth": "main-job", "cifar10-mobilenetv3": "proof"}
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
     "retention": ("kept of the teacher", "≥ {goal:g}"),
@@ -44,7 +44,7 @@ def keep(name: str, run: Path) -> Verdict:
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]
         record(
-            "main-job",
+            TOPICS[name],
             f"{name}: {figure}",
             bar.format(goal=result.goal),
             float("nan") if result.value is None else result.value,
@@ -80,10 +80,10 @@ def run(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*NAMES, []], default=[])
+    parser.add_argument("names", nargs="*", choices=[*TOPICS, []], default=[])
     parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
     asked = parser.parse_args()
-    for name in asked.names or NAMES:
+    for name in asked.names or TOPICS:
         if asked.run:
             keep(name, asked.run)
         elif name.startswith("cifar10") and "LIMBECK_DATA" not in os.environ:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,14 @@ class Role(StrEnum):
     SNAPSHOT = "snapshot"  # copy of another actor as it was when a stage took it
 
 
+class Answers(Protocol):
+    """Where a frozen actor's answers are kept, by sample key and number of the view."""
+
+    def hear(
+        self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Callable[[Tensor | None], Any]
+    ) -> Mapping[str, Any]: ...
+
+
 @dataclass
 class Actor:
     """A model with a role in a run.
@@ -43,6 +51,7 @@ class Actor:
         channels_last: keep weights and inputs in channels-last memory; often faster for convolutional models on CPUs.
         precision: data type that this model computes in; None: the run's. Depthwise convolutions, for one, train faster in
             float32 on CPUs while their teacher answers faster in bfloat16.
+        answers: where the answers of a frozen model are kept; it is asked only for those that are not there.
     """
 
     module: nn.Module | None
@@ -54,6 +63,7 @@ class Actor:
     factory: Callable[[], nn.Module] | None = None
     channels_last: bool = False
     precision: torch.dtype | None = None
+    answers: Answers | None = None
 
     @property
     def model(self) -> nn.Module:

@@ -82,11 +82,13 @@ def evaluate(
     split: Annotated[str | None, typer.Option(help="Which part of the data.")] = None,
     input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
     label: Annotated[str | None, typer.Option(help="The label column.")] = None,
+    plugin: Plugin = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate the student of a run on other data."""
     from limbeck.runs import evaluate as evaluate_run
 
+    _load_plugins(plugin)
     figures = evaluate_run(run, data, split=split, input=input_column, label=label)
     if as_json:
         print(json.dumps(figures))
@@ -146,12 +148,171 @@ def _compare_runs(runs: list[Path], *, as_json: bool) -> None:
 
 
 @app.command()
-def report(runs: Annotated[list[Path], typer.Argument(help="Run directories.")]) -> None:
-    """Write report.html anew from a run's verdict and log."""
-    from limbeck.verdict import write_report
+def init(
+    recipe: Annotated[Path, typer.Argument(metavar="[RECIPE]", help="The file to write.")] = Path("recipe.yaml"),
+    train: Annotated[str | None, typer.Option(help="Training data: a folder of images by class, a table, or a name.")] = None,
+    test: Annotated[str | None, typer.Option(help="Test data; found beside the training data where it is called test.")] = None,
+    input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label column.")] = None,
+    size: Annotated[int | None, typer.Option(help="Bring images to this many pixels a side.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1: grey, 3: colours.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="my_models.py:FUNCTION, or a model that Limbeck knows.")] = None,
+    teacher_args: Annotated[str | None, typer.Option(help="Its arguments: '{depth: 56}'")] = None,
+    teacher_weights: Annotated[str | None, typer.Option(help="Its weights; without any it is trained first.")] = None,
+    student: Annotated[str | None, typer.Option(help="As for the teacher; one is suggested where it is left out.")] = None,
+    student_args: Annotated[str | None, typer.Option(help="Its arguments.")] = None,
+    mirror: Annotated[bool | None, typer.Option(help="Whether a mirrored image is still of its class.")] = None,
+    features: Annotated[bool | None, typer.Option(help="Compare feature maps too.")] = None,
+    export: Annotated[list[str] | None, typer.Option(help="onnx, executorch or none; may be given twice.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; the file's name when left out.")] = None,
+    plugin: Plugin = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the suggestions.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a recipe for your own model and data. Every question has a flag; on no terminal nothing is asked."""
+    from limbeck.init import Questions, Wishes, arguments, begin
 
-    for run in runs:
-        console.print(str(write_report(run)))
+    _load_plugins(plugin)
+    wishes = Wishes(
+        train=train,
+        test=test,
+        input=input_column,
+        label=label,
+        size=size,
+        channels=channels,
+        teacher=teacher,
+        teacher_args=arguments("--teacher-args", teacher_args),
+        teacher_weights=teacher_weights,
+        student=student,
+        student_args=arguments("--student-args", student_args),
+        mirror=mirror,
+        features=features,
+        formats=export,
+        name=name,
+        plugins=list(plugin or []),
+    )
+    command = begin(recipe, wishes, Questions(sys.stdin.isatty() and not yes), console, force=force)
+    console.print(f"{recipe} is written. Look it over, then run:", highlight=False, markup=False)
+    console.print(command, style="bold", highlight=False, markup=False, soft_wrap=True)
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="[DIR]", help="The folder that holds the runs.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs in a folder: state, progress, verdict, age."""
+    from limbeck.listing import list_runs, runs_table
+
+    found = list_runs(folder)
+    if as_json:
+        print(json.dumps([one.as_json() for one in found], indent=2, ensure_ascii=False))
+    elif found:
+        console.print(runs_table(found))
+    else:
+        console.print(f"no runs in {folder}", markup=False, highlight=False)
+
+
+@app.command()
+def cite(
+    what: Annotated[list[str], typer.Argument(help="Recipes, run directories, or names of methods and models.")],
+    plugin: Plugin = None,
+) -> None:
+    """BibTeX of the papers behind recipes, runs or methods."""
+    from limbeck.citations import merge
+
+    _load_plugins(plugin)
+    print(merge(_cited(one) for one in what))
+
+
+def _cited(what: str) -> str:
+    from limbeck.citations import bibtex, bibtex_of
+    from limbeck.recipe import Comparison, Recipe, read_yaml
+
+    is_recipe = what.endswith((".yaml", ".yml")) or what in {path.stem for path in built_in()}
+    if not (is_recipe or Path(what).exists()):
+        return bibtex_of(what)
+    path = Path(what) / "recipe.yaml" if Path(what).is_dir() else find_recipe(what)
+    content = read_yaml(path.read_text(encoding="utf-8")) if path.is_file() else None
+    if not isinstance(content, dict):
+        return bibtex(Recipe.read(path))  # which says what is wrong with it
+    kind = Comparison if "variants" in content else Recipe
+    return bibtex(kind.checked(content, str(path), files=False))
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    into: Annotated[list[str] | None, typer.Option("--format", help="onnx or executorch; may be given twice.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32 or int8; may be given twice.")] = None,
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Write the student of a run for devices, check and measure each file in its runtime, the teacher's beside it.
+
+    Without options as the run's recipe says under export:, else as ONNX in fp32. Exits with 2 when a file could not be made.
+    """
+    from limbeck.export import exports_table, remarks
+    from limbeck.runs import export as export_run
+
+    _load_plugins(plugin)
+    records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
+    if as_json:
+        print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
+    else:
+        console.print(exports_table(records))
+        for line in remarks(records):
+            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{run}/exports/ · {run}/report.html", style="dim", soft_wrap=True)
+    if any(record.error for record in records):
+        raise typer.Exit(USER_ERROR)
+
+
+@app.command()
+def profile(
+    what: Annotated[Path, typer.Argument(help="A run directory, a student's folder, or an exported file.")],
+    shape: Annotated[str, typer.Option(help="Of one input, where the file does not state it: 3,32,32")] = "",
+    plugin: Plugin = None,
+    as_json: Json = False,
+) -> None:
+    """Size, work, time and memory of one inference on one thread: of a run's models and exports, or of one file."""
+    from dataclasses import asdict
+
+    from limbeck.export import costs_table
+    from limbeck.runs import profile as profile_of
+
+    _load_plugins(plugin)
+    axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
+    if not all(axis.isdigit() and int(axis) for axis in axes):
+        raise typer.BadParameter(f"--shape {shape!r}: expected whole numbers, such as 3,32,32")
+    rows = profile_of(what, [int(axis) for axis in axes])
+    if as_json:
+        print(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=2))
+    else:
+        console.print(costs_table(rows))
+
+
+@app.command()
+def report(
+    runs: Annotated[list[Path], typer.Argument(help="A run directory, several of them, or that of a comparison.")],
+    out: Annotated[Path | None, typer.Option(help="The page; in the directory, or above several, when omitted.")] = None,
+) -> None:
+    """Make the page that people look at: report.html of one run or comparison, or several runs side by side.
+
+    It is made from what the runs left, verdict.json and log.jsonl: no data and no models are needed.
+    """
+    from limbeck.runs import require_verdict, verdicts
+    from limbeck.verdict.report import beside, is_comparison, write_comparison, write_report, write_side_by_side
+
+    if len(runs) > 1:
+        found = verdicts(runs)
+        page = write_side_by_side(found, dict(zip(found, runs, strict=True)), out or beside(runs))
+    elif is_comparison(runs[0]):
+        page = write_comparison(runs[0], out)
+    else:
+        require_verdict(runs[0])
+        page = write_report(runs[0], out)
+    console.print(str(page), soft_wrap=True, highlight=False, markup=False)
 
 
 @app.command()
@@ -226,7 +387,7 @@ def find_recipe(name: str) -> Path:
 def _load_plugins(paths: list[Path] | None) -> None:
     from limbeck.recipe import load_plugin
 
-    for path in paths or []:
+    for path in dict.fromkeys(paths or []):
         load_plugin(path)
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import functools
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 
 from limbeck import ranks
 from limbeck.actors import Actor, Cast, average, frozen, trained
+from limbeck.answers import Asked, Keeping, Told, ask_codecs, build, folder_of, open_answers
 from limbeck.criterion import Criterion
 from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
 from limbeck.models import save_student, save_weights, spec_of
@@ -22,10 +24,11 @@ from limbeck.objectives import HardTargets
 from limbeck.presets import hinton
 from limbeck.schedules import Cosine, Warmup
 from limbeck.sources import Dataset, Items, Pipeline, Place
-from limbeck.taps import Tap
+from limbeck.taps import LOGITS, Tap
 from limbeck.tasks import Classification
+from limbeck.teachers import StoredAnswers
 from limbeck.terms import Term
-from limbeck.verdict import Cost, Predictions, Verdict, judge, profile, save_predictions
+from limbeck.verdict import Cost, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
 
 Views = Sequence[str | Mapping[str, Any]]
 TermFactory = Callable[[], list[Term]]
@@ -102,6 +105,8 @@ class Distillation:
         folder: where checkpoints, the log and the verdict go; None: nowhere.
         targets: goals by name, weighed in the verdict.
         student_options, teacher_options: how the models run, as `Actor` takes it: `{"channels_last": True}`, a precision.
+        store: keep the teacher's answers, so that it is asked once; see `Keeping`. Both arms then see the same few views of an
+            item, over and over.
     """
 
     def __init__(
@@ -121,6 +126,7 @@ class Distillation:
         name: str = "distillation",
         student_options: Mapping[str, Any] | None = None,
         teacher_options: Mapping[str, Any] | None = None,
+        store: Keeping | None = None,
         resume: bool = False,
     ) -> None:
         if not seeds:
@@ -135,10 +141,14 @@ class Distillation:
         self.folder = Path(folder) if folder is not None else None
         self.task, self.name, self.resume = task or Classification(), name, resume
         self.options = {"student": dict(student_options or {}), "teacher": dict(teacher_options or {})}
+        self.store = store
+        self.taps: set[str] = set()  # where the terms listen to the teacher
+        self.sparse = True  # whether all that read its logits can do with the largest of them
         self.arms: dict[str, list[nn.Module]] = {}
         self.scores: dict[str, list[float]] = {}
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         self.runs: list[Run] = []
+        self.wiring: Wiring | None = None
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -168,14 +178,18 @@ class Distillation:
                 self.task.check(student, items, "student", name)
                 self.task.check(teacher, items, "teacher", name)
         cast = Cast(self._cast(student, self.training))
-        source = _source(train, replace(self.training, prefetch=0))
+        source = self._source(train, replace(self.training, prefetch=0))
+        example, criteria = source.batch(Place(0, self.seeds[0])), []
         for phase in self.phases:
             criterion = Criterion(phase.terms(), cast=cast)
-            criterion.build(source.batch(Place(0, self.seeds[0])), samples=source.samples)
+            criterion.build(example, samples=source.samples)
+            self._note_taps(criterion)
             criterion.listener.close()
+            criteria.append((phase.name, criterion))
             (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
             for path in phase.freeze:
                 Tap.parse(path).find(student)
+        self.wiring = wiring(criteria, example)
 
     def _refuse_foreign_folder(self) -> None:
         """What another run left is never mixed with this one's, nor overwritten."""
@@ -188,8 +202,12 @@ class Distillation:
     @property
     def best(self) -> nn.Module:
         """The student to ship: best on validation data, never chosen on the test set."""
-        students, scores = self.arms["student"], self.scores["student"]
-        return students[max(range(len(students)), key=lambda place: scores[place])]
+        return self.arms["student"][self._best_place]
+
+    @property
+    def _best_place(self) -> int:
+        scores = self.scores["student"]
+        return max(range(len(scores)), key=lambda place: scores[place])
 
     def new_student(self, seed: int) -> nn.Module:
         """The student as it starts for a seed: the same for both arms."""
@@ -202,21 +220,22 @@ class Distillation:
     def _train(self, arm: str, seed: int, train: Items, validation: Items | None) -> None:
         alone = arm == "alone"
         training = self.control_training if alone else self.training
-        source = _source(train, training)
+        source = everything = self._source(train, training)
         stages = self._stages(alone, training, source)
-        if _learns_from_labels_alone(stages):  # it draws from the labelled items, for as many steps
-            source = _source(train.labelled(), training)
-        run = Run(
-            self._cast(self.new_student(seed), training, alone),
-            stages,
-            source=source,
-            seed=seed,
-            settings=replace(training.settings, labels={"seed": seed, "arm": arm}),
-            validation=self._validation(training, validation, _source(train, training).rounds_per_epoch or 1),
-            folder=self._place(arm, seed),
-            log=self.folder / "log.jsonl" if self.folder else None,
-        )
-        run.fit(resume=self.resume)
+        if unaided := _learns_from_labels_alone(stages):  # it draws from the labelled items, for as many steps
+            source = self._source(train.labelled(), training)
+        with nullcontext() if unaided else self._answers(training, everything) as answers:
+            run = Run(
+                self._cast(self.new_student(seed), training, alone, answers),
+                stages,
+                source=source,
+                seed=seed,
+                settings=replace(training.settings, labels={"seed": seed, "arm": arm}),
+                validation=self._validation(training, validation, everything.rounds_per_epoch or 1),
+                folder=self._place(arm, seed),
+                log=self.folder / "log.jsonl" if self.folder else None,
+            )
+            run.fit(resume=self.resume)
         evaluated = "average" if training.ema is not None else "student"
         kept = run.load_best() if validation is not None else run.cast[evaluated].model
         self.arms.setdefault(arm, []).append(kept.cpu().eval())
@@ -228,10 +247,64 @@ class Distillation:
             wall_s=self.cost.wall_s + run.clock.wall_s,
         )
 
-    def _cast(self, student: nn.Module, training: Training, alone: bool = False) -> dict[str, Actor]:
+    def _source(self, items: Items, training: Training) -> Dataset:
+        """The items in the views of a training; where answers are kept, in a few views that repeat."""
+        source = _source(items, training)
+        if self.store is not None:
+            source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
+        return source
+
+    def asked(self, training: Training, source: Dataset) -> Asked:
+        """The teacher and what the terms want to know of it; known after `check`."""
+        settings = training.settings
+        on_gpu = torch.cuda.is_available() and settings.device != "cpu"
+        return Asked(
+            frozen(self.teacher.cuda() if on_gpu else self.teacher, **self.options["teacher"]),
+            source,
+            sorted(self.taps),
+            list(training.views),
+            settings.autocast,
+            self.sparse,
+            torch.device("cuda" if on_gpu else "cpu"),
+        )
+
+    @contextmanager
+    def _answers(self, training: Training, source: Dataset) -> Iterator[StoredAnswers | None]:
+        """What the teacher has said so far, where it is kept."""
+        if self.store is None or not self.taps:
+            yield None
+            return
+        asked = self.asked(training, source)
+        codecs = ask_codecs(asked, self.store)
+        folder = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+        with open_answers(asked, self.store, folder, codecs) as answers:
+            yield answers
+        asked.close()
+
+    def build_store(self, train: Items, told: Told, batch_size: int = 256) -> Path:
+        """Ask the teacher about all of `train`, in every view, before any student is trained; returns where the answers are."""
+        if self.store is None:
+            raise ValueError("this job keeps no answers; give it store=Keeping()")
+        self.check(train)
+        asked = self.asked(self.training, self._source(train, replace(self.training, prefetch=0)))
+        codecs = ask_codecs(asked, self.store)
+        folder = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+        build(asked, self.store, folder, codecs, told, batch_size)
+        asked.close()
+        return folder
+
+    def _note_taps(self, criterion: Criterion) -> None:
+        for term in criterion.terms:
+            heard = {reference.tap for reference in term.teachers if reference.actor == "teacher"}
+            self.taps |= heard
+            self.sparse &= LOGITS not in heard or term.objective.sparse
+
+    def _cast(
+        self, student: nn.Module, training: Training, alone: bool = False, answers: StoredAnswers | None = None
+    ) -> dict[str, Actor]:
         cast = {"student": trained(student, **self.options["student"])}
         if not alone:
-            cast["teacher"] = frozen(self.teacher, **self.options["teacher"])
+            cast["teacher"] = frozen(self.teacher, answers=answers, **self.options["teacher"])
         if training.ema is not None:
             cast["average"] = average("student", training.ema)
         return cast
@@ -297,6 +370,8 @@ class Distillation:
             profiles=profiles,
             targets=self.targets,
             cost=cost,
+            examples=examples(predictions, known, self.seeds, self._best_place),
+            wiring=self.wiring,
         )
         if self.folder is not None:
             self._write(self.folder, verdict, predictions)

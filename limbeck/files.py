@@ -31,8 +31,26 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise FolderInUseError(f"{folder}: another process is at work in it; wait for it, or choose another folder") from error
+            raise FolderInUseError(
+                f"{folder}: another process is at work in it; wait for it, or choose another folder"
+            ) from error
         yield
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a process works in `folder` now."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    if not (folder / LOCK).exists():
+        return False
+    with (folder / LOCK).open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+        return False
 
 
 def write_atomic(path: Path, content: bytes) -> None:

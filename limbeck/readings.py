@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limbeck.actors import Cast, Reference, Role, as_channels_last, read_modality
 from limbeck.signals import Signal
-from limbeck.sources.batch import Batch
+from limbeck.sources.batch import DEFAULT_VIEW, Batch, first_tensor, pick
 from limbeck.taps import Heard, Probe, Tap, call
 
 Forward = tuple[str, str | None, str]  # actor, variant, view
@@ -145,14 +145,27 @@ class Readings:
         actor = self.listener.cast[name]
         generates = name == self.plan.through
         inputs = read_modality(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
-        if actor.channels_last:
-            inputs = as_channels_last(inputs)
         gradient = self.plan.needs_gradient(name) and not self.dry and torch.is_grad_enabled()
         if self.manage_modes or name not in self.plan.trains:
             self.listener.set_mode(name, name in self.plan.trains and not self.dry)
-        self.forwards += 1
-        self.teacher_items += self.batch.size if actor.role is Role.FROZEN else 0
         probe = self.listener.probes[name]
+
+        def live(rows: Tensor | None) -> Heard:
+            return self._live(name, variant, inputs if rows is None else pick(inputs, rows), gradient)
+
+        keys, shown = self.batch.keys, self.batch.view
+        stored = actor.answers is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
+        if actor.answers is None or not stored or keys is None or shown is None:
+            return live(None)
+        return Heard(actor.answers.hear(keys, shown, list(probe.taps), self.batch.device, live))
+
+    def _live(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Heard:
+        """Run the model of an actor."""
+        actor, probe = self.listener.cast[name], self.listener.probes[name]
+        self.forwards += 1
+        self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
+        if actor.channels_last:
+            inputs = as_channels_last(inputs)
         precision = actor.precision or self.autocast or torch.float32
         low = precision != torch.float32
         mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()

@@ -6,7 +6,8 @@ import errno
 import functools
 import shlex
 import shutil
-from collections.abc import Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +19,13 @@ from torch import nn
 
 from limbeck import models, ranks
 from limbeck.distillation import Training, teach
+from limbeck.export import PYTORCH, Costs, formats, merged, ship
+from limbeck.export import profile as costs
 from limbeck.files import LOCK, locked
-from limbeck.recipe import DataPart, Recipe, RecipeError, load, missing, read_yaml, shape_of_data
+from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, load, missing, read_yaml, shape_of_data
 from limbeck.sources import Items
 from limbeck.tasks import Classification
-from limbeck.verdict import Verdict
+from limbeck.verdict import Export, Verdict, write_report
 
 
 class RunError(ValueError):
@@ -53,6 +56,8 @@ def carry_out(
     wait()  # nobody writes before all have looked
     everything, seen, validation, test = recipe.load()
     _tell_data(console, seen, validation, test)
+    if recipe.export is not None:
+        _can_export(recipe.export)  # or it would be found out after the training
     teacher = new_teacher(recipe, everything)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)  # `_refuse` has looked at the directory
     job.check(seen, validation=validation, test=test)
@@ -62,7 +67,10 @@ def carry_out(
             _prepare(recipe, folder, resume=resume)
             job.teacher = the_teacher(recipe, teacher, everything, folder, progress=progress)
             job.fit(seen, validation)
-            return job.judge(test)
+            verdict = job.judge(test)
+            if recipe.export is None:
+                return verdict
+            return _shipped(recipe.export, recipe, job.best, job.teacher, seen, test, folder, console, progress=progress)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -140,13 +148,180 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     return {"run": str(folder), "data": data, "items": len(known), task.metric: value, "ci95": list(ci95), "ece": ece}
 
 
+def export(
+    folder: Path,
+    *,
+    into: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    console: Console | None = None,
+    progress: bool = True,
+) -> list[Export]:
+    """Ship the student of a finished run, and its teacher beside it, as the run's recipe says; `into` and `precisions` go
+    before it. The verdict and the report hold the new files afterwards, in place of older ones of the same kind.
+
+    Raises:
+        RunError: the run is not finished.
+        ValueError: the data of the recipe is gone, an unknown format.
+        MissingPackageError: a format's packages are not installed.
+    """
+    console = console or Console(quiet=True)
+    recipe, student = open_run(folder)
+    _require_finished(folder, "verdict.json", "verdict")
+    asked = {"formats": list(into), "precisions": list(precisions)}
+    own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
+    spec = ExportSpec.model_validate(own | {name: given for name, given in asked.items() if given})
+    _can_export(spec)
+    try:
+        everything, seen, _, test = recipe.load()
+    except (ValueError, OSError, ImportError) as error:
+        raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
+    teacher = _rebuilt(recipe, everything, folder, console) if spec.teacher or spec.quantization_aware else None
+    with held(folder):
+        verdict = _shipped(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
+    kinds = {(name, precision) for name in (*spec.formats, PYTORCH) for precision in ("fp32", *spec.precisions)}
+    return [record for record in verdict.exports if (record.format, record.precision) in kinds]
+
+
+def _can_export(spec: ExportSpec) -> None:
+    """Refuse formats whose packages are not there, and what only one process can do."""
+    for name in spec.formats:
+        formats.get(name).require_packages(writing=True)
+    if spec.quantization_aware is not None and ranks.world() > 1:
+        raise ValueError("export.quantization_aware trains in one process; leave export out here, and run limbeck export after")
+
+
+def _shipped(
+    spec: ExportSpec,
+    recipe: Recipe,
+    student: nn.Module,
+    teacher: nn.Module | None,
+    train: Items,
+    test: Items,
+    folder: Path,
+    console: Console,
+    *,
+    progress: bool,
+) -> Verdict:
+    """The run's verdict with its exports, which the first rank makes while the others wait."""
+    if ranks.rank() == 0:
+        models = {"student": student} | ({"teacher": teacher} if teacher is not None and spec.teacher else {})
+        records = ship(
+            models,
+            train,
+            test,
+            folder,
+            into=spec.formats,
+            precisions=spec.precisions,
+            calibration_items=spec.calibration_items,
+            aware=_aware(spec, recipe, student, teacher, train, folder, progress=progress),
+            console=console,
+        )
+        verdict = Verdict.load(folder)
+        verdict.model_copy(update={"exports": merged(verdict.exports, records)}).save(folder / "verdict.json")
+        write_report(folder)
+    wait()
+    return Verdict.load(folder)
+
+
+def _aware(
+    spec: ExportSpec,
+    recipe: Recipe,
+    student: nn.Module,
+    teacher: nn.Module | None,
+    train: Items,
+    folder: Path,
+    *,
+    progress: bool,
+) -> Callable[[], nn.Module] | None:
+    """What makes the student that int8 files are written from, where the recipe asks for it and there is a teacher for it."""
+    if spec.quantization_aware is None or teacher is None:
+        return None
+    from limbeck.export.aware import quantization_aware
+
+    return functools.partial(
+        quantization_aware,
+        student,
+        teacher,
+        train,
+        epochs=spec.quantization_aware.epochs,
+        lr=spec.quantization_aware.lr,
+        batch_size=recipe.training.batch_size,
+        views=recipe.training.views,
+        seed=recipe.seeds[0],
+        teacher_options=recipe.teacher.options(),
+        settings=_shown(recipe.training.build(), progress).settings,
+        folder=folder / "checkpoints" / "quantization-aware",
+        resume=True,
+    )
+
+
+def _rebuilt(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn.Module | None:
+    """The teacher of a finished run; None, and a word about it, where it cannot be had any more."""
+    try:
+        if (folder / "teacher" / "config.json").exists():
+            return models.load_student(folder / "teacher")
+        if recipe.teacher.training is None:
+            return new_teacher(recipe, train)
+        reason = f"{folder / 'teacher'} is gone"
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        reason = str(error)
+    console.print(f"the student alone: its teacher cannot be built again ({reason})", style="yellow", markup=False)
+    return None
+
+
+def profile(path: Path, shape: Sequence[int] = ()) -> dict[str, Costs]:
+    """What a run's models and exports cost on this machine, or one file or student's folder alone.
+
+    Args:
+        path: a run directory; a file of one of the export formats; a folder as `save_student` writes it.
+        shape: of one input, where the file does not state it.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        RuntimeError: it is none of these, its runtime cannot open it, or the shape of its input is unknown.
+    """
+    if not (path / "recipe.yaml").exists():
+        return costs({path.name: path}, shape)
+    recipe, _ = open_run(path)
+    verdict = Verdict.load(path)
+    kept = [record for record in verdict.exports if record.path is not None and (path / record.path).exists()]
+    files = {f"{record.model} {record.format} {record.precision}": path / str(record.path) for record in kept}
+    with tempfile.TemporaryDirectory() as place:
+        teacher = _teacher_of(recipe, verdict, path, Path(place))
+        found = costs({f"student {PYTORCH} fp32": path / "student"} | teacher | files, shape)
+    return {name: replace(row, path=_within(path, row.path)) for name, row in found.items()}
+
+
+def _teacher_of(recipe: Recipe, verdict: Verdict, folder: Path, place: Path) -> dict[str, Path]:
+    """The teacher of a run as a folder that can be opened; nothing where it is gone. The run's data is not needed."""
+    name, kept = f"teacher {PYTORCH} fp32", folder / "teacher"
+    if (kept / "config.json").exists():
+        return {name: kept}
+    try:
+        models.save_student(recipe.teacher.new(len(verdict.classes) or None, None), None, place)
+    except (ValueError, OSError, ImportError, RuntimeError):
+        return {}
+    return {name: place}
+
+
+def _within(folder: Path, path: str) -> str:
+    """A path as the run's own, empty where it lies outside."""
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else ""
+
+
 def verdicts(folders: list[Path]) -> dict[str, Verdict]:
     """The verdicts of several runs, by the shortest names that tell them apart."""
     for folder in folders:
-        _require_finished(folder, "verdict.json", "verdict")
+        require_verdict(folder)
     names = [folder.resolve().name for folder in folders]
     labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
     return {label: Verdict.load(folder) for label, folder in zip(labels, folders, strict=True)}
+
+
+def require_verdict(folder: Path) -> None:
+    """Refuse a directory without a verdict; one whose recipe is gone will do."""
+    if not (folder / "verdict.json").exists():
+        _require_finished(folder, "verdict.json", "verdict")
 
 
 def _require_finished(folder: Path, file: str, what: str) -> None:
@@ -199,8 +374,9 @@ def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
 
 
 def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """What has changed since a run was begun, field by field; goals may change, and seeds may be added."""
-    now, before = ({name: part[name] for name in part if name not in ("targets", "description")} for part in (now, before))
+    """What has changed since a run was begun, field by field; goals and exports may change, and seeds may be added."""
+    free = ("targets", "description", "export")
+    now, before = ({name: part[name] for name in part if name not in free} for part in (now, before))
     seeds = before.get("seeds")
     if isinstance(seeds, list) and now["seeds"][: len(seeds)] == seeds:
         now["seeds"] = seeds
@@ -244,4 +420,16 @@ def _shown(training: Training, progress: bool) -> Training:
     return replace(training, settings=replace(training.settings, progress=progress))
 
 
-__all__ = ["RecipeError", "RunError", "carry_out", "command", "evaluate", "open_run", "the_teacher", "verdicts"]
+__all__ = [
+    "RecipeError",
+    "RunError",
+    "carry_out",
+    "command",
+    "evaluate",
+    "export",
+    "open_run",
+    "profile",
+    "require_verdict",
+    "the_teacher",
+    "verdicts",
+]

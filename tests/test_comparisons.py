@@ -107,7 +107,7 @@ def test_foreign_folders_and_other_recipes_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["teacher", "a/b", "", "..", "checkpoints"])
 def test_names_that_cannot_be_folders(name: str) -> None:
-    with pytest.raises(RecipeError, match="choose another name"):
+    with pytest.raises(RecipeError, match="it names a folder"):
         comparison(**{name: ["soft_targets"]})
 
 

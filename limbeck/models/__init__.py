@@ -9,7 +9,7 @@
 Image models take [B, C, H, W] in [0, 1], normalise inside and return logits [B, classes].
 """
 
-from limbeck.models.base import Normalize, count_parameters, get, names, registry, spec_of
+from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
 from limbeck.models.loaders import MissingPackageError, timm_model, torchvision_model, transformers_model
 from limbeck.models.mlp import mlp
 from limbeck.models.mobile_resnet import mobile_resnet
@@ -32,6 +32,7 @@ __all__ = [
     "mobilenet_v3",
     "names",
     "registry",
+    "require_known",
     "resnet_cifar",
     "save_student",
     "save_weights",

@@ -54,12 +54,28 @@ def spec_of(model: nn.Module) -> dict[str, Any] | None:
     return spec
 
 
+def require_known(name: str) -> None:
+    """Refuse a name that no model carries.
+
+    Raises:
+        ValueError: the nearest names; or, of a model in a file of the user's own, how that file is given.
+    """
+    file = name.partition(":")[0]
+    if file.endswith(".py") and not any(known.startswith(f"{file}:") for known in registry):
+        raise ValueError(
+            f"model {name!r} is in a file of one's own, which only runs when it is given by hand: --plugin {file} "
+            f"(in Python: limbeck.recipe.load_plugin({file!r}))"
+        )
+    registry[name]  # asks installed packages too
+
+
 def get(name: str, /, **args: Any) -> nn.Module:
     """Build the model called `name`.
 
     Raises:
         ValueError: an unknown name, an argument that the model does not take, or a value that it cannot use.
     """
+    require_known(name)
     model: nn.Module = registry.get(name, **args)
     if spec_of(model) is None:  # a part of another package, registered without `builder`
         remember(model, name, args)

@@ -3,10 +3,15 @@
 >>> from limbeck import objectives
 >>> soft = objectives.get("soft_targets", temperature=2.0)
 >>> soft(student_logits, teacher_logits)  # [batch]
+
+Every module of this package is imported, so that an objective in a file of its own is found by its name. The classes below are
+those that can be imported from here.
 """
 
 from __future__ import annotations
 
+import pkgutil
+from importlib import import_module
 from typing import Any, cast
 
 from limbeck.objectives.base import UNLABELLED, Objective, registry
@@ -75,6 +80,7 @@ __all__ = [
     "TeacherArgmax",
     "Variational",
     "WeightedSoftLabels",
+    "discover",
     "get",
     "margin_from_batchnorm",
     "names",
@@ -91,3 +97,12 @@ def get(name: str, **hyperparameters: Any) -> Objective:
 def names() -> list[str]:
     """All names that `get` knows."""
     return registry.names()
+
+
+def discover() -> None:
+    """Import every module of this package, each of which registers what it defines."""
+    for module in pkgutil.iter_modules(__path__, f"{__name__}."):
+        import_module(module.name)
+
+
+discover()

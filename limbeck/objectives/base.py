@@ -17,6 +17,16 @@ registry = Registry("objective")
 
 UNLABELLED = -100  # the label of an item that has none, as in torch's ignore_index
 
+# What holds for every objective that does not say otherwise in `exempt`.
+PROPERTIES = {
+    "least": "No student has a lower loss than one that equals the teacher.",
+    "stationary": "At equality the gradient is zero.",
+    "gradient": "The gradient is that of the value, through every part of it.",
+    "order": "The loss of an item does not depend on its place in the batch.",
+    "alone": "An item's loss depends on the other items if and only if the objective compares items.",
+}
+OWN_NETWORKS = "its own networks stand between student and teacher"
+
 
 class Objective(nn.Module, ABC):
     """How two signals are compared: one loss per item, unreduced.
@@ -44,6 +54,7 @@ class Objective(nn.Module, ABC):
     knowledge: ClassVar[Literal["output", "feature", "relation"]]
     formula: ClassVar[str]
     source: ClassVar[str]
+    bibtex: ClassVar[str] = ""  # the entry of its paper; empty where there is none to cite
     weight: ClassVar[float] = 1.0  # the weight the paper or its standard benchmark uses
     needs_teacher: ClassVar[bool] = True
     needs_target: ClassVar[bool] = False
@@ -52,6 +63,7 @@ class Objective(nn.Module, ABC):
     ranks: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
     parts: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
     sparse: ClassVar[bool] = False  # takes a `TopK` teacher
+    exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why
 
     # Value checks (finite teacher, label range) wait for the device; the engine turns them off on GPUs.
     validate: bool = True

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.objectives.arithmetic import unit
-from limbeck.objectives.base import Objective, registry, require
+from limbeck.objectives.base import OWN_NETWORKS, Objective, registry, require
 from limbeck.objectives.draws import Draws
 
 
@@ -43,8 +43,22 @@ class Contrastive(Objective):
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
     formula = "−log h(s, t⁺) − Σ_k log(1 − h(s, t_k)) and with s, t swapped, h = e^{s·t/τ}/Z / (e^{s·t/τ}/Z + K/n)"
     source = "Tian et al. 2019 (CRD), arXiv 1910.10699"
+    bibtex = """
+        @inproceedings{tian2020contrastive,
+            title = {Contrastive Representation Distillation},
+            author = {Tian, Yonglong and Krishnan, Dilip and Isola, Phillip},
+            booktitle = {International Conference on Learning Representations},
+            year = {2020},
+            eprint = {1910.10699},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 0.8
     over_batch = True  # items meet through the banks, which must see the items of all ranks
+    exempt: ClassVar[Mapping[str, str]] = {
+        **dict.fromkeys(("least", "stationary"), OWN_NETWORKS),
+        **dict.fromkeys(("order", "alone"), "negatives are drawn for places in the batch"),
+    }
     student_bank: Tensor
     teacher_bank: Tensor
     log_normalizer: Tensor

@@ -38,6 +38,17 @@ class Hint(FeatureObjective):
     name = "hint"
     formula = "mean (s − t)²"
     source = "Romero et al. 2014 (FitNets), arXiv 1412.6550"
+    bibtex = """
+        @inproceedings{romero2015fitnets,
+            title = {{FitNets}: Hints for Thin Deep Nets},
+            author = {Romero, Adriana and Ballas, Nicolas and Kahou, Samira Ebrahimi and Chassang, Antoine and Gatta,
+                Carlo and Bengio, Yoshua},
+            booktitle = {International Conference on Learning Representations},
+            year = {2015},
+            eprint = {1412.6550},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 100.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -60,6 +71,17 @@ class AttentionTransfer(FeatureObjective):
     name = "attention_transfer"
     formula = "mean_hw (Q_s/‖Q_s‖ − Q_t/‖Q_t‖)², Q = Σ_c |F_c|^power"
     source = "Zagoruyko & Komodakis 2016 (AT), arXiv 1612.03928"
+    bibtex = """
+        @inproceedings{zagoruyko2017paying,
+            title = {Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via
+                Attention Transfer},
+            author = {Zagoruyko, Sergey and Komodakis, Nikos},
+            booktitle = {International Conference on Learning Representations},
+            year = {2017},
+            eprint = {1612.03928},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 1000.0
     match = Match.SPACE
     ranks = (4,)
@@ -92,6 +114,15 @@ class NeuronSelectivity(FeatureObjective):
     name = "neuron_selectivity"
     formula = "mean k(t,t') + mean k(s,s') − 2 mean k(s,t'), k(x,y) = (x·y)², maps L2-normalised over H·W"
     source = "Huang & Wang 2017 (NST), arXiv 1707.01219"
+    bibtex = """
+        @misc{huang2017like,
+            title = {Like What You Like: Knowledge Distill via Neuron Selectivity Transfer},
+            author = {Huang, Zehao and Wang, Naiyan},
+            year = {2017},
+            eprint = {1707.01219},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 50.0
     match = Match.SPACE
     ranks = (4,)
@@ -124,6 +155,14 @@ class Flow(FeatureObjective):
     name = "flow"
     formula = "mean (G_s − G_t)², G = F₁F₂ᵀ / (H·W)"
     source = "Yim et al. 2017, A Gift from Knowledge Distillation (FSP), CVPR"
+    bibtex = """
+        @inproceedings{yim2017gift,
+            title = {A Gift from Knowledge Distillation: Fast Optimization, Network Minimization and Transfer Learning},
+            author = {Yim, Junho and Joo, Donggyu and Bae, Jihoon and Kim, Junmo},
+            booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
+            year = {2017},
+        }
+    """
     weight = 50.0
     match = Match.CHANNELS
     ranks = (4,)
@@ -157,6 +196,16 @@ class Channelwise(FeatureObjective):
     name = "channelwise"
     formula = "(T²/C) Σ_c KL(softmax_hw(t_c/T)‖softmax_hw(s_c/T))"
     source = "Shu et al. 2020 (CWD), arXiv 2011.13256"
+    bibtex = """
+        @inproceedings{shu2021channelwise,
+            title = {Channel-wise Knowledge Distillation for Dense Prediction},
+            author = {Shu, Changyong and Liu, Yifan and Gao, Jianfei and Yan, Zheng and Shen, Chunhua},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2021},
+            eprint = {2011.13256},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 5.0
     ranks = (4,)
 
@@ -186,6 +235,16 @@ class StandardizedFeatures(FeatureObjective):
     name = "standardized_features"
     formula = "½ mean (z(s) − z(t))², z(x) = (x − mean_c) / σ_c over (B, H, W)"
     source = "Cao et al. 2022 (PKD), arXiv 2207.02039"
+    bibtex = """
+        @inproceedings{cao2022pkd,
+            title = {{PKD}: General Distillation Framework for Object Detectors via {Pearson} Correlation Coefficient},
+            author = {Cao, Weihan and Zhang, Yifan and Gao, Jianfei and Cheng, Anda and Cheng, Ke and Cheng, Jian},
+            booktitle = {Advances in Neural Information Processing Systems},
+            year = {2022},
+            eprint = {2207.02039},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 6.0
     over_batch = True
 
@@ -213,6 +272,16 @@ class Variational(FeatureObjective):
     name = "variational"
     formula = "mean ½ (log σ_c² + (t − s)²/σ_c²), σ_c² = softplus(ρ_c) + 1e-5"
     source = "Ahn et al. 2019 (VID), CVPR, arXiv 1904.05835"
+    bibtex = """
+        @inproceedings{ahn2019variational,
+            title = {Variational Information Distillation for Knowledge Transfer},
+            author = {Ahn, Sungsoo and Hu, Shell Xu and Damianou, Andreas and Lawrence, Neil D. and Dai, Zhenwen},
+            booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+            year = {2019},
+            eprint = {1904.05835},
+            archiveprefix = {arXiv},
+        }
+    """
     rho: nn.Parameter | None
 
     floor: ClassVar[float] = 1e-5
@@ -262,6 +331,17 @@ class MarginFeatures(FeatureObjective):
     name = "margin_features"
     formula = "mean (s − t')² [not s ≤ t' ≤ 0], t' = max(t, m_c), m_c = E[t : t < 0]"
     source = "Heo et al. 2019 (OFD), arXiv 1904.01866"
+    bibtex = """
+        @inproceedings{heo2019comprehensive,
+            title = {A Comprehensive Overhaul of Feature Distillation},
+            author = {Heo, Byeongho and Kim, Jeesoo and Yun, Sangdoo and Park, Hyojin and Kwak, Nojun and Choi, Jin Young},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2019},
+            eprint = {1904.01866},
+            archiveprefix = {arXiv},
+        }
+    """
+    exempt: ClassVar[Mapping[str, str]] = {"alone": "a margin that is not given is estimated from the batch"}
     margin: Tensor | None
 
     def __init__(self, *, margin: Tensor | Sequence[float] | None = None) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.objectives.base import registry, require
+from limbeck.objectives.base import OWN_NETWORKS, registry, require
 from limbeck.objectives.draws import Draws
 from limbeck.objectives.features import FeatureObjective
 from limbeck.signals import Match
@@ -35,8 +35,19 @@ class MaskedGenerative(FeatureObjective):
     name = "masked_generative"
     formula = "mean (G(mask · s) − t)², G = conv3×3, ReLU, conv3×3"
     source = "Yang et al. 2022 (MGD), arXiv 2205.01529"
+    bibtex = """
+        @inproceedings{yang2022masked,
+            title = {Masked Generative Distillation},
+            author = {Yang, Zhendong and Li, Zhe and Shao, Mingqi and Shi, Dachuan and Yuan, Zehuan and Yuan, Chun},
+            booktitle = {European Conference on Computer Vision},
+            year = {2022},
+            eprint = {2205.01529},
+            archiveprefix = {arXiv},
+        }
+    """
     match = Match.SPACE
     ranks = (4,)
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, ratio: float = 0.65) -> None:
         super().__init__()

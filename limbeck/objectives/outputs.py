@@ -6,6 +6,7 @@ classes, never a mean, and carries T², so that its gradient does not shrink wit
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -47,6 +48,7 @@ class HardTargets(OutputObjective):
     weight = 0.1
     needs_teacher = False
     needs_target = True
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -78,6 +80,15 @@ class SoftTargets(OutputObjective):
     name = "soft_targets"
     formula = "T² Σ_c p_T(t)_c (log p_T(t)_c − log p_T(s)_c)"
     source = "Hinton et al. 2015, arXiv 1503.02531; standardize: Sun et al. 2024, arXiv 2403.01427"
+    bibtex = """
+        @misc{hinton2015distilling,
+            title = {Distilling the Knowledge in a Neural Network},
+            author = {Hinton, Geoffrey and Vinyals, Oriol and Dean, Jeff},
+            year = {2015},
+            eprint = {1503.02531},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 0.9
     sparse = True
 
@@ -129,6 +140,16 @@ class LogitMSE(OutputObjective):
     name = "logit_mse"
     formula = "(1/C) Σ_c (s_c − t_c)²"
     source = "Ba & Caruana 2014, arXiv 1312.6184"
+    bibtex = """
+        @inproceedings{ba2014deep,
+            title = {Do Deep Nets Really Need to be Deep?},
+            author = {Ba, Jimmy and Caruana, Rich},
+            booktitle = {Advances in Neural Information Processing Systems},
+            year = {2014},
+            eprint = {1312.6184},
+            archiveprefix = {arXiv},
+        }
+    """
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return (student - teacher).square().mean(-1)
@@ -147,7 +168,19 @@ class TeacherArgmax(OutputObjective):
     name = "teacher_argmax"
     formula = "−log p(s)_k, k = argmax t"
     source = "Touvron et al. 2020 (DeiT), arXiv 2012.12877"
+    bibtex = r"""
+        @inproceedings{touvron2021training,
+            title = {Training data-efficient image transformers \& distillation through attention},
+            author = {Touvron, Hugo and Cord, Matthieu and Douze, Matthijs and Massa, Francisco and Sablayrolles,
+                Alexandre and J{\'e}gou, Herv{\'e}},
+            booktitle = {International Conference on Machine Learning},
+            year = {2021},
+            eprint = {2012.12877},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 0.5
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it is least at a one-hot student")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return _cross_entropy(student, teacher.argmax(-1))
@@ -173,6 +206,16 @@ class Decoupled(OutputObjective):
     name = "decoupled"
     formula = "T² (α KL(b_t‖b_s) + β KL(n_t‖n_s)), b = (p_y, 1 − p_y), n = softmax of the other logits / T"
     source = "Zhao et al. 2022 (DKD), arXiv 2203.08679"
+    bibtex = """
+        @inproceedings{zhao2022decoupled,
+            title = {Decoupled Knowledge Distillation},
+            author = {Zhao, Borui and Cui, Quan and Song, Renjie and Qiu, Yiyu and Liang, Jiajun},
+            booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+            year = {2022},
+            eprint = {2203.08679},
+            archiveprefix = {arXiv},
+        }
+    """
     needs_target = True
     ranks = (2,)
 
@@ -227,6 +270,16 @@ class Dist(OutputObjective):
     name = "dist"
     formula = "T² (β (1 − ρ(p_s[i,:], p_t[i,:])) + γ (1 − mean_c ρ(p_s[:,c], p_t[:,c]))), ρ Pearson"
     source = "Huang et al. 2022 (DIST), arXiv 2205.10536"
+    bibtex = """
+        @inproceedings{huang2022knowledge,
+            title = {Knowledge Distillation from A Stronger Teacher},
+            author = {Huang, Tao and You, Shan and Wang, Fei and Qian, Chen and Xu, Chang},
+            booktitle = {Advances in Neural Information Processing Systems},
+            year = {2022},
+            eprint = {2205.10536},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 2.0
     over_batch = True
     ranks = (2,)
@@ -267,9 +320,24 @@ class WeightedSoftLabels(OutputObjective):
     name = "weighted_soft_labels"
     formula = "w T² CE(p_T(t), p_T(s)), w = 1 − exp(−CE(s, y) / CE(t, y))"
     source = "Zhou et al. 2021 (WSLD), arXiv 2102.00650"
+    bibtex = """
+        @inproceedings{zhou2021rethinking,
+            title = {Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance Tradeoff Perspective},
+            author = {Zhou, Helong and Song, Liangchen and Chen, Jiajie and Zhou, Ye and Wang, Guoli and Yuan, Junsong
+                and Zhang, Qian},
+            booktitle = {International Conference on Learning Representations},
+            year = {2021},
+            eprint = {2102.00650},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 2.25
     needs_target = True
     ranks = (2,)
+    exempt: ClassVar[Mapping[str, str]] = {
+        "least": "its weight shrinks for students better than the teacher",
+        "gradient": "its weight passes none, on purpose",
+    }
 
     def __init__(self, *, temperature: float = 2.0) -> None:
         super().__init__()

@@ -38,6 +38,16 @@ class RKDDistance(RelationObjective):
     name = "rkd_distance"
     formula = "mean_ij h(d_ij^s/μ_s − d_ij^t/μ_t), h Huber with δ = 1, μ the mean of the positive d"
     source = "Park et al. 2019 (RKD), arXiv 1904.05068"
+    bibtex = """
+        @inproceedings{park2019relational,
+            title = {Relational Knowledge Distillation},
+            author = {Park, Wonpyo and Kim, Dongju and Lu, Yan and Cho, Minsu},
+            booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+            year = {2019},
+            eprint = {1904.05068},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 25.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -67,6 +77,7 @@ class RKDAngle(RelationObjective):
     name = "rkd_angle"
     formula = "mean_ijk h(cos_ijk^s − cos_ijk^t), cos_ijk = ⟨e_ij, e_ik⟩, e_ij = (x_j − x_i)/‖x_j − x_i‖"
     source = "Park et al. 2019 (RKD), arXiv 1904.05068"
+    bibtex = RKDDistance.bibtex
     weight = 50.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -86,6 +97,7 @@ class RKDCosine(RelationObjective):
     name = "rkd_cosine"
     formula = "mean_ij h(cos(x_i, x_j)^s − cos(x_i, x_j)^t), h Huber with δ = 1"
     source = "cosine form of Park et al. 2019 (RKD), arXiv 1904.05068"
+    bibtex = RKDDistance.bibtex
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return huber(_cosines(student) - _cosines(teacher)).mean(1)
@@ -104,6 +116,16 @@ class SimilarityPreserving(RelationObjective):
     name = "similarity_preserving"
     formula = "mean_ij (G_s − G_t)², G = XXᵀ with rows L2-normalised"
     source = "Tung & Mori 2019 (SP), arXiv 1907.09682"
+    bibtex = """
+        @inproceedings{tung2019similarity,
+            title = {Similarity-Preserving Knowledge Distillation},
+            author = {Tung, Frederick and Mori, Greg},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2019},
+            eprint = {1907.09682},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 3000.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -128,6 +150,16 @@ class ProbabilisticTransfer(RelationObjective):
     name = "probabilistic_transfer"
     formula = "mean_ij P_t log((P_t + 1e-7)/(P_s + 1e-7)), P = rows of (1 + cos)/2, each summing to 1"
     source = "Passalis & Tefas 2018 (PKT), arXiv 1803.10837"
+    bibtex = """
+        @inproceedings{passalis2018learning,
+            title = {Learning Deep Representations with Probabilistic Knowledge Transfer},
+            author = {Passalis, Nikolaos and Tefas, Anastasios},
+            booktitle = {European Conference on Computer Vision},
+            year = {2018},
+            eprint = {1803.10837},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 30000.0
 
     epsilon: ClassVar[float] = 1e-7
@@ -159,6 +191,17 @@ class CorrelationCongruence(RelationObjective):
     name = "correlation_congruence"
     formula = "mean_ij (K_s − K_t)², K_ij = Σ_{p=0..order} e^{−2γ} (2γ)^p/p! (x_i·x_j)^p, x L2-normalised"
     source = "Peng et al. 2019 (CC), ICCV, arXiv 1904.01802"
+    bibtex = """
+        @inproceedings{peng2019correlation,
+            title = {Correlation Congruence for Knowledge Distillation},
+            author = {Peng, Baoyun and Jin, Xiao and Liu, Jiaheng and Zhou, Shunfeng and Wu, Yichao and Liu, Yu and Li,
+                Dongsheng and Zhang, Zhaoning},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2019},
+            eprint = {1904.01802},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 0.02
 
     def __init__(self, *, gamma: float = 0.4, order: int = 2) -> None:
@@ -193,6 +236,17 @@ class ChannelCorrelation(Objective):
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
     formula = "mean over C² of (G_s − G_t)², G = FFᵀ over H·W with rows L2-normalised"
     source = "Liu et al. 2021 (ICKD), Exploring Inter-Channel Correlation for Diversity-preserved KD, ICCV"
+    bibtex = """
+        @inproceedings{liu2021exploring,
+            title = {Exploring Inter-Channel Correlation for Diversity-preserved Knowledge Distillation},
+            author = {Liu, Li and Huang, Qingle and Lin, Sihao and Xie, Hongwei and Wang, Bing and Chang, Xiaojun and
+                Liang, Xiaodan},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2021},
+            eprint = {2202.03680},
+            archiveprefix = {arXiv},
+        }
+    """
     weight = 500.0
     match = Match.CHANNELS
     ranks = (4,)

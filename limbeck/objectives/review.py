@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.objectives.base import registry, require
+from limbeck.objectives.base import OWN_NETWORKS, registry, require
 from limbeck.objectives.features import FeatureObjective
 from limbeck.signals import Match
 
@@ -38,9 +38,20 @@ class Review(FeatureObjective):
     name = "review"
     formula = "Σ_levels Σ_sizes w MSE(pool(fused s), pool(t)) / Σ w, sizes (full, 4, 2, 1), w = 1, ½, ¼, ⅛"
     source = "Chen et al. 2021 (ReviewKD), arXiv 2104.09044"
+    bibtex = """
+        @inproceedings{chen2021distilling,
+            title = {Distilling Knowledge via Knowledge Review},
+            author = {Chen, Pengguang and Liu, Shu and Zhao, Hengshuang and Jia, Jiaya},
+            booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+            year = {2021},
+            eprint = {2104.09044},
+            archiveprefix = {arXiv},
+        }
+    """
     match = Match.SPACE
     ranks = (4,)
     parts = 0  # two or more
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, mid_channels: int | None = None) -> None:
         super().__init__()

@@ -30,7 +30,9 @@ class Comparison(Job):
             if not terms:
                 raise ValueError(f"variant {name!r} has no terms")
             if name in RESERVED or not re.fullmatch(r"[\w+-]+", name):
-                raise ValueError(f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder")
+                raise ValueError(
+                    f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder"
+                )
         if ALONE not in self.variants:
             control = TermSpec.model_validate("hard_targets")
             self.variants = {ALONE: [control], **self.variants}

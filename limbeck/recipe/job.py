@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from limbeck.recipe.parts import Data, DataPart, ModelSpec, Part, TeacherSpec, TrainingSpec
+from limbeck.recipe.parts import Data, DataPart, ModelSpec, Part, Store, TeacherSpec, TrainingSpec
 from limbeck.recipe.text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
 from limbeck.registry import nearest
 
@@ -27,6 +27,7 @@ class Job(Part):
     teacher: TeacherSpec
     student: ModelSpec
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
+    store: Store = Field(None, description="keep the teacher's answers: auto, off, a folder, or {path: …, views: 8}")
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
 
     @model_validator(mode="after")

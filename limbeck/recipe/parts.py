@@ -12,6 +12,7 @@ from limbeck.recipe.text import RecipeError, expand
 if TYPE_CHECKING:
     from torch import nn
 
+    from limbeck.answers import Keeping
     from limbeck.distillation import Training
     from limbeck.engine import Length, Optimizer
     from limbeck.terms import Term
@@ -187,8 +188,7 @@ class ModelSpec(Part):
     def _known(cls, name: str) -> str:
         from limbeck import models
 
-        if name not in models.registry and ":" not in name:
-            models.registry[name]  # raises with the nearest names, after asking installed packages
+        models.require_known(name)
         return name
 
     def new(self, classes: int | None, channels: int | None) -> nn.Module:
@@ -197,7 +197,7 @@ class ModelSpec(Part):
 
         args = dict(self.args)
         accepted = _parameters_of(models.registry[self.model])
-        for name, value in (("classes", classes), ("channels", channels)):
+        for name, value in (("classes", classes), ("num_classes", classes), ("channels", channels)):
             if name in accepted and value is not None:
                 args.setdefault(name, value)
         try:
@@ -306,11 +306,48 @@ class QuantizationAware(Part):
 class ExportSpec(Part):
     """The files that the student is shipped as. Each is compared with PyTorch and measured in its own runtime."""
 
-    formats: list[Literal["onnx", "executorch"]] = Field(default_factory=lambda: ["onnx"], min_length=1)
-    precisions: list[Literal["fp32", "int8"]] = Field(default_factory=lambda: ["fp32"], min_length=1)
+    formats: list[str] = Field(["onnx"], min_length=1, description="onnx, executorch, or what a package of yours adds")
+    precisions: list[Literal["fp32", "int8"]] = Field(["fp32"], min_length=1)
     calibration_items: int = Field(512, gt=1, description="training items that show the ranges of activations, for int8")
     quantization_aware: QuantizationAware | None = Field(None, description="where int8 loses more than can be borne")
     teacher: bool = Field(True, description="export the teacher in the same ways, to compare with")
+
+    @field_validator("formats")
+    @classmethod
+    def _known(cls, names: list[str]) -> list[str]:
+        from limbeck.export import formats
+
+        for name in names:
+            formats[name]  # raises with the nearest names, after asking installed packages
+        return names
+
+
+class StoreSpec(Part):
+    """The teacher's answers, kept on disk: each is asked for once, whatever number of epochs, seeds and students."""
+
+    path: str = Field("auto", description="a folder; auto: one beside the run, which other runs and seeds find again")
+    views: int | None = Field(None, gt=0, le=9999, description="augmented views of each item; none: 8, or 1 without views")
+    logits: Literal["auto", "fp16", "bf16", "fp32"] | dict[str, Any] = Field(
+        "auto", description="auto, fp16, bf16, fp32, or the largest only, such as {k: 16, values: steps}"
+    )
+    features: Literal["fp16", "bf16", "fp32", "int8"] = Field("fp16", description="of all taps but the logits")
+    strict: bool = Field(False, description="never ask the teacher; an answer that is not there is an error")
+    view_seed: int = Field(0, description="what the views are keyed by, for all runs that share the answers")
+
+    def build(self) -> Keeping:
+        from limbeck.answers import Keeping
+
+        return Keeping(**self.model_dump() | {"path": expand(self.path, "store.path")})
+
+
+def _store(value: Any) -> Any:
+    """`auto`, `off` (which YAML reads as false), a folder, or the whole of it."""
+    if value is False or value == "off":
+        return None
+    return {"path": "auto" if value is True else value} if isinstance(value, str | bool) else value
+
+
+Store = Annotated[StoreSpec | None, BeforeValidator(_store)]
 
 
 def build_terms(specs: Sequence[TermSpec]) -> list[Term]:

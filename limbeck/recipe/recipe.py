@@ -71,5 +71,6 @@ class Recipe(Job):
             name=self.name,
             student_options=self.student.options(),
             teacher_options=self.teacher.options(),
+            store=None if self.store is None else self.store.build(),
             resume=resume,
         )

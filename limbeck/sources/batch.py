@@ -87,6 +87,11 @@ def take(batch: Batch, count: int) -> Batch:
     return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
 
 
+def pick(value: Any, rows: Tensor) -> Any:
+    """These rows of every tensor within nested mappings."""
+    return _change(value, lambda tensor: tensor[rows.to(tensor.device)])
+
+
 def labelled(target: Tensor) -> Tensor:
     """1 where an item has a label, 0 where it has none: −100, or a row of zeros among class probabilities."""
     if target.is_floating_point() and target.ndim >= 2:

@@ -39,7 +39,7 @@ def fingerprint(tensors: Mapping[str, Tensor | None]) -> str:
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}:{None if tensor is None else list(tensor.shape)};".encode())
         if tensor is not None:
-            digest.update(tensor.contiguous().numpy().data)
+            digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 

@@ -81,12 +81,22 @@ class Dataset(Source):
 
     def _compute(self, place: Place) -> Batch:
         rows = self.rows(place)
-        view = self._view_of(rows, place.seed, place.round // self.rounds_per_epoch)
-        plain = replace(plain_batch(self.items, rows, self.workers), view=view)
+        epoch = place.round // self.rounds_per_epoch
+        view = self._view_of(rows, place.seed, epoch)
+        if view is not None:
+            return self.show(rows, view, place.seed)
+        return self._shown(rows, place.seed, epoch)
+
+    def show(self, rows: Tensor, view: Tensor, seed: int = 0) -> Batch:
+        """These rows of the data set, each in the view of this number (int64 `[B]`)."""
+        seed = seed if self.view_seed is None else self.view_seed
+        return replace(self._shown(rows, seed, view), view=view)
+
+    def _shown(self, rows: Tensor, seed: int, view: keyed.View) -> Batch:
+        plain = plain_batch(self.items, rows, self.workers)
         if not self.items.images:
             return replace(plain, inputs=dict.fromkeys(self.views, plain.inputs[DEFAULT_VIEW]))
-        seed = place.seed if self.view_seed is None else self.view_seed
-        return self._augmented(plain, rows, seed, place.round // self.rounds_per_epoch if view is None else view)
+        return self._augmented(plain, rows, seed, view)
 
     def _view_of(self, rows: Tensor, seed: int, epoch: int) -> Tensor | None:
         """Which of the `view_count` views each item shows in this epoch; None: every epoch has views of its own."""

@@ -4,5 +4,6 @@ from limbeck.teachers.base import Teacher
 from limbeck.teachers.constant import VirtualTeacher
 from limbeck.teachers.ensemble import Ensemble
 from limbeck.teachers.past import PastPredictions
+from limbeck.teachers.stored import StoredAnswers
 
-__all__ = ["Ensemble", "PastPredictions", "Teacher", "VirtualTeacher"]
+__all__ = ["Ensemble", "PastPredictions", "StoredAnswers", "Teacher", "VirtualTeacher"]

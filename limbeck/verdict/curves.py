@@ -1,26 +1,15 @@
-"""Training curves: `log.jsonl` read into series, and each series drawn as one small SVG.
-
-The drawings hold numbers only, no text from files; headings and legends are the page's. Lines and labels take the
-page's text colour, so that one drawing serves light and dark.
-"""
+"""Training curves: `log.jsonl` read into series."""
 
 from __future__ import annotations
 
-import io
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import numpy as np
-
 Curve: TypeAlias = dict[int, float]  # update -> value
 Curves: TypeAlias = dict[str, dict[tuple[str, int], Curve]]  # quantity -> (arm, seed) -> curve
-
-COLOURS = {"student": "#d9730d", "alone": "#4c8bd6", "teacher": "#8a8f98"}
-_INK = "#010203"  # stands for the page's text colour until the drawing is done
-_POINTS = 400  # a small drawing shows no more
 
 
 def read_curves(log: Path) -> tuple[Curves, Curves]:
@@ -86,56 +75,3 @@ def _numbers(values: object) -> Iterator[tuple[str, float]]:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
-
-
-def draw(curves: Mapping[tuple[str, int], Curve]) -> str:
-    """One quantity as an inline SVG: a line per arm and seed, coloured by arm."""
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib.figure import Figure
-
-    style = {"svg.fonttype": "none", "font.family": "sans-serif", "font.size": 9}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(4.0, 2.2), layout="constrained")
-        axes = figure.add_subplot()
-        for (arm, _), curve in sorted(curves.items()):
-            x, y = _thinned(curve)
-            marker = "o" if len(x) == 1 else None
-            axes.plot(x, y, color=COLOURS.get(arm, _INK), linewidth=1.4, alpha=0.8, marker=marker, markersize=4)
-        _quiet(axes)
-        return _inline(figure)
-
-
-def _thinned(curve: Curve) -> tuple[list[float], list[float]]:
-    """At most `_POINTS` points, each the mean of its stretch; what is not finite leaves a gap."""
-    x = np.array(sorted(curve), dtype=np.float64)
-    y = np.array([curve[int(update)] for update in x])
-    y[~np.isfinite(y)] = np.nan
-    if len(x) > _POINTS:
-        pieces = min(_POINTS, len(x))
-        x = np.array([piece.mean() for piece in np.array_split(x, pieces)])
-        y = np.array([piece.mean() for piece in np.array_split(y, pieces)])
-    return x.tolist(), y.tolist()
-
-
-def _quiet(axes: Any) -> None:
-    """Little ink: two thin axes, a faint grid, few ticks."""
-    axes.set_facecolor("none")
-    axes.spines[["top", "right"]].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(_INK)
-        axes.spines[side].set_alpha(0.35)
-    axes.tick_params(colors=_INK, length=3, width=0.6)
-    axes.grid(axis="y", color=_INK, alpha=0.12, linewidth=0.7)
-    axes.locator_params(axis="x", nbins=5, integer=True)
-    axes.locator_params(axis="y", nbins=4)
-
-
-def _inline(figure: Any) -> str:
-    """The figure as an `<svg>` element that needs nothing outside the page."""
-    buffer = io.StringIO()
-    silent = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
-    svg = buffer.getvalue()
-    return svg[svg.index("<svg") :].replace(_INK, "currentColor")

@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -165,15 +165,35 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         self.live -= size
 
 
+class ConfidenceBins(NamedTuple):
+    """Answers sorted by confidence into equal bins: the sums of confidence and of right answers, and how many items."""
+
+    confidence: NDArray[np.float64]
+    right: NDArray[np.float64]
+    items: NDArray[np.int64]
+
+
+def confidence_bins(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = 15) -> ConfidenceBins:
+    """Equal bins of the largest probability, open below and closed above. `probabilities` [items, classes]."""
+    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
+    sums = [np.bincount(bin_of, weights=values, minlength=bins).astype(np.float64) for values in (confidence, right)]
+    return ConfidenceBins(sums[0], sums[1], np.bincount(bin_of, minlength=bins))
+
+
 def expected_calibration_error(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = 15) -> float:
     """How far confidence is from accuracy (Guo et al. 2017): over `bins` equal bins of the largest probability, the
     distance between mean confidence and accuracy, weighted by the items of the bin. `probabilities` [items,
     classes]."""
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)  # bins are open below, closed above
-    gaps = np.bincount(bin_of, weights=confidence - right, minlength=bins)
-    return float(np.abs(gaps).sum() / len(y))
+    found = confidence_bins(probabilities, labels, bins)
+    return float(np.abs(found.confidence - found.right).sum() / found.items.sum())
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Class probabilities along the last axis, in double precision."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
 
 
 def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:

@@ -52,11 +52,13 @@ class Predictions:
 
     def item_scores(self) -> NDArray[np.float64]:
         """[seeds, items]: the given scores, else whether the largest logit is at the label."""
-        if self.scores is not None:
-            return self.scores.astype(np.float64)
+        return self.right().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
+
+    def right(self) -> NDArray[np.bool_]:
+        """[seeds, items]: whether the largest logit is at the label."""
         assert self.logits is not None
         assert self.labels is not None
-        return np.asarray(self.logits.argmax(axis=-1) == self.labels, dtype=np.float64)
+        return np.asarray(self.logits.argmax(axis=-1) == self.labels)
 
 
 def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> None:

@@ -58,7 +58,7 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
     compare(verdicts)
     metric = next(iter(verdicts.values())).metric
     direction = "more" if metric.higher_is_better else "less"
-    rows = {run: _run_row(verdict) for run, verdict in verdicts.items()}
+    rows = {run: run_row(verdict) for run, verdict in verdicts.items()}
     left_out = () if width >= 120 else ("teacher", "alone", "latency")
     titles = [title for title in next(iter(rows.values())) if title not in left_out]
     table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run")
@@ -67,7 +67,7 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
     return table
 
 
-def _run_row(verdict: Verdict) -> dict[str, str]:
+def run_row(verdict: Verdict) -> dict[str, str]:
     """What one run shows, by column title."""
     percent, arms, gain = verdict.metric.percent, verdict.arms, verdict.gain
     shown = {

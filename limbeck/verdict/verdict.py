@@ -9,26 +9,24 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 
 from limbeck.verdict import wording
 from limbeck.verdict.environment import environment
+from limbeck.verdict.evidence import Bin, Example, Quadrants, calibration, changes
 from limbeck.verdict.files import write_whole
-from limbeck.verdict.measure import Latency, Profile, agreement, expected_calibration_error, per_class
+from limbeck.verdict.measure import Latency, Profile, agreement, expected_calibration_error, per_class, softmax
 from limbeck.verdict.predictions import Predictions
+from limbeck.verdict.record import Record
 from limbeck.verdict.statistics import Gain, Interval, interval, paired_gain, retention
 from limbeck.verdict.targets import Target, weigh
+from limbeck.verdict.wiring import Wiring
 
 FORMAT = 1
 ARMS = ("teacher", "alone", "student")
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Metric(_Record):
+class Metric(Record):
     """What is measured. `percent`: the value is a fraction, read as a percentage, and its differences as points."""
 
     name: str = "accuracy"
@@ -36,7 +34,7 @@ class Metric(_Record):
     percent: bool = True
 
 
-class Arm(_Record):
+class Arm(Record):
     """One model of the comparison; what was not measured is None."""
 
     metric: float
@@ -51,7 +49,7 @@ class Arm(_Record):
     per_class: list[float | None] | None = None
 
 
-class Arms(_Record):
+class Arms(Record):
     """`alone` is the control: the student without a teacher. A run without control, or without one teacher, lacks
     that arm."""
 
@@ -64,7 +62,7 @@ class Arms(_Record):
         return {name: arm for name, arm in found.items() if arm is not None}
 
 
-class Cost(_Record):
+class Cost(Record):
     """What the run took: updates of the student, items the teacher answered, seconds on the clock."""
 
     student_steps: int
@@ -72,25 +70,49 @@ class Cost(_Record):
     wall_s: float
 
 
-class Export(_Record):
-    """One file the student was shipped as, measured in the runtime it is meant for. `path` is relative to the run."""
+class Export(Record):
+    """One file that a model was shipped as, measured in the runtime it is meant for.
+
+    The rows of format "pytorch" are the models as they were before, measured by the same yardsticks. What was not measured is
+    None; an export that failed has an `error`, perhaps a `remedy`, and no `path`.
+
+    Attributes:
+        model: "student" or "teacher".
+        precision: "fp32" or "int8".
+        path: relative to the run; None where the model is in no file of its own.
+        bytes: of the file.
+        metric, ci95: on the whole test set, in that runtime, with the 95 % interval over its items.
+        latency_ms: of one item, on one thread.
+        peak_memory_bytes: by how much the resident memory of a fresh process grows from before the model is loaded to the peak
+            of its inference, one item on one thread; see `limbeck.export.memory`.
+        max_abs_diff: the largest difference of an output to PyTorch's, over real test items.
+        opset: of the operators in an ONNX file.
+        warning: what a user must know about a file that was written, such as accuracy lost to int8; `remedy` goes with it.
+    """
 
     format: str
     precision: str
-    path: str
-    bytes: int
+    path: str | None = None
+    bytes: int | None = None
     metric: float | None = None
     latency_ms: Latency | None = None
     max_abs_diff: float | None = None
+    model: str = "student"
+    ci95: Interval | None = None
+    peak_memory_bytes: int | None = None
+    opset: int | None = None
+    error: str | None = None
+    warning: str | None = None
+    remedy: str | None = None
 
 
-class Verdict(_Record):
+class Verdict(Record):
     """What came out of a run.
 
     Metric, gain and their intervals are in the metric's own unit (accuracy: fractions of one). `compression` is a
     ratio of parameters, `speedup` of median latencies, `memory_ratio` of peak memory: teacher over student, so that
     more is better. The goal and value of the target `gain` are in points where the metric is a percentage. `met`: no
-    target was missed.
+    target was missed. `items`: of the test set; `changes`: the student's answers beside those of each other arm.
     """
 
     format: Literal[1] = 1
@@ -111,6 +133,11 @@ class Verdict(_Record):
     cost: Cost | None
     exports: list[Export] = Field(default_factory=list)
     seeds: list[int]
+    items: int | None = None
+    calibration: dict[str, list[Bin]] = Field(default_factory=dict)
+    changes: dict[str, Quadrants] = Field(default_factory=dict)
+    examples: list[Example] = Field(default_factory=list)
+    wiring: Wiring | None = None
     environment: dict[str, str | int]
 
     def sentence(self) -> str:
@@ -182,6 +209,8 @@ def judge(
     targets: Mapping[str, float] | None = None,
     cost: Cost | None = None,
     exports: Sequence[Export] = (),
+    examples: Sequence[Example] = (),
+    wiring: Wiring | None = None,
 ) -> Verdict:
     """Weigh the arms of a run against each other.
 
@@ -192,6 +221,7 @@ def judge(
         metric: what the scores are; accuracy unless said otherwise.
         profiles: measured cost by arm; the control, being the same model, shares the student's unless it has its own.
         targets: goals by name, see `TARGETS`.
+        examples, wiring: items to look at and how the models were connected, for the report.
     """
     metric = metric or Metric()
     arms = _arms(predictions, profiles or {}, len(seeds), len(classes))
@@ -221,6 +251,11 @@ def judge(
         cost=cost,
         exports=list(exports),
         seeds=list(seeds),
+        items=scores["student"].shape[1],
+        calibration=calibration(predictions),
+        changes=changes(predictions),
+        examples=list(examples),
+        wiring=wiring,
         environment=environment(),
     )
 
@@ -249,7 +284,7 @@ def _arm(answers: Predictions, cost: Profile | None, classes: int | None) -> Arm
         width = answers.logits.shape[2]
         if classes is not None and classes != width:
             raise ValueError(f"{classes} class names for logits of {width} classes")
-        ece = float(np.mean([expected_calibration_error(_softmax(seed), answers.labels) for seed in answers.logits]))
+        ece = float(np.mean([expected_calibration_error(softmax(seed), answers.labels) for seed in answers.logits]))
         by_class = per_class(scores, answers.labels, width)
     measured = {} if cost is None else {**asdict(cost), "latency_ms": cost.latency_ms}
     per_seed = [float(value) for value in scores.mean(axis=1)]
@@ -289,8 +324,3 @@ def _agreement(predictions: Mapping[str, Predictions]) -> float | None:
     if teacher.logits.shape[-1] != student.logits.shape[-1]:
         return None  # they choose among different classes
     return agreement(student.logits, teacher.logits)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))

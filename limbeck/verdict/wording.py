@@ -42,6 +42,11 @@ def _bracket(ci95: Interval, scale: float, digits: int) -> str:
     return f"[{number(scale * ci95[0], digits)}, {number(scale * ci95[1], digits)}]"
 
 
+def p_value(p: float) -> str:
+    """`= 0.03`, or `< 0.001` below that."""
+    return "< 0.001" if p < 0.001 else f"= {p:.2g}"
+
+
 def fraction(ratio: float) -> str:
     """How small the student is when the teacher is `ratio` times as large: `at 1/11 of its size`."""
     if ratio >= 9.95:

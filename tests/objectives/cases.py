@@ -1,17 +1,18 @@
-"""Random valid inputs for every registered objective, and what each is exempt from."""
+"""Random valid inputs for every registered objective: drawn by hand, or else from what the objective declares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
+import pytest
 import torch
 from torch import Tensor
 
 from limbeck import objectives
 from limbeck.objectives import Objective
-from limbeck.signals import shape_of
+from limbeck.signals import Match, shape_of
 
 SAMPLES = 12  # items in the imagined data set
 Signal = Tensor | tuple[Tensor, ...]
@@ -42,13 +43,18 @@ class Case:
     name: str
     make: Callable[[torch.Generator, int], tuple[Signal, Signal]]
     hyperparameters: dict[str, Any] = field(default_factory=dict)
-    # Why an objective is not least at equality, or not stationary there; empty: it is.
-    not_least: str = ""
-    not_stationary: str = ""
-    draws_by_position: bool = False  # random draws belong to places in the batch, not to items
 
     def __str__(self) -> str:
         return "-".join([self.name, *(f"{k}={v}" for k, v in self.hyperparameters.items())])
+
+    @property
+    def kind(self) -> type[Objective]:
+        return cast(type[Objective], objectives.registry[self.name])
+
+    def require(self, prop: str) -> None:
+        """Skip the test of a property that the objective says it lacks."""
+        if prop in self.kind.exempt:
+            pytest.skip(f"{self.name}: {self.kind.exempt[prop]}")
 
     def inputs(self, seed: int, batch: int = 4) -> Inputs:
         generator = torch.Generator().manual_seed(seed)
@@ -101,18 +107,17 @@ LOGITS = shapes((5,), (5,))
 MAPS = shapes((3, 2, 3), (3, 2, 3))
 WIDER = shapes((2, 2, 3), (3, 2, 3))
 VECTORS = shapes((4,), (6,))
-OWN = "its own networks stand between student and teacher"
 
-CASES = [
-    Case("hard_targets", LOGITS, not_least="ignores the teacher", not_stationary="ignores the teacher"),
+BY_HAND = [
+    Case("hard_targets", LOGITS),
     Case("soft_targets", LOGITS),
     Case("soft_targets", LOGITS, {"temperature": 2.0, "standardize": True}),
     Case("logit_mse", LOGITS),
-    Case("teacher_argmax", LOGITS, not_least="least at a one-hot student", not_stationary="least at a one-hot student"),
+    Case("teacher_argmax", LOGITS),
     Case("decoupled", LOGITS),
     Case("dist", LOGITS),
     Case("dist", LOGITS, {"temperature": 3.0, "beta": 2.0, "gamma": 0.5}),
-    Case("weighted_soft_labels", LOGITS, not_least="its weight shrinks for students better than the teacher"),
+    Case("weighted_soft_labels", LOGITS),
     Case("hint", MAPS),
     Case("hint", shapes((5,), (5,))),
     Case("attention_transfer", WIDER),
@@ -127,14 +132,8 @@ CASES = [
     Case("variational", shapes((5,), (5,))),
     Case("margin_features", MAPS),
     Case("margin_features", shapes((5,), (5,))),
-    Case(
-        "review",
-        shapes([(2, 6, 5), (3, 3, 3)], [(3, 6, 5), (2, 3, 3)]),
-        {"mid_channels": 4},
-        not_least=OWN,
-        not_stationary=OWN,
-    ),
-    Case("masked_generative", WIDER, not_least=OWN, not_stationary=OWN),
+    Case("review", shapes([(2, 6, 5), (3, 3, 3)], [(3, 6, 5), (2, 3, 3)]), {"mid_channels": 4}),
+    Case("masked_generative", WIDER),
     Case("rkd_distance", VECTORS),
     Case("rkd_angle", VECTORS),
     Case("rkd_cosine", VECTORS),
@@ -143,12 +142,33 @@ CASES = [
     Case("correlation_congruence", VECTORS),
     Case("correlation_congruence", VECTORS, {"gamma": 0.7, "order": 3}),
     Case("channel_correlation", shapes((3, 2, 2), (3, 2, 3))),
-    Case(
-        "contrastive",
-        VECTORS,
-        {"negatives": 7, "dim": 3, "temperature": 0.5},
-        not_least=OWN,
-        not_stationary=OWN,
-        draws_by_position=True,
-    ),
+    Case("contrastive", VECTORS, {"negatives": 7, "dim": 3, "temperature": 0.5}),
 ]
+
+# An item's shape on both sides, by what of it must agree and by the number of axes (the batch included).
+DECLARED = {
+    Match.EVERYTHING: {2: ((5,), (5,)), 3: ((4, 5), (4, 5)), 4: ((3, 2, 3), (3, 2, 3))},
+    Match.SPACE: {2: ((4,), (6,)), 3: ((4, 5), (4, 5)), 4: ((2, 2, 3), (3, 2, 3))},
+    Match.CHANNELS: {2: ((5,), (5,)), 3: ((4, 5), (4, 5)), 4: ((3, 2, 2), (3, 2, 3))},
+    Match.NOTHING: {2: ((4,), (6,)), 3: ((4, 5), (3, 6)), 4: ((2, 2, 3), (3, 2, 2))},
+}
+
+
+def declared(name: str) -> list[Case]:
+    """A case for each number of axes that an objective takes, from its declarations alone."""
+    kind = Case(name, LOGITS).kind
+    ranks = (2,) if kind.knowledge == "output" else kind.ranks or (2, 4)  # token logits give a loss for each token
+    both = [DECLARED[kind.match][rank] for rank in ranks]
+    if kind.parts != 1:
+        taps = kind.parts or 2
+        return [Case(name, shapes([student] * taps, [teacher] * taps)) for student, teacher in both]
+    return [Case(name, shapes(student, teacher)) for student, teacher in both]
+
+
+def all_cases() -> list[Case]:
+    """Those drawn by hand, then those of all objectives that nobody drew any for."""
+    drawn = {case.name for case in BY_HAND}
+    return BY_HAND + [case for name in objectives.names() if name not in drawn for case in declared(name)]
+
+
+CASES = all_cases()

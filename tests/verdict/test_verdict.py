@@ -134,6 +134,7 @@ def test_the_schema_is_format_1(verdict):
     assert set(content) == {
         *("format", "name", "task", "metric", "classes", "arms", "retention", "retention_ci95", "gain", "compression"),
         *("speedup", "memory_ratio", "agreement", "targets", "met", "cost", "exports", "seeds", "environment"),
+        *("items", "calibration", "changes", "examples", "wiring"),
     }
     assert list(content["arms"]) == ["teacher", "alone", "student"]
     assert set(content["arms"]["student"]) == {

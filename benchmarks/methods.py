@@ -1,0 +1,78 @@
+"""Every method on one pair: carry the comparison out, keep its verdict, and put table and plot into the docs.
+
+    python -m benchmarks.methods                              # needs LIMBECK_DATA; goes on where it was stopped
+    python -m benchmarks.methods --run runs/compare-methods   # keep a comparison that is done
+
+Start it in several processes to share the work among them; the last one to finish writes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from pathlib import Path
+
+from limbeck.comparisons import compare_methods
+from limbeck.recipe import Comparison
+from limbeck.verdict import ComparisonVerdict
+from limbeck.verdict.comparison import row_cells
+
+ROOT = Path(__file__).parents[1]
+NAME = "compare-methods"
+KEPT = Path(__file__).parent / "results" / NAME
+PAGE = ROOT / "docs" / "guide" / "compare.md"
+PLOT = ROOT / "docs" / "assets" / f"{NAME}.svg"
+
+
+def keep(run: Path) -> None:
+    """Copy the verdict of a comparison beside the other results, and write it into the guide."""
+    from limbeck.verdict.report import methods_figure
+
+    verdict = ComparisonVerdict.load(run / "comparison.json")
+    KEPT.mkdir(parents=True, exist_ok=True)
+    for file in ("comparison.json", "recipe.yaml"):
+        shutil.copy(run / file, KEPT / file)
+    PLOT.parent.mkdir(parents=True, exist_ok=True)
+    PLOT.write_text(methods_figure(verdict), encoding="utf-8")
+    text = PAGE.read_text(encoding="utf-8")
+    block = f"\\1{table(verdict)}\n\n{summary(verdict)}\n\\2"
+    PAGE.write_text(re.sub(r"(<!-- methods -->\n).*?(<!-- end -->)", block, text, flags=re.S), encoding="utf-8")
+    print(summary(verdict))
+
+
+def table(verdict: ComparisonVerdict) -> str:
+    """The comparison as Markdown, best first."""
+    lines = [f"| method | {verdict.metric.name} [95 %] | gain over the control | places | seconds |", "|---|---|---|---|---|"]
+    lines += [f"| `{method}` | " + " | ".join(row_cells(verdict, row)) + " |" for method, row in verdict.rows.items()]
+    lines += [f"| `{method}` | failed: {reason.split(';')[0]} | | | |" for method, reason in verdict.failed.items()]
+    return "\n".join(lines)
+
+
+def summary(verdict: ComparisonVerdict) -> str:
+    """How many methods the data tell apart from the control, and from the best."""
+    gains = [row.gain for row in verdict.rows.values() if row.gain is not None]
+    helped, harmed = (sum(gain.effect and (gain.value > 0) is sign for gain in gains) for sign in (True, False))
+    first = [method for method, row in verdict.rows.items() if row.rank[0] == 1]
+    teacher = "" if verdict.teacher is None else f" Teacher: {100 * verdict.teacher:.1f} %."
+    cpu = verdict.environment.get("cpu", "")
+    return (
+        f"{verdict.items:,} test images, seeds {', '.join(map(str, verdict.seeds))}, {cpu}.{teacher} Of {len(gains)} methods "
+        f"{helped} did better than the control, {harmed} worse, and {len(gains) - helped - harmed} cannot be told from it. "
+        f"First place is open to: {', '.join(first)}."
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--run", type=Path, help="keep the verdict of this comparison instead of training")
+    run = parser.parse_args().run
+    if run is None:
+        run = ROOT / "runs" / NAME
+        if compare_methods(Comparison.read(ROOT / "recipes" / f"{NAME}.yaml"), run, resume=run.exists()) is None:
+            return
+    keep(run)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""The Python interface and the parts that recipes may name, from signatures and docstrings."""
+
+from __future__ import annotations
+
+import enum
+import inspect
+import re
+from collections.abc import Callable
+from importlib import import_module
+from types import FunctionType
+from typing import Any
+
+from pydantic import BaseModel
+
+from docs.generate.markdown import code, docstring, prose, summary, table
+from limbeck import adapters, models, schedules
+from limbeck.recipe.job import Job
+from limbeck.registry import Registry
+from limbeck.sources.views import views
+
+# Page → (its title, what it holds, module → public names in the order in which one meets them).
+GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
+    "distilling": (
+        "Distilling",
+        "One call, the parts chosen, your own loop: each a thin layer over the next.",
+        {
+            "limbeck": ("distill", "Outcome", "Distillation", "Training", "Phase", "Term", "Criterion"),
+        },
+    ),
+    "runs": (
+        "Runs",
+        "Stages and steps with a cast of actors: what every method is made of.",
+        {
+            "limbeck": ("Run", "Stage", "Step", "Settings", "Validation", "Optimizer", "epochs", "steps"),
+            "limbeck.engine": ("Freeze", "Unfreeze", "Snapshot", "Reinitialise", "DeadTermError", "NonFiniteError"),
+        },
+    ),
+    "actors": (
+        "Actors, taps and signals",
+        "Who takes part, and where what they say is read.",
+        {
+            "limbeck": ("trained", "frozen", "average", "snapshot"),
+            "limbeck.actors": ("Actor", "Reference"),
+            "limbeck.taps": ("Tap", "Probe"),
+            "limbeck.signals": ("TopK", "LinearLogits", "Match"),
+            "limbeck.adapters": ("Adapter", "build_adapter"),
+        },
+    ),
+    "objectives": (
+        "Objectives",
+        "What all objectives share; each has a page of its own under [Methods](../../methods/index.md).",
+        {
+            "limbeck.objectives": ("get", "names", "register", "Objective"),
+        },
+    ),
+    "teachers": (
+        "Teachers, schedules and memory",
+        "Targets that are more than one actor's signal, weights over time and over items, and what outlives a step.",
+        {
+            "limbeck.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
+            "limbeck.schedules": ("Schedule", "SampleWeight"),
+            "limbeck.memory": ("Table", "Queue"),
+        },
+    ),
+    "data": (
+        "Data",
+        "Any data set as items with keys, and the sources that turn them into batches.",
+        {
+            "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
+            "limbeck.sources": ("Batch", "Source", "Place"),
+            "limbeck.sources.generated": ("Generated", "OwnSamples"),
+        },
+    ),
+    "models": (
+        "Models",
+        "Compact students, loaders for other libraries' models, and their files.",
+        {
+            "limbeck.models": (
+                "get",
+                "names",
+                "load_weights",
+                "save_weights",
+                "save_student",
+                "load_student",
+                "count_parameters",
+                "spec_of",
+                "Normalize",
+            ),
+        },
+    ),
+    "devices": (
+        "Devices",
+        "The student as a file, checked and measured in its own runtime; see [On a device](../../guide/devices.md).",
+        {
+            "limbeck.export": ("ship", "profile", "Format", "Runner", "Costs", "ExportError"),
+        },
+    ),
+    "verdicts": (
+        "Verdicts and recipes",
+        "What a run proved, and how a recipe is read and carried out.",
+        {
+            "limbeck": ("Verdict",),
+            "limbeck.verdict": ("Arm", "Gain", "Target", "judge", "interval", "paired_gain", "write_report"),
+            "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
+            "limbeck.runs": ("carry_out", "open_run", "evaluate"),
+        },
+    ),
+}
+
+# What recipes call by name: heading → (registry, what the names are for).
+PARTS: dict[str, tuple[Registry, str]] = {
+    "Models": (models.registry, "For `teacher: {model: …, args: {…}}` and `student:`."),
+    "Views": (views, "For `training.views`; they run in the order in which they are listed."),
+    "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
+    "Item weights": (schedules.sample_weights, "For the `item_weight` of a term."),
+    "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),
+}
+STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}
+WIDTH = 88  # signatures longer than this are broken into lines
+
+
+def pages() -> dict[str, str]:
+    """Address to text, `reference/api/…` and the parts by name."""
+    found = {f"reference/api/{name}.md": _page(name) for name in GROUPS}
+    return found | {"reference/api/index.md": _index(), "reference/parts.md": _parts()}
+
+
+def nav() -> list[Any]:
+    return ["reference/api/index.md", *(f"reference/api/{name}.md" for name in GROUPS)]
+
+
+def public() -> set[str]:
+    """Every name of `limbeck` itself that has an entry."""
+    return {name for _, _, names in GROUPS.values() for name in names.get("limbeck", ())}
+
+
+def _index() -> str:
+    rows = [(f"[{title}]({name}.md)", lead, _linked(name)) for name, (title, lead, _) in GROUPS.items()]
+    lead = "# Python interface\n\nNames load when they are first used, so that `import limbeck` costs little.\n"
+    return f"{lead}\n{table(('page', 'holds', 'names'), rows)}"
+
+
+def _linked(group: str) -> str:
+    entries = [(module, name) for module, names in GROUPS[group][2].items() for name in names]
+    return ", ".join(f"[`{name}`]({group}.md#{_anchor(module, name)})" for module, name in entries)
+
+
+def _page(group: str) -> str:
+    title, lead, modules = GROUPS[group]
+    entries = [_entry(module, name) for module, names in modules.items() for name in names]
+    return "\n\n".join([f"# {title}", lead, *entries])
+
+
+def _entry(module: str, name: str) -> str:
+    thing = getattr(import_module(module), name)
+    heading = f"## {name} {{#{_anchor(module, name)}}}"
+    imported = f"from {module} import {name}"
+    if inspect.isclass(thing):
+        called = _constructor(name, thing)
+        body = [
+            *([called, docstring(thing)] if called.startswith("```") else [docstring(thing), called]),
+            *(_member(_anchor(module, name), *one) for one in members(thing)),
+        ]
+    elif callable(thing):
+        body = [code(signature(name, thing), "python"), docstring(thing)]
+    else:
+        body = [docstring(thing)]
+    return "\n\n".join(part for part in [heading, f"`{imported}`", *body] if part)
+
+
+def _constructor(name: str, kind: type) -> str:
+    if issubclass(kind, Job):
+        return "Its fields are those of [recipes](../recipes.md)."
+    if issubclass(kind, BaseModel):
+        return table(
+            ("field", "type"), [(f"`{one}`", f"`{_kind(info.annotation)}`") for one, info in kind.model_fields.items()]
+        )
+    if issubclass(kind, enum.Enum):
+        return table(("member", "value"), [(f"`{one.name}`", f"`{one.value}`") for one in kind])
+    if inspect.isabstract(kind) or issubclass(kind, Exception) or kind.__init__ is object.__init__:
+        return ""
+    return code(signature(name, kind), "python")
+
+
+def members(kind: type) -> list[tuple[str, Any]]:
+    """The public methods and properties that a class defines and says something about itself."""
+    plain = {name: getattr(value, "__func__", value) for name, value in vars(kind).items()}  # class methods hold a function
+    public = {name: value for name, value in plain.items() if name[0] != "_" and name != "extra_repr"}
+    return [(name, value) for name, value in public.items() if isinstance(value, FunctionType | property) and value.__doc__]
+
+
+def _member(parent: str, name: str, value: Any) -> str:
+    heading = f"### {name} {{#{parent}-{name}}}"
+    called = "" if isinstance(value, property) else code(signature(name, value), "python")
+    return "\n\n".join(part for part in (heading, called, docstring(value)) if part)
+
+
+def signature(name: str, thing: Any) -> str:
+    """`name(arguments) -> result`, broken into lines where it is long."""
+    found = inspect.signature(thing)
+    parameters = [one for one in found.parameters.values() if one.name not in ("self", "cls")]
+    shown, kinds = [_argument(one) for one in parameters], [one.kind for one in parameters]
+    if inspect.Parameter.KEYWORD_ONLY in kinds and inspect.Parameter.VAR_POSITIONAL not in kinds:
+        shown.insert(kinds.index(inspect.Parameter.KEYWORD_ONLY), "*")
+    returned = found.return_annotation
+    arrow = "" if returned in (inspect.Signature.empty, None, "None") or inspect.isclass(thing) else f" -> {_kind(returned)}"
+    line = f"{name}({', '.join(shown)}){arrow}"
+    if len(line) <= WIDTH:
+        return line
+    return f"{name}(\n" + "".join(f"    {one},\n" for one in shown) + f"){arrow}"
+
+
+def _argument(parameter: inspect.Parameter) -> str:
+    stars = STARS.get(parameter.kind, "")
+    kind = "" if parameter.annotation is inspect.Parameter.empty else f": {_kind(parameter.annotation)}"
+    if parameter.default is inspect.Parameter.empty:
+        return f"{stars}{parameter.name}{kind}"
+    return f"{stars}{parameter.name}{kind}{' = ' if kind else '='}{_default(parameter.default)}"
+
+
+def _default(value: Any) -> str:
+    if inspect.isfunction(value) or inspect.isclass(value):
+        return str(value.__name__)
+    shown = repr(value).replace("'", '"')
+    return "…" if shown.startswith("<") else shown
+
+
+def _kind(annotation: Any) -> str:
+    """A type as one writes it, without the modules that it lives in."""
+    text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    return re.sub(r"\b(?!nn\.)(?:[a-z_]\w*\.)+?(?=nn\.|[A-Z]|\w+\b(?!\.))", "", text)
+
+
+def _anchor(module: str, name: str) -> str:
+    return name.lower() if module == "limbeck" else f"{module.removeprefix('limbeck.').replace('.', '-')}-{name.lower()}"
+
+
+def _parts() -> str:
+    lead = (
+        "# Parts by name\n\nWhat a recipe may call by name, beside the [objectives](../methods/index.md). Installed packages "
+        "add parts through entry points, a file of your own through `--plugin`.\n"
+    )
+    return "\n\n".join([lead, *(_registry(title, *found) for title, found in PARTS.items())])
+
+
+def _registry(title: str, registry: Registry, lead: str) -> str:
+    rows = [(f"`{name}`", prose(summary(registry[name])), _arguments(registry[name])) for name in registry.names()]
+    return f"## {title}\n\n{lead}\n\n{table(('name', 'is', 'arguments'), rows)}"
+
+
+def _arguments(part: Callable[..., Any]) -> str:
+    """Its arguments with their defaults, as a recipe writes them."""
+    parameters = inspect.signature(part).parameters.values()
+    named = [one for one in parameters if one.kind not in (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)]
+    own = [one for one in named if (one.name, one.default) != ("student", one.empty) and one.name not in ("student", "teacher")]
+    return ", ".join(f"`{one.name}`" if one.default is one.empty else f"`{one.name}: {_written(one.default)}`" for one in own)
+
+
+def _written(value: Any) -> str:
+    """A default as YAML."""
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_written, value))}]"
+    if isinstance(value, schedules.Schedule):
+        return type(value).__name__.lower()
+    return f"{value:.4g}" if isinstance(value, float) else {None: "none", True: "true", False: "false"}.get(value, str(value))

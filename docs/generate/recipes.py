@@ -1,0 +1,280 @@
+"""The recipe reference, from the schemas that check recipes; and the built-in recipes as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import yaml
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from docs.generate.markdown import code, items_of, prose, summary, table
+from limbeck import Optimizer, Settings, Term, Training, cli, load_items
+from limbeck.recipe import Comparison, Recipe, read_yaml
+from limbeck.recipe.job import Job
+from limbeck.recipe.parts import (
+    Data,
+    DataPart,
+    ExportSpec,
+    ModelSpec,
+    OptimizerSpec,
+    Part,
+    PhaseSpec,
+    QuantizationAware,
+    TermSpec,
+    TrainingSpec,
+)
+from limbeck.verdict.targets import TARGETS
+
+# What takes a part's fields in the end describes them, so that nothing is said twice.
+TAKERS: dict[type[BaseModel], tuple[Any, ...]] = {
+    DataPart: (load_items,),
+    OptimizerSpec: (Optimizer,),
+    TrainingSpec: (Training, Settings),
+    TermSpec: (Term,),
+}
+PLURALS = {"whole number": "whole numbers", "number": "numbers", "text": "texts", "mapping": "mappings"}
+WORDS = {"string": "text", "integer": "whole number", "number": "number", "boolean": "`true` or `false`", "object": "mapping"}
+BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
+# Fields whose meaning in a recipe neither the schema nor the taker's docstring says.
+MEANINGS: dict[type[BaseModel], dict[str, str]] = {
+    Job: {
+        "name": "letters, digits, `.`, `+`, `-` and `_`; names the run's directory, `runs/NAME`",
+        "description": "for people: what `limbeck recipes` shows",
+        "task": "what is learned, and by which metric it is judged",
+        "data": "training, validation and test data",
+        "teacher": "the large model",
+        "student": "the small model",
+        "training": "how student and control are trained",
+        "seeds": "student and control are trained once for each; intervals are over seeds and test items",
+    },
+    Recipe: {
+        "terms": "what the student learns from: one term for each objective",
+        "control": "train the same student with labels only, on the same data, views, steps and optimizer",
+        "targets": "goals that the verdict weighs, by name",
+    },
+    Data: {
+        "train": "what teacher and student learn from",
+        "test": "what all are judged on, once, at the end",
+        "labels_seed": "which labels are kept, where `labels` keeps only some",
+    },
+    DataPart: {
+        "split": "which part, where the data has several",
+        "channels": "1 makes images grey, 3 RGB; left out, grey images stay grey and all others become RGB",
+    },
+    ModelSpec: {
+        "model": "a name from the registry of models, `transformers`, `timm` or `torchvision`",
+        "args": "the builder's arguments; class and channel counts come from the data where they are left out",
+    },
+    TrainingSpec: {
+        "epochs": "length in passes over the data; 30 where neither `epochs` nor `steps` is given",
+        "steps": "length in optimizer steps, instead of `epochs`",
+        "batch_size": "items of a global batch, over all ranks and accumulation steps",
+        "optimizer": "of every stage that names none",
+        "clip": "the largest norm of a step's gradient; none: no clipping",
+        "patience": "stop after so many evaluations without improvement; none: never",
+        "log_every": "steps between log entries",
+        "device": "`cpu` to stay there; none: what Accelerate finds",
+    },
+    OptimizerSpec: {"name": "any optimizer of `torch.optim`, in any case: `sgd`, `adamw`, `nadam`, …"},
+    TermSpec: {
+        "objective": "the name of an objective, see [Methods](../methods/index.md)",
+        "student": "what is trained: a tap such as `layer2`, a list of taps for objectives that take several, or `auto`: taps "
+        "paired at equal relative depth",
+        "teacher": "what it is compared with: a tap of the teacher; none: the same tap as the student's",
+        "adapter": "`auto`: what the shapes need and nothing more; `none`; or `linear`, `conv`, `conv_bn`, built in any case",
+        "weight": "a number, or a schedule such as `{linear: {start: 0, end: 1}}`",
+        "item_weight": "a weight for each item: `teacher_confidence` or `student_uncertainty`",
+        "trains": "restrict the gradient to these actors; none: all that the step trains",
+        "hyperparameters": "the objective's arguments",
+    },
+    PhaseSpec: {
+        "name": "how logs call the stage",
+        "terms": "what the student learns from during this stage",
+        "epochs": "length in passes over the data",
+        "steps": "length in optimizer steps, instead of `epochs`",
+        "optimizer": "another one than the training's",
+    },
+    ExportSpec: {"formats": "the runtimes that the files are for", "precisions": "the number types of weights and activations"},
+    QuantizationAware: {"epochs": "length in passes over the data", "lr": "the learning rate"},
+}
+
+INTRODUCTION = """# Recipes
+
+A recipe is a job written as YAML. It is checked whole before anything is loaded: an unknown field, a value of the wrong kind or
+a file that is not there is named with what was expected. `limbeck schema` prints the JSON schema, which editors understand.
+
+```yaml
+name: my-student
+data: {train: photos/train, test: photos/test, validation: 0.1}
+teacher: {model: resnet_cifar, args: {depth: 56}, weights: teacher.safetensors}
+student: {model: resnet_cifar, args: {depth: 8}}
+terms:
+  - hard_targets: {weight: 0.1}
+  - soft_targets: {temperature: 4, weight: 0.9}
+training:
+  epochs: 30
+  batch_size: 128
+  views: [{random_crop: {padding: 4}}, horizontal_flip]
+seeds: [0, 1, 2]
+targets: {gain: 1.0, compression: 10}
+```
+
+Short forms save words. A data set may be just its path: `train: photos/train`. A term, a view or a schedule may be just its
+name (`horizontal_flip`), or one name with its arguments (`random_crop: {padding: 4}`); a term's wiring and its objective's
+hyperparameters stand side by side (`soft_targets: {temperature: 4, weight: 0.9}`). `${NAME}` in a path is the environment
+variable of that name. `--set training.epochs=3` on the command line changes one value.
+
+A recipe runs no code of its own. Models and parts come by name: from Limbeck, from installed packages, or from a file that
+you name on the command line with `--plugin`.
+"""
+
+
+@dataclass
+class Node:
+    """One part of a recipe: where it stands, what it is, its fields in the JSON schema."""
+
+    model: type[BaseModel]
+    fields: Mapping[str, Any]
+    places: list[str] = field(default_factory=list)
+
+    @property
+    def place(self) -> str:
+        """The least nested of its places, after which it is called."""
+        return min(self.places, key=lambda place: place.count("."))
+
+    @property
+    def anchor(self) -> str:
+        return self.place.replace(".", "-").replace("_", "-") or "fields"
+
+
+def pages() -> dict[str, str]:
+    """Address to text."""
+    return {"reference/recipes.md": reference(), "reference/built-in-recipes.md": built_in()}
+
+
+def reference() -> str:
+    nodes = walk(Recipe)
+    comparison = walk(Comparison)["Comparison"]
+    own = {name: part for name, part in comparison.fields.items() if name not in nodes["Recipe"].fields}
+    order = list(nodes["Recipe"].fields)
+    inner = sorted((node for node in nodes.values() if node.place), key=lambda node: order.index(node.place.split(".")[0]))
+    parts = [INTRODUCTION, "## Fields\n", _fields(nodes["Recipe"], nodes), _targets()]
+    parts += [_part(node, nodes) for node in inner]
+    parts += ["## Comparisons\n", summary(Comparison) + "\n", _comparison_text(), _fields(Node(Comparison, own, [""]), nodes)]
+    return "\n".join(parts)
+
+
+def built_in() -> str:
+    lead = "# Built-in recipes\n\nRun one by its name, `limbeck distill digits`; print one with `limbeck recipes show NAME`.\n"
+    return "\n".join([lead, *(_recipe(path.stem, path.read_text(encoding="utf-8")) for path in cli.built_in())])
+
+
+def _recipe(name: str, text: str) -> str:
+    return f"## {name}\n\n{prose(read_yaml(text).get('description', ''))}\n\n{code(text, 'yaml')}"
+
+
+def walk(model: type[BaseModel]) -> dict[str, Node]:
+    """Every part that a recipe may hold, by its class's name, with all the places at which it may stand."""
+    schema = model.model_json_schema()
+    classes = {one.__name__: one for one in _descendants(Part)}
+    nodes = {model.__name__: Node(model, schema["properties"], [""])}
+    waiting = [("", schema["properties"])]
+    while waiting:
+        place, fields = waiting.pop(0)
+        for name, content in fields.items():
+            where = f"{place}.{name}".lstrip(".")
+            for found in _references(content):
+                inner = schema["$defs"][found]["properties"]
+                nodes.setdefault(found, Node(classes[found], inner)).places.append(where)
+                waiting.append((where, inner))
+    return nodes
+
+
+def describe(model: type[BaseModel], name: str) -> str:
+    """What a field means: its own description, or that of whatever takes it in the end."""
+    if said := model.model_fields[name].description:
+        return said
+    for base in model.__mro__:
+        if said := MEANINGS.get(base, {}).get(name):
+            return said
+        for taker in TAKERS.get(base, ()):
+            if said := (items_of(taker, "Attributes") | items_of(taker, "Args")).get(name):
+                return said.removesuffix(".")
+    return ""
+
+
+def _part(node: Node, nodes: Mapping[str, Node]) -> str:
+    others = [place for place in dict.fromkeys(node.places) if place != node.place]
+    also = f"\n\nAlso at {', '.join(f'`{place}`' for place in others)}." if others else ""
+    return f"## {node.place} {{#{node.anchor}}}\n\n{prose(summary(node.model))}{also}\n\n{_fields(node, nodes)}"
+
+
+def _fields(node: Node, nodes: Mapping[str, Node]) -> str:
+    model = node.model.model_fields
+    rows = [
+        (f"`{name}`", _type(content, nodes), _default(model[name]), prose(describe(node.model, name)))
+        for name, content in node.fields.items()
+    ]
+    return table(("field", "type", "default", "means"), rows)
+
+
+def _type(content: Mapping[str, Any], nodes: Mapping[str, Node]) -> str:
+    """A JSON schema as words."""
+    if "$ref" in content:
+        node = nodes[content["$ref"].rsplit("/", 1)[-1]]
+        return f"fields of [{node.place}](#{node.anchor})"
+    if options := content.get("anyOf") or content.get("oneOf"):
+        return " or ".join(dict.fromkeys(_type(one, nodes) for one in options if one.get("type") != "null"))
+    if "enum" in content or "const" in content:
+        return " or ".join(f"`{one}`" for one in content.get("enum", [content.get("const")]))
+    if content.get("type") == "array":
+        one = _type(content["items"], nodes)
+        return f"list of {PLURALS.get(one, one)}"
+    if content.get("type") == "object" and isinstance(content.get("additionalProperties"), Mapping):
+        return f"mapping of name to {_type(content['additionalProperties'], nodes)}"
+    bounds = [f"{sign} {content[bound]:g}" for bound, sign in BOUNDS.items() if bound in content]
+    return " ".join([WORDS.get(content.get("type", ""), "any"), ", ".join(bounds)]).strip()
+
+
+def _default(info: FieldInfo) -> str:
+    if info.is_required():
+        return "**required**"
+    value = info.get_default(call_default_factory=True, validated_data={})
+    if value is None or value == "":
+        return "none"
+    if isinstance(value, BaseModel):
+        return "its own"
+    return f"`{yaml.safe_dump(value, default_flow_style=True, width=1000).splitlines()[0]}`"
+
+
+def _targets() -> str:
+    goals = ", ".join(f"`{name}`" for name in TARGETS)
+    return f"The goals that `targets` may name: {goals}. `limbeck distill` exits with 3 where one is missed.\n"
+
+
+def _comparison_text() -> str:
+    return (
+        "A recipe with `variants:` instead of `terms:` is carried out by `limbeck compare RECIPE`. Data, models, training and "
+        "seeds are written as above; [`compare-methods`](built-in-recipes.md#compare-methods) is one.\n"
+    )
+
+
+def _references(content: Any) -> Iterator[str]:
+    """The names of all parts that a field's schema mentions."""
+    if isinstance(content, Mapping):
+        if "$ref" in content:
+            yield cast(str, content["$ref"]).rsplit("/", 1)[-1]
+        for inner in content.values():
+            yield from _references(inner)
+    elif isinstance(content, list):
+        for inner in content:
+            yield from _references(inner)
+
+
+def _descendants(model: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for child in model.__subclasses__():
+        yield child
+        yield from _descendants(child)

@@ -1,0 +1,39 @@
+"""A teacher of timm: any of its models teaches a small student, in one call that ends with the verdict.
+
+Here the teacher starts from random weights, so that nothing is downloaded, and learns the digits first. With
+`pretrained=True` the published weights are fetched, and `Distillation` goes on from there.
+"""
+
+import torch
+from torch import nn
+
+from limbeck import Settings, Training, distill, epochs, load_items, models
+
+
+def learn(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, passes: int) -> None:
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    model.train()
+    for _ in range(passes):
+        for rows in torch.randperm(len(images)).split(64):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images[rows]), labels[rows]).backward()
+            optimizer.step()
+
+
+def main(passes: int = 3) -> dict[str, float]:
+    torch.manual_seed(0)
+    torch.set_num_threads(1)  # the fastest for models as small as these
+    train, test = load_items("digits", split="train"), load_items("digits", split="test")
+    teacher = models.get("timm", model="resnet10t", classes=10, channels=1)  # images in [0, 1]; it normalises inside
+    learn(teacher, train.fetch(torch.arange(len(train))).float() / 255, train.target, passes)
+    student = models.get("tiny_cnn", width=4, size=8)
+    quiet = Training(epochs(passes), batch_size=64, settings=Settings(progress=False))
+    outcome = distill(teacher, student, train, test, training=quiet)
+    print(outcome)
+    arms = outcome.verdict.arms
+    assert arms.teacher is not None
+    return {"teacher": arms.teacher.metric, "student": arms.student.metric}
+
+
+if __name__ == "__main__":
+    main()

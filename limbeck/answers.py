@@ -1,0 +1,270 @@
+"""The teacher is paid once: what of its answers is kept, where, under which identity, and how it gets there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import quote
+
+import torch
+from torch import Tensor
+
+from limbeck import ranks
+from limbeck.actors import Actor, Cast, Reference
+from limbeck.files import FolderInUseError
+from limbeck.readings import Listener, Plan, Readings
+from limbeck.signals import AnySignal
+from limbeck.sources import Batch, Dataset, Items
+from limbeck.sources.content import fingerprint
+from limbeck.store import Builder, Codec, Dense, Journal, Reader, ScaledInt8, Store, TopKCodec, read_manifest
+from limbeck.taps import LOGITS
+from limbeck.teachers.stored import StoredAnswers
+
+AUTO = "auto"
+VIEWS = 8  # of each augmented item, where the recipe does not say
+DENSE_CLASSES = 128  # logits of more classes are kept as their k largest probabilities, where the terms can read these
+Told = Callable[[str, int, int], None]
+"""Called as work goes on: what, how much is done, of how much."""
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a teacher's answers are kept.
+
+    Attributes:
+        path: a folder; "auto": one beside the run, named by what made the answers, which other runs and seeds find again.
+        views: augmented views of each item; None: 8, or 1 where nothing is augmented. An epoch shows each item one of them.
+        logits: "auto", "fp16", "bf16", "fp32", or `{"k": 16}` with the options of `TopKCodec`.
+        features: of all other taps: "fp16", "bf16", "fp32" or "int8" (with a scale for each channel and item).
+        strict: never ask the teacher; an answer that is not there is an error.
+        view_seed: what the views are keyed by, for all runs that share the answers.
+    """
+
+    path: str | Path = AUTO
+    views: int | None = None
+    logits: str | Mapping[str, Any] = AUTO
+    features: Literal["fp16", "bf16", "fp32", "int8"] = "fp16"
+    strict: bool = False
+    view_seed: int = 0
+
+    def view_count(self, views: Sequence[Any]) -> int:
+        """How many views there are of each item, augmented by `views`."""
+        return self.views if self.views is not None else (VIEWS if views else 1)
+
+
+@dataclass
+class Asked:
+    """A teacher, and what a run wants to know of it.
+
+    Attributes:
+        actor: the frozen model, with its precision and memory layout.
+        source: the training data in its views, with `view_count` and `view_seed` set.
+        taps: where it is heard.
+        views: the augmentation, as the recipe writes it.
+        autocast: data type of the run's mixed precision, or None.
+        sparse: whether all terms on the logits can read `TopK`.
+        device: where the model lies.
+    """
+
+    actor: Actor
+    source: Dataset
+    taps: Sequence[str]
+    views: Sequence[Any]
+    autocast: torch.dtype | None = None
+    sparse: bool = False
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        self._listener = Listener(Cast({"teacher": replace(self.actor, answers=None)}))
+        self._references = {tap: Reference("teacher", tap=tap) for tap in self.taps}
+        self._listener.listen(self._references.values())
+
+    @torch.no_grad()
+    def answer(self, batch: Batch) -> dict[str, AnySignal]:
+        """What the teacher says about a batch, by tap."""
+        readings = Readings(self._listener, batch.to(self.device), Plan(frozenset()), autocast=self.autocast)
+        return {tap: readings[reference] for tap, reference in self._references.items()}
+
+    @cached_property
+    def example(self) -> dict[str, AnySignal]:
+        """What it says about the first items: the shapes of the answers, and the size of a row."""
+        rows = torch.arange(min(4, len(self.items)))
+        return self.answer(self.source.show(rows, torch.zeros_like(rows)))
+
+    def close(self) -> None:
+        self._listener.close()
+
+    @property
+    def items(self) -> Items:
+        return self.source.items
+
+    def identity(self) -> dict[str, str | int]:
+        """What the answers depend on, beside the tap: a store of anything else is refused."""
+        model = self.actor.model
+        precision = self.actor.precision or self.autocast or torch.float32
+        pipeline = self.source.views["default"]
+        identity: dict[str, str | int] = {
+            "teacher": f"{type(model).__name__} {fingerprint({**model.state_dict(), **dict(model.named_buffers())})}",
+            "precision": str(precision).removeprefix("torch."),
+            "views": json.dumps(list(self.views), sort_keys=True),
+            "view_seed": self.source.view_seed or 0,
+            "inputs": _shape(self.items),
+        }
+        if pipeline.mixes:  # partners come from anywhere in the data set
+            identity["data"] = self.items.fingerprint()
+        return identity
+
+
+def ask_codecs(asked: Asked, keeping: Keeping) -> dict[str, Codec]:
+    """How each tap is kept, from a first answer."""
+    return {tap: _codec(tap, signal, keeping, asked.sparse) for tap, signal in asked.example.items()}
+
+
+def _codec(tap: str, signal: AnySignal, keeping: Keeping, sparse: bool) -> Codec:
+    if tap != LOGITS:
+        return ScaledInt8() if keeping.features == "int8" else Dense(keeping.features)
+    classes = signal.shape[-1] if isinstance(signal, Tensor) else 0
+    if isinstance(keeping.logits, Mapping):
+        if not sparse:
+            raise ValueError(
+                f"store.logits: {dict(keeping.logits)} keeps the largest probabilities only, and a term of this run needs all "
+                "logits; use fp16, or terms that read them (soft_targets and the like)"
+            )
+        return TopKCodec(**{"classes": classes, **keeping.logits})
+    if keeping.logits == AUTO:
+        return TopKCodec(min(16, classes), classes) if sparse and classes > DENSE_CLASSES else Dense("fp16")
+    if keeping.logits not in ("fp16", "bf16", "fp32"):
+        raise ValueError(f"store.logits is {keeping.logits!r}; expected auto, fp16, bf16, fp32, or {{k: 16}}")
+    return Dense(keeping.logits)  # type: ignore[arg-type]
+
+
+def folder_of(asked: Asked, keeping: Keeping, beside: Path | None, codecs: Mapping[str, Codec]) -> Path:
+    """Where the answers are: the recipe's folder, or for "auto" one that their identity names."""
+    if keeping.path != AUTO:
+        return Path(keeping.path)
+    if beside is None:
+        raise ValueError("store: auto keeps answers beside the run, which has no folder; give the run one, or the store a path")
+    kept = {"identity": asked.identity(), "views": asked.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
+    return beside / "store" / hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def tap_folder(folder: Path, tap: str) -> Path:
+    """Each tap has a store of its own, so that runs which listen elsewhere share what they have in common."""
+    return folder / quote(tap, safe="()")
+
+
+@contextmanager
+def open_answers(asked: Asked, keeping: Keeping, folder: Path, codecs: Mapping[str, Codec]) -> Iterator[StoredAnswers]:
+    """The answers in `folder`, for one training. What is missing is asked for and kept as training goes on; a store that
+    another process is writing is read as it is.
+
+    Raises:
+        StoreError: the folder holds the answers of another teacher, to other views or data; every difference is named.
+    """
+    identity = asked.identity()
+    readers: dict[str, Reader] = {}
+    with ExitStack() as stack:
+        for tap, codec in codecs.items():
+            place = tap_folder(folder, tap)
+            readers[tap] = _reader(place, asked, {tap: codec}, identity, stack, strict=keeping.strict)
+        yield StoredAnswers(readers, strict=keeping.strict)
+        for reader in readers.values():
+            if isinstance(reader, Journal):
+                _finish(reader, asked)
+
+
+def _reader(
+    place: Path, asked: Asked, codec: Mapping[str, Codec], identity: dict[str, str | int], stack: ExitStack, *, strict: bool
+) -> Reader:
+    whole = Store.open(place, expect=identity, codecs=codec) if (place / "manifest.json").exists() else None
+    views = asked.source.view_count or 1
+    if whole is not None and (strict or bool(whole.has(asked.items.keys, views - 1).all() and whole.complete)):
+        return whole
+    try:
+        return stack.enter_context(Journal(place, asked.items.keys, views, codec, identity, example=asked.example))
+    except FolderInUseError:
+        if whole is None:
+            raise
+        return whole
+
+
+def build(asked: Asked, keeping: Keeping, folder: Path, codecs: Mapping[str, Codec], told: Told, batch_size: int = 256) -> None:
+    """Ask the teacher about every item in every view and keep the answers. Goes on where an earlier build was stopped; of
+    several ranks each does its share."""
+    identity, views = asked.identity(), asked.source.view_count or 1
+    with ExitStack() as stack:
+        builders = {
+            tap: stack.enter_context(
+                Builder(
+                    tap_folder(folder, tap),
+                    asked.items.keys,
+                    views,
+                    {tap: codec},
+                    identity,
+                    example=asked.example,
+                )
+            )
+            for tap, codec in codecs.items()
+        }
+        lacking: dict[Any, list[tuple[str, Any]]] = {}
+        for tap, builder in builders.items():
+            for task in builder.missing():
+                lacking.setdefault((task.segment, task.view, task.block, tuple(task.keys[:1].tolist())), []).append((tap, task))
+        rows = _rows_by_key(asked.items)
+        total = sum(len(tasks[0][1].keys) for tasks in lacking.values())
+        done = 0
+        for tasks in lacking.values():  # taps that lack the same shard are asked together
+            first = tasks[0][1]
+            for keys in torch.split(first.keys, batch_size):
+                said = asked.answer(asked.source.show(rows(keys), torch.full_like(keys, first.view)))
+                for tap, task in tasks:
+                    builders[tap].write(task, {tap: said[tap]})
+                done += len(keys)
+                told("the teacher's answers", done, total)
+
+
+def _finish(journal: Journal, asked: Asked) -> None:
+    """Turn a journal into shards; the few answers that no epoch asked for (the ends of epochs are left out) are asked now."""
+    journal.flush()
+    if ranks.world() > 1:
+        torch.distributed.barrier()
+        journal.refresh()
+    views, keys = asked.source.view_count or 1, asked.items.keys
+    absent = [(view, (~journal.has(keys, view)).nonzero()[:, 0]) for view in range(views)]
+    count = sum(len(rows) for _, rows in absent)
+    if count > len(keys) * views // 10:  # the training ended before all views were shown; the next one goes on
+        return
+    for view, rows in absent:
+        for some in torch.split(rows, 256):
+            if ranks.rank() == 0:
+                batch = asked.source.show(some, torch.full_like(some, view))
+                assert batch.keys is not None
+                journal.append(batch.keys, view, {tap: asked.answer(batch)[tap] for tap in journal.codecs})
+    journal.compact()
+
+
+def _rows_by_key(items: Items) -> Callable[[Tensor], Tensor]:
+    order = items.keys.argsort()
+    ordered = items.keys[order]
+    return lambda keys: order[torch.searchsorted(ordered, keys)]
+
+
+def _shape(items: Items) -> str:
+    first = items.fetch(torch.tensor([0]))
+    return str(list(first.shape[1:])) if isinstance(first, Tensor) else type(first).__name__
+
+
+def where_kept(folder: Path) -> dict[str, Path]:
+    """The stores under a folder, by tap: the folder itself, or one for each tap in it."""
+    if (folder / "manifest.json").exists():
+        return {", ".join(read_manifest(folder).codecs): folder}
+    return {path.parent.name: path.parent for path in sorted(folder.glob("**/manifest.json"))}
+
+
+__all__ = ["AUTO", "Asked", "Keeping", "ask_codecs", "build", "folder_of", "open_answers", "where_kept"]

@@ -1,0 +1,14 @@
+"""All formats: those that come with Limbeck register themselves when they are imported here."""
+
+from limbeck.export import executorch, onnx
+from limbeck.export.base import Format, formats
+from limbeck.export.pytorch import PYTORCH, PyTorch
+
+
+def runtime(name: str) -> Format:
+    """The format called `name`, PyTorch's own among them."""
+    found: Format = PyTorch() if name == PYTORCH else formats.get(name)
+    return found
+
+
+__all__ = ["executorch", "formats", "onnx", "runtime"]

@@ -1,0 +1,112 @@
+"""What one model or file costs on this machine, whatever it is in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.table import Table
+from rich.text import Text
+
+from limbeck.export.base import Format, Runner
+from limbeck.export.catalogue import formats, runtime
+from limbeck.export.error import ExportError
+from limbeck.export.measure import latencies, random_item
+from limbeck.export.memory import peak_memory
+from limbeck.export.pytorch import PYTORCH
+from limbeck.models import load_student
+from limbeck.models.student import CONFIG, WEIGHTS
+from limbeck.verdict import wording
+from limbeck.verdict.measure import Latency, macs, parameters
+
+TITLES = ("parameters", "size", "MACs", "latency", "p95", "memory")
+
+
+@dataclass(frozen=True)
+class Costs:
+    """One row of `limbeck profile`; what cannot be known of a file is None."""
+
+    format: str
+    path: str
+    bytes: int
+    latency_ms: Latency
+    peak_memory_bytes: int
+    parameters: int | None = None
+    macs: int | None = None
+
+
+def format_of(path: Path) -> Format:
+    """The format of a file, by its suffix; of a student's folder, PyTorch.
+
+    Raises:
+        FileNotFoundError: nothing is there.
+        ExportError: it is none of them.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"there is no file {path}")
+    if (path / CONFIG).is_file():
+        return runtime(PYTORCH)
+    known = {each.suffix: each for name in formats if (each := runtime(name))}
+    if path.suffix not in known or path.is_dir():
+        raise ExportError(f"{path} is no run, no student's folder ({CONFIG}) and no {' or '.join(known)} file")
+    return known[path.suffix]
+
+
+def profile(paths: Mapping[str, Path], shape: Sequence[int] = ()) -> dict[str, Costs]:
+    """Costs of files and students' folders by name, on one thread, on random input; they take turns where time is measured.
+
+    Args:
+        shape: of one item, where a file does not state it; else what another one states.
+
+    Raises:
+        ExportError: a file does not open, or states no shape.
+    """
+    kinds = {name: format_of(path) for name, path in paths.items()}
+    runners = {name: kinds[name].open(path) for name, path in paths.items()}
+    stated = next((runner.shape for runner in runners.values() if runner.shape), tuple(shape))  # those of one run read the same
+    shapes = {name: _shape(runner, tuple(shape) or stated, paths[name]) for name, runner in runners.items()}
+    times: dict[str, Latency] = {}
+    for same in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
+        group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == same}
+        times |= latencies(group, random_item(*same))
+    return {name: _costs(kinds[name], path, shapes[name], times[name]) for name, path in paths.items()}
+
+
+def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency) -> Costs:
+    model = load_student(path) if kind.name == PYTORCH else None
+    return Costs(
+        format=kind.name,
+        path=str(path),
+        bytes=(path / WEIGHTS if model is not None else path).stat().st_size,
+        latency_ms=time,
+        peak_memory_bytes=peak_memory(kind, path, shape),
+        parameters=None if model is None else parameters(model),
+        macs=None if model is None else macs(model, torch.rand(1, *shape)),
+    )
+
+
+def _shape(runner: Runner, given: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    if not (runner.shape or given):
+        raise ExportError(f"{path} does not state the shape of its input", "Give that of one item, such as --shape 3,32,32")
+    return runner.shape or given
+
+
+def costs_table(rows: Mapping[str, Costs]) -> Table:
+    """One row a model or file."""
+    table = Table(header_style="bold")
+    table.add_column("", overflow="fold")
+    for title in TITLES:
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, row in rows.items():
+        table.add_row(
+            Text(name),
+            wording.count(row.parameters),
+            wording.size(row.bytes),
+            wording.count(row.macs),
+            wording.milliseconds(row.latency_ms.median),
+            wording.milliseconds(row.latency_ms.p95),
+            wording.size(row.peak_memory_bytes),
+        )
+    return table

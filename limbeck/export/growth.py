@@ -1,0 +1,81 @@
+"""Run as a process of its own by `limbeck.export.memory`: how far it grows for one model.
+
+    python -m limbeck.export.growth limbeck.export.onnx Onnx student-int8.onnx 3,32,32      # prints {"bytes": …}
+
+It imports as little as it can, for it is started often.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import importlib
+import json
+import resource
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from limbeck.export.base import Format
+
+INFERENCES = 5
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+RESET_PEAK = "5"  # see proc(5)
+
+
+def growth(opening: Format, path: Path, shape: Sequence[int]) -> int:
+    """Bytes by which this process grows while it opens `path` and runs one item on one thread."""
+    opening.require_packages()
+    for library in opening.libraries(path):
+        importlib.import_module(library)
+    torch.set_num_threads(1)
+    item = torch.rand(1, *shape)
+    _return_what_is_free()
+    before = _reset_peak()
+    runner = opening.open(path)
+    item = item.to(runner.dtype)
+    for _ in range(INFERENCES):
+        runner(item)
+    return max(0, _peak() - before)
+
+
+def _return_what_is_free() -> None:
+    """Give freed memory back, or the model would move into it and seem to need none."""
+    gc.collect()
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    except (OSError, AttributeError):  # another C library
+        return
+
+
+def _reset_peak() -> int:
+    """Start a new peak; returns the resident memory from which it starts."""
+    try:
+        CLEAR.write_text(RESET_PEAK)
+    except OSError:  # no /proc, or one that must not be written: the peak so far stands, and small growth hides below it
+        return _peak()
+    return _status("VmRSS")
+
+
+def _peak() -> int:
+    if STATUS.exists():
+        return _status("VmHWM")
+    unit = 1 if sys.platform == "darwin" else 1024
+    return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _status(field: str) -> int:
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith(field))
+    return 1024 * int(line.split()[1])
+
+
+def main() -> None:
+    module, name, path, shape = sys.argv[1:]
+    kind: Format = getattr(importlib.import_module(module), name)()
+    print(json.dumps({"bytes": growth(kind, Path(path), [int(axis) for axis in shape.split(",")])}))
+
+
+if __name__ == "__main__":
+    main()

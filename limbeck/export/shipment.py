@@ -1,0 +1,243 @@
+"""From models to shipped files: each written, checked against PyTorch on the test set, and measured in its own runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from limbeck.export.base import Format, Runner, resting_copy
+from limbeck.export.catalogue import formats
+from limbeck.export.error import ExportError
+from limbeck.export.measure import Running, accuracy, largest_difference, latencies, tolerance
+from limbeck.export.memory import peak_memory
+from limbeck.export.pytorch import PYTORCH, PyTorch
+from limbeck.sources import Items, evaluation_batches
+from limbeck.tasks import Classification
+from limbeck.verdict import Export, wording
+from limbeck.verdict.measure import Latency, file_bytes
+
+EXPORTS = "exports"  # the folder within a run's
+SAME = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
+BEARABLE = 0.005  # of accuracy that int8 may lose without a word
+CALIBRATION_BATCH = 64
+
+
+def ship(
+    models: Mapping[str, nn.Module],
+    train: Items,
+    test: Items,
+    folder: Path,
+    *,
+    into: Sequence[str] = ("onnx",),
+    precisions: Sequence[str] = ("fp32",),
+    calibration_items: int = 512,
+    aware: Callable[[], nn.Module] | None = None,
+    task: Classification | None = None,
+    console: Console | None = None,
+) -> list[Export]:
+    """Write every model in every format and precision into `folder/exports`, check and measure each file there.
+
+    An export that fails is a record with its reason and the remedy; the others go on. The models stay as they are.
+
+    Args:
+        models: by role, "student" and perhaps "teacher".
+        train: items to calibrate int8 on.
+        test: items with labels; accuracy is measured on all of them.
+        into: names of formats.
+        precisions: of "fp32" and "int8"; a format leaves out what it does not have.
+        calibration_items: how many training items show the ranges of activations.
+        aware: makes the student that int8 files are written from, where quantization is to be trained for; it is called at
+            most once, and only when an int8 file is asked for.
+
+    Returns:
+        For each model one record of PyTorch and one for each file, in this order.
+
+    Raises:
+        MissingPackageError: a format's packages are not installed.
+        ValueError: an unknown format, fewer than two distinct items to calibrate on, a test set without labels.
+    """
+    chosen: list[Format] = [formats.get(name) for name in into]
+    for each in chosen:
+        each.require_packages(writing=True)
+    shipment = _Shipment(models, train, test.labelled(), folder, calibration_items, aware, task or Classification())
+    kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
+    console = console or Console(quiet=True)
+    with Progress(console=console, transient=True, disable=console.quiet) as bar:
+        todo = bar.add_task("PyTorch", total=1 + len(kinds))
+        records = shipment.as_they_are()
+        for each, precision in kinds:
+            bar.update(todo, advance=1, description=f"{each.name} {precision}")
+            records += shipment.ship(each, precision)
+    return records
+
+
+def merged(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
+    """The records of a run after another export: what was exported again replaces what stood there."""
+    made = {_kind(record) for record in new}
+    return [*(record for record in before if _kind(record) not in made), *new]
+
+
+def _kind(record: Export) -> tuple[str, str, str]:
+    return (record.model, record.format, record.precision)
+
+
+@dataclass(frozen=True)
+class _File:
+    """An export on its way to a record."""
+
+    path: Path
+    runner: Runner
+    logits: Tensor
+
+
+@dataclass
+class _Shipment:
+    """What the exports of a run have in common, computed once."""
+
+    models: Mapping[str, nn.Module]
+    train: Items
+    test: Items
+    folder: Path
+    calibration_items: int
+    aware: Callable[[], nn.Module] | None
+    task: Classification
+
+    @cached_property
+    def resting(self) -> dict[str, nn.Module]:
+        return {name: resting_copy(model) for name, model in self.models.items()}
+
+    @cached_property
+    def reference(self) -> dict[str, Tensor]:
+        """PyTorch's logits on the test set, by model."""
+        return {name: self.task.logits(model, self.test) for name, model in self.resting.items()}
+
+    @cached_property
+    def example(self) -> Tensor:
+        found: Tensor = next(evaluation_batches(self.test, 2)).inputs["default"]
+        return found
+
+    @cached_property
+    def calibration(self) -> list[Tensor]:
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
+        some = self.train.select(order[: self.calibration_items])
+        return [batch.inputs["default"] for batch in evaluation_batches(some, CALIBRATION_BATCH)]
+
+    @cached_property
+    def quantizable(self) -> nn.Module:
+        """The student that int8 files are written from."""
+        return self.resting["student"] if self.aware is None else self.aware()
+
+    @property
+    def target(self) -> Tensor:
+        assert self.test.target is not None
+        return self.test.target
+
+    # --- PyTorch -----------------------------------------------------------------------------------------------------
+
+    def as_they_are(self) -> list[Export]:
+        """The models in PyTorch, by the yardsticks of the files."""
+        times = latencies(self.resting, self.example)
+        records = []
+        for name, model in self.resting.items():
+            metric, ci95 = accuracy(self.reference[name], self.target)
+            record = Export(
+                model=name,
+                format=PYTORCH,
+                precision="fp32",
+                bytes=file_bytes(model),
+                metric=metric,
+                ci95=ci95,
+                latency_ms=times[name],
+                peak_memory_bytes=self._memory_in_pytorch(model),
+            )
+            records.append(record)
+        return records
+
+    def _memory_in_pytorch(self, model: nn.Module) -> int | None:
+        """None where only this process knows how the model is built."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                PyTorch().write(model, Path(folder, "model"), self.example)
+                return peak_memory(PyTorch(), Path(folder, "model"), self.example.shape[1:])
+            except ExportError:
+                return None
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def ship(self, kind: Format, precision: str) -> list[Export]:
+        """All models in one format and precision."""
+        files: dict[str, _File] = {}
+        records: dict[str, Export] = {}
+        for name in self.models:
+            try:
+                files[name] = self._written(name, kind, precision)
+            except Exception as error:
+                records[name] = _failed(name, kind, precision, error)
+        times = latencies({name: file.runner for name, file in files.items()}, self.example) if files else {}
+        for name, file in files.items():
+            records[name] = self._measured(name, kind, precision, file, times[name])
+        return [records[name] for name in self.models]
+
+    def _written(self, name: str, kind: Format, precision: str) -> _File:
+        """One file, written, opened again, and found to compute what the model computes."""
+        path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
+        model = self.quantizable if (name, precision) == ("student", "int8") else self.resting[name]
+        path.unlink(missing_ok=True)  # an older one must not pass for this one
+        kind.write(model, path, self.example, precision=precision, calibration=self.calibration if precision == "int8" else ())
+        runner = kind.open(path)
+        logits = self.task.logits(Running(runner), self.test)
+        apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
+        if precision == "fp32" and not apart <= most:
+            path.unlink()
+            raise ExportError(
+                f"the file does not compute what the model computes: its outputs differ by up to {apart:.2g}, "
+                f"and rounding explains {most:.2g}",
+                "Look for what forward does differently while it is traced: random numbers, torch.jit.is_tracing, caches",
+            )
+        return _File(path, runner, logits)
+
+    def _measured(self, name: str, kind: Format, precision: str, file: _File, time: Latency) -> Export:
+        metric, ci95 = accuracy(file.logits, self.target)
+        lost = accuracy(self.reference[name], self.target)[0] - metric
+        warning, remedy = _loss(lost, trained=self.aware is not None) if precision == "int8" else (None, None)
+        return Export(
+            model=name,
+            format=kind.name,
+            precision=precision,
+            path=f"{EXPORTS}/{file.path.name}",
+            bytes=file.path.stat().st_size,
+            metric=metric,
+            ci95=ci95,
+            latency_ms=time,
+            peak_memory_bytes=peak_memory(kind, file.path, file.runner.shape),
+            max_abs_diff=largest_difference(file.logits, self.reference[name]),
+            opset=kind.opset,
+            warning=warning,
+            remedy=remedy,
+        )
+
+
+def _loss(lost: float, *, trained: bool) -> tuple[str | None, str | None]:
+    """What to say of accuracy lost to int8, and what helps."""
+    if lost <= BEARABLE:
+        return None, None
+    helps = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
+    return f"int8 loses {wording.number(100 * lost, 1)} points", f"{helps}; or ship fp32"
+
+
+def _failed(name: str, kind: Format, precision: str, error: Exception) -> Export:
+    """Exporters raise whatever they raise; none of it may end a run that has trained for hours."""
+    if isinstance(error, ExportError):
+        reason, remedy = error.reason, error.remedy or None
+    else:
+        first = next(iter(str(error).strip().splitlines()), "")
+        reason, remedy = (first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"), None
+    return Export(model=name, format=kind.name, precision=precision, opset=kind.opset, error=reason, remedy=remedy)

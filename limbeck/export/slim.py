@@ -1,0 +1,62 @@
+"""An ONNX graph without what no runtime reads: the exporter's notes (which tell paths of the machine that wrote them), the
+shapes between nodes (which runtimes infer), constants that nothing reads, and all but one of equal ones."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+
+def slim(model: ModelProto) -> ModelProto:
+    """Take out of `model`, in place, what changes no result. Names of nodes and tensors stay: runtimes speak of them."""
+    model.doc_string = ""
+    del model.metadata_props[:]
+    _without_notes(model.graph)
+    _shared(model.graph)
+    return model
+
+
+def _without_notes(graph: GraphProto) -> None:
+    graph.doc_string = ""
+    for notes in (graph.metadata_props, graph.value_info, graph.quantization_annotation):
+        del notes[:]
+    for part in (*graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.doc_string = ""
+        del part.metadata_props[:]
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _without_notes(inner)
+
+
+def _shared(graph: GraphProto) -> None:
+    """Let nodes that read equal constants read the same one: the zero points and scales of a quantized graph are many and
+    few of them differ. Constants that inner graphs read by name stay."""
+    first: dict[bytes, str] = {}
+    instead: dict[str, str] = {}
+    kept = {output.name for output in graph.output} | _read_inside(graph)
+    for constant in graph.initializer:
+        name, constant.name = constant.name, ""
+        content = constant.SerializeToString(deterministic=True)
+        constant.name = name
+        if name not in kept and first.setdefault(content, name) != name:
+            instead[name] = first[content]
+    for node in graph.node:
+        for place, name in enumerate(node.input):
+            node.input[place] = instead.get(name, name)
+    read = kept | {name for node in graph.node for name in node.input}
+    constants = [constant for constant in graph.initializer if constant.name in read]
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def _read_inside(graph: GraphProto) -> set[str]:
+    """Names that the graphs inside nodes (branches, loops) read."""
+    found: set[str] = set()
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                found |= {name for each in inner.node for name in each.input} | _read_inside(inner)
+    return found

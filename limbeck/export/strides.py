@@ -1,0 +1,48 @@
+"""Slices that follow each other on different axes, as `x[:, :, ::2, ::2]` is exported, become one: each costs a pass over
+memory and the start of a kernel, which in small networks is much of the whole."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+FIELDS = ("starts", "ends", "axes", "steps")  # a slice's inputs after the data
+
+
+def joined_slices(model: ModelProto) -> ModelProto:
+    """Join such slices in `model`, in place; the result is the same."""
+    graph = model.graph
+    made = {output: node for node in graph.node for output in node.output}
+    readers = Counter(name for node in graph.node for name in node.input)
+    readers.update(output.name for output in graph.output)
+    for node in list(graph.node):
+        before = made.get(node.input[0]) if node.op_type == "Slice" else None
+        if before is not None and before.op_type == "Slice" and readers[before.output[0]] == 1:
+            _join(graph, before, node)
+    return model
+
+
+def _join(graph: GraphProto, before: NodeProto, node: NodeProto) -> None:
+    from onnx import numpy_helper
+
+    constants = {each.name: each for each in graph.initializer}
+    parts: list[NDArray[np.int64]] = []
+    for first, second in zip(before.input[1:], node.input[1:], strict=False):
+        if first not in constants or second not in constants:
+            return
+        parts.append(np.concatenate([numpy_helper.to_array(constants[name]) for name in (first, second)]))
+    axes = parts[FIELDS.index("axes")].tolist() if len(parts) == len(FIELDS) else [-1]
+    if min(axes) < 0 or len(set(axes)) < len(axes):
+        return  # counted from the end, or the same axis twice: not worth telling apart
+    names = [f"{node.output[0]}_{field}" for field in FIELDS]
+    graph.initializer.extend(numpy_helper.from_array(part, name) for part, name in zip(parts, names, strict=True))
+    del node.input[1:]
+    node.input[0] = before.input[0]
+    node.input.extend(names)
+    graph.node.remove(before)

@@ -1,0 +1,129 @@
+"""From a module to its graph: what both formats start from, and where most models that cannot be exported are found out."""
+
+from __future__ import annotations
+
+import logging
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.export.error import ExportError
+from limbeck.taps import TapError, logits_of
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
+
+TORCH = Path(torch.__file__).parent
+OURS = Path(__file__).parent
+BATCH = "batch"  # what the axis is called in a file that takes any number of items
+
+DATA_DEPENDENT = "the values of a tensor decide here what the model does next, and a file holds one course of computing"
+KEEP_IN_GRAPH = (
+    "Compute both courses and choose with torch.where, branch with torch.cond, or move what decides out of forward "
+    "(no `if tensor`, `.item()`, `int(tensor)` or loop over values)"
+)
+STAY_IN_TORCH = "Write it with torch operators: numpy, lists and .tolist() leave the graph"
+ANY_BATCH = "Read the batch size from the input (x.shape[0]) where forward uses it as a number, and do not check it"
+
+
+class Logits(nn.Module):
+    """A model as a file holds it: one tensor in, one tensor out, whatever class of output it returns."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = logits_of(self.model(inputs))
+        assert isinstance(found, Tensor)
+        return found
+
+
+def one_tensor(model: nn.Module, example: Tensor) -> nn.Module:
+    """`model` so that it takes one tensor and returns one.
+
+    Raises:
+        ExportError: it takes more than one input, returns no logits, or does not run at all.
+    """
+    try:
+        with torch.no_grad():
+            answer = model(example)
+    except Exception as error:
+        raise ExportError(
+            f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {_first_line(error)}",
+            "Where it takes several inputs, export a wrapper whose forward takes one tensor and builds the rest from it",
+            blamed(error),
+        ) from error
+    try:
+        found = logits_of(answer)
+    except TapError:
+        found = None
+    if not isinstance(found, Tensor):
+        raise ExportError(
+            f"{type(model).__name__} returns {type(answer).__name__}, and a file has one tensor as its output",
+            "Export a wrapper whose forward returns the logits alone",
+        )
+    hooked = bool(model._forward_pre_hooks or model._forward_hooks)
+    return Logits(model) if found is not answer or hooked else model
+
+
+def trace(model: nn.Module, example: Tensor, *, any_batch: bool) -> ExportedProgram:
+    """The graph of `model`, which is at rest, on inputs like `example`; `any_batch`: of any number of them.
+
+    Raises:
+        ExportError: its course of computing depends on the data, or it leaves torch on the way; the line is named.
+    """
+    from torch.export import Dim, export  # takes a second, which opening a file need not wait for
+
+    shapes = ({0: Dim(BATCH, min=1)},) if any_batch else None
+    try:
+        with hushed(), torch.no_grad():
+            return export(model, (example,), dynamic_shapes=shapes, strict=False)
+    except Exception as error:
+        raise _explained(error) from error
+
+
+def blamed(error: BaseException) -> str | None:
+    """`file.py:12` of the innermost line that is neither torch's nor ours, below the call that failed; None where torch alone
+    is to blame."""
+    frames = traceback.extract_tb(error.__traceback__)
+    entered = [place for place, frame in enumerate(frames) if TORCH in Path(frame.filename).parents]
+    for frame in reversed(frames[entered[0] :] if entered else []):
+        file = Path(frame.filename)
+        if TORCH not in file.parents and OURS not in file.parents and file.exists():
+            return f"{file.name}:{frame.lineno}" + (f" ({frame.line})" if frame.line else "")
+    return None
+
+
+@contextmanager
+def hushed() -> Iterator[None]:
+    """Without the warnings and logs of the exporters, which speak to their developers; errors still rise."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _explained(error: Exception) -> ExportError:
+    from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
+
+    where, reason = blamed(error), _first_line(error)
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return ExportError(DATA_DEPENDENT, KEEP_IN_GRAPH, where)
+    if "Constraints violated" in reason and BATCH in reason:
+        return ExportError("the model fixes the number of items in a batch to a constant", ANY_BATCH, where)
+    return ExportError(f"torch.export cannot follow the model: {reason}", STAY_IN_TORCH if where else "", where)
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

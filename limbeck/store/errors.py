@@ -1,0 +1,47 @@
+"""What can be wrong with a store, said to its user."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+
+class StoreError(ValueError):
+    """A store cannot be used as asked; the message names the place and the remedy."""
+
+
+class DamagedError(StoreError):
+    """A file of a store is missing, cut short, or not what was written."""
+
+    def __init__(self, path: Path, what: str) -> None:
+        remedy = "delete this file and build the store again (only what is missing is computed), or fetch it again"
+        super().__init__(f"{path}: {what}; nothing was read from it. Remedy: {remedy}")
+        self.path = path
+
+
+class IdentityError(StoreError):
+    """A store was made by something else than the run that would use it."""
+
+    def __init__(self, folder: Path, stored: Mapping[str, object], wanted: Mapping[str, object]) -> None:
+        names = [name for name in {**stored, **wanted} if stored.get(name) != wanted.get(name)]
+        self.names = names
+        differences = "; ".join(
+            f"{name}: the store was made with {_shown(stored, name)}, this run has {_shown(wanted, name)}" for name in names
+        )
+        super().__init__(f"{folder}: this store does not belong to this run. {differences}. Use another folder for this run")
+
+
+class DiskFullError(StoreError, OSError):
+    """The disk filled while a store was written; what stood before is whole."""
+
+
+class SignalError(ValueError):
+    """A signal that cannot be stored: `row` is its place in the batch, `what` says why."""
+
+    def __init__(self, row: int, what: str) -> None:
+        super().__init__(f"row {row}: {what}")
+        self.row, self.what = row, what
+
+
+def _shown(identity: Mapping[str, object], name: str) -> str:
+    return repr(identity[name]) if name in identity else "nothing of that name"

@@ -1,0 +1,86 @@
+"""A teacher whose answers are kept: read where they are known, asked for and kept where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.signals import AnySignal, Signal
+from limbeck.store import Journal, Reader, StoreError
+
+Live = Callable[[Tensor | None], Mapping[str, AnySignal]]
+"""Ask the teacher about these rows of the batch (None: all of them): `{tap: signal}`."""
+
+
+class StoredAnswers:
+    """What a frozen actor says about known samples in known views, by tap.
+
+    Every answer comes out of the store, one that was just given too: so a run does not depend on which of them were there
+    before it.
+
+    Args:
+        readers: by tap, a complete store, or a journal that takes up what it lacks.
+        strict: refuse to ask the teacher; every answer must be there.
+    """
+
+    def __init__(self, readers: Mapping[str, Reader], *, strict: bool = False) -> None:
+        self.readers, self.strict = dict(readers), strict
+
+    def hear(self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live) -> dict[str, AnySignal]:
+        """The signals at `taps` of these samples (int64 [B]) in these views (int64 [B]), one row an item.
+
+        Raises:
+            StoreError: `strict`, and an answer is missing; the sample is named.
+        """
+        keys, views = keys.cpu(), views.cpu()
+        there = torch.stack([self.readers[tap].has(keys, views) for tap in taps]).all(0)
+        said: Mapping[str, AnySignal] = {}
+        if not bool(there.all()):
+            self._refuse_if_strict(keys, views, there, taps)
+            rows = None if not bool(there.any()) else (~there).nonzero()[:, 0]
+            said = live(rows)
+            for tap in taps:
+                reader = self.readers[tap]
+                if isinstance(reader, Journal):
+                    reader.append(keys[~there], views[~there], {tap: said[tap]})
+        return {tap: self._whole(tap, keys, views, device, there, said) for tap in taps}
+
+    def _whole(
+        self, tap: str, keys: Tensor, views: Tensor, device: torch.device, there: Tensor, said: Mapping[str, AnySignal]
+    ) -> AnySignal:
+        reader = self.readers[tap]
+        reading = reader.read(keys, views, [tap], device=device)
+        if bool(reading.found.all()):
+            return reading.signals[tap]
+        codec = reader.codecs[tap]  # a store that may not be written to: what it lacks goes through its codec all the same
+        fresh = codec.decode(codec.encode(said[tap]).to(device))
+        if not bool(there.any()):
+            return fresh
+        return merged(reader.read(keys[there], views[there], [tap], device=device).signals[tap], fresh, there)
+
+    def _refuse_if_strict(self, keys: Tensor, views: Tensor, there: Tensor, taps: list[str]) -> None:
+        if self.strict:
+            place = int((~there).nonzero()[0])
+            raise StoreError(
+                f"the store has no answer for sample {int(keys[place])} in view {int(views[place])} at {', '.join(taps)}, and "
+                "strict is on; build it whole with `limbeck cache build`, or turn strict off to ask the teacher"
+            )
+
+
+def merged(known: AnySignal, fresh: AnySignal, there: Tensor) -> AnySignal:
+    """One signal from the rows that were there and those that were not."""
+    if isinstance(known, Tensor) and isinstance(fresh, Tensor):
+        whole = known.new_empty((len(there), *known.shape[1:]))
+        whole[there.to(whole.device)] = known
+        whole[~there.to(whole.device)] = fresh.to(whole.dtype)
+        return whole
+    if isinstance(known, Signal) and type(known) is type(fresh):
+        parts: dict[str, Any] = {}
+        for part in fields(known):
+            parts[part.name] = merged(getattr(known, part.name), getattr(fresh, part.name), there)
+        return type(known)(**parts)
+    raise StoreError(f"answers of kinds {type(known).__name__} and {type(fresh).__name__} do not make one signal")

@@ -1,0 +1,117 @@
+"""Exports of a run: in its recipe or after it, in the verdict and the report, and without data or teacher."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from limbeck import cli, runs
+from limbeck.export import costs, shipment
+from limbeck.recipe import RecipeError
+from limbeck.runs import RunError, carry_out
+from limbeck.verdict import Verdict
+from tests import tiny
+
+
+@pytest.fixture(autouse=True)
+def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6)
+    monkeypatch.setattr(costs, "peak_memory", lambda kind, path, shape: 10**6)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "finished"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6)
+        carry_out(tiny.recipe("export={formats: [onnx]}"), folder, progress=False)
+    return folder
+
+
+@pytest.fixture
+def run(finished: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def kinds(folder: Path) -> list[tuple[str, str, str]]:
+    return [(each.model, each.format, each.precision) for each in Verdict.load(folder).exports]
+
+
+BOTH = ("student", "teacher")
+
+
+def test_a_recipe_ships_at_its_end(finished: Path) -> None:
+    assert kinds(finished) == [(model, kind, "fp32") for kind in ("pytorch", "onnx") for model in BOTH]
+    assert {path.name for path in (finished / "exports").iterdir()} == {"student-fp32.onnx", "teacher-fp32.onnx"}
+    assert Verdict.load(finished).exports[0].metric == Verdict.load(finished).arms.student.metric
+    assert "exports" in (finished / "report.html").read_text() or "onnx" in (finished / "report.html").read_text()
+
+
+def test_a_finished_run_is_shipped_again(run: Path) -> None:
+    before = {(each.model, each.format, each.precision): each for each in Verdict.load(run).exports}
+    records = runs.export(run, precisions=["int8"], progress=False)
+    assert [(each.format, each.precision, each.error) for each in records if each.format == "onnx"] == [
+        ("onnx", "int8", None)
+    ] * 2
+    assert sorted(kinds(run)) == sorted([*before, ("student", "onnx", "int8"), ("teacher", "onnx", "int8")])
+    kept = next(each for each in Verdict.load(run).exports if (each.model, each.precision) == ("student", "fp32") and each.path)
+    assert kept == before["student", "onnx", "fp32"]
+
+
+def test_a_run_without_its_teacher_ships_the_student_alone(run: Path) -> None:
+    shutil.rmtree(run / "teacher")
+    records = runs.export(run, progress=False)
+    assert {each.model for each in records} == {"student"}
+
+
+def test_a_run_without_its_data_says_so(run: Path) -> None:
+    written = (run / "recipe.yaml").read_text().replace("path: digits", "path: /nowhere/images.parquet")
+    (run / "recipe.yaml").write_text(written)
+    with pytest.raises(RunError, match=r"checked on the run's data, and that cannot be loaded: .*nowhere"):
+        runs.export(run, progress=False)
+    assert set(runs.profile(run)) == {f"{model} {kind} fp32" for kind in ("pytorch", "onnx") for model in BOTH}
+
+
+def test_unfinished_runs_and_unknown_formats_are_refused(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"unknown format 'onyx'; nearest: onnx"):
+        runs.export(run, into=["onyx"])
+    with pytest.raises(RecipeError, match="unknown format 'onyx'"):
+        tiny.recipe("export={formats: [onyx]}")
+    (run / "verdict.json").unlink()
+    with pytest.raises(RunError, match="it has no verdict yet"):
+        runs.export(run)
+    with pytest.raises(RunError, match="there is no"):
+        runs.export(tmp_path / "gone")
+
+
+def test_a_missing_package_is_found_out_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(ImportError, match="format 'onnx' needs onnxscript"):
+        carry_out(tiny.recipe("export={formats: [onnx]}"), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_command_line(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def limbeck(*arguments: str) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["limbeck", *arguments])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        said = capsys.readouterr()
+        return stop.value.code, said.out, said.err
+
+    code, out, _ = limbeck("export", str(run), "--json")
+    assert code in (0, None)
+    assert [record["format"] for record in json.loads(out)] == ["pytorch", "pytorch", "onnx", "onnx"]
+    code, out, _ = limbeck("profile", str(run / "exports" / "student-fp32.onnx"), "--json")
+    assert code in (0, None)
+    assert json.loads(out)["student-fp32.onnx"]["latency_ms"]["median"] > 0
+    code, _, err = limbeck("export", str(run), "--format", "onyx")
+    assert code == 2
+    assert "unknown format 'onyx'" in err
+    code, _, err = limbeck("profile", str(run / "recipe.yaml"))
+    assert code == 2
+    assert "recipe.yaml is no run" in err

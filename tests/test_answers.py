@@ -1,0 +1,134 @@
+"""The teacher's answers, kept: a run cannot tell them from the teacher's own, and the teacher is asked once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from limbeck import runs
+from limbeck.answers import where_kept
+from limbeck.store import IdentityError, StoreError, check, info
+from limbeck.verdict import Verdict
+from tests import tiny
+
+AUGMENTED = 'training.views=[{random_crop: {padding: 1}}, {mixup: {alpha: 0.4}}]'
+HINT = "terms=[hard_targets, {hint: {student: auto}}, soft_targets]"
+LONGER = ("training.steps=60", "data.train.limit=200", "data.validation=0")
+
+
+def student_of(folder: Path, *changes: str, seeds: str = "seeds=[0]") -> dict[str, Any]:
+    """The student's weights after a run, and what the run says of its teacher."""
+    runs.carry_out(tiny.recipe(*LONGER, seeds, *changes), folder, progress=False)
+    _, model = runs.open_run(folder)
+    return dict(model.state_dict())
+
+
+def asked(folder: Path) -> int:
+    cost = Verdict.load(folder).cost
+    assert cost is not None
+    return cost.teacher_items
+
+
+def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
+    return all(torch.equal(ours[name], theirs[name]) for name in ours)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    folder = tmp_path_factory.mktemp("teacher")
+    runs.carry_out(tiny.recipe(*LONGER), folder / "run", progress=False)
+    return f"teacher.weights={folder / 'run' / 'teacher' / 'model.safetensors'}"
+
+
+@pytest.mark.parametrize("terms", [(), (HINT,)])
+def test_a_run_cannot_tell_stored_answers_from_the_teachers(tmp_path: Path, teacher: str, terms: tuple[str, ...]) -> None:
+    exact = "store={views: 3, logits: fp32, features: fp32, path: %s}"
+    changes = (teacher, "teacher.training=null", AUGMENTED, *terms)
+    first = student_of(tmp_path / "first", *changes, exact % (tmp_path / "kept"))
+    again = student_of(tmp_path / "again", *changes, exact % (tmp_path / "kept"))
+    assert same(first, again)
+    assert asked(tmp_path / "again") == 0
+    assert asked(tmp_path / "first") <= 3 * 200  # sixty steps of 32 are nine epochs
+    for folder in where_kept(tmp_path / "kept").values():
+        found = info(folder)
+        assert found.complete  # the ends of epochs, which no step saw, were asked for in the end
+        assert found.samples == 200
+        assert found.journal == 0
+        check(folder)
+
+
+def test_views_that_do_not_change_give_the_student_of_a_live_teacher(tmp_path: Path, teacher: str) -> None:
+    """Without augmentation there is one view, and answers kept in full are the teacher's: to the last bits of a batch that is
+    cut otherwise."""
+    changes = (teacher, "teacher.training=null")
+    live = student_of(tmp_path / "live", *changes)
+    kept = student_of(tmp_path / "kept", *changes, "store={logits: fp32, path: %s}" % (tmp_path / "store"))
+    for name in live:
+        assert torch.allclose(live[name], kept[name], atol=1e-4), name
+
+
+def test_auto_is_found_again_by_other_runs_and_seeds(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", AUGMENTED, "store=auto")
+    student_of(tmp_path / "first", *changes)
+    student_of(tmp_path / "more", *changes, "seeds=[1]")
+    assert asked(tmp_path / "more") <= 8 * 200 - asked(tmp_path / "first") + 32 * 8
+    assert len(list((tmp_path / "store").iterdir())) == 1
+    student_of(tmp_path / "other", *changes, 'training.views=[{random_crop: {padding: 2}}]')
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
+def test_another_teacher_is_refused_by_name(tmp_path: Path, teacher: str) -> None:
+    kept = f"store={{path: {tmp_path / 'kept'}}}"
+    student_of(tmp_path / "first", teacher, "teacher.training=null", kept)
+    with pytest.raises(IdentityError, match="teacher"):
+        student_of(tmp_path / "other", kept, "teacher.training.steps=3")
+    with pytest.raises(IdentityError, match="views"):
+        student_of(tmp_path / "views", teacher, "teacher.training=null", kept, AUGMENTED)
+
+
+def test_strict_asks_nobody(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null")
+    student_of(tmp_path / "first", *changes, f"store={{path: {tmp_path / 'kept'}}}")
+    student_of(tmp_path / "second", *changes, f"store={{path: {tmp_path / 'kept'}, strict: true}}")
+    assert asked(tmp_path / "second") == 0
+    with pytest.raises(StoreError, match="no answer for sample"):
+        student_of(tmp_path / "more", *changes, "data.train.limit=300", f"store={{path: {tmp_path / 'kept'}, strict: true}}")
+
+
+def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}}}")
+    student_of(tmp_path / "first", *changes)
+    student_of(tmp_path / "more", *changes, "data.train.limit=260")
+    assert 0 < asked(tmp_path / "more") <= 60
+    assert info(tmp_path / "kept" / "logits").samples == 260
+
+
+def test_a_store_that_another_process_writes_is_read_as_it_is(tmp_path: Path, teacher: str) -> None:
+    from limbeck.files import locked
+
+    changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}, logits: fp32}}")
+    first = student_of(tmp_path / "first", *changes, "data.train.limit=100")
+    with locked(tmp_path / "kept" / "logits"):
+        beside = student_of(tmp_path / "beside", *changes)  # half of the answers are there
+    alone = student_of(tmp_path / "alone", *changes)
+    assert not same(first, beside)
+    for name in alone:
+        assert torch.allclose(alone[name], beside[name], atol=1e-4)
+
+
+def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) -> None:
+    said: list[tuple[int, int]] = []
+    ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'ahead'}, views: 2}}")
+    _, seen, _, _ = ahead.load()
+    job = ahead.distillation(runs.new_teacher(ahead, seen), seen)
+    job.build_store(seen, lambda what, done, total: said.append((done, total)), batch_size=32)
+    assert said[-1] == (400, 400)
+    student_of(
+        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'journal'}, views: 2}}"
+    )
+    ours, theirs = (sorted(p for p in (tmp_path / side).rglob("*") if p.is_file()) for side in ("ahead", "journal"))
+    assert [p.name for p in ours] == [p.name for p in theirs]
+    assert info(tmp_path / "journal" / "logits").complete

@@ -54,7 +54,7 @@ def arguments(folder: str, epochs: int) -> TrainingArguments:
         folder,
         num_train_epochs=epochs,
         per_device_train_batch_size=32,
-        learning_rate=5e-3,
+        learning_rate=3e-3,
         report_to="none",
         save_strategy="no",
         logging_strategy="no",

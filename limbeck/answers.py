@@ -29,8 +29,8 @@ from limbeck.teachers.stored import StoredAnswers
 AUTO = "auto"
 VIEWS = 8  # of each augmented item, where the recipe does not say
 DENSE_CLASSES = 128  # logits of more classes are kept as their k largest probabilities, where the terms can read these
-Told = Callable[[str, int, int], None]
-"""Called as work goes on: what, how much is done, of how much."""
+Told = Callable[[int, int], None]
+"""Called as work goes on: how much is done, of how much."""
 
 
 @dataclass(frozen=True)
@@ -194,7 +194,7 @@ def _reader(
         return whole
 
 
-def build(asked: Asked, keeping: Keeping, folder: Path, codecs: Mapping[str, Codec], told: Told, batch_size: int = 256) -> None:
+def build(asked: Asked, folder: Path, codecs: Mapping[str, Codec], told: Told, batch_size: int = 256) -> None:
     """Ask the teacher about every item in every view and keep the answers. Goes on where an earlier build was stopped; of
     several ranks each does its share."""
     identity, views = asked.identity(), asked.source.view_count or 1
@@ -226,7 +226,7 @@ def build(asked: Asked, keeping: Keeping, folder: Path, codecs: Mapping[str, Cod
                 for tap, task in tasks:
                     builders[tap].write(task, {tap: said[tap]})
                 done += len(keys)
-                told("the teacher's answers", done, total)
+                told(done, total)
 
 
 def _finish(journal: Journal, asked: Asked) -> None:

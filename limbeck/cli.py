@@ -260,7 +260,7 @@ def export(
     if as_json:
         print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
     else:
-        console.print(exports_table(records))
+        console.print(exports_table(records, width=console.width))
         for line in remarks(records):
             console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
         console.print(f"{run}/exports/ · {run}/report.html", style="dim", soft_wrap=True)
@@ -285,11 +285,11 @@ def profile(
     axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
     if not all(axis.isdigit() and int(axis) for axis in axes):
         raise typer.BadParameter(f"--shape {shape!r}: expected whole numbers, such as 3,32,32")
-    rows = profile_of(what, [int(axis) for axis in axes])
+    rows = profile_of(what, [int(axis) for axis in axes], console=None if as_json else console)
     if as_json:
         print(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=2))
     else:
-        console.print(costs_table(rows))
+        console.print(costs_table(rows, width=console.width))
 
 
 @app.command()
@@ -363,6 +363,89 @@ def version() -> None:
     from importlib.metadata import version as installed
 
     print(installed("limbeck"))
+
+
+cache = typer.Typer(no_args_is_help=True, help="The teacher's answers, kept: build, look, verify, clear up.")
+app.add_typer(cache, name="cache")
+Answers = Annotated[Path, typer.Argument(help="A folder of kept answers.")]
+
+
+@cache.command(name="build")
+def cache_build(
+    recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one.")],
+    out: Annotated[Path | None, typer.Option(help="Where the answers go; where the recipe says when omitted.")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: store.views=4")] = None,
+    batch_size: Annotated[int, typer.Option(help="Items that the teacher is asked about at a time.")] = 256,
+    plugin: Plugin = None,
+) -> None:
+    """Ask the recipe's teacher about all training items, in every view, ahead of any training.
+
+    Stopped, the same command goes on. Under torchrun several processes share the work.
+    """
+    from limbeck.caches import build_cache
+    from limbeck.recipe import Recipe
+
+    _load_plugins(plugin)
+    place = build_cache(Recipe.read(find_recipe(recipe), change or []), out, console=console, batch_size=batch_size)
+    _show_cache(place)
+
+
+@cache.command(name="info")
+def cache_info(folder: Answers, as_json: Json = False) -> None:
+    """What is in a store, its bytes per item and view, and what one more view would cost."""
+    from limbeck.caches import describe
+
+    if as_json:
+        from dataclasses import asdict
+
+        print(json.dumps({tap: asdict(found) for tap, found in describe(folder).items()}, indent=2))
+    else:
+        _show_cache(folder)
+
+
+@cache.command(name="verify")
+def cache_verify(
+    folder: Answers,
+    sample: Annotated[int, typer.Option(help="Items to ask the teacher about again; 0: checksums only.")] = 256,
+    plugin: Plugin = None,
+) -> None:
+    """Check every checksum, ask the teacher again about some items, and print the worst error. Exits with 3 where it is bad."""
+    from limbeck.caches import verify
+
+    _load_plugins(plugin)
+    compared = verify(folder, sample)
+    for one in compared:
+        same = "" if one.agreement is None else f", same largest logit {100 * one.agreement:.1f} %"
+        told = f"{one.samples} answers asked again, worst error {one.worst:.2g} of the largest value{same}"
+        console.print(f"{one.tap}: {told if not one.damaged else f'{len(one.damaged)} damaged files'}", markup=False)
+        for line in one.damaged:
+            console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
+    raise typer.Exit(0 if all(one.good for one in compared) else TARGETS_MISSED)
+
+
+@cache.command(name="prune")
+def cache_prune(folder: Answers, remove: Annotated[bool, typer.Option("--remove", help="Delete them too.")] = False) -> None:
+    """List, or remove, what lies in a store without being part of it: left-overs of builds that were killed."""
+    from limbeck.caches import clear
+
+    for path in clear(folder, remove=remove):
+        console.print(f"{'removed' if remove else 'left over'}: {path}", markup=False, soft_wrap=True)
+
+
+def _show_cache(folder: Path) -> None:
+    from limbeck.caches import describe
+    from limbeck.verdict import wording
+
+    rows = []
+    for tap, found in describe(folder).items():
+        held = f"{found.rows:,} of {found.samples * found.views:,}"
+        each = wording.NONE if found.per_item is None else f"{found.per_item:.1f} B"
+        more = wording.size(found.per_view)
+        kept = ", ".join(found.taps.values())
+        rows.append({"tap": tap, "kept as": kept, "samples": f"{found.samples:,}", "views": found.views, "answers": held})
+        rows[-1] |= {"an answer": each, "in all": wording.size(found.total), "one more view": more}
+    _table(rows, ("tap", "kept as", "samples", "views", "answers", "an answer", "in all", "one more view"))
+    console.print(str(folder), style="dim", soft_wrap=True)
 
 
 def built_in() -> list[Path]:

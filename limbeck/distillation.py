@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from limbeck import ranks
 from limbeck.actors import Actor, Cast, average, frozen, trained
-from limbeck.answers import Asked, Keeping, Told, ask_codecs, build, folder_of, open_answers
+from limbeck.answers import Asked, Keeping, ask_codecs, folder_of, open_answers
 from limbeck.criterion import Criterion
 from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
 from limbeck.models import save_student, save_weights, spec_of
@@ -24,6 +24,7 @@ from limbeck.objectives import HardTargets
 from limbeck.presets import hinton
 from limbeck.schedules import Cosine, Warmup
 from limbeck.sources import Dataset, Items, Pipeline, Place
+from limbeck.store import Codec
 from limbeck.taps import LOGITS, Tap
 from limbeck.tasks import Classification
 from limbeck.teachers import StoredAnswers
@@ -142,6 +143,7 @@ class Distillation:
         self.task, self.name, self.resume = task or Classification(), name, resume
         self.options = {"student": dict(student_options or {}), "teacher": dict(teacher_options or {})}
         self.store = store
+        self.answers: Path | None = None  # where they are, once a training has kept some
         self.taps: set[str] = set()  # where the terms listen to the teacher
         self.sparse = True  # whether all that read its logits can do with the largest of them
         self.arms: dict[str, list[nn.Module]] = {}
@@ -254,8 +256,17 @@ class Distillation:
             source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
         return source
 
-    def asked(self, training: Training, source: Dataset) -> Asked:
-        """The teacher and what the terms want to know of it; known after `check`."""
+    def ask(self, train: Items) -> tuple[Asked, dict[str, Codec], Path]:
+        """The teacher and what the terms want to know of it about `train`; how the answers are kept, and where."""
+        if self.store is None:
+            raise ValueError("this job keeps no answers; give it store=Keeping(), or the recipe store: auto")
+        self.check(train)
+        asked = self._asked(self.training, self._source(train, replace(self.training, prefetch=0)))
+        codecs = ask_codecs(asked, self.store)
+        return asked, codecs, folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+
+    def _asked(self, training: Training, source: Dataset) -> Asked:
+        """Known after `check`, which notes the taps."""
         settings = training.settings
         on_gpu = torch.cuda.is_available() and settings.device != "cpu"
         return Asked(
@@ -274,24 +285,12 @@ class Distillation:
         if self.store is None or not self.taps:
             yield None
             return
-        asked = self.asked(training, source)
+        asked = self._asked(training, source)
         codecs = ask_codecs(asked, self.store)
-        folder = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
-        with open_answers(asked, self.store, folder, codecs) as answers:
+        self.answers = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+        with open_answers(asked, self.store, self.answers, codecs) as answers:
             yield answers
         asked.close()
-
-    def build_store(self, train: Items, told: Told, batch_size: int = 256) -> Path:
-        """Ask the teacher about all of `train`, in every view, before any student is trained; returns where the answers are."""
-        if self.store is None:
-            raise ValueError("this job keeps no answers; give it store=Keeping()")
-        self.check(train)
-        asked = self.asked(self.training, self._source(train, replace(self.training, prefetch=0)))
-        codecs = ask_codecs(asked, self.store)
-        folder = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
-        build(asked, self.store, folder, codecs, told, batch_size)
-        asked.close()
-        return folder
 
     def _note_taps(self, criterion: Criterion) -> None:
         for term in criterion.terms:

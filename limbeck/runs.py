@@ -67,10 +67,13 @@ def carry_out(
             _prepare(recipe, folder, resume=resume)
             job.teacher = the_teacher(recipe, teacher, everything, folder, progress=progress)
             job.fit(seen, validation)
+            if job.answers is not None:
+                remember_recipe(recipe, job.answers, folder)
             verdict = job.judge(test)
             if recipe.export is None:
                 return verdict
-            return _shipped(recipe.export, recipe, job.best, job.teacher, seen, test, folder, console, progress=progress)
+            _ship(recipe.export, recipe, job.best, job.teacher, seen, test, folder, console, progress=progress)
+            return Verdict.load(folder)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
@@ -103,6 +106,17 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     if ranks.rank() == 0:
         models.save_student(learnt, None, kept)
     return learnt
+
+
+def remember_recipe(recipe: Recipe, answers: Path, folder: Path) -> None:
+    """Leave a recipe with the teacher's answers that asks for them again: what `limbeck cache` goes by."""
+    if ranks.rank() == 0 and not (answers / "recipe.yaml").exists():
+        content = recipe.model_dump(mode="json")
+        content["store"] |= {"path": str(answers)}
+        if recipe.teacher.training is not None:
+            kept = (folder / "teacher" / "model.safetensors").resolve()
+            content["teacher"] |= {"weights": str(kept), "training": None}
+        Recipe.checked(content, files=False).write(answers / "recipe.yaml")
 
 
 def held(folder: Path) -> AbstractContextManager[None]:
@@ -157,7 +171,7 @@ def export(
     progress: bool = True,
 ) -> list[Export]:
     """Ship the student of a finished run, and its teacher beside it, as the run's recipe says; `into` and `precisions` go
-    before it. The verdict and the report hold the new files afterwards, in place of older ones of the same kind.
+    before it. The verdict and the report hold the new records afterwards, in place of older ones of the same kind.
 
     Raises:
         RunError: the run is not finished.
@@ -177,9 +191,7 @@ def export(
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     teacher = _rebuilt(recipe, everything, folder, console) if spec.teacher or spec.quantization_aware else None
     with held(folder):
-        verdict = _shipped(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
-    kinds = {(name, precision) for name in (*spec.formats, PYTORCH) for precision in ("fp32", *spec.precisions)}
-    return [record for record in verdict.exports if (record.format, record.precision) in kinds]
+        return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
 
 
 def _can_export(spec: ExportSpec) -> None:
@@ -190,7 +202,7 @@ def _can_export(spec: ExportSpec) -> None:
         raise ValueError("export.quantization_aware trains in one process; leave export out here, and run limbeck export after")
 
 
-def _shipped(
+def _ship(
     spec: ExportSpec,
     recipe: Recipe,
     student: nn.Module,
@@ -201,12 +213,14 @@ def _shipped(
     console: Console,
     *,
     progress: bool,
-) -> Verdict:
-    """The run's verdict with its exports, which the first rank makes while the others wait."""
+) -> list[Export]:
+    """Make the exports and put them into the run's verdict and report. The first rank does it, alone; the others wait."""
+    records: list[Export] = []
     if ranks.rank() == 0:
-        models = {"student": student} | ({"teacher": teacher} if teacher is not None and spec.teacher else {})
+        if spec.quantization_aware is not None and teacher is None:
+            console.print("int8 without quantization-aware training: there is no teacher to learn from", style="yellow")
         records = ship(
-            models,
+            {"student": student} | ({"teacher": teacher} if teacher is not None and spec.teacher else {}),
             train,
             test,
             folder,
@@ -220,7 +234,7 @@ def _shipped(
         verdict.model_copy(update={"exports": merged(verdict.exports, records)}).save(folder / "verdict.json")
         write_report(folder)
     wait()
-    return Verdict.load(folder)
+    return records
 
 
 def _aware(
@@ -269,7 +283,7 @@ def _rebuilt(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn
     return None
 
 
-def profile(path: Path, shape: Sequence[int] = ()) -> dict[str, Costs]:
+def profile(path: Path, shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
     """What a run's models and exports cost on this machine, or one file or student's folder alone.
 
     Args:
@@ -281,15 +295,21 @@ def profile(path: Path, shape: Sequence[int] = ()) -> dict[str, Costs]:
         RuntimeError: it is none of these, its runtime cannot open it, or the shape of its input is unknown.
     """
     if not (path / "recipe.yaml").exists():
-        return costs({path.name: path}, shape)
+        return costs({path.name: path}, shape, console=console)
     recipe, _ = open_run(path)
     verdict = Verdict.load(path)
     kept = [record for record in verdict.exports if record.path is not None and (path / record.path).exists()]
     files = {f"{record.model} {record.format} {record.precision}": path / str(record.path) for record in kept}
     with tempfile.TemporaryDirectory() as place:
         teacher = _teacher_of(recipe, verdict, path, Path(place))
-        found = costs({f"student {PYTORCH} fp32": path / "student"} | teacher | files, shape)
-    return {name: replace(row, path=_within(path, row.path)) for name, row in found.items()}
+        found = costs({f"student {PYTORCH} fp32": path / "student"} | teacher | files, shape, console=console)
+    return {name: _of_run(row, found.get(f"{name.split()[0]} {PYTORCH} fp32"), path) for name, row in found.items()}
+
+
+def _of_run(row: Costs, in_pytorch: Costs | None, folder: Path) -> Costs:
+    """A file of a run: it has the parameters and the work of the model that it was written from, and a path within the run."""
+    model = in_pytorch or row
+    return replace(row, parameters=model.parameters, macs=model.macs, path=_within(folder, row.path))
 
 
 def _teacher_of(recipe: Recipe, verdict: Verdict, folder: Path, place: Path) -> dict[str, Path]:

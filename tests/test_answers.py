@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from limbeck import runs
-from limbeck.answers import where_kept
+from limbeck.answers import build, where_kept
 from limbeck.store import IdentityError, StoreError, check, info
 from limbeck.verdict import Verdict
 from tests import tiny
 
-AUGMENTED = 'training.views=[{random_crop: {padding: 1}}, {mixup: {alpha: 0.4}}]'
+AUGMENTED = "training.views=[{random_crop: {padding: 1}}, {mixup: {alpha: 0.4}}]"
 HINT = "terms=[hard_targets, {hint: {student: auto}}, soft_targets]"
 LONGER = ("training.steps=60", "data.train.limit=200", "data.validation=0")
 
@@ -26,7 +26,7 @@ def student_of(folder: Path, *changes: str, seeds: str = "seeds=[0]") -> dict[st
     return dict(model.state_dict())
 
 
-def asked(folder: Path) -> int:
+def teacher_items(folder: Path) -> int:
     cost = Verdict.load(folder).cost
     assert cost is not None
     return cost.teacher_items
@@ -50,8 +50,8 @@ def test_a_run_cannot_tell_stored_answers_from_the_teachers(tmp_path: Path, teac
     first = student_of(tmp_path / "first", *changes, exact % (tmp_path / "kept"))
     again = student_of(tmp_path / "again", *changes, exact % (tmp_path / "kept"))
     assert same(first, again)
-    assert asked(tmp_path / "again") == 0
-    assert asked(tmp_path / "first") <= 3 * 200  # sixty steps of 32 are nine epochs
+    assert teacher_items(tmp_path / "again") == 0
+    assert teacher_items(tmp_path / "first") <= 3 * 200  # sixty steps of 32 are nine epochs
     for folder in where_kept(tmp_path / "kept").values():
         found = info(folder)
         assert found.complete  # the ends of epochs, which no step saw, were asked for in the end
@@ -74,9 +74,9 @@ def test_auto_is_found_again_by_other_runs_and_seeds(tmp_path: Path, teacher: st
     changes = (teacher, "teacher.training=null", AUGMENTED, "store=auto")
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "seeds=[1]")
-    assert asked(tmp_path / "more") <= 8 * 200 - asked(tmp_path / "first") + 32 * 8
+    assert teacher_items(tmp_path / "more") <= 8 * 200 - teacher_items(tmp_path / "first") + 32 * 8
     assert len(list((tmp_path / "store").iterdir())) == 1
-    student_of(tmp_path / "other", *changes, 'training.views=[{random_crop: {padding: 2}}]')
+    student_of(tmp_path / "other", *changes, "training.views=[{random_crop: {padding: 2}}]")
     assert len(list((tmp_path / "store").iterdir())) == 2
 
 
@@ -93,7 +93,7 @@ def test_strict_asks_nobody(tmp_path: Path, teacher: str) -> None:
     changes = (teacher, "teacher.training=null")
     student_of(tmp_path / "first", *changes, f"store={{path: {tmp_path / 'kept'}}}")
     student_of(tmp_path / "second", *changes, f"store={{path: {tmp_path / 'kept'}, strict: true}}")
-    assert asked(tmp_path / "second") == 0
+    assert teacher_items(tmp_path / "second") == 0
     with pytest.raises(StoreError, match="no answer for sample"):
         student_of(tmp_path / "more", *changes, "data.train.limit=300", f"store={{path: {tmp_path / 'kept'}, strict: true}}")
 
@@ -102,7 +102,7 @@ def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teac
     changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}}}")
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "data.train.limit=260")
-    assert 0 < asked(tmp_path / "more") <= 60
+    assert 0 < teacher_items(tmp_path / "more") <= 60
     assert info(tmp_path / "kept" / "logits").samples == 260
 
 
@@ -124,11 +124,46 @@ def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) 
     ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'ahead'}, views: 2}}")
     _, seen, _, _ = ahead.load()
     job = ahead.distillation(runs.new_teacher(ahead, seen), seen)
-    job.build_store(seen, lambda what, done, total: said.append((done, total)), batch_size=32)
+    asked, codecs, folder = job.ask(seen)
+    build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=32)
     assert said[-1] == (400, 400)
     student_of(
         tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'journal'}, views: 2}}"
     )
-    ours, theirs = (sorted(p for p in (tmp_path / side).rglob("*") if p.is_file()) for side in ("ahead", "journal"))
+    ours, theirs = (sorted(p for p in (tmp_path / side / "logits").rglob("*") if p.is_file()) for side in ("ahead", "journal"))
     assert [p.name for p in ours] == [p.name for p in theirs]
     assert info(tmp_path / "journal" / "logits").complete
+
+
+def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path: Path, teacher: str) -> None:
+    from typer.testing import CliRunner
+
+    from limbeck.cli import app
+
+    recipe = tiny.write(tmp_path, *LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
+    call = lambda *words: CliRunner().invoke(app, ["cache", *map(str, words)], catch_exceptions=False)  # noqa: E731
+    kept = tmp_path / "kept"
+    assert call("build", recipe, "--out", kept, "--set", "store={views: 2}").exit_code == 0
+    shown = call("info", kept)
+    assert shown.exit_code == 0
+    assert "400 of 400" in shown.output
+    verified = call("verify", kept, "--sample", 50)
+    assert verified.exit_code == 0, verified.output
+    assert "50 answers asked again" in verified.output
+    student_of(
+        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, HINT, f"store={{path: {kept}, views: 2, strict: true}}"
+    )
+    assert teacher_items(tmp_path / "run") == 0
+    stray = kept / "logits" / "segments" / "000" / ".0000-00000.safetensors.abc"
+    stray.write_bytes(b"half")
+    assert "left over" in call("prune", kept).output
+    assert stray.exists()
+    assert call("prune", kept, "--remove").exit_code == 0
+    assert not stray.exists()
+    shard = next((kept / "logits").rglob("0001-00000.safetensors"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    damaged = call("verify", kept, "--sample", 8)
+    assert damaged.exit_code == 3
+    assert "1 damaged files" in damaged.output

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import inspect
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from docs.generate.markdown import code, docstring, prose, summary, table
@@ -18,7 +19,7 @@ EXIT_CODES = {
     0: "Done; for `distill`, all targets of the recipe are met.",
     1: "A fault of Limbeck's own; the traceback says where.",
     cli.USER_ERROR: "Something that you can mend: the message names the field, the value and the remedy.",
-    cli.TARGETS_MISSED: "The run is whole and judged, but a target of the recipe was missed.",
+    cli.TARGETS_MISSED: "The run is whole and judged, but a target was missed; of `cache verify`: an answer is damaged.",
     cli.INTERRUPTED: "Stopped by Ctrl-C after a checkpoint; the message is the command that goes on.",
 }
 
@@ -74,7 +75,7 @@ def pages() -> dict[str, str]:
 
 
 def page() -> str:
-    rows = [(f"[`limbeck {name}`](#limbeck-{name})", prose(summary(callback))) for name, callback in commands().items()]
+    rows = [(f"[`limbeck {name}`](#{_anchor(name)})", prose(summary(callback))) for name, callback in commands().items()]
     exits = table(("exit code", "means"), [(f"`{number}`", meaning) for number, meaning in sorted(EXIT_CODES.items())])
     sections = [_section(name, callback) for name, callback in commands().items()]
     return "\n".join([INTRODUCTION, table(("command", "does"), rows), "## Exit codes\n", exits, *sections])
@@ -82,8 +83,16 @@ def page() -> str:
 
 def commands() -> dict[str, Callable[..., Any]]:
     """The commands by the names that one types, in the order of `limbeck --help`."""
-    found = ((one.name, one.callback) for one in cli.app.registered_commands if one.callback and not one.hidden)
-    return {name or callback.__name__.replace("_", "-"): callback for name, callback in found}
+    return dict(_commands(cli.app, ""))
+
+
+def _commands(app: Typer, prefix: str) -> Iterator[tuple[str, Callable[..., Any]]]:
+    for one in app.registered_commands:
+        if one.callback and not one.hidden:
+            yield prefix + (one.name or one.callback.__name__.replace("_", "-")), one.callback
+    for group in app.registered_groups:
+        if group.typer_instance is not None and not group.hidden:
+            yield from _commands(group.typer_instance, f"{prefix}{group.name or group.typer_instance.info.name} ")
 
 
 def parameters(callback: Callable[..., Any]) -> list[Parameter]:
@@ -101,7 +110,12 @@ def _section(name: str, callback: Callable[..., Any]) -> str:
     options = ["[OPTIONS]"] if any(one.is_option and not one.required for one in found) else []
     usage = " ".join(["limbeck", name, *options, *(one.usage() for one in found if one.required or not one.is_option)])
     rows = [(f"`{one.written()}`", _meaning(one)) for one in found]
-    parts = [f"## limbeck {name}", code(usage), docstring(callback), table(("argument", "means"), rows) if rows else ""]
+    parts = [
+        f"## limbeck {name} {{#{_anchor(name)}}}",
+        code(usage),
+        docstring(callback),
+        table(("argument", "means"), rows) if rows else "",
+    ]
     return "\n\n".join(parts)
 
 
@@ -113,6 +127,10 @@ def _meaning(parameter: Parameter) -> str:
     if parameter.default and isinstance(parameter.default, str | int | Path) and parameter.default is not True:
         said.append(f"default: `{parameter.default}`")
     return "; ".join([*(one.rstrip(".") for one in said[:-1]), said[-1]])
+
+
+def _anchor(name: str) -> str:
+    return f"limbeck-{name.replace(' ', '-')}"
 
 
 def _choices(kind: Any) -> tuple[Any, ...]:

@@ -75,7 +75,7 @@ def quantization_aware(
         batch_size, views: as the student was trained.
         teacher_options: how the teacher runs, as `Actor` takes it.
         settings: precision, checkpoints, logs; the student computes in float32, whatever the precision.
-        folder: where checkpoints go; None: nowhere.
+        folder: where checkpoints go, those of each length, rate and seed into a folder of their own; None: nowhere.
         log: where the log goes; None: into the folder.
         resume: go on from the newest checkpoint of the folder.
 
@@ -95,23 +95,16 @@ def quantization_aware(
     for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
     shadow = Shadow(one_tensor(hardened, first_two(first)), first, watched=int(WATCHED * length.rounds(source)))
-    options = {"weight_decay": 0.0}
-    stage = Stage(
-        [Step(hinton(temperature, alpha))],
-        length,
-        Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options=options),
-        name="quantization-aware",
-    )
+    optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
+    stage = Stage([Step(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
+    guide = frozen(resting_copy(teacher), **(teacher_options or {}))
     run = Run(
-        {
-            "student": trained(shadow, precision=torch.float32),
-            "teacher": frozen(resting_copy(teacher), **(teacher_options or {})),
-        },
+        {"student": trained(shadow, precision=torch.float32), "teacher": guide},
         [stage],
         source=source,
         seed=seed,
-        settings=replace(settings or Settings(), labels={"seed": seed, "arm": "int8"}),
-        folder=folder,
+        settings=replace(settings or Settings(), compile=False, labels={"seed": seed, "arm": "int8"}),
+        folder=None if folder is None else Path(folder) / f"epochs-{epochs:g}-lr-{lr:g}-seed-{seed}",
         log=log,
     )
     run.fit(resume=resume)

@@ -151,8 +151,8 @@ def first_two(example: Tensor) -> Tensor:
 
 def check_calibration(batches: Sequence[Tensor]) -> None:
     """Refuse items that cannot show the range of an activation."""
-    items = [item for batch in batches for item in batch[:2]]
-    if not any(not torch.equal(items[0], other) for other in items[1:]):
+    first = next((batch[0] for batch in batches if len(batch)), None)
+    if first is None or not any(bool((batch != first).any()) for batch in batches):
         raise ValueError(
             f"calibration: {sum(len(batch) for batch in batches)} item(s), at least two distinct ones are needed to see the "
             "ranges of activations; give a few hundred training items (export.calibration_items: 512)"

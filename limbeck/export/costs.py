@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
@@ -16,12 +18,11 @@ from limbeck.export.error import ExportError
 from limbeck.export.measure import latencies, random_item
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
+from limbeck.export.table import NARROW
 from limbeck.models import load_student
 from limbeck.models.student import CONFIG, WEIGHTS
 from limbeck.verdict import wording
 from limbeck.verdict.measure import Latency, macs, parameters
-
-TITLES = ("parameters", "size", "MACs", "latency", "p95", "memory")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def format_of(path: Path) -> Format:
     return known[path.suffix]
 
 
-def profile(paths: Mapping[str, Path], shape: Sequence[int] = ()) -> dict[str, Costs]:
+def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
     """Costs of files and students' folders by name, on one thread, on random input; they take turns where time is measured.
 
     Args:
@@ -71,7 +72,11 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = ()) -> dict[str, C
     for same in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
         group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == same}
         times |= latencies(group, random_item(*same))
-    return {name: _costs(kinds[name], path, shapes[name], times[name]) for name, path in paths.items()}
+    console, rows = console or Console(quiet=True), {}
+    with Progress(console=console, transient=True, disable=console.quiet) as bar:
+        for name in bar.track(paths, description="memory"):
+            rows[name] = _costs(kinds[name], paths[name], shapes[name], times[name])
+    return rows
 
 
 def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency) -> Costs:
@@ -93,20 +98,25 @@ def _shape(runner: Runner, given: tuple[int, ...], path: Path) -> tuple[int, ...
     return runner.shape or given
 
 
-def costs_table(rows: Mapping[str, Costs]) -> Table:
-    """One row a model or file."""
+def costs_table(rows: Mapping[str, Costs], width: int = 120) -> Table:
+    """One row a model or file; in a narrow terminal without the 95th percentile."""
     table = Table(header_style="bold")
     table.add_column("", overflow="fold")
-    for title in TITLES:
+    shown = {name: _cells(row) for name, row in rows.items()}
+    titles = [title for title in next(iter(shown.values()), {}) if width >= NARROW or title != "p95"]
+    for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
-    for name, row in rows.items():
-        table.add_row(
-            Text(name),
-            wording.count(row.parameters),
-            wording.size(row.bytes),
-            wording.count(row.macs),
-            wording.milliseconds(row.latency_ms.median),
-            wording.milliseconds(row.latency_ms.p95),
-            wording.size(row.peak_memory_bytes),
-        )
+    for name, cells in shown.items():
+        table.add_row(Text(name), *(cells[title] for title in titles))
     return table
+
+
+def _cells(row: Costs) -> dict[str, str]:
+    return {
+        "parameters": wording.count(row.parameters),
+        "size": wording.size(row.bytes),
+        "MACs": wording.count(row.macs),
+        "latency": wording.milliseconds(row.latency_ms.median),
+        "p95": wording.milliseconds(row.latency_ms.p95),
+        "memory": wording.size(row.peak_memory_bytes),
+    }

@@ -57,7 +57,8 @@ class ExecuTorch(Format):
             super().require_packages(writing=writing)
 
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
-        one = example[:1].contiguous()
+        example = _in_order(example)
+        one = example[:1]
         if precision == "int8":
             rewritten = delegable(graph_of(model, example, any_batch=True))
             ready: nn.Module = quantized(graph_of(rewritten, example, any_batch=True), calibration)
@@ -72,13 +73,19 @@ class ExecuTorch(Format):
         shape, dtype = _input(method, path)
 
         def run(inputs: Tensor) -> Tensor:
-            ready = inputs.detach().cpu().to(dtype).contiguous()
+            ready = _in_order(inputs.detach().cpu().to(dtype))
             try:
                 return torch.cat([method.execute([item])[0] for item in torch.split(ready, 1)])
             except RuntimeError as error:
                 raise ExportError(f"{path} cannot compute on inputs {list(inputs.shape)}: {error}") from error
 
         return Runner(run, shape, dtype)
+
+
+def _in_order(inputs: Tensor) -> Tensor:
+    """A copy in default memory layout. `contiguous()` is no help: images of one channel in channels-last memory count as both,
+    and the runtime looks at the strides."""
+    return inputs.clone(memory_format=torch.contiguous_format)
 
 
 def _lowered(program: ExportedProgram) -> bytes:

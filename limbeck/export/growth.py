@@ -11,7 +11,6 @@ import ctypes
 import gc
 import importlib
 import json
-import resource
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -62,6 +61,8 @@ def _reset_peak() -> int:
 def _peak() -> int:
     if STATUS.exists():
         return _status("VmHWM")
+    import resource  # not on Windows
+
     unit = 1 if sys.platform == "darwin" else 1024
     return unit * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 

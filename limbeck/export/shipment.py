@@ -62,7 +62,7 @@ def ship(
 
     Raises:
         MissingPackageError: a format's packages are not installed.
-        ValueError: an unknown format, fewer than two distinct items to calibrate on, a test set without labels.
+        ValueError: an unknown format, a test set without labels.
     """
     chosen: list[Format] = [formats.get(name) for name in into]
     for each in chosen:
@@ -166,9 +166,9 @@ class _Shipment:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 PyTorch().write(model, Path(folder, "model"), self.example)
-                return peak_memory(PyTorch(), Path(folder, "model"), self.example.shape[1:])
             except ExportError:
                 return None
+            return _memory(PyTorch(), Path(folder, "model"), self.example.shape[1:])
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -217,12 +217,20 @@ class _Shipment:
             metric=metric,
             ci95=ci95,
             latency_ms=time,
-            peak_memory_bytes=peak_memory(kind, file.path, file.runner.shape),
+            peak_memory_bytes=_memory(kind, file.path, file.runner.shape),
             max_abs_diff=largest_difference(file.logits, self.reference[name]),
             opset=kind.opset,
             warning=warning,
             remedy=remedy,
         )
+
+
+def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
+    """None where no process of its own can be started or none can open the file, which is no reason to withhold it."""
+    try:
+        return peak_memory(kind, path, shape)
+    except (ExportError, OSError):
+        return None
 
 
 def _loss(lost: float, *, trained: bool) -> tuple[str | None, str | None]:

@@ -9,19 +9,24 @@ from rich.text import Text
 
 from limbeck.verdict import Export, wording
 
-TITLES = ("accuracy [95 %]", "size", "latency", "p95", "memory", "difference")
+NARROW = 100  # columns of a terminal, below which some are left out
 
 
-def exports_table(exports: Iterable[Export]) -> Table:
-    """One row a file: what it reaches and what it costs in its own runtime. A failed one shows its reason."""
+def exports_table(exports: Iterable[Export], width: int = 120) -> Table:
+    """One row a file: what it reaches and what it costs in its own runtime; a failed one says so. In a narrow terminal without
+    the 95th percentile and the difference."""
+    rows = list(exports)
     table = Table(header_style="bold")
-    table.add_column("model")
-    table.add_column("as", no_wrap=True)
-    for title in TITLES:
-        table.add_column(Text(title), justify="right")
-    for export in exports:
-        cells = ["failed"] if export.error else _cells(export)
-        table.add_row(export.model, f"{export.format} {export.precision}", *cells, style="red" if export.error else "")
+    for title in ("model", "as"):
+        table.add_column(title, no_wrap=True)
+    left_out = ("p95", "difference") if width < NARROW else ()
+    titles = [title for title in _cells(rows[0]) if title not in left_out] if rows else []
+    for title in titles:
+        table.add_column(Text(title), justify="right", no_wrap=True)
+    for export in rows:
+        cells = _cells(export)
+        shown = ["failed"] if export.error else [cells[title].replace(" [", "\n[") for title in titles]
+        table.add_row(export.model, f"{export.format} {export.precision}", *shown, style="red" if export.error else "")
     return table
 
 
@@ -34,13 +39,14 @@ def remarks(exports: Iterable[Export]) -> list[str]:
     ]
 
 
-def _cells(export: Export) -> list[str]:
+def _cells(export: Export) -> dict[str, str]:
+    """What a record shows, by column title."""
     time = export.latency_ms
-    return [
-        wording.measured(export.metric, export.ci95, digits=1),
-        wording.size(export.bytes),
-        wording.milliseconds(time.median if time else None),
-        wording.milliseconds(time.p95 if time else None),
-        wording.size(export.peak_memory_bytes),
-        wording.NONE if export.max_abs_diff is None else f"{export.max_abs_diff:.1g}",
-    ]
+    return {
+        "accuracy [95 %]": wording.measured(export.metric, export.ci95, digits=1),
+        "size": wording.size(export.bytes),
+        "latency": wording.milliseconds(time.median if time else None),
+        "p95": wording.milliseconds(time.p95 if time else None),
+        "memory": wording.size(export.peak_memory_bytes),
+        "difference": wording.NONE if export.max_abs_diff is None else f"{export.max_abs_diff:.1g}",
+    }

@@ -71,7 +71,7 @@ def wiring(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> Wiring:
     networks = {
         side: _network(cast[side], side, {tap for wire in wires for tap in getattr(wire, side)}, example)
         for side in ("student", "teacher")
-        if side in cast
+        if side in cast and cast[side].module is not None
     }
     return Wiring(student=networks["student"], teacher=networks.get("teacher"), wires=wires)
 

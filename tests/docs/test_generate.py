@@ -77,7 +77,7 @@ def test_cells_hold_their_bars():
 def test_the_command_line_is_whole():
     page = command_line.page()
     for name, callback in command_line.commands().items():
-        assert f"\n## limbeck {name}\n" in page
+        assert f"\n## limbeck {name} {{#" in page
         for parameter in command_line.parameters(callback):
             assert f"`{parameter.written()}`" in page
             assert parameter.info.help, f"limbeck {name}: {parameter.name} has no help"

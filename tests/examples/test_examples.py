@@ -39,7 +39,7 @@ def test_a_plain_loop(capsys: pytest.CaptureFixture[str]) -> None:
 def test_the_trainer_of_transformers() -> None:
     pytest.importorskip("transformers")
     found = example("transformers_trainer").main(epochs=3)
-    assert found["teacher"] > 0.4
+    assert found["teacher"] > 0.3
     assert found["student"] > 0.15  # chance is 0.1
 
 

@@ -6,13 +6,17 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
+from torch import nn
 
 from limbeck import cli, runs
-from limbeck.export import costs, shipment
+from limbeck.export import aware, costs, shipment
 from limbeck.recipe import RecipeError
 from limbeck.runs import RunError, carry_out
+from limbeck.sources import Items
 from limbeck.verdict import Verdict
 from tests import tiny
 
@@ -48,7 +52,6 @@ def test_a_recipe_ships_at_its_end(finished: Path) -> None:
     assert kinds(finished) == [(model, kind, "fp32") for kind in ("pytorch", "onnx") for model in BOTH]
     assert {path.name for path in (finished / "exports").iterdir()} == {"student-fp32.onnx", "teacher-fp32.onnx"}
     assert Verdict.load(finished).exports[0].metric == Verdict.load(finished).arms.student.metric
-    assert "exports" in (finished / "report.html").read_text() or "onnx" in (finished / "report.html").read_text()
 
 
 def test_a_finished_run_is_shipped_again(run: Path) -> None:
@@ -68,12 +71,32 @@ def test_a_run_without_its_teacher_ships_the_student_alone(run: Path) -> None:
     assert {each.model for each in records} == {"student"}
 
 
+def test_the_student_learns_to_be_quantized_where_the_recipe_says_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def quantization_aware(student: nn.Module, teacher: nn.Module, train: Items, **options: Any) -> nn.Module:
+        asked.append((len(train), options["epochs"], options["batch_size"], options["folder"].relative_to(run).parts))
+        return student
+
+    monkeypatch.setattr(aware, "quantization_aware", quantization_aware)
+    written = yaml.safe_load((run / "recipe.yaml").read_text())
+    written["export"] = {"precisions": ["fp32", "int8"], "quantization_aware": {"epochs": 2}, "teacher": False}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(written))
+    records = runs.export(run, progress=False)
+    assert {each.model for each in records} == {"student"}
+    assert asked == [(1078, 2.0, 32, ("checkpoints", "quantization-aware"))]
+
+
 def test_a_run_without_its_data_says_so(run: Path) -> None:
     written = (run / "recipe.yaml").read_text().replace("path: digits", "path: /nowhere/images.parquet")
     (run / "recipe.yaml").write_text(written)
     with pytest.raises(RunError, match=r"checked on the run's data, and that cannot be loaded: .*nowhere"):
         runs.export(run, progress=False)
-    assert set(runs.profile(run)) == {f"{model} {kind} fp32" for kind in ("pytorch", "onnx") for model in BOTH}
+    costs = runs.profile(run)
+    assert set(costs) == {f"{model} {kind} fp32" for kind in ("pytorch", "onnx") for model in BOTH}
+    assert costs["student onnx fp32"].path == "exports/student-fp32.onnx"
+    assert costs["student onnx fp32"].parameters == costs["student pytorch fp32"].parameters
+    assert costs["teacher pytorch fp32"].parameters != costs["student pytorch fp32"].parameters
 
 
 def test_unfinished_runs_and_unknown_formats_are_refused(run: Path, tmp_path: Path) -> None:

@@ -122,7 +122,7 @@ def test_a_full_disk_leaves_a_whole_store_and_says_what_is_missing(tmp_path: Pat
     with builder(tmp_path / "full", keys) as one:
         monkeypatch.setattr("limbeck.files.os.fdopen", full)
         with pytest.raises(
-            DiskFullError, match=r"disk is full. 2 of 6 shards .* about 0\.00[12] MB.*same command again"
+            DiskFullError, match=r"disk is full. 2 of 6 shards .* about 0\.00[23] MB.*same command again"
         ) as caught:
             made.fill(one)
         monkeypatch.undo()

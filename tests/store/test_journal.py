@@ -37,7 +37,7 @@ def test_rows_are_readable_as_soon_as_they_are_there(tmp_path: Path) -> None:
         assert not one.complete
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(st.integers(1, 30), st.integers(1, 70), st.booleans(), st.integers(0, 2**32))
 def test_a_compacted_journal_is_what_a_builder_writes(
     tmp_path_factory: pytest.TempPathFactory, batch: int, part: int, reopen: bool, seed: int

@@ -42,8 +42,8 @@ def test_info_of_a_store_with_nothing_in_it_yet(tmp_path: Path) -> None:
 
 
 def test_a_thousand_flipped_bytes_are_a_thousand_found(tmp_path: Path) -> None:
-    keys, draw = made.keys(60), random.Random(5)
-    made.build(tmp_path, keys, 2, made.CODECS, made.signals, rows=30)
+    keys, draw = made.keys(20), random.Random(5)
+    made.build(tmp_path, keys, 2, made.CODECS, made.signals, rows=20)
     files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path.name != ".lock"]
     whole = {path: path.read_bytes() for path in files}
     found = read = 0

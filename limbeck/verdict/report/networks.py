@@ -162,7 +162,7 @@ def _wires(labels: Sequence[tuple[float, Wire]], ours: dict[str, float], theirs:
             lines.append(_line(f"{there} {back}"))
         name = wire.name.removesuffix(f".{wire.student[0]}")
         words.append(_text(WIDTH / 2, y - 4.5, name, 20, weight=650, halo=True))
-        words.append(_text(WIDTH / 2, y + 12, wire.adapter or f"× {wire.weight}", 26, colour="var(--soft)", halo=True))
+        words.append(_text(WIDTH / 2, y + 12, wire.adapter or f"× {wire.weight}", 24, colour="var(--soft)", halo=True))
     return lines + words
 
 

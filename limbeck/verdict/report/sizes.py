@@ -122,7 +122,8 @@ def draw(
 ) -> str:
     """Quality over size, the latter on a logarithmic scale; whiskers are intervals, dashed lines what targets ask for."""
     upright = sorted((goal for goal in goals if goal.size is not None), key=lambda goal: goal.size or 0)
-    canvas = Canvas(260 + 14 * len(upright), left=54, right=70, top=8 + 14 * len(upright))
+    room = 14 * max(len(upright), 1)
+    canvas = Canvas(260 + room, left=54, right=70, top=8 + room)
     axes = canvas.axes
     values = (
         [p.metric for p in points]

@@ -83,7 +83,7 @@ caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .5rem .8rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--line);
   overflow-wrap: break-word; }
 td { white-space: nowrap; }
-td.text, th.text { white-space: normal; text-align: left; }
+td.text, th.text { white-space: normal; text-align: left; } td.text { min-width: 10rem; }
 th { font-weight: 600; }
 thead th { color: var(--soft); vertical-align: bottom; background: var(--page); border-bottom: 2px solid var(--line); }
 .tall thead th { position: sticky; top: 0; z-index: 1; } .tall thead th:first-child { z-index: 2; }
@@ -147,7 +147,7 @@ footer { margin-top: 4rem; padding-top: 1rem; border-top: 1px solid var(--line);
   @page { margin: 16mm 14mm; }
   :root { color-scheme: light; }
   body { max-width: none; padding: 0; font-size: 10pt; }
-  nav, .skip { display: none; }
+  nav, .skip, details:not([open]) { display: none; }
   .key { grid-template-columns: repeat(4, 1fr); gap: 12pt; } .key dd { font-size: 16pt; } .key dd + dd { font-size: 8pt; }
   h1 { font-size: 20pt; } section { margin-top: 22pt; }
   h2, h3, h4, caption { break-after: avoid; }

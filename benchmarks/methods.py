@@ -15,7 +15,7 @@ from pathlib import Path
 
 from limbeck.comparisons import compare_methods
 from limbeck.recipe import Comparison
-from limbeck.verdict import ComparisonVerdict
+from limbeck.verdict import ComparisonVerdict, methods_figure
 from limbeck.verdict.comparison import row_cells
 
 ROOT = Path(__file__).parents[1]
@@ -27,8 +27,6 @@ PLOT = ROOT / "docs" / "assets" / f"{NAME}.svg"
 
 def keep(run: Path) -> None:
     """Copy the verdict of a comparison beside the other results, and write it into the guide."""
-    from limbeck.verdict.report import methods_figure
-
     verdict = ComparisonVerdict.load(run / "comparison.json")
     KEPT.mkdir(parents=True, exist_ok=True)
     for file in ("comparison.json", "recipe.yaml"):

@@ -2,8 +2,8 @@
 
     python -m benchmarks.store_core [--dry] [PART …]
 
-Parts are sizes, fidelity, flips, kills and lookups; all by default. `--dry` prints the figures and records none. The largest store
-takes about 300 MB in the system's temporary folder. What is stored is synthetic: the format's cost does not depend on it.
+Parts are sizes, fidelity, flips, kills and lookups; all by default. `--dry` prints the figures and records none. The largest
+store takes about 300 MB in the system's temporary folder. What is stored is synthetic: the format's cost does not depend on it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,9 +144,9 @@ def kills(place: Path, report: Report) -> None:
     report(name, f"{KILLS} of {KILLS}", same, None, same == KILLS, data, None)
 
 
-def lookups(place: Path, report: Report) -> None:
+def lookups(place: Path, report: Report, growth: Sequence[int] = GROWTH) -> None:
     give, codec = softmaxed(1000, 8), TopKCodec(8, 1000)
-    for items in GROWTH:
+    for items in sorted(growth):
         folder = place / f"items-{items}"
         seconds = build(folder, items, 1, codec, give)
         keys = load_file(folder / "segments" / "000" / "keys.safetensors")["keys"]
@@ -154,13 +155,13 @@ def lookups(place: Path, report: Report) -> None:
         command = [sys.executable, "-m", "benchmarks.store_core", "--read", str(folder), str(place / "asked.safetensors")]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(
-            f"{items:>10,} items: built in {seconds:.1f} s ({items / seconds:,.0f} a second), {info(folder).per_item:.2f} bytes an "
-            f"item, batch of {BATCH}: median {found['median']:.2f} ms [{found['low']:.2f}, {found['high']:.2f}], first "
+            f"{items:>10,} items: built in {seconds:.1f} s ({items / seconds:,.0f} a second), {info(folder).per_item:.2f} bytes "
+            f"an item, batch of {BATCH}: median {found['median']:.2f} ms [{found['low']:.2f}, {found['high']:.2f}], first "
             f"{found['first']:.0f} ms, resident growth {found['grown']:.0f} MB"
         )
         shutil.rmtree(folder)
-    data = f"{GROWTH[-1]:,} items, k = 8 of 1,000 classes, one thread"
-    name, ci95 = f"random batch of {BATCH} from {GROWTH[-1]:,} items", [found["low"], found["high"]]
+    data = f"{items:,} items, k = 8 of 1,000 classes, one thread"
+    name, ci95 = f"random batch of {BATCH} from {items:,} items", [found["low"], found["high"]]
     note = "each checksum was compared before; interval: 2.5 to 97.5 % of the batches"
     report(f"{name}: median, ms", "≤ 2", found["median"], ci95, found["median"] <= 2, data, note)
     report(f"{name}: resident growth, MB", "≤ 300", found["grown"], None, found["grown"] <= 300, data, None)
@@ -194,10 +195,17 @@ def _resident() -> float:
 
 
 def main() -> None:
-    parts = {"sizes": sizes, "fidelity": fidelity, "flips": flips, "kills": kills, "lookups": lookups}
+    parts: dict[str, Callable[[Path, Report], None]] = {
+        "sizes": sizes,
+        "fidelity": fidelity,
+        "flips": flips,
+        "kills": kills,
+        "lookups": lookups,
+    }
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", metavar="PART", default=list(parts))
     parser.add_argument("--dry", action="store_true")
+    parser.add_argument("--items", nargs="+", type=int, default=GROWTH, help="sizes of the stores that are looked up")
     parser.add_argument("--read", nargs=2, type=Path, help=argparse.SUPPRESS)
     chosen = parser.parse_args()
     if chosen.read:
@@ -209,6 +217,7 @@ def main() -> None:
         if not chosen.dry:
             record("store", figure, bar, value, ci95, met, COMMAND, data, [0], note)
 
+    parts["lookups"] = partial(lookups, growth=chosen.items)
     for name in chosen.parts:
         with tempfile.TemporaryDirectory() as place:
             parts[name](Path(place), report)

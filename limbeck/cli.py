@@ -229,10 +229,11 @@ def _cited(what: str) -> str:
     from limbeck.citations import bibtex, bibtex_of
     from limbeck.recipe import Comparison, Recipe, read_yaml
 
-    is_recipe = what.endswith((".yaml", ".yml")) or what in {path.stem for path in built_in()}
-    if not (is_recipe or Path(what).exists()):
+    if (written := Path(what) / "recipe.yaml").exists():
+        return bibtex(read_yaml(written.read_text(encoding="utf-8")))  # a run's own recipe is whole as it is
+    if not (what.endswith((".yaml", ".yml")) or Path(what).exists() or what in {path.stem for path in built_in()}):
         return bibtex_of(what)
-    path = Path(what) / "recipe.yaml" if Path(what).is_dir() else find_recipe(what)
+    path = find_recipe(what)
     content = read_yaml(path.read_text(encoding="utf-8")) if path.is_file() else None
     if not isinstance(content, dict):
         return bibtex(Recipe.read(path))  # which says what is wrong with it

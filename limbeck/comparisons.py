@@ -12,7 +12,15 @@ from limbeck.engine import DeadTermError, NonFiniteError
 from limbeck.files import FolderInUseError, write_atomic
 from limbeck.recipe import ALONE, Comparison, Recipe, read_yaml
 from limbeck.runs import RunError, carry_out, differences, held, new_teacher, the_teacher
-from limbeck.verdict import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
+from limbeck.verdict import (
+    ComparisonVerdict,
+    Predictions,
+    Verdict,
+    environment,
+    load_predictions,
+    weigh_methods,
+    write_comparison,
+)
 
 FILE = "comparison.json"
 FAILURE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
@@ -57,6 +65,7 @@ def compare_methods(
     verdict = weigh(comparison, folder)
     if ranks.rank() == 0:
         verdict.save(folder / FILE)
+        write_comparison(folder)
     return verdict
 
 

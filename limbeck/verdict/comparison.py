@@ -8,24 +8,21 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from rich.table import Table
 from rich.text import Text
 
 from limbeck.verdict import wording
 from limbeck.verdict.files import write_whole
 from limbeck.verdict.predictions import Predictions
+from limbeck.verdict.record import Record
 from limbeck.verdict.statistics import Floats, Gain, Interval, interval, paired_gain, resampled_means
 from limbeck.verdict.verdict import Metric
 
 RESAMPLES = 4_000
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Row(_Record):
+class Row(Record):
     """One method. `gain` is against the control; `rank`: the best and the worst place that the data leave open."""
 
     metric: float
@@ -37,7 +34,7 @@ class Row(_Record):
     wall_s: float | None
 
 
-class ComparisonVerdict(_Record):
+class ComparisonVerdict(Record):
     """What came out of a comparison, best method first (`comparison.json`, format 1). `failed`: by method, the reason."""
 
     format: Literal[1] = 1

@@ -155,9 +155,9 @@ def lookups(place: Path, report: Report, growth: Sequence[int] = GROWTH) -> None
         command = [sys.executable, "-m", "benchmarks.store_core", "--read", str(folder), str(place / "asked.safetensors")]
         found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
         print(
-            f"{items:>10,} items: built in {seconds:.1f} s ({items / seconds:,.0f} a second), {info(folder).per_item:.2f} bytes "
-            f"an item, batch of {BATCH}: median {found['median']:.2f} ms [{found['low']:.2f}, {found['high']:.2f}], first "
-            f"{found['first']:.0f} ms, resident growth {found['grown']:.0f} MB"
+            f"{items:>10,} items: built in {seconds:.1f} s ({items / seconds:,.0f} a second), {info(folder).per_item:.2f} "
+            f"bytes an item, batch of {BATCH}: median {found['median']:.2f} ms [{found['low']:.2f}, {found['high']:.2f}], "
+            f"first {found['first']:.0f} ms, resident growth {found['grown']:.0f} MB"
         )
         shutil.rmtree(folder)
     data = f"{items:,} items, k = 8 of 1,000 classes, one thread"

@@ -229,7 +229,10 @@ def _cited(what: str) -> str:
     from limbeck.citations import bibtex, bibtex_of
     from limbeck.recipe import Comparison, Recipe, read_yaml
 
-    if (written := Path(what) / "recipe.yaml").exists():
+    if Path(what).is_dir():
+        written = Path(what) / "recipe.yaml"
+        if not written.exists():
+            raise ValueError(f"{what}: it holds no recipe.yaml, so it is no run directory")
         return bibtex(read_yaml(written.read_text(encoding="utf-8")))  # a run's own recipe is whole as it is
     if not (what.endswith((".yaml", ".yml")) or Path(what).exists() or what in {path.stem for path in built_in()}):
         return bibtex_of(what)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -14,7 +15,7 @@ import torch
 from torch import Tensor
 
 from limbeck import ranks
-from limbeck.files import LOCK, locked, write_atomic
+from limbeck.files import locked, write_atomic
 from limbeck.signals import AnySignal
 from limbeck.store import readme
 from limbeck.store.codecs import Codec
@@ -27,6 +28,7 @@ from limbeck.store.table import Table
 
 BYTES_PER_SHARD, MOST_ROWS = 64_000_000, 2**18
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+BEGUN = re.compile(r"\.(manifest\.json|README\.md|keys\.safetensors|\d+-\d+\.safetensors)\.\w+")
 Describe = Callable[[int], str]
 
 
@@ -106,7 +108,7 @@ class Draft:
         return self.manifest.about(task.segment, task.view, task.block)
 
     def on_disk(self, task: Task) -> bool:
-        """Whether a whole shard stands there. What the manifest does not name yet is read and checked; damage is removed."""
+        """Whether a whole shard stands there; what the manifest does not name yet is read and checked, and damage removed."""
         path, named = self.path(task), self.manifest.segments[task.segment].shards.get((task.view, task.block))
         if not path.exists():
             return False
@@ -132,6 +134,8 @@ class Draft:
             try:
                 tables[tap] = codec.encode(signals[tap]).to("cpu")
             except SignalError as error:
+                if error.row >= len(keys):
+                    raise StoreError(f"tap {tap!r}, row {error.row} of {len(keys)}: {error.what}") from error
                 sample, view = self.describe(int(keys[error.row])), int(views[error.row])
                 raise StoreError(
                     f"tap {tap!r}, sample {sample}, view {view}: {error.what}; nothing was stored for it. Look at this sample "
@@ -192,6 +196,11 @@ class Draft:
             raise StoreError(f"views: expected 1 to 9,999, found {self._views}")
         if self._rows is not None and not 1 <= self._rows <= 2**24:
             raise StoreError(f"rows_per_shard: expected 1 to {2**24:,}, found {self._rows}")
+        for name, value in self._identity.items():
+            if not isinstance(value, str | int | float):
+                raise StoreError(f"identity: expected a string or a number for {name}, found {value!r}")
+        if not self.codecs:
+            raise StoreError("codecs: expected a codec for at least one tap, found none")
         for tap in self.codecs:
             if not tap or "//" in tap or tap.endswith("/"):
                 raise StoreError(f"taps: {tap!r} cannot be a name in a store; use one without '//' or a '/' at its end")
@@ -282,7 +291,7 @@ def remove_parts(folder: Path) -> list[Path]:
 def parts_of_files(folder: Path) -> list[Path]:
     """The files that `write_atomic` had begun when its process ended."""
     places = (folder, folder / "journal", *sorted((folder / "segments").glob("*")))
-    return [path for place in places for path in sorted(place.glob(".*.*.*")) if path.is_file() and path.name != LOCK]
+    return [path for place in places if place.is_dir() for path in sorted(place.iterdir()) if BEGUN.fullmatch(path.name)]
 
 
 def _inside(known: Tensor, keys: Tensor) -> Tensor:

@@ -190,8 +190,9 @@ def part_of(file: MappedFile, codecs: Mapping[str, Codec], rows: int, about: Map
     if {tap: frozenset(parts) for tap, parts in by_tap.items()} != {tap: codec.tensors for tap, codec in codecs.items()}:
         raise DamagedError(file.path, f"it holds {', '.join(sorted(file.tensors))}, which are not the signals of this store")
     tables = {tap: Table.of(parts) for tap, parts in by_tap.items()}
-    if any(len(table) != rows for table in tables.values()):
+    if any(not table.consistent() or len(table) != rows for table in tables.values()):
         raise DamagedError(file.path, f"it does not hold {rows:,} rows of each signal")
+    file.drop()  # the offsets of lists were looked at whole
     return Part(tables, file)
 
 

@@ -30,6 +30,11 @@ class Lists:
     def lengths(self) -> Tensor:
         return self.offsets.diff()
 
+    def consistent(self) -> bool:
+        if not self.entries.consistent() or self.offsets.is_floating_point():
+            return False
+        return int(self.offsets[0]) == 0 and int(self.offsets[-1]) == len(self.entries) and bool((self.lengths >= 0).all())
+
     def take(self, rows: Tensor) -> Lists:
         starts = self.offsets[rows].long()
         offsets = _ends(self.offsets[rows + 1].long() - starts)
@@ -48,6 +53,14 @@ class Table:
         for column in self.columns.values():
             return len(column)
         return len(next(iter(self.lists.values())).offsets) - 1
+
+    def consistent(self) -> bool:
+        """Whether all columns have as many rows, and all lists lie within their entries, in order."""
+        lists = [part for part in self.lists.values() if part.offsets.ndim == 1 and len(part.offsets)]
+        if len(lists) < len(self.lists) or any(column.ndim == 0 for column in self.columns.values()):
+            return False
+        rows = {len(column) for column in self.columns.values()} | {len(part.offsets) - 1 for part in lists}
+        return len(rows) == 1 and all(part.consistent() for part in lists)
 
     def take(self, rows: Tensor) -> Table:
         """The rows at these places, copied."""

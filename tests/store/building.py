@@ -15,7 +15,7 @@ from torch import Tensor
 
 from limbeck import ranks
 from limbeck.signals import AnySignal
-from limbeck.store import Builder
+from limbeck.store import Builder, Journal
 from tests.store import made
 
 SAMPLES, VIEWS, ROWS = 200, 3, 30
@@ -32,6 +32,16 @@ def build(folder: Path, pause: float = 0.0, begun: Connection | None = None) -> 
         if begun is not None:
             begun.send(True)
         made.fill(builder, give, rank=ranks.rank(), world=ranks.world())
+
+
+def keep(folder: Path) -> None:
+    """The same by way of a journal, to which each rank adds its share."""
+    keys = made.keys(SAMPLES)
+    with Journal(folder, keys, VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS, rows_per_part=25) as journal:
+        for view in range(VIEWS):
+            for part in keys[ranks.rank() :: ranks.world()].split(16):
+                journal.append(part, view, made.signals(part, view))
+        journal.compact()
 
 
 def killed(folder: Path, pause: float, after: float) -> bool:
@@ -51,5 +61,6 @@ def killed(folder: Path, pause: float, after: float) -> bool:
 
 if __name__ == "__main__":
     ranks.start()
-    build(Path(sys.argv[1]))
+    build(Path(sys.argv[1]) / "built")
+    keep(Path(sys.argv[1]) / "kept")
     ranks.end(0)

@@ -87,7 +87,9 @@ def test_two_ranks_make_the_store_of_one(tmp_path: Path) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     command = [*torchrun, "-m", "tests.store.building", str(tmp_path / "two")]
     subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=240, capture_output=True)
-    assert made.content(tmp_path / "two") == made.content(tmp_path / "one")
+    whole = made.content(tmp_path / "one")
+    assert made.content(tmp_path / "two" / "built") == whole
+    assert made.content(tmp_path / "two" / "kept") == whole
 
 
 def test_ranks_share_the_shards(tmp_path: Path) -> None:
@@ -289,6 +291,8 @@ def test_a_failed_opening_frees_the_folder(tmp_path: Path) -> None:
         ({"keys": torch.zeros(0, dtype=torch.int64)}, "keys: expected int64"),
         ({"keys": torch.zeros(3)}, "keys: expected int64"),
         ({"rows_per_shard": 0}, "rows_per_shard: expected"),
+        ({"codecs": {}}, "codecs: expected a codec for at least one tap"),
+        ({"identity": {"teacher": None}}, "identity: expected a string or a number for teacher, found None"),
         ({"codecs": {"a//b": Dense()}}, "taps: 'a//b' cannot be a name"),
     ],
 )

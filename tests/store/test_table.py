@@ -58,3 +58,13 @@ def test_a_table_is_plain_tensors_and_back(lengths: list[int]) -> None:
     tensors = table(lengths).tensors()
     assert set(tensors) == {"column", "outer/offsets", "outer/entry", "outer/inner/offsets", "outer/inner/leaf"}
     assert rows(Table.of(tensors)) == rows(table(lengths))
+
+
+def test_lists_that_leave_their_entries_are_told() -> None:
+    entries = Table({"entry": torch.arange(3)})
+    assert Table({}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()
+    for offsets in ([0, 2, 4], [0, 2, 2], [1, 2, 3], [0, 5, 3], []):
+        assert not Table({}, {"list": Lists(torch.tensor(offsets, dtype=torch.int64), entries)}).consistent()
+    assert not Table({"a": torch.zeros(2), "b": torch.zeros(3)}).consistent()
+    assert not Table({"a": torch.tensor(1.0)}).consistent()
+    assert not Table({"a": torch.zeros(3)}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()

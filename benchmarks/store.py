@@ -1,0 +1,167 @@
+"""What a store saves: an epoch with the teacher's answers on disk, against plain training and against the live teacher.
+
+    python -m benchmarks.store [epoch] [students] [build]      # needs LIMBECK_DATA
+
+ResNet-56 → ResNet-8 on CIFAR-10 images, one thread, bfloat16, random crops and flips, eight views, through the engine.
+
+epoch     the three kinds of training take turns, 40 steps at a time; the medians of their steps are compared
+students  three students one after the other, the store's building included, against three with the live teacher
+build     building the store against bare inference of the teacher over the same views
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from benchmarks.bars import record
+from limbeck.actors import Actor, as_channels_last, frozen, trained
+from limbeck.answers import Asked, Keeping, ask_codecs, build, open_answers
+from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.models import get, load_weights
+from limbeck.objectives import HardTargets
+from limbeck.presets import hinton
+from limbeck.sources import Batch, Dataset, Items, Pipeline, Place, load_items
+from limbeck.terms import Term
+
+VIEWS: list[str | Mapping[str, Any]] = [{"random_crop": {"padding": 4}}, "horizontal_flip"]
+COUNT, BATCH, EPOCHS = 8, 128, 15
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.store"
+DATA = "cifar10, ResNet-56 → ResNet-8, bfloat16, one thread, batches of 128, 8 views"
+SETTINGS = Settings(precision="bfloat16", progress=False, device="cpu", threads=1, trackers=())
+
+
+class Timed(Dataset):
+    """A data set that notes when each batch is asked for."""
+
+    moments: list[float]
+
+    def batch(self, place: Place) -> Batch:
+        self.moments.append(time.perf_counter())
+        return super().batch(place)
+
+
+def source(items: Items) -> Timed:
+    found = Timed(items, BATCH, {"default": Pipeline.from_spec(VIEWS)}, view_count=COUNT, view_seed=0)
+    found.moments = []
+    return found
+
+
+def items(count: int) -> Items:
+    whole = load_items(f"{os.environ['LIMBECK_DATA']}/data/cifar10/train.parquet")
+    return whole.select(torch.arange(count))
+
+
+def teacher() -> nn.Module:
+    model = get("resnet_cifar", depth=56)
+    load_weights(model, f"{os.environ['LIMBECK_DATA']}/teachers/resnet56-cifar10.safetensors")
+    return model.eval()
+
+
+def asked(model: nn.Module, some: Items) -> Asked:
+    return Asked(frozen(model, channels_last=True), source(some), ["logits"], VIEWS, torch.bfloat16)
+
+
+def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float]:
+    """Seconds of each step of `count`, of a student that learns from labels alone or from this teacher."""
+    torch.manual_seed(seed)
+    data = source(some)
+    cast = {"student": trained(get("resnet_cifar", depth=8))} | ({} if actor is None else {"teacher": actor})
+    terms = [Term(HardTargets())] if actor is None else hinton()
+    optimizer = Optimizer("sgd", lr=0.1, options={"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
+    Run(cast, [Stage([Step(terms)], steps(count), optimizer)], source=data, seed=seed, settings=SETTINGS).fit()
+    moments = [*data.moments, time.perf_counter()]
+    return [after - before for before, after in itertools.pairwise(moments)]
+
+
+def epoch(some: Items, model: nn.Module, folder: Path) -> None:
+    question = asked(model, some)
+    codecs = ask_codecs(question, Keeping())
+    build(question, folder, codecs, lambda done, total: None)
+    seconds: dict[str, list[float]] = {"plain": [], "store": [], "live": []}
+    with open_answers(question, Keeping(strict=True), folder, codecs) as answers:
+        for turn in range(6):
+            for kind in seconds:
+                actor = {"plain": None, "live": frozen(model, channels_last=True)}.get(kind)
+                actor = frozen(model, channels_last=True, answers=answers) if kind == "store" else actor
+                seconds[kind] += train(some, 40, turn, actor)[4:]  # the first ones warm caches
+    step = {kind: statistics.median(found) for kind, found in seconds.items()}
+    print({kind: f"{1e3 * found:.1f} ms a step" for kind, found in step.items()})
+    for figure, bar, value, met in (
+        ("epoch with a complete store ÷ epoch of plain training", "≤ 1.05", step["store"] / step["plain"], (0.0, 1.05)),
+        ("epoch with the live teacher ÷ epoch with the store", "≥ 3.0", step["live"] / step["store"], (3.0, 1e9)),
+    ):
+        data = f"{DATA}, medians of {len(seconds['plain'])} steps"
+        record("store", figure, bar, value, None, met[0] <= value <= met[1], f"{COMMAND} epoch", data, [0])
+
+
+def students(some: Items, model: nn.Module, folder: Path) -> None:
+    count = EPOCHS * (len(some) // BATCH)
+    began = time.perf_counter()
+    question = asked(model, some)
+    codecs = ask_codecs(question, Keeping())
+    build(question, folder, codecs, lambda done, total: None)
+    with open_answers(question, Keeping(strict=True), folder, codecs) as answers:
+        for seed in range(3):
+            train(some, count, seed, frozen(model, channels_last=True, answers=answers))
+    stored = time.perf_counter() - began
+    began = time.perf_counter()
+    for seed in range(3):
+        train(some, count, seed, frozen(model, channels_last=True))
+    live = time.perf_counter() - began
+    value = stored / live
+    print(f"three students: {stored:.0f} s with the store and its building, {live:.0f} s with the live teacher")
+    figure = "three students after one store, the build included, ÷ the same with the live teacher"
+    data = f"{DATA}, {EPOCHS} epochs of {len(some):,} images"
+    record("store", figure, "≤ 0.45", value, None, value <= 0.45, f"{COMMAND} students", data, 3)
+
+
+def building(some: Items, model: nn.Module, folder: Path) -> None:
+    """Shard by shard in turn with bare inference over the same views."""
+    question, ratios = asked(model, some), []
+    codecs = ask_codecs(question, Keeping())
+    for turn in range(3):
+        began = time.perf_counter()
+        build(question, folder / str(turn), codecs, lambda done, total: None)
+        built = time.perf_counter() - began
+        began = time.perf_counter()
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            for view in range(COUNT):
+                for rows in torch.split(torch.arange(len(some)), 256):
+                    batch = question.source.show(rows, torch.full_like(rows, view))
+                    model(as_channels_last(batch.inputs["default"]))
+        ratios.append(built / (time.perf_counter() - began))
+    value = statistics.median(ratios)
+    print(f"build ÷ bare inference: {value:.3f} of {[round(ratio, 3) for ratio in ratios]}")
+    figure, ends, note = (
+        "build ÷ bare teacher inference over the same items",
+        (min(ratios), max(ratios)),
+        "range of three turns",
+    )
+    record("store", figure, "≤ 1.1", value, ends, value <= 1.1, f"{COMMAND} build", f"{DATA}, {len(some):,} items", [0], note)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["epoch", "students", "build", []], default=[])
+    parts = parser.parse_args().parts or ["epoch", "students", "build"]
+    torch.set_num_threads(1)
+    model, sizes = teacher(), {"epoch": 2_560, "students": 1_280, "build": 640}
+    work = {"epoch": epoch, "students": students, "build": building}
+    for part in parts:
+        with tempfile.TemporaryDirectory() as folder:
+            work[part](items(sizes[part]), model, Path(folder))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,11 +1,16 @@
-"""Every number of the README, measured again: `make bench`. Hours, with the CIFAR-10 recipes (LIMBECK_DATA)."""
+"""Every number of the README, measured again: `make bench`. Hours, with what needs LIMBECK_DATA."""
 
-from benchmarks import engine, kills, ranks, readme, recipes, relations, startup
+import os
+
+from benchmarks import engine, exports, kills, methods, ranks, readme, recipes, relations, report, startup, store, store_core
 
 if __name__ == "__main__":
-    for part in (startup, relations, engine, ranks, kills):
+    for part in (startup, relations, engine, ranks, kills, report, store_core):
         part.main()
     for name in recipes.TOPICS:
-        if not name.startswith("cifar10") or recipes.os.environ.get("LIMBECK_DATA"):
+        if not name.startswith("cifar10") or os.environ.get("LIMBECK_DATA"):
             recipes.run(name)
+    if os.environ.get("LIMBECK_DATA"):
+        for part in (exports, store, methods):
+            part.main()
     readme.main()

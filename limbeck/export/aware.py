@@ -1,6 +1,6 @@
 """Quantization-aware distillation: the student, quantized as it will be shipped, learns from its teacher.
 
-    hardened = quantization_aware(student, teacher, train, epochs=2, lr=1e-4)
+    hardened = quantization_aware(student, teacher, train, epochs=2)
     formats.get("executorch").write(hardened, path, images, precision="int8", calibration=[images])
 
 What comes back is the student's own class with other weights, so that every format writes it like any student: to int8, and it
@@ -49,7 +49,7 @@ def quantization_aware(
     train: Items,
     *,
     epochs: float = 1.0,
-    lr: float = 1e-4,
+    lr: float = 1e-3,
     temperature: float = 4.0,
     alpha: float = 0.9,
     batch_size: int = 128,

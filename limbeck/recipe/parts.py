@@ -300,7 +300,7 @@ class QuantizationAware(Part):
     """A last stage in which the student, quantized as it will be shipped, learns from the teacher."""
 
     epochs: float = Field(1.0, gt=0)
-    lr: float = Field(1e-4, gt=0)
+    lr: float = Field(1e-3, gt=0)
 
 
 class ExportSpec(Part):

@@ -19,7 +19,7 @@ from limbeck.store.sequences import require_same_tokens
 from limbeck.store.shards import Part, Residency
 from limbeck.store.table import Table, concat
 
-RESIDENT = 200_000_000  # bytes of mapped files kept in memory
+RESIDENT = 256_000_000  # bytes of mapped files kept in memory
 
 
 @dataclass(frozen=True)

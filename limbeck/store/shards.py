@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mmap
+import random
 import struct
 import threading
 from collections.abc import Mapping
@@ -140,25 +141,33 @@ class MappedFile:
 
 
 class Residency:
-    """Keeps what maps hold in memory under `budget` bytes. Counts on the high side: every row touched is a large page."""
+    """Keeps what maps hold in memory under `budget` bytes. Counts on the high side: every row touched is a large page.
+
+    Over the budget, the smaller of two files drawn at random gives its pages back, until the rest fits: a batch visits its
+    files one after the other, so that the one not visited for longest would be the very next; and a large one (the keys) costs
+    most to bring back.
+    """
 
     def __init__(self, budget: int) -> None:
         self.budget, self._total = budget, 0
-        self._touched: dict[int, MappedFile] = {}
-        self._lock = threading.Lock()
+        self._touched: list[MappedFile] = []
+        self._draw, self._lock = random.Random(0), threading.Lock()
 
     def touched(self, file: MappedFile, places: int) -> None:
         """`places` random places of the file were looked at."""
         with self._lock:
+            if not file.resident:
+                self._touched.append(file)
             grown = min(file.size, file.resident + places * FAULT)
             self._total += grown - file.resident
             file.resident = grown
-            self._touched[id(file)] = file
-            if self._total > self.budget:
-                for one in self._touched.values():
-                    one.drop()
-                self._touched.clear()
-                self._total = 0
+            while self._total > self.budget:
+                drawn = [self._draw.randrange(len(self._touched)) for _ in range(2)]
+                place = min(drawn, key=lambda one: self._touched[one].resident)
+                self._touched[place], self._touched[-1] = self._touched[-1], self._touched[place]
+                dropped = self._touched.pop()
+                self._total -= dropped.resident
+                dropped.drop()
 
 
 @dataclass(frozen=True)

@@ -82,7 +82,7 @@ def test_every_model_in_int8_stays_near(name: str, executorch: ExecuTorch, folde
     model, items = lively(name)
     found, expected = executorch.open(written(name, "int8", folder))(items), model(items)
     error = (found - expected).pow(2).mean() / (expected - expected.mean(0)).pow(2).mean()
-    assert 0 < error < 0.05, "int8 differs, and by little of what tells items apart"
+    assert 0 < error < 0.1, "int8 differs, and by little of what tells these items apart to an untrained network"
 
 
 def test_the_model_stays_as_it_is(executorch: ExecuTorch, tmp_path: Path) -> None:

@@ -136,12 +136,13 @@ def test_what_is_no_file_of_a_store_is_an_error(tmp_path: Path, content: bytes) 
 
 def test_pages_are_given_back_over_the_budget(tmp_path: Path) -> None:
     path = written(tmp_path)
-    file = MappedFile(path, claimed(path))
-    residency = Residency(file.size)
-    residency.touched(file, 1)
-    assert file.resident == file.size  # a file counts once, however often it is touched
-    residency.touched(file, 9)
-    other = MappedFile(path, claimed(path))
-    residency.touched(other, 1)
-    assert (file.resident, other.resident) == (0, 0)
-    assert torch.equal(file.tensors["I64 numbers"], TENSORS["I64 numbers"])
+    files = [MappedFile(path, claimed(path)) for _ in range(5)]
+    residency = Residency(3 * files[0].size)
+    for file in files[:3]:
+        residency.touched(file, 1)
+        residency.touched(file, 9)  # a file counts once, however often it is touched
+    assert [file.resident for file in files] == [file.size for file in files[:3]] + [0, 0]
+    for file in files:
+        residency.touched(file, 1)
+    assert sum(file.resident for file in files) == residency.budget
+    assert all(torch.equal(file.tensors["I64 numbers"], TENSORS["I64 numbers"]) for file in files)

@@ -58,7 +58,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
         lambda m: m.update(views=0),
         lambda m: m.update(views="8"),
         lambda m: m.update(identity=None),
-        lambda m: m["taps"].update(logits={"codec": "pickle"}),
+        lambda m: m["taps"].update(logits={"codec": "gzip"}),
         lambda m: m["taps"].update(logits="dense"),
         lambda m: m["segments"][0].update(rows=-1),
         lambda m: m["segments"][0].update(rows_per_shard=0),

@@ -437,18 +437,22 @@ def cache_prune(folder: Answers, remove: Annotated[bool, typer.Option("--remove"
 
 
 def _show_cache(folder: Path) -> None:
+    from rich.table import Table
+
     from limbeck.caches import describe
     from limbeck.verdict import wording
 
-    rows = []
-    for tap, found in describe(folder).items():
-        held = f"{found.rows:,} of {found.samples * found.views:,}"
-        each = wording.NONE if found.per_item is None else f"{found.per_item:.1f} B"
-        more = wording.size(found.per_view)
-        kept = ", ".join(found.taps.values())
-        rows.append({"tap": tap, "kept as": kept, "samples": f"{found.samples:,}", "views": found.views, "answers": held})
-        rows[-1] |= {"an answer": each, "in all": wording.size(found.total), "one more view": more}
-    _table(rows, ("tap", "kept as", "samples", "views", "answers", "an answer", "in all", "one more view"))
+    stores = describe(folder)
+    table = Table("", *stores, header_style="bold")  # a column each, so that a narrow terminal shows it whole
+    found = list(stores.values())
+    table.add_row("kept as", *(", ".join(one.taps.values()) for one in found))
+    table.add_row("samples", *(f"{one.samples:,}" for one in found))
+    table.add_row("views of each", *(str(one.views) for one in found))
+    table.add_row("answers", *(f"{one.rows:,} of {one.samples * one.views:,}" for one in found))
+    table.add_row("bytes of an answer", *(wording.NONE if one.per_item is None else f"{one.per_item:.1f}" for one in found))
+    table.add_row("in all", *(wording.size(one.total) for one in found))
+    table.add_row("one more view", *(wording.size(one.per_view) for one in found))
+    console.print(table)
     console.print(str(folder), style="dim", soft_wrap=True)
 
 

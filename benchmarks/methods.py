@@ -40,10 +40,10 @@ def keep(run: Path) -> None:
 
 
 def table(verdict: ComparisonVerdict) -> str:
-    """The comparison as Markdown, best first."""
-    lines = [f"| method | {verdict.metric.name} [95 %] | gain over the control | places | seconds |", "|---|---|---|---|---|"]
-    lines += [f"| `{method}` | " + " | ".join(row_cells(verdict, row)) + " |" for method, row in verdict.rows.items()]
-    lines += [f"| `{method}` | failed: {reason.split(';')[0]} | | | |" for method, reason in verdict.failed.items()]
+    """The comparison as Markdown, best first; without the seconds, which several processes on one machine make meaningless."""
+    lines = [f"| method | {verdict.metric.name} [95 %] | gain over the control | places |", "|---|---|---|---|"]
+    lines += [f"| `{method}` | " + " | ".join(row_cells(verdict, row)[:-1]) + " |" for method, row in verdict.rows.items()]
+    lines += [f"| `{method}` | failed: {reason.split(';')[0]} | | |" for method, reason in verdict.failed.items()]
     return "\n".join(lines)
 
 

@@ -13,8 +13,8 @@ test: setup lint  ## all checks and tests
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=10
 
 lint: setup
-	$(BIN)/ruff check limbeck tests benchmarks docs examples
-	$(BIN)/ruff format --check limbeck tests benchmarks docs examples
+	$(BIN)/ruff check limbeck tests benchmarks docs/generate examples
+	$(BIN)/ruff format --check limbeck tests benchmarks docs/generate examples
 	$(BIN)/mypy limbeck
 	$(BIN)/lint-imports
 

@@ -48,7 +48,7 @@ class DeadTermCheck:
     """At its first active step every term must give a finite, non-zero gradient to those it trains.
 
     A term whose teacher starts as a copy of the student (an average, a snapshot, the student's past) may be zero at first; it
-    is looked at again in each of the next `grace` steps.
+    is looked at again in each of the next `grace` steps. A term that learns from labels waits for a batch that has some.
     """
 
     def __init__(self, criterion: Criterion, learners: Mapping[str, Sequence[nn.Parameter]], grace: int = 100) -> None:
@@ -63,6 +63,8 @@ class DeadTermCheck:
         for position, term in enumerate(self.criterion.terms):
             if term.name not in self.left or term.name not in losses or float(counts[position]) < 1:
                 continue
+            if term.objective.needs_target and not float(ranks.sum_over_ranks(losses[term.name].detach().abs())):
+                continue  # no item of this batch has a label: where labels are few, that is nobody's fault
             self.left[term.name] -= 1
             for actor in self._trained_by(term):
                 norm = self._gradient(losses[term.name] * scale, self.learners[actor])

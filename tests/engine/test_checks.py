@@ -1,0 +1,51 @@
+"""What a run refuses at its first steps, and what it must not refuse."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.actors import frozen, trained
+from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.objectives import HardTargets, SoftTargets
+from limbeck.sources import Dataset, Items, Place
+from limbeck.terms import Term
+
+QUIET = Settings(progress=False, device="cpu")
+
+
+def with_one_label(batch_size: int = 4) -> Dataset:
+    """Sixty-four items of which the last of the first epoch's order has a label."""
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+    blank = Dataset(Items.from_tensors(inputs, [-100] * 64, classes=3, images=False), batch_size)
+    last = blank.rows(Place(15, 0))[-1]
+    target = torch.full((64,), -100)
+    target[last] = 1
+    return Dataset(Items.from_tensors(inputs, target, classes=3, images=False), batch_size)
+
+
+def run(student: nn.Module, terms: list[Term], length: int) -> Run:
+    cast = {"student": trained(student), "teacher": frozen(nn.Linear(6, 3))}
+    stage = Stage([Step(terms)], steps(length), Optimizer("sgd", lr=0.05))
+    return Run(cast, [stage], source=with_one_label(), settings=QUIET)
+
+
+def test_labels_that_come_late_make_no_term_dead() -> None:
+    first = with_one_label().batch(Place(0, 0)).target
+    assert first is not None
+    assert bool((first == -100).all())
+    job = run(nn.Linear(6, 3), [Term(HardTargets(), weight=0.1), Term(SoftTargets())], 16)
+    job.fit()
+    assert job.clock.updates == 16
+
+
+def test_a_term_that_teaches_nobody_is_dead_once_a_label_comes() -> None:
+    class Deaf(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return 0 * super().forward(x)
+
+    job = run(Deaf(6, 3), [Term(HardTargets())], 16)
+    with pytest.raises(DeadTermError, match="gradient is zero"):
+        job.fit()
+    assert job.clock.updates == 15  # the sixteenth batch has the label

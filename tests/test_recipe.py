@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.cli import built_in
-from limbeck.recipe import Recipe, RecipeError, expand, read_yaml, set_path
+from limbeck.recipe import Comparison, Recipe, RecipeError, expand, read_yaml, set_path
 from tests import tiny
 
 
@@ -17,9 +17,16 @@ def test_the_built_in_recipes_are_right(monkeypatch: pytest.MonkeyPatch, tmp_pat
     files = built_in()
     assert "digits" in [file.stem for file in files]
     for file in files:
-        recipe = Recipe.checked(read_yaml(file.read_text()), file.name, files=False)
+        content = read_yaml(file.read_text())
+        kind = Comparison if "variants" in content else Recipe
+        recipe = kind.checked(content, file.name, files=False)
         assert recipe.name == file.stem
         assert recipe.description
+
+
+def test_a_comparison_is_no_single_recipe() -> None:
+    with pytest.raises(RecipeError, match="limbeck compare RECIPE"):
+        Recipe.checked({**tiny.content(), "variants": {"soft": ["soft_targets"]}})
 
 
 def test_what_is_written_reads_as_the_same_recipe(tmp_path: Path) -> None:

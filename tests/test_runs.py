@@ -37,7 +37,17 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
 
 def test_what_a_run_leaves(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
-    assert names == {"recipe.yaml", "student", "teacher", "checkpoints", "log.jsonl", "verdict.json", "report.html"}
+    assert names == {
+        ".lock",
+        "recipe.yaml",
+        "student",
+        "teacher",
+        "checkpoints",
+        "log.jsonl",
+        "predictions.safetensors",
+        "verdict.json",
+        "report.html",
+    }
     verdict = json.loads((finished / "verdict.json").read_text())
     assert verdict["cost"]["student_steps"] == 12
     arms = {(json.loads(line)["seed"], json.loads(line)["arm"]) for line in (finished / "log.jsonl").read_text().splitlines()}

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +28,13 @@ class Recipe(Job):
     control_training: TrainingSpec | None = Field(None, description="where the student's settings would handicap the control")
     targets: dict[str, float] = Field(default_factory=dict)
     export: ExportSpec | None = Field(None, description="ship the student as these files, and measure them")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_comparison(cls, content: Any) -> Any:
+        if isinstance(content, Mapping) and "variants" in content:
+            raise ValueError("it compares variants; carry it out with: limbeck compare RECIPE")
+        return content
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

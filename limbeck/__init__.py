@@ -9,8 +9,9 @@ Names load when they are first used, so that importing costs little.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from limbeck.lazy import attributes
 
 if TYPE_CHECKING:
     from limbeck import models, objectives
@@ -31,8 +32,6 @@ _HOMES = {
     "limbeck.terms": ("Term",),
     "limbeck.verdict": ("Verdict",),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
-_MODULES = ("models", "objectives")
 
 __all__ = [
     "Criterion",
@@ -63,10 +62,4 @@ __all__ = [
     "trained",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
-    if name in _MODULES:
-        return import_module(f"limbeck.{name}")
-    raise AttributeError(f"module 'limbeck' has no attribute {name!r}")
+__getattr__ = attributes(__name__, _HOMES, modules=("models", "objectives"))

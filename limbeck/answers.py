@@ -22,7 +22,21 @@ from limbeck.readings import Listener, Plan, Readings
 from limbeck.signals import AnySignal
 from limbeck.sources import Batch, Dataset, Items
 from limbeck.sources.content import fingerprint
-from limbeck.store import Builder, Codec, Dense, Journal, Reader, ScaledInt8, Store, TopKCodec, read_manifest
+from limbeck.store import (
+    Builder,
+    Codec,
+    Dense,
+    Journal,
+    Reader,
+    ScaledInt8,
+    Store,
+    StoreError,
+    Task,
+    TopKCodec,
+    read_manifest,
+    rows_by_size,
+)
+from limbeck.store.manifest import NAME as MANIFEST
 from limbeck.taps import LOGITS
 from limbeck.teachers.stored import StoredAnswers
 
@@ -104,6 +118,12 @@ class Asked:
     def items(self) -> Items:
         return self.source.items
 
+    def name_of(self, key: int) -> str:
+        """How a user finds the item with this key."""
+        rows = (self.items.keys == key).nonzero()[:, 0].tolist()
+        return f"{key} (row {rows[0]} of the training items)" if rows else str(key)
+
+    @cached_property
     def identity(self) -> dict[str, str | int]:
         """What the answers depend on, beside the tap: a store of anything else is refused."""
         model = self.actor.model
@@ -150,7 +170,7 @@ def folder_of(asked: Asked, keeping: Keeping, beside: Path | None, codecs: Mappi
         return Path(keeping.path)
     if beside is None:
         raise ValueError("store: auto keeps answers beside the run, which has no folder; give the run one, or the store a path")
-    kept = {"identity": asked.identity(), "views": asked.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
+    kept = {"identity": asked.identity, "views": asked.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
     return beside / "store" / hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 
@@ -167,27 +187,27 @@ def open_answers(asked: Asked, keeping: Keeping, folder: Path, codecs: Mapping[s
     Raises:
         StoreError: the folder holds the answers of another teacher, to other views or data; every difference is named.
     """
-    identity = asked.identity()
     readers: dict[str, Reader] = {}
+    rows = _rows_per_shard(asked, codecs)
     with ExitStack() as stack:
         for tap, codec in codecs.items():
-            place = tap_folder(folder, tap)
-            readers[tap] = _reader(place, asked, {tap: codec}, identity, stack, strict=keeping.strict)
+            readers[tap] = _reader(tap_folder(folder, tap), asked, {tap: codec}, rows, stack, strict=keeping.strict)
         yield StoredAnswers(readers, strict=keeping.strict)
-        for reader in readers.values():
-            if isinstance(reader, Journal):
-                _finish(reader, asked)
+        _finish({tap: reader for tap, reader in readers.items() if isinstance(reader, Journal)}, asked)
 
 
 def _reader(
-    place: Path, asked: Asked, codec: Mapping[str, Codec], identity: dict[str, str | int], stack: ExitStack, *, strict: bool
+    place: Path, asked: Asked, codec: Mapping[str, Codec], rows_per_shard: int, stack: ExitStack, *, strict: bool
 ) -> Reader:
-    whole = Store.open(place, expect=identity, codecs=codec) if (place / "manifest.json").exists() else None
+    whole = Store.open(place, expect=asked.identity, codecs=codec) if (place / MANIFEST).exists() else None
     views = asked.source.view_count or 1
     if whole is not None and (strict or bool(whole.has(asked.items.keys, views - 1).all() and whole.complete)):
         return whole
     try:
-        return stack.enter_context(Journal(place, asked.items.keys, views, codec, identity, example=asked.example))
+        journal = Journal(
+            place, asked.items.keys, views, codec, asked.identity, rows_per_shard=rows_per_shard, describe=asked.name_of
+        )
+        return stack.enter_context(journal)
     except FolderInUseError:
         if whole is None:
             raise
@@ -197,46 +217,54 @@ def _reader(
 def build(asked: Asked, folder: Path, codecs: Mapping[str, Codec], told: Told, batch_size: int = 256) -> None:
     """Ask the teacher about every item in every view and keep the answers. Goes on where an earlier build was stopped; of
     several ranks each does its share."""
-    identity, views = asked.identity(), asked.source.view_count or 1
+    keys, views, per_shard = asked.items.keys, asked.source.view_count or 1, _rows_per_shard(asked, codecs)
+    rows = _rows_by_key(asked.items)
     with ExitStack() as stack:
-        builders = {
-            tap: stack.enter_context(
-                Builder(
-                    tap_folder(folder, tap),
-                    asked.items.keys,
-                    views,
-                    {tap: codec},
-                    identity,
-                    example=asked.example,
-                )
+        builders = {}
+        for tap, codec in codecs.items():
+            place = tap_folder(folder, tap)
+            builder = Builder(
+                place, keys, views, {tap: codec}, asked.identity, rows_per_shard=per_shard, describe=asked.name_of
             )
-            for tap, codec in codecs.items()
-        }
-        lacking: dict[Any, list[tuple[str, Any]]] = {}
-        for tap, builder in builders.items():
-            for task in builder.missing():
-                lacking.setdefault((task.segment, task.view, task.block, tuple(task.keys[:1].tolist())), []).append((tap, task))
-        rows = _rows_by_key(asked.items)
-        total = sum(len(tasks[0][1].keys) for tasks in lacking.values())
-        done = 0
-        for tasks in lacking.values():  # taps that lack the same shard are asked together
-            first = tasks[0][1]
-            for keys in torch.split(first.keys, batch_size):
-                said = asked.answer(asked.source.show(rows(keys), torch.full_like(keys, first.view)))
-                for tap, task in tasks:
+            builders[tap] = stack.enter_context(builder)
+        lacking = _lacking(builders)
+        done, total = 0, sum(len(next(iter(tasks.values())).keys) for tasks in lacking)
+        for tasks in lacking:
+            first = next(iter(tasks.values()))
+            for some in torch.split(first.keys, batch_size):
+                said = asked.answer(asked.source.show(rows(some), torch.full_like(some, first.view)))
+                for tap, task in tasks.items():
                     builders[tap].write(task, {tap: said[tap]})
-                done += len(keys)
+                done += len(some)
                 told(done, total)
 
 
-def _finish(journal: Journal, asked: Asked) -> None:
-    """Turn a journal into shards; the few answers that no epoch asked for (the ends of epochs are left out) are asked now."""
-    journal.flush()
+def _rows_per_shard(asked: Asked, codecs: Mapping[str, Codec]) -> int:
+    """As many for every tap, so that taps which lack the same shard are asked about it together."""
+    return min(rows_by_size({tap: codec}, asked.example) for tap, codec in codecs.items())
+
+
+def _lacking(builders: Mapping[str, Builder]) -> list[dict[str, Task]]:
+    """The shards that are to be made, by tap; those of the same samples in the same view are one piece of work."""
+    together: dict[tuple[int, str], dict[str, Task]] = {}
+    for tap, builder in builders.items():
+        for task in builder.missing():
+            together.setdefault((task.view, fingerprint({"keys": task.keys})), {})[tap] = task
+    return list(together.values())
+
+
+def _finish(journals: Mapping[str, Journal], asked: Asked) -> None:
+    """Turn journals into shards; the few answers that no epoch asked for (the ends of epochs are left out) are asked now."""
+    if not journals:
+        return
+    for journal in journals.values():
+        journal.flush()
     if ranks.world() > 1:
         torch.distributed.barrier()
-        journal.refresh()
+        for journal in journals.values():
+            journal.refresh()
     views, keys = asked.source.view_count or 1, asked.items.keys
-    absent = [(view, (~journal.has(keys, view)).nonzero()[:, 0]) for view in range(views)]
+    absent = [(view, _absent(journals, keys, view)) for view in range(views)]
     count = sum(len(rows) for _, rows in absent)
     if count > len(keys) * views // 10:  # the training ended before all views were shown; the next one goes on
         return
@@ -245,8 +273,17 @@ def _finish(journal: Journal, asked: Asked) -> None:
             if ranks.rank() == 0:
                 batch = asked.source.show(some, torch.full_like(some, view))
                 assert batch.keys is not None
-                journal.append(batch.keys, view, {tap: asked.answer(batch)[tap] for tap in journal.codecs})
-    journal.compact()
+                said = asked.answer(batch)
+                for tap, journal in journals.items():
+                    journal.append(batch.keys, view, {tap: said[tap]})
+    for journal in journals.values():
+        journal.compact()
+
+
+def _absent(journals: Mapping[str, Journal], keys: Tensor, view: int) -> Tensor:
+    """Rows of the items that one of the journals lacks."""
+    there = torch.stack([journal.has(keys, view) for journal in journals.values()]).all(0)
+    return (~there).nonzero()[:, 0]
 
 
 def _rows_by_key(items: Items) -> Callable[[Tensor], Tensor]:
@@ -261,10 +298,20 @@ def _shape(items: Items) -> str:
 
 
 def where_kept(folder: Path) -> dict[str, Path]:
-    """The stores under a folder, by tap: the folder itself, or one for each tap in it."""
-    if (folder / "manifest.json").exists():
-        return {", ".join(read_manifest(folder).codecs): folder}
-    return {path.parent.name: path.parent for path in sorted(folder.glob("**/manifest.json"))}
+    """The stores under a folder, by what they hold; where several hold the same, by where they lie too."""
+    found = [path.parent for path in sorted(folder.glob(f"**/{MANIFEST}"))]
+    names = [_holds(place) for place in found]
+    return {
+        name if names.count(name) == 1 else f"{name} in {place.parent.relative_to(folder)}": place
+        for name, place in zip(names, found, strict=True)
+    }
+
+
+def _holds(place: Path) -> str:
+    try:
+        return ", ".join(read_manifest(place).codecs)
+    except StoreError:  # damaged: whoever looks closer will say so
+        return place.name
 
 
 __all__ = ["AUTO", "Asked", "Keeping", "ask_codecs", "build", "folder_of", "open_answers", "where_kept"]

@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
+from torch import Tensor
 
 from limbeck import ranks
 from limbeck.answers import Asked, build, where_kept
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs import RunError, new_teacher, remember_recipe, the_teacher
+from limbeck.runs import RunError, held, new_teacher, remember_recipe, the_teacher
 from limbeck.signals import AnySignal, TopK
-from limbeck.store import Info, Store, check, info, prune
+from limbeck.store import Info, Store, check, info, prune, read_manifest
 from limbeck.taps import LOGITS
 
+RECIPE, BATCH = "recipe.yaml", 256
 NO_STORE = "keeps no answers; add store: auto to it, or say where they go with --out"
 
 
 @dataclass(frozen=True)
 class Compared:
-    """A tap's stored answers beside the teacher's own, asked again.
+    """A store's answers beside the teacher's own, asked again.
 
     Attributes:
         samples: how many were compared.
@@ -31,7 +35,7 @@ class Compared:
         damaged: what the checksums say against its files.
     """
 
-    tap: str
+    name: str
     samples: int
     worst: float
     agreement: float | None
@@ -56,39 +60,35 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
         raise RunError(f"recipe {recipe.name} {NO_STORE}")
     everything, seen, _, _ = recipe.load()
     folder = Path("runs") / recipe.name
-    teacher = the_teacher(recipe, new_teacher(recipe, everything), everything, out or folder)
+    with held(out or folder):
+        teacher = the_teacher(recipe, new_teacher(recipe, everything), everything, out or folder)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)
     asked, codecs, place = job.ask(seen)
     quiet = console is None or ranks.rank() > 0
-    with Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet) as bar:
+    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet)
+    with closing(asked), progress as bar:
         task = bar.add_task("the teacher's answers", total=None)
         build(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
-    asked.close()
     remember_recipe(recipe, place, out or folder)
     return place
 
 
 def verify(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Compared]:
-    """Check every checksum under `folder`, and ask the teacher again about `samples` random items.
+    """Check every checksum under `folder`, and ask the teacher again about `samples` random answers of each store.
 
     Raises:
         RunError: no store there, or none that remembers its recipe.
+        IdentityError: the recipe's teacher, views or data are no longer those that the answers came from.
     """
     found = _stores(folder)
-    damaged = {tap: check(place) for tap, place in found.items()}
-    whole = {tap: place for tap, place in found.items() if not damaged[tap]}
-    if not whole or not samples:
-        return [Compared(tap, 0, 0.0, None, damage) for tap, damage in damaged.items()]
-    asked = _ask_again(folder)
-    draw = torch.Generator().manual_seed(seed)
-    rows = torch.randperm(len(asked.items), generator=draw)[:samples]
-    views = torch.randint(asked.source.view_count or 1, (len(rows),), generator=draw)
-    said = asked.answer(asked.source.show(rows, views))
-    asked.close()
-    keys = asked.items.keys[rows]
-    return [_compare(tap, Store.open(place), keys, views, said) for tap, place in whole.items() if tap in said] + [
-        Compared(tap, 0, 0.0, None, damage) for tap, damage in damaged.items() if damage
-    ]
+    damaged = {name: check(place) for name, place in found.items()}
+    compared = [Compared(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
+    whole = {name: place for name, place in found.items() if not damaged[name]} if samples else {}
+    for recipe, names in _by_recipe(whole).items():
+        with closing(_ask_again(recipe, {name: whole[name] for name in names})) as asked:
+            for name in names:
+                compared.append(_compare(name, Store.open(whole[name], expect=asked.identity), asked, samples, seed))
+    return compared
 
 
 def describe(folder: Path) -> dict[str, Info]:
@@ -108,27 +108,60 @@ def _stores(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _ask_again(folder: Path) -> Asked:
-    written = next((place / "recipe.yaml" for place in (folder, folder.parent) if (place / "recipe.yaml").exists()), None)
-    if written is None:
-        raise RunError(f"{folder}: no recipe.yaml lies with these answers, so there is no teacher to ask; use --sample 0")
+def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
+    """The stores by the recipe that asks for their answers, which lies with each or with all of one teacher."""
+    found: dict[Path, list[str]] = {}
+    for name, place in stores.items():
+        written = next((folder / RECIPE for folder in (place, place.parent) if (folder / RECIPE).exists()), None)
+        if written is None:
+            raise RunError(f"{place}: no {RECIPE} lies with these answers, so there is no teacher to ask; use --sample 0")
+        found.setdefault(written, []).append(name)
+    return found
+
+
+def _ask_again(written: Path, stores: Mapping[str, Path]) -> Asked:
+    """The recipe's teacher, heard at the taps that the stores hold, whichever runs filled them."""
     recipe = Recipe.checked(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
-    asked, _, _ = recipe.distillation(new_teacher(recipe, everything), seen).ask(seen)
-    return asked
+    taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
+    with closing(recipe.distillation(new_teacher(recipe, everything), seen).ask(seen)[0]) as asked:
+        return replace(asked, taps=taps)
 
 
-def _compare(tap: str, store: Store, keys: torch.Tensor, views: torch.Tensor, said: dict[str, AnySignal]) -> Compared:
-    reading = store.read(keys, views)
-    (name,) = reading.signals
-    stored, live = reading.signals[name], said[tap]
-    assert isinstance(live, torch.Tensor)
-    live = live[reading.found].float().cpu()
+def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> Compared:
+    rows, views = _some_answers(store, asked, samples, seed)
+    if not len(rows):
+        return Compared(name, 0, 0.0, None, [])
+    reading = store.read(asked.items.keys[rows], views)
+    said = [
+        asked.answer(asked.source.show(*part)) for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
+    ]
+    pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
+    worst = max(_difference(stored, live) for stored, live in pairs.values())
+    agreement = _agreement(*pairs[LOGITS]) if LOGITS in pairs else None
+    return Compared(name, len(rows), worst, agreement, [])
+
+
+def _some_answers(store: Store, asked: Asked, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Rows of random items, and the views in which the store knows them."""
+    draw, keys = torch.Generator().manual_seed(seed), asked.items.keys
+    there = torch.stack([store.has(keys, view) for view in range(store.views)], 1).nonzero()
+    chosen = there[torch.randperm(len(there), generator=draw)[:samples]]
+    return chosen[:, 0], chosen[:, 1]
+
+
+def _dense(signal: AnySignal) -> Tensor:
+    assert isinstance(signal, Tensor)
+    return signal.float().cpu()
+
+
+def _difference(stored: AnySignal, live: Tensor) -> float:
+    """The largest one: of probabilities as it is, of other values as a share of the largest."""
     if isinstance(stored, TopK):
-        probabilities = live.softmax(-1)
-        worst = float((probabilities.gather(-1, stored.indices.long()) - stored.values).abs().max())
-        return Compared(tap, len(live), worst, float((stored.indices[:, 0] == live.argmax(-1)).double().mean()), [])
-    assert isinstance(stored, torch.Tensor)
-    worst = float((stored - live).abs().max() / live.abs().max().clamp_min(1e-12))
-    same = float((stored.argmax(-1) == live.argmax(-1)).double().mean()) if tap == LOGITS else None
-    return Compared(tap, len(live), worst, same, [])
+        return float((live.softmax(-1).gather(-1, stored.indices.long()) - stored.values).abs().max())
+    return float((_dense(stored) - live).abs().max() / live.abs().max().clamp_min(1e-12))
+
+
+def _agreement(stored: AnySignal, live: Tensor) -> float:
+    top = stored.indices[..., 0] if isinstance(stored, TopK) else _dense(stored).argmax(-1)
+    return float((top == live.argmax(-1)).double().mean())

@@ -57,7 +57,7 @@ def distill(
         verdict = carry_out(job, folder, resume=resume, force=force, console=listener, progress=not as_json)
     except KeyboardInterrupt as stop:
         if rank() == 0:
-            again = command(folder, *(f"--plugin={path}" for path in plugin or [])) if (folder / "recipe.yaml").exists() else ""
+            again = command(folder) if (folder / "recipe.yaml").exists() else ""
             errors.print(f"{stop or 'stopped'}. {again and 'Go on with:'}", style="yellow", soft_wrap=True)
             errors.print(again, highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from stop
@@ -421,7 +421,7 @@ def cache_verify(
     for one in compared:
         same = "" if one.agreement is None else f", same largest logit {100 * one.agreement:.1f} %"
         told = f"{one.samples} answers asked again, worst error {one.worst:.2g} of the largest value{same}"
-        console.print(f"{one.tap}: {told if not one.damaged else f'{len(one.damaged)} damaged files'}", markup=False)
+        console.print(f"{one.name}: {told if not one.damaged else f'{len(one.damaged)} damaged files'}", markup=False)
         for line in one.damaged:
             console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
     raise typer.Exit(0 if all(one.good for one in compared) else TARGETS_MISSED)

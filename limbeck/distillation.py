@@ -6,7 +6,7 @@ import copy
 import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -285,12 +285,11 @@ class Distillation:
         if self.store is None or not self.taps:
             yield None
             return
-        asked = self._asked(training, source)
-        codecs = ask_codecs(asked, self.store)
-        self.answers = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
-        with open_answers(asked, self.store, self.answers, codecs) as answers:
-            yield answers
-        asked.close()
+        with closing(self._asked(training, source)) as asked:
+            codecs = ask_codecs(asked, self.store)
+            self.answers = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+            with open_answers(asked, self.store, self.answers, codecs) as answers:
+                yield answers
 
     def _note_taps(self, criterion: Criterion) -> None:
         for term in criterion.terms:

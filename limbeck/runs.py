@@ -22,7 +22,7 @@ from limbeck.distillation import Training, teach
 from limbeck.export import PYTORCH, Costs, formats, merged, ship
 from limbeck.export import profile as costs
 from limbeck.files import LOCK, locked
-from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, load, missing, read_yaml, shape_of_data
+from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, load, loaded, missing, read_yaml, shape_of_data
 from limbeck.sources import Items
 from limbeck.tasks import Classification
 from limbeck.verdict import Export, Verdict, write_report
@@ -367,8 +367,10 @@ def _few(names: Sequence[str]) -> str:
 
 
 def command(folder: Path, *options: str) -> str:
-    """The line that goes on with a run. Its own recipe holds every change that the command line made to the first one."""
-    return shlex.join(["limbeck", "distill", str(folder / "recipe.yaml"), "--out", str(folder), "--resume", *options])
+    """The line that goes on with a run. Its own recipe holds every change that the command line made to the first one, but no
+    plugins, which are given by hand each time."""
+    plugins = [f"--plugin={path}" for path in loaded]
+    return shlex.join(["limbeck", "distill", str(folder / "recipe.yaml"), "--out", str(folder), "--resume", *plugins, *options])
 
 
 def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:

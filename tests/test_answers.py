@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from limbeck import runs
-from limbeck.answers import build, where_kept
-from limbeck.store import IdentityError, StoreError, check, info
+from limbeck.actors import frozen
+from limbeck.answers import Asked, build, tap_folder, where_kept
+from limbeck.caches import verify
+from limbeck.sources import Dataset, Items
+from limbeck.store import Dense, IdentityError, Store, StoreError, check, info, read_manifest
 from limbeck.verdict import Verdict
 from tests import tiny
 
@@ -167,3 +171,95 @@ def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path
     damaged = call("verify", kept, "--sample", 8)
     assert damaged.exit_code == 3
     assert "1 damaged files" in damaged.output
+
+
+def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
+    tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A map has fewer rows in 64 MB than logits have; each is asked for with the other all the same, and once."""
+    from limbeck.store import draft
+
+    monkeypatch.setattr(draft, "BYTES_PER_SHARD", 40_000)
+    changes = (*LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
+    recipe = tiny.recipe(*changes, f"store={{path: {tmp_path / 'kept'}, views: 2, logits: fp32, features: fp32}}")
+    _, seen, _, _ = recipe.load()
+    asked, codecs, folder = recipe.distillation(runs.new_teacher(recipe, seen), seen).ask(seen)
+    said: list[tuple[int, int]] = []
+    build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=16)
+    assert said[-1] == (400, 400)  # of 200 items in two views: none was asked twice
+    stores = {tap: Store.open(tap_folder(folder, tap)) for tap in codecs}
+    assert len(stores) > 1
+    assert all(info(store.folder).complete and len(store.manifest.segments[0].shards) > 4 for store in stores.values())
+    rows = torch.arange(len(seen))
+    live = asked.answer(asked.source.show(rows, torch.ones_like(rows)))
+    for tap, store in stores.items():
+        kept = store.read(seen.keys, torch.ones_like(rows)).signals[tap]
+        assert torch.allclose(kept, live[tap], atol=1e-4), tap
+
+
+def test_taps_that_were_kept_at_different_times_are_verified_each(tmp_path: Path, teacher: str) -> None:
+    kept = tmp_path / "kept"
+    where = f"store={{path: {kept}, views: 2}}"
+    changes = (teacher, "teacher.training=null", AUGMENTED, where)
+    student_of(tmp_path / "first", *changes)
+    student_of(tmp_path / "second", *changes, HINT)  # the folder remembers the recipe of the first
+    compared = verify(kept, 40)
+    assert len(compared) > 1
+    assert all(one.samples == 40 and one.good for one in compared)
+
+
+def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", "store=auto")
+    student_of(tmp_path / "first", *changes, AUGMENTED)
+    student_of(tmp_path / "second", *changes)
+    found = where_kept(tmp_path / "store")
+    assert len(found) == 2
+    assert all(name.startswith("logits in ") for name in found)
+    assert [one.samples for one in verify(tmp_path / "store", 30)] == [30, 30]
+
+
+def test_a_teacher_that_changed_since_is_not_what_the_answers_are_compared_with(tmp_path: Path, teacher: str) -> None:
+    weights = Path(teacher.removeprefix("teacher.weights="))
+    own = tmp_path / "teacher.safetensors"
+    own.write_bytes(weights.read_bytes())
+    kept = tmp_path / "kept"
+    student_of(tmp_path / "run", f"teacher.weights={own}", "teacher.training=null", f"store={{path: {kept}}}")
+    tensors = load_file(own)
+    save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, own)
+    with pytest.raises(IdentityError, match="teacher"):
+        verify(kept)
+
+
+def test_a_teacher_that_gives_no_numbers_is_stopped_at_the_sample(tmp_path: Path) -> None:
+    items = Items.from_tensors(torch.randn(8, 4), torch.zeros(8, dtype=torch.int64), classes=2)
+
+    class Breaking(torch.nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            said = super().forward(x)
+            broken = (x == items.fetch(torch.tensor([5]))).all(-1, keepdim=True)
+            return said.masked_fill(broken, torch.nan)
+
+    asked = Asked(frozen(Breaking(4, 2).eval()), Dataset(items, 4), ["logits"], [])
+    with pytest.raises(StoreError, match=r"row 5 of the training items.*NaN"):
+        build(asked, tmp_path / "kept", {"logits": Dense("fp16")}, lambda done, total: None)
+    where = read_manifest(tmp_path / "kept" / "logits")
+    assert not any(segment.shards for segment in where.segments)
+
+
+def test_the_teacher_is_asked_once_for_what_several_taps_lack_in_the_end(tmp_path: Path, teacher: str) -> None:
+    """200 items in batches of 32 leave eight out at the end of each epoch."""
+    changes = (teacher, "teacher.training=null", HINT, f"store={{path: {tmp_path / 'kept'}}}")
+    asked_for: list[int] = []
+    answer = Asked.answer
+
+    def counted(self: Asked, batch: Any) -> Any:
+        asked_for.append(batch.size)
+        return answer(self, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Asked, "answer", counted)
+        student_of(tmp_path / "run", *changes, "training.steps=6", "control=false")
+    stores = where_kept(tmp_path / "kept").values()
+    assert len(stores) > 1
+    assert all(info(place).complete for place in stores)
+    assert sum(asked_for) == 4 + 8  # an example of four, and those that the only epoch left out

@@ -9,8 +9,9 @@ Names load when they are first used: a process that only opens a file must not p
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from limbeck.lazy import attributes
 
 if TYPE_CHECKING:
     from limbeck.export.base import Format, Runner
@@ -23,16 +24,15 @@ if TYPE_CHECKING:
     from limbeck.export.table import exports_table, remarks
 
 _HOMES = {
-    "base": ("Format", "Runner"),
-    "catalogue": ("formats",),
-    "costs": ("Costs", "costs_table", "profile"),
-    "error": ("ExportError",),
-    "memory": ("peak_memory",),
-    "pytorch": ("PYTORCH",),
-    "shipment": ("merged", "ship"),
-    "table": ("exports_table", "remarks"),
+    "limbeck.export.base": ("Format", "Runner"),
+    "limbeck.export.catalogue": ("formats",),
+    "limbeck.export.costs": ("Costs", "costs_table", "profile"),
+    "limbeck.export.error": ("ExportError",),
+    "limbeck.export.memory": ("peak_memory",),
+    "limbeck.export.pytorch": ("PYTORCH",),
+    "limbeck.export.shipment": ("merged", "ship"),
+    "limbeck.export.table": ("exports_table", "remarks"),
 }
-_HOME = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "PYTORCH",
@@ -50,8 +50,4 @@ __all__ = [
     "ship",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        return getattr(import_module(f"limbeck.export.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'limbeck.export' has no attribute {name!r}")
+__getattr__ = attributes(__name__, _HOMES)

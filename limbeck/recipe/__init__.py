@@ -3,7 +3,7 @@
 from limbeck.recipe.comparison import ALONE, Comparison
 from limbeck.recipe.job import load, shape_of_data
 from limbeck.recipe.parts import DataPart, ExportSpec
-from limbeck.recipe.plugin import load_plugin
+from limbeck.recipe.plugin import load_plugin, loaded
 from limbeck.recipe.recipe import Recipe
 from limbeck.recipe.text import RecipeError, expand, missing, read_yaml, set_path
 
@@ -17,6 +17,7 @@ __all__ = [
     "expand",
     "load",
     "load_plugin",
+    "loaded",
     "missing",
     "read_yaml",
     "set_path",

@@ -11,6 +11,8 @@ from types import ModuleType
 
 from limbeck.recipe.text import RecipeError
 
+loaded: list[Path] = []  # by hand, in this process: who wants to go on with a run has to give them again
+
 
 def load_plugin(path: str | Path) -> None:
     """Run a Python file given by hand, so that recipes can name what is in it.
@@ -37,6 +39,8 @@ def load_plugin(path: str | Path) -> None:
         where = f"{path}, line {line}" if line else f"{path}"
         raise RecipeError(f"--plugin {where}: {type(error).__name__}: {error}") from error
     _offer_models(module, path.name)
+    if path not in loaded:
+        loaded.append(path)
 
 
 def _is(frame: traceback.FrameSummary, path: Path) -> bool:

@@ -26,7 +26,7 @@ with its checksum before its first row is used, then mapped.
 
 from limbeck.store.builder import Builder
 from limbeck.store.codecs import Codec, Dense, ScaledInt8, codec_from, codecs
-from limbeck.store.draft import Draft, Task
+from limbeck.store.draft import Draft, Task, rows_by_size
 from limbeck.store.errors import DamagedError, DiskFullError, IdentityError, SignalError, StoreError
 from limbeck.store.journal import Journal
 from limbeck.store.manifest import Identity, Manifest, read_manifest
@@ -65,5 +65,6 @@ __all__ = [
     "info",
     "prune",
     "read_manifest",
+    "rows_by_size",
     "token_hashes",
 ]

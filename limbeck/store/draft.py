@@ -252,9 +252,7 @@ class Draft:
     def _rows_by_example(self) -> int:
         if self._example is None:
             raise StoreError("rows_per_shard: give it, or an example of the signals to learn the size of a row from")
-        tables = [codec.encode(self._example[tap]) for tap, codec in self.codecs.items()]
-        size = sum(tensor.nbytes for table in tables for tensor in table.tensors().values())
-        return max(1, min(MOST_ROWS, BYTES_PER_SHARD * len(tables[0]) // max(1, size)))
+        return rows_by_size(self.codecs, self._example)
 
     def _known_keys(self, number: int, segment: Segment) -> Tensor:
         return open_keys(self.folder, number, segment).tensors["keys"]
@@ -278,6 +276,13 @@ class Draft:
                 file = MappedFile(self.path(task), claimed(self.path(task)))
                 return {name: (tensor.dtype, tuple(tensor.shape[1:])) for name, tensor in file.tensors.items()}
         return {}
+
+
+def rows_by_size(codecs: Mapping[str, Codec], example: Mapping[str, AnySignal]) -> int:
+    """How many rows of these taps make a shard of about 64 MB, going by the signals of a few items."""
+    tables = [codec.encode(example[tap]) for tap, codec in codecs.items()]
+    size = sum(tensor.nbytes for table in tables for tensor in table.tensors().values())
+    return max(1, min(MOST_ROWS, BYTES_PER_SHARD * len(tables[0]) // max(1, size)))
 
 
 def remove_parts(folder: Path) -> list[Path]:

@@ -104,7 +104,7 @@ class Journal(Reader):
             self._enter(keys[fresh], views[fresh], Part({tap: table.take(fresh) for tap, table in tables.items()}))
             self._pending.append({"keys": keys[fresh], "views": views[fresh].to(torch.int16)})
         if sum(len(piece["keys"]) for piece in self._pending) >= self._rows_per_part:
-            self.flush()
+            self.refresh()  # what the other ranks have written by now need not be asked for here
 
     def flush(self) -> None:
         """Write the rows that are only in memory."""

@@ -1,0 +1,65 @@
+"""Two ranks keep the teacher's answers in one store: the bytes of one rank, and a run that asks nobody afterwards."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from limbeck import runs
+from limbeck.store import info
+from limbeck.verdict import Verdict
+from tests import tiny
+
+ROOT = Path(__file__).parents[1]
+CHANGES = ("training.views=[{random_crop: {padding: 1}}]", "training.steps=30", "data.train.limit=200", "data.validation=0")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    runs.carry_out(tiny.recipe(*CHANGES), folder / "run", progress=False)
+    weights = folder / "run" / "teacher" / "model.safetensors"
+    return tiny.write(folder, *CHANGES, f"teacher.weights={weights}", "teacher.training=null", "control=false")
+
+
+def limbeck(ranks: int, *words: object) -> None:
+    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(ranks), "--standalone"]
+    command = launch if ranks > 1 else [sys.executable]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    subprocess.run([*command, "-m", "limbeck.cli", *map(str, words)], cwd=ROOT, env=environment, check=True, timeout=240)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    shards = (path for path in sorted(folder.rglob("*.safetensors")) if "segments" in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in shards}
+
+
+def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
+    exact = "store={views: 3, logits: fp32}"
+    for ranks in (1, 2):
+        limbeck(ranks, "cache", "build", recipe, "--out", tmp_path / str(ranks), "--set", exact)
+    assert info(tmp_path / "2" / "logits").complete
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
+def test_two_ranks_fill_one_store_as_they_train(recipe: Path, tmp_path: Path) -> None:
+    where = f"store={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
+    limbeck(2, "distill", recipe, "--out", tmp_path / "two", "--set", where)
+    found = info(tmp_path / "kept" / "logits")
+    assert found.complete
+    assert found.journal == 0
+    limbeck(2, "distill", recipe, "--out", tmp_path / "again", "--set", where)
+    first, again = (Verdict.load(tmp_path / name).cost for name in ("two", "again"))
+    assert first is not None
+    assert again is not None
+    assert first.teacher_items > 0
+    assert again.teacher_items == 0
+    two, one = (load_file(tmp_path / name / "student" / "model.safetensors") for name in ("two", "again"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-4)

@@ -12,12 +12,13 @@ from pydantic import Field
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.metrics import MEASURES, Floats, Value
 from limbeck.verdict import wording
 from limbeck.verdict.files import write_whole
 from limbeck.verdict.predictions import Predictions
 from limbeck.verdict.record import Record
-from limbeck.verdict.statistics import Floats, Gain, Interval, interval, paired_gain, resampled_means
-from limbeck.verdict.verdict import Metric
+from limbeck.verdict.statistics import Gain, Interval, interval, paired_gain, per_seed, resampled
+from limbeck.verdict.verdict import Metric, value_of
 
 RESAMPLES = 4_000
 
@@ -79,17 +80,19 @@ def weigh_methods(
     """
     from limbeck.verdict.measure import agreement
 
-    scores = {method: answers.item_scores() for method, answers in students.items()}
-    ranks = rank_ranges(scores, higher_is_better=metric.higher_is_better)
+    measure = MEASURES.get(metric.name)
+    scores = {method: answers.parts(measure) for method, answers in students.items()}
+    value, better = value_of(scores[control], measure), metric.higher_is_better
+    ranks = rank_ranges(scores, higher_is_better=better, value=value)
     rows = {}
     for method, own in scores.items():
-        mean, ci95 = interval(own)
-        gain = None if method == control else paired_gain(own, scores[control], higher_is_better=metric.higher_is_better)
+        mean, ci95 = interval(own, value=value)
+        gain = None if method == control else paired_gain(own, scores[control], higher_is_better=better, value=value)
         logits = students[method].logits
         told = None if teacher is None or teacher.logits is None or logits is None else agreement(logits, teacher.logits)
-        per_seed = [float(value) for value in own.mean(axis=1)]
+        each = [float(found) for found in per_seed(own, value)]
         rows[method] = Row(
-            metric=mean, ci95=ci95, per_seed=per_seed, gain=gain, agreement=told, rank=ranks[method], wall_s=seconds.get(method)
+            metric=mean, ci95=ci95, per_seed=each, gain=gain, agreement=told, rank=ranks[method], wall_s=seconds.get(method)
         )
     best_first = sorted(rows, key=lambda method: rows[method].metric, reverse=metric.higher_is_better)
     return ComparisonVerdict(
@@ -99,21 +102,23 @@ def weigh_methods(
         control=control,
         seeds=list(seeds),
         items=next(iter(scores.values())).shape[1],
-        teacher=None if teacher is None else float(teacher.item_scores().mean()),
+        teacher=None if teacher is None else float(per_seed(teacher.parts(measure), value).mean()),
         rows={method: rows[method] for method in best_first},
         failed=dict(failed),
         environment=environment,
     )
 
 
-def rank_ranges(scores: Mapping[str, Floats], *, higher_is_better: bool = True, seed: int = 0) -> dict[str, tuple[int, int]]:
+def rank_ranges(
+    scores: Mapping[str, Floats], *, higher_is_better: bool = True, value: Value | None = None, seed: int = 0
+) -> dict[str, tuple[int, int]]:
     """The places that each method may have: 1 + those surely better, to all − those surely worse.
 
     One method is surely better than another where the 95 % interval of their paired difference keeps clear of zero. All
     pairs see the same draws of items and seeds. The intervals are not widened for the number of pairs: of many equal
     methods some pairs will look different.
     """
-    means = resampled_means(list(scores.values()), RESAMPLES, seed)
+    means = resampled(list(scores.values()), RESAMPLES, seed, value)
     means = means if higher_is_better else -means
     places = {}
     for at, method in enumerate(scores):

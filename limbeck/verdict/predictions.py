@@ -12,33 +12,46 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from limbeck.files import write_atomic
+from limbeck.metrics import Measure
 
 FILE = "predictions.safetensors"
 LABELS = "labels"
-SUFFIXES = ("logits", "scores")
+TRUTHS = "truths"
+SUFFIXES = ("logits", "scores", "values")
 
 
 @dataclass(frozen=True)
 class Predictions:
     """What one arm answered on the test set.
 
-    Give `logits` [seeds, items, classes] and `labels` [items] for classification, or `scores` [seeds, items] of any
-    metric that is a mean over items (both: the scores are the metric, and calibration and agreement come from the
-    logits).
+    Give `logits` [seeds, items, classes] and `labels` [items] for classification, `values` [seeds, items] and `truths`
+    [items] for regression, or `scores` [seeds, items] of any metric that is a mean over items (beside others, the scores
+    are the metric, and calibration and agreement come from the logits).
     """
 
     logits: NDArray[np.float32] | None = None
     labels: NDArray[np.int64] | None = None
     scores: NDArray[np.float64] | None = None
+    values: NDArray[np.float32] | None = None
+    truths: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("logits", "labels", "scores"):  # tensors are welcome
+        for name in ("logits", "labels", "scores", "values", "truths"):  # tensors are welcome
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else np.asarray(value))
-        if self.logits is None and self.scores is None:
-            raise ValueError("predictions need logits with labels, or scores")
+        if self.logits is None and self.scores is None and self.values is None:
+            raise ValueError("predictions need logits with labels, values with truths, or scores")
         if self.logits is not None:
             self._check_logits(self.logits)
+        if self.values is not None:
+            self._check_values(self.values)
+
+    def _check_values(self, values: NDArray[np.float32]) -> None:
+        if self.truths is None or values.ndim != 2 or self.truths.shape != values.shape[1:]:
+            shape = None if self.truths is None else self.truths.shape
+            raise ValueError(f"values {values.shape} and truths {shape} are not [seeds, items] and [items]")
+        if not np.isfinite(values).all():
+            raise ValueError("values hold NaN or infinity; the model did not survive its training")
 
     def _check_logits(self, logits: NDArray[np.float32]) -> None:
         if self.labels is None or logits.ndim != 3 or self.labels.shape != logits.shape[1:2]:
@@ -53,6 +66,16 @@ class Predictions:
     def item_scores(self) -> NDArray[np.float64]:
         """[seeds, items]: the given scores, else whether the largest logit is at the label."""
         return self.right().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
+
+    def parts(self, measure: Measure | None) -> NDArray[np.float64]:
+        """The numbers of each item that the metric is made of: [seeds, items] of one that is a mean, else [seeds, items, k]."""
+        if self.scores is not None or measure is None:
+            return self.item_scores()
+        if self.values is not None and self.truths is not None:
+            return measure.parts(self.values[..., None], self.truths)
+        assert self.logits is not None
+        assert self.labels is not None
+        return measure.parts(self.logits, self.labels)
 
     def right(self) -> NDArray[np.bool_]:
         """[seeds, items]: whether the largest logit is at the label."""
@@ -73,6 +96,8 @@ def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> No
             top = answers.logits.max(axis=-1, keepdims=True)
             tensors[f"{arm}.logits"] = np.maximum(answers.logits - top, np.finfo(np.float16).min).astype(np.float16)
             tensors[LABELS] = answers.labels
+        if answers.values is not None and answers.truths is not None:
+            tensors[f"{arm}.values"], tensors[TRUTHS] = answers.values, answers.truths
         if answers.scores is not None:
             tensors[f"{arm}.scores"] = answers.scores
     write_atomic(folder / FILE, safetensors.numpy.save({name: np.ascontiguousarray(part) for name, part in tensors.items()}))
@@ -99,4 +124,6 @@ def load_predictions(folder: Path) -> dict[str, Predictions]:
             found.setdefault(arm, {})[kind] = tensor
             if kind == "logits":
                 found[arm][LABELS] = tensors[LABELS]
+            if kind == "values":
+                found[arm][TRUTHS] = tensors[TRUTHS]
     return {arm: Predictions(**parts) for arm, parts in found.items()}  # type: ignore[arg-type]

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
+from limbeck.metrics import MEASURES, Floats, Measure, Value
 from limbeck.verdict import wording
 from limbeck.verdict.environment import environment
 from limbeck.verdict.evidence import Bin, Example, Quadrants, calibration, changes
@@ -18,7 +19,7 @@ from limbeck.verdict.files import write_whole
 from limbeck.verdict.measure import Latency, Profile, agreement, expected_calibration_error, per_class, softmax
 from limbeck.verdict.predictions import Predictions
 from limbeck.verdict.record import Record
-from limbeck.verdict.statistics import Gain, Interval, interval, paired_gain, retention
+from limbeck.verdict.statistics import Gain, Interval, interval, paired_gain, per_seed, retention
 from limbeck.verdict.targets import Target, weigh
 from limbeck.verdict.wiring import Wiring
 
@@ -224,11 +225,16 @@ def judge(
         examples, wiring: items to look at and how the models were connected, for the report.
     """
     metric = metric or Metric()
-    arms = _arms(predictions, profiles or {}, len(seeds), len(classes))
-    scores = {arm: answers.item_scores() for arm, answers in predictions.items()}
+    measure = MEASURES.get(metric.name)
+    arms = _arms(predictions, profiles or {}, len(seeds), len(classes), measure)
+    scores = {arm: answers.parts(measure) for arm, answers in predictions.items()}
+    value = value_of(scores["student"], measure)
     better = metric.higher_is_better
-    kept = retention(scores["student"], scores["teacher"], higher_is_better=better) if "teacher" in scores else None
-    gain = paired_gain(scores["student"], scores["alone"], higher_is_better=better) if "alone" in scores else None
+    kept = gain = None
+    if "teacher" in scores:
+        kept = retention(scores["student"], scores["teacher"], higher_is_better=better, value=value)
+    if "alone" in scores:
+        gain = paired_gain(scores["student"], scores["alone"], higher_is_better=better, value=value)
     ratios = _ratios(arms)
     facts = {**ratios, **_facts(arms.student), "retention": None if kept is None else kept[0]}
     unit = 100.0 if metric.percent else 1.0
@@ -260,7 +266,18 @@ def judge(
     )
 
 
-def _arms(predictions: Mapping[str, Predictions], profiles: Mapping[str, Profile], seeds: int, classes: int) -> Arms:
+def value_of(scores: Floats, measure: Measure | None) -> Value | None:
+    """How the metric comes from the means of its parts; None where it is the mean of scores."""
+    return measure.value if measure is not None and scores.ndim == 3 and scores.shape[2] > 1 else None
+
+
+def _arms(
+    predictions: Mapping[str, Predictions],
+    profiles: Mapping[str, Profile],
+    seeds: int,
+    classes: int,
+    measure: Measure | None,
+) -> Arms:
     if "student" not in predictions or set(predictions) - set(ARMS):
         raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'alone', 'teacher'")
     labels = [answers.labels for answers in predictions.values() if answers.labels is not None]
@@ -268,27 +285,28 @@ def _arms(predictions: Mapping[str, Predictions], profiles: Mapping[str, Profile
         raise ValueError("the arms were evaluated on different labels; expected the same items in the same order")
     arms: dict[str, Arm | None] = dict.fromkeys(ARMS)
     for name, answers in predictions.items():
-        rows = answers.item_scores().shape[0]
+        rows = answers.parts(measure).shape[0]
         if rows != seeds and (name, rows) != ("teacher", 1):
             raise ValueError(f"{name}: predictions of {rows} seeds, but the run had {seeds}")
         twin = profiles.get("student") if name == "alone" else None
-        arms[name] = _arm(answers, profiles.get(name, twin), classes or None)
+        arms[name] = _arm(answers, profiles.get(name, twin), classes or None, measure)
     return Arms.model_validate(arms)
 
 
-def _arm(answers: Predictions, cost: Profile | None, classes: int | None) -> Arm:
-    scores = answers.item_scores()
-    mean, ci95 = interval(scores)
+def _arm(answers: Predictions, cost: Profile | None, classes: int | None, measure: Measure | None) -> Arm:
+    scores = answers.parts(measure)
+    value = value_of(scores, measure)
+    mean, ci95 = interval(scores, value=value)
     ece, by_class = None, None
     if answers.logits is not None and answers.labels is not None:
         width = answers.logits.shape[2]
         if classes is not None and classes != width:
             raise ValueError(f"{classes} class names for logits of {width} classes")
         ece = float(np.mean([expected_calibration_error(softmax(seed), answers.labels) for seed in answers.logits]))
-        by_class = per_class(scores, answers.labels, width)
+        by_class = per_class(answers.right(), answers.labels, width)
     measured = {} if cost is None else {**asdict(cost), "latency_ms": cost.latency_ms}
-    per_seed = [float(value) for value in scores.mean(axis=1)]
-    return Arm(metric=mean, ci95=ci95, per_seed=per_seed, ece=ece, per_class=by_class, **measured)
+    each = [float(found) for found in per_seed(scores, value)]
+    return Arm(metric=mean, ci95=ci95, per_seed=each, ece=ece, per_class=by_class, **measured)
 
 
 def _ratios(arms: Arms) -> dict[str, float | None]:

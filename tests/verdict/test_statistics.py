@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from limbeck.verdict.statistics import interval, paired_gain, resampled_means, retention
+from limbeck.verdict.statistics import interval, paired_gain, resampled, retention
 
 
 def slow_difference(student, alone, resamples, seed):
@@ -117,7 +117,7 @@ def test_interval_is_a_function_of_its_seed():
 def test_blocks_cover_all_resamples(monkeypatch):
     scores = np.random.default_rng(0).random((2, 100))
     monkeypatch.setattr("limbeck.verdict.statistics._CELLS", 700)
-    assert resampled_means([scores, scores], 25, 0).shape == (2, 25)
+    assert resampled([scores, scores], 25, 0).shape == (2, 25)
 
 
 def test_three_seeds_of_ten_thousand_items_take_less_than_a_second():

@@ -69,7 +69,7 @@ def export_and_check(train: Items, test: Items) -> float:
     task, few = Classification(), test.select(torch.arange(min(CHECKED, len(test))))
     began = time.perf_counter()
     model = models.load_student(STUDENT)
-    expected = task.logits(model, few)
+    expected = task.outputs(model, few)
     inputs = [batch.inputs["default"] for batch in evaluation_batches(train.select(torch.arange(512)), 64)]
     with tempfile.TemporaryDirectory() as folder:
         for name in FORMATS:
@@ -77,7 +77,7 @@ def export_and_check(train: Items, test: Items) -> float:
             for precision in PRECISIONS:
                 path = Path(folder) / f"student-{precision}{kind.suffix}"
                 kind.write(model, path, inputs[0], precision=precision, calibration=inputs)
-                largest_difference(task.logits(Running(kind.open(path)), few), expected)
+                largest_difference(task.outputs(Running(kind.open(path)), few), expected)
     return time.perf_counter() - began
 
 

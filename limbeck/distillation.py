@@ -26,10 +26,10 @@ from limbeck.schedules import Cosine, Warmup
 from limbeck.sources import Dataset, Items, Pipeline, Place
 from limbeck.store import Codec
 from limbeck.taps import LOGITS, Tap
-from limbeck.tasks import Classification
+from limbeck.tasks import Classification, Task
 from limbeck.teachers import StoredAnswers
 from limbeck.terms import Term
-from limbeck.verdict import Cost, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
+from limbeck.verdict import Cost, Metric, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
 
 Views = Sequence[str | Mapping[str, Any]]
 TermFactory = Callable[[], list[Term]]
@@ -123,7 +123,7 @@ class Distillation:
         seeds: Sequence[int] = (0,),
         folder: str | Path | None = None,
         targets: Mapping[str, float] | None = None,
-        task: Classification | None = None,
+        task: Task | None = None,
         name: str = "distillation",
         student_options: Mapping[str, Any] | None = None,
         teacher_options: Mapping[str, Any] | None = None,
@@ -324,8 +324,7 @@ class Distillation:
 
         def evaluate(model: nn.Module) -> Mapping[str, float]:
             assert items is not None
-            assert items.target is not None
-            return self.task.figures(self.task.logits(model, items, autocast=training.settings.autocast), items.target)
+            return self.task.figures(self.task.outputs(model, items, autocast=training.settings.autocast), items)
 
         return Validation(
             evaluate,
@@ -351,11 +350,10 @@ class Distillation:
     def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
         known = test.labelled()
-        assert known.target is not None
         predictions = {}
         for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
-            logits = torch.stack([self.task.logits(model.cpu(), known) for model in models])
-            predictions[arm] = Predictions(logits=logits.numpy(), labels=known.target.numpy())
+            outputs = [self.task.outputs(model.cpu(), known) for model in models]
+            predictions[arm] = Predictions(**self.task.answered(outputs, known))
         example = next(iter(_evaluation(known)))
         profiles = profile({"teacher": self.teacher, "student": self.best}, example)
         cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
@@ -363,6 +361,7 @@ class Distillation:
             predictions,
             name=self.name,
             task=self.task.name,
+            metric=Metric.of(self.task.measure),
             seeds=self.seeds,
             classes=known.class_names or (),
             profiles=profiles,
@@ -394,6 +393,7 @@ def teach(
     train: Items,
     training: Training,
     *,
+    task: Task | None = None,
     seed: int = 0,
     folder: Path | None = None,
     log: Path | None = None,
@@ -404,7 +404,9 @@ def teach(
         torch.manual_seed(seed)
         model = build()
     source = _source(train.labelled(), training)
-    stage = Stage([Step(Classification().hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
+    stage = Stage(
+        [Step((task or Classification()).hard_terms("teacher"), trains="teacher")], training.length, training.optimizer
+    )
     cast = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
     run = Run(cast, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)

@@ -155,7 +155,7 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     _same_classes(folder, items.class_names)
     known = items.labelled()
     assert known.target is not None
-    logits = task.logits(student, known)
+    logits = task.outputs(student, known)
     right = (logits.argmax(-1) == known.target).double()
     value, ci95 = interval(right[None].numpy())
     ece = expected_calibration_error(logits.softmax(-1).numpy(), known.target.numpy())

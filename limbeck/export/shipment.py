@@ -117,7 +117,7 @@ class _Shipment:
     @cached_property
     def reference(self) -> dict[str, Tensor]:
         """PyTorch's logits on the test set, by model."""
-        return {name: self.task.logits(model, self.test) for name, model in self.resting.items()}
+        return {name: self.task.outputs(model, self.test) for name, model in self.resting.items()}
 
     @cached_property
     def example(self) -> Tensor:
@@ -193,7 +193,7 @@ class _Shipment:
         path.unlink(missing_ok=True)  # an older one must not pass for this one
         kind.write(model, path, self.example, precision=precision, calibration=self.calibration if precision == "int8" else ())
         runner = kind.open(path)
-        logits = self.task.logits(Running(runner), self.test)
+        logits = self.task.outputs(Running(runner), self.test)
         apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
         if precision == "fp32" and not apart <= most:
             path.unlink()

@@ -175,8 +175,7 @@ def _tried(spec: TeacherSpec, teacher: nn.Module, data: Data) -> str:
     some = data.judged.labelled()
     some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIED])
     task = Classification()
-    assert some.target is not None
-    right = task.figures(task.logits(teacher, some), some.target)[task.metric]
+    right = task.figures(task.outputs(teacher, some), some)[task.metric]
     text = f", right on {wording.percent(right)} of {len(some)} test items"
     if right < 2 / (data.classes or 2):
         text += (

@@ -1,89 +1,47 @@
-"""Classification: one label an item, judged by accuracy."""
+"""Classification: one label an item."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.objectives import HardTargets
-from limbeck.sources import Items, evaluation_batches
-from limbeck.taps import call, logits_of
+from limbeck.sources import Items
+from limbeck.tasks.base import Task
 from limbeck.terms import Term
 
 
-class Classification:
-    """What the engine need not know about classification: the control's loss, the evaluation, the metric.
-
-    Attributes:
-        name: as recipes and verdicts write it.
-        metric: accuracy, a mean of one score (0 or 1) for each item.
-    """
+class Classification(Task):
+    """One of several classes an item, judged by accuracy, by F1, or by Matthews' correlation."""
 
     name = "classification"
-    metric = "accuracy"
-    higher_is_better = True
+    metrics = ("accuracy", "f1", "matthews")
 
     def hard_terms(self, student: str = "student") -> list[Term]:
-        """What the control learns from: labels only."""
         return [Term(HardTargets(), student=student)]
 
-    @torch.no_grad()
-    def logits(
-        self,
-        model: nn.Module,
-        items: Items,
-        *,
-        batch_size: int = 500,
-        autocast: torch.dtype | None = None,
-        reads: str | None = None,
-    ) -> Tensor:
-        """The model's logits for every item, `[items, classes]` float32 on the CPU; the model is left in its mode."""
-        was_training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
-        model.eval()
-        found = []
-        with torch.autocast(device.type, autocast) if autocast else nullcontext():
-            for batch in evaluation_batches(items, batch_size):
-                inputs: Any = batch.to(device).inputs["default"]
-                if reads is not None:
-                    inputs = inputs[reads]
-                answer = logits_of(call(model, inputs))
-                if not isinstance(answer, Tensor):
-                    raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; classification needs logits")
-                found.append(answer.float().cpu())
-        model.train(was_training)
-        return torch.cat(found)
+    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+        assert items.target is not None
+        known = items.target >= 0
+        logits, target = outputs[known], items.target[known]
+        loss = nn.functional.cross_entropy(logits, target)
+        value = self.measure.of(logits[None].numpy(), target.numpy())[0]
+        return {self.metric: float(value), "cross_entropy": float(loss)}
 
-    def figures(self, logits: Tensor, target: Tensor) -> Mapping[str, float]:
-        """Metrics over the labelled items."""
-        known = target >= 0
-        right = logits[known].argmax(-1) == target[known]
-        loss = nn.functional.cross_entropy(logits[known], target[known])
-        return {self.metric: float(right.double().mean()), "cross_entropy": float(loss)}
+    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+        assert items.target is not None
+        return {"logits": torch.stack(list(outputs)).numpy(), "labels": items.target.numpy()}
 
-    def check(self, model: nn.Module, items: Items, who: str, data: str = "data") -> None:
-        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, inputs that the model
-        does not take, labels that it has no class for, logits that are no numbers.
-
-        Args:
-            who, data: how messages call the model and the data.
-        """
-        if items.target is None or not bool((items.target >= 0).any()):
-            raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
-        few = items.select(torch.arange(min(8, len(items))))
-        try:
-            logits = self.logits(model, few)
-        except (RuntimeError, ValueError, TypeError) as error:
-            reason = str(error).splitlines()[0]
-            raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
-        if logits.ndim != 2:
-            raise ValueError(f"the {who} gives logits of shape {tuple(logits.shape)}; classification needs [items, classes]")
-        if not bool(logits.isfinite().all()):
-            raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and what it is fed")
-        highest, classes = int(items.target.max()), logits.shape[-1]
+    def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
+        if outputs.ndim != 2:
+            raise ValueError(f"the {who} gives logits of shape {tuple(outputs.shape)}; classification needs [items, classes]")
+        assert items.target is not None
+        if items.target.is_floating_point() or items.target.ndim != 1:
+            raise ValueError(f"{data}: classification needs one class an item, and the labels are no classes")
+        highest, classes = int(items.target.max()), outputs.shape[-1]
         if highest >= classes:
             raise ValueError(
                 f"{data}: labels go up to {highest}, but the {who} tells {classes} classes apart; "

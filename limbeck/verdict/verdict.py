@@ -34,6 +34,10 @@ class Metric(Record):
     higher_is_better: bool = True
     percent: bool = True
 
+    @classmethod
+    def of(cls, measure: Measure) -> Metric:
+        return cls(name=measure.name, higher_is_better=measure.higher_is_better, percent=measure.percent)
+
 
 class Arm(Record):
     """One model of the comparison; what was not measured is None."""

@@ -1,0 +1,46 @@
+"""The error of a predicted number: student [batch, 1] or [batch], labels [batch]."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.objectives.base import Objective, registry, tensors_of
+
+
+@registry.register("squared_error")
+class SquaredError(Objective):
+    """Squared difference from the labels, which are numbers.
+
+    Student [B, 1] or [B] with labels [B] of floating point. An item labelled NaN gives exactly 0.
+
+    Raises:
+        ValueError: labels missing, of another shape, or class indices.
+
+    Source: the definition.
+    """
+
+    name = "squared_error"
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
+    formula = "(s − y)²"
+    source = "mean squared error"
+    ranks: ClassVar[tuple[int, ...]] = (1, 2)
+    needs_teacher = False
+    needs_target = True
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
+
+    def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
+        known = target.isfinite()
+        truth = torch.where(known, target, 0.0).to(student.dtype)
+        return torch.where(known, (student.reshape(len(student)) - truth).square(), 0.0)
+
+    def _check_target(self, student: Any, target: Tensor) -> None:
+        shape = tensors_of(student)[0].shape
+        if len(shape) == 2 and shape[1] != 1:
+            raise ValueError(f"{self.name}: the student gives {tuple(shape)}; one number an item is needed: [batch, 1]")
+        if not target.is_floating_point() or target.shape != shape[:1]:
+            what = f"{str(target.dtype).removeprefix('torch.')} {tuple(target.shape)}"
+            raise ValueError(f"{self.name}: the labels are {what}; numbers of floating point, [{shape[0]}], are needed")

@@ -1,0 +1,115 @@
+"""What differs between kinds of problem: how labels alone teach, what a model answers, and how answers are judged."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import nullcontext
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.metrics import Measure, measure
+from limbeck.sources import Batch, Items, evaluation_batches
+from limbeck.taps import call, logits_of
+from limbeck.terms import Term
+
+
+class Task(ABC):
+    """What the engine need not know about a kind of problem.
+
+    Args:
+        metric: what models are judged by, one of `metrics`; the first of them by default.
+
+    Attributes:
+        name: as recipes and verdicts write it.
+        metrics: what this kind of problem can be judged by.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[Sequence[str]]
+
+    def __init__(self, metric: str | None = None) -> None:
+        chosen = metric or self.metrics[0]
+        if chosen not in self.metrics:
+            raise ValueError(f"metric: {chosen!r} does not judge {self.name}; choose one of {', '.join(self.metrics)}")
+        self.measure: Measure = measure(chosen)
+
+    @property
+    def metric(self) -> str:
+        return self.measure.name
+
+    @property
+    def higher_is_better(self) -> bool:
+        return self.measure.higher_is_better
+
+    @abstractmethod
+    def hard_terms(self, student: str = "student") -> list[Term]:
+        """What the control learns from: labels only."""
+
+    @abstractmethod
+    def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
+        """Refuse outputs that do not fit the labels."""
+
+    @abstractmethod
+    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+        """Metrics over the labelled items, by name; the task's own metric is among them."""
+
+    @abstractmethod
+    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+        """What the models of several seeds answered, as fields of `limbeck.verdict.Predictions`."""
+
+    @torch.no_grad()
+    def outputs(
+        self,
+        model: nn.Module,
+        items: Items,
+        *,
+        batch_size: int = 500,
+        autocast: torch.dtype | None = None,
+        reads: str | None = None,
+    ) -> Tensor:
+        """What the model says of every item, `[items, …]` float32 on the CPU, in their order; the model is left in its mode."""
+        was_training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
+        model.eval()
+        rows, found = [], []
+        with torch.autocast(device.type, autocast) if autocast else nullcontext():
+            for batch in self.batches(items, batch_size):
+                inputs: Any = batch.to(device).inputs["default"]
+                if reads is not None:
+                    inputs = inputs[reads]
+                answer = logits_of(call(model, inputs))
+                if not isinstance(answer, Tensor):
+                    raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; {self.name} needs logits")
+                assert batch.index is not None
+                rows.append(batch.index)
+                found.append(answer.float().cpu())
+        model.train(was_training)
+        return self.joined(found)[torch.cat(rows).argsort()]
+
+    def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
+        """Every item once; `Batch.index` says which."""
+        return evaluation_batches(items, batch_size)
+
+    def joined(self, outputs: list[Tensor]) -> Tensor:
+        return torch.cat(outputs)
+
+    def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
+        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, inputs that the model
+        does not take, labels that do not fit its outputs, outputs that are no numbers.
+
+        Args:
+            who, data: how messages call the model and the data.
+        """
+        if items.target is None or not len(items.labelled()):
+            raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
+        few = items.select(torch.arange(min(8, len(items))))
+        try:
+            outputs = self.outputs(model, few, reads=reads)
+        except (RuntimeError, ValueError, TypeError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
+        if not bool(outputs.isfinite().all()):
+            raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and what it is fed")
+        self.check_outputs(outputs, items, who, data)

@@ -1,0 +1,44 @@
+"""Regression: one number an item."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.objectives.regression import SquaredError
+from limbeck.sources import Items
+from limbeck.tasks.base import Task
+from limbeck.terms import Term
+
+
+class Regression(Task):
+    """One number an item, judged by the correlation of Pearson or Spearman (as GLUE's STS-B), or by the squared error."""
+
+    name = "regression"
+    metrics = ("pearson", "spearman", "mean_squared_error")
+
+    def hard_terms(self, student: str = "student") -> list[Term]:
+        return [Term(SquaredError(), student=student)]
+
+    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+        assert items.target is not None
+        known = items.target.isfinite()
+        values, truths = outputs[known], items.target[known]
+        value = self.measure.of(values.reshape(1, len(truths), 1).numpy(), truths.numpy())[0]
+        return {self.metric: float(value), "squared_error": float((values.flatten() - truths).square().mean())}
+
+    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+        assert items.target is not None
+        values = torch.stack([found.flatten() for found in outputs])
+        return {"values": values.numpy(), "truths": items.target.numpy()}
+
+    def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
+        if outputs.ndim != 2 or outputs.shape[1] != 1:
+            shape = tuple(outputs.shape)
+            raise ValueError(f"the {who} gives outputs of shape {shape}; regression needs [items, 1] (num_labels: 1)")
+        assert items.target is not None
+        if not items.target.is_floating_point():
+            raise ValueError(f"{data}: the labels are classes; regression needs numbers (data.regression: true)")

@@ -60,11 +60,11 @@ def test_every_entry_is_whole_and_has_a_key_of_its_own() -> None:
         assert seen.setdefault(key, fields) == fields, f"{key} stands for two papers"
 
 
-@pytest.mark.parametrize("name", [name for name in objectives.names() if objectives.registry[name].source != "cross entropy"])  # type: ignore[attr-defined]
+@pytest.mark.parametrize("name", [name for name in objectives.names() if re.search(r"\d{4}", objectives.registry[name].source)])  # type: ignore[attr-defined]
 def test_every_objective_of_a_paper_has_its_entry(name: str) -> None:
     source = objectives.registry[name].source  # type: ignore[attr-defined]
     ((_, (_, fields)),) = parse(bibtex_of(name)).items()
-    surname = re.search(r"[A-Z][a-z]+(?= (et al|&))", source)
+    surname = re.search(r"[A-Z]\w+(?= (et al|&))", source)
     assert surname is not None
     assert fields["author"].startswith(f"{surname[0]},")
     numbers = re.findall(r"\d{4}\.\d{5}", source)

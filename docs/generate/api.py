@@ -42,6 +42,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("trained", "frozen", "average", "snapshot"),
             "limbeck.actors": ("Actor", "Reference"),
             "limbeck.taps": ("Tap", "Probe"),
+            "limbeck.encoders": ("attention_layers", "layers", "TapError"),
             "limbeck.signals": ("TopK", "LinearLogits", "Match"),
             "limbeck.adapters": ("Adapter", "build_adapter"),
         },

@@ -22,15 +22,15 @@ from limbeck.signals import Match
 KNOWLEDGE = {
     "output": ("Outputs", "What the teacher answers: class scores."),
     "feature": ("Features", "What the teacher sees on the way: maps and vectors inside the network."),
-    "relation": ("Relations", "How the teacher arranges items, or channels, with respect to each other."),
+    "relation": ("Relations", "How the teacher arranges items, channels or tokens with respect to each other."),
 }
 AGREE = {
-    Match.NOTHING: "nothing but the batch",
+    Match.NOTHING: "the batch, and what its description says",
     Match.SPACE: "height and width; channel counts may differ",
     Match.CHANNELS: "channel counts; height and width may differ",
     Match.EVERYTHING: "shapes",
 }
-AXES = {2: "vectors [B, C]", 3: "tokens [B, T, C]", 4: "maps [B, C, H, W]"}
+AXES = {1: "numbers [B]", 2: "vectors [B, C]", 3: "tokens [B, T, C]", 4: "maps [B, C, H, W]"}
 
 INTRODUCTION = """---
 hide: [toc]
@@ -45,11 +45,21 @@ s and t are the signals of student and teacher, y labels, p softmax. Each formul
 over its items. For an objective of your own see [How to add an objective](../guide/new-objective.md).
 """
 
+TAPS = {  # by what `signals` calls them
+    "hidden states": "hidden(-1)",
+    "attention scores": "scores(-1)",
+    "attention distributions": "attention(-1)",
+    "values": "values(-1)",
+    "queries, keys and values": ["queries(-1)", "keys(-1)", "values(-1)"],
+}
+NETWORKS = 'models.get("resnet_cifar", depth=20), models.get("resnet_cifar", depth=8)'
+TRANSFORMERS = 'models.get("vit_tiny", depth=6), models.get("vit_tiny", depth=2)'
+
 PYTHON = """
 import torch
 from limbeck import Criterion, Term, models, objectives
 {imports}
-teacher, student = models.get("resnet_cifar", depth=20), models.get("resnet_cifar", depth=8)
+teacher, student = {networks}
 {batch}
 criterion = Criterion(
     [
@@ -61,6 +71,19 @@ criterion = Criterion(
 )
 print(criterion(batch))  # the loss, and the value of each term
 """
+SPANS = "start and end logits"
+NUMBERS = 'models.get("resnet_cifar", depth=20, classes=1), models.get("resnet_cifar", depth=8, classes=1)'
+READERS = """(
+    models.get("transformers", task="AutoModelForQuestionAnswering", config={"model_type": "bert", "vocab_size": 100} | sizes)
+    for sizes in (
+        {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 4, "num_attention_heads": 4},
+        {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    )
+)"""
+WITH_NUMBERS = "batch = (torch.rand(8, 3, 32, 32), torch.rand(8))  # images in [0, 1], and a number for each"
+WITH_SPANS = (
+    'batch = ({"input_ids": torch.randint(100, (8, 20))}, torch.randint(20, (8, 2)))  # first and last of an answer'
+)
 PAIR = "batch = (torch.rand(8, 3, 32, 32), torch.randint(10, (8,)))  # images in [0, 1], labels"
 INDEXED = 'batch = Batch({"default": torch.rand(8, 3, 32, 32)}, target=torch.randint(10, (8,)), index=torch.arange(8))'
 
@@ -126,7 +149,7 @@ def _glance(name: str) -> list[tuple[str, str]]:
     if kind.needs_teacher:
         facts.append(("takes the largest probabilities only (`TopK`)", _yes(kind.sparse)))
         facts.append(("must agree on both sides", AGREE[kind.match] + _bridged(kind)))
-    facts.append(("signals", ", ".join(AXES[rank] for rank in kind.ranks) or "any"))
+    facts.append(("signals", ", ".join(kind.signals or [AXES[rank] for rank in kind.ranks]) or "any"))
     if kind.parts != 1:
         facts.append(("taps on each side", f"{kind.parts}" if kind.parts else "two or more"))
     return facts
@@ -168,12 +191,23 @@ def _line(spec: Any) -> str:
 def python_example(name: str) -> str:
     """The same terms in a loop of one's own."""
     remembers = "samples=" in (_kind(name).__doc__ or "")
+    networks, batch = _setting(_kind(name))
     return PYTHON.format(
+        networks=networks,
         imports="from limbeck.sources import Batch\n" if remembers else "",
-        batch=INDEXED if remembers else PAIR,
+        batch=INDEXED if remembers else batch,
         terms=textwrap.indent("\n".join(f"{_term(spec)}," for spec in terms(name)), " " * 8),
         samples="\n    samples=8,  # items in the training set" if remembers else "",
     ).strip()
+
+
+def _setting(kind: type[Objective]) -> tuple[str, str]:
+    """Two networks that give what the objective compares, and a batch for them."""
+    if _signal(kind) == SPANS:
+        return READERS, WITH_SPANS
+    if 1 in kind.ranks:
+        return NUMBERS, WITH_NUMBERS
+    return (TRANSFORMERS if _signal(kind) in TAPS else NETWORKS), PAIR
 
 
 def terms(name: str) -> list[Any]:
@@ -181,8 +215,11 @@ def terms(name: str) -> list[Any]:
     for variant in _variants().values():
         if name in (used := {_name(spec) for spec in variant}) and used <= {"hard_targets", name}:
             return variant
-    own = {"weight": float(f"{_kind(name).weight:g}")}
-    return ["hard_targets", {name: _taps(_kind(name)) | own}]
+    own = {name: _taps(_kind(name)) | {"weight": float(f"{_kind(name).weight:g}")}}
+    if 1 in _kind(name).ranks:
+        return [own]
+    labels = "span_targets" if _signal(_kind(name)) == SPANS else "hard_targets"
+    return [own] if name == labels else [labels, own]
 
 
 @functools.cache
@@ -194,11 +231,18 @@ def _taps(kind: type[Objective]) -> dict[str, Any]:
     """Taps of the example's networks whose signals the objective takes."""
     if kind.knowledge == "output":
         return {}
-    if kind.parts == 1:
-        tap: Any = "input(linear)" if 2 in kind.ranks or (kind.knowledge == "relation" and not kind.ranks) else "layer3"
+    if _signal(kind) in TAPS:
+        tap: Any = TAPS[_signal(kind)]
+    elif kind.parts == 1:
+        tap = "input(linear)" if 2 in kind.ranks or (kind.knowledge == "relation" and not kind.ranks) else "layer3"
     else:
         tap = [f"layer{number + 1}" for number in range(kind.parts or 3)]
     return {"student": tap, "teacher": copy.copy(tap)}
+
+
+def _signal(kind: type[Objective]) -> str:
+    """What the objective's signals are, "hidden states" of "hidden states [B, T, D]"."""
+    return kind.signals[0].partition(" [")[0] if kind.signals else ""
 
 
 def _term(spec: Any) -> str:

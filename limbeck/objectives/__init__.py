@@ -16,6 +16,7 @@ from typing import Any, cast
 
 from limbeck.objectives.base import UNLABELLED, Objective, registry
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
     AttentionTransfer,
     Channelwise,
@@ -37,6 +38,7 @@ from limbeck.objectives.outputs import (
     TeacherArgmax,
     WeightedSoftLabels,
 )
+from limbeck.objectives.regression import SquaredError
 from limbeck.objectives.relations import (
     ChannelCorrelation,
     CorrelationCongruence,
@@ -47,12 +49,23 @@ from limbeck.objectives.relations import (
     SimilarityPreserving,
 )
 from limbeck.objectives.review import Review
+from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
+from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
+from limbeck.objectives.transformers import (
+    AttentionDistributions,
+    AttentionScores,
+    FeatureMapTransfer,
+    HiddenCosine,
+    HiddenStates,
+)
 from limbeck.signals import Match
 
 register = registry.register
 
 __all__ = [
     "UNLABELLED",
+    "AttentionDistributions",
+    "AttentionScores",
     "AttentionTransfer",
     "ChannelCorrelation",
     "Channelwise",
@@ -60,11 +73,17 @@ __all__ = [
     "CorrelationCongruence",
     "Decoupled",
     "Dist",
+    "EmbeddingCosine",
+    "EmbeddingMSE",
+    "FeatureMapTransfer",
     "Flow",
     "HardTargets",
+    "HiddenCosine",
+    "HiddenStates",
     "Hint",
     "LogitMSE",
     "MarginFeatures",
+    "MarginMSE",
     "MaskedGenerative",
     "Match",
     "NeuronSelectivity",
@@ -74,10 +93,15 @@ __all__ = [
     "RKDCosine",
     "RKDDistance",
     "Review",
+    "SelfAttentionRelations",
     "SimilarityPreserving",
     "SoftTargets",
+    "SpanSoftTargets",
+    "SpanTargets",
+    "SquaredError",
     "StandardizedFeatures",
     "TeacherArgmax",
+    "ValueRelation",
     "Variational",
     "WeightedSoftLabels",
     "discover",

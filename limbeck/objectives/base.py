@@ -61,6 +61,7 @@ class Objective(nn.Module, ABC):
     over_batch: ClassVar[bool] = False  # compares items with each other: it must see the gathered global batch
     match: ClassVar[Match] = Match.NOTHING
     ranks: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
+    signals: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
     parts: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
     sparse: ClassVar[bool] = False  # takes a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why
@@ -86,6 +87,8 @@ class Objective(nn.Module, ABC):
             like = tensors_of(s)[0]
             t = None if teacher is None else _prepare(teacher, detach=not attached, dtype=like.dtype)
             self.check(s, t, target)
+            if t is not None and self.needs_teacher and self.validate:
+                self.check_values(s, t, mask)
             if not self.built:
                 self.build(shape_of(s), None if t is None else shape_of(t))
                 self.to(device, like.dtype)
@@ -126,7 +129,6 @@ class Objective(nn.Module, ABC):
         if self.needs_teacher:
             self._check_ranks("teacher", teacher)
             self._check_shapes(student, teacher)
-            self._check_finite(student, teacher)
         if target is not None and self.needs_target:
             self._check_target(student, target)
 
@@ -176,10 +178,17 @@ class Objective(nn.Module, ABC):
         }
         return needs[self.match]
 
-    def _check_finite(self, student: Any, teacher: Any) -> None:
-        if self.validate and not all(bool(torch.isfinite(part).all()) for part in tensors_of(teacher)):
-            shapes = f"teacher {shape_of(teacher)}, student {shape_of(student)}"
-            raise ValueError(f"{self.name}: the teacher signal holds NaN or infinity ({shapes})")
+    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
+        """Refuse a teacher that is not finite where it counts."""
+        for part in tensors_of(teacher):
+            finite, counted = torch.isfinite(part), self.counted(part, mask)
+            if not bool((finite if counted is None else finite | ~counted).all()):
+                shapes = f"teacher {shape_of(teacher)}, student {shape_of(student)}"
+                raise ValueError(f"{self.name}: the teacher signal holds NaN or infinity ({shapes})")
+
+    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Which entries of a signal the loss sees, to broadcast over it; None: all. Objectives on tokens leave out padding."""
+        return None
 
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape, classes = tensors_of(student)[0].shape, tensors_of(student)[0].shape[-1]

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limbeck.objectives.arithmetic import kl, soften
 from limbeck.objectives.base import Objective, registry, require, tensors_of
+from limbeck.objectives.outputs import SoftTargets
 from limbeck.signals import Match
 
 
@@ -44,6 +45,15 @@ class SpanTargets(SpanObjective):
     name = "span_targets"
     formula = "½ (CE(s_start, y_start) + CE(s_end, y_end)) over real tokens"
     source = "BERT, Devlin et al. 2018, arXiv 1810.04805"
+    bibtex = """
+        @misc{devlin2018bert,
+            title = {{BERT}: Pre-training of Deep Bidirectional Transformers for Language Understanding},
+            author = {Devlin, Jacob and Chang, Ming-Wei and Lee, Kenton and Toutanova, Kristina},
+            year = {2018},
+            eprint = {1810.04805},
+            archiveprefix = {arXiv},
+        }
+    """
     needs_teacher = False
     needs_target = True
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
@@ -84,6 +94,7 @@ class SpanSoftTargets(SpanObjective):
     name = "span_soft_targets"
     formula = "T² ½ Σ_start,end Σ_tokens p_T(t) (log p_T(t) − log p_T(s))"
     source = "Hinton et al. 2015, arXiv 1503.02531, over positions"
+    bibtex = SoftTargets.bibtex
 
     def __init__(self, *, temperature: float = 1.0) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
@@ -59,8 +60,7 @@ class Case:
     def inputs(self, seed: int, batch: int = 4) -> Inputs:
         generator = torch.Generator().manual_seed(seed)
         student, teacher = self.make(generator, batch)
-        classes = parts(student)[0].shape[-1]
-        target = torch.randint(classes, (batch,), generator=generator)
+        target = LABELS.get(self.name, classes)(parts(student)[0], generator)
         index = torch.randperm(SAMPLES, generator=generator)[:batch]
         return Inputs(student, teacher, target, index)
 
@@ -89,6 +89,18 @@ def each_part(signal: Signal, change: Callable[[Tensor], Tensor]) -> Signal:
     return tuple(change(x) for x in signal) if isinstance(signal, tuple) else change(signal)
 
 
+def classes(student: Tensor, generator: torch.Generator) -> Tensor:
+    """A label for each item, one of the student's last axis."""
+    return torch.randint(student.shape[-1], student.shape[:1], generator=generator)
+
+
+# How labels are drawn where they are no classes.
+LABELS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "span_targets": lambda student, generator: torch.randint(student.shape[2], student.shape[:2], generator=generator),
+    "squared_error": lambda student, generator: torch.randn(len(student), generator=generator, dtype=torch.float64),
+}
+
+
 def shapes(student: Any, teacher: Any) -> Callable[[torch.Generator, int], tuple[Signal, Signal]]:
     """Normal random signals of these shapes per item; a list of shapes is a tuple of taps."""
 
@@ -103,10 +115,23 @@ def shapes(student: Any, teacher: Any) -> Callable[[torch.Generator, int], tuple
     return make
 
 
+def distributions(make: Callable[[torch.Generator, int], tuple[Signal, Signal]]) -> Callable[..., tuple[Signal, Signal]]:
+    """The same signals after a softmax over the last axis."""
+
+    def normalised(generator: torch.Generator, batch: int) -> tuple[Signal, Signal]:
+        student, teacher = make(generator, batch)
+        return each_part(student, lambda x: x.softmax(-1)), each_part(teacher, lambda x: x.softmax(-1))
+
+    return normalised
+
+
 LOGITS = shapes((5,), (5,))
 MAPS = shapes((3, 2, 3), (3, 2, 3))
 WIDER = shapes((2, 2, 3), (3, 2, 3))
 VECTORS = shapes((4,), (6,))
+HIDDEN = shapes((3, 5), (3, 5))
+ATTENTION = shapes((2, 3, 3), (2, 3, 3))
+HEADS = shapes((2, 3, 2), (2, 3, 3))  # each side's own width of a head
 
 BY_HAND = [
     Case("hard_targets", LOGITS),
@@ -118,6 +143,11 @@ BY_HAND = [
     Case("dist", LOGITS),
     Case("dist", LOGITS, {"temperature": 3.0, "beta": 2.0, "gamma": 0.5}),
     Case("weighted_soft_labels", LOGITS),
+    Case("span_targets", shapes((2, 4), (2, 4))),
+    Case("span_soft_targets", shapes((2, 4), (2, 4))),
+    Case("span_soft_targets", shapes((2, 4), (2, 4)), {"temperature": 2.0}),
+    Case("squared_error", shapes((1,), (1,))),
+    Case("squared_error", shapes((), ())),
     Case("hint", MAPS),
     Case("hint", shapes((5,), (5,))),
     Case("attention_transfer", WIDER),
@@ -143,6 +173,21 @@ BY_HAND = [
     Case("correlation_congruence", VECTORS, {"gamma": 0.7, "order": 3}),
     Case("channel_correlation", shapes((3, 2, 2), (3, 2, 3))),
     Case("contrastive", VECTORS, {"negatives": 7, "dim": 3, "temperature": 0.5}),
+    Case("hidden_states", HIDDEN),
+    Case("hidden_cosine", HIDDEN),
+    Case("feature_map_transfer", HIDDEN),
+    Case("feature_map_transfer", HIDDEN, {"mean_weight": 2.0, "variance_weight": 0.5, "weight": 3.0}),
+    Case("attention_scores", ATTENTION),
+    Case("attention_distributions", distributions(ATTENTION)),
+    Case("value_relation", HEADS),
+    Case("value_relation", shapes((4, 4), (4, 6))),
+    Case("value_relation", shapes((3, 4), (4, 3, 2)), {"heads": 2}),
+    Case("self_attention_relations", shapes([(3, 4)] * 3, [(3, 6)] * 3), {"heads": 2}),
+    Case("self_attention_relations", shapes([(4, 3, 2), (2, 3, 2), (2, 3, 2)], [(3, 3, 4)] * 3), {"heads": 4}),
+    Case("embedding_mse", shapes((5,), (5,))),
+    Case("embedding_cosine", shapes((5,), (5,))),
+    Case("margin_mse", shapes((2,), (2,))),
+    Case("margin_mse", shapes((4,), (4,))),
 ]
 
 # An item's shape on both sides, by what of it must agree and by the number of axes (the batch included).
@@ -154,15 +199,33 @@ DECLARED = {
 }
 
 
+# An item's sizes by the letters that `signals` names its axes with; a number is one.
+SIZES = {"heads": 2, "T": 3, "d": 24, "D": 48, "N": 3}
+
+# Objectives that take sizes which they do not declare.
+UNDECLARED = {"span_targets", "span_soft_targets", "squared_error"}
+
+
 def declared(name: str) -> list[Case]:
-    """A case for each number of axes that an objective takes, from its declarations alone."""
+    """A case for each kind of signal that an objective takes, from its declarations alone."""
     kind = Case(name, LOGITS).kind
+    if kind.signals:
+        return [_named(kind, signal) for signal in kind.signals]
     ranks = (2,) if kind.knowledge == "output" else kind.ranks or (2, 4)  # token logits give a loss for each token
     both = [DECLARED[kind.match][rank] for rank in ranks]
     if kind.parts != 1:
         taps = kind.parts or 2
         return [Case(name, shapes([student] * taps, [teacher] * taps)) for student, teacher in both]
     return [Case(name, shapes(student, teacher)) for student, teacher in both]
+
+
+def _named(kind: type[Objective], signal: str) -> Case:
+    """A case of what a declaration such as "attention scores [B, heads, T, T]" names; both sides alike."""
+    (axes,) = re.findall(r"\[B, (.*?)\]", signal)
+    shape = tuple(int(axis) if axis.isdigit() else SIZES[axis] for axis in axes.split(", "))
+    side: Any = shape if kind.parts == 1 else [shape] * kind.parts
+    make = shapes(side, side)
+    return Case(kind.name, distributions(make) if "distributions" in signal else make)
 
 
 def all_cases() -> list[Case]:

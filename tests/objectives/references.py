@@ -123,6 +123,27 @@ def weighted_soft_labels(objective, student, teacher, target, index):
     return torch.stack(losses)
 
 
+@reference("span_targets")
+def span_targets(objective, student, teacher, target, index):
+    pairs = zip(student, target.tolist(), strict=True)
+    return torch.stack([mean(cross_entropy(z, y) for z, y in zip(s, labels, strict=True)) for s, labels in pairs])
+
+
+@reference("span_soft_targets")
+def span_soft_targets(objective, student, teacher, target, index):
+    both = [soft_divergences(s, t, objective.temperature) for s, t in zip(student, teacher, strict=True)]
+    return torch.stack([mean(divergences) for divergences in both])
+
+
+def soft_divergences(student, teacher, T):
+    return [T**2 * kl(softmax(t, T), softmax(s, T)) for s, t in zip(student, teacher, strict=True)]
+
+
+@reference("squared_error")
+def squared_error(objective, student, teacher, target, index):
+    return torch.stack([(s.reshape(()) - y) ** 2 for s, y in zip(student, target, strict=True)])
+
+
 # Features
 
 

@@ -33,6 +33,11 @@ WRONG = [
     ("contrastive", "negatives", 0),
     ("contrastive", "momentum", 1.0),
     ("contrastive", "dim", 0),
+    ("feature_map_transfer", "mean_weight", -1.0),
+    ("feature_map_transfer", "variance_weight", -1.0),
+    ("feature_map_transfer", "weight", -1.0),
+    ("value_relation", "heads", 0),
+    ("self_attention_relations", "heads", 2.5),
 ]
 
 DEFAULTS = {
@@ -47,6 +52,9 @@ DEFAULTS = {
     "masked_generative": {"ratio": 0.65},
     "correlation_congruence": {"gamma": 0.4, "order": 2},
     "contrastive": {"temperature": 0.07, "negatives": 16384, "momentum": 0.5, "dim": 128},
+    "feature_map_transfer": {"mean_weight": 5000, "variance_weight": 5, "weight": 100},
+    "value_relation": {"heads": None},
+    "self_attention_relations": {"heads": 48},
 }
 
 

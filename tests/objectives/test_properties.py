@@ -15,7 +15,7 @@ from limbeck.objectives import Match
 from limbeck.objectives.base import PROPERTIES
 from tests.objectives import cases
 from tests.objectives.cases import CASES, Case, gradients, loss_of, parts
-from tests.objectives.references import REFERENCES
+from tests.objectives.references_of_tokens import REFERENCES
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 seeds = st.integers(0, 10_000)
@@ -36,7 +36,7 @@ def test_every_objective_has_a_case_and_those_drawn_by_hand_a_reference():
     assert {case.name for case in cases.BY_HAND} <= set(REFERENCES)
 
 
-@pytest.mark.parametrize("name", objectives.names())
+@pytest.mark.parametrize("name", sorted(set(objectives.names()) - cases.UNDECLARED))
 def test_declarations_suffice_to_draw_inputs(name):
     for case in cases.declared(name):
         inputs = case.inputs(0)

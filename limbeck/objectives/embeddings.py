@@ -1,0 +1,110 @@
+"""Objectives on embeddings [B, D], and on the scores that embeddings are made for.
+
+The objectives of `limbeck.objectives.relations` compare how a batch's embeddings lie to each other, whatever their widths.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from limbeck.objectives.base import registry
+from limbeck.objectives.features import FeatureObjective
+from limbeck.objectives.near_equality import cosine_distance
+from limbeck.objectives.outputs import OutputObjective
+
+
+class EmbeddingObjective(FeatureObjective):
+    """What the objectives on embeddings share. An adapter, a linear projection, makes widths equal before."""
+
+    ranks: ClassVar[tuple[int, ...]] = (2,)
+    signals: ClassVar[tuple[str, ...]] = ("embeddings [B, D]",)
+
+
+@registry.register("embedding_mse")
+class EmbeddingMSE(EmbeddingObjective):
+    """Mean squared difference of two embeddings, over their dimensions. Embeddings [B, D] of equal widths.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: Reimers & Gurevych 2020, arXiv 2004.09813, where a sentence and its translation both learn the teacher's embedding.
+    """
+
+    name = "embedding_mse"
+    formula = "(1/D) Σ_d (s_d − t_d)²"
+    source = "Reimers & Gurevych 2020, arXiv 2004.09813"
+    bibtex = """
+        @inproceedings{reimers2020making,
+            title = {Making Monolingual Sentence Embeddings Multilingual using Knowledge Distillation},
+            author = {Reimers, Nils and Gurevych, Iryna},
+            booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing},
+            year = {2020},
+            eprint = {2004.09813},
+            archiveprefix = {arXiv},
+        }
+    """
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return (student - teacher).square().mean(1)
+
+
+@registry.register("embedding_cosine")
+class EmbeddingCosine(EmbeddingObjective):
+    """One minus the cosine of two embeddings: their length does not matter. Embeddings [B, D] of equal widths.
+
+    The cosine with a zero vector counts as 0.
+
+    Raises:
+        ValueError: shapes that differ.
+
+    Source: the cosine form of Reimers & Gurevych 2020, arXiv 2004.09813, for embeddings that are compared by their cosine.
+    """
+
+    name = "embedding_cosine"
+    formula = "1 − cos(s, t)"
+    source = "cosine form of Reimers & Gurevych 2020, arXiv 2004.09813"
+    bibtex = EmbeddingMSE.bibtex
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return cosine_distance(student, teacher)
+
+
+@registry.register("margin_mse")
+class MarginMSE(OutputObjective):
+    """Squared difference of the margins by which a query's positive passage is scored above its negatives.
+
+    Scores [B, N], N ≥ 2: the first column is the positive's, all others are negatives', over which the mean is taken; with one
+    negative this is the paper's form. The teacher's scores may have another offset than the student's, but not another scale.
+
+    Raises:
+        ValueError: fewer than two scores, shapes that differ.
+
+    Source: Hofstaetter et al. 2020 (Margin-MSE), arXiv 2010.02666.
+    """
+
+    name = "margin_mse"
+    formula = "mean_j ((s⁺ − s_j) − (t⁺ − t_j))², j over the negatives"
+    source = "Hofstaetter et al. 2020 (Margin-MSE), arXiv 2010.02666"
+    bibtex = """
+        @misc{hofstaetter2020improving,
+            title = {Improving Efficient Neural Ranking Models with Cross-Architecture Knowledge Distillation},
+            author = {Hofstaetter, Sebastian and Althammer, Sophia and Schroeder, Michael and Sertkan, Mete and Hanbury, Allan},
+            year = {2020},
+            eprint = {2010.02666},
+            archiveprefix = {arXiv},
+        }
+    """
+    ranks: ClassVar[tuple[int, ...]] = (2,)
+    signals: ClassVar[tuple[str, ...]] = ("scores [B, N], the positive first",)
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if student.shape[1] < 2:
+            shapes = f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
+            raise ValueError(f"{self.name}: {shapes} hold no negatives; scores [batch, 1 + negatives] are needed")
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        s, t = (scores[:, :1] - scores[:, 1:] for scores in (student, teacher))
+        return (s - t).square().mean(1)

@@ -1,0 +1,78 @@
+"""KL between the relations softmax(XXᵀ/√d) of two sides, without keeping any of them.
+
+Relations are heads·T² numbers for each item, far more than the T·D of X. They are made for a few heads at a time, and the
+gradient with respect to X is taken while they are at hand: what waits for the backward pass, where it is only multiplied by a
+number for each item, has the size of X.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from limbeck.objectives.chunks import chunks
+
+SHUT_OUT = -1e30  # added to a padded key's score: its probability is exactly 0, its logarithm finite
+
+
+def relation_divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
+    """Mean over heads and real queries of KL(R_t‖R_s), R = softmax(XXᵀ/√d) over real keys: [B].
+
+    Args:
+        student, teacher: X [B, heads, T, d], zero at padding; d may differ.
+        real: bool [B, T].
+    """
+    batch, heads = student.shape[:2]
+    share = real.to(student.dtype) / (heads * real.sum(1, keepdim=True).clamp_min(1))
+    bias = torch.where(real, 0.0, SHUT_OUT).to(student.dtype)
+    of_each_head = (x.repeat_interleave(heads, dim=0) for x in (share[:, :, None], bias[:, None, :]))
+    wanted = [torch.is_grad_enabled() and x.requires_grad for x in (student, teacher)]
+    sides = student.flatten(0, 1), teacher.flatten(0, 1)
+    losses: Tensor = _RowDivergence.apply(*sides, *of_each_head, wanted)  # type: ignore[no-untyped-call]
+    return losses.view(batch, heads).sum(1)
+
+
+class _RowDivergence(torch.autograd.Function):
+    """Σ_i share_i KL(R_t‖R_s)_i for X [rows, T, d], a row for each head of an item: [rows]."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Tensor, teacher: Tensor, share: Tensor, bias: Tensor, wanted: list[bool]) -> Tensor:
+        losses = student.new_empty(len(student))
+        ours, theirs = (torch.empty_like(x) if want else None for x, want in zip((student, teacher), wanted, strict=True))
+        for rows in chunks(len(student), student.shape[1] ** 2, student.device):
+            log_q, log_p = (_log_relations(x[rows], bias[rows]) for x in (student, teacher))
+            p, difference = log_p.exp(), log_p - log_q
+            gap = _gap(p, log_q, difference)
+            divergences = (p * difference).add_(gap).sum(2, keepdim=True)  # q − p sums to 0; it keeps small divergences precise
+            losses[rows] = (divergences * share[rows]).sum((1, 2))
+            if ours is not None:
+                ours[rows] = _through_products(gap.mul_(share[rows]), student[rows])
+            if theirs is not None:
+                theirs[rows] = _through_products(difference.sub_(divergences).mul_(p).mul_(share[rows]), teacher[rows])
+        ctx.save_for_backward(ours, theirs)
+        return losses
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        factor = gradient[:, None, None]
+        ours, theirs = (None if known is None else known * factor for known in ctx.saved_tensors)
+        return ours, theirs, None, None, None
+
+
+def _log_relations(x: Tensor, bias: Tensor) -> Tensor:
+    """log softmax(XXᵀ/√d + bias): [rows, T, d] → [rows, T, T]."""
+    return torch.baddbmm(bias, x, x.mT, alpha=x.shape[2] ** -0.5).log_softmax(2)
+
+
+def _gap(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
+    """q − p, with all digits where the two nearly agree (difference: log p − log q). Uses up log q."""
+    return torch.where(difference > -1, difference.neg().expm1_().mul_(p), log_q.exp_().sub_(p))
+
+
+def _through_products(gradient: Tensor, x: Tensor) -> Tensor:
+    """The gradient of the scores XXᵀ/√d [rows, T, T], handed on to X."""
+    return torch.baddbmm(gradient @ x, gradient.mT, x).mul_(x.shape[2] ** -0.5)

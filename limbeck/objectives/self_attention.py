@@ -1,0 +1,159 @@
+"""Objectives on how the tokens of an item relate within self-attention: softmax(XXᵀ/√d) of queries, keys or values X.
+
+Queries, keys and values come as [B, heads, T, d], or as [B, T, D] with all heads side by side. Student and teacher may differ
+in width: only relations, [T, T] for each head, are compared. `mask` [B, T] marks real tokens; padded keys are left out of the
+softmax.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from limbeck.objectives.base import registry, require, tensors_of
+from limbeck.objectives.relation_divergence import relation_divergence
+from limbeck.objectives.tokens import TokenObjective, blank
+from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions
+from limbeck.signals import shape_of
+
+
+class SelfAttentionObjective(TokenObjective):
+    """What the objectives on relations between tokens share: X [B, heads, T, d] or [B, T, D], split into relation heads.
+
+    Args:
+        heads: relation heads that each X is split into; None: the heads it comes with, of which [B, T, D] has one.
+    """
+
+    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    ranks: ClassVar[tuple[int, ...]] = (3, 4)
+
+    def __init__(self, *, heads: int | None) -> None:
+        super().__init__()
+        whole = heads is None or (heads >= 1 and heads == int(heads))
+        require(whole, self.name, "heads", heads, "use a whole number from 1, such as 12")
+        self.heads = None if heads is None else int(heads)
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        widths = sorted({_width(tuple(x.shape)) for x in (*tensors_of(student), *tensors_of(teacher))})
+        if self.heads is not None and any(width % self.heads for width in widths):
+            sides = f"student {shape_of(student)} and teacher {shape_of(teacher)}"
+            wide, fitting = " and ".join(map(str, widths)), ", ".join(map(str, _common_divisors(widths)))
+            raise ValueError(
+                f"{self.name}: heads is {self.heads}, which does not divide the widths {wide} of {sides}; use one of {fitting}"
+            )
+
+    def _agree(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> bool:
+        same_heads = self.heads is not None or _heads(student) == _heads(teacher)
+        return student[-2] == teacher[-2] and same_heads
+
+    def _remedy(self) -> str:
+        own_heads = f"; so are equal head counts, unless heads is given; {OTHER_HEADS}" if self.heads is None else ""
+        return f"equal batches and token counts are needed{own_heads}"
+
+    def divergence(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
+        """KL of the relations within one pair of signals, the mean over relation heads and real queries: [B]."""
+        real = self.real(student, mask)
+        s, t = (blank(_split(x, self.heads), real) for x in (student, teacher))
+        return relation_divergence(s, t, real)
+
+
+@registry.register("value_relation")
+class ValueRelation(SelfAttentionObjective):
+    """How the values of an item's tokens relate: KL of softmax(VVᵀ/√d), the mean over heads and real queries.
+
+    Values [B, heads, T, d] or [B, T, D]; widths may differ. The second half of MiniLM's loss; the first is
+    `attention_distributions`, of the same layer.
+
+    Args:
+        heads: heads that the values are split into, which must divide both widths. None: those they come with, as in the paper;
+            both sides then need as many. Values [B, T, D] come with one.
+
+    Raises:
+        ValueError: heads below 1 or not a divisor of both widths, token or head counts that differ, a mask of another shape
+            than [B, T].
+
+    Source: Wang et al. 2020 (MiniLM), arXiv 2002.10957.
+    """
+
+    name = "value_relation"
+    formula = "(1/(heads · n)) Σ_h Σ_i KL(R^t_{hi}‖R^s_{hi}), R = softmax(VVᵀ/√d) over the n real keys, i over real queries"
+    source = "Wang et al. 2020 (MiniLM), arXiv 2002.10957"
+    bibtex = AttentionDistributions.bibtex
+    signals = ("values [B, heads, T, d]", "values [B, T, D]")
+
+    def __init__(self, *, heads: int | None = None) -> None:
+        super().__init__(heads=heads)
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        return self.divergence(student, teacher, mask)
+
+
+@registry.register("self_attention_relations")
+class SelfAttentionRelations(SelfAttentionObjective):
+    """How the tokens of an item relate in queries, in keys and in values: three times KL of softmax(XXᵀ/√d), added up.
+
+    Each side is a tuple (queries, keys, values), each [B, heads, T, d] or [B, T, D]. Their heads are laid side by side and
+    split anew into relation heads, so neither widths nor head counts of student and teacher need agree.
+
+    Args:
+        heads: relation heads; must divide all widths. The paper takes 48 for teachers of base size, 64 for large ones.
+
+    Raises:
+        ValueError: heads below 1 or not a divisor of all widths, a side that is not three taps, token counts that differ, a
+            mask of another shape than [B, T].
+
+    Source: Wang et al. 2021 (MiniLM v2), arXiv 2012.15828.
+    """
+
+    name = "self_attention_relations"
+    formula = (
+        "Σ_{X=Q,K,V} (1/(heads · n)) Σ_h Σ_i KL(R^t_{hi}‖R^s_{hi}), "
+        "R = softmax(XXᵀ/√d) over the n real keys, i over real queries"
+    )
+    source = "Wang et al. 2021 (MiniLM v2), arXiv 2012.15828"
+    bibtex = """
+        @inproceedings{wang2021minilmv2,
+            title = {{MiniLMv2}: Multi-Head Self-Attention Relation Distillation for Compressing Pretrained Transformers},
+            author = {Wang, Wenhui and Bao, Hangbo and Huang, Shaohan and Dong, Li and Wei, Furu},
+            booktitle = {Findings of the Association for Computational Linguistics: ACL-IJCNLP 2021},
+            year = {2021},
+            eprint = {2012.15828},
+            archiveprefix = {arXiv},
+        }
+    """
+    parts = 3
+    signals = ("queries, keys and values [B, heads, T, d]", "queries, keys and values [B, T, D]")
+
+    def __init__(self, *, heads: int = 48) -> None:
+        super().__init__(heads=heads)
+
+    def compare(
+        self, student: tuple[Tensor, ...], teacher: tuple[Tensor, ...], *, target: Any, mask: Any, index: Any
+    ) -> Tensor:
+        queries, keys, values = (self.divergence(s, t, mask) for s, t in zip(student, teacher, strict=True))
+        return queries + keys + values
+
+
+def _heads(shape: tuple[int, ...]) -> int:
+    return shape[1] if len(shape) == 4 else 1
+
+
+def _width(shape: tuple[int, ...]) -> int:
+    return _heads(shape) * shape[-1]
+
+
+def _split(x: Tensor, heads: int | None) -> Tensor:
+    """[B, heads, T, d] or [B, T, D] as [B, heads, T, d] with this many heads; None: as many as there are."""
+    if x.ndim == 4 and heads in (None, x.shape[1]):
+        return x
+    tokens = x.transpose(1, 2) if x.ndim == 4 else x
+    return tokens.reshape(*tokens.shape[:2], heads or 1, -1).transpose(1, 2)
+
+
+def _common_divisors(widths: Iterable[int]) -> list[int]:
+    greatest = math.gcd(*widths)
+    return [number for number in range(1, greatest + 1) if greatest % number == 0]

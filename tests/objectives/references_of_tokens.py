@@ -1,0 +1,117 @@
+"""The slow references of `references.py`, continued: Transformers and embeddings. `REFERENCES` holds those of both files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from tests.objectives.references import REFERENCES, hint, kl, mean, norm, reference, softmax
+
+__all__ = ["REFERENCES"]
+
+# Transformers
+
+
+def by_token(student: Tensor, teacher: Tensor, compare: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """The mean of `compare` over an item's tokens."""
+    return torch.stack([mean(compare(a, b) for a, b in zip(s, t, strict=True)) for s, t in zip(student, teacher, strict=True)])
+
+
+@reference("hidden_states")
+def hidden_states(objective, student, teacher, target, index):
+    return by_token(student, teacher, lambda a, b: mean((x - y) ** 2 for x, y in zip(a, b, strict=True)))
+
+
+@reference("hidden_cosine")
+def hidden_cosine(objective, student, teacher, target, index):
+    return by_token(student, teacher, lambda a, b: 1 - (a * b).sum() / (norm(a) * norm(b)))
+
+
+@reference("feature_map_transfer")
+def feature_map_transfer(objective, student, teacher, target, index):
+    def variance(x):
+        return mean((v - mean(x)) ** 2 for v in x)
+
+    def normal(x):
+        return [(v - mean(x)) / torch.sqrt(variance(x) + 1e-5) for v in x]
+
+    def compare(a, b):
+        maps = mean((x - y) ** 2 for x, y in zip(normal(a), normal(b), strict=True))
+        level, spread = (mean(a) - mean(b)) ** 2, abs(variance(a) - variance(b))
+        return objective.map_weight * maps + objective.mean_weight * level + objective.variance_weight * spread
+
+    return by_token(student, teacher, compare)
+
+
+@reference("attention_scores")
+def attention_scores(objective, student, teacher, target, index):
+    return torch.stack(
+        [
+            mean((a - b) ** 2 for a, b in zip(s.flatten(), t.flatten(), strict=True))
+            for s, t in zip(student, teacher, strict=True)
+        ]
+    )
+
+
+def by_query(ours: Tensor, theirs: Tensor) -> Tensor:
+    """KL(theirs‖ours) of rows [heads, T, T], the mean over heads and queries."""
+    pairs = zip(ours.flatten(0, 1), theirs.flatten(0, 1), strict=True)
+    return mean(kl(list(p), list(q)) for q, p in pairs)
+
+
+@reference("attention_distributions")
+def attention_distributions(objective, student, teacher, target, index):
+    return torch.stack([by_query(s, t) for s, t in zip(student, teacher, strict=True)])
+
+
+def token_relations(x: Tensor, heads: int | None) -> Tensor:
+    """softmax(XXᵀ/√d) of one item, [T, D] or [heads, T, d], in so many heads: [heads, T, T]."""
+    each = [x] if x.ndim == 2 else list(x)
+    if heads is not None:
+        together = torch.stack([torch.cat([head[i] for head in each]) for i in range(len(each[0]))])
+        width = together.shape[1] // heads
+        each = [together[:, h * width : (h + 1) * width] for h in range(heads)]
+    return torch.stack(
+        [
+            torch.stack([torch.stack(softmax(torch.stack([(a * b).sum() / math.sqrt(len(a)) for b in head]))) for a in head])
+            for head in each
+        ]
+    )
+
+
+@reference("value_relation")
+def value_relation(objective, student, teacher, target, index):
+    heads = objective.heads
+    pairs = zip(student, teacher, strict=True)
+    return torch.stack([by_query(token_relations(s, heads), token_relations(t, heads)) for s, t in pairs])
+
+
+@reference("self_attention_relations")
+def self_attention_relations(objective, student, teacher, target, index):
+    return sum(value_relation(objective, s, t, target, index) for s, t in zip(student, teacher, strict=True))
+
+
+# Embeddings
+
+
+@reference("embedding_mse")
+def embedding_mse(objective, student, teacher, target, index):
+    return hint(objective, student, teacher, target, index)
+
+
+@reference("embedding_cosine")
+def embedding_cosine(objective, student, teacher, target, index):
+    return torch.stack([1 - (s * t).sum() / (norm(s) * norm(t)) for s, t in zip(student, teacher, strict=True)])
+
+
+@reference("margin_mse")
+def margin_mse(objective, student, teacher, target, index):
+    return torch.stack(
+        [
+            mean(((s[0] - a) - (t[0] - b)) ** 2 for a, b in zip(s[1:], t[1:], strict=True))
+            for s, t in zip(student, teacher, strict=True)
+        ]
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -11,21 +12,38 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.attention import Ears, listening
+from limbeck.encoders import KINDS, Place, attention_place, hidden_place, is_number
+from limbeck.encoders import TapError as TapError
 from limbeck.registry import nearest
 from limbeck.signals import LinearLogits, Signal
 
+EMBEDDING = "sentence_embedding"  # what a model of Sentence Transformers returns
 LOGITS = "logits"  # the tap that every model has: what its forward returns
 
 
-class TapError(ValueError):
-    """A tap that does not exist or gives no tensor."""
+SIDES = ("input", "hidden", "cls", *KINDS)  # what is written in front of the address; a bare path is its output
+_WRITTEN = re.compile(r"(\w+)\((.*)\)")
 
 
 @dataclass(frozen=True)
 class Tap:
-    """The address of a signal: a module path as in `named_modules()`, and which side of the module is read.
+    """The address of a signal: a module's path as in `named_modules()` or a layer's number, and what is read there.
 
-    Written as text: `"layer3"` is the module's output, `"input(layer3)"` what goes into it, `"logits"` the model's own output.
+    Written as text, with D the width of a hidden state, d of a head, T the tokens:
+
+        layer3, input(layer3)                 what leaves a module, what goes into it
+        logits                                the model's own output
+        hidden(N), cls(N)                     the state after layer N [B, T, D], and its first token [B, D]; 0: the embeddings
+        scores(P)                             QKᵀ·scale with position biases, before any mask [B, heads, T, T]
+        attention(P)                          the distributions, before dropout [B, heads, T, T]
+        queries(P), keys(P), values(P)        as the attention uses them [B, heads, T, d]
+
+    P is the path of an attention module or of a module that holds exactly one, or the number N of its layer: 1 to L from
+    the input, -1 to -L from the output. Numbers are for encoders that have one list of layers; see `encoders.layers`.
+
+    Raises:
+        TapError: an unknown kind, path or number, or attention that the module cannot tell; the message names what it can.
     """
 
     path: str
@@ -35,38 +53,55 @@ class Tap:
     def parse(cls, text: str | Tap) -> Tap:
         if isinstance(text, Tap):
             return text
-        if text.startswith("input(") and text.endswith(")"):
-            return cls(text[len("input(") : -1], of="input")
-        return cls(text)
+        written = _WRITTEN.fullmatch(text)
+        if written is None:
+            return cls(text)
+        of, path = written.groups()
+        if of not in SIDES:
+            raise TapError(f"unknown kind {of!r} in tap {text!r}; there are a bare path and {', '.join(SIDES)}")
+        return cls(path, of)
 
     def __str__(self) -> str:
-        return f"input({self.path})" if self.of == "input" else self.path
+        return self.path if self.of == "output" else f"{self.of}({self.path})"
 
-    def find(self, model: nn.Module) -> nn.Module:
-        """The module at this address; an unknown path raises with the three nearest names."""
+    def place(self, model: nn.Module) -> Place:
+        """The module to listen at; an unknown path raises with the three nearest names."""
+        if self.of in ("hidden", "cls"):
+            return hidden_place(model, self.path)
+        if self.of in KINDS and is_number(self.path):
+            return attention_place(model, self.path, self.of)
         modules = dict(model.named_modules(remove_duplicate=False))  # a shared module answers to each of its names
         if self.path not in modules:
             known = [name for name in modules if name]
             offer = ", ".join(nearest(self.path, known)) or "the model has no submodules"
             raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
-        module: nn.Module = modules[self.path]
-        return module
+        return attention_place(model, self.path, self.of) if self.of in KINDS else Place(self.path, self.of)
+
+    def find(self, model: nn.Module) -> nn.Module:
+        """The module at this address."""
+        return model.get_submodule(self.place(model).path)
 
 
 def logits_of(output: Any) -> Tensor | Signal:
-    """The logits within whatever a model returns: a tensor, an object or mapping with `logits`, or a tuple's first part."""
+    """The logits within whatever a model returns: a tensor, an object or mapping with `logits`, or a tuple's first part. Of a
+    model of extractive answers, where they start and where they end, [B, 2, T]; of a sentence encoder, the embedding."""
     if isinstance(output, Tensor | LinearLogits):
         return output
     if isinstance(output, Mapping) and LOGITS in output:
         return logits_of(output[LOGITS])
     if hasattr(output, LOGITS):
         return logits_of(output.logits)
+    if hasattr(output, "start_logits"):
+        return torch.stack([output.start_logits, output.end_logits], 1)
+    if isinstance(output, Mapping) and EMBEDDING in output:
+        return logits_of(output[EMBEDDING])
     if isinstance(output, tuple | list) and output:
         return logits_of(output[0])
     raise TapError(f"the model returned {type(output).__name__}, in which no logits were found; name a tap instead")
 
 
 def _tensor_of(value: Any, tap: Tap) -> Tensor:
+    value = getattr(value, "last_hidden_state", value)  # of an encoder
     while isinstance(value, tuple | list) and value:
         value = value[0]
     if not isinstance(value, Tensor):
@@ -103,7 +138,8 @@ class Probe:
     """A model with taps: `probe(inputs)` runs the model once and returns what was said at each tap.
 
     Hooks are attached while the probe lives and record only during a call; the model's class and `state_dict` stay as they
-    are. `close()` (or leaving a `with` block) removes them. Of a module that runs several times the last output counts.
+    are. `close()` (or leaving a `with` block) removes them. Of a module that runs several times the last output counts, unless
+    its runs are layers that are named by number. How attention is listened to is told at `attention.listening`.
 
     A layer that changes its input in place (such as `ReLU(inplace=True)`) would falsify what was read before it. The first
     call notices this by the tensor's version, and the tap keeps a copy from then on.
@@ -114,7 +150,9 @@ class Probe:
         self.taps: dict[str, Tap] = {}
         self._recording = False
         self._heard: dict[str, tuple[Tensor, int]] = {}
+        self._runs: dict[str, int] = {}  # how often each tap was passed in this call
         self._copied: set[str] = set()
+        self._attention: dict[nn.Module, Ears] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         for tap in taps:
             self.add(tap)
@@ -127,25 +165,34 @@ class Probe:
         self.taps[str(tap)] = tap
         if tap == Tap(LOGITS) and LOGITS not in dict(self.model.named_modules()):
             return  # the model's own output needs no hook
-        module, ear = tap.find(self.model), Ear(functools.partial(self._record, tap))
-        if tap.of == "input":
-            self._handles.append(module.register_forward_pre_hook(ear.before, with_kwargs=True))
+        place = tap.place(self.model)
+        module, hear = self.model.get_submodule(place.path), functools.partial(self._record, tap, place.run)
+        if place.side in KINDS:
+            self._attention.setdefault(module, {}).setdefault(place.side, []).append(hear)
+        elif place.side == "input":
+            self._handles.append(module.register_forward_pre_hook(Ear(hear).before, with_kwargs=True))
         else:
-            self._handles.append(module.register_forward_hook(ear.after))
+            self._handles.append(module.register_forward_hook(Ear(hear).after))
 
-    def _record(self, tap: Tap, value: Any) -> None:
+    def _record(self, tap: Tap, run: int | None, value: Any) -> None:
         if not self._recording:
             return
         tensor, name = _tensor_of(value, tap), str(tap)
+        self._runs[name] = self._runs.get(name, -1) + 1
+        if run is not None and self._runs[name] != run:
+            return
+        if tap.of == "cls":
+            tensor = tensor[:, 0]
         if name in self._copied or tensor.is_inference():  # inference tensors keep no version to notice changes by
             tensor = tensor.clone()
         self._heard[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
 
     def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Heard:
         """Run the model on `inputs` (through `run(model, inputs)` where a variant is wanted) and return `{tap: signal}`."""
-        self._heard, self._recording = {}, True
+        self._heard, self._runs, self._recording = {}, {}, True
         try:
-            output = run(self.model, inputs) if run else call(self.model, inputs)
+            with listening(self.model, self._attention):
+                output = run(self.model, inputs) if run else call(self.model, inputs)
         finally:
             self._recording = False
         changed = {name for name, (tensor, version) in self._heard.items() if _changed_since(tensor, version)}
@@ -162,6 +209,7 @@ class Probe:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        self._attention.clear()
 
     def __reduce__(self) -> tuple[type[Probe], tuple[nn.Module, tuple[Tap, ...]]]:
         return Probe, (self.model, tuple(self.taps.values()))  # a copied probe listens to the copied model

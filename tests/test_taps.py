@@ -30,10 +30,31 @@ def test_an_unknown_tap_gives_the_three_nearest_names():
         Tap("x").find(nn.ReLU())
 
 
-@pytest.mark.parametrize("text", ["layer3", "input(layer3)", "logits", "a.0.b"])
+@pytest.mark.parametrize("text", ["layer3", "input(layer3)", "logits", "a.0.b", "hidden(-1)", "cls(0)", "scores(a.0.b)"])
 def test_taps_are_written_as_they_are_read(text):
     assert str(Tap.parse(text)) == text
     assert Tap.parse(Tap.parse(text)) == Tap.parse(text)
+
+
+def test_what_is_read_stands_in_front_of_the_address():
+    assert Tap.parse("keys(a.b)") == Tap("a.b", "keys")
+    with pytest.raises(
+        TapError, match=r"unknown kind 'output' in tap 'output\(a\)'; there are a bare path and input, hidden, "
+    ):
+        Tap.parse("output(a)")
+
+
+def test_an_encoder_that_returns_several_things_is_heard_by_its_last_hidden_state():
+    class Answer:
+        last_hidden_state = X
+
+    class Encoder(nn.Module):
+        def forward(self, x):
+            return Answer()
+
+    model = nn.Sequential(OrderedDict(encoder=Encoder()))
+    with Probe(model, ["encoder"]) as probe:
+        assert torch.equal(probe(X)["encoder"], X)
 
 
 def test_outputs_inputs_and_logits():

@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import Field, fields, is_dataclass
+from dataclasses import Field as DataField
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch import Tensor, nn
 
 from limbeck.actors import Actor, Reference, read_modality
@@ -17,7 +19,7 @@ from limbeck.criterion import Criterion
 from limbeck.schedules import Constant, Cosine, Linear, Product, Schedule
 from limbeck.sources import Batch
 from limbeck.sources.batch import DEFAULT_VIEW, take
-from limbeck.taps import LOGITS, Tap, call, logits_of, modes_kept
+from limbeck.taps import LOGITS, Tap, TapError, call, logits_of, modes_kept
 from limbeck.verdict.record import Record
 
 PARTS = 16  # of one network; those that terms read are always among them
@@ -32,11 +34,16 @@ class Part(Record):
 
 
 class Network(Record):
-    """A model by its parts; `hidden` others are left out."""
+    """A model by its parts; `hidden` others are left out. `places`: the part at which a tap of another name is heard."""
 
     model: str
     parts: list[Part]
     hidden: int = 0
+    places: dict[str, str] = Field(default_factory=dict)
+
+    def part_of(self, tap: str) -> str:
+        """The path of the part that a tap reads."""
+        return self.places.get(tap) or Tap.parse(tap).path
 
 
 class Wire(Record):
@@ -117,7 +124,7 @@ def _named(schedule: Schedule) -> str:
     name = type(schedule).__name__.lower()
     if isinstance(schedule, Linear | Cosine):
         return f"{name} {schedule.start:g} → {schedule.end:g}"
-    known: Iterable[Field[Any]] = fields(schedule) if is_dataclass(schedule) else ()
+    known: Iterable[DataField[Any]] = fields(schedule) if is_dataclass(schedule) else ()
     values = {field.name: getattr(schedule, field.name) for field in known if getattr(schedule, field.name) != field.default}
     return f"{name}({', '.join(f'{key}={value}' for key, value in values.items())})" if values else name
 
@@ -165,7 +172,8 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
 
     inputs = read_modality(actor, name, take(example, 2).inputs[DEFAULT_VIEW])
     modules = dict(model.named_modules(remove_duplicate=False))
-    wanted = {Tap.parse(tap).path for tap in taps} & set(modules)
+    places = {tap: _place(tap, model) for tap in taps}
+    wanted = {path for path in places.values() if path in modules}
     with ExitStack() as hooks, torch.no_grad(), modes_kept(model):
         for path in dict.fromkeys([*_outermost(model), *sorted(wanted)]):
             hooks.callback(modules[path].register_forward_hook(listen(path)).remove)
@@ -173,7 +181,16 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
     shape = list(answer.shape[1:]) if isinstance(answer, Tensor) else []
     kept = _few(list(parts.values()), wanted)
     end = [] if LOGITS in modules else [Part(path=LOGITS, kind="output", shape=shape)]
-    return Network(model=type(model).__name__, parts=[*kept, *end], hidden=len(parts) - len(kept))
+    named = {tap: path for tap, path in places.items() if path != Tap.parse(tap).path}
+    return Network(model=type(model).__name__, parts=[*kept, *end], hidden=len(parts) - len(kept), places=named)
+
+
+def _place(tap: str, model: nn.Module) -> str:
+    """The path of what a tap is heard at; taps of other actors have none here, and keep their names."""
+    try:
+        return tap if tap == LOGITS else Tap.parse(tap).place(model).path
+    except TapError:
+        return tap
 
 
 def _outermost(model: nn.Module) -> list[str]:

@@ -90,11 +90,12 @@ def draw(wiring: Wiring) -> str:
     assert teacher is not None
     deep = max(len(student.parts), len(teacher.parts))
     ours, theirs = _heights(student, deep), _heights(teacher, deep)
-    labels = _labels(wiring.wires, ours, theirs)
+    reach = [_by_tap(network, heights) for network, heights in ((student, ours), (teacher, theirs))]
+    labels = _labels(wiring.wires, *reach)
     marks = [
         *_column(student, 0, ours, {tap for wire in wiring.wires for tap in wire.student}, "student"),
         *_column(teacher, WIDTH - BOX, theirs, {tap for wire in wiring.wires for tap in wire.teacher}, "teacher"),
-        *_wires(labels, ours, theirs),
+        *_wires(labels, *reach),
     ]
     height = max(TOP + deep * ROW + 4, labels[-1][0] + 20 if labels else 0)
     body = "\n".join(marks)
@@ -108,8 +109,13 @@ def _heights(network: Network, deep: int) -> dict[str, float]:
     return {part.path: TOP + ROW * step * place + _HEIGHT / 2 for place, part in enumerate(network.parts)}
 
 
+def _by_tap(network: Network, heights: dict[str, float]) -> dict[str, float]:
+    """The heights of the parts, by the names of taps that are heard there too."""
+    return heights | {tap: heights[path] for tap, path in network.places.items() if path in heights}
+
+
 def _column(network: Network, x: float, heights: dict[str, float], taps: set[str], arm: str) -> list[str]:
-    tapped = {Tap.parse(tap).path for tap in taps}
+    tapped = {network.part_of(tap) for tap in taps}
     middle = x + BOX / 2
     head = f"{arm}: {network.model}" + (f" (+{network.hidden})" if network.hidden else "")
     anchor, edge = ("start", x) if x == 0 else ("end", x + BOX)
@@ -134,8 +140,12 @@ def _pairs(wire: Wire, ours: dict[str, float], theirs: dict[str, float]) -> list
         if len(wire.student) == len(wire.teacher)
         else product(wire.student, wire.teacher)
     )
-    found = [(ours.get(Tap.parse(one).path), theirs.get(Tap.parse(other).path)) for one, other in taps]
+    found = [(_height(ours, one), _height(theirs, other)) for one, other in taps]
     return [(start, end) for start, end in found if start is not None and end is not None]
+
+
+def _height(heights: dict[str, float], tap: str) -> float | None:
+    return heights.get(tap, heights.get(Tap.parse(tap).path))
 
 
 def _labels(wires: Sequence[Wire], ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, Wire]]:

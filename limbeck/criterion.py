@@ -290,15 +290,15 @@ class Criterion(nn.Module):
 
     def _mask(self, position: int, batch: Batch) -> Tensor:
         """Which items take part in a term: real tokens where it is token-wise, labelled items where it needs labels."""
-        term = self.terms[position]
-        if not self.token_level[position]:
+        term, by_token = self.terms[position], self.token_level[position]
+        if not by_token:
             mask = torch.ones(batch.size, device=batch.device)
         elif batch.mask is not None:
             mask = batch.mask.to(torch.float32)
         else:
             mask = torch.ones(first_tensor(batch.inputs).shape[:2], device=batch.device)
         if term.objective.needs_target and batch.target is not None:
-            mask = mask * labelled(batch.target)
+            mask = mask * labelled(batch.target, per_item=not by_token)
         return mask
 
     def _value(self, position: int, readings: Readings, batch: Batch, progress: float, gathered: bool) -> Tensor:

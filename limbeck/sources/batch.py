@@ -22,7 +22,9 @@ class Batch:
     Attributes:
         inputs: view name -> what a model is called with: a tensor `[batch, ...]`, or a mapping of tensors (modalities, or
             the keyword arguments of a Transformers model).
-        target: class indices `[batch]` (-100: no label) or class probabilities `[batch, classes]` (a row of zeros: no label).
+        target: class indices `[batch]`, positions `[batch, k]` or the classes of tokens `[batch, tokens]` (-100: no label);
+            class probabilities `[batch, classes]` (a row of zeros: no label); numbers to be predicted `[batch]`, float (NaN: no
+            label).
         keys: int64 content hash of each item `[batch]`; what randomness and stores are keyed by.
         index: row of each item in its data set `[batch]`.
         mask: real tokens `[batch, tokens]`, or None.
@@ -92,11 +94,19 @@ def pick(value: Any, rows: Tensor) -> Any:
     return _change(value, lambda tensor: tensor[rows.to(tensor.device)])
 
 
-def labelled(target: Tensor) -> Tensor:
-    """1 where an item has a label, 0 where it has none: −100, or a row of zeros among class probabilities."""
-    if target.is_floating_point() and target.ndim >= 2:
-        return (target.sum(-1) > 0).to(torch.float32)
-    return (target != UNLABELLED).to(torch.float32)
+def labelled(target: Tensor, *, per_item: bool = False) -> Tensor:
+    """1 where there is a label, 0 where there is none: −100, NaN, or a row of zeros among class probabilities.
+
+    One answer for each entry, `[batch]`, or `[batch, k]` and `[batch, tokens]` where items have several; with `per_item`,
+    `[batch]`: whether an item has any.
+    """
+    if target.is_floating_point():
+        there = target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
+    else:
+        there = target != UNLABELLED
+    if per_item and there.ndim > 1:
+        there = there.flatten(1).any(1)
+    return there.to(torch.float32)
 
 
 _LABEL_NAMES = ("labels", "label", "target", "targets")
@@ -122,8 +132,17 @@ def as_batch(data: Any) -> Batch:
             (inputs,) = inputs.values()
     else:
         inputs, target = data, None
-    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
-    return Batch({DEFAULT_VIEW: inputs}, target=target, mask=mask)
+    return Batch({DEFAULT_VIEW: inputs}, target=target, mask=token_mask(inputs))
+
+
+def token_mask(inputs: Any) -> Tensor | None:
+    """The attention mask among the inputs; where actors read tokens of their own, the student's, or else the first one's."""
+    if not isinstance(inputs, Mapping):
+        return None
+    if "attention_mask" in inputs:
+        mask: Tensor = inputs["attention_mask"]
+        return mask
+    return token_mask(inputs.get("student", next(iter(inputs.values()))))
 
 
 def first_tensor(value: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,9 +12,9 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
+from limbeck.objectives.base import UNLABELLED
 from limbeck.registry import nearest
 from limbeck.sources.files import IMAGES, Table
-from limbeck.sources.items import UNLABELLED
 
 Kind = Literal["image", "text", "array"]
 
@@ -38,13 +39,24 @@ def input_column(table: Table, wanted: str | None) -> str:
     raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
 
 
-def label_column(table: Table, wanted: str | Literal[False] | None, inputs: str) -> str | None:
+def pair_columns(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
+    """The column of texts, or the two of them, that are called so."""
+    if not 1 <= len(wanted) <= 2 or len(set(wanted)) < len(wanted):
+        raise ValueError(f"input={list(wanted)}: expected one column, or two different ones for pairs of texts")
+    for name in wanted:
+        if len(wanted) == 2 and kind_of(table, _named(table, "input", name)) != "text":
+            held = table.columns.schema.field(name).type
+            raise ValueError(f"input={list(wanted)}: {table.origin}: column {name!r} holds {held}; pairs are of texts")
+    return tuple(_named(table, "input", name) for name in wanted)
+
+
+def label_column(table: Table, wanted: str | Literal[False] | None, inputs: Sequence[str]) -> str | None:
     """The column called `wanted`; else the one whose name says that it is the label; None where nothing could be one."""
     if wanted is False:
         return None
     if wanted is not None:
         return _named(table, "label", wanted)
-    others: list[str] = [name for name in table.columns.column_names if name != inputs]
+    others: list[str] = [name for name in table.columns.column_names if name not in inputs]
     found = [name for name in others if name.lower() in LABEL_NAMES]
     if len(found) == 1:
         return found[0]
@@ -82,9 +94,10 @@ def read_images(table: Table, column: str) -> list[Any]:
 
 
 def read_texts(table: Table, column: str) -> list[str]:
-    texts: list[str] = _plain(table.columns[column]).to_pylist()
-    if any(text is None for text in texts):
-        raise ValueError(f"{table.origin}: column {column!r} has empty cells; leave such rows out")
+    """Texts may be empty, cells may not."""
+    cells = _plain(table.columns[column])
+    _refuse_empty(cells, table, column)
+    texts: list[str] = cells.to_pylist()
     return texts
 
 
@@ -95,8 +108,7 @@ def read_array(table: Table, column: str) -> Tensor:
     while True:
         if isinstance(cells.type, pa.ExtensionType):
             cells = cells.storage
-        if cells.null_count:
-            raise ValueError(f"{table.origin}: column {column!r} has empty cells; leave such rows out")
+        _refuse_empty(cells, table, column)
         if not _is_list(cells.type):
             break
         lengths = pc.list_value_length(cells).unique().to_pylist()
@@ -132,6 +144,20 @@ def read_labels(table: Table, column: str, classes: int | None) -> tuple[Tensor,
     return target, names
 
 
+def read_numbers(table: Table, column: str) -> Tensor:
+    """Numbers to be predicted, float32; NaN: empty cell."""
+    cells = _plain(table.columns[column])
+    where = f"{table.origin}: column {column!r}"
+    if not _is_number(cells.type):
+        raise ValueError(f"{where} holds {cells.type}; regression predicts numbers. Set `label` to another column")
+    numbers = pc.fill_null(cells.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise ValueError(f"{where}: row {row} holds {numbers[row]}; expected a finite number, or an empty cell for no label")
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
 def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[Tensor, list[str]]:
     values = cells.to_pylist()
     if names is None:
@@ -145,15 +171,17 @@ def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[T
 
 
 def _from_numbers(cells: pa.Array, where: str) -> Tensor:
-    kind = cells.type
-    if not (pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind)):
-        raise ValueError(f"{where} holds {kind}; expected class indices or names. Set `label` to another column")
+    if not (_is_number(cells.type) or pa.types.is_boolean(cells.type)):
+        raise ValueError(f"{where} holds {cells.type}; expected class indices or names. Set `label` to another column")
     numbers = pc.fill_null(cells.cast(pa.float64()), float(UNLABELLED)).to_numpy(zero_copy_only=False)
     numbers = np.where(np.isnan(numbers), UNLABELLED, numbers)
     fractional = numbers != np.floor(numbers)
     if fractional.any():
         row = int(fractional.argmax())
-        raise ValueError(f"{where}: row {row} holds {numbers[row]}; expected class indices (whole numbers) or names")
+        raise ValueError(
+            f"{where}: row {row} holds {numbers[row]}; expected class indices (whole numbers) or names. "
+            "To predict numbers, set `regression: true`"
+        )
     return torch.from_numpy(numbers.astype(np.int64))
 
 
@@ -206,6 +234,17 @@ def _is_text(kind: pa.DataType) -> bool:
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
+
+
+def _refuse_empty(cells: pa.Array, table: Table, column: str) -> None:
+    if cells.null_count:
+        row = cells.is_null().index(True).as_py()
+        first = f"the first in row {row} of {len(cells)}"
+        raise ValueError(f"{table.origin}: column {column!r} has empty cells, {first}; leave such rows out")
 
 
 def _is_list(kind: pa.DataType) -> bool:

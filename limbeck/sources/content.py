@@ -22,11 +22,18 @@ def content_key(*parts: Any) -> int:
 
 
 def content_keys(storage: TensorStorage | TextStorage) -> Tensor:
-    """One key per item: of a tensor's raw bytes, of a mapping's tensors in order of their names, of a text's UTF-8."""
+    """One key per item: of a tensor's raw bytes, of a mapping's tensors in order of their names, of a text's UTF-8 or that of
+    the two texts of a pair.
+    """
     if isinstance(storage, TextStorage):
-        return as_keys(content_key(text.encode()) for text in storage.texts)
+        return as_keys(text_key(text) if isinstance(text, str) else text_key(*text) for text in storage.texts)
     rows = [_bytes_by_row(part) for _, part in sorted(storage.parts().items())]
     return as_keys(content_key(*parts) for parts in zip(*rows, strict=True))
+
+
+def text_key(*texts: str) -> int:
+    """The key of one or more texts; the byte that stands between them occurs in no UTF-8."""
+    return content_key(b"\xff".join(text.encode() for text in texts))
 
 
 def as_keys(values: Iterable[int]) -> Tensor:

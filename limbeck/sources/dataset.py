@@ -12,8 +12,10 @@ from torch import Tensor
 
 from limbeck.sources import keyed
 from limbeck.sources.ahead import Ahead
-from limbeck.sources.batch import DEFAULT_VIEW, Batch, Place, Source
+from limbeck.sources.batch import DEFAULT_VIEW, Batch, Place, Source, token_mask
 from limbeck.sources.items import Items
+from limbeck.sources.masking import Masking
+from limbeck.sources.order import epoch_order
 from limbeck.sources.views import Pipeline, to_float
 
 
@@ -27,8 +29,11 @@ class Dataset(Source):
     Views are made afresh in each epoch. With `view_count` V there are only V views of each item, as a store of teacher
     signals needs: every pass of V epochs shows each item all of them, in an order drawn for that item and pass. They are
     keyed by `view_seed`, so that runs of different seeds see the same ones. The target is that of the view named
-    "default", or of the first view where there is none. Inputs that are no images are handed through as they are,
-    whatever the pipelines.
+    "default", or of the first view where there is none. Pipelines change images, `Masking` changes tokens; inputs that a
+    view does not know are handed through as they are.
+
+    With `group_by_length` items of about the same length stand in one batch, so that little is padded. Left out, it is on
+    where items have lengths, as tokens do. Which items an epoch shows, and how often, stays the same.
 
     `workers` threads decode images that are not in memory. `prefetch` rounds are computed ahead by one thread; neither
     changes what a batch holds.
@@ -38,12 +43,13 @@ class Dataset(Source):
         self,
         items: Items,
         batch_size: int = 128,
-        views: Mapping[str, Pipeline] | None = None,
+        views: Mapping[str, Pipeline | Masking] | None = None,
         view_count: int | None = None,
         view_seed: int | None = None,
         workers: int = 0,
         drop_last: bool = True,
         prefetch: int = 0,
+        group_by_length: bool | None = None,
     ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
@@ -57,15 +63,18 @@ class Dataset(Source):
             raise ValueError("items: the data set is empty")
         if views is not None and not views:
             raise ValueError('views: expected at least one, for instance {"default": Pipeline()}')
-        if not items.images and any(len(pipeline) for pipeline in (views or {}).values()):
+        if not items.images and any(len(view) for view in (views or {}).values() if isinstance(view, Pipeline)):
             warnings.warn("items: no images in [0, 1], so that their views are left as they are", stacklevel=2)
+        if group_by_length and items.storage.lengths is None:
+            raise ValueError("group_by_length=True: these items are all of one size; leave it out")
         self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
         self.view_seed = view_seed
-        self.views = dict(views or {DEFAULT_VIEW: Pipeline()})
+        self.views: dict[str, Pipeline | Masking] = dict(views or {DEFAULT_VIEW: Pipeline()})
         self.batch_size = batch_size
         self.samples = len(items)
         size = min(batch_size, len(items))
         self.rounds_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
+        self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
         self._ahead = Ahead(self._compute, prefetch)
 
@@ -77,7 +86,7 @@ class Dataset(Source):
         size = self._piece(place.parts)
         epoch, round_in_epoch = divmod(place.round, self.rounds_per_epoch)
         start = round_in_epoch * min(self.batch_size, len(self.items)) + place.part * size
-        return self._permutation(place.seed, epoch)[torch.arange(start, start + size) % len(self.items)]
+        return self._epoch(place.seed, epoch)[start : start + size]
 
     def _compute(self, place: Place) -> Batch:
         rows = self.rows(place)
@@ -94,9 +103,17 @@ class Dataset(Source):
 
     def _shown(self, rows: Tensor, seed: int, view: keyed.View) -> Batch:
         plain = plain_batch(self.items, rows, self.workers)
-        if not self.items.images:
-            return replace(plain, inputs=dict.fromkeys(self.views, plain.inputs[DEFAULT_VIEW]))
-        return self._augmented(plain, rows, seed, view)
+        keys, inputs, target = self.items.keys[rows], plain.inputs[DEFAULT_VIEW], plain.target
+        leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
+        shown: dict[str, Any] = {}
+        for name, change in self.views.items():
+            if isinstance(change, Pipeline) and not self.items.images:
+                shown[name] = inputs
+                continue
+            shown[name], changed = change(inputs, keys, seed=seed, view=view, stream=name, target=plain.target, pool=self.items)
+            if name == leading:
+                target = changed
+        return replace(plain, inputs=shown, target=target)
 
     def _view_of(self, rows: Tensor, seed: int, epoch: int) -> Tensor | None:
         """Which of the `view_count` views each item shows in this epoch; None: every epoch has views of its own."""
@@ -104,18 +121,6 @@ class Dataset(Source):
             return None
         done, turn = divmod(epoch, self.view_count)
         return keyed.orders(seed, self.items.keys[rows], done, "views", self.view_count)[:, turn]
-
-    def _augmented(self, plain: Batch, rows: Tensor, seed: int, view: keyed.View) -> Batch:
-        images, target = plain.inputs[DEFAULT_VIEW], plain.target
-        leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
-        inputs: dict[str, Tensor] = {}
-        for name, pipeline in self.views.items():
-            inputs[name], mixed = pipeline(
-                images, self.items.keys[rows], seed=seed, view=view, stream=name, target=plain.target, pool=self.items
-            )
-            if name == leading:
-                target = mixed
-        return replace(plain, inputs=inputs, target=target)
 
     def _piece(self, parts: int) -> int:
         """Items per part."""
@@ -131,10 +136,13 @@ class Dataset(Source):
             )
         return self.batch_size // parts
 
-    def _permutation(self, seed: int, epoch: int) -> Tensor:
+    def _epoch(self, seed: int, epoch: int) -> Tensor:
+        """The rows of an epoch, one global batch after the other."""
         kept = self._order  # read once: the prefetching thread may replace it meanwhile
         if kept is None or kept[0] != (seed, epoch):
-            kept = ((seed, epoch), keyed.permutation(seed, epoch, len(self.items)))
+            lengths = self.items.storage.lengths if self.group_by_length else None
+            size = min(self.batch_size, len(self.items))
+            kept = ((seed, epoch), epoch_order(seed, epoch, len(self.items), size, self.rounds_per_epoch, lengths))
             self._order = kept
         return kept[1]
 
@@ -143,8 +151,8 @@ def plain_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
     """These rows without augmentation, as the view "default"; images in [0, 1]."""
     inputs: Any = items.fetch(rows, workers)
     if isinstance(inputs, list):
-        raise ValueError("models do not read texts; turn them into tensors first: items.encode(tokenizer)")
-    mask = inputs.get("attention_mask") if isinstance(inputs, Mapping) else None
+        raise ValueError("models do not read texts; turn them into tokens first: tokenize(items, tokenizer)")
+    mask = token_mask(inputs)
     return Batch(
         inputs={DEFAULT_VIEW: inputs},
         target=None if items.target is None else items.target[rows],

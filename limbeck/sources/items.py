@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from limbeck.objectives.base import UNLABELLED
 from limbeck.sources import keyed
 from limbeck.sources.content import content_keys, fingerprint
 from limbeck.sources.storage import Inputs, Storage, store
+from limbeck.sources.targets import as_target, check_targets, known, strata, without
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
-
-UNLABELLED = -100
 
 
 class Items:
@@ -24,8 +24,11 @@ class Items:
 
     Attributes:
         keys: int64 `[N]`, a hash of each item's content (decoded pixels, a tensor's or a text's bytes).
-        target: int64 `[N]`, -100 where unlabelled; None where the data has no labels at all.
-        classes: how many classes there are; class_names: what they are called, if that is known.
+        target: int64 `[N]`, a class each, -100 where unlabelled; or float32 `[N]`, a number to be predicted each, NaN where
+            unlabelled; or int64 `[N, k]`, k positions each, -100 in all columns where unlabelled. None where the data has no
+            labels at all.
+        classes: how many classes there are, None where labels are no classes; class_names: what they are called, if that is
+            known.
         images: whether the inputs are images `[C, H, W]` of uint8, or of float in [0, 1], which views may augment.
     """
 
@@ -40,11 +43,11 @@ class Items:
     ) -> None:
         if class_names is not None and classes is None:
             classes = len(class_names)
-        for name, column in (("keys", keys), ("target", target)):
-            if column is not None and column.shape != (len(storage),):
+        for name, column, axes in (("keys", keys, 1), ("target", target, 2)):
+            if column is not None and (column.ndim > axes or column.shape[:1] != (len(storage),)):
                 raise ValueError(f"{name}: expected one for each of {len(storage)} items, found {list(column.shape)}")
         if target is not None:
-            classes = _check_range(target, classes)
+            classes = check_targets(target, classes)
         self.storage, self.keys, self.target = storage, keys, target
         self.classes, self.class_names, self.images = classes, class_names, images
 
@@ -52,18 +55,21 @@ class Items:
     def from_tensors(
         cls,
         inputs: Inputs,
-        targets: Tensor | Sequence[int] | None = None,
+        targets: Tensor | Sequence[int] | Sequence[float] | None = None,
         *,
         classes: int | None = None,
         class_names: list[str] | None = None,
         images: bool | None = None,
     ) -> Items:
-        """From data in memory: a tensor, a mapping of tensors, or a list of texts, and class indices (-100: unlabelled).
+        """From data in memory: a tensor, a mapping of tensors, or a list of texts or of pairs of texts, and its labels.
+
+        `targets` are class indices (-100: unlabelled), or numbers to be predicted where they are floats (NaN: unlabelled), or
+        positions where they are integers `[N, k]`.
 
         `images` is found out if not given: four dimensions, and uint8 or all values in [0, 1].
         """
         storage = store(inputs)
-        target = None if targets is None else _as_target(targets)
+        target = None if targets is None else as_target(targets, classes)
         if images is None:
             images = isinstance(inputs, Tensor) and _looks_like_images(inputs)
         return cls(storage, content_keys(storage), target, classes, class_names, images)
@@ -94,11 +100,12 @@ class Items:
         return len(self.storage)
 
     def __repr__(self) -> str:
-        known = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled, classes={self.classes}"
-        return f"Items({len(self)}{known})"
+        labels = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled"
+        classes = "" if self.target is None or self.classes is None else f", classes={self.classes}"
+        return f"Items({len(self)}{labels}{classes})"
 
     def fetch(self, rows: Tensor, workers: int = 0) -> Any:
-        """Inputs at these rows as one batch: a tensor, a mapping of tensors, or a list of texts."""
+        """Inputs at these rows as one batch: a tensor, a mapping of tensors, or a list of texts or of pairs of texts."""
         return self.storage.fetch(rows, workers)
 
     def select(self, rows: Tensor) -> Items:
@@ -109,22 +116,24 @@ class Items:
         return self._with(self.storage.select(rows), self.keys[rows], target)
 
     def encode(self, function: Callable[[Any], Inputs], batch_size: int = 1024) -> Items:
-        """The same items with other inputs, as when a tokenizer turns texts into tensors. Keys stay those of the source.
+        """The same items with other inputs, as when texts are turned into vectors. Keys stay those of the source.
 
         `function` is called with batches as `fetch` gives them; its answers are joined, so they must agree in shape.
         """
         batches = [function(self.fetch(rows)) for rows in torch.split(torch.arange(len(self)), batch_size)]
-        return self._with(store(_join(batches)), self.keys, self.target, images=False)
+        return self.stored(store(_join(batches)))
+
+    def stored(self, storage: Storage) -> Items:
+        """The same items, their inputs, which are no images, in another storage. Keys stay those of the source."""
+        return self._with(storage, self.keys, self.target, images=False)
 
     def unlabel(self, rows: Tensor) -> Items:
         """The same items, these rows (indices or a boolean mask) without their labels."""
-        target = self._targets().clone()
-        target[rows] = UNLABELLED
-        return self._with(self.storage, self.keys, target)
+        return self._with(self.storage, self.keys, without(self._targets(), rows))
 
     def keep_labels(self, count: int, seed: int = 0) -> Items:
         """Only `count` labelled items keep their label, as evenly over the classes as can be; which ones goes by key."""
-        target = self._targets()
+        target = strata(self._targets())
         labelled = self._is_labelled.nonzero()[:, 0]
         if not 0 < count <= len(labelled):
             raise ValueError(f"count={count}: expected 1 to {len(labelled)}, the number of labelled items")
@@ -141,7 +150,8 @@ class Items:
         return self.select(self._is_labelled)
 
     def split(self, fraction: float, seed: int = 0) -> tuple[Items, Items]:
-        """Two parts, `fraction` of every class in the first; unlabelled items count as a class of their own.
+        """Two parts, `fraction` of every class in the first; unlabelled items count as a class of their own, and so do labels
+        that are no classes.
 
         Which part an item falls into goes by its content: it does not depend on the order of the data, and identical
         items of a class stay together. Both parts keep the order of the data.
@@ -165,7 +175,7 @@ class Items:
 
     @cached_property
     def _is_labelled(self) -> Tensor:
-        return torch.zeros(len(self), dtype=torch.bool) if self.target is None else self.target != UNLABELLED
+        return torch.zeros(len(self), dtype=torch.bool) if self.target is None else known(self.target)
 
     def _targets(self) -> Tensor:
         if self.target is None:
@@ -174,34 +184,13 @@ class Items:
 
     def _by_class(self, rows: Tensor, seed: int, stream: str) -> list[Tensor]:
         """The rows of each class, sorted by their keys' random ranks."""
-        target = torch.full_like(self.keys, UNLABELLED) if self.target is None else self.target
+        target = torch.full_like(self.keys, UNLABELLED) if self.target is None else strata(self.target)
         order = rows[_lexicographic(target[rows], keyed.ranks(seed, self.keys[rows], stream))]
         counts = torch.bincount(target[rows] - UNLABELLED)
         return list(torch.split(order, counts[counts > 0].tolist()))
 
     def _with(self, storage: Storage, keys: Tensor, target: Tensor | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
-
-
-def _check_range(target: Tensor, classes: int | None) -> int | None:
-    """The number of classes: as given, with every label checked against it, or one more than the largest label."""
-    wrong = (target < 0) & (target != UNLABELLED)
-    if classes is not None:
-        wrong |= target >= classes
-    if wrong.any():
-        row = int(wrong.nonzero()[0, 0])
-        among = "0 or more" if classes is None else f"0 to {classes - 1} (classes={classes})"
-        raise ValueError(f"target: row {row} holds {int(target[row])}; expected {among}, or {UNLABELLED} for no label")
-    if classes is None and (target >= 0).any():
-        return int(target.max()) + 1
-    return classes
-
-
-def _as_target(targets: Tensor | Sequence[int]) -> Tensor:
-    target = torch.as_tensor(targets)
-    if target.is_floating_point() or target.is_complex() or target.ndim != 1:
-        raise ValueError(f"targets: expected one class index per item, found {target.dtype} of shape {list(target.shape)}")
-    return target.to(torch.int64)
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,11 +21,12 @@ def load_items(
     name_or_path: str | Path,
     *,
     split: str | None = None,
-    input: str | None = None,
+    input: str | Sequence[str] | None = None,
     label: str | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     classes: int | None = None,
+    regression: bool = False,
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
 ) -> Items:
@@ -34,10 +36,12 @@ def load_items(
         name_or_path: `"digits"`; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder
             per class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub.
         split: which part, where there are several.
-        input, label: the columns, where they cannot be found by type or name; `label=False` for data without labels.
+        input, label: the columns, where they cannot be found by type or name; `label=False` for data without labels. Two
+            input columns, as in `["question", "sentence"]`, are pairs of texts.
         size: images are brought to N×N (or height, width): the shorter side is resized, the centre is kept.
         channels: 1 makes images grey, 3 RGB; left out, grey images stay grey and all others become RGB.
         classes: how many classes there are, where the labels do not show all of them.
+        regression: labels are numbers to be predicted, not classes; an empty cell or NaN marks an item without one.
         on_error: "skip" leaves out images that do not decode, and warns with their number.
         memory_limit: images stay decoded in memory up to so many bytes; beyond, they are decoded whenever fetched.
     """
@@ -51,7 +55,9 @@ def load_items(
     table = open_table(name_or_path, split)
     if not table.columns.num_rows:
         raise ValueError(f"{table.origin}: the data set is empty")
-    return _from_table(table, input, label, classes, decoding)
+    inputs = (columns.input_column(table, input),) if isinstance(input, str | None) else columns.pair_columns(table, input)
+    labels = columns.label_column(table, label, inputs)
+    return _from_table(table, inputs, _Labels(labels, classes, regression), decoding)
 
 
 @dataclass(frozen=True)
@@ -74,22 +80,38 @@ class _Decoding:
         )
 
 
-def _from_table(
-    table: Table, input: str | None, label: str | Literal[False] | None, classes: int | None, decoding: _Decoding
-) -> Items:
-    column = columns.input_column(table, input)
-    labels = columns.label_column(table, label, column)
-    target: Tensor | None = None
-    names: list[str] | None = None
-    if labels is not None:
-        target, names = columns.read_labels(table, labels, classes)  # first: a wrong label is found before decoding
+@dataclass(frozen=True)
+class _Labels:
+    """Which column holds the labels, and what they are."""
+
+    column: str | None
+    classes: int | None
+    regression: bool
+
+    def read(self, table: Table) -> tuple[Tensor | None, list[str] | None]:
+        """The target, and the classes' names where they are known."""
+        if self.regression and self.classes is not None:
+            raise ValueError(f"classes={self.classes}: with `regression` labels are numbers, not classes; leave `classes` out")
+        if self.column is None:
+            return None, None
+        if self.regression:
+            return columns.read_numbers(table, self.column), None
+        return columns.read_labels(table, self.column, self.classes)
+
+
+def _from_table(table: Table, inputs: Sequence[str], labels: _Labels, decoding: _Decoding) -> Items:
+    target, names = labels.read(table)  # first: a wrong label is found before decoding
+    if len(inputs) == 2:
+        pairs = list(zip(*(columns.read_texts(table, column) for column in inputs), strict=True))
+        return Items.from_tensors(pairs, target, classes=labels.classes, class_names=names)
+    (column,) = inputs
     kind = columns.kind_of(table, column)
     if kind == "image":
         decoded = decoding.run(columns.read_images(table, column), table.origin)
         target = None if target is None else target[decoded.kept]
-        return Items(decoded.storage, decoded.keys, target, classes, names, images=True)
-    inputs = columns.read_texts(table, column) if kind == "text" else columns.read_array(table, column)
-    return Items.from_tensors(inputs, target, classes=classes, class_names=names)
+        return Items(decoded.storage, decoded.keys, target, labels.classes, names, images=True)
+    read = columns.read_texts(table, column) if kind == "text" else columns.read_array(table, column)
+    return Items.from_tensors(read, target, classes=labels.classes, class_names=names)
 
 
 def _describe(origin: str, sources: list[object], row: int) -> str:

@@ -12,11 +12,20 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-Inputs = Tensor | Mapping[str, Tensor] | Sequence[str]
+Text = str | tuple[str, str]
+"""One text, or a pair of them (a question and a passage, two sentences)."""
+
+Inputs = Tensor | Mapping[str, Tensor] | Sequence[str] | Sequence[tuple[str, str]]
 
 
 class Storage(ABC):
-    """Inputs by row; immutable."""
+    """Inputs by row; immutable.
+
+    Attributes:
+        lengths: how long each item is, int64 `[N]`, where a batch is padded to its longest; None where all are of one size.
+    """
+
+    lengths: Tensor | None = None
 
     @abstractmethod
     def __len__(self) -> int: ...
@@ -54,13 +63,20 @@ class TensorStorage(Storage):
 
 
 class TextStorage(Storage):
-    def __init__(self, texts: Sequence[str]) -> None:
+    """Texts, or pairs of texts."""
+
+    def __init__(self, texts: Sequence[Text]) -> None:
         self.texts = list(texts)
+        self.pairs = bool(self.texts) and not isinstance(self.texts[0], str)
+        for row, text in enumerate(self.texts):
+            if not (_is_pair(text) if self.pairs else isinstance(text, str)):
+                expected = "a pair of texts" if self.pairs else "a text"
+                raise ValueError(f"inputs: row {row} is {text!r}; expected {expected}, as in row 0")
 
     def __len__(self) -> int:
         return len(self.texts)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> list[str]:
+    def fetch(self, rows: Tensor, workers: int = 0) -> list[Text]:
         return [self.texts[row] for row in rows.tolist()]
 
     def select(self, rows: Tensor) -> TextStorage:
@@ -89,3 +105,7 @@ class EncodedStorage(Storage):
 
 def store(inputs: Inputs) -> TensorStorage | TextStorage:
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
+
+
+def _is_pair(text: object) -> bool:
+    return isinstance(text, tuple) and len(text) == 2 and all(isinstance(part, str) for part in text)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.objectives.regression import SquaredError
+from limbeck.objectives import SquaredError
 from limbeck.sources import Items
 from limbeck.tasks.base import Task
 from limbeck.terms import Term

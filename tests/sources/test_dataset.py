@@ -237,7 +237,7 @@ def test_mappings_carry_their_attention_mask() -> None:
 
 
 def test_texts_must_be_encoded_first() -> None:
-    with pytest.raises(ValueError, match=r"items.encode\(tokenizer\)"):
+    with pytest.raises(ValueError, match=r"tokenize\(items, tokenizer\)"):
         Dataset(Items.from_tensors(["a", "b"]), batch_size=2).batch(Place(0))
 
 

@@ -1,0 +1,30 @@
+"""Text students made from a teacher: fewer layers, smaller sizes, a smaller vocabulary, or no network at all.
+
+    from limbeck.models import text
+
+    student = text.init_from_teacher(teacher, [0, 2, 4, 7, 9, 11])
+    student, tokenizer, report = text.trim_vocabulary(student, tokenizer, texts)
+    student.save_pretrained("student")
+
+Every student is an ordinary model of Transformers (or Sentence Transformers), saved and loaded as one.
+"""
+
+from limbeck.models.text.depth import init_from_teacher
+from limbeck.models.text.factorised import factorised
+from limbeck.models.text.layers import layer_map
+from limbeck.models.text.mobilebert import mobilebert
+from limbeck.models.text.static import StaticEncoder, static_embeddings
+from limbeck.models.text.vocabulary import Trimmed, trim_vocabulary
+from limbeck.models.text.width import narrower
+
+__all__ = [
+    "StaticEncoder",
+    "Trimmed",
+    "factorised",
+    "init_from_teacher",
+    "layer_map",
+    "mobilebert",
+    "narrower",
+    "static_embeddings",
+    "trim_vocabulary",
+]

@@ -1,0 +1,96 @@
+"""What each axis of each weight is: found by building the model again, without storage, in slightly other sizes."""
+
+from __future__ import annotations
+
+import copy
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+HIDDEN, HEADS, FEED_FORWARD, EMBEDDING = "hidden_size", "num_attention_heads", "feed_forward", "embedding_size"
+INSIDE = "inside attention"  # as wide as the hidden size, but made of heads and not part of the residual stream
+FEED_FORWARD_FIELDS = ("intermediate_size", "hidden_dim")  # most encoders', DistilBERT's
+ALONGSIDE = ("pooler_output_size", "pooler_hidden_size")  # fields that must equal the hidden size
+PROJECTION = re.compile(r"(^|_)(query|key|value|[qkv])(_lin|_proj)?$")  # the module that makes queries, keys or values
+
+
+class Axis(NamedTuple):
+    """An axis of a weight: the size that it follows, and how many times (3 for fused queries, keys and values)."""
+
+    follows: str
+    times: int
+
+
+def resized(config: PreTrainedConfig, **sizes: int) -> PreTrainedConfig:
+    """A copy of `config` with other sizes, given by the names that all families understand, and `feed_forward`."""
+    changed = copy.deepcopy(config)
+    for name, size in sizes.items():
+        setattr(changed, field_of(config, name), size)
+    for field in ALONGSIDE:
+        if HIDDEN in sizes and hasattr(config, field):
+            setattr(changed, field, sizes[HIDDEN])
+    return changed
+
+
+def field_of(config: PreTrainedConfig, size: str) -> str:
+    """The name under which `config` keeps a size."""
+    names = FEED_FORWARD_FIELDS if size == FEED_FORWARD else (size,)
+    return next((name for name in names if hasattr(config, name)), size)
+
+
+def following(
+    kind: type[PreTrainedModel], config: PreTrainedConfig, other: PreTrainedConfig, step: int
+) -> dict[str, list[int]]:
+    """For each weight, by how many steps each axis grows from `config` to `other`."""
+    before, after = _shapes(kind, config), _shapes(kind, other)
+    same = {name: zip(shape, after[name], strict=True) for name, shape in before.items() if name in after}
+    return {name: [(new - old) // step for old, new in pairs] for name, pairs in same.items()}
+
+
+def axes_of(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, list[Axis | None]]:
+    """Each weight's axes, None for one that follows no size of the architecture."""
+    heads = config.num_attention_heads
+    changes = {
+        HIDDEN: (config.hidden_size + heads, heads),
+        FEED_FORWARD: (getattr(config, field_of(config, FEED_FORWARD)) + 1, 1),
+        HEADS: (1, 1 - heads) if heads > 1 else (config.hidden_size, config.hidden_size - 1),
+    }
+    if hasattr(config, EMBEDDING):
+        changes[EMBEDDING] = (config.embedding_size + 1, 1)
+    axes: dict[str, list[Axis | None]] = {name: [None] * len(shape) for name, shape in _shapes(kind, config).items()}
+    for size, (value, step) in changes.items():
+        for name, steps in following(kind, config, resized(config, **{size: value}), step).items():
+            axes[name] = [Axis(size, times) if times else axis for axis, times in zip(axes[name], steps, strict=True)]
+    return {name: _inside_attention(name, found) for name, found in axes.items()}
+
+
+def _inside_attention(name: str, axes: list[Axis | None]) -> list[Axis | None]:
+    """Tell the axis that runs over heads from the residual stream, which has the same size."""
+    *path, module, _ = name.split(".") if name.count(".") else ("", "", "")
+    first = axes[0] if axes else None
+    if first is None or first.follows != HIDDEN:
+        return axes
+    if PROJECTION.search(module) or first.times > 1:
+        return [Axis(INSIDE, first.times), *axes[1:]]
+    square = len(axes) == 2 and axes[1] == first
+    if square and any(part.startswith("att") for part in path):
+        return [first, Axis(INSIDE, 1)]
+    return axes
+
+
+def cut(weight: Tensor, dim: int, times: int, sizes: tuple[int, ...], kept: tuple[int, ...]) -> Tensor:
+    """The leading part of an axis that is `times` blocks of `sizes`, each to be cut down to `kept`."""
+    blocks = weight.reshape(*weight.shape[:dim], times, *sizes, *weight.shape[dim + 1 :])
+    for offset, size in enumerate(kept, start=dim + 1):
+        blocks = blocks.narrow(offset, 0, size)
+    return blocks.flatten(dim, dim + len(sizes))
+
+
+def _shapes(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, Any]:
+    with torch.device("meta"):
+        return {name: tensor.shape for name, tensor in kind(config).state_dict().items()}

@@ -1,0 +1,159 @@
+"""The vocabulary of a fast tokenizer as its JSON says it: which pieces there are, and the same with fewer of them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+KINDS = ("WordPiece", "BPE", "Unigram")
+CHUNK = 1024  # texts that are tokenized at once
+BYTE = re.compile(r"<0x[0-9A-F]{2}>$")  # the pieces of last resort where a tokenizer falls back on bytes
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """The JSON of a tokenizer, and its pieces by name: those of its model, and those that were added beside it."""
+
+    spec: dict[str, Any]
+    own: dict[str, int]
+    added: dict[str, int]
+
+    @classmethod
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Pieces:
+        """The pieces of a fast tokenizer.
+
+        Raises:
+            ValueError: a tokenizer in Python, or a model other than WordPiece, BPE without affixes, or Unigram.
+        """
+        if not getattr(tokenizer, "is_fast", False):
+            raise ValueError(f"{type(tokenizer).__name__} is not a fast tokenizer; load it with AutoTokenizer, use_fast=True")
+        spec = json.loads(tokenizer.backend_tokenizer.to_str())
+        model = spec["model"]
+        affixes = [name for name in ("continuing_subword_prefix", "end_of_word_suffix") if model.get(name)]
+        if model.get("type") not in KINDS or (model["type"] == "BPE" and affixes):
+            raise ValueError(
+                f"a tokenizer of kind {model.get('type')} {affixes or ''} cannot be trimmed; {', '.join(KINDS)} can"
+            )
+        vocabulary = model["vocab"]
+        own = {piece: index for index, (piece, _) in enumerate(vocabulary)} if isinstance(vocabulary, list) else vocabulary
+        return cls(spec, own, {token["content"]: token["id"] for token in spec["added_tokens"]})
+
+    @property
+    def ids(self) -> dict[str, int]:
+        """Every piece with its id."""
+        return self.own | self.added
+
+    def indispensable(self) -> set[str]:
+        """Added tokens, the piece for the unknown, what is put around a text, all bytes where the tokenizer works on bytes."""
+        model, kept = self.spec["model"], set(self.added)
+        kept |= set(_strings(self.spec.get("post_processor"))) | set(_strings(self.spec.get("padding")))
+        if isinstance(model["vocab"], list):
+            kept |= {model["vocab"][model["unk_id"]][0]} if model.get("unk_id") is not None else set()
+        elif model.get("unk_token"):
+            kept.add(model["unk_token"])
+        if '"ByteLevel"' in json.dumps(self.spec["pre_tokenizer"]):
+            from tokenizers.pre_tokenizers import ByteLevel
+
+            kept |= set(ByteLevel.alphabet())
+        return (kept | {piece for piece in self.own if BYTE.match(piece)}) & self.ids.keys()
+
+    def letters(self, pieces: Iterable[str]) -> set[str]:
+        """The single characters of which `pieces` are made, at the beginning of a word and inside."""
+        prefix = self.spec["model"].get("continuing_subword_prefix") or ""
+        characters = {character for piece in pieces if piece in self.own for character in piece.removeprefix(prefix)}
+        return (characters | {prefix + character for character in characters}) & self.own.keys()
+
+    def ranks(self) -> dict[tuple[str, str], int]:
+        """BPE's merges in the order in which they are applied; none of other kinds."""
+        merges = self.spec["model"].get("merges", ())
+        return {tuple(merge.split(" ") if isinstance(merge, str) else merge): rank for rank, merge in enumerate(merges)}
+
+    def only(self, kept: set[str]) -> tuple[dict[str, Any], list[int]]:
+        """The JSON with the pieces `kept` alone, numbered anew in their old order, and their old ids."""
+        spec, model = copy.deepcopy(self.spec), self.spec["model"]
+        own = sorted((piece for piece in kept if piece in self.own), key=self.own.__getitem__)
+        beside = sorted((piece for piece in kept if piece not in self.own), key=self.added.__getitem__)
+        ids = {piece: index for index, piece in enumerate(own + beside)}
+        if isinstance(model["vocab"], list):
+            spec["model"]["vocab"] = [model["vocab"][self.own[piece]] for piece in own]
+            if model.get("unk_id") is not None:
+                spec["model"]["unk_id"] = ids[model["vocab"][model["unk_id"]][0]]
+        else:
+            spec["model"]["vocab"] = {piece: ids[piece] for piece in own}
+        if "merges" in model:
+            spec["model"]["merges"] = [pair for pair in self.ranks() if {*pair, "".join(pair)} <= ids.keys()]
+        for token in spec["added_tokens"]:
+            token["id"] = ids[token["content"]]
+        if spec.get("padding"):
+            spec["padding"]["pad_id"] = ids[spec["padding"]["pad_token"]]
+        _renumber(spec.get("post_processor"), ids)
+        before = self.ids
+        return spec, [before[piece] for piece in own + beside]
+
+
+def reader_of(spec: dict[str, Any]) -> Tokenizer:
+    """The tokenizer that the JSON describes, without truncation and padding."""
+    from tokenizers import Tokenizer
+
+    made = Tokenizer.from_str(json.dumps(spec))
+    made.no_truncation()
+    made.no_padding()
+    return made
+
+
+def count_tokens(reader: Tokenizer, texts: Sequence[str]) -> Counter[str]:
+    """How often each piece occurs in `texts`, special tokens around them not counted."""
+    counts: Counter[str] = Counter()
+    for start in range(0, len(texts), CHUNK):
+        for encoding in reader.encode_batch(texts[start : start + CHUNK], add_special_tokens=False):
+            counts.update(encoding.tokens)
+    return counts
+
+
+def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:
+    """All that BPE makes on its way from single characters to `piece`, `piece` included.
+
+    Within a word the merges inside a piece happen as if it stood alone: the lowest rank first, the leftmost among equals.
+    """
+    parts, made = list(piece), {piece}
+    while len(parts) > 1:
+        rank, place = min((ranks.get(pair, math.inf), place) for place, pair in enumerate(pairwise(parts)))
+        if rank == math.inf:
+            break
+        parts[place : place + 2] = [parts[place] + parts[place + 1]]
+        made.add(parts[place])
+    return made
+
+
+def _strings(value: Any) -> Iterator[str]:
+    """Every string somewhere in a piece of JSON."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _strings(inner)
+
+
+def _renumber(processor: Any, ids: dict[str, int]) -> None:
+    """Give the special tokens that are put around a text their new ids, in place."""
+    if not processor:
+        return
+    for inner in processor.get("processors", ()):
+        _renumber(inner, ids)
+    for name in ("sep", "cls"):  # BertProcessing and RobertaProcessing
+        if isinstance(processor.get(name), list):
+            processor[name][1] = ids[processor[name][0]]
+    if isinstance(processor.get("special_tokens"), dict):  # TemplateProcessing
+        for token in processor["special_tokens"].values():
+            token["ids"] = [ids[content] for content in token["tokens"]]

@@ -1,0 +1,65 @@
+"""The directions of a space that carry most of what is in it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def second_moment(rows: Tensor) -> Tensor:
+    """E[xxᵀ] of rows [N, D], in float64: [D, D]."""
+    rows = rows.double()
+    return rows.T @ rows / len(rows)
+
+
+def centred(moment: Tensor) -> Tensor:
+    """The second moment after LayerNorm's first step, x − mean(x): C M C with C = I − 11ᵀ/D."""
+    moment = moment - moment.mean(0, keepdim=True)
+    return moment - moment.mean(1, keepdim=True)
+
+
+def leading(moment: Tensor, count: int) -> tuple[Tensor, float]:
+    """The `count` orthonormal directions [D, count] with the largest second moment, largest first, and the share they keep.
+
+    Projecting on them is the best approximation of rank `count`, as the truncated singular value decomposition gives it.
+    """
+    values, vectors = torch.linalg.eigh(moment)  # ascending
+    kept = values[len(values) - count :].sum() / values.sum()
+    return vectors[:, len(values) - count :].flip(1), float(kept)
+
+
+def normalisable(moment: Tensor, width: int) -> tuple[Tensor, float]:
+    """An orthonormal map V [D, width] that LayerNorm respects, and the share of the centred second moment it keeps.
+
+    LayerNorm subtracts the mean of the coordinates, so that a rotation commutes with it only if it takes the direction
+    (1, …, 1)/√D to (1, …, 1)/√width. V does, and spends its other width − 1 directions on the leading ones of the centred
+    moment: V = B Qᵀ + 11ᵀ/√(D·width), B [D, width − 1] those directions, Q [width, width − 1] orthonormal and orthogonal to
+    1. For centred x then VᵀX is centred too, and LayerNorm(Vᵀx) = √(width/D)·(‖x‖/‖Vᵀx‖)·Vᵀ LayerNorm(x) before its weights.
+    """
+    moment, ones = centred(moment), torch.ones_like(moment) / len(moment)
+    basis, _ = leading(moment - moment.trace() * ones, width - 1)  # (1, …, 1) last, so that it is none of them
+    kept = torch.trace(basis.T @ moment @ basis) / moment.trace()
+    mean = torch.full((len(moment), width), (len(moment) * width) ** -0.5).to(moment)
+    return basis @ _orthogonal_to_ones(width).to(moment).T + mean, float(kept)
+
+
+def besides(moment: Tensor, width: int, apart: Tensor) -> tuple[Tensor, float]:
+    """Like `normalisable`, but the coordinates `apart` [K] stay coordinates, the first K of the new ones.
+
+    V takes (1, …, 1) over the other coordinates to (1, …, 1) over the other new ones.
+    """
+    others = torch.ones(len(moment), dtype=torch.bool, device=moment.device)
+    others[apart] = False
+    turn = torch.zeros(len(moment), width, dtype=moment.dtype, device=moment.device)
+    turn[apart, torch.arange(len(apart), device=moment.device)] = 1
+    turn[others, len(apart) :] = normalisable(moment[others][:, others], width - len(apart))[0]
+    moment = centred(moment)
+    return turn, float(torch.trace(turn.T @ moment @ turn) / moment.trace())
+
+
+def _orthogonal_to_ones(count: int) -> Tensor:
+    """Orthonormal columns [count, count − 1], each of which sums to zero: a Householder reflection without its first column."""
+    towards = torch.full((count,), count**-0.5, dtype=torch.float64)
+    towards[0] -= 1
+    reflection = torch.eye(count, dtype=torch.float64) - 2 * torch.outer(towards, towards) / towards.dot(towards)
+    return reflection[:, 1:]

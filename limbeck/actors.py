@@ -32,7 +32,13 @@ class Answers(Protocol):
     """Where a frozen actor's answers are kept, by sample key and number of the view."""
 
     def hear(
-        self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Callable[[Tensor | None], Any]
+        self,
+        keys: Tensor,
+        views: Tensor,
+        taps: list[str],
+        device: torch.device,
+        live: Callable[[Tensor | None], Any],
+        padding: Any = None,
     ) -> Mapping[str, Any]: ...
 
 

@@ -16,11 +16,12 @@ import torch
 from torch import Tensor
 
 from limbeck import ranks
-from limbeck.actors import Actor, Cast, Reference
+from limbeck.actors import Actor, Cast, Reference, read_modality
 from limbeck.files import FolderInUseError
 from limbeck.readings import Listener, Plan, Readings
 from limbeck.signals import AnySignal
 from limbeck.sources import Batch, Dataset, Items
+from limbeck.sources.batch import DEFAULT_VIEW
 from limbeck.sources.content import fingerprint
 from limbeck.store import (
     Builder,
@@ -32,12 +33,15 @@ from limbeck.store import (
     Store,
     StoreError,
     Task,
+    Tokens,
+    TokenSignals,
     TopKCodec,
     read_manifest,
     rows_by_size,
 )
 from limbeck.store.manifest import NAME as MANIFEST
 from limbeck.taps import LOGITS
+from limbeck.teachers.padding import Padding
 from limbeck.teachers.stored import StoredAnswers
 
 AUTO = "auto"
@@ -101,9 +105,11 @@ class Asked:
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> dict[str, AnySignal]:
-        """What the teacher says about a batch, by tap."""
+        """What the teacher says about a batch, by tap; signals of tokens come without padding."""
         readings = Readings(self._listener, batch.to(self.device), Plan(frozenset()), autocast=self.autocast)
-        return {tap: readings[reference] for tap, reference in self._references.items()}
+        said: dict[str, AnySignal] = {tap: readings[reference] for tap, reference in self._references.items()}
+        padding = Padding.of(read_modality(self.actor, "teacher", readings.inputs(DEFAULT_VIEW)))
+        return said if padding is None else {tap: padding.pack(tap, signal) for tap, signal in said.items()}
 
     @cached_property
     def example(self) -> dict[str, AnySignal]:
@@ -147,6 +153,8 @@ def ask_codecs(asked: Asked, keeping: Keeping) -> dict[str, Codec]:
 
 
 def _codec(tap: str, signal: AnySignal, keeping: Keeping, sparse: bool) -> Codec:
+    if isinstance(signal, TokenSignals):
+        return Tokens(_codec(tap, signal.signal, keeping, sparse))
     if tap != LOGITS:
         return ScaledInt8() if keeping.features == "int8" else Dense(keeping.features)
     classes = signal.shape[-1] if isinstance(signal, Tensor) else 0
@@ -293,6 +301,10 @@ def _rows_by_key(items: Items) -> Callable[[Tensor], Tensor]:
 
 
 def _shape(items: Items) -> str:
+    """What an input looks like; of texts, the tokenizer that made them tokens."""
+    tokens = getattr(items.storage, "identity", None)
+    if tokens is not None:
+        return str(tokens())
     first = items.fetch(torch.tensor([0]))
     return str(list(first.shape[1:])) if isinstance(first, Tensor) else type(first).__name__
 

@@ -17,7 +17,7 @@ from limbeck.answers import Asked, build, where_kept
 from limbeck.recipe import Recipe, read_yaml
 from limbeck.runs import RunError, held, new_teacher, remember_recipe, the_teacher
 from limbeck.signals import AnySignal, TopK
-from limbeck.store import Info, Store, check, info, prune, read_manifest
+from limbeck.store import Info, Store, TokenSignals, check, info, prune, read_manifest
 from limbeck.taps import LOGITS
 
 RECIPE, BATCH = "recipe.yaml", 256
@@ -151,17 +151,20 @@ def _some_answers(store: Store, asked: Asked, samples: int, seed: int) -> tuple[
 
 
 def _dense(signal: AnySignal) -> Tensor:
+    signal = signal.signal if isinstance(signal, TokenSignals) else signal
     assert isinstance(signal, Tensor)
     return signal.float().cpu()
 
 
 def _difference(stored: AnySignal, live: Tensor) -> float:
     """The largest one: of probabilities as it is, of other values as a share of the largest."""
+    stored = stored.signal if isinstance(stored, TokenSignals) else stored
     if isinstance(stored, TopK):
         return float((live.softmax(-1).gather(-1, stored.indices.long()) - stored.values).abs().max())
     return float((_dense(stored) - live).abs().max() / live.abs().max().clamp_min(1e-12))
 
 
 def _agreement(stored: AnySignal, live: Tensor) -> float:
+    stored = stored.signal if isinstance(stored, TokenSignals) else stored
     top = stored.indices[..., 0] if isinstance(stored, TopK) else _dense(stored).argmax(-1)
     return float((top == live.argmax(-1)).double().mean())

@@ -322,6 +322,8 @@ def report(
 @app.command()
 def methods(name: Annotated[str | None, typer.Argument(help="One method.")] = None, as_json: Json = False) -> None:
     """The objectives: name, kind of knowledge, formula, source, defaults."""
+    from rich.markup import escape
+
     from limbeck.objectives import names
     from limbeck.objectives.catalogue import describe
 
@@ -330,7 +332,7 @@ def methods(name: Annotated[str | None, typer.Argument(help="One method.")] = No
         print(json.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
     elif name:
         for field, value in rows[0].items():
-            console.print(f"[bold]{field}[/bold]  {value}", highlight=False, markup=True)
+            console.print(f"[bold]{field}[/bold]  {escape(str(value))}", highlight=False)
     else:
         _table(rows, ("name", "knowledge", "formula", "source"))
 
@@ -487,13 +489,14 @@ def _number(value: float | None) -> str:
 
 
 def _table(rows: list[dict[str, Any]], columns: tuple[str, ...]) -> None:
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(header_style="bold")
     for position, column in enumerate(columns):
         table.add_column(column, no_wrap=position == 0, overflow="fold")  # the first is what one types
     for row in rows:
-        table.add_row(*(str(row[column]) for column in columns))
+        table.add_row(*(escape(str(row[column])) for column in columns))
     console.print(table)
 
 

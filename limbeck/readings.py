@@ -15,6 +15,7 @@ from limbeck.actors import Cast, Reference, Role, as_channels_last, read_modalit
 from limbeck.signals import Signal
 from limbeck.sources.batch import DEFAULT_VIEW, Batch, first_tensor, pick
 from limbeck.taps import Heard, Probe, Tap, call
+from limbeck.teachers.padding import Padding
 
 Forward = tuple[str, str | None, str]  # actor, variant, view
 
@@ -157,7 +158,7 @@ class Readings:
         stored = actor.answers is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
         if actor.answers is None or not stored or keys is None or shown is None:
             return live(None)
-        return Heard(actor.answers.hear(keys, shown, list(probe.taps), self.batch.device, live))
+        return Heard(actor.answers.hear(keys, shown, list(probe.taps), self.batch.device, live, Padding.of(inputs)))
 
     def _live(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Heard:
         """Run the model of an actor."""

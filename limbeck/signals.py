@@ -43,12 +43,13 @@ class Signal:
     """Base of the composite signals: a frozen bundle of tensors that moves and detaches as one."""
 
     def detach(self) -> Signal:
-        return self._map(lambda tensor: tensor.detach())
+        return self.each(lambda tensor: tensor.detach())
 
     def to(self, device: torch.device | str) -> Signal:
-        return self._map(lambda tensor: tensor.to(device))
+        return self.each(lambda tensor: tensor.to(device))
 
-    def _map(self, change: Callable[[Tensor], Tensor]) -> Signal:
+    def each(self, change: Callable[[Tensor], Tensor]) -> Signal:
+        """The same signal with every tensor changed."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**{name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()})
 

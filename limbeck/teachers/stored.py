@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.signals import AnySignal, Signal
 from limbeck.store import Journal, Reader, StoreError
+from limbeck.teachers.padding import Padding
 
 Live = Callable[[Tensor | None], Mapping[str, AnySignal]]
 """Ask the teacher about these rows of the batch (None: all of them): `{tap: signal}`."""
@@ -30,37 +31,53 @@ class StoredAnswers:
     def __init__(self, readers: Mapping[str, Reader], *, strict: bool = False) -> None:
         self.readers, self.strict = dict(readers), strict
 
-    def hear(self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live) -> dict[str, AnySignal]:
+    def hear(
+        self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live, padding: Padding | None = None
+    ) -> dict[str, AnySignal]:
         """The signals at `taps` of these samples (int64 [B]) in these views (int64 [B]), one row an item.
 
+        Args:
+            padding: of the batch, where it holds token sequences; answers come back padded as the batch is.
+
         Raises:
-            StoreError: `strict`, and an answer is missing; the sample is named.
+            StoreError: `strict`, and an answer is missing; or a text that is tokenised otherwise now. The sample is named.
         """
         keys, views = keys.cpu(), views.cpu()
-        known = {tap: self.readers[tap].read(keys, views, [tap], device=device) for tap in taps}
+        hashes = None if padding is None else padding.hashes
+        known = {tap: self.readers[tap].read(keys, views, [tap], device=device, hashes=hashes) for tap in taps}
         there = torch.stack([reading.found for reading in known.values()]).all(0)
         if bool(there.all()):
-            return {tap: reading.signals[tap] for tap, reading in known.items()}
+            return {tap: _padded(tap, reading.signals[tap], padding) for tap, reading in known.items()}
         self._refuse_if_strict(keys, views, there, taps)
-        said = live(None if not bool(there.any()) else (~there).nonzero()[:, 0])
+        rows = (~there).nonzero()[:, 0]
+        said = live(None if not bool(there.any()) else rows)
+        fresh = said if padding is None else {tap: padding.rows(rows).pack(tap, said[tap]) for tap in taps}
         for tap in taps:
             reader = self.readers[tap]
             if isinstance(reader, Journal):
-                reader.append(keys[~there], views[~there], {tap: said[tap]})
-        return {tap: self._whole(tap, keys, views, device, there, said) for tap in taps}
+                reader.append(keys[~there], views[~there], {tap: fresh[tap]})
+        return {tap: self._whole(tap, keys, views, device, there, fresh[tap], padding) for tap in taps}
 
     def _whole(
-        self, tap: str, keys: Tensor, views: Tensor, device: torch.device, there: Tensor, said: Mapping[str, AnySignal]
+        self,
+        tap: str,
+        keys: Tensor,
+        views: Tensor,
+        device: torch.device,
+        there: Tensor,
+        fresh: AnySignal,
+        padding: Padding | None,
     ) -> AnySignal:
         reader = self.readers[tap]
         reading = reader.read(keys, views, [tap], device=device)
         if bool(reading.found.all()):
-            return reading.signals[tap]
+            return _padded(tap, reading.signals[tap], padding)
         codec = reader.codecs[tap]  # a store that may not be written to: what it lacks goes through its codec all the same
-        fresh = codec.decode(codec.encode(said[tap]).to(device))
+        decoded = _padded(tap, codec.decode(codec.encode(fresh).to(device)), padding and padding.rows(~there))
         if not bool(there.any()):
-            return fresh
-        return merged(reader.read(keys[there], views[there], [tap], device=device).signals[tap], fresh, there)
+            return decoded
+        known = reader.read(keys[there], views[there], [tap], device=device).signals[tap]
+        return merged(_padded(tap, known, padding and padding.rows(there)), decoded, there)
 
     def _refuse_if_strict(self, keys: Tensor, views: Tensor, there: Tensor, taps: list[str]) -> None:
         if self.strict:
@@ -69,6 +86,10 @@ class StoredAnswers:
                 f"the store has no answer for sample {int(keys[place])} in view {int(views[place])} at {', '.join(taps)}, and "
                 "strict is on; build it whole with `limbeck cache build`, or turn strict off to ask the teacher"
             )
+
+
+def _padded(tap: str, signal: AnySignal, padding: Padding | None) -> AnySignal:
+    return signal if padding is None else padding.unpack(tap, signal)
 
 
 def merged(known: AnySignal, fresh: AnySignal, there: Tensor) -> AnySignal:

@@ -2,15 +2,30 @@
 
 import os
 
-from benchmarks import engine, exports, kills, methods, ranks, readme, recipes, relations, report, startup, store, store_core
+from benchmarks import (
+    engine,
+    exports,
+    kills,
+    methods,
+    ranks,
+    readme,
+    recipes,
+    relations,
+    report,
+    scale,
+    startup,
+    store,
+    store_accuracy,
+    store_core,
+)
 
 if __name__ == "__main__":
-    for part in (startup, relations, engine, ranks, kills, report, store_core):
+    for part in (startup, relations, engine, ranks, kills, report, store_core, scale):
         part.main()
     for name in recipes.TOPICS:
         if not name.startswith("cifar10") or os.environ.get("LIMBECK_DATA"):
             recipes.run(name)
     if os.environ.get("LIMBECK_DATA"):
-        for part in (exports, store, methods):
+        for part in (exports, store, store_accuracy, methods):
             part.main()
     readme.main()

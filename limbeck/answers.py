@@ -278,7 +278,7 @@ def _finish(journals: Mapping[str, Journal], asked: Asked) -> None:
         return
     for view, rows in absent:
         for some in torch.split(rows, 256):
-            if ranks.rank() == 0:
+            if len(some) and ranks.rank() == 0:  # an empty tensor splits into one empty piece
                 batch = asked.source.show(some, torch.full_like(some, view))
                 assert batch.keys is not None
                 said = asked.answer(batch)

@@ -93,10 +93,13 @@ def evaluate(
     if as_json:
         print(json.dumps(figures))
     else:
+        from limbeck.metrics import MEASURES
         from limbeck.verdict import wording
 
-        shown = wording.measured(figures["accuracy"], figures["ci95"])
-        console.print(f"accuracy {shown} on {figures['items']:,} items, ECE {figures['ece']:.3f}", markup=False)
+        name = figures["metric"]
+        shown = wording.measured(figures[name], figures["ci95"], as_percent=MEASURES[name].percent)
+        sure = f", ECE {figures['ece']:.3f}" if "ece" in figures else ""
+        console.print(f"{name} {shown} on {figures['items']:,} items{sure}", markup=False)
 
 
 @app.command()

@@ -23,7 +23,7 @@ from limbeck.models import save_student, save_weights, spec_of
 from limbeck.objectives import HardTargets
 from limbeck.presets import hinton
 from limbeck.schedules import Cosine, Warmup
-from limbeck.sources import Dataset, Items, Pipeline, Place
+from limbeck.sources import Dataset, Items, Pipeline, Place, TokenStorage
 from limbeck.store import Codec
 from limbeck.taps import LOGITS, Tap
 from limbeck.tasks import Classification, Task
@@ -86,6 +86,16 @@ class Training:
     prefetch: int = 0
 
 
+@dataclass(frozen=True)
+class FromTeacher:
+    """A student that is made from the teacher, once that is trained: `FromTeacher(lambda teacher: …)`."""
+
+    make: Callable[[nn.Module], nn.Module]
+
+    def __call__(self, teacher: nn.Module) -> nn.Module:
+        return self.make(teacher)
+
+
 class Distillation:
     """Distil a teacher into a student, train the control beside it, and judge both.
 
@@ -95,7 +105,7 @@ class Distillation:
 
     Args:
         student: a module (every seed starts from its present weights), or a function that builds one (every seed starts from
-            weights drawn by that seed).
+            weights drawn by that seed), or `FromTeacher`.
         teacher: a trained module.
         terms: a function that makes the terms, or a list of them; Hinton's method when omitted.
         phases: several stages instead of `terms`.
@@ -112,7 +122,7 @@ class Distillation:
 
     def __init__(
         self,
-        student: nn.Module | Callable[[], nn.Module],
+        student: nn.Module | FromTeacher | Callable[[], nn.Module],
         teacher: nn.Module,
         *,
         terms: TermFactory | Sequence[Term] | None = None,
@@ -217,7 +227,7 @@ class Distillation:
             return copy.deepcopy(self.student)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.student()
+            return self.student(self.teacher) if isinstance(self.student, FromTeacher) else self.student()
 
     def _train(self, arm: str, seed: int, train: Items, validation: Items | None) -> None:
         alone = arm == "alone"
@@ -371,10 +381,10 @@ class Distillation:
             wiring=self.wiring,
         )
         if self.folder is not None:
-            self._write(self.folder, verdict, predictions)
+            self._write(self.folder, verdict, predictions, known)
         return verdict
 
-    def _write(self, folder: Path, verdict: Verdict, predictions: Mapping[str, Predictions]) -> None:
+    def _write(self, folder: Path, verdict: Verdict, predictions: Mapping[str, Predictions], known: Items) -> None:
         """The verdict last: a run that has one has all the rest."""
         from limbeck.verdict import write_report
 
@@ -383,6 +393,8 @@ class Distillation:
         else:  # a module of the user's own: its weights are kept, only its user knows how it is built
             (folder / "student").mkdir(parents=True, exist_ok=True)
             save_weights(self.best, folder / "student" / "model.safetensors")
+        if isinstance(known.storage, TokenStorage):
+            known.storage.tokenizer.save_pretrained(folder / "student")
         save_predictions(predictions, folder)
         verdict.save(folder / "verdict.json")
         write_report(folder)

@@ -22,9 +22,8 @@ from limbeck.distillation import Training, teach
 from limbeck.export import PYTORCH, Costs, formats, merged, ship
 from limbeck.export import profile as costs
 from limbeck.files import LOCK, locked
-from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, load, loaded, missing, read_yaml, shape_of_data
-from limbeck.sources import Items
-from limbeck.tasks import Classification
+from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
+from limbeck.sources import Items, TokenStorage
 from limbeck.verdict import Export, Verdict, write_report
 
 
@@ -57,7 +56,7 @@ def carry_out(
     everything, seen, validation, test = recipe.load()
     _tell_data(console, seen, validation, test)
     if recipe.export is not None:
-        _can_export(recipe.export)  # or it would be found out after the training
+        _can_export(recipe.export, test)  # or it would be found out after the training
     teacher = new_teacher(recipe, everything)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)  # `_refuse` has looked at the directory
     job.check(seen, validation=validation, test=test)
@@ -102,7 +101,8 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     build = functools.partial(spec.new, classes, channels)
     training = _shown(spec.training.build(), progress)
     place = folder / "checkpoints" / "teacher"
-    learnt = teach(build, train, training, seed=recipe.seeds[0], folder=place, log=folder / "log.jsonl", resume=True)
+    log, task = folder / "log.jsonl", recipe.new_task()
+    learnt = teach(build, train, training, task=task, seed=recipe.seeds[0], folder=place, log=log, resume=True)
     if ranks.rank() == 0:
         models.save_student(learnt, None, kept)
     return learnt
@@ -143,23 +143,25 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
 
 def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     """The student of a run on other data: accuracy with its interval."""
-    from limbeck.verdict import interval
-    from limbeck.verdict.measure import expected_calibration_error
+    from limbeck.verdict import Predictions, interval
+    from limbeck.verdict.measure import expected_calibration_error, softmax
+    from limbeck.verdict.verdict import value_of
 
     recipe, student = open_run(folder)
     like = recipe.data.test
     part = DataPart(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
-    items = load(part)
-    task = Classification()
+    items = recipe.items(part)
+    task = recipe.new_task()
     task.check(student, items, "student", data)
     _same_classes(folder, items.class_names)
     known = items.labelled()
-    assert known.target is not None
-    logits = task.outputs(student, known)
-    right = (logits.argmax(-1) == known.target).double()
-    value, ci95 = interval(right[None].numpy())
-    ece = expected_calibration_error(logits.softmax(-1).numpy(), known.target.numpy())
-    return {"run": str(folder), "data": data, "items": len(known), task.metric: value, "ci95": list(ci95), "ece": ece}
+    answers = Predictions(**task.answered([task.outputs(student, known)], known))
+    scores = answers.parts(task.measure)
+    value, ci95 = interval(scores, value=value_of(scores, task.measure))
+    figures = {"run": str(folder), "data": data, "items": len(known), "metric": task.metric, task.metric: value}
+    if answers.logits is None or answers.labels is None:
+        return {**figures, "ci95": list(ci95)}
+    return {**figures, "ci95": list(ci95), "ece": expected_calibration_error(softmax(answers.logits[0]), answers.labels)}
 
 
 def export(
@@ -184,18 +186,23 @@ def export(
     asked = {"formats": list(into), "precisions": list(precisions)}
     own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
     spec = ExportSpec.model_validate(own | {name: given for name, given in asked.items() if given})
-    _can_export(spec)
     try:
         everything, seen, _, test = recipe.load()
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
+    _can_export(spec, test)
     teacher = _rebuilt(recipe, everything, folder, console) if spec.teacher or spec.quantization_aware else None
     with held(folder):
         return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
 
 
-def _can_export(spec: ExportSpec) -> None:
-    """Refuse formats whose packages are not there, and what only one process can do."""
+def _can_export(spec: ExportSpec, test: Items) -> None:
+    """Refuse formats whose packages are not there, data of a kind that none takes, and what only one process can do."""
+    if isinstance(test.storage, TokenStorage):
+        raise RunError(
+            "export: formats take images and other tensors, and models of texts are not among them. Leave export out: the "
+            "student is saved as an ordinary folder of Transformers, from which other exporters start"
+        )
     for name in spec.formats:
         formats.get(name).require_packages(writing=True)
     if spec.quantization_aware is not None and ranks.world() > 1:

@@ -87,6 +87,17 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "spec_of",
                 "Normalize",
             ),
+            "limbeck.models.text": (
+                "init_from_teacher",
+                "narrower",
+                "factorised",
+                "mobilebert",
+                "trim_vocabulary",
+                "Trimmed",
+                "static_embeddings",
+                "StaticEncoder",
+                "layer_map",
+            ),
         },
     ),
     "devices": (

@@ -81,9 +81,7 @@ READERS = """(
     )
 )"""
 WITH_NUMBERS = "batch = (torch.rand(8, 3, 32, 32), torch.rand(8))  # images in [0, 1], and a number for each"
-WITH_SPANS = (
-    'batch = ({"input_ids": torch.randint(100, (8, 20))}, torch.randint(20, (8, 2)))  # first and last of an answer'
-)
+WITH_SPANS = 'batch = ({"input_ids": torch.randint(100, (8, 20))}, torch.randint(20, (8, 2)))  # first and last of an answer'
 PAIR = "batch = (torch.rand(8, 3, 32, 32), torch.randint(10, (8,)))  # images in [0, 1], labels"
 INDEXED = 'batch = Batch({"default": torch.rand(8, 3, 32, 32)}, target=torch.randint(10, (8,)), index=torch.arange(8))'
 

@@ -96,6 +96,8 @@ def image_format(part: DataPart) -> tuple[int | None, int | None]:
     if part.path == "digits":
         return None, None
     table = open_table(part.path, part.split)
+    if isinstance(part.input, list):  # pairs of texts
+        return None, None
     column = input_column(table, part.input)
     if kind_of(table, column) != "image":
         return None, None

@@ -56,7 +56,7 @@ def transformers_model(
         raise ValueError("trust_remote_code stays off: it runs code that comes with the weights")
     if (name_or_path is None) == (config is None):
         raise ValueError("give either name_or_path or config")
-    transformers = _import("transformers")
+    transformers = import_package("transformers")
     if not task.startswith("AutoModel") or not hasattr(transformers, task):
         known = [name for name in dir(transformers) if name.startswith("AutoModel")]
         raise ValueError(f"task must be an auto class, got {task!r}; nearest: {', '.join(nearest(task, known))}")
@@ -100,7 +100,7 @@ def timm_model(
     """
     if "checkpoint_path" in options:
         raise ValueError("checkpoint_path may read a pickle; build the model, then load_weights(model, path)")
-    timm = _import("timm")
+    timm = import_package("timm")
     if "/" not in model and not timm.is_model(model):
         known = timm.list_models()
         raise ValueError(f"timm has no model {model!r}; nearest: {', '.join(nearest(model.split('.')[0], known))}")
@@ -140,7 +140,7 @@ def torchvision_model(
         MissingPackageError: torchvision is not installed.
         ValueError: an unknown model (with the nearest ones) or unknown weights.
     """
-    models: ModuleType = _import("torchvision").models
+    models: ModuleType = import_package("torchvision").models
     known = [name for name in models.list_models(module=models) if name not in NOT_LOGITS]
     if model not in known:
         raise ValueError(f"torchvision has no classifier {model!r}; nearest: {', '.join(nearest(model, known))}")
@@ -203,7 +203,8 @@ def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
     return normalised, *inputs[1:]
 
 
-def _import(package: str) -> ModuleType:
+def import_package(package: str) -> ModuleType:
+    """An optional package; its absence is an error with the command that installs it."""
     try:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:

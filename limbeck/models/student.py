@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck.files import write_atomic
 from limbeck.models.base import get, spec_of
+from limbeck.models.loaders import import_package
 from limbeck.models.weights import load_weights, save_weights
 
 FORMAT = 1
@@ -17,7 +18,8 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 
 
 def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
-    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be.
+    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers is written
+    as Transformers does, and loads there without Limbeck.
 
     Args:
         spec: `{"model": name, "args": {...}}` as for `get`; None takes what the model remembers of its making.
@@ -26,6 +28,10 @@ def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Pa
         ValueError: a model of unknown making without a spec, or arguments that JSON cannot hold.
     """
     spec = spec or spec_of(model)
+    write: Any = getattr(model, "save_pretrained", None)
+    if write is not None:  # a model of Transformers: a folder that its from_pretrained loads
+        write(folder)
+        return
     if spec is None:
         raise ValueError(
             f"how to build this {type(model).__name__} is unknown; build it with limbeck.models.get(name, ...) "
@@ -56,6 +62,8 @@ def load_student(folder: str | Path) -> nn.Module:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
+    if isinstance(config, dict) and "architectures" in config and "format" not in config:
+        return _of_transformers(Path(folder), config["architectures"])
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
         raise ValueError(f"{path}: format {FORMAT} is expected, found {found!r}")
@@ -63,4 +71,17 @@ def load_student(folder: str | Path) -> nn.Module:
         raise ValueError(f'{path}: "model" must be a name and "args" an object')
     model = get(config["model"], **config["args"])
     load_weights(model, Path(folder) / WEIGHTS)
+    return model.eval()
+
+
+def _of_transformers(folder: Path, architectures: Any) -> nn.Module:
+    """A folder as Transformers writes it; weights in safetensors only, and no code of its own."""
+    transformers = import_package("transformers")
+    name = str(architectures[0]) if architectures else ""
+    kind = getattr(transformers, name, None)
+    if kind is None or not hasattr(kind, "from_pretrained"):
+        raise ValueError(
+            f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
+        )
+    model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return model.eval()

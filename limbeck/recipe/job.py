@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from limbeck.recipe.parts import Data, DataPart, ModelSpec, Part, Store, TeacherSpec, TrainingSpec
+from limbeck.recipe.parts import Data, DataPart, Part, Store, StudentSpec, TeacherSpec, TrainingSpec
 from limbeck.recipe.text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
 from limbeck.registry import nearest
 
 if TYPE_CHECKING:
     from limbeck.sources import Items
+    from limbeck.tasks import Task
 
 
 class Job(Part):
@@ -22,13 +23,19 @@ class Job(Part):
 
     name: str = Field(pattern=r"^[\w.+\-]+$")
     description: str = ""
-    task: Literal["classification"] = "classification"
+    task: Literal["classification", "regression"] = "classification"
+    metric: str | None = Field(None, description="what models are judged by; none: accuracy, or Pearson's correlation")
     data: Data
     teacher: TeacherSpec
-    student: ModelSpec
+    student: StudentSpec
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     store: Store = Field(None, description="keep the teacher's answers: auto, off, a folder, or {path: …, views: 8}")
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+
+    @model_validator(mode="after")
+    def _judged_by(self) -> Self:
+        self.new_task()  # refuses a metric of another task
+        return self
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> Self:
@@ -92,12 +99,41 @@ class Job(Part):
 
         write_whole(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
+    def new_task(self) -> Task:
+        from limbeck.tasks import Task, registry
+
+        task = registry.get(self.task, metric=self.metric)
+        assert isinstance(task, Task)
+        return task
+
+    def tokenizer(self) -> Any:
+        """Of texts: the one that the data names, or else the teacher's."""
+        from limbeck.models.loaders import import_package
+
+        name = self.data.tokenizer or self.teacher.args.get("name_or_path")
+        if name is None:
+            raise RecipeError("data.tokenizer: texts need a tokenizer; name one (a folder, or a name on the Hugging Face hub)")
+        local = self.teacher.args.get("local_files_only", False)
+        return import_package("transformers").AutoTokenizer.from_pretrained(
+            expand(name, "data.tokenizer"), local_files_only=local, trust_remote_code=False
+        )
+
+    def items(self, part: DataPart) -> Items:
+        """The items of one data set; texts as tokens."""
+        from limbeck.sources import tokenize
+        from limbeck.sources.storage import TextStorage
+
+        items = load(part, regression=self.task == "regression")
+        if not isinstance(items.storage, TextStorage):
+            return items
+        return tokenize(items, self.tokenizer(), self.data.max_length)
+
     def load(self) -> tuple[Items, Items, Items | None, Items]:
         """(all labels, what the student sees, validation, test)."""
-        train, test = load(self.data.train), load(self.data.test)
+        train, test = self.items(self.data.train), self.items(self.data.test)
         validation = None
         if isinstance(self.data.validation, DataPart):
-            validation = load(self.data.validation)
+            validation = self.items(self.data.validation)
         elif self.data.validation > 0:
             validation, train = train.split(self.data.validation)
         seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
@@ -106,14 +142,14 @@ class Job(Part):
         return train, seen, validation, test
 
 
-def load(part: DataPart) -> Items:
+def load(part: DataPart, *, regression: bool = False) -> Items:
     """The items of one data set."""
     import torch
 
     from limbeck.sources import load_items
 
     options = {name: getattr(part, name) for name in ("split", "input", "label", "size", "channels", "on_error")}
-    items = load_items(expand(part.path, "data"), **options)
+    items = load_items(expand(part.path, "data"), regression=regression, **options)
     return items if part.limit is None else items.select(torch.arange(min(part.limit, len(items))))
 
 

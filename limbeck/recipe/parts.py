@@ -51,7 +51,9 @@ class DataPart(Part):
 
     path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
     split: str | None = None
-    input: str | None = Field(None, description="the input column, where it is not found by itself")
+    input: str | list[str] | None = Field(
+        None, description="the input column, where it is not found by itself; two columns of texts make pairs"
+    )
     label: str | None = Field(None, description="the label column, where it is not found by itself")
     size: int | None = Field(None, gt=0, description="bring images to this many pixels a side")
     channels: Literal[1, 3] | None = None
@@ -83,6 +85,8 @@ class Data(Part):
     )
     labels: int | None = Field(None, gt=0, description="keep so many training labels; all other items become unlabelled")
     labels_seed: int = 0
+    tokenizer: str | None = Field(None, description="of texts: a name or folder for Transformers; none: the teacher's own")
+    max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
 
 
@@ -195,8 +199,10 @@ class ModelSpec(Part):
         """Build it; class and channel counts come from the data where the recipe does not say."""
         from limbeck import models
 
-        args = dict(self.args)
+        args = {name: expand(value, f"args.{name}") if isinstance(value, str) else value for name, value in self.args.items()}
         accepted = _parameters_of(models.registry[self.model])
+        if self.model == "transformers" and classes is not None:
+            args.setdefault("num_labels", classes)
         for name, value in (("classes", classes), ("num_classes", classes), ("channels", channels)):
             if name in accepted and value is not None:
                 args.setdefault(name, value)
@@ -214,6 +220,42 @@ class ModelSpec(Part):
 
         precision = None if self.precision is None else getattr(torch, self.precision)
         return {"channels_last": self.channels_last, "precision": precision}
+
+
+class StudentSpec(ModelSpec):
+    """The student: a model by name, or one that is made from the teacher."""
+
+    model: str = ""
+    from_teacher: Named | None = Field(
+        None, description="a way of limbeck.models.text with its arguments, such as {init_from_teacher: {layers: [0, 2, 4]}}"
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return ModelSpec._known(name) if name else name
+
+    @model_validator(mode="after")
+    def _one_way(self) -> StudentSpec:
+        if bool(self.model) == bool(self.from_teacher):
+            raise ValueError("a student is a model: (by name) or made from_teacher:, one of the two")
+        if self.from_teacher is not None:
+            from limbeck.models.text import from_teacher
+
+            from_teacher[next(iter(self.from_teacher))]  # raises with the nearest names
+        return self
+
+    def builder(self, classes: int | None, channels: int | None) -> Callable[..., nn.Module]:
+        """What makes the student: without arguments, or from the teacher."""
+        import functools
+
+        if self.from_teacher is None:
+            return functools.partial(self.new, classes, channels)
+        from limbeck.distillation import FromTeacher
+        from limbeck.models.text import from_teacher
+
+        ((way, arguments),) = self.from_teacher.items()
+        return FromTeacher(functools.partial(from_teacher[way], **arguments))
 
 
 class TeacherSpec(ModelSpec):

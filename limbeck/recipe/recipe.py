@@ -67,7 +67,7 @@ class Recipe(Job):
         else:
             phases = [Phase(functools.partial(build_terms, self.terms), training.length)]
         return Distillation(
-            functools.partial(self.student.new, classes, channels),
+            self.student.builder(classes, channels),
             teacher,
             phases=phases,
             training=training,
@@ -77,6 +77,7 @@ class Recipe(Job):
             folder=folder,
             targets=self.targets,
             name=self.name,
+            task=self.new_task(),
             student_options=self.student.options(),
             teacher_options=self.teacher.options(),
             store=None if self.store is None else self.store.build(),

@@ -126,6 +126,16 @@ class TokenStorage(Storage):
             return next(iter(self.identities.values()))
         return hashlib.blake2b(json.dumps(self.identities, sort_keys=True).encode(), digest_size=16).hexdigest()
 
+    @property
+    def tokenizer(self) -> Any:
+        """Of the only encoding, or else of the student's: what belongs beside a student."""
+        return (self.encodings.get("student") or next(iter(self.encodings.values()))).tokenization.tokenizer
+
+    def text(self, row: int) -> str:
+        """An item as its tokens spell it, for people to read."""
+        first = next(iter(self.encodings.values()))
+        return str(first.tokenization.tokenizer.decode(first.ids[row].tolist(), skip_special_tokens=True))
+
     def __len__(self) -> int:
         return len(self.lengths)
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.sources import Items
+from limbeck.sources import Items, TokenStorage
 from limbeck.verdict.measure import ConfidenceBins, confidence_bins, softmax
 from limbeck.verdict.predictions import Predictions
 from limbeck.verdict.record import Record
@@ -140,7 +140,7 @@ def examples(predictions: Mapping[str, Predictions], items: Items, seeds: tuple[
                 seeds=int(marked[:, row].sum()),
                 label=int(labels[row]),
                 answers=answers,
-                **_shown(items.fetch(torch.tensor([row]))),
+                **_item(items, row),
             )
             chosen.append(example)
     return chosen
@@ -188,6 +188,12 @@ def _choose(marked: NDArray[np.bool_], weight: NDArray[np.float64], labels: NDAr
         own = np.flatnonzero(labels[rows] == label)
         turn[own] = np.arange(len(own))
     return [int(row) for row in rows[np.argsort(turn, kind="stable")][:PER_KIND]]
+
+
+def _item(items: Items, row: int) -> dict[str, str]:
+    if isinstance(items.storage, TokenStorage):
+        return _shown([items.storage.text(row)])
+    return _shown(items.fetch(torch.tensor([row])))
 
 
 def _shown(inputs: Any) -> dict[str, str]:

@@ -16,11 +16,17 @@ from limbeck.models.text.mobilebert import mobilebert
 from limbeck.models.text.static import StaticEncoder, static_embeddings
 from limbeck.models.text.vocabulary import Trimmed, trim_vocabulary
 from limbeck.models.text.width import narrower
+from limbeck.registry import Registry
+
+from_teacher = Registry("way to make a student from its teacher")
+for _way in (init_from_teacher, narrower, mobilebert):
+    from_teacher.register(_way.__name__)(_way)
 
 __all__ = [
     "StaticEncoder",
     "Trimmed",
     "factorised",
+    "from_teacher",
     "init_from_teacher",
     "layer_map",
     "mobilebert",

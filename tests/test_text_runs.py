@@ -1,0 +1,162 @@
+"""Whole jobs on texts: a teacher fine-tuned, a student made from it, both judged, and shipped as ordinary folders."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from limbeck import runs
+from limbeck.models import load_student
+from limbeck.recipe import Recipe, RecipeError
+from limbeck.store import info
+from limbeck.verdict import Verdict
+
+transformers = pytest.importorskip("transformers")
+GOOD, BAD = ("fine", "great", "lovely", "warm"), ("dull", "poor", "grim", "flat")
+FILLER = ("the", "film", "was", "and", "a", "story", "of", "very", "quite", "its", "cast")
+
+
+def sentences(count: int, seed: int) -> tuple[list[str], list[int]]:
+    """Which of two groups of words a sentence holds more of is its label."""
+    draw, texts, labels = random.Random(seed), [], []
+    for number in range(count):
+        own, other = (GOOD, BAD) if number % 2 else (BAD, GOOD)
+        words = [
+            *draw.choices(own, k=2),
+            *draw.choices(other, k=draw.randrange(2)),
+            *draw.choices(FILLER, k=draw.randrange(1, 12)),
+        ]
+        draw.shuffle(words)
+        texts.append(" ".join(words))
+        labels.append(number % 2)
+    return texts, labels
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Parquet files and a tiny teacher with its tokenizer, as Transformers keeps them."""
+    folder = tmp_path_factory.mktemp("text")
+    for name, count, seed in (("train", 400, 0), ("test", 200, 1)):
+        texts, labels = sentences(count, seed)
+        pq.write_table(pa.table({"sentence": texts, "label": labels}), folder / f"{name}.parquet")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER, *GOOD, *BAD]
+    (folder / "vocab.txt").write_text("\n".join(words))
+    tokenizer = transformers.BertTokenizerFast(vocab={word: place for place, word in enumerate(words)}, model_max_length=32)
+    tokenizer.save_pretrained(folder / "teacher")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=32,
+    )
+    transformers.BertForSequenceClassification(config).save_pretrained(folder / "teacher")
+    return folder
+
+
+def recipe(place: Path, **changes: Any) -> Recipe:
+    training = {"epochs": 3, "batch_size": 32, "optimizer": {"name": "adamw", "lr": 2e-3}, "trackers": [], "threads": 1}
+    content: dict[str, Any] = {
+        "name": "tiny-text",
+        "data": {
+            "train": str(place / "train.parquet"),
+            "test": str(place / "test.parquet"),
+            "validation": 0.1,
+            "max_length": 32,
+        },
+        "teacher": {
+            "model": "transformers",
+            "args": {"name_or_path": str(place / "teacher")},
+            "training": training | {"epochs": 12},
+        },
+        "student": {"from_teacher": {"init_from_teacher": {"layers": [0, 3]}}},
+        "terms": [
+            {"hard_targets": {"weight": 0.5}},
+            {"soft_targets": {"temperature": 2, "weight": 0.5}},
+            {"hidden_states": {"student": "hidden(-1)", "teacher": "hidden(-1)"}},
+            {
+                "self_attention_relations": {
+                    "heads": 8,
+                    "student": ["queries(-1)", "keys(-1)", "values(-1)"],
+                    "teacher": ["queries(-1)", "keys(-1)", "values(-1)"],
+                }
+            },
+        ],
+        "training": training,
+    }
+    return Recipe.checked(content | changes)
+
+
+def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> None:
+    verdict = runs.carry_out(recipe(place), tmp_path / "run", progress=False)
+    assert verdict.arms.teacher is not None
+    assert verdict.arms.teacher.metric > 0.9
+    assert verdict.retention is not None
+    assert verdict.retention > 0.9
+    assert verdict.wiring is not None
+    assert verdict.wiring.student.part_of("hidden(-1)").startswith("bert.encoder.layer.1")
+    plain = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
+    ours = load_student(tmp_path / "run" / "student")
+    ids = torch.tensor([[2, 5, 6, 3]])
+    assert plain.config.num_hidden_layers == 2
+    assert torch.equal(plain(ids).logits, ours(ids).logits)
+    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))
+    assert told["accuracy"] == pytest.approx(verdict.arms.student.metric)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
+    assert tokenizer("the film was great")["input_ids"][0] == 2
+    assert {example.text is not None for example in verdict.examples} <= {True}
+
+
+def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: Path) -> None:
+    weights = {"model": "transformers", "args": {"name_or_path": str(place / "teacher")}}
+    kept = {"store": {"path": str(tmp_path / "kept"), "features": "fp32", "logits": "fp32"}, "teacher": weights}
+    first = runs.carry_out(recipe(place, **kept, control=False), tmp_path / "first", progress=False)
+    again = runs.carry_out(recipe(place, **kept, control=False), tmp_path / "again", progress=False)
+    live = runs.carry_out(recipe(place, teacher=weights, control=False), tmp_path / "live", progress=False)
+    assert first.cost is not None
+    assert again.cost is not None
+    assert first.cost.teacher_items > 0
+    assert again.cost.teacher_items == 0
+    assert all(info(folder).complete for folder in (tmp_path / "kept").iterdir() if folder.is_dir())
+    weights_of = [load_student(tmp_path / name / "student").state_dict() for name in ("first", "again", "live")]
+    for name, tensor in weights_of[0].items():
+        assert torch.equal(tensor, weights_of[1][name]), name
+        assert torch.allclose(tensor, weights_of[2][name], atol=2e-3), name
+    assert live.cost is not None
+    assert live.cost.teacher_items > first.cost.teacher_items
+
+
+def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="init_from_teacher"):
+        recipe(place, student={"from_teacher": {"init_from_teachr": {"layers": [0]}}})
+    with pytest.raises(RecipeError, match="one of the two"):
+        recipe(place, student={"model": "mlp", "from_teacher": {"init_from_teacher": {"layers": [0]}}})
+    with pytest.raises(RecipeError, match=r"metric.*accuracy, f1, matthews"):
+        recipe(place, metric="pearson")
+    with pytest.raises(runs.RunError, match="models of texts"):
+        runs.carry_out(recipe(place, export={"formats": ["onnx"]}), tmp_path / "shipped", progress=False)
+    long = recipe(place)
+    long.data.max_length = 64
+    with pytest.raises(ValueError, match="goes up to 32"):
+        runs.carry_out(long, tmp_path / "long", progress=False)
+    with pytest.raises(ValueError, match="4 layers"):
+        runs.carry_out(
+            recipe(place, student={"from_teacher": {"init_from_teacher": {"layers": [0, 9]}}}),
+            tmp_path / "deep",
+            progress=False,
+        )
+    assert not (tmp_path / "deep" / "recipe.yaml").exists()
+
+
+def test_another_metric_judges(place: Path, tmp_path: Path) -> None:
+    verdict = runs.carry_out(recipe(place, metric="matthews", control=False), tmp_path / "run", progress=False)
+    assert verdict.metric.name == "matthews"
+    assert Verdict.load(tmp_path / "run").arms.student.metric == verdict.arms.student.metric

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
@@ -67,12 +68,38 @@ def transformers_model(
         settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
         model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
     elif pretrained:
-        model = auto.from_pretrained(name_or_path, use_safetensors=True, trust_remote_code=False, **source, **options)
+        with quiet(transformers):
+            model, told = auto.from_pretrained(
+                name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
+            )
+        _tell_fresh(str(name_or_path), sorted(told["missing_keys"]))
     else:
         made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
         model = auto.from_config(made)
     remember(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
     return model
+
+
+@contextmanager
+def quiet(transformers: ModuleType) -> Iterator[None]:
+    """Without the bars and reports of Transformers, which would tear up our own."""
+    log = transformers.utils.logging
+    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
+    log.set_verbosity_error()
+    log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        log.set_verbosity(level)
+        if bars:
+            log.enable_progress_bar()
+
+
+def _tell_fresh(name: str, missing: list[str]) -> None:
+    """Weights that the checkpoint lacks are drawn at random, which a user must know before trusting what they say."""
+    if missing:
+        shown = ", ".join(missing[:3]) + (f", … {len(missing)} in all" if len(missing) > 3 else "")
+        warnings.warn(f"{name} holds no weights for {shown}: these start fresh, and need training", stacklevel=3)
 
 
 @registry.register("timm")

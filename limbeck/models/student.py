@@ -10,7 +10,7 @@ from torch import nn
 
 from limbeck.files import write_atomic
 from limbeck.models.base import get, spec_of
-from limbeck.models.loaders import import_package
+from limbeck.models.loaders import import_package, quiet
 from limbeck.models.weights import load_weights, save_weights
 
 FORMAT = 1
@@ -30,7 +30,8 @@ def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Pa
     spec = spec or spec_of(model)
     write: Any = getattr(model, "save_pretrained", None)
     if write is not None:  # a model of Transformers: a folder that its from_pretrained loads
-        write(folder)
+        with quiet(import_package("transformers")):
+            write(folder)
         return
     if spec is None:
         raise ValueError(
@@ -83,5 +84,6 @@ def _of_transformers(folder: Path, architectures: Any) -> nn.Module:
         raise ValueError(
             f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
         )
-    model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    with quiet(transformers):
+        model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return model.eval()

@@ -28,7 +28,7 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
             length, or a layer that the teacher does not have.
 
     Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351) for "uniform"; Sun et al. 2019 (BERT-PKD, arXiv:1908.09355) for
-        "skip" and, without its last pair, "last".
+    "skip" and, without its last pair, "last".
     """
     ours, theirs = student_layers, teacher_layers
     counts = f"student_layers={ours}, teacher_layers={theirs}"

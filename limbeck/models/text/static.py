@@ -63,7 +63,7 @@ def static_embeddings(
             `batch_size` not positive, an unknown `pooling`.
 
     Source: Tulkens & van Dongen 2024 (Model2Vec); Arora et al. 2017 (SIF), "A Simple but Tough-to-Beat Baseline for
-        Sentence Embeddings".
+    Sentence Embeddings".
     """
     if sif <= 0 or batch_size < 1 or pooling not in ("mean", "cls"):
         raise ValueError(

@@ -85,7 +85,7 @@ def narrower(
             larger than the teacher's or weights whose attention is not recognised.
 
     Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351); Xu et al. 2024 (arXiv:2311.18823) for slices of a larger model's
-        weights; Ashkboos et al. 2024 (SliceGPT, arXiv:2401.15024) for rotating the stream before slicing.
+    weights; Ashkboos et al. 2024 (SliceGPT, arXiv:2401.15024) for rotating the stream before slicing.
     """
     sizes = _sizes(teacher, hidden, heads, feed_forward, embedding)
     count = teacher.config.num_hidden_layers

@@ -112,6 +112,8 @@ MEASURES = {
         Measure("matthews", confusion, matthews_value, percent=False),
         Measure("pearson", products, correlation_value, percent=False),
         Measure("spearman", rank_products, correlation_value, percent=False),
+        Measure("answer_f1", right, mean_of_one),  # of extracted answers: their task scores each question
+        Measure("exact_match", right, mean_of_one),
         Measure("mean_squared_error", squared_error, mean_of_one, higher_is_better=False, percent=False),
     )
 }

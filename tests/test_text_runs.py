@@ -160,3 +160,92 @@ def test_another_metric_judges(place: Path, tmp_path: Path) -> None:
     verdict = runs.carry_out(recipe(place, metric="matthews", control=False), tmp_path / "run", progress=False)
     assert verdict.metric.name == "matthews"
     assert Verdict.load(tmp_path / "run").arms.student.metric == verdict.arms.student.metric
+
+
+NAMES = ("anna", "ben", "carla", "dora", "emil", "fritz")
+PLACES = ("garden", "house", "street", "church", "market", "school")
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Who is where: questions whose answers stand in short or long contexts, in the columns of SQuAD."""
+    folder = tmp_path_factory.mktemp("reading")
+    draw = random.Random(0)
+    for name, count in (("train", 300), ("test", 80)):
+        rows: list[dict[str, Any]] = []
+        for number in range(count):
+            people, where = draw.sample(NAMES, 3), draw.sample(PLACES, 3)
+            facts = [f"{person} is in the {place}" for person, place in zip(people, where, strict=True)]
+            context = " . ".join([*facts, *["it is late"] * draw.randrange(8)])
+            start = context.index(where[1])
+            answers = {"text": [where[1]], "answer_start": [start]}
+            rows.append({"id": f"{name}-{number}", "question": f"where is {people[1]}", "context": context, "answers": answers})
+        pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "is", "in", "the", ".", "it", "late", "where", *NAMES, *PLACES]
+    vocabulary = {word: place for place, word in enumerate(words)}
+    transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder / "teacher")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=96,
+        max_position_embeddings=64,
+    )
+    transformers.BertForQuestionAnswering(config).save_pretrained(folder / "teacher")
+    return folder
+
+
+def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path) -> None:
+    training = {"epochs": 2, "batch_size": 32, "optimizer": {"name": "adamw", "lr": 2e-3}, "trackers": [], "threads": 1}
+    content = {
+        "name": "tiny-reading",
+        "task": "question_answering",
+        "data": {
+            "train": str(reading / "train.parquet"),
+            "test": str(reading / "test.parquet"),
+            "validation": 0.1,
+            "max_length": 32,
+            "stride": 8,
+        },
+        "teacher": {
+            "model": "transformers",
+            "args": {"name_or_path": str(reading / "teacher"), "task": "AutoModelForQuestionAnswering"},
+            "training": training | {"epochs": 30},
+        },
+        "student": {"from_teacher": {"init_from_teacher": {"layers": [0, 2]}}},
+        "terms": ["span_targets", {"span_soft_targets": {"temperature": 2}}],
+        "training": training | {"epochs": 6},
+        "control": False,
+    }
+    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    assert verdict.metric.name == "answer_f1"
+    assert verdict.items == 80  # questions, though the long contexts are several windows
+    assert verdict.arms.teacher is not None
+    assert verdict.arms.teacher.metric > 0.5  # one place of three by chance
+    assert verdict.arms.student.metric > 0.4
+    told = runs.evaluate(tmp_path / "run", str(reading / "test.parquet"))
+    assert told["answer_f1"] == pytest.approx(verdict.arms.student.metric)
+    student = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / "student")
+    assert student.config.num_hidden_layers == 2
+
+
+def test_windows_of_a_question_stay_together(reading: Path) -> None:
+    from limbeck.sources import WindowStorage, load_questions, split_windows, windows
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(reading / "teacher")
+    items = windows(load_questions(reading / "train.parquet"), tokenizer, 24, 4)
+    assert len(items) > 300
+    few, most = split_windows(items, 0.2)
+    parts = [part.storage for part in (few, most)]
+    asked = [set(part.question.tolist()) for part in parts if isinstance(part, WindowStorage)]
+    assert not asked[0] & asked[1]
+    assert len(asked[0]) == 60
+    again, _ = split_windows(items.select(torch.arange(len(items)).flip(0)), 0.2)
+    assert set(again.keys.tolist()) == set(few.keys.tolist())
+
+
+def test_texts_without_questions_are_refused_by_name(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="question"):
+        runs.carry_out(recipe(place, task="question_answering"), tmp_path / "run", progress=False)

@@ -23,8 +23,8 @@ class Job(Part):
 
     name: str = Field(pattern=r"^[\w.+\-]+$")
     description: str = ""
-    task: Literal["classification", "regression"] = "classification"
-    metric: str | None = Field(None, description="what models are judged by; none: accuracy, or Pearson's correlation")
+    task: Literal["classification", "regression", "question_answering"] = "classification"
+    metric: str | None = Field(None, description="what judges; none: accuracy, Pearson's correlation, or answer_f1")
     data: Data
     teacher: TeacherSpec
     student: StudentSpec
@@ -120,9 +120,14 @@ class Job(Part):
 
     def items(self, part: DataPart) -> Items:
         """The items of one data set; texts as tokens."""
-        from limbeck.sources import tokenize
+        from limbeck.sources import load_questions, tokenize, windows
         from limbeck.sources.storage import TextStorage
 
+        if self.task == "question_answering":
+            questions = load_questions(expand(part.path, "data"), part.split)
+            if part.limit is not None:
+                questions = questions.select(range(min(part.limit, len(questions))))
+            return windows(questions, self.tokenizer(), self.data.max_length, self.data.stride)
         items = load(part, regression=self.task == "regression")
         if not isinstance(items.storage, TextStorage):
             return items
@@ -130,12 +135,15 @@ class Job(Part):
 
     def load(self) -> tuple[Items, Items, Items | None, Items]:
         """(all labels, what the student sees, validation, test)."""
+        from limbeck.sources import Items, split_windows
+
         train, test = self.items(self.data.train), self.items(self.data.test)
         validation = None
         if isinstance(self.data.validation, DataPart):
             validation = self.items(self.data.validation)
         elif self.data.validation > 0:
-            validation, train = train.split(self.data.validation)
+            whole = self.task == "question_answering"  # all windows of a question stay together
+            validation, train = (split_windows if whole else Items.split)(train, self.data.validation)
         seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
         if not self.data.unlabelled:
             seen = seen.labelled()

@@ -87,6 +87,7 @@ class Data(Part):
     labels_seed: int = 0
     tokenizer: str | None = Field(None, description="of texts: a name or folder for Transformers; none: the teacher's own")
     max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
+    stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
 
 

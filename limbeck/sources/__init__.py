@@ -1,7 +1,7 @@
 """Where inputs come from: data sets by name or path, keyed views of them, and batches that are functions of their place."""
 
 from limbeck.sources.batch import Batch, Place, Source
-from limbeck.sources.contexts import WindowStorage, answers_from, windows
+from limbeck.sources.contexts import WindowStorage, answers_from, split_windows, windows
 from limbeck.sources.dataset import Dataset, evaluation_batches
 from limbeck.sources.items import Items
 from limbeck.sources.load import load_items
@@ -28,6 +28,7 @@ __all__ = [
     "load_items",
     "load_questions",
     "mask_tokens",
+    "split_windows",
     "to_float",
     "tokenize",
     "windows",

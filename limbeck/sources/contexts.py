@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.objectives.base import UNLABELLED
+from limbeck.sources import keyed
 from limbeck.sources.content import as_keys, text_key
 from limbeck.sources.items import Items
 from limbeck.sources.progress import progress
@@ -36,14 +37,16 @@ class WindowStorage(TokenStorage):
         question: the row of each window's question, int64 `[N]`.
         spans: for each token the characters of the context that it stands for, int32 `[T, 2]` a window: from where to before
             where; -1 for tokens that are not of the context.
+        questions: those that the windows were made of, all of them.
     """
 
-    def __init__(self, encoding: Encoding, question: Tensor, spans: Ragged, multiple: int = 1) -> None:
+    def __init__(self, encoding: Encoding, question: Tensor, spans: Ragged, questions: Questions, multiple: int = 1) -> None:
         super().__init__({"": encoding}, {"": encoding.tokenization.identity}, multiple=multiple)
-        self.question, self.spans = question, spans
+        self.question, self.spans, self.questions = question, spans, questions
 
     def select(self, rows: Tensor) -> WindowStorage:
-        return WindowStorage(self.encodings[""].select(rows), self.question[rows], self.spans.select(rows), self.multiple)
+        encoding, spans = self.encodings[""].select(rows), self.spans.select(rows)
+        return WindowStorage(encoding, self.question[rows], spans, self.questions, self.multiple)
 
 
 def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride: int = 128, *, multiple: int = 1) -> Items:
@@ -70,7 +73,19 @@ def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride:
     starts = range(0, len(questions), CHUNK)
     for start in progress(starts, "tokenizing", len(starts)):
         read.add(questions, asked, range(start, min(start + CHUNK, len(questions))))
-    return read.items(multiple)
+    return read.items(questions, multiple)
+
+
+def split_windows(items: Items, fraction: float, seed: int = 0) -> tuple[Items, Items]:
+    """Two parts, `fraction` of the questions in the first; all windows of a question stay together."""
+    storage = items.storage
+    assert isinstance(storage, WindowStorage)
+    asked, place = torch.unique(storage.question, return_inverse=True)
+    first = torch.zeros(len(asked), dtype=torch.int64).scatter_reduce_(0, place, items.keys, "amin", include_self=False)
+    count = round(len(asked) * fraction)
+    chosen = torch.zeros(len(asked), dtype=torch.bool)
+    chosen[keyed.ranks(seed, first, "split").argsort()[:count]] = True
+    return items.select(chosen[place]), items.select(~chosen[place])
 
 
 def _shortened(questions: Questions, fixed: Tokenization, stride: int) -> list[str]:
@@ -137,11 +152,11 @@ class _Windows:
             answers = questions.answers[row]
             self.target.append(_tokens_of(answers[0], spans) if answers else (UNLABELLED, UNLABELLED))
 
-    def items(self, multiple: int) -> Items:
+    def items(self, questions: Questions, multiple: int) -> Items:
         ids = Ragged.joined(self.ids)
         types = Ragged.joined(self.types) if self.types else None
         spans = Ragged(torch.from_numpy(np.concatenate(self.spans)), ids.offsets)
-        storage = WindowStorage(Encoding(self.fixed, ids, types), torch.tensor(self.question), spans, multiple)
+        storage = WindowStorage(Encoding(self.fixed, ids, types), torch.tensor(self.question), spans, questions, multiple)
         return Items(storage, as_keys(self.keys), torch.tensor(self.target))
 
 

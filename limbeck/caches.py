@@ -150,21 +150,26 @@ def _some_answers(store: Store, asked: Asked, samples: int, seed: int) -> tuple[
     return chosen[:, 0], chosen[:, 1]
 
 
+def _entries(signal: AnySignal) -> AnySignal:
+    """What is said of each item, or of each token."""
+    return signal.signal if isinstance(signal, TokenSignals) else signal
+
+
 def _dense(signal: AnySignal) -> Tensor:
-    signal = signal.signal if isinstance(signal, TokenSignals) else signal
-    assert isinstance(signal, Tensor)
-    return signal.float().cpu()
+    entries = _entries(signal)
+    assert isinstance(entries, Tensor)
+    return entries.float().cpu()
 
 
 def _difference(stored: AnySignal, live: Tensor) -> float:
     """The largest one: of probabilities as it is, of other values as a share of the largest."""
-    stored = stored.signal if isinstance(stored, TokenSignals) else stored
+    stored = _entries(stored)
     if isinstance(stored, TopK):
         return float((live.softmax(-1).gather(-1, stored.indices.long()) - stored.values).abs().max())
     return float((_dense(stored) - live).abs().max() / live.abs().max().clamp_min(1e-12))
 
 
 def _agreement(stored: AnySignal, live: Tensor) -> float:
-    stored = stored.signal if isinstance(stored, TokenSignals) else stored
+    stored = _entries(stored)
     top = stored.indices[..., 0] if isinstance(stored, TopK) else _dense(stored).argmax(-1)
     return float((top == live.argmax(-1)).double().mean())

@@ -56,7 +56,8 @@ def carry_out(
     everything, seen, validation, test = recipe.load()
     _tell_data(console, seen, validation, test)
     if recipe.export is not None:
-        _can_export(recipe.export, test)  # or it would be found out after the training
+        _can_export(recipe.export)  # or it would be found out after the training
+        _no_texts(test)
     teacher = new_teacher(recipe, everything)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)  # `_refuse` has looked at the directory
     job.check(seen, validation=validation, test=test)
@@ -186,23 +187,28 @@ def export(
     asked = {"formats": list(into), "precisions": list(precisions)}
     own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
     spec = ExportSpec.model_validate(own | {name: given for name, given in asked.items() if given})
+    _can_export(spec)
     try:
         everything, seen, _, test = recipe.load()
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
-    _can_export(spec, test)
+    _no_texts(test)
     teacher = _rebuilt(recipe, everything, folder, console) if spec.teacher or spec.quantization_aware else None
     with held(folder):
         return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
 
 
-def _can_export(spec: ExportSpec, test: Items) -> None:
-    """Refuse formats whose packages are not there, data of a kind that none takes, and what only one process can do."""
+def _no_texts(test: Items) -> None:
+    """Refuse to export models of data that no format takes."""
     if isinstance(test.storage, TokenStorage):
         raise RunError(
             "export: formats take images and other tensors, and models of texts are not among them. Leave export out: the "
             "student is saved as an ordinary folder of Transformers, from which other exporters start"
         )
+
+
+def _can_export(spec: ExportSpec) -> None:
+    """Refuse formats whose packages are not there, and what only one process can do."""
     for name in spec.formats:
         formats.get(name).require_packages(writing=True)
     if spec.quantization_aware is not None and ranks.world() > 1:

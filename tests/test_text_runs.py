@@ -38,6 +38,22 @@ def sentences(count: int, seed: int) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
+def teacher(folder: Path, words: list[str], kind: Any, *, layers: int, hidden: int, tokens: int) -> None:
+    """A tiny untrained BERT with a tokenizer of these words, as Transformers keeps them."""
+    vocabulary = {word: place for place, word in enumerate(words)}
+    transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=tokens).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        intermediate_size=2 * hidden,
+        max_position_embeddings=tokens,
+    )
+    kind(config).save_pretrained(folder)
+
+
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Parquet files and a tiny teacher with its tokenizer, as Transformers keeps them."""
@@ -46,19 +62,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         texts, labels = sentences(count, seed)
         pq.write_table(pa.table({"sentence": texts, "label": labels}), folder / f"{name}.parquet")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER, *GOOD, *BAD]
-    (folder / "vocab.txt").write_text("\n".join(words))
-    tokenizer = transformers.BertTokenizerFast(vocab={word: place for place, word in enumerate(words)}, model_max_length=32)
-    tokenizer.save_pretrained(folder / "teacher")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=64,
-        max_position_embeddings=32,
-    )
-    transformers.BertForSequenceClassification(config).save_pretrained(folder / "teacher")
+    teacher(folder / "teacher", words, transformers.BertForSequenceClassification, layers=4, hidden=32, tokens=32)
     return folder
 
 
@@ -182,18 +186,7 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Path:
             rows.append({"id": f"{name}-{number}", "question": f"where is {people[1]}", "context": context, "answers": answers})
         pq.write_table(pa.Table.from_pylist(rows), folder / f"{name}.parquet")
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "is", "in", "the", ".", "it", "late", "where", *NAMES, *PLACES]
-    vocabulary = {word: place for place, word in enumerate(words)}
-    transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder / "teacher")
-    torch.manual_seed(0)
-    config = transformers.BertConfig(
-        vocab_size=len(words),
-        hidden_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        intermediate_size=96,
-        max_position_embeddings=64,
-    )
-    transformers.BertForQuestionAnswering(config).save_pretrained(folder / "teacher")
+    teacher(folder / "teacher", words, transformers.BertForQuestionAnswering, layers=3, hidden=48, tokens=64)
     return folder
 
 

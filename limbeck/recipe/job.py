@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -106,6 +107,7 @@ class Job(Part):
         assert isinstance(task, Task)
         return task
 
+    @cached_property
     def tokenizer(self) -> Any:
         """Of texts: the one that the data names, or else the teacher's."""
         from limbeck.models.loaders import import_package
@@ -127,11 +129,11 @@ class Job(Part):
             questions = load_questions(expand(part.path, "data"), part.split)
             if part.limit is not None:
                 questions = questions.select(range(min(part.limit, len(questions))))
-            return windows(questions, self.tokenizer(), self.data.max_length, self.data.stride)
+            return windows(questions, self.tokenizer, self.data.max_length, self.data.stride)
         items = load(part, regression=self.task == "regression")
         if not isinstance(items.storage, TextStorage):
             return items
-        return tokenize(items, self.tokenizer(), self.data.max_length)
+        return tokenize(items, self.tokenizer, self.data.max_length)
 
     def load(self) -> tuple[Items, Items, Items | None, Items]:
         """(all labels, what the student sees, validation, test)."""

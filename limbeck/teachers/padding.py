@@ -9,12 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.encoders import MATRICES, STATES
 from limbeck.signals import AnySignal, Signal
 from limbeck.store import StoreError, TokenSignals, token_hashes
 from limbeck.taps import Tap
-
-HEADS_FIRST = ("queries", "keys", "values")  # [B, heads, T, d]
-PAIRS = ("scores", "attention")  # [B, heads, T, T]
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ class Padding:
         """
         if not isinstance(signal, Tensor) or not self._is_by_token(tap, signal):
             return signal
-        by_token = signal.transpose(1, 2) if Tap.parse(tap).of in HEADS_FIRST else signal
+        by_token = signal.transpose(1, 2) if Tap.parse(tap).of in STATES else signal
         mask = self.mask.to(signal.device)
         return TokenSignals(by_token[mask], mask.sum(1), self.hashes.to(signal.device))
 
@@ -55,7 +53,7 @@ class Padding:
         if not isinstance(signal, TokenSignals):
             return signal
         padded = _each(signal.signal, self._placed)
-        heads_first = Tap.parse(tap).of in HEADS_FIRST
+        heads_first = Tap.parse(tap).of in STATES
         return _each(padded, lambda part: part.transpose(1, 2)) if heads_first else padded
 
     def _placed(self, values: Tensor) -> Tensor:
@@ -66,12 +64,12 @@ class Padding:
 
     def _is_by_token(self, tap: str, signal: Tensor) -> bool:
         kind, tokens = Tap.parse(tap).of, self.mask.shape[1]
-        if kind in PAIRS:
+        if kind in MATRICES:
             raise StoreError(
                 f"tap {tap!r}: pairs of tokens are not kept, they would take more room than the model. Keep the queries and "
                 "keys they are made of, or ask the teacher at every step (store: off)"
             )
-        return kind in HEADS_FIRST or (signal.ndim >= 3 and signal.shape[1] == tokens)
+        return kind in STATES or (signal.ndim >= 3 and signal.shape[1] == tokens)
 
 
 def _each(signal: AnySignal, change: Callable[[Tensor], Tensor]) -> AnySignal:

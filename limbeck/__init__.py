@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from limbeck import models, objectives
     from limbeck.actors import average, frozen, snapshot, trained
     from limbeck.criterion import Criterion
-    from limbeck.distillation import Distillation, Outcome, Phase, Training, distill
+    from limbeck.distillation import Distillation, Outcome, distill
     from limbeck.engine import Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
+    from limbeck.plan import FromTeacher, Phase, Training
     from limbeck.sources import Dataset, Items, Pipeline, load_items
     from limbeck.terms import Term
     from limbeck.verdict import Verdict
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
 _HOMES = {
     "limbeck.actors": ("average", "frozen", "snapshot", "trained"),
     "limbeck.criterion": ("Criterion",),
-    "limbeck.distillation": ("Distillation", "Outcome", "Phase", "Training", "distill"),
+    "limbeck.distillation": ("Distillation", "Outcome", "distill"),
     "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Step", "Validation", "epochs", "steps"),
+    "limbeck.plan": ("FromTeacher", "Phase", "Training"),
     "limbeck.sources": ("Dataset", "Items", "Pipeline", "load_items"),
     "limbeck.terms": ("Term",),
     "limbeck.verdict": ("Verdict",),
@@ -37,6 +39,7 @@ __all__ = [
     "Criterion",
     "Dataset",
     "Distillation",
+    "FromTeacher",
     "Items",
     "Optimizer",
     "Outcome",

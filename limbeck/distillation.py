@@ -7,7 +7,7 @@ import functools
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,82 +18,19 @@ from limbeck import ranks
 from limbeck.actors import Actor, Cast, average, frozen, trained
 from limbeck.answers import Asked, Keeping, ask_codecs, folder_of, open_answers
 from limbeck.criterion import Criterion
-from limbeck.engine import Freeze, Length, Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
+from limbeck.engine import Freeze, Run, Slow, Stage, Step, Unfreeze, Validation, steps
+from limbeck.engine.stages import Event
 from limbeck.models import save_student, save_weights, spec_of
 from limbeck.objectives import HardTargets
+from limbeck.plan import Model, Phase, TermFactory, Training, new_model
 from limbeck.presets import hinton
-from limbeck.schedules import Cosine, Warmup
-from limbeck.sources import Dataset, Items, Pipeline, Place, TokenStorage
+from limbeck.sources import Dataset, Items, Place, TokenStorage, reading_of
 from limbeck.store import Codec
 from limbeck.taps import LOGITS, Tap
 from limbeck.tasks import Classification, Task
 from limbeck.teachers import StoredAnswers
 from limbeck.terms import Term
 from limbeck.verdict import Cost, Metric, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
-
-Views = Sequence[str | Mapping[str, Any]]
-TermFactory = Callable[[], list[Term]]
-
-
-def default_optimizer() -> Optimizer:
-    """AdamW at 2e-3 with a short warm-up and a cosine: a start that trains most small networks."""
-    schedule = Warmup(0.05, then=Cosine())
-    return Optimizer("adamw", lr=2e-3, schedule=schedule, options={"weight_decay": 0.05}, decay_vectors=False)
-
-
-@dataclass
-class Phase:
-    """One stage of a recipe: what is compared, for how long, how it is optimised.
-
-    Attributes:
-        terms: makes the terms anew; objectives own state, so every training needs its own.
-        length: in epochs of the training data, or in steps.
-        optimizer: None: the distillation's own.
-        freeze: parts of the student that stay as they are during this stage and after.
-    """
-
-    terms: TermFactory
-    length: Length
-    optimizer: Optimizer | None = None
-    freeze: Sequence[str] = ()
-    name: str = ""
-
-
-@dataclass
-class Training:
-    """How models are trained, whatever they learn from.
-
-    Attributes:
-        length: of a single-stage training.
-        batch_size: items of a global batch (over all ranks and accumulation steps).
-        views: keyed augmentation, as names or one-key mappings; see `limbeck.sources.views`.
-        optimizer: of every stage that names none.
-        ema: decay of an average of the student, which is then what is evaluated and kept; None: no average.
-        settings: precision, accumulation, clipping, checkpoints, logs.
-        patience: stop after so many evaluations without improvement.
-        validate_every: epochs between evaluations.
-        prefetch: batches prepared ahead by a thread; results do not depend on it.
-    """
-
-    length: Length = field(default_factory=lambda: epochs(30))
-    batch_size: int = 128
-    views: Views = ()
-    optimizer: Optimizer = field(default_factory=default_optimizer)
-    ema: float | None = None
-    settings: Settings = field(default_factory=Settings)
-    patience: int | None = None
-    validate_every: int = 1
-    prefetch: int = 0
-
-
-@dataclass(frozen=True)
-class FromTeacher:
-    """A student that is made from the teacher, once that is trained: `FromTeacher(lambda teacher: …)`."""
-
-    make: Callable[[nn.Module], nn.Module]
-
-    def __call__(self, teacher: nn.Module) -> nn.Module:
-        return self.make(teacher)
 
 
 class Distillation:
@@ -122,7 +59,7 @@ class Distillation:
 
     def __init__(
         self,
-        student: nn.Module | FromTeacher | Callable[[], nn.Module],
+        student: Model,
         teacher: nn.Module,
         *,
         terms: TermFactory | Sequence[Term] | None = None,
@@ -185,22 +122,25 @@ class Distillation:
             ValueError: what does not fit, with the values of both sides.
         """
         student, teacher = self.new_student(self.seeds[0]).cpu(), self.teacher.cpu()
+        self.task.prepare(teacher, train, [part for part in (validation, test) if part is not None], control=self.control)
         for name, items in (("training data", train), ("validation data", validation), ("test data", test)):
             if items is not None:
-                self.task.check(student, items, "student", name)
-                self.task.check(teacher, items, "teacher", name)
-        cast = Cast(self._cast(student, self.training))
-        source = self._source(train, replace(self.training, prefetch=0))
-        example, criteria = source.batch(Place(0, self.seeds[0])), []
+                self.task.check(student, items.seen_by("student"), "student", name)
+                self.task.check(teacher, items.seen_by("teacher"), "teacher", name)
+        cast = Cast(self._cast(student, self.training, train))
+        criteria = []
         for phase in self.phases:
-            criterion = Criterion(phase.terms(), cast=cast)
+            source = self._source(train if phase.data is None else phase.data, replace(self.training, prefetch=0))
+            example = source.batch(Place(0, self.seeds[0]))
+            criterion = Criterion(phase.terms(), cast=cast, trains=(phase.trains,))
+            self._refuse_parted_tokens(criterion, source.items)
             criterion.build(example, samples=source.samples)
-            self._note_taps(criterion)
+            self._note_taps(criterion, phase)
             criterion.listener.close()
             criteria.append((phase.name, criterion))
             (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
-            for path in phase.freeze:
-                Tap.parse(path).find(student)
+            for path in (*phase.freeze, *phase.unfreeze, *phase.slow):
+                Tap.parse(path).find(cast[phase.trains].model)
         self.wiring = wiring(criteria, example)
 
     def _refuse_foreign_folder(self) -> None:
@@ -223,11 +163,9 @@ class Distillation:
 
     def new_student(self, seed: int) -> nn.Module:
         """The student as it starts for a seed: the same for both arms."""
-        if isinstance(self.student, nn.Module):
-            return copy.deepcopy(self.student)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.student(self.teacher) if isinstance(self.student, FromTeacher) else self.student()
+            return new_model(self.student, self.teacher)
 
     def _train(self, arm: str, seed: int, train: Items, validation: Items | None) -> None:
         alone = arm == "alone"
@@ -235,10 +173,10 @@ class Distillation:
         source = everything = self._source(train, training)
         stages = self._stages(alone, training, source)
         if unaided := _learns_from_labels_alone(stages):  # it draws from the labelled items, for as many steps
-            source = self._source(train.labelled(), training)
+            source = self._source(self.task.taught(train), training)
         with nullcontext() if unaided else self._answers(training, everything) as answers:
             run = Run(
-                self._cast(self.new_student(seed), training, alone, answers),
+                self._cast(self.new_student(seed), training, train, seed, alone, answers),
                 stages,
                 source=source,
                 seed=seed,
@@ -261,7 +199,7 @@ class Distillation:
 
     def _source(self, items: Items, training: Training) -> Dataset:
         """The items in the views of a training; where answers are kept, in a few views that repeat."""
-        source = _source(items, training)
+        source = _source(items, training, self.task)
         if self.store is not None:
             source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
         return source
@@ -280,7 +218,11 @@ class Distillation:
         settings = training.settings
         on_gpu = torch.cuda.is_available() and settings.device != "cpu"
         return Asked(
-            frozen(self.teacher.cuda() if on_gpu else self.teacher, **self.options["teacher"]),
+            frozen(
+                self.teacher.cuda() if on_gpu else self.teacher,
+                reads=reading_of("teacher", source.items.storage.names),
+                **self.options["teacher"],
+            ),
             source,
             sorted(self.taps),
             list(training.views),
@@ -301,31 +243,69 @@ class Distillation:
             with open_answers(asked, self.store, self.answers, codecs) as answers:
                 yield answers
 
-    def _note_taps(self, criterion: Criterion) -> None:
+    def _refuse_parted_tokens(self, criterion: Criterion, items: Items) -> None:
+        """Where student and teacher read by different tokenizers, tokens compare one by one only if they are the same words."""
+        storage = items.storage
+        if not storage.names or storage.aligned:
+            return
+        for term in criterion.terms:
+            if term.teachers and any("T" in kind for kind in term.objective.signals):
+                raise ValueError(
+                    f"term {term.name!r} compares tokens one by one, and the tokenizers part at {storage.first_difference()}. "
+                    "Give both one tokenizer, cut the student's vocabulary without a size, or compare whole texts "
+                    "(soft_targets, embeddings)"
+                )
+
+    def _note_taps(self, criterion: Criterion, phase: Phase) -> None:
+        if phase.data is not None:  # answers are kept for the training data
+            return
         for term in criterion.terms:
             heard = {reference.tap for reference in term.teachers if reference.actor == "teacher"}
             self.taps |= heard
             self.sparse &= LOGITS not in heard or term.objective.sparse
 
     def _cast(
-        self, student: nn.Module, training: Training, alone: bool = False, answers: StoredAnswers | None = None
+        self,
+        student: nn.Module,
+        training: Training,
+        train: Items,
+        seed: int = 0,
+        alone: bool = False,
+        answers: StoredAnswers | None = None,
     ) -> dict[str, Actor]:
-        cast = {"student": trained(student, **self.options["student"])}
+        names = train.storage.names
+        cast = {"student": trained(student, reads=reading_of("student", names), **self.options["student"])}
         if not alone:
-            cast["teacher"] = frozen(self.teacher, answers=answers, **self.options["teacher"])
+            reads = reading_of("teacher", names)
+            cast["teacher"] = frozen(self.teacher, answers=answers, reads=reads, **self.options["teacher"])
+            cast |= self._others(reads, seed)
         if training.ema is not None:
             cast["average"] = average("student", training.ema)
         return cast
+
+    def _others(self, reads: str | None, seed: int) -> dict[str, Actor]:
+        """Assistants, which a stage trains, and further teachers."""
+        learners = {phase.trains for phase in self.phases}
+        others = {}
+        for name, model in ((name, model) for phase in self.phases for name, model in phase.actors.items()):
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(seed)
+                made = new_model(model, self.teacher)
+            others[name] = trained(made, reads=reads) if name in learners else frozen(made, reads=reads)
+        return others
 
     def _stages(self, alone: bool, training: Training, source: Dataset) -> list[Stage]:
         """The stages of one arm. The control has the student's lengths in steps, whatever it draws from."""
         stages = []
         for phase in self.phases:
-            length = steps(phase.length.rounds(source))
+            if alone and phase.trains != "student":
+                continue
+            own = None if phase.data is None else self._source(phase.data, training)
+            length = steps(phase.length.rounds(own or source))
             terms = self.task.hard_terms() if alone else phase.terms()
+            step = Step(terms, trains=phase.trains, source=None if alone else own)
             optimizer = phase.optimizer or training.optimizer
-            enter = [Freeze("student", tuple(phase.freeze))] if phase.freeze else []
-            stages.append(Stage([Step(terms)], length, optimizer, on_enter=enter, name=phase.name))
+            stages.append(Stage([step], length, optimizer, on_enter=_events(phase, alone), name=phase.name))
         return stages
 
     def _validation(self, training: Training, items: Items | None, epoch: int) -> Validation | None:
@@ -335,6 +315,8 @@ class Distillation:
         def evaluate(model: nn.Module) -> Mapping[str, float]:
             assert items is not None
             return self.task.figures(self.task.outputs(model, items, autocast=training.settings.autocast), items)
+
+        items = items.seen_by("student")
 
         return Validation(
             evaluate,
@@ -359,13 +341,14 @@ class Distillation:
 
     def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
-        known = test.labelled()
+        known = self.task.judged(test.seen_by("student"))
+        theirs = self.task.judged(test.seen_by("teacher"))
+        read = {arm: theirs if arm == "teacher" else known for arm in ("teacher", *self.arms)}
         predictions = {}
         for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
-            outputs = [self.task.outputs(model.cpu(), known) for model in models]
-            predictions[arm] = Predictions(**self.task.answered(outputs, known))
-        example = next(iter(_evaluation(known)))
-        profiles = profile({"teacher": self.teacher, "student": self.best}, example)
+            outputs = [self.task.outputs(model.cpu(), read[arm]) for model in models]
+            predictions[arm] = Predictions(**self.task.answered(outputs, read[arm]))
+        profiles = profile({"teacher": self.teacher, "student": self.best}, next(iter(_evaluation(known))))
         cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
         verdict = judge(
             predictions,
@@ -415,10 +398,10 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    source = _source(train.labelled(), training)
-    stage = Stage(
-        [Step((task or Classification()).hard_terms("teacher"), trains="teacher")], training.length, training.optimizer
-    )
+    task = task or Classification()
+    task.prepare(None, train, [], control=True)
+    source = _source(task.taught(train), training, task)
+    stage = Stage([Step(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     cast = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
     run = Run(cast, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
@@ -494,6 +477,21 @@ def _from_first_rank(make: Callable[[], Verdict]) -> Verdict:
     return made[0]
 
 
+def _events(phase: Phase, alone: bool) -> list[Event]:
+    """What changes for the parts of the model that a stage trains. The control is taught by labels alone from the first
+    stage on, so that what only some stages train, it trains in all of them."""
+    if alone:
+        return []
+    events: list[Event] = [
+        kind(phase.trains, () if "" in parts else tuple(parts))
+        for kind, parts in ((Unfreeze, phase.unfreeze), (Freeze, phase.freeze))
+        if parts
+    ]
+    if phase.unfreeze:
+        events.append(Slow(phase.trains, () if "" in phase.unfreeze else tuple(phase.unfreeze), 1.0))
+    return [*events, *(Slow(phase.trains, (path,) if path else (), factor) for path, factor in phase.slow.items())]
+
+
 def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
     if terms is None:
         return hinton
@@ -507,8 +505,8 @@ def _learns_from_labels_alone(stages: Sequence[Stage]) -> bool:
     return all(isinstance(term.objective, HardTargets) for stage in stages for step in stage.steps for term in step.terms)
 
 
-def _source(items: Items, training: Training) -> Dataset:
-    views = {"default": Pipeline.from_spec(list(training.views))}
+def _source(items: Items, training: Training, task: Task) -> Dataset:
+    views = {"default": task.view(items, training.views)}
     return Dataset(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
 
 

@@ -1,8 +1,9 @@
 """What models are judged by, each as a function of means over items.
 
 Accuracy is the mean of one number an item (0 or 1). Matthews' correlation is no mean, but a function of the means of the
-confusion table's cells; Pearson's correlation one of the means of x, y, x², y² and xy. Written like this, any of them can be
-resampled: draw items, take the means again, apply the function (the bootstrap of a smooth function of means).
+confusion table's cells; Pearson's correlation one of the means of x, y, x², y² and xy; what is counted in tokens one of two
+means over texts, of what was counted and of the tokens. Written like this, any of them can be resampled: draw items, take the
+means again, apply the function (the bootstrap of a smooth function of means).
 """
 
 from __future__ import annotations
@@ -104,6 +105,26 @@ def squared_error(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> 
     return ((x - target.astype(np.float64)) ** 2)[..., None]
 
 
+def tokens_found(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
+    """Of texts [seeds, texts, 3], (hidden tokens, those of them that were found, nats of all): what was found, of how much."""
+    return np.asarray(outputs[..., [1, 0]], dtype=np.float64)
+
+
+def token_nats(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
+    """Of the same texts: the nats, over how many tokens."""
+    return np.asarray(outputs[..., [2, 0]], dtype=np.float64)
+
+
+def ratio_value(means: Floats) -> Floats:
+    """The first mean over the second: a mean over tokens, whatever texts they stand in."""
+    return _ratio(means[..., 0], means[..., 1])
+
+
+def perplexity_value(means: Floats) -> Floats:
+    """e to the nats a token."""
+    return np.asarray(np.exp(ratio_value(means)))
+
+
 MEASURES = {
     measure.name: measure
     for measure in (
@@ -114,6 +135,12 @@ MEASURES = {
         Measure("spearman", rank_products, correlation_value, percent=False),
         Measure("answer_f1", right, mean_of_one),  # of extracted answers: their task scores each question
         Measure("exact_match", right, mean_of_one),
+        Measure("masked_accuracy", tokens_found, ratio_value),
+        Measure("masked_cross_entropy", token_nats, ratio_value, higher_is_better=False, percent=False),
+        Measure("masked_perplexity", token_nats, perplexity_value, higher_is_better=False, percent=False),
+        Measure("probe_accuracy", right, mean_of_one),  # of embeddings: what their task makes logits of
+        Measure("knn_accuracy", right, mean_of_one),
+        Measure("neighbour_overlap", right, mean_of_one),  # their task scores each text
         Measure("mean_squared_error", squared_error, mean_of_one, higher_is_better=False, percent=False),
     )
 }

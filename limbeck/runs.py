@@ -18,10 +18,11 @@ from rich.console import Console
 from torch import nn
 
 from limbeck import models, ranks
-from limbeck.distillation import Training, teach
+from limbeck.distillation import teach
 from limbeck.export import PYTORCH, Costs, formats, merged, ship
 from limbeck.export import profile as costs
 from limbeck.files import LOCK, locked
+from limbeck.plan import Training
 from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
 from limbeck.sources import Items, TokenStorage
 from limbeck.verdict import Export, Verdict, write_report
@@ -153,9 +154,12 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     part = DataPart(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     items = recipe.items(part)
     task = recipe.new_task()
+    task.prepare(None, items, [items], control=False)
+    if task.compares:
+        task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)
     task.check(student, items, "student", data)
     _same_classes(folder, items.class_names)
-    known = items.labelled()
+    known = task.judged(items)
     answers = Predictions(**task.answered([task.outputs(student, known)], known))
     scores = answers.parts(task.measure)
     value, ci95 = interval(scores, value=value_of(scores, task.measure))

@@ -4,7 +4,7 @@ from limbeck.engine.checks import DeadTermError, NonFiniteError
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.run import Interrupted, Run
 from limbeck.engine.settings import Settings, Validation
-from limbeck.engine.stages import Freeze, Length, Reinitialise, Snapshot, Stage, Step, Unfreeze, epochs, steps
+from limbeck.engine.stages import Freeze, Length, Reinitialise, Slow, Snapshot, Stage, Step, Unfreeze, epochs, steps
 
 __all__ = [
     "DeadTermError",
@@ -16,6 +16,7 @@ __all__ = [
     "Reinitialise",
     "Run",
     "Settings",
+    "Slow",
     "Snapshot",
     "Stage",
     "Step",

@@ -40,15 +40,18 @@ class Optimizer:
             raise UnknownNameError("optimizer", self.name, sorted(known))
         self.kind: type[torch.optim.Optimizer] = getattr(torch.optim, known[self.name.lower()])
 
-    def build(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
-        groups: list[dict[str, Any]] = [{"params": list(parameters)}]
-        if not self.decay_vectors:
-            matrices = [p for p in parameters if p.ndim > 1]
-            vectors = [p for p in parameters if p.ndim <= 1]
-            groups = [{"params": matrices}, {"params": vectors, "weight_decay": 0.0}]
+    def build(self, parameters: Sequence[nn.Parameter], pace: Mapping[int, float] | None = None) -> torch.optim.Optimizer:
+        """The optimizer of these parameters; `pace`: by a parameter's id, the share of the rate at which it learns, where that
+        is not all of it."""
+        groups: list[dict[str, Any]] = []
+        for factor in dict.fromkeys((pace or {}).get(id(p), 1.0) for p in parameters):
+            alike = [p for p in parameters if (pace or {}).get(id(p), 1.0) == factor]
+            matrices = [p for p in alike if self.decay_vectors or p.ndim > 1]
+            vectors = [p for p in alike if not self.decay_vectors and p.ndim <= 1]
+            groups += [{"params": matrices, "pace": factor}, {"params": vectors, "pace": factor, "weight_decay": 0.0}]
         options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
         try:
-            return self.kind([g for g in groups if g["params"]], lr=self.lr, **options)  # type: ignore[call-arg]
+            return self.kind([g for g in groups if g["params"]] or [{"params": []}], lr=self.lr, **options)  # type: ignore[call-arg]
         except TypeError as error:
             raise ValueError(f"optimizer {self.name!r}: {error}") from error
 
@@ -57,5 +60,5 @@ class Optimizer:
         assert isinstance(self.schedule, Schedule)
         rate = self.lr * self.schedule(progress)
         for group in optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("pace", 1.0)
         return rate

@@ -22,7 +22,7 @@ from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpo
 from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
 from limbeck.engine.journal import Bar, Log, Monitor
 from limbeck.engine.settings import Settings, Validation
-from limbeck.engine.stages import Event, Freeze, Reinitialise, Snapshot, Stage, Step, Unfreeze
+from limbeck.engine.stages import Event, Freeze, Reinitialise, Slow, Snapshot, Stage, Step, Unfreeze
 from limbeck.readings import Readings
 from limbeck.sources import Batch, Place, Source
 from limbeck.taps import LOGITS
@@ -105,6 +105,7 @@ class Run:
         journal = Path(log) if log is not None else self._file("log.jsonl")
         self.log = Log(journal if ranks.rank() == 0 else None, self.settings.labels)
         self.held: set[int] = set()  # parameters that a stage has frozen
+        self.pace: dict[int, float] = {}  # of those that a stage has slowed, the share of the rate at which they learn
         self._active: BoundStep | None = None
         self._stop = False
         for actor in self.cast.values():
@@ -318,7 +319,7 @@ class Run:
                 if place == 0:
                     group.extend(one.criterion.parameters())
         specs = {id(spec): spec for spec in (stage.optimizer, *(s.optimizer for s in stage.steps if s.optimizer))}
-        built = {key: specs[key[1]].build(group) for key, group in parameters.items()}
+        built = {key: specs[key[1]].build(group, self.pace) for key, group in parameters.items()}
         for one in bound:
             spec = one.step.optimizer or stage.optimizer
             one.optimizers = {name: built[name, id(spec)] for name in one.step.trains}
@@ -349,7 +350,7 @@ class Run:
 
     def _happen(self, event: Event) -> None:
         actor = self.cast[event.actor]
-        if isinstance(event, Freeze | Unfreeze):
+        if isinstance(event, Freeze | Unfreeze | Slow):
             self._hold(event)
         elif isinstance(event, Snapshot):
             if actor.of is None:
@@ -371,21 +372,21 @@ class Run:
             if callable(reset):
                 reset()
 
-    def _hold(self, event: Freeze | Unfreeze) -> None:
+    def _hold(self, event: Freeze | Unfreeze | Slow) -> None:
         model = self.cast[event.actor].model
         roots = [model.get_submodule(path) for path in event.modules] or [model]
         ids = {id(p) for root in roots for p in root.parameters()}
-        self.held = self.held | ids if isinstance(event, Freeze) else self.held - ids
+        if isinstance(event, Slow):
+            self.pace |= dict.fromkeys(ids, event.factor)
+        else:
+            self.held = self.held | ids if isinstance(event, Freeze) else self.held - ids
 
     def _replay_freezes(self, number: int) -> None:
-        """What earlier stages froze stays frozen; replayed from the stages, so that a resumed run needs no record of it."""
-        self.held = set()
-        for earlier in self.stages[:number]:
-            for event in (*earlier.on_enter, *earlier.on_exit):
-                if isinstance(event, Freeze | Unfreeze):
-                    self._hold(event)
-        for event in self.stages[number].on_enter:
-            if isinstance(event, Freeze | Unfreeze):
+        """What earlier stages froze or slowed stays so; replayed from the stages: a resumed run needs no record of it."""
+        self.held, self.pace = set(), {}
+        events = [event for earlier in self.stages[:number] for event in (*earlier.on_enter, *earlier.on_exit)]
+        for event in (*events, *self.stages[number].on_enter):
+            if isinstance(event, Freeze | Unfreeze | Slow):
                 self._hold(event)
 
     # --- validation, checkpoints, logs -------------------------------------------------------------------------------

@@ -87,6 +87,21 @@ class Unfreeze:
 
 
 @dataclass(frozen=True)
+class Slow:
+    """Let an actor's parameters (or those of some `modules`) learn at a part of the rate from here on; 1: at the full rate."""
+
+    actor: str
+    modules: tuple[str, ...] = ()
+    factor: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.factor <= 0:
+            raise ValueError(
+                f"Slow: factor is {self.factor:g}; expected a number above 0 (to keep parameters as they are: Freeze)"
+            )
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Copy the present weights of an actor's original into it: `Snapshot("teacher")` where teacher = snapshot("student")."""
 
@@ -100,7 +115,7 @@ class Reinitialise:
     actor: str
 
 
-Event = Freeze | Unfreeze | Snapshot | Reinitialise
+Event = Freeze | Unfreeze | Slow | Snapshot | Reinitialise
 
 
 @dataclass

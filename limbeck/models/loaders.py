@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
 from limbeck.registry import nearest
 
+PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
 NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
 
 
@@ -237,4 +238,4 @@ def import_package(package: str) -> ModuleType:
     except ModuleNotFoundError as error:
         if error.name != package:
             raise
-        raise MissingPackageError(f"{package} is not installed: pip install {package}") from error
+        raise MissingPackageError(f"{package} is not installed: pip install {PIP_NAMES.get(package, package)}") from error

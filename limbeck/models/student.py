@@ -11,15 +11,17 @@ from torch import nn
 from limbeck.files import write_atomic
 from limbeck.models.base import get, spec_of
 from limbeck.models.loaders import import_package, quiet
+from limbeck.models.sentence_encoder import sentence_transformers_model
 from limbeck.models.weights import load_weights, save_weights
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+MODULES = "modules.json"  # in every folder of Sentence Transformers
 
 
 def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
-    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers is written
-    as Transformers does, and loads there without Limbeck.
+    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers or of
+    Sentence Transformers is written as these do, and loads there without Limbeck.
 
     Args:
         spec: `{"model": name, "args": {...}}` as for `get`; None takes what the model remembers of its making.
@@ -29,24 +31,30 @@ def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Pa
     """
     spec = spec or spec_of(model)
     write: Any = getattr(model, "save_pretrained", None)
-    if write is not None:  # a model of Transformers: a folder that its from_pretrained loads
+    if write is not None:  # a folder that the model's own library loads
         with quiet(import_package("transformers")):
             write(folder)
-        return
+        if (Path(folder) / CONFIG).is_file() or spec is None:
+            return
     if spec is None:
         raise ValueError(
             f"how to build this {type(model).__name__} is unknown; build it with limbeck.models.get(name, ...) "
             'or give spec={"model": name, "args": {...}}'
         )
-    config = {"model": spec["model"], "args": spec.get("args", {}), "format": FORMAT}
-    try:
-        text = json.dumps(config, indent=2)
-    except TypeError as error:
-        raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
+    text = _config(spec)
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(model, folder / WEIGHTS)
-    write_atomic(folder / CONFIG, (text + "\n").encode())
+    if write is None:
+        save_weights(model, folder / WEIGHTS)
+    write_atomic(folder / CONFIG, text.encode())
+
+
+def _config(spec: dict[str, Any]) -> str:
+    config = {"model": spec["model"], "args": spec.get("args", {}), "format": FORMAT}
+    try:
+        return json.dumps(config, indent=2) + "\n"
+    except TypeError as error:
+        raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
 
 
 def load_student(folder: str | Path) -> nn.Module:
@@ -57,6 +65,8 @@ def load_student(folder: str | Path) -> nn.Module:
         ValueError: a `config.json` of another format, an unknown model, or weights that do not fit it.
     """
     path = Path(folder) / CONFIG
+    if (Path(folder) / MODULES).is_file():
+        return sentence_transformers_model(str(folder), local_files_only=True)
     if not path.is_file():
         raise FileNotFoundError(f"no student at {folder}: {CONFIG} is missing")
     try:

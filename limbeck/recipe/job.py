@@ -24,8 +24,14 @@ class Job(Part):
 
     name: str = Field(pattern=r"^[\w.+\-]+$")
     description: str = ""
-    task: Literal["classification", "regression", "question_answering"] = "classification"
-    metric: str | None = Field(None, description="what judges; none: accuracy, Pearson's correlation, or answer_f1")
+    task: Literal["classification", "regression", "question_answering", "masked_language_modelling", "sentence_embeddings"] = (
+        "classification"
+    )
+    metric: str | None = Field(
+        None,
+        description="what judges; none: accuracy, Pearson's correlation, answer_f1, masked_accuracy, or of embeddings "
+        "probe_accuracy where there are labels and neighbour_overlap where there are none",
+    )
     data: Data
     teacher: TeacherSpec
     student: StudentSpec
@@ -110,15 +116,13 @@ class Job(Part):
     @cached_property
     def tokenizer(self) -> Any:
         """Of texts: the one that the data names, or else the teacher's."""
-        from limbeck.models.loaders import import_package
+        from limbeck.models.tokenizer import load_tokenizer
 
         name = self.data.tokenizer or self.teacher.args.get("name_or_path")
         if name is None:
             raise RecipeError("data.tokenizer: texts need a tokenizer; name one (a folder, or a name on the Hugging Face hub)")
         local = self.teacher.args.get("local_files_only", False)
-        return import_package("transformers").AutoTokenizer.from_pretrained(
-            expand(name, "data.tokenizer"), local_files_only=local, trust_remote_code=False
-        )
+        return load_tokenizer(expand(name, "data.tokenizer"), local_files_only=local)
 
     def items(self, part: DataPart) -> Items:
         """The items of one data set; texts as tokens."""
@@ -130,7 +134,8 @@ class Job(Part):
             if part.limit is not None:
                 questions = questions.select(range(min(part.limit, len(questions))))
             return windows(questions, self.tokenizer, self.data.max_length, self.data.stride)
-        items = load(part, regression=self.task == "regression")
+        hidden = self.task == "masked_language_modelling"  # tokens are the labels, and a column of others says nothing
+        items = load(part, regression=self.task == "regression", labels=not hidden)
         if not isinstance(items.storage, TextStorage):
             return items
         return tokenize(items, self.tokenizer, self.data.max_length)
@@ -148,17 +153,19 @@ class Job(Part):
             validation, train = (split_windows if whole else Items.split)(train, self.data.validation)
         seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
         if not self.data.unlabelled:
-            seen = seen.labelled()
+            seen = self.new_task().taught(seen)
         return train, seen, validation, test
 
 
-def load(part: DataPart, *, regression: bool = False) -> Items:
-    """The items of one data set."""
+def load(part: DataPart, *, regression: bool = False, labels: bool = True) -> Items:
+    """The items of one data set; `labels`: with those that it has."""
     import torch
 
     from limbeck.sources import load_items
 
     options = {name: getattr(part, name) for name in ("split", "input", "label", "size", "channels", "on_error")}
+    if not labels:
+        options["label"] = False
     items = load_items(expand(part.path, "data"), regression=regression, **options)
     return items if part.limit is None else items.select(torch.arange(min(part.limit, len(items))))
 

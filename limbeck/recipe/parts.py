@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from limbeck.answers import Keeping
-    from limbeck.distillation import Training
     from limbeck.engine import Length, Optimizer
+    from limbeck.plan import Training
     from limbeck.terms import Term
 
 TERM_FIELDS = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")
@@ -54,7 +54,9 @@ class DataPart(Part):
     input: str | list[str] | None = Field(
         None, description="the input column, where it is not found by itself; two columns of texts make pairs"
     )
-    label: str | None = Field(None, description="the label column, where it is not found by itself")
+    label: str | Literal[False] | None = Field(
+        None, description="the label column, where it is not found by itself; false: there is none"
+    )
     size: int | None = Field(None, gt=0, description="bring images to this many pixels a side")
     channels: Literal[1, 3] | None = None
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
@@ -152,8 +154,8 @@ class TrainingSpec(Part):
         return self
 
     def build(self) -> Training:
-        from limbeck.distillation import Training
         from limbeck.engine import Settings
+        from limbeck.plan import Training
 
         settings = Settings(
             precision=self.precision,
@@ -252,8 +254,8 @@ class StudentSpec(ModelSpec):
 
         if self.from_teacher is None:
             return functools.partial(self.new, classes, channels)
-        from limbeck.distillation import FromTeacher
         from limbeck.models.text import from_teacher
+        from limbeck.plan import FromTeacher
 
         ((way, arguments),) = self.from_teacher.items()
         return FromTeacher(functools.partial(from_teacher[way], **arguments))
@@ -266,7 +268,7 @@ class TeacherSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _has_knowledge(self) -> TeacherSpec:
-        ready_made = self.model in ("transformers", "timm", "torchvision")
+        ready_made = self.model in ("transformers", "sentence_transformers", "timm", "torchvision")
         if self.weights is None and self.training is None and not ready_made:
             raise ValueError("a teacher needs weights: (a file) or training: (to be trained first); it has neither")
         return self

@@ -49,7 +49,8 @@ class Recipe(Job):
         self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False
     ) -> Distillation:
         """The job that this recipe describes."""
-        from limbeck.distillation import Distillation, Phase
+        from limbeck.distillation import Distillation
+        from limbeck.plan import Phase
 
         classes, channels = shape_of_data(train)
         training = self.training.build()

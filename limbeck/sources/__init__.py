@@ -3,9 +3,10 @@
 from limbeck.sources.batch import Batch, Place, Source
 from limbeck.sources.contexts import WindowStorage, answers_from, split_windows, windows
 from limbeck.sources.dataset import Dataset, evaluation_batches
-from limbeck.sources.items import Items
+from limbeck.sources.items import Items, reading_of
 from limbeck.sources.load import load_items
 from limbeck.sources.masking import Masking, Vocabulary, mask_tokens
+from limbeck.sources.parallel import Parallel, side_by_side
 from limbeck.sources.questions import Questions, load_questions
 from limbeck.sources.texts import tokenize
 from limbeck.sources.tokens import TokenStorage
@@ -16,6 +17,7 @@ __all__ = [
     "Dataset",
     "Items",
     "Masking",
+    "Parallel",
     "Pipeline",
     "Place",
     "Questions",
@@ -28,6 +30,8 @@ __all__ = [
     "load_items",
     "load_questions",
     "mask_tokens",
+    "reading_of",
+    "side_by_side",
     "split_windows",
     "to_float",
     "tokenize",

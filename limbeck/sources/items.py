@@ -127,6 +127,15 @@ class Items:
         """The same items, their inputs, which are no images, in another storage. Keys stay those of the source."""
         return self._with(storage, self.keys, self.target, images=False)
 
+    def seen_by(self, actor: str) -> Items:
+        """The same items as this actor reads them; see `reading_of`."""
+        name = reading_of(actor, self.storage.names)
+        return self if name is None else self._seen(name)
+
+    def _seen(self, name: str) -> Items:
+        part = self.storage.only(name)
+        return part if isinstance(part, Items) else self.stored(part)
+
     def unlabel(self, rows: Tensor) -> Items:
         """The same items, these rows (indices or a boolean mask) without their labels."""
         return self._with(self.storage, self.keys, without(self._targets(), rows))
@@ -191,6 +200,14 @@ class Items:
 
     def _with(self, storage: Storage, keys: Tensor, target: Tensor | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
+
+
+def reading_of(actor: str, names: Sequence[str]) -> str | None:
+    """Which of several inputs an actor reads: its own, the student's where it is its average, and otherwise the teacher's, which
+    assistants and further teachers share. None: there is one for all."""
+    if not names or actor in names:
+        return actor if names else None
+    return "student" if actor == "average" and "student" in names else names[-1]
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -27,6 +27,24 @@ class Storage(ABC):
 
     lengths: Tensor | None = None
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The actors that have inputs of their own here, such as tokens of another vocabulary; none where all read the same."""
+        return ()
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all actors read the same words, token by token."""
+        return True
+
+    def first_difference(self) -> str | None:
+        """Where they do not, for a message."""
+        return None
+
+    def only(self, name: str) -> Any:
+        """What one of `names` reads: a storage, or items where it has others of them."""
+        return self
+
     @abstractmethod
     def __len__(self) -> int: ...
 

@@ -96,8 +96,10 @@ class TokenStorage(Storage):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """What actors may read; none where there is one encoding for all."""
         return () if "" in self.encodings else tuple(self.encodings)
+
+    def only(self, name: str) -> TokenStorage:
+        return TokenStorage({"": self.encodings[name]}, {"": self.identity(name)}, multiple=self.multiple)
 
     @property
     def aligned(self) -> bool:

@@ -3,11 +3,21 @@
 from limbeck.registry import Registry
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification
+from limbeck.tasks.masked_language import MaskedLanguageModelling
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.regression import Regression
+from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 
 registry = Registry("task")
-for kind in (Classification, QuestionAnswering, Regression):
+for kind in (Classification, MaskedLanguageModelling, QuestionAnswering, Regression, SentenceEmbeddings):
     registry.register(kind.name)(kind)
 
-__all__ = ["Classification", "QuestionAnswering", "Regression", "Task", "registry"]
+__all__ = [
+    "Classification",
+    "MaskedLanguageModelling",
+    "QuestionAnswering",
+    "Regression",
+    "SentenceEmbeddings",
+    "Task",
+    "registry",
+]

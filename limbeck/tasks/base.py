@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.metrics import Measure, measure
-from limbeck.sources import Batch, Items, evaluation_batches
+from limbeck.sources import Batch, Items, Masking, Pipeline, evaluation_batches
 from limbeck.taps import call, logits_of
 from limbeck.terms import Term
 
@@ -26,10 +26,12 @@ class Task(ABC):
     Attributes:
         name: as recipes and verdicts write it.
         metrics: what this kind of problem can be judged by.
+        needs_labels: whether all data must have them.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[Sequence[str]]
+    needs_labels: ClassVar[bool] = True
 
     def __init__(self, metric: str | None = None) -> None:
         chosen = metric or self.metrics[0]
@@ -44,6 +46,32 @@ class Task(ABC):
     @property
     def higher_is_better(self) -> bool:
         return self.measure.higher_is_better
+
+    def prepare(self, teacher: nn.Module | None, train: Items, judged: Sequence[Items], *, control: bool) -> None:  # noqa: B027
+        """Told before anything is trained what it is about, for tasks that judge by the teacher or go by what labels there are.
+
+        Args:
+            teacher: None where there is none at hand.
+            judged: what models are selected and judged on.
+            control: whether a model is to learn from the labels of `train` alone.
+        """
+
+    def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
+        """How training items are shown: augmented as `views` says."""
+        return Pipeline.from_spec(list(views))
+
+    def taught(self, items: Items) -> Items:
+        """The items that teach by themselves: those with a label."""
+        return items.labelled()
+
+    def judged(self, items: Items) -> Items:
+        """The items that models are judged on: those with a label."""
+        return items.labelled()
+
+    @property
+    def compares(self) -> bool:
+        """Whether models are judged by how they agree with the teacher, which must then be at hand."""
+        return False
 
     @abstractmethod
     def hard_terms(self, student: str = "student") -> list[Term]:
@@ -85,7 +113,7 @@ class Task(ABC):
                     raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; {self.name} needs logits")
                 assert batch.index is not None
                 rows.append(batch.index)
-                found.append(answer.float().cpu())
+                found.append(self.reduced(answer, batch).float().cpu())
         model.train(was_training)
         return self.joined(found)[torch.cat(rows).argsort()]
 
@@ -97,6 +125,10 @@ class Task(ABC):
         order = lengths.argsort()
         return (replace(batch, index=order[batch.index]) for batch in evaluation_batches(items.select(order), batch_size // 4))
 
+    def reduced(self, answer: Tensor, batch: Batch) -> Tensor:
+        """What is kept of the answer to a batch: all of it, where that is not more than memory holds."""
+        return answer
+
     def joined(self, outputs: list[Tensor]) -> Tensor:
         return torch.cat(outputs)
 
@@ -107,7 +139,7 @@ class Task(ABC):
         Args:
             who, data: how messages call the model and the data.
         """
-        if items.target is None or not len(items.labelled()):
+        if self.needs_labels and (items.target is None or not len(items.labelled())):
             raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
         few = items.select(torch.arange(min(8, len(items))))
         try:

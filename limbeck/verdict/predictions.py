@@ -25,8 +25,8 @@ class Predictions:
     """What one arm answered on the test set.
 
     Give `logits` [seeds, items, classes] and `labels` [items] for classification, `values` [seeds, items] and `truths`
-    [items] for regression, or `scores` [seeds, items] of any metric that is a mean over items (beside others, the scores
-    are the metric, and calibration and agreement come from the logits).
+    [items] for regression, or `scores` [seeds, items] of any metric that is a mean over items, [seeds, items, k] of one that is
+    made of k means (beside others, the scores are the metric, and calibration and agreement come from the logits).
     """
 
     logits: NDArray[np.float32] | None = None
@@ -45,6 +45,8 @@ class Predictions:
             self._check_logits(self.logits)
         if self.values is not None:
             self._check_values(self.values)
+        if self.scores is not None and self.scores.ndim not in (2, 3):
+            raise ValueError(f"scores {self.scores.shape} are neither [seeds, items] nor [seeds, items, k]")
 
     def _check_values(self, values: NDArray[np.float32]) -> None:
         if self.truths is None or values.ndim != 2 or self.truths.shape != values.shape[1:]:
@@ -64,7 +66,7 @@ class Predictions:
             raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
 
     def item_scores(self) -> NDArray[np.float64]:
-        """[seeds, items]: the given scores, else whether the largest logit is at the label."""
+        """The scores as they were given; else whether the largest logit is at the label, [seeds, items]."""
         return self.right().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
 
     def parts(self, measure: Measure | None) -> NDArray[np.float64]:

@@ -11,11 +11,12 @@ pytest.importorskip("executorch")
 pytest.importorskip("torchao")
 
 from limbeck import models
-from limbeck.distillation import Training, teach
+from limbeck.distillation import teach
 from limbeck.engine import Settings, steps
 from limbeck.export.base import resting_copy
 from limbeck.export.delegable import delegable, graph_of
 from limbeck.export.pt2e import quantized
+from limbeck.plan import Training
 from limbeck.sources import Items, evaluation_batches, load_items
 
 QUIET = Settings(threads=1, progress=False, trackers=())

@@ -9,20 +9,23 @@
 Every student is an ordinary model of Transformers (or Sentence Transformers), saved and loaded as one.
 """
 
+from limbeck.models.sentence_encoder import of_encoder
 from limbeck.models.text.depth import init_from_teacher
 from limbeck.models.text.factorised import factorised
 from limbeck.models.text.layers import layer_map
 from limbeck.models.text.mobilebert import mobilebert
-from limbeck.models.text.static import StaticEncoder, static_embeddings
-from limbeck.models.text.vocabulary import Trimmed, trim_vocabulary
+from limbeck.models.text.static import StaticEncoder, static_embeddings, static_student
+from limbeck.models.text.vocabulary import CorpusVocabulary, Trimmed, trim_vocabulary
 from limbeck.models.text.width import narrower
 from limbeck.registry import Registry
 
 from_teacher = Registry("way to make a student from its teacher")
 for _way in (init_from_teacher, narrower, mobilebert):
-    from_teacher.register(_way.__name__)(_way)
+    from_teacher.register(_way.__name__)(of_encoder(_way))
+from_teacher.register("static_embeddings")(static_student)
 
 __all__ = [
+    "CorpusVocabulary",
     "StaticEncoder",
     "Trimmed",
     "factorised",
@@ -32,5 +35,6 @@ __all__ = [
     "mobilebert",
     "narrower",
     "static_embeddings",
+    "static_student",
     "trim_vocabulary",
 ]

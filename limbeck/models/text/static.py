@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import json
 import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.models.loaders import MissingPackageError
+from limbeck.models.base import remember
+from limbeck.models.loaders import import_package
+from limbeck.models.sentence_encoder import NAME, SentenceEncoder
 from limbeck.models.text.pieces import count_tokens, reader_of
 from limbeck.models.text.subspace import leading, second_moment
+from limbeck.sources.content import fingerprint
 from limbeck.taps import modes_kept
 
 if TYPE_CHECKING:
@@ -22,6 +27,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 UNUSED = re.compile(r"\[unused\d+\]$")  # places that BERT's vocabulary keeps free
+
+_made: dict[str, nn.Module] = {}  # the last student that was made from a teacher: each token had to go through it
 
 
 def static_embeddings(
@@ -69,7 +76,7 @@ def static_embeddings(
         raise ValueError(
             f"sif and batch_size must be positive and pooling 'mean' or 'cls', got {sif}, {batch_size}, {pooling!r}"
         )
-    library = _sentence_transformers()
+    library = import_package(NAME)
     whole = isinstance(encoder, library.SentenceTransformer)
     reader = _reader(getattr(encoder, "tokenizer", None) if tokenizer is None and whole else tokenizer)
     vectors = _token_vectors(encoder, reader, None if whole else pooling, batch_size)
@@ -80,11 +87,42 @@ def static_embeddings(
     return made
 
 
+def static_student(
+    teacher: nn.Module,
+    *,
+    dimensions: int | None = 256,
+    sif: float = 1e-4,
+    texts: Sequence[str] | None = None,
+    batch_size: int = 1024,
+) -> StaticEncoder:
+    """`static_embeddings` of a sentence encoder as a model that can be trained; for the arguments see there.
+
+    Every token goes through the teacher, which takes minutes, so the last result is kept: each seed, and the control, starts
+    from a copy of it.
+
+    Raises:
+        ValueError: a teacher that is no `SentenceEncoder`.
+    """
+    if not isinstance(teacher, SentenceEncoder):
+        kind = type(teacher).__name__
+        raise ValueError(f"static_embeddings: a sentence encoder is needed (model: {NAME}), and the teacher is a {kind}")
+    settings = {"dimensions": dimensions, "sif": sif, "texts": None if texts is None else list(texts)}
+    key = fingerprint(teacher.state_dict()) + json.dumps(settings)
+    if key not in _made:
+        whole = teacher.sentence_transformer
+        static = static_embeddings(whole, dimensions=dimensions, sif=sif, texts=texts, batch_size=batch_size)
+        _made.clear()
+        _made[key] = StaticEncoder(static)
+    student = copy.deepcopy(_made[key])
+    assert isinstance(student, StaticEncoder)
+    return student
+
+
 class StaticEncoder(nn.Module):
     """A static embedding as a model over padded ids: the mean of the vectors of a text's tokens, [B, L] → [B, D].
 
     Its table is that of the `SentenceTransformer`: what is trained here is what that one answers and saves. Special tokens
-    around a text are left out, as there.
+    around a text are left out, as there. `save_pretrained` writes a folder that Sentence Transformers loads.
 
     Args:
         static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`.
@@ -101,8 +139,10 @@ class StaticEncoder(nn.Module):
         if not isinstance(getattr(first, "embedding", None), nn.EmbeddingBag):
             raise ValueError(f"{type(static).__name__} has no StaticEmbedding as its first module; see static_embeddings")
         self.embedding: nn.EmbeddingBag = first.embedding  # type: ignore[union-attr, assignment]
-        before, after = _frame(first.tokenizer)  # type: ignore[union-attr, arg-type]
+        self.reader: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
+        before, after = _frame(self.reader)
         self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
+        remember(self, NAME, {})  # a folder tells all the rest
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
         """Mean over the tokens with mask 1; zero for a text without any. Token types, which some batches hold, are ignored."""
@@ -112,12 +152,11 @@ class StaticEncoder(nn.Module):
         vectors = F.embedding(input_ids, self.embedding.weight) * counted[..., None]
         return vectors.sum(1) / counted.sum(1, keepdim=True).clamp(min=1)
 
-
-def _sentence_transformers() -> Any:
-    try:
-        return importlib.import_module("sentence_transformers")
-    except ModuleNotFoundError as error:
-        raise MissingPackageError("sentence_transformers is not installed: pip install sentence-transformers") from error
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder."""
+        table = self.embedding.weight.detach().float().cpu()
+        static = import_package(NAME).SentenceTransformer(modules=[_module(self.reader, table)], device="cpu")
+        static.save_pretrained(str(folder), create_model_card=False)
 
 
 def _module(reader: Tokenizer, table: Tensor) -> nn.Module:

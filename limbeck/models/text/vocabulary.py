@@ -42,6 +42,39 @@ class Trimmed:
     bytes_saved: int
 
 
+@dataclass(frozen=True)
+class CorpusVocabulary:
+    """What a corpus leaves of a vocabulary, for models that are yet to be made.
+
+    Attributes:
+        tokenizer: with the tokens that were kept.
+        rows: of each of its tokens, the row in the tables of models with the whole vocabulary.
+    """
+
+    tokenizer: PreTrainedTokenizerFast
+    rows: list[int]
+
+    @classmethod
+    def of(
+        cls, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], *, size: int | None = None, min_count: int = 1
+    ) -> CorpusVocabulary:
+        """As `trim_vocabulary` chooses it; ids up to that of the padding stay what they are, since some models count positions
+        from there."""
+        pieces = Pieces.of(tokenizer)
+        first = range((tokenizer.pad_token_id or 0) + 1)
+        needed = pieces.indispensable() | {piece for piece, index in pieces.ids.items() if index in first}
+        counts = count_tokens(reader_of(pieces.spec), list(texts))
+        spec, rows = pieces.only(_kept(pieces, counts, needed, size, min_count))
+        return cls(_with_spec(tokenizer, spec), rows)
+
+    def cut(self, model: PreTrainedModel) -> PreTrainedModel:
+        """`model` with these tokens alone; it stays as it is, and so do the answers for texts that they spell alike."""
+        rows = token_embedding(model).num_embeddings
+        if max(self.rows) >= rows:
+            raise ValueError(f"the vocabulary was cut from one of {max(self.rows) + 1} tokens or more, the model has {rows}")
+        return _sliced(model, self.rows)
+
+
 def trim_vocabulary(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerFast,

@@ -1,0 +1,99 @@
+"""Objectives on the logits of token sequences, [batch, tokens, vocabulary]: a loss for each token.
+
+A vocabulary is large, so that only the tokens that count are ever softened; padding costs nothing and gets a gradient of
+exactly zero, whatever stands there.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.objectives.arithmetic import kl, soften
+from limbeck.objectives.base import UNLABELLED, registry, require
+from limbeck.objectives.outputs import OutputObjective, SoftTargets
+from limbeck.objectives.transformers import HiddenCosine
+
+
+@registry.register("forward_kl")
+class ForwardKL(OutputObjective):
+    """Kullback-Leibler divergence from the teacher's distribution over next or hidden tokens to the student's.
+
+    [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
+
+    Args:
+        temperature: T; softens both distributions.
+
+    Raises:
+        ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T].
+
+    Source: Hinton et al. 2015, arXiv 1503.02531, token by token.
+    """
+
+    name = "forward_kl"
+    formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v)"
+    source = "Hinton et al. 2015, arXiv 1503.02531, token by token"
+    bibtex = SoftTargets.bibtex
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        super().__init__()
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
+        self.temperature = temperature
+
+    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        chosen = self.chosen(student, target, mask)
+        if chosen is None:
+            return self._divergence(student, teacher)
+        losses = self._divergence(student[chosen], teacher[chosen])
+        return student.new_zeros(student.shape[:-1]).masked_scatter(chosen, losses)
+
+    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        """Which tokens count, bool [B, T]; None: all."""
+        return self._real(student, mask)
+
+    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        real = self._real(signal, mask)
+        return None if real is None else real[..., None]
+
+    def _real(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The real tokens. The mask of a text that has one answer for all its tokens says nothing about that."""
+        if mask is None or signal.ndim == 2:
+            return None
+        if mask.shape != signal.shape[:2]:
+            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
+            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {tuple(signal.shape[:2])}")
+        return mask.to(signal.device, torch.bool)
+
+    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+        return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
+
+
+@registry.register("masked_kl")
+class MaskedKL(ForwardKL):
+    """The same divergence at the labelled tokens alone: those that masked language modelling hides.
+
+    [B, T, V] with labels [B, T] gives [B, T], and exactly 0 at tokens labelled -100; [B, V] with labels [B] gives [B]. Of all
+    tokens some 15 % are hidden, and only these are computed.
+
+    Args:
+        temperature: T; softens both distributions.
+
+    Raises:
+        ValueError: temperature not above 0; labels missing or out of range; shapes that differ.
+
+    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, whose code restricts its soft targets so on demand.
+    """
+
+    name = "masked_kl"
+    formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v), at labelled tokens"
+    source = "Sanh et al. 2019 (DistilBERT), arXiv 1910.01108"
+    bibtex = HiddenCosine.bibtex
+    needs_target = True
+
+    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        assert target is not None
+        known = target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
+        real = self._real(student, mask)
+        return known if real is None else known & real

@@ -1,0 +1,151 @@
+"""A Trainer with terms computes what a criterion computes, and everything else stays the Trainer's."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+pytest.importorskip("transformers")
+
+
+from limbeck import Criterion, Term, objectives
+from limbeck.schedules import Linear
+from tests.integrations.tiny import (
+    SGD,
+    batch,
+    bert,
+    everywhere,
+    hinton,
+    llama,
+    logged,
+    same,
+    texts,
+    trainer,
+    weights,
+    writings,
+)
+
+# The loss
+
+
+def test_the_loss_is_the_formula(tmp_path):
+    made = trainer(tmp_path, terms=[hinton(0.3)], labels=0.7)
+    given = batch(texts(8))
+    student, teacher = copy.deepcopy(made.model), made.teacher
+    loss = made.compute_loss(made.model.train(), given)
+    loss.backward()
+    read = {name: given[name] for name in ("input_ids", "attention_mask")}
+    s, t = student(**read).logits, teacher(**read).logits.detach()
+    soft = 4 * F.kl_div((s / 2).log_softmax(1), (t / 2).softmax(1), reduction="batchmean")
+    expected = 0.7 * F.cross_entropy(s, given["labels"]) + 0.3 * soft
+    torch.testing.assert_close(loss, expected)
+    expected.backward()
+    for ours, theirs in zip(made.model.parameters(), student.parameters(), strict=True):
+        torch.testing.assert_close(ours.grad, theirs.grad, rtol=1e-4, atol=1e-6)
+    assert all(p.grad is None for p in teacher.parameters())
+
+
+def test_the_terms_are_those_of_a_criterion(tmp_path):
+    made = trainer(tmp_path)
+    given = batch(texts(8))
+    alone = Criterion(everywhere(), made.model, made.teacher, example=given, seed=0)
+    alone.load_state_dict(made.criterion.state_dict())
+    loss, outputs = made.compute_loss(made.model.train(), given, return_outputs=True)
+    torch.testing.assert_close(loss, 0.5 * outputs.loss + alone(given)["loss"])
+    torch.testing.assert_close(outputs.loss, F.cross_entropy(outputs.logits, given["labels"]))
+
+
+def test_the_student_runs_once_a_batch_and_the_teacher_in_evaluation_mode(tmp_path):
+    made = trainer(tmp_path, teacher=bert(24, 2, seed=1).train(), max_steps=3)
+    runs, modes = [], []
+    made.criterion  # noqa: B018  the trial run on two items is over
+    made.model.register_forward_hook(lambda *_: runs.append(1))
+    made.teacher.register_forward_hook(lambda module, *_: modes.append(module.training))
+    made.train()
+    assert len(runs) == 3
+    assert modes == [False] * 3
+    assert not any(p.requires_grad for p in made.teacher.parameters())
+
+
+def test_the_log_holds_every_term(tmp_path):
+    made = trainer(tmp_path, max_steps=4, logging_steps=2, gradient_accumulation_steps=2)
+    made.train()
+    first, second = logged(made)
+    for line in (first, second):
+        terms = 0.5 * line["loss_soft_targets"] + line["loss_hidden_states"] + 2 * line["loss_attention_scores"]
+        assert line["loss"] == pytest.approx(0.5 * line["loss_labels"] + terms, rel=1e-4)
+    assert first != second
+
+
+@pytest.mark.parametrize("size", [4, 2])
+def test_accumulation_gives_the_weights_of_the_whole_batch(tmp_path, size):
+    whole, pieces = (
+        trainer(tmp_path, **SGD, per_device_train_batch_size=n, gradient_accumulation_steps=8 // n) for n in (8, size)
+    )
+    for made in (whole, pieces):
+        made.train()
+    same(weights(pieces), weights(whole), rtol=0, atol=1e-6)
+    for one, other in zip(logged(whole), logged(pieces), strict=True):
+        assert {n: v for n, v in one.items() if "loss" in n} == pytest.approx(
+            {n: other[n] for n in one if "loss" in n}, rel=1e-3
+        )
+
+
+def test_accumulation_counts_the_tokens_of_all_batches(tmp_path):
+    found = []
+    for size in (8, 2):
+        options = {**SGD, "per_device_train_batch_size": size, "gradient_accumulation_steps": 8 // size}
+        made = trainer(tmp_path, llama(16, 0), teacher=llama(24, 1), terms=[hinton()], data=writings(), **options)
+        made.train()
+        found.append(weights(made))
+    same(*found, rtol=0, atol=1e-6)
+
+
+def test_a_language_model_is_compared_where_it_predicts_a_labelled_token(tmp_path):
+    made = trainer(tmp_path, llama(16, 0), teacher=llama(24, 1), terms=[hinton(1)], data=writings(), labels=0)
+    given = batch(writings(4))
+    loss = made.compute_loss(made.model.train(), given)
+    read = {name: given[name] for name in ("input_ids", "attention_mask")}
+    s, t = made.model(**read).logits / 2, made.teacher(**read).logits / 2
+    each = 4 * F.kl_div(s.log_softmax(-1), t.softmax(-1), reduction="none").sum(-1)
+    counted = given["labels"][:, 1:] != -100
+    torch.testing.assert_close(loss, each[:, :-1][counted].mean())
+
+
+def test_a_batch_without_a_mask_counts_every_token(tmp_path):
+    data = [{name: item[name] for name in ("input_ids", "labels")} for item in texts()]
+    made = trainer(tmp_path, data=data)
+    made.train()
+    given = batch(data[:8])
+    full = given | {"attention_mask": torch.ones_like(given["input_ids"])}
+    made.model.train()
+    torch.testing.assert_close(made.compute_loss(made.model, given), made.compute_loss(made.model, full))
+
+
+def test_weights_follow_their_schedules_and_a_teacher_without_weight_does_not_run(tmp_path):
+    term = Term(objectives.get("soft_targets"), weight=Linear(0, 1, begin=0.4, finish=0.6))
+    made = trainer(tmp_path, terms=[term], labels=Linear(1, 0, begin=0.6, finish=0.9), max_steps=10)
+    asked = []
+    made.criterion  # noqa: B018
+    made.teacher.register_forward_hook(lambda *_: asked.append(made.state.global_step))
+    made.train()
+    assert asked == [5, 6, 7, 8, 9]
+    lines = logged(made)
+    assert ["loss_soft_targets" in line for line in lines] == [False] * 5 + [True] * 5
+    assert ["loss_labels" in line for line in lines] == [True] * 9 + [False]
+
+
+def test_the_student_learns_what_the_teacher_says(tmp_path):
+    data = texts(64, labels=False)
+    options = {"max_steps": 60, "per_device_train_batch_size": 32, "learning_rate": 5e-3}
+    made = trainer(tmp_path, terms=[hinton(1)], data=data, labels=0, **options)
+    made.train()
+    lines = [line["loss_soft_targets"] for line in logged(made)]
+    assert sum(lines[-5:]) < 0.2 * sum(lines[:5])
+    given = batch(data)
+    with torch.no_grad():
+        agreed = made.model.eval()(**given).logits.argmax(1) == made.teacher(**given).logits.argmax(1)
+    assert agreed.float().mean() > 0.85

@@ -398,7 +398,7 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    task = task or Classification()
+    task, train = task or Classification(), train.seen_by("teacher")
     task.prepare(None, train, [], control=True)
     source = _source(task.taught(train), training, task)
     stage = Stage([Step(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)

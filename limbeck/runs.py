@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import functools
+import hashlib
+import json
 import shlex
 import shutil
 import tempfile
@@ -19,9 +21,10 @@ from torch import nn
 
 from limbeck import models, ranks
 from limbeck.distillation import teach
-from limbeck.export import PYTORCH, Costs, formats, merged, ship
+from limbeck.export import PYTORCH, Costs, ExportError, formats, merged, ship
 from limbeck.export import profile as costs
 from limbeck.files import LOCK, locked
+from limbeck.models.tokenizer import load_tokenizer
 from limbeck.plan import Training
 from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
 from limbeck.sources import Items, TokenStorage
@@ -58,7 +61,7 @@ def carry_out(
     _tell_data(console, seen, validation, test)
     if recipe.export is not None:
         _can_export(recipe.export)  # or it would be found out after the training
-        _no_texts(test)
+        _can_take(recipe.export, test)
     teacher = new_teacher(recipe, everything)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)  # `_refuse` has looked at the directory
     job.check(seen, validation=validation, test=test)
@@ -99,15 +102,44 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     wait()  # or a rank that comes late would find what the first has just written
     if is_kept:
         return models.load_student(kept)
-    classes, channels = shape_of_data(train)
-    build = functools.partial(spec.new, classes, channels)
-    training = _shown(spec.training.build(), progress)
-    place = folder / "checkpoints" / "teacher"
-    log, task = folder / "log.jsonl", recipe.new_task()
-    learnt = teach(build, train, training, task=task, seed=recipe.seeds[0], folder=place, log=log, resume=True)
+    shared = _shared(recipe, train, folder) if spec.shared else None
+    if shared is None:
+        learnt = _taught(recipe, train, folder, progress=progress)
+    else:
+        with held(shared):
+            found = (shared / "config.json").exists()
+            learnt = models.load_student(shared) if found else _taught(recipe, train, shared, progress=progress)
+            if ranks.rank() == 0 and not found:
+                models.save_student(learnt, None, shared)
+                shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     if ranks.rank() == 0:
         models.save_student(learnt, None, kept)
     return learnt
+
+
+def _taught(recipe: Recipe, train: Items, folder: Path, *, progress: bool) -> nn.Module:
+    """The teacher, trained on all labels; what it leaves on the way lies in `folder`."""
+    spec = recipe.teacher
+    assert spec.training is not None
+    build = functools.partial(spec.new, *shape_of_data(train))
+    training, task = _shown(spec.training.build(), progress), recipe.new_task()
+    place, log = folder / "checkpoints" / "teacher", folder / "log.jsonl"
+    return teach(build, train, training, task=task, seed=recipe.seeds[0], folder=place, log=log, resume=True)
+
+
+def _shared(recipe: Recipe, train: Items, folder: Path) -> Path:
+    """Where a teacher lies that runs side by side have in common: named by what it is made of and trained on."""
+    by_the_way = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")
+    spec = recipe.teacher.model_dump(mode="json", exclude={"training": set(by_the_way), "shared": True})
+    said = {
+        "teacher": spec,
+        "task": recipe.task,
+        "seed": recipe.seeds[0],
+        "data": train.fingerprint(),
+        "read": getattr(train.seen_by("teacher").storage, "identity", str)(),
+    }
+    name = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return folder.parent / "teachers" / name
 
 
 def remember_recipe(recipe: Recipe, answers: Path, folder: Path) -> None:
@@ -140,6 +172,8 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
     _require_finished(folder, "student/config.json", "student")
     written = folder / "recipe.yaml"
     recipe = Recipe.checked(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
+    if recipe.student.vocabulary is not None:
+        recipe.reading.students_tokenizer = load_tokenizer(str(folder / "student"), local_files_only=True)
     return recipe, models.load_student(folder / "student")
 
 
@@ -196,18 +230,26 @@ def export(
         everything, seen, _, test = recipe.load()
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
-    _no_texts(test)
-    teacher = _rebuilt(recipe, everything, folder, console) if spec.teacher or spec.quantization_aware else None
+    _can_take(spec, test)
+    needed = spec.teacher or spec.quantization_aware is not None or recipe.new_task().compares
+    teacher = _rebuilt(recipe, everything, folder, console) if needed else None
     with held(folder):
         return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
 
 
-def _no_texts(test: Items) -> None:
-    """Refuse to export models of data that no format takes."""
-    if isinstance(test.storage, TokenStorage):
+def _can_take(spec: ExportSpec, test: Items) -> None:
+    """Refuse to export models of texts as what takes none."""
+    if not isinstance(test.storage, TokenStorage):
+        return
+    for name in spec.formats:
+        try:
+            formats.get(name).require_texts()
+        except ExportError as error:
+            raise RunError(f"export.formats: {error}") from error
+    if spec.quantization_aware is not None:
         raise RunError(
-            "export: formats take images and other tensors, and models of texts are not among them. Leave export out: the "
-            "student is saved as an ordinary folder of Transformers, from which other exporters start"
+            "export.quantization_aware: models of texts are not trained for int8; leave it out: their int8 files need no "
+            "calibration, and the loss, if any, stands in the record"
         )
 
 
@@ -236,6 +278,8 @@ def _ship(
     if ranks.rank() == 0:
         if spec.quantization_aware is not None and teacher is None:
             console.print("int8 without quantization-aware training: there is no teacher to learn from", style="yellow")
+        task = recipe.new_task()
+        task.prepare(teacher, train, [test], control=False)
         records = ship(
             {"student": student} | ({"teacher": teacher} if teacher is not None and spec.teacher else {}),
             train,
@@ -245,6 +289,7 @@ def _ship(
             precisions=spec.precisions,
             calibration_items=spec.calibration_items,
             aware=_aware(spec, recipe, student, teacher, train, folder, progress=progress),
+            task=task,
             console=console,
         )
         verdict = Verdict.load(folder)

@@ -26,6 +26,8 @@ class Comparison(Job):
 
     @model_validator(mode="after")
     def _with_control(self) -> Self:
+        if not self.student.named:
+            raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         for name, terms in self.variants.items():
             if not terms:
                 raise ValueError(f"variant {name!r} has no terms")

@@ -15,6 +15,7 @@ from limbeck.recipe.text import RecipeError, expand, explain, looks_like_a_file,
 from limbeck.registry import nearest
 
 if TYPE_CHECKING:
+    from limbeck.recipe.reading import Reading
     from limbeck.sources import Items
     from limbeck.tasks import Task
 
@@ -34,7 +35,7 @@ class Job(Part):
     )
     data: Data
     teacher: TeacherSpec
-    student: StudentSpec
+    student: StudentSpec = Field(default_factory=lambda: StudentSpec.model_validate({}))
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     store: Store = Field(None, description="keep the teacher's answers: auto, off, a folder, or {path: …, views: 8}")
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
@@ -114,47 +115,19 @@ class Job(Part):
         return task
 
     @cached_property
-    def tokenizer(self) -> Any:
-        """Of texts: the one that the data names, or else the teacher's."""
-        from limbeck.models.tokenizer import load_tokenizer
+    def reading(self) -> Reading:
+        """How the data becomes what models read."""
+        from limbeck.recipe.reading import Reading
 
-        name = self.data.tokenizer or self.teacher.args.get("name_or_path")
-        if name is None:
-            raise RecipeError("data.tokenizer: texts need a tokenizer; name one (a folder, or a name on the Hugging Face hub)")
-        local = self.teacher.args.get("local_files_only", False)
-        return load_tokenizer(expand(name, "data.tokenizer"), local_files_only=local)
+        return Reading(self)
 
     def items(self, part: DataPart) -> Items:
         """The items of one data set; texts as tokens."""
-        from limbeck.sources import load_questions, tokenize, windows
-        from limbeck.sources.storage import TextStorage
-
-        if self.task == "question_answering":
-            questions = load_questions(expand(part.path, "data"), part.split)
-            if part.limit is not None:
-                questions = questions.select(range(min(part.limit, len(questions))))
-            return windows(questions, self.tokenizer, self.data.max_length, self.data.stride)
-        hidden = self.task == "masked_language_modelling"  # tokens are the labels, and a column of others says nothing
-        items = load(part, regression=self.task == "regression", labels=not hidden)
-        if not isinstance(items.storage, TextStorage):
-            return items
-        return tokenize(items, self.tokenizer, self.data.max_length)
+        return self.reading.items(part)
 
     def load(self) -> tuple[Items, Items, Items | None, Items]:
         """(all labels, what the student sees, validation, test)."""
-        from limbeck.sources import Items, split_windows
-
-        train, test = self.items(self.data.train), self.items(self.data.test)
-        validation = None
-        if isinstance(self.data.validation, DataPart):
-            validation = self.items(self.data.validation)
-        elif self.data.validation > 0:
-            whole = self.task == "question_answering"  # all windows of a question stay together
-            validation, train = (split_windows if whole else Items.split)(train, self.data.validation)
-        seen = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
-        if not self.data.unlabelled:
-            seen = self.new_task().taught(seen)
-        return train, seen, validation, test
+        return self.reading.load()
 
 
 def load(part: DataPart, *, regression: bool = False, labels: bool = True) -> Items:

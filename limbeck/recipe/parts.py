@@ -77,6 +77,33 @@ ValidationSpec = Annotated[
 ]
 
 
+class CandidatesSpec(Part):
+    """What may stand in place of a word: its neighbours in a table of word vectors, or a masked model's guesses."""
+
+    neighbours: str | Literal[False] = Field(
+        "embeddings", description="embeddings: the teacher's own, of whole words; or a file of word vectors, such as GloVe's"
+    )
+    minimum: float = Field(0.3, ge=-1, le=1, description="the least cosine of a neighbour")
+    masked: str | None = Field(None, description="a masked language model (name or folder), asked before the neighbours")
+    together: int = Field(1, gt=0, description="words hidden at once from the masked model; more is faster, and less exact")
+    count: int = Field(15, gt=0, description="candidates for each word")
+
+    @model_validator(mode="after")
+    def _some(self) -> CandidatesSpec:
+        if not self.neighbours and self.masked is None:
+            raise ValueError("neighbours is false and there is no masked model; words need candidates from one of the two")
+        return self
+
+
+class AugmentSpec(CandidatesSpec):
+    """Altered copies of the training texts, which the student sees beside them (TinyBERT)."""
+
+    copies: int = Field(20, gt=0, description="of each text, at most")
+    probability: float = Field(0.4, ge=0, le=1, description="that a word is replaced")
+    seed: int = 0
+    cache: str | None = Field(None, description="a folder that keeps the altered texts; none: they are made at each start")
+
+
 class Data(Part):
     """Training, validation and test data."""
 
@@ -91,6 +118,7 @@ class Data(Part):
     max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
     stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
+    augment: AugmentSpec | None = Field(None, description="altered copies of the texts that the student sees")
 
 
 class OptimizerSpec(Part):
@@ -225,12 +253,30 @@ class ModelSpec(Part):
         return {"channels_last": self.channels_last, "precision": precision}
 
 
+class VocabularySpec(Part):
+    """The part of the teacher's vocabulary that a student keeps: what the training texts use."""
+
+    size: int | None = Field(None, gt=0, description="the most tokens; the frequent ones stay, words fall into smaller pieces")
+    min_count: int = Field(1, gt=0, description="how often a token must occur to stay")
+    texts: list[DataSpec] = Field(default_factory=list, description="further texts whose words stay")
+
+
+def _vocabulary(value: Any) -> Any:
+    """`true`, a size, or the whole of it."""
+    if value is True:
+        return {}
+    return {"size": value} if isinstance(value, int) and not isinstance(value, bool) else (value or None)
+
+
 class StudentSpec(ModelSpec):
-    """The student: a model by name, or one that is made from the teacher."""
+    """The student: a model by name, one that is made from the teacher, or what a preset makes."""
 
     model: str = ""
     from_teacher: Named | None = Field(
         None, description="a way of limbeck.models.text with its arguments, such as {init_from_teacher: {layers: [0, 2, 4]}}"
+    )
+    vocabulary: Annotated[VocabularySpec | None, BeforeValidator(_vocabulary)] = Field(
+        None, description="of texts: true keeps the words of the training texts, a number so many of them at most"
     )
 
     @field_validator("model")
@@ -240,13 +286,20 @@ class StudentSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _one_way(self) -> StudentSpec:
-        if bool(self.model) == bool(self.from_teacher):
+        if self.model and self.from_teacher:
             raise ValueError("a student is a model: (by name) or made from_teacher:, one of the two")
         if self.from_teacher is not None:
             from limbeck.models.text import from_teacher
 
             from_teacher[next(iter(self.from_teacher))]  # raises with the nearest names
+        if self.vocabulary is not None and self.model:
+            raise ValueError(f"vocabulary: it is cut from the teacher's, and model {self.model!r} is not made from that")
         return self
+
+    @property
+    def named(self) -> bool:
+        """Whether it says what the student is."""
+        return bool(self.model or self.from_teacher)
 
     def builder(self, classes: int | None, channels: int | None) -> Callable[..., nn.Module]:
         """What makes the student: without arguments, or from the teacher."""
@@ -265,6 +318,7 @@ class TeacherSpec(ModelSpec):
     """The teacher: with weights, or trained first on all training labels."""
 
     training: TrainingSpec | None = Field(None, description="train it first, with these settings")
+    shared: bool = Field(False, description="keep the trained teacher beside the runs, where others with the same one find it")
 
     @model_validator(mode="after")
     def _has_knowledge(self) -> TeacherSpec:
@@ -324,6 +378,16 @@ class TermSpec(Part):
         )
 
 
+class ActorSpec(StudentSpec):
+    """A further model: an assistant, if a stage trains it; else one more teacher."""
+
+    @model_validator(mode="after")
+    def _says_what(self) -> ActorSpec:
+        if not self.named:
+            raise ValueError("a model is needed: model: (by name) or from_teacher:")
+        return self
+
+
 class PhaseSpec(Part):
     """One of several stages."""
 
@@ -332,7 +396,14 @@ class PhaseSpec(Part):
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
     optimizer: OptimizerSpec | None = None
-    freeze: list[str] = Field(default_factory=list, description="parts of the student that stay as they are from here on")
+    freeze: list[str] = Field(
+        default_factory=list, description="parts of the model that stay as they are from here on; '': all"
+    )
+    unfreeze: list[str] = Field(default_factory=list, description="parts that learn again, at the full rate")
+    slow: dict[str, float] = Field(default_factory=dict, description="parts that learn at this share of the rate from here on")
+    trains: str = Field("student", description="whom the stage trains: the student, or one of the actors")
+    actors: dict[str, ActorSpec] = Field(default_factory=dict, description="further models, from this stage on")
+    data: DataSpec | None = Field(None, description="other training data, such as texts without labels")
 
     @model_validator(mode="after")
     def _one_length(self) -> PhaseSpec:
@@ -393,6 +464,13 @@ def _store(value: Any) -> Any:
 
 
 Store = Annotated[StoreSpec | None, BeforeValidator(_store)]
+
+
+def _preset(value: Any) -> Any:
+    return None if value is None else _named(value)
+
+
+Preset = Annotated[dict[str, dict[str, Any]] | None, BeforeValidator(_preset)]
 
 
 def build_terms(specs: Sequence[TermSpec]) -> list[Term]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -10,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from limbeck.recipe.job import Job, shape_of_data
-from limbeck.recipe.parts import ExportSpec, PhaseSpec, TermSpec, TrainingSpec, build_terms, length
+from limbeck.recipe.parts import DataPart, ExportSpec, PhaseSpec, Preset, TermSpec, TrainingSpec, build_terms, length
+from limbeck.registry import nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
     from limbeck.distillation import Distillation
+    from limbeck.models.text import CorpusVocabulary
+    from limbeck.plan import FromTeacher, Model, Phase, Training
     from limbeck.sources import Items
 
 
@@ -24,6 +28,9 @@ class Recipe(Job):
 
     terms: list[TermSpec] = Field(default_factory=list)
     stages: list[PhaseSpec] = Field(default_factory=list, description="several stages, instead of terms")
+    preset: Preset = Field(
+        None, description="a published method by name, such as {tinybert: {layers: 4}}: it makes student and stages"
+    )
     control: bool = True
     control_training: TrainingSpec | None = Field(None, description="where the student's settings would handicap the control")
     targets: dict[str, float] = Field(default_factory=dict)
@@ -40,8 +47,12 @@ class Recipe(Job):
     def _whole(self) -> Self:
         from limbeck.verdict.targets import check_targets
 
-        if bool(self.terms) == bool(self.stages):
-            raise ValueError("give terms: or stages:, one of the two")
+        if sum(map(bool, (self.terms, self.stages, self.preset is not None))) != 1:
+            raise ValueError("give terms:, stages: or preset:, one of the three")
+        if self.preset is None and not self.student.named:
+            raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
+        if self.preset is not None:
+            self._check_preset(*next(iter(self.preset.items())))
         check_targets(self.targets)
         return self
 
@@ -50,25 +61,15 @@ class Recipe(Job):
     ) -> Distillation:
         """The job that this recipe describes."""
         from limbeck.distillation import Distillation
-        from limbeck.plan import Phase
+        from limbeck.plan import FromTeacher
 
-        classes, channels = shape_of_data(train)
         training = self.training.build()
-        if self.stages:
-            phases = [
-                Phase(
-                    functools.partial(build_terms, stage.terms),
-                    length(stage.epochs, stage.steps),
-                    stage.optimizer.build() if stage.optimizer else None,
-                    stage.freeze,
-                    stage.name,
-                )
-                for stage in self.stages
-            ]
-        else:
-            phases = [Phase(functools.partial(build_terms, self.terms), training.length)]
+        student, phases = self._plan(teacher, train, training)
+        if (vocabulary := self.reading.vocabulary) is not None:
+            assert isinstance(student, FromTeacher)
+            student = FromTeacher(functools.partial(_with_vocabulary, vocabulary, student))
         return Distillation(
-            self.student.builder(classes, channels),
+            student,
             teacher,
             phases=phases,
             training=training,
@@ -84,3 +85,60 @@ class Recipe(Job):
             store=None if self.store is None else self.store.build(),
             resume=resume,
         )
+
+    def _plan(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
+        """What the student is made of, and its stages."""
+        from limbeck.plan import Phase
+
+        if self.preset is not None:
+            return self._of_preset(teacher, train)
+        classes, channels = shape_of_data(train)
+        student = self.student.builder(classes, channels)
+        if not self.stages:
+            return student, [Phase(functools.partial(build_terms, self.terms), training.length)]
+        return student, [self._phase(stage, classes, channels) for stage in self.stages]
+
+    def _phase(self, stage: PhaseSpec, classes: int | None, channels: int | None) -> Phase:
+        from limbeck.plan import Phase
+
+        return Phase(
+            functools.partial(build_terms, stage.terms),
+            length(stage.epochs, stage.steps),
+            stage.optimizer.build() if stage.optimizer else None,
+            stage.freeze,
+            stage.name,
+            unfreeze=stage.unfreeze,
+            slow=stage.slow,
+            trains=stage.trains,
+            actors={name: actor.builder(classes, channels) for name, actor in stage.actors.items()},
+            data=None if stage.data is None else self.items(stage.data),
+        )
+
+    def _of_preset(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
+        from limbeck import presets
+
+        assert self.preset is not None
+        ((name, arguments),) = self.preset.items()
+        given = dict(arguments)
+        if (general := given.pop("general", None)) is not None:
+            part = DataPart.model_validate({"path": general} if isinstance(general, str) else general)
+            given["general"] = self.items(part.model_copy(update={"label": False}))
+        made: tuple[Model, list[Phase]] = presets.registry[name](teacher, task=self.new_task(), items=train, **given)
+        return made
+
+    def _check_preset(self, name: str, arguments: Mapping[str, Any]) -> None:
+        from limbeck import presets
+
+        known = [
+            name for name in inspect.signature(presets.registry[name]).parameters if name not in ("teacher", "task", "items")
+        ]
+        for argument in arguments:
+            if argument not in known:
+                raise ValueError(f"preset: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
+        if self.student.named:
+            raise ValueError(f"student: the preset {name} makes it; leave out model: and from_teacher:")
+
+
+def _with_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:
+    """The student as it is made of a teacher with a smaller vocabulary."""
+    return student(vocabulary.cut(teacher))

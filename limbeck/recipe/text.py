@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -37,15 +38,28 @@ _Loader.add_implicit_resolver(
 
 
 def expand(text: str, field: str) -> str:
-    """Replace `${NAME}` by the environment's value."""
+    """Replace `${NAME}` by the environment's value, and `${package:NAME}` by the folder of an installed package, which may
+    bring a model along."""
 
     def value(match: re.Match[str]) -> str:
-        name = match[1]
+        package, name = match.groups()
+        if package:
+            return _folder_of(name, f"{field}: {text!r}")
         if name not in os.environ:
             raise RecipeError(f"{field}: {text!r} needs the environment variable {name}, which is not set")
         return os.environ[name]
 
-    return os.path.expanduser(re.sub(r"\$\{(\w+)\}", value, text))
+    return os.path.expanduser(re.sub(r"\$\{(package:)?(\w+)\}", value, text))
+
+
+def _folder_of(package: str, where: str) -> str:
+    """Where a package lies; it is found, not imported."""
+    found = importlib.util.find_spec(package)
+    if found is None or not found.submodule_search_locations:
+        raise RecipeError(
+            f"{where} needs the package {package}, which is not installed: pip install {package.replace('_', '-')}"
+        )
+    return next(iter(found.submodule_search_locations))
 
 
 def read_yaml(text: str) -> Any:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from limbeck.metrics import Measure, measure
 from limbeck.sources import Batch, Items, Masking, Pipeline, evaluation_batches
 from limbeck.taps import call, logits_of
+from limbeck.tasks.legible import refuse_illegible
 from limbeck.terms import Term
 
 
@@ -78,6 +79,10 @@ class Task(ABC):
         """What the control learns from: labels only."""
 
     @abstractmethod
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        """How a student learns the teacher's answers to this kind of problem, at a temperature where that means something."""
+
+    @abstractmethod
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         """Refuse outputs that do not fit the labels."""
 
@@ -133,14 +138,15 @@ class Task(ABC):
         return torch.cat(outputs)
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
-        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, inputs that the model
-        does not take, labels that do not fit its outputs, outputs that are no numbers.
+        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, texts that are too
+        long, inputs that it does not take, labels that do not fit its outputs, outputs that are no numbers.
 
         Args:
             who, data: how messages call the model and the data.
         """
         if self.needs_labels and (items.target is None or not len(items.labelled())):
             raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
+        refuse_illegible(model, items, who, data, reads)
         few = items.select(torch.arange(min(8, len(items))))
         try:
             outputs = self.outputs(model, few, reads=reads)

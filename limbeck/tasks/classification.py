@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.objectives import HardTargets
+from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.sources import Items
 from limbeck.tasks.base import Task
 from limbeck.terms import Term
@@ -23,6 +24,9 @@ class Classification(Task):
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(HardTargets(), student=student)]
 
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        return [Term(SoftTargets(temperature=temperature), student=student)]
+
     def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None
         known = items.target >= 0
@@ -34,6 +38,10 @@ class Classification(Task):
     def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         assert items.target is not None
         return {"logits": torch.stack(list(outputs)).numpy(), "labels": items.target.numpy()}
+
+    def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
+        super().check(model, items, who, data, reads)
+        _refuse_other_order(model, items.class_names, who, data)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2:
@@ -47,3 +55,21 @@ class Classification(Task):
                 f"{data}: labels go up to {highest}, but the {who} tells {classes} classes apart; "
                 f"give it classes: {highest + 1}"
             )
+
+
+def _refuse_other_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
+    """A model that came with names for its classes counts them as it was trained to; the data may number the same names
+    otherwise, and every answer would be taken for another one."""
+    own = getattr(getattr(model, "config", None), "id2label", None)
+    if not own or names is None:
+        return
+    theirs = [str(own[place]) for place in sorted(own)]
+    if theirs != list(names) and sorted(theirs) == sorted(names):
+        raise ValueError(
+            f"{data}: the classes are numbered {_numbered(names)}, and those of the {who} {_numbered(theirs)}; write them in "
+            f"the model's order, {json.dumps(theirs, ensure_ascii=False)}, into classes.json beside the data"
+        )
+
+
+def _numbered(names: Sequence[str]) -> str:
+    return ", ".join(f"{place} {name!r}" for place, name in enumerate(names))

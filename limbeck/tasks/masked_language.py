@@ -12,6 +12,7 @@ from torch import Tensor
 
 from limbeck.metrics import Floats, Measure, measure
 from limbeck.objectives import UNLABELLED, HardTargets
+from limbeck.objectives.sequences import ForwardKL
 from limbeck.sources import Batch, Items, Masking, Pipeline, TokenStorage, Vocabulary
 from limbeck.sources.batch import DEFAULT_VIEW
 from limbeck.tasks.base import Task
@@ -41,6 +42,9 @@ class MaskedLanguageModelling(Task):
 
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(HardTargets(), student=student)]
+
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        return [Term(ForwardKL(temperature=temperature), student=student)]
 
     def taught(self, items: Items) -> Items:
         return items

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.objectives import SpanTargets
-from limbeck.sources import Items, WindowStorage, answers_from
+from limbeck.objectives import SpanSoftTargets, SpanTargets
+from limbeck.sources import Items, WindowStorage
+from limbeck.sources.contexts import OUTSIDE, scored_answers
 from limbeck.tasks.base import Task
-from limbeck.tasks.squad import exact_match, f1
+from limbeck.tasks.squad import exact_match, f1, normalized
+from limbeck.tasks.told import Asked, Told
 from limbeck.terms import Term
 
 SCORES = {"answer_f1": f1, "exact_match": exact_match}
@@ -36,6 +39,9 @@ class QuestionAnswering(Task):
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(SpanTargets(), student=student)]
 
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        return [Term(SpanSoftTargets(temperature=temperature), student=student)]
+
     def joined(self, outputs: list[Tensor]) -> Tensor:
         """Windows of several widths as one tensor; what is filled up is never read."""
         widest = max(found.shape[-1] for found in outputs)
@@ -45,14 +51,27 @@ class QuestionAnswering(Task):
         return {name: float(self.scores(outputs, items, name).mean()) for name in self.metrics}
 
     def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        return {"scores": torch.stack([self.scores(found, items, self.metric) for found in outputs]).numpy()}
+        storage, asked = _windows(items), _asked(items)
+        given = [self._given(found, items) for found in outputs]
+        words = [[seed[row][0] for row in asked] for seed in given]
+        sums = torch.tensor([[seed[row][1] for row in asked] for seed in given], dtype=torch.float64)
+        within = torch.stack([normalizers(found, storage)[asked] for found in outputs])
+        told = Told(
+            choice=np.array([[normalized(answer) for answer in seed] for seed in words], dtype=object),
+            said=lambda seed, unit: words[seed][unit],
+            sure=(sums - within).exp().numpy(),
+            asked=lambda unit: _put(storage, asked[unit]),
+        )
+        return {"scores": torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy(), "told": told}
 
     def scores(self, outputs: Tensor, items: Items, metric: str) -> Tensor:
         """The score of each labelled question that has windows among the items, float64."""
-        storage = _windows(items)
-        answers = answers_from([(torch.arange(len(items)), outputs)], items, storage.questions, self.longest)
-        truths, asked = storage.questions.truths, torch.unique(storage.question).tolist()
-        return torch.tensor([SCORES[metric](answers[row], truths[row]) for row in asked if truths[row]], dtype=torch.float64)
+        given = self._given(outputs, items)
+        return _scores([given[row][0] for row in _asked(items)], items, metric)
+
+    def _given(self, outputs: Tensor, items: Items) -> list[tuple[str, float]]:
+        """The answer to each question there is, with its sum of logits."""
+        return scored_answers([(torch.arange(len(items)), outputs)], items, _windows(items).questions, self.longest)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         _windows(items)
@@ -61,6 +80,38 @@ class QuestionAnswering(Task):
                 f"the {who} gives outputs of shape {tuple(outputs.shape)}; question answering needs start and end logits "
                 "[items, 2, tokens] (task: AutoModelForQuestionAnswering)"
             )
+
+
+def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
+    """By which a sum of logits becomes the probability of its first token times that of its last, among all tokens of the
+    context in all windows: float64, one a question there is; −∞ without windows.
+    """
+    spans = storage.spans.padded(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
+    inside = outputs.double().masked_fill((spans[..., 0] == OUTSIDE)[:, None], -torch.inf)
+    of, count = storage.question, len(storage.questions)
+    largest = torch.full((count, 2), -torch.inf, dtype=torch.float64)
+    largest = largest.scatter_reduce_(0, of[:, None].expand(-1, 2), inside.amax(2), "amax").nan_to_num(neginf=0)
+    powers = (inside - largest[of][..., None]).exp().sum(2)
+    return (largest + torch.zeros_like(largest).index_add_(0, of, powers).log()).sum(1)
+
+
+def _asked(items: Items) -> list[int]:
+    """The labelled questions that have windows among the items."""
+    storage = _windows(items)
+    truths = storage.questions.truths
+    return [row for row in torch.unique(storage.question).tolist() if truths[row]]
+
+
+def _scores(words: Sequence[str], items: Items, metric: str) -> Tensor:
+    """Of the answers to `_asked(items)`."""
+    truths = _windows(items).questions.truths
+    found = [SCORES[metric](answer, truths[row]) for answer, row in zip(words, _asked(items), strict=True)]
+    return torch.tensor(found, dtype=torch.float64)
+
+
+def _put(storage: WindowStorage, row: int) -> Asked:
+    text, start = storage.questions.answers[row][0]
+    return Asked(storage.questions.contexts[row], storage.questions.questions[row], text, (start, start + len(text)))
 
 
 def _windows(items: Items) -> WindowStorage:

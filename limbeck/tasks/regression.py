@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.objectives import SquaredError
+from limbeck.objectives import LogitMSE, SquaredError
 from limbeck.sources import Items
 from limbeck.tasks.base import Task
 from limbeck.terms import Term
@@ -22,6 +22,9 @@ class Regression(Task):
 
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(SquaredError(), student=student)]
+
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        return [Term(LogitMSE(), student=student)]  # one number has no temperature
 
     def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None

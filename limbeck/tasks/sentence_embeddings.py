@@ -9,11 +9,13 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.metrics import measure
+from limbeck.objectives import EmbeddingCosine
 from limbeck.sources import Items
 from limbeck.tasks.base import Task
 from limbeck.tasks.linear_targets import LinearTargets
 from limbeck.tasks.neighbours import nearest, shared, votes
 from limbeck.tasks.probe import probe_logits
+from limbeck.tasks.told import Told, text_of
 from limbeck.terms import Term
 
 OVERLAP = "neighbour_overlap"
@@ -82,6 +84,9 @@ class SentenceEmbeddings(Task):
             )
         return [Term(LinearTargets(classes=self.classes), student=student)]
 
+    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
+        return [Term(EmbeddingCosine(), student=student)]  # directions have no temperature
+
     def outputs(self, model: nn.Module, items: Items, **options: Any) -> Tensor:
         """The vectors of all items, `[items, D]`. The teacher is asked about the same ones once."""
         if model is not self.teacher:
@@ -103,7 +108,9 @@ class SentenceEmbeddings(Task):
     def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         if self.compares:
             theirs = nearest(self._teachers(items))
-            return {"scores": torch.stack([shared(nearest(found), theirs) for found in outputs]).numpy()}
+            ours = [nearest(found) for found in outputs]
+            told = _told(torch.stack([found[:, 0] for found in ours]), items)
+            return {"scores": torch.stack([shared(found, theirs) for found in ours]).numpy(), "told": told}
         assert items.target is not None
         logits = torch.stack([self._logits(found, items) for found in outputs])
         return {"logits": logits.numpy(), "labels": items.target.numpy()}
@@ -131,3 +138,10 @@ class SentenceEmbeddings(Task):
                 f"the {who} gives outputs of shape {tuple(outputs.shape)}; sentence embeddings need one vector a text, "
                 "[items, dimensions] (model: sentence_transformers)"
             )
+
+
+def _told(closest: Tensor, items: Items) -> Told | None:
+    """The nearest text to each by each seed, `closest` [seeds, items]; None where the items are no texts."""
+    if text_of(items, 0) is None:
+        return None
+    return Told(choice=closest.numpy(), said=lambda seed, unit: text_of(items, int(closest[seed, unit])) or "")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from limbeck.models.sentence_encoder import SentenceEncoder
 from limbeck.models.text.axes import following
 from limbeck.models.text.pieces import Pieces, count_tokens, derivation, reader_of
 from limbeck.models.text.siblings import sibling
@@ -67,8 +68,13 @@ class CorpusVocabulary:
         spec, rows = pieces.only(_kept(pieces, counts, needed, size, min_count))
         return cls(_with_spec(tokenizer, spec), rows)
 
-    def cut(self, model: PreTrainedModel) -> PreTrainedModel:
-        """`model` with these tokens alone; it stays as it is, and so do the answers for texts that they spell alike."""
+    def cut(self, model: Any) -> Any:
+        """`model` with these tokens alone; it stays as it is, and so do the answers for texts that they spell alike. A sentence
+        encoder gets the tokenizer too, which it brings along."""
+        if isinstance(model, SentenceEncoder):
+            made = model.with_transformer(self.cut)
+            made.sentence_transformer.tokenizer = copy.deepcopy(self.tokenizer)
+            return made
         rows = token_embedding(model).num_embeddings
         if max(self.rows) >= rows:
             raise ValueError(f"the vocabulary was cut from one of {max(self.rows) + 1} tokens or more, the model has {rows}")

@@ -1,0 +1,118 @@
+"""What presets of text models have in common: students made from a teacher, fine-tuning, optimizers as the papers set them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
+
+from torch import nn
+
+from limbeck.engine import Optimizer, epochs
+from limbeck.models.sentence_encoder import SentenceEncoder, of_encoder
+from limbeck.models.text import init_from_teacher, narrower
+from limbeck.models.text.states import states_of
+from limbeck.plan import FromTeacher, Phase
+from limbeck.schedules import Linear, Warmup
+from limbeck.sources import Items
+from limbeck.tasks import Task
+from limbeck.terms import Term
+
+Initialise = Literal["random", "truncate", "svd"]
+
+
+def depth(teacher: nn.Module) -> int:
+    """How many layers the teacher has.
+
+    Raises:
+        ValueError: no encoder of Transformers.
+    """
+    network: Any = teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
+    count = getattr(getattr(network, "config", None), "num_hidden_layers", None)
+    if not isinstance(count, int):
+        raise ValueError(f"an encoder of Transformers is needed as the teacher, and {type(teacher).__name__} is none")
+    return count
+
+
+def width(teacher: nn.Module) -> int:
+    """The size of its hidden states."""
+    network: Any = teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
+    return int(network.config.hidden_size)
+
+
+def spread(layers: int | Sequence[int] | None, teacher: nn.Module) -> list[int]:
+    """Which of the teacher's layers to keep, from 0: so many evenly spaced from the first to the last, by default every other
+    (0, 2, 4, 7, 9 and 11 of twelve); or those that are named.
+
+    Raises:
+        ValueError: none, or more than the teacher has.
+    """
+    count = depth(teacher)
+    if isinstance(layers, Sequence):
+        return list(layers)
+    wanted = max(1, count // 2) if layers is None else layers
+    if not 1 <= wanted <= count:
+        raise ValueError(f"layers={wanted}: expected 1 to {count}, as many as the teacher has at most")
+    return [round(place * (count - 1) / max(1, wanted - 1)) for place in range(wanted)]
+
+
+def fewer_layers(layers: Sequence[int]) -> FromTeacher:
+    """The teacher with these layers alone."""
+    return FromTeacher(lambda teacher: of_encoder(init_from_teacher)(teacher, layers=list(layers)))
+
+
+def smaller(items: Items | None, *, initialise: Initialise = "svd", **sizes: int | None) -> FromTeacher:
+    """A student of the teacher's family in other sizes, by `narrower`, with what it keeps of the teacher chosen on `items`."""
+
+    def make(teacher: nn.Module) -> nn.Module:
+        states = states_of(teacher, items) if initialise == "svd" and items is not None else None
+        student: nn.Module = of_encoder(narrower)(teacher, initialise=initialise, states=states, **sizes)
+        return student
+
+    return FromTeacher(make)
+
+
+def student_of(
+    teacher: nn.Module,
+    items: Items | None,
+    *,
+    layers: int | Sequence[int] | None,
+    hidden: int | None,
+    initialise: Initialise = "svd",
+    **sizes: int | None,
+) -> FromTeacher:
+    """As wide as the teacher, a choice of its layers; else a smaller one with as many layers as were asked for."""
+    chosen = spread(layers, teacher)
+    if hidden in (None, width(teacher)) and not any(sizes.values()):
+        return fewer_layers(chosen)
+    return smaller(items, initialise=initialise, layers=len(chosen), hidden=hidden, **sizes)
+
+
+def adamw(lr: float, weight_decay: float = 0.01, warmup: float = 0.1) -> Optimizer:
+    """As BERT and its students are trained: AdamW, a short warm-up, then down to 0 in a straight line."""
+    schedule = Warmup(warmup, then=Linear(1.0, 0.0))
+    return Optimizer("adamw", lr, schedule, {"weight_decay": weight_decay}, decay_vectors=False)
+
+
+def fine_tuning(
+    task: Task, *, soft: float, hard: float, temperature: float, count: float, lr: float, name: str = "fine-tuning"
+) -> Phase:
+    """A stage on the task's own outputs: hard·labels + soft·teacher."""
+    terms = weighed((hard, task.hard_terms), (soft, lambda: task.soft_terms(temperature)))
+    return Phase(terms, epochs(count), adamw(lr), name=name)
+
+
+def weighed(*parts: tuple[float, Callable[[], Sequence[Term]]]) -> Callable[[], list[Term]]:
+    """What makes the terms of several parts, each with its weight; parts of weight 0 are left out."""
+    for weight, _ in parts:
+        if weight < 0:
+            raise ValueError(f"a weight is {weight:g}; expected 0 or more")
+    if not any(weight for weight, _ in parts):
+        raise ValueError("all weights are 0; expected one above that")
+
+    def make() -> list[Term]:
+        found = [(weight, term) for weight, terms in parts if weight for term in terms()]
+        for weight, term in found:
+            term.weight = term.weight * weight
+        return [term for _, term in found]
+
+    return make

@@ -1,0 +1,52 @@
+"""Static embeddings: one vector a token, made from a sentence encoder and then trained on it (Model2Vec and its successor)."""
+
+from __future__ import annotations
+
+import functools
+
+from torch import nn
+
+from limbeck.engine import Optimizer
+from limbeck.engine import epochs as passes
+from limbeck.models.text import static_student
+from limbeck.plan import FromTeacher, Phase
+from limbeck.presets.embeddings import embedding_terms
+from limbeck.schedules import Cosine, Warmup
+from limbeck.sources import Items
+from limbeck.tasks import Task
+
+
+def static_embeddings(
+    teacher: nn.Module,
+    *,
+    task: Task,
+    items: Items | None = None,
+    dimensions: int | None = 256,
+    sif: float = 1e-4,
+    mse: float = 0.0,
+    cosine: float = 1.0,
+    relations: float = 1.0,
+    epochs: float = 30.0,
+    lr: float = 1e-2,
+) -> tuple[FromTeacher, list[Phase]]:
+    """A table of token vectors in place of a network: each token alone through the teacher, projected on the leading
+    directions, frequent tokens weighed down; then the table learns where the teacher puts whole texts:
+
+    mse · MSE + cosine · (1 − cos), through a learned linear map where widths differ, + relations · Huber of the cosines between
+    the texts of a batch.
+
+    Args:
+        teacher: a `SentenceEncoder` (model `sentence_transformers`).
+        task: `SentenceEmbeddings`.
+        dimensions: of the vectors; None: the teacher's.
+        sif: a of the weights a/(a + p), p a token's probability.
+        epochs, lr: a table takes large steps; there are no other weights.
+
+    Raises:
+        ValueError: a teacher that is no sentence encoder, more dimensions than it has, all weights 0.
+
+    Source: Tulkens & van Dongen 2024 (Model2Vec and its training on sentence embeddings).
+    """
+    student = FromTeacher(functools.partial(static_student, dimensions=dimensions, sif=sif))
+    optimizer = Optimizer("adam", lr, Warmup(0.05, then=Cosine()))
+    return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), optimizer, name="embeddings")]

@@ -1,0 +1,86 @@
+"""TinyBERT: distilling BERT for natural language understanding (Jiao et al. 2020, arXiv 1909.10351)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from limbeck.engine import epochs
+from limbeck.models.text import layer_map
+from limbeck.models.text.layers import Rule
+from limbeck.objectives import AttentionScores, HiddenStates
+from limbeck.plan import FromTeacher, Phase
+from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, smaller, weighed
+from limbeck.sources import Items
+from limbeck.tasks import Task
+from limbeck.terms import Term
+
+
+def tinybert(
+    teacher: nn.Module,
+    *,
+    task: Task,
+    items: Items | None = None,
+    layers: int = 4,
+    hidden: int = 312,
+    heads: int | None = None,
+    feed_forward: int | None = None,
+    initialise: Initialise = "svd",
+    mapping: Rule | Sequence[int] = "uniform",
+    general: Items | None = None,
+    general_epochs: float = 3.0,
+    general_lr: float = 1e-4,
+    layer_epochs: float = 20.0,
+    layer_lr: float = 5e-5,
+    prediction_epochs: float = 3.0,
+    prediction_lr: float = 3e-5,
+    temperature: float = 1.0,
+    attention: float = 1.0,
+    hard: float = 0.0,
+) -> tuple[FromTeacher, list[Phase]]:
+    """A narrow student that learns its layers first, its answers after that:
+
+    1. with `general` texts: hidden states and attention of the mapped layers (general distillation);
+    2. the same on the task's texts: L = Σ_m MSE(W h_s^m, h_t^g(m)) + attention · Σ_m MSE(A_s^m, A_t^g(m)), m = 0 being the
+       embeddings, A the scores before the softmax, W a learned projection;
+    3. the answers: T² KL(teacher‖student).
+
+    Give the student altered copies of the texts besides (`data.augment`, or `limbeck.sources.augmentation.augment`), as the
+    paper does for the stages of the task.
+
+    Args:
+        teacher: an encoder of Transformers, fine-tuned; the student has its family and head.
+        task: what it answers.
+        items: some of the task's texts, on which `initialise: svd` chooses what to keep of the teacher.
+        layers, hidden, heads, feed_forward: sizes. The paper's small student: 4 layers of 312, 12 heads, 1,200. Attention is
+            compared head by head, so heads are the teacher's; feed_forward defaults to the teacher's proportion.
+        initialise: random (after a general distillation, as in the paper), truncate or svd: the teacher's weights, cut.
+        mapping: g, "uniform" as in the paper, "last", or the teacher's layers written out, from 1.
+        general: texts of all kinds, without labels; the teacher answers as it is.
+        layer_epochs: 20 in the paper (10 for large data sets, 50 for CoLA).
+        attention: weight of the attention terms; 0 leaves them out, and heads are then free.
+        hard: weight of the labels in the last stage; 0 in the paper.
+
+    Raises:
+        ValueError: sizes larger than the teacher's, heads that do not divide the width, a mapping out of range.
+    """
+    pairs = layer_map(layers, depth(teacher), mapping)
+    theirs = _heads(teacher) if heads is None and attention else heads
+    student = smaller(items, initialise=initialise, layers=layers, hidden=hidden, heads=theirs, feed_forward=feed_forward)
+
+    def inner() -> list[Term]:
+        states = [Term(HiddenStates(), f"hidden({m})", f"hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]
+        scores = [Term(AttentionScores(), f"scores({m})", f"scores({n})", name=f"attention.{m}") for m, n in pairs]
+        return weighed((1.0, lambda: states), (attention, lambda: scores))()
+
+    stages = [] if general is None else [Phase(inner, epochs(general_epochs), adamw(general_lr), name="general", data=general)]
+    stages.append(Phase(inner, epochs(layer_epochs), adamw(layer_lr), name="layers"))
+    answers = fine_tuning(
+        task, soft=1.0, hard=hard, temperature=temperature, count=prediction_epochs, lr=prediction_lr, name="prediction"
+    )
+    return student, [*stages, answers]
+
+
+def _heads(teacher: nn.Module) -> int:
+    return int(teacher.config.num_attention_heads)  # type: ignore[union-attr, arg-type]

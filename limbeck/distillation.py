@@ -18,6 +18,7 @@ from limbeck import ranks
 from limbeck.actors import Actor, Cast, average, frozen, trained
 from limbeck.answers import Asked, Keeping, ask_codecs, folder_of, open_answers
 from limbeck.criterion import Criterion
+from limbeck.encoders import MATRICES
 from limbeck.engine import Freeze, Run, Slow, Stage, Step, Unfreeze, Validation, steps
 from limbeck.engine.stages import Event
 from limbeck.models import save_student, save_weights, spec_of
@@ -92,6 +93,7 @@ class Distillation:
         self.store = store
         self.answers: Path | None = None  # where they are, once a training has kept some
         self.taps: set[str] = set()  # where the terms listen to the teacher
+        self.live_taps: set[str] = set()  # where those stages listen that need what no store keeps
         self.sparse = True  # whether all that read its logits can do with the largest of them
         self.arms: dict[str, list[nn.Module]] = {}
         self.scores: dict[str, list[float]] = {}
@@ -141,6 +143,7 @@ class Distillation:
             (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
             for path in (*phase.freeze, *phase.unfreeze, *phase.slow):
                 Tap.parse(path).find(cast[phase.trains].model)
+        self.taps = self.taps or self.live_taps  # nothing that could be kept: a store will say so
         self.wiring = wiring(criteria, example)
 
     def _refuse_foreign_folder(self) -> None:
@@ -248,10 +251,10 @@ class Distillation:
         storage = items.storage
         if not storage.names or storage.aligned:
             return
-        for term in criterion.terms:
-            if term.teachers and any("T" in kind for kind in term.objective.signals):
+        for term in criterion.given:  # before a dry run, which would stumble over the tokens without a word on why
+            if term.objective.needs_teacher and any("T" in kind for kind in term.objective.signals):
                 raise ValueError(
-                    f"term {term.name!r} compares tokens one by one, and the tokenizers part at {storage.first_difference()}. "
+                    f"term {term.name or term.objective.name!r} compares tokens one by one, and the tokenizers part at {storage.first_difference()}. "
                     "Give both one tokenizer, cut the student's vocabulary without a size, or compare whole texts "
                     "(soft_targets, embeddings)"
                 )
@@ -259,8 +262,11 @@ class Distillation:
     def _note_taps(self, criterion: Criterion, phase: Phase) -> None:
         if phase.data is not None:  # answers are kept for the training data
             return
-        for term in criterion.terms:
-            heard = {reference.tap for reference in term.teachers if reference.actor == "teacher"}
+        heard_by = [{r.tap for r in term.teachers if r.actor == "teacher"} for term in criterion.terms]
+        if any(Tap.parse(tap).of in MATRICES for heard in heard_by for tap in heard):  # no store keeps pairs of tokens
+            self.live_taps |= set().union(*heard_by)
+            return
+        for term, heard in zip(criterion.terms, heard_by, strict=True):
             self.taps |= heard
             self.sparse &= LOGITS not in heard or term.objective.sparse
 

@@ -127,6 +127,11 @@ class Readings:
         """Whether this signal was computed already."""
         return _forward(reference) in self._said
 
+    def forget(self, references: Iterable[Reference]) -> None:
+        """Let go of signals that nobody will ask for again; what the gradient needs of them stays in the graph."""
+        for reference in references:
+            self._said.get(_forward(reference), Heard()).pop(str(Tap.parse(reference.tap)), None)
+
     def inputs(self, view: str) -> Any:
         """What the actors read in this view: the batch's own inputs, or what the generator makes of them."""
         if view not in self.batch.inputs:
@@ -156,7 +161,7 @@ class Readings:
 
         keys, shown = self.batch.keys, self.batch.view
         stored = actor.answers is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
-        if actor.answers is None or not stored or keys is None or shown is None:
+        if actor.answers is None or not stored or keys is None or shown is None or not actor.answers.keep(probe.taps):
             return live(None)
         return Heard(actor.answers.hear(keys, shown, list(probe.taps), self.batch.device, live, Padding.of(inputs)))
 

@@ -145,8 +145,8 @@ def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None
         recipe(place, student={"model": "mlp", "from_teacher": {"init_from_teacher": {"layers": [0]}}})
     with pytest.raises(RecipeError, match=r"metric.*accuracy, f1, matthews"):
         recipe(place, metric="pearson")
-    with pytest.raises(runs.RunError, match="models of texts"):
-        runs.carry_out(recipe(place, export={"formats": ["onnx"]}), tmp_path / "shipped", progress=False)
+    with pytest.raises(runs.RunError, match=r"'executorch' takes .* no models of texts. Use 'onnx'"):
+        runs.carry_out(recipe(place, export={"formats": ["executorch"]}), tmp_path / "shipped", progress=False)
     long = recipe(place)
     long.data.max_length = 64
     with pytest.raises(ValueError, match="goes up to 32"):
@@ -242,3 +242,18 @@ def test_windows_of_a_question_stay_together(reading: Path) -> None:
 def test_texts_without_questions_are_refused_by_name(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="question"):
         runs.carry_out(recipe(place, task="question_answering"), tmp_path / "run", progress=False)
+
+
+def test_a_stage_that_no_store_serves_asks_the_teacher_and_the_others_read(place: Path, tmp_path: Path) -> None:
+    wanted = recipe(place, teacher={"model": "transformers", "args": {"name_or_path": str(place / "teacher")}}, control=False)
+    content = wanted.model_dump(mode="json", exclude={"terms"})
+    scores = {"attention_scores": {"student": "scores(-1)", "teacher": "scores(-1)"}}
+    content["stages"] = [{"terms": [scores], "epochs": 1}, {"terms": ["soft_targets"], "epochs": 3}]
+    content["store"] = {"path": str(tmp_path / "kept")}
+    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    assert verdict.cost is not None
+    train = len(Recipe.checked(content).load()[1])
+    assert abs(verdict.cost.teacher_items - 2 * train) < 32  # one pass for each stage, whatever the number of epochs
+    assert [path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()] == ["logits"]
+    with pytest.raises(ValueError, match="pairs of tokens are not kept"):
+        runs.carry_out(Recipe.checked(content | {"stages": content["stages"][:1]}), tmp_path / "other", progress=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -30,6 +30,10 @@ class StoredAnswers:
 
     def __init__(self, readers: Mapping[str, Reader], *, strict: bool = False) -> None:
         self.readers, self.strict = dict(readers), strict
+
+    def keep(self, taps: Iterable[str]) -> bool:
+        """Whether answers at all these taps are kept; a stage that also listens elsewhere asks the teacher itself."""
+        return all(tap in self.readers for tap in taps)
 
     def hear(
         self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live, padding: Padding | None = None

@@ -166,7 +166,7 @@ def _tell_matrices(
 ) -> Tensor:
     """Scores, then the distribution made of them: [B, heads, T, S]."""
     scaling = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    scores = torch.matmul(query * scaling, key.transpose(-2, -1))
+    scores = torch.matmul(query, key.transpose(-2, -1)).mul_(scaling)  # scaled queries would be kept for the backward pass
     if mask is not None and mask.dtype != torch.bool and mask.ndim == 4 and mask.shape[1] > 1:
         bias, mask = _apart(mask, bias)
     if bias is not None:

@@ -261,13 +261,14 @@ def export(
     """
     from limbeck.export import exports_table, remarks
     from limbeck.runs import export as export_run
+    from limbeck.verdict import Verdict
 
     _load_plugins(plugin)
     records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
     if as_json:
         print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
     else:
-        console.print(exports_table(records, width=console.width))
+        console.print(exports_table(records, width=console.width, metric=Verdict.load(run).metric.name))
         for line in remarks(records):
             console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
         console.print(f"{run}/exports/ · {run}/report.html", style="dim", soft_wrap=True)

@@ -82,6 +82,7 @@ class Criterion(nn.Module):
         self.given = list(terms)
         self.terms: list[Term] = []
         self.token_level: list[bool] = []
+        self.spent: list[set[Reference]] = []
         self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.chosen_taps: list[tuple[str, str]] = []
         self.is_built = self.built_late = False
@@ -119,6 +120,7 @@ class Criterion(nn.Module):
                 for bound in [one for expanded in self._choose_taps(term, example) for one in expanded.bind(self.cast)]:
                     self._build_term(bound, example, samples)
         self._name_apart()
+        self.spent = _spent(self.terms)
         self.is_built = True
 
     def _choose_taps(self, term: Term, example: Batch) -> list[Term]:
@@ -273,6 +275,7 @@ class Criterion(nn.Module):
             value = self._value(position, readings, batch, progress, gathered) / counts[position]
             total = value * weight if total is None else total + value * weight
             losses[term.name] = value
+            readings.forget(self.spent[position])
         if total is None:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
         if own_loop and self.training:
@@ -379,6 +382,17 @@ class Adapters(nn.Module):
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+
+
+def _spent(terms: Sequence[Term]) -> list[set[Reference]]:
+    """By term: the signals that no later one reads. Attention matrices, say, are large and many; kept until the backward pass
+    they would be its peak of memory."""
+    later = {r for term in terms if isinstance(term.teacher, Teacher) for r in term.students}  # who observes them does so last
+    spent = []
+    for term in reversed(terms):
+        spent.append({*term.students, *term.teachers} - later)
+        later |= spent[-1]
+    return spent[::-1]
 
 
 def _side(signals: Sequence[Any]) -> Any:

@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck.actors import Cast, Reference
 from limbeck.schedules import SampleWeight, Schedule, schedule
+from limbeck.taps import TapError
 from limbeck.teachers import Teacher
 
 if TYPE_CHECKING:
@@ -77,7 +78,10 @@ class Term:
     def _bind_one(self, cast: Cast, students: tuple[Reference, ...], suffix: str) -> Term:
         teachers = self._teachers(cast, students)
         for reference in (*students, *teachers):
-            reference.check(cast)
+            try:
+                reference.check(cast)
+            except TapError as error:
+                raise TapError(f"term {self.name or self.objective.name!r}, {reference.actor}: {error}") from error
         return replace(
             self,
             objective=copy.deepcopy(self.objective),

@@ -16,21 +16,24 @@ import importlib
 import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.export.error import ExportError
+from limbeck.export.texts import IDS, MASK, beginnings, over_tokens
 from limbeck.export.trace import one_tensor
 from limbeck.models import MissingPackageError
 from limbeck.registry import Registry
 
 formats = Registry("format")
 INSTALL = "pip install 'limbeck[export]'"
+Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
+"""What a model is called with: one tensor `[N, …]`, or tokens, the keyword arguments of a model of texts, each `[N, T]`."""
 
 
 @dataclass(frozen=True)
@@ -39,16 +42,26 @@ class Runner:
 
     Attributes:
         run: the call; it loops where the file is fixed to one item.
-        shape: of one item, without the batch axis.
+        shape: of one item, without the batch axis; empty where any will do, as with texts.
         dtype: of the inputs.
+        names: of the inputs of a model of texts, which is called with a mapping of them, each `[N, T]` for any T; else empty.
     """
 
-    run: Callable[[Tensor], Tensor]
+    run: Callable[[Any], Tensor]
     shape: tuple[int, ...]
     dtype: torch.dtype = torch.float32
+    names: tuple[str, ...] = ()
 
-    def __call__(self, inputs: Tensor) -> Tensor:
+    def __call__(self, inputs: Inputs) -> Tensor:
         return self.run(inputs)
+
+    def like(self, noise: Tensor) -> Inputs:
+        """Inputs of the kind that is read here, of the shape of `noise`, numbers in [0, 1]; where whole ones are read, zeros,
+        and a text without padding."""
+        if not self.names:
+            return noise.to(self.dtype)
+        empty = torch.zeros(noise.shape, dtype=self.dtype)
+        return {name: torch.ones_like(empty) if name == MASK else empty for name in self.names}
 
 
 class Format(ABC):
@@ -61,6 +74,7 @@ class Format(ABC):
         packages: the modules that opening a file imports; where one is absent, the error says how to install it.
         writers: the modules that writing a file imports beside them.
         opset: the version of the operators that its files are made of, where it has one.
+        texts: whether models of texts can be written.
     """
 
     name: ClassVar[str]
@@ -69,17 +83,19 @@ class Format(ABC):
     packages: ClassVar[tuple[str, ...]] = ()
     writers: ClassVar[tuple[str, ...]] = ()
     opset: ClassVar[int | None] = None
+    texts: ClassVar[bool] = False
 
     def write(
-        self, model: nn.Module, path: Path, example: Tensor, *, precision: str = "fp32", calibration: Sequence[Tensor] = ()
+        self, model: nn.Module, path: Path, example: Inputs, *, precision: str = "fp32", calibration: Sequence[Tensor] = ()
     ) -> None:
         """Write `model` to `path`, whole or not at all. The model stays as it is: a copy of it, on the CPU and in evaluation
         mode, is what is exported.
 
         Args:
-            example: inputs `[N, …]` as the model takes them, N ≥ 1.
+            example: inputs `[N, …]` as the model takes them, N ≥ 1; of texts a mapping with `input_ids`, as a tokenizer gives.
             precision: one of `precisions`.
-            calibration: batches of real training inputs; int8 takes the ranges of activations from them.
+            calibration: batches of real training inputs; int8 takes the ranges of activations from them. Models of texts need
+                none: their activations are measured as they come.
 
         Raises:
             ExportError: the model cannot be exported: reason, remedy, and the line to blame where there is one.
@@ -88,20 +104,27 @@ class Format(ABC):
         """
         if precision not in self.precisions:
             raise ValueError(f"{self.name} has no precision {precision!r}; expected one of {', '.join(self.precisions)}")
-        if precision != "fp32":
+        if isinstance(example, Mapping) and IDS in example:
+            self.require_texts()
+        elif precision != "fp32":
             check_calibration(calibration)
         self.require_packages(writing=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         twin, few = resting_copy(model), first_two(example)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             draft = Path(folder) / path.name
-            self._write(one_tensor(twin, few), draft, few, precision, calibration)
+            self._write(self._prepared(twin, few), draft, few, precision, calibration)
             shutil.move(draft, path)
 
+    def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
+        """`model` as `_write` takes it: of tensors alone, and with one tensor as its answer."""
+        return one_tensor(model, example) if isinstance(example, Tensor) else over_tokens(model, example)
+
     @abstractmethod
-    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
         """Write `model`, a copy at rest that may be changed and that returns one tensor, to `path`; `example` is `[2, …]`: two
-        items, so that tracing (`limbeck.export.trace.trace`) does not take the batch axis for a constant."""
+        items, so that tracing (`limbeck.export.trace.trace`) does not take the batch axis for a constant. Where `texts` is
+        set, it may be a mapping of tokens, and the model takes its tensors one after the other."""
 
     @abstractmethod
     def open(self, path: Path) -> Runner:
@@ -125,6 +148,20 @@ class Format(ABC):
             except ImportError as error:
                 raise MissingPackageError(f"format {self.name!r} needs {package.partition('.')[0]}: {INSTALL}") from error
 
+    def opset_of(self, runner: Runner) -> int | None:
+        """The opset of a file of this format."""
+        return self.opset
+
+    def require_texts(self) -> None:
+        """Refuse models of texts where they cannot be written.
+
+        Raises:
+            ExportError: they cannot; the message names a format that can.
+        """
+        if not self.texts:
+            can = " or ".join(repr(name) for name in formats if getattr(formats[name], "texts", False))
+            raise ExportError(f"format {self.name!r} takes images and other tensors, but no models of texts", f"Use {can}")
+
     def libraries(self, path: Path) -> tuple[str, ...]:
         """The modules that opening this file imports; `packages` unless they depend on what is in it."""
         return self.packages
@@ -139,8 +176,10 @@ def resting_copy(model: nn.Module) -> nn.Module:
     return twin
 
 
-def first_two(example: Tensor) -> Tensor:
-    """Two items of a batch, the same twice where there is only one."""
+def first_two(example: Any) -> Any:
+    """Two items of a batch, the same twice where there is only one; of texts their first tokens."""
+    if isinstance(example, Mapping) and IDS in example:
+        return beginnings(example)
     if not isinstance(example, Tensor):
         raise ExportError(
             f"the model reads {type(example).__name__}, and a file has one tensor as its input",

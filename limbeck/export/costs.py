@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
@@ -15,14 +14,16 @@ from rich.text import Text
 from limbeck.export.base import Format, Runner
 from limbeck.export.catalogue import formats, runtime
 from limbeck.export.error import ExportError
-from limbeck.export.measure import latencies, random_item
+from limbeck.export.measure import latencies, noise
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
 from limbeck.export.table import NARROW
 from limbeck.models import load_student
-from limbeck.models.student import CONFIG, WEIGHTS
+from limbeck.models.student import CONFIG, MODULES
 from limbeck.verdict import wording
 from limbeck.verdict.measure import Latency, macs, parameters
+
+TOKENS = 32  # of a text, where nobody says how many
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def format_of(path: Path) -> Format:
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
-    if (path / CONFIG).is_file():
+    if (path / CONFIG).is_file() or (path / MODULES).is_file():
         return runtime(PYTORCH)
     known = {each.suffix: each for name in formats if (each := runtime(name))}
     if path.suffix not in known or path.is_dir():
@@ -59,7 +60,7 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
     """Costs of files and students' folders by name, on one thread, on random input; they take turns where time is measured.
 
     Args:
-        shape: of one item, where a file does not state it; else what another one states.
+        shape: of one item, where a file does not state it; else what another one states. Of texts, how many tokens.
 
     Raises:
         ExportError: a file does not open, or states no shape.
@@ -71,28 +72,32 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
     times: dict[str, Latency] = {}
     for same in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
         group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == same}
-        times |= latencies(group, random_item(*same))
+        times |= latencies(group, {name: runner.like(noise(shapes[name])) for name, runner in group.items()})
     console, rows = console or Console(quiet=True), {}
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
         for name in bar.track(paths, description="memory"):
-            rows[name] = _costs(kinds[name], paths[name], shapes[name], times[name])
+            rows[name] = _costs(kinds[name], paths[name], shapes[name], times[name], runners[name])
     return rows
 
 
-def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency) -> Costs:
+def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency, runner: Runner) -> Costs:
     model = load_student(path) if kind.name == PYTORCH else None
     return Costs(
         format=kind.name,
         path=str(path),
-        bytes=(path / WEIGHTS if model is not None else path).stat().st_size,
+        bytes=sum(file.stat().st_size for file in ([path] if model is None else path.rglob("*.safetensors"))),
         latency_ms=time,
         peak_memory_bytes=peak_memory(kind, path, shape),
         parameters=None if model is None else parameters(model),
-        macs=None if model is None else macs(model, torch.rand(1, *shape)),
+        macs=None if model is None else macs(model, runner.like(noise(shape))),
     )
 
 
 def _shape(runner: Runner, given: tuple[int, ...], path: Path) -> tuple[int, ...]:
+    if runner.names:
+        if len(given) > 1:
+            raise ExportError(f"{path} reads texts, and {given} are no number of tokens", f"Give one, such as --shape {TOKENS}")
+        return given or (TOKENS,)
     if not (runner.shape or given):
         raise ExportError(f"{path} does not state the shape of its input", "Give that of one item, such as --shape 3,32,32")
     return runner.shape or given

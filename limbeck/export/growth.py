@@ -1,6 +1,7 @@
 """Run as a process of its own by `limbeck.export.memory`: how far it grows for one model.
 
     python -m limbeck.export.growth limbeck.export.onnx Onnx student-int8.onnx 3,32,32      # prints {"bytes": …}
+    python -m limbeck.export.growth limbeck.export.onnx Onnx text-int8.onnx 24              # a text of 24 tokens
 
 It imports as little as it can, for it is started often.
 """
@@ -31,12 +32,12 @@ def growth(opening: Format, path: Path, shape: Sequence[int]) -> int:
     for library in opening.libraries(path):
         importlib.import_module(library)
     torch.set_num_threads(1)
-    item = torch.rand(1, *shape)
+    noise = torch.rand(1, *shape)
     _return_what_is_free()
     _bring_in_libraries()
     before = _reset_peak()
     runner = opening.open(path)
-    item = item.to(runner.dtype)
+    item = runner.like(noise)
     for _ in range(INFERENCES):
         runner(item)
     return max(0, _peak() - before)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.base import Runner
+from limbeck.export.base import Inputs, Runner
+from limbeck.sources import Items
+from limbeck.taps import call
+from limbeck.tasks import Task
+from limbeck.verdict import Predictions, interval
 from limbeck.verdict.measure import Latency, latency
-from limbeck.verdict.statistics import Interval, interval
+from limbeck.verdict.statistics import Interval
+from limbeck.verdict.verdict import value_of
 
 RUNS = 100
 
@@ -21,19 +27,33 @@ class Running(nn.Module):
         super().__init__()
         self.runner = runner
 
-    def forward(self, inputs: Tensor) -> Tensor:
-        return self.runner(inputs)
+    def forward(self, inputs: Tensor | None = None, **tokens: Tensor) -> Tensor:
+        return self.runner(tokens if inputs is None else inputs)
 
 
-def accuracy(logits: Tensor, target: Tensor) -> tuple[float, Interval]:
-    """The share of right answers, and its 95 % interval over items."""
-    return interval((logits.argmax(-1) == target).double()[None].numpy())
+class Fed(nn.Module):
+    """A model with its own inputs, whatever it is called with: models that read a text as other tokens can take turns."""
+
+    def __init__(self, model: nn.Module, inputs: Inputs) -> None:
+        super().__init__()
+        self.model, self.inputs = model, inputs
+
+    def forward(self, ignored: Tensor) -> Any:
+        return call(self.model, self.inputs)
 
 
-def latencies(models: Mapping[str, Runner | nn.Module], item: Tensor, *, runs: int = RUNS) -> dict[str, Latency]:
-    """Milliseconds of one item on one thread; those in `models` take turns (A B A B …)."""
+def judged(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
+    """The task's metric of what a model says of `items`, and its 95 % interval over them."""
+    parts = Predictions(**task.answered([outputs], items)).parts(task.measure)
+    return interval(parts, value=value_of(parts, task.measure))
+
+
+def latencies(
+    models: Mapping[str, Runner | nn.Module], inputs: Mapping[str, Inputs], *, runs: int = RUNS
+) -> dict[str, Latency]:
+    """Milliseconds of one call on one thread, each model with its own inputs; those in `models` take turns (A B A B …)."""
     modules = {name: Running(each) if isinstance(each, Runner) else each for name, each in models.items()}
-    return latency(modules, item, runs=runs)
+    return latency({name: Fed(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
 
 
 def largest_difference(logits: Tensor, reference: Tensor) -> float:
@@ -45,6 +65,20 @@ def tolerance(reference: Tensor, absolute: float) -> float:
     return absolute * max(1.0, float(reference.abs().max()))
 
 
-def random_item(shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Tensor:
-    """One random input: numbers in [0, 1]; where whole ones are read, zeros."""
-    return torch.rand(1, *shape).to(dtype)
+def described(inputs: Inputs) -> str:
+    """One item in words: "a text of 22 tokens", "an input of 3×32×32"."""
+    if isinstance(inputs, Mapping):
+        return f"a text of {next(iter(inputs.values())).shape[1]} tokens"
+    return f"an input of {'×'.join(map(str, inputs.shape[1:]))}"
+
+
+def first(inputs: Inputs, count: int = 1) -> Inputs:
+    """The first items of a batch."""
+    if isinstance(inputs, Mapping):
+        return {name: part[:count] for name, part in inputs.items()}
+    return inputs[:count]
+
+
+def noise(shape: Sequence[int]) -> Tensor:
+    """What `Runner.like` makes one item of."""
+    return torch.rand(1, *shape)

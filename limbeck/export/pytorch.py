@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.base import Format, Runner
+from limbeck.export.base import Format, Inputs, Runner
 from limbeck.export.error import ExportError
 from limbeck.models import load_student, save_student, spec_of
-from limbeck.models.student import CONFIG
-from limbeck.taps import logits_of
+from limbeck.models.student import CONFIG, MODULES
+from limbeck.taps import call, logits_of
 
 PYTORCH = "pytorch"
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # what models of texts read
 LIBRARIES = ("transformers", "timm", "torchvision")  # models that another package builds, by the name of their builder
 
 
@@ -27,9 +30,13 @@ class PyTorch(Format):
     name = PYTORCH
     suffix = ""
     precisions = ("fp32",)
+    texts: ClassVar[bool] = True
 
-    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
-        if spec_of(model) is None:
+    def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
+        return model
+
+    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
+        if spec_of(model) is None and not hasattr(model, "save_pretrained"):
             raise ExportError(f"how this {type(model).__name__} is built is unknown, so it cannot be built elsewhere")
         save_student(model, None, path)
 
@@ -37,17 +44,36 @@ class PyTorch(Format):
         torch.set_num_threads(1)
         model = load_student(path)
 
-        def run(inputs: Tensor) -> Tensor:
+        def run(inputs: Inputs) -> Tensor:
             with torch.inference_mode():
-                found = logits_of(model(inputs))
+                found = logits_of(call(model, inputs))
             assert isinstance(found, Tensor)
             return found
 
+        names = tuple(name for name in TOKENS if name in signature(model.forward).parameters)
+        if TOKENS[0] in names:
+            return Runner(run, (), torch.int64, names)
         return Runner(run, stated_shape(path))
 
     def libraries(self, path: Path) -> tuple[str, ...]:
-        built_by = _config(path).get("model")
-        return (built_by,) if built_by in LIBRARIES else ()
+        """Those that build the model, so that their import does not count as its memory."""
+        config = _config(path)
+        built_by, kind = config.get("model"), config.get("model_type")
+        found = [built_by] if built_by in LIBRARIES else []
+        if (path / MODULES).is_file():
+            found.append("sentence_transformers")
+        if isinstance(kind, str):
+            name = kind.replace("-", "_")
+            module = f"transformers.models.{name}.modeling_{name}"  # loaded lazily by transformers itself
+            found += [module] if _there(module) else []
+        return tuple(found)
+
+
+def _there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def stated_shape(folder: Path) -> tuple[int, ...]:

@@ -13,20 +13,21 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
-from limbeck.export.base import Format, Runner, resting_copy
+from limbeck.export.base import Format, Inputs, Runner, resting_copy
 from limbeck.export.catalogue import formats
 from limbeck.export.error import ExportError
-from limbeck.export.measure import Running, accuracy, largest_difference, latencies, tolerance
+from limbeck.export.measure import Running, described, first, judged, largest_difference, latencies, tolerance
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.sources import Items, evaluation_batches
-from limbeck.tasks import Classification
+from limbeck.tasks import Classification, Task
 from limbeck.verdict import Export, wording
 from limbeck.verdict.measure import Latency, file_bytes
+from limbeck.verdict.statistics import Interval
 
 EXPORTS = "exports"  # the folder within a run's
 SAME = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
-BEARABLE = 0.005  # of accuracy that int8 may lose without a word
+BEARABLE = 0.005  # of the metric that int8 may lose without a word
 CALIBRATION_BATCH = 64
 
 
@@ -40,7 +41,7 @@ def ship(
     precisions: Sequence[str] = ("fp32",),
     calibration_items: int = 512,
     aware: Callable[[], nn.Module] | None = None,
-    task: Classification | None = None,
+    task: Task | None = None,
     console: Console | None = None,
 ) -> list[Export]:
     """Write every model in every format and precision into `folder/exports`, check and measure each file there.
@@ -49,13 +50,15 @@ def ship(
 
     Args:
         models: by role, "student" and perhaps "teacher".
-        train: items to calibrate int8 on.
-        test: items with labels; accuracy is measured on all of them.
+        train: items to calibrate int8 on; those of texts need none.
+        test: items that the task can judge models on; the metric is measured on all of them. Of texts, one of the middle
+            length is what latency and memory are measured on, without padding.
         into: names of formats.
         precisions: of "fp32" and "int8"; a format leaves out what it does not have.
         calibration_items: how many training items show the ranges of activations.
         aware: makes the student that int8 files are written from, where quantization is to be trained for; it is called at
             most once, and only when an int8 file is asked for.
+        task: what judges the models, prepared for `test`; classification by default.
 
     Returns:
         For each model one record of PyTorch and one for each file, in this order.
@@ -67,7 +70,7 @@ def ship(
     chosen: list[Format] = [formats.get(name) for name in into]
     for each in chosen:
         each.require_packages(writing=True)
-    shipment = _Shipment(models, train, test.labelled(), folder, calibration_items, aware, task or Classification())
+    shipment = _Shipment(models, train, test, folder, calibration_items, aware, task or Classification())
     kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
     console = console or Console(quiet=True)
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
@@ -108,7 +111,12 @@ class _Shipment:
     folder: Path
     calibration_items: int
     aware: Callable[[], nn.Module] | None
-    task: Classification
+    task: Task
+
+    @cached_property
+    def tests(self) -> dict[str, Items]:
+        """What each model is judged on, as it reads it."""
+        return {name: self.task.judged(self.test.seen_by(name)) for name in self.models}
 
     @cached_property
     def resting(self) -> dict[str, nn.Module]:
@@ -117,12 +125,17 @@ class _Shipment:
     @cached_property
     def reference(self) -> dict[str, Tensor]:
         """PyTorch's logits on the test set, by model."""
-        return {name: self.task.outputs(model, self.test) for name, model in self.resting.items()}
+        return {name: self.task.outputs(model, self.tests[name]) for name, model in self.resting.items()}
 
     @cached_property
-    def example(self) -> Tensor:
-        found: Tensor = next(evaluation_batches(self.test, 2)).inputs["default"]
-        return found
+    def metrics(self) -> dict[str, tuple[float, Interval]]:
+        """PyTorch's metric on the test set with its interval, by model."""
+        return {name: judged(self.reference[name], self.tests[name], self.task) for name in self.models}
+
+    @cached_property
+    def examples(self) -> dict[str, Inputs]:
+        """Test items as each model reads them: of texts one of the middle length, so that nothing is padded."""
+        return {name: _example(items) for name, items in self.tests.items()}
 
     @cached_property
     def calibration(self) -> list[Tensor]:
@@ -135,19 +148,15 @@ class _Shipment:
         """The student that int8 files are written from."""
         return self.resting["student"] if self.aware is None else self.aware()
 
-    @property
-    def target(self) -> Tensor:
-        assert self.test.target is not None
-        return self.test.target
-
     # --- PyTorch -----------------------------------------------------------------------------------------------------
 
     def as_they_are(self) -> list[Export]:
         """The models in PyTorch, by the yardsticks of the files."""
-        times = latencies(self.resting, self.example)
+        ones = {name: first(example) for name, example in self.examples.items()}
+        times = latencies(self.resting, ones)
         records = []
         for name, model in self.resting.items():
-            metric, ci95 = accuracy(self.reference[name], self.target)
+            metric, ci95 = self.metrics[name]
             record = Export(
                 model=name,
                 format=PYTORCH,
@@ -156,19 +165,20 @@ class _Shipment:
                 metric=metric,
                 ci95=ci95,
                 latency_ms=times[name],
-                peak_memory_bytes=self._memory_in_pytorch(model),
+                peak_memory_bytes=self._memory_in_pytorch(model, self.examples[name]),
+                input=described(ones[name]),
             )
             records.append(record)
         return records
 
-    def _memory_in_pytorch(self, model: nn.Module) -> int | None:
+    def _memory_in_pytorch(self, model: nn.Module, example: Inputs) -> int | None:
         """None where only this process knows how the model is built."""
         with tempfile.TemporaryDirectory() as folder:
             try:
-                PyTorch().write(model, Path(folder, "model"), self.example)
+                PyTorch().write(model, Path(folder, "model"), example)
             except ExportError:
                 return None
-            return _memory(PyTorch(), Path(folder, "model"), self.example.shape[1:])
+            return _memory(PyTorch(), Path(folder, "model"), _shape(example))
 
     # --- files -------------------------------------------------------------------------------------------------------
 
@@ -181,7 +191,8 @@ class _Shipment:
                 files[name] = self._written(name, kind, precision)
             except Exception as error:
                 records[name] = _failed(name, kind, precision, error)
-        times = latencies({name: file.runner for name, file in files.items()}, self.example) if files else {}
+        ones = {name: first(example) for name, example in self.examples.items()}
+        times = latencies({name: file.runner for name, file in files.items()}, ones) if files else {}
         for name, file in files.items():
             records[name] = self._measured(name, kind, precision, file, times[name])
         return [records[name] for name in self.models]
@@ -191,9 +202,11 @@ class _Shipment:
         path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
         model = self.quantizable if (name, precision) == ("student", "int8") else self.resting[name]
         path.unlink(missing_ok=True)  # an older one must not pass for this one
-        kind.write(model, path, self.example, precision=precision, calibration=self.calibration if precision == "int8" else ())
+        example = self.examples[name]
+        shown = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
+        kind.write(model, path, example, precision=precision, calibration=shown)
         runner = kind.open(path)
-        logits = self.task.outputs(Running(runner), self.test)
+        logits = self.task.outputs(Running(runner), self.tests[name])
         apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
         if precision == "fp32" and not apart <= most:
             path.unlink()
@@ -205,9 +218,9 @@ class _Shipment:
         return _File(path, runner, logits)
 
     def _measured(self, name: str, kind: Format, precision: str, file: _File, time: Latency) -> Export:
-        metric, ci95 = accuracy(file.logits, self.target)
-        lost = accuracy(self.reference[name], self.target)[0] - metric
-        warning, remedy = _loss(lost, trained=self.aware is not None) if precision == "int8" else (None, None)
+        metric, ci95 = judged(file.logits, self.tests[name], self.task)
+        warning, remedy = self._loss(name, metric) if precision == "int8" else (None, None)
+        example = self.examples[name]
         return Export(
             model=name,
             format=kind.name,
@@ -217,12 +230,40 @@ class _Shipment:
             metric=metric,
             ci95=ci95,
             latency_ms=time,
-            peak_memory_bytes=_memory(kind, file.path, file.runner.shape),
+            peak_memory_bytes=_memory(kind, file.path, _shape(example)),
             max_abs_diff=largest_difference(file.logits, self.reference[name]),
-            opset=kind.opset,
+            opset=kind.opset_of(file.runner),
+            input=described(example),
             warning=warning,
             remedy=remedy,
         )
+
+    def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:
+        """What to say of what int8 loses, and what helps."""
+        measure, before = self.task.measure, self.metrics[name][0]
+        lost = before - metric if measure.higher_is_better else (metric - before) / max(before, 1e-12)
+        if lost <= BEARABLE:
+            return None, None
+        points = f"{wording.number(100 * lost, 1)} " + ("points" if measure.higher_is_better else "% more")
+        said = points if measure.name == "accuracy" else f"{points} of {measure.name}"
+        if isinstance(self.examples[name], Mapping):
+            return f"int8 loses {said}", "Ship fp32"
+        trained = self.aware is not None
+        helps = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
+        return f"int8 loses {said}", f"{helps}; or ship fp32"
+
+
+def _example(items: Items) -> Inputs:
+    lengths = items.storage.lengths
+    rows = torch.arange(min(2, len(items))) if lengths is None else lengths.argsort(stable=True)[[len(items) // 2]]
+    found: Inputs = next(evaluation_batches(items.select(rows), 2)).inputs["default"]
+    return found
+
+
+def _shape(example: Inputs) -> tuple[int, ...]:
+    """Of one item; of a text how many tokens."""
+    inputs = example if isinstance(example, Tensor) else next(iter(example.values()))
+    return tuple(inputs.shape[1:])
 
 
 def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
@@ -231,14 +272,6 @@ def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
         return peak_memory(kind, path, shape)
     except (ExportError, OSError):
         return None
-
-
-def _loss(lost: float, *, trained: bool) -> tuple[str | None, str | None]:
-    """What to say of accuracy lost to int8, and what helps."""
-    if lost <= BEARABLE:
-        return None, None
-    helps = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
-    return f"int8 loses {wording.number(100 * lost, 1)} points", f"{helps}; or ship fp32"
 
 
 def _failed(name: str, kind: Format, precision: str, error: Exception) -> Export:

@@ -7,24 +7,26 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.metrics import measure
 from limbeck.verdict import Export, wording
 
 NARROW = 100  # columns of a terminal, below which some are left out
 
 
-def exports_table(exports: Iterable[Export], width: int = 120) -> Table:
+def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "accuracy") -> Table:
     """One row a file: what it reaches and what it costs in its own runtime; a failed one says so. In a narrow terminal without
-    the 95th percentile and the difference."""
+    the 95th percentile and the difference. `metric`: what the models were judged by."""
     rows = list(exports)
-    table = Table(header_style="bold")
+    inputs = list(dict.fromkeys(export.input for export in rows if export.input))
+    table = Table(header_style="bold", caption=f"latency and memory: {', '.join(inputs)}, one thread" if inputs else None)
     for title in ("model", "as"):
         table.add_column(title, no_wrap=True)
     left_out = ("p95", "difference") if width < NARROW else ()
-    titles = [title for title in _cells(rows[0]) if title not in left_out] if rows else []
+    titles = [title for title in _cells(rows[0], metric) if title not in left_out] if rows else []
     for title in titles:
         table.add_column(Text(title), justify="right", no_wrap=True)
     for export in rows:
-        cells = _cells(export)
+        cells = _cells(export, metric)
         shown = ["failed"] if export.error else [cells[title].replace(" [", "\n[") for title in titles]
         table.add_row(export.model, f"{export.format} {export.precision}", *shown, style="red" if export.error else "")
     return table
@@ -39,11 +41,11 @@ def remarks(exports: Iterable[Export]) -> list[str]:
     ]
 
 
-def _cells(export: Export) -> dict[str, str]:
+def _cells(export: Export, metric: str) -> dict[str, str]:
     """What a record shows, by column title."""
     time = export.latency_ms
     return {
-        "accuracy [95 %]": wording.measured(export.metric, export.ci95, digits=1),
+        f"{metric} [95 %]": wording.measured(export.metric, export.ci95, as_percent=measure(metric).percent, digits=1),
         "size": wording.size(export.bytes),
         "latency": wording.milliseconds(time.median if time else None),
         "p95": wording.milliseconds(time.p95 if time else None),

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TORCH = Path(torch.__file__).parent
 OURS = Path(__file__).parent
-BATCH = "batch"  # what the axis is called in a file that takes any number of items
+BATCH, TOKENS = "batch", "tokens"  # what the axes are called in a file that takes any number of items, of any length
 
 DATA_DEPENDENT = "the values of a tensor decide here what the model does next, and a file holds one course of computing"
 KEEP_IN_GRAPH = (
@@ -56,7 +56,7 @@ def one_tensor(model: nn.Module, example: Tensor) -> nn.Module:
             answer = model(example)
     except Exception as error:
         raise ExportError(
-            f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {_first_line(error)}",
+            f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {first_line(error)}",
             "Where it takes several inputs, export a wrapper whose forward takes one tensor and builds the rest from it",
             blamed(error),
         ) from error
@@ -73,18 +73,21 @@ def one_tensor(model: nn.Module, example: Tensor) -> nn.Module:
     return Logits(model) if found is not answer or hooked else model
 
 
-def trace(model: nn.Module, example: Tensor, *, any_batch: bool) -> ExportedProgram:
-    """The graph of `model`, which is at rest, on inputs like `example`; `any_batch`: of any number of them.
+def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bool) -> ExportedProgram:
+    """The graph of `model`, which is at rest, on inputs like `example`; `any_batch`: of any number of them. Several inputs are
+    tokens `[N, T]`: then of any length too, up to what the model allows.
 
     Raises:
         ExportError: its course of computing depends on the data, or it leaves torch on the way; the line is named.
     """
     from torch.export import Dim, export  # takes a second, which opening a file need not wait for
 
-    shapes = ({0: Dim(BATCH, min=1)},) if any_batch else None
+    inputs = (example,) if isinstance(example, Tensor) else tuple(example)
+    batch: dict[int, Any] = {0: Dim(BATCH, min=1)}
+    shapes: tuple[Any, ...] = (batch,) if isinstance(example, Tensor) else (tuple(batch | {1: Dim.DYNAMIC} for _ in inputs),)
     try:
         with hushed(), torch.no_grad():
-            return export(model, (example,), dynamic_shapes=shapes, strict=False)
+            return export(model, inputs, dynamic_shapes=shapes if any_batch else None, strict=False)
     except Exception as error:
         raise _explained(error) from error
 
@@ -117,7 +120,7 @@ def hushed() -> Iterator[None]:
 def _explained(error: Exception) -> ExportError:
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    where, reason = blamed(error), _first_line(error)
+    where, reason = blamed(error), first_line(error)
     if isinstance(error, GuardOnDataDependentSymNode):
         return ExportError(DATA_DEPENDENT, KEEP_IN_GRAPH, where)
     if "Constraints violated" in reason and BATCH in reason:
@@ -125,5 +128,6 @@ def _explained(error: Exception) -> ExportError:
     return ExportError(f"torch.export cannot follow the model: {reason}", STAY_IN_TORCH if where else "", where)
 
 
-def _first_line(error: BaseException) -> str:
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

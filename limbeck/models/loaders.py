@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
@@ -70,15 +70,34 @@ def transformers_model(
         model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
     elif pretrained:
         with quiet(transformers):
-            model, told = auto.from_pretrained(
-                name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
+            model, told = _read(
+                lambda: auto.from_pretrained(
+                    name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
+                ),
+                str(name_or_path),
+                options,
             )
-        _tell_fresh(str(name_or_path), sorted(told["missing_keys"]))
+        _tell_fresh(str(name_or_path), sorted([*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])]))
     else:
         made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
         model = auto.from_config(made)
     remember(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
     return model
+
+
+def _read(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any]) -> tuple[Any, Any]:
+    """Transformers prints which weights do not fit and raises without them; the reason is nearly always another head."""
+    try:
+        return load()
+    except RuntimeError as error:
+        if "ignore_mismatched_sizes" not in str(error):
+            raise
+        asked = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "its configuration"
+        raise ValueError(
+            f"{name}: its weights are of other sizes than {asked} asks for (num_labels is how many classes the data has, "
+            "where it is not given); give what the model was trained with, or ignore_mismatched_sizes: true to start a head "
+            "of this size afresh"
+        ) from error
 
 
 @contextmanager

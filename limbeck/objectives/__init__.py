@@ -50,6 +50,7 @@ from limbeck.objectives.relations import (
 )
 from limbeck.objectives.review import Review
 from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
+from limbeck.objectives.sequences import ForwardKL, MaskedKL
 from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
 from limbeck.objectives.transformers import (
     AttentionDistributions,
@@ -77,6 +78,7 @@ __all__ = [
     "EmbeddingMSE",
     "FeatureMapTransfer",
     "Flow",
+    "ForwardKL",
     "HardTargets",
     "HiddenCosine",
     "HiddenStates",
@@ -85,6 +87,7 @@ __all__ = [
     "MarginFeatures",
     "MarginMSE",
     "MaskedGenerative",
+    "MaskedKL",
     "Match",
     "NeuronSelectivity",
     "Objective",

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from limbeck.objectives.arithmetic import kl, pearson, soften, standardize
 from limbeck.objectives.base import UNLABELLED, Objective, registry, require
+from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 from limbeck.signals import Match, TopK
 
 
@@ -105,7 +106,7 @@ class SoftTargets(OutputObjective):
 
     def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
         if isinstance(teacher, TopK):
-            return _kl_top_k(teacher, student)
+            return kl_top_k(teacher, student)
         if self.standardize:
             student, teacher = standardize(student), standardize(teacher)
         return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
@@ -113,18 +114,10 @@ class SoftTargets(OutputObjective):
     def _check_top_k(self, student: Tensor, teacher: TopK) -> None:
         if self.temperature != 1 or self.standardize:
             raise ValueError(
-                f"{self.name}: temperature is {self.temperature} and standardize is {self.standardize}, but a TopK teacher "
-                "holds probabilities at temperature 1, and how its tail would spread at another one is not known; "
-                "use temperature=1 and standardize=False, or store dense logits"
+                f"{self.name}: temperature is {self.temperature} and standardize is {self.standardize}, but "
+                f"{ANOTHER_TEMPERATURE}; use temperature=1 and standardize=False, or store dense logits"
             )
-        values, indices, tail = teacher.values, teacher.indices, teacher.tail
-        lead = student.shape[:-1]
-        if values.shape[:-1] != lead or indices.shape != values.shape or tail.shape != lead:
-            shapes = f"values {tuple(values.shape)}, indices {tuple(indices.shape)} and tail {tuple(tail.shape)}"
-            raise ValueError(f"{self.name}: the TopK teacher's {shapes} do not fit student {tuple(student.shape)}")
-        classes = student.shape[-1]
-        if self.validate and bool(((indices < 0) | (indices >= classes)).any()):
-            raise ValueError(f"{self.name}: the TopK teacher's indices leave the {classes} classes of the student")
+        check_top_k(self.name, student, teacher, self.validate)
 
 
 @registry.register("logit_mse")
@@ -376,14 +369,3 @@ def _labelled(target: Tensor) -> Tensor:
 def _label(target: Tensor) -> Tensor:
     """The class of each item; class 0 stands in where there is none."""
     return target.argmax(-1) if target.is_floating_point() else target.long().clamp_min(0)
-
-
-def _kl_top_k(teacher: TopK, student: Tensor) -> Tensor:
-    """KL over the support plus one outcome for all classes outside it; nothing is renormalised."""
-    lowest = torch.finfo(student.dtype).min  # not −∞: the support may be all classes, and 0 · ∞ is not 0
-    total = student.logsumexp(-1)
-    log_q = student.gather(-1, teacher.indices) - total.unsqueeze(-1)
-    log_q_tail = student.scatter(-1, teacher.indices, lowest).logsumexp(-1) - total
-    p, p_tail = teacher.values, teacher.tail.clamp_min(0)
-    inside = (torch.xlogy(p, p) - p * log_q).sum(-1)
-    return inside + torch.xlogy(p_tail, p_tail) - p_tail * log_q_tail

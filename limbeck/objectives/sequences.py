@@ -14,20 +14,24 @@ from torch import Tensor
 from limbeck.objectives.arithmetic import kl, soften
 from limbeck.objectives.base import UNLABELLED, registry, require
 from limbeck.objectives.outputs import OutputObjective, SoftTargets
+from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 from limbeck.objectives.transformers import HiddenCosine
+from limbeck.signals import TopK
 
 
 @registry.register("forward_kl")
 class ForwardKL(OutputObjective):
     """Kullback-Leibler divergence from the teacher's distribution over next or hidden tokens to the student's.
 
-    [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
+    [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:
+    the mass outside the support is then one more outcome, compared with the student's mass there; that needs temperature 1.
 
     Args:
         temperature: T; softens both distributions.
 
     Raises:
-        ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T].
+        ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T]; a TopK teacher with
+            temperature ≠ 1.
 
     Source: Hinton et al. 2015, arXiv 1503.02531, token by token.
     """
@@ -36,17 +40,32 @@ class ForwardKL(OutputObjective):
     formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v)"
     source = "Hinton et al. 2015, arXiv 1503.02531, token by token"
     bibtex = SoftTargets.bibtex
+    sparse = True
 
     def __init__(self, *, temperature: float = 1.0) -> None:
         super().__init__()
         require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
         self.temperature = temperature
 
-    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if isinstance(teacher, TopK):
+            remedy = f"{ANOTHER_TEMPERATURE}; use 1, or store dense logits"
+            require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
+            check_top_k(self.name, student, teacher, self.validate)
+
+    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
+        real = self._real(student, mask) if isinstance(teacher, TopK) else None
+        if real is None:
+            super().check_values(student, teacher, mask)
+        else:  # the tail has no axis of classes, so that `counted` does not fit it
+            super().check_values(student, _picked(teacher, real), None)
+
+    def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
         chosen = self.chosen(student, target, mask)
         if chosen is None:
             return self._divergence(student, teacher)
-        losses = self._divergence(student[chosen], teacher[chosen])
+        losses = self._divergence(student[chosen], _picked(teacher, chosen))
         return student.new_zeros(student.shape[:-1]).masked_scatter(chosen, losses)
 
     def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
@@ -66,7 +85,9 @@ class ForwardKL(OutputObjective):
             raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {tuple(signal.shape[:2])}")
         return mask.to(signal.device, torch.bool)
 
-    def _divergence(self, student: Tensor, teacher: Tensor) -> Tensor:
+    def _divergence(self, student: Tensor, teacher: Tensor | TopK) -> Tensor:
+        if isinstance(teacher, TopK):
+            return kl_top_k(teacher, student)
         return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
 
 
@@ -75,7 +96,7 @@ class MaskedKL(ForwardKL):
     """The same divergence at the labelled tokens alone: those that masked language modelling hides.
 
     [B, T, V] with labels [B, T] gives [B, T], and exactly 0 at tokens labelled -100; [B, V] with labels [B] gives [B]. Of all
-    tokens some 15 % are hidden, and only these are computed.
+    tokens some 15 % are hidden, and only these are computed. The teacher may be `TopK`, as for `forward_kl`.
 
     Args:
         temperature: T; softens both distributions.
@@ -97,3 +118,10 @@ class MaskedKL(ForwardKL):
         known = target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
         real = self._real(student, mask)
         return known if real is None else known & real
+
+
+def _picked(teacher: Tensor | TopK, tokens: Tensor) -> Any:
+    """These tokens of a teacher, [B, T, …] → [n, …]."""
+    if isinstance(teacher, TopK):
+        return TopK(teacher.values[tokens], teacher.indices[tokens], teacher.tail[tokens])
+    return teacher[tokens]

@@ -1,6 +1,8 @@
 """Where inputs come from: data sets by name or path, keyed views of them, and batches that are functions of their place."""
 
+from limbeck.sources.augmentation import Augmented, augment
 from limbeck.sources.batch import Batch, Place, Source
+from limbeck.sources.candidates import FirstOf, MaskedCandidates, NeighbourWords
 from limbeck.sources.contexts import WindowStorage, answers_from, split_windows, windows
 from limbeck.sources.dataset import Dataset, evaluation_batches
 from limbeck.sources.items import Items, reading_of
@@ -13,10 +15,14 @@ from limbeck.sources.tokens import TokenStorage
 from limbeck.sources.views import Pipeline, to_float
 
 __all__ = [
+    "Augmented",
     "Batch",
     "Dataset",
+    "FirstOf",
     "Items",
+    "MaskedCandidates",
     "Masking",
+    "NeighbourWords",
     "Parallel",
     "Pipeline",
     "Place",
@@ -26,6 +32,7 @@ __all__ = [
     "Vocabulary",
     "WindowStorage",
     "answers_from",
+    "augment",
     "evaluation_batches",
     "load_items",
     "load_questions",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -26,6 +26,8 @@ CHUNK = 256  # items whose candidates are asked for at once
 FORMAT = "limbeck augmented texts 1"
 Copies = list[tuple[int, Text]]
 """Of one item: the number of each copy, and its text."""
+Drawn = list[list[list[float]]]
+"""Numbers in [0, 1) by item, copy and word."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,19 @@ class Draws:
     probability: float
     seed: int
 
-    def __call__(self, keys: Tensor, words: int) -> Iterator[list[list[list[float]]]]:
-        """For each word of each copy of each item, numbers in [0, 1): whether it is replaced, and by which candidate."""
-        copies = torch.arange(self.copies).repeat(len(keys))
-        for stream in ("augment/chance", "augment/choice"):
-            drawn = keyed.uniform(self.seed, keys.repeat_interleave(self.copies), copies, stream, words)
-            yield drawn.view(len(keys), self.copies, words).tolist()
+    def chances(self, keys: Tensor, words: int) -> Drawn:
+        """Whether a word is replaced: where its number is below the probability."""
+        return self._uniform(keys, words, "augment/chance")
+
+    def choices(self, keys: Tensor, words: int) -> Drawn:
+        """By which of its candidates."""
+        return self._uniform(keys, words, "augment/choice")
+
+    def _uniform(self, keys: Tensor, words: int, stream: str) -> Drawn:
+        numbers = torch.arange(self.copies).repeat(len(keys))
+        drawn = keyed.uniform(self.seed, keys.repeat_interleave(self.copies), numbers, stream, words)
+        table: Drawn = drawn.view(len(keys), self.copies, words).tolist()
+        return table
 
 
 def augment(
@@ -144,7 +153,8 @@ def _make(texts: Sequence[Text], keys: Tensor, candidates: Candidates, draws: Dr
         parts = [[Words.of(part) for part in _parts(text)] for text in texts[start : start + CHUNK]]
         offered = iter(candidates([part for item in parts for part in item]))
         offers = [[options for _ in item for options in next(offered)] for item in parts]
-        drawn = draws(keys[start : start + CHUNK], max(map(len, offers)))
+        some, words = keys[start : start + CHUNK], max(map(len, offers))
+        drawn = draws.chances(some, words), draws.choices(some, words)
         made += [_copies(*item, draws.probability) for item in zip(parts, offers, *drawn, strict=True)]
     return made
 
@@ -166,7 +176,7 @@ def _copies(
         text = tuple(part.exchanged(islice(words, len(part))) for part in parts)
         if text not in known:
             known.add(text)
-            found.append((number, text[0] if len(text) == 1 else text))
+            found.append((number, _text(text)))
     return found
 
 
@@ -198,7 +208,7 @@ def _read(path: Path, items: int) -> list[Copies] | None:
         if json.loads(about) != {"format": FORMAT, "items": items, "checksum": _checksum(lines)}:
             raise ValueError("its checksum is another")
         return [
-            [(number, text if isinstance(text, str) else tuple(text)) for number, text in json.loads(line)] for line in lines
+            [(number, _text([text] if isinstance(text, str) else text)) for number, text in json.loads(line)] for line in lines
         ]
     except ValueError as error:
         warnings.warn(f"{path} is damaged ({error}); the texts are made again", stacklevel=3)
@@ -211,6 +221,14 @@ def _checksum(lines: Sequence[str]) -> str:
 
 def _parts(text: Text) -> tuple[str, ...]:
     return (text,) if isinstance(text, str) else text
+
+
+def _text(parts: Sequence[str]) -> Text:
+    """What `_parts` took apart."""
+    if len(parts) == 1:
+        return parts[0]
+    first, second = parts
+    return first, second
 
 
 def _bytes(text: Text) -> bytes:

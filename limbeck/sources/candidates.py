@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import chain, islice
@@ -21,12 +22,12 @@ from limbeck.sources.tokenization import Tokenization
 from limbeck.sources.words import Words, distinct, is_word, whole_words
 
 Item = TypeVar("Item")
-Pass = tuple[Tensor, list[int], list[tuple[int, int]]]
-"""A text with some of its words hidden: token ids, places of the mask tokens, and (text, word) for each of these."""
+Pass = tuple[Tensor, list[int], list[tuple[int, int, int]]]
+"""A text with some of its words hidden: token ids, places of the mask tokens, and (text, word, own id) for each of these."""
 
-SPARE = 8  # asked for beyond `count`: the word itself, and other spellings of words already there
 APART = 7  # every 7th word hidden is about the share that masked models learn from
-ELEMENTS = 1 << 25  # cosines computed at once
+ELEMENTS = 1 << 24  # cosines computed at once
+CLOSE = 8  # neighbours that rounding may move to either side of the last one that counts
 
 
 class Candidates(Protocol):
@@ -69,15 +70,16 @@ class MaskedCandidates:
     Only words that are one token of the model's vocabulary have candidates; of several pieces, the model would have to guess
     all at once. The paper takes the K likeliest tokens of all; here these are the K likeliest whole words, so that special
     tokens, pieces of words, numbers and punctuation never come in, nor does the word itself, which would alter nothing.
-    What lies beyond `max_length` tokens has no candidates either.
+    What lies beyond `max_length` tokens has no candidates either. The model rounds a little otherwise with other texts beside
+    a text: where two words are as likely as that, the last candidate may be one or the other.
 
     Args:
         model: an `AutoModelForMaskedLM` of Transformers, on the device where it is to run; it is put in evaluation mode.
         tokenizer: its own, a fast one.
         count: K, candidates for each word. Paper: 15.
         together: words hidden at once, at most. 1, as in the paper, costs a text of n words n forward passes; with more, every
-            k-th word is hidden in the same pass and the text costs k = ⌈n / together⌉, but no fewer than min(n, 7): models learn
-            with about every 7th token hidden, and guess badly with less around them.
+            k-th word is hidden in the same pass and the text costs k = ⌈n / together⌉, but no fewer than min(n, 7): models
+            learn with about every 7th token hidden, and guess badly with less around them.
         max_length: tokens of a text that are read, special ones included.
         batch_size: passes computed at once; texts of similar length stand together.
 
@@ -107,7 +109,7 @@ class MaskedCandidates:
         self._words = whole_words(tokenizer)
         _require_rows(model, self._words)
         self._ids = torch.tensor(list(self._words))
-        self._spelled = list(self._words.values())
+        self._reach = _reach(self._words.values(), count)
 
     @cached_property
     def identity(self) -> str:
@@ -122,10 +124,9 @@ class MaskedCandidates:
         for batch in _batches(passes, self.batch_size):
             best = iter(self._best([ids for ids, _, _ in batch], [places for _, places, _ in batch]))
             for _, _, asked in batch:
-                for text, word in asked:
-                    found[text][word] = distinct(
-                        texts[text].words[word], map(self._spelled.__getitem__, next(best)), self.count
-                    )
+                for text, word, own in asked:  # its token may be spelled otherwise than the word: `cafe` for `café`
+                    others = (self._words[id] for id in next(best) if id != own)
+                    found[text][word] = distinct(texts[text].words[word], others, self.count)
         return found
 
     def _passes(self, texts: Sequence[Words]) -> Iterator[Pass]:
@@ -134,13 +135,13 @@ class MaskedCandidates:
         # a first word is cut otherwise than the same word later on by some tokenizers, unless a blank stands before it
         encoded = self.tokenization([f" {text.text}" for text in texts], return_offsets_mapping=True)
         for number, text in enumerate(texts):
-            ids = torch.tensor(encoded["input_ids"][number])
-            single = self._single(text, encoded["input_ids"][number], encoded["offset_mapping"][number])
+            ids: list[int] = encoded["input_ids"][number]
+            single = self._single(text, ids, encoded["offset_mapping"][number])
             count = max(-(-len(single) // self.together), min(len(single), APART))
             for first in range(count):
                 words, places = zip(*single[first::count], strict=True)
-                hidden = ids.index_fill(0, torch.tensor(places), self.tokenization.tokenizer.mask_token_id)
-                yield hidden, list(places), [(number, word) for word in words]
+                hidden = torch.tensor(ids).index_fill(0, torch.tensor(places), self.tokenization.tokenizer.mask_token_id)
+                yield hidden, list(places), [(number, word, ids[place]) for word, place in zip(words, places, strict=True)]
 
     def _single(self, text: Words, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The words that are one token of the vocabulary: the number of the word, and of the token."""
@@ -152,7 +153,7 @@ class MaskedCandidates:
         return [(word, tokens[span]) for word, span in enumerate(text.spans) if span in tokens]
 
     def _best(self, ids: Sequence[Tensor], places: Sequence[Sequence[int]]) -> list[list[int]]:
-        """For each hidden token, one after the other, the numbers of the likeliest whole words, the likeliest first."""
+        """For each hidden token, one after the other, the ids of the likeliest whole words, the likeliest first."""
         device = next(self.model.parameters()).device
         padded = nn.utils.rnn.pad_sequence(list(ids), batch_first=True, padding_value=self.tokenization.pad_id)
         lengths = torch.tensor([len(one) for one in ids])
@@ -164,13 +165,14 @@ class MaskedCandidates:
         if logits.ndim == 3:  # a head that is no layer of its own
             logits = logits[row, column]
         scores = logits.index_select(1, self._ids.to(device))
-        best: list[list[int]] = scores.topk(min(self.count + SPARE, len(self._ids)), dim=1).indices.tolist()
+        best: list[list[int]] = self._ids[scores.topk(self._reach, dim=1).indices.cpu()].tolist()
         return best
 
 
 class NeighbourWords:
-    """The words nearest to a word by the cosine of their vectors, c(v, w) = ⟨v, w⟩ / (‖v‖ ‖w‖), with the mean vector of the table
-    taken off all of them before: what all words share says nothing of what they mean (Mu and Viswanath 2018, arXiv:1702.01417).
+    """The words nearest to a word by the cosine of their vectors, c(v, w) = ⟨v, w⟩ / (‖v‖ ‖w‖), with the mean vector of the
+    table taken off all of them before: what all words share says nothing of what they mean (Mu and Viswanath 2018,
+    arXiv:1702.01417).
 
     Words are found as they are written, or else in lower case.
 
@@ -178,7 +180,8 @@ class NeighbourWords:
         words: of the table; what is no word (numbers, punctuation) is left out.
         vectors: one for each, `[len(words), d]`.
         count: K, candidates for each word. Paper: 15.
-        minimum: the least cosine of a candidate; words with no neighbour as near as that have none. The paper has no such limit.
+        minimum: the least cosine of a candidate; words with no neighbour as near as that have none. The paper has no such
+            limit: -1 is as good as none.
 
     Raises:
         ValueError: not as many vectors as words; vectors that are not finite; no words at all.
@@ -189,6 +192,8 @@ class NeighbourWords:
     def __init__(self, words: Sequence[str], vectors: Tensor, *, count: int = 15, minimum: float = 0.3) -> None:
         if count < 1:
             raise ValueError(f"count={count}: expected 1 or more")
+        if not -1 <= minimum <= 1:
+            raise ValueError(f"minimum={minimum}: expected a cosine, from -1 to 1")
         if vectors.ndim != 2 or len(vectors) != len(words):
             raise ValueError(f"vectors: expected one for each of {len(words)} words, found {list(vectors.shape)}")
         rows = {word: row for row, word in reversed(list(enumerate(words))) if is_word(word)}
@@ -199,12 +204,21 @@ class NeighbourWords:
         if not bool(chosen.isfinite().all()):
             raise ValueError("vectors: expected finite numbers, found some that are not")
         self.vectors = nn.functional.normalize(chosen - chosen.mean(0), dim=1)
+        self._reach = min(_reach(self.words, count) + CLOSE, len(self.words))
         self._rows = {word: row for row, word in enumerate(self.words)}
         self._known: dict[str, tuple[str, ...]] = {}
 
     @classmethod
     def of_encoder(cls, model: nn.Module, tokenizer: Any, **options: Any) -> NeighbourWords:
-        """The input embeddings of an encoder of Transformers, of the tokens that are whole words; `options` as for the class."""
+        """The input embeddings of an encoder of Transformers, of the tokens that are whole words.
+
+        Args:
+            model, tokenizer: as loaded by `AutoModel` and `AutoTokenizer` from one folder.
+            options: as for the class.
+
+        Raises:
+            ValueError: a tokenizer without whole words, or whose ids the model does not know.
+        """
         words = whole_words(tokenizer)
         _require_rows(model, words)
         vectors: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
@@ -240,11 +254,13 @@ class NeighbourWords:
         self._known |= {word: () for word, row in rows.items() if row is None}
         found = [(word, row) for word, row in rows.items() if row is not None]
         for some in _batches(found, max(1, ELEMENTS // len(self.words))):
-            cosines = self.vectors[[row for _, row in some]] @ self.vectors.T
-            near, places = cosines.topk(min(self.count + SPARE, len(self.words)), dim=1)
-            for (word, _), values, best in zip(some, near.tolist(), places.tolist(), strict=True):
-                others = (self.words[place] for place, value in zip(best, values, strict=True) if value >= self.minimum)
-                self._known[word] = distinct(word, others, self.count)
+            own = self.vectors[[row for _, row in some]]
+            places = (own @ self.vectors.T).topk(self._reach, dim=1).indices
+            # once more, as a product of matrices rounds otherwise with other words beside a word
+            cosines = (own[:, None].double() * self.vectors[places]).sum(2)
+            for (word, _), values, best in zip(some, cosines.tolist(), places.tolist(), strict=True):
+                nearest = sorted((-value, place) for value, place in zip(values, best, strict=True) if value >= self.minimum)
+                self._known[word] = distinct(word, (self.words[place] for _, place in nearest), self.count)
 
 
 def _read_vectors(path: Path, limit: int) -> tuple[list[str], Tensor]:
@@ -255,7 +271,7 @@ def _read_vectors(path: Path, limit: int) -> tuple[list[str], Tensor]:
         sizes = begin.split()
         has_header = len(sizes) == 2 and all(size.isdecimal() for size in sizes)
         width = int(sizes[1]) if has_header else len(sizes) - 1
-        lines = enumerate(file, 2) if has_header else enumerate(chain([begin], file), 1)
+        lines = enumerate(file, 2) if has_header else enumerate(chain([begin] if begin else [], file), 1)
         for number, line in progress(islice(lines, limit), "reading word vectors", limit):
             word, *numbers = line.rstrip(" \r\n").rsplit(" ", width)  # some words have blanks in them
             vector = _numbers(numbers)
@@ -273,6 +289,12 @@ def _numbers(parts: Sequence[str]) -> NDArray[np.float32] | None:
         return np.array(parts, dtype=np.float32)
     except ValueError:
         return None
+
+
+def _reach(words: Collection[str], count: int) -> int:
+    """How many of the best words hold `count` that differ in more than capitals, a word itself and another spelling of it."""
+    spellings = max(Counter(map(str.casefold, words)).values(), default=0)
+    return min(spellings * (count + 2), len(words))
 
 
 def _require_rows(model: nn.Module, words: Mapping[int, str]) -> None:

@@ -179,6 +179,13 @@ def _tokens_of(answer: Answer, spans: NDArray[np.int32]) -> tuple[int, int]:
 
 
 def answers_from(logits: Iterable[tuple[Tensor, Tensor]], items: Items, questions: Questions, longest: int = 30) -> list[str]:
+    """The answers of `scored_answers`."""
+    return [answer for answer, _ in scored_answers(logits, items, questions, longest)]
+
+
+def scored_answers(
+    logits: Iterable[tuple[Tensor, Tensor]], items: Items, questions: Questions, longest: int = 30
+) -> list[tuple[str, float]]:
     """The best answer to each question: over all its windows and all spans of up to `longest` tokens of the context, that with
     the largest sum of the logit of its first token and that of its last, as it is written in the context.
 
@@ -190,7 +197,8 @@ def answers_from(logits: Iterable[tuple[Tensor, Tensor]], items: Items, question
         longest: the most tokens of an answer.
 
     Returns:
-        One text a question: empty where its context is, or where none of its windows is among the items.
+        One text a question, with its sum of logits: empty, with −∞, where its context is, or where none of its windows is
+        among the items.
     """
     storage = items.storage
     if not isinstance(storage, WindowStorage):
@@ -208,7 +216,7 @@ def answers_from(logits: Iterable[tuple[Tensor, Tensor]], items: Items, question
     for row, score, (start, end) in zip(storage.question.tolist(), best.tolist(), found.tolist(), strict=True):
         if score > scores[row]:
             answers[row], scores[row] = questions.contexts[row][start:end].strip(), score
-    return answers
+    return list(zip(answers, scores, strict=True))
 
 
 def _best_spans(said: Tensor, spans: Ragged, rows: Tensor, longest: int) -> tuple[Tensor, Tensor]:

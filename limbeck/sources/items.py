@@ -102,7 +102,8 @@ class Items:
     def __repr__(self) -> str:
         labels = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled"
         classes = "" if self.target is None or self.classes is None else f", classes={self.classes}"
-        return f"Items({len(self)}{labels}{classes})"
+        names = "" if not classes or self.class_names is None else f" ({_numbered(self.class_names)})"
+        return f"Items({len(self)}{labels}{classes}{names})"
 
     def fetch(self, rows: Tensor, workers: int = 0) -> Any:
         """Inputs at these rows as one batch: a tensor, a mapping of tensors, or a list of texts or of pairs of texts."""
@@ -202,9 +203,15 @@ class Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
 
 
+def _numbered(names: Sequence[str], most: int = 5) -> str:
+    """The first classes with their numbers."""
+    shown = ", ".join(f"{place}: {name}" for place, name in enumerate(names[:most]))
+    return shown + (", …" if len(names) > most else "")
+
+
 def reading_of(actor: str, names: Sequence[str]) -> str | None:
-    """Which of several inputs an actor reads: its own, the student's where it is its average, and otherwise the teacher's, which
-    assistants and further teachers share. None: there is one for all."""
+    """Which of several inputs an actor reads: its own, the student's where it is its average, and otherwise the teacher's,
+    which assistants and further teachers share. None: there is one for all."""
     if not names or actor in names:
         return actor if names else None
     return "student" if actor == "average" and "student" in names else names[-1]

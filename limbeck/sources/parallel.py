@@ -47,10 +47,11 @@ class Parallel(Storage):
             ours, theirs = self.parts[one], self.parts[other]
             if len(ours) != len(theirs):
                 return f"{len(ours):,} windows for the {one}, {len(theirs):,} for the {other}"
-            wrong = (ours.storage.lengths != theirs.storage.lengths).nonzero()  # type: ignore[union-attr,operator]
+            long, longer = _lengths(ours), _lengths(theirs)
+            wrong = (long != longer).nonzero()
             if len(wrong):
                 item = int(wrong[0])
-                return f"item {item}: {one} {_length(ours, item)} tokens, {other} {_length(theirs, item)}"
+                return f"item {item}: {one} {int(long[item])} tokens, {other} {int(longer[item])}"
         return None
 
     def identity(self, name: str | None = None) -> str:
@@ -85,6 +86,6 @@ def side_by_side(parts: Mapping[str, Items]) -> Items:
     return Items(Parallel(parts), first.keys, first.target, first.classes, first.class_names)
 
 
-def _length(items: Items, row: int) -> int:
+def _lengths(items: Items) -> Tensor:
     assert items.storage.lengths is not None
-    return int(items.storage.lengths[row])
+    return items.storage.lengths

@@ -14,7 +14,7 @@ from limbeck.sources import columns
 from limbeck.sources.files import Table, open_table
 
 Answer = tuple[str, int]  # the text, and the place in the context where it begins
-NAMED = 3  # questions that a warning names
+NAMED = 3  # questions that a message names
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,15 @@ class Questions:
     answers: tuple[tuple[Answer, ...], ...]
     moved: int = 0
     lost: int = 0
+
+    def __post_init__(self) -> None:
+        columns = zip(self.ids, self.contexts, self.answers, strict=True)
+        wrong = [one for one, context, answers in columns if not all(_stands(context, answer) for answer in answers)]
+        if wrong:
+            raise ValueError(
+                f"answers: those of {len(wrong):,} questions do not stand in their contexts where they say ({_few(wrong)}); "
+                "correct where they begin, or leave them out, as load_questions does"
+            )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -81,12 +90,20 @@ def load_questions(path: str | Path, split: str | None = None) -> Questions:
 
 
 def _warn(origin: str, ids: list[str], moved: int, lost: int) -> None:
-    named = ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
     warnings.warn(
-        f"{origin}: {moved + lost:,} answers do not stand in the context where they say (questions {named}): "
+        f"{origin}: {moved + lost:,} answers do not stand in the context where they say (questions {_few(ids)}): "
         f"{moved:,} were moved to their nearest occurrence, {lost:,} occur nowhere and were left out",
         stacklevel=3,
     )
+
+
+def _few(ids: list[str]) -> str:
+    return ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+
+
+def _stands(context: str, answer: Answer) -> bool:
+    text, start = answer
+    return start >= 0 and context.startswith(text, start)
 
 
 def _answers(table: Table) -> list[list[Answer]]:

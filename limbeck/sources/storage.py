@@ -121,6 +121,11 @@ class EncodedStorage(Storage):
         return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
 
 
+def spelt(text: Text) -> str:
+    """A text for people to read; of a pair, two lines."""
+    return text if isinstance(text, str) else "\n".join(text)
+
+
 def store(inputs: Inputs) -> TensorStorage | TextStorage:
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
 

@@ -13,11 +13,12 @@ from torch import Tensor
 from limbeck.sources.items import Items
 from limbeck.sources.progress import progress
 from limbeck.sources.ragged import Ragged
-from limbeck.sources.storage import Text, TextStorage
+from limbeck.sources.storage import Text, TextStorage, spelt
 from limbeck.sources.tokenization import Tokenization
 from limbeck.sources.tokens import Encoding, TokenStorage
 
 CHUNK = 1024  # texts encoded at once
+KEPT = 1 << 26  # characters that are kept for people to read; of more, tokens spell what they can
 TYPES = "token_type_ids"
 
 
@@ -44,6 +45,7 @@ def tokenize(items: Items, tokenizer: Any | Mapping[str, Any], max_length: int =
     named = dict(tokenizer) if isinstance(tokenizer, Mapping) else {"": tokenizer}
     fixed = {name: Tokenization.of(each, max_length, name, texts.pairs) for name, each in named.items()}
     leaders = {each.identity: name for name, each in reversed(fixed.items())}  # what is the same is encoded once
+    _tell_empty(texts.texts)
     encoder = _Encoder({name: fixed[name] for name in fixed if leaders[fixed[name].identity] == name})
     chunks = [texts.texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
     for chunk in progress(chunks, "tokenizing", len(chunks)):
@@ -52,11 +54,26 @@ def tokenize(items: Items, tokenizer: Any | Mapping[str, Any], max_length: int =
     encodings = encoder.encodings()
     identities = {name: each.identity for name, each in fixed.items()}
     first, *others = encodings.values()
+    kept = _kept(texts.texts)
     if all(first.same_inputs(other) for other in others):
-        return items.stored(TokenStorage({"": first}, identities, multiple=multiple))
+        return items.stored(TokenStorage({"": first}, identities, multiple=multiple, texts=kept))
     parted = {name: encoder.places(leaders[each.identity]) for name, each in list(fixed.items())[1:]}
     encodings = {name: encodings[leaders[each.identity]] for name, each in fixed.items()}
-    return items.stored(TokenStorage(encodings, identities, parted, multiple))
+    return items.stored(TokenStorage(encodings, identities, parted, multiple, kept))
+
+
+def _tell_empty(texts: Sequence[Text]) -> None:
+    """Empty texts teach that special tokens alone mean something, which is seldom meant; of a pair, both are."""
+    empty = [row for row, text in enumerate(texts) if not spelt(text).strip()]
+    if empty:
+        message = f"{len(empty):,} of {len(texts):,} items are empty texts (the first: item {empty[0]:,}); leave them out"
+        warnings.warn(f"{message} where they are not meant to be read", stacklevel=3)
+
+
+def _kept(texts: Sequence[Text]) -> Sequence[Text] | None:
+    """The texts, where memory has room for them beside their tokens."""
+    characters = sum(len(text) if isinstance(text, str) else sum(map(len, text)) for text in texts)
+    return texts if characters <= KEPT else None
 
 
 class _Encoder:

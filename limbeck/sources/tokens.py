@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from limbeck.sources.ragged import Ragged
-from limbeck.sources.storage import Storage
+from limbeck.sources.storage import Storage, Text, spelt
 from limbeck.sources.tokenization import Tokenization
 
 SHOWN = 2  # tokens of each side that a message shows
@@ -74,6 +74,7 @@ class TokenStorage(Storage):
         parted: for each encoding but the first, by name, the number of the token at which it parts from the first, int32
             `[N]`; -1 for items in which it never does.
         multiple: batches are padded to a multiple of so many tokens.
+        texts: what the tokens were made of, where that was kept for people to read.
 
     Attributes:
         lengths: tokens of each item, int64 `[N]`, in its longest encoding.
@@ -87,11 +88,12 @@ class TokenStorage(Storage):
         identities: Mapping[str, str],
         parted: Mapping[str, Tensor] | None = None,
         multiple: int = 1,
+        texts: Sequence[Text] | None = None,
     ) -> None:
         if multiple < 1:
             raise ValueError(f"multiple={multiple}: expected 1 or more")
         self.encodings, self.identities, self.multiple = dict(encodings), dict(identities), multiple
-        self.parted = dict(parted or {})
+        self.parted, self.texts = dict(parted or {}), texts
         self.lengths = torch.stack([encoding.ids.lengths for encoding in self.encodings.values()]).amax(0)
 
     @property
@@ -99,7 +101,7 @@ class TokenStorage(Storage):
         return () if "" in self.encodings else tuple(self.encodings)
 
     def only(self, name: str) -> TokenStorage:
-        return TokenStorage({"": self.encodings[name]}, {"": self.identity(name)}, multiple=self.multiple)
+        return TokenStorage({"": self.encodings[name]}, {"": self.identity(name)}, multiple=self.multiple, texts=self.texts)
 
     @property
     def aligned(self) -> bool:
@@ -134,7 +136,9 @@ class TokenStorage(Storage):
         return (self.encodings.get("student") or next(iter(self.encodings.values()))).tokenization.tokenizer
 
     def text(self, row: int) -> str:
-        """An item as its tokens spell it, for people to read."""
+        """An item for people to read, the texts of a pair on two lines; as its tokens spell it, where the text was not kept."""
+        if self.texts is not None:
+            return spelt(self.texts[row])
         first = next(iter(self.encodings.values()))
         return str(first.tokenization.tokenizer.decode(first.ids[row].tolist(), skip_special_tokens=True))
 
@@ -148,7 +152,8 @@ class TokenStorage(Storage):
     def select(self, rows: Tensor) -> TokenStorage:
         encodings = {name: encoding.select(rows) for name, encoding in self.encodings.items()}
         parted = {name: places[rows] for name, places in self.parted.items()}
-        return TokenStorage(encodings, self.identities, parted, self.multiple)
+        texts = None if self.texts is None else [self.texts[row] for row in rows.tolist()]
+        return TokenStorage(encodings, self.identities, parted, self.multiple, texts)
 
 
 def _equal(ours: Ragged | None, theirs: Ragged | None) -> bool:

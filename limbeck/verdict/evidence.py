@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,15 +17,16 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from limbeck.sources import Items, TokenStorage
+from limbeck.metrics import Floats
+from limbeck.sources import Items
+from limbeck.tasks.told import text_of
+from limbeck.verdict.excerpts import beginning, excerpt
 from limbeck.verdict.measure import ConfidenceBins, confidence_bins, softmax
 from limbeck.verdict.predictions import Predictions
 from limbeck.verdict.record import Record
-
-Kind: TypeAlias = Literal["disagreement", "forgot", "gained"]
+from limbeck.verdict.voices import Answer, Kind, candidates, voices
 
 PER_KIND = 8
-TEXT_LENGTH = 400
 IMAGE_BUDGET = 5_700  # bytes of one PNG: with base64, 24 of them stay under 200 kB
 _SIDES = (96, 72, 48, 32)
 
@@ -54,33 +55,33 @@ class Quadrants(Record):
         return self.both_right + self.student_only + self.other_only + self.both_wrong
 
 
-class Answer(Record):
-    """The class an arm chose, and the probability that it gave it."""
-
-    label: int
-    confidence: float
-
-
 class Example(Record):
     """One test item to look at.
 
     Attributes:
-        kind: `disagreement` (student and teacher answer differently), `forgot` (right in the control, wrong in the student) or
-            `gained` (the other way round).
-        item: row of the test set.
+        kind: `disagreement` (student and teacher answer differently), `forgot` (right in the control, wrong in the student; of
+            answers that are better or worse: better in the control) or `gained` (the other way round).
+        item: row of the test set; of questions, the number of the question among those with an answer.
         seed, seeds: whose answers these are, and in how many seeds it is so.
-        image: a PNG as a data URI; text: the input, where it is a text; input: what else it is, in words.
+        label: the true class; value: the true number; truth: the true answer in words.
+        image: a PNG as a data URI; text: the input, where it is one, or what matters of it; input: what else it is, in words.
+        question: what was asked about the text; where: the characters of the text that hold the true answer, from where to
+            before where.
     """
 
     kind: Kind
     item: int
     seed: int
     seeds: int
-    label: int
+    label: int | None = None
     answers: dict[str, Answer]
     image: str | None = Field(default=None, pattern=r"^data:image/png;base64,[A-Za-z0-9+/]+=*$")
     text: str | None = None
     input: str | None = None
+    value: float | None = None
+    truth: str | None = None
+    question: str | None = None
+    where: tuple[int, int] | None = None
 
 
 def calibration(predictions: Mapping[str, Predictions]) -> dict[str, list[Bin]]:
@@ -116,72 +117,44 @@ def examples(predictions: Mapping[str, Predictions], items: Items, seeds: tuple[
     """At most 24 items worth looking at: up to eight disagreements with the teacher, eight that the student forgot, and eight
     that it gained over the control.
 
-    Items count for more the surer both arms were, and the more seeds agree on them; every class has its first one shown
-    before any has its second. The choice is a function of the answers alone.
+    Items count for more the surer both arms were, or else the further apart their answers are, and the more seeds agree on
+    them; every class has its first one shown before any has its second. The choice is a function of the answers alone.
 
     Args:
         items: the test items, in the order of the predictions.
         seeds: of the rows of the student's predictions; `place`: the row of the student that is shipped.
     """
-    voices = {arm: _Voice.of(found.logits) for arm, found in predictions.items() if found.logits is not None}
-    student = voices.get("student")
-    if student is None:
+    speaking = voices(predictions)
+    if "student" not in speaking:
         return []
-    labels = predictions["student"].labels
-    assert labels is not None
+    own = predictions["student"]
+    labels = np.zeros(speaking["student"].choice.shape[1], np.int64) if own.labels is None else own.labels
     chosen: list[Example] = []
-    for kind, marked, weight in _candidates(voices, labels):
-        for row in _choose(marked, weight, labels, place):
-            answers = {arm: voice.answer(place, row) for arm, voice in voices.items()}
-            example = Example(
-                kind=kind,
-                item=row,
-                seed=seeds[place],
-                seeds=int(marked[:, row].sum()),
-                label=int(labels[row]),
-                answers=answers,
-                **_item(items, row),
-            )
-            chosen.append(example)
+    for kind, weight in candidates(speaking):
+        for row in _choose(weight, labels, place):
+            answers = {arm: voice.answer(place, row) for arm, voice in speaking.items()}
+            seen = int((weight[:, row] > 0).sum())
+            put = _put(own, items, row)
+            chosen.append(Example(kind=kind, item=row, seed=seeds[place], seeds=seen, answers=answers, **put))
     return chosen
 
 
-class _Voice:
-    """What one arm says about every item: the class [seeds, items], and how sure it is of it."""
-
-    def __init__(self, choice: NDArray[np.int64], confidence: NDArray[np.float64], classes: int) -> None:
-        self.choice, self.confidence, self.classes = choice, confidence, classes
-
-    @classmethod
-    def of(cls, logits: NDArray[np.float32]) -> _Voice:
-        return cls(logits.argmax(-1), softmax(logits).max(-1), logits.shape[-1])
-
-    def answer(self, place: int, row: int) -> Answer:
-        at = min(place, len(self.choice) - 1)  # one teacher stands beside every seed
-        return Answer(label=int(self.choice[at, row]), confidence=round(float(self.confidence[at, row]), 4))
+def _put(answers: Predictions, items: Items, row: int) -> dict[str, Any]:
+    """What the arms were given, and what is true of it, as fields of `Example`."""
+    if answers.told is not None and answers.told.asked is not None:
+        asked = answers.told.asked(row)
+        text, where = excerpt(asked.text, asked.where or (0, 0))
+        question = None if asked.question is None else beginning(asked.question)
+        return {"text": text, "question": question, "truth": asked.truth, "where": asked.where and where}
+    label = None if answers.labels is None else int(answers.labels[row])
+    value = None if answers.truths is None else float(answers.truths[row])
+    return {"label": label, "value": value} | _item(items, row)
 
 
-def _candidates(
-    voices: Mapping[str, _Voice], labels: NDArray[np.int64]
-) -> list[tuple[Kind, NDArray[np.bool_], NDArray[np.float64]]]:
-    """For each kind, which [seeds, items] are of it and how sure both sides were there."""
-    student, found = voices["student"], []
-    teacher, alone = voices.get("teacher"), voices.get("alone")
-    kinds: list[tuple[Kind, NDArray[np.bool_], _Voice]] = []
-    if teacher is not None and teacher.classes == student.classes:
-        kinds.append(("disagreement", student.choice != teacher.choice, teacher))
-    if alone is not None:
-        ours, theirs = student.choice == labels, alone.choice == labels
-        kinds += [("forgot", theirs & ~ours, alone), ("gained", ours & ~theirs, alone)]
-    for kind, marked, other in kinds:
-        found.append((kind, marked, marked * student.confidence * other.confidence))
-    return found
-
-
-def _choose(marked: NDArray[np.bool_], weight: NDArray[np.float64], labels: NDArray[np.int64], place: int) -> list[int]:
-    """Rows of the shipped student's marked items, by weight, each class in turn."""
+def _choose(weight: Floats, labels: NDArray[np.int64], place: int) -> list[int]:
+    """Rows of the shipped student's items that have a weight, by their mean over the seeds, each class in turn."""
     score = weight.mean(axis=0)
-    rows = np.flatnonzero(marked[place])
+    rows = np.flatnonzero(weight[place] > 0)
     rows = rows[np.lexsort((rows, -score[rows]))]
     turn = np.zeros(len(rows), dtype=int)
     for label in np.unique(labels[rows]):
@@ -191,16 +164,12 @@ def _choose(marked: NDArray[np.bool_], weight: NDArray[np.float64], labels: NDAr
 
 
 def _item(items: Items, row: int) -> dict[str, str]:
-    if isinstance(items.storage, TokenStorage):
-        return _shown([items.storage.text(row)])
-    return _shown(items.fetch(torch.tensor([row])))
+    text = text_of(items, row)
+    return _shown(items.fetch(torch.tensor([row]))) if text is None else {"text": beginning(text)}
 
 
 def _shown(inputs: Any) -> dict[str, str]:
-    """One fetched item as something to look at: a text, a picture, or at least what it is."""
-    if isinstance(inputs, list):
-        text = str(inputs[0])
-        return {"text": text if len(text) <= TEXT_LENGTH else text[: TEXT_LENGTH - 1] + "…"}
+    """One fetched item as something to look at: a picture, or at least what it is."""
     if isinstance(inputs, Mapping):
         return {"input": ", ".join(f"{name} {list(part[0].shape)}" for name, part in inputs.items())}
     item = inputs[0]

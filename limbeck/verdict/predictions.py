@@ -13,6 +13,7 @@ from safetensors import SafetensorError
 
 from limbeck.files import write_atomic
 from limbeck.metrics import Measure
+from limbeck.tasks.told import Told
 
 FILE = "predictions.safetensors"
 LABELS = "labels"
@@ -26,7 +27,8 @@ class Predictions:
 
     Give `logits` [seeds, items, classes] and `labels` [items] for classification, `values` [seeds, items] and `truths`
     [items] for regression, or `scores` [seeds, items] of any metric that is a mean over items, [seeds, items, k] of one that is
-    made of k means (beside others, the scores are the metric, and calibration and agreement come from the logits).
+    made of k means (beside others, the scores are the metric, and calibration and agreement come from the logits). `told` is
+    what was said in words, unit by unit of such scores; it is for the page and not kept on disk.
     """
 
     logits: NDArray[np.float32] | None = None
@@ -34,6 +36,7 @@ class Predictions:
     scores: NDArray[np.float64] | None = None
     values: NDArray[np.float32] | None = None
     truths: NDArray[np.float32] | None = None
+    told: Told | None = None
 
     def __post_init__(self) -> None:
         for name in ("logits", "labels", "scores", "values", "truths"):  # tensors are welcome

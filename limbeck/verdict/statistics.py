@@ -105,15 +105,15 @@ def retention(
 ) -> tuple[float, Interval] | None:
     """The share of the teacher's metric that the student keeps (inverted where less is better), with its interval.
 
-    A teacher of one seed stands beside every seed of the student. None when the denominator is zero, in the data or
-    in any resample: such a ratio says nothing.
+    A teacher of one seed stands beside every seed of the student. None when the denominator is zero or, as a
+    correlation may be, below it, in the data or in any resample: such a ratio says nothing.
     """
     kept, whole = _checked(student), _checked(teacher)
     if not higher_is_better:
         kept, whole = whole, kept
     above, below = resampled([kept, whole], resamples, seed, value)
     top, bottom = (float(per_seed(side, value).mean()) for side in (kept, whole))
-    if not bottom or not below.all():
+    if bottom <= 0 or (below <= 0).any():
         return None
     return top / bottom, _percentiles(above / below)
 

@@ -92,6 +92,7 @@ class Export(Record):
             of its inference, one item on one thread; see `limbeck.export.memory`.
         max_abs_diff: the largest difference of an output to PyTorch's, over real test items.
         opset: of the operators in an ONNX file.
+        input: what latency and memory were measured on, such as "a text of 22 tokens".
         warning: what a user must know about a file that was written, such as accuracy lost to int8; `remedy` goes with it.
     """
 
@@ -106,6 +107,7 @@ class Export(Record):
     ci95: Interval | None = None
     peak_memory_bytes: int | None = None
     opset: int | None = None
+    input: str | None = None
     error: str | None = None
     warning: str | None = None
     remedy: str | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import Field as DataField
 from dataclasses import fields, is_dataclass
@@ -19,9 +19,10 @@ from limbeck.criterion import Criterion
 from limbeck.schedules import Constant, Cosine, Linear, Product, Schedule
 from limbeck.sources import Batch
 from limbeck.sources.batch import DEFAULT_VIEW, take
-from limbeck.taps import LOGITS, Tap, TapError, call, logits_of, modes_kept
+from limbeck.taps import EMBEDDING, LOGITS, Tap, TapError, call, logits_of, modes_kept
 from limbeck.verdict.record import Record
 
+STATE = "last_hidden_state"  # as encoders of Transformers name it
 PARTS = 16  # of one network; those that terms read are always among them
 
 
@@ -164,7 +165,7 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
 
     def listen(path: str) -> Callable[..., None]:
         def after(module: nn.Module, args: Any, output: Any) -> None:
-            shape = list(output.shape[1:]) if isinstance(output, Tensor) else []
+            shape = _shape(output)
             parts.pop(path, None)  # of a module that runs several times the last counts
             parts[path] = Part(path=path, kind=type(module).__name__, shape=shape)
 
@@ -178,11 +179,21 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
         for path in dict.fromkeys([*_outermost(model), *sorted(wanted)]):
             hooks.callback(modules[path].register_forward_hook(listen(path)).remove)
         answer = logits_of(call(model.eval(), inputs))
-    shape = list(answer.shape[1:]) if isinstance(answer, Tensor) else []
+    shape = _shape(answer)
     kept = _few(list(parts.values()), wanted)
     end = [] if LOGITS in modules else [Part(path=LOGITS, kind="output", shape=shape)]
     named = {tap: path for tap, path in places.items() if path != Tap.parse(tap).path}
     return Network(model=type(model).__name__, parts=[*kept, *end], hidden=len(parts) - len(kept), places=named)
+
+
+def _shape(output: Any) -> list[int]:
+    """Of what a module gives, without the batch; of several tensors that of the first, or of the one that sums them up."""
+    if isinstance(output, Mapping):
+        output = next((output[name] for name in (EMBEDDING, "token_embeddings", STATE) if name in output), output)
+    output = getattr(output, STATE, output)
+    while isinstance(output, tuple | list) and output:
+        output = output[0]
+    return list(output.shape[1:]) if isinstance(output, Tensor) else []
 
 
 def _place(tap: str, model: nn.Module) -> str:

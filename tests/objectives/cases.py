@@ -94,8 +94,17 @@ def classes(student: Tensor, generator: torch.Generator) -> Tensor:
     return torch.randint(student.shape[-1], student.shape[:1], generator=generator)
 
 
-# How labels are drawn where they are no classes.
+def token_classes(student: Tensor, generator: torch.Generator) -> Tensor:
+    """A label for each token where there are tokens, some without one, but never the first of an item."""
+    target = torch.randint(student.shape[-1], student.shape[:-1], generator=generator)
+    if target.ndim > 1:
+        target[:, 1:][torch.rand(target[:, 1:].shape, generator=generator) < 0.4] = objectives.UNLABELLED
+    return target
+
+
+# How labels are drawn where they are not one class for each item.
 LABELS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "masked_kl": token_classes,
     "span_targets": lambda student, generator: torch.randint(student.shape[2], student.shape[:2], generator=generator),
     "squared_error": lambda student, generator: torch.randn(len(student), generator=generator, dtype=torch.float64),
 }
@@ -130,6 +139,7 @@ MAPS = shapes((3, 2, 3), (3, 2, 3))
 WIDER = shapes((2, 2, 3), (3, 2, 3))
 VECTORS = shapes((4,), (6,))
 HIDDEN = shapes((3, 5), (3, 5))
+TOKENS = shapes((3, 4), (3, 4))
 ATTENTION = shapes((2, 3, 3), (2, 3, 3))
 HEADS = shapes((2, 3, 2), (2, 3, 3))  # each side's own width of a head
 
@@ -143,6 +153,11 @@ BY_HAND = [
     Case("dist", LOGITS),
     Case("dist", LOGITS, {"temperature": 3.0, "beta": 2.0, "gamma": 0.5}),
     Case("weighted_soft_labels", LOGITS),
+    Case("forward_kl", LOGITS),
+    Case("forward_kl", TOKENS),
+    Case("forward_kl", TOKENS, {"temperature": 2.0}),
+    Case("masked_kl", LOGITS, {"temperature": 3.0}),
+    Case("masked_kl", TOKENS),
     Case("span_targets", shapes((2, 4), (2, 4))),
     Case("span_soft_targets", shapes((2, 4), (2, 4))),
     Case("span_soft_targets", shapes((2, 4), (2, 4)), {"temperature": 2.0}),

@@ -1,4 +1,4 @@
-"""The slow references of `references.py`, continued: Transformers and embeddings. `REFERENCES` holds those of both files."""
+"""The slow references of `references.py`, continued: Transformers, token sequences, embeddings. `REFERENCES` holds all."""
 
 from __future__ import annotations
 
@@ -92,6 +92,25 @@ def value_relation(objective, student, teacher, target, index):
 @reference("self_attention_relations")
 def self_attention_relations(objective, student, teacher, target, index):
     return sum(value_relation(objective, s, t, target, index) for s, t in zip(student, teacher, strict=True))
+
+
+# Token sequences
+
+
+@reference("forward_kl")
+def forward_kl(objective, student, teacher, target, index):
+    if student.ndim == 3:
+        return torch.stack([forward_kl(objective, s, t, target, index) for s, t in zip(student, teacher, strict=True)])
+    T = objective.temperature
+    return torch.stack([T**2 * kl(softmax(t, T), softmax(s, T)) for s, t in zip(student, teacher, strict=True)])
+
+
+@reference("masked_kl")
+def masked_kl(objective, student, teacher, target, index):
+    losses = forward_kl(objective, student, teacher, target, index)
+    labels = target.flatten().tolist()
+    counted = [loss if y >= 0 else 0 * loss for loss, y in zip(losses.flatten(), labels, strict=True)]
+    return torch.stack(counted).view_as(losses)
 
 
 # Embeddings

@@ -55,7 +55,8 @@ def test_equals_the_loops(case, seed, batch):
     objective = case.objective(inputs)
     loss = loss_of(objective, inputs)
     slow = REFERENCES[case.name](objective, inputs.student, inputs.teacher, inputs.target, inputs.index)
-    assert loss.shape == (batch,)
+    assert loss.shape == slow.shape
+    assert len(loss) == batch
     torch.testing.assert_close(loss, slow, rtol=1e-9, atol=1e-12)
     expected = gradients(slow, inputs.student)
     torch.testing.assert_close(gradients(loss, inputs.student), expected, rtol=1e-8, atol=1e-11)

@@ -14,7 +14,8 @@ from pydantic import ValidationError
 
 from limbeck import Items
 from limbeck.verdict import Example, Predictions, Verdict, examples
-from limbeck.verdict.evidence import IMAGE_BUDGET, PER_KIND, TEXT_LENGTH, calibration, changes, thumbnail
+from limbeck.verdict.evidence import IMAGE_BUDGET, PER_KIND, calibration, changes, thumbnail
+from limbeck.verdict.excerpts import LENGTH
 from limbeck.verdict.measure import expected_calibration_error, softmax
 
 from .conftest import make
@@ -93,7 +94,7 @@ def test_the_choice_does_not_depend_on_anything_but_the_answers(answers):
 
 def test_texts_are_cut_and_other_inputs_are_named(answers):
     found = examples(answers, made.texts(600), made.SEEDS)
-    assert all(example.text and len(example.text) <= TEXT_LENGTH and example.image is None for example in found)
+    assert all(example.text and len(example.text) <= LENGTH and example.image is None for example in found)
     tensors = examples(answers, Items.from_tensors(torch.rand(600, 7)), made.SEEDS)
     assert tensors[0].input == "tensor [7]"
     words = {"input_ids": torch.zeros(600, 9, dtype=torch.int64), "attention_mask": torch.ones(600, 9)}

@@ -32,6 +32,7 @@ _STYLE = {
     "path.simplify": True,
 }
 _LINE = 14.0  # points between two labels
+NARROW = 5  # so many times the smallest are the largest sizes, at most, that stand close together
 
 
 class Canvas:
@@ -169,14 +170,18 @@ def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1
 
 def log_x(canvas: Canvas, unit: Any = wording.count) -> None:
     """A logarithmic x axis whose ticks are written as people read them."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axis = canvas.axes.xaxis
     canvas.axes.set_xscale("log")
     low, high = canvas.axes.get_xlim()
-    decades = high / low
-    subs: tuple[float, ...] = (1.0,) if decades > 300 else (1.0, 3.0) if decades > 8 else (1.0, 2.0, 5.0)
-    axis.set_major_locator(LogLocator(10, subs=subs, numticks=12))
+    ratio = high / low
+    subs: tuple[float, ...] = (1.0,) if ratio > 300 else (1.0, 3.0) if ratio > 8 else (1.0, 2.0, 5.0)
+    if ratio < NARROW:  # too little for round steps of a logarithm, and all that are finer would touch
+        axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
+        axis.set_minor_locator(NullLocator())
+    else:
+        axis.set_major_locator(LogLocator(10, subs=subs, numticks=12))
     axis.set_minor_formatter(NullFormatter())
     axis.set_major_formatter(FuncFormatter(lambda value, _: tidy(unit(value))))
 

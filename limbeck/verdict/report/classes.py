@@ -12,6 +12,7 @@ from limbeck.verdict.verdict import ARMS, Verdict
 
 SHORT = 15  # letters of a class's name
 ROWS = 20  # what a drawing shows; the table has them all
+MEASURE = "accuracy"  # within a class, whatever metric judges all of them together
 Columns = Mapping[str, Sequence[float | None]]
 
 
@@ -24,11 +25,11 @@ def classes(verdict: Verdict) -> Section | None:
     if not order:
         return None
     shown = order[:ROWS]
-    svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()}, verdict)
+    svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()})
     titles = ["class", *(arm_title(arm) for arm in columns), *(["kept"] if "teacher" in columns else [])]
-    rows = [_row(names[at], at, columns, verdict) for at in [*order, *(at for at in range(len(names)) if at not in order)]]
+    rows = [_row(names[at], at, columns) for at in [*order, *(at for at in range(len(names)) if at not in order)]]
     order_said = "least kept" if "teacher" in columns else "worst"
-    behind = table(f"{verdict.metric.name} by class, {order_said} first", titles, rows, tall=len(rows) > ROWS)
+    behind = table(f"{MEASURE} by class, {order_said} first", titles, rows, tall=len(rows) > ROWS)
     title = "What the student kept of the teacher" if "teacher" in columns else "What the student reached"
     return Section(
         "classes", "By class", figure("by-class", title, svg, _says(order, names, columns, verdict), behind, wide=True)
@@ -56,9 +57,8 @@ def _worst_first(columns: Columns, count: int) -> list[int]:
     return sorted((at for at in range(count) if columns["student"][at] is not None), key=rank)
 
 
-def _row(name: str, at: int, columns: Columns, verdict: Verdict) -> list[str]:
-    percent = verdict.metric.percent
-    values = [wording.measured(values[at], as_percent=percent, digits=1) for values in columns.values()]
+def _row(name: str, at: int, columns: Columns) -> list[str]:
+    values = [wording.measured(values[at], digits=1) for values in columns.values()]
     return [escape(name), *values, *([wording.percent(kept(columns, at))] if "teacher" in columns else [])]
 
 
@@ -77,7 +77,7 @@ def _says(order: Sequence[int], names: Sequence[str], columns: Columns, verdict:
     return said
 
 
-def draw(names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
+def draw(names: Sequence[str], columns: Columns) -> str:
     """A line for each class from the control to the teacher, with a mark for every arm."""
     longest = max(len(cut(name, SHORT)) for name in names)
     canvas = Canvas(58 + 19 * len(names), left=14 + 6.2 * longest, right=46, top=8, bottom=42)
@@ -94,5 +94,5 @@ def draw(names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
             canvas.beside(place, wording.percent(share, 0), COLOURS["student"])
     canvas.rows([cut(name, SHORT) for name in names])
     axes.locator_params(axis="x", nbins=5)
-    canvas.label("x", verdict.metric.name, percent=verdict.metric.percent)
+    canvas.label("x", MEASURE, percent=True)
     return canvas.svg("by-class")

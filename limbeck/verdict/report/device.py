@@ -23,7 +23,8 @@ def device(verdict: Verdict) -> Section | None:
     behind = _table(rows, verdict)
     if len(timed) < 2:
         return Section("device", "On the device", behind, _failed(verdict))
-    says = _says(timed) + " Points are medians, whiskers reach to the 95th percentile; one item, one thread, logarithmic scale."
+    item = ", ".join(dict.fromkeys(row.input for row in timed if row.input)) or "one item"
+    says = f"{_says(timed)} Points are medians, whiskers reach to the 95th percentile; {item}, one thread, logarithmic scale."
     drawn = figure("latency", "Latency by runtime and precision", draw(timed), says, _latencies(timed), wide=True)
     return Section("device", "On the device", drawn, behind, _failed(verdict))
 

@@ -6,21 +6,22 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise, product
 
-from limbeck.taps import Tap
+from limbeck.taps import LOGITS, Tap
 from limbeck.verdict.report.canvas import apart, cut
 from limbeck.verdict.report.page import Section, details, figure, table
 from limbeck.verdict.verdict import Verdict
 from limbeck.verdict.wiring import Network, Wire, Wiring
 
 WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
+OUTPUTS = {"sentence_embeddings": "embedding", "regression": "prediction"}  # what a model's own output is, by task
 _HEIGHT, LABEL = 30, 31  # of a box; from one term's name to the next
 
 
 def networks(verdict: Verdict) -> Section | None:
     """The diagram and the table of terms; left out where the verdict does not hold how the run was wired."""
-    wiring = verdict.wiring
-    if wiring is None:
+    if verdict.wiring is None:
         return None
+    wiring = _renamed(verdict.wiring, OUTPUTS.get(verdict.task, LOGITS))
     drawn = (
         ""
         if wiring.teacher is None
@@ -34,6 +35,22 @@ def networks(verdict: Verdict) -> Section | None:
         terms,
         "" if drawn else details("The parts", _parts(wiring)),
     )
+
+
+def _renamed(wiring: Wiring, output: str) -> Wiring:
+    """The same with another name for what the models answer, which is no logits everywhere."""
+    if output == LOGITS:
+        return wiring
+
+    def named(taps: Sequence[str]) -> list[str]:
+        return [output if tap == LOGITS else tap for tap in taps]
+
+    def of(network: Network) -> Network:
+        parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.parts]
+        return network.model_copy(update={"parts": parts})
+
+    wires = [wire.model_copy(update={"student": named(wire.student), "teacher": named(wire.teacher)}) for wire in wiring.wires]
+    return Wiring(student=of(wiring.student), teacher=wiring.teacher and of(wiring.teacher), wires=wires)
 
 
 def _says(wiring: Wiring) -> str:
@@ -119,7 +136,7 @@ def _column(network: Network, x: float, heights: dict[str, float], taps: set[str
     middle = x + BOX / 2
     head = f"{arm}: {network.model}" + (f" (+{network.hidden})" if network.hidden else "")
     anchor, edge = ("start", x) if x == 0 else ("end", x + BOX)
-    marks = [_text(edge, 12, head, 25, weight=650, colour=f"var(--{arm})", anchor=anchor)]
+    marks = [_text(edge, 12, head, 23, weight=650, colour=f"var(--{arm})", anchor=anchor)]
     for above, below in pairwise(heights.values()):
         marks.append(_line(f"M{middle:g} {above + _HEIGHT / 2:g} V{below - _HEIGHT / 2:g}", opacity=0.35))
     for part in network.parts:
@@ -128,9 +145,14 @@ def _column(network: Network, x: float, heights: dict[str, float], taps: set[str
             f"fill: var(--card); stroke: var(--{arm}); stroke-width: 2" if heavy else "fill: var(--card); stroke: var(--line)"
         )
         marks.append(_box(x + 1, y - _HEIGHT / 2, BOX - 2, _HEIGHT, look))
-        marks.append(_text(middle, y - 2.5, part.path, 16, weight=600 if heavy else 400))
+        marks.append(_text(middle, y - 2.5, _tail(part.path, 15 if heavy else 16), 16, weight=600 if heavy else 400))
         marks.append(_text(middle, y + 10, _shape(part.shape), 17, colour="var(--soft)"))
     return marks
+
+
+def _tail(path: str, length: int) -> str:
+    """The end of a path, where parts differ that begin alike."""
+    return path if len(path) <= length else "…" + path[1 - length :]
 
 
 def _pairs(wire: Wire, ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, float]]:

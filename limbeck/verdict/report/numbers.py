@@ -14,9 +14,9 @@ from limbeck.verdict.verdict import Verdict
 
 def head(verdict: Verdict) -> str:
     """The verdict in a sentence, its circumstances, and the four numbers that people ask for."""
-    facts = [verdict.task, seeds(verdict)]
+    facts = [verdict.task.replace("_", " "), seeds(verdict)]
     if verdict.items is not None:
-        facts.append(f"{verdict.items:,} test items")
+        facts.append(f"{verdict.items:,} test {'questions' if verdict.task == 'question_answering' else 'items'}")
     if verdict.cost is not None:
         facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of work"]
     return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))

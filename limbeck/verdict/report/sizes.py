@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from limbeck.verdict import wording
-from limbeck.verdict.report.canvas import COLOURS, SOFT, Canvas, apart, log_x
+from limbeck.verdict.report.canvas import COLOURS, NARROW, SOFT, Canvas, apart, log_x
 from limbeck.verdict.report.numbers import goal_text
 from limbeck.verdict.report.page import TITLES, Section, figure, grid, table
 from limbeck.verdict.statistics import Interval
@@ -159,13 +159,17 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
     low, high = canvas.axes.get_ylim()
     left, right = canvas.axes.get_xlim()
     middle = (left * right) ** 0.5
-    for side in (True, False):
-        own = sorted((p for p in points if (p.size < middle) == side), key=lambda p: p.metric)
+    sides = [[p for p in points if p.size < middle], [p for p in points if p.size >= middle]]
+    if right / left < NARROW:  # names of both sides would meet in the middle
+        sides = [list(points)]
+    for own in sides:
+        own.sort(key=lambda p: p.metric)
         heights = apart([(p.metric - low) / (high - low) for p in own], 15 / canvas.inner)
         for point, height in zip(own, heights, strict=True):
+            before = point.size < middle
             canvas.text(
                 point.size, low + height * (high - low), point.name.partition(",")[0], COLOURS[point.arm],
-                ha="left" if side else "right", xytext=(9 if side else -9, 0), weight="bold",
+                ha="left" if before else "right", xytext=(9 if before else -9, 0), weight="bold",
             )  # fmt: skip
 
 

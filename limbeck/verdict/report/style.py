@@ -116,11 +116,15 @@ figure + .scroll { margin-top: 2rem; }
 .item.reading { grid-template-columns: minmax(0, 1fr); gap: .5rem; align-content: start; }
 .item img { width: 5.5rem; height: 5.5rem; object-fit: contain; background: var(--card); border-radius: 4px; display: block;
   image-rendering: pixelated; }
-.item blockquote { margin: 0; padding: .6rem .8rem; background: var(--card); border-radius: 4px; }
+.item blockquote { margin: 0; padding: .6rem .8rem; background: var(--card); border-radius: 4px;
+  white-space: pre-line; }
+.item blockquote p { margin: 0 0 .35rem; font-size: inherit; }
+.item mark { background: none; color: inherit; font-weight: 650; text-decoration: underline; text-underline-offset: .2em; }
 .item .unseen { color: var(--soft); padding: .6rem; background: var(--card); border-radius: 4px; min-height: 5.5rem; }
 .item p { margin: .25rem 0 0; font-size: .8rem; }
 .item dl { display: grid; grid-template-columns: auto auto auto; justify-content: start; gap: 0 .7rem; margin: 0;
   font-variant-numeric: tabular-nums; line-height: 1.45; }
+.item dl.wordy { grid-template-columns: auto minmax(0, 1fr) auto; }
 .item dd.sure { text-align: right; color: var(--soft); }
 .item dt { color: var(--soft); } .item dd { margin: 0; }
 .texts { grid-template-columns: repeat(auto-fill, minmax(min(100%, 20rem), 1fr)); }

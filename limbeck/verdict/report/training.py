@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.metrics import MEASURES
 from limbeck.verdict import wording
 from limbeck.verdict.curves import Curve, Curves, read_curves
 from limbeck.verdict.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, tidy
@@ -62,11 +63,17 @@ def _group(group: str, title: str, curves: Curves, metric: Metric) -> str:
         return ""
     shown, hidden = list(curves)[:FIGURES], list(curves)[FIGURES:]
     figures = [
-        _figure(f"{group}-{place}", quantity, curves[quantity], metric.percent and quantity == metric.name)
+        _figure(f"{group}-{place}", quantity, curves[quantity], _is_percentage(quantity, metric))
         for place, quantity in enumerate(shown)
     ]
     more = paragraph(f"Not drawn: {', '.join(hidden)}.", soft=True) if hidden else ""
     return f'<div class="group"><h3>{escape(title)}</h3>\n{grid(figures)}\n{more}</div>'
+
+
+def _is_percentage(quantity: str, metric: Metric) -> bool:
+    """Whether a quantity is read so: as the metric is that judges, and others as their measure says."""
+    known = MEASURES.get(quantity)
+    return metric.percent if quantity == metric.name else known is not None and known.percent
 
 
 def _figure(name: str, quantity: str, lines: Lines, percent: bool) -> str:
@@ -106,7 +113,7 @@ def _says(lines: Lines, percent: bool) -> str:
 
 def draw(name: str, lines: Lines, percent: bool = False) -> str:
     """One quantity: a line for each arm and seed, the arm's name at its end."""
-    canvas = Canvas(190, width=300, right=54, left=42)
+    canvas = Canvas(190, width=300, right=54, left=48)
     ends: dict[str, list[float]] = {}
     for (arm, _), curve in sorted(lines.items()):
         x, y = _thinned(curve)

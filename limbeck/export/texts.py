@@ -1,0 +1,68 @@
+"""Models of texts as a file holds them: tokens in, one tensor out, for any number of texts of any length."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.export.error import ExportError
+from limbeck.export.trace import blamed, first_line
+from limbeck.taps import TapError, logits_of
+
+IDS, MASK = "input_ids", "attention_mask"
+WIDTH = 8  # tokens of an example: more than one and two, which tracing takes for constants
+
+
+class TokenLogits(nn.Module):
+    """A model of texts over tensors in a fixed order.
+
+    Args:
+        names: the model's keyword arguments, in that order.
+    """
+
+    def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
+        super().__init__()
+        self.model, self.names = model, tuple(names)
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        found = logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
+        assert isinstance(found, Tensor)
+        return found
+
+
+def beginnings(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The first tokens of two texts, `[2, WIDTH]`, the last of them padding, so that no shortcut for unpadded texts is traced.
+
+    Every name with a tensor stays, in its order; the mask of padding is added where there is none.
+    """
+    given = {name: part for name, part in example.items() if isinstance(part, Tensor)}
+    given.setdefault(MASK, torch.ones_like(given[IDS]))
+    cut = {name: torch.cat((part[:1], part[-1:]))[:, : WIDTH - 1].cpu().long() for name, part in given.items()}
+    return {name: F.pad(part, (0, WIDTH - part.shape[1])) for name, part in cut.items()}
+
+
+def over_tokens(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
+    """`model` so that it takes the tensors of `example` one after the other and returns one.
+
+    Raises:
+        ExportError: it does not take them, or returns no logits.
+    """
+    made, kind = TokenLogits(model, list(example)), type(model).__name__
+    try:
+        with torch.no_grad():
+            made(*example.values())
+    except (TapError, AssertionError) as error:
+        raise ExportError(
+            f"{kind} returns no single tensor of logits, and a file has one as its output",
+            "Export a wrapper whose forward returns the logits alone",
+        ) from error
+    except Exception as error:
+        raise ExportError(
+            f"{kind} does not run on tokens ({', '.join(example)}) of shape {[*example[IDS].shape]}: {first_line(error)}",
+            "Give it the inputs that its forward takes, of a tokenizer that belongs to it",
+            blamed(error),
+        ) from error
+    return made

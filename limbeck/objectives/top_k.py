@@ -1,0 +1,34 @@
+"""A teacher that holds its largest probabilities only: what fits a student, and the divergence from it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from limbeck.signals import TopK
+
+ANOTHER_TEMPERATURE = (
+    "a TopK teacher holds probabilities at temperature 1, and how its tail would spread at another one is not known"
+)
+
+
+def check_top_k(objective: str, student: Tensor, teacher: TopK, validate: bool) -> None:
+    """Refuse what does not fit the student; `validate`: look at the indices, too, which waits for the device."""
+    values, indices, tail = teacher.values, teacher.indices, teacher.tail
+    lead, classes = student.shape[:-1], student.shape[-1]
+    if values.shape[:-1] != lead or indices.shape != values.shape or tail.shape != lead:
+        shapes = f"values {tuple(values.shape)}, indices {tuple(indices.shape)} and tail {tuple(tail.shape)}"
+        raise ValueError(f"{objective}: the TopK teacher's {shapes} do not fit student {tuple(student.shape)}")
+    if validate and bool(((indices < 0) | (indices >= classes)).any()):
+        raise ValueError(f"{objective}: the TopK teacher's indices leave the {classes} classes of the student")
+
+
+def kl_top_k(teacher: TopK, student: Tensor) -> Tensor:
+    """KL over the support plus one outcome for all classes outside it; nothing is renormalised."""
+    lowest = torch.finfo(student.dtype).min  # not −∞: the support may be all classes, and 0 · ∞ is not 0
+    total = student.logsumexp(-1)
+    log_q = student.gather(-1, teacher.indices) - total.unsqueeze(-1)
+    log_q_tail = student.scatter(-1, teacher.indices, lowest).logsumexp(-1) - total
+    p, p_tail = teacher.values, teacher.tail.clamp_min(0)
+    inside = (torch.xlogy(p, p) - p * log_q).sum(-1)
+    return inside + torch.xlogy(p_tail, p_tail) - p_tail * log_q_tail

@@ -31,7 +31,7 @@ class Judge:
         return cls(items, nearest(teachers))
 
     def marks(self, embeddings: Tensor) -> dict[str, np.ndarray]:
-        """Of each text: whether it is classified rightly from the others, and which share of its neighbours is the teacher's."""
+        """Of each text: whether it is classified rightly from the others, which share of its neighbours is the teacher's."""
         labels, classes = self.items.target, self.items.classes
         assert labels is not None
         assert classes is not None

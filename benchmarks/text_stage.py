@@ -6,19 +6,18 @@ Teacher: all-MiniLM-L6-v2, 6 layers of 384. Student: 4 layers of 312, 12 heads, 
 states, the embeddings' among them, learn by mean squared error over real tokens, through a linear map where widths differ.
 
 The loop by hand asks both models for `output_attentions` and `output_hidden_states` (eager attention) and compares what they
-return: distributions. Limbeck compares scores before the softmax, as the paper has it, and hears them through taps of models that
-it leaves as they are. Both read the same batches in turns within one process, so that the machine is in the same state for both;
-the ratio is of tokens per second, the median over pairs of steps with its bootstrap interval. Before that both must give the same
-loss where Limbeck compares distributions too, dropout off.
+return: distributions. Limbeck compares scores before the softmax, as the paper has it, and hears them through taps of models
+that it leaves as they are. Both read the same batches in turns within one process, so that the machine is in the same state for
+both; the ratio is of tokens per second, the median over pairs of steps with its bootstrap interval. Before that both must give
+the same loss where Limbeck compares distributions too, dropout off.
 
-Peak memory is how far the resident memory of a fresh process grows over three steps on the longest batches, optimizer included, the
-median of three processes each; beside it what one pass of the teacher over such a batch takes, tapped and untapped.
+Peak memory is how far the resident memory of a fresh process grows over three steps on the longest batches, optimizer included,
+the median of three processes each; beside it what one pass of the teacher over such a batch takes, tapped and untapped.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import statistics
 import subprocess

@@ -253,8 +253,9 @@ class Distillation:
             return
         for term in criterion.given:  # before a dry run, which would stumble over the tokens without a word on why
             if term.objective.needs_teacher and any("T" in kind for kind in term.objective.signals):
+                name, where = term.name or term.objective.name, storage.first_difference()
                 raise ValueError(
-                    f"term {term.name or term.objective.name!r} compares tokens one by one, and the tokenizers part at {storage.first_difference()}. "
+                    f"term {name!r} compares tokens one by one, and the tokenizers part at {where}. "
                     "Give both one tokenizer, cut the student's vocabulary without a size, or compare whole texts "
                     "(soft_targets, embeddings)"
                 )

@@ -88,13 +88,17 @@ class Reading:
         return load(part, regression=self.job.task == "regression", labels=not hidden)
 
     def _windows(self, part: DataPart) -> Items:
-        from limbeck.sources import load_questions, windows
+        from limbeck.sources import load_questions, side_by_side, windows
 
-        data = self.job.data
+        data, tokenizers = self.job.data, self.tokenizers
         questions = load_questions(expand(part.path, "data"), part.split)
         if part.limit is not None:
             questions = questions.select(range(min(part.limit, len(questions))))
-        return windows(questions, self.tokenizers, data.max_length, data.stride)
+        if not isinstance(tokenizers, dict):
+            return windows(questions, tokenizers, data.max_length, data.stride)
+        return side_by_side(
+            {name: windows(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()}
+        )
 
     def _tokens(self, items: Items) -> Items:
         from limbeck.sources import tokenize

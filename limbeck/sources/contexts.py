@@ -78,7 +78,7 @@ def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride:
 
 def split_windows(items: Items, fraction: float, seed: int = 0) -> tuple[Items, Items]:
     """Two parts, `fraction` of the questions in the first; all windows of a question stay together."""
-    storage = items.storage
+    storage = items.seen_by("student").storage
     assert isinstance(storage, WindowStorage)
     asked, place = torch.unique(storage.question, return_inverse=True)
     first = torch.zeros(len(asked), dtype=torch.int64).scatter_reduce_(0, place, items.keys, "amin", include_self=False)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 from torchmetrics.functional.text import squad
 
 from limbeck.tasks.squad import exact_match, f1, normalized
@@ -65,6 +67,27 @@ def test_as_torchmetrics_has_it() -> None:
         assert 100 * f1(predicted, truths) == pytest.approx(float(expected["f1"]), abs=1e-4)
         compared += 1
     assert compared > 250
+
+
+PIECES = st.sampled_from(
+    [*WORDS, "THE", "aN", "İ", "ß", "’s", "…", "¿", "\u00a0", "\u2009", "e\u0301", "日本", "½", "-a-", "a.n", "\n", "_"]
+)
+
+
+@given(
+    predicted=st.lists(PIECES | st.text(max_size=4), max_size=6),
+    truths=st.lists(st.lists(PIECES | st.text(max_size=4), max_size=6), min_size=1, max_size=3),
+    glue=st.sampled_from(["", " "]),
+)
+@settings(max_examples=200, deadline=None)
+def test_as_torchmetrics_has_it_in_any_script(predicted: list[str], truths: list[list[str]], glue: str) -> None:
+    answer, known = glue.join(predicted), [glue.join(truth) for truth in truths]
+    assume(normalized(answer) or all(map(normalized, known)))
+    expected = squad(
+        {"prediction_text": answer, "id": "0"}, {"answers": {"answer_start": [0] * len(known), "text": known}, "id": "0"}
+    )
+    assert 100 * exact_match(answer, known) == pytest.approx(float(expected["exact_match"]))
+    assert 100 * f1(answer, known) == pytest.approx(float(expected["f1"]), abs=1e-4)
 
 
 @pytest.mark.parametrize("truths", [[], "cat"])

@@ -106,6 +106,7 @@ def test_retention_is_paired_and_broadcasts_one_teacher():
     assert value == pytest.approx(1.0)
     assert (low, high) == pytest.approx((1.0, 1.0))
     assert retention(teacher, np.zeros((1, 1000))) is None
+    assert retention(teacher, -np.ones((1, 1000))) is None  # a correlation may be below zero, and no share is kept of that
 
 
 def test_interval_is_a_function_of_its_seed():

@@ -1,6 +1,7 @@
 """How a run was connected, as its verdict keeps it."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -110,3 +111,36 @@ def test_adapters_in_words():
     assert describe(Adapter(nn.Sequential(PoolMap(), nn.Linear(3, 4)))) == "mean over positions, linear 3 → 4"
     assert describe(nn.Conv2d(3, 4, 1)) == "1×1 conv 3 → 4"
     assert describe(nn.GRU(3, 4)) == "GRU"
+
+
+class Several(nn.Module):
+    """A module that gives what modules of Transformers give."""
+
+    def __init__(self, wrap):
+        super().__init__()
+        self.wrap, self.inner = wrap, nn.Linear(3, 3)
+
+    def forward(self, x):
+        return self.wrap(self.inner(x.mean((2, 3))))
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda state: (state, 3),
+        lambda state: {"other": 1, "sentence_embedding": state},
+        lambda state: SimpleNamespace(last_hidden_state=state, pooler_output=None),
+    ],
+)
+def test_modules_that_give_several_tensors_have_a_shape(wrap):
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.encoder, self.head = Several(wrap), nn.Linear(3, 4)
+
+        def forward(self, x):
+            self.encoder(x)
+            return self.head(x.mean((2, 3)))
+
+    found = wired(Term(SoftTargets()), student=Net(), teacher=Net())
+    assert {part.path: part.shape for part in found.student.parts}["encoder"] == [3]

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from limbeck.verdict import wording
 from limbeck.verdict.report.canvas import Canvas, apart, log_x, rename, tidy
 
 
@@ -70,3 +71,15 @@ def test_ids_and_what_refers_to_them_are_renamed_together():
         rename('<a id="p"/><use xlink:href="#p" clip-path="url(#p)"/>', "n")
         == '<a id="n-p"/><use xlink:href="#n-p" clip-path="url(#n-p)"/>'
     )
+
+
+@pytest.mark.parametrize("ratio", [1.2, 1.6, 2.5, 4.5])
+def test_ticks_of_sizes_that_lie_close_do_not_touch(ratio):
+    canvas = Canvas()
+    canvas.axes.set_xlim(86_500, 86_500 * ratio)
+    log_x(canvas, wording.size)
+    canvas.svg("a")
+    low, high = canvas.axes.get_xlim()
+    ticks = [tick for tick in canvas.axes.xaxis.get_majorticklocs() if low <= tick <= high]
+    assert 1 <= len(ticks) <= 4
+    assert all(not text.get_text() for text in canvas.axes.get_xticklabels(minor=True))

@@ -2,6 +2,7 @@
 
 from html import escape
 
+from limbeck.verdict import Metric
 from limbeck.verdict.report.classes import classes
 
 from ..conftest import CLASSES, make
@@ -36,3 +37,12 @@ def test_classes_without_items_or_names_and_metrics_without_classes():
     assert ">–<" in str(classes(bare.model_copy(update={"arms": arms})))
     none = bare.arms.model_copy(update={"student": bare.arms.student.model_copy(update={"per_class": None})})
     assert classes(bare.model_copy(update={"arms": none})) is None
+
+
+def test_a_class_is_told_by_accuracy_whatever_judges_all_of_them():
+    found = make()
+    judged = found.model_copy(update={"metric": Metric(name="matthews", percent=False)})
+    section = str(classes(judged))
+    assert "accuracy by class" in section
+    assert "accuracy, %" in section
+    assert "matthews" not in section

@@ -66,3 +66,20 @@ def test_without_a_teacher_or_a_wiring(rich):
     assert "<svg" not in section
     assert "labels" in section
     assert networks(rich.model_copy(update={"wiring": None})) is None
+
+
+def test_paths_that_begin_alike_show_where_they_end():
+    deep = network("sentence_transformer.0.model", "sentence_transformer.1")
+    svg = draw(Wiring(student=deep, teacher=deep, wires=[]))
+    assert "…former.0.model" in svg
+    assert "…_transformer.1" in svg
+
+
+@pytest.mark.parametrize(
+    ("task", "name"), [("sentence_embeddings", "embedding"), ("regression", "prediction"), ("classification", "logits")]
+)
+def test_what_a_model_answers_is_called_by_its_task(rich, task, name):
+    found = Wiring(student=network("a", "logits"), teacher=network("b", "logits"), wires=[wire(["logits"], ["logits"])])
+    words = Page(str(networks(rich.model_copy(update={"wiring": found, "task": task})))).text
+    assert f"hint compares {name} with {name}" in words
+    assert ("logits" in words) == (name == "logits")

@@ -1,5 +1,7 @@
 """Curves of every arm and seed, few points, no figure twice."""
 
+import json
+
 import numpy as np
 
 from limbeck.verdict import Metric
@@ -42,3 +44,11 @@ def test_drawings_stay_small_whatever_they_hold():
     assert POINTS < 400
     for strange in ({0: float("nan")}, {0: np.inf, 1: 1.0}, {0: 0.0, 5: 0.0}, {0: -1e30, 1: 1e30}, {0: 1e-9, 1: 1e9}):
         assert draw("x", {("student", 0): strange}).startswith("<svg")
+
+
+def test_figures_beside_the_metric_are_read_as_their_own_measure_says(tmp_path):
+    line = {"arm": "student", "round": 1, "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75}}
+    (tmp_path / "log.jsonl").write_text(json.dumps(line))
+    section = str(training(tmp_path / "log.jsonl", Metric(name="answer_f1")))
+    for said in ("Student 50.0 % → 50.0 %", "Student 25.0 % → 25.0 %", "Student 0.75 → 0.75"):
+        assert said in section

@@ -17,15 +17,17 @@ from benchmarks import (
     store,
     store_accuracy,
     store_core,
+    text_rivals,
+    text_stage,
 )
 
 if __name__ == "__main__":
     for part in (startup, relations, engine, ranks, kills, report, store_core, scale):
         part.main()
     for name in recipes.TOPICS:
-        if not name.startswith("cifar10") or os.environ.get("LIMBECK_DATA"):
+        if name == "digits" or os.environ.get("LIMBECK_DATA"):
             recipes.run(name)
     if os.environ.get("LIMBECK_DATA"):
-        for part in (exports, store, store_accuracy, methods):
+        for part in (exports, store, store_accuracy, methods, text_stage, text_rivals):
             part.main()
     readme.main()

@@ -13,7 +13,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
-from limbeck import adapters, models, schedules
+from limbeck import adapters, models, presets, schedules
+from limbeck.models import text
 from limbeck.recipe.job import Job
 from limbeck.registry import Registry
 from limbeck.sources.views import views
@@ -24,7 +25,24 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Distilling",
         "One call, the parts chosen, your own loop: each a thin layer over the next.",
         {
-            "limbeck": ("distill", "Outcome", "Distillation", "Training", "Phase", "Term", "Criterion"),
+            "limbeck": ("distill", "Outcome", "Distillation", "Training", "Phase", "FromTeacher", "Term", "Criterion"),
+        },
+    ),
+    "presets": (
+        "Presets",
+        "Papers on texts as code: a student and its stages; see [Papers on texts, by name](../../guide/presets.md).",
+        {
+            "limbeck.presets": (
+                "distilbert",
+                "bert_pkd",
+                "tinybert",
+                "minilm",
+                "minilm_v2",
+                "mobilebert",
+                "embeddings",
+                "static_embeddings",
+                "hinton",
+            ),
         },
     ),
     "runs": (
@@ -32,7 +50,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Stages and steps with a cast of actors: what every method is made of.",
         {
             "limbeck": ("Run", "Stage", "Step", "Settings", "Validation", "Optimizer", "epochs", "steps"),
-            "limbeck.engine": ("Freeze", "Unfreeze", "Snapshot", "Reinitialise", "DeadTermError", "NonFiniteError"),
+            "limbeck.engine": ("Freeze", "Unfreeze", "Slow", "Snapshot", "Reinitialise", "DeadTermError", "NonFiniteError"),
         },
     ),
     "actors": (
@@ -70,6 +88,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
             "limbeck.sources": ("Batch", "Source", "Place"),
             "limbeck.sources.generated": ("Generated", "OwnSamples"),
+            "limbeck.sources.augmentation": ("augment", "Augmented"),
+            "limbeck.sources.candidates": ("MaskedCandidates", "NeighbourWords", "FirstOf"),
         },
     ),
     "models": (
@@ -94,6 +114,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "mobilebert",
                 "trim_vocabulary",
                 "Trimmed",
+                "CorpusVocabulary",
                 "static_embeddings",
                 "StaticEncoder",
                 "layer_map",
@@ -125,6 +146,8 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Views": (views, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Item weights": (schedules.sample_weights, "For the `item_weight` of a term."),
+    "Presets": (presets.registry, "For `preset:`, in place of terms and stages."),
+    "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),
 }
 STARS: dict[Any, str] = {inspect.Parameter.VAR_POSITIONAL: "*", inspect.Parameter.VAR_KEYWORD: "**"}

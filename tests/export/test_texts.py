@@ -24,7 +24,7 @@ WORDS = 2000
 
 def bert(kind: str = "BertForSequenceClassification", **changes: Any) -> nn.Module:
     torch.manual_seed(0)
-    shape = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64}
+    shape = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 4, "intermediate_size": 64}
     config = transformers.BertConfig(vocab_size=WORDS, max_position_embeddings=64, initializer_range=0.2, **shape | changes)
     made: nn.Module = getattr(transformers, kind)(config)
     return made.eval()
@@ -99,7 +99,7 @@ def test_what_a_file_says_of_itself(written: tuple[nn.Module, Path]) -> None:
 
 
 def test_answers_in_contexts(tmp_path: Path) -> None:
-    model = bert("BertForQuestionAnswering", num_hidden_layers=1)
+    model = bert("BertForQuestionAnswering")
     formats.get("onnx").write(model, tmp_path / "reader.onnx", tokens(2, 12))
     inputs = tokens(3, 20, padding=4)
     found = formats.get("onnx").open(tmp_path / "reader.onnx")(inputs)
@@ -114,15 +114,14 @@ def test_mobilebert_in_int8(tmp_path: Path) -> None:
         num_attention_heads=2, intermediate_size=32, max_position_embeddings=64,
     )  # fmt: skip
     model = transformers.MobileBertForSequenceClassification(config).eval()
-    for precision in ("fp32", "int8"):
-        formats.get("onnx").write(model, tmp_path / "m.onnx", tokens(2, 12), precision=precision)
-        runner = formats.get("onnx").open(tmp_path / "m.onnx")
-        for inputs in (tokens(2, 3), tokens(2, 17, padding=3)):
-            close = 1e-5 if precision == "fp32" else 0.05
-            assert torch.allclose(runner(inputs), expected(model, inputs), atol=close)
+    formats.get("onnx").write(model, tmp_path / "m.onnx", tokens(2, 12), precision="int8")
+    runner = formats.get("onnx").open(tmp_path / "m.onnx")
+    for inputs in (tokens(2, 3), tokens(2, 17, padding=3)):
+        whole = expected(model, inputs)
+        assert torch.allclose(runner(inputs), whole, atol=0.1 * float(whole.abs().max()))
 
 
-def test_static_embeddings_lose_nine_tenths_of_nothing(tmp_path: Path) -> None:
+def test_a_table_of_embeddings_has_eight_bits(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
     from limbeck.models.sentence_encoder import over_tokens
 
@@ -202,15 +201,12 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
         terms=["hard_targets"],
         metric="matthews",
         control=False,
-        export={"formats": ["onnx"], "precisions": ["fp32", "int8"]},
+        export={"formats": ["onnx"], "precisions": ["fp32", "int8"], "teacher": False},
     )
     verdict = runs.carry_out(shipped, tmp_path / "run", progress=False)
-    assert [(each.model, each.format, each.precision, each.error) for each in verdict.exports] == [
-        (model, *kind, None)
-        for kind in (("pytorch", "fp32"), ("onnx", "fp32"), ("onnx", "int8"))
-        for model in ("student", "teacher")
-    ]
     by = {(each.model, each.format, each.precision): each for each in verdict.exports}
+    assert list(by) == [("student", *kind) for kind in (("pytorch", "fp32"), ("onnx", "fp32"), ("onnx", "int8"))]
+    assert {each.error for each in verdict.exports} == {None}
     student = by["student", "onnx", "fp32"]
     assert student.metric == pytest.approx(verdict.arms.student.metric)
     assert student.input == "a text of 11 tokens"
@@ -219,9 +215,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     assert student.max_abs_diff is not None
     assert student.max_abs_diff < 1e-4
     assert by["student", "onnx", "int8"].metric == pytest.approx(student.metric, abs=0.1)
-    again = runs.export(tmp_path / "run", precisions=["int8"], progress=False)
-    assert [each.precision for each in again] == ["fp32", "fp32", "int8", "int8"]
-    assert len(Verdict.load(tmp_path / "run").exports) == 6
+    assert len(Verdict.load(tmp_path / "run").exports) == 3
     monkeypatch.setattr("limbeck.export.costs.peak_memory", lambda kind, path, shape: shape[0])
     costs = runs.profile(tmp_path / "run")
     assert costs["student onnx int8"].peak_memory_bytes == 32

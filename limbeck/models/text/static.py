@@ -146,7 +146,7 @@ class StaticEncoder(nn.Module):
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
         """Mean over the tokens with mask 1; zero for a text without any. Token types, which some batches hold, are ignored."""
-        counted = ~torch.isin(input_ids, self.around)
+        counted = (input_ids[..., None] != self.around).all(-1)  # torch.isin has no counterpart in ONNX
         if attention_mask is not None:
             counted = counted & attention_mask.bool()
         vectors = F.embedding(input_ids, self.embedding.weight) * counted[..., None]

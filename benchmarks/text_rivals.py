@@ -259,7 +259,7 @@ def by_sentence_transformers(bench: Bench) -> Any:
         disable_tqdm=True,
         seed=0,
     )
-    losses = importlib.import_module("sentence_transformers.losses")
+    losses = importlib.import_module("sentence_transformers.sentence_transformer.losses")
     library.SentenceTransformerTrainer(model=model, args=settings, train_dataset=rows, loss=losses.MSELoss(model=model)).train()
     return model.eval()
 

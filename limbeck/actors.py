@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import fnmatch
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -30,6 +30,8 @@ class Role(StrEnum):
 
 class Answers(Protocol):
     """Where a frozen actor's answers are kept, by sample key and number of the view."""
+
+    def keep(self, taps: Iterable[str]) -> bool: ...
 
     def hear(
         self,

@@ -25,6 +25,7 @@ class NonFiniteError(RuntimeError):
 
 # What rounding leaves of a gradient that is zero in exact arithmetic, where a model is compared with itself.
 ROUNDING = 1e-6
+PIECE = 1 << 20  # entries of a gradient that are looked at together
 
 
 def same_object(term: Term, criterion: Criterion) -> bool:
@@ -91,7 +92,7 @@ class DeadTermCheck:
         if not loss.requires_grad or not wanted:
             return None
         found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
-        norms = [g.detach().double().norm() for g in found if g is not None]
+        norms = [_norm(g) for g in found if g is not None]
         if not norms and ranks.world() == 1:
             return None
         total = torch.stack(norms).norm() if norms else torch.zeros((), dtype=torch.float64)
@@ -99,6 +100,11 @@ class DeadTermCheck:
         if norm != norm or norm == float("inf"):
             raise DeadTermError("a term gives a gradient that is NaN or infinite at its first step")
         return norm
+
+
+def _norm(gradient: Tensor) -> Tensor:
+    """In double precision, piece by piece: a copy of a whole table of embeddings would be a run's peak of memory."""
+    return torch.stack([piece.double().norm() for piece in gradient.detach().flatten().split(PIECE)]).norm()
 
 
 def _starts_equal(term: Term, criterion: Criterion) -> bool:

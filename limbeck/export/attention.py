@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from torch import Tensor
 
 from limbeck.export.texts import IDS, MASK
 
@@ -17,12 +16,13 @@ if TYPE_CHECKING:
 
 HEADS_FIRST = [0, 2, 1, 3]  # [B, T, heads, d] ↔ [B, heads, T, d]
 PAIRS = "attended"  # what the mask of pairs of tokens is called
-QUERY, PAIR_MASK, INPUTS = 0, 3, 3  # of attention: its first input, its fourth, and how many are vectors of tokens
+PAIR_MASK, VECTORS = 3, 3  # of attention's inputs, that which is a mask, and how many before it are vectors of tokens
+WIDE = 2048  # tokens of the texts on which a mask is looked at: wider than windows of local attention
 
 
-def plain_attention(model: ModelProto, example: Mapping[str, Tensor]) -> ModelProto:
-    """Change the attention of `model`, in place, to read [B, T, heads·d] and, where that is what it does, the mask of padding
-    alone. The shapes between nodes must still be known; `example` holds tokens with padding.
+def plain_attention(model: ModelProto) -> ModelProto:
+    """Change the attention of `model`, in place, to read [B, T, heads·d] and, where that is what its mask says, the mask of
+    padding alone; the result is the same. The shapes between nodes must still be known.
     """
     graph = model.graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
@@ -30,7 +30,7 @@ def plain_attention(model: ModelProto, example: Mapping[str, Tensor]) -> ModelPr
     for node in [node for node in graph.node if node.op_type == "Attention"]:
         _heads_inside(graph, node, made, shapes)
     names = {node.input[PAIR_MASK] for node in graph.node if node.op_type == "Attention" and len(node.input) > PAIR_MASK}
-    if names and MASK in [each.name for each in graph.input] and all(_hides_padding(model, name, example) for name in names):
+    if names and MASK in [each.name for each in graph.input] and all(_hides_padding(model, name) for name in names):
         _mask_of_padding(graph)
     _without_unread(graph)
     return model
@@ -40,8 +40,8 @@ def _heads_inside(graph: GraphProto, node: NodeProto, made: Mapping[str, NodePro
     """Let one attention split the heads itself, where reshapes and transpositions around it do nothing else."""
     from onnx import helper
 
-    before = [_split(made, name) for name in node.input[:INPUTS]]
-    heads = [shapes[name][1].dim_value if name in shapes else 0 for name in node.input[:INPUTS]]
+    before = [_split(made, name) for name in node.input[:VECTORS]]
+    heads = [shapes[name][1].dim_value if name in shapes else 0 for name in node.input[:VECTORS]]
     after = _joined(graph, node.output[0])
     if after is None or not all(before) or not all(heads):
         return
@@ -49,7 +49,7 @@ def _heads_inside(graph: GraphProto, node: NodeProto, made: Mapping[str, NodePro
         assert name is not None
         node.input[place] = name
     node.output[0] = after.output[0]
-    node.attribute.append(helper.make_attribute("q_num_heads", heads[QUERY]))
+    node.attribute.append(helper.make_attribute("q_num_heads", heads[0]))
     node.attribute.append(helper.make_attribute("kv_num_heads", heads[1]))
     graph.node.remove(after)
 
@@ -77,9 +77,9 @@ def _turns(node: NodeProto) -> bool:
     return node.op_type == "Transpose" and perm == HEADS_FIRST
 
 
-def _hides_padding(model: ModelProto, name: str, example: Mapping[str, Tensor]) -> bool:
-    """Whether the tensor called `name` tells of every pair of tokens whether the second is padding, and nothing more. It is
-    computed, for inputs with padding."""
+def _hides_padding(model: ModelProto, name: str) -> bool:
+    """Whether the tensor called `name` tells of every pair of tokens whether the second is padding, and nothing more: it is
+    computed for two long texts, padded differently."""
     import onnxruntime
     from onnx import ModelProto, TensorProto, helper
 
@@ -90,17 +90,15 @@ def _hides_padding(model: ModelProto, name: str, example: Mapping[str, Tensor]) 
     _without_unread(asked.graph)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
+    real = np.arange(WIDE) < np.array([[3], [WIDE - 1]])
     try:
         session = onnxruntime.InferenceSession(asked.SerializeToString(), options, providers=["CPUExecutionProvider"])
-        feed = {each.name: example[each.name].numpy() for each in session.get_inputs()}
+        empty = np.zeros(real.shape, np.int64)
+        feed = {each.name: empty + real if each.name == MASK else empty for each in session.get_inputs()}
         (found,) = session.run(None, feed)
-    except Exception:  # not of booleans, or anything else that a mask of padding is not
-        return False
-    padding = example[MASK].bool()[:, None, None, :].numpy()
-    square = (len(padding), 1, padding.shape[-1], padding.shape[-1])
-    try:
-        return np.array_equal(np.broadcast_to(found, square), np.broadcast_to(padding, square))
-    except ValueError:
+        square = (2, 1, WIDE, WIDE)
+        return np.array_equal(np.broadcast_to(found, square), np.broadcast_to(real[:, None, None], square))
+    except Exception:  # not of booleans, not of this shape, or not for so many tokens: no such mask
         return False
 
 

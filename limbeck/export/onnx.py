@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from limbeck.export.attention import plain_attention
 from limbeck.export.base import Format, Inputs, Runner, existing, formats
 from limbeck.export.dynamic import with_small_weights
 from limbeck.export.error import ExportError
@@ -62,9 +63,10 @@ class Onnx(Format):
     def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
         import onnx
 
-        content = slim(joined_slices(_converted(model, example)))
+        of_texts = isinstance(example, Mapping)
+        content = _converted(model, example)
+        content = slim(joined_slices(plain_attention(content) if of_texts else content))
         if precision == "int8":
-            of_texts = isinstance(example, Mapping)
             content = slim(with_small_weights(content, path) if of_texts else _quantized(content, calibration, path))
         if content.ByteSize() > LARGEST:
             raise ExportError(f"the model is {content.ByteSize():,} bytes, and an ONNX file holds at most {LARGEST:,}")

@@ -29,6 +29,7 @@ from limbeck import models
 from limbeck.export import PYTORCH, Runner, formats, peak_memory
 from limbeck.export.catalogue import runtime
 from limbeck.models.tokenizer import load_tokenizer
+from limbeck.recipe import expand
 from limbeck.sources import load_items
 from limbeck.sources.storage import TextStorage
 
@@ -250,7 +251,7 @@ def _folders(given: Sequence[Path]) -> tuple[Path, Path]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folders", nargs="+", type=Path, help="a run, or TEACHER STUDENT")
-    parser.add_argument("--data", required=True, help="a table with a column of texts")
+    parser.add_argument("--data", required=True, help="a table with a column of texts; ${LIMBECK_DATA} may be in its path")
     parser.add_argument("--name", help="what the figures are called; the student's folder or run by default")
     parser.add_argument("--items", type=int, default=256, help="measure on the first so many texts")
     parser.add_argument("--max-length", type=int, default=128)
@@ -260,7 +261,7 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args()
     teacher, student = _folders(asked.folders)
-    storage = load_items(asked.data).storage
+    storage = load_items(expand(asked.data, "--data")).storage
     if not isinstance(storage, TextStorage):
         raise SystemExit(f"--data {asked.data}: it holds no texts")
     named = None if asked.tokenizer is None else dict.fromkeys(MODELS, asked.tokenizer)
@@ -270,7 +271,7 @@ def main() -> None:
     show(found)
     name = asked.name or asked.folders[0].name
     data = f"{Path(asked.data).parent.name}, {len(texts)} sentences of {found.tokens:.1f} tokens on average, one thread"
-    command = f"OMP_NUM_THREADS=1 python -m benchmarks.text_latency {' '.join(map(str, asked.folders))} --data {asked.data}"
+    command = f"OMP_NUM_THREADS=1 python -m benchmarks.text_latency {' '.join(map(str, asked.folders))} --data '{asked.data}'"
     for figure, bar, value, ci95, met in rows(name, found, asked.bar):
         print(f"{figure}: {value:.4g} ({bar}) {'met' if met else 'NOT MET'}")
         if not asked.dry:

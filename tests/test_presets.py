@@ -69,7 +69,7 @@ def test_minilm_learns_by_way_of_an_assistant_where_it_is_small(place: Path) -> 
     assert {term.teacher.split(":")[0] for term in stages[1].terms()} == {"assistant"}
     _, stages = presets.minilm(teacher, task=Classification(), layers=3)
     assert [stage.name for stage in stages] == ["attention", "fine-tuning"]
-    with pytest.raises(ValueError, match="4 heads do not divide hidden=18.*minilm_v2"):
+    with pytest.raises(ValueError, match=r"4 heads do not divide hidden=18.*minilm_v2"):
         presets.minilm(teacher, task=Classification(), layers=2, hidden=18)
 
 
@@ -99,7 +99,7 @@ def test_patience_is_the_squared_distance_of_directions(place: Path) -> None:  #
 def test_what_does_not_fit_is_named(place: Path) -> None:  # noqa: F811
     with pytest.raises(RecipeError, match="tinybert has no 'layer'; nearest: layers"):
         named(place, {"tinybert": {"layer": 2}})
-    with pytest.raises(RecipeError, match="unknown preset 'tinybrt'.*tinybert"):
+    with pytest.raises(RecipeError, match=r"unknown preset .tinybrt.*tinybert"):
         named(place, "tinybrt")
     with pytest.raises(RecipeError, match="the preset tinybert makes it"):
         named(place, "tinybert", student={"from_teacher": {"init_from_teacher": {"layers": [0]}}})

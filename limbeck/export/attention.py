@@ -1,5 +1,5 @@
-"""Attention of an exported Transformer without what surrounds it: in small students its reshapes, and the fifteen operators that
-turn a mask of padding into one of pairs of tokens, take as long as a layer."""
+"""Attention of an exported Transformer without what surrounds it: in small students its reshapes, and the fifteen operators
+that turn a mask of padding into one of pairs of tokens, take as long as a layer."""
 
 from __future__ import annotations
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck import runs
 from limbeck.export import ExportError, formats, shipment
+from limbeck.export.attention import PAIRS
 from limbeck.export.onnx import TEXT_OPSET
 from limbeck.export.pytorch import PyTorch
 from limbeck.taps import logits_of
@@ -96,6 +97,41 @@ def test_what_a_file_says_of_itself(written: tuple[nn.Module, Path]) -> None:
         "attention_mask": ((1, 7), 7),
         "token_type_ids": ((1, 7), 0),
     }
+
+
+def test_attention_reads_tokens_and_the_mask_of_padding_as_they_are(written: tuple[nn.Module, Path]) -> None:
+    nodes = onnx.load(written[1] / "fp32.onnx").graph.node
+    (attention,) = (node for node in nodes if node.op_type == "Attention")
+    assert {each.name: each.i for each in attention.attribute}["q_num_heads"] == 4
+    assert attention.input[3] == PAIRS
+    assert not [node for node in nodes if node.op_type in ("Transpose", "Reshape", "Range", "GatherND")]
+
+
+class Nearby(nn.Module):
+    """Attention to the tokens beside one's own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(WORDS, 16), nn.Linear(16, 2)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        states = self.table(input_ids)
+        place = torch.arange(input_ids.shape[1])
+        near = ((place[:, None] - place).abs() < 3)[None, None] & attention_mask.bool()[:, None, None, :]
+        parts = states.unflatten(-1, (2, 8)).transpose(1, 2)
+        mixed = nn.functional.scaled_dot_product_attention(parts, parts, parts, attn_mask=near)
+        logits: Tensor = self.head(mixed.transpose(1, 2).flatten(2)[:, 0])
+        return logits
+
+
+def test_a_mask_that_hides_more_than_padding_stays(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = Nearby().eval()
+    inputs = {name: part for name, part in tokens(3, 12, padding=2).items() if name != "token_type_ids"}
+    formats.get("onnx").write(model, tmp_path / "near.onnx", inputs)
+    (attention,) = (node for node in onnx.load(tmp_path / "near.onnx").graph.node if node.op_type == "Attention")
+    assert attention.input[3] != PAIRS
+    assert torch.allclose(formats.get("onnx").open(tmp_path / "near.onnx")(inputs), expected(model, inputs), atol=1e-5)
 
 
 def test_answers_in_contexts(tmp_path: Path) -> None:

@@ -104,7 +104,9 @@ class DeadTermCheck:
 
 def _norm(gradient: Tensor) -> Tensor:
     """In double precision, piece by piece: a copy of a whole table of embeddings would be a run's peak of memory."""
-    return torch.stack([piece.double().norm() for piece in gradient.detach().flatten().split(PIECE)]).norm()
+    pieces: Sequence[Tensor] = torch.split(gradient.detach().flatten(), PIECE)
+    norm: Tensor = torch.stack([piece.double().norm() for piece in pieces]).norm()
+    return norm
 
 
 def _starts_equal(term: Term, criterion: Criterion) -> bool:

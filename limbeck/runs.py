@@ -186,8 +186,11 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     recipe, student = open_run(folder)
     like = recipe.data.test
     part = DataPart(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
-    items = recipe.items(part)
     task = recipe.new_task()
+    alone = not (task.compares or task.may_compare)
+    if alone and any((folder / "student").rglob("tokenizer.json")):
+        recipe.reading.by_student(load_tokenizer(str(folder / "student"), local_files_only=True))
+    items = recipe.items(part)
     task.prepare(None, items, [items], control=False)
     if task.compares:
         task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)

@@ -28,6 +28,11 @@ class Reading:
         self.job = job
         self.students_tokenizer: Any = None
 
+    def by_student(self, tokenizer: Any) -> None:
+        """Read everything as a finished student does, which needs neither its teacher nor its training texts."""
+        self.__dict__ |= {"tokenizer": tokenizer, "vocabulary": None}
+        self.students_tokenizer = None
+
     # --- tokenizers --------------------------------------------------------------------------------------------------
 
     @cached_property

@@ -74,6 +74,11 @@ class Task(ABC):
         """Whether models are judged by how they agree with the teacher, which must then be at hand."""
         return False
 
+    @property
+    def may_compare(self) -> bool:
+        """Whether that is still open, until the data is known."""
+        return False
+
     @abstractmethod
     def hard_terms(self, student: str = "student") -> list[Term]:
         """What the control learns from: labels only."""

@@ -74,6 +74,10 @@ class SentenceEmbeddings(Task):
     def compares(self) -> bool:
         return self.metric == OVERLAP
 
+    @property
+    def may_compare(self) -> bool:
+        return self.by_default
+
     def judged(self, items: Items) -> Items:
         return items if self.compares else items.labelled()
 

@@ -30,6 +30,8 @@ from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, mi
 from limbeck.sources import Items, TokenStorage
 from limbeck.verdict import Export, Verdict, write_report
 
+SHOWN_CLASSES = 8  # of the names that labels have, so many are told
+
 
 class RunError(ValueError):
     """A run directory that cannot be used as asked."""
@@ -501,6 +503,10 @@ def _tell_data(console: Console, seen: Items, validation: Items | None, test: It
     labelled = len(seen.labelled())
     text = f"train {len(seen):,} items" + (f" ({labelled:,} with a label)" if labelled < len(seen) else "")
     console.print(f"[dim]{text} · validation {len(validation) if validation else 0:,} · test {len(test):,}[/dim]")
+    if seen.class_names:
+        named = ", ".join(f"{number} {name}" for number, name in enumerate(seen.class_names[:SHOWN_CLASSES]))
+        more = f", … {len(seen.class_names)} in all" if len(seen.class_names) > SHOWN_CLASSES else ""
+        console.print(f"[dim]classes: {named}{more}[/dim]", highlight=False)
 
 
 def _shown(training: Training, progress: bool) -> Training:

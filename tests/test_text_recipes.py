@@ -12,7 +12,7 @@ from limbeck import runs
 from limbeck.models import load_student
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, RecipeError, expand
-from tests.test_text_runs import place, recipe  # noqa: F401
+from tests.test_text_runs import place, recipe, teacher  # noqa: F401
 
 transformers = pytest.importorskip("transformers")
 
@@ -137,3 +137,13 @@ def test_stages_freeze_slow_and_train_an_assistant(place: Path, tmp_path: Path) 
     again = Recipe.read(tmp_path / "run" / "recipe.yaml")
     assert again.stages[1].slow == {"bert.encoder.layer.0": 0.1}
     assert again.stages[0].actors["assistant"].from_teacher == between["from_teacher"]
+
+
+def test_a_student_by_another_name_reads_by_its_own_tokenizer(place: Path, tmp_path: Path) -> None:  # noqa: F811
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "great", "film", "the"]
+    teacher(tmp_path / "other", words, transformers.BertForSequenceClassification, layers=1, hidden=16, tokens=32)
+    named = {"model": "transformers", "args": {"name_or_path": str(tmp_path / "other")}}
+    items = quick(place, student=named).items(quick(place).data.test)
+    assert items.storage.names == ("student", "teacher")
+    same = quick(place, student={"model": "transformers", "args": {"name_or_path": str(place / "teacher")}})
+    assert same.items(same.data.test).storage.names == ()

@@ -60,8 +60,22 @@ class Reading:
     @property
     def tokenizers(self) -> Any:
         """One for all, or the student's and the teacher's by name."""
-        own = self.students_tokenizer or (None if self.vocabulary is None else self.vocabulary.tokenizer)
+        own = self.students_tokenizer or (self._students_own if self.vocabulary is None else self.vocabulary.tokenizer)
         return self.tokenizer if own is None else {"student": own, "teacher": self.tokenizer}
+
+    @cached_property
+    def _students_own(self) -> Any:
+        """That of a student by another name; None where the data names one for both, or the student brings none along."""
+        from limbeck.models.tokenizer import load_tokenizer
+
+        student, data = self.job.student, self.job.data
+        name, theirs = (each.args.get("name_or_path") for each in (student, self.job.teacher))
+        if data.tokenizer is not None or name is None or name == theirs:
+            return None
+        try:
+            return load_tokenizer(expand(name, "student.args"), local_files_only=student.args.get("local_files_only", False))
+        except OSError:
+            return None
 
     def _texts(self, part: DataPart) -> Iterator[str]:
         from limbeck.sources import load_questions
@@ -101,9 +115,7 @@ class Reading:
             questions = questions.select(range(min(part.limit, len(questions))))
         if not isinstance(tokenizers, dict):
             return windows(questions, tokenizers, data.max_length, data.stride)
-        return side_by_side(
-            {name: windows(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()}
-        )
+        return side_by_side({name: windows(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()})
 
     def _tokens(self, items: Items) -> Items:
         from limbeck.sources import tokenize

@@ -145,7 +145,7 @@ def _column(network: Network, x: float, heights: dict[str, float], taps: set[str
             f"fill: var(--card); stroke: var(--{arm}); stroke-width: 2" if heavy else "fill: var(--card); stroke: var(--line)"
         )
         marks.append(_box(x + 1, y - _HEIGHT / 2, BOX - 2, _HEIGHT, look))
-        marks.append(_text(middle, y - 2.5, _tail(part.path, 15 if heavy else 16), 16, weight=600 if heavy else 400))
+        marks.append(_text(middle, y - 2.5, _tail(part.path, 13 if heavy else 15), 16, weight=600 if heavy else 400))
         marks.append(_text(middle, y + 10, _shape(part.shape), 17, colour="var(--soft)"))
     return marks
 

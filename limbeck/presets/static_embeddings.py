@@ -25,9 +25,9 @@ def static_embeddings(
     sif: float = 1e-4,
     mse: float = 0.0,
     cosine: float = 1.0,
-    relations: float = 1.0,
-    epochs: float = 30.0,
-    lr: float = 1e-2,
+    relations: float = 5.0,
+    epochs: float = 10.0,
+    lr: float = 3e-3,
 ) -> tuple[FromTeacher, list[Phase]]:
     """A table of token vectors in place of a network: each token alone through the teacher, projected on the leading
     directions, frequent tokens weighed down; then the table learns where the teacher puts whole texts:

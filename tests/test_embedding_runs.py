@@ -277,6 +277,22 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
 
 
+@pytest.mark.parametrize("way", [{"static_embeddings": {"dimensions": 8}}, {"init_from_teacher": {"layers": [0, 2]}}])
+def test_a_student_with_the_words_of_its_texts(place: Path, tmp_path: Path, way: dict[str, Any]) -> None:
+    student = {"from_teacher": way, "vocabulary": {"min_count": 30}}  # not all of them: some words become unknown
+    wanted = recipe(place, student=student, terms=["embedding_cosine"], metric="probe_accuracy")
+    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    ours = models.load_student(tmp_path / "run" / "student")
+    rows = max(parameter.shape[0] for name, parameter in ours.named_parameters() if "embedding" in name)
+    assert rows < len(WORDS)
+    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher
+    assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
+    texts, _ = sentences(12, 9)
+    read = load_tokenizer(str(tmp_path / "run" / "student"))(texts, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        assert torch.allclose(ours(**read), encoded(tmp_path / "run" / "student", texts), atol=1e-6)
+
+
 def test_labels_are_read_only_where_they_judge(place: Path, tmp_path: Path) -> None:
     data = {
         "train": {"path": str(place / "train.parquet"), "label": False},

@@ -103,8 +103,9 @@ class SentenceEncoder(nn.Module):
         """The network that turns tokens into hidden states, a `PreTrainedModel`."""
         return next(self.sentence_transformer.children()).model
 
-    def with_transformer(self, make: Callable[[Any], Any]) -> SentenceEncoder:
-        """The same with a network that `make` makes of this one's; all that follows, the pooling first, is kept.
+    def with_transformer(self, make: Callable[[Any], Any], tokenizer: Any = None) -> SentenceEncoder:
+        """The same with a network that `make` makes of this one's, and another tokenizer if one is given; all that follows, the
+        pooling first, is kept.
 
         Raises:
             ValueError: another width, and a learned module that was made for the old one.
@@ -115,6 +116,9 @@ class SentenceEncoder(nn.Module):
         student = copy.deepcopy(self.sentence_transformer, {id(network): made})
         if made.config.hidden_size != network.config.hidden_size:
             _widen(student, made.config.hidden_size)
+        if tokenizer is not None:
+            first = next(student.children())
+            setattr(first, "processor" if hasattr(first, "processor") else "tokenizer", tokenizer)  # the former since version 6
         return SentenceEncoder(student).train(made.training)
 
     def save_pretrained(self, folder: str | Path) -> None:

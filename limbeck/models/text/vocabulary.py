@@ -72,9 +72,7 @@ class CorpusVocabulary:
         """`model` with these tokens alone; it stays as it is, and so do the answers for texts that they spell alike. A sentence
         encoder gets the tokenizer too, which it brings along."""
         if isinstance(model, SentenceEncoder):
-            made = model.with_transformer(self.cut)
-            made.sentence_transformer.tokenizer = copy.deepcopy(self.tokenizer)
-            return made
+            return model.with_transformer(self.cut, tokenizer=copy.deepcopy(self.tokenizer))
         rows = token_embedding(model).num_embeddings
         if max(self.rows) >= rows:
             raise ValueError(f"the vocabulary was cut from one of {max(self.rows) + 1} tokens or more, the model has {rows}")

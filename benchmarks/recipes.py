@@ -72,6 +72,8 @@ def keep(name: str, run: Path) -> Verdict:
         )
     if name in TEXTS and "gain" not in verdict.targets and verdict.gain is not None:
         _record_gain(name, verdict)
+    if name in TEXTS:
+        _record_int8(name, verdict)
     print(f"{name}: {verdict.sentence()}")
     return verdict
 
@@ -82,6 +84,24 @@ def _record_gain(name: str, verdict: Verdict) -> None:
     figure, value = f"{name}: gain over the control, points", 100 * verdict.gain.value
     row = ("text", figure, "interval above 0", value, _points(verdict), verdict.gain.effect)
     record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
+
+
+def _record_int8(name: str, verdict: Verdict) -> None:
+    """What the student is in eight bits, in its own runtime."""
+    for found in verdict.exports:
+        if (found.model, found.format, found.precision) != ("student", "onnx", "int8") or found.metric is None:
+            continue
+        said = {
+            f"{verdict.metric.name}, %": (100 * found.metric, found.ci95 and tuple(100 * end for end in found.ci95)),
+            "megabytes": ((found.bytes or 0) / 1e6, None),
+            f"milliseconds for {found.input or 'one text'}, one thread": (
+                found.latency_ms.median if found.latency_ms else float("nan"),
+                None,
+            ),
+        }
+        for what, (value, ci95) in said.items():
+            row = ("text", f"{name}: int8 student in ONNX Runtime, {what}", "no goal", value, ci95, True)
+            record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
 
 
 def _halve(weights: Path) -> None:

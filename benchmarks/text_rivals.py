@@ -217,7 +217,9 @@ def static(bench: Bench) -> None:
     times = size(minilm.folder()) / weights
     rival = sum(parameter.nbytes for parameter in models["model2vec, trained"].parameters())
     table = size(bench.folder / "model2vec")
-    note = f"{weights / MB:.2f} MB; model2vec's: {table / MB:.2f} MB in half precision, {rival / MB:.2f} MB once trained, with its head"
+    note = (
+        f"{weights / MB:.2f} MB; model2vec's {table / MB:.2f} MB in half precision, {rival / MB:.2f} MB trained, with its head"
+    )
     bench.record("static, trained: teacher's weights ÷ its file", "≥ 10", times, None, times >= 10, "static", note)
     fast(bench, encoders["Limbeck, trained"], encoders["model2vec"])
 

@@ -100,7 +100,7 @@ class AugmentSpec(CandidatesSpec):
 
     copies: int = Field(20, gt=0, description="of each text, at most")
     probability: float = Field(0.4, ge=0, le=1, description="that a word is replaced")
-    seed: int = 0
+    seed: int = Field(0, description="what the copies are drawn by")
     cache: str | None = Field(None, description="a folder that keeps the altered texts; none: they are made at each start")
 
 

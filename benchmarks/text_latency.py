@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("folders", nargs="+", type=Path, help="a run, or TEACHER STUDENT")
     parser.add_argument("--data", required=True, help="a table with a column of texts; ${LIMBECK_DATA} may be in its path")
     parser.add_argument("--name", help="what the figures are called; the student's folder or run by default")
-    parser.add_argument("--items", type=int, default=256, help="measure on the first so many texts")
+    parser.add_argument("--items", type=int, default=128, help="measure on the first so many texts")
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokenizer", help="of both, where the folders hold none")

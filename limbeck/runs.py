@@ -116,6 +116,9 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
                 shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     if ranks.rank() == 0:
         models.save_student(learnt, None, kept)
+        storage = train.seen_by("teacher").storage
+        if isinstance(storage, TokenStorage):
+            storage.tokenizer.save_pretrained(kept)
     return learnt
 
 

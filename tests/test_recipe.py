@@ -92,7 +92,7 @@ def test_numbers_in_exponents_are_numbers() -> None:
         ("terms.1.soft_targets.item_weight=foo", "terms.1: unknown sample weight 'foo'; nearest: "),
         ("terms.0.hint={}", "terms.0: expected a name, or one name with its arguments"),
         ("terms=3", "terms: .*valid list.*got 3"),
-        ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms: or stages:, one of the two"),
+        ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms:, stages: or preset:, one of the three"),
         ("teacher.model=tinycnn", "teacher.model: unknown model 'tinycnn'; nearest: tiny_cnn"),
         ("teacher.training=null", "teacher: a teacher needs weights: .* or training:"),
         ("student=tiny_cnn", "student: .*'tiny_cnn'"),

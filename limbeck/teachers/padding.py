@@ -12,7 +12,7 @@ from torch import Tensor
 from limbeck.encoders import MATRICES, STATES
 from limbeck.signals import AnySignal, Signal
 from limbeck.store import StoreError, TokenSignals, token_hashes
-from limbeck.taps import Tap
+from limbeck.taps import LOGITS, Tap
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,10 @@ class Padding:
         """
         if not isinstance(signal, Tensor) or not self._is_by_token(tap, signal):
             return signal
-        by_token = signal.transpose(1, 2) if Tap.parse(tap).of in STATES else signal
+        if self._is_of_spans(tap, signal):
+            by_token = signal.transpose(1, 2)[:, :, None]  # the axis in between tells them from the logits of tokens
+        else:
+            by_token = signal.transpose(1, 2) if Tap.parse(tap).of in STATES else signal
         mask = self.mask.to(signal.device)
         return TokenSignals(by_token[mask], mask.sum(1), self.hashes.to(signal.device))
 
@@ -53,6 +56,8 @@ class Padding:
         if not isinstance(signal, TokenSignals):
             return signal
         padded = _each(signal.signal, self._placed)
+        if tap == LOGITS and isinstance(padded, Tensor) and padded.ndim == 4:  # of spans
+            return padded[:, :, 0].transpose(1, 2)
         heads_first = Tap.parse(tap).of in STATES
         return _each(padded, lambda part: part.transpose(1, 2)) if heads_first else padded
 
@@ -69,7 +74,12 @@ class Padding:
                 f"tap {tap!r}: pairs of tokens are not kept, they would take more room than the model. Keep the queries and "
                 "keys they are made of, or ask the teacher at every step (store: off)"
             )
-        return kind in STATES or (signal.ndim >= 3 and signal.shape[1] == tokens)
+        return kind in STATES or (signal.ndim >= 3 and signal.shape[1] == tokens) or self._is_of_spans(tap, signal)
+
+    def _is_of_spans(self, tap: str, signal: Tensor) -> bool:
+        """Logits of first and last tokens, [B, 2, T]."""
+        tokens = self.mask.shape[1]
+        return tap == LOGITS and signal.ndim == 3 and signal.shape[1] == 2 and signal.shape[2] == tokens != 2
 
 
 def _each(signal: AnySignal, change: Callable[[Tensor], Tensor]) -> AnySignal:

@@ -25,6 +25,18 @@ def padding() -> Padding:
     return found
 
 
+def test_logits_of_spans_are_kept_without_padding_too() -> None:
+    signal = torch.randn(4, 2, 5)
+    packed = padding().pack("logits", signal)
+    assert isinstance(packed, TokenSignals)
+    assert isinstance(packed.signal, Tensor)
+    assert packed.signal.shape == (int(LENGTHS.sum()), 1, 2)
+    back = padding().unpack("logits", packed)
+    assert torch.equal(back, torch.where(MASK[:, None], signal, 0.0))  # type: ignore[arg-type]
+    by_token = torch.randn(4, 5, 2)  # two classes a token: another kind of answer
+    assert torch.equal(padding().unpack("logits", padding().pack("logits", by_token))[MASK], by_token[MASK])  # type: ignore[index]
+
+
 @pytest.mark.parametrize(("tap", "shape"), [("hidden(2)", (4, 5, 6)), ("queries(1)", (4, 2, 5, 3)), ("layer", (4, 5, 2, 2))])
 def test_what_is_packed_comes_back_with_zeros_for_padding(tap: str, shape: tuple[int, ...]) -> None:
     signal = torch.randn(shape)

@@ -82,7 +82,7 @@ def _record_gain(name: str, verdict: Verdict) -> None:
     """What the teacher gave beyond the labels, which is no goal of these recipes, but said all the same."""
     assert verdict.gain is not None
     figure, value = f"{name}: gain over the control, points", 100 * verdict.gain.value
-    row = ("text", figure, "interval above 0", value, _points(verdict), verdict.gain.effect)
+    row = ("text", figure, "interval above 0", value, _points(verdict), verdict.gain.ci95[0] > 0)
     record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
 
 

@@ -220,11 +220,11 @@ def rows(name: str, found: Found, bar: float) -> Iterator[Row]:
         title = f"{name}: {TITLES[one.format]} {one.precision}, {what}: teacher's latency ÷ student's"
         yield title, f"≥ {bar:g}", one.ratio, one.ci95, one.ratio >= bar
     share = found.file_bytes["teacher", "onnx", "fp32"] / found.file_bytes["student", "onnx", "int8"]
-    yield f"{name}: fp32 teacher's ONNX file ÷ int8 student's", f"≥ {bar:g}", share, None, share >= bar
+    yield f"{name}: fp32 teacher's ONNX file ÷ int8 student's", "no goal", share, None, True
     if found.memory_bytes is not None:
         grown = found.memory_bytes["teacher", PYTORCH, "fp32"] / max(1, found.memory_bytes["student", "onnx", "int8"])
         title = f"{name}: inference memory, teacher in PyTorch ÷ int8 student in ONNX Runtime"
-        yield title, f"≥ {bar:g}", grown, None, grown >= bar
+        yield title, "no goal", grown, None, True
 
 
 def show(found: Found) -> None:
@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--max-length", type=int, default=128)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--tokenizer", help="of both, where the folders hold none")
-    parser.add_argument("--bar", type=float, default=5.0, help="what each ratio is held against")
+    parser.add_argument("--bar", type=float, default=5.0, help="what each ratio of latencies is held against")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args()
     teacher, student = _folders(asked.folders)

@@ -207,12 +207,15 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
             "args": {"name_or_path": str(reading / "teacher"), "task": "AutoModelForQuestionAnswering"},
             "training": training | {"epochs": 30},
         },
-        "student": {"from_teacher": {"init_from_teacher": {"layers": [0, 2]}}},
+        "student": {"from_teacher": {"init_from_teacher": {"layers": [0, 2]}}, "vocabulary": True},
         "terms": ["span_targets", {"span_soft_targets": {"temperature": 2}}],
         "training": training | {"epochs": 6},
         "control": False,
+        "store": {"path": str(tmp_path / "kept")},
     }
     verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    assert verdict.cost is not None
+    assert verdict.cost.teacher_items < 2 * verdict.cost.student_steps * 32 / 6  # asked once, then read
     assert verdict.metric.name == "answer_f1"
     assert verdict.items == 80  # questions, though the long contexts are several windows
     assert verdict.arms.teacher is not None

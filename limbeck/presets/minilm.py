@@ -11,7 +11,7 @@ from torch import nn
 from limbeck.engine import epochs
 from limbeck.objectives import AttentionDistributions, ValueRelation
 from limbeck.plan import FromTeacher, Phase
-from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, student_of, width
+from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, heads_of, spread, student_of, width
 from limbeck.sources import Items
 from limbeck.tasks import Task
 from limbeck.terms import Term
@@ -60,7 +60,7 @@ def minilm(
     heads = _heads(teacher, hidden)
     student = student_of(teacher, items, layers=layers, hidden=hidden, initialise=initialise, heads=heads)
     if assistant is None:
-        ours = len(layers) if isinstance(layers, Sequence) else layers or depth(teacher) // 2
+        ours = len(spread(layers, teacher))
         assistant = hidden is not None and 2 * hidden <= width(teacher) and 2 * ours <= depth(teacher)
 
     def imitate(student: str, teacher: str) -> Any:
@@ -84,7 +84,7 @@ def minilm(
 
 
 def _heads(teacher: nn.Module, hidden: int | None) -> int | None:
-    theirs = int(teacher.config.num_attention_heads)  # type: ignore[union-attr, arg-type]
+    theirs = heads_of(teacher)
     if hidden is None:
         return None
     if hidden % theirs:

@@ -12,7 +12,7 @@ from limbeck.models.text import layer_map
 from limbeck.models.text import mobilebert as bottleneck
 from limbeck.objectives import AttentionDistributions, FeatureMapTransfer
 from limbeck.plan import FromTeacher, Phase
-from limbeck.presets.parts import adamw, depth, fine_tuning
+from limbeck.presets.parts import adamw, depth, fine_tuning, heads_of, width
 from limbeck.sources import Items
 from limbeck.tasks import Task
 from limbeck.terms import Term
@@ -67,8 +67,8 @@ def mobilebert(
         raise ValueError(f"mobilebert: earlier is {earlier}; expected a number from 0 (frozen) to 1 (at the full rate)")
     count = depth(teacher)
     pairs = layer_map(layers or count, count)
-    theirs = int(teacher.config.num_attention_heads)  # type: ignore[union-attr, arg-type]
-    inside = intra or max(1, int(teacher.config.hidden_size) // 4)  # type: ignore[union-attr, arg-type]
+    theirs = heads_of(teacher)
+    inside = intra or max(1, width(teacher) // 4)
     compared = attention if (heads or (theirs if inside % theirs == 0 else 0)) == theirs else 0.0
     student = FromTeacher(
         functools.partial(

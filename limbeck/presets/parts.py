@@ -26,8 +26,7 @@ def depth(teacher: nn.Module) -> int:
     Raises:
         ValueError: no encoder of Transformers.
     """
-    network: Any = teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
-    count = getattr(getattr(network, "config", None), "num_hidden_layers", None)
+    count = getattr(getattr(_network(teacher), "config", None), "num_hidden_layers", None)
     if not isinstance(count, int):
         raise ValueError(f"an encoder of Transformers is needed as the teacher, and {type(teacher).__name__} is none")
     return count
@@ -35,8 +34,16 @@ def depth(teacher: nn.Module) -> int:
 
 def width(teacher: nn.Module) -> int:
     """The size of its hidden states."""
-    network: Any = teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
-    return int(network.config.hidden_size)
+    return int(_network(teacher).config.hidden_size)
+
+
+def heads_of(teacher: nn.Module) -> int:
+    """Its attention heads in a layer."""
+    return int(_network(teacher).config.num_attention_heads)
+
+
+def _network(teacher: nn.Module) -> Any:
+    return teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
 
 
 def spread(layers: int | Sequence[int] | None, teacher: nn.Module) -> list[int]:

@@ -11,7 +11,7 @@ from limbeck.models.text import layer_map
 from limbeck.models.text.layers import Rule
 from limbeck.objectives import AttentionScores, HiddenStates
 from limbeck.plan import FromTeacher, Phase
-from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, smaller, weighed
+from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, heads_of, smaller, weighed
 from limbeck.sources import Items
 from limbeck.tasks import Task
 from limbeck.terms import Term
@@ -66,7 +66,7 @@ def tinybert(
         ValueError: sizes larger than the teacher's, heads that do not divide the width, a mapping out of range.
     """
     pairs = layer_map(layers, depth(teacher), mapping)
-    theirs = _heads(teacher) if heads is None and attention else heads
+    theirs = heads_of(teacher) if heads is None and attention else heads
     student = smaller(items, initialise=initialise, layers=layers, hidden=hidden, heads=theirs, feed_forward=feed_forward)
 
     def inner() -> list[Term]:
@@ -80,7 +80,3 @@ def tinybert(
         task, soft=1.0, hard=hard, temperature=temperature, count=prediction_epochs, lr=prediction_lr, name="prediction"
     )
     return student, [*stages, answers]
-
-
-def _heads(teacher: nn.Module) -> int:
-    return int(teacher.config.num_attention_heads)  # type: ignore[union-attr, arg-type]

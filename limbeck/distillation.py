@@ -218,11 +218,10 @@ class Distillation:
 
     def _asked(self, training: Training, source: Dataset) -> Asked:
         """Known after `check`, which notes the taps."""
-        settings = training.settings
-        on_gpu = torch.cuda.is_available() and settings.device != "cpu"
+        settings, device = training.settings, _device(training)
         return Asked(
             frozen(
-                self.teacher.cuda() if on_gpu else self.teacher,
+                self.teacher.to(device),
                 reads=reading_of("teacher", source.items.storage.names),
                 **self.options["teacher"],
             ),
@@ -231,7 +230,7 @@ class Distillation:
             list(training.views),
             settings.autocast,
             self.sparse,
-            torch.device("cuda" if on_gpu else "cpu"),
+            device,
         )
 
     @contextmanager
@@ -353,7 +352,10 @@ class Distillation:
         read = {arm: theirs if arm == "teacher" else known for arm in ("teacher", *self.arms)}
         predictions = {}
         for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
-            outputs = [self.task.outputs(model.cpu(), read[arm]) for model in models]
+            outputs = []
+            for model in models:
+                outputs.append(self.task.outputs(model.to(_device(self.training)), read[arm]))
+                model.cpu()
             predictions[arm] = Predictions(**self.task.answered(outputs, read[arm]))
         profiles = profile({"teacher": self.teacher, "student": self.best}, next(iter(_evaluation(known))))
         cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
@@ -388,6 +390,11 @@ class Distillation:
         save_predictions(predictions, folder)
         verdict.save(folder / "verdict.json")
         write_report(folder)
+
+
+def _device(training: Training) -> torch.device:
+    """Where models answer outside of a training: on the GPU, unless the training is kept from it."""
+    return torch.device("cuda" if torch.cuda.is_available() and training.settings.device != "cpu" else "cpu")
 
 
 def teach(

@@ -2,15 +2,18 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-THREADS ?= $(shell nproc 2>/dev/null || echo 2)
+WORKERS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test lint bench docs docs-serve setup clean
+.PHONY: demo test coverage lint bench docs docs-serve setup clean
 
 demo: setup  ## distil a student on real handwritten digits and judge it
 	$(BIN)/limbeck distill digits --out runs/digits --force
 
-test: setup lint  ## all checks and tests
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --durations=10
+test: setup lint  ## all checks and tests, one process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --durations=10
+
+coverage: setup  ## which lines the tests reach; tracing makes them take twice as long
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term:skip-covered
 
 lint: setup
 	$(BIN)/ruff check limbeck tests benchmarks docs/generate examples

@@ -1,7 +1,8 @@
-"""Every method on one pair: carry the comparison out, keep its verdict, and put table and plot into the docs.
+"""Many methods on one pair: carry a comparison out, keep its verdict, and put table and plot into the guide.
 
-    python -m benchmarks.methods                              # needs LIMBECK_DATA; goes on where it was stopped
-    python -m benchmarks.methods --run runs/compare-methods   # keep a comparison that is done
+    python -m benchmarks.methods                              # all; needs LIMBECK_DATA; goes on where it was stopped
+    python -m benchmarks.methods compare-text                 # one
+    python -m benchmarks.methods compare-methods --run runs/compare-methods   # keep a comparison that is done
 
 Start it in several processes to share the work among them; the last one to finish writes.
 """
@@ -19,23 +20,22 @@ from limbeck.verdict import ComparisonVerdict, methods_figure
 from limbeck.verdict.comparison import row_cells
 
 ROOT = Path(__file__).parents[1]
-NAME = "compare-methods"
-KEPT = Path(__file__).parent / "results" / NAME
-PAGE = ROOT / "docs" / "guide" / "compare.md"
-PLOT = ROOT / "docs" / "assets" / f"{NAME}.svg"
+GUIDE = ROOT / "docs" / "guide"
+PAGES = {"compare-methods": GUIDE / "compare.md", "compare-text": GUIDE / "text.md"}
 
 
-def keep(run: Path) -> None:
+def keep(name: str, run: Path) -> None:
     """Copy the verdict of a comparison beside the other results, and write it into the guide."""
     verdict = ComparisonVerdict.load(run / "comparison.json")
-    KEPT.mkdir(parents=True, exist_ok=True)
+    kept, plot, page = Path(__file__).parent / "results" / name, ROOT / "docs" / "assets" / f"{name}.svg", PAGES[name]
+    kept.mkdir(parents=True, exist_ok=True)
     for file in ("comparison.json", "recipe.yaml"):
-        shutil.copy(run / file, KEPT / file)
-    PLOT.parent.mkdir(parents=True, exist_ok=True)
-    PLOT.write_text(methods_figure(verdict), encoding="utf-8")
-    text = PAGE.read_text(encoding="utf-8")
+        shutil.copy(run / file, kept / file)
+    plot.parent.mkdir(parents=True, exist_ok=True)
+    plot.write_text(methods_figure(verdict), encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
     block = f"\\1{table(verdict)}\n\n{summary(verdict)}\n\\2"
-    PAGE.write_text(re.sub(r"(<!-- methods -->\n).*?(<!-- end -->)", block, text, flags=re.S), encoding="utf-8")
+    page.write_text(re.sub(r"(<!-- methods -->\n).*?(<!-- end -->)", block, text, flags=re.S), encoding="utf-8")
     print(summary(verdict))
 
 
@@ -53,23 +53,27 @@ def summary(verdict: ComparisonVerdict) -> str:
     helped, harmed = (sum(gain.effect and (gain.value > 0) is sign for gain in gains) for sign in (True, False))
     first = [method for method, row in verdict.rows.items() if row.rank[0] == 1]
     teacher = "" if verdict.teacher is None else f" Teacher: {100 * verdict.teacher:.1f} %."
-    cpu = verdict.environment.get("cpu", "")
+    machine = verdict.environment.get("gpu") or verdict.environment.get("cpu", "")
+    seeds = ", ".join(map(str, verdict.seeds))
     return (
-        f"{verdict.items:,} test images, seeds {', '.join(map(str, verdict.seeds))}, {cpu}.{teacher} Of {len(gains)} methods "
-        f"{helped} did better than the control, {harmed} worse, and {len(gains) - helped - harmed} cannot be told from it. "
+        f"{verdict.items:,} test items, seeds {seeds}, {machine}.{teacher} Of {len(gains)} methods {helped} "
+        f"did better than the control, {harmed} worse, and {len(gains) - helped - harmed} cannot be told from it. "
         f"First place is open to: {', '.join(first)}."
     )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", choices=[*PAGES, []], default=[])
     parser.add_argument("--run", type=Path, help="keep the verdict of this comparison instead of training")
-    run = parser.parse_args().run
-    if run is None:
-        run = ROOT / "runs" / NAME
-        if compare_methods(Comparison.read(ROOT / "recipes" / f"{NAME}.yaml"), run, resume=run.exists()) is None:
-            return
-    keep(run)
+    asked = parser.parse_args()
+    for name in asked.names or PAGES:
+        run = asked.run or ROOT / "runs" / name
+        if asked.run is None:
+            job = Comparison.read(ROOT / "recipes" / f"{name}.yaml")
+            if compare_methods(job, run, resume=run.exists()) is None:
+                continue
+        keep(name, run)
 
 
 if __name__ == "__main__":

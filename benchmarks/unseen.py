@@ -1,0 +1,97 @@
+"""What a text student keeps on sentences of which it has seen no phrase.
+
+    python -m benchmarks.unseen tinybert                                     # needs LIMBECK_DATA
+    python -m benchmarks.unseen tinybert --set training.batch_size=256       # with changes to the recipe
+    python -m benchmarks.unseen tinybert --run runs/unseen-tinybert          # keep the verdict of a run that is done
+
+SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its phrases
+with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them (a word or two that
+other sentences have too stays in): most of their sequences of three words are new. Teacher and student learn from the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from benchmarks.bars import record
+from limbeck.recipe import Recipe
+from limbeck.runs import carry_out
+from limbeck.verdict import Verdict
+
+ROOT = Path(__file__).parents[1]
+HELD, LONG, COMMON = 900, 8, 2  # sentences held out; their words at least; words of a phrase that may be in both parts at most
+BARS = {"tinybert": 0.972, "distilbert": 0.97, "mobilebert": 0.98}
+
+
+def split(source: Path, target: Path) -> None:
+    """SST-2 by sentences: `train.parquet` and, of the held out sentences alone, `validation.parquet`."""
+    table = pa.concat_tables([pq.read_table(source / f"{part}.parquet") for part in ("train", "validation")])
+    phrases = [f" {text.strip()} " for text in table["sentence"].to_pylist()]
+    sentences = whole(phrases)
+    long = [sentence for sentence in sentences if len(sentence.split()) >= LONG]
+    random.Random(0).shuffle(long)
+    held = set(long[:HELD])
+    hidden, open_ = "\n".join(held), "\n".join(sentence for sentence in sentences if sentence not in held)
+    seen = [phrase not in hidden or (len(phrase.split()) <= COMMON and phrase in open_) for phrase in phrases]
+    target.mkdir(parents=True, exist_ok=True)
+    places = {phrase: place for place, phrase in reversed(list(enumerate(phrases)))}
+    pq.write_table(table.filter(seen), target / "train.parquet")
+    pq.write_table(table.take(sorted(places[sentence] for sentence in held)), target / "validation.parquet")
+
+
+def whole(phrases: list[str]) -> list[str]:
+    """Those that are part of no longer one."""
+    found, text = [], ""
+    for phrase in sorted(set(phrases), key=lambda phrase: (-len(phrase), phrase)):
+        if phrase not in text:
+            found.append(phrase)
+            text += phrase + "\n"
+    return found
+
+
+def keep(name: str, run: Path) -> None:
+    verdict = Verdict.load(run)
+    kept = Path(__file__).parent / "results" / f"unseen-{name}"
+    kept.mkdir(parents=True, exist_ok=True)
+    for file in ("verdict.json", "recipe.yaml"):
+        shutil.copy(run / file, kept / file)
+    value, bar = verdict.retention, BARS[name]
+    assert value is not None
+    record(
+        "text",
+        f"{name}: kept of the teacher on sentences of which no phrase was seen",
+        f"≥ {bar}",
+        value,
+        verdict.retention_ci95,
+        value >= bar,
+        f"python -m benchmarks.unseen {name}",
+        f"sst2, {verdict.items:,} held out sentences, settings in benchmarks/results/unseen-{name}/recipe.yaml",
+        verdict.seeds,
+    )
+    print(verdict.sentence())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", choices=BARS)
+    parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change to the recipe")
+    parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
+    asked = parser.parse_args()
+    run = asked.run or ROOT / "runs" / f"unseen-{asked.name}"
+    if asked.run is None:
+        data = ROOT / "runs" / "unseen"
+        split(Path(os.environ["LIMBECK_DATA"]) / "data" / "sst2", data / "data" / "sst2")
+        os.environ["LIMBECK_DATA"] = str(data)
+        carry_out(Recipe.read(ROOT / "recipes" / f"{asked.name}.yaml", asked.set), run, resume=run.exists())
+    keep(asked.name, run)
+
+
+if __name__ == "__main__":
+    main()

@@ -4,9 +4,10 @@
     python -m benchmarks.unseen tinybert --set training.batch_size=256       # with changes to the recipe
     python -m benchmarks.unseen tinybert --run runs/unseen-tinybert          # keep the verdict of a run that is done
 
-SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its phrases
-with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them (a word or two that
-other sentences have too stays in): most of their sequences of three words are new. Teacher and student learn from the rest.
+SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its
+phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them (a word or
+two that other sentences have too stays in): most of their sequences of three words are new. Teacher and student learn from the
+rest.
 """
 
 from __future__ import annotations

@@ -5,24 +5,20 @@ python -m benchmarks.ranks
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 
 from safetensors.torch import load_file
 
 from benchmarks.bars import record
-from tests.engine.test_ranks import CASES, ROOT, SCRIPT
+from tests import ranks
+from tests.engine.test_ranks import CASES, SCRIPT
 
 
 def main() -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
     with tempfile.TemporaryDirectory() as place:
-        for command in ([sys.executable, *SCRIPT], [*torchrun, *SCRIPT]):
-            subprocess.run([*command, place], cwd=ROOT, env=environment, check=True, timeout=300)
+        for count in (1, 2):
+            ranks.run(count, SCRIPT, place)
         worst = {case: _difference(Path(place), case) for case in CASES}
     for case, value in worst.items():
         print(f"{case}: {value:.2e}")

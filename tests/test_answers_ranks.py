@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,9 +11,8 @@ from safetensors.torch import load_file
 from limbeck import runs
 from limbeck.store import info
 from limbeck.verdict import Verdict
-from tests import tiny
+from tests import ranks, tiny
 
-ROOT = Path(__file__).parents[1]
 CHANGES = ("training.views=[{random_crop: {padding: 1}}]", "training.steps=30", "data.train.limit=200", "data.validation=0")
 
 
@@ -28,11 +24,8 @@ def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny.write(folder, *CHANGES, f"teacher.weights={weights}", "teacher.training=null", "control=false")
 
 
-def limbeck(ranks: int, *words: object) -> None:
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", str(ranks), "--standalone"]
-    command = launch if ranks > 1 else [sys.executable]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run([*command, "-m", "limbeck.cli", *map(str, words)], cwd=ROOT, env=environment, check=True, timeout=240)
+def limbeck(count: int, *words: object) -> None:
+    ranks.run(count, "limbeck.cli", *words)
 
 
 def content(folder: Path) -> dict[str, bytes]:
@@ -42,8 +35,8 @@ def content(folder: Path) -> dict[str, bytes]:
 
 def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
     exact = "store={views: 3, logits: fp32}"
-    for ranks in (1, 2):
-        limbeck(ranks, "cache", "build", recipe, "--out", tmp_path / str(ranks), "--set", exact)
+    for count in (1, 2):
+        limbeck(count, "cache", "build", recipe, "--out", tmp_path / str(count), "--set", exact)
     assert info(tmp_path / "2" / "logits").complete
     assert content(tmp_path / "1") == content(tmp_path / "2")
 

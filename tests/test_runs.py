@@ -6,7 +6,6 @@ import errno
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from limbeck.engine.checkpoint import CheckpointError
 from limbeck.engine.journal import Log
 from limbeck.runs import RunError, carry_out, differences
 from limbeck.verdict import Verdict
-from tests import tiny
+from tests import ranks, tiny
 
 
 @pytest.fixture(scope="module")
@@ -204,14 +203,11 @@ def test_the_teacher_is_kept_as_it_taught(finished: Path) -> None:
 
 def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
     file, out = tiny.write(tmp_path, "seeds=[0,1]"), tmp_path / "run"
-    root = Path(__file__).parents[1]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(root)}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    command = [*torchrun, "-m", "limbeck.cli", "distill", str(file), "--out", str(out), "--json"]
+    command = ranks.command(2, "limbeck.cli", "distill", file, "--out", out, "--json")
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
         process = subprocess.Popen(
-            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ranks.ENVIRONMENT
         )
         try:
             out, err = process.communicate(timeout=120)

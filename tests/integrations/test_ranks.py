@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,8 +12,9 @@ pytest.importorskip("sentence_transformers")
 
 from safetensors.torch import load_file
 
-ROOT = Path(__file__).parents[2]
-SCRIPT = ["-m", "tests.integrations.ranks_script"]
+from tests import ranks
+
+SCRIPT = "tests.integrations.ranks_script"
 CASES = ("everywhere", "accumulated", "layer", "writing")
 
 pytestmark = pytest.mark.slow
@@ -25,10 +23,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("ranks")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    for command in ([sys.executable, *SCRIPT], [*torchrun, *SCRIPT]):
-        subprocess.run([*command, str(place)], cwd=ROOT, env=environment, check=True, timeout=280)
+    for count in (1, 2):
+        ranks.run(count, SCRIPT, place)
     return place
 
 

@@ -3,8 +3,6 @@ from __future__ import annotations
 import errno
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from limbeck.store import (
     TopKCodec,
     check,
 )
+from tests import ranks
 from tests.store import building, made
 
 ROOT = Path(__file__).parents[2]
@@ -83,10 +82,7 @@ def test_a_killed_build_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 
 def test_two_ranks_make_the_store_of_one(tmp_path: Path) -> None:
     made.build(tmp_path / "one", made.keys(building.SAMPLES), building.VIEWS, made.CODECS, made.signals, building.ROWS)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [*torchrun, "-m", "tests.store.building", str(tmp_path / "two")]
-    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=240, capture_output=True)
+    ranks.run(2, "tests.store.building", tmp_path / "two")
     whole = made.content(tmp_path / "one")
     assert made.content(tmp_path / "two" / "built") == whole
     assert made.content(tmp_path / "two" / "kept") == whole

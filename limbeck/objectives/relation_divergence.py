@@ -7,6 +7,7 @@ number for each item, has the size of X.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -16,7 +17,6 @@ from torch.autograd.function import once_differentiable
 from limbeck.objectives.chunks import chunks
 
 SHUT_OUT = -1e30  # added to a padded key's score: its probability is exactly 0, its logarithm finite
-LARGEST = 80.0  # exp of more than that overflows float32
 
 
 def relation_divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
@@ -72,7 +72,7 @@ def _log_relations(x: Tensor, bias: Tensor) -> Tensor:
 
 def _gap(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
     """q − p, with all digits where the two nearly agree (difference: log p − log q). Uses up log q."""
-    if difference.amin() > -LARGEST:
+    if difference.amin() > -0.9 * math.log(torch.finfo(difference.dtype).max):  # beyond, p / q may overflow
         return torch.neg(difference, out=log_q).expm1_().mul_(p)
     return torch.where(difference > -1, difference.neg().expm1_().mul_(p), log_q.exp_().sub_(p))
 

@@ -37,7 +37,7 @@ MODELS = ("teacher", "student")
 SETTINGS = ((PYTORCH, "fp32"), ("onnx", "fp32"), ("onnx", "int8"))
 TITLES = {PYTORCH: "PyTorch", "onnx": "ONNX Runtime"}
 BATCHES = (1, 32)
-WARM_UP, RESAMPLES = 3, 2000
+STRETCH, RESAMPLES = 16, 2000
 Text = str | tuple[str, str]
 Inputs = dict[str, Tensor]
 
@@ -48,7 +48,7 @@ class Ratio:
 
     Attributes:
         teacher_ms, student_ms: medians over the batches.
-        ratio: median over the batches of the teacher's time ÷ the student's, each pair measured in turn.
+        ratio: median over the batches of the teacher's time ÷ the student's.
         ci95: of the ratio, by bootstrap over the batches.
     """
 
@@ -84,7 +84,8 @@ def latencies(
     memory: bool = False,
     tokenizers: Mapping[str, str | Path] | None = None,
 ) -> Found:
-    """Measure both models on `texts`, on one thread; they take turns text by text, so that what disturbs one disturbs both.
+    """Measure both models on `texts`, on one thread; they take turns, 16 texts or batches each, so that what disturbs one
+    disturbs both.
 
     Args:
         teacher, student: folders that `limbeck.models.load_student` reads.
@@ -173,13 +174,12 @@ def _ratio(
 ) -> Ratio:
     kind, precision = setting
     pair = {model: runners[model, kind, precision] for model in MODELS}
+    count = len(batches["teacher"])
+    stretches = [range(start, min(start + STRETCH, count)) for start in range(0, count, STRETCH)]
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        for model in MODELS:
-            for inputs in batches[model][:WARM_UP]:
-                pair[model](inputs)
-        turns = np.array([[_times(pair, batches, place) for place in range(len(batches["teacher"]))] for _ in range(repeats)])
+        turns = np.array([np.concatenate([_turn(pair, batches, places) for places in stretches]) for _ in range(repeats)])
     finally:
         torch.set_num_threads(threads)
     times = np.median(turns, axis=0)  # [batches, models]
@@ -188,14 +188,16 @@ def _ratio(
     return Ratio(kind, precision, size, float(medians[0]), float(medians[1]), ratio, ci95)
 
 
-def _times(pair: Mapping[str, Runner], batches: Mapping[str, list[Inputs]], place: int) -> list[float]:
-    """Milliseconds of teacher and student for the same texts, one right after the other."""
-    found = []
-    for model in MODELS:
-        inputs = batches[model][place]
-        began = time.perf_counter_ns()
-        pair[model](inputs)
-        found.append((time.perf_counter_ns() - began) / 1e6)
+def _turn(pair: Mapping[str, Runner], batches: Mapping[str, list[Inputs]], places: Sequence[int]) -> NDArray[np.float64]:
+    """Milliseconds [places, models] of the same texts, by the teacher and right after that by the student; a stretch of texts
+    each, after one that is not timed: on its device a model finds its own weights in the caches, not another's."""
+    found = np.empty((len(places), len(MODELS)))
+    for column, model in enumerate(MODELS):
+        pair[model](batches[model][places[0]])
+        for row, place in enumerate(places):
+            began = time.perf_counter_ns()
+            pair[model](batches[model][place])
+            found[row, column] = (time.perf_counter_ns() - began) / 1e6
     return found
 
 

@@ -191,7 +191,7 @@ def own_tables(bench: Bench) -> dict[str, Any]:
     vocabulary = CorpusVocabulary.of(minilm.tokenizer(), words(bench.train), min_count=COUNT)
     cut = bench.teacher.with_transformer(vocabulary.cut).sentence_transformer
     table = static_embeddings(cut, vocabulary.tokenizer, dimensions=DIMENSIONS, sif=SIF, texts=words(bench.train))
-    student = StaticEncoder(table)
+    student = StaticEncoder(table, half=True)
     found = {"Limbeck": saved(student, bench.folder / "static")}
     told("Limbeck, untrained", began, bench.judge.marks(as_tensor(encode_with(found["Limbeck"])(words(bench.test)))))
     began = time.perf_counter()

@@ -9,7 +9,7 @@ from torch import nn
 
 from limbeck.engine import Optimizer, epochs
 from limbeck.models.sentence_encoder import SentenceEncoder, of_encoder
-from limbeck.models.text import init_from_teacher, narrower
+from limbeck.models.text import factorised, init_from_teacher, narrower
 from limbeck.models.text.states import states_of
 from limbeck.plan import FromTeacher, Phase
 from limbeck.schedules import Linear, Warmup
@@ -67,13 +67,20 @@ def fewer_layers(layers: Sequence[int]) -> FromTeacher:
     return FromTeacher(lambda teacher: of_encoder(init_from_teacher)(teacher, layers=list(layers)))
 
 
-def smaller(items: Items | None, *, initialise: Initialise = "svd", **sizes: int | None) -> FromTeacher:
-    """A student of the teacher's family in other sizes, by `narrower`, with what it keeps of the teacher chosen on `items`."""
+def smaller(
+    items: Items | None, *, initialise: Initialise = "svd", embedding: int | None = None, **sizes: int | None
+) -> FromTeacher:
+    """A student of the teacher's family in other sizes, by `narrower`, with what it keeps of the teacher chosen on `items`; its
+    vocabulary's table `factorised` where `embedding` is its width."""
 
     def make(teacher: nn.Module) -> nn.Module:
         states = states_of(teacher, items) if initialise == "svd" and items is not None else None
         student: nn.Module = of_encoder(narrower)(teacher, initialise=initialise, states=states, **sizes)
-        return student
+        if embedding is None:
+            return student
+        start: Any = "random" if initialise == "random" else "svd"
+        made: nn.Module = of_encoder(lambda network: factorised(network, embedding, initialise=start)[0])(student)
+        return made
 
     return FromTeacher(make)
 

@@ -23,6 +23,7 @@ def static_embeddings(
     items: Items | None = None,
     dimensions: int | None = 256,
     sif: float = 1e-4,
+    half: bool = True,
     mse: float = 0.0,
     cosine: float = 1.0,
     relations: float = 5.0,
@@ -39,6 +40,7 @@ def static_embeddings(
         teacher: a `SentenceEncoder` (model `sentence_transformers`).
         task: `SentenceEmbeddings`.
         dimensions: of the vectors; None: the teacher's.
+        half: keep the table in float16, half of the file for the same answers but for rounding; training is in float32.
         sif: a of the weights a/(a + p), p a token's probability.
         epochs, lr: a table takes large steps; there are no other weights.
 
@@ -47,6 +49,6 @@ def static_embeddings(
 
     Source: Tulkens & van Dongen 2024 (Model2Vec and its training on sentence embeddings).
     """
-    student = FromTeacher(functools.partial(static_student, dimensions=dimensions, sif=sif))
+    student = FromTeacher(functools.partial(static_student, dimensions=dimensions, sif=sif, half=half))
     optimizer = Optimizer("adam", lr, Warmup(0.05, then=Cosine()))
     return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), optimizer, name="embeddings")]

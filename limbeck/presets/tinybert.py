@@ -26,6 +26,7 @@ def tinybert(
     hidden: int = 312,
     heads: int | None = None,
     feed_forward: int | None = None,
+    embedding: int | None = None,
     initialise: Initialise = "svd",
     mapping: Rule | Sequence[int] = "uniform",
     general: Items | None = None,
@@ -55,6 +56,8 @@ def tinybert(
         items: some of the task's texts, on which `initialise: svd` chooses what to keep of the teacher.
         layers, hidden, heads, feed_forward: sizes. The paper's small student: 4 layers of 312, 12 heads, 1,200. Attention is
             compared head by head, so heads are the teacher's; feed_forward defaults to the teacher's proportion.
+        embedding: width of the vocabulary's table, where a projection to `hidden` follows it (the student is an ELECTRA then): a
+            small student is mostly table, and with a narrower one it knows more words. Not in the paper.
         initialise: random (after a general distillation, as in the paper), truncate or svd: the teacher's weights, cut.
         mapping: g, "uniform" as in the paper, "last", or the teacher's layers written out, from 1.
         general: texts of all kinds, without labels; the teacher answers as it is.
@@ -67,7 +70,8 @@ def tinybert(
     """
     pairs = layer_map(layers, depth(teacher), mapping)
     theirs = heads_of(teacher) if heads is None and attention else heads
-    student = smaller(items, initialise=initialise, layers=layers, hidden=hidden, heads=theirs, feed_forward=feed_forward)
+    sizes = {"layers": layers, "hidden": hidden, "heads": theirs, "feed_forward": feed_forward, "embedding": embedding}
+    student = smaller(items, initialise=initialise, **sizes)
 
     def inner() -> list[Term]:
         states = [Term(HiddenStates(), f"hidden({m})", f"hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]

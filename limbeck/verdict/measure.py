@@ -10,7 +10,7 @@ from __future__ import annotations
 import tempfile
 import time
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 WARM_UP = 5
+STRETCH = 10  # timed inferences that a model makes in one turn
 
 
 @dataclass(frozen=True)
@@ -102,18 +103,20 @@ def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
 def latency(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Latency]:
     """Time of one inference of each model, on one thread.
 
-    The models take turns (A B A B …) in one process: whatever disturbs the machine meanwhile disturbs all of them.
+    The models take turns in one process, so that whatever disturbs the machine meanwhile disturbs all of them. A turn is a
+    stretch of inferences, the first of them not timed: on its device a model is alone and finds its own weights in the
+    caches, not those of a teacher ten times as large.
     """
     if runs < 1:
         raise ValueError(f"runs is {runs}; expected at least 1")
     times: dict[str, list[float]] = {name: [] for name in models}
     with _one_thread(), _all_at_rest(list(models.values()), device):
         item = _one(example, device)
-        for turn in range(WARM_UP + runs):
+        for model in models.values():
+            _times(model, item, device, WARM_UP)
+        for start in range(0, runs, STRETCH):
             for name, model in models.items():
-                elapsed = _timed(lambda model=model: _call(model, item), device)  # type: ignore[misc]
-                if turn >= WARM_UP:
-                    times[name].append(elapsed)
+                times[name] += _times(model, item, device, min(STRETCH, runs - start) + 1)[1:]
     return {name: Latency(float(np.median(ms)), float(np.percentile(ms, 95))) for name, ms in times.items()}
 
 
@@ -236,13 +239,16 @@ def _storages(leaves: list[Any]) -> Iterator[torch.UntypedStorage]:
     return (leaf.untyped_storage() for leaf in leaves if isinstance(leaf, Tensor))
 
 
-def _timed(action: Callable[[], object], device: str) -> float:
-    """Milliseconds that `action` takes, waiting for the device before and after."""
-    _wait(device)
-    start = time.perf_counter_ns()
-    action()
-    _wait(device)
-    return (time.perf_counter_ns() - start) / 1e6
+def _times(model: nn.Module, item: Any, device: str, count: int) -> list[float]:
+    """Milliseconds of each of `count` inferences, waiting for the device before and after."""
+    found = []
+    for _ in range(count):
+        _wait(device)
+        start = time.perf_counter_ns()
+        _call(model, item)
+        _wait(device)
+        found.append((time.perf_counter_ns() - start) / 1e6)
+    return found
 
 
 def _wait(device: str) -> None:

@@ -1,5 +1,7 @@
 """Costs of known models, and models left as they were found."""
 
+from itertools import groupby
+
 import numpy as np
 import pytest
 import torch
@@ -109,8 +111,13 @@ def test_latency_takes_turns():
             order.append((self.name, len(x)))
             return x
 
-    measure.latency({"a": Named("a"), "b": Named("b")}, torch.zeros(9, 1), runs=2)
-    assert order == [("a", 1), ("b", 1)] * (2 + measure.WARM_UP)
+    runs = measure.STRETCH + 2
+    found = measure.latency({"a": Named("a"), "b": Named("b")}, torch.zeros(9, 1), runs=runs)
+    assert set(order) == {("a", 1), ("b", 1)}, "one item at a time"
+    stretches = [(name, len(list(same))) for name, same in groupby(name for name, _ in order)]
+    turns = [measure.WARM_UP, measure.STRETCH + 1, 2 + 1]  # the first of a stretch is not timed
+    assert stretches == [(name, count) for count in turns for name in "ab"]
+    assert all(0 <= one.median <= one.p95 for one in found.values())
     with pytest.raises(ValueError, match="at least 1"):
         measure.latency({"a": Named("a")}, torch.zeros(1), runs=0)
 

@@ -94,11 +94,15 @@ def static_student(
     sif: float = 1e-4,
     texts: Sequence[str] | None = None,
     batch_size: int = 1024,
+    half: bool = False,
 ) -> StaticEncoder:
     """`static_embeddings` of a sentence encoder as a model that can be trained; for the arguments see there.
 
     Every token goes through the teacher, which takes minutes, so the last result is kept: each seed, and the control, starts
     from a copy of it.
+
+    Args:
+        half: as of `StaticEncoder`.
 
     Raises:
         ValueError: a teacher that is no `SentenceEncoder`.
@@ -115,6 +119,7 @@ def static_student(
         _made[key] = StaticEncoder(static)
     student = copy.deepcopy(_made[key])
     assert isinstance(student, StaticEncoder)
+    student.half_in_file = half
     return student
 
 
@@ -125,7 +130,10 @@ class StaticEncoder(nn.Module):
     around a text are left out, as there. `save_pretrained` writes a folder that Sentence Transformers loads.
 
     Args:
-        static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`.
+        static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`; a
+            table in half precision is widened.
+        half: write the table in float16, which halves the file and changes a number by 1/2048 of it at most. It is trained and
+            judged in float32.
 
     Raises:
         ValueError: a model without such a table.
@@ -133,12 +141,13 @@ class StaticEncoder(nn.Module):
 
     around: Tensor
 
-    def __init__(self, static: nn.Module) -> None:
+    def __init__(self, static: nn.Module, *, half: bool = False) -> None:
         super().__init__()
         first = next(static.children(), None)
         if not isinstance(getattr(first, "embedding", None), nn.EmbeddingBag):
             raise ValueError(f"{type(static).__name__} has no StaticEmbedding as its first module; see static_embeddings")
-        self.embedding: nn.EmbeddingBag = first.embedding  # type: ignore[union-attr, assignment]
+        self.half_in_file = half or first.embedding.weight.dtype == torch.float16  # type: ignore[union-attr]
+        self.embedding: nn.EmbeddingBag = first.embedding.float()  # type: ignore[union-attr, assignment]
         self.reader: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
         before, after = _frame(self.reader)
         self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
@@ -153,8 +162,9 @@ class StaticEncoder(nn.Module):
         return vectors.sum(1) / counted.sum(1, keepdim=True).clamp(min=1)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder."""
-        table = self.embedding.weight.detach().float().cpu()
+        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder, in the
+        precision of the file."""
+        table = self.embedding.weight.detach().cpu().to(torch.float16 if self.half_in_file else torch.float32)
         static = import_package(NAME).SentenceTransformer(modules=[_module(self.reader, table)], device="cpu")
         static.save_pretrained(str(folder), create_model_card=False)
 

@@ -5,10 +5,11 @@ import sys
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
-from limbeck.models import text
+from limbeck.models import load_student, text
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +112,21 @@ def test_the_table_as_a_model(encoder, wordpiece, sentences):
     assert not vectors[-1].any()
     without_padding = student(torch.tensor([[wordpiece.convert_tokens_to_ids("river")]]))
     assert torch.allclose(without_padding[0], table(static)[wordpiece.convert_tokens_to_ids("river")])
+
+
+def test_half_precision_halves_the_file_and_comes_back_in_float32(encoder, wordpiece, sentences, tmp_path):
+    student = text.StaticEncoder(text.static_embeddings(encoder, wordpiece, dimensions=8), half=True)
+    assert student.embedding.weight.dtype == torch.float32  # what is trained
+    student.save_pretrained(tmp_path / "half")
+    held = load_file(next((tmp_path / "half").rglob("model.safetensors")))["embedding.weight"]
+    assert torch.equal(held, student.embedding.weight.half())
+    batch = wordpiece(list(sentences), padding=True, return_tensors="pt")
+    plain = SentenceTransformer(str(tmp_path / "half"), device="cpu").encode(list(sentences))
+    assert torch.allclose(torch.tensor(plain).float(), student(**batch), atol=1e-3)
+    again = load_student(tmp_path / "half")
+    assert torch.equal(again.embedding.weight, held.float())
+    again.save_pretrained(tmp_path / "again")  # as it came
+    assert torch.equal(load_file(next((tmp_path / "again").rglob("model.safetensors")))["embedding.weight"], held)
 
 
 def test_what_the_model_learns_the_sentence_transformer_says(encoder, wordpiece, sentences):

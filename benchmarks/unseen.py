@@ -3,6 +3,7 @@
     python -m benchmarks.unseen tinybert                                     # needs LIMBECK_DATA
     python -m benchmarks.unseen tinybert --set training.batch_size=256       # with changes to the recipe
     python -m benchmarks.unseen tinybert --run runs/unseen-tinybert          # keep the verdict of a run that is done
+    python -m benchmarks.unseen words                                        # which of them a trimmed vocabulary breaks
 
 SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its
 phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them (a word or
@@ -16,17 +17,23 @@ import argparse
 import os
 import random
 import shutil
+import tempfile
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import minilm
 from benchmarks.bars import record
+from benchmarks.text_judge import interval
+from limbeck.models.text import CorpusVocabulary
 from limbeck.recipe import Recipe
 from limbeck.runs import carry_out
 from limbeck.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
+SST2 = Path(os.environ.get("LIMBECK_DATA", ".")) / "data" / "sst2"
 HELD, LONG, COMMON = 900, 8, 2  # sentences held out; their words at least; words of a phrase that may be in both parts at most
 BARS = {"tinybert": 0.972, "distilbert": 0.97, "mobilebert": 0.98}
 
@@ -79,16 +86,39 @@ def keep(name: str, run: Path) -> None:
     print(verdict.sentence())
 
 
+def broken_words(data: Path) -> None:
+    """How many of the held out sentences have a token that a vocabulary of the training texts lacks; with AG News besides."""
+    tokenizer = minilm.tokenizer()
+    train, held = ([*pq.read_table(data / f"{part}.parquet")["sentence"].to_pylist()] for part in ("train", "validation"))
+    more = list(minilm.texts("agnews/train").storage.texts)  # type: ignore[attr-defined]
+    for texts, name in ((train, "the training texts"), (train + more, "the training texts and of AG News")):
+        kept = CorpusVocabulary.of(tokenizer, texts).tokenizer.get_vocab().keys()
+        broken = np.array([not kept >= set(tokenizer.tokenize(sentence)) for sentence in held], dtype=float)
+        value, ends = interval(lambda rows, broken=broken: 100 * float(broken[rows].mean()), len(broken))  # type: ignore[misc]
+        figure = f"unseen sentences with a word that the vocabulary of {name} breaks, %"
+        note = f"{len(kept):,} of {len(tokenizer):,} tokens kept"
+        record("text", figure, "no goal", value, ends, True, "python -m benchmarks.unseen words", "sst2, agnews", [0], note)
+        print(f"{figure}: {value:.1f} ({note})")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("name", choices=BARS)
+    parser.add_argument("name", choices=[*BARS, "words"])
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change to the recipe")
     parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
     asked = parser.parse_args()
+    if asked.name == "words":
+        with tempfile.TemporaryDirectory() as folder:
+            split(SST2, Path(folder))
+            broken_words(Path(folder))
+        return
     run = asked.run or ROOT / "runs" / f"unseen-{asked.name}"
     if asked.run is None:
         data = ROOT / "runs" / "unseen"
-        split(Path(os.environ["LIMBECK_DATA"]) / "data" / "sst2", data / "data" / "sst2")
+        split(SST2, data / "data" / "sst2")
+        for other in SST2.parent.iterdir():  # what recipes read besides
+            if other.name != "sst2" and not (data / "data" / other.name).exists():
+                (data / "data" / other.name).symlink_to(other.resolve())
         os.environ["LIMBECK_DATA"] = str(data)
         carry_out(Recipe.read(ROOT / "recipes" / f"{asked.name}.yaml", asked.set), run, resume=run.exists())
     keep(asked.name, run)

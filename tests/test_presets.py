@@ -61,6 +61,16 @@ def test_the_stages_of_tinybert_change_what_they_are_about(place: Path) -> None:
     assert student(teacher).config.hidden_size == 16
 
 
+def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  # noqa: F811
+    """More words than a table of the hidden size has room for: those of other texts too, each a few numbers wide."""
+    preset = {"tinybert": PRESETS["tinybert"] | {"embedding": 8}}
+    wanted = named(place, preset, student={"vocabulary": {"texts": [str(place / "test.parquet")]}})
+    runs.carry_out(wanted, tmp_path / "run", progress=False)
+    student = transformers.ElectraForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
+    assert (student.config.embedding_size, student.config.hidden_size, student.config.num_hidden_layers) == (8, 16, 2)
+    assert student.get_input_embeddings().weight.shape[1] == 8
+
+
 def test_minilm_learns_by_way_of_an_assistant_where_it_is_small(place: Path) -> None:  # noqa: F811
     teacher = load(place)
     _, stages = presets.minilm(teacher, task=Classification(), layers=2, hidden=16)

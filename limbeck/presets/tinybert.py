@@ -56,8 +56,8 @@ def tinybert(
         items: some of the task's texts, on which `initialise: svd` chooses what to keep of the teacher.
         layers, hidden, heads, feed_forward: sizes. The paper's small student: 4 layers of 312, 12 heads, 1,200. Attention is
             compared head by head, so heads are the teacher's; feed_forward defaults to the teacher's proportion.
-        embedding: width of the vocabulary's table, where a projection to `hidden` follows it (the student is an ELECTRA then): a
-            small student is mostly table, and with a narrower one it knows more words. Not in the paper.
+        embedding: width of the vocabulary's table, where a projection to `hidden` follows it (the student is an ELECTRA then):
+            a small student is mostly table, and with a narrower one it knows more words. Not in the paper.
         initialise: random (after a general distillation, as in the paper), truncate or svd: the teacher's weights, cut.
         mapping: g, "uniform" as in the paper, "last", or the teacher's layers written out, from 1.
         general: texts of all kinds, without labels; the teacher answers as it is.

@@ -27,7 +27,7 @@ from limbeck.verdict import Verdict
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-TEXTS = ("distilbert", "tinybert", "minilm_v2", "mobilebert", "static_embeddings", "embeddings")
+TEXTS = ("distilbert", "bert_pkd", "tinybert", "minilm", "minilm_v2", "mobilebert", "static_embeddings", "embeddings")
 TOPICS = {
     "digits": "main-job",
     "cifar10-resnet8": "main-job",
@@ -36,7 +36,7 @@ TOPICS = {
     **dict.fromkeys(TEXTS, "text"),
 }
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
-    ("distilbert", "tinybert", "mobilebert"), "sst2"
+    ("distilbert", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
 LARGE = 16_000_000  # bytes of a student that is kept in half precision here
 BARS = {
@@ -71,9 +71,8 @@ def keep(name: str, run: Path) -> Verdict:
             f"{DATA.get(name, name.split('-')[0])}, {_items(verdict)}",
             verdict.seeds,
         )
-    if name in TEXTS and "gain" not in verdict.targets and verdict.gain is not None:
-        _record_gain(name, verdict)
     if name in TEXTS:
+        _record_beside(name, verdict)
         _record_int8(name, verdict)
     if name == "minilm_v2":
         _record_size(name, verdict, run)
@@ -81,12 +80,18 @@ def keep(name: str, run: Path) -> Verdict:
     return verdict
 
 
-def _record_gain(name: str, verdict: Verdict) -> None:
-    """What the teacher gave beyond the labels, which is no goal of these recipes, but said all the same."""
-    assert verdict.gain is not None
-    figure, value = f"{name}: gain over the control, points", 100 * verdict.gain.value
-    row = ("text", figure, "interval above 0", value, _points(verdict), verdict.gain.ci95[0] > 0)
-    record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
+def _record_beside(name: str, verdict: Verdict) -> None:
+    """What is no goal of a recipe, but said all the same."""
+    rows: dict[str, tuple[str, float | None, tuple[float, float] | None, bool]] = {
+        "retention": ("no goal", verdict.retention, verdict.retention_ci95, True),
+        "compression": ("no goal", verdict.compression, None, True),
+    }
+    if verdict.gain is not None:
+        rows["gain"] = ("interval above 0", 100 * verdict.gain.value, _points(verdict), verdict.gain.ci95[0] > 0)
+    for target, (bar, value, ci95, met) in rows.items():
+        if target not in verdict.targets and value is not None:
+            row = ("text", f"{name}: {BARS[target][0]}", bar, value, ci95, met)
+            record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
 
 
 def _record_int8(name: str, verdict: Verdict) -> None:

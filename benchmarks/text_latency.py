@@ -34,6 +34,7 @@ from limbeck.sources import load_items
 from limbeck.sources.storage import TextStorage
 
 MODELS = ("teacher", "student")
+BARS = {"tinybert": 9.4, "mobilebert": 5.5, "distilbert": 1.6}  # of our recipes
 SETTINGS = ((PYTORCH, "fp32"), ("onnx", "fp32"), ("onnx", "int8"))
 TITLES = {PYTORCH: "PyTorch", "onnx": "ONNX Runtime"}
 BATCHES = (1, 32)
@@ -262,22 +263,36 @@ def main() -> None:
     parser.add_argument("--bar", type=float, default=5.0, help="what each ratio of latencies is held against")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     asked = parser.parse_args()
-    teacher, student = _folders(asked.folders)
-    storage = load_items(expand(asked.data, "--data")).storage
+    options = {"max_length": asked.max_length, "repeats": asked.repeats}
+    if asked.tokenizer is not None:
+        options["tokenizers"] = dict.fromkeys(MODELS, asked.tokenizer)
+    measure(asked.folders, asked.data, asked.bar, name=asked.name, items=asked.items, dry=asked.dry, **options)
+
+
+def measure(
+    folders: Sequence[Path],
+    data: str,
+    bar: float,
+    *,
+    name: str | None = None,
+    items: int = 128,
+    dry: bool = False,
+    **options: Any,
+) -> None:
+    """Measure, print and record; the arguments are those of the command."""
+    teacher, student = _folders(folders)
+    storage = load_items(expand(data, "--data")).storage
     if not isinstance(storage, TextStorage):
-        raise SystemExit(f"--data {asked.data}: it holds no texts")
-    named = None if asked.tokenizer is None else dict.fromkeys(MODELS, asked.tokenizer)
-    texts = storage.texts[: asked.items]
-    options: dict[str, Any] = {"max_length": asked.max_length, "repeats": asked.repeats, "tokenizers": named}
+        raise SystemExit(f"--data {data}: it holds no texts")
+    texts = storage.texts[:items]
     found = latencies(teacher, student, texts, memory=True, **options)
     show(found)
-    name = asked.name or asked.folders[0].name
-    data = f"{Path(asked.data).parent.name}, {len(texts)} sentences of {found.tokens:.1f} tokens on average, one thread"
-    command = f"OMP_NUM_THREADS=1 python -m benchmarks.text_latency {' '.join(map(str, asked.folders))} --data '{asked.data}'"
-    for figure, bar, value, ci95, met in rows(name, found, asked.bar):
-        print(f"{figure}: {value:.4g} ({bar}) {'met' if met else 'NOT MET'}")
-        if not asked.dry:
-            record("text", figure, bar, value, ci95, met, f"{command} --bar {asked.bar:g}", data, 1)
+    about = f"{Path(data).parent.name}, {len(texts)} sentences of {found.tokens:.1f} tokens on average, one thread"
+    command = f"OMP_NUM_THREADS=1 python -m benchmarks.text_latency {' '.join(map(str, folders))} --data '{data}'"
+    for figure, goal, value, ci95, met in rows(name or folders[0].name, found, bar):
+        print(f"{figure}: {value:.4g} ({goal}) {'met' if met else 'NOT MET'}")
+        if not dry:
+            record("text", figure, goal, value, ci95, met, f"{command} --bar {bar:g}", about, 1)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ import os
 import random
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,20 @@ def broken_words(data: Path) -> None:
         print(f"{figure}: {value:.1f} ({note})")
 
 
+def run(name: str, changes: Sequence[str] = ()) -> None:
+    folder, data = ROOT / "runs" / f"unseen-{name}", ROOT / "runs" / "unseen"
+    split(SST2, data / "data" / "sst2")
+    for other in SST2.parent.iterdir():  # what recipes read besides
+        if other.name != "sst2" and not (data / "data" / other.name).exists():
+            (data / "data" / other.name).symlink_to(other.resolve())
+    before, os.environ["LIMBECK_DATA"] = os.environ["LIMBECK_DATA"], str(data)
+    try:
+        carry_out(Recipe.read(ROOT / "recipes" / f"{name}.yaml", list(changes)), folder, resume=folder.exists())
+    finally:
+        os.environ["LIMBECK_DATA"] = before
+    keep(name, folder)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", choices=[*BARS, "words"])
@@ -111,17 +126,10 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             split(SST2, Path(folder))
             broken_words(Path(folder))
-        return
-    run = asked.run or ROOT / "runs" / f"unseen-{asked.name}"
-    if asked.run is None:
-        data = ROOT / "runs" / "unseen"
-        split(SST2, data / "data" / "sst2")
-        for other in SST2.parent.iterdir():  # what recipes read besides
-            if other.name != "sst2" and not (data / "data" / other.name).exists():
-                (data / "data" / other.name).symlink_to(other.resolve())
-        os.environ["LIMBECK_DATA"] = str(data)
-        carry_out(Recipe.read(ROOT / "recipes" / f"{asked.name}.yaml", asked.set), run, resume=run.exists())
-    keep(asked.name, run)
+    elif asked.run is not None:
+        keep(asked.name, asked.run)
+    else:
+        run(asked.name, asked.set)
 
 
 if __name__ == "__main__":

@@ -33,8 +33,9 @@ from limbeck.export.base import first_two, resting_copy
 from limbeck.export.delegable import delegable, graph_of
 from limbeck.export.executorch import ExecuTorch
 from limbeck.export.pt2e import quantizer
-from limbeck.export.trace import hushed, one_tensor
+from limbeck.export.trace import one_tensor
 from limbeck.presets import hinton
+from limbeck.quiet import hushed
 from limbeck.schedules import Cosine, Warmup
 from limbeck.sources import Dataset, Items, Pipeline, Place
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limbeck.export.trace import hushed
+from limbeck.quiet import hushed
 
 if TYPE_CHECKING:
     from onnx import ModelProto

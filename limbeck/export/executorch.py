@@ -21,7 +21,8 @@ from limbeck.export.base import Format, Runner, existing, formats
 from limbeck.export.delegable import delegable, graph_of
 from limbeck.export.error import ExportError
 from limbeck.export.pt2e import quantized
-from limbeck.export.trace import blamed, hushed, trace
+from limbeck.export.trace import blamed, trace
+from limbeck.quiet import hushed
 
 METHOD = "forward"
 ALIGNMENT = 16  # bytes; what XNNPACK asks for. The default of 128 fills a small file with gaps

@@ -17,7 +17,8 @@ from limbeck.export.error import ExportError
 from limbeck.export.slim import slim
 from limbeck.export.strides import joined_slices
 from limbeck.export.texts import IDS
-from limbeck.export.trace import BATCH, TOKENS, blamed, hushed, trace
+from limbeck.export.trace import BATCH, TOKENS, blamed, trace
+from limbeck.quiet import hushed
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from limbeck.export.trace import hushed
+from limbeck.quiet import hushed
 
 AT_ONCE = 64  # items; more only cost memory
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import traceback
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.export.error import ExportError
+from limbeck.quiet import hushed
 from limbeck.taps import TapError, logits_of
 
 if TYPE_CHECKING:
@@ -102,19 +100,6 @@ def blamed(error: BaseException) -> str | None:
         if TORCH not in file.parents and OURS not in file.parents and file.exists():
             return f"{file.name}:{frame.lineno}" + (f" ({frame.line})" if frame.line else "")
     return None
-
-
-@contextmanager
-def hushed() -> Iterator[None]:
-    """Without the warnings and logs of the exporters, which speak to their developers; errors still rise."""
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
 
 
 def _explained(error: Exception) -> ExportError:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,9 +19,11 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
+from limbeck.quiet import hushed, quiet
 from limbeck.registry import nearest
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
+TELLING = dict.fromkeys(("transformers", "sentence_transformers"), "transformers.modeling_utils")  # brings torchao, which warns
 NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
 
 
@@ -98,21 +101,6 @@ def _read(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any
             "where it is not given); give what the model was trained with, or ignore_mismatched_sizes: true to start a head "
             "of this size afresh"
         ) from error
-
-
-@contextmanager
-def quiet(transformers: ModuleType) -> Iterator[None]:
-    """Without the bars and reports of Transformers, which would tear up our own."""
-    log = transformers.utils.logging
-    level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
-    log.set_verbosity_error()
-    log.disable_progress_bar()
-    try:
-        yield
-    finally:
-        log.set_verbosity(level)
-        if bars:
-            log.enable_progress_bar()
 
 
 def _tell_fresh(name: str, missing: list[str]) -> None:
@@ -253,7 +241,11 @@ def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
 def import_package(package: str) -> ModuleType:
     """An optional package; its absence is an error with the command that installs it."""
     try:
-        return importlib.import_module(package)
+        found = importlib.import_module(package)
+        if package in TELLING and TELLING[package] not in sys.modules:
+            with hushed():
+                importlib.import_module(TELLING[package])
+        return found
     except ModuleNotFoundError as error:
         if error.name != package:
             raise

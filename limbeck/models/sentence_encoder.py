@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.models.base import registry, remember
-from limbeck.models.loaders import import_package, quiet
+from limbeck.models.loaders import import_package
+from limbeck.quiet import quiet
 
 NAME = "sentence_transformers"  # as recipes write it
 PLAIN = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts

@@ -10,9 +10,10 @@ from torch import nn
 
 from limbeck.files import write_atomic
 from limbeck.models.base import get, spec_of
-from limbeck.models.loaders import import_package, quiet
+from limbeck.models.loaders import import_package
 from limbeck.models.sentence_encoder import sentence_transformers_model
 from limbeck.models.weights import load_weights, save_weights
+from limbeck.quiet import quiet
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"

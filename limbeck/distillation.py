@@ -96,6 +96,8 @@ class Distillation:
         self.live_taps: set[str] = set()  # where those stages listen that need what no store keeps
         self.sparse = True  # whether all that read its logits can do with the largest of them
         self.arms: dict[str, list[nn.Module]] = {}
+        self.class_names: list[str] | None = None  # of the training data
+        self.names: tuple[str, ...] = ()  # of the actors, where each reads its own tokens
         self.scores: dict[str, list[float]] = {}
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         self.runs: list[Run] = []
@@ -109,6 +111,8 @@ class Distillation:
         ranks.start()
         self._refuse_foreign_folder()
         self.check(train, validation=validation)
+        self.class_names = train.class_names
+        validation = validation and validation.numbered_by(train.class_names, "validation data")
         self.arms, self.scores, self.runs = {}, {}, []
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         for seed in self.seeds:
@@ -124,12 +128,15 @@ class Distillation:
             ValueError: what does not fit, with the values of both sides.
         """
         student, teacher = self.new_student(self.seeds[0]).cpu(), self.teacher.cpu()
+        data = (train, *(phase.data for phase in self.phases if phase.data is not None))
+        self.names = next((names for items in data if (names := items.storage.names)), ())
         self.task.prepare(teacher, train, [part for part in (validation, test) if part is not None], control=self.control)
         for name, items in (("training data", train), ("validation data", validation), ("test data", test)):
             if items is not None:
+                items = items.numbered_by(train.class_names, name)
                 self.task.check(student, items.seen_by("student"), "student", name)
                 self.task.check(teacher, items.seen_by("teacher"), "teacher", name)
-        cast = Cast(self._cast(student, self.training, train))
+        cast = Cast(self._cast(student, self.training))
         criteria = []
         for phase in self.phases:
             source = self._source(train if phase.data is None else phase.data, replace(self.training, prefetch=0))
@@ -179,7 +186,7 @@ class Distillation:
             source = self._source(self.task.taught(train), training)
         with nullcontext() if unaided else self._answers(training, everything) as answers:
             run = Run(
-                self._cast(self.new_student(seed), training, train, seed, alone, answers),
+                self._cast(self.new_student(seed), training, seed, alone, answers),
                 stages,
                 source=source,
                 seed=seed,
@@ -202,6 +209,8 @@ class Distillation:
 
     def _source(self, items: Items, training: Training) -> Dataset:
         """The items in the views of a training; where answers are kept, in a few views that repeat."""
+        if isinstance(items.storage, TokenStorage):  # read by name in one stage, they are in all
+            items = items.stored(items.storage.named(self.names))
         source = _source(items, training, self.task)
         if self.store is not None:
             source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
@@ -274,15 +283,13 @@ class Distillation:
         self,
         student: nn.Module,
         training: Training,
-        train: Items,
         seed: int = 0,
         alone: bool = False,
         answers: StoredAnswers | None = None,
     ) -> dict[str, Actor]:
-        names = train.storage.names
-        cast = {"student": trained(student, reads=reading_of("student", names), **self.options["student"])}
+        cast = {"student": trained(student, reads=reading_of("student", self.names), **self.options["student"])}
         if not alone:
-            reads = reading_of("teacher", names)
+            reads = reading_of("teacher", self.names)
             cast["teacher"] = frozen(self.teacher, answers=answers, reads=reads, **self.options["teacher"])
             cast |= self._others(reads, seed)
         if training.ema is not None:
@@ -347,6 +354,7 @@ class Distillation:
 
     def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
+        test = test.numbered_by(self.class_names, "test data")
         known = self.task.judged(test.seen_by("student"))
         theirs = self.task.judged(test.seen_by("teacher"))
         read = {arm: theirs if arm == "teacher" else known for arm in ("teacher", *self.arms)}

@@ -195,12 +195,11 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     alone = not (task.compares or task.may_compare)
     if alone and any((folder / "student").rglob("tokenizer.json")):
         recipe.reading.by_student(load_tokenizer(str(folder / "student"), local_files_only=True))
-    items = recipe.items(part)
+    items = recipe.items(part).numbered_by(_classes_of(folder), data)
     task.prepare(None, items, [items], control=False)
     if task.compares:
         task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)
     task.check(student, items, "student", data)
-    _same_classes(folder, items.class_names)
     known = task.judged(items)
     answers = Predictions(**task.answered([task.outputs(student, known)], known))
     scores = answers.parts(task.measure)
@@ -423,17 +422,9 @@ def _require_finished(folder: Path, file: str, what: str) -> None:
         raise RunError(f"run {folder}: it has no {what} yet; finish it with: {command(folder)}")
 
 
-def _same_classes(folder: Path, names: Sequence[str] | None) -> None:
-    """Data whose folders or columns number the classes otherwise would be judged against the wrong ones."""
-    if names is None or not (folder / "verdict.json").exists():
-        return
-    known = Verdict.load(folder).classes
-    if known and list(names) != known:
-        raise RunError(f"the classes of the data ({_few(names)}) are not those of the run ({_few(known)}), in this order")
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:5]) + (f", … {len(names)} in all" if len(names) > 5 else "")
+def _classes_of(folder: Path) -> list[str] | None:
+    """The names of a run's classes in their order, where they have names."""
+    return (Verdict.load(folder).classes or None) if (folder / "verdict.json").exists() else None
 
 
 def command(folder: Path, *options: str) -> str:

@@ -71,6 +71,34 @@ def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  #
     assert student.get_input_embeddings().weight.shape[1] == 8
 
 
+def test_the_layers_that_were_asked_for_are_kept_in_a_narrower_student_too(place: Path) -> None:  # noqa: F811
+    teacher = load(place)
+    second = teacher.bert.encoder.layer[1].output.dense.weight
+    for preset in (presets.minilm, presets.minilm_v2):
+        options = {} if preset is presets.minilm else {"relation_heads": 8}
+        wide, _ = preset(teacher, task=Classification(), layers=[1, 2], hidden=teacher.config.hidden_size, **options)
+        assert torch.equal(wide(teacher).bert.encoder.layer[0].output.dense.weight, second)
+        cut, _ = preset(teacher, task=Classification(), layers=[1, 2], hidden=16, initialise="truncate", **options)
+        mine = cut(teacher).bert.encoder.layer[0].output.dense.weight
+        assert torch.equal(mine, second[: mine.shape[0], : mine.shape[1]])
+
+
+@pytest.mark.parametrize(
+    ("kind", "layers", "width", "layer", "heads"),
+    [("Bert", 24, 64, 21, 64), ("Roberta", 24, 64, 19, 64), ("Bert", 12, 48, 12, 48)],
+)
+def test_minilm_v2_takes_the_papers_layer_and_relation_heads(
+    kind: str, layers: int, width: int, layer: int, heads: int
+) -> None:
+    sizes = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 4, "intermediate_size": 8}
+    config = getattr(transformers, f"{kind}Config")(vocab_size=50, max_position_embeddings=32, **sizes)
+    teacher = getattr(transformers, f"{kind}Model")(config)
+    _, stages = presets.minilm_v2(teacher, task=Classification(), layers=2)
+    (term,) = stages[0].terms()
+    assert list(term.teacher) == [f"{part}({layer})" for part in ("queries", "keys", "values")]
+    assert term.objective.heads == heads  # type: ignore[attr-defined]
+
+
 def test_minilm_learns_by_way_of_an_assistant_where_it_is_small(place: Path) -> None:  # noqa: F811
     teacher = load(place)
     _, stages = presets.minilm(teacher, task=Classification(), layers=2, hidden=16)
@@ -117,6 +145,10 @@ def test_what_does_not_fit_is_named(place: Path) -> None:  # noqa: F811
         named(place, "tinybert", terms=["soft_targets"])
     with pytest.raises(ValueError, match="layers=9: expected 1 to 4"):
         presets.distilbert(load(place), task=Classification(), layers=9)
+    with pytest.raises(ValueError, match="bert_pkd: layers is 9; expected 2 to 4"):
+        presets.bert_pkd(load(place), task=Classification(), layers=9, how="last")
+    with pytest.warns(UserWarning, match=r"the teacher's 4 heads \(intra=6\); its term is left out"):
+        presets.mobilebert(load(place), task=Classification(), intra=6)
     with pytest.raises(ValueError, match="an encoder of Transformers is needed"):
         presets.distilbert(torch.nn.Linear(2, 2), task=Classification())
 

@@ -142,9 +142,28 @@ def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: 
                "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
     carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
     assert runs.evaluate(tmp_path / "run", str(tmp_path / "data"))["items"] == 9
-    write_images(tmp_path / "other", ["dog", "emu"])
-    with pytest.raises(RunError, match=r"classes of the data \(dog, emu\) are not those of the run \(cat, dog, emu\)"):
+    write_images(tmp_path / "other", ["dog", "fox"])
+    with pytest.raises(ValueError, match=r"class 'fox' is none of the 3 of the training data \(0: cat, 1: dog, 2: emu\)"):
         runs.evaluate(tmp_path / "run", str(tmp_path / "other"))
+
+
+def test_data_that_lack_a_class_are_numbered_as_the_training_data(tmp_path: Path) -> None:
+    """By themselves dog and emu would be 0 and 1, and each right answer a wrong one."""
+    write_images(tmp_path / "data", ["cat", "dog", "emu"])
+    (tmp_path / "part").mkdir()
+    for name in ("dog", "emu"):
+        (tmp_path / "part" / name).symlink_to(tmp_path / "data" / name)
+    changes = [f"data.train={{path: {tmp_path}/data}}", f"data.test={{path: {tmp_path}/part}}", "data.validation=0",
+               "control=false", "training.steps=1", "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    verdict = carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+    assert verdict.classes == ["cat", "dog", "emu"]
+    test = tiny.recipe(*changes).load()[3]
+    assert test.class_names == ["cat", "dog", "emu"]
+    assert test.target is not None
+    assert sorted(test.target.tolist()) == [1, 1, 1, 2, 2, 2]
+    whole, part = (runs.evaluate(tmp_path / "run", str(tmp_path / name))["accuracy"] for name in ("data", "part"))
+    missed = 9 - round(9 * whole)
+    assert 6 - round(6 * part) <= missed  # what is right among all is right among some
 
 
 def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:

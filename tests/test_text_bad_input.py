@@ -17,8 +17,8 @@ from limbeck import Distillation, Items, Settings, Term, Training, objectives, s
 from limbeck.models import get
 from limbeck.recipe import Recipe
 from limbeck.runs import carry_out
-from limbeck.sources import Questions, load_questions, tokenize
-from limbeck.tasks import MaskedLanguageModelling, Task
+from limbeck.sources import Questions, load_questions, side_by_side, tokenize, windows
+from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
 from limbeck.tasks.legible import positions
 from tests.sources.tiny_tokenizers import byte_bpe, of_words
 from tests.test_text_runs import teacher
@@ -105,6 +105,16 @@ def test_tokenizers_that_part_are_refused_where_tokens_are_compared() -> None:
         check(parted(), encoder(), Term(by_text))
 
 
+def test_windows_of_as_many_tokens_are_refused_where_they_part() -> None:
+    asked = Questions(("q",) * 8, ("the film",) * 8, ("the unable film",) * 8, ((("unable", 4),),) * 8)
+    known = {"student": ["the", "un", "##able", "film"], "teacher": ["the", "unable", "fi", "##lm"]}
+    train = side_by_side({name: windows(asked, of_words(words), 16, 2) for name, words in known.items()})
+    reader = encoder(head="ForQuestionAnswering", vocab_size=12)
+    said = r"term 'span_soft_targets' compares tokens one by one, .* part at token 2 of window 0, of question q: student 'film'"
+    with pytest.raises(ValueError, match=said + r" .*, teacher 'fi' \+ '##lm' …\. Give both one tokenizer"):
+        check(train, reader, Term(objectives.SpanSoftTargets()), teacher=reader, task=QuestionAnswering())
+
+
 def test_a_vocabulary_of_another_model() -> None:
     few = encoder(vocab_size=7)
     with pytest.raises(
@@ -149,6 +159,21 @@ def test_texts_longer_than_the_positions(name: str, limit: int) -> None:
     with pytest.raises(ValueError, match=said):
         check(items(limit + 1), model, teacher=encoder(max_position_embeddings=40))
     check(items(limit), model)
+
+
+def test_a_tokenizer_that_is_not_the_teachers(place: Path, tmp_path: Path, untrained: None) -> None:
+    """Its ids fit, and would mean other words to the model."""
+    tokenizer = transformers.AutoTokenizer.from_pretrained(place / "teacher")
+    words = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)
+    special = len([word for word in words if word.startswith("[")])
+    other = of_words([*words[special:][::-1]])
+    other.save_pretrained(tmp_path / "tokenizer")
+    data = recipe(place).data.model_dump() | {"tokenizer": str(tmp_path / "tokenizer")}
+    with pytest.raises(
+        ValueError, match=r"data.tokenizer: .* is not what the teacher reads: token \d+ is '.*' in the teacher's"
+    ):
+        carry_out(recipe(place, data=data), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_recipe_longer_than_its_encoder(place: Path, tmp_path: Path, untrained: None) -> None:

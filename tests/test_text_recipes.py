@@ -69,6 +69,15 @@ def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None
         quick(place, student={"model": "mlp", "args": {"inputs": 4}, "vocabulary": True})
 
 
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_factorised_student_from_a_recipe(place: Path, tmp_path: Path, shared: bool) -> None:  # noqa: F811
+    way = {"factorised": {"embedding": 8, "layers": [0, 3], "shared": shared}}
+    runs.carry_out(quick(place, student={"from_teacher": way}), tmp_path / "run", progress=False)
+    student = load_student(tmp_path / "run" / "student")
+    assert type(student).__name__ == f"{'Albert' if shared else 'Electra'}ForSequenceClassification"
+    assert (student.config.embedding_size, student.config.num_hidden_layers) == (8, 2)
+
+
 def test_altered_copies_are_for_the_student_alone(place: Path, tmp_path: Path) -> None:  # noqa: F811
     augment = {"copies": 2, "minimum": -1, "cache": str(tmp_path / "altered")}
     wanted = quick(place, data=data(place, augment=augment), student=cut(place))

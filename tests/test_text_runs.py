@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -225,6 +226,31 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
     assert told["answer_f1"] == pytest.approx(verdict.arms.student.metric)
     student = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / "student")
     assert student.config.num_hidden_layers == 2
+
+
+def test_texts_of_all_kinds_come_before_the_questions(reading: Path, tmp_path: Path) -> None:
+    """General distillation of a reader: texts without questions, then the task's."""
+    texts = [f"{name} is in the {place} . it is late" for name in NAMES for place in PLACES]
+    pq.write_table(pa.table({"text": texts}), tmp_path / "texts.parquet")
+    sizes = {"layers": [0, 2], "relation_heads": 2, "relation_epochs": 1, "fine_tuning_epochs": 0.1}
+    content = {
+        "name": "general",
+        "task": "question_answering",
+        "data": {"train": str(reading / "train.parquet"), "test": str(reading / "test.parquet"), "max_length": 32, "stride": 8},
+        "teacher": {
+            "model": "transformers",
+            "args": {"name_or_path": str(reading / "teacher"), "task": "AutoModelForQuestionAnswering"},
+        },
+        "preset": {"minilm_v2": {**sizes, "general": str(tmp_path / "texts.parquet")}},
+        "student": {"vocabulary": True},
+        "training": {"batch_size": 12, "trackers": [], "threads": 1},
+        "control": False,
+    }
+    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert {line["stage"] for line in log} == {0, 1}
+    assert verdict.cost is not None
+    assert verdict.cost.student_steps > 3  # of 36 texts in twelves, and some with questions
 
 
 def test_windows_of_a_question_stay_together(reading: Path) -> None:

@@ -13,6 +13,7 @@ from limbeck.criterion import Criterion
 from limbeck.integrations.columns import PREFIX, Columns, is_encoder_decoder
 from limbeck.objectives.spans import SpanObjective
 from limbeck.objectives.tokens import TokenObjective
+from limbeck.sources.parting import first_other_token
 from limbeck.taps import LOGITS, Tap
 
 
@@ -78,22 +79,26 @@ def vocabulary(columns: Columns, inputs: Mapping[str, Any], tokenizer: Any, teac
     Where both tokenizers are known, they must give each token the same id; otherwise both models must know as many tokens.
 
     Raises:
-        ValueError: with both sizes and what to do instead.
+        ValueError: with the first token that differs, or where a tokenizer is unknown with both sizes; and what to do instead.
     """
     if columns.teacher is None or "input_ids" not in inputs or columns.are_apart(inputs):
         return
     known = [one.get_vocab() for one in (tokenizer, teachers) if hasattr(one, "get_vocab")]
-    sizes = [vocabulary_size(model) for model in (columns.student, columns.teacher)]
-    if len(known) == 2:
-        differ, sizes = known[0] != known[1], [len(one) for one in known]
-    else:
-        differ = None not in sizes and sizes[0] != sizes[1]
-    if differ:
+    apart = first_other_token(*known) if len(known) == 2 else _other_size(columns)
+    if apart is not None:
         raise ValueError(
-            f"teacher: it reads the student's token ids, which mean other tokens to it (its vocabulary has {sizes[1]}, the "
-            f"student's {sizes[0]}). Tokenise for the teacher too: columns {PREFIX}input_ids, {PREFIX}attention_mask, and "
-            "teacher_processing_class=… to pad them. Where the tokenizers are the same, hand over both"
+            f"teacher: it reads the student's token ids, which mean other tokens to it ({apart}). Tokenise for the teacher "
+            f"too: columns {PREFIX}input_ids, {PREFIX}attention_mask, and teacher_processing_class=… to pad them. Where the "
+            "tokenizers are the same, hand over both"
         )
+
+
+def _other_size(columns: Columns) -> str | None:
+    """How many tokens the models know, where these are not as many."""
+    ours, theirs = vocabulary_size(columns.student), None if columns.teacher is None else vocabulary_size(columns.teacher)
+    if ours is None or theirs is None or ours == theirs:
+        return None
+    return f"its vocabulary has {theirs}, the student's {ours}"
 
 
 def vocabulary_size(model: nn.Module) -> int | None:

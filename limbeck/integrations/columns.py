@@ -11,10 +11,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn, stack
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from limbeck.integrations.positions import Positions
 from limbeck.objectives.base import UNLABELLED
 from limbeck.sources.batch import DEFAULT_VIEW, Batch
 
 PREFIX = "teacher_"  # in front of the columns that are the teacher's own, from its own tokenizer
+REMEDY = {
+    "student": "tokenise with truncation=True and max_length={limit}",
+    "teacher": "tokenise with truncation=True and max_length={limit}, for the teacher alone in columns teacher_input_ids and "
+    "teacher_attention_mask, or take a teacher with more positions",
+}
 
 
 class Columns:
@@ -31,6 +37,10 @@ class Columns:
     def __init__(self, student: nn.Module, teacher: nn.Module | None, labels: Sequence[str]) -> None:
         self.student, self.teacher, self.labels = student, teacher, tuple(labels)
         self.ours, self.theirs = forward_names(student), forward_names(teacher)
+        models = {"student": student} | ({} if teacher is None else {"teacher": teacher})
+        self.positions = {
+            who: Positions.of(model, who, REMEDY[who], writes=is_encoder_decoder(model)) for who, model in models.items()
+        }
 
     @property
     def for_teacher(self) -> list[str]:
@@ -49,7 +59,11 @@ class Columns:
         return any(name.startswith(PREFIX) and self._is_teachers(name) for name in inputs)
 
     def batch(self, inputs: Mapping[str, Any]) -> Batch:
-        """The batch as a criterion sees it: what `student` and `teacher` read, targets, and the mask of the tokens."""
+        """The batch as a criterion sees it: what `student` and `teacher` read, targets, and the mask of the tokens.
+
+        Raises:
+            ValueError: texts longer than a model has positions for; a batch that holds nothing that a model takes.
+        """
         ours = self._readable(self.student, self.ours, self.own(inputs))
         read = {"student": ours}
         if self.teacher is not None:
@@ -57,6 +71,8 @@ class Columns:
             if self.are_apart(inputs):
                 given = {name.removeprefix(PREFIX): value for name, value in inputs.items() if name.startswith(PREFIX)}
             read["teacher"] = self._readable(self.teacher, self.theirs, given)
+        for who, given in read.items():
+            self.positions[who].refuse_longer(given)
         target = self._target(inputs)
         return Batch({DEFAULT_VIEW: read}, target=target, mask=self._mask(ours, target))
 

@@ -23,13 +23,16 @@ from limbeck import ranks
 from limbeck.actors import Cast, frozen, trained
 from limbeck.criterion import Criterion
 from limbeck.integrations import checks
+from limbeck.integrations.positions import Positions
 from limbeck.schedules import Constant
 from limbeck.sources.batch import DEFAULT_VIEW, Batch
+from limbeck.sources.parting import first_other_token
 from limbeck.taps import EMBEDDING, modes_kept
 from limbeck.terms import Term
 
 SCORES = "scores"
 TEXTS = ("a text", "another one")  # what the shapes of embeddings are found with
+SHORTEN = "set student.max_seq_length = {limit}"
 
 
 class DistillationLoss(nn.Module):
@@ -62,7 +65,7 @@ class DistillationLoss(nn.Module):
 
     Raises:
         ValueError: tokenizers that differ, a teacher in several precisions, taps inside the models, schedules, labels of
-            another shape.
+            another shape. At the first such batch: texts longer than a model has positions for.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class DistillationLoss(nn.Module):
             teacher.requires_grad_(False).eval()
         self.model = student  # the name under which the trainer puts a wrapped student in its place
         self._models = {"teacher": teacher}  # no submodule: neither trained nor saved
+        read_by = {"student": student} | ({} if teacher is None else {"teacher": teacher})
+        self._positions = [Positions.of(model, who, SHORTEN) for who, model in read_by.items()]
         self.similarity = similarity
         ours, theirs = self._example(width)
         self.width = theirs.shape[1]
@@ -130,6 +135,9 @@ class DistillationLoss(nn.Module):
     def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> dict[str, Tensor]:
         """The weighted value of each term; their sum is the loss."""
         columns = list(sentence_features)
+        for positions in self._positions:
+            for features in columns:
+                positions.refuse_longer(features)
         ours = [_embed(self.model, features) for features in columns]
         if self.teacher is None:
             theirs, scores = self._labels(labels, len(columns))
@@ -210,10 +218,11 @@ def _check_teacher(student: nn.Module, teacher: nn.Module) -> None:
     checks.precision(teacher)
     tokenizers: list[Any] = [getattr(model, "tokenizer", None) for model in (student, teacher)]
     known = [one.get_vocab() for one in tokenizers if hasattr(one, "get_vocab")]
-    if len(known) == 2 and known[0] != known[1]:
+    apart = first_other_token(*known) if len(known) == 2 else None
+    if apart is not None:
         raise ValueError(
-            f"teacher: its tokenizer knows other tokens than the student's ({len(known[1])} and {len(known[0])}), so it cannot "
-            "read the student's ids; embed the texts beforehand, as the data set's label"
+            f"teacher: its tokenizer knows other tokens than the student's ({apart}), so it cannot read the student's ids; "
+            "embed the texts beforehand, as the data set's label"
         )
 
 

@@ -71,7 +71,8 @@ class Distilling(Base):  # type: ignore[misc]
     Raises:
         ValueError: a negative weight; sharded training or several GPUs in one process; a teacher in several precisions. When
             training begins: unknown taps, shapes that no adapter bridges, vocabularies that differ, token by token comparison
-            of texts that are tokenised differently, terms that a compiled student cannot serve.
+            of texts that are tokenised differently, terms that a compiled student cannot serve. At the first such batch: texts
+            longer than a model has positions for.
     """
 
     data_collator: Any
@@ -267,7 +268,9 @@ class Distilling(Base):  # type: ignore[misc]
 
     def prediction_step(self, model: nn.Module, inputs: Any, *args: Any, **options: Any) -> Any:
         """The Trainer's own; the student does not see the teacher's columns."""
-        return super().prediction_step(model, self.columns.own(inputs), *args, **options)
+        own = self.columns.own(inputs)
+        self.columns.positions["student"].refuse_longer(own)
+        return super().prediction_step(model, own, *args, **options)
 
     def log(self, logs: dict[str, float], *args: Any, **options: Any) -> None:
         """The Trainer's logs of training, with the value of each term."""

@@ -47,6 +47,8 @@ def bert_pkd(
         raise ValueError(f"bert_pkd: alpha is {alpha}; expected a number from 0 to 1")
     count = depth(teacher)
     ours = max(2, count // 2) if layers is None else layers
+    if not 2 <= ours <= count:
+        raise ValueError(f"bert_pkd: layers is {ours}; expected 2 to {count}, as many as the teacher has at most")
     pairs = layer_map(ours, count, how) if how == "skip" else layer_map(ours - 1, count - 1, how)
 
     def patient() -> list[Term]:

@@ -9,10 +9,13 @@ from torch import nn
 from limbeck.engine import epochs
 from limbeck.objectives import SelfAttentionRelations
 from limbeck.plan import FromTeacher, Phase
-from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, student_of
+from limbeck.presets.parts import Initialise, adamw, depth, family, fine_tuning, student_of
 from limbeck.sources import Items
 from limbeck.tasks import Task
 from limbeck.terms import Term
+
+LARGE = 24  # layers of what the paper calls a large teacher
+UPPER_MIDDLE = {"roberta": 19, "xlm-roberta": 19}  # which of its layers is taught, by family
 
 
 def minilm_v2(
@@ -25,7 +28,7 @@ def minilm_v2(
     heads: int | None = None,
     feed_forward: int | None = None,
     initialise: Initialise = "svd",
-    relation_heads: int = 48,
+    relation_heads: int | None = None,
     teacher_layer: int | None = None,
     general: Items | None = None,
     relation_epochs: float = 3.0,
@@ -46,9 +49,8 @@ def minilm_v2(
         items: some texts, on which `initialise: svd` chooses what to keep of the teacher.
         layers: a number, or which of the teacher's, from 0. Default: half of them.
         hidden, heads, feed_forward: sizes. Default: the teacher's.
-        relation_heads: 48 for teachers of base size, 64 for large ones; must divide both widths.
-        teacher_layer: from 1. None: the last, and for teachers of 24 layers the 21st (in the paper 21 of BERT-large, 19 of
-            RoBERTa-large).
+        relation_heads: must divide both widths. None: as in the paper, 48, and 64 for teachers of 24 layers.
+        teacher_layer: from 1. None: as in the paper, the last, and of 24 layers the 21st, for RoBERTa and XLM-RoBERTa the 19th.
         general: texts without labels for the first stage; None: those of the task.
         relation_epochs, relation_lr: of the first stage (400,000 steps of 256 texts at 6e-4 in the paper).
         fine_tuning_epochs: 0 leaves the stage out, as for a student that is to be fine-tuned by others.
@@ -56,15 +58,16 @@ def minilm_v2(
     Raises:
         ValueError: more layers than the teacher has; relation heads that do not divide the widths (with those that do).
     """
-    count = depth(teacher)
-    layer = teacher_layer or (21 if count == 24 else count)
+    large = depth(teacher) == LARGE
+    layer = teacher_layer or (UPPER_MIDDLE.get(family(teacher), 21) if large else depth(teacher))
+    parts = relation_heads or (64 if large else 48)
     student = student_of(
         teacher, items, layers=layers, hidden=hidden, initialise=initialise, heads=heads, feed_forward=feed_forward
     )
 
     def relations() -> list[Term]:
         ours, theirs = ([f"{part}({number})" for part in ("queries", "keys", "values")] for number in (-1, layer))
-        return [Term(SelfAttentionRelations(heads=relation_heads), ours, theirs)]
+        return [Term(SelfAttentionRelations(heads=parts), ours, theirs)]
 
     stages = [Phase(relations, epochs(relation_epochs), adamw(relation_lr), name="relations", data=general)]
     if fine_tuning_epochs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 
 from torch import nn
@@ -69,7 +70,14 @@ def mobilebert(
     pairs = layer_map(layers or count, count)
     theirs = heads_of(teacher)
     inside = intra or max(1, width(teacher) // 4)
-    compared = attention if (heads or (theirs if inside % theirs == 0 else 0)) == theirs else 0.0
+    compared = attention
+    if attention and (heads or (theirs if inside % theirs == 0 else 0)) != theirs:
+        compared = 0.0
+        warnings.warn(
+            f"mobilebert: attention is compared head by head, and the student does not have the teacher's {theirs} heads "
+            f"(intra={inside}); its term is left out. A multiple of {theirs} keeps it, and attention: 0 says that you know",
+            stacklevel=2,
+        )
     student = FromTeacher(
         functools.partial(
             bottleneck,

@@ -9,8 +9,8 @@ from torch import nn
 
 from limbeck.engine import Optimizer, epochs
 from limbeck.models.sentence_encoder import SentenceEncoder, of_encoder
-from limbeck.models.text import factorised, init_from_teacher, narrower
-from limbeck.models.text.states import states_of
+from limbeck.models.text import init_from_teacher, narrower, states_of
+from limbeck.models.text.factorised import factorised_student
 from limbeck.plan import FromTeacher, Phase
 from limbeck.schedules import Linear, Warmup
 from limbeck.sources import Items
@@ -42,6 +42,11 @@ def heads_of(teacher: nn.Module) -> int:
     return int(_network(teacher).config.num_attention_heads)
 
 
+def family(teacher: nn.Module) -> str:
+    """What Transformers calls its kind, such as "bert"."""
+    return str(_network(teacher).config.model_type)
+
+
 def _network(teacher: nn.Module) -> Any:
     return teacher.transformer if isinstance(teacher, SentenceEncoder) else teacher
 
@@ -68,18 +73,24 @@ def fewer_layers(layers: Sequence[int]) -> FromTeacher:
 
 
 def smaller(
-    items: Items | None, *, initialise: Initialise = "svd", embedding: int | None = None, **sizes: int | None
+    items: Items | None,
+    *,
+    initialise: Initialise = "svd",
+    embedding: int | None = None,
+    chosen: Sequence[int] | None = None,
+    **sizes: int | None,
 ) -> FromTeacher:
-    """A student of the teacher's family in other sizes, by `narrower`, with what it keeps of the teacher chosen on `items`; its
-    vocabulary's table `factorised` where `embedding` is its width."""
+    """A student of the teacher's family in other sizes, by `narrower`: of the teacher's layers those that are `chosen`, of its
+    states what `items` need most, its vocabulary's table `factorised` where `embedding` is its width."""
 
     def make(teacher: nn.Module) -> nn.Module:
         states = states_of(teacher, items) if initialise == "svd" and items is not None else None
-        student: nn.Module = of_encoder(narrower)(teacher, initialise=initialise, states=states, **sizes)
+        start = teacher if chosen is None else fewer_layers(chosen)(teacher)
+        student: nn.Module = of_encoder(narrower)(start, initialise=initialise, states=states, **sizes)
         if embedding is None:
             return student
-        start: Any = "random" if initialise == "random" else "svd"
-        made: nn.Module = of_encoder(lambda network: factorised(network, embedding, initialise=start)[0])(student)
+        table = "random" if initialise == "random" else "svd"
+        made: nn.Module = of_encoder(factorised_student)(student, embedding=embedding, initialise=table)
         return made
 
     return FromTeacher(make)
@@ -91,14 +102,16 @@ def student_of(
     *,
     layers: int | Sequence[int] | None,
     hidden: int | None,
+    heads: int | None = None,
     initialise: Initialise = "svd",
     **sizes: int | None,
 ) -> FromTeacher:
-    """As wide as the teacher, a choice of its layers; else a smaller one with as many layers as were asked for."""
+    """A choice of the teacher's layers, and these narrower where another size than the teacher's is asked for."""
     chosen = spread(layers, teacher)
-    if hidden in (None, width(teacher)) and not any(sizes.values()):
+    as_wide = (hidden is None or hidden == width(teacher)) and (heads is None or heads == heads_of(teacher))
+    if as_wide and not any(sizes.values()):
         return fewer_layers(chosen)
-    return smaller(items, initialise=initialise, layers=len(chosen), hidden=hidden, **sizes)
+    return smaller(items, initialise=initialise, chosen=chosen, hidden=hidden, heads=heads, **sizes)
 
 
 def adamw(lr: float, weight_decay: float = 0.01, warmup: float = 0.1) -> Optimizer:

@@ -70,8 +70,8 @@ def tinybert(
     """
     pairs = layer_map(layers, depth(teacher), mapping)
     theirs = heads_of(teacher) if heads is None and attention else heads
-    sizes = {"layers": layers, "hidden": hidden, "heads": theirs, "feed_forward": feed_forward, "embedding": embedding}
-    student = smaller(items, initialise=initialise, **sizes)
+    sizes = {"layers": layers, "hidden": hidden, "heads": theirs, "feed_forward": feed_forward}
+    student = smaller(items, initialise=initialise, embedding=embedding, chosen=None, **sizes)
 
     def inner() -> list[Term]:
         states = [Term(HiddenStates(), f"hidden({m})", f"hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from limbeck.recipe.parts import AugmentSpec, DataPart
+from limbeck.recipe.parts import AugmentSpec, DataPart, ModelSpec
 from limbeck.recipe.text import RecipeError, expand
 
 if TYPE_CHECKING:
@@ -38,13 +38,47 @@ class Reading:
     @cached_property
     def tokenizer(self) -> Any:
         """Of texts: the one that the data names, or else the teacher's."""
+        given = self.job.data.tokenizer
+        if given is None:
+            return self._own(self.job.teacher, "data.tokenizer: texts need a tokenizer; name one")
         from limbeck.models.tokenizer import load_tokenizer
 
-        data, args = self.job.data, self.job.teacher.args
-        name = data.tokenizer or args.get("name_or_path")
+        local = self.job.teacher.args.get("local_files_only", False)
+        found = load_tokenizer(expand(given, "data.tokenizer"), local_files_only=local)
+        for who, spec in (("teacher", self.job.teacher), ("student", self.job.student)):
+            self._refuse_other_tokens(found, who, spec)
+        return found
+
+    def _own(self, model: ModelSpec, missing: str = "") -> Any:
+        """What a model by name brings along. `missing`: what to say where it has no name; None is answered otherwise."""
+        from limbeck.models.tokenizer import load_tokenizer
+
+        name = model.args.get("name_or_path")
         if name is None:
-            raise RecipeError("data.tokenizer: texts need a tokenizer; name one (a folder, or a name on the Hugging Face hub)")
-        return load_tokenizer(expand(name, "data.tokenizer"), local_files_only=args.get("local_files_only", False))
+            if missing:
+                raise RecipeError(f"{missing} (a folder, or a name on the Hugging Face hub)")
+            return None
+        return load_tokenizer(expand(name, "args.name_or_path"), local_files_only=model.args.get("local_files_only", False))
+
+    def _refuse_other_tokens(self, tokenizer: Any, who: str, model: ModelSpec) -> None:
+        """A model reads its own vocabulary alone; whatever other ids it is given, it answers something."""
+        from limbeck.sources.parting import first_other_token
+
+        try:
+            own = self._own(model)
+        except (OSError, ValueError):  # it has none, which is why the data names one
+            return
+        if own is None:
+            return
+        read, known = tokenizer.get_vocab(), own.get_vocab()
+        numbers = set(read.values())  # what the model knows besides, nobody asks it
+        apart = first_other_token(read, {word: at for word, at in known.items() if word in read or at in numbers})
+        if apart is not None:
+            raise RecipeError(
+                f"data.tokenizer: {self.job.data.tokenizer} is not what the {who} reads: "
+                f"{apart.replace('the teacher', f'the {who}').replace('the student', 'that one')}. Leave it out: each model "
+                "brings its own along"
+            )
 
     @cached_property
     def vocabulary(self) -> CorpusVocabulary | None:
@@ -66,14 +100,12 @@ class Reading:
     @cached_property
     def _students_own(self) -> Any:
         """That of a student by another name; None where the data names one for both, or the student brings none along."""
-        from limbeck.models.tokenizer import load_tokenizer
-
         student, data = self.job.student, self.job.data
         name, theirs = (each.args.get("name_or_path") for each in (student, self.job.teacher))
         if data.tokenizer is not None or name is None or name == theirs:
             return None
         try:
-            return load_tokenizer(expand(name, "student.args"), local_files_only=student.args.get("local_files_only", False))
+            return self._own(student)
         except OSError:
             return None
 
@@ -95,8 +127,12 @@ class Reading:
 
     def items(self, part: DataPart) -> Items:
         """The items of one data set; texts as tokens."""
-        if self.job.task == "question_answering":
+        if self.job.task == "question_answering" and part.label is not False:
             return self._windows(part)
+        return self.texts(part)
+
+    def texts(self, part: DataPart) -> Items:
+        """Texts of any kind, also where the task's own are questions."""
         return self._tokens(self.untouched(part))
 
     def untouched(self, part: DataPart) -> Items:
@@ -138,7 +174,9 @@ class Reading:
         seen = self._altered(self._shown(train))
         everything = self._tokens(train)
         seen = everything if seen is train else self._tokens(seen)
-        return everything, seen, None if validation is None else self._tokens(validation), self.items(data.test)
+        if validation is not None:
+            validation = self._tokens(validation).numbered_by(train.class_names, "data.validation")
+        return everything, seen, validation, self.items(data.test).numbered_by(train.class_names, "data.test")
 
     def _load_questions(self) -> tuple[Items, Items, Items | None, Items]:
         from limbeck.sources import split_windows

@@ -122,7 +122,7 @@ class Recipe(Job):
         given = dict(arguments)
         if (general := given.pop("general", None)) is not None:
             part = DataPart.model_validate({"path": general} if isinstance(general, str) else general)
-            given["general"] = self.items(part.model_copy(update={"label": False}))
+            given["general"] = self.reading.texts(part.model_copy(update={"label": False}))
         made: tuple[Model, list[Phase]] = presets.registry[name](teacher, task=self.new_task(), items=train, **given)
         return made
 

@@ -19,6 +19,7 @@ from limbeck.objectives.base import UNLABELLED
 from limbeck.sources import keyed
 from limbeck.sources.content import as_keys, text_key
 from limbeck.sources.items import Items
+from limbeck.sources.parting import at_token, parting, trimmed
 from limbeck.sources.progress import progress
 from limbeck.sources.questions import Answer, Questions
 from limbeck.sources.ragged import Ragged
@@ -27,7 +28,8 @@ from limbeck.sources.tokenization import Tokenization
 from limbeck.sources.tokens import Encoding, TokenStorage
 
 CHUNK = 256  # questions encoded at once
-OUTSIDE = -1  # for tokens of the question, and special ones
+OUTSIDE = -1  # for special tokens; below it, those of the question
+ASKED = OUTSIDE - 1  # a question's characters are counted downwards from here
 
 
 class WindowStorage(TokenStorage):
@@ -36,7 +38,7 @@ class WindowStorage(TokenStorage):
     Attributes:
         question: the row of each window's question, int64 `[N]`.
         spans: for each token the characters of the context that it stands for, int32 `[T, 2]` a window: from where to before
-            where; -1 for tokens that are not of the context.
+            where; negative for tokens that are not of the context: -1 for special ones, -2 - n for character n of the question.
         questions: those that the windows were made of, all of them.
     """
 
@@ -47,6 +49,25 @@ class WindowStorage(TokenStorage):
     def select(self, rows: Tensor) -> WindowStorage:
         encoding, spans = self.encodings[""].select(rows), self.spans.select(rows)
         return WindowStorage(encoding, self.question[rows], spans, self.questions, self.multiple)
+
+    def parting(self, other: WindowStorage, names: tuple[str, str]) -> str | None:
+        """Where a window's token first stands for other characters than in the same window of `other`, for a message."""
+        pair = dict(zip(names, (self, other), strict=True))
+        for row in self.spans.unlike(other.spans):
+            token = parting(*(each._characters(row) for each in pair.values()))
+            if token >= 0:
+                where = f"window {row}, of question {self.questions.ids[int(self.question[row])]}"
+                return at_token(token, where, {name: each.encodings[""].words(row, token) for name, each in pair.items()})
+        return None
+
+    def _characters(self, row: int) -> list[tuple[int, int]]:
+        """Which characters each token of a window stands for."""
+        asked = int(self.question[row])
+        question, context = self.questions.questions[asked], self.questions.contexts[asked]
+        return trimmed(
+            (start, end, context) if start >= 0 else (ASKED - start, ASKED - end, question if start <= ASKED else "")
+            for start, end in self.spans[row].tolist()
+        )
 
 
 def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride: int = 128, *, multiple: int = 1) -> Items:
@@ -62,13 +83,14 @@ def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride:
         stride: how many tokens of the context a window shares with the next.
         multiple: batches are padded to a multiple of so many tokens.
 
-    A question so long that a window would not hold `2 · stride` tokens of the context beside it is cut, and a warning says how
-    many are.
+    A question so long that a window would not hold `2 · stride` tokens of the context beside it is cut. Warnings say how many
+    are, and how many are empty or have an empty context.
     """
     fixed = Tokenization.of(tokenizer, max_length, pairs=True)
     if fixed.left:
         raise ValueError("the tokenizer pads at the left, and labels count tokens from there; set padding_side to 'right'")
     asked = _shortened(questions, fixed, stride)
+    _tell_empty(questions)
     read = _Windows(fixed, stride)
     starts = range(0, len(questions), CHUNK)
     for start in progress(starts, "tokenizing", len(starts)):
@@ -86,6 +108,15 @@ def split_windows(items: Items, fraction: float, seed: int = 0) -> tuple[Items, 
     chosen = torch.zeros(len(asked), dtype=torch.bool)
     chosen[keyed.ranks(seed, first, "split").argsort()[:count]] = True
     return items.select(chosen[place]), items.select(~chosen[place])
+
+
+def _tell_empty(questions: Questions) -> None:
+    """Nothing can be answered where nothing is asked, or nothing stands that could be the answer."""
+    columns = zip(questions.ids, questions.questions, questions.contexts, strict=True)
+    empty = [name for name, question, context in columns if not question.strip() or not context.strip()]
+    if empty:
+        message = f"{len(empty):,} of {len(questions):,} questions are empty, or their contexts are (the first: {empty[0]})"
+        warnings.warn(f"{message}; leave them out where they are not meant to be read", stacklevel=3)
 
 
 def _shortened(questions: Questions, fixed: Tokenization, stride: int) -> list[str]:
@@ -145,7 +176,7 @@ class _Windows:
         number, before = 0, -1
         for window, sample in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
             number, before, row = (number + 1 if sample == before else 0), sample, rows[sample]
-            spans = _context_spans(window)
+            spans = _spans(window)
             self.spans.append(spans)
             self.question.append(row)
             self.keys.append(text_key(questions.questions[row], questions.contexts[row], str(number)))
@@ -160,9 +191,11 @@ class _Windows:
         return Items(storage, as_keys(self.keys), torch.tensor(self.target))
 
 
-def _context_spans(window: Any) -> NDArray[np.int32]:
-    of_context = np.array([part == 1 for part in window.sequence_ids])
-    return np.where(of_context[:, None], np.array(window.offsets), OUTSIDE).astype(np.int32)
+def _spans(window: Any) -> NDArray[np.int32]:
+    """See `WindowStorage.spans`."""
+    of_question, of_context = (np.array([part == number for part in window.sequence_ids])[:, None] for number in (0, 1))
+    characters = np.array(window.offsets)
+    return np.where(of_context, characters, np.where(of_question, ASKED - characters, OUTSIDE)).astype(np.int32)
 
 
 def _tokens_of(answer: Answer, spans: NDArray[np.int32]) -> tuple[int, int]:
@@ -170,7 +203,7 @@ def _tokens_of(answer: Answer, spans: NDArray[np.int32]) -> tuple[int, int]:
     text, start = answer
     end = start + len(text.rstrip())
     start += len(text) - len(text.lstrip())
-    held = np.flatnonzero(spans[:, 0] != OUTSIDE)
+    held = np.flatnonzero(spans[:, 0] >= 0)
     if not len(held) or spans[held[0], 0] > start or spans[held[-1], 1] < end:
         return 0, 0
     first = int(held[np.searchsorted(spans[held, 1], start, side="right")])
@@ -225,7 +258,7 @@ def _best_spans(said: Tensor, spans: Ragged, rows: Tensor, longest: int) -> tupl
     if said.ndim != 3 or said.shape[:2] != (len(rows), 2) or said.shape[2] < needed:
         raise ValueError(f"logits: expected [{len(rows)}, 2, {needed} or more] for these windows, found {list(said.shape)}")
     characters = spans.padded(rows, said.shape[2], OUTSIDE)
-    start, end = said.masked_fill((characters[..., 0] == OUTSIDE)[:, None], -torch.inf).unbind(1)
+    start, end = said.masked_fill((characters[..., 0] < 0)[:, None], -torch.inf).unbind(1)
     ends = torch.nn.functional.pad(end, (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
     best, at = (start[:, :, None] + ends).flatten(1).max(1)
     first, item = at // longest, torch.arange(len(rows))

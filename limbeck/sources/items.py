@@ -199,6 +199,27 @@ class Items:
         counts = torch.bincount(target[rows] - UNLABELLED)
         return list(torch.split(order, counts[counts > 0].tolist()))
 
+    def numbered_by(self, names: Sequence[str] | None, data: str = "data") -> Items:
+        """The same items with classes numbered as in `names`, such as those of the training data: a file that lacks a class
+        would number the rest otherwise. Unchanged where one of the two has no names.
+
+        Raises:
+            ValueError: a class that is not among `names`; `data` is what the message calls the items.
+        """
+        if names is None or self.class_names is None or list(names) == self.class_names:
+            return self
+        foreign = [name for name in self.class_names if name not in names]
+        if foreign:
+            raise ValueError(
+                f"{data}: class {foreign[0]!r} is none of the {len(names)} of the training data ({_numbered(names)}); leave "
+                "such items out, or train with some"
+            )
+        target = self.target
+        if target is not None:
+            places = torch.tensor([*map(list(names).index, self.class_names)])
+            target = torch.where(target >= 0, places[target.clamp(min=0)], target)
+        return Items(self.storage, self.keys, target, len(names), list(names), self.images)
+
     def _with(self, storage: Storage, keys: Tensor, target: Tensor | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
 

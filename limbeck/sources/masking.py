@@ -14,6 +14,7 @@ from torch import Tensor
 
 from limbeck.objectives.base import UNLABELLED
 from limbeck.sources import keyed
+from limbeck.sources.parting import at_token, parting
 from limbeck.sources.transform import Pool
 
 HIDDEN, REPLACED = 0.8, 0.1  # of the chosen tokens; the others stay as they are
@@ -122,8 +123,8 @@ class Masking:
             labels.append(chosen)
         if not all(torch.equal(labels[0], other) for other in labels):
             raise ValueError(
-                f"masking: {' and '.join(shown)} read other tokens, so that what one predicts tells nothing of what the other "
-                "does; give both the same tokenizer"
+                f"masking: {' and '.join(shown)} read other tokens ({_first_other_id(inputs)}), so that what one predicts "
+                "tells nothing of what the other does; give both the same tokenizer"
             )
         return shown, labels[0]
 
@@ -134,6 +135,18 @@ class Masking:
             inputs["input_ids"], inputs["attention_mask"], keys, view, seed, self.vocabulary, self.share, f"{stream}/mask"
         )
         return {**inputs, "input_ids": ids}, labels
+
+
+def _first_other_id(inputs: Mapping[str, Mapping[str, Tensor]]) -> str:
+    """Where actors first read other ids in a batch, for a message."""
+    one, *others = inputs
+    for other in others:
+        for row, ids in enumerate(zip(*(inputs[name]["input_ids"].tolist() for name in (one, other)), strict=True)):
+            token = parting(*ids)
+            if token >= 0:
+                said = [f"id {each[token]}" if token < len(each) else "nothing more" for each in ids]
+                return at_token(token, f"item {row} of the batch", dict(zip((one, other), said, strict=True)))
+    return "their padding differs"
 
 
 def _ordinary(vocabulary: Vocabulary, device: torch.device) -> Tensor:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from limbeck.sources.contexts import WindowStorage
 from limbeck.sources.items import Items
 from limbeck.sources.storage import Storage
 from limbeck.sources.tokens import TokenStorage
@@ -41,17 +43,19 @@ class Parallel(Storage):
         return self.first_difference() is None
 
     def first_difference(self) -> str | None:
-        """Where the parts first differ, for a message."""
+        """Where the parts first differ, for a message: "token 3 of window 17, of question 5: student 'un' + '##able', …"."""
+        return self._parting
+
+    @cached_property
+    def _parting(self) -> str | None:
         one, *others = self.parts
         for other in others:
             ours, theirs = self.parts[one], self.parts[other]
+            found = _windows(ours).parting(_windows(theirs), (one, other))
+            if found is not None:
+                return found
             if len(ours) != len(theirs):
                 return f"{len(ours):,} windows for the {one}, {len(theirs):,} for the {other}"
-            long, longer = _lengths(ours), _lengths(theirs)
-            wrong = (long != longer).nonzero()
-            if len(wrong):
-                item = int(wrong[0])
-                return f"item {item}: {one} {int(long[item])} tokens, {other} {int(longer[item])}"
         return None
 
     def identity(self, name: str | None = None) -> str:
@@ -76,16 +80,21 @@ class Parallel(Storage):
     def _require_match(self) -> None:
         if not self.matches:
             raise ValueError(
-                f"the tokenizers give other items ({self.first_difference()}); they can be read one at a time only"
+                f"the tokenizers give other windows, and part at {self.first_difference()}; they can be read one at a time "
+                "only. Give both one tokenizer, or cut the student's vocabulary without a size"
             )
 
 
 def side_by_side(parts: Mapping[str, Items]) -> Items:
-    """The same data as each actor reads it; keys and labels are those of the first."""
+    """The same windows of contexts as each actor reads them; keys and labels are those of the first."""
     first = next(iter(parts.values()))
     return Items(Parallel(parts), first.keys, first.target, first.classes, first.class_names)
 
 
-def _lengths(items: Items) -> Tensor:
-    assert items.storage.lengths is not None
-    return items.storage.lengths
+def _windows(items: Items) -> WindowStorage:
+    if not isinstance(items.storage, WindowStorage):
+        raise ValueError(
+            "items side by side: expected windows of contexts, as limbeck.sources.windows makes them; texts are read by "
+            "several tokenizers with tokenize(items, {'student': …, 'teacher': …})"
+        )
+    return items.storage

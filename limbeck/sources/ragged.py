@@ -51,6 +51,15 @@ class Ragged:
         moved = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
         return Ragged(self.values[moved + torch.arange(len(moved))], offsets)
 
+    def unlike(self, other: Ragged) -> list[int]:
+        """The rows that do not hold the same in both, in order; none after the first of another length."""
+        count = min(len(self), len(other))
+        longer = (self.lengths[:count] != other.lengths[:count]).nonzero()[:1, 0]
+        stop = self.offsets[int(longer) if len(longer) else count]  # up to there both have the same offsets
+        places = (self.values[:stop] != other.values[:stop]).nonzero()[:, 0].contiguous()
+        rows = torch.searchsorted(self.offsets, places, right=True) - 1
+        return [*sorted(set(rows.tolist())), *longer.tolist()]
+
     def inside(self, rows: Tensor, width: int, left: bool = False) -> Tensor:
         """Where these rows, padded to `width` at the right (or left), hold something of their own: bool `[B, width]`."""
         lengths = self.lengths[rows, None]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from limbeck.sources.items import Items
+from limbeck.sources.parting import parting, trimmed
 from limbeck.sources.progress import progress
 from limbeck.sources.ragged import Ragged
 from limbeck.sources.storage import Text, TextStorage, spelt
@@ -128,19 +129,11 @@ def _parting(ours: Any, theirs: Any, row: int, text: Text) -> int:
     """The number of the first token of an item that stands for other characters; -1 where there is none."""
     if ours["offset_mapping"][row] == theirs["offset_mapping"][row]:
         return -1
-    # some tokenizers count the space before a word as part of it, which tells nothing of how the word is cut
-    spans = [_trimmed(answer.encodings[row], text) for answer in (ours, theirs)]
-    for place, (one, other) in enumerate(zip(*spans, strict=False)):
-        if one != other:
-            return place
-    return -1 if len(spans[0]) == len(spans[1]) else min(map(len, spans))
+    return parting(*(_characters(answer.encodings[row], text) for answer in (ours, theirs)))
 
 
-def _trimmed(encoding: Any, text: Text) -> list[tuple[int, int]]:
-    """Which characters each token stands for, without white space at its ends."""
+def _characters(encoding: Any, text: Text) -> list[tuple[int, int]]:
+    """Which characters each token stands for."""
     parts = (text,) if isinstance(text, str) else text
-    spans = []
-    for (start, end), part in zip(encoding.offsets, encoding.sequence_ids, strict=True):
-        word = "" if part is None else parts[part][start:end]
-        spans.append((start + len(word) - len(word.lstrip()), end - len(word) + len(word.rstrip())) if word.strip() else (0, 0))
-    return spans
+    spans = zip(encoding.offsets, encoding.sequence_ids, strict=True)
+    return trimmed((*span, "" if part is None else parts[part]) for span, part in spans)

@@ -11,11 +11,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.sources.parting import at_token, parting
 from limbeck.sources.ragged import Ragged
 from limbeck.sources.storage import Storage, Text, spelt
 from limbeck.sources.tokenization import Tokenization
 
 SHOWN = 2  # tokens of each side that a message shows
+NOTHING = "nothing more"  # where an item has ended
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,12 @@ class Encoding:
         """The tokens of an item from the one numbered `start`, for a message."""
         ids = self.ids[row][start:].tolist()
         shown = " + ".join(repr(word) for word in self.tokenization.words(ids[:SHOWN]))
-        return (shown + (" …" if len(ids) > SHOWN else "")) or "nothing more"
+        return (shown + (" …" if len(ids) > SHOWN else "")) or NOTHING
+
+    def word(self, row: int, place: int) -> str:
+        """A single token of an item with its id, for a message."""
+        ids = self.ids[row][place : place + 1].tolist()
+        return f"{self.tokenization.words(ids)[0]!r} (id {ids[0]})" if ids else NOTHING
 
 
 class TokenStorage(Storage):
@@ -103,6 +110,15 @@ class TokenStorage(Storage):
     def only(self, name: str) -> TokenStorage:
         return TokenStorage({"": self.encodings[name]}, {"": self.identity(name)}, multiple=self.multiple, texts=self.texts)
 
+    def named(self, names: Sequence[str]) -> TokenStorage:
+        """The same for actors that read by name, where all of them read the one encoding."""
+        if self.names or not names:
+            return self
+        identities = {name: self.identity(name) for name in names}
+        nowhere = torch.full((len(self),), -1, dtype=torch.int32)
+        encodings, parted = dict.fromkeys(names, self.encodings[""]), dict.fromkeys(names[1:], nowhere)
+        return TokenStorage(encodings, identities, parted, self.multiple, self.texts)
+
     @property
     def aligned(self) -> bool:
         """Whether all encodings of every item have as many tokens, of the same characters: then what models say of one token
@@ -112,13 +128,24 @@ class TokenStorage(Storage):
 
     def first_difference(self) -> str | None:
         """Where the encodings first part, for a message: "token 3 of item 17: student 'un' + '##able', teacher 'unable'"."""
-        parting = [(int((places >= 0).nonzero()[0, 0]), name) for name, places in self.parted.items() if (places >= 0).any()]
-        if not parting:
+        parted = [(int((places >= 0).nonzero()[0, 0]), name) for name, places in self.parted.items() if (places >= 0).any()]
+        if not parted:
             return None
-        item, other = min(parting, key=lambda pair: pair[0])
+        item, other = min(parted, key=lambda pair: pair[0])
         token = int(self.parted[other][item])
-        said = (f"{name} {self.encodings[name].words(item, token)}" for name in (next(iter(self.encodings)), other))
-        return f"token {token} of item {item}: {', '.join(said)}"
+        names = next(iter(self.encodings)), other
+        return at_token(token, f"item {item}", {name: self.encodings[name].words(item, token) for name in names})
+
+    def first_other_id(self) -> str | None:
+        """Where the encodings first hold other ids, be it for the same characters, for a message; None where all are equal."""
+        one, *others = self.encodings
+        for other in others:
+            pair = {name: self.encodings[name] for name in (one, other)}
+            ours, theirs = (encoding.ids for encoding in pair.values())
+            for item in ours.unlike(theirs)[:1]:
+                token = parting(ours[item].tolist(), theirs[item].tolist())
+                return at_token(token, f"item {item}", {name: each.word(item, token) for name, each in pair.items()})
+        return None
 
     def identity(self, name: str | None = None) -> str:
         """A fingerprint of what the token ids depend on: tokenizer, special tokens, lengths, sides. `name`: those that this

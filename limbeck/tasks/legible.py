@@ -33,17 +33,22 @@ def refuse_illegible(model: nn.Module, items: Items, who: str, data: str, reads:
 
 
 def positions(model: nn.Module) -> int | None:
-    """How many tokens the tables of positions have rows for; None where there is no such table.
+    """How many tokens the tables of positions have rows for; None where there is no such table."""
+    return min(position_tables(model).values(), default=None)
+
+
+def position_tables(model: nn.Module) -> dict[str, int]:
+    """How many tokens each table of positions has rows for, by its path.
 
     RoBERTa and its like count from after the padding's row, and BART's begin with rows that are no positions.
     """
-    limits = []
+    limits = {}
     for path, module in model.named_modules():
         if isinstance(module, nn.Embedding) and path.rpartition(".")[2] in POSITIONS:
             padding = module.padding_idx
             unused = getattr(module, "offset", 0) if padding is None else padding + 1
-            limits.append(module.num_embeddings - int(unused))
-    return min(limits, default=None)
+            limits[path] = module.num_embeddings - int(unused)
+    return limits
 
 
 def _refuse_unknown(model: nn.Module, encoding: Encoding, who: str) -> None:

@@ -93,6 +93,12 @@ class MaskedLanguageModelling(Task):
     def _masking(self, items: Items) -> Masking:
         if not isinstance(items.storage, TokenStorage):
             raise ValueError("masked language modelling reads texts as tokens: limbeck.sources.tokenize(items, tokenizer)")
+        apart = items.storage.first_other_id()
+        if apart is not None:
+            raise ValueError(
+                f"masked language modelling: {' and '.join(items.storage.names)} read other tokens, {apart}; what one predicts "
+                "tells nothing of what the other does. Give both the same tokenizer, and the student the whole vocabulary"
+            )
         return Masking(Vocabulary.of(items.storage.tokenizer), self.share)
 
 

@@ -87,7 +87,7 @@ def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
     context in all windows: float64, one a question there is; −∞ without windows.
     """
     spans = storage.spans.padded(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
-    inside = outputs.double().masked_fill((spans[..., 0] == OUTSIDE)[:, None], -torch.inf)
+    inside = outputs.double().masked_fill((spans[..., 0] < 0)[:, None], -torch.inf)
     of, count = storage.question, len(storage.questions)
     largest = torch.full((count, 2), -torch.inf, dtype=torch.float64)
     largest = largest.scatter_reduce_(0, of[:, None].expand(-1, 2), inside.amax(2), "amax").nan_to_num(neginf=0)

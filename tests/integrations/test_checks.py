@@ -12,11 +12,14 @@ import torch
 
 pytest.importorskip("transformers")
 
+from transformers import LEDConfig, LEDForConditionalGeneration
+
 from limbeck import Term, objectives
 from limbeck.integrations import checks
+from limbeck.integrations.positions import Positions
 from limbeck.integrations.transformers import DistillationTrainer
 from tests.integrations.test_columns import t5
-from tests.integrations.tiny import arguments, bert, everywhere, hinton, ids, texts
+from tests.integrations.tiny import arguments, batch, bert, everywhere, hinton, ids, texts
 from tests.sources.tiny_tokenizers import byte_bpe, wordpiece
 
 
@@ -36,7 +39,8 @@ def test_tokenizers_decide_where_they_are_known(tmp_path):
     size = max(len(ours), len(theirs))
     models = {"student": bert(vocab_size=size), "teacher": bert(24, vocab_size=size)}
     made = trainer(tmp_path, **models, terms=[hinton()], processing_class=ours, teacher_processing_class=theirs)
-    with pytest.raises(ValueError, match=r"mean other tokens to it"):
+    said = r"mean other tokens to it \(token 0 is '<pad>' in the teacher's vocabulary and '\[PAD\]' in the student's\)"
+    with pytest.raises(ValueError, match=said):
         made.train()
     padded = {"student": bert(vocab_size=size), "teacher": bert(24, vocab_size=size + 4)}
     trainer(tmp_path, **padded, terms=[hinton()], processing_class=ours, teacher_processing_class=deepcopy(ours)).train()
@@ -47,6 +51,44 @@ def test_tokens_of_two_tokenizers_are_not_compared_one_by_one(tmp_path):
     made = trainer(tmp_path, data=data)
     with pytest.raises(ValueError, match="'hidden_states': it compares token by token, and the teacher reads"):
         made.train()
+
+
+@pytest.mark.parametrize(
+    ("reads", "remedy"), [("student", "tokenise .* max_length=32$"), ("teacher", "max_length=32, .*a teacher with more")]
+)
+def test_the_first_batch_that_is_longer_than_the_positions(tmp_path, reads, remedy):
+    models = {who: bert(24, max_position_embeddings=32 if who == reads else 64) for who in ("student", "teacher")}
+    short = texts(8)
+    long = [row | {name: row[name].repeat(5) for name in ("input_ids", "attention_mask")} for row in short]
+    made = trainer(tmp_path, **models, terms=[hinton()], data=short, eval_dataset=long)
+    made.train()
+    said = rf"{reads}: a batch has input_ids of 45 tokens, and Bert\w+ has positions for 32; .*{remedy}"
+    with pytest.raises(ValueError, match=said):
+        made.compute_loss(made.model.train(), batch(long))
+    if reads == "student":
+        with pytest.raises(ValueError, match=said):
+            made.evaluate()
+    else:  # which is not asked there
+        made.evaluate()
+
+
+def test_each_side_of_a_model_that_writes_has_positions_of_its_own():
+    torch.manual_seed(0)
+    sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1, "decoder_attention_heads": 1}
+    more = {"max_encoder_position_embeddings": 48, "max_decoder_position_embeddings": 16, "attention_window": 4}
+    led = LEDForConditionalGeneration(LEDConfig(vocab_size=60, encoder_ffn_dim=8, decoder_ffn_dim=8, **sizes, **more))
+    positions = Positions.of(led, "student", "at most {limit}", writes=True)
+    assert positions.limits == {"input_ids": 48, "decoder_input_ids": 16}
+    positions.refuse_longer({"input_ids": ids(2)[0].repeat(1, 3)})
+    with pytest.raises(ValueError, match=r"decoder_input_ids of 17 tokens, and LED.* has positions for 16; at most 16"):
+        positions.refuse_longer({"decoder_input_ids": torch.ones(2, 17)})
+
+
+def test_texts_laid_end_to_end_begin_at_the_first_position():
+    positions = Positions.of(bert(), "student", "")
+    positions.refuse_longer({"input_ids": torch.ones(1, 90), "position_ids": torch.arange(90)[None] % 30})
+    positions.refuse_longer({"pixel_values": torch.ones(1, 90)})
+    assert Positions.of(t5(8, 0), "student", "", writes=True).limits == {}
 
 
 def test_a_teacher_in_several_precisions(tmp_path):

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.sources import Items, Questions, WindowStorage, answers_from, evaluation_batches, windows
+from limbeck.sources import Items, Questions, WindowStorage, answers_from, evaluation_batches, side_by_side, tokenize, windows
 from limbeck.sources.content import text_key
 from tests.sources.tiny_tokenizers import byte_bpe, of_words, wordpiece
 
@@ -206,6 +206,73 @@ def test_long_questions_are_cut() -> None:
         assert int(storage(items).lengths.max()) <= 48
     with pytest.warns(UserWarning, match="1 of 1 questions are longer"):
         windows(ask("the cat", "cat", "😀" * 90), TOKENIZERS["byte-level"], max_length=48, stride=12)
+
+
+def test_empty_questions_and_contexts_are_counted() -> None:
+    asked = join(ask("the cat", "cat"), ask("the cat", question=" "), ask(""))
+    asked = Questions(("a", "b", "c"), asked.questions, asked.contexts, asked.answers)
+    said = r"^2 of 3 questions are empty, or their contexts are \(the first: b\); leave them out where"
+    with pytest.warns(UserWarning, match=said):
+        windows(asked, TOKENIZERS["wordpiece"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        windows(asked.select([0]), TOKENIZERS["wordpiece"])
+
+
+# --- two tokenizers --------------------------------------------------------------------------------------------------
+
+PIECES = of_words(["the", "film", "is", "un", "##able"])
+WHOLE = of_words(["the", "fi", "##lm", "is", "unable"])
+
+
+def both(asked: Questions, **options: Any) -> Items:
+    return side_by_side({"student": windows(asked, PIECES, **options), "teacher": windows(asked, WHOLE, **options)})
+
+
+def test_splits_of_as_many_tokens_are_told_apart() -> None:
+    asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
+    found = both(asked)
+    ours, theirs = (found.seen_by(name).storage.lengths for name in ("student", "teacher"))
+    assert ours is not None
+    assert torch.equal(ours, theirs)  # type: ignore[arg-type]
+    assert not found.storage.aligned
+    said = "token 4 of window 1, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
+    assert found.storage.first_difference() == said
+    part = found.select(torch.tensor([0])).storage
+    assert part.aligned
+    assert part.first_difference() is None
+
+
+def test_a_split_of_the_question_counts_too() -> None:
+    found = both(ask("the is", question="unable film")).storage
+    said = "token 1 of window 0, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
+    assert found.first_difference() == said
+
+
+def test_of_more_windows_the_first_token_that_differs_is_named() -> None:
+    found = both(ask("the unable unable unable unable is", question="the"), max_length=10, stride=2)
+    assert len(found.seen_by("student")) > len(found.seen_by("teacher"))
+    with pytest.raises(ValueError, match=r"token 4 of window 0, of question q: student 'un' .* read one at a time only\. Give"):
+        found.fetch(torch.tensor([0]))
+
+
+def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
+    from tokenizers import processors
+
+    strict, loose = (byte_bpe(["the film"] * 9) for _ in range(2))
+    loose.backend_tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
+    )
+    asked = ask("the film the film", question="the film")
+    parts = {"student": windows(asked, strict), "teacher": windows(asked, loose)}
+    assert not torch.equal(storage(parts["student"]).spans.values, storage(parts["teacher"]).spans.values)
+    assert side_by_side(parts).storage.aligned
+
+
+def test_only_windows_stand_side_by_side() -> None:
+    parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
+    with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
+        side_by_side(parts).storage.first_difference()
 
 
 @pytest.mark.parametrize(

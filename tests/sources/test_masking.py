@@ -144,7 +144,8 @@ def test_actors_with_surroundings_of_their_own_see_the_same_tokens_hidden() -> N
     assert "token_type_ids" not in inputs["student"]
     assert batch.target is not None
     assert (batch.target != -100).any(1).all()
-    with pytest.raises(ValueError, match="student and teacher read other tokens"):
+    said = r"student and teacher read other tokens \(token \d+ of item \d of the batch: student id \d+, teacher id \d+\), so"
+    with pytest.raises(ValueError, match=said):
         masked(tokenizer={"student": of_words(["fox", "the", "it"]), "teacher": WORDS}).batch(Place(0))
     with pytest.raises(ValueError, match="these items have none; make them with tokenize"):
         Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, views={"default": Masking(VOCABULARY)}).batch(Place(0))

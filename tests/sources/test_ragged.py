@@ -29,6 +29,16 @@ def test_rows_come_back_padded_as_lists_would(rows: list[list[int]], data: st.Da
     assert [selected[n].tolist() for n in range(len(selected))] == [rows[n] for n in chosen]
 
 
+@settings(deadline=None)
+@given(rows_of_numbers, st.data())
+def test_rows_are_unlike_as_lists_are(rows: list[list[int]], data: st.DataObject) -> None:
+    others = [data.draw(st.just(row) | st.lists(st.integers(0, 1), max_size=7)) for row in rows]
+    expected = [n for n, (one, other) in enumerate(zip(rows, others, strict=True)) if one != other]
+    longer = [n for n in expected if len(rows[n]) != len(others[n])]
+    assert Ragged.of(rows).unlike(Ragged.of(others)) == [n for n in expected if n <= min(longer, default=len(rows))]
+    assert Ragged.of(rows).unlike(Ragged.of([*rows, [1]])) == []
+
+
 def test_parts_are_joined_and_entries_may_have_axes() -> None:
     joined = Ragged.joined([Ragged.of([[1], [2, 3]]), Ragged.of([[], [4]])])
     assert [joined[n].tolist() for n in range(4)] == [[1], [2, 3], [], [4]]

@@ -16,6 +16,7 @@ from limbeck.actors import read_modality, trained
 from limbeck.sources import Dataset, Items, Place, TokenStorage, evaluation_batches, tokenize
 from limbeck.sources.batch import as_batch, pick
 from limbeck.sources.dataset import plain_batch
+from limbeck.sources.parting import first_other_token
 from tests.sources.tiny_tokenizers import CORPUS, byte_bpe, of_words, wordpiece
 
 PAIRS = [("what is it?", CORPUS[0]), ("", CORPUS[1]), (CORPUS[2], ""), ("", "")]
@@ -221,6 +222,25 @@ def test_a_third_tokenizer_is_compared_with_the_first() -> None:
     assert done.names == ("a", "b", "c")
     assert done.encodings["a"] is done.encodings["b"]
     assert done.first_difference() == "token 2 of item 1: a 'unbelievable' + 'fox' …, c 'un' + '##believ' …"
+
+
+def test_other_ids_of_the_same_words_are_named() -> None:
+    again = of_words(["the", "un", "##believ", "##able", "dog", "fox"])
+    done = tokens(tokenize(Items.from_tensors(["the", "the fox"]), {"student": STUDENT, "teacher": again}))
+    assert done.aligned
+    assert done.first_other_id() == "token 2 of item 1: student 'fox' (id 9), teacher 'fox' (id 10)"
+    assert done.select(torch.tensor([0])).first_other_id() is None
+
+
+def test_the_first_token_in_which_vocabularies_differ_is_named() -> None:
+    ours, theirs = {"[PAD]": 0, "the": 1, "The": 2, "x": 3}, {"[PAD]": 0, "The": 1, "the": 2}
+    expected = "token 1 is 'The' in the teacher's vocabulary and 'the' in the student's"
+    assert first_other_token(ours, theirs) == expected
+    assert first_other_token(ours, dict(reversed(ours.items()))) is None
+    more = "token 4 is no token in the teacher's vocabulary and 'y' in the student's"
+    assert first_other_token(ours | {"y": 4}, ours) == more
+    twice = "token 3 is 'alias' in the teacher's vocabulary and 'x' in the student's"
+    assert first_other_token(ours, ours | {"alias": 3}) == twice
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ from limbeck.sources import Dataset, Items, Masking, Place, Vocabulary, tokenize
 from limbeck.tasks import MaskedLanguageModelling
 from limbeck.verdict import Predictions, load_predictions
 from limbeck.verdict.statistics import interval
+from tests.sources.tiny_tokenizers import of_words
 from tests.test_text_runs import teacher
 
 transformers = pytest.importorskip("transformers")
@@ -113,6 +114,15 @@ def test_figures_are_those_of_a_loop_over_texts_and_tokens(items: Items, model: 
     expected = {"masked_accuracy": found / hidden, "masked_cross_entropy": nats / hidden}
     assert figures == pytest.approx(expected | {"masked_perplexity": math.exp(nats / hidden)}, rel=1e-5)
     assert hidden / sum(int(length) - 2 for length in items.storage.lengths) == pytest.approx(0.15, abs=0.05)  # type: ignore[union-attr]
+
+
+def test_other_tokens_are_named_before_any_is_hidden(place: Path) -> None:
+    theirs = transformers.AutoTokenizer.from_pretrained(place / "teacher")
+    both = {"student": of_words([word for word in WORDS[5:] if word != "cow"]), "teacher": theirs}
+    items = tokenize(Items.from_tensors(["the says", "it is the cow", "the cow"]), both, 32)
+    said = r"student and teacher read other tokens, token 4 of item 1: student '\[UNK\]' \(id 1\), teacher 'cow' \(id 10\);"
+    with pytest.raises(ValueError, match=said):
+        MaskedLanguageModelling().view(items, ())
 
 
 def test_a_text_is_judged_alike_whatever_stands_beside_it(items: Items, model: nn.Module) -> None:

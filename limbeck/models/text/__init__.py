@@ -11,17 +11,18 @@ Every student is an ordinary model of Transformers (or Sentence Transformers), s
 
 from limbeck.models.sentence_encoder import of_encoder
 from limbeck.models.text.depth import init_from_teacher
-from limbeck.models.text.factorised import factorised
+from limbeck.models.text.factorised import factorised, factorised_student
 from limbeck.models.text.layers import layer_map
 from limbeck.models.text.mobilebert import mobilebert
+from limbeck.models.text.states import states_of
 from limbeck.models.text.static import StaticEncoder, static_embeddings, static_student
 from limbeck.models.text.vocabulary import CorpusVocabulary, Trimmed, trim_vocabulary
 from limbeck.models.text.width import narrower
 from limbeck.registry import Registry
 
 from_teacher = Registry("way to make a student from its teacher")
-for _way in (init_from_teacher, narrower, mobilebert):
-    from_teacher.register(_way.__name__)(of_encoder(_way))
+for _way in (init_from_teacher, narrower, factorised_student, mobilebert):
+    from_teacher.register(_way.__name__.removesuffix("_student"))(of_encoder(_way))
 from_teacher.register("static_embeddings")(static_student)
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "layer_map",
     "mobilebert",
     "narrower",
+    "states_of",
     "static_embeddings",
     "static_student",
     "trim_vocabulary",

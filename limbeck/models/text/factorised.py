@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import nn
 
+from limbeck.models.text.depth import init_from_teacher
 from limbeck.models.text.siblings import copy_matching, counterpart, labels_of, like
 from limbeck.models.text.subspace import normalisable
 from limbeck.models.text.tables import Tables, fill, tables_of
@@ -78,6 +80,19 @@ def factorised(
     if not shared:
         _copy_layers_and_head(student, teacher)
     return student, share
+
+
+def factorised_student(
+    teacher: PreTrainedModel,
+    embedding: int = 128,
+    *,
+    layers: Sequence[int] | None = None,
+    shared: bool = False,
+    initialise: Literal["svd", "random"] = "svd",
+) -> PreTrainedModel:
+    """The student of `factorised` alone, as recipes name it, of the `layers` that are given (from 0) or of all."""
+    start = teacher if layers is None else init_from_teacher(teacher, layers)
+    return factorised(start, embedding, shared=shared, initialise=initialise)[0]
 
 
 def _fresh(teacher: PreTrainedModel, tables: Tables, embedding: int, family: str) -> PreTrainedModel:

@@ -213,10 +213,15 @@ def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
         said.clear()
 
     def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+        if formula.unless is not None and given.get(formula.unless) is not None:
+            name, other = type(module).__name__, formula.unless
+            raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
         query, key, value = _by_heads([said[name] for name in names], heads)
+        if formula.rotary is not None and given.get(formula.rotary) is not None:
+            query, key, value = _turned(module, given[formula.rotary], query, key, value)
         _tell_states(ears, query, key, value)
         if not ears.keys().isdisjoint(MATRICES):
-            given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
             mask, bias = (None if name is None else given.get(name) for name in (formula.mask, formula.bias))
             _tell_matrices(ears, query, key, mask, bias=bias)
 
@@ -235,3 +240,9 @@ def _by_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tens
         projected = list(projected[0].chunk(3, dim=-1))
     query, key, value = (one.reshape(*one.shape[:-1], heads, -1).transpose(1, 2) for one in projected)
     return query, key, value
+
+
+def _turned(module: Any, angles: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    """Queries and keys after the module's rotary embeddings, and the values where it turns these too."""
+    turned = states if getattr(module, "rotary_value", False) else states[:2]
+    return (*module.apply_rotary_position_embeddings(angles, *turned), *states[len(turned) :])

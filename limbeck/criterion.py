@@ -18,7 +18,7 @@ from limbeck.readings import Listener, Plan, Readings
 from limbeck.registry import UnknownNameError
 from limbeck.signals import AnySignal, LinearLogits, detach, shape_of
 from limbeck.sources.batch import DEFAULT_VIEW, Batch, as_batch, first_tensor, labelled, take
-from limbeck.taps import auto_pairs, modes_kept
+from limbeck.taps import Tap, auto_pairs, modes_kept
 from limbeck.teachers import Teacher
 from limbeck.terms import AUTO, Term
 
@@ -132,26 +132,17 @@ class Criterion(nn.Module):
                 f"got student={term.student!r} and teacher={term.teacher!r}"
             )
         inputs = self._dry(example).inputs(DEFAULT_VIEW)
-        sides = [(name, self.cast[name]) for name in ("student", "teacher")]
-        models = [actor.model for _, actor in sides]
-        pairs = auto_pairs(*models, *(read_modality(actor, name, inputs) for name, actor in sides))
+        student, teacher, kinds = self.cast["student"], self.cast["teacher"], term.objective.kinds
+        ours, theirs = (read_modality(actor, name, inputs) for name, actor in (("student", student), ("teacher", teacher)))
+        pairs = auto_pairs(student.model, teacher.model, ours, theirs, kinds)
         self.chosen_taps += pairs
-        if term.objective.parts != 1:
+        if term.objective.parts != 1 and not kinds:
             parts = len(pairs) if term.objective.parts == 0 else term.objective.parts
             ours, theirs = zip(*pairs[-parts:], strict=True)
             return [replace(term, student=ours, teacher=theirs)]
-        share = 1 / len(pairs)
-        return [
-            replace(
-                term,
-                objective=copy.deepcopy(term.objective),
-                student=ours,
-                teacher=theirs,
-                weight=term.weight * share,
-                name=f"{term.name or term.objective.name}.{ours}",
-            )
-            for ours, theirs in pairs
-        ]
+        at_once = max(1, len(kinds))  # of an encoder's layer all kinds; maps one by one
+        groups = [pairs[first : first + at_once] for first in range(0, len(pairs), at_once)]
+        return [_at_depth(term, group, 1 / len(groups)) for group in groups]
 
     def _dry(self, example: Batch) -> Readings:
         return Readings(self.listener, example, self.plan, dry=True, seed=self.seed)
@@ -393,6 +384,19 @@ def _spent(terms: Sequence[Term]) -> list[set[Reference]]:
         spent.append({*term.students, *term.teachers} - later)
         later |= spent[-1]
     return spent[::-1]
+
+
+def _at_depth(term: Term, pairs: Sequence[tuple[str, str]], share: float) -> Term:
+    """The term at one of the depths that `auto` chose, with its share of the weight; named after the map or the layer."""
+    ours, theirs = zip(*pairs, strict=True)
+    return replace(
+        term,
+        objective=copy.deepcopy(term.objective),
+        student=ours if len(ours) > 1 else ours[0],
+        teacher=theirs if len(theirs) > 1 else theirs[0],
+        weight=term.weight * share,
+        name=f"{term.name or term.objective.name}.{Tap.parse(ours[0]).path}",
+    )
 
 
 def _side(signals: Sequence[Any]) -> Any:

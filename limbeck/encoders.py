@@ -31,6 +31,9 @@ PROJECTIONS = (
     ("q", "k", "v"),
     ("qkv",),
 )
+OWN_PROJECTIONS = {"modeling_deberta.DisentangledSelfAttention": ("in_proj",)}
+"""Names that tell an attention module in this code only; in others' an `in_proj` stands before a mixer or a convolution."""
+
 TIED = "tie_last_hidden_states"  # whether Transformers counts an encoder's own output as its last hidden state
 HEADS = ("num_attention_heads", "num_heads", "n_heads", "heads")
 
@@ -45,11 +48,15 @@ class Formula:
 
     Attributes:
         bias, mask: arguments of its `forward` that are added to the scores.
+        rotary: an argument of its `forward`: by what angles its `apply_rotary_position_embeddings` turns what was projected.
+        unless: an argument of its `forward` with which its scores are made otherwise.
         obstacle: what else goes into its scores; such a module gives its projections only.
     """
 
     bias: str | None = None
     mask: str | None = None
+    rotary: str | None = None
+    unless: str | None = None
     obstacle: str = ""
 
 
@@ -57,6 +64,11 @@ FORMULAS = {
     "modeling_mpnet.MPNetSelfAttention": Formula(bias="position_bias", mask="attention_mask"),
     "modeling_megatron_bert.MegatronBertSelfAttention": Formula(mask="attention_mask"),
     "modeling_rembert.RemBertSelfAttention": Formula(mask="attention_mask"),
+    "modeling_convbert.ConvBertSelfAttention": Formula(mask="attention_mask"),
+    "modeling_big_bird.BigBirdSelfAttention": Formula(mask="attention_mask"),  # that of `attention_type="original_full"`
+    "modeling_tapas.TapasSelfAttention": Formula(mask="attention_mask"),
+    "modeling_luke.LukeSelfAttention": Formula(mask="attention_mask", unless="entity_hidden_states"),
+    "modeling_roformer.RoFormerSelfAttention": Formula(mask="attention_mask", rotary="sinusoidal_pos"),
     "modeling_deberta_v2.DisentangledSelfAttention": Formula(obstacle="disentangled position terms"),
     "vit_tiny.Attention": Formula(),
 }
@@ -107,7 +119,8 @@ def is_registered(module: nn.Module) -> bool:
 
 def projections(module: nn.Module) -> tuple[str, ...]:
     """The names of the linear layers that make queries, keys and values: three, one for all, or none."""
-    for names in PROJECTIONS:
+    own = OWN_PROJECTIONS.get(_name_of(module))
+    for names in PROJECTIONS if own is None else (own,):
         if all(isinstance(getattr(module, name, None), nn.Linear) for name in names):
             return names
     return ()
@@ -115,8 +128,12 @@ def projections(module: nn.Module) -> tuple[str, ...]:
 
 def formula_of(module: nn.Module) -> Formula | None:
     """The formula of a module that calls no registered function, where it is known."""
+    return FORMULAS.get(_name_of(module))
+
+
+def _name_of(module: nn.Module) -> str:
     kind = type(module)
-    return FORMULAS.get(f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}")
+    return f"{kind.__module__.rpartition('.')[2]}.{kind.__qualname__}"
 
 
 # --- where the modules stand -----------------------------------------------------------------------------------------
@@ -184,7 +201,8 @@ def hidden_place(model: nn.Module, address: str) -> Place:
 def layers(model: nn.Module) -> list[Place]:
     """The layers of an encoder in the order of execution: the items of the one list of modules that each hold one attention.
 
-    One module may stand there several times, as ALBERT's groups of shared weights do: each of its runs is a layer.
+    One module may stand there several times, as ALBERT's groups of shared weights do: each of its runs is a layer. A list of
+    attention modules themselves, as XLM keeps them, is none.
 
     Raises:
         TapError: no such list, or several with different attention modules (an encoder beside a decoder, stages).
@@ -192,7 +210,9 @@ def layers(model: nn.Module) -> list[Place]:
     stacks = _stacks(model)
     name = type(model).__name__
     if not stacks:
-        raise TapError(f"{name} has no list of layers with one attention module each; name the module by its path")
+        bare = [path for path, module in model.named_modules() if _is_bare(module)]
+        held = f"; the items of {bare[0]!r} are attention modules alone, whose outputs are no hidden states" if bare else ""
+        raise TapError(f"{name} has no list of layers with one attention module each{held}; name the module by its path")
     if len(stacks) > 1:
         raise TapError(f"{name} has several lists of layers: {', '.join(stacks)}; name the module by its path")
     ((path, stack),) = stacks.items()
@@ -203,6 +223,14 @@ def layers(model: nn.Module) -> list[Place]:
         runs[stack[index]] = runs.get(stack[index], -1) + 1
         found.append((f"{path}.{index}".strip("."), stack[index], runs[stack[index]]))
     return [Place(at, "output", run if runs[module] else None) for at, module, run in found]
+
+
+def equal_depths(ours: int, theirs: int) -> list[tuple[int, int]]:
+    """Pairs (m, n) of layers, counted from 1: for each layer m of `ours` the one of `theirs` at the nearest relative depth.
+
+    n = max(1, ⌊m·theirs/ours + 1/2⌋), the deeper one of two that are equally near. The last layers always meet.
+    """
+    return [(m, max(1, (2 * m * theirs + ours) // (2 * ours))) for m in range(1, ours + 1)]
 
 
 def _layer(model: nn.Module, address: str) -> Place:
@@ -219,11 +247,17 @@ def is_number(address: str) -> bool:
     return address.removeprefix("-").isdecimal()
 
 
+def _is_bare(module: nn.Module) -> bool:
+    """Whether it lists attention modules alone, beside lists of what follows them. A sequence runs its items one by one, so
+    what leaves them is the state whatever they are."""
+    return isinstance(module, nn.ModuleList) and len(module) > 0 and all(is_attention(part) for part in module)
+
+
 def _stacks(model: nn.Module) -> dict[str, nn.ModuleList | nn.Sequential]:
     found: dict[str, nn.ModuleList | nn.Sequential] = {}
     known: list[set[nn.Module]] = []
     for path, module in model.named_modules():
-        if not isinstance(module, nn.ModuleList | nn.Sequential):
+        if not isinstance(module, nn.ModuleList | nn.Sequential) or _is_bare(module):
             continue
         held = [[part for part in item.modules() if is_attention(part)] for item in module]
         attentions = {part for parts in held for part in parts}

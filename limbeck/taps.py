@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.attention import Ears, listening
-from limbeck.encoders import KINDS, Place, attention_place, hidden_place, is_number
+from limbeck.encoders import KINDS, Place, attention_place, equal_depths, hidden_place, is_number, layers
 from limbeck.encoders import TapError as TapError
 from limbeck.registry import nearest
 from limbeck.signals import LinearLogits, Signal
@@ -291,14 +291,32 @@ def stage_ends(maps: list[Depth]) -> list[Depth]:
     return [end for end in ends if min(end.shape[2:]) > 1] or ends
 
 
-def auto_pairs(student: nn.Module, teacher: nn.Module, student_inputs: Any, teacher_inputs: Any) -> list[tuple[str, str]]:
-    """Pairs of taps at equal relative depth: each stage end of the student with the teacher's nearest one.
+def auto_pairs(
+    student: nn.Module, teacher: nn.Module, student_inputs: Any, teacher_inputs: Any, kinds: Sequence[str] = ()
+) -> list[tuple[str, str]]:
+    """Pairs of taps at equal relative depth: each stage end of the student with the teacher's nearest one; or, where `kinds` of
+    signals of an encoder's layers are named, each numbered layer of the student with the teacher's nearest one.
+
+    Of several kinds all pairs of a layer stand together: queries(1) and queries(2), keys(1) and keys(2), …
 
     Raises:
-        TapError: one of the models has no feature maps.
+        TapError: one of the models has no feature maps, or no numbered layers.
     """
+    if kinds:
+        depths = equal_depths(*(_count_layers(model, kinds) for model in (student, teacher)))
+        return [(f"{kind}({ours})", f"{kind}({theirs})") for ours, theirs in depths for kind in kinds]
     ours, theirs = stage_ends(feature_maps(student, student_inputs)), stage_ends(feature_maps(teacher, teacher_inputs))
     for model, ends in ((student, ours), (teacher, theirs)):
         if not ends:
-            raise TapError(f"taps 'auto': no module of {type(model).__name__} gives a feature map [B, C, H, W]; name the taps")
+            name = type(model).__name__
+            raise TapError(
+                f"taps 'auto': no module of {name} gives a feature map [B, C, H, W]; name the taps (of texts: hidden(-1))"
+            )
     return [(end.path, min(theirs, key=lambda other: abs(other.position - end.position)).path) for end in ours]
+
+
+def _count_layers(model: nn.Module, kinds: Sequence[str]) -> int:
+    try:
+        return len(layers(model))
+    except TapError as error:
+        raise TapError(f"taps 'auto' ({', '.join(kinds)} of numbered layers): {error}") from error

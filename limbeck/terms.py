@@ -31,7 +31,7 @@ class Term:
     Attributes:
         objective: how the two signals are compared.
         student: what is trained: a reference, a tap of the actor `student`, several taps for objectives that take several, or
-            `"auto"`: taps paired at equal relative depth.
+            `"auto"`: taps paired at equal relative depth, feature maps or an encoder's layers as the objective compares them.
         teacher: what it is compared with: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. Omitted:
             the tap and view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the
             matching actors other than the student's own.

@@ -25,12 +25,18 @@ SIZES = {
     "ModernBert": TEXT | LOCAL | {"pad_token_id": 0, "cls_token_id": 1, "sep_token_id": 2},
     "MegatronBert": TEXT,
     "RemBert": TEXT | {"input_embedding_size": 16},
+    "ConvBert": TEXT | {"embedding_size": 32},
+    "BigBird": TEXT | {"attention_type": "original_full"},
+    "Tapas": TEXT,
+    "Luke": TEXT | {"entity_vocab_size": 10, "entity_emb_size": 16},
+    "RoFormer": TEXT | {"embedding_size": 32},
     "ViT": {**TEXT, "image_size": 16, "patch_size": 8},
     "T5Encoder": {"vocab_size": 50, "d_model": 32, "d_kv": 8, "num_layers": L, "num_heads": 4, "d_ff": 40},
     "Llama": TEXT | {"num_key_value_heads": 2},
 }
 SINGLE = ("ModernBert", "ViT", "Llama")  # their own eager softmax rounds to float32, whatever the model computes in
-WITH_REGISTRY = [name for name in SIZES if name not in ("MPNet", "MegatronBert", "RemBert")]
+OF_THEIR_OWN = ("MPNet", "MegatronBert", "RemBert", "ConvBert", "BigBird", "Tapas", "Luke", "RoFormer")
+WITH_REGISTRY = [name for name in SIZES if name not in OF_THEIR_OWN]
 
 IDS = torch.randint(5, 50, (3, 7), generator=torch.Generator().manual_seed(0))
 MASK = (torch.arange(7) < torch.tensor([[4], [6], [7]])).long()

@@ -59,6 +59,7 @@ OUT = {
     "MPNet": "input(encoder.layer.1.attention.attn.o)",
     "ModernBert": "input(layers.1.attn.Wo)",
     "ViT": "input(layers.1.attention.o_proj)",
+    "RoFormer": "input(encoder.layer.1.attention.output.dense)",
 }
 
 
@@ -77,6 +78,19 @@ def test_queries_and_keys_are_rotated_where_the_attention_rotates():
     close(heard["values(2)"], value)
     close(heard["queries(2)"][:, :, 0], query[:, :, 0], 1e-6)  # position 0 turns by nothing
     assert (heard["queries(2)"] - query).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("turns_values", [False, True])
+def test_roformers_values_are_turned_where_the_model_turns_them(turns_values):
+    torch.manual_seed(0)
+    config = transformers.RoFormerConfig(**SIZES["RoFormer"], rotary_value=turns_values)
+    model, query = transformers.RoFormerModel(config).double().eval(), "encoder.layer.1.attention.self.query"
+    with Probe(model, ["attention(2)", "queries(2)", "values(2)", OUT["RoFormer"], query]) as probe:
+        heard = probe(inputs("RoFormer"))
+    close((heard["attention(2)"] @ heard["values(2)"]).transpose(1, 2).flatten(2), heard[OUT["RoFormer"]])
+    projected = heard[query].reshape(3, 7, 4, 8).transpose(1, 2)
+    close(heard["queries(2)"][:, :, 0], projected[:, :, 0], 1e-6)  # position 0 turns by nothing
+    assert (heard["queries(2)"] - projected).abs().max() > 0.1
 
 
 @pytest.mark.parametrize("implementation", ["sdpa", "eager"])

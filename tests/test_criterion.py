@@ -9,6 +9,7 @@ import socket
 import pytest
 import torch
 import torch.nn.functional as F
+import transformers
 from torch import Tensor, nn
 
 from limbeck import ranks
@@ -16,13 +17,20 @@ from limbeck.actors import Cast, frozen, trained
 from limbeck.criterion import Criterion, TermError
 from limbeck.models import resnet_cifar
 from limbeck.objectives import (
+    AttentionDistributions,
+    AttentionScores,
     Contrastive,
+    FeatureMapTransfer,
     HardTargets,
+    HiddenCosine,
+    HiddenStates,
     Hint,
     LogitMSE,
     RKDDistance,
+    SelfAttentionRelations,
     SimilarityPreserving,
     SoftTargets,
+    ValueRelation,
     Variational,
 )
 from limbeck.readings import Readings
@@ -380,6 +388,56 @@ def test_automatic_taps_share_the_weight():
     losses = criterion(images)
     assert list(losses) == ["loss", "hint.layer1", "hint.layer2", "hint.layer3"]
     torch.testing.assert_close(losses["loss"], 2 * sum(losses[f"hint.layer{k}"] for k in (1, 2, 3)))
+
+
+def texts(layers: int, width: int = 16, heads: int = 2) -> nn.Module:
+    sizes = {"vocab_size": 20, "hidden_size": width, "num_attention_heads": heads, "intermediate_size": 24}
+    torch.manual_seed(layers)
+    return transformers.BertModel(transformers.BertConfig(**sizes, num_hidden_layers=layers)).eval()
+
+
+TOKENS = {"input_ids": torch.randint(1, 20, (3, 5), generator=GENERATOR), "attention_mask": torch.ones(3, 5, dtype=torch.long)}
+
+
+@pytest.mark.parametrize(
+    ("objective", "kind"),
+    [
+        (HiddenStates, "hidden"),
+        (HiddenCosine, "hidden"),
+        (FeatureMapTransfer, "hidden"),
+        (AttentionScores, "scores"),
+        (AttentionDistributions, "attention"),
+        (ValueRelation, "values"),
+    ],
+)
+def test_automatic_taps_of_texts_are_numbered_layers(objective, kind):
+    terms = [Term(objective(), teacher="auto", weight=6)]
+    criterion = Criterion(terms, texts(2), texts(3), example=TOKENS)
+    assert criterion.chosen_taps == [(f"{kind}(1)", f"{kind}(2)"), (f"{kind}(2)", f"{kind}(3)")]
+    losses, name = criterion(TOKENS), objective.name
+    assert list(losses) == ["loss", f"{name}.1", f"{name}.2"]
+    torch.testing.assert_close(losses["loss"], 3 * (losses[f"{name}.1"] + losses[f"{name}.2"]))
+    by_hand = [Term(objective(), ours, theirs, weight=3) for ours, theirs in criterion.chosen_taps]
+    torch.testing.assert_close(Criterion(by_hand, texts(2), texts(3), example=TOKENS)(TOKENS)["loss"], losses["loss"])
+
+
+def test_automatic_taps_of_relations_take_queries_keys_and_values_of_a_layer_together():
+    models = texts(2, width=24, heads=3), texts(4)
+    criterion = Criterion([Term(SelfAttentionRelations(heads=4), student="auto")], *models, example=TOKENS)
+    kinds = ("queries", "keys", "values")
+    assert criterion.chosen_taps == [(f"{kind}({m})", f"{kind}({n})") for m, n in ((1, 2), (2, 4)) for kind in kinds]
+    by_hand = Term(SelfAttentionRelations(heads=4), [f"{kind}(1)" for kind in kinds], [f"{kind}(2)" for kind in kinds])
+    expected = Criterion([by_hand], *models, example=TOKENS)(TOKENS)["loss"]
+    losses = criterion(TOKENS)
+    assert list(losses) == ["loss", "self_attention_relations.1", "self_attention_relations.2"]
+    torch.testing.assert_close(losses["self_attention_relations.1"], expected)
+
+
+def test_automatic_taps_of_texts_build_an_adapter_a_layer():
+    criterion = Criterion([Term(HiddenStates(), student="auto")], texts(2, width=8), texts(4), example=TOKENS)
+    assert sum(isinstance(part, nn.Linear) for part in criterion.adapters.modules()) == 2
+    with pytest.raises(ValueError, match=r"equal shapes .* are needed; `self_attention_relations`"):
+        Criterion([Term(AttentionScores(), student="auto")], texts(2, heads=4), texts(4), example=TOKENS)
 
 
 def test_a_pattern_averages_losses_and_counts_itself_out():

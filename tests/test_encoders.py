@@ -85,6 +85,48 @@ def test_disentangled_attention_gives_its_states_and_refuses_its_scores():
         Probe(model, ["scores(2)"])
 
 
+def test_the_first_deberta_has_numbered_layers_and_attention_of_its_own():
+    sizes = TEXT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+    torch.manual_seed(0)
+    model = transformers.DebertaModel(transformers.DebertaConfig(**sizes)).double().eval()
+    given = {"input_ids": IDS, "attention_mask": MASK}
+    with Probe(model, [f"hidden({n})" for n in range(L + 1)]) as probe, torch.no_grad():
+        heard, expected = probe(given), model(**given, output_hidden_states=True).hidden_states
+    for n in range(L + 1):
+        close(heard[f"hidden({n})"], expected[n])
+    with pytest.raises(TapError, match=r"DisentangledSelfAttention attends by code of its own, .* can be tapped: in_proj"):
+        Probe(model, ["queries(1)"])
+
+
+def test_an_input_projection_alone_makes_no_attention():
+    mixer = nn.Module()
+    mixer.in_proj = nn.Linear(2, 6)
+    assert attention_layers(nn.Sequential(mixer)) == []
+
+
+@pytest.mark.parametrize("name", ["XLM", "Flaubert"])
+def test_a_list_of_attention_modules_is_no_list_of_layers(name):
+    sizes = {"vocab_size": 50, "emb_dim": 32, "n_layers": L, "n_heads": 4, "n_langs": 1, "use_lang_emb": False}
+    torch.manual_seed(0)
+    model = getattr(transformers, f"{name}Model")(getattr(transformers, f"{name}Config")(**sizes)).double().eval()
+    for tap in ("hidden(1)", "hidden(0)", "scores(1)"):
+        with pytest.raises(TapError, match=rf"{name}Model has no list of layers .* 'attentions' are attention modules alone"):
+            Probe(model, [tap])
+    given = {"input_ids": IDS, "attention_mask": MASK}
+    with Probe(model, ["layer_norm2.0"]) as probe, torch.no_grad():  # its path is the remedy
+        heard, expected = probe(given), model(**given, output_hidden_states=True).hidden_states
+    close(heard["layer_norm2.0"][MASK.bool()], expected[1][MASK.bool()])
+
+
+def test_luke_is_refused_where_entities_change_its_formula():
+    model, given = build("Luke"), inputs("Luke")
+    entities = {"entity_ids": torch.ones(3, 1, dtype=torch.long), "entity_position_ids": torch.ones(3, 1, 2, dtype=torch.long)}
+    with Probe(model, ["scores(1)"]) as probe, torch.no_grad():
+        assert probe(given)["scores(1)"].shape == (3, 4, 7, 7)
+        with pytest.raises(TapError, match="LukeSelfAttention attends otherwise where it is given entity_hidden_states; leave"):
+            probe(given | entities)
+
+
 def torch_encoder():
     return nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2, enable_nested_tensor=False).eval()
 

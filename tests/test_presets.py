@@ -61,6 +61,22 @@ def test_the_stages_of_tinybert_change_what_they_are_about(place: Path) -> None:
     assert student(teacher).config.hidden_size == 16
 
 
+def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(place: Path, tmp_path: Path) -> None:  # noqa: F811
+    general = str(place / "test.parquet")
+    preset = {"tinybert": PRESETS["tinybert"] | {"general": general, "general_epochs": 1}}
+    fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
+    wanted = named(place, preset, teacher=fine_tuned)
+    teacher = load(place)
+    _, stages = wanted._of_preset(teacher, wanted.load()[1])
+    assert [stage.name for stage in stages] == ["general", "layers", "prediction"]
+    assert {term.teacher.split(":")[0] for term in stages[0].terms()} == {"general_teacher"}
+    first = stages[0].actors["general_teacher"]()
+    assert torch.equal(first.encoder.layer[0].output.dense.weight, teacher.bert.encoder.layer[0].output.dense.weight)
+    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    assert verdict.cost is not None
+    assert verdict.cost.student_steps > 3
+
+
 def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  # noqa: F811
     """More words than a table of the hidden size has room for: those of other texts too, each a few numbers wide."""
     preset = {"tinybert": PRESETS["tinybert"] | {"embedding": 8}}

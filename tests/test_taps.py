@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.models import resnet_cifar
+from limbeck.models import resnet_cifar, vit_tiny
 from limbeck.taps import Depth, Probe, Tap, TapError, auto_pairs, feature_maps, logits_of, modes_kept, stage_ends
 
 
@@ -193,6 +193,16 @@ def test_auto_pairs_by_relative_depth_when_names_differ():
         return nn.Sequential(*(nn.Conv2d(3, 3, 3, s, padding=1) for s in strides))
 
     assert auto_pairs(plain(2, 2), plain(2, 1, 2, 1), IMAGES, IMAGES) == [("0", "1"), ("1", "3")]
+
+
+def test_auto_pairs_numbered_layers_of_encoders_by_relative_depth():
+    student, teacher = vit_tiny(dim=16, depth=2, heads=2), vit_tiny(dim=16, depth=5, heads=2)
+    assert auto_pairs(student, teacher, IMAGES, IMAGES, ["hidden"]) == [("hidden(1)", "hidden(3)"), ("hidden(2)", "hidden(5)")]
+    pairs = auto_pairs(teacher, student, IMAGES, IMAGES, ["keys", "values"])
+    assert pairs[:4] == [(f"{kind}({ours})", f"{kind}(1)") for ours in (1, 2) for kind in ("keys", "values")]
+    assert pairs[4:] == [(f"{kind}({ours})", f"{kind}({1 + (ours > 3)})") for ours in (3, 4, 5) for kind in ("keys", "values")]
+    with pytest.raises(TapError, match=r"taps 'auto' \(hidden of numbered layers\): ResNetCifar has no list of layers"):
+        auto_pairs(student, resnet_cifar(8), IMAGES, IMAGES, ["hidden"])
 
 
 def test_a_model_without_maps_is_refused():

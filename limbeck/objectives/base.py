@@ -62,6 +62,7 @@ class Objective(nn.Module, ABC):
     match: ClassVar[Match] = Match.NOTHING
     ranks: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
     signals: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
+    kinds: ClassVar[tuple[str, ...]] = ()  # of taps at an encoder's layer that give them, one for each part: "scores"
     parts: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
     sparse: ClassVar[bool] = False  # takes a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why

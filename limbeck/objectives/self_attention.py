@@ -84,6 +84,7 @@ class ValueRelation(SelfAttentionObjective):
     source = "Wang et al. 2020 (MiniLM), arXiv 2002.10957"
     bibtex = AttentionDistributions.bibtex
     signals = ("values [B, heads, T, d]", "values [B, T, D]")
+    kinds = ("values",)
 
     def __init__(self, *, heads: int | None = None) -> None:
         super().__init__(heads=heads)
@@ -127,6 +128,7 @@ class SelfAttentionRelations(SelfAttentionObjective):
     """
     parts = 3
     signals = ("queries, keys and values [B, heads, T, d]", "queries, keys and values [B, T, D]")
+    kinds = ("queries", "keys", "values")
 
     def __init__(self, *, heads: int = 48) -> None:
         super().__init__(heads=heads)

@@ -30,6 +30,7 @@ class HiddenObjective(TokenObjective):
     match: ClassVar[Match] = Match.EVERYTHING
     ranks: ClassVar[tuple[int, ...]] = (3,)
     signals: ClassVar[tuple[str, ...]] = ("hidden states [B, T, D]",)
+    kinds: ClassVar[tuple[str, ...]] = ("hidden",)
 
 
 @registry.register("hidden_states")
@@ -181,6 +182,7 @@ class AttentionScores(AttentionObjective):
     source = "Jiao et al. 2020 (TinyBERT), arXiv 1909.10351"
     bibtex = HiddenStates.bibtex
     signals = ("attention scores [B, heads, T, T]",)
+    kinds = ("scores",)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = pairs(self.real(student, mask))
@@ -217,6 +219,7 @@ class AttentionDistributions(AttentionObjective):
         }
     """
     signals = ("attention distributions [B, heads, T, T]",)
+    kinds = ("attention",)
     exempt: ClassVar[Mapping[str, str]] = {
         "stationary": "the gradient is −1 for all keys of a row alike: zero as soon as a softmax keeps their sum at 1"
     }

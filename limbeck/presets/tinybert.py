@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 from torch import nn
 
 from limbeck.engine import epochs
+from limbeck.models import get
 from limbeck.models.text import layer_map
 from limbeck.models.text.layers import Rule
 from limbeck.objectives import AttentionScores, HiddenStates
-from limbeck.plan import FromTeacher, Phase
+from limbeck.plan import FromTeacher, Model, Phase
 from limbeck.presets.parts import Initialise, adamw, depth, fine_tuning, heads_of, smaller, weighed
 from limbeck.sources import Items
 from limbeck.tasks import Task
 from limbeck.terms import Term
+
+GENERAL = "general_teacher"
 
 
 def tinybert(
@@ -30,6 +34,7 @@ def tinybert(
     initialise: Initialise = "svd",
     mapping: Rule | Sequence[int] = "uniform",
     general: Items | None = None,
+    general_teacher: nn.Module | str | None = None,
     general_epochs: float = 3.0,
     general_lr: float = 1e-4,
     layer_epochs: float = 20.0,
@@ -59,8 +64,11 @@ def tinybert(
         embedding: width of the vocabulary's table, where a projection to `hidden` follows it (the student is an ELECTRA then):
             a small student is mostly table, and with a narrower one it knows more words. Not in the paper.
         initialise: random (after a general distillation, as in the paper), truncate or svd: the teacher's weights, cut.
-        mapping: g, "uniform" as in the paper, "last", or the teacher's layers written out, from 1.
-        general: texts of all kinds, without labels; the teacher answers as it is.
+        mapping: g, "uniform" as in the paper, "auto" (the nearest relative depth), "last", or the teacher's layers written out,
+            from 1; see `limbeck.models.text.layer_map`.
+        general: texts of all kinds, without labels, for a stage before those of the task.
+        general_teacher: who answers them: the encoder before it was fine-tuned, as in the paper, itself or by its name or
+            folder. None: the teacher; a recipe that fine-tunes its teacher takes what it started from.
         layer_epochs: 20 in the paper (10 for large data sets, 50 for CoLA).
         attention: weight of the attention terms; 0 leaves them out, and heads are then free.
         hard: weight of the labels in the last stage; 0 in the paper.
@@ -73,14 +81,22 @@ def tinybert(
     sizes = {"layers": layers, "hidden": hidden, "heads": theirs, "feed_forward": feed_forward}
     student = smaller(items, initialise=initialise, embedding=embedding, chosen=None, **sizes)
 
-    def inner() -> list[Term]:
-        states = [Term(HiddenStates(), f"hidden({m})", f"hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]
-        scores = [Term(AttentionScores(), f"scores({m})", f"scores({n})", name=f"attention.{m}") for m, n in pairs]
+    def inner(who: str = "") -> list[Term]:
+        states = [Term(HiddenStates(), f"hidden({m})", f"{who}hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]
+        scores = [Term(AttentionScores(), f"scores({m})", f"{who}scores({n})", name=f"attention.{m}") for m, n in pairs]
         return weighed((1.0, lambda: states), (attention, lambda: scores))()
 
-    stages = [] if general is None else [Phase(inner, epochs(general_epochs), adamw(general_lr), name="general", data=general)]
-    stages.append(Phase(inner, epochs(layer_epochs), adamw(layer_lr), name="layers"))
+    stages = [Phase(inner, epochs(layer_epochs), adamw(layer_lr), name="layers")]
+    if general is not None:
+        other = {} if general_teacher is None else {GENERAL: _encoder(general_teacher)}
+        terms = functools.partial(inner, "".join(f"{name}:" for name in other))
+        stages.insert(0, Phase(terms, epochs(general_epochs), adamw(general_lr), name="general", data=general, actors=other))
     answers = fine_tuning(
         task, soft=1.0, hard=hard, temperature=temperature, count=prediction_epochs, lr=prediction_lr, name="prediction"
     )
     return student, [*stages, answers]
+
+
+def _encoder(model: nn.Module | str) -> Model:
+    """What makes the encoder, without a head, anew for each training; a module is taken as it is."""
+    return functools.partial(get, "transformers", name_or_path=model, task="AutoModel") if isinstance(model, str) else model

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from limbeck.recipe.job import Job, shape_of_data
 from limbeck.recipe.parts import DataPart, ExportSpec, PhaseSpec, Preset, TermSpec, TrainingSpec, build_terms, length
+from limbeck.recipe.text import expand
 from limbeck.registry import nearest
 
 if TYPE_CHECKING:
@@ -123,8 +124,20 @@ class Recipe(Job):
         if (general := given.pop("general", None)) is not None:
             part = DataPart.model_validate({"path": general} if isinstance(general, str) else general)
             given["general"] = self.reading.texts(part.model_copy(update={"label": False}))
+            given |= self._general_teacher(name, given)
         made: tuple[Model, list[Phase]] = presets.registry[name](teacher, task=self.new_task(), items=train, **given)
         return made
+
+    def _general_teacher(self, preset: str, given: Mapping[str, Any]) -> dict[str, str]:
+        """Texts of all kinds are answered by what the teacher was before this recipe fine-tuned it, where the preset tells the
+        two apart."""
+        from limbeck import presets
+
+        field = "general_teacher"
+        start = given.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
+        if start is None or field not in inspect.signature(presets.registry[preset]).parameters:
+            return {}
+        return {field: expand(start, f"preset.{preset}.{field}")}
 
     def _check_preset(self, name: str, arguments: Mapping[str, Any]) -> None:
         from limbeck import presets

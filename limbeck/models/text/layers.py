@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, get_args
 
-Rule = Literal["uniform", "last", "skip"]
+from limbeck.encoders import equal_depths
+
+Rule = Literal["uniform", "auto", "last", "skip"]
 
 
 def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int] = "uniform") -> list[tuple[int, int]]:
@@ -14,6 +16,9 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
     With M layers in the student and N in the teacher:
 
     - `"uniform"`: g(m) = ⌈m·N/M⌉, TinyBERT's m·N/M, rounded up where M does not divide N. The last layers always meet.
+    - `"auto"`: g(m) = ⌊m·N/M + 1/2⌋, at least 1: the teacher's layer whose relative depth g(m)/N is nearest to m/M, of two that
+      are equally near the deeper. The same as "uniform" where M divides N; elsewhere "uniform" rounds up, this to the nearest.
+      The student may be deeper than the teacher: several of its layers then learn from the same one.
     - `"last"`: g(m) = N − M + m, the teacher's last M layers.
     - `"skip"`: g(m) = m·⌊N/M⌋ for m < M, as in patient distillation: the student's last layer has no partner, since it learns
       from the teacher's outputs.
@@ -24,14 +29,16 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
         how: the rule, or one teacher layer for each of the student's.
 
     Raises:
-        ValueError: M or N below 1, more layers in the student than in the teacher, an unknown rule, a sequence of another
-            length, or a layer that the teacher does not have.
+        ValueError: M or N below 1, more layers in the student than in the teacher (but for "auto"), an unknown rule, a sequence
+            of another length, or a layer that the teacher does not have.
 
     Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351) for "uniform"; Sun et al. 2019 (BERT-PKD, arXiv:1908.09355) for
     "skip" and, without its last pair, "last".
     """
     ours, theirs = student_layers, teacher_layers
     counts = f"student_layers={ours}, teacher_layers={theirs}"
+    if how == "auto" and min(ours, theirs) >= 1:
+        return equal_depths(ours, theirs)
     if not 1 <= ours <= theirs:
         raise ValueError(f"{counts}: the student needs at least 1 layer, and no more than the teacher has")
     if not isinstance(how, str):
@@ -44,7 +51,8 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
         if ours == 1:
             raise ValueError(f"how='skip' leaves out the student's last layer, which is its only one; {counts}")
         return [(layer, layer * (theirs // ours)) for layer in range(1, ours)]
-    raise ValueError(f"how={how!r}: use 'uniform', 'last', 'skip' or one teacher layer for each of the student's {ours}")
+    rules = ", ".join(map(repr, get_args(Rule)))
+    raise ValueError(f"how={how!r}: use {rules} or one teacher layer for each of the student's {ours}")
 
 
 def _written_out(layers: Sequence[int], ours: int, theirs: int) -> list[tuple[int, int]]:

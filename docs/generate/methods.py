@@ -45,13 +45,6 @@ s and t are the signals of student and teacher, y labels, p softmax. Each formul
 over its items. For an objective of your own see [How to add an objective](../guide/new-objective.md).
 """
 
-TAPS = {  # by what `signals` calls them
-    "hidden states": "hidden(-1)",
-    "attention scores": "scores(-1)",
-    "attention distributions": "attention(-1)",
-    "values": "values(-1)",
-    "queries, keys and values": ["queries(-1)", "keys(-1)", "values(-1)"],
-}
 NETWORKS = 'models.get("resnet_cifar", depth=20), models.get("resnet_cifar", depth=8)'
 TRANSFORMERS = 'models.get("vit_tiny", depth=6), models.get("vit_tiny", depth=2)'
 
@@ -205,7 +198,7 @@ def _setting(kind: type[Objective]) -> tuple[str, str]:
         return READERS, WITH_SPANS
     if 1 in kind.ranks:
         return NUMBERS, WITH_NUMBERS
-    return (TRANSFORMERS if _signal(kind) in TAPS else NETWORKS), PAIR
+    return (TRANSFORMERS if kind.kinds else NETWORKS), PAIR
 
 
 def terms(name: str) -> list[Any]:
@@ -229,8 +222,9 @@ def _taps(kind: type[Objective]) -> dict[str, Any]:
     """Taps of the example's networks whose signals the objective takes."""
     if kind.knowledge == "output":
         return {}
-    if _signal(kind) in TAPS:
-        tap: Any = TAPS[_signal(kind)]
+    if kind.kinds:
+        last = [f"{layer}(-1)" for layer in kind.kinds]
+        tap: Any = last[0] if len(last) == 1 else last
     elif kind.parts == 1:
         tap = "input(linear)" if 2 in kind.ranks or (kind.knowledge == "relation" and not kind.ranks) else "layer3"
     else:

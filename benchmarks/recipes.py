@@ -5,7 +5,8 @@
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
 A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict, the resolved recipe and the
-student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other images.
+student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data; a student of more than 30 MB in half
+precision is left out.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ TOPICS = {
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
     ("distilbert", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
-LARGE = 16_000_000  # bytes of a student that is kept in half precision here
+LARGE, HUGE = 16_000_000, 30_000_000  # bytes of a student that is kept in half precision here; that is not kept even then
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
     "retention": ("kept of the teacher", "≥ {goal:g}"),
@@ -54,7 +55,10 @@ def keep(name: str, run: Path) -> Verdict:
     kept = RESULTS / name
     shutil.rmtree(kept, ignore_errors=True)
     shutil.copytree(run / "student", kept / "student")
-    _halve(kept / "student" / "model.safetensors")
+    weights = kept / "student" / "model.safetensors"
+    _halve(weights)
+    if weights.exists() and weights.stat().st_size > HUGE:
+        shutil.rmtree(kept / "student")
     for file in ("verdict.json", "recipe.yaml"):
         shutil.copy(run / file, kept / file)
     intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}
@@ -90,7 +94,8 @@ def _record_beside(name: str, verdict: Verdict) -> None:
         rows["gain"] = ("interval above 0", 100 * verdict.gain.value, _points(verdict), verdict.gain.ci95[0] > 0)
     for target, (bar, value, ci95, met) in rows.items():
         if target not in verdict.targets and value is not None:
-            row = ("text", f"{name}: {BARS[target][0]}", bar, value, ci95, met)
+            by = f" ({verdict.metric.name})" if target == "retention" else ""
+            row = ("text", f"{name}: {BARS[target][0]}{by}", bar, value, ci95, met)
             record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
 
 

@@ -5,8 +5,8 @@
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
 A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict, the resolved recipe and the
-student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data; a student of more than 30 MB in half
-precision is left out.
+student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data; a student of more than 30 MB in
+half precision is left out.
 """
 
 from __future__ import annotations

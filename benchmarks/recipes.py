@@ -4,9 +4,8 @@
     python -m benchmarks.recipes digits              # one
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
-A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict, the resolved recipe and the
-student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data; a student of more than 30 MB in
-half precision is left out.
+A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of
+recipes with goals the student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data.
 """
 
 from __future__ import annotations
@@ -39,7 +38,7 @@ TOPICS = {
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
     ("distilbert", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
-LARGE, HUGE = 16_000_000, 30_000_000  # bytes of a student that is kept in half precision here; that is not kept even then
+LARGE = 16_000_000  # bytes of a student that is kept in half precision here
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
     "retention": ("kept of the teacher", "≥ {goal:g}"),
@@ -54,11 +53,10 @@ def keep(name: str, run: Path) -> Verdict:
     verdict = Verdict.load(run)
     kept = RESULTS / name
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(run / "student", kept / "student")
-    weights = kept / "student" / "model.safetensors"
-    _halve(weights)
-    if weights.exists() and weights.stat().st_size > HUGE:
-        shutil.rmtree(kept / "student")
+    kept.mkdir(parents=True)
+    if verdict.targets:
+        shutil.copytree(run / "student", kept / "student")
+        _halve(kept / "student" / "model.safetensors")
     for file in ("verdict.json", "recipe.yaml"):
         shutil.copy(run / file, kept / file)
     intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}

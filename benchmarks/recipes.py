@@ -4,8 +4,8 @@
     python -m benchmarks.recipes digits              # one
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
-A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of
-recipes with goals the student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data.
+A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and
+of recipes with goals the student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data.
 """
 
 from __future__ import annotations

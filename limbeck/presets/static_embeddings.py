@@ -27,7 +27,7 @@ def static_embeddings(
     mse: float = 0.0,
     cosine: float = 1.0,
     relations: float = 5.0,
-    epochs: float = 10.0,
+    epochs: float = 5.0,
     lr: float = 3e-3,
 ) -> tuple[FromTeacher, list[Phase]]:
     """A table of token vectors in place of a network: each token alone through the teacher, projected on the leading

@@ -5,10 +5,10 @@
 Teacher: all-MiniLM-L6-v2. Texts: those of agnews' training file, without labels; the teacher's embeddings of them are computed
 once for everybody. Judged on agnews' test file, all embeddings by the same code: see `text_judge`.
 
-static  one vector a token: of 192 dimensions for the tokens of the texts, model2vec's of 128 for all tokens, so that their
-        files are of like size. Untrained: `model2vec.distill` and `static_embeddings`. Trained on the teacher's embeddings: model2vec's
-        `StaticModelForSimilarity`, as its documentation has it, from its own table and with its own settings, and Limbeck's
-        `StaticEncoder`. Needs model2vec and skeletoken.
+static  one vector a token: of 192 dimensions for the tokens of the texts, model2vec's of 128 for all tokens, so that the files
+        are of like size. Untrained: `model2vec.distill` and `static_embeddings`. Trained on the teacher's embeddings:
+        model2vec's `StaticModelForSimilarity`, as its documentation has it, from its own table and with its own settings, and
+        Limbeck's `StaticEncoder`. Needs model2vec and skeletoken.
 layers  layers 0, 2 and 5 of the teacher, the same weights for both. Sentence Transformers' own distillation, its trainer with
         `MSELoss` on the teacher's embeddings, against Limbeck with terms for embeddings: same texts, epochs, batch size, rate,
         warm-up and decay of the rate.

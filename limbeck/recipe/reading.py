@@ -72,11 +72,11 @@ class Reading:
             return
         read, known = tokenizer.get_vocab(), own.get_vocab()
         numbers = set(read.values())  # what the model knows besides, nobody asks it
-        apart = first_other_token(read, {word: at for word, at in known.items() if word in read or at in numbers})
+        kept = {word: at for word, at in known.items() if word in read or at in numbers}
+        apart = first_other_token(read, kept, ("that one's", f"the {who}'s"))
         if apart is not None:
             raise RecipeError(
-                f"data.tokenizer: {self.job.data.tokenizer} is not what the {who} reads: "
-                f"{apart.replace('the teacher', f'the {who}').replace('the student', 'that one')}. Leave it out: each model "
+                f"data.tokenizer: {self.job.data.tokenizer} is not what the {who} reads: {apart}. Leave it out: each model "
                 "brings its own along"
             )
 

@@ -6,18 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def first_other_token(ours: Mapping[str, int], theirs: Mapping[str, int]) -> str | None:
+def first_other_token(
+    ours: Mapping[str, int], theirs: Mapping[str, int], names: tuple[str, str] = ("the student's", "the teacher's")
+) -> str | None:
     """The first id that stands for other tokens in two vocabularies, for a message; None where they are the same.
 
     Args:
         ours, theirs: of the student and of the teacher, tokens with their ids, as `tokenizer.get_vocab()` gives them.
+        names: whose the two are, in the message.
     """
     unlike = ours.items() ^ theirs.items()
     if not unlike:
         return None
     number = min(number for _, number in unlike)
     student, teacher = _called(ours, theirs, number), _called(theirs, ours, number)
-    return f"token {number} is {teacher} in the teacher's vocabulary and {student} in the student's"
+    return f"token {number} is {teacher} in {names[1]} vocabulary and {student} in {names[0]}"
 
 
 def _called(vocabulary: Mapping[str, int], other: Mapping[str, int], number: int) -> str:

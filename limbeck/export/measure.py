@@ -51,7 +51,7 @@ def judged(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
 def latencies(
     models: Mapping[str, Runner | nn.Module], inputs: Mapping[str, Inputs], *, runs: int = RUNS
 ) -> dict[str, Latency]:
-    """Milliseconds of one call on one thread, each model with its own inputs; those in `models` take turns (A B A B …)."""
+    """Milliseconds of one call on one thread, each model with its own inputs; those in `models` take turns."""
     modules = {name: Running(each) if isinstance(each, Runner) else each for name, each in models.items()}
     return latency({name: Fed(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
 

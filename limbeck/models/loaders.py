@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from limbeck.quiet import hushed, quiet
 from limbeck.registry import nearest
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
-TELLING = dict.fromkeys(("transformers", "sentence_transformers"), "transformers.modeling_utils")  # brings torchao, which warns
+LATER = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings
 NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
 
 
@@ -241,10 +240,9 @@ def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
 def import_package(package: str) -> ModuleType:
     """An optional package; its absence is an error with the command that installs it."""
     try:
-        found = importlib.import_module(package)
-        if package in TELLING and TELLING[package] not in sys.modules:
-            with hushed():
-                importlib.import_module(TELLING[package])
+        with hushed():
+            found = importlib.import_module(package)
+            importlib.import_module(LATER.get(package, package))
         return found
     except ModuleNotFoundError as error:
         if error.name != package:

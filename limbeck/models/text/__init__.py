@@ -21,8 +21,9 @@ from limbeck.models.text.width import narrower
 from limbeck.registry import Registry
 
 from_teacher = Registry("way to make a student from its teacher")
-for _way in (init_from_teacher, narrower, factorised_student, mobilebert):
-    from_teacher.register(_way.__name__.removesuffix("_student"))(of_encoder(_way))
+for _way in (init_from_teacher, narrower, mobilebert):
+    from_teacher.register(_way.__name__)(of_encoder(_way))
+from_teacher.register("factorised")(of_encoder(factorised_student))
 from_teacher.register("static_embeddings")(static_student)
 
 __all__ = [

@@ -213,7 +213,9 @@ def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
         said.clear()
 
     def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments
+        matrices = not ears.keys().isdisjoint(MATRICES)
+        asked = matrices or formula.unless is not None or formula.rotary is not None
+        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if asked else {}
         if formula.unless is not None and given.get(formula.unless) is not None:
             name, other = type(module).__name__, formula.unless
             raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
@@ -221,7 +223,7 @@ def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
         if formula.rotary is not None and given.get(formula.rotary) is not None:
             query, key, value = _turned(module, given[formula.rotary], query, key, value)
         _tell_states(ears, query, key, value)
-        if not ears.keys().isdisjoint(MATRICES):
+        if matrices:
             mask, bias = (None if name is None else given.get(name) for name in (formula.mask, formula.bias))
             _tell_matrices(ears, query, key, mask, bias=bias)
 

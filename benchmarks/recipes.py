@@ -4,8 +4,9 @@
     python -m benchmarks.recipes digits              # one
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
-A run that was stopped goes on where it was. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and
-of recipes with goals the student, so that `limbeck evaluate benchmarks/results/NAME --data FILE` judges it on other data.
+A run that was stopped is resumed. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of recipes
+with goals the student up to 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE` evaluates it on other data.
+Larger students are made again by their recipes.
 """
 
 from __future__ import annotations
@@ -16,9 +17,6 @@ import os
 import shutil
 import time
 from pathlib import Path
-
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
 from benchmarks.bars import record
 from limbeck.recipe import Recipe
@@ -38,7 +36,7 @@ TOPICS = {
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
     ("distilbert", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
-LARGE = 16_000_000  # bytes of a student that is kept in half precision here
+LARGEST = 2_000_000  # bytes of a file that is kept here
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
     "retention": ("kept of the teacher", "≥ {goal:g}"),
@@ -54,9 +52,8 @@ def keep(name: str, run: Path) -> Verdict:
     kept = RESULTS / name
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
-    if verdict.targets:
+    if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
         shutil.copytree(run / "student", kept / "student")
-        _halve(kept / "student" / "model.safetensors")
     for file in ("verdict.json", "recipe.yaml"):
         shutil.copy(run / file, kept / file)
     intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}
@@ -131,17 +128,6 @@ def _record_size(name: str, verdict: Verdict, run: Path) -> None:
     for what, (goal, share) in shares.items():
         row = ("text", f"{name}: {what}", f"≥ {goal}", 100 * share, None, 100 * share >= goal)
         record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
-
-
-def _halve(weights: Path) -> None:
-    """A large student in half precision, which is exact to three digits and takes half of the room."""
-    if not weights.exists() or weights.stat().st_size < LARGE:
-        return
-    with safe_open(weights, "pt") as file:
-        said = file.metadata()
-    state = load_file(weights)
-    halved = {name: part.half() if part.is_floating_point() else part for name, part in state.items()}
-    save_file(halved, weights, said)
 
 
 def _points(verdict: Verdict) -> tuple[float, float] | None:

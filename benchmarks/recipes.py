@@ -4,9 +4,9 @@
     python -m benchmarks.recipes digits              # one
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
 
-A run that was stopped is resumed. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of recipes
-with goals the student up to 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE` evaluates it on other data.
-Larger students are made again by their recipes.
+A run that was stopped is resumed. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of
+recipes with goals the student, unless it is larger than 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE`
+evaluates it on other data.
 """
 
 from __future__ import annotations

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import time
 import warnings
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -85,30 +84,6 @@ def test_recipes_are_listed_and_shown(limbeck: Limbeck) -> None:
     assert code == 2
     assert "unknown recipe 'digitz'; nearest: digits" in err
     assert limbeck("recipes", "hide")[0] == 2
-
-
-def test_an_installed_wheel_brings_the_recipes_and_every_module(tmp_path: Path) -> None:
-    pytest.importorskip("setuptools")
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "setup.py"):
-        shutil.copy(ROOT / name, source)
-    (source / "README.md").touch()
-    for name in ("limbeck", "recipes"):
-        shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
-    build = "from setuptools.build_meta import build_wheel; build_wheel('..')"
-    subprocess.run([sys.executable, "-c", build], cwd=source, check=True, capture_output=True)
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(tmp_path / "site")
-    modules = {path.relative_to(ROOT) for path in (ROOT / "limbeck").rglob("*.py")}
-    assert modules <= {path.relative_to(tmp_path / "site") for path in (tmp_path / "site").rglob("*.py")}
-    script = "import limbeck.cli as cli; print(cli.__file__); print([path.stem for path in cli.built_in()])"
-    alone = {**environment(), "PYTHONPATH": str(tmp_path / "site")}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, env=alone, check=True)
-    assert str(tmp_path / "site") in done.stdout
-    assert str(sorted(path.stem for path in (ROOT / "recipes").glob("*.yaml"))) in done.stdout
-    assert not list((tmp_path / "site").glob("recipes"))  # not beside limbeck, where it would be anybody's
 
 
 def test_methods_and_schema(limbeck: Limbeck) -> None:

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from limbeck.verdict.environment import cores, cpu_name
-from limbeck.verdict.files import write_whole
+from limbeck.evaluation.environment import cores, cpu_name
+from limbeck.evaluation.files import write_whole
 
 RESULTS = Path(__file__).parent / "results" / "bars.json"
 

@@ -19,12 +19,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.bars import record
-from limbeck.actors import trained
+from limbeck.core.actors import trained
+from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.terms import Term
+from limbeck.data import load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
 from limbeck.models import resnet_cifar
 from limbeck.objectives import HardTargets
-from limbeck.sources import Batch, Place, Source, load_items
-from limbeck.terms import Term
 
 STEPS, BATCH, WARM_UP = 240, 128, 10
 OPTIONS = {"momentum": 0.9, "weight_decay": 5e-4}

@@ -20,11 +20,11 @@ from rich.console import Console
 
 from benchmarks.bars import record
 from limbeck import models
+from limbeck.data import Items, evaluation_batches, load_items
+from limbeck.evaluation import Export
 from limbeck.export import PYTORCH, exports_table, formats, remarks, ship
 from limbeck.export.measure import Running, largest_difference
-from limbeck.sources import Items, evaluation_batches, load_items
 from limbeck.tasks import Classification
-from limbeck.verdict import Export
 
 STUDENT = Path(__file__).parent / "results" / "cifar10-resnet8" / "student"
 FORMATS, PRECISIONS = ("onnx", "executorch"), ("fp32", "int8")

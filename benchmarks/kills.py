@@ -36,8 +36,8 @@ RECIPE: dict[str, Any] = {
 
 
 def carry_out(folder: Path) -> None:
-    from limbeck import runs
     from limbeck.recipe import Recipe
+    from limbeck.runs import run_folder as runs
 
     runs.carry_out(Recipe.checked(RECIPE), folder, resume=True, progress=False)
 
@@ -45,7 +45,9 @@ def carry_out(folder: Path) -> None:
 def start(folder: Path) -> ForkServerProcess:
     """The run in a process of its own, forked from one that has imported everything, so that only the run takes time."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["limbeck.runs", "limbeck.verdict.report", "sklearn.datasets", "torch.utils.flop_counter"])
+    context.set_forkserver_preload(
+        ["limbeck.runs.run_folder", "limbeck.evaluation.report", "sklearn.datasets", "torch.utils.flop_counter"]
+    )
     process = context.Process(target=carry_out, args=(folder,))
     process.start()
     return process

@@ -14,10 +14,11 @@ import re
 import shutil
 from pathlib import Path
 
-from limbeck.comparisons import compare_methods
+from limbeck.evaluation import ComparisonVerdict
+from limbeck.evaluation.comparison import row_cells
+from limbeck.evaluation.report import methods_figure
 from limbeck.recipe import Comparison
-from limbeck.verdict import ComparisonVerdict, methods_figure
-from limbeck.verdict.comparison import row_cells
+from limbeck.runs.compare import compare_methods
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"

@@ -12,8 +12,8 @@ from typing import Any
 
 import torch
 
+from limbeck.data import Items, load_items
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.sources import Items, load_items
 
 NAME = "all-MiniLM-L6-v2"
 

@@ -19,9 +19,9 @@ import time
 from pathlib import Path
 
 from benchmarks.bars import record
+from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs import carry_out
-from limbeck.verdict import Verdict
+from limbeck.runs.run_folder import carry_out
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

@@ -14,9 +14,9 @@ from pathlib import Path
 
 from benchmarks.bars import record
 from benchmarks.recipes import ROOT
+from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs import carry_out
-from limbeck.verdict import Verdict
+from limbeck.runs.run_folder import carry_out
 
 
 def main() -> None:

@@ -20,10 +20,10 @@ from typing import Any
 import torch
 
 from benchmarks.store_core import build, grown, softmaxed
-from limbeck.signals import TopK
-from limbeck.store import Tokens, TokenSignals, TopKCodec, info
-from limbeck.verdict.environment import cores, cpu_name
-from limbeck.verdict.files import write_whole
+from limbeck.core.signals import TopK
+from limbeck.evaluation.environment import cores, cpu_name
+from limbeck.evaluation.files import write_whole
+from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, info
 
 RESULTS, PAGE = Path(__file__).parent / "results" / "scale.json", Path(__file__).parents[1] / "docs" / "scale.md"
 IMAGES, CLASSES, EPOCHS = 14_197_122, 21_841, 90  # ImageNet-21k

@@ -25,14 +25,15 @@ import torch
 from torch import nn
 
 from benchmarks.bars import record
-from limbeck.actors import Actor, as_channels_last, frozen, trained
-from limbeck.answers import Asked, Keeping, ask_codecs, build, open_answers
+from limbeck.core.actors import Actor, as_channels_last, frozen, trained
+from limbeck.core.batch import Batch, Place
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items, Pipeline, load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.methods import hinton
 from limbeck.models import get, load_weights
 from limbeck.objectives import HardTargets
-from limbeck.presets import hinton
-from limbeck.sources import Batch, Dataset, Items, Pipeline, Place, load_items
-from limbeck.terms import Term
+from limbeck.teacher_cache.teacher_query import Asked, Keeping, ask_codecs, build, open_answers
 
 VIEWS: list[str | Mapping[str, Any]] = [{"random_crop": {"padding": 4}}, "horizontal_flip"]
 COUNT, BATCH, EPOCHS = 8, 128, 15

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import record
+from limbeck.evaluation import Predictions, Verdict, load_predictions, paired_gain
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs import carry_out
-from limbeck.verdict import Predictions, Verdict, load_predictions, paired_gain
+from limbeck.runs.run_folder import carry_out
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 30

@@ -24,13 +24,13 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
+from tests.store import building, made
 from torch import Tensor
 
 from benchmarks.bars import record
-from limbeck.signals import AnySignal, TopK
-from limbeck.store import Builder, Codec, DamagedError, Dense, Store, Tokens, TokenSignals, TopKCodec, check, info
-from limbeck.store.top_k import ordered
-from tests.store import building, made
+from limbeck.core.signals import AnySignal, TopK
+from limbeck.teacher_cache import Builder, Codec, DamagedError, Dense, Store, Tokens, TokenSignals, TopKCodec, check, info
+from limbeck.teacher_cache.top_k import ordered
 
 COMMAND = "python -m benchmarks.store_core"
 BATCH, BATCHES, WARM = 256, 400, 100  # look-ups: items a batch, batches, and how many of them come before the clock counts

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from limbeck.sources import Items
+from limbeck.data import Items
+from limbeck.tasks.linear_probe import probe_logits
 from limbeck.tasks.neighbours import nearest, shared, votes
-from limbeck.tasks.probe import probe_logits
 
 MEASURES = ("probe accuracy", "10-NN accuracy", "10 nearest neighbours shared with the teacher")
 Encode = Callable[[list[str]], np.ndarray]

@@ -26,12 +26,12 @@ from torch import Tensor
 
 from benchmarks.bars import record
 from limbeck import models
+from limbeck.data import load_items
+from limbeck.data.storage import TextStorage
 from limbeck.export import PYTORCH, Runner, formats, peak_memory
 from limbeck.export.catalogue import runtime
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import expand
-from limbeck.sources import load_items
-from limbeck.sources.storage import TextStorage
 
 MODELS = ("teacher", "student")
 BARS = {"tinybert": 9.4, "mobilebert": 5.5, "distilbert": 1.6}  # of our recipes

@@ -33,16 +33,17 @@ from torch import Tensor, nn
 from benchmarks import minilm
 from benchmarks.bars import record
 from benchmarks.text_judge import MEASURES, Encode, Judge, as_tensor, kept, points, size, texts_a_second
-from limbeck.actors import trained
+from limbeck.core.actors import trained
+from limbeck.core.batch import Batch
+from limbeck.core.schedules import Linear, Warmup
+from limbeck.core.teachers import Teacher
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items, tokenize
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, epochs
 from limbeck.models import get, save_student
 from limbeck.models.loaders import import_package
-from limbeck.models.text import CorpusVocabulary, StaticEncoder, from_teacher, static_embeddings, trim_vocabulary
+from limbeck.models.shrink import CorpusVocabulary, StaticEncoder, from_teacher, static_embeddings, trim_vocabulary
 from limbeck.objectives import get as objective
-from limbeck.schedules import Linear, Warmup
-from limbeck.sources import Batch, Dataset, Items, tokenize
-from limbeck.teachers import Teacher
-from limbeck.terms import Term
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.text_rivals"
 LENGTH = 128  # tokens that are read of a text

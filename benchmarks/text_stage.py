@@ -33,14 +33,15 @@ from benchmarks import minilm, resident
 from benchmarks.bars import record
 from benchmarks.relations import bootstrap
 from limbeck import Criterion
-from limbeck.actors import frozen, trained
+from limbeck.core.actors import frozen, trained
+from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.taps.tap import Probe
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, tokenize
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
 from limbeck.models.loaders import import_package
-from limbeck.models.text import layer_map, narrower
+from limbeck.models.shrink import layer_map, narrower
 from limbeck.objectives import AttentionScores, HiddenStates
-from limbeck.sources import Batch, Dataset, Place, Source, tokenize
-from limbeck.taps import Probe
-from limbeck.terms import Term
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.text_stage"
 BATCH, WARM_UP, PROCESSES = 32, 3, 2

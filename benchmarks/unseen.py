@@ -28,10 +28,10 @@ import pyarrow.parquet as pq
 from benchmarks import minilm
 from benchmarks.bars import record
 from benchmarks.text_judge import interval
-from limbeck.models.text import CorpusVocabulary
+from limbeck.evaluation import Verdict
+from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe import Recipe
-from limbeck.runs import carry_out
-from limbeck.verdict import Verdict
+from limbeck.runs.run_folder import carry_out
 
 ROOT = Path(__file__).parents[1]
 SST2 = Path(os.environ.get("LIMBECK_DATA", ".")) / "data" / "sst2"

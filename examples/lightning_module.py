@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from limbeck import Criterion, Term, load_items, models, objectives
+from limbeck import Criterion, Term, models, objectives
+from limbeck.data import load_items
 
 
 def digits(split: str, batch_size: int = 64) -> DataLoader:

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from limbeck import Criterion, Term, load_items, models, objectives
+from limbeck import Criterion, Term, models, objectives
+from limbeck.data import load_items
 
 EPOCHS = 5
 

@@ -7,7 +7,9 @@ Here the teacher starts from random weights, so that nothing is downloaded, and 
 import torch
 from torch import nn
 
-from limbeck import Settings, Training, distill, epochs, load_items, models
+from limbeck import Training, distill, models
+from limbeck.data import load_items
+from limbeck.engine import Settings, epochs
 
 
 def learn(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, passes: int) -> None:

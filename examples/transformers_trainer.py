@@ -11,7 +11,8 @@ import torch
 from torch import nn
 from transformers import Trainer, TrainingArguments, ViTConfig, ViTForImageClassification
 
-from limbeck import Criterion, Term, load_items, objectives
+from limbeck import Criterion, Term, objectives
+from limbeck.data import load_items
 
 
 def vit(width: int, layers: int) -> ViTForImageClassification:

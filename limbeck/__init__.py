@@ -11,28 +11,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.lazy import attributes
+from limbeck.utils.lazy_imports import attributes
 
 if TYPE_CHECKING:
     from limbeck import models, objectives
-    from limbeck.actors import average, frozen, snapshot, trained
-    from limbeck.criterion import Criterion
-    from limbeck.distillation import Distillation, Outcome, distill
+    from limbeck.core.actors import average, frozen, snapshot, trained
+    from limbeck.core.criterion import Criterion
+    from limbeck.core.terms import Term
+    from limbeck.data import Dataset, Items, Pipeline, load_items
     from limbeck.engine import Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
-    from limbeck.plan import FromTeacher, Phase, Training
-    from limbeck.sources import Dataset, Items, Pipeline, load_items
-    from limbeck.terms import Term
-    from limbeck.verdict import Verdict
+    from limbeck.engine.training import FromTeacher, Phase, Training
+    from limbeck.evaluation import Verdict
+    from limbeck.experiment.distillation import Distillation, Outcome, distill
 
 _HOMES = {
-    "limbeck.actors": ("average", "frozen", "snapshot", "trained"),
-    "limbeck.criterion": ("Criterion",),
-    "limbeck.distillation": ("Distillation", "Outcome", "distill"),
+    "limbeck.core.actors": ("average", "frozen", "snapshot", "trained"),
+    "limbeck.core.criterion": ("Criterion",),
+    "limbeck.experiment.distillation": ("Distillation", "Outcome", "distill"),
     "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Step", "Validation", "epochs", "steps"),
-    "limbeck.plan": ("FromTeacher", "Phase", "Training"),
-    "limbeck.sources": ("Dataset", "Items", "Pipeline", "load_items"),
-    "limbeck.terms": ("Term",),
-    "limbeck.verdict": ("Verdict",),
+    "limbeck.engine.training": ("FromTeacher", "Phase", "Training"),
+    "limbeck.data": ("Dataset", "Items", "Pipeline", "load_items"),
+    "limbeck.core.terms": ("Term",),
+    "limbeck.evaluation": ("Verdict",),
 }
 
 __all__ = [

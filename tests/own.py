@@ -6,7 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from limbeck.sources import load_items
+from limbeck.data import load_items
 
 MODELS = """
 from torch import nn

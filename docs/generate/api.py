@@ -13,11 +13,12 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
-from limbeck import adapters, models, presets, schedules
-from limbeck.models import text
+from limbeck import methods, models
+from limbeck.core import adapters, schedules
+from limbeck.data.views import views
+from limbeck.models import shrink as text
 from limbeck.recipe.job import Job
-from limbeck.registry import Registry
-from limbeck.sources.views import views
+from limbeck.utils.registry import Registry
 
 # Page → (its title, what it holds, module → public names in the order in which one meets them).
 GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
@@ -32,7 +33,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Presets",
         "Papers on texts as code: a student and its stages; see [Papers on texts, by name](../../guide/presets.md).",
         {
-            "limbeck.presets": (
+            "limbeck.methods": (
                 "distilbert",
                 "bert_pkd",
                 "tinybert",
@@ -58,11 +59,11 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Who takes part, and where what they say is read.",
         {
             "limbeck": ("trained", "frozen", "average", "snapshot"),
-            "limbeck.actors": ("Actor", "Reference"),
-            "limbeck.taps": ("Tap", "Probe"),
-            "limbeck.encoders": ("attention_layers", "layers", "TapError"),
-            "limbeck.signals": ("TopK", "LinearLogits", "Match"),
-            "limbeck.adapters": ("Adapter", "build_adapter"),
+            "limbeck.core.actors": ("Actor", "Reference"),
+            "limbeck.core.taps.tap": ("Tap", "Probe"),
+            "limbeck.core.taps.encoder_layout": ("attention_layers", "layers", "TapError"),
+            "limbeck.core.signals": ("TopK", "LinearLogits", "Match"),
+            "limbeck.core.adapters": ("Adapter", "build_adapter"),
         },
     ),
     "objectives": (
@@ -76,9 +77,9 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Teachers, schedules and memory",
         "Targets that are more than one actor's signal, weights over time and over items, and what outlives a step.",
         {
-            "limbeck.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
-            "limbeck.schedules": ("Schedule", "SampleWeight"),
-            "limbeck.memory": ("Table", "Queue"),
+            "limbeck.core.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
+            "limbeck.core.schedules": ("Schedule", "SampleWeight"),
+            "limbeck.core.memory": ("Table", "Queue"),
         },
     ),
     "data": (
@@ -86,10 +87,10 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Any data set as items with keys, and the sources that turn them into batches.",
         {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
-            "limbeck.sources": ("Batch", "Source", "Place"),
-            "limbeck.sources.generated": ("Generated", "OwnSamples"),
-            "limbeck.sources.augmentation": ("augment", "Augmented"),
-            "limbeck.sources.candidates": ("MaskedCandidates", "NeighbourWords", "FirstOf"),
+            "limbeck.core.batch": ("Batch", "Source", "Place"),
+            "limbeck.data.sources.generated": ("Generated", "OwnSamples"),
+            "limbeck.data.text.augmentation": ("augment", "Augmented"),
+            "limbeck.data.text.word_replacements": ("MaskedCandidates", "NeighbourWords", "FirstOf"),
         },
     ),
     "models": (
@@ -107,7 +108,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "spec_of",
                 "Normalize",
             ),
-            "limbeck.models.text": (
+            "limbeck.models.shrink": (
                 "init_from_teacher",
                 "narrower",
                 "factorised",
@@ -133,7 +134,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "What a run proved, and how a recipe is read and carried out.",
         {
             "limbeck": ("Verdict",),
-            "limbeck.verdict": ("Arm", "Gain", "Target", "judge", "interval", "paired_gain", "write_report"),
+            "limbeck.evaluation": ("Arm", "Gain", "Target", "judge", "interval", "paired_gain", "write_report"),
             "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
             "limbeck.runs": ("carry_out", "open_run", "evaluate"),
         },
@@ -146,7 +147,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Views": (views, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Item weights": (schedules.sample_weights, "For the `item_weight` of a term."),
-    "Presets": (presets.registry, "For `preset:`, in place of terms and stages."),
+    "Presets": (methods.registry, "For `preset:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),
 }

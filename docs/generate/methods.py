@@ -13,11 +13,11 @@ import yaml
 from docs.generate import formulas
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import objectives
-from limbeck.cli import find_recipe
-from limbeck.objectives.base import PROPERTIES, Objective
+from limbeck.cli.commands import find_recipe
+from limbeck.core.objective import PROPERTIES, Objective
+from limbeck.core.signals import Match
 from limbeck.objectives.catalogue import describe
 from limbeck.recipe import read_yaml
-from limbeck.signals import Match
 
 KNOWLEDGE = {
     "output": ("Outputs", "What the teacher answers: class scores."),
@@ -185,7 +185,7 @@ def python_example(name: str) -> str:
     networks, batch = _setting(_kind(name))
     return PYTHON.format(
         networks=networks,
-        imports="from limbeck.sources import Batch\n" if remembers else "",
+        imports="from limbeck.data import Batch\n" if remembers else "",
         batch=INDEXED if remembers else batch,
         terms=textwrap.indent("\n".join(f"{_term(spec)}," for spec in terms(name)), " " * 8),
         samples="\n    samples=8,  # items in the training set" if remembers else "",

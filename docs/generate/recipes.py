@@ -11,10 +11,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import code, items_of, prose, summary, table
-from limbeck import Optimizer, Settings, Term, Training, cli, load_items
+from limbeck import Term, Training
+from limbeck.cli import commands as cli
+from limbeck.data import load_items
+from limbeck.engine import Optimizer, Settings
+from limbeck.evaluation.targets import TARGETS
 from limbeck.recipe import Comparison, Recipe, read_yaml
 from limbeck.recipe.job import Job
-from limbeck.recipe.parts import (
+from limbeck.recipe.schema.parts import (
     Data,
     DataPart,
     ExportSpec,
@@ -26,7 +30,6 @@ from limbeck.recipe.parts import (
     TermSpec,
     TrainingSpec,
 )
-from limbeck.verdict.targets import TARGETS
 
 # What takes a part's fields in the end describes them, so that nothing is said twice.
 TAKERS: dict[type[BaseModel], tuple[Any, ...]] = {

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.registry import UnknownNameError
-from limbeck.schedules import Constant, Schedule, schedule
+from limbeck.core.schedules import Constant, Schedule, schedule
+from limbeck.utils.registry import UnknownNameError
 
 
 @dataclass

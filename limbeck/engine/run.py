@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck import ranks
-from limbeck.actors import Actor, Cast, Role
-from limbeck.criterion import Criterion
+from limbeck.core.actors import Actor, Cast, Role
+from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.criterion import Criterion
+from limbeck.core.forward_cache import Readings
+from limbeck.core.taps.tap import LOGITS
 from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
-from limbeck.engine.journal import Bar, Log, Monitor
+from limbeck.engine.metrics_log import Bar, Log, Monitor
 from limbeck.engine.settings import Settings, Validation
 from limbeck.engine.stages import Event, Freeze, Reinitialise, Slow, Snapshot, Stage, Step, Unfreeze
-from limbeck.readings import Readings
-from limbeck.sources import Batch, Place, Source
-from limbeck.taps import LOGITS
+from limbeck.utils import distributed
 
 
 class Interrupted(KeyboardInterrupt):
@@ -97,20 +97,20 @@ class Run:
         self.folder = Path(folder) if folder is not None else None
         self.clock = Clock()
         self.forwards = 0  # of the last step, for those who count
-        ranks.start()
+        distributed.start()
         self.accelerator = Accelerator(cpu=self.settings.device == "cpu", log_with=self._trackers(), project_dir=self._logs())
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         self.monitor = Monitor()
         journal = Path(log) if log is not None else self._file("log.jsonl")
-        self.log = Log(journal if ranks.rank() == 0 else None, self.settings.labels)
+        self.log = Log(journal if distributed.rank() == 0 else None, self.settings.labels)
         self.held: set[int] = set()  # parameters that a stage has frozen
         self.pace: dict[int, float] = {}  # of those that a stage has slowed, the share of the rate at which they learn
         self._active: BoundStep | None = None
         self._stop = False
         for actor in self.cast.values():
             actor.model.to(self.device)
-            ranks.same_start(actor.model)
+            distributed.same_start(actor.model)
         for stage in self.stages:
             for step in stage.steps:
                 for name in step.trains:
@@ -197,7 +197,7 @@ class Run:
 
     def _run_round(self, stage: Stage, bound: Sequence[BoundStep], total: int) -> int:
         """One pass over the steps of a stage; returns the number of items seen."""
-        _seed_dropout(_mix(self.seed, self.clock.stage, self.clock.round, ranks.rank()), self.device)
+        _seed_dropout(_mix(self.seed, self.clock.stage, self.clock.round, distributed.rank()), self.device)
         progress = self.clock.round / max(total, 1)
         batches: dict[tuple[int, int], list[Batch]] = {}
         made: dict[tuple[int, int], list[Tensor | None]] = {}
@@ -212,7 +212,7 @@ class Run:
                     batches[key] = self._draw(one.source, draw)
                     made[key] = [None] * len(batches[key])
                 self._update(stage, one, batches[key], made[key], progress)
-                items += sum(batch.size for batch in batches[key]) * ranks.world()
+                items += sum(batch.size for batch in batches[key]) * distributed.world()
         self.cast.update_averages()
         return items
 
@@ -223,7 +223,7 @@ class Run:
         self._activate(one)
         criterion, plan = one.criterion, one.criterion.plan
         local = torch.stack([criterion.counts(batch) for batch in batches])
-        counts = ranks.sum_over_ranks(local.sum(0)).clamp(min=1)
+        counts = distributed.sum_over_ranks(local.sum(0)).clamp(min=1)
         for optimizer in one.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
@@ -238,11 +238,11 @@ class Run:
             if readings.made is not None:
                 made[piece] = readings.made.detach()
             self.forwards = readings.forwards
-            self.clock.teacher_items += readings.teacher_items * ranks.world()
+            self.clock.teacher_items += readings.teacher_items * distributed.world()
             criterion.observe(readings, batch)
         self.clock.updates += 1
         self.monitor.add(values, self.clock.updates)
-        ranks.sum_gradients(one.parameters)
+        distributed.sum_gradients(one.parameters)
         spec = one.step.optimizer or stage.optimizer
         for optimizer in one.optimizers.values():
             self.scaler.unscale_(optimizer)
@@ -266,9 +266,10 @@ class Run:
 
     def _draw(self, source: Source, draw: int) -> list[Batch]:
         """This rank's pieces of one global batch, one for each accumulation step."""
-        parts = self.settings.accumulate * ranks.world()
+        parts = self.settings.accumulate * distributed.world()
         places = [
-            Place(draw, self.seed, micro * ranks.world() + ranks.rank(), parts) for micro in range(self.settings.accumulate)
+            Place(draw, self.seed, micro * distributed.world() + distributed.rank(), parts)
+            for micro in range(self.settings.accumulate)
         ]
         return [source.batch(place).to(self.device) for place in places]
 
@@ -279,7 +280,7 @@ class Run:
         every rank and must count once."""
         for term in criterion.terms:
             if term.name in losses:
-                share = losses[term.name].detach() / (ranks.world() if term.objective.over_batch else 1)
+                share = losses[term.name].detach() / (distributed.world() if term.objective.over_batch else 1)
                 values[term.name] = values[term.name] + share if term.name in values else share
                 total = term.weight(progress) * share  # type: ignore[operator]
                 values["loss"] = values["loss"] + total if "loss" in values else total
@@ -360,7 +361,7 @@ class Run:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_mix(self.seed, self.clock.stage, len(event.actor)))
                 self._reinitialise(actor)
-        ranks.same_start(actor.model)
+        distributed.same_start(actor.model)
 
     @staticmethod
     def _reinitialise(actor: Actor) -> None:
@@ -408,7 +409,7 @@ class Run:
         if v.better(figures[v.metric], self.clock.best):
             self.clock.best, self.clock.waited = figures[v.metric], 0
             self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
-            if self.folder is not None and ranks.rank() == 0:
+            if self.folder is not None and distributed.rank() == 0:
                 save_checkpoint(self.folder / "checkpoints" / "best", {"model": self.best_state, "figures": figures})
         else:
             self.clock.waited += 1
@@ -441,7 +442,7 @@ class Run:
             self._save()
 
     def _save(self) -> None:
-        if self.folder is None or ranks.rank() != 0:
+        if self.folder is None or distributed.rank() != 0:
             return
         self.monitor.check()
         self._checkpoints().save(self.clock.updates, self.state_dict())
@@ -481,7 +482,7 @@ class Run:
 
     def _announce(self, bound: Sequence[BoundStep]) -> None:
         for one in bound:
-            if one.criterion.chosen_taps and ranks.rank() == 0:
+            if one.criterion.chosen_taps and distributed.rank() == 0:
                 pairs = ", ".join(f"{ours} ← {theirs}" for ours, theirs in one.criterion.chosen_taps)
                 # Counted with the first update of the stage, so that resuming from before it does not keep the line.
                 self.log.write(stage=self.clock.stage, moment=self.clock.updates + 1, taps=one.criterion.chosen_taps)
@@ -515,7 +516,7 @@ class Run:
         return self.folder / name if self.folder is not None else None
 
     def _shows(self) -> bool:
-        return self.settings.progress and ranks.rank() == 0
+        return self.settings.progress and distributed.rank() == 0
 
     def _title(self, stage: Stage) -> str:
         labels = dict(self.settings.labels)

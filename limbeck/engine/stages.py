@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from limbeck.core.batch import Source
+from limbeck.core.terms import Term
 from limbeck.engine.optimizers import Optimizer
-from limbeck.sources import Source
-from limbeck.terms import Term
 
 
 @dataclass(frozen=True)

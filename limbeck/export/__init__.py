@@ -11,26 +11,26 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.lazy import attributes
+from limbeck.utils.lazy_imports import attributes
 
 if TYPE_CHECKING:
     from limbeck.export.base import Format, Runner
     from limbeck.export.catalogue import formats
     from limbeck.export.costs import Costs, costs_table, profile
-    from limbeck.export.error import ExportError
+    from limbeck.export.errors import ExportError
+    from limbeck.export.export_models import merged, ship
     from limbeck.export.memory import peak_memory
     from limbeck.export.pytorch import PYTORCH
-    from limbeck.export.shipment import merged, ship
     from limbeck.export.table import exports_table, remarks
 
 _HOMES = {
     "limbeck.export.base": ("Format", "Runner"),
     "limbeck.export.catalogue": ("formats",),
     "limbeck.export.costs": ("Costs", "costs_table", "profile"),
-    "limbeck.export.error": ("ExportError",),
+    "limbeck.export.errors": ("ExportError",),
     "limbeck.export.memory": ("peak_memory",),
     "limbeck.export.pytorch": ("PYTORCH",),
-    "limbeck.export.shipment": ("merged", "ship"),
+    "limbeck.export.export_models": ("merged", "ship"),
     "limbeck.export.table": ("exports_table", "remarks"),
 }
 

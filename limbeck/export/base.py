@@ -24,11 +24,11 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.error import ExportError
+from limbeck.export.errors import ExportError
 from limbeck.export.texts import IDS, MASK, beginnings, over_tokens
 from limbeck.export.trace import one_tensor
 from limbeck.models import MissingPackageError
-from limbeck.registry import Registry
+from limbeck.utils.registry import Registry
 
 formats = Registry("format")
 INSTALL = "pip install 'limbeck[export]'"

@@ -1,7 +1,8 @@
 """All formats: those that come with Limbeck register themselves when they are imported here."""
 
-from limbeck.export import executorch, onnx
 from limbeck.export.base import Format, formats
+from limbeck.export.executorch import format as executorch
+from limbeck.export.onnx import format as onnx
 from limbeck.export.pytorch import PYTORCH, PyTorch
 
 

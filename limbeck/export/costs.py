@@ -11,17 +11,17 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.evaluation import number_format as wording
+from limbeck.evaluation.model_cost import Latency, macs, parameters
 from limbeck.export.base import Format, Runner
 from limbeck.export.catalogue import formats, runtime
-from limbeck.export.error import ExportError
+from limbeck.export.errors import ExportError
 from limbeck.export.measure import latencies, noise
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
 from limbeck.export.table import NARROW
 from limbeck.models import load_student
-from limbeck.models.student import CONFIG, MODULES
-from limbeck.verdict import wording
-from limbeck.verdict.measure import Latency, macs, parameters
+from limbeck.models.saving import CONFIG, MODULES
 
 TOKENS = 32  # of a text, where nobody says how many
 

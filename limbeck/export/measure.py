@@ -8,14 +8,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.taps.tap import call
+from limbeck.data import Items
+from limbeck.evaluation import Predictions, interval
+from limbeck.evaluation.model_cost import Latency, latency
+from limbeck.evaluation.statistics import Interval
+from limbeck.evaluation.verdict import value_of
 from limbeck.export.base import Inputs, Runner
-from limbeck.sources import Items
-from limbeck.taps import call
 from limbeck.tasks import Task
-from limbeck.verdict import Predictions, interval
-from limbeck.verdict.measure import Latency, latency
-from limbeck.verdict.statistics import Interval
-from limbeck.verdict.verdict import value_of
 
 RUNS = 100
 

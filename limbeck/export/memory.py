@@ -1,8 +1,8 @@
 """Memory of one inference, by one yardstick for every runtime: how far the resident memory of a fresh process grows.
 
-The process (`limbeck.export.growth`) imports the runtime's libraries first, makes all their pages resident, returns what that
-left free to the system, and notes its resident memory. It then opens the file, runs one item on one thread a few times, and
-reads its peak. The growth holds weights, activations and the runtime's own structures: what an application that has the library
+The process (`limbeck.export.memory_growth`) imports the runtime's libraries first, makes all their pages resident, returns what
+that left free to the system, and notes its resident memory. It then opens the file, runs one item on one thread a few times,
+and reads its peak. The growth holds weights, activations and the runtime's own structures: what an application that has the library
 loaded pays for the model. Linux counts resident pages in batches on each processor, so that two equal processes differ by some
 0.1 MB: differences below 0.3 MB mean nothing. Where Linux is older than 5.14, or the system another one, pages of the libraries
 that are touched for the first time count too, some megabytes in each runtime.
@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from limbeck.evaluation.environment import cores
 from limbeck.export.base import Format
-from limbeck.export.error import ExportError
-from limbeck.verdict.environment import cores
+from limbeck.export.errors import ExportError
 
 FIRST, MORE = 2, 3  # processes at once; and how many more where the first do not agree
 RESOLUTION = 300_000  # bytes
@@ -34,7 +34,7 @@ def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
         ExportError: the file does not open or run there.
     """
     made_by = type(kind)
-    command = [sys.executable, "-m", "limbeck.export.growth", made_by.__module__, made_by.__qualname__]
+    command = [sys.executable, "-m", "limbeck.export.memory_growth", made_by.__module__, made_by.__qualname__]
     command += [str(path.resolve()), ",".join(map(str, shape))]
     with ThreadPoolExecutor(max_workers=min(MORE, cores())) as pool:
         found = list(pool.map(_child, [command] * FIRST))

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.taps.tap import call, logits_of
 from limbeck.export.base import Format, Inputs, Runner
-from limbeck.export.error import ExportError
+from limbeck.export.errors import ExportError
 from limbeck.models import load_student, save_student, spec_of
-from limbeck.models.student import CONFIG, MODULES
-from limbeck.taps import call, logits_of
+from limbeck.models.saving import CONFIG, MODULES
 
 PYTORCH = "pytorch"
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # what models of texts read

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.metrics import measure
-from limbeck.verdict import Export, wording
+from limbeck.evaluation import Export
+from limbeck.evaluation import number_format as wording
+from limbeck.metrics.measures import measure
 
 NARROW = 100  # columns of a terminal, below which some are left out
 

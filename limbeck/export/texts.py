@@ -8,9 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.export.error import ExportError
+from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.taps.tap import logits_of
+from limbeck.export.errors import ExportError
 from limbeck.export.trace import blamed, first_line
-from limbeck.taps import TapError, logits_of
 
 IDS, MASK = "input_ids", "attention_mask"
 WIDTH = 8  # tokens of an example: more than one and two, which tracing takes for constants

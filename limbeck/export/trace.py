@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.error import ExportError
-from limbeck.quiet import hushed
-from limbeck.taps import TapError, logits_of
+from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.taps.tap import logits_of
+from limbeck.export.errors import ExportError
+from limbeck.utils.log_silencing import hushed
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram

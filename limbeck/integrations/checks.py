@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.criterion import Criterion
+from limbeck.core.criterion import Criterion
+from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.data.text.tokenizer_alignment import first_other_token
 from limbeck.integrations.columns import PREFIX, Columns, is_encoder_decoder
 from limbeck.objectives.spans import SpanObjective
 from limbeck.objectives.tokens import TokenObjective
-from limbeck.sources.parting import first_other_token
-from limbeck.taps import LOGITS, Tap
 
 
 def precision(teacher: nn.Module) -> None:

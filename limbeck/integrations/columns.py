@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn, stack
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from limbeck.integrations.positions import Positions
-from limbeck.objectives.base import UNLABELLED
-from limbeck.sources.batch import DEFAULT_VIEW, Batch
+from limbeck.core.batch import DEFAULT_VIEW, Batch
+from limbeck.core.objective import UNLABELLED
+from limbeck.integrations.position_limits import Positions
 
 PREFIX = "teacher_"  # in front of the columns that are the teacher's own, from its own tokenizer
 REMEDY = {

@@ -19,16 +19,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck import ranks
-from limbeck.actors import Cast, frozen, trained
-from limbeck.criterion import Criterion
+from limbeck.core.actors import Cast, frozen, trained
+from limbeck.core.batch import DEFAULT_VIEW, Batch
+from limbeck.core.criterion import Criterion
+from limbeck.core.schedules import Constant
+from limbeck.core.taps.tap import EMBEDDING, modes_kept
+from limbeck.core.terms import Term
+from limbeck.data.text.tokenizer_alignment import first_other_token
 from limbeck.integrations import checks
-from limbeck.integrations.positions import Positions
-from limbeck.schedules import Constant
-from limbeck.sources.batch import DEFAULT_VIEW, Batch
-from limbeck.sources.parting import first_other_token
-from limbeck.taps import EMBEDDING, modes_kept
-from limbeck.terms import Term
+from limbeck.integrations.position_limits import Positions
+from limbeck.utils import distributed
 
 SCORES = "scores"
 TEXTS = ("a text", "another one")  # what the shapes of embeddings are found with
@@ -265,4 +265,4 @@ def _as_scores(labels: Tensor, columns: int) -> Tensor:
 
 
 def _mean_over_ranks(gradient: Tensor) -> Tensor:
-    return ranks.sum_over_ranks(gradient) / ranks.world()
+    return distributed.sum_over_ranks(gradient) / distributed.world()

@@ -9,15 +9,15 @@
 Image models take [B, C, H, W] in [0, 1], normalise inside and return logits [B, classes].
 """
 
+from limbeck.models.architectures.mlp import mlp
+from limbeck.models.architectures.mobile_resnet import mobile_resnet
+from limbeck.models.architectures.mobilenet_v3 import mobilenet_v3
+from limbeck.models.architectures.resnet_cifar import resnet_cifar
+from limbeck.models.architectures.tiny_cnn import tiny_cnn
+from limbeck.models.architectures.vit_tiny import vit_tiny
 from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
 from limbeck.models.loaders import MissingPackageError, timm_model, torchvision_model, transformers_model
-from limbeck.models.mlp import mlp
-from limbeck.models.mobile_resnet import mobile_resnet
-from limbeck.models.mobilenet_v3 import mobilenet_v3
-from limbeck.models.resnet_cifar import resnet_cifar
-from limbeck.models.student import load_student, save_student
-from limbeck.models.tiny_cnn import tiny_cnn
-from limbeck.models.vit_tiny import vit_tiny
+from limbeck.models.saving import load_student, save_student
 from limbeck.models.weights import load_weights, save_weights
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.registry import Registry
+from limbeck.utils.registry import Registry
 
 registry = Registry("model")
 

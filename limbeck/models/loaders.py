@@ -18,8 +18,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
-from limbeck.quiet import hushed, quiet
-from limbeck.registry import nearest
+from limbeck.utils.log_silencing import hushed, quiet
+from limbeck.utils.registry import nearest
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
 LATER = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings

@@ -13,8 +13,8 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from limbeck.files import write_atomic
 from limbeck.models.base import spec_of
+from limbeck.utils.atomic_files import write_atomic
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
 WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training scripts put the weights

@@ -14,7 +14,8 @@ import pkgutil
 from importlib import import_module
 from typing import Any, cast
 
-from limbeck.objectives.base import UNLABELLED, Objective, registry
+from limbeck.core.objective import UNLABELLED, Objective, registry
+from limbeck.core.signals import Match
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
@@ -29,15 +30,7 @@ from limbeck.objectives.features import (
     margin_from_batchnorm,
 )
 from limbeck.objectives.generative import MaskedGenerative
-from limbeck.objectives.outputs import (
-    Decoupled,
-    Dist,
-    HardTargets,
-    LogitMSE,
-    SoftTargets,
-    TeacherArgmax,
-    WeightedSoftLabels,
-)
+from limbeck.objectives.outputs import Decoupled, Dist, HardTargets, LogitMSE, SoftTargets, TeacherArgmax, WeightedSoftLabels
 from limbeck.objectives.regression import SquaredError
 from limbeck.objectives.relations import (
     ChannelCorrelation,
@@ -59,7 +52,6 @@ from limbeck.objectives.transformers import (
     HiddenCosine,
     HiddenStates,
 )
-from limbeck.signals import Match
 
 register = registry.register
 

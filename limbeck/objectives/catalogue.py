@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any, cast
 
-from limbeck.objectives.base import Objective, registry
+from limbeck.core.objective import Objective, registry
 
 
 def describe(name: str) -> dict[str, Any]:

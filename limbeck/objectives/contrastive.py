@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.objective import OWN_NETWORKS, Objective, registry, require
 from limbeck.objectives.arithmetic import unit
-from limbeck.objectives.base import OWN_NETWORKS, Objective, registry, require
 from limbeck.objectives.draws import Draws
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from limbeck.objectives.base import registry
+from limbeck.core.objective import registry
 from limbeck.objectives.features import FeatureObjective
 from limbeck.objectives.near_equality import cosine_distance
 from limbeck.objectives.outputs import OutputObjective

@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.objective import Objective, registry, require
+from limbeck.core.signals import Match
 from limbeck.objectives.arithmetic import kl, soften, standardize, unit
-from limbeck.objectives.base import Objective, registry, require
-from limbeck.signals import Match
 
 
 class FeatureObjective(Objective):

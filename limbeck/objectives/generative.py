@@ -8,10 +8,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.objectives.base import OWN_NETWORKS, registry, require
+from limbeck.core.objective import OWN_NETWORKS, registry, require
+from limbeck.core.signals import Match
 from limbeck.objectives.draws import Draws
 from limbeck.objectives.features import FeatureObjective
-from limbeck.signals import Match
 
 
 @registry.register("masked_generative")

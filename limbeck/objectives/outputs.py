@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.core.objective import UNLABELLED, Objective, registry, require
+from limbeck.core.signals import Match, TopK
 from limbeck.objectives.arithmetic import kl, pearson, soften, standardize
-from limbeck.objectives.base import UNLABELLED, Objective, registry, require
 from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
-from limbeck.signals import Match, TopK
 
 
 class OutputObjective(Objective):

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from limbeck.objectives.base import Objective, registry, tensors_of
+from limbeck.core.objective import Objective, registry, tensors_of
 
 
 @registry.register("squared_error")

@@ -12,10 +12,10 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from limbeck.core.objective import Objective, registry, require
+from limbeck.core.signals import Match
 from limbeck.objectives.angles import angle_losses
 from limbeck.objectives.arithmetic import huber, unit
-from limbeck.objectives.base import Objective, registry, require
-from limbeck.signals import Match
 
 
 class RelationObjective(Objective):

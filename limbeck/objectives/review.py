@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.objectives.base import OWN_NETWORKS, registry, require
+from limbeck.core.objective import OWN_NETWORKS, registry, require
+from limbeck.core.signals import Match
 from limbeck.objectives.features import FeatureObjective
-from limbeck.signals import Match
 
 Shape = tuple[int, ...]
 

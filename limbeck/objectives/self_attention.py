@@ -13,11 +13,11 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from limbeck.objectives.base import registry, require, tensors_of
+from limbeck.core.objective import registry, require, tensors_of
+from limbeck.core.signals import shape_of
 from limbeck.objectives.relation_divergence import relation_divergence
 from limbeck.objectives.tokens import TokenObjective, blank
 from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions
-from limbeck.signals import shape_of
 
 
 class SelfAttentionObjective(TokenObjective):

@@ -11,12 +11,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.core.objective import UNLABELLED, registry, require
+from limbeck.core.signals import TopK
 from limbeck.objectives.arithmetic import kl, soften
-from limbeck.objectives.base import UNLABELLED, registry, require
 from limbeck.objectives.outputs import OutputObjective, SoftTargets
 from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 from limbeck.objectives.transformers import HiddenCosine
-from limbeck.signals import TopK
 
 
 @registry.register("forward_kl")

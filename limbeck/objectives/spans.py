@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.core.objective import Objective, registry, require, tensors_of
+from limbeck.core.signals import Match
 from limbeck.objectives.arithmetic import kl, soften
-from limbeck.objectives.base import Objective, registry, require, tensors_of
 from limbeck.objectives.outputs import SoftTargets
-from limbeck.signals import Match
 
 
 class SpanObjective(Objective):

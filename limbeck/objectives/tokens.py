@@ -10,7 +10,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.objectives.base import Objective
+from limbeck.core.objective import Objective
 
 
 class TokenObjective(Objective):

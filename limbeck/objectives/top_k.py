@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.signals import TopK
+from limbeck.core.signals import TopK
 
 ANOTHER_TEMPERATURE = (
     "a TopK teacher holds probabilities at temperature 1, and how its tail would spread at another one is not known"

@@ -14,11 +14,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.core.objective import registry, require
+from limbeck.core.signals import Match
 from limbeck.objectives.attention_divergence import attention_divergence
-from limbeck.objectives.base import registry, require
 from limbeck.objectives.near_equality import cosine_distance
 from limbeck.objectives.tokens import TokenObjective, blank, pairs, token_mean
-from limbeck.signals import Match
 
 OTHER_HEADS = "`self_attention_relations` (MiniLM v2) compares models whose head counts differ"
 

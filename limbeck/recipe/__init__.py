@@ -2,10 +2,10 @@
 
 from limbeck.recipe.comparison import ALONE, Comparison
 from limbeck.recipe.job import load, shape_of_data
-from limbeck.recipe.parts import DataPart, ExportSpec
 from limbeck.recipe.plugin import load_plugin, loaded
 from limbeck.recipe.recipe import Recipe
-from limbeck.recipe.text import RecipeError, expand, missing, read_yaml, set_path
+from limbeck.recipe.schema.parts import DataPart, ExportSpec
+from limbeck.recipe.yaml_text import RecipeError, expand, missing, read_yaml, set_path
 
 __all__ = [
     "ALONE",

@@ -8,8 +8,8 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from limbeck.recipe.job import Job
-from limbeck.recipe.parts import TermSpec
 from limbeck.recipe.recipe import Recipe
+from limbeck.recipe.schema.parts import TermSpec
 
 RESERVED = ("teacher", "checkpoints")  # folders of the comparison itself
 ALONE = "alone"  # the control among the variants: labels only

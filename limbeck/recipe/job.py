@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from limbeck.recipe.parts import Data, DataPart, Part, Store, StudentSpec, TeacherSpec, TrainingSpec
-from limbeck.recipe.text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
-from limbeck.registry import nearest
+from limbeck.recipe.schema.parts import Data, DataPart, Part, Store, StudentSpec, TeacherSpec, TrainingSpec
+from limbeck.recipe.yaml_text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
+from limbeck.utils.registry import nearest
 
 if TYPE_CHECKING:
-    from limbeck.recipe.reading import Reading
-    from limbeck.sources import Items
+    from limbeck.data import Items
+    from limbeck.recipe.data_loading import Reading
     from limbeck.tasks import Task
 
 
@@ -103,7 +103,7 @@ class Job(Part):
 
     def write(self, path: Path) -> None:
         """The recipe with every default filled in."""
-        from limbeck.verdict.files import write_whole
+        from limbeck.evaluation.files import write_whole
 
         write_whole(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
@@ -117,7 +117,7 @@ class Job(Part):
     @cached_property
     def reading(self) -> Reading:
         """How the data becomes what models read."""
-        from limbeck.recipe.reading import Reading
+        from limbeck.recipe.data_loading import Reading
 
         return Reading(self)
 
@@ -134,7 +134,7 @@ def load(part: DataPart, *, regression: bool = False, labels: bool = True) -> It
     """The items of one data set; `labels`: with those that it has."""
     import torch
 
-    from limbeck.sources import load_items
+    from limbeck.data import load_items
 
     options = {name: getattr(part, name) for name in ("split", "input", "label", "size", "channels", "on_error")}
     if not labels:

@@ -9,7 +9,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from limbeck.recipe.text import RecipeError
+from limbeck.recipe.yaml_text import RecipeError
 
 loaded: list[Path] = []  # by hand, in this process: who wants to go on with a run has to give them again
 

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from limbeck.recipe.job import Job, shape_of_data
-from limbeck.recipe.parts import DataPart, ExportSpec, PhaseSpec, Preset, TermSpec, TrainingSpec, build_terms, length
-from limbeck.recipe.text import expand
-from limbeck.registry import nearest
+from limbeck.recipe.schema.parts import DataPart, ExportSpec, PhaseSpec, Preset, TermSpec, TrainingSpec, build_terms, length
+from limbeck.recipe.yaml_text import expand
+from limbeck.utils.registry import nearest
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from limbeck.distillation import Distillation
-    from limbeck.models.text import CorpusVocabulary
-    from limbeck.plan import FromTeacher, Model, Phase, Training
-    from limbeck.sources import Items
+    from limbeck.data import Items
+    from limbeck.engine.training import FromTeacher, Model, Phase, Training
+    from limbeck.experiment.distillation import Distillation
+    from limbeck.models.shrink import CorpusVocabulary
 
 
 class Recipe(Job):
@@ -46,7 +46,7 @@ class Recipe(Job):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        from limbeck.verdict.targets import check_targets
+        from limbeck.evaluation.targets import check_targets
 
         if sum(map(bool, (self.terms, self.stages, self.preset is not None))) != 1:
             raise ValueError("give terms:, stages: or preset:, one of the three")
@@ -61,8 +61,8 @@ class Recipe(Job):
         self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False
     ) -> Distillation:
         """The job that this recipe describes."""
-        from limbeck.distillation import Distillation
-        from limbeck.plan import FromTeacher
+        from limbeck.engine.training import FromTeacher
+        from limbeck.experiment.distillation import Distillation
 
         training = self.training.build()
         student, phases = self._plan(teacher, train, training)
@@ -89,7 +89,7 @@ class Recipe(Job):
 
     def _plan(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
         """What the student is made of, and its stages."""
-        from limbeck.plan import Phase
+        from limbeck.engine.training import Phase
 
         if self.preset is not None:
             return self._of_preset(teacher, train)
@@ -100,7 +100,7 @@ class Recipe(Job):
         return student, [self._phase(stage, classes, channels) for stage in self.stages]
 
     def _phase(self, stage: PhaseSpec, classes: int | None, channels: int | None) -> Phase:
-        from limbeck.plan import Phase
+        from limbeck.engine.training import Phase
 
         return Phase(
             functools.partial(build_terms, stage.terms),
@@ -116,7 +116,7 @@ class Recipe(Job):
         )
 
     def _of_preset(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
-        from limbeck import presets
+        from limbeck import methods
 
         assert self.preset is not None
         ((name, arguments),) = self.preset.items()
@@ -125,25 +125,25 @@ class Recipe(Job):
             part = DataPart.model_validate({"path": general} if isinstance(general, str) else general)
             given["general"] = self.reading.texts(part.model_copy(update={"label": False}))
             given |= self._general_teacher(name, given)
-        made: tuple[Model, list[Phase]] = presets.registry[name](teacher, task=self.new_task(), items=train, **given)
+        made: tuple[Model, list[Phase]] = methods.registry[name](teacher, task=self.new_task(), items=train, **given)
         return made
 
     def _general_teacher(self, preset: str, given: Mapping[str, Any]) -> dict[str, str]:
         """Texts of all kinds are answered by what the teacher was before this recipe fine-tuned it, where the preset tells the
         two apart."""
-        from limbeck import presets
+        from limbeck import methods
 
         field = "general_teacher"
         start = given.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if start is None or field not in inspect.signature(presets.registry[preset]).parameters:
+        if start is None or field not in inspect.signature(methods.registry[preset]).parameters:
             return {}
         return {field: expand(start, f"preset.{preset}.{field}")}
 
     def _check_preset(self, name: str, arguments: Mapping[str, Any]) -> None:
-        from limbeck import presets
+        from limbeck import methods
 
         known = [
-            name for name in inspect.signature(presets.registry[name]).parameters if name not in ("teacher", "task", "items")
+            name for name in inspect.signature(methods.registry[name]).parameters if name not in ("teacher", "task", "items")
         ]
         for argument in arguments:
             if argument not in known:

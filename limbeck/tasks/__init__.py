@@ -1,12 +1,12 @@
 """What differs between kinds of problem: the control's loss, evaluation and metric."""
 
-from limbeck.registry import Registry
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification
-from limbeck.tasks.masked_language import MaskedLanguageModelling
+from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
+from limbeck.utils.registry import Registry
 
 registry = Registry("task")
 for kind in (Classification, MaskedLanguageModelling, QuestionAnswering, Regression, SentenceEmbeddings):

@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.metrics import Measure, measure
-from limbeck.sources import Batch, Items, Masking, Pipeline, evaluation_batches
-from limbeck.taps import call, logits_of
-from limbeck.tasks.legible import refuse_illegible
-from limbeck.terms import Term
+from limbeck.core.batch import Batch
+from limbeck.core.taps.tap import call, logits_of
+from limbeck.core.terms import Term
+from limbeck.data import Items, Masking, Pipeline, evaluation_batches
+from limbeck.metrics.measures import Measure, measure
+from limbeck.tasks.input_limits import refuse_illegible
 
 
 class Task(ABC):
@@ -97,7 +98,7 @@ class Task(ABC):
 
     @abstractmethod
     def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        """What the models of several seeds answered, as fields of `limbeck.verdict.Predictions`."""
+        """What the models of several seeds answered, as fields of `limbeck.evaluation.Predictions`."""
 
     @torch.no_grad()
     def outputs(

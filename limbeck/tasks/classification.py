@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.terms import Term
+from limbeck.data import Items
 from limbeck.objectives import HardTargets, SoftTargets
-from limbeck.sources import Items
 from limbeck.tasks.base import Task
-from limbeck.terms import Term
 
 
 class Classification(Task):

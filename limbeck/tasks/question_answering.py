@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limbeck.core.terms import Term
+from limbeck.data import Items, WindowStorage
+from limbeck.data.text.qa_windows import OUTSIDE, scored_answers
 from limbeck.objectives import SpanSoftTargets, SpanTargets
-from limbeck.sources import Items, WindowStorage
-from limbeck.sources.contexts import OUTSIDE, scored_answers
 from limbeck.tasks.base import Task
-from limbeck.tasks.squad import exact_match, f1, normalized
-from limbeck.tasks.told import Asked, Told
-from limbeck.terms import Term
+from limbeck.tasks.squad_metrics import exact_match, f1, normalized
+from limbeck.tasks.text_predictions import Asked, Told
 
 SCORES = {"answer_f1": f1, "exact_match": exact_match}
 
@@ -116,7 +116,5 @@ def _put(storage: WindowStorage, row: int) -> Asked:
 
 def _windows(items: Items) -> WindowStorage:
     if not isinstance(items.storage, WindowStorage):
-        raise ValueError(
-            "question answering reads questions with contexts: limbeck.sources.windows(load_questions(…), tokenizer)"
-        )
+        raise ValueError("question answering reads questions with contexts: limbeck.data.windows(load_questions(…), tokenizer)")
     return items.storage

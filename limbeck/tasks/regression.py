@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.core.terms import Term
+from limbeck.data import Items
 from limbeck.objectives import LogitMSE, SquaredError
-from limbeck.sources import Items
 from limbeck.tasks.base import Task
-from limbeck.terms import Term
 
 
 class Regression(Task):

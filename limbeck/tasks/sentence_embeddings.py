@@ -8,15 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.metrics import measure
+from limbeck.core.terms import Term
+from limbeck.data import Items
+from limbeck.metrics.measures import measure
 from limbeck.objectives import EmbeddingCosine
-from limbeck.sources import Items
 from limbeck.tasks.base import Task
+from limbeck.tasks.linear_probe import probe_logits
 from limbeck.tasks.linear_targets import LinearTargets
 from limbeck.tasks.neighbours import nearest, shared, votes
-from limbeck.tasks.probe import probe_logits
-from limbeck.tasks.told import Told, text_of
-from limbeck.terms import Term
+from limbeck.tasks.text_predictions import Told, text_of
 
 OVERLAP = "neighbour_overlap"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.sources import Batch, Place, Source
-from limbeck.sources.generated import piece, place_generator
+from limbeck.core.batch import Batch, Place, Source
+from limbeck.data.sources.generated import piece, place_generator
 
 
 class Blobs(Source):

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.actors import average, frozen, snapshot, trained
+from limbeck.core.actors import average, frozen, snapshot, trained
+from limbeck.core.terms import Term
 from limbeck.engine import (
     DeadTermError,
     Freeze,
@@ -24,7 +25,6 @@ from limbeck.engine import (
     steps,
 )
 from limbeck.objectives import HardTargets, Hint, SoftTargets
-from limbeck.terms import Term
 from tests.architecture.conftest import Blobs, net, same, state
 
 QUIET = Settings(progress=False, device="cpu")

@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from limbeck.actors import frozen, trained
+from limbeck.core.actors import frozen, trained
+from limbeck.core.batch import Place
+from limbeck.core.teachers import Ensemble
+from limbeck.core.terms import Term
+from limbeck.data.sources.generated import Generated, OwnSamples
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, epochs, steps
 from limbeck.objectives import HardTargets, Hint, LogitMSE, SoftTargets
-from limbeck.sources import Place
-from limbeck.sources.generated import Generated, OwnSamples
-from limbeck.teachers import Ensemble
-from limbeck.terms import Term
 from tests.architecture.conftest import Blobs, net, same, state
 
 QUIET = Settings(progress=False, device="cpu")

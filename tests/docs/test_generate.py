@@ -7,8 +7,9 @@ import re
 import pytest
 
 from docs.generate import api, command_line, decisions, formulas, markdown, methods, recipes
-from limbeck import cli, objectives
-from limbeck.objectives.base import registry
+from limbeck import objectives
+from limbeck.cli import commands as cli
+from limbeck.core.objective import registry
 from limbeck.recipe import Comparison, Recipe
 
 DOCSTRING = """What it is, for `peers.*` and *all*; see arXiv 1503.02531.

@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from limbeck import ranks
-from limbeck.actors import frozen, trained
+from limbeck.core.actors import frozen, trained
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
 from limbeck.objectives import Dist, HardTargets, Hint, RKDAngle, RKDDistance, SimilarityPreserving, SoftTargets
-from limbeck.sources import Dataset, Items
-from limbeck.terms import Term
+from limbeck.utils import distributed
 
 
 def net(width: int, seed: int) -> nn.Sequential:
@@ -32,7 +32,7 @@ def relational() -> list[Term]:
 
 
 def main(folder: Path) -> None:
-    ranks.start()
+    distributed.start()
     torch.manual_seed(0)
     x, y = torch.randn(128, 6), torch.arange(128) % 4
     y[::5] = -100  # ranks and pieces hold different numbers of labels
@@ -43,18 +43,21 @@ def main(folder: Path) -> None:
         ("relational", relational, 1, None),
         ("relational-accumulated", relational, 2, 1.0),
     ):
-        student = net(8, seed=ranks.rank() + 1)  # the ranks start apart: the run must make them agree
+        student = net(8, seed=distributed.rank() + 1)  # the ranks start apart: the run must make them agree
         settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
         stage = Stage([Step(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
         cast = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
-        log = folder / f"{name}-{ranks.world()}.jsonl"
+        log = folder / f"{name}-{distributed.world()}.jsonl"
         run = Run(cast, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
         run.fit()
         criterion = run.live[0].criterion
         state = {**student.state_dict(), **{f"criterion.{k}": v for k, v in criterion.state_dict().items()}}
-        save_file({k: v.contiguous() for k, v in state.items()}, folder / f"{name}-{ranks.world()}-{ranks.rank()}.safetensors")
+        save_file(
+            {k: v.contiguous() for k, v in state.items()},
+            folder / f"{name}-{distributed.world()}-{distributed.rank()}.safetensors",
+        )
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    ranks.end(0)
+    distributed.end(0)

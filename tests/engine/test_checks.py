@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.actors import frozen, trained
+from limbeck.core.actors import frozen, trained
+from limbeck.core.batch import Place
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items
 from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Step, steps
 from limbeck.objectives import HardTargets, SoftTargets
-from limbeck.sources import Dataset, Items, Place
-from limbeck.terms import Term
 
 QUIET = Settings(progress=False, device="cpu")
 

@@ -9,12 +9,12 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.actors import average, frozen, trained
+from limbeck.core.actors import average, frozen, trained
+from limbeck.core.schedules import Cosine, Warmup
+from limbeck.core.terms import Term
 from limbeck.engine import NonFiniteError, Optimizer, Reinitialise, Run, Settings, Stage, Step, Validation, epochs, steps
 from limbeck.engine.checkpoint import Checkpoints
 from limbeck.objectives import HardTargets, SoftTargets
-from limbeck.schedules import Cosine, Warmup
-from limbeck.terms import Term
 from tests.architecture.conftest import Blobs, net, same, state
 
 
@@ -173,7 +173,7 @@ def test_a_folder_with_another_training_is_not_overwritten(tmp_path: Path) -> No
 
 
 def test_born_again_generations() -> None:
-    from limbeck.actors import snapshot
+    from limbeck.core.actors import snapshot
     from limbeck.engine import Snapshot
 
     student = net(8)

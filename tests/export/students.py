@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import models
-from limbeck.sources import Items, load_items
-from limbeck.sources.views import to_float
+from limbeck.data import Items, load_items
+from limbeck.data.views import to_float
 
 
 def train() -> Items:

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from limbeck.export.slim import slim
-from limbeck.export.strides import joined_slices
+from limbeck.export.onnx.fuse_slices import joined_slices
+from limbeck.export.onnx.strip_metadata import slim
 
 
 def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shape: list[int]) -> onnx.ModelProto:

@@ -12,12 +12,15 @@ import pytest
 import yaml
 from torch import nn
 
-from limbeck import cli, runs
-from limbeck.export import aware, costs, shipment
+from limbeck.cli import commands as cli
+from limbeck.data import Items
+from limbeck.evaluation import Verdict
+from limbeck.export import costs
+from limbeck.export import export_models as shipment
+from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
-from limbeck.runs import RunError, carry_out
-from limbeck.sources import Items
-from limbeck.verdict import Verdict
+from limbeck.runs import run_folder as runs
+from limbeck.runs.run_folder import RunError, carry_out
 from tests import tiny
 
 

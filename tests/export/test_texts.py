@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck import runs
-from limbeck.export import ExportError, formats, shipment
-from limbeck.export.attention import PAIRS
-from limbeck.export.onnx import TEXT_OPSET
+from limbeck.core.taps.tap import logits_of
+from limbeck.evaluation import Verdict
+from limbeck.export import ExportError, formats
+from limbeck.export import export_models as shipment
+from limbeck.export.onnx.attention import PAIRS
+from limbeck.export.onnx.format import TEXT_OPSET
 from limbeck.export.pytorch import PyTorch
-from limbeck.taps import logits_of
-from limbeck.verdict import Verdict
+from limbeck.runs import run_folder as runs
 
 transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
@@ -159,7 +160,7 @@ def test_mobilebert_in_int8(tmp_path: Path) -> None:
 
 def test_a_table_of_embeddings_has_eight_bits(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from limbeck.models.sentence_encoder import over_tokens
+    from limbeck.models.architectures.sentence_encoder import over_tokens
 
     words = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(500))])}
     tokenizer = transformers.BertTokenizerFast(vocab=words)
@@ -182,8 +183,8 @@ def test_a_table_of_embeddings_has_eight_bits(tmp_path: Path) -> None:
 
 def test_a_sentence_encoder_pools_as_it_does_in_pytorch(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from limbeck.models.sentence_encoder import over_tokens
-    from tests.test_text_runs import FILLER, teacher
+    from limbeck.models.architectures.sentence_encoder import over_tokens
+    from tests.runs.test_text_runs import FILLER, teacher
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER]
     teacher(tmp_path / "bert", words, transformers.BertModel, layers=1, hidden=32, tokens=32)
@@ -221,7 +222,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from tests.test_text_runs import BAD, FILLER, GOOD, recipe, sentences, teacher
+    from tests.runs.test_text_runs import BAD, FILLER, GOOD, recipe, sentences, teacher
 
     monkeypatch.setattr(shipment, "peak_memory", lambda kind, path, shape: shape[0])
     for name, count, seed in (("train", 160, 0), ("test", 81, 1)):

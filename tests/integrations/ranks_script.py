@@ -16,11 +16,12 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 from transformers import BertModel
 
-from limbeck import Term, objectives, ranks
+from limbeck import Term, objectives
 from limbeck.integrations.sentence_transformers import DistillationLoss
 from limbeck.integrations.transformers import DistillationTrainer
+from limbeck.utils import distributed
+from tests.data.tiny_tokenizers import CORPUS, of_words
 from tests.integrations.tiny import SGD, arguments, bert, everywhere, hinton, llama, texts, writings
-from tests.sources.tiny_tokenizers import CORPUS, of_words
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 SHARED = {**SGD, "per_device_train_batch_size": 8 // WORLD} | ({"ddp_backend": "gloo"} if WORLD > 1 else {})
@@ -52,10 +53,10 @@ def sentences(folder: Path) -> tuple[Any, Any]:
     words = sorted({word for text in CORPUS for word in text.lower().split()})
     tokenizer, encoders = of_words(words), []
     for width in (16, 24):
-        place = str(folder / f"encoder-{width}-{ranks.world()}")
+        place = str(folder / f"encoder-{width}-{distributed.world()}")
         bert(width, 1, width, kind=BertModel, vocab_size=len(tokenizer)).save_pretrained(place)
         tokenizer.save_pretrained(place)
-        ranks.sum_over_ranks(torch.zeros(1))  # the first process writes, the others wait
+        distributed.sum_over_ranks(torch.zeros(1))  # the first process writes, the others wait
         encoders.append(SentenceTransformer(modules=[Transformer(place), Pooling(width)], device="cpu"))
     loss = DistillationLoss(*encoders, terms=[Term(objectives.get("embedding_mse"))])
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": True}
@@ -66,7 +67,7 @@ def sentences(folder: Path) -> tuple[Any, Any]:
 
 def keep(folder: Path, name: str, student: Any, criterion: Any) -> None:
     state = {**student.state_dict(), **{f"criterion.{key}": value for key, value in criterion.state_dict().items()}}
-    file = folder / f"{name}-{ranks.world()}-{ranks.rank()}.safetensors"
+    file = folder / f"{name}-{distributed.world()}-{distributed.rank()}.safetensors"
     save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
 
 
@@ -77,10 +78,10 @@ def main(folder: Path) -> None:
         made.train()
         keep(folder, name, made.model, made.criterion)
         lines = [{key: line[key] for key in line if "loss" in key} for line in made.state.log_history if "loss" in line]
-        (folder / f"{name}-{ranks.world()}-{ranks.rank()}.json").write_text(json.dumps(lines))
+        (folder / f"{name}-{distributed.world()}-{distributed.rank()}.json").write_text(json.dumps(lines))
     keep(folder, "sentences", *sentences(folder))
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    ranks.end(0)
+    distributed.end(0)

@@ -16,11 +16,11 @@ from transformers import LEDConfig, LEDForConditionalGeneration
 
 from limbeck import Term, objectives
 from limbeck.integrations import checks
-from limbeck.integrations.positions import Positions
+from limbeck.integrations.position_limits import Positions
 from limbeck.integrations.transformers import DistillationTrainer
+from tests.data.tiny_tokenizers import byte_bpe, wordpiece
 from tests.integrations.test_columns import t5
 from tests.integrations.tiny import arguments, batch, bert, everywhere, hinton, ids, texts
-from tests.sources.tiny_tokenizers import byte_bpe, wordpiece
 
 
 def trainer(folder, *, teacher=None, terms=None, student=None, data=None, **options):

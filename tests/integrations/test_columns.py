@@ -26,8 +26,8 @@ from transformers import (
 from limbeck import Term, objectives
 from limbeck.integrations.columns import Beside, Columns, predicts_next
 from limbeck.integrations.transformers import DistillationTrainer, Distilling
+from tests.data.tiny_tokenizers import CORPUS, byte_bpe, wordpiece
 from tests.integrations.tiny import CLASSES, WORDS, arguments, batch, bert, hinton, ids, loud, texts
-from tests.sources.tiny_tokenizers import CORPUS, byte_bpe, wordpiece
 
 
 def distilbert():

@@ -22,10 +22,10 @@ from sentence_transformers.sentence_transformer.modules import Pooling, StaticEm
 from transformers import BertModel
 
 from limbeck import Term, objectives
+from limbeck.core.schedules import Linear
 from limbeck.integrations.sentence_transformers import DistillationLoss
-from limbeck.schedules import Linear
+from tests.data.tiny_tokenizers import CORPUS, byte_bpe, wordpiece
 from tests.integrations.tiny import bert
-from tests.sources.tiny_tokenizers import CORPUS, byte_bpe, wordpiece
 
 TOKENIZER = wordpiece()
 QUERIES = ["quick fox", "a story told", "the café owners", "that is that"]

@@ -12,7 +12,7 @@ pytest.importorskip("transformers")
 
 
 from limbeck import Criterion, Term, objectives
-from limbeck.schedules import Linear
+from limbeck.core.schedules import Linear
 from tests.integrations.tiny import (
     SGD,
     batch,

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from limbeck import objectives
-from limbeck.objectives import Objective
-from limbeck.signals import Match, shape_of
+from limbeck.core.objective import Objective
+from limbeck.core.signals import Match, shape_of
 
 SAMPLES = 12  # items in the imagined data set
 Signal = Tensor | tuple[Tensor, ...]

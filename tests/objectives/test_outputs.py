@@ -7,8 +7,9 @@ import torch
 import torch.nn.functional as F
 
 from limbeck import objectives
-from limbeck.objectives import UNLABELLED, Decoupled, Dist, HardTargets, SoftTargets, WeightedSoftLabels
-from limbeck.signals import LinearLogits, TopK
+from limbeck.core.objective import UNLABELLED
+from limbeck.core.signals import LinearLogits, TopK
+from limbeck.objectives import Decoupled, Dist, HardTargets, SoftTargets, WeightedSoftLabels
 
 labelled = pytest.mark.parametrize("name", ["hard_targets", "decoupled", "weighted_soft_labels"])
 on_tokens = pytest.mark.parametrize("name", ["hard_targets", "soft_targets", "logit_mse", "teacher_argmax"])

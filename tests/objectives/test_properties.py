@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from limbeck import objectives
-from limbeck.objectives import Match
-from limbeck.objectives.base import PROPERTIES
+from limbeck.core.objective import PROPERTIES
+from limbeck.core.signals import Match
 from tests.objectives import cases
 from tests.objectives.cases import CASES, Case, gradients, loss_of, parts
 from tests.objectives.references_of_tokens import REFERENCES

@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 
 from limbeck import objectives
+from limbeck.core.signals import TopK
 from limbeck.objectives import Dist, HardTargets, Hint, SimilarityPreserving, SoftTargets
-from limbeck.signals import TopK
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

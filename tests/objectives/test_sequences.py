@@ -11,9 +11,9 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from limbeck import objectives
-from limbeck.cli import app
+from limbeck.cli.commands import app
+from limbeck.core.signals import LinearLogits, TopK
 from limbeck.objectives import ForwardKL, MaskedKL, SoftTargets
-from limbeck.signals import LinearLogits, TopK
 from tests.objectives.references_of_tokens import forward_kl
 
 both = pytest.mark.parametrize("name", ["forward_kl", "masked_kl"])

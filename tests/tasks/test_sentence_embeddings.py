@@ -12,15 +12,15 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
 
-from limbeck.criterion import Criterion
-from limbeck.sources import Items
+from limbeck.core.criterion import Criterion
+from limbeck.core.terms import Term
+from limbeck.data import Items
+from limbeck.evaluation import Predictions
+from limbeck.evaluation.statistics import interval
 from limbeck.tasks import SentenceEmbeddings
+from limbeck.tasks.linear_probe import fitted, folds_of, probe_logits
 from limbeck.tasks.linear_targets import LinearTargets
 from limbeck.tasks.neighbours import nearest, shared, votes
-from limbeck.tasks.probe import fitted, folds_of, probe_logits
-from limbeck.terms import Term
-from limbeck.verdict import Predictions
-from limbeck.verdict.statistics import interval
 
 few = settings(deadline=None, max_examples=25)
 

@@ -1,0 +1,227 @@
+"""From wishes to a recipe that is known to fit: look at the data, build both networks, suggest the rest, check, write."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+from torch import nn
+
+from limbeck import models
+from limbeck.cli.init import data as user_data
+from limbeck.cli.init.data import Data
+from limbeck.cli.init.questions import InitError, Questions
+from limbeck.cli.init.suggest import SHARE, suggest_student, suggest_taps, suggest_training
+from limbeck.cli.init.text import Draft, said, write
+from limbeck.evaluation import number_format as wording
+from limbeck.recipe import Recipe, load_plugin, read_yaml
+from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
+from limbeck.tasks import Classification
+from limbeck.utils.atomic_files import write_atomic
+
+READY_MADE = ("transformers", "timm", "torchvision")  # libraries whose models come with weights
+TRIED = 512  # test items that a teacher with weights is tried on
+
+
+@dataclass
+class Wishes:
+    """What was said by flags; None: not said."""
+
+    train: str | None = None
+    test: str | None = None
+    input: str | None = None
+    label: str | None = None
+    size: int | None = None
+    channels: int | None = None
+    teacher: str | None = None
+    teacher_args: dict[str, Any] = field(default_factory=dict)
+    teacher_weights: str | None = None
+    student: str | None = None
+    student_args: dict[str, Any] = field(default_factory=dict)
+    mirror: bool | None = None
+    features: bool | None = None
+    formats: list[str] | None = None
+    name: str | None = None
+    plugins: list[Path] = field(default_factory=list)
+
+
+def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *, force: bool = False) -> str:
+    """Write a recipe to `path`; returns the command that runs it.
+
+    The recipe is held against data and models before it is written: what `limbeck distill` would refuse is refused here.
+
+    Raises:
+        InitError: the file exists, or something is missing or cannot be found out.
+        ValueError: data or models that do not load or do not fit.
+    """
+    if path.exists() and not force:
+        raise InitError(f"{path} exists already; choose another name, or overwrite it with --force")
+    if not path.resolve().parent.is_dir():
+        raise InitError(f"{path}: there is no folder {path.parent}; make it first")
+    plugins = [str(plugin) for plugin in wishes.plugins]
+    data = _data(wishes, questions)
+    _tell(console, "data", data.describe())
+    teacher, network = _teacher(wishes, questions, data, plugins)
+    _tell(console, "teacher", _size(teacher, network) + _tried(teacher, network, data))
+    student, small = _student(wishes, questions, data, network, plugins)
+    ratio = models.count_parameters(network) / models.count_parameters(small)
+    _tell(console, "student", f"{_size(student, small)}, {wording.fraction(ratio)}")
+    pairs = suggest_taps(small, network, data)
+    if pairs:
+        _tell(console, "taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))
+    features = bool(pairs) and questions.confirm("Compare the features at these taps too", wishes.features, default=False)
+    mirror = data.seen.images and questions.confirm("Is a mirrored image still of its class", wishes.mirror, default=False)
+    command = ["limbeck", "distill", str(path), *(f"--plugin={plugin}" for plugin in plugins)]
+    draft = Draft(
+        name=questions.ask("--name", "Name of the run", wishes.name, default=path.stem),
+        description=f"{data.describe()}; {teacher.model} into {student.model}.",
+        train=data.train,
+        test=data.test,
+        teacher=teacher,
+        student=student,
+        pairs=pairs,
+        features=features,
+        schooling=suggest_training(data, mirror),
+        compression=_rounded_down(ratio),
+        formats=_formats(wishes, questions),
+        command=shlex.join(command),
+    )
+    text = write(draft)
+    _check(text, path, data, network)
+    write_atomic(path, text.encode())
+    return draft.command
+
+
+def _data(wishes: Wishes, questions: Questions) -> Data:
+    where = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", wishes.train)
+    train, test = user_data.parts(where, wishes.test, input=wishes.input, label=wishes.label)
+    if test is None:
+        path = questions.ask("--test", "Test data, which the student is judged on", None)
+        test = train.model_copy(update={"path": path})
+    side, channels = user_data.image_format(train)
+    if side is not None or wishes.size is not None:
+        answer = questions.ask("--size", "Pixels a side", None if wishes.size is None else str(wishes.size), default=str(side))
+        side = _whole("--size", answer)
+    update = {"size": side, "channels": wishes.channels or channels}
+    return user_data.look(train.model_copy(update=update), test.model_copy(update=update))
+
+
+def _teacher(wishes: Wishes, questions: Questions, data: Data, plugins: list[str]) -> tuple[TeacherSpec, nn.Module]:
+    named = questions.ask("--teacher", "Teacher (my_models.py:FUNCTION, or a name that Limbeck knows)", wishes.teacher)
+    fields: dict[str, Any] = {"model": _model_name(named, plugins), "args": wishes.teacher_args}
+    optional = None if questions.interactive else ""
+    weights = questions.ask(
+        "--teacher-weights", "Its weights (nothing: it is trained first)", wishes.teacher_weights or optional, ""
+    )
+    if weights:
+        fields["weights"] = weights
+    elif fields["model"] not in READY_MADE:
+        fields["training"] = {}
+    spec = TeacherSpec.model_validate(fields)
+    network = spec.new(data.classes, data.channels).eval()
+    Classification().check(network, data.judged, "teacher", data.test.path)
+    return spec, network
+
+
+def _student(
+    wishes: Wishes, questions: Questions, data: Data, teacher: nn.Module, plugins: list[str]
+) -> tuple[ModelSpec, nn.Module]:
+    named, args = wishes.student, wishes.student_args
+    if named is None:
+        best = suggest_student(teacher, data)
+        shown = f"{best.model}{said(best.args)}, {wording.count(best.parameters)} parameters"
+        named = questions.ask("--student", f"Student (about 1/{SHARE} of the teacher: {shown})", None, default=best.model)
+        args = (best.args | args) if named == best.model else args
+    spec = ModelSpec.model_validate({"model": _model_name(named, plugins), "args": args})
+    with torch.random.fork_rng(devices=[]):
+        network = spec.new(data.classes, data.channels).eval()
+    Classification().check(network, data.judged, "student", data.test.path)
+    return spec, network
+
+
+def _model_name(named: str, plugins: list[str]) -> str:
+    """The name that the recipe writes. A Python file that is named here is given by hand, so it is run, as a plugin."""
+    file, _, function = named.partition(":")
+    if not file.endswith(".py"):
+        return named
+    if file not in plugins:
+        load_plugin(file)
+        plugins.append(file)
+    name = Path(file).name
+    if not function:
+        raise InitError(
+            f"{named}: which of its models? {', '.join(known for known in models.names() if known.startswith(name))}"
+        )
+    return f"{name}:{function}"
+
+
+def _formats(wishes: Wishes, questions: Questions) -> list[str]:
+    if wishes.formats is not None:
+        return [name for name in wishes.formats if name != "none"]
+    answer = questions.ask("--export", "Ship the student as (onnx, executorch, none)", None, default="onnx")
+    return [name.strip() for name in answer.split(",") if name.strip() not in ("", "none")]
+
+
+def _tried(spec: TeacherSpec, teacher: nn.Module, data: Data) -> str:
+    """How good a teacher with weights is on some of the test data: one that is fed wrongly shows here."""
+    if spec.training is not None:
+        return ", to be trained first"
+    some = data.judged.labelled()
+    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIED])
+    task = Classification()
+    right = task.figures(task.outputs(teacher, some), some)[task.metric]
+    text = f", right on {wording.percent(right)} of {len(some)} test items"
+    if right < 2 / (data.classes or 2):
+        text += (
+            ":\n         hardly better than chance. Are its classes in the order of the data's? "
+            "Does it normalise its inputs itself? Images come as numbers in [0, 1]"
+        )
+    return text
+
+
+def _check(text: str, path: Path, data: Data, teacher: nn.Module) -> None:
+    """Refuse what `limbeck distill` would refuse, before anything is written."""
+    recipe = Recipe.checked(read_yaml(text), str(path))
+    recipe.distillation(teacher, data.seen).check(data.seen, test=data.judged)
+
+
+def _size(spec: ModelSpec, network: nn.Module) -> str:
+    return f"{spec.model}{said(spec.args)}, {wording.count(models.count_parameters(network))} parameters"
+
+
+def _tell(console: Console, what: str, text: str) -> None:
+    console.print(f"{what:<8} {text}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _rounded_down(ratio: float) -> float:
+    """To two digits, so that the target holds."""
+    digits: int = 1 - math.floor(math.log10(ratio))
+    return float(math.floor(ratio * 10**digits) / 10**digits)
+
+
+def _whole(flag: str, text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise InitError(f"{flag} is {text!r}; expected a whole number above 0")
+    return int(text)
+
+
+def arguments(flag: str, text: str | None) -> dict[str, Any]:
+    """`depth: 56, width: 16`, with or without braces, as arguments of a model.
+
+    Raises:
+        InitError: text of another shape.
+    """
+    inner = (text or "").strip().removeprefix("{").removesuffix("}")
+    try:
+        content = read_yaml("{" + inner + "}")
+    except yaml.YAMLError:
+        content = {inner: None}
+    if None in content.values():
+        raise InitError(f"{flag} is {text!r}; expected names and values such as '{{depth: 56, width: 16}}'")
+    return dict(content)

@@ -1,0 +1,108 @@
+"""What is suggested: a student by size, taps by depth, a training by how much data there is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor, nn
+
+from limbeck import models
+from limbeck.cli.init.data import Data
+from limbeck.cli.init.questions import InitError
+from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.taps.tap import auto_pairs
+from limbeck.recipe.schema.parts import ModelSpec
+
+SHARE = 10  # a student has about a tenth of the teacher's parameters
+UPDATES = 6_000  # about as many as 15 epochs of 50,000 items
+EPOCHS = (10, 60)  # at least, at most
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model of the registry and its size."""
+
+    model: str
+    args: dict[str, Any]
+    parameters: int
+
+
+def suggest_student(teacher: nn.Module, data: Data) -> Candidate:
+    """The registry's model whose parameter count comes nearest to a tenth of the teacher's, among those that suit the inputs.
+
+    Raises:
+        InitError: inputs for which no model is known, such as texts.
+    """
+    wanted = models.count_parameters(teacher) / SHARE
+    built = (
+        ModelSpec.model_validate({"model": name, "args": args}).new(data.classes, data.channels)
+        for name, args in _suitable(data)
+    )
+    found = [Candidate(spec["model"], _said(spec["args"]), models.count_parameters(model)) for model, spec in _with_spec(built)]
+    if not found:
+        raise InitError("no student is known for these inputs; name one with --student (a file of your own: my_models.py:NAME)")
+    return min(found, key=lambda one: abs(math.log(one.parameters / wanted)))
+
+
+def _suitable(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
+    inputs = data.few(1)
+    if not isinstance(inputs, Tensor):
+        return
+    if inputs.ndim == 2:
+        yield from (("mlp", {"inputs": inputs.shape[1], "hidden": [w, w]}) for w in (8, 16, 32, 64, 128, 256, 512))
+    if inputs.ndim != 4:
+        return
+    side = min(inputs.shape[2:])
+    if side <= 32:
+        yield from (("tiny_cnn", {"width": width, "size": max(side, 8)}) for width in (4, 6, 8, 12, 16, 24, 32))
+    if 16 <= side <= 64:
+        yield from (("resnet_cifar", {"depth": d, "width": w}) for d in (8, 14, 20) for w in (4, 8, 12, 16, 24, 32))
+    if side > 32:
+        stride = 32 if side >= 160 else 16 if side >= 96 else 8
+        widths = {"small": (0.25, 0.35, 0.5, 0.75, 1.0), "large": (0.75, 1.0)}
+        for variant, sizes in widths.items():
+            yield from (("mobilenet_v3", {"variant": variant, "width": width, "stride": stride}) for width in sizes)
+
+
+def _with_spec(built: Iterator[nn.Module]) -> Iterator[tuple[nn.Module, dict[str, Any]]]:
+    for model in built:
+        spec = models.spec_of(model)
+        assert spec is not None
+        yield model, spec
+
+
+def _said(args: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as a recipe gives them: the rest has defaults, or follows from the data."""
+    named = ("inputs", "hidden", "width", "size", "depth", "variant", "stride")
+    return {name: value for name, value in args.items() if name in named}
+
+
+def suggest_taps(student: nn.Module, teacher: nn.Module, data: Data) -> list[tuple[str, str]]:
+    """Pairs of feature maps (student, teacher) at equal relative depth; none where one of the networks has no maps."""
+    inputs = data.few()
+    try:
+        return auto_pairs(student, teacher, inputs, inputs)
+    except TapError:
+        return []
+
+
+@dataclass(frozen=True)
+class Schooling:
+    """How long, in which portions, and with which views the models are trained."""
+
+    epochs: int
+    batch_size: int
+    views: list[Any]
+
+
+def suggest_training(data: Data, mirror: bool) -> Schooling:
+    """As many updates as a small network needs, within bounds of epochs; crops (and mirror images) of images that bear them."""
+    items = len(data.seen)
+    batch = 128 if items >= 10_000 else 64 if items >= 1_000 else 32
+    epochs = min(max(round(UPDATES * batch / items), EPOCHS[0]), EPOCHS[1])
+    side = min(data.few(1).shape[2:]) if data.seen.images else 0
+    crop = [{"random_crop": {"padding": max(1, side // 8)}}] if side >= 8 else []
+    return Schooling(epochs, batch, crop + (["horizontal_flip"] if mirror and side else []))

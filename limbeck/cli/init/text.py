@@ -1,0 +1,141 @@
+"""The recipe as text: every field with a line on what it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from limbeck.cli.init.suggest import Schooling
+from limbeck.recipe import DataPart
+from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
+
+ATTENTION = 30  # shared among the pairs; the papers' 1,000 drowns the other terms in a short training
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that the text says."""
+
+    name: str
+    description: str
+    train: DataPart
+    test: DataPart
+    teacher: TeacherSpec
+    student: ModelSpec
+    pairs: Sequence[tuple[str, str]]
+    features: bool
+    schooling: Schooling
+    compression: float
+    formats: Sequence[str]
+    command: str
+
+
+def said(args: Mapping[str, Any]) -> str:
+    """The arguments of a model as they stand behind its name: ` {depth: 8}`, or nothing."""
+    return f" {_value(dict(args))}" if args else ""
+
+
+def write(draft: Draft) -> str:
+    """A recipe in YAML, to be read and changed by hand."""
+    return "\n".join([*_head(draft), *_data(draft), *_models(draft), *_terms(draft), *_training(draft), *_ending(draft), ""])
+
+
+def _head(draft: Draft) -> list[str]:
+    short = "--no-control --seed 0 --set training.epochs=1"
+    short += " --set teacher.training.epochs=1" if draft.teacher.training is not None else ""
+    return [
+        f"# Run with: {draft.command}",
+        f"# To see first that all of it works, add: --out runs/trial {short}",
+        f"name: {draft.name}                # the run goes to runs/{draft.name}",
+        f"description: {_value(draft.description)}",
+        "task: classification",
+    ]
+
+
+def _data(draft: Draft) -> list[str]:
+    return [
+        "",
+        "data:",
+        f"  train: {_part(draft.train)}",
+        f"  test: {_part(draft.test)}    # read once, at the end, for the verdict",
+        "  validation: 0.1    # this share of the training data chooses the best epoch, so that the test data need not",
+        "  # labels: 1000     # keep so many labels and treat the other items as unlabelled: how far do few labels go?",
+    ]
+
+
+def _models(draft: Draft) -> list[str]:
+    lines = ["", "teacher:", *_model(draft.teacher)]
+    if draft.teacher.weights is not None:
+        lines.append(f"  weights: {_value(draft.teacher.weights)}    # .safetensors, or a .pt that holds a state_dict")
+    if draft.teacher.training is not None:
+        lines += ["  training:          # there are no weights yet: it learns from all training labels first"]
+        lines += [f"    {line}" for line in _schooling(draft.schooling)]
+    return [*lines, "", "student:", *_model(draft.student)]
+
+
+def _model(spec: ModelSpec) -> list[str]:
+    return [f"  model: {_value(spec.model)}"] + ([f"  args: {_value(spec.args)}"] if spec.args else [])
+
+
+def _terms(draft: Draft) -> list[str]:
+    lines = [
+        "",
+        "terms:               # what the student learns from; `limbeck methods` lists all of them",
+        "  - hard_targets: {weight: 0.1}                    # the labels; items without one give nothing",
+        "  - soft_targets: {temperature: 4, weight: 0.9}    # the teacher's probabilities, softened",
+    ]
+    if draft.pairs:
+        mark = "" if draft.features else "# "
+        weight = round(ATTENTION / len(draft.pairs), 1)
+        lines.append("  # where feature maps are active, of layers at equal relative depth" + ("" if draft.features else ":"))
+        wirings = [{"student": student, "teacher": teacher, "weight": weight} for student, teacher in draft.pairs]
+        lines += [f"  {mark}- attention_transfer: {_value(wiring)}" for wiring in wirings]
+    return lines
+
+
+def _training(draft: Draft) -> list[str]:
+    return ["", "training:", *(f"  {line}" for line in _schooling(draft.schooling))]
+
+
+def _schooling(schooling: Schooling) -> list[str]:
+    views = [f"  - {_value(view)}" for view in schooling.views]
+    return [
+        f"epochs: {schooling.epochs}",
+        f"batch_size: {schooling.batch_size}",
+        *(
+            ["views:             # random changes of the training images, the same for student and teacher", *views]
+            if views
+            else []
+        ),
+        "optimizer: {name: adamw, lr: 2.0e-3, weight_decay: 0.05, decay_vectors: false}",
+    ]
+
+
+def _ending(draft: Draft) -> list[str]:
+    lines = [
+        "",
+        "seeds: [0, 1, 2]     # each trains a student and its control; one is quicker, three tell an effect from chance",
+        "control: true        # the same student without a teacher: what it reaches is what distillation must beat",
+        "targets:             # `limbeck distill` exits with 3 where one is missed",
+        "  gain: 0            # points over the control; at 0, any effect whose interval keeps clear of zero",
+        "  retention: 0.95    # of the teacher's accuracy",
+        f"  compression: {draft.compression:g}    # times fewer parameters than the teacher",
+    ]
+    if draft.formats:
+        lines += ["export:              # ship the student as these files, checked and measured in their own runtime"]
+        lines += [f"  formats: {_value(list(draft.formats))}", "  precisions: [fp32]    # int8 too: [fp32, int8]"]
+    return lines
+
+
+def _part(part: DataPart) -> str:
+    said = part.model_dump(mode="json", exclude_defaults=True)
+    return _value(part.path if set(said) == {"path"} else said)
+
+
+def _value(value: Any) -> str:
+    """A value on one line, as YAML."""
+    text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
+    return text.removesuffix("...\n").strip()

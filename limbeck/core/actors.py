@@ -1,0 +1,234 @@
+"""Who takes part in a run: models with a role, the cast that holds them, and references that name their signals."""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.utils.registry import UnknownNameError
+
+Variant = Callable[[nn.Module, Any, torch.Generator], Any]
+"""How one variant of a model runs: `(model, inputs, generator) -> output`. The generator is seeded by (seed, round, variant),
+so a random subnetwork is a pure function of the run's seed."""
+
+
+class Role(StrEnum):
+    TRAINED = "trained"
+    FROZEN = "frozen"
+    AVERAGE = "average"  # exponential moving average of another actor
+    SNAPSHOT = "snapshot"  # copy of another actor as it was when a stage took it
+
+
+class Answers(Protocol):
+    """Where a frozen actor's answers are kept, by sample key and number of the view."""
+
+    def keep(self, taps: Iterable[str]) -> bool: ...
+
+    def hear(
+        self,
+        keys: Tensor,
+        views: Tensor,
+        taps: list[str],
+        device: torch.device,
+        live: Callable[[Tensor | None], Any],
+        inputs: Any = None,
+    ) -> Mapping[str, Any]: ...
+
+
+@dataclass
+class Actor:
+    """A model with a role in a run.
+
+    Attributes:
+        module: the model; None for an average or snapshot until the run binds it to its original.
+        role: who may change it: gradient (`trained`), nobody (`frozen`), the run (`average`, `snapshot`).
+        of: the name of the actor that an average or snapshot follows.
+        decay: of an average: new = decay·old + (1 − decay)·original, after every round.
+        reads: which modality of a mapping of inputs it is called with; None: all of them.
+        variants: ways to run it, by name (exits, subnetworks): `student@small`.
+        factory: builds the module anew, for stages that re-initialise it.
+        channels_last: keep weights and inputs in channels-last memory; often faster for convolutional models on CPUs.
+        precision: data type that this model computes in; None: the run's. Depthwise convolutions, for one, train faster in
+            float32 on CPUs while their teacher answers faster in bfloat16.
+        answers: where the answers of a frozen model are kept; it is asked only for those that are not there.
+    """
+
+    module: nn.Module | None
+    role: Role = Role.TRAINED
+    of: str | None = None
+    decay: float = 0.999
+    reads: str | None = None
+    variants: Mapping[str, Variant] = field(default_factory=dict)
+    factory: Callable[[], nn.Module] | None = None
+    channels_last: bool = False
+    precision: torch.dtype | None = None
+    answers: Answers | None = None
+
+    @property
+    def model(self) -> nn.Module:
+        if self.module is None:
+            raise ValueError(f"the {self.role} of {self.of!r} is used before the run has bound it")
+        return self.module
+
+
+def trained(module: nn.Module, **options: Any) -> Actor:
+    """A model that the steps which name it train."""
+    return Actor(module, Role.TRAINED, **options)
+
+
+def frozen(module: nn.Module, **options: Any) -> Actor:
+    """A model that never changes: evaluation mode, no parameter gradients. Gradient still passes *through* it to an input that
+    is being trained."""
+    return Actor(module, Role.FROZEN, **options)
+
+
+def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
+    """The exponential moving average of another actor (Mean Teacher, 1703.01780); buffers are copied, not averaged."""
+    return Actor(None, Role.AVERAGE, of=of, decay=decay, **options)
+
+
+def snapshot(of: str, **options: Any) -> Actor:
+    """A frozen copy of another actor, taken at the start and again whenever a stage says so."""
+    return Actor(None, Role.SNAPSHOT, of=of, **options)
+
+
+class Cast(Mapping[str, Actor]):
+    """The actors of a run by name. Averages and snapshots are bound to copies of their originals here."""
+
+    def __init__(self, actors: Mapping[str, Actor]) -> None:
+        self._actors = dict(actors)
+        for name, actor in self._actors.items():
+            if not re.fullmatch(r"[\w.\-]+", name):
+                raise ValueError(f"actor name {name!r}: use letters, digits, '_', '-' and '.' only")
+            if actor.of is not None and actor.of not in self._actors:
+                raise UnknownNameError(f"actor (the original of {name!r})", actor.of, list(self._actors))
+        for actor in self._actors.values():
+            if actor.module is None:
+                assert actor.of is not None
+                original = self._actors[actor.of]
+                actor.module = copy.deepcopy(original.model)
+                actor.reads = actor.reads if actor.reads is not None else original.reads
+                actor.variants = actor.variants or original.variants
+            if actor.role is not Role.TRAINED:
+                self._refuse_if_trained(actor)
+                actor.model.requires_grad_(False).eval()
+            if actor.channels_last:
+                actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def _refuse_if_trained(self, fixed: Actor) -> None:
+        for name, actor in self._actors.items():
+            if actor.role is Role.TRAINED and actor.module is fixed.module:
+                raise ValueError(f"actor {name!r} is trained, and the same model is {fixed.role} too; hand over a deep copy")
+
+    def __getitem__(self, name: str) -> Actor:
+        if name not in self._actors:
+            raise UnknownNameError("actor", name, list(self._actors))
+        return self._actors[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._actors)
+
+    def __len__(self) -> int:
+        return len(self._actors)
+
+    def matching(self, pattern: str) -> list[str]:
+        """The actors that a name or a pattern such as `peers.*` stands for."""
+        if "*" not in pattern:
+            self[pattern]
+            return [pattern]
+        found = [name for name in self._actors if fnmatch.fnmatchcase(name, pattern)]
+        if not found:
+            raise UnknownNameError("actors", pattern, list(self._actors))
+        return found
+
+    def update_averages(self) -> None:
+        """Move every average one step towards its original."""
+        for actor in self._actors.values():
+            if actor.role is Role.AVERAGE and actor.of is not None:
+                follow(actor.model, self[actor.of].model, actor.decay)
+
+
+@torch.no_grad()
+def follow(mean: nn.Module, original: nn.Module, decay: float) -> None:
+    """mean ← decay·mean + (1 − decay)·original for parameters; buffers are copied."""
+    ours: list[Tensor] = list(mean.parameters())
+    if ours:
+        torch._foreach_lerp_(ours, [p.detach() for p in original.parameters()], 1 - decay)
+    for buffer, source in zip(mean.buffers(), original.buffers(), strict=True):
+        buffer.copy_(source)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The name of any signal of a run, `actor[@variant][:tap][#view]`: `student@exit2`, `peers.*`, `net:layer3#weak`.
+
+    Where a tap and an actor have one name, the text names the actor; `:name` is the tap.
+    """
+
+    actor: str
+    variant: str | None = None
+    tap: str = LOGITS
+    view: str = "default"
+
+    _pattern = re.compile(r"(?P<actor>[\w.*\-]*)(?:@(?P<variant>[\w.\-]+))?(?::(?P<tap>[^#]+))?(?:#(?P<view>[\w.\-]+))?")
+
+    @classmethod
+    def parse(cls, text: str, *, default: str = "student", cast: Mapping[str, Actor] | None = None) -> Reference:
+        """Read a reference. Text without `@`, `:` or an actor's name is a tap of the `default` actor: `"layer2"`."""
+        match = cls._pattern.fullmatch(text)
+        if match is None:
+            if "(" in text:  # input(layer3)
+                head, _, view = text.partition("#")
+                return cls(default, None, head, view or "default")
+            raise ValueError(f"reference {text!r}: expected actor[@variant][:tap][#view], such as student:layer3")
+        actor, variant, tap, view = (match[name] for name in ("actor", "variant", "tap", "view"))
+        if tap is None and variant is None and not _names_actor(actor, default, cast):
+            actor, tap = default, actor or LOGITS
+        return cls(actor or default, variant, tap or LOGITS, view or "default")
+
+    def __str__(self) -> str:
+        variant = f"@{self.variant}" if self.variant else ""
+        tap = f":{self.tap}" if self.tap != LOGITS else ""
+        view = f"#{self.view}" if self.view != "default" else ""
+        return f"{self.actor}{variant}{tap}{view}"
+
+    def check(self, cast: Cast) -> None:
+        """Refuse an unknown actor, variant or tap, with the nearest names."""
+        for name in cast.matching(self.actor):
+            actor = cast[name]
+            if self.variant is not None and self.variant not in actor.variants:
+                raise UnknownNameError(f"variant of {name!r}", self.variant, list(actor.variants))
+            if self.tap != LOGITS:
+                Tap.parse(self.tap).find(actor.model)
+
+
+def _names_actor(text: str, default: str, cast: Mapping[str, Actor] | None) -> bool:
+    if text in ("", default) or "*" in text:
+        return True
+    return text in cast if cast is not None else text in ("student", "teacher")
+
+
+def read_modality(actor: Actor, name: str, inputs: Any) -> Any:
+    """What this actor is called with: the whole input, or the modality that it reads."""
+    if actor.reads is None:
+        return inputs
+    if not isinstance(inputs, Mapping) or actor.reads not in inputs:
+        known = list(inputs) if isinstance(inputs, Mapping) else ["(a single tensor)"]
+        raise UnknownNameError(f"modality read by actor {name!r}", actor.reads, known)
+    return inputs[actor.reads]
+
+
+def as_channels_last(inputs: Any) -> Any:
+    """Images in channels-last memory; everything else as it is."""
+    if isinstance(inputs, Tensor) and inputs.ndim == 4:
+        return inputs.contiguous(memory_format=torch.channels_last)
+    return inputs

@@ -1,0 +1,225 @@
+"""How shapes meet: learnable bridges from a student's signal to the shape of a teacher's.
+
+Adapters are built from the shapes of a dry run, before the optimizer exists, and are dropped at export.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.core.signals import Kind, Match
+from limbeck.utils.registry import Registry
+
+registry = Registry("adapter")
+Shape = tuple[int, ...]
+
+
+class AdapterError(ValueError):
+    """Two shapes that no adapter can bridge."""
+
+
+class Adapter(nn.Module):
+    """A bridge for one pair of shapes: `adapter(student, teacher) -> (student', teacher')`.
+
+    `student_path` learns; `teacher_path` only rearranges (drops a class token, say) and owns no parameters.
+    """
+
+    def __init__(self, student_path: nn.Module, teacher_path: nn.Module | None = None) -> None:
+        super().__init__()
+        self.student_path = student_path
+        self.teacher_path = teacher_path or nn.Identity()
+
+    def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
+        return self.student_path(student), self.teacher_path(teacher)
+
+
+class Resize(nn.Module):
+    """Maps [B, C, H, W] to another height and width: average pooling to shrink, bilinear interpolation to grow."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        super().__init__()
+        self.size = size
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.shape[2] >= self.size[0] and x.shape[3] >= self.size[1]:
+            return F.adaptive_avg_pool2d(x, self.size)
+        return F.interpolate(x, self.size, mode="bilinear", align_corners=False)
+
+    def extra_repr(self) -> str:
+        return f"size={self.size}"
+
+
+class MapToTokens(nn.Module):
+    """[B, C, H, W] → [B, H·W, C]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.flatten(2).transpose(1, 2)
+
+
+class TokensToMap(nn.Module):
+    """[B, prefix + S·S, D] → [B, D, S, S]; prefix tokens (a class token) are dropped."""
+
+    def __init__(self, prefix: int, side: int) -> None:
+        super().__init__()
+        self.prefix, self.side = prefix, side
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = x[:, self.prefix :].transpose(1, 2)
+        return patches.reshape(*patches.shape[:2], self.side, self.side)
+
+
+class DropPrefix(nn.Module):
+    """[B, prefix + T, D] → [B, T, D]."""
+
+    def __init__(self, prefix: int) -> None:
+        super().__init__()
+        self.prefix = prefix
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:, self.prefix :]
+
+
+class PoolMap(nn.Module):
+    """[B, C, H, W] → [B, C], the mean over positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+@registry.register("linear")
+def linear(student: Shape, teacher: Shape) -> nn.Module:
+    """A linear map of the last axis: vectors and tokens."""
+    return nn.Linear(student[-1], teacher[-1])
+
+
+@registry.register("conv")
+def conv(student: Shape, teacher: Shape) -> nn.Module:
+    """A 1×1 convolution: channel counts of maps."""
+    return nn.Conv2d(student[1], teacher[1], 1, bias=True)
+
+
+@registry.register("conv_bn")
+def conv_bn(student: Shape, teacher: Shape) -> nn.Module:
+    """A 1×1 convolution with batch normalisation: maps whose scales differ too."""
+    return nn.Sequential(nn.Conv2d(student[1], teacher[1], 1, bias=False), nn.BatchNorm2d(teacher[1]))
+
+
+def build_adapter(spec: str | nn.Module | None, student: Shape, teacher: Shape, match: Match) -> nn.Module | None:
+    """The adapter for one pair of shapes (batch axis included), or None where nothing has to be done.
+
+    Args:
+        spec: `"auto"` (what the objective needs, nothing more), `"none"`, the name of a channel bridge (`"linear"`, `"conv"`,
+            `"conv_bn"`: built even when the channel counts agree, as FitNets does), or a module of your own, called with the
+            student's signal.
+        match: which axes the objective needs to agree.
+
+    Raises:
+        AdapterError: no adapter can bridge the two shapes; the message holds both.
+    """
+    if isinstance(spec, nn.Module):
+        return Adapter(spec)
+    if spec in (None, "none"):
+        return None
+    assert isinstance(spec, str)
+    if spec == "auto" and _agree(student, teacher, match):
+        return None
+    bridge: Callable[[Shape, Shape], nn.Module] | None = None if spec == "auto" else registry[spec]
+    key = (Kind.of(student), Kind.of(teacher))
+    builder = _BRIDGES.get(key)
+    if builder is None:
+        raise AdapterError(f"no adapter bridges student {student} and teacher {teacher}; tap layers of the same kind")
+    return builder(student, teacher, match, bridge)
+
+
+def _agree(student: Shape, teacher: Shape, match: Match) -> bool:
+    same_space = len(student) == len(teacher) and student[2:] == teacher[2:]
+    agreed = {
+        Match.NOTHING: True,
+        Match.SPACE: same_space,
+        Match.CHANNELS: Kind.of(student) == Kind.of(teacher) == Kind.MAP and student[1] == teacher[1],
+        Match.EVERYTHING: student[1:] == teacher[1:],
+    }
+    return agreed[match]
+
+
+Bridge = Callable[[Shape, Shape], nn.Module] | None
+
+
+def _channels(
+    bridge: Bridge, default: Callable[[Shape, Shape], nn.Module], match: Match, s: Shape, t: Shape, axis: int
+) -> list[nn.Module]:
+    """The channel bridge, where one is asked for or needed."""
+    needed = match is not Match.SPACE and s[axis] != t[axis]
+    if bridge is linear and default is not linear:
+        raise AdapterError(
+            f"adapter 'linear' does not bridge student {s} and teacher {t}, which are maps: use 'conv' or 'conv_bn'"
+        )
+    if bridge in (conv, conv_bn) and default is linear:
+        raise AdapterError(f"adapter 'conv' does not bridge student {s} and teacher {t}, which are no maps: use 'linear'")
+    return [(bridge or default)(s, t)] if bridge or needed else []
+
+
+def _map_to_map(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    layers = _channels(bridge, conv_bn, match, s, t, 1)
+    if s[2:] != t[2:] and match in (Match.SPACE, Match.EVERYTHING):
+        # Resizing comes where there is less to compute: before the convolution when it shrinks the map.
+        at = 0 if s[2] * s[3] > t[2] * t[3] else len(layers)
+        layers.insert(at, Resize((t[2], t[3])))
+    return Adapter(nn.Sequential(*layers))
+
+
+def _vector_to_vector(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    return Adapter(nn.Sequential(*_channels(bridge, linear, match, s, t, 1)))
+
+
+def _tokens_to_tokens(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    layers = _channels(bridge, linear, match, s, t, 2)
+    if s[1] == t[1]:
+        return Adapter(nn.Sequential(*layers))
+    (s_prefix, s_side), (t_prefix, t_side) = grid_of(s, t), grid_of(t, s)
+    path = [*layers, TokensToMap(s_prefix, s_side), Resize((t_side, t_side)), MapToTokens()]
+    return Adapter(nn.Sequential(*path), DropPrefix(t_prefix))
+
+
+def _map_to_tokens(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    prefix, side = grid_of(t, s)
+    resize = [] if s[2:] == (side, side) else [Resize((side, side))]
+    layers = _channels(bridge, conv_bn, match, s, (t[0], t[2], side, side), 1)
+    return Adapter(nn.Sequential(*resize, *layers, MapToTokens()), DropPrefix(prefix))
+
+
+def _tokens_to_map(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    prefix, side = grid_of(s, t)
+    as_map = (s[0], s[2], side, side)
+    layers = _channels(bridge, conv_bn, match, as_map, t, 1)
+    resize = [] if t[2:] == (side, side) else [Resize((t[2], t[3]))]
+    return Adapter(nn.Sequential(TokensToMap(prefix, side), *layers, *resize))
+
+
+def _map_to_vector(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
+    pooled = (s[0], s[1])
+    return Adapter(nn.Sequential(PoolMap(), *_channels(bridge, linear, match, pooled, t, 1)))
+
+
+def grid_of(tokens: Shape, other: Shape) -> tuple[int, int]:
+    """(prefix tokens, side) of a square grid of patch tokens: 197 is a class token and 14×14."""
+    count = tokens[1]
+    for prefix in (0, 1, 2, 5):  # none, class token, class and distillation token, registers
+        side = math.isqrt(max(count - prefix, 0))
+        if side and side * side == count - prefix:
+            return prefix, side
+    raise AdapterError(f"no adapter bridges student and teacher shapes {tokens} and {other}: {count} tokens are no square grid")
+
+
+_BRIDGES: dict[tuple[Kind, Kind], Callable[[Shape, Shape, Match, Bridge], nn.Module]] = {
+    (Kind.MAP, Kind.MAP): _map_to_map,
+    (Kind.VECTOR, Kind.VECTOR): _vector_to_vector,
+    (Kind.TOKENS, Kind.TOKENS): _tokens_to_tokens,
+    (Kind.MAP, Kind.TOKENS): _map_to_tokens,
+    (Kind.TOKENS, Kind.MAP): _tokens_to_map,
+    (Kind.MAP, Kind.VECTOR): _map_to_vector,
+}

@@ -1,0 +1,164 @@
+"""One batch as every part of a run sees it, and the interface of whatever yields batches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.objective import UNLABELLED
+
+DEFAULT_VIEW = "default"
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs by view, with what is known about each item.
+
+    Attributes:
+        inputs: view name -> what a model is called with: a tensor `[batch, ...]`, or a mapping of tensors (modalities, or
+            the keyword arguments of a Transformers model).
+        target: class indices `[batch]`, positions `[batch, k]` or the classes of tokens `[batch, tokens]` (-100: no label);
+            class probabilities `[batch, classes]` (a row of zeros: no label); numbers to be predicted `[batch]`, float (NaN: no
+            label).
+        keys: int64 content hash of each item `[batch]`; what randomness and stores are keyed by.
+        index: row of each item in its data set `[batch]`.
+        mask: real tokens `[batch, tokens]`, or None.
+        weight: weight of each item `[batch]`, or None.
+        view: number of the view that each item shows `[batch]`, or None where views never repeat.
+    """
+
+    inputs: Mapping[str, Any]
+    target: Tensor | None = None
+    keys: Tensor | None = None
+    index: Tensor | None = None
+    mask: Tensor | None = None
+    weight: Tensor | None = None
+    view: Tensor | None = None
+    extras: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def size(self) -> int:
+        return first_tensor(self.inputs).shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        return first_tensor(self.inputs).device
+
+    def to(self, device: torch.device | str) -> Batch:
+        names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
+        return replace(self, **{name: _move(getattr(self, name), device) for name in names})
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which part of which global batch is asked for.
+
+    `round` counts optimizer updates of the stage from 0. The global batch of a round is cut into `parts` equal pieces, one for
+    each (accumulation step, rank); `part` is the piece wanted. A source answers from (seed, place) alone, so that any number
+    of ranks, workers and resumptions sees the same items.
+    """
+
+    round: int
+    seed: int = 0
+    part: int = 0
+    parts: int = 1
+
+
+class Source(ABC):
+    """Where inputs come from. `batch(place)` is a pure function of the place (and of the source's own state)."""
+
+    samples: int | None = None  # items in the underlying data set; None where there is none
+    rounds_per_epoch: int | None = None
+    through: str | None = None  # the actor that turns this source's batches into inputs (a generator)
+
+    def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  most sources need no model
+        """Called by the run with all models by name, for sources that ask one of them."""
+
+    @abstractmethod
+    def batch(self, place: Place) -> Batch: ...
+
+
+def take(batch: Batch, count: int) -> Batch:
+    """The first `count` items of a batch."""
+    names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
+    return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
+
+
+def pick(value: Any, rows: Tensor) -> Any:
+    """These rows of every tensor within nested mappings."""
+    return _change(value, lambda tensor: tensor[rows.to(tensor.device)])
+
+
+def labelled(target: Tensor, *, per_item: bool = False) -> Tensor:
+    """1 where there is a label, 0 where there is none: −100, NaN, or a row of zeros among class probabilities.
+
+    One answer for each entry, `[batch]`, or `[batch, k]` and `[batch, tokens]` where items have several; with `per_item`,
+    `[batch]`: whether an item has any.
+    """
+    if target.is_floating_point():
+        there = target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
+    else:
+        there = target != UNLABELLED
+    if per_item and there.ndim > 1:
+        there = there.flatten(1).any(1)
+    return there.to(torch.float32)
+
+
+_LABEL_NAMES = ("labels", "label", "target", "targets")
+
+
+def as_batch(data: Any) -> Batch:
+    """A `Batch` from what data loaders give: a `Batch`, a pair (inputs, labels), a mapping with labels among its entries, or
+    inputs alone.
+
+    An `attention_mask` among the inputs becomes the mask of real tokens.
+    """
+    if isinstance(data, Batch):
+        return data
+    if isinstance(data, tuple | list):
+        if not data or len(data) > 2:
+            raise ValueError(f"a batch is (inputs, labels); got {len(data)} parts")
+        inputs, target = data[0], data[1] if len(data) == 2 else None
+    elif isinstance(data, Mapping):
+        name = next((name for name in _LABEL_NAMES if name in data), None)
+        target = None if name is None else data[name]
+        inputs = {key: value for key, value in data.items() if key != name}
+        if len(inputs) == 1 and not {"input_ids", "inputs_embeds", "pixel_values"} & set(inputs):
+            (inputs,) = inputs.values()
+    else:
+        inputs, target = data, None
+    return Batch({DEFAULT_VIEW: inputs}, target=target, mask=token_mask(inputs))
+
+
+def token_mask(inputs: Any) -> Tensor | None:
+    """The attention mask among the inputs; where actors read tokens of their own, the student's, or else the first one's."""
+    if not isinstance(inputs, Mapping):
+        return None
+    if "attention_mask" in inputs:
+        mask: Tensor = inputs["attention_mask"]
+        return mask
+    return token_mask(inputs.get("student", next(iter(inputs.values()))))
+
+
+def first_tensor(value: Any) -> Tensor:
+    """The first tensor within nested mappings: what tells the size and the device of a batch."""
+    while not isinstance(value, Tensor):
+        value = next(iter(value.values()))
+    return value
+
+
+def _move(value: Any, device: torch.device | str) -> Any:
+    return _change(value, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def _change(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    if isinstance(value, Tensor):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {name: _change(part, change) for name, part in value.items()}
+    return value

@@ -1,0 +1,68 @@
+"""What outlives a step: named buffers that belong in the checkpoint."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.utils.distributed import gather_rows
+
+
+class Memory(nn.Module):
+    """Base of all memories: an `nn.Module` with buffers, so that it moves, saves and resumes with whatever owns it."""
+
+
+class Table(Memory):
+    """One row for each item of the data set: predictions, scores, features of a past pass.
+
+    Args:
+        samples: number of items.
+        width: length of a row.
+        fill: value of rows that were never written.
+    """
+
+    rows: Tensor
+    written: Tensor
+
+    def __init__(self, samples: int, width: int, *, fill: float = 0.0) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.full((samples, width), fill))
+        self.register_buffer("written", torch.zeros(samples, dtype=torch.bool))
+
+    def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """The rows `[batch, width]` of these items, and which of them were ever written `[batch]`."""
+        return self.rows[index], self.written[index]
+
+    @torch.no_grad()
+    def write(self, index: Tensor, rows: Tensor) -> None:
+        """Keep these rows; every rank ends with the same table."""
+        index, rows = gather_rows(index), gather_rows(rows.detach().to(self.rows.dtype))
+        self.rows[index] = rows
+        self.written[index] = True
+
+
+class Queue(Memory):
+    """The last `length` rows that were put in, oldest first out (MoCo, 1911.05722)."""
+
+    rows: Tensor
+    filled: Tensor
+    position: Tensor
+
+    def __init__(self, length: int, width: int) -> None:
+        super().__init__()
+        self.register_buffer("rows", torch.zeros(length, width))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.long))
+        self.register_buffer("position", torch.zeros((), dtype=torch.long))
+
+    def contents(self) -> Tensor:
+        """The rows held now, `[at most length, width]`."""
+        return self.rows[: int(self.filled)]
+
+    @torch.no_grad()
+    def put(self, rows: Tensor) -> None:
+        """Add rows `[batch, width]` of all ranks; the oldest give way."""
+        rows = gather_rows(rows.detach().to(self.rows.dtype))[-len(self.rows) :]
+        places = (self.position + torch.arange(len(rows), device=rows.device)) % len(self.rows)
+        self.rows[places] = rows
+        self.position.copy_((self.position + len(rows)) % len(self.rows))
+        self.filled.copy_(torch.clamp(self.filled + len(rows), max=len(self.rows)))

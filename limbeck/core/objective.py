@@ -1,0 +1,239 @@
+"""What every objective shares: the contract, the checks and the arithmetic precision."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.signals import AnySignal, LinearLogits, Match, Signal, TopK, shape_of
+from limbeck.utils.registry import Registry
+
+registry = Registry("objective")
+
+UNLABELLED = -100  # the label of an item that has none, as in torch's ignore_index
+
+# What holds for every objective that does not say otherwise in `exempt`.
+PROPERTIES = {
+    "least": "No student has a lower loss than one that equals the teacher.",
+    "stationary": "At equality the gradient is zero.",
+    "gradient": "The gradient is that of the value, through every part of it.",
+    "order": "The loss of an item does not depend on its place in the batch.",
+    "alone": "An item's loss depends on the other items if and only if the objective compares items.",
+}
+OWN_NETWORKS = "its own networks stand between student and teacher"
+
+
+class Objective(nn.Module, ABC):
+    """How two signals are compared: one loss per item, unreduced.
+
+    `forward(student, teacher=None, *, target=None, mask=None, index=None)` returns `[batch]` (or `[batch, tokens]` for
+    logits of token sequences). The arithmetic runs in float32, or in float64 when the student signal is float64. The
+    teacher side is detached. Inputs are never modified.
+
+    Subclasses implement `compare` and set the class attributes; those that own parameters implement `build`, `built` and
+    `restore`. Parameters that were built lazily take the device and the precision of the student signal.
+
+    Args of `forward`:
+        student, teacher: signals of the shapes the subclass names.
+        target: class indices [batch] (-100 marks an item without a label) or class probabilities [batch, classes].
+        mask: real tokens, [batch, tokens], or None.
+        index: row of each item in the data set [batch], for objectives that remember items between steps.
+        attached: leave the teacher side in the graph. Only an input that is itself being trained (a generator, pixels) needs
+            this: its gradient must pass through the teacher too.
+
+    Raises:
+        ValueError: shapes that do not fit, labels out of range, a teacher that is not finite.
+    """
+
+    name: ClassVar[str]
+    knowledge: ClassVar[Literal["output", "feature", "relation"]]
+    formula: ClassVar[str]
+    source: ClassVar[str]
+    bibtex: ClassVar[str] = ""  # the entry of its paper; empty where there is none to cite
+    weight: ClassVar[float] = 1.0  # the weight the paper or its standard benchmark uses
+    needs_teacher: ClassVar[bool] = True
+    needs_target: ClassVar[bool] = False
+    over_batch: ClassVar[bool] = False  # compares items with each other: it must see the gathered global batch
+    match: ClassVar[Match] = Match.NOTHING
+    ranks: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
+    signals: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
+    kinds: ClassVar[tuple[str, ...]] = ()  # of taps at an encoder's layer that give them, one for each part: "scores"
+    parts: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
+    sparse: ClassVar[bool] = False  # takes a `TopK` teacher
+    exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why
+
+    # Value checks (finite teacher, label range) wait for the device; the engine turns them off on GPUs.
+    validate: bool = True
+
+    def forward(
+        self,
+        student: AnySignal,
+        teacher: AnySignal | None = None,
+        *,
+        target: Tensor | None = None,
+        mask: Tensor | None = None,
+        index: Tensor | None = None,
+        attached: bool = False,
+    ) -> Tensor:
+        if isinstance(student, TopK):
+            raise ValueError(f"{self.name}: the student signal is TopK; only a teacher's may be, the student's must be dense")
+        device = tensors_of(student)[0].device
+        with torch.autocast(device.type, enabled=False):
+            s = _prepare(student)
+            like = tensors_of(s)[0]
+            t = None if teacher is None else _prepare(teacher, detach=not attached, dtype=like.dtype)
+            self.check(s, t, target)
+            if t is not None and self.needs_teacher and self.validate:
+                self.check_values(s, t, mask)
+            if not self.built:
+                self.build(shape_of(s), None if t is None else shape_of(t))
+                self.to(device, like.dtype)
+            return self.compare(s, t, target=None if target is None else target.detach(), mask=mask, index=index)
+
+    @abstractmethod
+    def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
+        """The mathematics: student and teacher arrive in working precision, checked, the teacher detached."""
+
+    @property
+    def built(self) -> bool:
+        """Whether parameters that depend on shapes exist already; True for objectives without any."""
+        return True
+
+    def build(self, student: Any, teacher: Any, *, samples: int | None = None) -> None:
+        """Create the parameters that depend on shapes, before the optimizer is made.
+
+        `student` and `teacher` are shapes (tuples of shapes when the objective takes several taps), `samples` is the
+        number of items in the training set.
+        """
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Build from saved tensors, whose shapes say what `build` was once given: a checkpoint fits a fresh instance."""
+
+    def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
+        own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
+        if own and not self.built:
+            self.restore(own)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        """Refuse what cannot be compared, with the objective and both shapes in the message."""
+        if self.needs_teacher and teacher is None:
+            raise ValueError(f"{self.name}: needs a teacher signal and got none")
+        if self.needs_target and target is None:
+            raise ValueError(f"{self.name}: needs labels and got none")
+        self._check_ranks("student", student)
+        if self.needs_teacher:
+            self._check_ranks("teacher", teacher)
+            self._check_shapes(student, teacher)
+        if target is not None and self.needs_target:
+            self._check_target(student, target)
+
+    def _check_ranks(self, side: str, signal: Any) -> None:
+        for part in tensors_of(signal):
+            if self.ranks and part.ndim not in self.ranks and not isinstance(signal, TopK):
+                wanted = " or ".join(f"{rank}" for rank in self.ranks)
+                raise ValueError(f"{self.name}: the {side} signal has shape {tuple(part.shape)}; expected {wanted} axes")
+
+    def _check_shapes(self, student: Any, teacher: Any) -> None:
+        ours, theirs = (len(signal) if isinstance(signal, tuple) else 1 for signal in (student, teacher))
+        for side, count in (("student", ours), ("teacher", theirs)):
+            if not self._takes(count):
+                raise ValueError(f"{self.name}: the {side} side has {count} taps; it needs {self._taps()}")
+        if ours != theirs:
+            raise ValueError(f"{self.name}: {ours} student taps and {theirs} teacher taps do not fit; pair them one by one")
+        if isinstance(teacher, TopK):
+            if not self.sparse:
+                raise ValueError(f"{self.name}: needs the teacher's dense signal; TopK holds the largest probabilities only")
+            return
+        for s, t in zip(tensors_of(student), tensors_of(teacher), strict=True):
+            if s.shape[:1] != t.shape[:1] or not self._agree(tuple(s.shape), tuple(t.shape)):
+                shapes = f"student {tuple(s.shape)} and teacher {tuple(t.shape)}"
+                raise ValueError(f"{self.name}: {shapes} do not fit; {self._remedy()}")
+
+    def _takes(self, taps: int) -> bool:
+        return self.parts in (0, taps)
+
+    def _taps(self) -> str:
+        return f"{self.parts}"
+
+    def _agree(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> bool:
+        if self.match is Match.EVERYTHING:
+            return student == teacher
+        if self.match is Match.SPACE:
+            return len(student) == len(teacher) and student[2:] == teacher[2:]
+        if self.match is Match.CHANNELS:
+            return len(student) == len(teacher) and student[1] == teacher[1]
+        return True
+
+    def _remedy(self) -> str:
+        needs = {
+            Match.NOTHING: "equal batches are needed",
+            Match.SPACE: "equal batches, heights and widths are needed (an adapter makes them so)",
+            Match.CHANNELS: "equal batches and channel counts are needed (an adapter makes them so)",
+            Match.EVERYTHING: "equal shapes are needed (an adapter makes them so)",
+        }
+        return needs[self.match]
+
+    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
+        """Refuse a teacher that is not finite where it counts."""
+        for part in tensors_of(teacher):
+            finite, counted = torch.isfinite(part), self.counted(part, mask)
+            if not bool((finite if counted is None else finite | ~counted).all()):
+                shapes = f"teacher {shape_of(teacher)}, student {shape_of(student)}"
+                raise ValueError(f"{self.name}: the teacher signal holds NaN or infinity ({shapes})")
+
+    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Which entries of a signal the loss sees, to broadcast over it; None: all. Objectives on tokens leave out padding."""
+        return None
+
+    def _check_target(self, student: Any, target: Tensor) -> None:
+        shape, classes = tensors_of(student)[0].shape, tensors_of(student)[0].shape[-1]
+        expected = shape if target.is_floating_point() else shape[:-1]
+        if target.shape != expected:
+            what = "class probabilities" if target.is_floating_point() else "labels"
+            shapes = f"target {tuple(target.shape)} does not fit student {tuple(shape)}"
+            raise ValueError(f"{self.name}: {shapes}; {what} of shape {tuple(expected)} are needed")
+        if self.validate and not target.is_floating_point():
+            wrong = (target != UNLABELLED) & ((target < 0) | (target >= classes))
+            if bool(wrong.any()):
+                first = int(target[wrong][0])
+                raise ValueError(f"{self.name}: label {first} is out of range for {classes} classes (0 to {classes - 1})")
+
+
+def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:
+    """Refuse a hyperparameter: the message names the field, its value and what to write instead."""
+    if not holds:
+        raise ValueError(f"{objective}: {field} is {value!r}; {remedy}")
+
+
+def tensors_of(signal: Any) -> tuple[Tensor, ...]:
+    """The floating-point tensors a signal consists of."""
+    if signal is None:
+        return ()
+    if isinstance(signal, list | tuple):
+        return tuple(signal)
+    if isinstance(signal, Signal):
+        parts = (getattr(signal, field.name) for field in fields(signal))
+        return tuple(part for part in parts if isinstance(part, Tensor) and part.is_floating_point())
+    return (signal,)
+
+
+def _prepare(signal: Any, *, detach: bool = False, dtype: torch.dtype | None = None) -> Any:
+    """Working precision (float32 at least), dense where `LinearLogits` came in, cut from the graph for teachers."""
+    if isinstance(signal, list | tuple):
+        return tuple(_prepare(part, detach=detach, dtype=dtype) for part in signal)
+    dtype = dtype or torch.promote_types(tensors_of(signal)[0].dtype, torch.float32)
+    if isinstance(signal, Tensor):
+        return signal.detach().to(dtype) if detach else signal.to(dtype)
+    signal = signal.detach() if detach else signal
+    if isinstance(signal, TopK):
+        return TopK(signal.values.to(dtype), signal.indices.long(), signal.tail.to(dtype))
+    if isinstance(signal, LinearLogits):
+        bias = None if signal.bias is None else signal.bias.to(dtype)
+        return LinearLogits(signal.hidden.to(dtype), signal.weight.to(dtype), bias).dense()
+    return signal

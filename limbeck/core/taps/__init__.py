@@ -1,0 +1,1 @@
+"""Where signals are read inside a model: taps, probes, encoder layouts and attention hooks."""

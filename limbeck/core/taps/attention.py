@@ -1,0 +1,250 @@
+"""Listening to attention modules: to queries, keys and values, to scores before the softmax and distributions after it."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.core.taps.encoder_layout import (
+    EAGER,
+    HEADS,
+    MATRICES,
+    REGISTRY,
+    STATES,
+    Formula,
+    TapError,
+    called_names,
+    formula_of,
+    forward_of,
+    is_registered,
+    projections,
+)
+
+Ears = dict[str, list[Callable[[Tensor], None]]]  # kind → who hears it
+
+
+@contextmanager
+def listening(model: nn.Module, wanted: Mapping[nn.Module, Ears]) -> Iterator[None]:
+    """Tell the ears what these attention modules compute while the block runs; before and after, nothing is changed.
+
+    Transformers' encoders look their attention function up in a registry at every call. The one that the models are using is
+    replaced there for the time of the block; modules that nobody listens to are passed on to it, and so are those of which
+    only queries, keys or values are wanted. Where scores or distributions are, the attention is computed step by step, as
+    with `attn_implementation="eager"`. Models, configurations and masks stay as they are.
+
+    Raises:
+        TapError: gradient checkpointing is on (layers run again in the backward pass, when nobody listens), or the model's
+            implementation of attention keeps no scores.
+    """
+    if wanted and torch.is_grad_enabled() and any(_runs_again(module) for module in model.modules()):
+        raise TapError(f"{type(model).__name__}: attention cannot be tapped under gradient checkpointing; switch it off")
+    places: dict[tuple[int, str | None], MutableMapping[Any, Any]] = {}
+    with ExitStack() as stack:
+        for module, ears in wanted.items():
+            if is_registered(module):
+                registry = forward_of(module).__globals__[REGISTRY]
+                places[id(registry), _implementation(module, ears)] = registry
+            else:
+                stack.enter_context(_followed(module, ears))
+        for (_, name), registry in places.items():
+            stack.enter_context(_replaced(registry, name, wanted))
+        yield
+
+
+def _runs_again(module: nn.Module) -> bool:
+    return module.training and bool(getattr(module, "gradient_checkpointing", False))
+
+
+def _implementation(module: nn.Module, ears: Ears) -> str | None:
+    name: str | None = module.config._attn_implementation  # type: ignore[union-attr, assignment]
+    if name not in ("eager", "sdpa", None) and not ears.keys().isdisjoint(MATRICES):
+        raise TapError(
+            f"{type(module).__name__} runs {name!r}, which keeps no scores; load the model with attn_implementation='sdpa', "
+            "or tap queries, keys and values"
+        )
+    return name
+
+
+@contextmanager
+def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapping[nn.Module, Ears]) -> Iterator[None]:
+    function = registry.get(name)
+    local = getattr(registry, "_local_mapping", registry)  # entries here come before those that the whole library shares
+    before = local.get(name)
+    local[name] = _function(function, wanted, name)
+    try:
+        yield
+    finally:
+        local.pop(name)
+        if before is not None:
+            local[name] = before
+
+
+def _function(
+    registered: Callable[..., Any] | None, wanted: Mapping[nn.Module, Ears], name: str | None
+) -> Callable[..., tuple[Tensor, Tensor | None]]:
+    """An attention function that listens at the wanted modules and leaves the others to `registered`."""
+
+    def attend(
+        module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
+    ) -> tuple[Tensor, Tensor | None]:
+        ears = wanted.get(module, {})
+        _tell_states(ears, query, key, value)
+        if ears.keys().isdisjoint(MATRICES):
+            function = registered or _own_eager(module)
+            answer: tuple[Tensor, Tensor | None] = function(module, query, key, value, mask, **options)
+            return answer
+        if name == "sdpa" and mask is None:  # its masks leave out what its kernel does itself
+            mask = _causal(module, query, key, options)
+        output, weights = _step_by_step(module, query, key, value, mask, ears, **options)
+        return output, weights if name == "eager" else None
+
+    return attend
+
+
+def _own_eager(module: nn.Module) -> Callable[..., Any]:
+    """The function that a module hands to the registry for want of a registered one: the eager one of its own file."""
+    names = [name for name in called_names(module) if EAGER in name]
+    if len(names) != 1:
+        raise TapError(f"{type(module).__name__} has no {EAGER}; load the model with attn_implementation='sdpa'")
+    function: Callable[..., Any] = forward_of(module).__globals__[names[0]]
+    return function
+
+
+def _causal(module: nn.Module, query: Tensor, key: Tensor, options: Mapping[str, Any]) -> Tensor | None:
+    is_causal = options.get("is_causal")
+    if is_causal is None:
+        is_causal = getattr(module, "is_causal", True)
+    rows, columns = query.shape[2], key.shape[2]
+    return torch.ones(rows, columns, dtype=torch.bool, device=query.device).tril() if is_causal and rows > 1 else None
+
+
+# --- attention, step by step -----------------------------------------------------------------------------------------
+
+
+def _step_by_step(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    mask: Tensor | None,
+    ears: Ears,
+    *,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    position_bias: Tensor | None = None,
+    softcap: float | None = None,
+    **_: Any,
+) -> tuple[Tensor, Tensor]:
+    """The attention's output [B, T, heads, d] and its weights after dropout; the ears hear of both matrices."""
+    if softcap is not None:
+        raise TapError(f"{type(module).__name__} caps its scores; queries, keys and values can be tapped")
+    groups = query.shape[1] // key.shape[1]
+    if groups > 1:
+        key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    weights = _tell_matrices(ears, query, key, mask, scaling, position_bias)
+    dropped = F.dropout(weights.to(value.dtype), p=dropout, training=module.training)
+    output = torch.matmul(dropped, value)
+    if mask is not None and mask.dtype == torch.bool:
+        output = output * mask.any(-1, keepdim=True)  # as the fused kernels do for a token that may look at nothing
+    return output.transpose(1, 2).contiguous(), dropped
+
+
+def _tell_states(ears: Ears, *states: Tensor) -> None:
+    for kind, tensor in zip(STATES, states, strict=True):
+        _tell(ears, kind, tensor)
+
+
+def _tell_matrices(
+    ears: Ears, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None = None, bias: Tensor | None = None
+) -> Tensor:
+    """Scores, then the distribution made of them: [B, heads, T, S]."""
+    scaling = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
+    scores = torch.matmul(query, key.transpose(-2, -1)).mul_(scaling)  # scaled queries would be kept for the backward pass
+    if mask is not None and mask.dtype != torch.bool and mask.ndim == 4 and mask.shape[1] > 1:
+        bias, mask = _apart(mask, bias)
+    if bias is not None:
+        scores = scores + bias
+    _tell(ears, "scores", scores)
+    if mask is not None and mask.dtype == torch.bool:
+        masked = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    else:
+        masked = scores if mask is None else scores + mask
+    weights = masked.softmax(-1, dtype=torch.promote_types(masked.dtype, torch.float32))
+    _tell(ears, "attention", weights)
+    return weights
+
+
+def _apart(merged: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+    """A mask that differs from head to head holds a position bias as well: what is finite by far is bias."""
+    kept = merged > torch.finfo(merged.dtype).min / 2
+    found = merged.masked_fill(~kept, 0)
+    return found if bias is None else bias + found, kept
+
+
+def _tell(ears: Ears, kind: str, tensor: Tensor) -> None:
+    for hear in ears.get(kind, ()):
+        hear(tensor)
+
+
+# --- attention by code of its own ------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
+    """Listen to the projections of a module that calls no registered function; its own computation runs as ever."""
+    names, formula = projections(module), formula_of(module) or Formula()
+    heads = next(int(getattr(module, name)) for name in HEADS if hasattr(module, name))
+    said: dict[str, Tensor] = {}
+
+    def projected(name: str) -> Callable[..., None]:
+        def hook(_: nn.Module, args: Any, output: Tensor) -> None:
+            said.setdefault(name, output)  # a projection that runs again projects positions
+
+        return hook
+
+    def before(_: nn.Module, args: Any) -> None:
+        said.clear()
+
+    def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        matrices = not ears.keys().isdisjoint(MATRICES)
+        asked = matrices or formula.unless is not None or formula.rotary is not None
+        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if asked else {}
+        if formula.unless is not None and given.get(formula.unless) is not None:
+            name, other = type(module).__name__, formula.unless
+            raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
+        query, key, value = _by_heads([said[name] for name in names], heads)
+        if formula.rotary is not None and given.get(formula.rotary) is not None:
+            query, key, value = _turned(module, given[formula.rotary], query, key, value)
+        _tell_states(ears, query, key, value)
+        if matrices:
+            mask, bias = (None if name is None else given.get(name) for name in (formula.mask, formula.bias))
+            _tell_matrices(ears, query, key, mask, bias=bias)
+
+    handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after, with_kwargs=True)]
+    handles += [getattr(module, name).register_forward_hook(projected(name)) for name in names]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _by_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """[B, T, heads·d] each, or one of [B, T, 3·heads·d] → queries, keys and values [B, heads, T, d]."""
+    if len(projected) == 1:
+        projected = list(projected[0].chunk(3, dim=-1))
+    query, key, value = (one.reshape(*one.shape[:-1], heads, -1).transpose(1, 2) for one in projected)
+    return query, key, value
+
+
+def _turned(module: Any, angles: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+    """Queries and keys after the module's rotary embeddings, and the values where it turns these too."""
+    turned = states if getattr(module, "rotary_value", False) else states[:2]
+    return (*module.apply_rotary_position_embeddings(angles, *turned), *states[len(turned) :])

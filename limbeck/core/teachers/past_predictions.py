@@ -1,0 +1,46 @@
+"""The student's own past as teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from limbeck.core.batch import Batch
+from limbeck.core.memory import Table
+from limbeck.core.signals import AnySignal
+from limbeck.core.teachers.base import Teacher
+
+
+class PastPredictions(Teacher):
+    """What the student said about each item when it last saw it, as logits (PS-KD, 2006.12000).
+
+    An item that was never seen answers with the student's present logits, detached: its loss and gradient are zero.
+    The table holds one row for each item of the data set and is part of the checkpoint.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table: Table | None = None  # not a class attribute, which would hide the module of this name
+
+    def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
+        if samples is None:
+            raise ValueError("PastPredictions: needs a source with a data set, because it remembers every item")
+        if len(student) != 2:
+            raise ValueError(f"PastPredictions: needs logits [batch, classes]; the student's have shape {student}")
+        if self.table is None:
+            self.table = Table(samples, student[-1])
+
+    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+        assert isinstance(student, Tensor)
+        if self.table is None or batch.index is None:
+            raise ValueError("PastPredictions: needs batches with the index of each item")
+        rows, written = self.table.read(batch.index)
+        return torch.where(written[:, None], rows.to(student.dtype), student.detach())
+
+    def observe(self, student: AnySignal, batch: Batch) -> None:
+        assert isinstance(student, Tensor)
+        assert self.table is not None
+        assert batch.index is not None
+        self.table.write(batch.index, student)

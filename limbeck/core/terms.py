@@ -1,0 +1,124 @@
+"""One term of a loss: what is compared, how, how strongly, and whom it trains."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from limbeck.core.actors import Cast, Reference
+from limbeck.core.schedules import SampleWeight, Schedule, schedule
+from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.teachers import Teacher
+
+if TYPE_CHECKING:
+    from limbeck.core.objective import Objective
+
+AUTO = "auto"
+
+
+@dataclass
+class Term:
+    """Objective, two references, adapter, weight and whom it trains:
+
+        Term(Hint(), student="layer2", teacher="layer3", weight=100)
+
+    A term is a description: several criteria may be made from the same one, each with its own copy of the objective.
+
+    Attributes:
+        objective: how the two signals are compared.
+        student: what is trained: a reference, a tap of the actor `student`, several taps for objectives that take several, or
+            `"auto"`: taps paired at equal relative depth, feature maps or an encoder's layers as the objective compares them.
+        teacher: what it is compared with: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. Omitted:
+            the tap and view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the
+            matching actors other than the student's own.
+        adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.core.adapters.build_adapter`.
+        weight: a number, a schedule, or the recipe form of one.
+        temperature: a schedule for the objective's temperature; None leaves the objective's own.
+        item_weight: weight of each item from what student and teacher say about it.
+        trains: restrict the gradient to these of the actors that the step trains; None: all of them.
+        name: how the term is called in logs; the objective's name when omitted.
+    """
+
+    objective: Objective
+    student: str | Sequence[str] = "student"
+    teacher: str | Sequence[str] | Teacher | None = None
+    adapter: str | nn.Module | None = AUTO
+    weight: float | Schedule = 1.0
+    temperature: float | Schedule | None = None
+    item_weight: SampleWeight | None = None
+    trains: Sequence[str] | None = None
+    name: str = ""
+    students: tuple[Reference, ...] = field(default=(), repr=False)
+    teachers: tuple[Reference, ...] = field(default=(), repr=False)
+
+    def __post_init__(self) -> None:
+        self.weight = schedule(self.weight)
+        if self.temperature is not None:
+            self.temperature = schedule(self.temperature)
+            if not hasattr(self.objective, "temperature"):
+                raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule")
+
+    @property
+    def wants_auto_taps(self) -> bool:
+        return self.student == AUTO or self.teacher == AUTO
+
+    def bind(self, cast: Cast) -> list[Term]:
+        """The same term with parsed references; a pattern on the student's side becomes one term for each actor."""
+        students = _parse(self.student, "student", cast)
+        names = cast.matching(students[0].actor)
+        bound = [self._bind_one(cast, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names]
+        for term in bound[1:]:  # teachers and adapters may own state; each actor has its own
+            term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
+        return bound
+
+    def _bind_one(self, cast: Cast, students: tuple[Reference, ...], suffix: str) -> Term:
+        teachers = self._teachers(cast, students)
+        for reference in (*students, *teachers):
+            try:
+                reference.check(cast)
+            except TapError as error:
+                raise TapError(f"term {self.name or self.objective.name!r}, {reference.actor}: {error}") from error
+        return replace(
+            self,
+            objective=copy.deepcopy(self.objective),
+            name=(self.name or self.objective.name) + (f".{suffix}" if suffix else ""),
+            students=students,
+            teachers=teachers,
+        )
+
+    def _teachers(self, cast: Cast, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
+        """What the target is made of. A pattern stands for the matching actors other than the student's own."""
+        if isinstance(self.teacher, Teacher):
+            parsed = _parse(self.teacher.references, "teacher", cast)
+        elif not self.objective.needs_teacher:
+            return ()
+        elif self.teacher is not None:
+            parsed = _parse(self.teacher, "teacher", cast)
+        elif "teacher" in cast:
+            parsed = tuple(Reference("teacher", tap=r.tap, view=r.view) for r in students)
+        else:
+            raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(cast)}")
+        own = students[0].actor
+        found = tuple(_at(r, name) for r in parsed for name in cast.matching(r.actor) if name != own or "*" not in r.actor)
+        if parsed and not found:
+            raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
+        return found
+
+    @property
+    def averages_losses(self) -> bool:
+        """Whether the teacher is a pattern over several actors, so that the loss is the mean over them."""
+        return isinstance(self.teacher, str) and "*" in self.teacher
+
+
+def _parse(text: str | Sequence[str], default: str, cast: Cast) -> tuple[Reference, ...]:
+    texts = (text,) if isinstance(text, str) else tuple(text)
+    return tuple(Reference.parse(one, default=default, cast=cast) for one in texts)
+
+
+def _at(reference: Reference, actor: str) -> Reference:
+    """The reference with its pattern, if it is one, made out to `actor`."""
+    return replace(reference, actor=actor) if "*" in reference.actor else reference

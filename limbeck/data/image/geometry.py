@@ -1,0 +1,212 @@
+"""Views that move or blank pixels: crops, the mirror, cutout. Bilinear resizing is written out as four gathers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from limbeck.data.transform import Draws, Transform, fraction, to_float, views
+
+Box = tuple[int, int, int, int]  # top, left, height, width
+
+
+@views.register("random_crop")
+class RandomCrop(Transform):
+    """A window of the image's own size, from the image padded on every side."""
+
+    name: ClassVar[str] = "random_crop"
+
+    def __init__(self, padding: int = 4, fill: float | Literal["reflect"] = 0) -> None:
+        if padding < 0:
+            raise ValueError(f"padding={padding}: expected 0 or more pixels")
+        if fill != "reflect":
+            fraction("fill", fill)
+        self.padding, self.fill = padding, fill
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        height, width = images.shape[2:]
+        places = 2 * self.padding + 1
+        corner = draws.integers(2, places)
+        windows = self._pad(images).unfold(2, height, 1).unfold(3, width, 1)  # a view: nothing is copied
+        items = torch.arange(len(images), device=images.device)
+        return windows[items, :, corner[:, 0], corner[:, 1]]
+
+    def _pad(self, images: Tensor) -> Tensor:
+        sides = (self.padding,) * 4
+        if self.fill == "reflect":
+            return F.pad(to_float(images), sides, mode="reflect")
+        # black is exact in uint8 too, and moving bytes is four times cheaper; other fills need not be n / 255
+        return F.pad(images if self.fill == 0 else to_float(images), sides, value=float(self.fill))
+
+
+@views.register("horizontal_flip")
+class HorizontalFlip(Transform):
+    """The mirror image with probability `p`."""
+
+    name: ClassVar[str] = "horizontal_flip"
+
+    def __init__(self, p: float = 0.5) -> None:
+        self.p = fraction("p", p)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        column = torch.arange(images.shape[3], device=images.device)
+        return _columns(images, torch.where(draws.uniform(1) < self.p, column.flip(0), column))
+
+
+@views.register("random_resized_crop")
+class RandomResizedCrop(Transform):
+    """A box of random area and aspect ratio, resized bilinearly (without antialiasing) to `size`, or to the image's own size.
+
+    `scale` is the box's share of the area, `ratio` its width over its height. Boxes are drawn as torchvision draws them:
+    ten tries, then the largest central box of an allowed ratio.
+    """
+
+    name: ClassVar[str] = "random_resized_crop"
+
+    def __init__(
+        self,
+        scale: tuple[float, float] = (0.08, 1.0),
+        ratio: tuple[float, float] = (3 / 4, 4 / 3),
+        size: int | tuple[int, int] | None = None,
+    ) -> None:
+        self.scale, self.ratio = _range("scale", scale, 1), _range("ratio", ratio)
+        self.size = (size, size) if isinstance(size, int) else size
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        height, width = images.shape[2:]
+        numbers = draws.uniform(4 * TRIES).tolist()
+        boxes = torch.tensor(
+            [random_box(row, height, width, self.scale, self.ratio) or self._central(height, width) for row in numbers],
+            device=images.device,
+        )
+        out_height, out_width = self.size or (height, width)
+        images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
+        return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
+
+    def _central(self, height: int, width: int) -> Box:
+        ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
+        box_height, box_width = min(height, round(width / ratio)), min(width, round(height * ratio))
+        return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
+
+
+@views.register("cutout")
+class Cutout(Transform):
+    """A square of `size` pixels around a random pixel is blanked (DeVries and Taylor 2017); it may hang over the edge."""
+
+    name: ClassVar[str] = "cutout"
+
+    def __init__(self, size: int = 16, p: float = 1.0, fill: float = 0.0) -> None:
+        if size < 1:
+            raise ValueError(f"size={size}: expected at least one pixel")
+        self.size, self.p, self.fill = size, fraction("p", p), fraction("fill", fill)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        height, width = images.shape[2:]
+        drawn = draws.uniform(3)
+        sides = torch.tensor([height, width], device=images.device)
+        corner = (drawn[:, :2] * sides).to(torch.int64) - self.size // 2
+        inside = box_mask(corner, torch.full_like(corner, self.size), height, width)
+        return blank(images, inside & (drawn[:, 2] < self.p)[:, None, None], self.fill)
+
+
+@views.register("random_erasing")
+class RandomErasing(Transform):
+    """A random box is blanked with probability `p` (Zhong et al. 2017); none if ten tries find no box that fits."""
+
+    name: ClassVar[str] = "random_erasing"
+
+    def __init__(
+        self,
+        p: float = 0.5,
+        scale: tuple[float, float] = (0.02, 0.33),
+        ratio: tuple[float, float] = (0.3, 3.3),
+        fill: float = 0.0,
+    ) -> None:
+        self.p, self.fill = fraction("p", p), fraction("fill", fill)
+        self.scale, self.ratio = _range("scale", scale, 1), _range("ratio", ratio)
+
+    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+        height, width = images.shape[2:]
+        nothing = (0, 0, 0, 0)
+        boxes = torch.tensor(
+            [
+                (random_box(row[1:], height, width, self.scale, self.ratio) or nothing) if row[0] < self.p else nothing
+                for row in draws.uniform(1 + 4 * TRIES).tolist()
+            ],
+            device=images.device,
+        )
+        return blank(images, box_mask(boxes[:, :2], boxes[:, 2:], height, width), self.fill)
+
+
+TRIES = 10
+
+
+def random_box(
+    numbers: list[float], height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
+) -> Box | None:
+    """The first box of the drawn area and ratio that fits; None if no try does. One item's numbers, in double precision."""
+    low, high = math.log(ratio[0]), math.log(ratio[1])
+    for area, aspect, top, left in zip(*(iter(numbers),) * 4, strict=True):
+        pixels = height * width * (scale[0] + area * (scale[1] - scale[0]))
+        shape = math.exp(low + aspect * (high - low))
+        box_height, box_width = round(math.sqrt(pixels / shape)), round(math.sqrt(pixels * shape))
+        if 0 < box_height <= height and 0 < box_width <= width:
+            top_row, left_column = int(top * (height - box_height + 1)), int(left * (width - box_width + 1))
+            return top_row, left_column, box_height, box_width
+    return None
+
+
+def box_mask(corner: Tensor, extent: Tensor, height: int, width: int) -> Tensor:
+    """`[B, H, W]`: which pixels lie in each item's box, given as `[B, 2]` corner and extent; boxes may hang over the edge."""
+
+    def along(axis: int, length: int) -> Tensor:
+        offset = torch.arange(length, device=corner.device) - corner[:, axis, None]
+        return (offset >= 0) & (offset < extent[:, axis, None])
+
+    return along(0, height)[:, :, None] & along(1, width)[:, None, :]
+
+
+def blank(images: Tensor, mask: Tensor, fill: float) -> Tensor:
+    return (images if fill == 0 else to_float(images)).masked_fill(mask[:, None], fill)
+
+
+def _resample(images: Tensor, take: Callable[[Tensor, Tensor], Tensor], start: Tensor, length: Tensor, size: int) -> Tensor:
+    """Each item's stretch `start … start + length` of rows or columns, brought to `size` by linear interpolation.
+
+    Sampling points are those of `F.interpolate(align_corners=False)`; none lies outside the stretch.
+    """
+    first, extent = start.double()[:, None], length.double()[:, None]
+    centres = torch.arange(size, device=images.device, dtype=torch.float64) + 0.5
+    offset = (centres * extent / size - 0.5).clamp_(min=0)
+    offset = torch.minimum(offset, extent - 1)
+    lower = offset.floor()
+    upper = torch.minimum(lower + 1, extent - 1)
+    share = (offset - lower).float()
+    near, far = (take(images, (first + at).long()) for at in (lower, upper))
+    share = share[:, None, :, None] if take is _rows else share[:, None, None, :]
+    return near.mul_(1 - share).add_(far.mul_(share))  # in place: large temporaries cost more than the arithmetic
+
+
+def _rows(images: Tensor, index: Tensor) -> Tensor:
+    """`images[b, :, index[b]]`, copied a row at a time."""
+    count, channels, height, width = images.shape
+    plane = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
+    source = (plane + index[:, None, :]).flatten()
+    return images.reshape(-1, width).index_select(0, source).view(count, channels, -1, width)
+
+
+def _columns(images: Tensor, index: Tensor) -> Tensor:
+    """`images[b, :, :, index[b]]`."""
+    return images.gather(3, index[:, None, None, :].expand(-1, *images.shape[1:3], -1))
+
+
+def _range(name: str, value: tuple[float, float], top: float = math.inf) -> tuple[float, float]:
+    low, high = value
+    if not 0 < low <= high <= top:
+        raise ValueError(f"{name}={value}: expected 0 < low <= high" + ("" if top == math.inf else f" <= {top}"))
+    return float(low), float(high)

@@ -1,0 +1,88 @@
+"""Mixup and CutMix with a partner drawn from the data set by key, so that a mixed image is as reproducible as any view."""
+
+from __future__ import annotations
+
+import math
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from limbeck.data.image.geometry import box_mask
+from limbeck.data.transform import Draws, Mix, to_float, views
+
+
+@views.register("mixup")
+class Mixup(Mix):
+    """λ of the item and 1 − λ of its partner, λ ~ Beta(α, α) for each item (Zhang et al. 2018)."""
+
+    name: ClassVar[str] = "mixup"
+
+    def __init__(self, alpha: float = 0.2) -> None:
+        self.alpha = _positive(alpha)
+
+    def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        share = torch.tensor(beta(self.alpha, draws.uniform(1)[:, 0]), dtype=torch.float32, device=images.device)
+        by_item = share[:, None, None, None]
+        return to_float(images) * by_item + to_float(partners) * (1 - by_item), share
+
+
+@views.register("cutmix")
+class Cutmix(Mix):
+    """A box of the partner is pasted over the item; λ ~ Beta(α, α) is the share that stays (Yun et al. 2019).
+
+    The box hangs over the edge where its centre is near one; the share counts the pixels that are really pasted.
+    """
+
+    name: ClassVar[str] = "cutmix"
+
+    def __init__(self, alpha: float = 1.0) -> None:
+        self.alpha = _positive(alpha)
+
+    def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+        height, width = images.shape[2:]
+        drawn = draws.uniform(3)
+        boxes = torch.tensor(
+            [
+                _box(math.sqrt(1 - kept), y, x, height, width)
+                for kept, (y, x) in zip(beta(self.alpha, drawn[:, 0]), drawn[:, 1:].tolist(), strict=True)
+            ],
+            device=images.device,
+        )
+        pasted = box_mask(boxes[:, :2], boxes[:, 2:], height, width)
+        share = 1 - pasted.sum(dim=(1, 2)).double() / (height * width)
+        return torch.where(pasted[:, None], to_float(partners), to_float(images)), share.float()
+
+
+def beta(alpha: float, drawn: Tensor) -> list[float]:
+    """Beta(α, α) numbers from uniform ones, by the inverse distribution function, in double precision item by item."""
+    from scipy.special import betaincinv  # here, because few runs mix and it takes long to import
+
+    return [float(betaincinv(alpha, alpha, number + 2.0**-25)) for number in drawn.tolist()]
+
+
+def mix_targets(own: Tensor, other: Tensor, share: Tensor, classes: int) -> Tensor:
+    """λ · own + (1 − λ) · other as class probabilities; zeros (no label) where either of the two is unlabelled."""
+    own, other = _probabilities(own, classes), _probabilities(other, classes)
+    labelled = (own.amax(1, keepdim=True) > 0) & (other.amax(1, keepdim=True) > 0)
+    share = share[:, None]
+    return torch.where(labelled, own * share + other * (1 - share), torch.zeros_like(own))
+
+
+def _probabilities(target: Tensor, classes: int) -> Tensor:
+    if target.ndim == 2:
+        return target
+    known = (target >= 0)[:, None]
+    return F.one_hot(target.clamp(min=0), classes).float() * known
+
+
+def _box(side: float, y: float, x: float, height: int, width: int) -> tuple[int, int, int, int]:
+    box_height, box_width = int(height * side), int(width * side)
+    return int(y * height) - box_height // 2, int(x * width) - box_width // 2, box_height, box_width
+
+
+def _positive(alpha: float) -> float:
+    if alpha <= 0:
+        raise ValueError(f"alpha={alpha}: expected a number above 0")
+    return alpha

@@ -1,0 +1,1 @@
+"""Loads data sets by name or path: files, columns, and formats."""

@@ -1,0 +1,29 @@
+"""`digits`: scikit-learn's 1,797 handwritten digits of 8×8 pixels, the data set that needs no download."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from limbeck.data.items import Items
+
+
+def digits() -> tuple[NDArray[np.uint8], Tensor]:
+    """Images `[N, 8, 8]`, their sixteen steps of grey spread over 0 to 255, and labels."""
+    from sklearn.datasets import load_digits
+
+    raw = load_digits()
+    return np.round(raw.images * 255 / 16).astype(np.uint8), torch.from_numpy(raw.target).to(torch.int64)
+
+
+def part(items: Items, split: str | None) -> Items:
+    """`train` is two thirds of every class, `test` the rest, chosen by content; None is all of it."""
+    if split is None:
+        return items
+    train, test = items.split(2 / 3, seed=0)
+    parts = {"train": train, "test": test}
+    if split not in parts:
+        raise ValueError(f"split={split!r}: digits has the splits train and test")
+    return parts[split]

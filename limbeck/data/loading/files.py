@@ -1,0 +1,222 @@
+"""From a path or a name to a table: what Hugging Face `datasets` would load, read without leaving cache files behind."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+from limbeck.utils.registry import nearest
+
+TABLES = {".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow"}
+IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns, where they came from, and what is known about them besides their values.
+
+    `features` is the schema that `datasets` writes beside a table: {"label": {"_type": "ClassLabel", "names": […]}}.
+    """
+
+    columns: pa.Table
+    origin: str
+    folder: Path | None = None
+    features: dict[str, Any] = field(default_factory=dict)
+    class_names: list[str] | None = None
+
+
+def open_table(name: str | Path, split: str | None) -> Table:
+    path = Path(name).expanduser()
+    if path.is_file():
+        if split is not None:
+            raise ValueError(f"split={split!r}: {path} is a single file and has no splits; leave `split` out")
+        return read_file(path)
+    if path.is_dir():
+        return _open_folder(path, split)
+    if _is_hub_name(str(name)):
+        return _from_hub(str(name), split)
+    raise missing(path)
+
+
+def missing(path: Path) -> FileNotFoundError:
+    """The error for a path that is not there, with what is there instead."""
+    folder = path.parent
+    child = path.name
+    while not folder.is_dir() and folder != folder.parent:
+        child, folder = folder.name, folder.parent
+    offer = ", ".join(nearest(child, sorted(os.listdir(folder)))) or "nothing"
+    return FileNotFoundError(f"no such file or folder: {path}; nearest names in {folder.resolve()}: {offer}")
+
+
+def read_file(path: Path) -> Table:
+    suffix = path.suffix.lower()
+    if suffix not in TABLES:
+        raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(TABLES))}, found {suffix!r}")
+    try:
+        columns = _READERS[suffix](path)
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise ValueError(f"{path} does not read as {suffix[1:]}: {error}") from error
+    return Table(columns, str(path), path.parent, _features(columns.schema), _class_names_beside(path))
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    return pyarrow.parquet.read_table(path, partitioning=None)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    import pyarrow.csv  # type: ignore[import-untyped]
+
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+
+
+def _read_json(path: Path) -> pa.Table:
+    """One object per line, or one array of objects."""
+    import pyarrow.json  # type: ignore[import-untyped]
+
+    with path.open("rb") as file:
+        is_array = file.read(256).lstrip()[:1] == b"["
+    if is_array:
+        return pa.Table.from_pylist(json.loads(path.read_text(encoding="utf-8")))
+    return pyarrow.json.read_json(path)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    with pa.memory_map(str(path)) as file:
+        try:
+            return pa.ipc.open_stream(file).read_all()
+        except pa.ArrowInvalid:
+            return pa.ipc.open_file(file).read_all()
+
+
+_READERS = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".arrow": _read_arrow,
+}
+
+
+def _open_folder(path: Path, split: str | None) -> Table:
+    if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
+        return _from_disk(path, split)
+    subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    if split is not None and split in subfolders:
+        return _open_folder(path / split, None)
+    tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLES and entry.name != "classes.json")
+    if tables:
+        return _open_tables(path, tables, split)
+    if split is not None or (subfolders and set(subfolders) <= SPLITS):
+        raise _wrong_split(path, split, subfolders)
+    return _image_folder(path, subfolders)
+
+
+def _open_tables(path: Path, tables: list[Path], split: str | None) -> Table:
+    """The files of one split: `train.parquet`, or all of `train-00000-of-00002.parquet` and its like."""
+    chosen = [table for table in tables if split is None or _names_split(table.stem, split)]
+    if not chosen or (split is None and len(chosen) > 1):
+        raise _wrong_split(path, split, [table.stem for table in tables])
+    parts = [read_file(table) for table in chosen]
+    columns = pa.concat_tables([part.columns for part in parts], promote_options="default")
+    return Table(columns, parts[0].origin if len(parts) == 1 else str(path), path, parts[0].features, parts[0].class_names)
+
+
+def _names_split(stem: str, split: str) -> bool:
+    return stem == split or (stem.startswith(split) and not stem[len(split)].isalnum())
+
+
+def _image_folder(path: Path, subfolders: list[str]) -> Table:
+    """A class per subfolder, in sorted order; each image is named by its path within the folder."""
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(subfolders):
+        found = sorted(str(file.relative_to(path)) for file in (path / name).rglob("*") if _is_image(file))
+        files += found
+        labels += [label] * len(found)
+    if not files:
+        raise ValueError(
+            f"{path}: no data found; expected images in one subfolder per class, or files of {', '.join(sorted(TABLES))}"
+        )
+    columns = pa.table({"image": pa.array(files, pa.string()), "label": pa.array(labels, pa.int64())})
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": subfolders}}
+    return Table(columns, str(path), path, features)
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in IMAGES and path.is_file()
+
+
+def _from_disk(path: Path, split: str | None) -> Table:
+    import datasets
+
+    loaded = datasets.load_from_disk(str(path))
+    return _from_datasets(loaded, str(path), split)
+
+
+def _from_hub(name: str, split: str | None) -> Table:
+    import datasets
+
+    try:
+        loaded = datasets.load_dataset(name, split=split)
+    except Exception as error:  # no network, no such name, no such split: the hub's own words say which
+        near = str(missing(Path(name))).partition("; ")[2]
+        raise FileNotFoundError(
+            f"{name!r} is neither a file or folder here ({near}) nor a data set on the Hugging Face hub: {error}"
+        ) from error
+    return _from_datasets(loaded, name, split)
+
+
+def _from_datasets(loaded: Any, origin: str, split: str | None) -> Table:
+    if hasattr(loaded, "keys"):  # a DatasetDict
+        splits = sorted(loaded)
+        if split is None and len(splits) == 1:
+            split = splits[0]
+        if split not in splits:
+            raise _wrong_split(origin, split, splits)
+        loaded = loaded[split]
+    columns = loaded.with_format("arrow")[:]
+    return Table(columns, origin, None, _features(loaded.features.arrow_schema))
+
+
+def _features(schema: pa.Schema) -> dict[str, Any]:
+    written = (schema.metadata or {}).get(b"huggingface")
+    info = json.loads(written).get("info") if written else None
+    return dict(info.get("features") or {}) if info else {}
+
+
+def _class_names_beside(path: Path) -> list[str] | None:
+    """`classes.json` in the same folder: a list of names, or a mapping between names and indices either way round."""
+    beside = path.parent / "classes.json"
+    if not beside.is_file() or beside == path:
+        return None
+    content = json.loads(beside.read_text(encoding="utf-8"))
+    if isinstance(content, list):
+        return [str(name) for name in content]
+    if isinstance(content, dict):
+        by_index = {int(index): name for name, index in content.items() if isinstance(index, int)} or {
+            int(index): str(name) for index, name in content.items() if index.isdigit()
+        }
+        if sorted(by_index) == list(range(len(content))):
+            return [by_index[index] for index in range(len(content))]
+    raise ValueError(f'{beside}: expected a list of class names, or a mapping such as {{"cat": 0, "dog": 1}}')
+
+
+def _is_hub_name(name: str) -> bool:
+    parts = name.split("/")
+    return len(parts) <= 2 and all(parts) and parts[0] not in (".", "..", "~") and Path(name).suffix not in TABLES | IMAGES
+
+
+def _wrong_split(where: Path | str, split: str | None, known: list[str]) -> ValueError:
+    asked = "no split was named" if split is None else f"split={split!r} is not there"
+    return ValueError(f"{where}: {asked}; set `split` to one of: {', '.join(known) or '(none)'}")

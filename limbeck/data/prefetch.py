@@ -1,0 +1,34 @@
+"""Computing the next rounds' batches in a background thread; what a batch holds does not change by it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
+
+from limbeck.core.batch import Batch, Place
+
+
+class Ahead:
+    """Answers `compute(place)`, and begins on the same part of the next `depth` rounds."""
+
+    def __init__(self, compute: Callable[[Place], Batch], depth: int) -> None:
+        self._compute, self._depth = compute, depth
+        self._begun: dict[Place, Future[Batch]] = {}
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth else None  # starts when used
+
+    def batch(self, place: Place) -> Batch:
+        if self._thread is None:
+            return self._compute(place)
+        self._forget_all_but_near(place)
+        for step in range(self._depth + 1):  # this round too: a second step of the run may ask for it again
+            wanted = replace(place, round=place.round + step)
+            if wanted not in self._begun:
+                self._begun[wanted] = self._thread.submit(self._compute, wanted)
+        return self._begun[place].result()
+
+    def _forget_all_but_near(self, place: Place) -> None:
+        for begun in list(self._begun):
+            near = 0 <= begun.round - place.round <= self._depth
+            if not near or (begun.seed, begun.parts) != (place.seed, place.parts):
+                self._begun.pop(begun).cancel()

@@ -1,0 +1,1 @@
+"""Sources of inputs that are not data sets."""

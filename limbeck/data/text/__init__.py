@@ -1,0 +1,1 @@
+"""Texts: tokenization, token storage, masking, question windows, and augmentation."""

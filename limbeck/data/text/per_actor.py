@@ -1,0 +1,100 @@
+"""One data set as several actors read it, where each reads items of its own: windows of contexts by two tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.data.items import Items
+from limbeck.data.storage import Storage
+from limbeck.data.text.qa_windows import WindowStorage
+from limbeck.data.text.token_storage import TokenStorage
+
+
+class Parallel(Storage):
+    """Items by the name of the actor that reads them; `fetch` gives a mapping of what each of them gives.
+
+    Actors can be asked about the same items in one step only where these stand in the same order; where there are more of one
+    than of the other (a window holds less of a context in the smaller vocabulary), each can still be judged on its own.
+    """
+
+    def __init__(self, parts: Mapping[str, Items]) -> None:
+        self.parts = dict(parts)
+        self.first = next(iter(self.parts.values()))
+        every = [part.storage.lengths for part in self.parts.values() if part.storage.lengths is not None]
+        self.lengths = torch.stack(every).amax(0) if every and self.matches else self.first.storage.lengths
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(self.parts)
+
+    @property
+    def matches(self) -> bool:
+        """Whether the items are the same, in the same order, for all."""
+        return all(torch.equal(part.keys, self.first.keys) for part in self.parts.values())
+
+    @property
+    def aligned(self) -> bool:
+        """Whether all tokens stand for the same characters, place by place."""
+        return self.first_difference() is None
+
+    def first_difference(self) -> str | None:
+        """Where the parts first differ, for a message: "token 3 of window 17, of question 5: student 'un' + '##able', …"."""
+        return self._parting
+
+    @cached_property
+    def _parting(self) -> str | None:
+        one, *others = self.parts
+        for other in others:
+            ours, theirs = self.parts[one], self.parts[other]
+            found = _windows(ours).parting(_windows(theirs), (one, other))
+            if found is not None:
+                return found
+            if len(ours) != len(theirs):
+                return f"{len(ours):,} windows for the {one}, {len(theirs):,} for the {other}"
+        return None
+
+    def identity(self, name: str | None = None) -> str:
+        """What the tokens of an actor depend on; all of them without a name."""
+        parts = [self.parts[name]] if name is not None else list(self.parts.values())
+        return "+".join(part.storage.identity() for part in parts if isinstance(part.storage, TokenStorage))
+
+    def only(self, name: str) -> Items:
+        return self.parts[name]
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+    def fetch(self, rows: Tensor, workers: int = 0) -> dict[str, Any]:
+        self._require_match()
+        return {name: part.fetch(rows, workers) for name, part in self.parts.items()}
+
+    def select(self, rows: Tensor) -> Parallel:
+        self._require_match()
+        return Parallel({name: part.select(rows) for name, part in self.parts.items()})
+
+    def _require_match(self) -> None:
+        if not self.matches:
+            raise ValueError(
+                f"the tokenizers give other windows, and part at {self.first_difference()}; they can be read one at a time "
+                "only. Give both one tokenizer, or cut the student's vocabulary without a size"
+            )
+
+
+def side_by_side(parts: Mapping[str, Items]) -> Items:
+    """The same windows of contexts as each actor reads them; keys and labels are those of the first."""
+    first = next(iter(parts.values()))
+    return Items(Parallel(parts), first.keys, first.target, first.classes, first.class_names)
+
+
+def _windows(items: Items) -> WindowStorage:
+    if not isinstance(items.storage, WindowStorage):
+        raise ValueError(
+            "items side by side: expected windows of contexts, as limbeck.data.windows makes them; texts are read by "
+            "several tokenizers with tokenize(items, {'student': …, 'teacher': …})"
+        )
+    return items.storage

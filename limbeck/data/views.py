@@ -1,0 +1,125 @@
+"""Keyed augmentation: `Pipeline` runs transforms one after the other; the transforms are found by name in `views`.
+
+The guarantee: the same item, seed and view number give the same tensor bit for bit, whatever batch, worker or rank it is
+computed in. Images come and go as values in [0, 1]; normalising them is the models' business.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor
+
+from limbeck.data import keyed_random as keyed
+from limbeck.data.image.colour import ColorJitter
+from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
+from limbeck.data.image.mixup import Cutmix, Mixup, mix_targets
+from limbeck.data.transform import Draws, Mix, Pool, Transform, to_float, views
+
+__all__ = [
+    "ColorJitter",
+    "Cutmix",
+    "Cutout",
+    "HorizontalFlip",
+    "Mix",
+    "Mixup",
+    "Pipeline",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Transform",
+    "to_float",
+    "views",
+]
+
+
+class Pipeline:
+    """Transforms in order; with none, it only turns uint8 into values in [0, 1].
+
+    Each transform draws from a stream of its own, named by the view, by the transform and by how often that transform
+    came before, so adding a transform leaves what the others draw unchanged.
+    """
+
+    def __init__(self, transforms: Sequence[Transform | Mix] = ()) -> None:
+        self.transforms = tuple(transforms)
+        seen: Counter[str] = Counter()
+        self._streams: list[str] = []
+        for transform in self.transforms:
+            self._streams.append(f"{transform.name}#{seen[transform.name]}")
+            seen[transform.name] += 1
+
+    @classmethod
+    def from_spec(cls, spec: Sequence[str | Mapping[str, Any]]) -> Pipeline:
+        """From names or one-key mappings: `["horizontal_flip", {"random_crop": {"padding": 4}}]`."""
+        return cls([_build(entry) for entry in spec])
+
+    @property
+    def mixes(self) -> bool:
+        return any(isinstance(transform, Mix) for transform in self.transforms)
+
+    def __len__(self) -> int:
+        return len(self.transforms)
+
+    def __call__(
+        self,
+        images: Tensor,
+        keys: Tensor,
+        *,
+        seed: int = 0,
+        view: keyed.View = 0,
+        stream: str = "default",
+        target: Tensor | None = None,
+        pool: Pool | None = None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """View `view` of each image (one number for all, or one for each), and its target (class probabilities once a transform
+        has mixed).
+
+        `pool` is the data set that partners for mixing are drawn from; `stream` is the name of the view.
+        """
+        for position, transform in enumerate(self.transforms):
+            draws = Draws(seed, keys, view, f"{stream}/{self._streams[position]}")
+            if isinstance(transform, Transform):
+                images = transform(images, draws)
+                continue
+            rows, pool = self._partners(draws, pool)
+            # the partner has been through the same transforms, under its own key
+            partners, partner_target = Pipeline(self.transforms[:position])(
+                pool.fetch(rows),
+                pool.keys[rows],
+                seed=seed,
+                view=view,
+                stream=stream,
+                target=None if pool.target is None else pool.target[rows],
+                pool=pool,
+            )
+            images, share = transform(images, partners, draws)
+            if target is not None and partner_target is not None:
+                target = mix_targets(target, partner_target, share, _classes(transform, pool))
+        return to_float(images).contiguous(), target
+
+    def _partners(self, draws: Draws, pool: Pool | None) -> tuple[Tensor, Pool]:
+        if pool is None:
+            raise ValueError(f"{draws.stream}: mixing draws partners from the data set; give it as pool=items")
+        partner = Draws(draws.seed, draws.keys, draws.view, f"{draws.stream}/partner")
+        return partner.integers(1, len(pool))[:, 0], pool
+
+
+def _classes(transform: Mix, pool: Pool) -> int:
+    if pool.classes is None:
+        raise ValueError(f"{transform.name} mixes class labels, but the number of classes is unknown; set `classes`")
+    return pool.classes
+
+
+def _build(entry: str | Mapping[str, Any]) -> Any:
+    if isinstance(entry, str):
+        return views.get(entry)
+    if not isinstance(entry, Mapping) or len(entry) != 1:
+        raise ValueError(
+            f"view {entry!r}: expected a name or a mapping of one name to its options, as in {{cutout: {{size: 8}}}}"
+        )
+    ((name, options),) = entry.items()
+    if not isinstance(options, Mapping | None):
+        raise ValueError(f"view {name!r}: expected a mapping of options, found {options!r}")
+    return views.get(name, **(options or {}))

@@ -1,0 +1,63 @@
+"""What a reader needs to do it again: the recipe, the environment, and the papers to cite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from limbeck.evaluation.citations import bibtex
+from limbeck.evaluation.report.page import Section, paragraph, table
+from limbeck.evaluation.verdict import Verdict
+from limbeck.utils.registry import UnknownNameError
+
+
+def recipe(path: Path) -> Section:
+    """The resolved recipe of a run, as it is on disk; or a word that it is gone."""
+    if not path.exists():
+        gone = (
+            "The recipe of this run is missing (recipe.yaml): the numbers above stand, but they cannot be made again from it."
+        )
+        return Section("recipe", "Recipe", paragraph(gone))
+    text = path.read_text(encoding="utf-8", errors="replace")
+    note = "Resolved: every value that the run used, defaults too. Saved as a file, it carries the run out again."
+    return Section("recipe", "Recipe", paragraph(note, soft=True), block("Recipe", text, columns=True))
+
+
+def papers(path: Path) -> Section | None:
+    """BibTeX of what the recipe used; nothing where it is gone, or names parts that are not installed here."""
+    try:
+        found = bibtex(read(path))
+    except (ValueError, KeyError, TypeError, AttributeError, UnknownNameError):
+        return None
+    return Section("papers", "Papers to cite", block("BibTeX", found)) if found else None
+
+
+def read(path: Path) -> Mapping[str, Any]:
+    """The fields of a recipe on disk; none where there is no such file, or no recipe in it."""
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def environment(verdict: Verdict) -> Section:
+    facts = {**verdict.environment, "seeds": ", ".join(map(str, verdict.seeds))}
+    if verdict.cost is not None:
+        facts["items the teacher answered"] = f"{verdict.cost.teacher_items:,}"
+    return environment_of(facts)
+
+
+def environment_of(facts: Mapping[str, str | int]) -> Section:
+    rows = [(escape(name), escape(str(value))) for name, value in facts.items()]
+    return Section("environment", "Environment", table("Where this was measured", ["", "value"], rows, text=1))
+
+
+def block(name: str, text: str, *, columns: bool = False) -> str:
+    """Text as it is, in a frame; in several columns where it is long and its lines are short."""
+    style = "columns" if columns else "plain"
+    return f'<pre class="{style}" role="region" aria-label="{escape(name)}">{escape(text)}</pre>'

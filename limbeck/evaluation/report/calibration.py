@@ -1,0 +1,63 @@
+"""Whether the arms are as sure as they are right: the reliability diagram."""
+
+from __future__ import annotations
+
+from limbeck.evaluation import number_format as wording
+from limbeck.evaluation.report.canvas import COLOURS, LINES, SOFT, Canvas
+from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, table
+from limbeck.evaluation.verdict import ARMS, Verdict
+
+FEW = 5  # answers of which a mean says too little to be drawn
+
+
+def calibration(verdict: Verdict) -> Section | None:
+    arms = [arm for arm in ARMS if verdict.calibration.get(arm)]
+    if not arms:
+        return None
+    rows = [
+        (arm_title(arm), wording.percent(found.confidence), wording.percent(found.accuracy), f"{found.count:,}")
+        for arm in arms
+        for found in verdict.calibration[arm]
+    ]
+    behind = table(
+        "Answers by confidence, all seeds together", ["", "mean confidence", "right", "answers"], rows, tall=len(rows) > 20
+    )
+    title = "Confidence against accuracy"
+    return Section(
+        "calibration", "Calibration", figure("reliability", title, draw(verdict), _says(verdict, arms), behind, wide=True)
+    )
+
+
+def _says(verdict: Verdict, arms: list[str]) -> str:
+    present = verdict.arms.present()
+    errors = [
+        f"{TITLES[arm]} {wording.number(ece, 3)}" for arm in arms if arm in present and (ece := present[arm].ece) is not None
+    ]
+    said = "On the diagonal an arm is as sure as it is right, below it surer than it should be. Larger points hold more answers"
+    said += f"; bins of fewer than {FEW} are in the table only."
+    return said + (f" Expected calibration error: {', '.join(errors)}." if errors else "")
+
+
+def draw(verdict: Verdict) -> str:
+    canvas = Canvas(290, left=50, right=58, top=14)
+    axes = canvas.axes
+    axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)))
+    ends, lowest = [], 1.0
+    for arm in ARMS:
+        bins = [found for found in verdict.calibration.get(arm) or [] if found.count >= FEW]
+        if not bins:
+            continue
+        total = sum(found.count for found in bins)
+        x, y = [found.confidence for found in bins], [found.accuracy for found in bins]
+        axes.plot(x, y, color=COLOURS[arm], linestyle=LINES[arm], linewidth=1.4, alpha=0.85)
+        for found in bins:
+            canvas.mark(arm, found.confidence, found.accuracy, size=3.5 + 9 * (found.count / total) ** 0.5)
+        lowest = min(lowest, x[0])
+        ends.append((y[-1], TITLES[arm], COLOURS[arm]))
+    axes.set_xlim(max(lowest - 0.05, 0) if ends else 0, 1.02)
+    axes.set_ylim(-0.03, 1.03)
+    axes.locator_params(nbins=6)
+    canvas.label("x", "confidence", percent=True)
+    canvas.label("y", "right", percent=True)
+    canvas.at_right(ends)
+    return canvas.svg("reliability")

@@ -1,0 +1,224 @@
+"""The two networks side by side, with a line for each term from where it reads in the student to where in the teacher."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from itertools import pairwise, product
+
+from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.evaluation.report.canvas import apart, cut
+from limbeck.evaluation.report.page import Section, details, figure, table
+from limbeck.evaluation.term_graph import Network, Wire, Wiring
+from limbeck.evaluation.verdict import Verdict
+
+WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
+OUTPUTS = {"sentence_embeddings": "embedding", "regression": "prediction"}  # what a model's own output is, by task
+_HEIGHT, LABEL = 30, 31  # of a box; from one term's name to the next
+
+
+def networks(verdict: Verdict) -> Section | None:
+    """The diagram and the table of terms; left out where the verdict does not hold how the run was wired."""
+    if verdict.wiring is None:
+        return None
+    wiring = _renamed(verdict.wiring, OUTPUTS.get(verdict.task, LOGITS))
+    drawn = (
+        ""
+        if wiring.teacher is None
+        else figure("wiring", "What each term compares", draw(wiring), _says(wiring), _parts(wiring), wide=True)
+    )
+    terms = _terms(wiring.wires)
+    return Section(
+        "networks",
+        "Taps and adapters",
+        drawn,
+        terms,
+        "" if drawn else details("The parts", _parts(wiring)),
+    )
+
+
+def _renamed(wiring: Wiring, output: str) -> Wiring:
+    """The same with another name for what the models answer, which is no logits everywhere."""
+    if output == LOGITS:
+        return wiring
+
+    def named(taps: Sequence[str]) -> list[str]:
+        return [output if tap == LOGITS else tap for tap in taps]
+
+    def of(network: Network) -> Network:
+        parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.parts]
+        return network.model_copy(update={"parts": parts})
+
+    wires = [wire.model_copy(update={"student": named(wire.student), "teacher": named(wire.teacher)}) for wire in wiring.wires]
+    return Wiring(student=of(wiring.student), teacher=wiring.teacher and of(wiring.teacher), wires=wires)
+
+
+def _says(wiring: Wiring) -> str:
+    assert wiring.teacher is not None
+    shown = [_sentence(wire) for wire in wiring.wires]
+    said = f"{wiring.student.model} at the left, its teacher {wiring.teacher.model} at the right. " + " ".join(shown[:8])
+    return said + (f" {len(shown) - 8} more terms are in the table." if len(shown) > 8 else "")
+
+
+def _sentence(wire: Wire) -> str:
+    if not wire.teacher:
+        return f"{wire.name} reads {', '.join(wire.student)} and the labels."
+    through = f" through {wire.adapter}" if wire.adapter else ""
+    return f"{wire.name} compares {', '.join(wire.student)}{through} with {', '.join(wire.teacher)}."
+
+
+def _terms(wires: Sequence[Wire]) -> str:
+    staged = any(wire.stage for wire in wires)
+    titles = ["term", *(["stage"] if staged else []), "objective", "student", "teacher", "adapter", "weight"]
+    rows = [
+        [
+            escape(part)
+            for part in (
+                wire.name,
+                *([wire.stage] if staged else []),
+                wire.objective,
+                ", ".join(wire.student),
+                ", ".join(wire.teacher) or "labels",
+                wire.adapter or "none",
+                wire.weight,
+            )
+        ]
+        for wire in wires
+    ]
+    return table("The terms of the loss", titles, rows, text=len(titles) - 2)
+
+
+def _parts(wiring: Wiring) -> str:
+    rows = [
+        (f"{side} · {escape(part.path)}", escape(part.kind), _shape(part.shape))
+        for side, network in (("student", wiring.student), ("teacher", wiring.teacher))
+        for part in (network.parts if network else [])
+    ]
+    return table("The parts of both networks, in order, with the shapes of their outputs", ["part", "kind", "output"], rows)
+
+
+def _shape(shape: Sequence[int]) -> str:
+    return " × ".join(map(str, shape)) or "–"
+
+
+def draw(wiring: Wiring) -> str:
+    """Boxes from input to output, downwards; a tapped one has a heavy frame."""
+    student, teacher = wiring.student, wiring.teacher
+    assert teacher is not None
+    deep = max(len(student.parts), len(teacher.parts))
+    ours, theirs = _heights(student, deep), _heights(teacher, deep)
+    reach = [_by_tap(network, heights) for network, heights in ((student, ours), (teacher, theirs))]
+    labels = _labels(wiring.wires, *reach)
+    marks = [
+        *_column(student, 0, ours, {tap for wire in wiring.wires for tap in wire.student}, "student"),
+        *_column(teacher, WIDTH - BOX, theirs, {tap for wire in wiring.wires for tap in wire.teacher}, "teacher"),
+        *_wires(labels, *reach),
+    ]
+    height = max(TOP + deep * ROW + 4, labels[-1][0] + 20 if labels else 0)
+    body = "\n".join(marks)
+    return f'<svg viewBox="0 0 {WIDTH} {height:g}" font-size="11" fill="currentColor">{body}</svg>'
+
+
+def _heights(network: Network, deep: int) -> dict[str, float]:
+    """The middle of each part's box; a shallow network is spread as far as the deep one, so that both end at one height."""
+    count = len(network.parts)
+    step = (deep - 1) / (count - 1) if count > 1 else 0
+    return {part.path: TOP + ROW * step * place + _HEIGHT / 2 for place, part in enumerate(network.parts)}
+
+
+def _by_tap(network: Network, heights: dict[str, float]) -> dict[str, float]:
+    """The heights of the parts, by the names of taps that are heard there too."""
+    return heights | {tap: heights[path] for tap, path in network.places.items() if path in heights}
+
+
+def _column(network: Network, x: float, heights: dict[str, float], taps: set[str], arm: str) -> list[str]:
+    tapped = {network.part_of(tap) for tap in taps}
+    middle = x + BOX / 2
+    head = f"{arm}: {network.model}" + (f" (+{network.hidden})" if network.hidden else "")
+    anchor, edge = ("start", x) if x == 0 else ("end", x + BOX)
+    marks = [_text(edge, 12, head, 23, weight=650, colour=f"var(--{arm})", anchor=anchor)]
+    for above, below in pairwise(heights.values()):
+        marks.append(_line(f"M{middle:g} {above + _HEIGHT / 2:g} V{below - _HEIGHT / 2:g}", opacity=0.35))
+    for part in network.parts:
+        y, heavy = heights[part.path], part.path in tapped
+        look = (
+            f"fill: var(--card); stroke: var(--{arm}); stroke-width: 2" if heavy else "fill: var(--card); stroke: var(--line)"
+        )
+        marks.append(_box(x + 1, y - _HEIGHT / 2, BOX - 2, _HEIGHT, look))
+        marks.append(_text(middle, y - 2.5, _tail(part.path, 13 if heavy else 15), 16, weight=600 if heavy else 400))
+        marks.append(_text(middle, y + 10, _shape(part.shape), 17, colour="var(--soft)"))
+    return marks
+
+
+def _tail(path: str, length: int) -> str:
+    """The end of a path, where parts differ that begin alike."""
+    return path if len(path) <= length else "…" + path[1 - length :]
+
+
+def _pairs(wire: Wire, ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, float]]:
+    """The heights that a term connects. What reads another actor is in no column; the table names it."""
+    taps = (
+        zip(wire.student, wire.teacher, strict=True)
+        if len(wire.student) == len(wire.teacher)
+        else product(wire.student, wire.teacher)
+    )
+    found = [(_height(ours, one), _height(theirs, other)) for one, other in taps]
+    return [(start, end) for start, end in found if start is not None and end is not None]
+
+
+def _height(heights: dict[str, float], tap: str) -> float | None:
+    return heights.get(tap, heights.get(Tap.parse(tap).path))
+
+
+def _labels(wires: Sequence[Wire], ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, Wire]]:
+    """The terms that connect the two columns, each with the height of its name: at its lines, or as near as others let it."""
+    found = []
+    for wire in wires:
+        middles = [(start + end) / 2 for start, end in _pairs(wire, ours, theirs)]
+        if middles:
+            found.append((sum(middles) / len(middles), wire))
+    found.sort(key=lambda one: one[0])
+    first = TOP + _HEIGHT / 2
+    last = max(*ours.values(), *theirs.values(), first + LABEL * (len(found) - 1))
+    return list(zip(apart([middle for middle, _ in found], LABEL, first, last), (wire for _, wire in found), strict=True))
+
+
+def _wires(labels: Sequence[tuple[float, Wire]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
+    """A line for each pair of taps, through the name of its term; below the name its adapter, or its weight."""
+    lines, words = [], []
+    for y, wire in labels:
+        for start, end in _pairs(wire, ours, theirs):
+            left, right = BOX, WIDTH - BOX
+            there = f"M{left} {start:g} C{left + 16} {start:g} {left + 4} {y:g} {left + 24} {y:g}"
+            back = f"H{right - 24} C{right - 4} {y:g} {right - 16} {end:g} {right} {end:g}"
+            lines.append(_line(f"{there} {back}"))
+        name = wire.name.removesuffix(f".{wire.student[0]}")
+        words.append(_text(WIDTH / 2, y - 4.5, name, 20, weight=650, halo=True))
+        words.append(_text(WIDTH / 2, y + 12, wire.adapter or f"× {wire.weight}", 24, colour="var(--soft)", halo=True))
+    return lines + words
+
+
+def _box(x: float, y: float, wide: float, tall: float, look: str) -> str:
+    return f'<rect x="{x:g}" y="{y:g}" width="{wide:g}" height="{tall:g}" rx="5" style="{look}"/>'
+
+
+def _line(path: str, opacity: float = 1.0) -> str:
+    return f'<path d="{path}" fill="none" stroke="currentColor" stroke-width="1.2" stroke-opacity="{opacity:g}"/>'
+
+
+def _text(
+    x: float,
+    y: float,
+    text: str,
+    length: int,
+    *,
+    weight: int = 400,
+    colour: str = "currentColor",
+    anchor: str = "middle",
+    halo: bool = False,
+) -> str:
+    """Words of at most so many letters, centred unless told otherwise."""
+    look = f"fill: {colour}; font-weight: {weight}"
+    look += "; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; paint-order: stroke" if halo else ""
+    look += "; font-size: 9.5px" if halo and weight == 400 else ""
+    return f'<text x="{x:g}" y="{y:g}" text-anchor="{anchor}" style="{look}">{escape(cut(text, length))}</text>'

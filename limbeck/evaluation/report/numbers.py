@@ -1,0 +1,148 @@
+"""The numbers first: the sentence, the goals and what became of them, and the arms side by side."""
+
+from __future__ import annotations
+
+from html import escape
+
+from limbeck.evaluation import number_format as wording
+from limbeck.evaluation.report.page import Section, arm_title, key_numbers, mark, paragraph, stacked, table
+from limbeck.evaluation.report.page import head as page_head
+from limbeck.evaluation.table import arm_row
+from limbeck.evaluation.targets import Target, is_floor
+from limbeck.evaluation.verdict import Verdict
+
+
+def head(verdict: Verdict) -> str:
+    """The verdict in a sentence, its circumstances, and the four numbers that people ask for."""
+    facts = [verdict.task.replace("_", " "), seeds(verdict)]
+    if verdict.items is not None:
+        facts.append(f"{verdict.items:,} test {'questions' if verdict.task == 'question_answering' else 'items'}")
+    if verdict.cost is not None:
+        facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of work"]
+    return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))
+
+
+def seeds(verdict: Verdict) -> str:
+    return f"{len(verdict.seeds)} seed{'' if len(verdict.seeds) == 1 else 's'}"
+
+
+def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
+    found = []
+    if verdict.gain is not None:
+        value, _, bracket = wording.difference(
+            verdict.gain.value, verdict.gain.ci95, as_percent=verdict.metric.percent
+        ).partition(" [")
+        note = f"[{bracket}, p {wording.p_value(verdict.gain.p)}"
+        found.append(("over the same student alone", value, note if verdict.gain.effect else f"no effect: {note}"))
+    if verdict.retention is not None:
+        value, _, bracket = wording.measured(verdict.retention, verdict.retention_ci95, digits=1).partition(" [")
+        found.append(("of the teacher kept", value, f"[{bracket}" if bracket else ""))
+    costs = (("smaller", verdict.compression, "parameters"), ("faster", verdict.speedup, "PyTorch, one item, one thread"))
+    found += [(what, wording.times(ratio), note) for what, ratio, note in costs if ratio]
+    return found
+
+
+def targets(verdict: Verdict) -> Section | None:
+    if not verdict.targets:
+        return None
+    rows = [(escape(name), *_target(name, target, verdict)) for name, target in verdict.targets.items()]
+    rows = rows if any(target.reason for target in verdict.targets.values()) else [row[:-1] for row in rows]
+    titles = ["target", "verdict", "goal", "reached", "why"]
+    missed = sum(not target.met for target in verdict.targets.values())
+    said = "every goal of the recipe was reached" if verdict.met else f"{missed} of {len(rows)} goals missed"
+    return Section(
+        "targets",
+        "Targets met" if verdict.met else "Targets missed",
+        f"<p>{mark(verdict.met, said)}</p>",
+        table("What the recipe asked for", titles[: len(rows[0])], rows, text=4),
+    )
+
+
+def _target(name: str, target: Target, verdict: Verdict) -> tuple[str, ...]:
+    sign = "≥" if is_floor(name, verdict.metric.higher_is_better) else "≤"
+    reached = wording.NONE if target.value is None else goal_text(name, target.value, verdict)
+    return (
+        mark(target.met, "met" if target.met else "missed"),
+        f"{sign} {goal_text(name, target.goal, verdict)}",
+        reached,
+        escape(target.reason or ""),
+    )
+
+
+def goal_text(name: str, value: float, verdict: Verdict) -> str:
+    """A goal, or what was reached of it, in the unit that people use."""
+    percent = verdict.metric.percent
+    if name == "retention" or (name == "metric" and percent):
+        return f"{100 * value:.4g} %"
+    units = {"compression": "×", "speedup": "×", "memory_ratio": "×", "gain": " points" if percent else ""}
+    if name in ("parameters", "file_bytes", "latency_ms"):
+        return {"parameters": wording.count, "file_bytes": wording.size, "latency_ms": wording.milliseconds}[name](value)
+    return f"{value:.4g}{units.get(name, '')}".replace("-", "−")
+
+
+def arms(verdict: Verdict) -> Section:
+    """Teacher, control and student as columns, their measures as rows: that fits a phone."""
+    present = verdict.arms.present()
+    columns = {arm: arm_row(found, as_percent=verdict.metric.percent) for arm, found in present.items()}
+    rows = []
+    for measure in columns["student"]:
+        cells = [column[measure] for column in columns.values()]
+        if set(cells) != {wording.NONE}:
+            title = verdict.metric.name if measure.startswith("metric") else _MEASURES.get(measure, measure)
+            rows.append((escape(title), *map(stacked, cells), stacked(_against(verdict, measure))))
+    rows += _by_seed(verdict)
+    titles = ["", *(arm_title(arm) for arm in present), "student : teacher"]
+    return Section(
+        "arms",
+        "Teacher, control and student",
+        paragraph(_explained(verdict)),
+        table("What each is, and what it costs", titles, rows),
+    )
+
+
+_MEASURES = {
+    "parameters": "parameters",
+    "file": "file, float32",
+    "MACs": "multiply-adds",
+    "latency": "latency, median",
+    "p95": "latency, 95th percentile",
+    "memory": "peak memory",
+    "ECE": "calibration error",
+}
+
+
+def _explained(verdict: Verdict) -> str:
+    said = "The control is the same student, trained on the same data for as many steps, by labels alone. "
+    return (said if verdict.arms.alone else "This run trained no control. ") + (
+        "Costs are of one inference of one item on one thread of the processor, in PyTorch."
+    )
+
+
+def _against(verdict: Verdict, measure: str) -> str:
+    """The student against the teacher, in the words of one measure."""
+    if measure.startswith("metric"):
+        return wording.measured(verdict.retention, verdict.retention_ci95, digits=1)
+    ratios = {"parameters": verdict.compression, "latency": verdict.speedup, "memory": verdict.memory_ratio}
+    ratios |= {name: _ratio(verdict, field) for name, field in (("file", "file_bytes"), ("MACs", "macs"))}
+    ratio = ratios.get(measure)
+    return "" if ratio is None else f"1 : {ratio:,.3g}"
+
+
+def _ratio(verdict: Verdict, field: str) -> float | None:
+    if verdict.arms.teacher is None:
+        return None
+    teacher, student = (getattr(arm, field) for arm in (verdict.arms.teacher, verdict.arms.student))
+    return teacher / student if teacher and student else None
+
+
+def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
+    """The metric of every seed, where there are several."""
+    present = verdict.arms.present()
+    rows: list[tuple[str, ...]] = []
+    for place, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
+        cells = [
+            wording.measured(arm.per_seed[place], as_percent=verdict.metric.percent) if len(arm.per_seed) > place else ""
+            for arm in present.values()
+        ]
+        rows.append((f"{escape(verdict.metric.name)}, seed {seed}", *cells, ""))
+    return rows

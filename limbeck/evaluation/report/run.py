@@ -1,0 +1,43 @@
+"""The page of one run, made from the files that it left: `verdict.json`, and log and recipe where they are still there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limbeck.evaluation.report import appendix, numbers
+from limbeck.evaluation.report.calibration import calibration
+from limbeck.evaluation.report.changes import changes
+from limbeck.evaluation.report.classes import classes
+from limbeck.evaluation.report.device import device
+from limbeck.evaluation.report.networks import networks
+from limbeck.evaluation.report.page import write_page
+from limbeck.evaluation.report.sizes import sizes
+from limbeck.evaluation.report.training import training
+from limbeck.evaluation.verdict import Verdict
+
+
+def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
+    """Write `report.html` into a run's directory, or to `out`.
+
+    Raises:
+        FileNotFoundError: the directory holds no verdict.
+        ValueError: what it holds is none that this version can read.
+    """
+    run = Path(run_dir)
+    verdict = Verdict.load(run / "verdict.json")
+    sections = [
+        numbers.targets(verdict),
+        numbers.arms(verdict),
+        sizes(verdict),
+        device(verdict),
+        changes(verdict),
+        classes(verdict),
+        calibration(verdict),
+        networks(verdict),
+        training(run / "log.jsonl", verdict.metric),
+        appendix.recipe(run / "recipe.yaml"),
+        appendix.papers(run / "recipe.yaml"),
+        appendix.environment(verdict),
+    ]
+    made_from = "verdict.json, log.jsonl and recipe.yaml"
+    return write_page(out or run / "report.html", verdict.name, numbers.head(verdict), sections, made_from)

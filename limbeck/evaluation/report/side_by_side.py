@@ -1,0 +1,175 @@
+"""Several runs of one task on one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from limbeck.evaluation import number_format as wording
+from limbeck.evaluation.report import appendix
+from limbeck.evaluation.report.canvas import Canvas, cut
+from limbeck.evaluation.report.page import Section, arm_title, figure, grid, head, mark, stacked, table, write_page
+from limbeck.evaluation.report.sizes import Point, draw
+from limbeck.evaluation.table import compare, run_row
+from limbeck.evaluation.verdict import Verdict
+
+SHORT = 16
+_MISSING = "not set"
+
+
+def beside(folders: Sequence[Path]) -> Path:
+    """Where the page of several runs goes: into the directory that they lie in, or here where they lie apart."""
+    parents = {folder.resolve().parent for folder in folders}
+    return (parents.pop() if len(parents) == 1 else Path()) / "comparison-report.html"
+
+
+def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path], out: Path) -> Path:
+    """Write one page of several runs, by name.
+
+    Args:
+        folders: of the runs, for their recipes; that one is gone is said.
+
+    Raises:
+        ValueError: the runs differ in task, metric or classes: their numbers mean different things.
+    """
+    compare(runs)
+    first = next(iter(runs.values()))
+    sections = [
+        _numbers(runs),
+        _figures(runs),
+        _targets(runs),
+        _recipes({run: folder / "recipe.yaml" for run, folder in folders.items()}),
+        _environments(runs),
+    ]
+    top = head(" · ".join(runs), _sentence(runs), [first.task, f"{len(runs)} runs"])
+    return write_page(out, " · ".join(runs), top, sections, "the verdict.json of each run")
+
+
+def _sentence(runs: Mapping[str, Verdict]) -> str:
+    """Which student stands highest, and whether its interval keeps clear of the next one's."""
+    metric = next(iter(runs.values())).metric
+    order = sorted(runs, key=lambda run: runs[run].arms.student.metric, reverse=metric.higher_is_better)
+    best, second = (runs[run].arms.student for run in (order[0], order[1]))
+    apart = best.ci95[0] > second.ci95[1] if metric.higher_is_better else best.ci95[1] < second.ci95[0]
+    reached = wording.measured(best.metric, best.ci95, as_percent=metric.percent, digits=1)
+    return f"the student of {order[0]} stands first with {metric.name} {reached}" + (
+        "" if apart else f"; its interval meets that of {order[1]}’s"
+    )
+
+
+def _numbers(runs: Mapping[str, Verdict]) -> Section:
+    rows = {run: run_row(verdict) for run, verdict in runs.items()}
+    titles = [
+        "run",
+        *(arm_title(name) if name in ("teacher", "alone", "student") else escape(name) for name in next(iter(rows.values()))),
+    ]
+    behind = table("The runs", titles, [(escape(run), *(_cell(text) for text in row.values())) for run, row in rows.items()])
+    drawn = figure("arms-of-runs", "Teacher, control and student of each run", _dots(runs), _says(runs), behind, wide=True)
+    return Section("runs", "The runs", drawn)
+
+
+def _cell(text: str) -> str:
+    value, _, note = text.partition("\n")
+    return stacked(value) + (f"<small>{escape(note)}</small>" if note else "")
+
+
+def _says(runs: Mapping[str, Verdict]) -> str:
+    said = []
+    for run, verdict in runs.items():
+        gain = verdict.gain
+        shown = None if gain is None else wording.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
+        said.append(f"{run}: {'no control' if shown is None else shown}")
+    signs = "Squares are teachers, rings controls, discs students, whiskers 95 % intervals."
+    return f"{signs} Gains over the control: {'; '.join(said)}."
+
+
+def _dots(runs: Mapping[str, Verdict]) -> str:
+    longest = max(len(cut(run, SHORT)) for run in runs)
+    metric = next(iter(runs.values())).metric
+    canvas = Canvas(62 + 34 * len(runs), left=16 + 6.4 * longest, right=52, top=22, bottom=42)
+    axes = canvas.axes
+    for place, verdict in enumerate(runs.values()):
+        for down, (arm, found) in zip((-0.16, 0.0, 0.16), verdict.arms.present().items(), strict=False):
+            canvas.whisker(arm, found.ci95, [place + down, place + down])
+            canvas.mark(arm, found.metric, place + down, size=6.5)
+        if verdict.gain is not None:
+            unit = 100 if metric.percent else 1
+            canvas.beside(place, wording.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
+    canvas.beside(-0.85, "gain")
+    canvas.rows([cut(name, SHORT) for name in runs])
+    axes.locator_params(axis="x", nbins=5)
+    canvas.label("x", metric.name, percent=metric.percent)
+    return canvas.svg("arms-of-runs")
+
+
+def _figures(runs: Mapping[str, Verdict]) -> Section | None:
+    """The students by size, where two or more are of known size; teachers too."""
+    metric = next(iter(runs.values())).metric
+    points = [
+        Point(arm, f"{run}, {arm}" if arm == "teacher" else run, found.parameters, found.metric, found.ci95)
+        for run, verdict in runs.items()
+        for arm, found in verdict.arms.present().items()
+        if found.parameters and arm != "alone"
+    ]
+    if len({point.size for point in points}) < 2:
+        return None
+    svg = draw("size-runs", points, [], metric.name, metric.percent, wording.count)
+    rows = [
+        (escape(p.name), wording.count(p.size), wording.measured(p.metric, p.ci95, as_percent=metric.percent)) for p in points
+    ]
+    says = "Students are discs, teachers squares; parameters on a logarithmic scale, whiskers are 95 % intervals."
+    behind = table("What is drawn", ["", "parameters", escape(metric.name)], rows)
+    drawn = figure("size-runs", "By parameters", svg, says, behind)
+    return Section("size", f"Size against {metric.name}", grid([drawn], two=True))
+
+
+def _targets(runs: Mapping[str, Verdict]) -> Section | None:
+    names = list(dict.fromkeys(name for verdict in runs.values() for name in verdict.targets))
+    if not names:
+        return None
+    rows = []
+    for run, verdict in runs.items():
+        cells = [verdict.targets.get(name) for name in names]
+        marks = [wording.NONE if cell is None else mark(cell.met, "met" if cell.met else "missed") for cell in cells]
+        rows.append((escape(run), *marks))
+    return Section("targets", "Targets", table("What each recipe asked for", ["run", *map(escape, names)], rows))
+
+
+def _recipes(recipes: Mapping[str, Path]) -> Section:
+    """Where the recipes differ, value by value."""
+    gone = [run for run, path in recipes.items() if not path.exists()]
+    flat = {run: dict(_flat(appendix.read(path))) for run, path in recipes.items() if path.exists()}
+    fields = dict.fromkeys(field for values in flat.values() for field in values)
+    differing = [
+        f for f in fields if len({values.get(f, _MISSING) for values in flat.values()}) > 1 and f not in ("name", "description")
+    ]
+    rows = [(f"<code>{escape(f)}</code>", *(escape(values.get(f, _MISSING)) for values in flat.values())) for f in differing]
+    note = f"<p>The recipe of {escape(', '.join(gone))} is missing.</p>" if gone else ""
+    same = "" if rows or len(flat) < 2 else "<p>The recipes agree in every value.</p>"
+    shown = (
+        table("Values that are not the same everywhere", ["field", *map(escape, flat)], rows, tall=len(rows) > 20)
+        if rows
+        else ""
+    )
+    return Section("recipes", "Where the recipes differ", note, same, shown)
+
+
+def _flat(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every value of a recipe with its address: `teacher.args.depth`, `terms.0.weight`."""
+    parts = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else None
+    if parts is None or not content:
+        yield path, "none" if content is None else str(content)
+        return
+    for name, part in parts:
+        yield from _flat(part, f"{path}.{name}" if path else str(name))
+
+
+def _environments(runs: Mapping[str, Verdict]) -> Section:
+    names = list(dict.fromkeys(name for verdict in runs.values() for name in verdict.environment))
+    rows = [
+        (escape(name), *(escape(str(verdict.environment.get(name, wording.NONE))) for verdict in runs.values()))
+        for name in names
+    ]
+    return Section("environment", "Environment", table("Where each was measured", ["", *map(escape, runs)], rows))

@@ -1,0 +1,1 @@
+"""ExecuTorch files, run by its runtime with XNNPACK."""

@@ -1,0 +1,230 @@
+"""ExecuTorch files (.pte), run by its runtime with XNNPACK, the way a phone would run them; int8 by PT2E."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import struct
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+from torch.export import ExportedProgram
+
+from limbeck.export.base import Format, Runner, existing, formats
+from limbeck.export.errors import ExportError
+from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
+from limbeck.export.quantization.pt2e import quantized
+from limbeck.export.trace import blamed, trace
+from limbeck.utils.log_silencing import hushed
+
+METHOD = "forward"
+ALIGNMENT = 16  # bytes; what XNNPACK asks for. The default of 128 fills a small file with gaps
+DTYPES = {0: torch.uint8, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.int64, 5: torch.float16, 6: torch.float32}
+HEADER = struct.Struct("<4s4s4sIQQQ")  # root, identifier; extended header: mark, length, program, start and size of segments
+OPERATORS = (
+    r"Missing out variants: \{([^}]*)\}",
+    r"[Oo]perator (\S+) is not",
+    r"[Mm]issing operator: \[\d+\] ([\w:.]+)",
+    r"([\w:.]+) is not Aten Canonical",
+)
+
+
+@formats.register("executorch")
+class ExecuTorch(Format):
+    """ExecuTorch for one item at a time, which is how a device uses it: memory is planned ahead for one item. The network runs
+    in XNNPACK; what XNNPACK does not know runs in ExecuTorch's portable kernels.
+
+    int8: weights symmetric for each output channel, activations of eight signed bits with a zero point.
+    """
+
+    name = "executorch"
+    suffix = ".pte"
+    packages: ClassVar[tuple[str, ...]] = ("executorch.runtime",)
+    writers: ClassVar[tuple[str, ...]] = (
+        "executorch.exir",
+        "executorch.backends.xnnpack.partition.xnnpack_partitioner",
+        "torchao.quantization.pt2e.quantize_pt2e",
+    )
+
+    def require_packages(self, *, writing: bool = False) -> None:
+        with hushed(), overheard():  # some of its parts greet the terminal as they load
+            super().require_packages(writing=writing)
+
+    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
+        example = _in_order(example)
+        one = example[:1]
+        if precision == "int8":
+            rewritten = delegable(graph_of(model, example, any_batch=True))
+            ready: nn.Module = quantized(graph_of(rewritten, example, any_batch=True), calibration)
+        else:
+            ready = delegable(graph_of(model, one, any_batch=False))
+        path.write_bytes(_lowered(trace(ready, one, any_batch=False)))
+
+    def open(self, path: Path) -> Runner:
+        self.require_packages()
+        _check_header(existing(path))
+        method = _loaded(path)
+        shape, dtype = _input(method, path)
+
+        def run(inputs: Tensor) -> Tensor:
+            ready = _in_order(inputs.detach().cpu().to(dtype))
+            try:
+                return torch.cat([method.execute([item])[0] for item in torch.split(ready, 1)])
+            except RuntimeError as error:
+                raise ExportError(f"{path} cannot compute on inputs {list(inputs.shape)}: {error}") from error
+
+        return Runner(run, shape, dtype)
+
+
+def _in_order(inputs: Tensor) -> Tensor:
+    """A copy in default memory layout. `contiguous()` is no help: images of one channel in channels-last memory count as both,
+    and the runtime looks at the strides."""
+    return inputs.clone(memory_format=torch.contiguous_format)
+
+
+def _lowered(program: ExportedProgram) -> bytes:
+    """The file's content: XNNPACK's part of the graph, and the rest in operators that the runtime has."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
+
+    try:
+        with hushed():
+            edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+            made = edge.to_executorch(ExecutorchBackendConfig(segment_alignment=ALIGNMENT))
+    except Exception as error:
+        raise _unlowered(error) from error
+    _check_operators(made.executorch_program)
+    content: bytes = made.buffer
+    return content
+
+
+def _check_operators(program: Any) -> None:
+    """Refuse what the runtime has no kernel for, before a file is there that does not open."""
+    from executorch.runtime import Runtime
+
+    known = Runtime.get().operator_registry.operator_names
+    needed = {f"{each.name}.{each.overload}".rstrip(".") for plan in program.execution_plan for each in plan.operators}
+    if needed - known:
+        raise _lacking(", ".join(sorted(needed - known)))
+
+
+def _check_header(path: Path) -> None:
+    """Refuse what is no program or not all of one: the runtime trusts what a file says of its own size."""
+    with path.open("rb") as file:
+        head = file.read(HEADER.size)
+    size = path.stat().st_size
+    if len(head) < HEADER.size or head[4:6] != b"ET":
+        raise ExportError(f"{path} is no ExecuTorch file", "Write one with limbeck export --format executorch")
+    _, _, mark, length, program, start, segments = HEADER.unpack(head)
+    if mark != b"eh00":
+        raise ExportError(
+            f"{path} is an ExecuTorch file of a kind that is not known here", "Write it again with limbeck export"
+        )
+    whole = max(program, start + segments if length >= 32 else 0)
+    if size < whole:
+        raise ExportError(f"{path} is truncated: {size:,} of {whole:,} bytes", "Copy or write it again")
+
+
+def _loaded(path: Path) -> Any:
+    """The program's method in the runtime, on one thread."""
+    from executorch.extension.pybindings import portable_lib
+    from executorch.runtime import Runtime
+
+    with hushed(), overheard() as said:
+        if portable_lib._threadpool_get_thread_count() != 1:  # of the process; not to be changed while something runs
+            portable_lib._unsafe_reset_threadpool(1)
+        try:
+            program = Runtime.get().load_program(path)
+            method = program.load_method(METHOD) if METHOD in program.method_names else None
+        except RuntimeError as error:
+            failure: RuntimeError | None = error
+        else:
+            failure = None
+    if failure is not None:
+        raise _unreadable(path, failure, said) from failure
+    if method is None:
+        raise ExportError(f"{path} has no method {METHOD!r}", "Export the model's forward")
+    return method
+
+
+def _input(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
+    """Shape of one item and type of the numbers that a method reads."""
+    about = method.metadata
+    if about.num_inputs() != 1 or about.num_outputs() != 1:
+        raise ExportError(f"{path} has {about.num_inputs()} inputs and {about.num_outputs()} outputs; expected one of each")
+    tensor = about.input_tensor_meta(0)
+    batch, *shape = tensor.sizes()
+    if batch != 1 or tensor.dtype() not in DTYPES:
+        raise ExportError(
+            f"{path} reads {batch} items at a time, of type {tensor.dtype()}; expected one item of numbers",
+            "Export it for one item",
+        )
+    return tuple(shape), DTYPES[tensor.dtype()]
+
+
+def _unlowered(error: Exception) -> ExportError:
+    causes: list[BaseException] = [error]
+    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(deeper)
+    found = next((name for cause in causes if (name := _operator(str(cause)))), None)
+    if found is not None:
+        return _lacking(found)
+    reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
+    return ExportError(f"the graph cannot be turned into an ExecuTorch program: {reason}", where=blamed(causes[-1]))
+
+
+def _unreadable(path: Path, error: Exception, said: Sequence[str]) -> ExportError:
+    found = _operator(" ".join(said))
+    if found is not None:
+        return ExportError(f"{path} needs the operator {found}, which this runtime lacks", "Upgrade executorch")
+    return ExportError(
+        f"{path} is damaged, or of another version of ExecuTorch ({error})", "Write it again with limbeck export"
+    )
+
+
+def _lacking(operator: str) -> ExportError:
+    return ExportError(
+        f"ExecuTorch has no kernel for {operator}", "Replace the layer that needs it by others that compute the same"
+    )
+
+
+def _operator(text: str) -> str | None:
+    matches = (re.search(pattern, text) for pattern in OPERATORS)
+    found = next((match[1] for match in matches if match), None)
+    return None if found is None else re.sub(r"torch\._ops\.|\.default\b|'", "", found)
+
+
+@contextmanager
+def overheard() -> Iterator[list[str]]:
+    """Keep what native code prints off the terminal, and out of what is piped; its lines are in the list afterwards."""
+    lines: list[str] = []
+    with tempfile.TemporaryFile() as file:
+        _flush()
+        kept = {stream: os.dup(stream) for stream in (1, 2)}
+        for stream in kept:
+            os.dup2(file.fileno(), stream)
+        try:
+            yield lines
+        finally:
+            _flush()
+            for stream, before in kept.items():
+                os.dup2(before, stream)
+                os.close(before)
+            file.seek(0)
+            lines.extend(file.read().decode(errors="replace").splitlines())
+
+
+def _flush() -> None:
+    """Python's buffers, and those of the C library, where there is a way to them."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)

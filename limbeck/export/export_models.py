@@ -1,0 +1,285 @@
+"""From models to shipped files: each written, checked against PyTorch on the test set, and measured in its own runtime."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import Progress
+from torch import Tensor, nn
+
+from limbeck.data import Items, evaluation_batches
+from limbeck.evaluation import Export
+from limbeck.evaluation import number_format as wording
+from limbeck.evaluation.model_cost import Latency, file_bytes
+from limbeck.evaluation.statistics import Interval
+from limbeck.export.base import Format, Inputs, Runner, resting_copy
+from limbeck.export.catalogue import formats
+from limbeck.export.errors import ExportError
+from limbeck.export.measure import Running, described, first, judged, largest_difference, latencies, tolerance
+from limbeck.export.memory import peak_memory
+from limbeck.export.pytorch import PYTORCH, PyTorch
+from limbeck.tasks import Classification, Task
+
+EXPORTS = "exports"  # the folder within a run's
+SAME = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
+BEARABLE = 0.005  # of the metric that int8 may lose without a word
+CALIBRATION_BATCH = 64
+
+
+def ship(
+    models: Mapping[str, nn.Module],
+    train: Items,
+    test: Items,
+    folder: Path,
+    *,
+    into: Sequence[str] = ("onnx",),
+    precisions: Sequence[str] = ("fp32",),
+    calibration_items: int = 512,
+    aware: Callable[[], nn.Module] | None = None,
+    task: Task | None = None,
+    console: Console | None = None,
+) -> list[Export]:
+    """Write every model in every format and precision into `folder/exports`, check and measure each file there.
+
+    An export that fails is a record with its reason and the remedy; the others go on. The models stay as they are.
+
+    Args:
+        models: by role, "student" and perhaps "teacher".
+        train: items to calibrate int8 on; those of texts need none.
+        test: items that the task can judge models on; the metric is measured on all of them. Of texts, one of the middle
+            length is what latency and memory are measured on, without padding.
+        into: names of formats.
+        precisions: of "fp32" and "int8"; a format leaves out what it does not have.
+        calibration_items: how many training items show the ranges of activations.
+        aware: makes the student that int8 files are written from, where quantization is to be trained for; it is called at
+            most once, and only when an int8 file is asked for.
+        task: what judges the models, prepared for `test`; classification by default.
+
+    Returns:
+        For each model one record of PyTorch and one for each file, in this order.
+
+    Raises:
+        MissingPackageError: a format's packages are not installed.
+        ValueError: an unknown format, a test set without labels.
+    """
+    chosen: list[Format] = [formats.get(name) for name in into]
+    for each in chosen:
+        each.require_packages(writing=True)
+    shipment = _Shipment(models, train, test, folder, calibration_items, aware, task or Classification())
+    kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
+    console = console or Console(quiet=True)
+    with Progress(console=console, transient=True, disable=console.quiet) as bar:
+        todo = bar.add_task("PyTorch", total=1 + len(kinds))
+        records = shipment.as_they_are()
+        for each, precision in kinds:
+            bar.update(todo, advance=1, description=f"{each.name} {precision}")
+            records += shipment.ship(each, precision)
+    return records
+
+
+def merged(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
+    """The records of a run after another export: what was exported again replaces what stood there."""
+    made = {_kind(record) for record in new}
+    return [*(record for record in before if _kind(record) not in made), *new]
+
+
+def _kind(record: Export) -> tuple[str, str, str]:
+    return (record.model, record.format, record.precision)
+
+
+@dataclass(frozen=True)
+class _File:
+    """An export on its way to a record."""
+
+    path: Path
+    runner: Runner
+    logits: Tensor
+
+
+@dataclass
+class _Shipment:
+    """What the exports of a run have in common, computed once."""
+
+    models: Mapping[str, nn.Module]
+    train: Items
+    test: Items
+    folder: Path
+    calibration_items: int
+    aware: Callable[[], nn.Module] | None
+    task: Task
+
+    @cached_property
+    def tests(self) -> dict[str, Items]:
+        """What each model is judged on, as it reads it."""
+        return {name: self.task.judged(self.test.seen_by(name)) for name in self.models}
+
+    @cached_property
+    def resting(self) -> dict[str, nn.Module]:
+        return {name: resting_copy(model) for name, model in self.models.items()}
+
+    @cached_property
+    def reference(self) -> dict[str, Tensor]:
+        """PyTorch's logits on the test set, by model."""
+        return {name: self.task.outputs(model, self.tests[name]) for name, model in self.resting.items()}
+
+    @cached_property
+    def metrics(self) -> dict[str, tuple[float, Interval]]:
+        """PyTorch's metric on the test set with its interval, by model."""
+        return {name: judged(self.reference[name], self.tests[name], self.task) for name in self.models}
+
+    @cached_property
+    def examples(self) -> dict[str, Inputs]:
+        """Test items as each model reads them: of texts one of the middle length, so that nothing is padded."""
+        return {name: _example(items) for name, items in self.tests.items()}
+
+    @cached_property
+    def calibration(self) -> list[Tensor]:
+        order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
+        some = self.train.select(order[: self.calibration_items])
+        return [batch.inputs["default"] for batch in evaluation_batches(some, CALIBRATION_BATCH)]
+
+    @cached_property
+    def quantizable(self) -> nn.Module:
+        """The student that int8 files are written from."""
+        return self.resting["student"] if self.aware is None else self.aware()
+
+    # --- PyTorch -----------------------------------------------------------------------------------------------------
+
+    def as_they_are(self) -> list[Export]:
+        """The models in PyTorch, by the yardsticks of the files."""
+        ones = {name: first(example) for name, example in self.examples.items()}
+        times = latencies(self.resting, ones)
+        records = []
+        for name, model in self.resting.items():
+            metric, ci95 = self.metrics[name]
+            record = Export(
+                model=name,
+                format=PYTORCH,
+                precision="fp32",
+                bytes=file_bytes(model),
+                metric=metric,
+                ci95=ci95,
+                latency_ms=times[name],
+                peak_memory_bytes=self._memory_in_pytorch(model, self.examples[name]),
+                input=described(ones[name]),
+            )
+            records.append(record)
+        return records
+
+    def _memory_in_pytorch(self, model: nn.Module, example: Inputs) -> int | None:
+        """None where only this process knows how the model is built."""
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                PyTorch().write(model, Path(folder, "model"), example)
+            except ExportError:
+                return None
+            return _memory(PyTorch(), Path(folder, "model"), _shape(example))
+
+    # --- files -------------------------------------------------------------------------------------------------------
+
+    def ship(self, kind: Format, precision: str) -> list[Export]:
+        """All models in one format and precision."""
+        files: dict[str, _File] = {}
+        records: dict[str, Export] = {}
+        for name in self.models:
+            try:
+                files[name] = self._written(name, kind, precision)
+            except Exception as error:
+                records[name] = _failed(name, kind, precision, error)
+        ones = {name: first(example) for name, example in self.examples.items()}
+        times = latencies({name: file.runner for name, file in files.items()}, ones) if files else {}
+        for name, file in files.items():
+            records[name] = self._measured(name, kind, precision, file, times[name])
+        return [records[name] for name in self.models]
+
+    def _written(self, name: str, kind: Format, precision: str) -> _File:
+        """One file, written, opened again, and found to compute what the model computes."""
+        path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
+        model = self.quantizable if (name, precision) == ("student", "int8") else self.resting[name]
+        path.unlink(missing_ok=True)  # an older one must not pass for this one
+        example = self.examples[name]
+        shown = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
+        kind.write(model, path, example, precision=precision, calibration=shown)
+        runner = kind.open(path)
+        logits = self.task.outputs(Running(runner), self.tests[name])
+        apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
+        if precision == "fp32" and not apart <= most:
+            path.unlink()
+            raise ExportError(
+                f"the file does not compute what the model computes: its outputs differ by up to {apart:.2g}, "
+                f"and rounding explains {most:.2g}",
+                "Look for what forward does differently while it is traced: random numbers, torch.jit.is_tracing, caches",
+            )
+        return _File(path, runner, logits)
+
+    def _measured(self, name: str, kind: Format, precision: str, file: _File, time: Latency) -> Export:
+        metric, ci95 = judged(file.logits, self.tests[name], self.task)
+        warning, remedy = self._loss(name, metric) if precision == "int8" else (None, None)
+        example = self.examples[name]
+        return Export(
+            model=name,
+            format=kind.name,
+            precision=precision,
+            path=f"{EXPORTS}/{file.path.name}",
+            bytes=file.path.stat().st_size,
+            metric=metric,
+            ci95=ci95,
+            latency_ms=time,
+            peak_memory_bytes=_memory(kind, file.path, _shape(example)),
+            max_abs_diff=largest_difference(file.logits, self.reference[name]),
+            opset=kind.opset_of(file.runner),
+            input=described(example),
+            warning=warning,
+            remedy=remedy,
+        )
+
+    def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:
+        """What to say of what int8 loses, and what helps."""
+        measure, before = self.task.measure, self.metrics[name][0]
+        lost = before - metric if measure.higher_is_better else (metric - before) / max(before, 1e-12)
+        if lost <= BEARABLE:
+            return None, None
+        points = f"{wording.number(100 * lost, 1)} " + ("points" if measure.higher_is_better else "% more")
+        said = points if measure.name == "accuracy" else f"{points} of {measure.name}"
+        if isinstance(self.examples[name], Mapping):
+            return f"int8 loses {said}", "Ship fp32"
+        trained = self.aware is not None
+        helps = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
+        return f"int8 loses {said}", f"{helps}; or ship fp32"
+
+
+def _example(items: Items) -> Inputs:
+    lengths = items.storage.lengths
+    rows = torch.arange(min(2, len(items))) if lengths is None else lengths.argsort(stable=True)[[len(items) // 2]]
+    found: Inputs = next(evaluation_batches(items.select(rows), 2)).inputs["default"]
+    return found
+
+
+def _shape(example: Inputs) -> tuple[int, ...]:
+    """Of one item; of a text how many tokens."""
+    inputs = example if isinstance(example, Tensor) else next(iter(example.values()))
+    return tuple(inputs.shape[1:])
+
+
+def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
+    """None where no process of its own can be started or none can open the file, which is no reason to withhold it."""
+    try:
+        return peak_memory(kind, path, shape)
+    except (ExportError, OSError):
+        return None
+
+
+def _failed(name: str, kind: Format, precision: str, error: Exception) -> Export:
+    """Exporters raise whatever they raise; none of it may end a run that has trained for hours."""
+    if isinstance(error, ExportError):
+        reason, remedy = error.reason, error.remedy or None
+    else:
+        first = next(iter(str(error).strip().splitlines()), "")
+        reason, remedy = (first if isinstance(error, ValueError) else f"{type(error).__name__}: {first}"), None
+    return Export(model=name, format=kind.name, precision=precision, opset=kind.opset, error=reason, remedy=remedy)

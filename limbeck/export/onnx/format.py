@@ -1,0 +1,233 @@
+"""ONNX files, run by ONNX Runtime; int8 by its own quantization, static for images and dynamic for texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.export.base import Format, Inputs, Runner, existing, formats
+from limbeck.export.errors import ExportError
+from limbeck.export.onnx.attention import plain_attention
+from limbeck.export.onnx.fuse_slices import joined_slices
+from limbeck.export.onnx.strip_metadata import slim
+from limbeck.export.quantization.dynamic import with_small_weights
+from limbeck.export.texts import IDS
+from limbeck.export.trace import BATCH, TOKENS, blamed, trace
+from limbeck.utils.log_silencing import hushed
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+OPSET = 18  # the exporter's own, so that nothing is converted; ONNX Runtime reads it since 1.14
+TEXT_OPSET = 23  # the first with attention as one operator, a tenth to a fifth of the time; ONNX Runtime reads it since 1.23
+INPUT, OUTPUT = "inputs", "logits"
+TYPES = {
+    "tensor(float)": torch.float32,
+    "tensor(double)": torch.float64,
+    "tensor(float16)": torch.float16,
+    "tensor(uint8)": torch.uint8,
+    "tensor(int32)": torch.int32,
+    "tensor(int64)": torch.int64,
+}
+LARGEST = 2**31 - 1  # bytes of a protobuf message
+OPERATORS = (
+    r"No ONNX function found for <OpOverload\(op='([\w.:]+)'",  # torch's, which the exporter does not know
+    r"(?:implementation|kernel) for ([\w.:]+)\(",  # ONNX's, for which the runtime has no kernel
+    r"Fatal error: ([\w.:]+)\(-?\d+\) is not a registered",  # one of which the runtime never heard
+    r"No Op registered for ([\w.:]+)",
+)
+
+
+@formats.register("onnx")
+class Onnx(Format):
+    """ONNX with any number of items in a batch, its operators of opset 18. Images go in as [0, 1]; BatchNorm is folded.
+
+    int8: weights symmetric for each output channel, activations of eight unsigned bits with a zero point, ranges between the
+    least and the greatest value seen in calibration, stored as Q/DQ pairs.
+
+    Models of texts: tokens `[N, T]` under the names that the model calls them by, any number of any length, of opset 23; int8
+    as `limbeck.export.quantization.dynamic` tells.
+    """
+
+    name = "onnx"
+    suffix = ".onnx"
+    packages = ("onnxruntime",)
+    writers = ("onnx", "onnxscript")
+    opset: ClassVar[int | None] = OPSET
+    texts: ClassVar[bool] = True
+
+    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
+        import onnx
+
+        of_texts = isinstance(example, Mapping)
+        content = _converted(model, example)
+        content = slim(joined_slices(plain_attention(content) if of_texts else content))
+        if precision == "int8":
+            content = slim(with_small_weights(content, path) if of_texts else _quantized(content, calibration, path))
+        if content.ByteSize() > LARGEST:
+            raise ExportError(f"the model is {content.ByteSize():,} bytes, and an ONNX file holds at most {LARGEST:,}")
+        try:
+            onnx.checker.check_model(content, full_check=True)
+        except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+            raise ExportError(f"the exporter wrote a graph that onnx.checker refuses: {error}") from error
+        path.write_bytes(content.SerializeToString())
+
+    def opset_of(self, runner: Runner) -> int | None:
+        return TEXT_OPSET if runner.names else OPSET
+
+    def open(self, path: Path) -> Runner:
+        self.require_packages()
+        session = _session(existing(path))
+        read, given = session.get_inputs(), session.get_outputs()
+        if len(given) == 1 and _tokens(read):
+            return _text_runner(session, tuple(each.name for each in read))
+        if len(read) != 1 or len(given) != 1:
+            raise ExportError(f"{path} has {len(read)} inputs and {len(given)} outputs; expected one of each")
+        batch, *shape = read[0].shape
+        open_axes = [axis for axis in shape if not isinstance(axis, int)]
+        if open_axes or read[0].type not in TYPES:
+            raise ExportError(f"{path} reads {read[0].type} {read[0].shape}; expected numbers, with only the first axis open")
+        name, dtype = read[0].name, TYPES[read[0].type]
+        at_once = batch if isinstance(batch, int) else None
+
+        def run(inputs: Tensor) -> Tensor:
+            pieces = torch.split(inputs, at_once) if at_once else (inputs,)
+            found = [session.run(None, {name: piece.detach().cpu().to(dtype).numpy()})[0] for piece in pieces]
+            return torch.from_numpy(found[0]) if len(found) == 1 else torch.cat([torch.from_numpy(each) for each in found])
+
+        return Runner(run, tuple(shape), dtype)
+
+
+def _tokens(read: Sequence[Any]) -> bool:
+    """Whether a file reads texts: tokens of any number in any number of them."""
+    whole = all(each.type == "tensor(int64)" and len(each.shape) == 2 and not isinstance(each.shape[1], int) for each in read)
+    return whole and IDS in [each.name for each in read]
+
+
+def _text_runner(session: Any, names: tuple[str, ...]) -> Runner:
+    def run(inputs: Mapping[str, Tensor]) -> Tensor:
+        missing = [name for name in names if name not in inputs]
+        if missing:
+            raise ExportError(f"the file reads {', '.join(names)}, and {', '.join(missing)} was not given")
+        found = session.run(None, {name: inputs[name].detach().cpu().long().numpy() for name in names})
+        return torch.from_numpy(found[0])
+
+    return Runner(run, (), torch.int64, names)
+
+
+def _converted(model: nn.Module, example: Inputs) -> ModelProto:
+    of_texts = isinstance(example, Mapping)
+    program = trace(model, list(example.values()) if isinstance(example, Mapping) else example, any_batch=True)
+    try:
+        with hushed():
+            exported = torch.onnx.export(
+                program,
+                (),
+                dynamo=True,
+                opset_version=TEXT_OPSET if of_texts else OPSET,
+                input_names=list(example) if isinstance(example, Mapping) else [INPUT],
+                output_names=[OUTPUT],
+                optimize=True,
+                verbose=False,
+            )
+    except Exception as error:
+        raise _unconvertible(error) from error
+    assert exported is not None
+    content: ModelProto = exported.model_proto
+    _name_axes(content, (BATCH, TOKENS) if of_texts else (BATCH,))
+    return content
+
+
+def _name_axes(content: ModelProto, names: Sequence[str]) -> None:
+    """Call the first axes of the inputs by these names, and those of the outputs that are the same; inputs that nobody reads,
+    such as token types of a model that ignores them, go."""
+    graph = content.graph
+    read = {name for node in graph.node for name in node.input}
+    kept = [each for each in graph.input if each.name in read]
+    axes = {axis.dim_param: name for each in kept for axis, name in zip(_axes(each), names, strict=False)}
+    del graph.input[:]
+    graph.input.extend(kept)
+    for each in (*graph.input, *graph.output):
+        for axis in _axes(each):
+            if axis.dim_param in axes:
+                axis.dim_param = axes[axis.dim_param]
+
+
+def _axes(value: Any) -> Any:
+    return value.type.tensor_type.shape.dim
+
+
+def _quantized(content: ModelProto, calibration: Sequence[Tensor], path: Path) -> ModelProto:
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    plain, quantized = path.with_name("plain.onnx"), path.with_name("quantized.onnx")
+    plain.write_bytes(content.SerializeToString())
+    with hushed():
+        quantize_static(
+            plain,
+            quantized,
+            _Reader(calibration),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,  # with VNNI and on ARM as exact as QInt8, and twice as fast here
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+    return onnx.load(quantized)
+
+
+class _Reader:
+    """Calibration batches, one at a time, as ONNX Runtime asks for them."""
+
+    def __init__(self, batches: Sequence[Tensor]) -> None:
+        self.left: Iterator[Tensor] = iter(batches)
+
+    def get_next(self) -> dict[str, Any] | None:
+        batch = next(self.left, None)
+        return None if batch is None else {INPUT: batch.cpu().numpy()}
+
+
+def _session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what goes wrong is raised
+    try:
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its errors share no base class but this
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> ExportError:
+    operator, reason = _operator(error), " ".join(str(error).split())
+    if operator is not None:
+        return ExportError(
+            f"{path} needs the operator {operator}, which this ONNX Runtime lacks",
+            "Upgrade onnxruntime, or replace the layer that becomes this operator",
+        )
+    if any(sign in reason for sign in ("PROTOBUF", "No graph", "ModelProto")):
+        return ExportError(f"{path} is truncated, or no ONNX file", "Write it again with limbeck export")
+    return ExportError(f"{path} does not open in ONNX Runtime: {reason}")
+
+
+def _unconvertible(error: Exception) -> ExportError:
+    causes = [error]
+    while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
+        causes.append(causes[-1].__cause__)
+    found = next((name for cause in causes if (name := _operator(cause))), None)
+    if found is not None:
+        return ExportError(f"ONNX has no operator for torch's {found}", "Replace it by others that compute the same")
+    reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
+    return ExportError(f"the graph cannot be turned into ONNX: {reason}", where=blamed(causes[-1]))
+
+
+def _operator(error: Exception) -> str | None:
+    matches = (re.search(pattern, str(error)) for pattern in OPERATORS)
+    return next((match[1] for match in matches if match), None)

@@ -1,0 +1,214 @@
+"""Quantization-aware distillation: the student, quantized as it will be shipped, learns from its teacher.
+
+    hardened = quantization_aware(student, teacher, train, epochs=2)
+    formats.get("executorch").write(hardened, path, images, precision="int8", calibration=[images])
+
+What comes back is the student's own class with other weights, so that every format writes it like any student: to int8, and it
+is saved and loaded like one. Training sees the weights rounded exactly as `limbeck.export.quantization.pt2e.quantized` rounds
+them; the ranges of activations are found anew by each format's calibration.
+
+BatchNorm keeps the statistics that the student was judged with: it is folded into the convolution before it, so that what is
+rounded in training is what is rounded in the file. Quantization-aware training ends with frozen BatchNorm as a rule; in a short
+stage at a small rate it may as well begin so. This also avoids torchao's own switch between the modes of a traced BatchNorm,
+which forgets its epsilon and its momentum.
+
+Source: Jacob et al. 2018 (arXiv:1712.05877) for training under fake quantization, Hinton et al. 2015 (arXiv:1503.02531) for
+what is learned; together as in Mishra & Marr 2018 (arXiv:1711.05852).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.fx import GraphModule, Node
+
+from limbeck.core.actors import frozen, trained
+from limbeck.core.batch import Place
+from limbeck.core.schedules import Cosine, Warmup
+from limbeck.data import Dataset, Items, Pipeline
+from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Step
+from limbeck.export.base import first_two, resting_copy
+from limbeck.export.executorch.format import ExecuTorch
+from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
+from limbeck.export.quantization.pt2e import quantizer
+from limbeck.export.trace import one_tensor
+from limbeck.methods import hinton
+from limbeck.utils.log_silencing import hushed
+
+aten = torch.ops.aten
+CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
+WATCHED = 2 / 3  # of the stage, in which ranges still follow the activations
+
+
+def quantization_aware(
+    student: nn.Module,
+    teacher: nn.Module,
+    train: Items,
+    *,
+    epochs: float = 1.0,
+    lr: float = 1e-3,
+    temperature: float = 4.0,
+    alpha: float = 0.9,
+    batch_size: int = 128,
+    views: Sequence[str | Mapping[str, Any]] = (),
+    seed: int = 0,
+    teacher_options: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    log: str | Path | None = None,
+    resume: bool = False,
+) -> nn.Module:
+    """Train a copy of `student` under fake quantization, with the labels and `teacher`'s logits (Hinton's method).
+
+    A run of the engine like any other: a function of its arguments and the seed, logged, kept in checkpoints.
+
+    Args:
+        student: trained already; it stays as it is.
+        teacher: in float32; it stays as it is.
+        train: training items; those without a label learn from the teacher alone.
+        epochs: length of the stage, in passes over `train`. Over its last third the ranges of activations stand still.
+        lr: peak rate of AdamW, which warms up for a twentieth of the stage and falls along a cosine to zero.
+        temperature, alpha: of Hinton's method.
+        batch_size, views: as the student was trained.
+        teacher_options: how the teacher runs, as `Actor` takes it.
+        settings: precision, checkpoints, logs; the student computes in float32, whatever the precision.
+        folder: where checkpoints go, those of each length, rate and seed into a folder of their own; None: nowhere.
+        log: where the log goes; None: into the folder.
+        resume: go on from the newest checkpoint of the folder.
+
+    Returns:
+        A model of the student's class, on the CPU and in evaluation mode. Each BatchNorm behind a convolution only adds a
+        bias now.
+
+    Raises:
+        ExportError: the student cannot be exported.
+        MissingPackageError: executorch or torchao is missing.
+    """
+    ExecuTorch().require_packages(writing=True)
+    source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
+    length = Length(epochs, "epochs")
+    first = source.batch(Place(0, seed)).inputs["default"]
+    hardened = resting_copy(student)
+    for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    shadow = Shadow(one_tensor(hardened, first_two(first)), first, watched=int(WATCHED * length.rounds(source)))
+    optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
+    stage = Stage([Step(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
+    guide = frozen(resting_copy(teacher), **(teacher_options or {}))
+    run = Run(
+        {"student": trained(shadow, precision=torch.float32), "teacher": guide},
+        [stage],
+        source=source,
+        seed=seed,
+        settings=replace(settings or Settings(), compile=False, labels={"seed": seed, "arm": "int8"}),
+        folder=None if folder is None else Path(folder) / f"epochs-{epochs:g}-lr-{lr:g}-seed-{seed}",
+        log=log,
+    )
+    run.fit(resume=resume)
+    shadow.cpu().release()
+    return hardened.eval()
+
+
+class Shadow(nn.Module):
+    """A model's graph with fake quantization, in which the model's weights are trained.
+
+    Args:
+        model: at rest, one tensor in, one out.
+        example: a batch that the ranges of activations start from.
+        watched: for how many batches of training they follow what comes; kept in the state, like the ranges.
+    """
+
+    seen: Tensor
+
+    def __init__(self, model: nn.Module, example: Tensor, watched: int) -> None:
+        from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
+        from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
+
+        super().__init__()
+        self.watched = watched
+        self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
+        self._model = (model,)  # in a tuple, so that its parameters are not taken for ours
+        folded = graph_of(model, example[:2], any_batch=True)
+        fold(folded)
+        self._folded = {name: value.clone() for name, value in folded.state_dict().items()}
+        graph = graph_of(delegable(folded), example[:2], any_batch=True)
+        with hushed():
+            self.graph = prepare_qat_pt2e(graph, quantizer(aware=True))
+        fakes = [each for each in self.graph.modules() if isinstance(each, FakeQuantizeBase)]
+        self._activations = [each for each in fakes if not each.is_per_channel]
+        with torch.no_grad():
+            self.train()(example)
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        watching = self.training and int(self.seen) <= self.watched
+        for each in self._activations:
+            each.enable_observer(watching)
+        if self.training:
+            self.seen += 1
+        logits: Tensor = self.graph(inputs)
+        return logits
+
+    def train(self, mode: bool = True) -> Shadow:
+        """A graph computes the same in both modes, and torchao forbids to set one; only the ranges are affected."""
+        for each in self.modules():
+            each.training = mode
+        return self
+
+    def release(self) -> None:
+        """Give the trained weights back to the model."""
+        (model,) = self._model
+        state = self._folded | self.graph.state_dict()
+        model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
+
+
+@torch.no_grad()
+def fold(graph: GraphModule) -> None:
+    """Fold each BatchNorm behind a convolution into its weight, and let the convolution add its bias, in place. In a model of
+    the same weights, what is left of the BatchNorm adds this bias and nothing else."""
+    read = [node.args[1] for node in graph.graph.nodes if node.target in CONVOLUTIONS]
+    targets = [node.target for node in read]
+    for norm in list(graph.graph.nodes):
+        if norm.target is not aten.batch_norm.default:
+            continue
+        convolution, *statistics = norm.args[:5]
+        if not _folds(convolution, statistics) or targets.count(convolution.args[1].target) != 1:
+            continue
+        _fold(graph, convolution, statistics, eps=norm.args[7])
+        convolution.args = (*convolution.args[:2], statistics[1], *convolution.args[3:])
+        norm.replace_all_uses_with(convolution)
+        graph.graph.erase_node(norm)
+    graph.recompile()
+
+
+def _folds(convolution: Node, statistics: Sequence[Any]) -> bool:
+    """Whether a BatchNorm has all its parameters, and a convolution before it that nobody else reads."""
+    if convolution.target not in CONVOLUTIONS or len(convolution.users) != 1:
+        return False
+    bias = convolution.args[2] if len(convolution.args) > 2 else None
+    read = (convolution.args[1], *statistics, *([bias] if bias is not None else []))
+    return all(isinstance(each, Node) and each.op == "get_attr" for each in read)
+
+
+def _fold(graph: GraphModule, convolution: Node, statistics: Sequence[Node], eps: float) -> None:
+    weight, *biases = (_tensor(graph, node) for node in convolution.args[1:3] if node is not None)
+    scale, shift, mean, variance = (_tensor(graph, node) for node in statistics)
+    factor = scale / torch.sqrt(variance + eps)
+    weight.mul_(factor.reshape(-1, *[1] * (weight.dim() - 1)))
+    for bias in biases:
+        mean.sub_(bias)
+        bias.zero_()
+    shift.sub_(mean * factor)
+    mean.zero_()
+    variance.fill_(1)
+    scale.fill_((1 + eps) ** 0.5)
+
+
+def _tensor(graph: GraphModule, node: Any) -> Tensor:
+    path, _, name = str(node.target).rpartition(".")
+    found: Tensor = getattr(graph.get_submodule(path), name)
+    return found.data

@@ -1,0 +1,37 @@
+"""Papers as code: each preset returns the terms, or a student and its stages, of a published method, with the paper's defaults.
+
+    from limbeck import presets
+
+    student, stages = presets.tinybert(teacher, task=task, items=train, layers=4, hidden=312)
+    job = Distillation(student, teacher, phases=stages, task=task)
+
+Recipes name them: `preset: {tinybert: {layers: 4, hidden: 312}}`.
+"""
+
+from limbeck.methods.offline.bert_pkd import bert_pkd
+from limbeck.methods.offline.distilbert import distilbert
+from limbeck.methods.offline.embeddings import embeddings
+from limbeck.methods.offline.hinton import hinton
+from limbeck.methods.offline.minilm import minilm
+from limbeck.methods.offline.minilm_v2 import minilm_v2
+from limbeck.methods.offline.mobilebert import mobilebert
+from limbeck.methods.offline.static_embeddings import static_embeddings
+from limbeck.methods.offline.tinybert import tinybert
+from limbeck.utils.registry import Registry
+
+registry = Registry("preset")
+for _preset in (bert_pkd, distilbert, embeddings, minilm, minilm_v2, mobilebert, static_embeddings, tinybert):
+    registry.register(_preset.__name__)(_preset)
+
+__all__ = [
+    "bert_pkd",
+    "distilbert",
+    "embeddings",
+    "hinton",
+    "minilm",
+    "minilm_v2",
+    "mobilebert",
+    "registry",
+    "static_embeddings",
+    "tinybert",
+]

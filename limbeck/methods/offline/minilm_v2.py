@@ -1,0 +1,77 @@
+"""MiniLM v2: multi-head self-attention relation distillation (Wang et al. 2021, arXiv 2012.15828)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from limbeck.core.terms import Term
+from limbeck.data import Items
+from limbeck.engine import epochs
+from limbeck.engine.training import FromTeacher, Phase
+from limbeck.methods.building_blocks import Initialise, adamw, depth, family, fine_tuning, student_of
+from limbeck.objectives import SelfAttentionRelations
+from limbeck.tasks import Task
+
+LARGE = 24  # layers of what the paper calls a large teacher
+UPPER_MIDDLE = {"roberta": 19, "xlm-roberta": 19}  # which of its layers is taught, by family
+
+
+def minilm_v2(
+    teacher: nn.Module,
+    *,
+    task: Task,
+    items: Items | None = None,
+    layers: int | Sequence[int] | None = None,
+    hidden: int | None = None,
+    heads: int | None = None,
+    feed_forward: int | None = None,
+    initialise: Initialise = "svd",
+    relation_heads: int | None = None,
+    teacher_layer: int | None = None,
+    general: Items | None = None,
+    relation_epochs: float = 3.0,
+    relation_lr: float = 6e-4,
+    fine_tuning_epochs: float = 3.0,
+    fine_tuning_lr: float = 5e-5,
+    soft: float = 0.5,
+    hard: float = 0.5,
+    temperature: float = 2.0,
+) -> tuple[FromTeacher, list[Phase]]:
+    """A student whose last layer relates tokens as one layer of the teacher does: KL of softmax(QQᵀ/√d), softmax(KKᵀ/√d) and
+    softmax(VVᵀ/√d), all heads laid side by side and split into relation heads, so that neither widths nor heads need agree;
+    then fine-tuning on the task.
+
+    Args:
+        teacher: an encoder of Transformers.
+        task: what it answers; fine-tuning is hard · labels + soft · T² KL(teacher‖student).
+        items: some texts, on which `initialise: svd` chooses what to keep of the teacher.
+        layers: a number, or which of the teacher's, from 0. Default: half of them.
+        hidden, heads, feed_forward: sizes. Default: the teacher's.
+        relation_heads: must divide both widths. None: as in the paper, 48, and 64 for teachers of 24 layers.
+        teacher_layer: from 1. None: as in the paper, the last, and of 24 layers the 21st, for RoBERTa and XLM-RoBERTa the 19th.
+        general: texts without labels for the first stage; None: those of the task.
+        relation_epochs, relation_lr: of the first stage (400,000 steps of 256 texts at 6e-4 in the paper).
+        fine_tuning_epochs: 0 leaves the stage out, as for a student that is to be fine-tuned by others.
+
+    Raises:
+        ValueError: more layers than the teacher has; relation heads that do not divide the widths (with those that do).
+    """
+    large = depth(teacher) == LARGE
+    layer = teacher_layer or (UPPER_MIDDLE.get(family(teacher), 21) if large else depth(teacher))
+    parts = relation_heads or (64 if large else 48)
+    student = student_of(
+        teacher, items, layers=layers, hidden=hidden, initialise=initialise, heads=heads, feed_forward=feed_forward
+    )
+
+    def relations() -> list[Term]:
+        ours, theirs = ([f"{part}({number})" for part in ("queries", "keys", "values")] for number in (-1, layer))
+        return [Term(SelfAttentionRelations(heads=parts), ours, theirs)]
+
+    stages = [Phase(relations, epochs(relation_epochs), adamw(relation_lr), name="relations", data=general)]
+    if fine_tuning_epochs:
+        stages.append(
+            fine_tuning(task, soft=soft, hard=hard, temperature=temperature, count=fine_tuning_epochs, lr=fine_tuning_lr)
+        )
+    return student, stages

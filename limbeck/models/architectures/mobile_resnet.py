@@ -1,0 +1,84 @@
+"""A student for 32-pixel images, made of inverted residuals: depth and channels for few parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.models.architectures.blocks import ConvNormAct, InvertedResidual
+from limbeck.models.base import Normalize, Statistics, builder, kaiming_normal, require_positive
+
+
+@builder("mobile_resnet")
+def mobile_resnet(
+    widths: Sequence[int] = (16, 28, 48),
+    blocks: Sequence[int] = (2, 3, 3),
+    expansion: int = 3,
+    squeeze: bool = False,
+    classes: int = 10,
+    channels: int = 3,
+    mean: Statistics = None,
+    std: Statistics = None,
+) -> MobileResNet:
+    """Three stages of inverted residuals, [B, channels, H, W] in [0, 1] → logits [B, classes]; total stride 4.
+
+    The plan is the CIFAR ResNet's, with depthwise convolutions in place of full ones: a block costs
+    2·expansion·width² parameters instead of 18·width². The defaults have 64,270. Convolutions by channel are slow to
+    train on a CPU, about a quarter of the pace of a `resnet_cifar` of this size; choose it for its size on disk or for
+    a device that is fast at them.
+
+    Args:
+        widths: channels of the three stages.
+        blocks: inverted residuals in each of them.
+        expansion: channels inside a block, as a multiple of those that enter it.
+        squeeze: squeeze-and-excitation in every block.
+        mean, std: normalisation, see `Normalize`.
+
+    Raises:
+        ValueError: not three stages, or a number below one.
+
+    Source: Sandler et al. 2018 (arXiv:1801.04381) in the plan of He et al. 2015 (arXiv:1512.03385).
+    """
+    require_positive(expansion=expansion, classes=classes, channels=channels)
+    if len(widths) != 3 or len(blocks) != 3 or min(*widths, *blocks) < 1:
+        raise ValueError(f"widths and blocks must be three positive numbers, got {list(widths)} and {list(blocks)}")
+    return MobileResNet(widths, blocks, expansion, squeeze, classes, channels, mean, std)
+
+
+class MobileResNet(nn.Module):
+    """See `mobile_resnet`. Taps: `stem`, `layer1`, `layer2`, `layer3`, `layer2.0`, …, `linear`."""
+
+    def __init__(
+        self,
+        widths: Sequence[int],
+        blocks: Sequence[int],
+        expansion: int,
+        squeeze: bool,
+        classes: int,
+        channels: int,
+        mean: Statistics,
+        std: Statistics,
+    ) -> None:
+        super().__init__()
+        a, b, c = widths
+
+        def stage(inputs: int, outputs: int, count: int, stride: int) -> nn.Sequential:
+            plan = [(inputs, stride)] + [(outputs, 1)] * (count - 1)
+            residuals = [InvertedResidual(i, expansion * i, outputs, 3, s, squeeze) for i, s in plan]
+            return nn.Sequential(*residuals)
+
+        self.normalize = Normalize(channels, mean, std)
+        self.stem = ConvNormAct(channels, a)
+        self.layer1 = stage(a, a, blocks[0], 1)
+        self.layer2 = stage(a, b, blocks[1], 2)
+        self.layer3 = stage(b, c, blocks[2], 2)
+        self.head = ConvNormAct(c, 2 * c, 1)
+        self.linear = nn.Linear(2 * c, classes)
+        self.apply(kaiming_normal)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.layer3(self.layer2(self.layer1(self.stem(self.normalize(images)))))
+        logits: Tensor = self.linear(torch.mean(self.head(x), (2, 3)))
+        return logits

@@ -1,0 +1,86 @@
+"""A plain convolutional network for small images; small as a student, wide as a teacher."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from limbeck.models.architectures.blocks import ConvNormAct
+from limbeck.models.base import Normalize, Statistics, builder, kaiming_normal, require_positive
+
+
+@builder("tiny_cnn")
+def tiny_cnn(
+    width: int = 16,
+    classes: int = 10,
+    channels: int = 1,
+    size: int = 28,
+    blocks: int = 1,
+    separable: bool = False,
+    mean: Statistics = None,
+    std: Statistics = None,
+) -> TinyCNN:
+    """Three stages of convolutions, [B, channels, H, W] in [0, 1] → logits [B, classes].
+
+    Args:
+        width: channels of the first stage; the others have twice and four times as many.
+        size: pixels of a side that the images have, 8 or more. It decides which stages halve the map, so that about
+            four to twelve pixels remain: below 16 the second, below 48 the second and third, otherwise all three.
+            Other sizes than this one are accepted too, the average over space sees to it.
+        blocks: convolutions in each stage.
+        separable: every convolution but the first becomes depthwise 3×3 and pointwise 1×1, about an eighth of the
+            parameters.
+        mean, std: normalisation, see `Normalize`.
+
+    Raises:
+        ValueError: a number below one, or a size below 8.
+    """
+    require_positive(width=width, classes=classes, channels=channels, blocks=blocks)
+    if size < 8:
+        raise ValueError(f"size must be at least 8 pixels, got {size}")
+    return TinyCNN(width, classes, channels, size, blocks, separable, mean, std)
+
+
+class TinyCNN(nn.Module):
+    """See `tiny_cnn`. Taps: `layer1`, `layer2`, `layer3`, `layer1.0`, …, `linear`."""
+
+    def __init__(
+        self,
+        width: int,
+        classes: int,
+        channels: int,
+        size: int,
+        blocks: int,
+        separable: bool,
+        mean: Statistics,
+        std: Statistics,
+    ) -> None:
+        super().__init__()
+        halves = (size >= 48, True, size >= 16)
+        plan = [(channels, width), (width, 2 * width), (2 * width, 4 * width)]
+        self.normalize = Normalize(channels, mean, std)
+        self.layer1, self.layer2, self.layer3 = (
+            _stage(inputs, outputs, blocks, 1 + half, separable, first=index == 0)
+            for index, ((inputs, outputs), half) in enumerate(zip(plan, halves, strict=True))
+        )
+        self.linear = nn.Linear(4 * width, classes)
+        self.apply(kaiming_normal)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.layer3(self.layer2(self.layer1(self.normalize(images))))
+        logits: Tensor = self.linear(x.mean((2, 3)))
+        return logits
+
+
+def _stage(inputs: int, outputs: int, blocks: int, stride: int, separable: bool, first: bool) -> nn.Sequential:
+    """The first convolution of the network stays full: with one to three input channels there is nothing to save."""
+    plan = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
+    return nn.Sequential(
+        *(
+            _separable(i, outputs, s) if separable and not (first and index == 0) else ConvNormAct(i, outputs, stride=s)
+            for index, (i, s) in enumerate(plan)
+        )
+    )
+
+
+def _separable(inputs: int, outputs: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(ConvNormAct(inputs, inputs, stride=stride, groups=inputs), ConvNormAct(inputs, outputs, 1))

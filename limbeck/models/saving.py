@@ -1,0 +1,100 @@
+"""A student as a folder: its weights and how to build it, readable without the run that made it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from limbeck.models.architectures.sentence_encoder import sentence_transformers_model
+from limbeck.models.base import get, spec_of
+from limbeck.models.loaders import import_package
+from limbeck.models.weights import load_weights, save_weights
+from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.log_silencing import quiet
+
+FORMAT = 1
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+MODULES = "modules.json"  # in every folder of Sentence Transformers
+
+
+def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
+    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers or of
+    Sentence Transformers is written as these do, and loads there without Limbeck.
+
+    Args:
+        spec: `{"model": name, "args": {...}}` as for `get`; None takes what the model remembers of its making.
+
+    Raises:
+        ValueError: a model of unknown making without a spec, or arguments that JSON cannot hold.
+    """
+    spec = spec or spec_of(model)
+    write: Any = getattr(model, "save_pretrained", None)
+    if write is not None:  # a folder that the model's own library loads
+        with quiet(import_package("transformers")):
+            write(folder)
+        if (Path(folder) / CONFIG).is_file() or spec is None:
+            return
+    if spec is None:
+        raise ValueError(
+            f"how to build this {type(model).__name__} is unknown; build it with limbeck.models.get(name, ...) "
+            'or give spec={"model": name, "args": {...}}'
+        )
+    text = _config(spec)
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if write is None:
+        save_weights(model, folder / WEIGHTS)
+    write_atomic(folder / CONFIG, text.encode())
+
+
+def _config(spec: dict[str, Any]) -> str:
+    config = {"model": spec["model"], "args": spec.get("args", {}), "format": FORMAT}
+    try:
+        return json.dumps(config, indent=2) + "\n"
+    except TypeError as error:
+        raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
+
+
+def load_student(folder: str | Path) -> nn.Module:
+    """The model that `save_student` wrote into `folder`, on the CPU and in evaluation mode.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: a `config.json` of another format, an unknown model, or weights that do not fit it.
+    """
+    path = Path(folder) / CONFIG
+    if (Path(folder) / MODULES).is_file():
+        return sentence_transformers_model(str(folder), local_files_only=True)
+    if not path.is_file():
+        raise FileNotFoundError(f"no student at {folder}: {CONFIG} is missing")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON: {error}") from error
+    if isinstance(config, dict) and "architectures" in config and "format" not in config:
+        return _of_transformers(Path(folder), config["architectures"])
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        found = config.get("format") if isinstance(config, dict) else None
+        raise ValueError(f"{path}: format {FORMAT} is expected, found {found!r}")
+    if not isinstance(config.get("model"), str) or not isinstance(config.get("args"), dict):
+        raise ValueError(f'{path}: "model" must be a name and "args" an object')
+    model = get(config["model"], **config["args"])
+    load_weights(model, Path(folder) / WEIGHTS)
+    return model.eval()
+
+
+def _of_transformers(folder: Path, architectures: Any) -> nn.Module:
+    """A folder as Transformers writes it; weights in safetensors only, and no code of its own."""
+    transformers = import_package("transformers")
+    name = str(architectures[0]) if architectures else ""
+    kind = getattr(transformers, name, None)
+    if kind is None or not hasattr(kind, "from_pretrained"):
+        raise ValueError(
+            f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
+        )
+    with quiet(transformers):
+        model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+    return model.eval()

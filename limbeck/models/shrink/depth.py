@@ -1,0 +1,97 @@
+"""A student that is the teacher with some of its layers left out."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from limbeck.models.shrink.related_models import sibling
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+
+def init_from_teacher(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
+    """A student of the teacher's class with some of its layers and everything else: embeddings, pooler, head.
+
+    The weights are copied, so that training starts from much of what the teacher knows: DistilBERT's first step, there with
+    the layers 0, 2, 4, 7, 9 and 11 of twelve. Works for every model of Transformers with one stack of layers, text or image.
+
+    Args:
+        teacher: stays as it is; the student shares no storage with it.
+        layers: which to keep, counted from 0 and in ascending order; negative ones count from the end.
+
+    Returns:
+        A model in the teacher's precision and on its device, every parameter trainable, in evaluation mode.
+
+    Raises:
+        ValueError: no layers, a layer that is not there, layers that are repeated or not in order, or a model without one
+            stack of layers (an encoder and a decoder; ALBERT, whose layers are one shared layer).
+
+    Source: Sanh et al. 2019 (DistilBERT, arXiv:1910.01108).
+    """
+    stack = layer_stack(teacher)
+    chosen = _counted_from_zero(layers, teacher.config.num_hidden_layers)
+    state = with_layers(teacher.state_dict(), stack, chosen)
+    return sibling(teacher, config_of_depth(teacher.config, chosen), state)
+
+
+def layer_stack(model: PreTrainedModel) -> str:
+    """The path of the `nn.ModuleList` that holds the layers: the outermost whose items are of one class and as many as there
+    are layers.
+
+    Raises:
+        ValueError: there is none, or more than one.
+    """
+    name, count = type(model).__name__, getattr(model.config, "num_hidden_layers", None)
+    if getattr(model.config, "is_encoder_decoder", False):
+        raise ValueError(f"{name} has an encoder and a decoder; a model with one stack of layers is needed")
+    lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
+    stacks = [path for path, items in lists.items() if len(items) == count and len({type(item) for item in items}) == 1]
+    outermost = [path for path in stacks if not any(path.startswith(f"{other}.") for other in stacks)]
+    if len(outermost) != 1:
+        found = ", ".join(outermost) or "none (ALBERT and its like repeat one shared layer: set num_hidden_layers instead)"
+        raise ValueError(f"{name} needs one list of its {count} layers to choose from; found {found}")
+    return str(outermost[0])
+
+
+def config_of_depth(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
+    """A copy of `config` for the layers `chosen`, each of which keeps its kind (local or global attention)."""
+    changed = copy.deepcopy(config)
+    changed.num_hidden_layers = len(chosen)
+    for field, value in config.to_dict().items():
+        if field.endswith("layer_types") and isinstance(value, list | tuple):
+            setattr(changed, field, [value[layer] for layer in chosen])
+    return changed
+
+
+def with_layers(state: dict[str, Tensor], stack: str, chosen: Sequence[int]) -> dict[str, Tensor]:
+    """`state` with the layers `chosen`, numbered anew; keys outside the stack stay."""
+    place = {str(layer): str(index) for index, layer in enumerate(chosen)}
+    kept = {}
+    for key, tensor in state.items():
+        if not key.startswith(f"{stack}."):
+            kept[key] = tensor
+            continue
+        layer, _, rest = key.removeprefix(f"{stack}.").partition(".")
+        if layer in place:
+            kept[f"{stack}.{place[layer]}.{rest}"] = tensor
+    return kept
+
+
+def _counted_from_zero(layers: Sequence[int], count: int) -> list[int]:
+    if not layers:
+        raise ValueError(f"layers is empty; name at least one of the teacher's {count}, such as {[0, count // 2]}")
+    wrong = [layer for layer in layers if not -count <= layer < count]
+    if wrong:
+        raise ValueError(
+            f"layers={list(layers)}: the teacher has {count} layers, 0 to {count - 1}; there is no layer {wrong[0]}"
+        )
+    chosen = [layer % count for layer in layers]
+    if any(later <= earlier for earlier, later in pairwise(chosen)):
+        raise ValueError(f"layers={list(layers)} must ascend without repeats; counted from 0 they are {chosen}")
+    return chosen

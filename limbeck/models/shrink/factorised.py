@@ -1,0 +1,145 @@
+"""A student whose vocabulary table is a product of two smaller ones, in a class that Transformers has for it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import nn
+
+from limbeck.models.shrink.depth import init_from_teacher
+from limbeck.models.shrink.embedding_tables import Tables, fill, tables_of
+from limbeck.models.shrink.related_models import copy_matching, counterpart, labels_of, like
+from limbeck.models.shrink.subspace import normalisable
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # whose layers are ELECTRA's, weight for weight
+SHARED = (
+    "vocab_size",
+    "hidden_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "intermediate_size",
+    "hidden_act",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "initializer_range",
+    "layer_norm_eps",
+    "pad_token_id",
+)
+
+
+def factorised(
+    teacher: PreTrainedModel,
+    embedding: int = 128,
+    *,
+    shared: bool = False,
+    initialise: Literal["svd", "random"] = "svd",
+) -> tuple[PreTrainedModel, float]:
+    """The teacher with its embedding tables [vocabulary, H] replaced by [vocabulary, e] and a projection e → H.
+
+    The student is an ELECTRA, or with `shared` an ALBERT, whose one layer is applied as often as the teacher has layers.
+    Of an ELECTRA student the layers are the teacher's, and whatever parts of the head have the same name and shape; ELECTRA's
+    head for sequence classification has another activation, and learns anew. ALBERT's layer is fresh. For fewer or smaller
+    layers make the teacher smaller first: `factorised(init_from_teacher(teacher, [0, 3, 6]), 64)`; a trimmed vocabulary
+    (`trim_vocabulary`) leaves more of the e dimensions to the words of the task.
+
+    With `"svd"` the embedding is filled from the teacher's. BERT computes γ ⊙ LN(w + p + t) + β in H dimensions, ELECTRA
+    and ALBERT P·(γ' ⊙ LN(w' + p' + t') + β') + b with LN in e. Let V [H, e] be the orthonormal map that LayerNorm respects
+    with the largest share of E[xxᵀ], x = w + p + t; then w' = Vᵀw (the best approximation of rank e − 1, plus the mean),
+    likewise p' and t', γ' = 1, β' = 0, P = √(share·H/e)·diag(γ)·V and b = β. Nothing is lost where the teacher's tables
+    have rank e − 1 after their mean is subtracted.
+
+    Args:
+        teacher: BERT, RoBERTa, XLM-RoBERTa, CamemBERT or ELECTRA.
+        embedding: e, between 2 and H − 1.
+        shared: one layer for all depths.
+        initialise: the embedding: from the teacher, or fresh.
+
+    Returns:
+        The student, in evaluation mode, and the share of the variance of x that V keeps, 0 to 1 (NaN for `"random"`).
+
+    Raises:
+        ValueError: another family, `embedding` out of range, an unknown `initialise`, a head that the student's family lacks.
+
+    Source: Lan et al. 2020 (ALBERT, arXiv:1909.11942); Clark et al. 2020 (ELECTRA, arXiv:2003.10555).
+    """
+    kind = teacher.config.model_type
+    if kind not in FAMILIES:
+        raise ValueError(f"factorised takes {', '.join(FAMILIES)}, got {kind}: its layers are not ELECTRA's")
+    if initialise not in ("svd", "random"):
+        raise ValueError(f"initialise={initialise!r}: use 'svd' or 'random'")
+    tables = tables_of(teacher)
+    if not 2 <= embedding < tables.words.shape[1]:
+        raise ValueError(f"embedding={embedding} must be between 2 and {tables.words.shape[1] - 1}, below the teacher's width")
+    student = _fresh(teacher, tables, embedding, "Albert" if shared else "Electra")
+    share = _fill_embedding(student, tables) if initialise == "svd" else float("nan")
+    if not shared:
+        _copy_layers_and_head(student, teacher)
+    return student, share
+
+
+def factorised_student(
+    teacher: PreTrainedModel,
+    embedding: int = 128,
+    *,
+    layers: Sequence[int] | None = None,
+    shared: bool = False,
+    initialise: Literal["svd", "random"] = "svd",
+) -> PreTrainedModel:
+    """The student of `factorised` alone, as recipes name it, of the `layers` that are given (from 0) or of all."""
+    start = teacher if layers is None else init_from_teacher(teacher, layers)
+    return factorised(start, embedding, shared=shared, initialise=initialise)[0]
+
+
+def _fresh(teacher: PreTrainedModel, tables: Tables, embedding: int, family: str) -> PreTrainedModel:
+    """A student of `family` with the teacher's head and sizes, but for the embedding."""
+    import transformers
+
+    fields: dict[str, Any] = {field: getattr(teacher.config, field) for field in SHARED}
+    config = getattr(transformers, f"{family}Config")(
+        embedding_size=embedding,
+        max_position_embeddings=_rows(tables.positions),
+        type_vocab_size=_rows(tables.types),
+        **fields,
+        **labels_of(teacher),
+    )
+    return like(teacher, counterpart(teacher, family)(config))
+
+
+def _rows(table: torch.Tensor | None) -> int:
+    return 1 if table is None else len(table)
+
+
+def _fill_embedding(student: PreTrainedModel, tables: Tables) -> float:
+    """Put the teacher's tables into the student's, by the formula above; returns the share of the variance kept."""
+    embeddings, width = student.base_model.embeddings, student.config.embedding_size
+    turn, share = normalisable(tables.moment(), width)
+    turn = turn.float()
+    scale = (share * len(turn) / width) ** 0.5
+    fill(embeddings.word_embeddings, tables.words @ turn)
+    fill(embeddings.position_embeddings, None if tables.positions is None else tables.positions @ turn)
+    fill(embeddings.token_type_embeddings, None if tables.types is None else tables.types @ turn)
+    linear = _projection(student)
+    with torch.no_grad():
+        linear.weight.copy_(tables.onward(tables.weight[:, None] * turn * scale))
+        linear.bias.copy_(tables.shift)
+    return share
+
+
+def _copy_layers_and_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:
+    copy_matching(student.base_model.encoder, teacher.base_model.encoder)
+    if teacher is teacher.base_model:
+        return
+    for name, part in teacher.named_children():
+        if part is not teacher.base_model and hasattr(student, name):
+            copy_matching(getattr(student, name), part)
+
+
+def _projection(student: PreTrainedModel) -> nn.Linear:
+    base = student.base_model
+    found: nn.Linear = getattr(base, "embeddings_project", None) or base.encoder.embedding_hidden_mapping_in
+    return found

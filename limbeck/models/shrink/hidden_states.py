@@ -1,0 +1,38 @@
+"""What is in the hidden states of an encoder on real texts: the directions that a narrower student should keep."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.batch import DEFAULT_VIEW
+from limbeck.core.taps.tap import modes_kept
+from limbeck.data import Items, evaluation_batches
+from limbeck.models.architectures.sentence_encoder import SentenceEncoder
+
+TEXTS = 256  # some thousands of tokens, many times the width of an encoder
+BATCH = 32
+
+
+@torch.no_grad()
+def states_of(encoder: nn.Module, items: Items, texts: int = TEXTS) -> Tensor:
+    """The hidden states of all layers at the real tokens of some texts, [tokens · (layers + 1), H], for `narrower(states=…)`.
+
+    Args:
+        encoder: of Transformers, or a sentence encoder; evaluated, and left as it is.
+        items: tokens, of which those with the smallest keys are read: a choice that does not depend on their order.
+        texts: so many items.
+    """
+    network: Any = encoder.transformer if isinstance(encoder, SentenceEncoder) else encoder
+    some = items.seen_by("student").select(items.keys.argsort()[:texts])
+    found = []
+    with modes_kept(network):
+        network.eval()
+        for batch in evaluation_batches(some, BATCH):
+            inputs = batch.inputs[DEFAULT_VIEW]
+            assert batch.mask is not None
+            states = network(**inputs, output_hidden_states=True).hidden_states
+            found += [state[batch.mask].float() for state in states]
+    return torch.cat(found)

@@ -1,0 +1,243 @@
+"""Sentence embeddings without a network: one vector for each token, taken from a sentence encoder once."""
+
+from __future__ import annotations
+
+import copy
+import importlib
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.core.taps.tap import modes_kept
+from limbeck.data.content_keys import fingerprint
+from limbeck.models.architectures.sentence_encoder import NAME, SentenceEncoder
+from limbeck.models.base import remember
+from limbeck.models.loaders import import_package
+from limbeck.models.shrink.subspace import leading, second_moment
+from limbeck.models.shrink.tokenizer_pieces import count_tokens, reader_of
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerFast
+
+UNUSED = re.compile(r"\[unused\d+\]$")  # places that BERT's vocabulary keeps free
+
+_made: dict[str, nn.Module] = {}  # the last student that was made from a teacher: each token had to go through it
+
+
+def static_embeddings(
+    encoder: nn.Module,
+    tokenizer: PreTrainedTokenizerFast | None = None,
+    *,
+    dimensions: int | None = 256,
+    sif: float = 1e-4,
+    texts: Sequence[str] | None = None,
+    pooling: Literal["mean", "cls"] = "mean",
+    batch_size: int = 1024,
+) -> nn.Module:
+    """A `SentenceTransformer` that averages fixed token vectors: hundreds of times faster than its teacher.
+
+    Each token goes through the encoder on its own, between the special tokens that a text gets, and is pooled as the
+    encoder pools. The vectors are centred and projected on their `dimensions` leading principal directions; then frequent
+    tokens are weighed down, v ← v · a/(a + p), with p the token's probability: counted in `texts`, or by Zipf's law,
+    p ∝ 1/(rank + 1) with the rank in the vocabulary, which starts with the frequent tokens. Special and unused tokens get
+    the zero vector. Trim the vocabulary first (`trim_vocabulary`) where the table should be small.
+
+    The result is a starting point that needs no data. Trained on the teacher's sentence embeddings it becomes much better:
+    `StaticEncoder` is the same table as a model for that.
+
+    Args:
+        encoder: a `SentenceTransformer`, or a Transformers encoder with its `tokenizer`.
+        tokenizer: the encoder's fast tokenizer; None takes that of the `SentenceTransformer`.
+        dimensions: of the vectors; None keeps the encoder's and does not rotate.
+        sif: a; 0 < a, and the larger, the less frequent tokens are weighed down.
+        texts: where probabilities are counted instead of assumed.
+        pooling: of a Transformers encoder: mean over the tokens, special ones included, or the first token.
+        batch_size: tokens that go through the encoder at once.
+
+    Returns:
+        A `SentenceTransformer` with one module, its native `StaticEmbedding`, on the CPU.
+
+    Raises:
+        MissingPackageError: sentence-transformers is not installed.
+        ValueError: a missing or slow tokenizer, more dimensions than the encoder has or than there are tokens, `sif` or
+            `batch_size` not positive, an unknown `pooling`.
+
+    Source: Tulkens & van Dongen 2024 (Model2Vec); Arora et al. 2017 (SIF), "A Simple but Tough-to-Beat Baseline for
+    Sentence Embeddings".
+    """
+    if sif <= 0 or batch_size < 1 or pooling not in ("mean", "cls"):
+        raise ValueError(
+            f"sif and batch_size must be positive and pooling 'mean' or 'cls', got {sif}, {batch_size}, {pooling!r}"
+        )
+    library = import_package(NAME)
+    whole = isinstance(encoder, library.SentenceTransformer)
+    reader = _reader(getattr(encoder, "tokenizer", None) if tokenizer is None and whole else tokenizer)
+    vectors = _token_vectors(encoder, reader, None if whole else pooling, batch_size)
+    ordinary = _ordinary(reader)
+    table = torch.zeros(len(vectors), vectors.shape[1] if dimensions is None else dimensions)
+    table[ordinary] = _projected(vectors[ordinary], dimensions) * _weights(reader, ordinary, sif, texts)[:, None]
+    made: nn.Module = library.SentenceTransformer(modules=[_module(reader, table)], device="cpu")
+    return made
+
+
+def static_student(
+    teacher: nn.Module,
+    *,
+    dimensions: int | None = 256,
+    sif: float = 1e-4,
+    texts: Sequence[str] | None = None,
+    batch_size: int = 1024,
+    half: bool = False,
+) -> StaticEncoder:
+    """`static_embeddings` of a sentence encoder as a model that can be trained; for the arguments see there.
+
+    Every token goes through the teacher, which takes minutes, so the last result is kept: each seed, and the control, starts
+    from a copy of it.
+
+    Args:
+        half: as of `StaticEncoder`.
+
+    Raises:
+        ValueError: a teacher that is no `SentenceEncoder`.
+    """
+    if not isinstance(teacher, SentenceEncoder):
+        kind = type(teacher).__name__
+        raise ValueError(f"static_embeddings: a sentence encoder is needed (model: {NAME}), and the teacher is a {kind}")
+    settings = {"dimensions": dimensions, "sif": sif, "texts": None if texts is None else list(texts)}
+    key = fingerprint(teacher.state_dict()) + json.dumps(settings)
+    if key not in _made:
+        whole = teacher.sentence_transformer
+        static = static_embeddings(whole, dimensions=dimensions, sif=sif, texts=texts, batch_size=batch_size)
+        _made.clear()
+        _made[key] = StaticEncoder(static)
+    student = copy.deepcopy(_made[key])
+    assert isinstance(student, StaticEncoder)
+    student.half_in_file = half
+    return student
+
+
+class StaticEncoder(nn.Module):
+    """A static embedding as a model over padded ids: the mean of the vectors of a text's tokens, [B, L] → [B, D].
+
+    Its table is that of the `SentenceTransformer`: what is trained here is what that one answers and saves. Special tokens
+    around a text are left out, as there. `save_pretrained` writes a folder that Sentence Transformers loads.
+
+    Args:
+        static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`; a
+            table in half precision is widened.
+        half: write the table in float16, which halves the file and changes a number by 1/2048 of it at most. It is trained and
+            judged in float32.
+
+    Raises:
+        ValueError: a model without such a table.
+    """
+
+    around: Tensor
+
+    def __init__(self, static: nn.Module, *, half: bool = False) -> None:
+        super().__init__()
+        first = next(static.children(), None)
+        if not isinstance(getattr(first, "embedding", None), nn.EmbeddingBag):
+            raise ValueError(f"{type(static).__name__} has no StaticEmbedding as its first module; see static_embeddings")
+        self.half_in_file = half or first.embedding.weight.dtype == torch.float16  # type: ignore[union-attr]
+        self.embedding: nn.EmbeddingBag = first.embedding.float()  # type: ignore[union-attr, assignment]
+        self.reader: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
+        before, after = _frame(self.reader)
+        self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
+        remember(self, NAME, {})  # a folder tells all the rest
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
+        """Mean over the tokens with mask 1; zero for a text without any. Token types, which some batches hold, are ignored."""
+        counted = (input_ids[..., None] != self.around).all(-1)  # torch.isin has no counterpart in ONNX
+        if attention_mask is not None:
+            counted = counted & attention_mask.bool()
+        vectors = F.embedding(input_ids, self.embedding.weight) * counted[..., None]
+        return vectors.sum(1) / counted.sum(1, keepdim=True).clamp(min=1)
+
+    def save_pretrained(self, folder: str | Path) -> None:
+        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder, in the
+        precision of the file."""
+        table = self.embedding.weight.detach().cpu().to(torch.float16 if self.half_in_file else torch.float32)
+        static = import_package(NAME).SentenceTransformer(modules=[_module(self.reader, table)], device="cpu")
+        static.save_pretrained(str(folder), create_model_card=False)
+
+
+def _module(reader: Tokenizer, table: Tensor) -> nn.Module:
+    try:
+        modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
+    except ModuleNotFoundError:  # where they were before version 6
+        modules = importlib.import_module("sentence_transformers.models")
+    made: nn.Module = modules.StaticEmbedding(reader, embedding_weights=table)
+    return made
+
+
+def _reader(tokenizer: Any) -> Tokenizer:
+    """A copy of the tokenizer's backend without truncation and padding."""
+    if not getattr(tokenizer, "is_fast", False):
+        raise ValueError(
+            f"a SentenceTransformer, or an encoder with its fast tokenizer, is needed; got {type(tokenizer).__name__}"
+        )
+    return reader_of(json.loads(tokenizer.backend_tokenizer.to_str()))
+
+
+def _frame(reader: Tokenizer) -> tuple[list[int], list[int]]:
+    """The ids of the special tokens before and after a text."""
+    texts = ("a", *reader.get_vocab())  # one that is not empty once it is tokenized
+    encoding = next(found for found in map(reader.encode, texts) if 0 in found.special_tokens_mask)
+    own = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+    return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]
+
+
+def _ordinary(reader: Tokenizer) -> list[int]:
+    """Ids of the tokens that stand for text, in ascending order."""
+    special = {index for index, token in reader.get_added_tokens_decoder().items() if token.special}
+    names = reader.get_vocab()
+    return sorted(index for name, index in names.items() if index not in special and not UNUSED.match(name))
+
+
+def _token_vectors(encoder: nn.Module, reader: Tokenizer, pooling: str | None, batch_size: int) -> Tensor:
+    """What the encoder makes of each token alone, by id: [vocabulary, D]. `pooling` None: the encoder pools itself."""
+    before, after = _frame(reader)
+    device = next(encoder.parameters()).device
+    count, parts = max(reader.get_vocab().values()) + 1, []
+    with torch.no_grad(), modes_kept(encoder):
+        encoder.eval()
+        for start in range(0, count, batch_size):
+            own = torch.arange(start, min(count, start + batch_size))[:, None]
+            around = [torch.tensor(ids, dtype=torch.long).expand(len(own), -1) for ids in (before, after)]
+            ids = torch.cat((around[0], own, around[1]), dim=1).to(device)
+            batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+            if pooling is None:
+                parts.append(encoder(batch)["sentence_embedding"].float().cpu())
+                continue
+            tokens = encoder.base_model(**batch).last_hidden_state  # type: ignore[operator]
+            parts.append((tokens.mean(1) if pooling == "mean" else tokens[:, 0]).float().cpu())
+    return torch.cat(parts)
+
+
+def _projected(vectors: Tensor, dimensions: int | None) -> Tensor:
+    if dimensions is None:
+        return vectors
+    most = min(vectors.shape)
+    if not 1 <= dimensions <= most:
+        raise ValueError(f"dimensions={dimensions} must be between 1 and {most}: {list(vectors.shape)} tokens and features")
+    vectors = vectors - vectors.mean(0)
+    return vectors @ leading(second_moment(vectors), dimensions)[0].float()
+
+
+def _weights(reader: Tokenizer, ordinary: list[int], sif: float, texts: Sequence[str] | None) -> Tensor:
+    """a/(a + p) for each of the tokens `ordinary`."""
+    if texts is None:
+        frequency = 1 / torch.arange(2, len(ordinary) + 2, dtype=torch.float64)
+    else:
+        counts = count_tokens(reader, texts)
+        frequency = torch.tensor([float(counts[str(reader.id_to_token(index))]) for index in ordinary], dtype=torch.float64)
+    probability = frequency / frequency.sum().clamp(min=1e-300)
+    return (sif / (sif + probability)).float()

@@ -1,0 +1,233 @@
+"""A student of the teacher's family in smaller sizes, fresh or with as much of the teacher as fits.
+
+How the teacher's weights are carried over with `initialise="svd"`: the residual stream is rotated before it is sliced, so
+that what is kept is its leading directions instead of its leading coordinates. With V [H, hidden] from hidden states every
+weight W that reads the stream becomes W·V, every weight and bias that writes to it Vᵀ·W and Vᵀ·b, embeddings included. V is
+orthonormal, keeps the mean of the coordinates (which LayerNorm subtracts) and else the directions with the largest second
+moment.
+
+A norm's weights γ do not commute with a rotation: they become the nearest diagonal of Vᵀ·diag(γ)·V, which is Σ_i γ_i V_ij²,
+times √(share·H/hidden), since LayerNorm brings the student's fewer coordinates to unit variance. So that this is near
+enough, coordinates that some norm weighs a quarter more or less than its median are not rotated but kept as they are, at
+most hidden/4 of them: trained encoders have a few that carry much. Where all γ of a norm are equal and hidden is the
+teacher's, the rotated student computes what the teacher computes, up to the non-linearities of pooler and head, which are
+rotated as if they were linear.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from limbeck.models.shrink.depth import config_of_depth, layer_stack, with_layers
+from limbeck.models.shrink.embedding_tables import tables_of
+from limbeck.models.shrink.related_models import sibling
+from limbeck.models.shrink.subspace import besides, second_moment
+from limbeck.models.shrink.weight_axes import (
+    EMBEDDING,
+    FEED_FORWARD,
+    HEADS,
+    HIDDEN,
+    INSIDE,
+    Axis,
+    axes_of,
+    cut,
+    field_of,
+    resized,
+)
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+Initialise = Literal["random", "truncate", "svd"]
+OFF = 0.25  # a norm's weight that is further from the typical one, relatively, marks a coordinate of its own
+FOREIGN = ("intra_bottleneck_size", "num_key_value_heads")  # sizes that this module does not know how to shrink
+
+
+def narrower(
+    teacher: PreTrainedModel,
+    *,
+    layers: int | None = None,
+    hidden: int | None = None,
+    heads: int | None = None,
+    feed_forward: int | None = None,
+    embedding: int | None = None,
+    initialise: Initialise = "random",
+    states: Tensor | None = None,
+) -> PreTrainedModel:
+    """A student of the teacher's class and head in other sizes: TinyBERT's 4 layers of 312, MiniLM's 6 of 384.
+
+    `initialise` says what its weights are:
+
+    - `"random"`: fresh ones, as the class initialises them.
+    - `"truncate"`: the leading slice of each of the teacher's weights, in layers evenly spaced from the first to the last
+      (0, 2, 4, 7, 9, 11 of twelve). Of attention the leading heads are taken, and of each head its leading dimensions.
+    - `"svd"`: the same for heads, feed-forward networks and layers, but of the residual stream the leading directions of
+      `states` are kept, by a rotation V [H, hidden] that is carried through all weights (see the head of this module).
+
+    Args:
+        teacher: an encoder of Transformers with one stack of layers.
+        layers, hidden, heads, feed_forward: sizes. Unset: the teacher's number of layers and hidden size; heads and
+            feed-forward width in the teacher's proportion to the hidden size (heads: the nearest number that divides it).
+        embedding: width of a factorised embedding (ELECTRA, ALBERT). Unset: in proportion.
+        states: hidden states of the teacher, [..., H], whose directions `"svd"` keeps: those of all layers on a few hundred
+            texts of the task. Without them the token embeddings stand in, which say little about deeper layers: there
+            `"svd"` is no better than `"truncate"`. Models that read images need them.
+
+    Returns:
+        A model in the teacher's precision and on its device, every parameter trainable, in evaluation mode.
+
+    Raises:
+        ValueError: heads that do not divide the hidden size (with those that do), a size below 1, `embedding` for a family
+            without one, a family whose sizes are not these, an unknown `initialise`; with weights from the teacher, a size
+            larger than the teacher's or weights whose attention is not recognised.
+
+    Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351); Xu et al. 2024 (arXiv:2311.18823) for slices of a larger model's
+    weights; Ashkboos et al. 2024 (SliceGPT, arXiv:2401.15024) for rotating the stream before slicing.
+    """
+    sizes = _sizes(teacher, hidden, heads, feed_forward, embedding)
+    count = teacher.config.num_hidden_layers
+    depth = count if layers is None else layers
+    if depth < 1:
+        raise ValueError(f"layers must be at least 1, got {layers}")
+    if initialise == "random":
+        return sibling(teacher, resized(config_of_depth(teacher.config, [m * count // depth for m in range(depth)]), **sizes))
+    if initialise not in ("truncate", "svd"):
+        raise ValueError(f"initialise={initialise!r}: use 'random', 'truncate' or 'svd'")
+    _require_no_larger(teacher, sizes | {"num_hidden_layers": depth})
+    chosen = [round(layer * (count - 1) / max(1, depth - 1)) for layer in range(depth)]
+    config = config_of_depth(teacher.config, chosen)
+    state = teacher.state_dict()
+    if not hasattr(config, "num_hidden_groups"):  # ALBERT's one layer is the same however often it is repeated
+        state = with_layers(state, layer_stack(teacher), chosen)
+    moments = _moments(teacher, states) if initialise == "svd" else {}
+    return sibling(teacher, resized(config, **sizes), _carried_over(type(teacher), config, sizes, state, moments))
+
+
+def _sizes(
+    teacher: PreTrainedModel,
+    hidden: int | None,
+    heads: int | None,
+    feed_forward: int | None,
+    embedding: int | None,
+) -> dict[str, int]:
+    """The student's sizes, those not given in the teacher's proportions."""
+    config, name = teacher.config, type(teacher).__name__
+    known = all(hasattr(config, field_of(config, size)) for size in (HIDDEN, HEADS, FEED_FORWARD))
+    if not known or config.is_encoder_decoder or any(hasattr(config, field) for field in FOREIGN):
+        raise ValueError(f"{name}: an encoder whose sizes are hidden size, heads and feed-forward width is needed")
+    hidden = config.hidden_size if hidden is None else hidden
+    share = hidden / config.hidden_size
+    sizes = {HIDDEN: hidden, FEED_FORWARD: round(_own(config, FEED_FORWARD) * share) if feed_forward is None else feed_forward}
+    if hasattr(config, EMBEDDING):
+        sizes[EMBEDDING] = round(config.embedding_size * share) if embedding is None else embedding
+    elif embedding is not None:
+        raise ValueError(f"{name} has no embedding of its own width; factorised({name}, embedding={embedding}) makes one")
+    wrong = [f"{field}={size}" for field, size in sizes.items() if size < 1]
+    if wrong:
+        raise ValueError(f"sizes must be at least 1, got {', '.join(wrong)}")
+    return sizes | {HEADS: _heads(config, hidden, heads)}
+
+
+def _heads(config: PreTrainedConfig, hidden: int, heads: int | None) -> int:
+    fitting = [count for count in range(1, hidden + 1) if hidden % count == 0]
+    if hasattr(config, "rope_parameters"):  # rotary positions turn pairs of a head's dimensions
+        fitting = [count for count in fitting if hidden // count % 2 == 0]
+    if heads is None:
+        wanted = config.num_attention_heads * hidden / config.hidden_size
+        heads = min(fitting, key=lambda count: abs(count - wanted), default=0)
+    if heads not in fitting:
+        raise ValueError(f"heads={heads} do not divide hidden={hidden}; these do: {', '.join(map(str, fitting)) or 'none'}")
+    return heads
+
+
+def _require_no_larger(teacher: PreTrainedModel, sizes: dict[str, int]) -> None:
+    """Refuse sizes for which the teacher has no weights."""
+    own = {name: _own(teacher.config, name) for name in sizes}
+    for name, size in sizes.items():
+        if size > own[name]:
+            raise ValueError(f"{name} is {size}, the teacher's is {own[name]}: only initialise='random' can make it larger")
+    if EMBEDDING in sizes and (sizes[EMBEDDING] == sizes[HIDDEN]) != (own[EMBEDDING] == own[HIDDEN]):
+        raise ValueError(
+            f"embedding={sizes[EMBEDDING]} with hidden={sizes[HIDDEN]}: the projection between them would appear or vanish, "
+            f"the teacher has {own[EMBEDDING]} and {own[HIDDEN]}; use initialise='random', or factorised(...)"
+        )
+
+
+Rotation = tuple[Tensor, float]  # V, and by how much a norm behind it must be scaled
+
+
+def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tensor]:
+    """What is in the residual stream, and in the embedding where a projection stands between the two."""
+    width = teacher.config.hidden_size
+    if states is not None and states.shape[-1] != width:
+        raise ValueError(f"states are {list(states.shape)}; the last axis must be the teacher's hidden size {width}")
+    stream = tables_of(teacher).words_in_stream() if states is None else states.detach().reshape(-1, width)
+    moments = {HIDDEN: second_moment(stream.to(teacher.device))}
+    if hasattr(teacher.config, EMBEDDING) and tables_of(teacher).project is not None:
+        moments[EMBEDDING] = second_moment(tables_of(teacher).words)
+    return moments
+
+
+def _rotation(moment: Tensor, width: int, norms: list[Tensor]) -> Rotation:
+    """V for one space, in which the coordinates that `norms` single out stay what they are."""
+    gamma = torch.stack([norm.double() for norm in norms])
+    typical = gamma.median(1, keepdim=True).values
+    off = ((gamma - typical).abs() / typical.abs()).max(0).values
+    most = off.argsort(descending=True)[: width // 4]
+    turn, share = besides(moment, width, most[off[most] > OFF])
+    return turn.float(), (share * len(moment) / width) ** 0.5
+
+
+def _carried_over(
+    kind: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    sizes: dict[str, int],
+    state: dict[str, Tensor],
+    moments: dict[str, Tensor],
+) -> dict[str, Tensor]:
+    """The teacher's weights, each axis cut or rotated to the student's size. `config` has the student's depth already."""
+    axes = axes_of(kind, config)
+    if not any(axis and axis.follows == INSIDE for found in axes.values() for axis in found):
+        raise ValueError(f"the attention weights of {kind.__name__} are not recognised; use initialise='random'")
+    before = _parts(config, {name: _own(config, name) for name in sizes})
+    after = _parts(config, sizes)
+    if any(new > old for new, old in zip(after[INSIDE], before[INSIDE], strict=True)):  # heads fewer, but wider
+        before[INSIDE], after[INSIDE] = before[HIDDEN], after[HIDDEN]
+    rotations: dict[str, Rotation] = {}
+    for size, moment in moments.items():
+        same = [Axis(name, 1) for name in ((size,) if EMBEDDING in moments else (HIDDEN, EMBEDDING))]
+        norms = [
+            state[name] for name, found in axes.items() if len(found) == 1 and found[0] in same and name.endswith("weight")
+        ]
+        rotations |= {axis.follows: _rotation(moment, sizes[size], norms) for axis in same}
+    carried = {}
+    for name, weight in state.items():
+        for dim, axis in enumerate(axes.get(name, [])):
+            if axis is not None:
+                weight = _resize(name, weight, dim, axis, before, after, rotations)
+        carried[name] = weight
+    return carried
+
+
+def _resize(name: str, weight: Tensor, dim: int, axis: Axis, before: Any, after: Any, rotations: dict[str, Rotation]) -> Tensor:
+    if axis.follows not in rotations:
+        return cut(weight, dim, axis.times, before[axis.follows], after[axis.follows])
+    turn, scale = rotations[axis.follows]
+    turn = turn.to(weight.device)
+    if weight.dim() == 1 and name.endswith("weight"):  # a norm's
+        turned = weight.float() @ turn.square() * scale
+    else:
+        turned = (weight.float().movedim(dim, -1) @ turn).movedim(-1, dim)
+    return turned.to(weight.dtype)
+
+
+def _parts(config: PreTrainedConfig, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
+    """What an axis of each kind is made of."""
+    return {name: (size,) for name, size in sizes.items()} | {INSIDE: (sizes[HEADS], sizes[HIDDEN] // sizes[HEADS])}
+
+
+def _own(config: PreTrainedConfig, name: str) -> int:
+    return int(getattr(config, field_of(config, name)))

@@ -1,0 +1,125 @@
+"""A comparison carried out: one teacher, one run a method, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rich.console import Console
+
+from limbeck.engine import DeadTermError, NonFiniteError
+from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
+from limbeck.evaluation.report import write_comparison
+from limbeck.recipe import ALONE, Comparison, Recipe, read_yaml
+from limbeck.runs.run_folder import RunError, carry_out, differences, held, new_teacher, the_teacher
+from limbeck.utils import distributed
+from limbeck.utils.atomic_files import FolderInUseError, write_atomic
+
+FILE = "comparison.json"
+FAILURE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
+
+
+def compare_methods(
+    comparison: Comparison, folder: Path, *, resume: bool = False, console: Console | None = None, progress: bool = True
+) -> ComparisonVerdict | None:
+    """Run every variant in a folder of its own under `folder`, then weigh them all.
+
+    What is finished stays; a variant that stopped half-way goes on from its checkpoint. Several processes may work on one
+    comparison (on one machine, or on a shared disk): each takes the variants that no other has in hand. None: the others are
+    not finished yet; whoever comes last weighs.
+
+    A variant whose training breaks down (a loss that is no number, a term without gradient) is set aside with its reason, and
+    the others go on.
+
+    Raises:
+        RunError: the folder holds another comparison, or holds this one already and `resume` does not say to go on.
+    """
+    distributed.start()
+    console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
+    _claim(comparison, folder, resume=resume)
+    weights = _teacher(comparison, folder, progress=progress)
+    busy = []
+    for place, name in enumerate(comparison.variants, start=1):
+        run = folder / name
+        if _ended(run):
+            continue
+        console.print(f"[bold]{name}[/bold]  {place} of {len(comparison.variants)}")
+        try:
+            carry_out(comparison.variant(name, weights), run, resume=run.exists(), console=console, progress=progress)
+        except FolderInUseError:
+            busy.append(name)
+        except (NonFiniteError, DeadTermError) as error:
+            console.print(f"[red]{name} failed[/red]: {error}", highlight=False)
+            write_atomic(run / FAILURE, f"{error}\n".encode())
+    unfinished = [name for name in busy if not _ended(folder / name)]
+    if unfinished:
+        console.print(f"[yellow]in other hands still: {', '.join(unfinished)}[/yellow]")
+        return None
+    verdict = weigh(comparison, folder)
+    if distributed.rank() == 0:
+        verdict.save(folder / FILE)
+        write_comparison(folder)
+    return verdict
+
+
+def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
+    """The verdict of all variants, from what their runs left."""
+    failed = {name: (folder / name / FAILURE) for name in comparison.variants if (folder / name / FAILURE).exists()}
+    whole = [name for name in comparison.variants if name not in failed]
+    if ALONE in failed or not whole:
+        raise RunError(f"{folder / ALONE}: the control itself failed, so there is nothing to compare with; see {FAILURE} there")
+    verdicts = {name: Verdict.load(folder / name) for name in whole}
+    answers = {name: load_predictions(folder / name) for name in whole}
+    first = next(iter(verdicts.values()))
+    return weigh_methods(
+        {name: found["student"] for name, found in answers.items()},
+        _teacher_answers(answers),
+        name=comparison.name,
+        task=first.task,
+        metric=first.metric,
+        control=ALONE,
+        seeds=comparison.seeds,
+        failed={name: path.read_text(encoding="utf-8").strip() for name, path in failed.items()},
+        seconds={name: verdict.cost.wall_s for name, verdict in verdicts.items() if verdict.cost},
+        environment=environment(),
+    )
+
+
+def _ended(run: Path) -> bool:
+    return (run / "verdict.json").exists() or (run / FAILURE).exists()
+
+
+def _teacher_answers(answers: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:
+    return next((found["teacher"] for found in answers.values() if "teacher" in found), None)
+
+
+def _claim(comparison: Comparison, folder: Path, *, resume: bool) -> None:
+    """Make the folder this comparison's own; nothing that was there is touched."""
+    written = folder / "recipe.yaml"
+    left = list(folder.iterdir()) if folder.exists() else []
+    if left and not written.exists():
+        raise RunError(f"{folder} holds files that are no comparison, and they stay as they are; choose another --out")
+    if written.exists():
+        if not resume:
+            raise RunError(f"{folder} holds a comparison already; go on with --resume, or choose another --out")
+        before, now = read_yaml(written.read_text(encoding="utf-8")), comparison.model_dump(mode="json")
+        common = set(before.get("variants", {})) & set(now["variants"])  # variants may come and go
+        for side in (before, now):
+            side["variants"] = {name: terms for name, terms in side.get("variants", {}).items() if name in common}
+        changed = differences(before, now)
+        if changed:
+            raise RunError(f"{folder} was begun with another recipe: {'; '.join(changed)}. Choose another --out")
+    if distributed.rank() == 0:
+        folder.mkdir(parents=True, exist_ok=True)
+        comparison.write(written)
+
+
+def _teacher(comparison: Comparison, folder: Path, *, progress: bool) -> str | None:
+    """Train the teacher once, where the recipe asks for it; returns where its weights lie then."""
+    if comparison.teacher.training is None:
+        return None
+    recipe: Recipe = comparison.variant(next(iter(comparison.variants)))
+    everything, *_ = recipe.load()
+    with held(folder):
+        the_teacher(recipe, new_teacher(recipe, everything), everything, folder, progress=progress)
+    return str((folder / "teacher" / "model.safetensors").resolve())

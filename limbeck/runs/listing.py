@@ -1,0 +1,233 @@
+"""The runs in a folder: their state, how far they are, what came of them. Nothing is built and nothing is changed."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from rich.table import Table
+from rich.text import Text
+
+from limbeck.evaluation import ComparisonVerdict, Verdict
+from limbeck.evaluation import number_format as wording
+from limbeck.recipe import read_yaml
+from limbeck.runs.compare import FAILURE
+from limbeck.runs.compare import FILE as WEIGHED
+from limbeck.utils.atomic_files import LOCK, is_locked
+
+State = Literal["finished", "running", "stopped", "empty", "unreadable"]
+TAIL = 64 << 10  # of a log; its last lines say how far a training is
+DEFAULT_EPOCHS = 30.0  # of a recipe that gives no length
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One training of a run: updates done, and of how many (None: not known before it has logged something)."""
+
+    arm: str
+    seed: int
+    done: int
+    of: int | None
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One run or comparison.
+
+    Attributes:
+        state: finished; running (a process works in it now); stopped (`--resume` goes on); empty; unreadable.
+        done, of: updates of a run, finished variants of a comparison; `of` is None where it is not known yet.
+        trainings: of a run, in the order in which they take place.
+        said: the verdict in a sentence, or what stands in its way.
+        changed: when something was last written, in seconds since 1970.
+    """
+
+    name: str
+    path: str
+    kind: Literal["run", "comparison"]
+    state: State
+    done: int
+    of: int | None
+    said: str
+    changed: float
+    trainings: list[Progress] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_runs(folder: Path) -> list[Listed]:
+    """The runs and comparisons directly within `folder`, last changed first; `folder` itself, where it is one.
+
+    Folders that hold files but no recipe are no runs and are left out.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"there is no folder {folder}; name the one that holds the runs")
+    places = [folder] if (folder / "recipe.yaml").exists() else sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [listed for place in places if (listed := _look(place)) is not None]
+    return sorted(found, key=lambda listed: listed.changed, reverse=True)
+
+
+def runs_table(found: list[Listed], now: float | None = None) -> Table:
+    """One row a run: state, progress, verdict, age."""
+    now = time.time() if now is None else now
+    colours = {"finished": "green", "running": "cyan", "stopped": "yellow", "unreadable": "red"}
+    table = Table(header_style="bold")
+    for title in ("run", "state", "progress", "verdict", "age"):
+        table.add_column(
+            title, overflow="fold", no_wrap=title in ("state", "age"), justify="right" if title == "age" else "left"
+        )
+    for one in found:
+        state = Text(one.state, style=colours.get(one.state, "dim"))
+        table.add_row(Text(one.name), state, Text(_progress(one)), Text(one.said), Text(_age(now - one.changed)))
+    return table
+
+
+def _look(place: Path) -> Listed | None:
+    written = place / "recipe.yaml"
+    changed = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
+    if not written.exists():
+        left = [path for path in place.iterdir() if path.name != LOCK]
+        return None if left else Listed(place.name, str(place), "run", "empty", 0, None, "", changed)
+    try:
+        recipe = read_yaml(written.read_text(encoding="utf-8"))
+        if not isinstance(recipe, dict):
+            raise ValueError(f"{written} holds no recipe")
+        return _comparison(place, recipe, changed) if "variants" in recipe else _run(place, recipe, changed)
+    except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        reason = str(error) if isinstance(error, ValueError) else f"{written} is no recipe: {error!r}"
+        return Listed(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, changed)
+
+
+def _run(place: Path, recipe: Mapping[str, Any], changed: float) -> Listed:
+    said = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
+    trainings = list(_trainings(place, recipe))
+    totals = [training.of for training in trainings]
+    of = sum(total for total in totals if total is not None) if None not in totals else None
+    state: State = "running" if is_locked(place) else "finished" if said else "stopped"
+    done = sum(training.done for training in trainings)
+    return Listed(place.resolve().name, str(place), "run", state, done, of, said, changed, trainings)
+
+
+def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> Listed:
+    names = list(recipe["variants"])
+    judged = [name for name in names if (place / name / "verdict.json").exists()]
+    failed = [name for name in names if (place / name / FAILURE).exists()]
+    busy = [name for name in names if is_locked(place / name)]
+    if busy or is_locked(place):
+        state: State = "running"
+    else:
+        state = "finished" if (place / WEIGHED).exists() else "stopped"
+    said = [_best(ComparisonVerdict.load(place / WEIGHED))] if state == "finished" else []
+    said += [f"at work on {', '.join(busy)}"] if busy else []
+    said += [f"failed: {', '.join(failed)}"] if failed else []
+    logs = [path.stat().st_mtime for name in names if (path := place / name / "log.jsonl").exists()]
+    ended = len(set(judged) | set(failed))
+    latest = max([changed, *logs])
+    return Listed(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(said), latest)
+
+
+def _best(verdict: ComparisonVerdict) -> str:
+    first = next((name for name, row in verdict.rows.items() if row.gain is not None and row.gain.effect), None)
+    if first is None:
+        return "no method differs from the control"
+    gain = verdict.rows[first].gain
+    assert gain is not None
+    shown = wording.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
+    return f"highest: {first}, {shown} over the control" if gain.value > 0 else f"all did harm, least: {first}, {shown}"
+
+
+# --- how far a run is ------------------------------------------------------------------------------------------------
+
+
+def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
+    """Every training that the recipe asks for, in order, with its updates.
+
+    The newest checkpoint and the last line of the log say what is done. Lengths in epochs become updates by the log's own
+    count; where that is silent, a training is as long as its like: the control as the student, one seed as the other.
+    """
+    last = _last_lines(place / "log.jsonl")
+    order = [("teacher", recipe["seeds"][0])] if recipe["teacher"].get("training") else []
+    order += [(arm, seed) for seed in recipe["seeds"] for arm in (("student", "alone") if recipe["control"] else ("student",))]
+    begun = [who for who in order if who in last or _checkpointed(place, *who)]
+    known: dict[str, int] = {}
+    for arm, seed in order:
+        line = last.get((arm, seed), {})
+        done = max(_checkpointed(place, arm, seed), int(line.get("moment", 0)))
+        over = (arm, seed) in begun[:-1] or (place / "verdict.json").exists()
+        of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "alone" else arm)
+        if of is not None and arm != "teacher":
+            known.setdefault(arm, of)
+        yield Progress(arm, seed, done, of)
+
+
+def _checkpointed(place: Path, arm: str, seed: int) -> int:
+    """Updates in the newest checkpoint of one training."""
+    folder = place / "checkpoints" / ("teacher" if arm == "teacher" else f"seed-{seed}-{arm}") / "checkpoints"
+    return max((int(path.name.removeprefix("step-")) for path in folder.glob("step-*")), default=0)
+
+
+def _length(arm: str, recipe: Mapping[str, Any], line: Mapping[str, Any]) -> int | None:
+    """Updates of one training, from the recipe and the log's count of updates in an epoch."""
+    own = recipe["teacher"]["training"] if arm == "teacher" else recipe["training"]
+    stages = (recipe.get("stages") if arm != "teacher" else None) or [own]
+    an_epoch = line["round"] / line["epoch"] if line.get("epoch") and arm != "alone" else None
+    lengths = []
+    for stage in stages:
+        if stage.get("steps") is not None:
+            lengths.append(int(stage["steps"]))
+        elif an_epoch is not None:
+            lengths.append(max(1, round((stage.get("epochs") or DEFAULT_EPOCHS) * round(an_epoch))))
+        else:
+            return None
+    return sum(lengths)
+
+
+def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
+    """The last line that counts updates, of each training that the end of the log speaks of."""
+    if not log.exists():
+        return {}
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - TAIL))
+        text = file.read().decode(errors="replace")
+    found: dict[tuple[str, int], dict[str, Any]] = {}
+    for text_line in text.splitlines():
+        try:
+            line = json.loads(text_line)
+        except ValueError:  # cut off at the beginning of the tail, or half written
+            continue
+        if isinstance(line, dict) and "round" in line and "values" in line:
+            found[str(line.get("arm")), int(line.get("seed", 0))] = line
+    return found
+
+
+# --- as people read it -----------------------------------------------------------------------------------------------
+
+
+def _progress(one: Listed) -> str:
+    if one.kind == "comparison":
+        return f"{one.done} of {one.of} variants"
+    if one.state == "empty" or not one.trainings:
+        return wording.NONE
+    if one.state == "finished":
+        return f"{one.done:,} steps"
+    share = "" if not one.of else f"{100 * one.done // one.of} %, "
+    now = next((training for training in one.trainings if training.of is None or training.done < training.of), None)
+    if now is None:
+        return f"{share}to be judged"
+    return f"{share}{now.arm} of seed {now.seed}: {now.done:,}" + (f" of {now.of:,}" if now.of else "")
+
+
+def _age(seconds: float) -> str:
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, seconds):.0f} s"

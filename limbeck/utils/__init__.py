@@ -1,0 +1,1 @@
+"""Small tools without distillation in them: registry, atomic files, processes, lazy imports, logs."""

@@ -1,0 +1,168 @@
+"""`limbeck init`: a recipe that fits, by flags or by questions, and nothing written where something is wrong."""
+
+from __future__ import annotations
+
+import io
+import json
+import shlex
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from limbeck import models
+from limbeck.cli.init import InitError, Questions, Wishes, arguments, begin
+from limbeck.cli.init.data import image_format
+from limbeck.recipe import DataPart, Recipe
+from tests import own
+
+Begin = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models.registry, "_parts", dict(models.registry._parts))  # what plugins add goes again
+    return
+
+
+@pytest.fixture
+def said() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def start(said: io.StringIO) -> Begin:
+    def run(interactive: bool = False, force: bool = False, **wishes: object) -> str:
+        console = Console(file=said, width=200)
+        return begin(Path("r.yaml"), Wishes(**wishes), Questions(interactive), console, force=force)  # type: ignore[arg-type]
+
+    return run
+
+
+def test_own_model_and_images_to_a_recipe_by_flags(tmp_path: Path, start: Begin, said: io.StringIO) -> None:
+    own.models(tmp_path)
+    own.photos(tmp_path)
+    command = start(
+        train="photos", teacher="my_models.py:Teacher", student="my_models.py:make_student", features=True, formats=["onnx"]
+    )
+    assert shlex.split(command) == ["limbeck", "distill", "r.yaml", "--plugin=my_models.py"]
+    recipe = Recipe.read("r.yaml")
+    assert (recipe.data.train.path, recipe.data.test.path) == ("photos/train", "photos/test")
+    assert recipe.teacher.model == "my_models.py:Teacher"
+    assert recipe.teacher.training is not None
+    assert recipe.student.model == "my_models.py:make_student"
+    pairs = {(term.student, term.teacher) for term in recipe.terms if term.objective == "attention_transfer"}
+    assert pairs == {("stage1", "stage1"), ("stage2", "stage2")}
+    assert recipe.targets["compression"] <= 3.7
+    assert recipe.export is not None
+    text = Path("r.yaml").read_text()
+    fields = [line for line in text.splitlines() if line.strip().startswith(("control:", "seeds:", "validation:", "test:"))]
+    assert all("#" in line for line in fields)  # each is explained
+    assert command in text
+    assert "10 classes, 1×8×8" in said.getvalue()
+
+
+def test_a_student_of_a_tenth_is_suggested_for_each_kind_of_input(tmp_path: Path, start: Begin) -> None:
+    for name, teacher, args in (
+        ("digits", "tiny_cnn", {"width": 32, "size": 8}),
+        ("vectors.json", "mlp", {"inputs": 3, "hidden": [200, 200]}),
+        ("photos", "resnet_cifar", {"depth": 56, "channels": 1}),
+    ):
+        if name == "vectors.json":
+            rows = [{"x": [0.1 * row, 1.0, 2.0], "label": row % 2} for row in range(40)]
+            name = "train.json"
+            for file in ("train.json", "test.json"):
+                Path(file).write_text(json.dumps(rows))
+        if name == "photos":
+            own.photos(tmp_path, per_class=2, sides=(32, 40))
+        start(train=name, teacher=teacher, teacher_args=args, force=True)
+        recipe = Recipe.read("r.yaml")
+        assert 5 <= recipe.targets["compression"] <= 20, recipe.student
+        if name == "photos":
+            assert (recipe.data.train.size, recipe.data.test.size) == (32, 32)
+        assert [term.objective for term in recipe.terms] == ["hard_targets", "soft_targets"]
+        taps = [text for text in Path("r.yaml").read_text().splitlines() if text.startswith("  # - attention_transfer")]
+        assert bool(taps) == (name != "train.json")  # suggested; whoever wants them takes the mark away
+        Path("r.yaml").write_text(Path("r.yaml").read_text().replace("  # - attention", "  - attention"))
+        assert len(Recipe.read("r.yaml").terms) == 2 + len(taps)
+
+
+def test_questions_are_asked_on_a_terminal(start: Begin, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter(["digits", "tiny_cnn", "", "", "n", "y", "mine", "none"])
+    asked: list[str] = []
+
+    def prompt(text: str, **options: object) -> object:
+        asked.append(text)
+        return next(answers) or options.get("default")
+
+    monkeypatch.setattr("typer.prompt", prompt)
+    monkeypatch.setattr("typer.confirm", lambda text, **options: asked.append(text) or next(answers) == "y")
+    start(interactive=True)
+    recipe = Recipe.read("r.yaml")
+    assert recipe.name == "mine"
+    assert recipe.export is None
+    assert [term.objective for term in recipe.terms] == ["hard_targets", "soft_targets"]  # features: n
+    assert any("horizontal_flip" in view for view in recipe.training.views)  # mirror: y
+    assert asked[0].startswith("Training data")
+    assert any("about 1/10 of the teacher" in text for text in asked)
+
+
+def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said: io.StringIO) -> None:
+    models.save_weights(models.get("tiny_cnn", width=16, size=8), tmp_path / "untrained.safetensors")
+    args = {"width": 16, "size": 8}
+    start(train="digits", teacher="tiny_cnn", teacher_args=args, teacher_weights="untrained.safetensors")
+    assert "hardly better than chance" in said.getvalue()
+    assert Recipe.read("r.yaml").teacher.training is None
+
+
+@pytest.mark.parametrize(
+    ("wishes", "message"),
+    [
+        ({}, "--train is missing"),
+        ({"train": "digits"}, "--teacher is missing"),
+        ({"train": "digits", "teacher": "tiny_cmn"}, "unknown model 'tiny_cmn'; nearest: tiny_cnn"),
+        ({"train": "digits", "teacher": "no.py:f"}, "--plugin no.py: there is no such Python file"),
+        ({"train": "digits", "teacher": "my_models.py"}, "which of its models"),
+        ({"train": "digits", "teacher": "my_models.py:teacher"}, "nearest: my_models.py:Teacher"),
+        ({"train": "digits", "teacher": "tiny_cnn", "teacher_weights": "no.safetensors"}, "no.safetensors"),
+        ({"train": "digits", "teacher": "tiny_cnn", "student": "resnet_cifar", "student_args": {"depth": 9}}, "depth"),
+        ({"train": "photos/train", "test": "photos/other.csv", "teacher": "my_models.py:Teacher"}, "photos/other.csv"),
+        ({"train": "digits", "teacher": "tiny_cnn", "name": "a b"}, "name"),
+        ({"train": "digits", "teacher": "tiny_cnn", "formats": ["onxx"]}, "export.formats"),
+    ],
+)
+def test_what_is_wrong_is_said_and_nothing_is_written(
+    tmp_path: Path, start: Begin, wishes: dict[str, object], message: str
+) -> None:
+    own.models(tmp_path)
+    if str(wishes.get("train", "")).startswith("photos"):
+        own.photos(tmp_path, per_class=1)
+    with pytest.raises((ValueError, OSError)) as error:
+        start(**wishes)
+    assert message in str(error.value)
+    assert not Path("r.yaml").exists()
+
+
+def test_a_recipe_is_not_overwritten_unless_asked(start: Begin) -> None:
+    Path("r.yaml").write_text("mine: 1\n")
+    with pytest.raises(InitError, match="--force"):
+        start(train="digits", teacher="tiny_cnn")
+    assert Path("r.yaml").read_text() == "mine: 1\n"
+    start(train="digits", teacher="tiny_cnn", force=True)
+    assert Recipe.read("r.yaml").name == "r"
+
+
+def test_images_of_many_sizes_are_brought_to_one(tmp_path: Path) -> None:
+    photos = own.photos(tmp_path, per_class=3, classes=2, sides=(40, 50, 70))
+    assert image_format(DataPart.model_validate({"path": str(photos / "train")})) == (48, None)
+
+
+def test_arguments() -> None:
+    assert arguments("--x", "{depth: 56, widths: [8, 16]}") == {"depth": 56, "widths": [8, 16]}
+    assert arguments("--x", "depth: 56") == {"depth": 56}
+    assert arguments("--x", None) == {}
+    for text in ("depth", "depth=56", "[1"):
+        with pytest.raises(InitError, match="expected names and values"):
+            arguments("--x", text)

@@ -1,0 +1,191 @@
+"""What attention modules say, against Transformers' own outputs."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+import transformers
+
+from limbeck.core.taps.tap import Probe
+from tests.encoders import IDS, MASK, SINGLE, SIZES, L, build, close, everything, inputs, made, reference
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", list(SIZES))
+def test_distributions_are_the_models_own(name, implementation):
+    model = build(name, implementation)
+    with Probe(model, everything()) as probe, torch.no_grad():
+        heard = probe(inputs(name))
+    for n, expected in enumerate(reference(name).attentions, start=1):
+        assert expected.std() > 0.01
+        close(heard[f"attention({n})"], expected.double(), 1e-6 if name in SINGLE else 1e-10)
+        masked = heard[f"scores({n})"].masked_fill(expected == 0, -math.inf)
+        close(heard[f"attention({n})"], masked.softmax(-1))
+        assert heard[f"scores({n})"].abs().max() < 1e4  # no mask in them
+
+
+@pytest.mark.parametrize("name", list(SIZES))
+def test_hidden_states_are_numbered_as_in_transformers(name):
+    taps = [f"hidden({n})" for n in range(L + 1)] + ["hidden(-1)", f"hidden(-{L})", "cls(0)", "cls(2)", "cls(-1)"]
+    with Probe(build(name, "eager"), taps) as probe, torch.no_grad():
+        heard = probe(inputs(name))
+    expected = reference(name).hidden_states
+    assert len(expected) == L + 1
+    for n in range(L + 1):
+        close(heard[f"hidden({n})"], expected[n])
+    close(heard["hidden(-1)"], expected[-1])
+    close(heard[f"hidden(-{L})"], expected[1])
+    for n in (0, 2, -1):
+        close(heard[f"cls({n})"], expected[n][:, 0])
+
+
+@pytest.mark.parametrize("name", list(SIZES))
+def test_queries_and_keys_make_the_scores(name):
+    with Probe(build(name), everything()) as probe, torch.no_grad():
+        heard = probe(inputs(name))
+    for n in range(1, L + 1):
+        query, key, scores = (heard[f"{kind}({n})"] for kind in ("queries", "keys", "scores"))
+        key = key.repeat_interleave(query.shape[1] // key.shape[1], dim=1)
+        scale = 1 if name == "T5Encoder" else 1 / math.sqrt(query.shape[-1])
+        rest = scores - query @ key.mT * scale
+        close(rest, rest[:1].expand_as(rest))  # what is added depends on positions only
+        assert (rest.abs().max() > 0.1) == (name in ("MPNet", "T5Encoder"))
+
+
+OUT = {
+    "Bert": "input(encoder.layer.1.attention.output.dense)",
+    "MPNet": "input(encoder.layer.1.attention.attn.o)",
+    "ModernBert": "input(layers.1.attn.Wo)",
+    "ViT": "input(layers.1.attention.o_proj)",
+    "RoFormer": "input(encoder.layer.1.attention.output.dense)",
+}
+
+
+@pytest.mark.parametrize("name", list(OUT))
+def test_distributions_and_values_make_what_leaves_the_attention(name):
+    with Probe(build(name), ["attention(2)", "values(2)", OUT[name]]) as probe, torch.no_grad():
+        heard = probe(inputs(name))
+    mixed = heard["attention(2)"] @ heard["values(2)"]
+    close(mixed.transpose(1, 2).flatten(2), heard[OUT[name]])
+
+
+def test_queries_and_keys_are_rotated_where_the_attention_rotates():
+    with Probe(build("ModernBert"), ["queries(2)", "values(2)", "layers.1.attn.Wqkv"]) as probe, torch.no_grad():
+        heard = probe(inputs("ModernBert"))
+    query, _, value = heard["layers.1.attn.Wqkv"].reshape(3, 7, 3, 4, 8).permute(2, 0, 3, 1, 4)
+    close(heard["values(2)"], value)
+    close(heard["queries(2)"][:, :, 0], query[:, :, 0], 1e-6)  # position 0 turns by nothing
+    assert (heard["queries(2)"] - query).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("turns_values", [False, True])
+def test_roformers_values_are_turned_where_the_model_turns_them(turns_values):
+    torch.manual_seed(0)
+    config = transformers.RoFormerConfig(**SIZES["RoFormer"], rotary_value=turns_values)
+    model, query = transformers.RoFormerModel(config).double().eval(), "encoder.layer.1.attention.self.query"
+    with Probe(model, ["attention(2)", "queries(2)", "values(2)", OUT["RoFormer"], query]) as probe:
+        heard = probe(inputs("RoFormer"))
+    close((heard["attention(2)"] @ heard["values(2)"]).transpose(1, 2).flatten(2), heard[OUT["RoFormer"]])
+    projected = heard[query].reshape(3, 7, 4, 8).transpose(1, 2)
+    close(heard["queries(2)"][:, :, 0], projected[:, :, 0], 1e-6)  # position 0 turns by nothing
+    assert (heard["queries(2)"] - projected).abs().max() > 0.1
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+@pytest.mark.parametrize("name", list(SIZES))
+def test_the_model_says_the_same_with_taps_as_without(name, implementation):
+    model, said = build(name, implementation), []
+    before = {key: tensor.clone() for key, tensor in model.state_dict().items()}
+    with torch.no_grad():
+        expected = model(**inputs(name))[0]
+        for taps in (everything(), ["scores(1)"], ["queries(-1)", "values(-1)"]):
+            with Probe(model, taps) as probe:
+                probe(inputs(name), lambda one, given: said.append(one(**given)[0]))
+            close(said[-1], expected, 1e-5 if name in SINGLE else 1e-10)
+    after = model.state_dict()
+    assert list(after) == list(before)
+    assert all(torch.equal(after[key], tensor) for key, tensor in before.items())
+    assert type(model) is type(made(name))
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
+def test_a_bias_that_comes_within_the_mask_belongs_to_the_scores(implementation):
+    torch.manual_seed(0)
+    bias, allowed = torch.randn(1, 4, 7, 7, dtype=torch.float64), MASK[:, None, None].bool()
+    merged = bias.masked_fill(~allowed, torch.finfo(torch.float64).min)
+    model = build("Bert", implementation)
+    with Probe(model, ["scores(1)", "attention(1)", "queries(1)", "keys(1)"]) as probe, torch.no_grad():
+        heard = probe({"input_ids": IDS, "attention_mask": merged})
+    plain = heard["queries(1)"] @ heard["keys(1)"].mT / math.sqrt(8)
+    close(heard["scores(1)"], plain + bias.masked_fill(~allowed, 0))
+    close(heard["attention(1)"], (plain + merged).softmax(-1))
+
+
+def test_a_mask_that_the_kernel_makes_itself_is_made_for_it():
+    model, given, said = (
+        build("Llama"),
+        {"input_ids": IDS},
+        [],
+    )  # without padding, sdpa gets no mask and knows that it is causal
+    with Probe(model, ["attention(1)", "scores(2)", "attention(3)"]) as probe, torch.no_grad():
+        heard = probe(given, lambda one, given: said.append(one(**given)[0]) or said[0])
+        close(said[0], model(**given)[0], 1e-5)
+    assert (heard["attention(1)"].triu(1) == 0).all()
+    assert (heard["scores(2)"].triu(1) != 0).any()
+
+
+def test_a_token_that_may_look_at_nothing_gets_what_the_models_kernel_gives_it():
+    config = transformers.ModernBertConfig(**SIZES["ModernBert"] | {"local_attention": 2})
+    torch.manual_seed(0)
+    model, said = transformers.ModernBertModel(config).double().eval(), []
+    with Probe(model, ["attention(2)", "scores(3)"]) as probe, torch.no_grad():
+        heard = probe(inputs("ModernBert"), lambda one, given: said.append(one(**given)[0]) or said[0])
+        close(said[0], model(**inputs("ModernBert"))[0], 1e-6)
+    close(heard["attention(2)"][0, :, 6], torch.full((4, 7), 1 / 7, dtype=torch.float64))  # padding, and its window too
+
+
+# --- gradients, dropout, precision -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("tap", ["scores(2)", "attention(2)", "queries(2)"])
+@pytest.mark.parametrize("name", ["Bert", "MPNet"])
+def test_gradient_reaches_the_query_projection(name, tap):
+    model = build(name)
+    layer = model.encoder.layer[1].attention
+    with Probe(model, [tap]) as probe:
+        probe(inputs(name))[tap].square().sum().backward()
+    gradient = (layer.self.query if name == "Bert" else layer.attn.q).weight.grad
+    assert gradient is not None
+    assert gradient.abs().max() > 1e-3
+    assert model.encoder.layer[2].output.dense.weight.grad is None
+
+
+@pytest.mark.parametrize("name", ["Bert", "MPNet"])
+def test_dropout_acts_on_the_output_and_not_on_the_distribution(name):
+    model, plain, said = build(name).train(), build(name, "eager").train(), []
+    with Probe(model, ["attention(1)", "attention(2)", "logits"]) as probe, torch.no_grad():
+        torch.manual_seed(1)
+        heard = probe(inputs(name), lambda one, given: said.append(one(**given)[0]) or said[-1])
+        torch.manual_seed(1)
+        expected = plain(**inputs(name))[0]
+    close(said[0], expected)  # dropped where the eager model drops
+    close(heard["attention(1)"].sum(-1), torch.ones(3, 4, 7, dtype=torch.float64))
+    assert (heard["attention(1)"][2] > 0).all()
+
+
+@pytest.mark.parametrize("name", ["Bert", "ModernBert", "MPNet"])
+def test_autocast(name):
+    model = build(name).float()
+    taps = everything(("scores", "attention", "values"))
+    with Probe(model, taps) as probe:
+        exact = probe(inputs(name))
+        with torch.autocast("cpu", torch.bfloat16):
+            heard = probe(inputs(name))
+        heard["scores(2)"].float().square().mean().backward()
+    for tap in taps:
+        torch.testing.assert_close(heard[tap].float(), exact[tap], rtol=0.1, atol=0.2)
+    assert heard["values(1)"].dtype == torch.bfloat16
+    assert heard["attention(1)"].dtype == torch.float32
+    assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())

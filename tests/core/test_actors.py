@@ -1,0 +1,161 @@
+"""Who takes part, and how they are named."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from limbeck.core.actors import Cast, Reference, average, frozen, read_modality, snapshot, trained
+from limbeck.core.taps.encoder_layout import TapError
+from limbeck.utils.registry import UnknownNameError
+
+
+def net(seed: int = 0) -> nn.Sequential:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
+
+
+def cast() -> Cast:
+    return Cast({"student": trained(net()), "teacher": frozen(net(1)), "peers.0": trained(net(2)), "peers.1": trained(net(3))})
+
+
+def test_frozen_means_evaluation_mode_and_no_gradient():
+    actors = cast()
+    assert not actors["teacher"].model.training
+    assert not any(p.requires_grad for p in actors["teacher"].model.parameters())
+    assert actors["student"].model.training
+    assert all(p.requires_grad for p in actors["student"].model.parameters())
+
+
+def test_an_average_follows_the_formula_and_copies_buffers():
+    one = net()
+    actors = Cast({"student": trained(one), "mean": average("student", decay=0.9)})
+    mean = actors["mean"].model
+    expected = [p.detach().clone() for p in mean.parameters()]
+    for step in range(3):
+        with torch.no_grad():
+            for p in one.parameters():
+                p.add_(step + 1)
+        one(torch.randn(5, 3))
+        actors.update_averages()
+        expected = [0.9 * e + 0.1 * p.detach() for e, p in zip(expected, one.parameters(), strict=True)]
+        for p, e in zip(mean.parameters(), expected, strict=True):
+            torch.testing.assert_close(p, e)
+        assert torch.equal(mean[1].running_mean, one[1].running_mean)
+        assert mean[1].num_batches_tracked == step + 1
+    assert not mean.training
+
+
+def test_a_snapshot_is_a_copy_that_stays():
+    one = net()
+    actors = Cast({"student": trained(one, reads="image"), "past": snapshot("student")})
+    before = copy.deepcopy(one.state_dict())
+    nn.init.zeros_(one[0].weight)
+    actors.update_averages()
+    assert all(torch.equal(before[name], tensor) for name, tensor in actors["past"].model.state_dict().items())
+    assert actors["past"].reads == "image"
+
+
+def test_models_without_parameters_can_be_averaged():
+    Cast({"student": trained(nn.Identity()), "mean": average("student")}).update_averages()
+
+
+def test_one_model_cannot_be_trained_and_frozen():
+    one = net()
+    with pytest.raises(ValueError, match="'student' is trained, and the same model is frozen too; hand over a deep copy"):
+        Cast({"student": trained(one), "teacher": frozen(one)})
+
+
+def test_patterns_stand_for_actors():
+    actors = cast()
+    assert actors.matching("peers.*") == ["peers.0", "peers.1"]
+    assert actors.matching("*") == list(actors)
+    assert actors.matching("teacher") == ["teacher"]
+
+
+def test_unknown_actors_offer_the_nearest():
+    for ask in (lambda: cast()["techer"], lambda: cast().matching("techer"), lambda: Reference("techer").check(cast())):
+        with pytest.raises(UnknownNameError, match=r"unknown actor 'techer'; nearest: teacher"):
+            ask()
+    with pytest.raises(UnknownNameError, match=r"unknown actors 'clients.\*'"):
+        cast().matching("clients.*")
+    with pytest.raises(UnknownNameError, match=r"the original of 'mean'\) 'studnet'; nearest: student"):
+        Cast({"student": trained(net()), "mean": average("studnet")})
+
+
+def test_names_that_references_could_not_spell_are_refused():
+    with pytest.raises(ValueError, match="actor name 'a:b'"):
+        Cast({"a:b": trained(net())})
+
+
+# References
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("student", Reference("student")),
+        ("", Reference("student")),
+        ("teacher", Reference("teacher")),
+        ("layer2", Reference("student", tap="layer2")),
+        ("layer2.0.conv1", Reference("student", tap="layer2.0.conv1")),
+        ("0", Reference("student", tap="0")),
+        ("layer2#weak", Reference("student", tap="layer2", view="weak")),
+        ("#weak", Reference("student", view="weak")),
+        ("@exit2", Reference("student", "exit2")),
+        ("student@exit2:layer1#weak", Reference("student", "exit2", "layer1", "weak")),
+        ("input(layer3)", Reference("student", tap="input(layer3)")),
+        ("input(layer3.0)#weak", Reference("student", tap="input(layer3.0)", view="weak")),
+        ("teacher:input(fc)", Reference("teacher", tap="input(fc)")),
+        ("peers.*:layer3", Reference("peers.*", tap="layer3")),
+        ("peers.0", Reference("peers.0")),
+        (":peers.0", Reference("student", tap="peers.0")),  # a tap with an actor's name
+        ("teacher:student", Reference("teacher", tap="student")),
+    ],
+)
+def test_references_are_read(text, expected):
+    assert Reference.parse(text, cast=cast()) == expected
+
+
+def test_text_that_is_no_reference_is_refused():
+    for text in ("a b", "student@", "student:", "student#a#b"):
+        with pytest.raises(ValueError, match=r"expected actor\[@variant\]\[:tap\]\[#view\]"):
+            Reference.parse(text, cast=cast())
+
+
+names = st.from_regex(r"[a-z0-9_\-]{1,6}(\.[a-z0-9_]{1,3})?", fullmatch=True)
+taps = names | names.map(lambda name: f"input({name})")
+
+
+@given(actor=st.sampled_from(list(cast())) | st.just("peers.*"), variant=st.none() | names, tap=taps, view=names)
+def test_references_are_written_as_they_are_read(actor, variant, tap, view):
+    for reference in (
+        Reference(actor, variant, tap, view),
+        Reference(actor, variant, view=view),
+        Reference(actor, variant, tap),
+    ):
+        assert Reference.parse(str(reference), cast=cast()) == reference
+
+
+def test_unknown_variants_and_taps_are_refused():
+    actors = Cast({"student": trained(net(), variants={"small": lambda m, x, g: m(x)})})
+    Reference("student", "small", "0").check(actors)
+    with pytest.raises(UnknownNameError, match="unknown variant of 'student' 'smal'; nearest: small"):
+        Reference("student", "smal").check(actors)
+    with pytest.raises(TapError, match="unknown tap '7'"):
+        Reference("student", tap="7").check(actors)
+
+
+def test_modalities():
+    actor, inputs = trained(net(), reads="image"), {"image": 1, "text": 2}
+    assert read_modality(actor, "student", inputs) == 1
+    assert read_modality(trained(net()), "student", inputs) is inputs
+    with pytest.raises(UnknownNameError, match=r"modality read by actor 'student' 'image'; nearest: text"):
+        read_modality(actor, "student", {"text": 2})
+    with pytest.raises(UnknownNameError, match="single tensor"):
+        read_modality(actor, "student", torch.zeros(1))

@@ -1,0 +1,103 @@
+"""The order of an epoch: what it shows stays the same, however it is put into batches."""
+
+from __future__ import annotations
+
+from itertools import chain
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from limbeck.core.batch import Place
+from limbeck.data import Dataset, Items, tokenize
+from limbeck.data.epoch_order import epoch_order
+from tests.data.tiny_tokenizers import of_words
+
+LENGTHS = torch.randint(1, 60, (2000,), generator=torch.Generator().manual_seed(0))
+
+
+def padding(order: Tensor, lengths: Tensor, size: int) -> float:
+    batches = lengths[order].view(-1, size)
+    return 1 - float(batches.sum() / (batches.amax(1) * size).sum())
+
+
+sizes = st.integers(1, 90).flatmap(lambda count: st.tuples(st.just(count), st.integers(1, count), st.booleans()))
+
+
+@settings(deadline=None)
+@given(sizes, st.integers(0, 3), st.integers(0, 3), st.data())
+def test_the_same_items_as_without_lengths(sizes: tuple[int, int, bool], seed: int, epoch: int, data: st.DataObject) -> None:
+    count, size, drop_last = sizes
+    lengths = torch.tensor(data.draw(st.lists(st.integers(1, 5), min_size=count, max_size=count)))
+    rounds = count // size if drop_last else -(-count // size)
+    plain = epoch_order(seed, epoch, count, size, rounds)
+    grouped = epoch_order(seed, epoch, count, size, rounds, lengths)
+    assert len(grouped) == rounds * size
+    assert torch.equal(grouped.sort().values, plain.sort().values)
+    assert torch.equal(grouped, epoch_order(seed, epoch, count, size, rounds, lengths))
+    assert int((plain.bincount(minlength=count) == 0).sum()) == (count % size if drop_last else 0)
+
+
+def test_most_padding_is_gone() -> None:
+    plain, grouped = (epoch_order(0, 0, 2000, 8, 250, lengths) for lengths in (None, LENGTHS))
+    assert padding(plain, LENGTHS, 8) > 0.35
+    assert padding(grouped, LENGTHS, 8) < 0.03
+
+
+def test_epochs_and_seeds_differ_in_batches_and_in_their_order() -> None:
+    base = epoch_order(0, 0, 2000, 8, 250, LENGTHS).view(250, 8)
+    for other in (epoch_order(0, 1, 2000, 8, 250, LENGTHS), epoch_order(1, 0, 2000, 8, 250, LENGTHS)):
+        together = {frozenset(batch) for batch in base.tolist()} & {frozenset(batch) for batch in other.view(250, 8).tolist()}
+        assert not together
+    lengths = LENGTHS[base].amax(1).double()
+    assert abs(float(torch.corrcoef(torch.stack([lengths, torch.arange(250.0).double()]))[0, 1])) < 0.2
+    left_out = [set(range(2000)) - set(epoch_order(0, epoch, 2000, 300, 6, LENGTHS).tolist()) for epoch in range(2)]
+    assert [len(rest) for rest in left_out] == [200, 200]
+    means = [float(LENGTHS[list(rest)].double().mean()) for rest in left_out]
+    assert all(abs(mean - float(LENGTHS.double().mean())) < 5 for mean in means)  # not the longest
+
+
+def test_few_batches_do_not_show_the_same_neighbours_in_every_epoch() -> None:
+    lengths = torch.arange(64)  # all different, so that sorting all of them would leave no choice
+    epochs = [epoch_order(0, epoch, 64, 8, 8, lengths).view(8, 8).sort(1).values.tolist() for epoch in range(2)]
+    assert not {tuple(batch) for batch in epochs[0]} & {tuple(batch) for batch in epochs[1]}
+
+
+def items_of_tokens(count: int = 60) -> Items:
+    texts = ["the " * (1 + 7 * row % 23) + f"w{row}" for row in range(count)]
+    return tokenize(Items.from_tensors(texts), of_words(["the", *(f"w{row}" for row in range(count))]))
+
+
+def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
+    return [
+        torch.cat([data.rows(Place(round, 3, part, parts)) for part in range(parts)]).tolist()
+        for round in range(2 * (data.rounds_per_epoch or 0))
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"drop_last": False}, {"batch_size": 90}])
+def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
+    items = items_of_tokens()
+    options = {"batch_size": 8, **options}
+    grouped, plain = Dataset(items, **options), Dataset(items, **options, group_by_length=False)
+    assert grouped.group_by_length
+    for epoch in (slice(0, grouped.rounds_per_epoch), slice(grouped.rounds_per_epoch, None)):
+        ours, theirs = (sorted(chain.from_iterable(shown(data)[epoch])) for data in (grouped, plain))
+        assert ours == theirs
+    assert shown(grouped, parts=2) == shown(grouped)
+    assert shown(Dataset(items, **options, prefetch=2)) == shown(grouped)
+
+
+def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> None:
+    items = items_of_tokens(400)
+    taken = []
+    for group in (True, False):
+        data = Dataset(items, batch_size=8, group_by_length=group)
+        taken.append(sum(data.batch(Place(round)).inputs["default"]["input_ids"].numel() for round in range(50)))
+    assert taken[0] < 0.75 * taken[1]
+    with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
+        Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)
+    assert not Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2).group_by_length

@@ -1,0 +1,194 @@
+"""Items: keys go by content, splits and label choices go by keys."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch.utils.data import TensorDataset
+
+from limbeck.data import Items
+from limbeck.data.content_keys import content_key
+
+
+def make(count: int = 300, classes: int = 4, seed: int = 0) -> Items:
+    generator = torch.Generator().manual_seed(seed)
+    target = torch.randint(0, classes, (count,), generator=generator)
+    return Items.from_tensors(torch.rand(count, 5, generator=generator), target, classes=classes)
+
+
+def label_of(items: Items) -> dict[int, int]:
+    assert items.target is not None
+    return dict(zip(items.keys.tolist(), items.target.tolist(), strict=True))
+
+
+def test_keys_are_hashes_of_the_bytes() -> None:
+    images = torch.randint(0, 256, (3, 1, 2, 2), dtype=torch.uint8)
+    assert Items.from_tensors(images).keys.tolist() == [content_key(image.numpy().tobytes()) for image in images]
+    assert Items.from_tensors(["héllo"]).keys.tolist() == [content_key("héllo".encode())]
+    repeated = Items.from_tensors(torch.ones(2, 3)).keys
+    assert repeated[0] == repeated[1]
+
+
+def test_keys_of_mappings_cover_every_part() -> None:
+    ids, mask = torch.arange(6).view(2, 3), torch.ones(2, 3, dtype=torch.bool)
+    base = Items.from_tensors({"ids": ids, "mask": mask}).keys
+    assert torch.equal(Items.from_tensors({"mask": mask, "ids": ids}).keys, base)
+    assert (Items.from_tensors({"ids": ids, "mask": ~mask}).keys != base).all()
+    assert Items.from_tensors(torch.rand(4, 2).bfloat16()).keys.unique().numel() == 4
+
+
+def test_fetch_and_select_agree() -> None:
+    items = make()
+    rows = torch.tensor([7, 3, 250])
+    chosen = items.select(rows)
+    assert len(chosen) == 3
+    assert torch.equal(chosen.fetch(torch.arange(3)), items.fetch(rows))
+    assert torch.equal(chosen.keys, items.keys[rows])
+    assert chosen.classes == 4
+    texts = Items.from_tensors(["a", "b", "c"])
+    assert texts.select(torch.tensor([True, False, True])).fetch(torch.arange(2)) == ["a", "c"]
+
+
+def test_classes_come_from_labels_names_or_the_caller() -> None:
+    data = torch.rand(3, 2)
+    assert Items.from_tensors(data, [0, 2, -100]).classes == 3
+    assert Items.from_tensors(data, [0, 2, 1], class_names=["a", "b", "c", "d"]).classes == 4
+    assert Items.from_tensors(data, [-100] * 3).classes is None
+    assert Items.from_tensors(data).target is None
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        ([0, 7, 1], r"row 1 holds 7; expected 0 to 2"),
+        ([0, -1, 1], r"row 1 holds -1; expected 0 to 2"),
+        ([0, 1], "one for each of 3 items"),
+        (torch.rand(3), "class index per item, found torch.float32"),
+    ],
+)
+def test_wrong_targets_are_refused(targets: list[int] | torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Items.from_tensors(torch.rand(3, 2), targets, classes=3)
+
+
+def test_what_counts_as_images() -> None:
+    assert Items.from_tensors(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).images
+    assert Items.from_tensors(torch.rand(2, 3, 4, 4)).images
+    assert not Items.from_tensors(torch.rand(2, 3, 4, 4) - 1).images
+    assert not Items.from_tensors(torch.rand(2, 3)).images
+    assert not Items.from_tensors(["text"]).images
+
+
+def test_from_torch_dataset() -> None:
+    inputs, labels = torch.rand(5, 3, 4, 4), torch.arange(5)
+    items = Items.from_torch_dataset(TensorDataset(inputs, labels))
+    assert torch.equal(items.fetch(torch.arange(5)), inputs)
+    assert items.images
+    assert items.classes == 5
+    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    pictures = Items.from_torch_dataset([(picture, 1), (picture.convert("RGBA"), 0)])  # type: ignore[arg-type]
+    assert pictures.fetch(torch.tensor([0])).shape == (1, 3, 4, 4)
+    assert pictures.keys[0] == pictures.keys[1]
+
+
+def test_from_torch_dataset_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ValueError, match="row 0: expected a pair"):
+        Items.from_torch_dataset([torch.rand(3)])  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"row 1: shape \[4\] differs"):
+        Items.from_torch_dataset([(torch.rand(3), 0), (torch.rand(4), 0)])  # type: ignore[arg-type]
+
+
+def test_encode_replaces_inputs_and_keeps_keys() -> None:
+    items = Items.from_tensors(["a", "bb", "ccc"], [0, 1, 0])
+    encoded = items.encode(lambda texts: {"length": torch.tensor([len(text) for text in texts])}, batch_size=2)
+    assert encoded.fetch(torch.tensor([2]))["length"].tolist() == [3]
+    assert torch.equal(encoded.keys, items.keys)
+    assert label_of(encoded) == label_of(items)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5, 2 / 3, 0.9])
+def test_split_is_a_stratified_partition(fraction: float) -> None:
+    items = make()
+    first, second = items.split(fraction)
+    assert sorted(first.keys.tolist() + second.keys.tolist()) == sorted(items.keys.tolist())
+    assert len(first) == round(fraction * len(items))
+    assert items.target is not None
+    assert first.target is not None
+    share = first.target.bincount() / items.target.bincount()
+    assert (share - fraction).abs().max() < 0.03
+
+
+def test_split_goes_by_content_and_seed_and_not_by_order() -> None:
+    items = make()
+    shuffled = items.select(torch.randperm(len(items), generator=torch.Generator().manual_seed(1)))
+    assert label_of(items.split(0.7, seed=3)[0]) == label_of(shuffled.split(0.7, seed=3)[0])
+    assert label_of(items.split(0.7, seed=3)[0]) != label_of(items.split(0.7, seed=4)[0])
+
+
+def test_split_keeps_identical_items_together() -> None:
+    unique = make()
+    doubled = unique.select(torch.arange(len(unique)).repeat(2))
+    first, second = doubled.split(0.5)
+    assert not set(first.keys.tolist()) & set(second.keys.tolist())
+
+
+def test_split_spreads_classes_of_one_item() -> None:
+    items = Items.from_tensors(torch.rand(100, 2), torch.arange(100))
+    assert [len(part) for part in items.split(0.9)] == [90, 10]
+    assert [len(part) for part in Items.from_tensors(torch.rand(100, 2)).split(0.9)] == [90, 10]
+
+
+@pytest.mark.parametrize("fraction", [0, 1, 1.5])
+def test_split_refuses_a_part_of_nothing(fraction: float) -> None:
+    with pytest.raises(ValueError, match="expected a number between 0 and 1"):
+        make().split(fraction)
+
+
+def test_keep_labels_is_balanced_and_goes_by_key() -> None:
+    items = make()
+    few = items.keep_labels(42)
+    assert len(few) == len(items)
+    assert few.classes == 4
+    kept = few.labelled()
+    assert kept.target is not None
+    assert sorted(kept.target.bincount().tolist()) == [10, 10, 11, 11]
+    truth = label_of(items)
+    assert all(truth[key] == label for key, label in label_of(kept).items())
+    shuffled = items.select(torch.randperm(len(items), generator=torch.Generator().manual_seed(1)))
+    assert label_of(shuffled.keep_labels(42).labelled()) == label_of(kept)
+    assert label_of(items.keep_labels(42, seed=1).labelled()) != label_of(kept)
+    more = label_of(items.keep_labels(80).labelled())
+    assert label_of(kept).items() <= more.items()  # fewer labels are a part of more labels
+
+
+def test_keep_labels_fills_up_for_a_class_that_runs_out() -> None:
+    items = Items.from_tensors(torch.rand(60, 2), [0] * 3 + [1] * 20 + [2] * 37)
+    kept = items.keep_labels(23).labelled()
+    assert kept.target is not None
+    assert kept.target.bincount().tolist() == [3, 10, 10]
+
+
+def test_keep_labels_counts_labelled_items_only() -> None:
+    items = make().unlabel(torch.arange(250))
+    assert len(items.labelled()) == 50
+    assert len(items.keep_labels(50).labelled()) == 50
+    with pytest.raises(ValueError, match=r"count=51: expected 1 to 50"):
+        items.keep_labels(51)
+    with pytest.raises(ValueError, match="no labels"):
+        Items.from_tensors(torch.rand(3, 2)).keep_labels(1)
+
+
+def test_unlabel_changes_a_copy() -> None:
+    items = make()
+    before = items.fingerprint()
+    without = items.unlabel(torch.tensor([0, 1]))
+    assert items.fingerprint() == before != without.fingerprint()
+    assert without.target is not None
+    assert without.target[:2].tolist() == [-100, -100]
+
+
+def test_fingerprint_tells_content_labels_and_order_apart() -> None:
+    items = make()
+    assert make().fingerprint() == items.fingerprint()
+    reordered = items.select(torch.arange(len(items)).flip(0))
+    assert len({items.fingerprint(), make(seed=1).fingerprint(), reordered.fingerprint()}) == 3

@@ -1,0 +1,170 @@
+"""Labels that are classes, numbers or positions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from torch import Tensor
+
+from limbeck.core.batch import labelled
+from limbeck.data import Items, load_items
+from limbeck.data.dataset import plain_batch
+
+NAN = float("nan")
+COUNT = 60
+MISSING = torch.arange(0, COUNT, 5)
+
+
+def numbers() -> Tensor:
+    target = torch.linspace(-2, 2, COUNT)
+    target[MISSING] = NAN
+    return target
+
+
+def positions() -> Tensor:
+    target = torch.stack([torch.arange(COUNT), torch.arange(COUNT) + 2], 1)
+    target[MISSING] = -100
+    return target
+
+
+@pytest.fixture(params=[numbers, positions], ids=["numbers", "positions"])
+def items(request: pytest.FixtureRequest) -> Items:
+    inputs = torch.rand(COUNT, 3, generator=torch.Generator().manual_seed(0))
+    return Items.from_tensors(inputs, request.param())
+
+
+def same(one: Tensor | None, other: Tensor | None) -> bool:
+    assert one is not None
+    assert other is not None
+    return one.dtype == other.dtype and torch.equal(one.nan_to_num(-1e9), other.nan_to_num(-1e9))
+
+
+def without_label(items: Items) -> list[int]:
+    assert items.target is not None
+    return (labelled(items.target, per_item=True) == 0).nonzero()[:, 0].tolist()
+
+
+def test_labels_that_are_no_classes_know_what_is_missing(items: Items) -> None:
+    assert items.classes is None
+    assert repr(items) == f"Items({COUNT}, 48 labelled)"
+    assert without_label(items) == MISSING.tolist()
+    known = items.labelled()
+    assert len(known) == 48
+    assert not without_label(known)
+
+
+def test_selecting_and_unlabelling(items: Items) -> None:
+    rows = torch.tensor([7, 0, 31])
+    assert items.target is not None
+    assert same(items.select(rows).target, items.target[rows])
+    less = items.unlabel(torch.tensor([1, 2]))
+    assert without_label(less) == sorted({1, 2} | set(MISSING.tolist()))
+    assert without_label(items) == MISSING.tolist()
+    assert same(plain_batch(items, rows).target, items.target[rows])
+
+
+def test_a_split_takes_its_share_of_the_labelled_and_of_the_others(items: Items) -> None:
+    first, second = items.split(0.75)
+    assert (len(first), len(second)) == (45, 15)
+    assert (len(first.labelled()), len(second.labelled())) == (36, 12)
+    assert not set(first.keys.tolist()) & set(second.keys.tolist())
+
+
+def test_keeping_labels_goes_by_key(items: Items) -> None:
+    few, more = items.keep_labels(10), items.keep_labels(20)
+    assert len(few.labelled()) == 10
+    assert set(few.labelled().keys.tolist()) < set(more.labelled().keys.tolist())
+    shuffled = items.select(torch.randperm(COUNT, generator=torch.Generator().manual_seed(1)))
+    assert set(shuffled.keep_labels(10).labelled().keys.tolist()) == set(few.labelled().keys.tolist())
+    with pytest.raises(ValueError, match="count=49: expected 1 to 48"):
+        items.keep_labels(49)
+
+
+def test_the_fingerprint_knows_the_labels(items: Items) -> None:
+    again = items.select(torch.arange(COUNT))
+    assert again.fingerprint() == items.fingerprint() != items.unlabel(torch.tensor([1])).fingerprint()
+
+
+def test_every_nan_is_the_same_nan() -> None:
+    inputs = torch.rand(2, 3)
+    negative = torch.tensor([1.0, -NAN])
+    assert negative.view(torch.int32)[1] != torch.tensor(NAN).view(torch.int32)
+    one, other = Items.from_tensors(inputs, negative), Items.from_tensors(inputs, [1.0, NAN])
+    assert one.fingerprint() == other.fingerprint()
+
+
+def test_which_entries_of_a_batch_have_a_label() -> None:
+    assert labelled(torch.tensor([0.5, NAN, 0.0])).tolist() == [1, 0, 1]
+    assert labelled(torch.tensor([3, -100])).tolist() == [1, 0]
+    assert labelled(torch.tensor([[0.5, 0.5], [0, 0]])).tolist() == [1, 0]
+    tokens = torch.tensor([[-100, 4, 5], [-100, -100, -100]])
+    assert labelled(tokens).tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert labelled(tokens, per_item=True).tolist() == [1, 0]
+    for target in (torch.tensor([0.5, NAN]), torch.tensor([[0.5, 0.5], [0, 0]])):
+        assert labelled(target, per_item=True).tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("targets", "message"),
+    [
+        (torch.tensor([0.0, float("inf"), 1.0]), r"row 1 holds inf; expected a finite number, or NaN"),
+        (
+            torch.tensor([[0, 1], [2, -100], [3, 4]]),
+            r"row 1 holds \[2, -100\]; expected positions of 0 or more, or -100 in every",
+        ),
+        (torch.tensor([[0, 1], [2, 3], [-1, 4]]), r"row 2 holds \[-1, 4\]; expected positions"),
+        (torch.rand(3, 2), r"expected class indices \[N\], numbers .*found torch.float32 of shape \[3, 2\]"),
+        (torch.zeros(3, 2, 2, dtype=torch.int64), r"found torch.int64 of shape \[3, 2, 2\]"),
+        ([0.5, 1.5], "target: expected one for each of 3 items"),
+    ],
+)
+def test_labels_that_cannot_be_are_refused(targets: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Items.from_tensors(torch.rand(3, 2), targets)
+
+
+def test_classes_and_other_labels_do_not_go_together() -> None:
+    with pytest.raises(ValueError, match=r"classes=3 asks for one class index per item, found torch.int64 of shape \[2, 2\]"):
+        Items.from_tensors(torch.rand(2, 2), torch.zeros(2, 2, dtype=torch.int64), classes=3)
+
+
+def parquet(folder: Path, **columns: list[Any]) -> Path:
+    pq.write_table(pa.table(columns), folder / "a.parquet")
+    return folder / "a.parquet"
+
+
+def test_regression_is_asked_for(tmp_path: Path) -> None:
+    file = parquet(tmp_path, text=["a", "b", "c", "d"], label=[0.5, None, NAN, 3.0])
+    items = load_items(file, regression=True)
+    assert same(items.target, torch.tensor([0.5, NAN, NAN, 3.0]))
+    assert items.classes is None
+    with pytest.raises(ValueError, match=r"row 0 holds 0.5; expected class indices .*set `regression: true`"):
+        load_items(file)
+    with pytest.raises(ValueError, match=r"classes=4: with `regression` labels are numbers"):
+        load_items(file, regression=True, classes=4)
+    assert load_items(file, regression=True, label=False).target is None
+
+
+def test_whole_numbers_may_be_regressed_on_too(tmp_path: Path) -> None:
+    file = parquet(tmp_path, text=["a", "b"], label=[-3, 7])
+    (tmp_path / "classes.json").write_text('["low", "high"]')
+    items = load_items(file, regression=True)
+    assert same(items.target, torch.tensor([-3.0, 7.0]))
+    assert items.class_names is None
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (["one", "two"], r"column 'label' holds string; regression predicts numbers. Set `label` to another column"),
+        ([1.0, float("-inf")], r"row 1 holds -inf; expected a finite number"),
+    ],
+)
+def test_columns_that_cannot_be_regressed_on(tmp_path: Path, label: list[Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_items(parquet(tmp_path, text=["a", "b"], label=label), regression=True)

@@ -1,0 +1,293 @@
+"""Altered copies of texts: functions of key, number and seed alone, counted, keyed apart, and kept in a verified cache."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from limbeck.data import Augmented, Items, NeighbourWords, augment, tokenize
+from limbeck.data import keyed_random as keyed
+from limbeck.data.content_keys import text_key
+from limbeck.data.text.words import Words
+from tests.data.tiny_tokenizers import wordpiece
+
+ANSWERS = {
+    "good": ("decent", "fine", "nice"),
+    "Good": ("Decent", "Fine", "Nice"),
+    "film": ("cinema", "movie"),
+    "bad": ("awful", "poor", "weak", "worse"),
+    "late": ("tardy",),
+}
+TEXTS = ["Good film, late!", "a bad film.", "good good good", "no word has any", "late", "", "bad, bad film: 2nd half late"]
+few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+class Fixed:
+    """Candidates from a dictionary; counts how often it is asked."""
+
+    def __init__(self, answers: dict[str, tuple[str, ...]] = ANSWERS) -> None:
+        self.answers, self.asked = answers, 0
+        self.identity = f"fixed {sorted(answers.items())}"
+
+    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+        self.asked += 1
+        return [[self.answers.get(word, ()) for word in text.words] for text in texts]
+
+
+def items_of(texts: Sequence[Any]) -> Items:
+    return Items.from_tensors(list(texts), torch.arange(len(texts)), classes=max(len(texts), 1))
+
+
+def texts_of(items: Items) -> list[Any]:
+    found: list[Any] = items.fetch(torch.arange(len(items)))
+    return found
+
+
+def copies_of(texts: Sequence[Any], **options: Any) -> dict[Any, list[tuple[int, Any]]]:
+    """By text: key and text of each of its copies, in order."""
+    items = augment(items_of(texts), Fixed(), **options)
+    made: dict[Any, list[tuple[int, Any]]] = {text: [] for text in texts}
+    assert items.target is not None
+    for key, row, text in list(zip(items.keys.tolist(), items.target.tolist(), texts_of(items), strict=True))[len(texts) :]:
+        made[texts[row]].append((key, text))
+    return made
+
+
+def one_by_one(text: str, copies: int, probability: float, seed: int) -> list[str]:
+    """The copies of one text, word by word from the same draws."""
+    words, made = Words.of(text), [text]
+    for number in range(copies):
+        key = torch.tensor([text_key(text)])
+        lucks = keyed.uniform(seed, key, number, "augment/chance", max(len(words), 1))[0].tolist()
+        shares = keyed.uniform(seed, key, number, "augment/choice", max(len(words), 1))[0].tolist()
+        altered: list[str | None] = []
+        for word, luck, share in zip(words.words, lucks, shares, strict=False):
+            options = ANSWERS.get(word, ())
+            altered.append(options[int(share * len(options))] if options and luck < probability else None)
+        if (copy := words.exchanged(altered)) not in made:
+            made.append(copy)
+    return made[1:]
+
+
+@few
+@given(
+    texts=st.lists(st.sampled_from(TEXTS), min_size=1, max_size=5, unique=True),
+    copies=st.integers(1, 6),
+    probability=st.sampled_from([0.1, 0.4, 1.0]),
+    seed=st.integers(0, 9),
+)
+def test_copies_are_those_of_a_loop_over_words(texts: list[str], copies: int, probability: float, seed: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that none was altered
+        made = copies_of(texts, copies=copies, probability=probability, seed=seed)
+    for text in texts:
+        assert [copy for _, copy in made[text]] == one_by_one(text, copies, probability, seed)
+
+
+def test_originals_come_first_with_their_keys_and_copies_have_their_targets() -> None:
+    items = items_of(TEXTS)
+    made = augment(items, Fixed(), copies=4, probability=0.7)
+    assert texts_of(made)[: len(items)] == TEXTS
+    assert torch.equal(made.keys[: len(items)], items.keys)
+    assert made.classes == items.classes
+    assert len(made) > 2 * len(items)
+    assert len(set(made.keys.tolist())) == len(made)  # no copy for any other, nor for an original
+    assert made.target is not None
+    for text, row in zip(texts_of(made), made.target.tolist(), strict=True):
+        assert len(Words.of(text)) == len(Words.of(TEXTS[row]))
+    assert augment(Items.from_tensors(TEXTS), Fixed()).target is None
+
+
+@few
+@given(order=st.permutations(range(len(TEXTS))), kept=st.integers(1, len(TEXTS)))
+def test_a_copy_depends_on_its_own_item_alone(order: list[int], kept: int) -> None:
+    everything = copies_of(TEXTS, copies=5)
+    some = [TEXTS[row] for row in order[:kept]]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert copies_of(some, copies=5) == {text: everything[text] for text in some}
+
+
+def test_how_many_items_are_asked_about_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = copies_of(TEXTS)
+    monkeypatch.setattr("limbeck.data.text.augmentation.CHUNK", 2)
+    assert copies_of(TEXTS) == expected
+
+
+def test_more_copies_keep_the_earlier_ones() -> None:
+    fewer, more = copies_of(TEXTS, copies=3), copies_of(TEXTS, copies=9)
+    for text in TEXTS:
+        assert more[text][: len(fewer[text])] == fewer[text]
+    assert sum(map(len, more.values())) > sum(map(len, fewer.values())) > 0
+
+
+def test_another_seed_gives_other_copies() -> None:
+    assert copies_of(TEXTS, seed=1) == copies_of(TEXTS, seed=1) != copies_of(TEXTS, seed=2)
+    one, other = (dict(copies_of(["bad " * 30], seed=seed, copies=1)["bad " * 30]) for seed in (1, 2))
+    assert one.keys().isdisjoint(other)  # another text under the same number has another key
+
+
+def test_equal_copies_are_dropped_and_counted() -> None:
+    told: list[Augmented] = []
+    made = augment(items_of(["late", "late film"]), Fixed(), copies=50, probability=0.5, report=told.append)
+    assert sorted(texts_of(made)[2:]) == sorted(
+        ["tardy", *(f"{a} {b}" for a in ("late", "tardy") for b in ("film", "movie", "cinema") if (a, b) != ("late", "film"))]
+    )
+    assert told == [Augmented(items=2, copies=6, dropped=94, cached=False)]
+
+
+def test_probability_zero_alters_nothing_and_asks_nobody() -> None:
+    provider, told = Fixed(), list[Augmented]()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = augment(items_of(TEXTS), provider, copies=3, probability=0, report=told.append)
+    assert texts_of(made) == TEXTS
+    assert provider.asked == 0
+    assert told == [Augmented(len(TEXTS), 0, 3 * len(TEXTS), False)]
+
+
+def test_probability_one_replaces_every_word_that_has_candidates() -> None:
+    for copies in copies_of(TEXTS, probability=1, copies=8).values():
+        assert not {word for _, text in copies for word in Words.of(text).words} & ANSWERS.keys()
+
+
+def test_words_are_replaced_with_that_probability_and_evenly() -> None:
+    text = " ".join(["bad"] * 500)
+    (copies,) = copies_of([text], probability=0.3, copies=20).values()
+    words = [word for _, copy in copies for word in copy.split()]
+    assert words.count("bad") / len(words) == pytest.approx(0.7, abs=0.02)
+    for option in ANSWERS["bad"]:
+        assert words.count(option) / len(words) == pytest.approx(0.3 / 4, abs=0.015)
+
+
+def test_both_texts_of_a_pair_are_altered() -> None:
+    pairs = [("bad film", "Good film."), ("good", "bad"), ("bad", "good")]
+    made = copies_of(pairs, copies=8, probability=0.5)
+    for pair, copies in made.items():
+        assert all(isinstance(copy, tuple) and len(copy) == 2 for _, copy in copies)
+        for side in (0, 1):
+            assert {copy[side] for _, copy in copies} - {pair[side]}
+    words = copies_of(["bad film"], copies=8, probability=1)["bad film"]
+    assert {text for _, text in words} != {pair[0] for _, pair in copies_of(pairs, copies=8, probability=1)[pairs[0]]}
+    assert len({key for copies in made.values() for key, _ in copies}) == sum(map(len, made.values()))
+
+
+def test_altered_items_are_tokenised_like_any_others() -> None:
+    made = tokenize(augment(items_of(TEXTS), Fixed(), copies=2), wordpiece(), 16)
+    assert len(made.fetch(torch.tensor([len(made) - 1]))["input_ids"]) == 1
+
+
+def test_no_items_and_no_candidates() -> None:
+    assert len(augment(items_of([]), Fixed(), cache=None)) == 0
+    with pytest.warns(UserWarning, match="none of 7 texts was altered: none of their words has candidates"):
+        assert len(augment(items_of(TEXTS), Fixed({}))) == len(TEXTS)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"copies": 0}, "copies=0: expected 1 or more"),
+        ({"probability": 1.5}, "probability=1.5: expected a number from 0 to 1"),
+        ({"probability": float("nan")}, "probability=nan"),
+    ],
+)
+def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        augment(items_of(TEXTS), Fixed(), **options)
+
+
+def test_only_texts_can_be_altered() -> None:
+    for items in (Items.from_tensors(torch.rand(3, 2)), tokenize(items_of(TEXTS), wordpiece(), 16)):
+        with pytest.raises(ValueError, match=r"expected texts, which are altered before tokenize"):
+            augment(items, Fixed())
+
+
+# --- the cache -------------------------------------------------------------------------------------------------------------
+
+ODD = ["bad\nfilm", 'late "film"\u2028', "bad \\ film", "good\u0085 film"]
+
+
+@pytest.mark.parametrize("texts", [TEXTS, ODD, [("bad", "late film"), ("", "good"), ("film\r\n", "x")], []], ids=len)
+def test_what_was_kept_is_what_was_made(tmp_path: Path, texts: list[Any]) -> None:
+    told: list[Augmented] = []
+    provider, folder = Fixed(), tmp_path / "new" / "folder"
+    items = items_of(texts)
+    plain = augment(items, Fixed(), copies=4)
+    first, second = (augment(items, provider, copies=4, cache=folder, report=told.append) for _ in range(2))
+    for made in (first, second):
+        assert texts_of(made) == texts_of(plain)
+        assert made.fingerprint() == plain.fingerprint()
+    assert provider.asked == (1 if texts else 0)
+    assert [report.cached for report in told] == [False, True]
+    assert (told[0].copies, told[0].dropped) == (told[1].copies, told[1].dropped)
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_anything_else_is_kept_apart(tmp_path: Path) -> None:
+    variants: list[tuple[Items, Fixed, dict[str, Any]]] = [
+        (items_of(TEXTS), Fixed(), {}),
+        (items_of(TEXTS[::-1]), Fixed(), {}),
+        (items_of(TEXTS[1:]), Fixed(), {}),
+        (items_of(TEXTS), Fixed({"good": ("fine",)}), {}),
+        (items_of(TEXTS), Fixed(), {"seed": 1}),
+        (items_of(TEXTS), Fixed(), {"probability": 0.5}),
+        (items_of(TEXTS), Fixed(), {"copies": 2}),
+    ]
+    for count, (items, provider, options) in enumerate(variants, 1):
+        augment(items, provider, cache=tmp_path, **options)
+        assert len(list(tmp_path.iterdir())) == count
+        assert provider.asked == 1
+    augment(items_of(TEXTS), again := Fixed(), cache=tmp_path)
+    assert again.asked == 0
+
+
+@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "not UTF-8", "of other items", "no JSON"])
+def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
+    expected = augment(items_of(TEXTS), Fixed(), cache=tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    lines = whole.split(b"\n")
+    path.write_bytes(
+        {
+            "cut": whole[: len(whole) // 2],
+            "flipped": whole.replace(b"movie", b"mouse", 1),
+            "emptied": b"",
+            "not UTF-8": whole + b"\xff",
+            "of other items": b"\n".join([*lines[:-2], b""]),
+            "no JSON": b"{\n" + b"\n".join(lines[1:]),
+        }[damage]
+    )
+    assert path.read_bytes() != whole
+    provider = Fixed()
+    with pytest.warns(UserWarning, match=r"is damaged .*the texts are made again"):
+        made = augment(items_of(TEXTS), provider, cache=tmp_path)
+    assert provider.asked == 1
+    assert made.fingerprint() == expected.fingerprint()
+    assert path.read_bytes() == whole  # put right
+
+
+def test_neighbours_are_looked_for_once_a_word() -> None:
+    """However many texts and copies it stands in: that is what makes sixty thousand sentences a matter of a minute."""
+    draw = random.Random(0)
+    words = ["".join(draw.choices("abcdefghijklm", k=6)) for _ in range(300)]
+    provider = NeighbourWords(words, torch.randn(300, 8, generator=torch.Generator().manual_seed(0)))
+    asked: list[str] = []
+    learn = provider._learn
+
+    def listened(new: Iterable[str]) -> None:
+        asked.extend(known := list(new))
+        learn(known)
+
+    provider._learn = listened  # type: ignore[method-assign]
+    texts = [" ".join(draw.choices(words, k=8)) for _ in range(1000)]
+    made = augment(items_of(texts), provider, copies=3)
+    assert len(made) > 3500
+    assert sorted(asked) == sorted({word for text in texts for word in text.split()})

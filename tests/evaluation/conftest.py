@@ -1,0 +1,40 @@
+"""A run's verdict, made from simulated answers."""
+
+import numpy as np
+import pytest
+
+from limbeck.evaluation import Cost, Latency, Predictions, Profile, judge
+
+CLASSES = ["cat", "<script>alert(1)</script>", "a & b"]
+
+
+def answers(accuracy, labels, seeds, rng):
+    """Logits that are right on the first `accuracy` of the items, in every seed."""
+    right = np.arange(len(labels)) < round(accuracy * len(labels))
+    logits = rng.normal(scale=0.1, size=(seeds, len(labels), 3))
+    logits[:, np.arange(len(labels)), np.where(right, labels, (labels + 1) % 3)] += 3
+    return Predictions(logits.astype(np.float32), labels)
+
+
+def make(student=0.80, alone=0.75, teacher=0.90, items=1000, **changes):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, items)
+    arms = {"teacher": (teacher, 1), "alone": (alone, 2), "student": (student, 2)}
+    predictions = {name: answers(rate, labels, seeds, rng) for name, (rate, seeds) in arms.items() if rate is not None}
+    settings = {
+        "name": "pets",
+        "task": "classification",
+        "seeds": [0, 1],
+        "classes": CLASSES,
+        "profiles": {
+            "teacher": Profile(11_000_000, 44_000_000, 10**9, Latency(10.0, 12.0), 60_000_000),
+            "student": Profile(1_000_000, 4_000_000, 10**8, Latency(2.5, 3.0), 6_000_000),
+        },
+        "cost": Cost(student_steps=100, teacher_items=1000, wall_s=3.5),
+    }
+    return judge(predictions, **{**settings, **changes})
+
+
+@pytest.fixture
+def verdict():
+    return make()

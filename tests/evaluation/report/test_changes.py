@@ -1,0 +1,108 @@
+"""What changed hands."""
+
+import re
+
+from limbeck.evaluation import Answer, Example
+from limbeck.evaluation.report.changes import changes
+
+from . import made
+from .html import Page
+
+
+def test_quadrants_add_up_and_are_told_in_a_sentence(rich):
+    section = str(changes(rich))
+    alone = rich.changes["alone"]
+    assert f"distillation mended {alone.student_only:,} and spoilt {alone.other_only:,}" in section
+    assert f"Of {alone.total:,} answers" in section
+    assert section.count("gained ·") == section.count("forgot ·") == 1
+
+
+def test_items_with_pictures_answers_and_what_they_are_called(rich):
+    section = str(changes(rich))
+    assert section.count("<img ") == len(rich.examples)
+    alternatives = re.findall(r'alt="([^"]*)"', section)
+    assert all(found.startswith("Test item ") for found in alternatives)
+    assert "Where student and teacher disagree" in section
+    assert "3 of 3 seeds" in section
+
+
+def test_texts_stand_as_texts_and_stay_texts():
+    section = str(changes(made.verdict(5, made.texts(600))))
+    assert "&lt;script&gt;alert(&#x27;" in section
+    assert "script" not in Page(section).tags
+    assert "<img" not in section
+
+
+def test_items_of_no_look_are_named(rich):
+    bare = [example.model_copy(update={"image": None, "input": "tensor [7]"}) for example in rich.examples]
+    assert "tensor [7]" in str(changes(rich.model_copy(update={"examples": bare})))
+
+
+def test_a_label_beyond_all_classes_is_its_number(rich):
+    far = rich.examples[0].model_copy(update={"label": 10**15})
+    assert str(10**15) in str(changes(rich.model_copy(update={"examples": [far]})))
+
+
+def test_without_evidence_there_is_no_section(rich):
+    section = changes(rich.model_copy(update={"changes": {}, "examples": []}))
+    assert section is None or section.parts == []
+
+
+def example(**fields):
+    return Example(**{"kind": "disagreement", "item": 3, "seed": 0, "seeds": 1, "text": "a <script>x</script> b"} | fields)
+
+
+def shown(rich, task, *examples):
+    found = rich.model_copy(update={"changes": {}, "task": task, "classes": [], "examples": list(examples)})
+    return str(changes(found))
+
+
+def test_numbers_stand_beside_the_label_with_their_distance(rich):
+    answers = {"teacher": Answer(value=2.5), "student": Answer(value=-1.25)}
+    section = shown(rich, "regression", example(value=2.0, answers=answers))
+    words = Page(section).text
+    assert "label 2 " in words
+    assert "teacher 2.5 +0.50" in words
+    assert "student −1.25 −3.25" in words
+    assert "%" not in words
+    assert "The largest differences first" in words
+
+
+def test_questions_show_the_marked_answer_and_what_each_said(rich):
+    text = "x <b>in</b> Lyon <script>"
+    answers = {
+        "teacher": Answer(text="Lyon", confidence=0.9, score=1),
+        "alone": Answer(text="<script>alert(1)</script>", confidence=0.25, score=0),
+        "student": Answer(text="in Lyon", confidence=0.5, score=0.67),
+    }
+    where = (text.index("Lyon"), text.index("Lyon") + 4)
+    one = example(text=text, where=where, truth="Lyon & more", question="where <i>?", answers=answers)
+    section = shown(rich, "question_answering", one)
+    page = Page(section)
+    assert not page.tags & {"script", "b", "i"}
+    assert "<mark>Lyon</mark>" in section
+    assert "where <i>? x <b>in</b> Lyon <script>" in page.text.replace("  ", " ")
+    assert "true Lyon & more" in page.text
+    assert "teacher ✓ Lyon 90 %" in page.text
+    assert "control ✗ <script>alert(1)</script> 25 %" in page.text
+    assert "student ≈ in Lyon 50 %" in page.text
+    assert "question 3" in page.text
+
+
+def test_neighbours_are_neither_right_nor_wrong(rich):
+    answers = {"teacher": Answer(text="near <script>", score=1), "student": Answer(text="far", score=0.4)}
+    section = shown(rich, "sentence_embeddings", example(answers=answers))
+    page = Page(section)
+    assert "script" not in page.tags
+    assert "teacher near <script> 100 %" in page.text
+    assert "student far 40 %" in page.text
+    assert "✓" not in page.text
+    assert "✗" not in page.text
+    assert "share of the teacher's ten nearest" in page.text
+
+
+def test_a_place_beyond_the_text_marks_nothing(rich):
+    answers = {"student": Answer(text="", confidence=0.5, score=0)}
+    section = shown(rich, "question_answering", example(truth="x", where=(900, 950), answers=answers))
+    assert "<mark></mark>" in section
+    assert "✗ (nothing)" in Page(section).text

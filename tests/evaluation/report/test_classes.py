@@ -1,0 +1,48 @@
+"""Class by class."""
+
+from html import escape
+
+from limbeck.evaluation import Metric
+from limbeck.evaluation.report.classes import classes
+
+from ..conftest import CLASSES, make
+from . import made
+
+
+def test_least_kept_comes_first(rich):
+    section = str(classes(rich))
+    arms = rich.arms
+    shares = [one / other for one, other in zip(arms.student.per_class, arms.teacher.per_class, strict=True)]
+    names = [escape(rich.classes[at]) for at in sorted(range(len(shares)), key=shares.__getitem__)]
+    places = [section.index(f'<th scope="row">{name}</th>') for name in names]
+    assert places == sorted(places)
+
+
+def test_of_many_classes_the_worst_are_drawn_and_all_are_listed():
+    section = str(classes(made.verdict(60)))
+    assert "the 20 of 60 classes of which least was kept" in section
+    assert section.count('<th scope="row">') == 60
+
+
+def test_without_a_teacher_there_is_no_retention(verdict):
+    section = str(classes(make(teacher=None)))
+    assert "What the student reached" in section
+    assert "kept" not in section
+
+
+def test_classes_without_items_or_names_and_metrics_without_classes():
+    assert str(classes(make(classes=()))).count('<th scope="row">') == len(CLASSES)
+    bare = make()
+    arms = bare.arms.model_copy(update={"student": bare.arms.student.model_copy(update={"per_class": [None, 0.5, 1.0]})})
+    assert ">–<" in str(classes(bare.model_copy(update={"arms": arms})))
+    none = bare.arms.model_copy(update={"student": bare.arms.student.model_copy(update={"per_class": None})})
+    assert classes(bare.model_copy(update={"arms": none})) is None
+
+
+def test_a_class_is_told_by_accuracy_whatever_judges_all_of_them():
+    found = make()
+    judged = found.model_copy(update={"metric": Metric(name="matthews", percent=False)})
+    section = str(classes(judged))
+    assert "accuracy by class" in section
+    assert "accuracy, %" in section
+    assert "matthews" not in section

@@ -1,0 +1,117 @@
+"""A comparison from recipe to table: stopped, gone on with, shared, and with a method that breaks down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck.evaluation import ComparisonVerdict, load_predictions
+from limbeck.recipe import Comparison, RecipeError
+from limbeck.runs import compare as comparisons
+from limbeck.runs import run_folder as runs
+from limbeck.runs.compare import FAILURE, compare_methods
+from limbeck.runs.run_folder import RunError
+from limbeck.utils.atomic_files import locked
+from tests import tiny
+
+VARIANTS: dict[str, Any] = {
+    "soft": [{"hard_targets": {"weight": 0.1}}, {"soft_targets": {"weight": 0.9}}],
+    "hint+soft": ["hard_targets", "soft_targets", {"hint": {"student": "auto"}}],
+}
+
+
+def comparison(**variants: Any) -> Comparison:
+    content = {name: part for name, part in tiny.content().items() if name != "terms"}
+    return Comparison.checked({**content, "variants": variants or VARIANTS})
+
+
+def test_one_run_a_method_and_a_control(tmp_path: Path) -> None:
+    verdict = compare_methods(comparison(), tmp_path / "few", progress=False)
+    assert verdict is not None
+    assert set(verdict.rows) == {"alone", "soft", "hint+soft"}
+    assert verdict.rows["alone"].gain is None
+    assert ComparisonVerdict.load(tmp_path / "few" / "comparison.json") == verdict
+    assert len(list((tmp_path / "few").glob("**/teacher/config.json"))) == 1  # trained once
+    assert set(load_predictions(tmp_path / "few" / "soft")) == {"teacher", "student"}
+
+
+def test_the_added_control_is_the_control_of_a_single_run(tmp_path: Path) -> None:
+    """Comparing costs no truth: the variant `alone` has the weights that a run's own control has."""
+    few = comparison(soft=VARIANTS["soft"])
+    few.data.labels, few.data.labels_seed = 100, 1
+    assert compare_methods(few, tmp_path / "few", progress=False) is not None
+    single = tiny.recipe("data.labels=100", "data.labels_seed=1")
+    runs.carry_out(single, tmp_path / "single", progress=False)
+    ours, theirs = load_predictions(tmp_path / "few" / "alone")["student"], load_predictions(tmp_path / "single")["alone"]
+    assert ours.logits is not None
+    assert theirs.logits is not None
+    assert (ours.logits == theirs.logits).all()
+
+
+def test_a_stopped_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    real = comparisons.carry_out
+
+    def stop_at_the_third(recipe: Any, *arguments: Any, **options: Any) -> Any:
+        if len(done) == 2:
+            raise KeyboardInterrupt
+        done.append(recipe.name)
+        return real(recipe, *arguments, **options)
+
+    monkeypatch.setattr(comparisons, "carry_out", stop_at_the_third)
+    with pytest.raises(KeyboardInterrupt):
+        compare_methods(comparison(), tmp_path / "few", progress=False)
+    with pytest.raises(RunError, match="go on with --resume"):
+        compare_methods(comparison(), tmp_path / "few", progress=False)
+    began = [*done]
+    monkeypatch.setattr(comparisons, "carry_out", lambda recipe, *a, **o: (done.append(recipe.name), real(recipe, *a, **o))[1])
+    verdict = compare_methods(comparison(**VARIANTS, more=["soft_targets"]), tmp_path / "few", resume=True, progress=False)
+    assert verdict is not None
+    assert done[: len(began)] == began
+    assert set(done[len(began) :]) == {"hint+soft", "more"}  # what was finished is not done again; variants may be added
+    assert set(verdict.rows) == {"alone", "soft", "hint+soft", "more"}
+
+
+def test_what_another_process_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
+    folder = tmp_path / "few"
+    (folder / "soft").mkdir(parents=True)
+    comparison().write(folder / "recipe.yaml")
+    with locked(folder / "soft"):
+        assert compare_methods(comparison(), folder, resume=True, progress=False) is None
+    assert (folder / "alone" / "verdict.json").exists()
+    assert not (folder / "soft" / "verdict.json").exists()
+    assert compare_methods(comparison(), folder, resume=True, progress=False) is not None
+
+
+def test_a_method_that_breaks_down_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    broken = ["hard_targets", {"logit_mse": {"weight": 1e39}}]
+    verdict = compare_methods(comparison(soft=VARIANTS["soft"], broken=broken), tmp_path / "few", progress=False)
+    assert verdict is not None
+    assert set(verdict.rows) == {"alone", "soft"}
+    assert "NaN or infinite" in verdict.failed["broken"]
+    assert (tmp_path / "few" / "broken" / FAILURE).exists()
+
+
+def test_foreign_folders_and_other_recipes_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "letters").mkdir()
+    (tmp_path / "letters" / "dear.txt").write_text("…")
+    with pytest.raises(RunError, match="no comparison"):
+        compare_methods(comparison(), tmp_path / "letters", progress=False)
+    compare_methods(comparison(soft=VARIANTS["soft"]), tmp_path / "few", progress=False)
+    other = comparison(soft=VARIANTS["soft"])
+    other.training.steps = 13
+    with pytest.raises(RunError, match=r"training\.steps was 12 and is 13"):
+        compare_methods(other, tmp_path / "few", resume=True, progress=False)
+
+
+@pytest.mark.parametrize("name", ["teacher", "a/b", "", "..", "checkpoints"])
+def test_names_that_cannot_be_folders(name: str) -> None:
+    with pytest.raises(RecipeError, match="it names a folder"):
+        comparison(**{name: ["soft_targets"]})
+
+
+def test_a_variant_without_terms() -> None:
+    with pytest.raises(RecipeError, match="has no terms"):
+        comparison(empty=[])

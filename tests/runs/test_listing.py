@@ -1,0 +1,148 @@
+"""`limbeck runs`: the state of each run as it is on disk, and nothing on disk is changed by looking."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from rich.console import Console
+
+from limbeck.recipe import Comparison, Recipe
+from limbeck.runs.compare import compare_methods
+from limbeck.runs.listing import TAIL, Listed, list_runs, runs_table
+from limbeck.runs.run_folder import carry_out
+from limbeck.utils.atomic_files import locked
+from tests import tiny
+
+
+def begun(folder: Path, recipe: Recipe, lines: list[dict[str, Any]], checkpoints: dict[str, int] | None = None) -> Path:
+    """What a run leaves that was stopped: its recipe, a log, checkpoints."""
+    folder.mkdir()
+    recipe.write(folder / "recipe.yaml")
+    (folder / "log.jsonl").write_text("".join(json.dumps({**line, "values": {"loss": 1.0}}) + "\n" for line in lines))
+    for name, step in (checkpoints or {}).items():
+        (folder / "checkpoints" / name / "checkpoints" / f"step-{step:09d}").mkdir(parents=True)
+    return folder
+
+
+def line(arm: str, seed: int, moment: int, epoch: float) -> dict[str, Any]:
+    return {"arm": arm, "seed": seed, "stage": 0, "round": moment, "moment": moment, "epoch": epoch}
+
+
+def only(folder: Path) -> Listed:
+    (found,) = list_runs(folder)
+    return found
+
+
+def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
+    carry_out(tiny.recipe(), tmp_path / "done", progress=False)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")}
+    found = only(tmp_path)
+    assert (found.name, found.kind, found.state) == ("done", "run", "finished")
+    assert (found.done, found.of) == (36, 36)  # teacher, student and control, 12 updates each
+    assert found.said.startswith("kept ")
+    assert only(tmp_path / "done").said == found.said  # the folder of the run itself
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")} == before
+
+
+def test_a_stopped_run_says_how_far_it_is(tmp_path: Path) -> None:
+    job = tiny.recipe("seeds=[0, 1]", "training={epochs: 20}")
+    lines = [line("teacher", 0, 12, 0.4), line("student", 0, 600, 20.0), line("alone", 0, 150, 20.0)]
+    begun(tmp_path / "half", job, lines, {"teacher": 12, "seed-0-student": 600, "seed-0-alone": 160})
+    found = only(tmp_path)
+    assert found.state == "stopped"
+    assert [(one.arm, one.seed, one.done, one.of) for one in found.trainings] == [
+        ("teacher", 0, 12, 12),
+        ("student", 0, 600, 600),
+        ("alone", 0, 160, 600),  # as long as the student, though it has fewer items in an epoch
+        ("student", 1, 0, 600),
+        ("alone", 1, 0, 600),
+    ]
+    assert (found.done, found.of) == (772, 2412)
+
+
+def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> None:
+    begun(tmp_path / "steps", tiny.recipe(), [])
+    begun(tmp_path / "epochs", tiny.recipe("training={epochs: 3}", "control=false"), [line("student", 0, 10, 0.3)])
+    begun(tmp_path / "silent", tiny.recipe("training={epochs: 3}"), [])
+    staged = tiny.content("control=false", "stages=[{terms: [hint], steps: 5}, {terms: [hint], epochs: 2}]")
+    staged["stages"] = [{"terms": ["soft_targets"], "steps": 5}, {"terms": ["soft_targets"], "epochs": 2}]
+    del staged["terms"]
+    begun(tmp_path / "staged", Recipe.checked(staged), [line("student", 0, 10, 0.5)])
+    found = {one.name: one for one in list_runs(tmp_path)}
+    assert found["steps"].of == 36
+    assert found["epochs"].of == 12 + 3 * 33
+    assert found["silent"].of is None
+    assert found["staged"].of == 12 + 5 + 40
+
+
+def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
+    lines = [line("student", 0, moment, moment / 100) for moment in range(1, 2001)]
+    folder = begun(tmp_path / "long", tiny.recipe("training={epochs: 30}", "control=false"), lines, {"teacher": 12})
+    assert (folder / "log.jsonl").stat().st_size > 2 * TAIL
+    with (folder / "log.jsonl").open("a") as log:
+        log.write('{"arm": "student", "seed": 0, "round": 20')  # a killed process leaves half a line
+    assert (only(tmp_path).done, only(tmp_path).of) == (2012, 3012)
+
+
+def test_a_run_that_a_process_holds_is_running(tmp_path: Path) -> None:
+    folder = begun(tmp_path / "held", tiny.recipe(), [line("teacher", 0, 5, 0.1)])
+    with locked(folder):
+        assert only(tmp_path).state == "running"
+    assert only(tmp_path).state == "stopped"
+
+
+def test_other_folders(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "cat.jpg").touch()
+    for name, text in (("torn", "a: [1"), ("odd", "hello"), ("bare", "name: x\n")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.yaml").write_text(text)
+    newer = begun(tmp_path / "newer", tiny.recipe(), [])
+    (newer / "verdict.json").write_text('{"format": 99, "arms": {}}')
+    found = {one.name: one for one in list_runs(tmp_path)}
+    assert "photos" not in found
+    assert found["new"].state == "empty"
+    assert {name for name, one in found.items() if one.state == "unreadable"} == {"torn", "odd", "bare", "newer"}
+    assert "upgrade" in found["newer"].said
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        list_runs(tmp_path / "nowhere")
+
+
+def test_a_comparison_counts_its_variants(tmp_path: Path) -> None:
+    fields = tiny.content("training.steps=2", "teacher.training.steps=2", "data.test.limit=40")
+    terms = fields.pop("terms")
+    del fields["name"]
+    job = Comparison.checked({**fields, "name": "methods", "variants": {"kd": terms, "mse": ["logit_mse"]}})
+    compare_methods(job, tmp_path / "methods", progress=False)
+    found = only(tmp_path)
+    assert (found.kind, found.state, found.done, found.of) == ("comparison", "finished", 3, 3)
+    assert found.said
+    (tmp_path / "methods" / "comparison.json").unlink()
+    (tmp_path / "methods" / "mse" / "verdict.json").unlink()
+    (tmp_path / "methods" / "mse" / "failure.txt").write_text("the loss became NaN\n")
+    with locked(tmp_path / "methods" / "kd"):
+        found = only(tmp_path)
+    assert (found.state, found.done) == ("running", 3)
+    assert found.said == "at work on kd; failed: mse"
+    assert only(tmp_path).state == "stopped"
+
+
+def test_the_table_and_its_order(tmp_path: Path) -> None:
+    for age, name in ((100_000, "old"), (10, "young"), (4_000, "middle")):
+        folder = begun(tmp_path / name, tiny.recipe(), [line("student", 0, 6, 0.2)], {"teacher": 12})
+        for path in (folder, *folder.iterdir()):
+            os.utime(path, (1e9 - age, 1e9 - age))
+    found = list_runs(tmp_path)
+    assert [one.name for one in found] == ["young", "middle", "old"]
+    console = Console(width=80, record=True, quiet=False, file=open(os.devnull, "w"))  # noqa: SIM115
+    console.print(runs_table(found, now=1e9))
+    text = console.export_text()
+    for part in ("stopped", "50 %, student of seed 0: 6", "of 12", "10 s", "1 h", "1 d"):
+        assert part in text
+    assert yaml.safe_load(json.dumps([one.as_json() for one in found]))[0]["trainings"][0]["arm"] == "teacher"

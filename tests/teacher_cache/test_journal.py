@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limbeck.teacher_cache import Codec, DamagedError, Dense, IdentityError, Journal, StoreError, TokenSignals
+from limbeck.utils.atomic_files import FolderInUseError
+from tests.teacher_cache import made
+
+DENSE: dict[str, Codec] = {"logits": Dense("fp16")}
+
+
+def journal(folder: Path, keys: torch.Tensor, codecs: dict[str, Codec] = DENSE, views: int = 2, part: int = 32) -> Journal:
+    return Journal(folder, keys, views, codecs, made.IDENTITY, rows_per_shard=20, rows_per_part=part)
+
+
+def logits(keys: torch.Tensor, view: int) -> torch.Tensor:
+    return made.drawn(keys, view, 0, 10).half().float()
+
+
+def test_rows_are_readable_as_soon_as_they_are_there(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys) as one:
+        for part in keys[torch.randperm(50)].split(12):
+            one.append(part, 1, made.dense(part, 1))
+            assert bool(one.has(part, 1).all())
+            assert not bool(one.has(part, 0).any())
+            assert torch.equal(one.read(part, 1).signals["logits"], logits(part, 1))  # type: ignore[arg-type]
+        mixed = one.read(keys, torch.arange(50) % 2)
+        assert mixed.found.tolist() == [False, True] * 25
+        assert torch.equal(mixed.signals["logits"], logits(keys[1::2], 1))  # type: ignore[arg-type]
+        assert not one.complete
+
+
+@settings(deadline=None, max_examples=8)
+@given(st.integers(1, 30), st.integers(1, 70), st.booleans(), st.integers(0, 2**32))
+def test_a_compacted_journal_is_what_a_builder_writes(
+    tmp_path_factory: pytest.TempPathFactory, batch: int, part: int, reopen: bool, seed: int
+) -> None:
+    folder, keys = tmp_path_factory.mktemp("stores"), made.keys(25)
+    made.build(folder / "built", keys, codecs=made.CODECS, give=made.signals)
+    order = torch.randperm(50, generator=torch.Generator().manual_seed(seed))
+    one = journal(folder / "kept", keys, made.CODECS, part=part)
+    for places in order.split(batch):
+        for view in (0, 1):
+            some = keys[places[places // 25 == view] % 25]
+            one.append(some, view, made.signals(some, view))
+        if reopen:
+            one.flush()
+            one.close()
+            one = journal(folder / "kept", keys, made.CODECS, part=part)
+    assert one.complete
+    one.compact()
+    one.close()
+    assert made.content(folder / "kept") == made.content(folder / "built")
+    assert not (folder / "kept" / "journal").exists()
+
+
+def test_a_compacted_journal_still_answers(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys) as one:
+        for view in (0, 1):
+            one.append(keys, view, made.dense(keys, view))
+        one.compact()
+        assert one.complete
+        assert torch.equal(one.read(keys, 1).signals["logits"], logits(keys, 1))  # type: ignore[arg-type]
+
+
+def test_an_incomplete_journal_is_not_compacted(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys) as one:
+        one.append(keys[:30], 0, made.dense(keys[:30], 0))
+        with pytest.raises(StoreError, match="70 rows are missing"):
+            one.compact()
+
+
+def test_a_new_journal_goes_on_from_the_last(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys) as one:
+        one.append(keys[:40], 0, made.dense(keys[:40], 0))
+    with journal(tmp_path, keys) as one:
+        assert torch.equal(one.has(keys, 0), torch.arange(50) < 40)
+        assert torch.equal(one.read(keys[:40], 0).signals["logits"], logits(keys[:40], 0))  # type: ignore[arg-type]
+        one.append(keys[30:], 0, made.dense(keys[30:], 0))
+        assert bool(one.has(keys, 0).all())
+    assert sorted(path.name for path in (tmp_path / "journal").iterdir()) == [
+        "0000-000000.safetensors",
+        "0000-000001.safetensors",
+    ]
+
+
+def test_a_row_that_comes_again_stays_as_it_was(tmp_path: Path) -> None:
+    keys = made.keys(5)
+    with journal(tmp_path, keys) as one:
+        twice = torch.cat([keys, keys[:2]])
+        one.append(twice, 0, {"logits": torch.arange(7.0).unsqueeze(1).expand(7, 10)})
+        one.append(keys, 0, {"logits": torch.full((5, 10), 99.0)})
+        read = one.read(keys, 0).signals["logits"]
+        assert isinstance(read, torch.Tensor)
+        assert read[:, 0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_what_stands_in_shards_is_not_kept_again(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    made.build(tmp_path, keys, views=1)
+    with journal(tmp_path, keys, views=2) as one:
+        assert bool(one.has(keys, 0).all())
+        one.append(keys, 0, made.dense(keys, 0))
+        one.flush()
+        assert not (tmp_path / "journal").exists()
+        one.append(keys, 1, made.dense(keys, 1))
+        both = one.read(keys, torch.arange(50) % 2).signals["logits"]
+        want = torch.cat([logits(keys[i : i + 1], i % 2) for i in range(50)])
+        assert torch.equal(both, want)  # type: ignore[arg-type]
+        one.compact()
+    made.build(tmp_path / "whole", keys, views=2)
+    assert {k: v for k, v in made.content(tmp_path).items() if "whole" not in k} == made.content(tmp_path / "whole")
+
+
+def test_ragged_signals_come_back_from_memory_and_from_the_disk(tmp_path: Path) -> None:
+    keys = made.keys(20)
+    with journal(tmp_path, keys, made.CODECS, part=8) as one:
+        for part in keys.split(6):
+            one.append(part, 0, made.signals(part, 0))
+        text = one.read(keys, 0, ["text"], hashes=keys * 5).signals["text"]
+        assert isinstance(text, TokenSignals)
+        assert torch.equal(text.lengths, keys.remainder(4))
+
+
+def test_samples_and_views_that_it_was_not_made_for_are_refused(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys[:40]) as one:
+        with pytest.raises(StoreError, match=f"sample {int(keys[40])}, view 0: the journal was not made for it"):
+            one.append(keys, 0, made.dense(keys, 0))
+        with pytest.raises(StoreError, match="view 2: the journal was not made for it"):
+            one.append(keys[:3], 2, made.dense(keys[:3], 2))
+        with pytest.raises(StoreError, match="NaN or infinity"):
+            one.append(keys[:1], 0, {"logits": torch.full((1, 10), float("nan"))})
+        assert not bool(one.has(keys, 0).any())
+
+
+def test_a_damaged_part_is_named_and_can_be_deleted(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    with journal(tmp_path, keys) as one:
+        one.append(keys, 0, made.dense(keys, 0))
+    path = tmp_path / "journal" / "0000-000000.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-3] + bytes([data[-3] ^ 8]) + data[-2:])
+    with pytest.raises(DamagedError, match=r"0000-000000.*delete this file"):
+        journal(tmp_path, keys)
+    path.unlink()
+    with journal(tmp_path, keys) as one:
+        assert not bool(one.has(keys, 0).any())
+
+
+def test_a_part_of_another_store_is_refused(tmp_path: Path) -> None:
+    keys = made.keys(10)
+    for name, identity in (("a", made.IDENTITY), ("b", {"teacher": "another"})):
+        with Journal(tmp_path / name, keys, 1, DENSE, identity, rows_per_shard=9) as one:
+            one.append(keys, 0, made.dense(keys, 0))
+    os.replace(tmp_path / "b/journal/0000-000000.safetensors", tmp_path / "a/journal/0000-000000.safetensors")
+    with pytest.raises(DamagedError, match="written for another store"):
+        journal(tmp_path / "a", keys, views=1)
+
+
+def test_one_writer_at_a_time_and_of_one_teacher(tmp_path: Path) -> None:
+    keys = made.keys(10)
+    with journal(tmp_path, keys), pytest.raises(FolderInUseError):
+        journal(tmp_path, keys)
+    with pytest.raises(IdentityError, match="teacher"):
+        Journal(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "x"}, rows_per_shard=20)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from limbeck.teacher_cache.row_table import Lists, Table, concat
+
+
+def table(lengths: list[int], start: int = 0) -> Table:
+    """Rows with lists in their lists; every number says where it stands."""
+    outer = torch.tensor(lengths, dtype=torch.int64)
+    inner = torch.arange(int(outer.sum())) % 3
+    leaves = Table({"leaf": torch.arange(int(inner.sum())) + start})
+    entries = Table({"entry": torch.arange(int(outer.sum())) + start}, {"inner": Lists.of(inner, leaves)})
+    return Table({"column": torch.arange(len(lengths)) + start}, {"outer": Lists.of(outer, entries)})
+
+
+def rows(of: Table) -> list[object]:
+    """The same by plain loops."""
+    outer, inner = of.lists["outer"], of.lists["outer"].entries.lists["inner"]
+    return [
+        (
+            int(of.columns["column"][i]),
+            [
+                (
+                    int(outer.entries.columns["entry"][j]),
+                    inner.entries.columns["leaf"][inner.offsets[j] : inner.offsets[j + 1]].tolist(),
+                )
+                for j in range(int(outer.offsets[i]), int(outer.offsets[i + 1]))
+            ],
+        )
+        for i in range(len(of))
+    ]
+
+
+lengths = st.lists(st.integers(0, 4), max_size=6)
+
+
+@settings(deadline=None)
+@given(lengths, st.lists(st.integers(0, 5), max_size=8))
+def test_take_is_choosing_rows(lengths: list[int], places: list[int]) -> None:
+    chosen = [place for place in places if place < len(lengths)]
+    whole = table(lengths)
+    assert rows(whole.take(torch.tensor(chosen, dtype=torch.int64))) == [rows(whole)[place] for place in chosen]
+
+
+@settings(deadline=None)
+@given(st.lists(lengths, min_size=1, max_size=4))
+def test_concat_is_one_after_the_other(parts: list[list[int]]) -> None:
+    tables = [table(part, 100 * number) for number, part in enumerate(parts)]
+    assert rows(concat(tables)) == [row for part in tables for row in rows(part)]
+
+
+@settings(deadline=None)
+@given(lengths)
+def test_a_table_is_plain_tensors_and_back(lengths: list[int]) -> None:
+    tensors = table(lengths).tensors()
+    assert set(tensors) == {"column", "outer/offsets", "outer/entry", "outer/inner/offsets", "outer/inner/leaf"}
+    assert rows(Table.of(tensors)) == rows(table(lengths))
+
+
+def test_lists_that_leave_their_entries_are_told() -> None:
+    entries = Table({"entry": torch.arange(3)})
+    assert Table({}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()
+    for offsets in ([0, 2, 4], [0, 2, 2], [1, 2, 3], [0, 5, 3], []):
+        assert not Table({}, {"list": Lists(torch.tensor(offsets, dtype=torch.int64), entries)}).consistent()
+    assert not Table({"a": torch.zeros(2), "b": torch.zeros(3)}).consistent()
+    assert not Table({"a": torch.tensor(1.0)}).consistent()
+    assert not Table({"a": torch.zeros(3)}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from limbeck.teacher_cache import DamagedError
+from limbeck.teacher_cache.shards import LABELS, MappedFile, Residency, claimed, render, signed, verify
+
+TENSORS = {f"{label} numbers": torch.arange(6).to(dtype).view(2, 3) for dtype, label in LABELS.items()}
+
+
+def written(folder: Path) -> Path:
+    path = folder / "file.safetensors"
+    path.write_bytes(render(TENSORS, {"view": "3"})[0])
+    return path
+
+
+def test_safetensors_reads_the_file(tmp_path: Path) -> None:
+    read = load_file(written(tmp_path))
+    assert set(read) == set(TENSORS)
+    assert all(torch.equal(read[name], tensor) and read[name].dtype == tensor.dtype for name, tensor in TENSORS.items())
+
+
+def test_a_map_gives_the_same_tensors(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    file = MappedFile(path, claimed(path))
+    assert all(torch.equal(file.tensors[name], tensor) for name, tensor in TENSORS.items())
+    assert file.about["view"] == "3"
+
+
+def test_empty_tensors_and_scalars(tmp_path: Path) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(render({"none": torch.zeros(0, 4), "one": torch.tensor(5.0)})[0])
+    file = MappedFile(path, claimed(path))
+    assert file.tensors["none"].shape == (0, 4)
+    assert file.tensors["one"] == 5
+
+
+def test_writing_to_a_map_leaves_the_file_alone(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    before = path.read_bytes()
+    MappedFile(path, claimed(path)).tensors["F32 numbers"].fill_(9)
+    assert path.read_bytes() == before
+
+
+def test_each_single_byte_counts(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content, record = path.read_bytes(), claimed(path)
+    verify(path, record)
+    for place in range(0, len(content), 3):
+        path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
+        with pytest.raises(DamagedError, match=r"file\.safetensors"):
+            verify(path, record)
+        with pytest.raises(DamagedError, match=r"file\.safetensors"):  # by itself, too, with no record to compare with
+            verify(path, claimed(path))
+
+
+def test_a_file_cut_at_any_place_is_found(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    content, record = path.read_bytes(), claimed(path)
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(DamagedError, match=f"{length} bytes where {len(content)} were written"):
+            MappedFile(path, record)
+    path.unlink()
+    with pytest.raises(DamagedError, match="missing"):
+        MappedFile(path, record)
+
+
+def hostile(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A file with a right checksum and a header that lies."""
+    content = render({"a": torch.arange(4, dtype=torch.int32)})[0]
+    (length,) = struct.unpack("<Q", content[:8])
+    header = json.loads(content[8 : 8 + length])
+    header["__metadata__"]["sha256"] = "0" * 64
+    header = change(header) or header
+    text = json.dumps(header).encode()
+    return signed(struct.pack("<Q", len(text)) + text + content[8 + length :])[0]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda h: h["a"].update(dtype="F99"),
+        lambda h: h["a"].update(dtype=["I32"]),
+        lambda h: h["a"].update(shape=[-2, -2]),
+        lambda h: h["a"].update(shape=[5]),
+        lambda h: h["a"].update(shape=[2**62, 2**62]),
+        lambda h: h["a"].update(shape=[True, 4]),
+        lambda h: h["a"].update(shape="4"),
+        lambda h: h["a"].update(shape=[4.0]),
+        lambda h: h["a"].update(data_offsets=[0, 2**40]),
+        lambda h: h["a"].update(data_offsets=[-16, 0]),
+        lambda h: h["a"].update(data_offsets=[16, 32]),
+        lambda h: h["a"].update(data_offsets=[1, 17]),
+        lambda h: h["a"].update(data_offsets=[0]),
+        lambda h: h.update(a=None),
+        lambda h: h.update(a=7),
+    ],
+)
+def test_a_header_that_lies_is_an_error(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(hostile(change))
+    with pytest.raises(DamagedError, match="its header says of tensor 'a' what cannot be"):
+        MappedFile(path, claimed(path))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"1234567",
+        struct.pack("<Q", 2**63) + b"{}",
+        struct.pack("<Q", 0),
+        struct.pack("<Q", 2) + b"[]",
+        struct.pack("<Q", 2) + b"{}",
+        struct.pack("<Q", 2) + b"\xff\xff",
+        struct.pack("<Q", 40_000) + b"[" * 40_000,
+        struct.pack("<Q", 20) + b'{"__metadata__": [] }',
+        struct.pack("<Q", 35) + b'{"__metadata__": {"sha256": [1, 2]}}',
+    ],
+)
+def test_what_is_no_file_of_a_store_is_an_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "file.safetensors"
+    path.write_bytes(content)
+    with pytest.raises(DamagedError):
+        claimed(path)
+
+
+def test_pages_are_given_back_over_the_budget(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    files = [MappedFile(path, claimed(path)) for _ in range(5)]
+    residency = Residency(3 * files[0].size)
+    for file in files[:3]:
+        residency.touched(file, 1)
+        residency.touched(file, 9)  # a file counts once, however often it is touched
+    assert [file.resident for file in files] == [file.size for file in files[:3]] + [0, 0]
+    for file in files:
+        residency.touched(file, 1)
+    assert sum(file.resident for file in files) == residency.budget
+    assert all(torch.equal(file.tensors["I64 numbers"], TENSORS["I64 numbers"]) for file in files)

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import copy
+import multiprocessing
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck.core.signals import TopK
+from limbeck.teacher_cache import DamagedError, ScaledInt8, Store, StoreError, TokenSignals, TopKCodec
+from tests.teacher_cache import made
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("store")
+    made.build(place, made.keys(90)[:60], 3, made.CODECS, made.signals)
+    made.build(place, made.keys(90), 3, made.CODECS, made.signals)  # a second segment
+    return place
+
+
+def test_any_order_of_samples_and_views_is_answered_row_by_row(folder: Path) -> None:
+    store, keys = Store.open(folder), made.keys(90)
+    places, views = torch.randint(0, 90, (40,)), torch.randint(0, 3, (40,))
+    got = store.read(keys[places], views).signals
+    for row, (place, view) in enumerate(zip(places.tolist(), views.tolist(), strict=True)):
+        want = made.signals(keys[place : place + 1], view)
+        assert torch.equal(got["logits"][row : row + 1], want["logits"].half().float())  # type: ignore
+        assert torch.equal(got["layer3"][row : row + 1], ScaledInt8().decode(ScaledInt8().encode(want["layer3"])))  # type: ignore
+        top, exact = got["top"], TopKCodec(4, 10).decode(TopKCodec(4, 10).encode(want["top"]))
+        assert isinstance(top, TopK)
+        assert torch.equal(top.values[row : row + 1], exact.values)
+        assert torch.equal(top.indices[row : row + 1], exact.indices)
+    text = got["text"]
+    assert isinstance(text, TokenSignals)
+    assert isinstance(text.signal, TopK)
+    assert torch.equal(text.lengths, keys[places].remainder(4))
+    assert len(text.signal.values) == int(text.lengths.sum())
+
+
+def test_what_is_not_there_is_said_and_left_out(folder: Path) -> None:
+    store, keys = Store.open(folder), made.keys(90)
+    asked = torch.cat([keys[:2], torch.tensor([0, -(2**63), 2**63 - 1]), keys[2:4]])
+    views = torch.tensor([0, 3, 0, 0, 0, -1, 2])
+    reading = store.read(asked, views, ["logits"])
+    assert reading.found.tolist() == [True, False, False, False, False, False, True]
+    want = torch.cat([made.drawn(keys[:1], 0, 0, 10), made.drawn(keys[3:4], 2, 0, 10)])
+    assert torch.equal(reading.signals["logits"], want.half().float())  # type: ignore[arg-type]
+
+
+def test_a_batch_of_nothing(folder: Path) -> None:
+    for keys in (torch.zeros(0, dtype=torch.int64), torch.tensor([1, 2])):
+        reading = Store.open(folder).read(keys, 0)
+        assert set(reading.signals) == set(made.CODECS)
+        assert reading.signals["layer3"].shape == (0, 2, 3, 3)  # type: ignore[union-attr]
+        assert not bool(reading.found.any())
+
+
+def test_taps_are_chosen_by_name(folder: Path) -> None:
+    store = Store.open(folder)
+    assert set(store.read(made.keys(90)[:3], 0, ["top"]).signals) == {"top"}
+    with pytest.raises(StoreError, match=r"no signal of tap 'layer4'; the store holds layer3, logits, text, top"):
+        store.read(made.keys(90)[:3], 0, ["layer4"])
+
+
+def test_reading_ahead_gives_what_reading_gives(folder: Path) -> None:
+    store, keys = Store.open(folder), made.keys(90)
+    begun = [store.read_ahead(part, 1, ["logits"]) for part in keys.split(20)]
+    for part, future in zip(keys.split(20), begun, strict=True):
+        assert torch.equal(future.result().signals["logits"], store.read(part, 1, ["logits"]).signals["logits"])  # type: ignore
+    with pytest.raises(StoreError, match="layer4"):
+        store.read_ahead(keys, 0, ["layer4"]).result()
+
+
+def test_no_room_for_resident_pages_changes_no_answer(folder: Path) -> None:
+    keys = made.keys(90)
+    roomy, tight = Store.open(folder), Store.open(folder, resident=0)
+    for view in range(3):
+        one, other = (store.read(keys, view, ["logits"]).signals["logits"] for store in (roomy, tight))
+        assert torch.equal(one, other)  # type: ignore[arg-type]
+
+
+def _sum(store: Store) -> float:
+    return float(store.read(made.keys(90), 1, ["logits"]).signals["logits"].sum())  # type: ignore[union-attr]
+
+
+def test_several_processes_read_at_once(folder: Path) -> None:
+    store = Store.open(folder)
+    expected = _sum(store)
+    store.read_ahead(made.keys(90), 0).result()
+    with multiprocessing.get_context("fork").Pool(2) as pool:  # data loaders fork; others start anew and open it again
+        assert pool.map(_sum, [store, store]) == [expected, expected]
+
+
+def test_a_copied_store_is_opened_again(folder: Path) -> None:
+    assert _sum(copy.copy(Store.open(folder))) == _sum(Store.open(folder))  # as a process that starts anew does it
+
+
+def test_only_what_is_read_is_verified(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    made.build(tmp_path, keys, views=2)
+    path = tmp_path / "segments/000/0001-00000.safetensors"
+    path.unlink()
+    store = Store.open(tmp_path)
+    store.read(keys, 0)
+    with pytest.raises(DamagedError, match=r"0001-00000.safetensors: the file is missing"):
+        store.read(keys, 1)
+    with pytest.raises(DamagedError, match=r"0001-00000.safetensors: the file is missing"):
+        store.read_ahead(keys, 1).result()
+
+
+def test_damaged_keys_are_found_before_the_first_answer(tmp_path: Path) -> None:
+    keys = made.keys(50)
+    made.build(tmp_path, keys)
+    path = tmp_path / "segments/000/keys.safetensors"
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(DamagedError, match=r"keys.safetensors.*checksum differs"):
+        Store.open(tmp_path).has(keys, 0)

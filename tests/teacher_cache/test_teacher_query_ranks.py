@@ -1,0 +1,58 @@
+"""Two ranks keep the teacher's answers in one store: the bytes of one rank, and a run that asks nobody afterwards."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from limbeck.evaluation import Verdict
+from limbeck.runs import run_folder as runs
+from limbeck.teacher_cache import info
+from tests import ranks, tiny
+
+CHANGES = ("training.views=[{random_crop: {padding: 1}}]", "training.steps=30", "data.train.limit=200", "data.validation=0")
+
+
+@pytest.fixture(scope="module")
+def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("recipe")
+    runs.carry_out(tiny.recipe(*CHANGES), folder / "run", progress=False)
+    weights = folder / "run" / "teacher" / "model.safetensors"
+    return tiny.write(folder, *CHANGES, f"teacher.weights={weights}", "teacher.training=null", "control=false")
+
+
+def limbeck(count: int, *words: object) -> None:
+    ranks.run(count, "limbeck.cli", *words)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    shards = (path for path in sorted(folder.rglob("*.safetensors")) if "segments" in path.parts)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in shards}
+
+
+def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
+    exact = "store={views: 3, logits: fp32}"
+    for count in (1, 2):
+        limbeck(count, "cache", "build", recipe, "--out", tmp_path / str(count), "--set", exact)
+    assert info(tmp_path / "2" / "logits").complete
+    assert content(tmp_path / "1") == content(tmp_path / "2")
+
+
+def test_two_ranks_fill_one_store_as_they_train(recipe: Path, tmp_path: Path) -> None:
+    where = f"store={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
+    limbeck(2, "distill", recipe, "--out", tmp_path / "two", "--set", where)
+    found = info(tmp_path / "kept" / "logits")
+    assert found.complete
+    assert found.journal == 0
+    limbeck(2, "distill", recipe, "--out", tmp_path / "again", "--set", where)
+    first, again = (Verdict.load(tmp_path / name).cost for name in ("two", "again"))
+    assert first is not None
+    assert again is not None
+    assert first.teacher_items > 0
+    assert again.teacher_items == 0
+    two, one = (load_file(tmp_path / name / "student" / "model.safetensors") for name in ("two", "again"))
+    for name in one:
+        torch.testing.assert_close(two[name], one[name], rtol=0, atol=1e-4)

@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks import (
     engine,
     exports,
+    house,
     kills,
     methods,
     ranks,
@@ -39,4 +40,5 @@ if __name__ == "__main__":
             text_latency.measure([Path("runs") / f"benchmark-{name}"], VALIDATION, bar, name=name)
         for name in unseen.BARS:
             unseen.run(name)
+    house.count(record=True)
     readme.main()

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.utils.lazy_imports import attributes
+from limbeck.utils.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
     from limbeck import models, objectives
@@ -65,4 +65,4 @@ __all__ = [
     "trained",
 ]
 
-__getattr__ = attributes(__name__, _HOMES, modules=("models", "objectives"))
+__getattr__ = lazy_attributes(__name__, _HOMES, modules=("models", "objectives"))

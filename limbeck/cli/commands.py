@@ -517,9 +517,9 @@ def main() -> None:
         errors.print(str(error), markup=False, highlight=False, soft_wrap=True)
         code = USER_ERROR
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and (isinstance(code, int) or code is None):
-        from limbeck.utils.distributed import end
+        from limbeck.utils.distributed import exit_process
 
-        end(code or 0)
+        exit_process(code or 0)
     sys.exit(code)
 
 

@@ -334,14 +334,14 @@ class Criterion(nn.Module):
 
     def _sum(self, term: Term, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
         target, index, tokens, weight = batch.target, batch.index, batch.mask, batch.weight
-        across = gathered and term.objective.over_batch and distributed.world() > 1
+        across = gathered and term.objective.over_batch and distributed.world_size() > 1
         if across:
             student, teacher = _gather(student), _gather(teacher)
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
         learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
         given = {"target": target, "mask": tokens, "index": index, "attached": learns or self._passes_to_inputs(term)}
         # Every rank computes a gathered loss in full, so what the objective itself learns counts on each for its share only.
-        parameters = {name: distributed.shared(p) for name, p in term.objective.named_parameters()} if across else {}
+        parameters = {name: distributed.replicated(p) for name, p in term.objective.named_parameters()} if across else {}
         with _named(term):
             loss: Tensor
             if parameters:
@@ -422,7 +422,7 @@ def _gather(signal: Any) -> Any:
         return tuple(_gather(part) for part in signal)
     if isinstance(signal, LinearLogits):
         signal = signal.dense()
-    return signal if signal is None else distributed.gather_rows(signal)
+    return signal if signal is None else distributed.all_gather_rows(signal)
 
 
 def _working_type(signal: Any) -> torch.dtype:

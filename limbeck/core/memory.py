@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from limbeck.utils.distributed import gather_rows
+from limbeck.utils.distributed import all_gather_rows
 
 
 class Memory(nn.Module):
@@ -36,7 +36,7 @@ class Table(Memory):
     @torch.no_grad()
     def write(self, index: Tensor, rows: Tensor) -> None:
         """Keep these rows; every rank ends with the same table."""
-        index, rows = gather_rows(index), gather_rows(rows.detach().to(self.rows.dtype))
+        index, rows = all_gather_rows(index), all_gather_rows(rows.detach().to(self.rows.dtype))
         self.rows[index] = rows
         self.written[index] = True
 
@@ -61,7 +61,7 @@ class Queue(Memory):
     @torch.no_grad()
     def put(self, rows: Tensor) -> None:
         """Add rows `[batch, width]` of all ranks; the oldest give way."""
-        rows = gather_rows(rows.detach().to(self.rows.dtype))[-len(self.rows) :]
+        rows = all_gather_rows(rows.detach().to(self.rows.dtype))[-len(self.rows) :]
         places = (self.position + torch.arange(len(rows), device=rows.device)) % len(self.rows)
         self.rows[places] = rows
         self.position.copy_((self.position + len(rows)) % len(self.rows))

@@ -64,7 +64,7 @@ class DeadTermCheck:
         for position, term in enumerate(self.criterion.terms):
             if term.name not in self.left or term.name not in losses or float(counts[position]) < 1:
                 continue
-            if term.objective.needs_target and not float(distributed.sum_over_ranks(losses[term.name].detach().abs())):
+            if term.objective.needs_target and not float(distributed.all_reduce_sum(losses[term.name].detach().abs())):
                 continue  # no item of this batch has a label: where labels are few, that is nobody's fault
             self.left[term.name] -= 1
             for actor in self._trained_by(term):
@@ -93,10 +93,10 @@ class DeadTermCheck:
             return None
         found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
         norms = [_norm(g) for g in found if g is not None]
-        if not norms and distributed.world() == 1:
+        if not norms and distributed.world_size() == 1:
             return None
         total = torch.stack(norms).norm() if norms else torch.zeros((), dtype=torch.float64)
-        norm = float(distributed.sum_over_ranks(total))
+        norm = float(distributed.all_reduce_sum(total))
         if norm != norm or norm == float("inf"):
             raise DeadTermError("a term gives a gradient that is NaN or infinite at its first step")
         return norm

@@ -56,7 +56,7 @@ class Monitor:
         names = sorted(self._sums)
         if not names:
             return {}
-        sums = distributed.sum_over_ranks(torch.stack([self._sums[name].double() for name in names]))
+        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].double() for name in names]))
         means = {name: float(total) / self._counts[name] for name, total in zip(names, sums.tolist(), strict=True)}
         self._sums.clear()
         self._counts.clear()

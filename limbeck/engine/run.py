@@ -97,7 +97,7 @@ class Run:
         self.folder = Path(folder) if folder is not None else None
         self.clock = Clock()
         self.forwards = 0  # of the last step, for those who count
-        distributed.start()
+        distributed.initialize()
         self.accelerator = Accelerator(cpu=self.settings.device == "cpu", log_with=self._trackers(), project_dir=self._logs())
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
@@ -110,7 +110,7 @@ class Run:
         self._stop = False
         for actor in self.cast.values():
             actor.model.to(self.device)
-            distributed.same_start(actor.model)
+            distributed.broadcast_parameters(actor.model)
         for stage in self.stages:
             for step in stage.steps:
                 for name in step.trains:
@@ -212,7 +212,7 @@ class Run:
                     batches[key] = self._draw(one.source, draw)
                     made[key] = [None] * len(batches[key])
                 self._update(stage, one, batches[key], made[key], progress)
-                items += sum(batch.size for batch in batches[key]) * distributed.world()
+                items += sum(batch.size for batch in batches[key]) * distributed.world_size()
         self.cast.update_averages()
         return items
 
@@ -223,7 +223,7 @@ class Run:
         self._activate(one)
         criterion, plan = one.criterion, one.criterion.plan
         local = torch.stack([criterion.counts(batch) for batch in batches])
-        counts = distributed.sum_over_ranks(local.sum(0)).clamp(min=1)
+        counts = distributed.all_reduce_sum(local.sum(0)).clamp(min=1)
         for optimizer in one.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
@@ -238,11 +238,11 @@ class Run:
             if readings.made is not None:
                 made[piece] = readings.made.detach()
             self.forwards = readings.forwards
-            self.clock.teacher_items += readings.teacher_items * distributed.world()
+            self.clock.teacher_items += readings.teacher_items * distributed.world_size()
             criterion.observe(readings, batch)
         self.clock.updates += 1
         self.monitor.add(values, self.clock.updates)
-        distributed.sum_gradients(one.parameters)
+        distributed.all_reduce_gradients(one.parameters)
         spec = one.step.optimizer or stage.optimizer
         for optimizer in one.optimizers.values():
             self.scaler.unscale_(optimizer)
@@ -266,9 +266,9 @@ class Run:
 
     def _draw(self, source: Source, draw: int) -> list[Batch]:
         """This rank's pieces of one global batch, one for each accumulation step."""
-        parts = self.settings.accumulate * distributed.world()
+        parts = self.settings.accumulate * distributed.world_size()
         places = [
-            Place(draw, self.seed, micro * distributed.world() + distributed.rank(), parts)
+            Place(draw, self.seed, micro * distributed.world_size() + distributed.rank(), parts)
             for micro in range(self.settings.accumulate)
         ]
         return [source.batch(place).to(self.device) for place in places]
@@ -280,7 +280,7 @@ class Run:
         every rank and must count once."""
         for term in criterion.terms:
             if term.name in losses:
-                share = losses[term.name].detach() / (distributed.world() if term.objective.over_batch else 1)
+                share = losses[term.name].detach() / (distributed.world_size() if term.objective.over_batch else 1)
                 values[term.name] = values[term.name] + share if term.name in values else share
                 total = term.weight(progress) * share  # type: ignore[operator]
                 values["loss"] = values["loss"] + total if "loss" in values else total
@@ -361,7 +361,7 @@ class Run:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_mix(self.seed, self.clock.stage, len(event.actor)))
                 self._reinitialise(actor)
-        distributed.same_start(actor.model)
+        distributed.broadcast_parameters(actor.model)
 
     @staticmethod
     def _reinitialise(actor: Actor) -> None:

@@ -109,7 +109,7 @@ class Distillation:
     def fit(self, train: Items, validation: Items | None = None) -> nn.Module:
         """Train student and control for every seed; returns the student that did best on validation data (of the first seed,
         where there is none)."""
-        distributed.start()
+        distributed.initialize()
         self._refuse_foreign_folder()
         self.check(train, validation=validation)
         self.class_names = train.class_names
@@ -492,7 +492,7 @@ def as_items(data: Any) -> Items:
 
 def _from_first_rank(make: Callable[[], Verdict]) -> Verdict:
     """What the first rank makes, on every rank."""
-    if distributed.world() == 1:
+    if distributed.world_size() == 1:
         return make()
     made = [make() if distributed.rank() == 0 else None]
     torch.distributed.broadcast_object_list(made, src=0)

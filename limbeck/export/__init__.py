@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.utils.lazy_imports import attributes
+from limbeck.utils.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
     from limbeck.export.base import Format, Runner
@@ -50,4 +50,4 @@ __all__ = [
     "ship",
 ]
 
-__getattr__ = attributes(__name__, _HOMES)
+__getattr__ = lazy_attributes(__name__, _HOMES)

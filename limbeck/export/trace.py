@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.core.taps.tap import logits_of
 from limbeck.export.errors import ExportError
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 if TYPE_CHECKING:
     from torch.export import ExportedProgram
@@ -85,7 +85,7 @@ def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bo
     batch: dict[int, Any] = {0: Dim(BATCH, min=1)}
     shapes: tuple[Any, ...] = (batch,) if isinstance(example, Tensor) else (tuple(batch | {1: Dim.DYNAMIC} for _ in inputs),)
     try:
-        with hushed(), torch.no_grad():
+        with suppress_logs(), torch.no_grad():
             return export(model, inputs, dynamic_shapes=shapes if any_batch else None, strict=False)
     except Exception as error:
         raise _explained(error) from error

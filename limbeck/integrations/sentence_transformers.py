@@ -265,4 +265,4 @@ def _as_scores(labels: Tensor, columns: int) -> Tensor:
 
 
 def _mean_over_ranks(gradient: Tensor) -> Tensor:
-    return distributed.sum_over_ranks(gradient) / distributed.world()
+    return distributed.all_reduce_sum(gradient) / distributed.world_size()

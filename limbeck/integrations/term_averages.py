@@ -30,7 +30,7 @@ class Tally:
         names = sorted(self._sums)
         if not names:
             return {}
-        sums = distributed.sum_over_ranks(torch.stack([self._sums[name].float() for name in names])).tolist()
+        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].float() for name in names])).tolist()
         found = {name: total / self._updates[name] for name, total in zip(names, sums, strict=True)}
         self._sums.clear()
         self._updates.clear()

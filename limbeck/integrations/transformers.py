@@ -188,18 +188,18 @@ class Distilling(Base):  # type: ignore[misc]
         samples, items = super().get_batch_samples(*args, **options)
         if samples:
             counts = [self.criterion.counts(self.columns.batch(self._prepare_inputs(one))) for one in samples]
-            self._counts = distributed.sum_over_ranks(torch.stack(counts).sum(0)).clamp(min=1)
+            self._counts = distributed.all_reduce_sum(torch.stack(counts).sum(0)).clamp(min=1)
         self.criterion.zero_grad()  # the Trainer clears the student's gradients only
         return samples, items
 
     def training_step(self, *args: Any, **options: Any) -> Tensor:
         """One forward and backward pass. What the terms learn lies outside of the student that the processes share."""
         loss: Tensor = super().training_step(*args, **options)
-        if self.accelerator.sync_gradients and distributed.world() > 1:
-            distributed.sum_gradients(self.criterion.parameters())
+        if self.accelerator.sync_gradients and distributed.world_size() > 1:
+            distributed.all_reduce_gradients(self.criterion.parameters())
             for parameter in self.criterion.parameters():
                 if parameter.grad is not None:
-                    parameter.grad.div_(distributed.world())
+                    parameter.grad.div_(distributed.world_size())
         return loss
 
     def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
@@ -223,7 +223,7 @@ class Distilling(Base):  # type: ignore[misc]
         total = share * values.pop("loss") if values else torch.zeros((), device=batch.device)
         if said.loss is not None:
             total, values["labels"] = total + weight * said.loss, said.loss / share
-        elif distributed.world() > 1:  # processes wait for a gradient of all that the outputs came from
+        elif distributed.world_size() > 1:  # processes wait for a gradient of all that the outputs came from
             total = total + 0 * sum(part.sum() for part in tensors_of(logits_of(said.outputs)))
         if self.is_in_train:
             self._tally.add(values, 1 / self.current_gradient_accumulation_steps)
@@ -262,7 +262,7 @@ class Distilling(Base):  # type: ignore[misc]
         scaled: bool | None = getattr(self, "loss_is_scaled_for_ga", None)
         if scaled is None:
             scaled = (self.model_accepts_loss_kwargs and items is not None) or self.compute_loss_func is not None
-        return float(distributed.world() * (1 if scaled else self.current_gradient_accumulation_steps))
+        return float(distributed.world_size() * (1 if scaled else self.current_gradient_accumulation_steps))
 
     # --- evaluation, logs, checkpoints ------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
-from limbeck.utils.log_silencing import hushed, quiet
+from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
 from limbeck.utils.registry import nearest
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
@@ -71,7 +71,7 @@ def transformers_model(
         settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
         model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
     elif pretrained:
-        with quiet(transformers):
+        with suppress_transformers_logs(transformers):
             model, told = _read(
                 lambda: auto.from_pretrained(
                     name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
@@ -240,7 +240,7 @@ def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
 def import_package(package: str) -> ModuleType:
     """An optional package; its absence is an error with the command that installs it."""
     try:
-        with hushed():
+        with suppress_logs():
             found = importlib.import_module(package)
             importlib.import_module(LATER.get(package, package))
         return found

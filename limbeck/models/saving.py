@@ -13,7 +13,7 @@ from limbeck.models.base import get, spec_of
 from limbeck.models.loaders import import_package
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.atomic_files import write_atomic
-from limbeck.utils.log_silencing import quiet
+from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
@@ -33,7 +33,7 @@ def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Pa
     spec = spec or spec_of(model)
     write: Any = getattr(model, "save_pretrained", None)
     if write is not None:  # a folder that the model's own library loads
-        with quiet(import_package("transformers")):
+        with suppress_transformers_logs(import_package("transformers")):
             write(folder)
         if (Path(folder) / CONFIG).is_file() or spec is None:
             return
@@ -95,6 +95,6 @@ def _of_transformers(folder: Path, architectures: Any) -> nn.Module:
         raise ValueError(
             f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
         )
-    with quiet(transformers):
+    with suppress_transformers_logs(transformers):
         model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return model.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from limbeck.utils.lazy_imports import attributes
+from limbeck.utils.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
     from limbeck.runs.run_folder import RunError, carry_out, evaluate, open_run
@@ -13,4 +13,4 @@ _HOMES = {"limbeck.runs.run_folder": ("RunError", "carry_out", "evaluate", "open
 
 __all__ = ["RunError", "carry_out", "evaluate", "open_run"]
 
-__getattr__ = attributes(__name__, _HOMES)
+__getattr__ = lazy_attributes(__name__, _HOMES)

@@ -52,7 +52,7 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
 
     Stopped, it goes on with the same call. Under `torchrun` the ranks share the work.
     """
-    distributed.start()
+    distributed.initialize()
     if out is not None:
         store = (recipe.store.model_dump() if recipe.store else {}) | {"path": str(out)}
         recipe = Recipe.checked(recipe.model_dump(mode="json") | {"store": store})

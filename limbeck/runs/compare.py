@@ -13,7 +13,8 @@ from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import ALONE, Comparison, Recipe, read_yaml
 from limbeck.runs.run_folder import RunError, carry_out, differences, held, new_teacher, the_teacher
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import FolderInUseError, write_atomic
+from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.folder_lock import FolderInUseError
 
 FILE = "comparison.json"
 FAILURE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
@@ -34,7 +35,7 @@ def compare_methods(
     Raises:
         RunError: the folder holds another comparison, or holds this one already and `resume` does not say to go on.
     """
-    distributed.start()
+    distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
     _claim(comparison, folder, resume=resume)
     weights = _teacher(comparison, folder, progress=progress)

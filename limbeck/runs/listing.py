@@ -18,7 +18,7 @@ from limbeck.evaluation import number_format as wording
 from limbeck.recipe import read_yaml
 from limbeck.runs.compare import FAILURE
 from limbeck.runs.compare import FILE as WEIGHED
-from limbeck.utils.atomic_files import LOCK, is_locked
+from limbeck.utils.folder_lock import LOCK_FILE, is_locked
 
 State = Literal["finished", "running", "stopped", "empty", "unreadable"]
 TAIL = 64 << 10  # of a log; its last lines say how far a training is
@@ -95,7 +95,7 @@ def _look(place: Path) -> Listed | None:
     written = place / "recipe.yaml"
     changed = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
     if not written.exists():
-        left = [path for path in place.iterdir() if path.name != LOCK]
+        left = [path for path in place.iterdir() if path.name != LOCK_FILE]
         return None if left else Listed(place.name, str(place), "run", "empty", 0, None, "", changed)
     try:
         recipe = read_yaml(written.read_text(encoding="utf-8"))

@@ -30,7 +30,7 @@ from limbeck.export import profile as costs
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import LOCK, locked
+from limbeck.utils.folder_lock import LOCK_FILE, lock_folder
 
 SHOWN_CLASSES = 8  # of the names that labels have, so many are told
 
@@ -57,7 +57,7 @@ def carry_out(
         RunError: the directory holds something else, or the disk is full.
         ValueError: data, models and terms do not fit.
     """
-    distributed.start()
+    distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
     _refuse(recipe, folder, resume=resume, force=force)
     wait()  # nobody writes before all have looked
@@ -165,12 +165,12 @@ def held(folder: Path) -> AbstractContextManager[None]:
     if distributed.rank() != 0:
         return nullcontext()
     folder.mkdir(parents=True, exist_ok=True)
-    return locked(folder)
+    return lock_folder(folder)
 
 
 def wait() -> None:
     """Until every rank has come here."""
-    if distributed.world() > 1:
+    if distributed.world_size() > 1:
         torch.distributed.barrier()
 
 
@@ -266,7 +266,7 @@ def _can_export(spec: ExportSpec) -> None:
     """Refuse formats whose packages are not there, and what only one process can do."""
     for name in spec.formats:
         formats.get(name).require_packages(writing=True)
-    if spec.quantization_aware is not None and distributed.world() > 1:
+    if spec.quantization_aware is not None and distributed.world_size() > 1:
         raise ValueError("export.quantization_aware trains in one process; leave export out here, and run limbeck export after")
 
 
@@ -443,7 +443,9 @@ def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out {folder} is a file; choose a directory")
     left = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if all(name == LOCK or name.startswith(".recipe.yaml.") for name in left):  # what one killed at its very beginning leaves
+    if all(
+        name == LOCK_FILE or name.startswith(".recipe.yaml.") for name in left
+    ):  # left by a run that was killed at its start
         return
     written = folder / "recipe.yaml"
     if not written.exists():
@@ -487,7 +489,7 @@ def _prepare(recipe: Recipe, folder: Path, *, resume: bool) -> None:
 
 def _clear(folder: Path) -> None:
     """Empty a run directory, its recipe last: killed half-way, it is still seen to be a run."""
-    left = [path for path in folder.iterdir() if path.name != LOCK]
+    left = [path for path in folder.iterdir() if path.name != LOCK_FILE]
     for path in sorted(left, key=lambda path: path.name == "recipe.yaml"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)

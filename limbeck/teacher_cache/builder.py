@@ -11,7 +11,7 @@ import torch
 from limbeck.core.signals import AnySignal
 from limbeck.teacher_cache.errors import StoreError
 from limbeck.teacher_cache.row_table import Table, concat
-from limbeck.teacher_cache.store_writer import Draft, Task, meet
+from limbeck.teacher_cache.store_writer import Draft, Task
 from limbeck.utils import distributed
 
 
@@ -36,7 +36,7 @@ class Builder(Draft):
 
         By default rank and number of processes are those of the run.
         """
-        rank, world = distributed.rank() if rank is None else rank, distributed.world() if world is None else world
+        rank, world = distributed.rank() if rank is None else rank, distributed.world_size() if world is None else world
         if not 0 <= rank < world:
             raise StoreError(f"rank: expected 0 to {world - 1}, found {rank}")
         mine = [task for number, task in enumerate(self.tasks()) if number % world == rank]
@@ -70,10 +70,10 @@ class Builder(Draft):
         """Wait for the other ranks, then write the manifest; after an error, write it for what is there without waiting."""
         try:
             if kind is None:
-                meet()
+                distributed.barrier()
                 if distributed.rank() == 0:
                     self.record()
-                meet()
+                distributed.barrier()
             elif distributed.rank() == 0:
                 with suppress(OSError):  # the disk may be full, and the error on its way says so better
                     self.record()

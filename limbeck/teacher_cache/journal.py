@@ -19,7 +19,7 @@ from limbeck.teacher_cache.reader import RESIDENT, Found, Reader, asked
 from limbeck.teacher_cache.row_table import concat
 from limbeck.teacher_cache.shards import MappedFile, Part, Residency, claimed, flat, part_of, render
 from limbeck.teacher_cache.store import Store
-from limbeck.teacher_cache.store_writer import MOST_ROWS, Describe, Draft, meet
+from limbeck.teacher_cache.store_writer import MOST_ROWS, Describe, Draft
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 
@@ -141,17 +141,17 @@ class Journal(Reader):
             StoreError: rows are missing; the message says how many.
         """
         self.flush()
-        meet()
+        distributed.barrier()
         self.refresh()
         if self._missing:
             raise StoreError(
                 f"{self.folder}: {self._missing:,} rows are missing; a journal becomes a store when it is complete"
             )
         for number, task in enumerate(self._draft.tasks()):
-            if number % distributed.world() == distributed.rank() and not self._draft.on_disk(task):
+            if number % distributed.world_size() == distributed.rank() and not self._draft.on_disk(task):
                 found = self.locate(task.keys, torch.full_like(task.keys, task.view))
                 self._draft.put(task, self.gather(found.file, found.row, list(self.codecs)))
-        meet()
+        distributed.barrier()
         if distributed.rank() == 0:
             self._draft.record()
             for path in self._place.glob("*.safetensors"):
@@ -159,7 +159,7 @@ class Journal(Reader):
                     path.unlink()
             with suppress(OSError):  # not there, or somebody keeps something in it
                 self._place.rmdir()
-        meet()
+        distributed.barrier()
         self._begin()
 
     def locate(self, keys: Tensor, views: Tensor) -> Found:

@@ -12,7 +12,7 @@ from limbeck.teacher_cache.errors import DamagedError, StoreError
 from limbeck.teacher_cache.manifest import NAME, Manifest, keys_path, read_manifest, segment_folder, shard_path
 from limbeck.teacher_cache.shards import Record, bytes_by_tensor, claimed, verify
 from limbeck.teacher_cache.store_writer import parts_of_files
-from limbeck.utils.atomic_files import locked
+from limbeck.utils.folder_lock import lock_folder
 
 Check = tuple[Path, Callable[[], None]]
 
@@ -114,7 +114,7 @@ def prune(folder: str | Path, remove: bool = False) -> list[Path]:
     """
     folder = Path(folder)
     manifest = read_manifest(folder)
-    with locked(folder):
+    with lock_folder(folder):
         named = {keys_path(folder, number) for number in range(len(manifest.segments))}
         named |= {path for path, _, _ in _shards(folder, manifest)}
         loose = [path for path in sorted(folder.glob("segments/[0-9]*/*.safetensors")) if path not in named]

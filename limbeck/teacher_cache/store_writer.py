@@ -24,7 +24,8 @@ from limbeck.teacher_cache.manifest import Identity, Manifest, Segment, keys_pat
 from limbeck.teacher_cache.row_table import Table
 from limbeck.teacher_cache.shards import MappedFile, Record, claimed, flat, part_of, render
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import locked, write_atomic
+from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.folder_lock import lock_folder
 
 BYTES_PER_SHARD, MOST_ROWS = 64_000_000, 2**18
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -208,7 +209,7 @@ class Draft:
     def _begin(self) -> None:
         """Rank 0: take the folder, clear what a killed process left half written, and put the plan on the disk."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        self._holds.enter_context(locked(self.folder))
+        self._holds.enter_context(lock_folder(self.folder))
         try:
             remove_parts(self.folder)
             if (self.folder / MANIFEST).exists():
@@ -316,21 +317,8 @@ def _first_rank_first(action: Callable[[], None], folder: Path) -> None:
             action()
         except Exception as raised:
             error = raised
-    failed = meet(error is not None)
+    failed = distributed.any_process(error is not None)
     if error is not None:
         raise error
     if failed:
         raise StoreError(f"{folder}: rank 0 could not open it for writing; its message says why")
-
-
-def meet(failed: bool = False) -> bool:
-    """Wait for all ranks; returns whether any of them failed."""
-    return bool(distributed.sum_over_ranks(torch.tensor([float(failed)], device=_device())) > 0)
-
-
-def _device() -> torch.device:
-    """Where messages between the ranks lie: NCCL carries none that lies on the CPU."""
-    import torch.distributed as dist
-
-    several = distributed.world() > 1 and str(dist.get_backend()) == "nccl"
-    return torch.device("cuda", torch.cuda.current_device()) if several else torch.device("cpu")

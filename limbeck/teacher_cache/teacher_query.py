@@ -42,7 +42,7 @@ from limbeck.teacher_cache.cached_teacher import StoredAnswers
 from limbeck.teacher_cache.manifest import NAME as MANIFEST
 from limbeck.teacher_cache.padding import Padding
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import FolderInUseError
+from limbeck.utils.folder_lock import FolderInUseError
 
 AUTO = "auto"
 VIEWS = 8  # of each augmented item, where the recipe does not say
@@ -267,7 +267,7 @@ def _finish(journals: Mapping[str, Journal], asked: Asked) -> None:
         return
     for journal in journals.values():
         journal.flush()
-    if distributed.world() > 1:
+    if distributed.world_size() > 1:
         torch.distributed.barrier()
         for journal in journals.values():
             journal.refresh()

@@ -1,1 +1,1 @@
-"""Small tools without distillation in them: registry, atomic files, processes, lazy imports, logs."""
+"""Tools that know nothing of distillation: registry, atomic files, folder locks, distributed, lazy imports, logs, progress."""

@@ -1,4 +1,4 @@
-"""What crosses processes: sums, gathered batches, gradients. With one process every function here is the identity."""
+"""Communication between the processes of a run. With one process every function here is the identity."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ import torch.distributed as dist
 from torch import Tensor
 
 
-def start() -> None:
-    """Join the other processes of this run, where `torchrun` or `accelerate launch` started several."""
+def initialize() -> None:
+    """Join the process group, if `torchrun` or `accelerate launch` started several processes."""
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
         from accelerate import PartialState
 
         PartialState()
-        atexit.register(leave)  # a rank that just ends can pull the others down with it
+        atexit.register(shutdown)  # a process that ends without it can make the others fail
 
 
-def leave() -> None:
-    """Part from the other processes, once all that was sent has arrived."""
+def shutdown() -> None:
+    """Leave the process group."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
 
-def end(code: int) -> NoReturn:
+def exit_process(code: int) -> NoReturn:
     """End this process with an exit code.
 
-    With several ranks the interpreter's teardown is left out: gloo's threads, still running then, can abort a process that has
-    done its work, and the launcher would take that for a failure.
+    With several processes the interpreter's teardown is skipped: gloo's threads are still running then and can abort a process
+    that has done its work, which the launcher would take for a failure.
     """
-    several = world() > 1
-    leave()
+    several = world_size() > 1
+    shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     if several:
@@ -43,53 +43,66 @@ def end(code: int) -> NoReturn:
     sys.exit(code)
 
 
-def world() -> int:
+def world_size() -> int:
     """The number of processes of this run."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
+    """The number of this process, from 0."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 
-def sum_over_ranks(values: Tensor) -> Tensor:
-    """The element-wise sum over all ranks."""
-    if world() == 1:
+def any_process(condition: bool) -> bool:
+    """Waits for all processes; returns whether `condition` is true on any of them."""
+    return bool(all_reduce_sum(torch.tensor([float(condition)], device=_message_device())) > 0)
+
+
+def barrier() -> None:
+    """Wait for all processes."""
+    any_process(False)
+
+
+def all_reduce_sum(values: Tensor) -> Tensor:
+    """Returns the element-wise sum over all processes, detached when there are several."""
+    if world_size() == 1:
         return values
     total = values.detach().clone()
     dist.all_reduce(total)
     return total
 
 
-def gather_rows(rows: Tensor) -> Tensor:
-    """The rows of all ranks, in rank order; only this rank's rows carry gradient.
+def all_gather_rows(rows: Tensor) -> Tensor:
+    """Returns the rows of all processes in rank order; only this process's own rows carry gradient.
 
-    When every rank computes the same loss from the gathered rows, the gradients of the ranks add up to the gradient of that
-    loss, because each rank contributes exactly the part that passes through its own rows.
+    When every process computes the same loss from the gathered rows, the gradients of the processes add up to the gradient of
+    that loss, because each contributes exactly the part that passes through its own rows.
     """
-    if world() == 1:
+    if world_size() == 1:
         return rows
     own = rows.detach().contiguous()  # rows in channels-last memory would arrive in another order than they left
-    pieces = [torch.empty_like(own) for _ in range(world())]
+    pieces = [torch.empty_like(own) for _ in range(world_size())]
     dist.all_gather(pieces, own)
     pieces[rank()] = rows
     return torch.cat(pieces)
 
 
-def shared(parameter: Tensor) -> Tensor:
-    """A parameter for a loss that every rank computes in full: the same value, its gradient divided by the number of ranks, so
-    that the sum over ranks is the gradient of that loss once."""
+def replicated(parameter: Tensor) -> Tensor:
+    """A parameter for a loss that every process computes in full.
+
+    Same value, with its gradient divided by the number of processes, so that the sum over processes counts the gradient once.
+    """
     fixed = parameter.detach()
-    return fixed + (parameter - fixed) / world()
+    return fixed + (parameter - fixed) / world_size()
 
 
-def sum_gradients(parameters: Iterable[Tensor]) -> None:
-    """Add up the gradients of all ranks in place, in one message per data type.
+def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
+    """Sum the gradients over all processes in place, in one message for each data type.
 
     Losses are divided by global counts, so the sum (not the mean) is the gradient of the global loss. A parameter without a
-    gradient on this rank takes part with zeros: which terms are active may differ between ranks.
+    gradient on this process takes part with zeros: which terms are active may differ between processes.
     """
-    if world() == 1:
+    if world_size() == 1:
         return
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for parameter in parameters:
@@ -104,10 +117,16 @@ def sum_gradients(parameters: Iterable[Tensor]) -> None:
             gradient.copy_(piece.view_as(gradient))
 
 
-def same_start(module: torch.nn.Module) -> None:
-    """Give every rank the parameters and buffers of rank 0."""
-    if world() > 1:
+def broadcast_parameters(module: torch.nn.Module) -> None:
+    """Copy the parameters and buffers of rank 0 to all processes."""
+    if world_size() > 1:
         for tensor in (*module.parameters(), *module.buffers()):
             plain = tensor.data.contiguous()
             dist.broadcast(plain, src=0)
             tensor.data.copy_(plain)
+
+
+def _message_device() -> torch.device:
+    """NCCL sends no tensors that lie on the CPU."""
+    nccl = world_size() > 1 and str(dist.get_backend()) == "nccl"
+    return torch.device("cuda", torch.cuda.current_device()) if nccl else torch.device("cpu")

@@ -1,4 +1,4 @@
-"""Other libraries' messages to their developers, kept from our users."""
+"""Silence the warnings, logs and progress bars of other libraries."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from types import ModuleType
 
 
 @contextmanager
-def hushed() -> Iterator[None]:
-    """Without warnings and logs; errors still rise."""
+def suppress_logs() -> Iterator[None]:
+    """Suppress warnings and log messages inside the block. Exceptions still propagate."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -23,8 +23,8 @@ def hushed() -> Iterator[None]:
 
 
 @contextmanager
-def quiet(transformers: ModuleType) -> Iterator[None]:
-    """Without the bars and reports of Transformers, which would tear up our own."""
+def suppress_transformers_logs(transformers: ModuleType) -> Iterator[None]:
+    """Suppress the log messages and progress bars of Transformers inside the block; they would break up our own bars."""
     log = transformers.utils.logging
     level, bars = log.get_verbosity(), log.is_progress_bar_enabled()
     log.set_verbosity_error()

@@ -1,21 +1,23 @@
-"""A progress bar for what takes longer than a second, and silence for what does not."""
+"""A progress bar that appears only for work longer than a second."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 Item = TypeVar("Item")
+ProgressCallback = Callable[[int, int], None]
+"""Called as work proceeds, with the number of items done and their total."""
 
 
-def progress(items: Iterable[Item], description: str, total: int, patience: float = 1.0) -> Iterator[Item]:
-    """The same items; a bar on standard error appears once `patience` seconds have passed and they are not yet done."""
+def show_progress(items: Iterable[Item], description: str, total: int, delay: float = 1.0) -> Iterator[Item]:
+    """Yields the items. A bar appears on standard error once `delay` seconds have passed and items are left."""
     started, iterator, done = time.monotonic(), iter(items), 0
     for item in iterator:
         yield item
         done += 1
-        if time.monotonic() - started > patience:
+        if time.monotonic() - started > delay:
             break
     else:
         return

@@ -553,11 +553,11 @@ def gathered(pieces: int, piece: int) -> dict[str, Tensor]:
     criterion = Criterion(terms, s, t, example=whole, samples=6)
     rows = slice(piece * 6 // pieces, (piece + 1) * 6 // pieces)
     part = Batch({"default": X[rows]}, target=Y[rows], index=torch.arange(6)[rows])
-    counts = distributed.sum_over_ranks(criterion.counts(part))
+    counts = distributed.all_reduce_sum(criterion.counts(part))
     for _ in range(2):
         criterion(part, counts=counts, gathered=True)["loss"].backward()
     parameters = [*s.parameters(), *criterion.parameters()]
-    distributed.sum_gradients(parameters)
+    distributed.all_reduce_gradients(parameters)
     return {**{f"gradient {k}": p.grad for k, p in enumerate(parameters)}, **criterion.state_dict()}
 
 
@@ -565,7 +565,7 @@ def _rank(rank: int, port: int, folder: str) -> None:
     address = f"tcp://127.0.0.1:{port}"
     torch.distributed.init_process_group("gloo", init_method=address, rank=rank, world_size=2)
     torch.save(gathered(2, rank), f"{folder}/{rank}.pt")
-    distributed.end(0)
+    distributed.exit_process(0)
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def relational() -> list[Term]:
 
 
 def main(folder: Path) -> None:
-    distributed.start()
+    distributed.initialize()
     torch.manual_seed(0)
     x, y = torch.randn(128, 6), torch.arange(128) % 4
     y[::5] = -100  # ranks and pieces hold different numbers of labels
@@ -47,17 +47,17 @@ def main(folder: Path) -> None:
         settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
         stage = Stage([Step(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
         cast = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
-        log = folder / f"{name}-{distributed.world()}.jsonl"
+        log = folder / f"{name}-{distributed.world_size()}.jsonl"
         run = Run(cast, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
         run.fit()
         criterion = run.live[0].criterion
         state = {**student.state_dict(), **{f"criterion.{k}": v for k, v in criterion.state_dict().items()}}
         save_file(
             {k: v.contiguous() for k, v in state.items()},
-            folder / f"{name}-{distributed.world()}-{distributed.rank()}.safetensors",
+            folder / f"{name}-{distributed.world_size()}-{distributed.rank()}.safetensors",
         )
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    distributed.end(0)
+    distributed.exit_process(0)

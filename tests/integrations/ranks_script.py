@@ -53,10 +53,10 @@ def sentences(folder: Path) -> tuple[Any, Any]:
     words = sorted({word for text in CORPUS for word in text.lower().split()})
     tokenizer, encoders = of_words(words), []
     for width in (16, 24):
-        place = str(folder / f"encoder-{width}-{distributed.world()}")
+        place = str(folder / f"encoder-{width}-{distributed.world_size()}")
         bert(width, 1, width, kind=BertModel, vocab_size=len(tokenizer)).save_pretrained(place)
         tokenizer.save_pretrained(place)
-        distributed.sum_over_ranks(torch.zeros(1))  # the first process writes, the others wait
+        distributed.all_reduce_sum(torch.zeros(1))  # the first process writes, the others wait
         encoders.append(SentenceTransformer(modules=[Transformer(place), Pooling(width)], device="cpu"))
     loss = DistillationLoss(*encoders, terms=[Term(objectives.get("embedding_mse"))])
     quiet = {"report_to": "none", "disable_tqdm": True, "save_strategy": "no", "use_cpu": True}
@@ -67,7 +67,7 @@ def sentences(folder: Path) -> tuple[Any, Any]:
 
 def keep(folder: Path, name: str, student: Any, criterion: Any) -> None:
     state = {**student.state_dict(), **{f"criterion.{key}": value for key, value in criterion.state_dict().items()}}
-    file = folder / f"{name}-{distributed.world()}-{distributed.rank()}.safetensors"
+    file = folder / f"{name}-{distributed.world_size()}-{distributed.rank()}.safetensors"
     save_file({key: value.clone().contiguous() for key, value in state.items()}, file)
 
 
@@ -78,10 +78,10 @@ def main(folder: Path) -> None:
         made.train()
         keep(folder, name, made.model, made.criterion)
         lines = [{key: line[key] for key in line if "loss" in key} for line in made.state.log_history if "loss" in line]
-        (folder / f"{name}-{distributed.world()}-{distributed.rank()}.json").write_text(json.dumps(lines))
+        (folder / f"{name}-{distributed.world_size()}-{distributed.rank()}.json").write_text(json.dumps(lines))
     keep(folder, "sentences", *sentences(folder))
 
 
 if __name__ == "__main__":
     main(Path(sys.argv[1]))
-    distributed.end(0)
+    distributed.exit_process(0)

@@ -13,7 +13,7 @@ from limbeck.runs import compare as comparisons
 from limbeck.runs import run_folder as runs
 from limbeck.runs.compare import FAILURE, compare_methods
 from limbeck.runs.run_folder import RunError
-from limbeck.utils.atomic_files import locked
+from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 
 VARIANTS: dict[str, Any] = {
@@ -78,7 +78,7 @@ def test_what_another_process_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
     folder = tmp_path / "few"
     (folder / "soft").mkdir(parents=True)
     comparison().write(folder / "recipe.yaml")
-    with locked(folder / "soft"):
+    with lock_folder(folder / "soft"):
         assert compare_methods(comparison(), folder, resume=True, progress=False) is None
     assert (folder / "alone" / "verdict.json").exists()
     assert not (folder / "soft" / "verdict.json").exists()

@@ -15,7 +15,7 @@ from limbeck.recipe import Comparison, Recipe
 from limbeck.runs.compare import compare_methods
 from limbeck.runs.listing import TAIL, Listed, list_runs, runs_table
 from limbeck.runs.run_folder import carry_out
-from limbeck.utils.atomic_files import locked
+from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 
 
@@ -91,7 +91,7 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
 
 def test_a_run_that_a_process_holds_is_running(tmp_path: Path) -> None:
     folder = begun(tmp_path / "held", tiny.recipe(), [line("teacher", 0, 5, 0.1)])
-    with locked(folder):
+    with lock_folder(folder):
         assert only(tmp_path).state == "running"
     assert only(tmp_path).state == "stopped"
 
@@ -126,7 +126,7 @@ def test_a_comparison_counts_its_variants(tmp_path: Path) -> None:
     (tmp_path / "methods" / "comparison.json").unlink()
     (tmp_path / "methods" / "mse" / "verdict.json").unlink()
     (tmp_path / "methods" / "mse" / "failure.txt").write_text("the loss became NaN\n")
-    with locked(tmp_path / "methods" / "kd"):
+    with lock_folder(tmp_path / "methods" / "kd"):
         found = only(tmp_path)
     assert (found.state, found.done) == ("running", 3)
     assert found.said == "at work on kd; failed: mse"

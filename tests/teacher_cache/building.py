@@ -31,7 +31,7 @@ def build(folder: Path, pause: float = 0.0, begun: Connection | None = None) -> 
     with Builder(folder, made.keys(SAMPLES), VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS) as builder:
         if begun is not None:
             begun.send(True)
-        made.fill(builder, give, rank=distributed.rank(), world=distributed.world())
+        made.fill(builder, give, rank=distributed.rank(), world=distributed.world_size())
 
 
 def keep(folder: Path) -> None:
@@ -39,7 +39,7 @@ def keep(folder: Path) -> None:
     keys = made.keys(SAMPLES)
     with Journal(folder, keys, VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS, rows_per_part=25) as journal:
         for view in range(VIEWS):
-            for part in keys[distributed.rank() :: distributed.world()].split(16):
+            for part in keys[distributed.rank() :: distributed.world_size()].split(16):
                 journal.append(part, view, made.signals(part, view))
         journal.compact()
 
@@ -60,7 +60,7 @@ def killed(folder: Path, pause: float, after: float) -> bool:
 
 
 if __name__ == "__main__":
-    distributed.start()
+    distributed.initialize()
     build(Path(sys.argv[1]) / "built")
     keep(Path(sys.argv[1]) / "kept")
-    distributed.end(0)
+    distributed.exit_process(0)

@@ -20,7 +20,7 @@ from limbeck.teacher_cache import (
     TopKCodec,
     check,
 )
-from limbeck.utils.atomic_files import FolderInUseError
+from limbeck.utils.folder_lock import FolderInUseError
 from tests import ranks
 from tests.teacher_cache import building, made
 

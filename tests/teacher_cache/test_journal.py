@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.teacher_cache import Codec, DamagedError, Dense, IdentityError, Journal, StoreError, TokenSignals
-from limbeck.utils.atomic_files import FolderInUseError
+from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import made
 
 DENSE: dict[str, Codec] = {"logits": Dense("fp16")}

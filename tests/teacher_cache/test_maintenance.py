@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from limbeck.teacher_cache import Builder, DamagedError, Journal, Store, StoreError, check, info, prune
-from limbeck.utils.atomic_files import FolderInUseError
+from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import made
 
 

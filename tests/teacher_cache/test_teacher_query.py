@@ -111,11 +111,11 @@ def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teac
 
 
 def test_a_store_that_another_process_writes_is_read_as_it_is(tmp_path: Path, teacher: str) -> None:
-    from limbeck.utils.atomic_files import locked
+    from limbeck.utils.folder_lock import lock_folder
 
     changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}, logits: fp32}}")
     first = student_of(tmp_path / "first", *changes, "data.train.limit=100")
-    with locked(tmp_path / "kept" / "logits"):
+    with lock_folder(tmp_path / "kept" / "logits"):
         beside = student_of(tmp_path / "beside", *changes)  # half of the answers are there
     alone = student_of(tmp_path / "alone", *changes)
     assert not same(first, beside)

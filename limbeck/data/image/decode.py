@@ -19,7 +19,7 @@ from torch import Tensor
 
 from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
-from limbeck.utils.progress_bar import progress
+from limbeck.utils.progress_bar import show_progress
 
 OnError = Literal["raise", "skip"]
 MEMORY_LIMIT = 2 << 30
@@ -62,7 +62,7 @@ def decode_images(
     keys: list[int] = []
     kept: list[int] = []
     broken: list[tuple[int, Exception]] = []
-    for row, image in enumerate(progress(_decode_all(decode, sources), "decoding images", len(sources))):
+    for row, image in enumerate(show_progress(_decode_all(decode, sources), "decoding images", len(sources))):
         if isinstance(image, Exception):
             broken.append((row, image))
             continue

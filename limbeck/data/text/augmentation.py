@@ -20,7 +20,7 @@ from limbeck.data.storage import Text, TextStorage
 from limbeck.data.text.word_replacements import Candidates
 from limbeck.data.text.words import Words
 from limbeck.utils.atomic_files import write_atomic
-from limbeck.utils.progress_bar import progress
+from limbeck.utils.progress_bar import show_progress
 
 CHUNK = 256  # items whose candidates are asked for at once
 FORMAT = "limbeck augmented texts 1"
@@ -149,7 +149,7 @@ def _make(texts: Sequence[Text], keys: Tensor, candidates: Candidates, draws: Dr
         return [[] for _ in texts]
     made: list[Copies] = []
     starts = range(0, len(texts), CHUNK)
-    for start in progress(starts, "altering texts", len(starts)):
+    for start in show_progress(starts, "altering texts", len(starts)):
         parts = [[Words.of(part) for part in _parts(text)] for text in texts[start : start + CHUNK]]
         offered = iter(candidates([part for item in parts for part in item]))
         offers = [[options for _ in item for options in next(offered)] for item in parts]

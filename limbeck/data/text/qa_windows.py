@@ -25,7 +25,7 @@ from limbeck.data.text.token_storage import Encoding, TokenStorage
 from limbeck.data.text.tokenization import Tokenization
 from limbeck.data.text.tokenize import TYPES
 from limbeck.data.text.tokenizer_alignment import at_token, parting, trimmed
-from limbeck.utils.progress_bar import progress
+from limbeck.utils.progress_bar import show_progress
 
 CHUNK = 256  # questions encoded at once
 OUTSIDE = -1  # for special tokens; below it, those of the question
@@ -93,7 +93,7 @@ def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride:
     _tell_empty(questions)
     read = _Windows(fixed, stride)
     starts = range(0, len(questions), CHUNK)
-    for start in progress(starts, "tokenizing", len(starts)):
+    for start in show_progress(starts, "tokenizing", len(starts)):
         read.add(questions, asked, range(start, min(start + CHUNK, len(questions))))
     return read.items(questions, multiple)
 

@@ -16,7 +16,7 @@ from limbeck.data.text.packed_rows import Ragged
 from limbeck.data.text.token_storage import Encoding, TokenStorage
 from limbeck.data.text.tokenization import Tokenization
 from limbeck.data.text.tokenizer_alignment import parting, trimmed
-from limbeck.utils.progress_bar import progress
+from limbeck.utils.progress_bar import show_progress
 
 CHUNK = 1024  # texts encoded at once
 KEPT = 1 << 26  # characters that are kept for people to read; of more, tokens spell what they can
@@ -49,7 +49,7 @@ def tokenize(items: Items, tokenizer: Any | Mapping[str, Any], max_length: int =
     _tell_empty(texts.texts)
     encoder = _Encoder({name: fixed[name] for name in fixed if leaders[fixed[name].identity] == name})
     chunks = [texts.texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK)]
-    for chunk in progress(chunks, "tokenizing", len(chunks)):
+    for chunk in show_progress(chunks, "tokenizing", len(chunks)):
         encoder.add(chunk)
     encoder.warn(len(texts), max_length)
     encodings = encoder.encodings()

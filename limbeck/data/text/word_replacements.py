@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from limbeck.data.content_keys import fingerprint
 from limbeck.data.text.tokenization import Tokenization
 from limbeck.data.text.words import Words, distinct, is_word, whole_words
-from limbeck.utils.progress_bar import progress
+from limbeck.utils.progress_bar import show_progress
 
 Item = TypeVar("Item")
 Pass = tuple[Tensor, list[int], list[tuple[int, int, int]]]
@@ -272,7 +272,7 @@ def _read_vectors(path: Path, limit: int) -> tuple[list[str], Tensor]:
         has_header = len(sizes) == 2 and all(size.isdecimal() for size in sizes)
         width = int(sizes[1]) if has_header else len(sizes) - 1
         lines = enumerate(file, 2) if has_header else enumerate(chain([begin] if begin else [], file), 1)
-        for number, line in progress(islice(lines, limit), "reading word vectors", limit):
+        for number, line in show_progress(islice(lines, limit), "reading word vectors", limit):
             word, *numbers = line.rstrip(" \r\n").rsplit(" ", width)  # some words have blanks in them
             vector = _numbers(numbers)
             if width < 2 or vector is None or len(vector) != width:

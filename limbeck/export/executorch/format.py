@@ -22,7 +22,7 @@ from limbeck.export.errors import ExportError
 from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
 from limbeck.export.quantization.pt2e import quantized
 from limbeck.export.trace import blamed, trace
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 METHOD = "forward"
 ALIGNMENT = 16  # bytes; what XNNPACK asks for. The default of 128 fills a small file with gaps
@@ -54,7 +54,7 @@ class ExecuTorch(Format):
     )
 
     def require_packages(self, *, writing: bool = False) -> None:
-        with hushed(), overheard():  # some of its parts greet the terminal as they load
+        with suppress_logs(), overheard():  # some of its parts greet the terminal as they load
             super().require_packages(writing=writing)
 
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
@@ -95,7 +95,7 @@ def _lowered(program: ExportedProgram) -> bytes:
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
     try:
-        with hushed():
+        with suppress_logs():
             edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
             made = edge.to_executorch(ExecutorchBackendConfig(segment_alignment=ALIGNMENT))
     except Exception as error:
@@ -137,7 +137,7 @@ def _loaded(path: Path) -> Any:
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
-    with hushed(), overheard() as said:
+    with suppress_logs(), overheard() as said:
         if portable_lib._threadpool_get_thread_count() != 1:  # of the process; not to be changed while something runs
             portable_lib._unsafe_reset_threadpool(1)
         try:

@@ -18,7 +18,7 @@ from limbeck.export.onnx.strip_metadata import slim
 from limbeck.export.quantization.dynamic import with_small_weights
 from limbeck.export.texts import IDS
 from limbeck.export.trace import BATCH, TOKENS, blamed, trace
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -124,7 +124,7 @@ def _converted(model: nn.Module, example: Inputs) -> ModelProto:
     of_texts = isinstance(example, Mapping)
     program = trace(model, list(example.values()) if isinstance(example, Mapping) else example, any_batch=True)
     try:
-        with hushed():
+        with suppress_logs():
             exported = torch.onnx.export(
                 program,
                 (),
@@ -168,7 +168,7 @@ def _quantized(content: ModelProto, calibration: Sequence[Tensor], path: Path) -
 
     plain, quantized = path.with_name("plain.onnx"), path.with_name("quantized.onnx")
     plain.write_bytes(content.SerializeToString())
-    with hushed():
+    with suppress_logs():
         quantize_static(
             plain,
             quantized,

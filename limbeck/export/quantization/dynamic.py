@@ -11,7 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -26,7 +26,7 @@ def with_small_weights(content: ModelProto, path: Path) -> ModelProto:
 
     plain, quantized = path.with_name("plain.onnx"), path.with_name("quantized.onnx")
     plain.write_bytes(content.SerializeToString())
-    with hushed():
+    with suppress_logs():
         quantize_dynamic(
             plain,
             quantized,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.fx import GraphModule
 
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 AT_ONCE = 64  # items; more only cost memory
 
@@ -24,7 +24,7 @@ def quantized(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphModule:
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    with hushed(), torch.no_grad():
+    with suppress_logs(), torch.no_grad():
         observed = prepare_pt2e(graph, quantizer())
         for batch in calibration:
             for piece in torch.split(batch, AT_ONCE):

@@ -38,7 +38,7 @@ from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
 from limbeck.export.quantization.pt2e import quantizer
 from limbeck.export.trace import one_tensor
 from limbeck.methods import hinton
-from limbeck.utils.log_silencing import hushed
+from limbeck.utils.log_silencing import suppress_logs
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
@@ -137,7 +137,7 @@ class Shadow(nn.Module):
         fold(folded)
         self._folded = {name: value.clone() for name, value in folded.state_dict().items()}
         graph = graph_of(delegable(folded), example[:2], any_batch=True)
-        with hushed():
+        with suppress_logs():
             self.graph = prepare_qat_pt2e(graph, quantizer(aware=True))
         fakes = [each for each in self.graph.modules() if isinstance(each, FakeQuantizeBase)]
         self._activations = [each for each in fakes if not each.is_per_channel]

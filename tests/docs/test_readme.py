@@ -43,3 +43,10 @@ def test_its_tree_is_that_of_the_package() -> None:
 def test_its_picture_is_small() -> None:
     (picture,) = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
     assert (ROOT / picture).stat().st_size < 300_000
+
+
+def test_the_places_named_in_contributing_exist() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    places = re.findall(r"`((?:limbeck|tests|benchmarks|docs|recipes)/[\w./-]*)`", text)
+    assert len(places) > 25
+    assert [place for place in places if not (ROOT / place).exists()] == []

@@ -22,8 +22,8 @@ from benchmarks.bars import record
 from limbeck import models
 from limbeck.data import Items, evaluation_batches, load_items
 from limbeck.evaluation import Export
-from limbeck.export import PYTORCH, exports_table, formats, remarks, ship
-from limbeck.export.measure import Running, largest_difference
+from limbeck.export import PYTORCH, export_models, exports_table, formats, remarks
+from limbeck.export.measure import RunnerModule, largest_difference
 from limbeck.tasks import Classification
 
 STUDENT = Path(__file__).parent / "results" / "cifar10-resnet8" / "student"
@@ -68,7 +68,7 @@ def export_and_check(train: Items, test: Items) -> float:
     """Seconds to write the student's four files, open them and compare their answers with PyTorch's, imports included."""
     task, few = Classification(), test.select(torch.arange(min(CHECKED, len(test))))
     began = time.perf_counter()
-    model = models.load_student(STUDENT)
+    model = models.load_model(STUDENT)
     expected = task.outputs(model, few)
     inputs = [batch.inputs["default"] for batch in evaluation_batches(train.select(torch.arange(512)), 64)]
     with tempfile.TemporaryDirectory() as folder:
@@ -77,7 +77,7 @@ def export_and_check(train: Items, test: Items) -> float:
             for precision in PRECISIONS:
                 path = Path(folder) / f"student-{precision}{kind.suffix}"
                 kind.write(model, path, inputs[0], precision=precision, calibration=inputs)
-                largest_difference(task.outputs(Running(kind.open(path)), few), expected)
+                largest_difference(task.outputs(RunnerModule(kind.open(path)), few), expected)
     return time.perf_counter() - began
 
 
@@ -105,8 +105,8 @@ def main() -> None:
     models.load_weights(teacher, root / "teachers" / "resnet56-cifar10.safetensors")
     seconds = export_and_check(train, test)  # first, so that it pays for the imports
     with tempfile.TemporaryDirectory() as folder:
-        pair = {"student": models.load_student(STUDENT), "teacher": teacher.eval()}
-        made = ship(pair, train, test, Path(folder), into=FORMATS, precisions=PRECISIONS, console=console)
+        pair = {"student": models.load_model(STUDENT), "teacher": teacher.eval()}
+        made = export_models(pair, train, test, Path(folder), into=FORMATS, precisions=PRECISIONS, console=console)
     console.print(exports_table(made))
     for line in remarks(made):
         console.print(line, markup=False)

@@ -4,7 +4,7 @@ in ONNX Runtime, in float32 and in int8; with the sizes of their files and the m
     OMP_NUM_THREADS=1 python -m benchmarks.text_latency runs/my-text-student --data validation.parquet      # measure and record
     OMP_NUM_THREADS=1 python -m benchmarks.text_latency TEACHER STUDENT --data validation.parquet --dry     # print only
 
-A run's folder holds teacher/ and student/; otherwise each is a folder that `load_student` reads, with a tokenizer in it or in
+A run's folder holds teacher/ and student/; otherwise each is a folder that `load_model` reads, with a tokenizer in it or in
 its teacher's. Run it while nothing else runs: it measures milliseconds.
 """
 
@@ -89,7 +89,7 @@ def latencies(
     disturbs both.
 
     Args:
-        teacher, student: folders that `limbeck.models.load_student` reads.
+        teacher, student: folders that `limbeck.models.load_model` reads.
         texts: real sentences, or pairs of them. One by one they are not padded; 32 at once to the longest of the batch.
         max_length: tokens at which texts are cut.
         repeats: rounds over the texts; of each text the median counts.
@@ -152,7 +152,7 @@ def _files(
     """Each model in each setting, the ONNX files written now."""
     onnx = formats.get("onnx")
     for name in MODELS:
-        model = models.load_student(folders[name])
+        model = models.load_model(folders[name])
         for kind, precision in SETTINGS:
             path = folders[name] if kind == PYTORCH else place / f"{name}-{precision}.onnx"
             if kind != PYTORCH:

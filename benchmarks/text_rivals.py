@@ -40,7 +40,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, tokenize
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, epochs
-from limbeck.models import get, save_student
+from limbeck.models import get, save_model
 from limbeck.models.loaders import import_package
 from limbeck.models.shrink import CorpusVocabulary, StaticEncoder, from_teacher, static_embeddings, trim_vocabulary
 from limbeck.objectives import get as objective
@@ -147,7 +147,7 @@ def encode_with(model: nn.Module) -> Encode:
 
 def saved(student: nn.Module, folder: Path) -> Any:
     """What a user would load: an ordinary folder of Sentence Transformers."""
-    save_student(student, None, folder)
+    save_model(student, None, folder)
     return import_package("sentence_transformers").SentenceTransformer(str(folder), device="cpu")
 
 

@@ -102,8 +102,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "names",
                 "load_weights",
                 "save_weights",
-                "save_student",
-                "load_student",
+                "save_model",
+                "load_model",
                 "count_parameters",
                 "spec_of",
                 "Normalize",
@@ -126,7 +126,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Devices",
         "The student as a file, checked and measured in its own runtime; see [On a device](../../guide/devices.md).",
         {
-            "limbeck.export": ("ship", "profile", "Format", "Runner", "Costs", "ExportError"),
+            "limbeck.export": ("export_models", "profile", "Format", "Runner", "Costs", "ExportError"),
         },
     ),
     "verdicts": (

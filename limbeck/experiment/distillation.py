@@ -26,7 +26,7 @@ from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
 from limbeck.evaluation import Cost, Metric, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
 from limbeck.methods import hinton
-from limbeck.models import save_student, save_weights, spec_of
+from limbeck.models import save_model, save_weights, spec_of
 from limbeck.objectives import HardTargets
 from limbeck.tasks import Classification, Task
 from limbeck.teacher_cache import Codec
@@ -390,7 +390,7 @@ class Distillation:
         from limbeck.evaluation.report import write_report
 
         if spec_of(self.best) is not None:
-            save_student(self.best, None, folder / "student")
+            save_model(self.best, None, folder / "student")
         else:  # a module of the user's own: its weights are kept, only its user knows how it is built
             (folder / "student").mkdir(parents=True, exist_ok=True)
             save_weights(self.best, folder / "student" / "model.safetensors")

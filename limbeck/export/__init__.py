@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from limbeck.export.catalogue import formats
     from limbeck.export.costs import Costs, costs_table, profile
     from limbeck.export.errors import ExportError
-    from limbeck.export.export_models import merged, ship
+    from limbeck.export.export_models import export_models, merge_records
     from limbeck.export.memory import peak_memory
     from limbeck.export.pytorch import PYTORCH
     from limbeck.export.table import exports_table, remarks
@@ -30,7 +30,7 @@ _HOMES = {
     "limbeck.export.errors": ("ExportError",),
     "limbeck.export.memory": ("peak_memory",),
     "limbeck.export.pytorch": ("PYTORCH",),
-    "limbeck.export.export_models": ("merged", "ship"),
+    "limbeck.export.export_models": ("merge_records", "export_models"),
     "limbeck.export.table": ("exports_table", "remarks"),
 }
 
@@ -41,13 +41,13 @@ __all__ = [
     "Format",
     "Runner",
     "costs_table",
+    "export_models",
     "exports_table",
     "formats",
-    "merged",
+    "merge_records",
     "peak_memory",
     "profile",
     "remarks",
-    "ship",
 ]
 
 __getattr__ = lazy_attributes(__name__, _HOMES)

@@ -25,8 +25,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.export.errors import ExportError
-from limbeck.export.texts import IDS, MASK, beginnings, over_tokens
-from limbeck.export.trace import one_tensor
+from limbeck.export.texts import IDS, MASK, first_tokens, token_logits
+from limbeck.export.trace import single_output
 from limbeck.models import MissingPackageError
 from limbeck.utils.registry import Registry
 
@@ -110,7 +110,7 @@ class Format(ABC):
             check_calibration(calibration)
         self.require_packages(writing=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        twin, few = resting_copy(model), first_two(example)
+        twin, few = frozen_copy(model), first_two(example)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
             draft = Path(folder) / path.name
             self._write(self._prepared(twin, few), draft, few, precision, calibration)
@@ -118,7 +118,7 @@ class Format(ABC):
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         """`model` as `_write` takes it: of tensors alone, and with one tensor as its answer."""
-        return one_tensor(model, example) if isinstance(example, Tensor) else over_tokens(model, example)
+        return single_output(model, example) if isinstance(example, Tensor) else token_logits(model, example)
 
     @abstractmethod
     def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
@@ -167,7 +167,7 @@ class Format(ABC):
         return self.packages
 
 
-def resting_copy(model: nn.Module) -> nn.Module:
+def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients; the model is not touched."""
     twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
     for tensor in (*twin.parameters(), *twin.buffers()):
@@ -179,7 +179,7 @@ def resting_copy(model: nn.Module) -> nn.Module:
 def first_two(example: Any) -> Any:
     """Two items of a batch, the same twice where there is only one; of texts their first tokens."""
     if isinstance(example, Mapping) and IDS in example:
-        return beginnings(example)
+        return first_tokens(example)
     if not isinstance(example, Tensor):
         raise ExportError(
             f"the model reads {type(example).__name__}, and a file has one tensor as its input",

@@ -20,7 +20,7 @@ from limbeck.export.measure import latencies, noise
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
 from limbeck.export.table import NARROW
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.models.saving import CONFIG, MODULES
 
 TOKENS = 32  # of a text, where nobody says how many
@@ -81,7 +81,7 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
 
 
 def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency, runner: Runner) -> Costs:
-    model = load_student(path) if kind.name == PYTORCH else None
+    model = load_model(path) if kind.name == PYTORCH else None
     return Costs(
         format=kind.name,
         path=str(path),

@@ -18,10 +18,10 @@ from limbeck.evaluation import Export
 from limbeck.evaluation import number_format as wording
 from limbeck.evaluation.model_cost import Latency, file_bytes
 from limbeck.evaluation.statistics import Interval
-from limbeck.export.base import Format, Inputs, Runner, resting_copy
+from limbeck.export.base import Format, Inputs, Runner, frozen_copy
 from limbeck.export.catalogue import formats
 from limbeck.export.errors import ExportError
-from limbeck.export.measure import Running, described, first, judged, largest_difference, latencies, tolerance
+from limbeck.export.measure import RunnerModule, describe_inputs, first, largest_difference, latencies, metric_of, tolerance
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
@@ -32,7 +32,7 @@ BEARABLE = 0.005  # of the metric that int8 may lose without a word
 CALIBRATION_BATCH = 64
 
 
-def ship(
+def export_models(
     models: Mapping[str, nn.Module],
     train: Items,
     test: Items,
@@ -71,19 +71,19 @@ def ship(
     chosen: list[Format] = [formats.get(name) for name in into]
     for each in chosen:
         each.require_packages(writing=True)
-    shipment = _Shipment(models, train, test, folder, calibration_items, aware, task or Classification())
+    job = _ExportJob(models, train, test, folder, calibration_items, aware, task or Classification())
     kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
     console = console or Console(quiet=True)
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + len(kinds))
-        records = shipment.as_they_are()
+        records = job.as_they_are()
         for each, precision in kinds:
             bar.update(todo, advance=1, description=f"{each.name} {precision}")
-            records += shipment.ship(each, precision)
+            records += job.export_models(each, precision)
     return records
 
 
-def merged(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
+def merge_records(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
     """The records of a run after another export: what was exported again replaces what stood there."""
     made = {_kind(record) for record in new}
     return [*(record for record in before if _kind(record) not in made), *new]
@@ -103,7 +103,7 @@ class _File:
 
 
 @dataclass
-class _Shipment:
+class _ExportJob:
     """What the exports of a run have in common, computed once."""
 
     models: Mapping[str, nn.Module]
@@ -121,7 +121,7 @@ class _Shipment:
 
     @cached_property
     def resting(self) -> dict[str, nn.Module]:
-        return {name: resting_copy(model) for name, model in self.models.items()}
+        return {name: frozen_copy(model) for name, model in self.models.items()}
 
     @cached_property
     def reference(self) -> dict[str, Tensor]:
@@ -131,7 +131,7 @@ class _Shipment:
     @cached_property
     def metrics(self) -> dict[str, tuple[float, Interval]]:
         """PyTorch's metric on the test set with its interval, by model."""
-        return {name: judged(self.reference[name], self.tests[name], self.task) for name in self.models}
+        return {name: metric_of(self.reference[name], self.tests[name], self.task) for name in self.models}
 
     @cached_property
     def examples(self) -> dict[str, Inputs]:
@@ -167,7 +167,7 @@ class _Shipment:
                 ci95=ci95,
                 latency_ms=times[name],
                 peak_memory_bytes=self._memory_in_pytorch(model, self.examples[name]),
-                input=described(ones[name]),
+                input=describe_inputs(ones[name]),
             )
             records.append(record)
         return records
@@ -183,7 +183,7 @@ class _Shipment:
 
     # --- files -------------------------------------------------------------------------------------------------------
 
-    def ship(self, kind: Format, precision: str) -> list[Export]:
+    def export_models(self, kind: Format, precision: str) -> list[Export]:
         """All models in one format and precision."""
         files: dict[str, _File] = {}
         records: dict[str, Export] = {}
@@ -207,7 +207,7 @@ class _Shipment:
         shown = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
         kind.write(model, path, example, precision=precision, calibration=shown)
         runner = kind.open(path)
-        logits = self.task.outputs(Running(runner), self.tests[name])
+        logits = self.task.outputs(RunnerModule(runner), self.tests[name])
         apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
         if precision == "fp32" and not apart <= most:
             path.unlink()
@@ -219,7 +219,7 @@ class _Shipment:
         return _File(path, runner, logits)
 
     def _measured(self, name: str, kind: Format, precision: str, file: _File, time: Latency) -> Export:
-        metric, ci95 = judged(file.logits, self.tests[name], self.task)
+        metric, ci95 = metric_of(file.logits, self.tests[name], self.task)
         warning, remedy = self._loss(name, metric) if precision == "int8" else (None, None)
         example = self.examples[name]
         return Export(
@@ -234,7 +234,7 @@ class _Shipment:
             peak_memory_bytes=_memory(kind, file.path, _shape(example)),
             max_abs_diff=largest_difference(file.logits, self.reference[name]),
             opset=kind.opset_of(file.runner),
-            input=described(example),
+            input=describe_inputs(example),
             warning=warning,
             remedy=remedy,
         )

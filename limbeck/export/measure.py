@@ -20,7 +20,7 @@ from limbeck.tasks import Task
 RUNS = 100
 
 
-class Running(nn.Module):
+class RunnerModule(nn.Module):
     """A file's runner where a model is expected, so that the yardsticks for models measure files too."""
 
     def __init__(self, runner: Runner) -> None:
@@ -31,7 +31,7 @@ class Running(nn.Module):
         return self.runner(tokens if inputs is None else inputs)
 
 
-class Fed(nn.Module):
+class WithFixedInputs(nn.Module):
     """A model with its own inputs, whatever it is called with: models that read a text as other tokens can take turns."""
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:
@@ -42,7 +42,7 @@ class Fed(nn.Module):
         return call(self.model, self.inputs)
 
 
-def judged(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
+def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
     """The task's metric of what a model says of `items`, and its 95 % interval over them."""
     parts = Predictions(**task.answered([outputs], items)).parts(task.measure)
     return interval(parts, value=value_of(parts, task.measure))
@@ -52,8 +52,8 @@ def latencies(
     models: Mapping[str, Runner | nn.Module], inputs: Mapping[str, Inputs], *, runs: int = RUNS
 ) -> dict[str, Latency]:
     """Milliseconds of one call on one thread, each model with its own inputs; those in `models` take turns."""
-    modules = {name: Running(each) if isinstance(each, Runner) else each for name, each in models.items()}
-    return latency({name: Fed(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
+    modules = {name: RunnerModule(each) if isinstance(each, Runner) else each for name, each in models.items()}
+    return latency({name: WithFixedInputs(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
 
 
 def largest_difference(logits: Tensor, reference: Tensor) -> float:
@@ -65,7 +65,7 @@ def tolerance(reference: Tensor, absolute: float) -> float:
     return absolute * max(1.0, float(reference.abs().max()))
 
 
-def described(inputs: Inputs) -> str:
+def describe_inputs(inputs: Inputs) -> str:
     """One item in words: "a text of 22 tokens", "an input of 3×32×32"."""
     if isinstance(inputs, Mapping):
         return f"a text of {next(iter(inputs.values())).shape[1]} tokens"

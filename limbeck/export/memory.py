@@ -1,11 +1,11 @@
 """Memory of one inference, by one yardstick for every runtime: how far the resident memory of a fresh process grows.
 
-The process (`limbeck.export.memory_growth`) imports the runtime's libraries first, makes all their pages resident, returns what
-that left free to the system, and notes its resident memory. It then opens the file, runs one item on one thread a few times,
-and reads its peak. The growth holds weights, activations and the runtime's own structures: what an application that has the library
-loaded pays for the model. Linux counts resident pages in batches on each processor, so that two equal processes differ by some
-0.1 MB: differences below 0.3 MB mean nothing. Where Linux is older than 5.14, or the system another one, pages of the libraries
-that are touched for the first time count too, some megabytes in each runtime.
+The process (`limbeck.export.memory_growth`) imports the runtime's libraries first, makes all their pages resident, returns
+what that left free to the system, and notes its resident memory. It then opens the file, runs one item on one thread a few
+times, and reads its peak. The growth holds weights, activations and the runtime's own structures: what an application that
+has the library loaded pays for the model. Linux counts resident pages in batches on each processor, so that two equal
+processes differ by some 0.1 MB: differences below 0.3 MB mean nothing. Where Linux is older than 5.14, or the system another
+one, pages of the libraries that are touched for the first time count too, some megabytes in each runtime.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ RESET_PEAK = "5"  # see proc(5)
 POPULATE_READ = 22  # see madvise(2); since Linux 5.14, and before it the call changes nothing
 
 
-def growth(opening: Format, path: Path, shape: Sequence[int]) -> int:
+def memory_growth(opening: Format, path: Path, shape: Sequence[int]) -> int:
     """Bytes by which this process grows while it opens `path` and runs one item on one thread."""
     opening.require_packages()
     for library in opening.libraries(path):
@@ -91,7 +91,7 @@ def _status(field: str) -> int:
 def main() -> None:
     module, name, path, shape = sys.argv[1:]
     kind: Format = getattr(importlib.import_module(module), name)()
-    print(json.dumps({"bytes": growth(kind, Path(path), [int(axis) for axis in shape.split(",")])}))
+    print(json.dumps({"bytes": memory_growth(kind, Path(path), [int(axis) for axis in shape.split(",")])}))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from limbeck.core.taps.tap import call, logits_of
 from limbeck.export.base import Format, Inputs, Runner
 from limbeck.export.errors import ExportError
-from limbeck.models import load_student, save_student, spec_of
+from limbeck.models import load_model, save_model, spec_of
 from limbeck.models.saving import CONFIG, MODULES
 
 PYTORCH = "pytorch"
@@ -24,7 +24,7 @@ LIBRARIES = ("transformers", "timm", "torchvision")  # models that another packa
 
 
 class PyTorch(Format):
-    """A student's folder, as `save_student` writes it; the float32 model in eval mode. It is no export, so it is not among
+    """A student's folder, as `save_model` writes it; the float32 model in eval mode. It is no export, so it is not among
     `formats`."""
 
     name = PYTORCH
@@ -38,11 +38,11 @@ class PyTorch(Format):
     def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
         if spec_of(model) is None and not hasattr(model, "save_pretrained"):
             raise ExportError(f"how this {type(model).__name__} is built is unknown, so it cannot be built elsewhere")
-        save_student(model, None, path)
+        save_model(model, None, path)
 
     def open(self, path: Path) -> Runner:
         torch.set_num_threads(1)
-        model = load_student(path)
+        model = load_model(path)
 
         def run(inputs: Inputs) -> Tensor:
             with torch.inference_mode():

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.core.taps.tap import logits_of
 from limbeck.export.errors import ExportError
-from limbeck.export.trace import blamed, first_line
+from limbeck.export.trace import failing_line, first_line
 
 IDS, MASK = "input_ids", "attention_mask"
 WIDTH = 8  # tokens of an example: more than one and two, which tracing takes for constants
@@ -34,7 +34,7 @@ class TokenLogits(nn.Module):
         return found
 
 
-def beginnings(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def first_tokens(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The first tokens of two texts, `[2, WIDTH]`, the last of them padding, so that no shortcut for unpadded texts is traced.
 
     Every name with a tensor stays, in its order; the mask of padding is added where there is none.
@@ -45,7 +45,7 @@ def beginnings(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: F.pad(part, (0, WIDTH - part.shape[1])) for name, part in cut.items()}
 
 
-def over_tokens(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
+def token_logits(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
     """`model` so that it takes the tensors of `example` one after the other and returns one.
 
     Raises:
@@ -64,6 +64,6 @@ def over_tokens(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
         raise ExportError(
             f"{kind} does not run on tokens ({', '.join(example)}) of shape {[*example[IDS].shape]}: {first_line(error)}",
             "Give it the inputs that its forward takes, of a tokenizer that belongs to it",
-            blamed(error),
+            failing_line(error),
         ) from error
     return made

@@ -44,7 +44,7 @@ class Logits(nn.Module):
         return found
 
 
-def one_tensor(model: nn.Module, example: Tensor) -> nn.Module:
+def single_output(model: nn.Module, example: Tensor) -> nn.Module:
     """`model` so that it takes one tensor and returns one.
 
     Raises:
@@ -57,7 +57,7 @@ def one_tensor(model: nn.Module, example: Tensor) -> nn.Module:
         raise ExportError(
             f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {first_line(error)}",
             "Where it takes several inputs, export a wrapper whose forward takes one tensor and builds the rest from it",
-            blamed(error),
+            failing_line(error),
         ) from error
     try:
         found = logits_of(answer)
@@ -91,7 +91,7 @@ def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bo
         raise _explained(error) from error
 
 
-def blamed(error: BaseException) -> str | None:
+def failing_line(error: BaseException) -> str | None:
     """`file.py:12` of the innermost line that is neither torch's nor ours, below the call that failed; None where torch alone
     is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -106,7 +106,7 @@ def blamed(error: BaseException) -> str | None:
 def _explained(error: Exception) -> ExportError:
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
-    where, reason = blamed(error), first_line(error)
+    where, reason = failing_line(error), first_line(error)
     if isinstance(error, GuardOnDataDependentSymNode):
         return ExportError(DATA_DEPENDENT, KEEP_IN_GRAPH, where)
     if "Constraints violated" in reason and BATCH in reason:

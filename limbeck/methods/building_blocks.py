@@ -12,9 +12,10 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Optimizer, epochs
 from limbeck.engine.training import FromTeacher, Phase
-from limbeck.models.architectures.sentence_encoder import SentenceEncoder, of_encoder
-from limbeck.models.shrink import init_from_teacher, narrower, states_of
+from limbeck.models.architectures.sentence_encoder import SentenceEncoder
+from limbeck.models.shrink import collect_hidden_states, init_from_teacher, narrower
 from limbeck.models.shrink.factorised import factorised_student
+from limbeck.models.shrink.sentence_encoders import for_sentence_encoders
 from limbeck.tasks import Task
 
 Initialise = Literal["random", "truncate", "svd"]
@@ -69,7 +70,7 @@ def spread(layers: int | Sequence[int] | None, teacher: nn.Module) -> list[int]:
 
 def fewer_layers(layers: Sequence[int]) -> FromTeacher:
     """The teacher with these layers alone."""
-    return FromTeacher(lambda teacher: of_encoder(init_from_teacher)(teacher, layers=list(layers)))
+    return FromTeacher(lambda teacher: for_sentence_encoders(init_from_teacher)(teacher, layers=list(layers)))
 
 
 def smaller(
@@ -84,13 +85,13 @@ def smaller(
     states what `items` need most, its vocabulary's table `factorised` where `embedding` is its width."""
 
     def make(teacher: nn.Module) -> nn.Module:
-        states = states_of(teacher, items) if initialise == "svd" and items is not None else None
+        states = collect_hidden_states(teacher, items) if initialise == "svd" and items is not None else None
         start = teacher if chosen is None else fewer_layers(chosen)(teacher)
-        student: nn.Module = of_encoder(narrower)(start, initialise=initialise, states=states, **sizes)
+        student: nn.Module = for_sentence_encoders(narrower)(start, initialise=initialise, states=states, **sizes)
         if embedding is None:
             return student
         table = "random" if initialise == "random" else "svd"
-        made: nn.Module = of_encoder(factorised_student)(student, embedding=embedding, initialise=table)
+        made: nn.Module = for_sentence_encoders(factorised_student)(student, embedding=embedding, initialise=table)
         return made
 
     return FromTeacher(make)

@@ -3,8 +3,8 @@
     from limbeck import models
 
     student = models.get("resnet_cifar", depth=8)
-    models.save_student(student, None, "student")
-    student = models.load_student("student")
+    models.save_model(student, None, "student")
+    student = models.load_model("student")
 
 Image models take [B, C, H, W] in [0, 1], normalise inside and return logits [B, classes].
 """
@@ -17,7 +17,7 @@ from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
 from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
 from limbeck.models.loaders import MissingPackageError, timm_model, torchvision_model, transformers_model
-from limbeck.models.saving import load_student, save_student
+from limbeck.models.saving import load_model, save_model
 from limbeck.models.weights import load_weights, save_weights
 
 __all__ = [
@@ -25,7 +25,7 @@ __all__ = [
     "Normalize",
     "count_parameters",
     "get",
-    "load_student",
+    "load_model",
     "load_weights",
     "mlp",
     "mobile_resnet",
@@ -34,7 +34,7 @@ __all__ = [
     "registry",
     "require_known",
     "resnet_cifar",
-    "save_student",
+    "save_model",
     "save_weights",
     "spec_of",
     "timm_model",

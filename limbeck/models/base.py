@@ -21,7 +21,7 @@ Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def builder(name: str) -> Callable[[Callable[Arguments, Model]], Callable[Arguments, Model]]:
+def register_builder(name: str) -> Callable[[Callable[Arguments, Model]], Callable[Arguments, Model]]:
     """Decorator: registers a function that builds a model, and lets each model remember its arguments.
 
     The arguments are recorded with their defaults, so that a saved student survives a later change of a default.
@@ -35,7 +35,7 @@ def builder(name: str) -> Callable[[Callable[Arguments, Model]], Callable[Argume
             model = build(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
-            remember(model, name, bound.arguments)
+            record_spec(model, name, bound.arguments)
             return model
 
         return registry.register(name)(remembered)
@@ -43,7 +43,7 @@ def builder(name: str) -> Callable[[Callable[Arguments, Model]], Callable[Argume
     return decorate
 
 
-def remember(model: nn.Module, name: str, args: dict[str, Any]) -> None:
+def record_spec(model: nn.Module, name: str, args: dict[str, Any]) -> None:
     """Attach to `model` how it was built. A plain attribute: class and `state_dict` stay as they are."""
     model.__dict__["built_from"] = {"model": name, "args": dict(args)}
 
@@ -78,7 +78,7 @@ def get(name: str, /, **args: Any) -> nn.Module:
     require_known(name)
     model: nn.Module = registry.get(name, **args)
     if spec_of(model) is None:  # a part of another package, registered without `builder`
-        remember(model, name, args)
+        record_spec(model, name, args)
     return model
 
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, registry, remember
+from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
 from limbeck.utils.registry import nearest
 
@@ -83,7 +83,7 @@ def transformers_model(
     else:
         made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
         model = auto.from_config(made)
-    remember(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
+    record_spec(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
     return model
 
 
@@ -148,7 +148,7 @@ def timm_model(
     _normalise_inside(network, channels, mean, std)
     kept = {key: value for key, value in options.items() if key != "num_classes"}
     made = {"pretrained": False, "classes": getattr(network, "num_classes", classes), "channels": channels}
-    remember(network, "timm", {"model": model, **made, "mean": mean, "std": std, **kept})
+    record_spec(network, "timm", {"model": model, **made, "mean": mean, "std": std, **kept})
     return network
 
 
@@ -190,7 +190,7 @@ def torchvision_model(
     std = getattr(trained_with, "std", IMAGENET_STD) if std is None else std
     _normalise_inside(network, 3, mean, std)
     made = {"model": model, "weights": None, "classes": classes, "mean": mean, "std": std}
-    remember(network, "torchvision", made | options)
+    record_spec(network, "torchvision", made | options)
     return network
 
 

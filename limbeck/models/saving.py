@@ -20,7 +20,7 @@ WEIGHTS, CONFIG = "model.safetensors", "config.json"
 MODULES = "modules.json"  # in every folder of Sentence Transformers
 
 
-def save_student(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
+def save_model(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
     """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers or of
     Sentence Transformers is written as these do, and loads there without Limbeck.
 
@@ -58,8 +58,8 @@ def _config(spec: dict[str, Any]) -> str:
         raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
 
 
-def load_student(folder: str | Path) -> nn.Module:
-    """The model that `save_student` wrote into `folder`, on the CPU and in evaluation mode.
+def load_model(folder: str | Path) -> nn.Module:
+    """The model that `save_model` wrote into `folder`, on the CPU and in evaluation mode.
 
     Raises:
         FileNotFoundError: a file is missing.

@@ -220,7 +220,7 @@ class Reading:
             found.append(MaskedCandidates(model, tokenizer, count=spec.count, together=spec.together, max_length=limit))
         options: dict[str, Any] = {"count": spec.count, "minimum": spec.minimum}
         if spec.neighbours == "embeddings":
-            found.append(NeighbourWords.of_encoder(*self._words(), **options))
+            found.append(NeighbourWords.for_sentence_encoders(*self._words(), **options))
         elif spec.neighbours:
             found.append(NeighbourWords.from_file(expand(spec.neighbours, "data.augment.neighbours"), **options))
         return found[0] if len(found) == 1 else FirstOf(*found)

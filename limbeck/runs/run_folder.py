@@ -25,7 +25,7 @@ from limbeck.engine.training import Training
 from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
 from limbeck.experiment.distillation import teach
-from limbeck.export import PYTORCH, Costs, ExportError, formats, merged, ship
+from limbeck.export import PYTORCH, Costs, ExportError, export_models, formats, merge_records
 from limbeck.export import profile as costs
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
@@ -105,19 +105,19 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     is_kept = (kept / "config.json").exists()
     wait()  # or a rank that comes late would find what the first has just written
     if is_kept:
-        return models.load_student(kept)
+        return models.load_model(kept)
     shared = _shared(recipe, train, folder) if spec.shared else None
     if shared is None:
         learnt = _taught(recipe, train, folder, progress=progress)
     else:
         with held(shared):
             found = (shared / "config.json").exists()
-            learnt = models.load_student(shared) if found else _taught(recipe, train, shared, progress=progress)
+            learnt = models.load_model(shared) if found else _taught(recipe, train, shared, progress=progress)
             if distributed.rank() == 0 and not found:
-                models.save_student(learnt, None, shared)
+                models.save_model(learnt, None, shared)
                 shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     if distributed.rank() == 0:
-        models.save_student(learnt, None, kept)
+        models.save_model(learnt, None, kept)
         storage = train.seen_by("teacher").storage
         if isinstance(storage, TokenStorage):
             storage.tokenizer.save_pretrained(kept)
@@ -181,7 +181,7 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
     recipe = Recipe.checked(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
     if recipe.student.vocabulary is not None:
         recipe.reading.students_tokenizer = load_tokenizer(str(folder / "student"), local_files_only=True)
-    return recipe, models.load_student(folder / "student")
+    return recipe, models.load_model(folder / "student")
 
 
 def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
@@ -289,7 +289,7 @@ def _ship(
             console.print("int8 without quantization-aware training: there is no teacher to learn from", style="yellow")
         task = recipe.new_task()
         task.prepare(teacher, train, [test], control=False)
-        records = ship(
+        records = export_models(
             {"student": student} | ({"teacher": teacher} if teacher is not None and spec.teacher else {}),
             train,
             test,
@@ -302,7 +302,7 @@ def _ship(
             console=console,
         )
         verdict = Verdict.load(folder)
-        verdict.model_copy(update={"exports": merged(verdict.exports, records)}).save(folder / "verdict.json")
+        verdict.model_copy(update={"exports": merge_records(verdict.exports, records)}).save(folder / "verdict.json")
         write_report(folder)
     wait()
     return records
@@ -344,7 +344,7 @@ def _rebuilt(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn
     """The teacher of a finished run; None, and a word about it, where it cannot be had any more."""
     try:
         if (folder / "teacher" / "config.json").exists():
-            return models.load_student(folder / "teacher")
+            return models.load_model(folder / "teacher")
         if recipe.teacher.training is None:
             return new_teacher(recipe, train)
         reason = f"{folder / 'teacher'} is gone"
@@ -358,7 +358,7 @@ def profile(path: Path, shape: Sequence[int] = (), *, console: Console | None = 
     """What a run's models and exports cost on this machine, or one file or student's folder alone.
 
     Args:
-        path: a run directory; a file of one of the export formats; a folder as `save_student` writes it.
+        path: a run directory; a file of one of the export formats; a folder as `save_model` writes it.
         shape: of one input, where the file does not state it.
 
     Raises:
@@ -389,7 +389,7 @@ def _teacher_of(recipe: Recipe, verdict: Verdict, folder: Path, place: Path) -> 
     if (kept / "config.json").exists():
         return {name: kept}
     try:
-        models.save_student(recipe.teacher.new(len(verdict.classes) or None, None), None, place)
+        models.save_model(recipe.teacher.new(len(verdict.classes) or None, None), None, place)
     except (ValueError, OSError, ImportError, RuntimeError):
         return {}
     return {name: place}

@@ -12,7 +12,17 @@ from torch import Tensor, nn
 
 from limbeck import models
 from limbeck.evaluation import Export
-from limbeck.export import ExportError, Format, exports_table, formats, merged, peak_memory, profile, remarks, ship
+from limbeck.export import (
+    ExportError,
+    Format,
+    export_models,
+    exports_table,
+    formats,
+    merge_records,
+    peak_memory,
+    profile,
+    remarks,
+)
 from limbeck.export import export_models as shipment
 from limbeck.export.costs import costs_table
 from limbeck.export.onnx.format import Onnx
@@ -42,7 +52,9 @@ class Branching(nn.Module):
 def test_each_file_is_measured_and_a_failure_leaves_the_others(tmp_path: Path) -> None:
     student, test = students.learnt(), students.test()
     models_by_role = {"student": student, "teacher": Branching()}
-    records = ship(models_by_role, students.train(), test, tmp_path, precisions=("fp32", "int8"), calibration_items=128)
+    records = export_models(
+        models_by_role, students.train(), test, tmp_path, precisions=("fp32", "int8"), calibration_items=128
+    )
     assert [(each.model, each.format, each.precision) for each in records] == [
         (model, *kind) for kind in (("pytorch", "fp32"), ("onnx", "fp32"), ("onnx", "int8")) for model in ("student", "teacher")
     ]
@@ -99,8 +111,10 @@ def test_lost_accuracy_and_wrong_files_are_told(tmp_path: Path, monkeypatch: pyt
         return students.learnt()
 
     job = {"student": students.learnt()}
-    plain = ship(job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("fp32", "int8"))
-    trained = ship(job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("int8",), aware=aware)
+    plain = export_models(job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("fp32", "int8"))
+    trained = export_models(
+        job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("int8",), aware=aware
+    )
     assert plain[1].error is not None
     assert "does not compute what the model computes" in plain[1].error
     assert str(plain[2].warning).startswith("int8 loses ")
@@ -113,7 +127,7 @@ def test_lost_accuracy_and_wrong_files_are_told(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.usefixtures("no_memory")
 def test_one_training_item_is_no_calibration(tmp_path: Path) -> None:
     one = students.train().select(torch.tensor([0]))
-    records = ship({"student": students.learnt()}, one, students.test(), tmp_path, precisions=("int8",))
+    records = export_models({"student": students.learnt()}, one, students.test(), tmp_path, precisions=("int8",))
     assert "at least two distinct" in str(records[1].error)
 
 
@@ -122,7 +136,7 @@ def test_new_records_take_the_place_of_older_ones_of_their_kind() -> None:
         return Export(model=model, format="onnx", precision=precision, path="exports/x", bytes=size)
 
     before = [row("fp32", 1), row("int8", 2), row("int8", 3, "teacher")]
-    assert merged(before, [row("int8", 9)]) == [row("fp32", 1), row("int8", 3, "teacher"), row("int8", 9)]
+    assert merge_records(before, [row("int8", 9)]) == [row("fp32", 1), row("int8", 3, "teacher"), row("int8", 9)]
 
 
 def test_a_fresh_process_grows_by_what_a_model_holds(tmp_path: Path) -> None:
@@ -143,7 +157,7 @@ def test_files_are_profiled_by_the_shape_that_they_state(tmp_path: Path, monkeyp
 
     monkeypatch.setattr(costs, "peak_memory", lambda kind, path, shape: 10**6)
     student = students.learnt()
-    models.save_student(student, None, tmp_path / "student")
+    models.save_model(student, None, tmp_path / "student")
     formats.get("onnx").write(student, tmp_path / "s.onnx", torch.rand(2, 1, 8, 8))
     rows = profile({"folder": tmp_path / "student", "file": tmp_path / "s.onnx"})
     assert rows["folder"].parameters == models.count_parameters(student)
@@ -151,7 +165,7 @@ def test_files_are_profiled_by_the_shape_that_they_state(tmp_path: Path, monkeyp
     assert rows["file"].bytes == (tmp_path / "s.onnx").stat().st_size
     assert min(row.latency_ms.median for row in rows.values()) > 0
     assert len(costs_table(rows).rows) == 2
-    models.save_student(models.get("resnet_cifar", depth=8, width=4), None, tmp_path / "conv")
+    models.save_model(models.get("resnet_cifar", depth=8, width=4), None, tmp_path / "conv")
     with pytest.raises(ExportError, match="--shape 3,32,32"):
         profile({"conv": tmp_path / "conv"})
     assert profile({"conv": tmp_path / "conv"}, (3, 8, 8))["conv"].macs

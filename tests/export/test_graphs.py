@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from limbeck.export.onnx.fuse_slices import joined_slices
-from limbeck.export.onnx.strip_metadata import slim
+from limbeck.export.onnx.fuse_slices import fuse_slices
+from limbeck.export.onnx.strip_metadata import strip_metadata
 
 
 def model_of(nodes: list[onnx.NodeProto], constants: dict[str, np.ndarray], shape: list[int]) -> onnx.ModelProto:
@@ -38,7 +38,7 @@ def test_slices_on_different_axes_become_one(axes: list[int], steps: list[int], 
     ]
     x = np.random.default_rng(0).random((4, 5, 6, 7), dtype=np.float32)
     before = run(model_of(nodes, constants, list(x.shape)), x)
-    joined = slim(joined_slices(model_of(nodes, constants, list(x.shape))))
+    joined = strip_metadata(fuse_slices(model_of(nodes, constants, list(x.shape))))
     assert len(joined.graph.node) == (2 if twice else 1)
     assert np.array_equal(run(joined, x), before)
 
@@ -51,7 +51,7 @@ def test_a_slice_that_is_read_elsewhere_too_stays() -> None:
         helper.make_node("Slice", ["between", "zero", "end", "b", "s"], ["last"]),
         helper.make_node("Add", ["between", "last"], ["y"]),
     ]
-    assert len(joined_slices(model_of(nodes, constants, [2, 3, 4])).graph.node) == 3
+    assert len(fuse_slices(model_of(nodes, constants, [2, 3, 4])).graph.node) == 3
 
 
 def test_equal_constants_are_kept_once_and_notes_go() -> None:
@@ -65,6 +65,6 @@ def test_equal_constants_are_kept_once_and_notes_go() -> None:
     model = model_of(nodes, constants, [2, 3])
     x = np.random.default_rng(0).random((2, 3), dtype=np.float32)
     before = run(model, x)
-    assert {each.name for each in slim(model).graph.initializer} == {"a", "c"}
+    assert {each.name for each in strip_metadata(model).graph.initializer} == {"a", "c"}
     assert b"someone" not in model.SerializeToString()
     assert np.array_equal(run(model, x), before)

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck import methods
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
 from limbeck.runs import run_folder as runs
 from limbeck.tasks import Classification
@@ -42,7 +42,7 @@ def test_a_recipe_names_it_and_all_stages_run(name: str, place: Path, tmp_path: 
     _, stages = methods.registry[name](teacher, task=Classification(), **PRESETS[name])
     assert verdict.cost is not None
     assert verdict.cost.student_steps > len(stages)
-    student = load_student(tmp_path / "run" / "student")
+    student = load_model(tmp_path / "run" / "student")
     assert type(student).__name__.endswith("ForSequenceClassification")
     assert type(student).from_pretrained(tmp_path / "run" / "student").config.num_labels == 2
     again = Recipe.read(tmp_path / "run" / "recipe.yaml")

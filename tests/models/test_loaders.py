@@ -56,8 +56,8 @@ def test_torchvision(tmp_path):
     ours.load_state_dict(model.state_dict())
     images = torch.rand(2, 3, 64, 64)
     assert torch.allclose(ours(images), model(images), atol=1e-5)
-    models.save_student(model, None, tmp_path)
-    assert torch.equal(models.load_student(tmp_path)(images), model(images))
+    models.save_model(model, None, tmp_path)
+    assert torch.equal(models.load_model(tmp_path)(images), model(images))
     with pytest.raises(ValueError, match="nearest: mobilenet"):
         models.torchvision_model("mobilenet_v4")
 
@@ -70,15 +70,15 @@ def test_timm(tmp_path):
     ours.load_state_dict(model.state_dict())
     images = torch.rand(1, 3, 224, 224)
     assert torch.allclose(ours(images), model(images), atol=1e-4)
-    models.save_student(model, None, tmp_path)
-    assert torch.equal(models.load_student(tmp_path)(images), model(images))
+    models.save_model(model, None, tmp_path)
+    assert torch.equal(models.load_model(tmp_path)(images), model(images))
 
 
 def test_transformers(tmp_path):
     pytest.importorskip("transformers")
     model = models.transformers_model(config=BERT).eval()
     tokens = torch.randint(50, (2, 5))
-    models.save_student(model, None, tmp_path)
-    assert torch.equal(models.load_student(tmp_path)(tokens).logits, model(tokens).logits)
+    models.save_model(model, None, tmp_path)
+    assert torch.equal(models.load_model(tmp_path)(tokens).logits, model(tokens).logits)
     with pytest.raises(ValueError, match="nearest: AutoModelForSequenceClassification"):
         models.transformers_model(config=BERT, task="AutoModelForSequenceClassifier")

@@ -22,8 +22,8 @@ from limbeck import models
 )
 def test_round_trip(name, args, shape, tmp_path):
     model, x = models.get(name, **args).eval(), torch.rand(2, *shape)
-    models.save_student(model, None, tmp_path / "deep" / "student")
-    rebuilt = models.load_student(tmp_path / "deep" / "student")
+    models.save_model(model, None, tmp_path / "deep" / "student")
+    rebuilt = models.load_model(tmp_path / "deep" / "student")
     assert not rebuilt.training
     assert torch.equal(rebuilt(x), model(x))
     assert models.spec_of(rebuilt).keys() == models.spec_of(model).keys()
@@ -38,20 +38,20 @@ def test_models_remember_their_arguments_with_defaults():
 
 def test_a_spec_given_by_hand(tmp_path):
     model = models.mlp(4, hidden=(3,))
-    models.save_student(model, {"model": "mlp", "args": {"inputs": 4, "hidden": [3]}}, tmp_path)
+    models.save_model(model, {"model": "mlp", "args": {"inputs": 4, "hidden": [3]}}, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     assert config == {"model": "mlp", "args": {"inputs": 4, "hidden": [3]}, "format": 1}
-    assert torch.equal(models.load_student(tmp_path)(torch.ones(1, 4)), model(torch.ones(1, 4)))
+    assert torch.equal(models.load_model(tmp_path)(torch.ones(1, 4)), model(torch.ones(1, 4)))
 
 
 def test_a_model_of_unknown_making_needs_a_spec(tmp_path):
     with pytest.raises(ValueError, match="how to build this Linear is unknown"):
-        models.save_student(nn.Linear(1, 1), None, tmp_path)
+        models.save_model(nn.Linear(1, 1), None, tmp_path)
 
 
 def test_arguments_that_json_cannot_hold(tmp_path):
     with pytest.raises(ValueError, match="cannot be kept as JSON"):
-        models.save_student(models.mlp(4), {"model": "mlp", "args": {"inputs": torch.ones(1)}}, tmp_path)
+        models.save_model(models.mlp(4), {"model": "mlp", "args": {"inputs": torch.ones(1)}}, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
@@ -67,12 +67,12 @@ def test_arguments_that_json_cannot_hold(tmp_path):
     ],
 )
 def test_a_damaged_folder_is_explained(tmp_path, config, message):
-    models.save_student(models.mlp(4), None, tmp_path)
+    models.save_model(models.mlp(4), None, tmp_path)
     (tmp_path / "config.json").write_text(config)
     with pytest.raises(ValueError, match=message):
-        models.load_student(tmp_path)
+        models.load_model(tmp_path)
 
 
 def test_an_empty_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
-        models.load_student(tmp_path)
+        models.load_model(tmp_path)

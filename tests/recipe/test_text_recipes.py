@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, RecipeError, expand
 from limbeck.runs import run_folder as runs
@@ -44,7 +44,7 @@ def test_a_student_keeps_the_words_of_the_training_texts(place: Path, tmp_path: 
     assert words is not None
     whole = load_tokenizer(str(place / "teacher"))
     verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
-    student = load_student(tmp_path / "run" / "student")
+    student = load_model(tmp_path / "run" / "student")
     assert student.config.vocab_size == len(words.rows) <= len(whole)
     own = load_tokenizer(str(tmp_path / "run" / "student"))
     assert own.tokenize("the film was great") == whole.tokenize("the film was great")
@@ -61,7 +61,7 @@ def test_a_vocabulary_has_no_more_than_its_size(place: Path, tmp_path: Path) -> 
     assert wanted.student.vocabulary is not None
     assert wanted.student.vocabulary.size == 20
     runs.carry_out(wanted, tmp_path / "run", progress=False)
-    assert load_student(tmp_path / "run" / "student").config.vocab_size == 20
+    assert load_model(tmp_path / "run" / "student").config.vocab_size == 20
 
 
 def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None:  # noqa: F811
@@ -73,7 +73,7 @@ def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None
 def test_a_factorised_student_from_a_recipe(place: Path, tmp_path: Path, shared: bool) -> None:  # noqa: F811
     way = {"factorised": {"embedding": 8, "layers": [0, 3], "shared": shared}}
     runs.carry_out(quick(place, student={"from_teacher": way}), tmp_path / "run", progress=False)
-    student = load_student(tmp_path / "run" / "student")
+    student = load_model(tmp_path / "run" / "student")
     assert type(student).__name__ == f"{'Albert' if shared else 'Electra'}ForSequenceClassification"
     assert (student.config.embedding_size, student.config.num_hidden_layers) == (8, 2)
 
@@ -117,7 +117,7 @@ def test_a_shared_teacher_is_trained_once(place: Path, tmp_path: Path) -> None: 
     runs.carry_out(recipe(place, teacher=slower, control=False), tmp_path / "second", progress=False)
     assert [path.name for path in (tmp_path / "teachers").iterdir()] == [shared.name]
     assert (shared / "model.safetensors").stat().st_mtime_ns == before
-    ours, theirs = (load_student(tmp_path / name / "teacher").state_dict() for name in ("first", "second"))
+    ours, theirs = (load_model(tmp_path / name / "teacher").state_dict() for name in ("first", "second"))
     assert all(tensor.equal(theirs[name]) for name, tensor in ours.items())
     longer = {**training, "training": training["training"] | {"epochs": 2}}
     runs.carry_out(recipe(place, teacher=longer, control=False), tmp_path / "third", progress=False)

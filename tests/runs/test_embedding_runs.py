@@ -137,14 +137,14 @@ def test_fewer_layers_keep_pooling_and_normalisation(place: Path, encoder: Sente
         for parameter in student.parameters():
             parameter.add_(1)
     assert torch.equal(encoder(**batch), before)  # nothing is shared
-    models.save_student(student, None, tmp_path)
+    models.save_model(student, None, tmp_path)
     assert torch.allclose(encoded(tmp_path, sentences(5, 4)[0]), student(**batch), atol=1e-6)
 
 
 def test_another_width_is_told_to_the_pooling(place: Path, encoder: SentenceEncoder, tmp_path: Path) -> None:
     student = from_teacher.get("narrower", teacher=encoder, hidden=16)
     texts, _ = sentences(5, 4)
-    models.save_student(student, None, tmp_path)
+    models.save_model(student, None, tmp_path)
     assert json.loads((tmp_path / "1_Pooling" / "config.json").read_text())["embedding_dimension"] == 16
     assert encoded(tmp_path, texts).shape == (5, 16)
     assert torch.allclose(encoded(tmp_path, texts), student(**tokens(place, texts)), atol=1e-6)
@@ -221,7 +221,7 @@ def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
 
 def same_without_limbeck(folder: Path, place: Path) -> None:
     texts, _ = sentences(12, 9)
-    ours = models.load_student(folder)
+    ours = models.load_model(folder)
     assert not ours.training
     with torch.no_grad():
         found = ours(**tokens(place, texts))
@@ -238,7 +238,7 @@ def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> N
     assert 0.3 < verdict.arms.student.metric < 1  # 0.11 by chance
     assert verdict.retention == pytest.approx(verdict.arms.student.metric)
     assert verdict.arms.alone is None
-    assert models.load_student(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
+    assert models.load_model(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
     same_without_limbeck(tmp_path / "run" / "student", place)
     told = runs.evaluate(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
     assert told["neighbour_overlap"] == pytest.approx(verdict.arms.student.metric)
@@ -270,7 +270,7 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert verdict.arms.student.metric > 0.6
     assert verdict.agreement is not None
     assert (tmp_path / "run" / "student" / "config.json").exists()
-    student = models.load_student(tmp_path / "run" / "student")
+    student = models.load_model(tmp_path / "run" / "student")
     assert isinstance(student, StaticEncoder)
     assert not any("linear" in name for name, _ in student.named_parameters())  # the control's layer is no part of a student
     same_without_limbeck(tmp_path / "run" / "student", place)
@@ -283,7 +283,7 @@ def test_a_student_with_the_words_of_its_texts(place: Path, tmp_path: Path, way:
     student = {"from_teacher": way, "vocabulary": {"min_count": 30}}  # not all of them: some words become unknown
     wanted = recipe(place, student=student, terms=["embedding_cosine"], metric="probe_accuracy")
     verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
-    ours = models.load_student(tmp_path / "run" / "student")
+    ours = models.load_model(tmp_path / "run" / "student")
     rows = max(parameter.shape[0] for name, parameter in ours.named_parameters() if "embedding" in name)
     assert rows < len(WORDS)
     told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher

@@ -184,7 +184,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monk
     for owner, name, call, error in (
         (checkpoint, "save_file", 1, CheckpointError),
         (Log, "write", 1, RunError),
-        (models, "save_student", 0, RunError),
+        (models, "save_model", 0, RunError),
         (checkpoint, "save_file", 3, CheckpointError),
         (os, "replace", 5, (RunError, CheckpointError)),
         (Verdict, "save", 0, RunError),
@@ -214,7 +214,7 @@ def test_a_damaged_teacher_is_named(finished: Path, tmp_path: Path) -> None:
 
 
 def test_the_teacher_is_kept_as_it_taught(finished: Path) -> None:
-    teacher = models.load_student(finished / "teacher")
+    teacher = models.load_model(finished / "teacher")
     state = checkpoint.Checkpoints(finished / "checkpoints" / "teacher" / "checkpoints").newest()
     assert state is not None
     for name, tensor in teacher.state_dict().items():
@@ -242,7 +242,7 @@ def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
     assert verdict["cost"]["student_steps"] == 24
     lines = (out / "log.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)) == 3 + 2 * 2 * (3 + 1)  # the teacher's; of two arms and seeds, with a validation each
-    two, one = (models.load_student(folder / "student").state_dict() for folder in (out, finished))
+    two, one = (models.load_model(folder / "student").state_dict() for folder in (out, finished))
     assert two.keys() == one.keys()
     before = bytes_of(out)
     refused = run()

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from limbeck.evaluation import Verdict
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
 from limbeck.runs import run_folder as runs
 from limbeck.teacher_cache import info
@@ -109,7 +109,7 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     assert verdict.wiring is not None
     assert verdict.wiring.student.part_of("queries(-1)") == "bert.encoder.layer.1.attention.self"
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
-    ours = load_student(tmp_path / "run" / "student")
+    ours = load_model(tmp_path / "run" / "student")
     ids = torch.tensor([[2, 5, 6, 3]])
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, ours(ids).logits)
@@ -131,7 +131,7 @@ def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: 
     assert first.cost.teacher_items > 0
     assert again.cost.teacher_items == 0
     assert all(info(folder).complete for folder in (tmp_path / "kept").iterdir() if folder.is_dir())
-    weights_of = [load_student(tmp_path / name / "student").state_dict() for name in ("first", "again", "live")]
+    weights_of = [load_model(tmp_path / name / "student").state_dict() for name in ("first", "again", "live")]
     for name, tensor in weights_of[0].items():
         assert torch.equal(tensor, weights_of[1][name]), name
         assert torch.allclose(tensor, weights_of[2][name], atol=2e-3), name

@@ -20,7 +20,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.data import Dataset, Items, Masking, Vocabulary, tokenize
 from limbeck.evaluation import Predictions, load_predictions
 from limbeck.evaluation.statistics import interval
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.models.shrink import init_from_teacher
 from limbeck.objectives import get
 from limbeck.recipe import Recipe
@@ -81,7 +81,7 @@ def items(place: Path) -> Items:
 
 @pytest.fixture(scope="module")
 def model(place: Path) -> nn.Module:
-    return load_student(place / "teacher")
+    return load_model(place / "teacher")
 
 
 def one_by_one(model: nn.Module, items: Items, task: MaskedLanguageModelling) -> list[tuple[int, int, float]]:
@@ -249,7 +249,7 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     plain = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path / "run" / "student")
     ids = torch.tensor([[2, 5, 4, 6, 3]])
     assert plain.config.num_hidden_layers == 2
-    assert torch.equal(plain(ids).logits, load_student(tmp_path / "run" / "student")(ids).logits)
+    assert torch.equal(plain(ids).logits, load_model(tmp_path / "run" / "student")(ids).logits)
     told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"), input="text")
     assert told["masked_accuracy"] == pytest.approx(verdict.arms.student.metric)
 

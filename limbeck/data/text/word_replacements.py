@@ -209,7 +209,7 @@ class NeighbourWords:
         self._known: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def of_encoder(cls, model: nn.Module, tokenizer: Any, **options: Any) -> NeighbourWords:
+    def for_sentence_encoders(cls, model: nn.Module, tokenizer: Any, **options: Any) -> NeighbourWords:
         """The input embeddings of an encoder of Transformers, of the tokens that are whole words.
 
         Args:

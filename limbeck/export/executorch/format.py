@@ -19,9 +19,9 @@ from torch.export import ExportedProgram
 
 from limbeck.export.base import Format, Runner, existing, formats
 from limbeck.export.errors import ExportError
-from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
-from limbeck.export.quantization.pt2e import quantized
-from limbeck.export.trace import blamed, trace
+from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
+from limbeck.export.quantization.pt2e import quantize_graph
+from limbeck.export.trace import failing_line, trace
 from limbeck.utils.log_silencing import suppress_logs
 
 METHOD = "forward"
@@ -54,17 +54,17 @@ class ExecuTorch(Format):
     )
 
     def require_packages(self, *, writing: bool = False) -> None:
-        with suppress_logs(), overheard():  # some of its parts greet the terminal as they load
+        with suppress_logs(), captured_stderr():  # some of its parts greet the terminal as they load
             super().require_packages(writing=writing)
 
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
         example = _in_order(example)
         one = example[:1]
         if precision == "int8":
-            rewritten = delegable(graph_of(model, example, any_batch=True))
-            ready: nn.Module = quantized(graph_of(rewritten, example, any_batch=True), calibration)
+            rewritten = lower_for_xnnpack(capture_graph(model, example, any_batch=True))
+            ready: nn.Module = quantize_graph(capture_graph(rewritten, example, any_batch=True), calibration)
         else:
-            ready = delegable(graph_of(model, one, any_batch=False))
+            ready = lower_for_xnnpack(capture_graph(model, one, any_batch=False))
         path.write_bytes(_lowered(trace(ready, one, any_batch=False)))
 
     def open(self, path: Path) -> Runner:
@@ -137,7 +137,7 @@ def _loaded(path: Path) -> Any:
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
-    with suppress_logs(), overheard() as said:
+    with suppress_logs(), captured_stderr() as said:
         if portable_lib._threadpool_get_thread_count() != 1:  # of the process; not to be changed while something runs
             portable_lib._unsafe_reset_threadpool(1)
         try:
@@ -177,7 +177,7 @@ def _unlowered(error: Exception) -> ExportError:
     if found is not None:
         return _lacking(found)
     reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
-    return ExportError(f"the graph cannot be turned into an ExecuTorch program: {reason}", where=blamed(causes[-1]))
+    return ExportError(f"the graph cannot be turned into an ExecuTorch program: {reason}", where=failing_line(causes[-1]))
 
 
 def _unreadable(path: Path, error: Exception, said: Sequence[str]) -> ExportError:
@@ -202,7 +202,7 @@ def _operator(text: str) -> str | None:
 
 
 @contextmanager
-def overheard() -> Iterator[list[str]]:
+def captured_stderr() -> Iterator[list[str]]:
     """Keep what native code prints off the terminal, and out of what is piped; its lines are in the list afterwards."""
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:

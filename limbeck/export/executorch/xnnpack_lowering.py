@@ -18,14 +18,14 @@ ROWS, COLUMNS = 2, 3  # axes of a map
 END = 2**31 - 1  # from here on a slice means "to the end"
 
 
-def graph_of(model: nn.Module, example: Tensor, *, any_batch: bool) -> GraphModule:
+def capture_graph(model: nn.Module, example: Tensor, *, any_batch: bool) -> GraphModule:
     """The graph of a model at rest as a module of its own, with the model's names for its parameters; see `trace`."""
     graph = trace(model, example, any_batch=any_batch).module(check_guards=False)
     assert isinstance(graph, GraphModule)
     return graph
 
 
-def delegable(graph: GraphModule) -> GraphModule:
+def lower_for_xnnpack(graph: GraphModule) -> GraphModule:
     """Rewrite `graph`, as `torch.export` made it, in place; shapes are known to its nodes, and lost to those that are new."""
     for node in list(graph.graph.nodes):
         rewrite = REWRITES.get(node.target)

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from limbeck.export.base import Format, Inputs, Runner, existing, formats
 from limbeck.export.errors import ExportError
 from limbeck.export.onnx.attention import plain_attention
-from limbeck.export.onnx.fuse_slices import joined_slices
-from limbeck.export.onnx.strip_metadata import slim
-from limbeck.export.quantization.dynamic import with_small_weights
+from limbeck.export.onnx.fuse_slices import fuse_slices
+from limbeck.export.onnx.strip_metadata import strip_metadata
+from limbeck.export.quantization.dynamic import quantize_dynamic_weights
 from limbeck.export.texts import IDS
-from limbeck.export.trace import BATCH, TOKENS, blamed, trace
+from limbeck.export.trace import BATCH, TOKENS, failing_line, trace
 from limbeck.utils.log_silencing import suppress_logs
 
 if TYPE_CHECKING:
@@ -66,9 +66,11 @@ class Onnx(Format):
 
         of_texts = isinstance(example, Mapping)
         content = _converted(model, example)
-        content = slim(joined_slices(plain_attention(content) if of_texts else content))
+        content = strip_metadata(fuse_slices(plain_attention(content) if of_texts else content))
         if precision == "int8":
-            content = slim(with_small_weights(content, path) if of_texts else _quantized(content, calibration, path))
+            content = strip_metadata(
+                quantize_dynamic_weights(content, path) if of_texts else _quantized(content, calibration, path)
+            )
         if content.ByteSize() > LARGEST:
             raise ExportError(f"the model is {content.ByteSize():,} bytes, and an ONNX file holds at most {LARGEST:,}")
         try:
@@ -225,7 +227,7 @@ def _unconvertible(error: Exception) -> ExportError:
     if found is not None:
         return ExportError(f"ONNX has no operator for torch's {found}", "Replace it by others that compute the same")
     reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
-    return ExportError(f"the graph cannot be turned into ONNX: {reason}", where=blamed(causes[-1]))
+    return ExportError(f"the graph cannot be turned into ONNX: {reason}", where=failing_line(causes[-1]))
 
 
 def _operator(error: Exception) -> str | None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 FIELDS = ("starts", "ends", "axes", "steps")  # a slice's inputs after the data
 
 
-def joined_slices(model: ModelProto) -> ModelProto:
+def fuse_slices(model: ModelProto) -> ModelProto:
     """Join such slices in `model`, in place; the result is the same."""
     graph = model.graph
     made = {output: node for node in graph.node for output in node.output}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
 
-def slim(model: ModelProto) -> ModelProto:
+def strip_metadata(model: ModelProto) -> ModelProto:
     """Take out of `model`, in place, what changes no result. Names of nodes and tensors stay: runtimes speak of them."""
     model.doc_string = ""
     del model.metadata_props[:]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 QUANTIZED = ("MatMul", "Gemm", "Gather")
 
 
-def with_small_weights(content: ModelProto, path: Path) -> ModelProto:
+def quantize_dynamic_weights(content: ModelProto, path: Path) -> ModelProto:
     """`content` in int8; drafts are written beside `path`."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic

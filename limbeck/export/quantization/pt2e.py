@@ -14,7 +14,7 @@ from limbeck.utils.log_silencing import suppress_logs
 AT_ONCE = 64  # items; more only cost memory
 
 
-def quantized(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphModule:
+def quantize_graph(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphModule:
     """`graph` in int8: weights symmetric for each output channel, activations with a zero point, their ranges chosen so that
     what was seen in `calibration` suffers least. Operators that XNNPACK has no int8 kernel for stay in float32.
 

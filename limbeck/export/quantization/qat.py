@@ -32,11 +32,11 @@ from limbeck.core.batch import Place
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.data import Dataset, Items, Pipeline
 from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Step
-from limbeck.export.base import first_two, resting_copy
+from limbeck.export.base import first_two, frozen_copy
 from limbeck.export.executorch.format import ExecuTorch
-from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
+from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
 from limbeck.export.quantization.pt2e import quantizer
-from limbeck.export.trace import one_tensor
+from limbeck.export.trace import single_output
 from limbeck.methods import hinton
 from limbeck.utils.log_silencing import suppress_logs
 
@@ -93,13 +93,13 @@ def quantization_aware(
     source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
     length = Length(epochs, "epochs")
     first = source.batch(Place(0, seed)).inputs["default"]
-    hardened = resting_copy(student)
+    hardened = frozen_copy(student)
     for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
-    shadow = Shadow(one_tensor(hardened, first_two(first)), first, watched=int(WATCHED * length.rounds(source)))
+    shadow = FakeQuantized(single_output(hardened, first_two(first)), first, watched=int(WATCHED * length.rounds(source)))
     optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
     stage = Stage([Step(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
-    guide = frozen(resting_copy(teacher), **(teacher_options or {}))
+    guide = frozen(frozen_copy(teacher), **(teacher_options or {}))
     run = Run(
         {"student": trained(shadow, precision=torch.float32), "teacher": guide},
         [stage],
@@ -114,7 +114,7 @@ def quantization_aware(
     return hardened.eval()
 
 
-class Shadow(nn.Module):
+class FakeQuantized(nn.Module):
     """A model's graph with fake quantization, in which the model's weights are trained.
 
     Args:
@@ -133,10 +133,10 @@ class Shadow(nn.Module):
         self.watched = watched
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self._model = (model,)  # in a tuple, so that its parameters are not taken for ours
-        folded = graph_of(model, example[:2], any_batch=True)
-        fold(folded)
+        folded = capture_graph(model, example[:2], any_batch=True)
+        fold_batchnorm(folded)
         self._folded = {name: value.clone() for name, value in folded.state_dict().items()}
-        graph = graph_of(delegable(folded), example[:2], any_batch=True)
+        graph = capture_graph(lower_for_xnnpack(folded), example[:2], any_batch=True)
         with suppress_logs():
             self.graph = prepare_qat_pt2e(graph, quantizer(aware=True))
         fakes = [each for each in self.graph.modules() if isinstance(each, FakeQuantizeBase)]
@@ -153,7 +153,7 @@ class Shadow(nn.Module):
         logits: Tensor = self.graph(inputs)
         return logits
 
-    def train(self, mode: bool = True) -> Shadow:
+    def train(self, mode: bool = True) -> FakeQuantized:
         """A graph computes the same in both modes, and torchao forbids to set one; only the ranges are affected."""
         for each in self.modules():
             each.training = mode
@@ -167,7 +167,7 @@ class Shadow(nn.Module):
 
 
 @torch.no_grad()
-def fold(graph: GraphModule) -> None:
+def fold_batchnorm(graph: GraphModule) -> None:
     """Fold each BatchNorm behind a convolution into its weight, and let the convolution add its bias, in place. In a model of
     the same weights, what is left of the BatchNorm adds this bias and nothing else."""
     read = [node.args[1] for node in graph.graph.nodes if node.target in CONVOLUTIONS]

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from limbeck.models.base import builder, kaiming_normal, require_positive
+from limbeck.models.base import kaiming_normal, register_builder, require_positive
 
 
-@builder("mlp")
+@register_builder("mlp")
 def mlp(inputs: int, hidden: Sequence[int] = (64, 64), classes: int = 10, dropout: float = 0.0) -> MLP:
     """Linear layers with ReLU between them, [B, inputs] → logits [B, classes].
 

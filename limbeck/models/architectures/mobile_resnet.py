@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.models.architectures.blocks import ConvNormAct, InvertedResidual
-from limbeck.models.base import Normalize, Statistics, builder, kaiming_normal, require_positive
+from limbeck.models.base import Normalize, Statistics, kaiming_normal, register_builder, require_positive
 
 
-@builder("mobile_resnet")
+@register_builder("mobile_resnet")
 def mobile_resnet(
     widths: Sequence[int] = (16, 28, 48),
     blocks: Sequence[int] = (2, 3, 3),

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.models.architectures.blocks import ConvNormAct, InvertedResidual, divisible
-from limbeck.models.base import Normalize, Statistics, builder, require_positive
+from limbeck.models.base import Normalize, Statistics, register_builder, require_positive
 
 
 class Row(NamedTuple):
@@ -60,7 +60,7 @@ HIDDEN = {"small": 1024, "large": 1280}  # units of the layer before the logits
 STRIDES = (1, 2, 4, 8, 16, 32)
 
 
-@builder("mobilenet_v3")
+@register_builder("mobilenet_v3")
 def mobilenet_v3(
     variant: str = "small",
     width: float = 1.0,

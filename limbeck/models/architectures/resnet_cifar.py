@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.models.base import Normalize, Statistics, builder, kaiming_normal, require_positive
+from limbeck.models.base import Normalize, Statistics, kaiming_normal, register_builder, require_positive
 
 
-@builder("resnet_cifar")
+@register_builder("resnet_cifar")
 def resnet_cifar(
     depth: int = 20,
     width: int = 16,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import copy
-import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
-from limbeck.models.base import registry, remember
+from limbeck.models.architectures.static_encoder import NAME, StaticEncoder
+from limbeck.models.base import record_spec, registry
 from limbeck.models.loaders import import_package
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
-NAME = "sentence_transformers"  # as recipes write it
 PLAIN = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts
 
 
@@ -47,15 +46,14 @@ def sentence_transformers_model(name_or_path: str, *, local_files_only: bool = F
             )
         except OSError as error:
             raise ValueError(f"no sentence encoder at {name_or_path!r}: {str(error).splitlines()[0]}") from error
-    made = over_tokens(model)
+    made = wrap_sentence_transformer(model)
     source = {"name_or_path": str(name_or_path), "local_files_only": local_files_only, "revision": revision}
-    remember(made, NAME, source)
+    record_spec(made, NAME, source)
     return made.eval()
 
 
-def over_tokens(sentence_transformer: nn.Module) -> nn.Module:
+def wrap_sentence_transformer(sentence_transformer: nn.Module) -> nn.Module:
     """A `SentenceTransformer` as a module that is called with padded token ids."""
-    from limbeck.models.shrink.static_embeddings import StaticEncoder
 
     first = next(sentence_transformer.children(), None)
     static = isinstance(getattr(first, "embedding", None), nn.EmbeddingBag)
@@ -84,7 +82,7 @@ class SentenceEncoder(nn.Module):
                 f"{type(first).__name__}, is none"
             )
         self.sentence_transformer = sentence_transformer
-        remember(self, NAME, {})  # a folder tells all the rest
+        record_spec(self, NAME, {})  # a folder tells all the rest
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
         """The embeddings of the texts; tokens with mask 0 are padding."""
@@ -139,15 +137,3 @@ def _widen(sentence_transformer: nn.Module, width: int) -> None:
         if hasattr(module, "pooling_output_dimension"):
             scale = module.pooling_output_dimension // module.embedding_dimension
             module.embedding_dimension, module.pooling_output_dimension = width, scale * width
-
-
-def of_encoder(way: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """A way to make a student from a Transformer, for sentence encoders too: what they hold is made anew, the rest kept."""
-
-    @functools.wraps(way)
-    def make(teacher: nn.Module, **arguments: Any) -> nn.Module:
-        if isinstance(teacher, SentenceEncoder):
-            return teacher.with_transformer(functools.partial(way, **arguments))
-        return way(teacher, **arguments)
-
-    return make

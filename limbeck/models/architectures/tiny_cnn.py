@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from limbeck.models.architectures.blocks import ConvNormAct
-from limbeck.models.base import Normalize, Statistics, builder, kaiming_normal, require_positive
+from limbeck.models.base import Normalize, Statistics, kaiming_normal, register_builder, require_positive
 
 
-@builder("tiny_cnn")
+@register_builder("tiny_cnn")
 def tiny_cnn(
     width: int = 16,
     classes: int = 10,

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.models.base import Normalize, Statistics, builder, require_positive
+from limbeck.models.base import Normalize, Statistics, register_builder, require_positive
 
 
-@builder("vit_tiny")
+@register_builder("vit_tiny")
 def vit_tiny(
     size: int = 32,
     patch: int = 4,

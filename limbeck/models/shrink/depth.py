@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from limbeck.models.shrink.related_models import sibling
+from limbeck.models.shrink.transformers_variants import build_same_class
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -37,7 +37,7 @@ def init_from_teacher(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTra
     stack = layer_stack(teacher)
     chosen = _counted_from_zero(layers, teacher.config.num_hidden_layers)
     state = with_layers(teacher.state_dict(), stack, chosen)
-    return sibling(teacher, config_of_depth(teacher.config, chosen), state)
+    return build_same_class(teacher, config_of_depth(teacher.config, chosen), state)
 
 
 def layer_stack(model: PreTrainedModel) -> str:

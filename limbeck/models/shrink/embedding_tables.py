@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from limbeck.models.shrink.subspace import second_moment
+from limbeck.models.shrink.principal_directions import second_moment
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -17,7 +17,7 @@ PROJECTIONS = ("embeddings_project", "encoder.embedding_hidden_mapping_in")  # E
 
 
 @dataclass(frozen=True)
-class Tables:
+class EmbeddingTables:
     """h = P·(γ ⊙ LN(w + p + t) + β) + b. All in float32; a table that the model lacks is None.
 
     Attributes:
@@ -53,7 +53,7 @@ class Tables:
         return self.onward((self.weight * nn.functional.layer_norm(sums, sums.shape[-1:])).T).T + self.shift
 
 
-def tables_of(model: PreTrainedModel) -> Tables:
+def embedding_tables(model: PreTrainedModel) -> EmbeddingTables:
     """The tables of `model`.
 
     Raises:
@@ -70,7 +70,7 @@ def tables_of(model: PreTrainedModel) -> Tables:
     if positions is not None and positions.shape[1] != rows.shape[1]:
         raise ValueError(f"{type(model).__name__} adds positions behind a projection; an encoder of BERT's kind is needed")
     bias = _vector(norm, "bias", torch.zeros_like(rows[0]))
-    return Tables(
+    return EmbeddingTables(
         words=rows,
         positions=positions,
         types=_table(children.get("token_type_embeddings")),

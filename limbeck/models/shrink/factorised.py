@@ -9,9 +9,9 @@ import torch
 from torch import nn
 
 from limbeck.models.shrink.depth import init_from_teacher
-from limbeck.models.shrink.embedding_tables import Tables, fill, tables_of
-from limbeck.models.shrink.related_models import copy_matching, counterpart, labels_of, like
-from limbeck.models.shrink.subspace import normalisable
+from limbeck.models.shrink.embedding_tables import EmbeddingTables, embedding_tables, fill
+from limbeck.models.shrink.principal_directions import layernorm_projection
+from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, like
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -72,7 +72,7 @@ def factorised(
         raise ValueError(f"factorised takes {', '.join(FAMILIES)}, got {kind}: its layers are not ELECTRA's")
     if initialise not in ("svd", "random"):
         raise ValueError(f"initialise={initialise!r}: use 'svd' or 'random'")
-    tables = tables_of(teacher)
+    tables = embedding_tables(teacher)
     if not 2 <= embedding < tables.words.shape[1]:
         raise ValueError(f"embedding={embedding} must be between 2 and {tables.words.shape[1] - 1}, below the teacher's width")
     student = _fresh(teacher, tables, embedding, "Albert" if shared else "Electra")
@@ -95,7 +95,7 @@ def factorised_student(
     return factorised(start, embedding, shared=shared, initialise=initialise)[0]
 
 
-def _fresh(teacher: PreTrainedModel, tables: Tables, embedding: int, family: str) -> PreTrainedModel:
+def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, embedding: int, family: str) -> PreTrainedModel:
     """A student of `family` with the teacher's head and sizes, but for the embedding."""
     import transformers
 
@@ -105,19 +105,19 @@ def _fresh(teacher: PreTrainedModel, tables: Tables, embedding: int, family: str
         max_position_embeddings=_rows(tables.positions),
         type_vocab_size=_rows(tables.types),
         **fields,
-        **labels_of(teacher),
+        **label_config(teacher),
     )
-    return like(teacher, counterpart(teacher, family)(config))
+    return like(teacher, class_in_family(teacher, family)(config))
 
 
 def _rows(table: torch.Tensor | None) -> int:
     return 1 if table is None else len(table)
 
 
-def _fill_embedding(student: PreTrainedModel, tables: Tables) -> float:
+def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables) -> float:
     """Put the teacher's tables into the student's, by the formula above; returns the share of the variance kept."""
     embeddings, width = student.base_model.embeddings, student.config.embedding_size
-    turn, share = normalisable(tables.moment(), width)
+    turn, share = layernorm_projection(tables.moment(), width)
     turn = turn.float()
     scale = (share * len(turn) / width) ** 0.5
     fill(embeddings.word_embeddings, tables.words @ turn)

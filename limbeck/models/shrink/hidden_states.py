@@ -17,7 +17,7 @@ BATCH = 32
 
 
 @torch.no_grad()
-def states_of(encoder: nn.Module, items: Items, texts: int = TEXTS) -> Tensor:
+def collect_hidden_states(encoder: nn.Module, items: Items, texts: int = TEXTS) -> Tensor:
     """The hidden states of all layers at the real tokens of some texts, [tokens · (layers + 1), H], for `narrower(states=…)`.
 
     Args:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from limbeck.models.shrink.embedding_tables import Tables, fill, tables_of
-from limbeck.models.shrink.related_models import copy_matching, counterpart, labels_of, like
-from limbeck.models.shrink.subspace import centred, leading, second_moment
+from limbeck.models.shrink.embedding_tables import EmbeddingTables, embedding_tables, fill
+from limbeck.models.shrink.principal_directions import centred, principal_directions, second_moment
+from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, like
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -58,7 +58,7 @@ def mobilebert(
 
     Source: Sun et al. 2020 (arXiv:2004.02984).
     """
-    tables, hidden = tables_of(teacher), teacher.config.hidden_size
+    tables, hidden = embedding_tables(teacher), teacher.config.hidden_size
     intra = max(1, hidden // 4) if intra is None else intra
     embedding = max(1, hidden // 4) if embedding is None else embedding
     sizes = {
@@ -87,7 +87,7 @@ def _heads(theirs: int, intra: int, heads: int | None) -> int:
     return heads
 
 
-def _fresh(teacher: PreTrainedModel, tables: Tables, sizes: dict[str, int], trigram: bool) -> PreTrainedModel:
+def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, sizes: dict[str, int], trigram: bool) -> PreTrainedModel:
     from transformers import MobileBertConfig
 
     kept: dict[str, Any] = {name: getattr(teacher.config, name) for name in ("vocab_size", "hidden_size", "pad_token_id")}
@@ -97,16 +97,16 @@ def _fresh(teacher: PreTrainedModel, tables: Tables, sizes: dict[str, int], trig
         trigram_input=trigram,
         **kept,
         **sizes,
-        **labels_of(teacher),
+        **label_config(teacher),
     )
-    return like(teacher, counterpart(teacher, "MobileBert")(config))
+    return like(teacher, class_in_family(teacher, "MobileBert")(config))
 
 
-def _fill_embedding(student: PreTrainedModel, tables: Tables, embedding: int, trigram: bool) -> None:
+def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables, embedding: int, trigram: bool) -> None:
     embeddings, linear = student.base_model.embeddings, _as_linear(tables)
     words = tables.words @ linear.T
     passes = trigram or embedding < len(linear)  # otherwise MobileBERT has no input layer, and the words go in as they are
-    directions = leading(second_moment(words), embedding)[0].float() if passes else torch.eye(embedding).to(words)
+    directions = principal_directions(second_moment(words), embedding)[0].float() if passes else torch.eye(embedding).to(words)
     fill(embeddings.word_embeddings, words @ directions)
     if tables.positions is not None:
         fill(embeddings.position_embeddings, tables.positions @ linear.T)
@@ -119,7 +119,7 @@ def _fill_embedding(student: PreTrainedModel, tables: Tables, embedding: int, tr
         embeddings.LayerNorm.bias.copy_(tables.shift)
 
 
-def _as_linear(tables: Tables) -> Tensor:
+def _as_linear(tables: EmbeddingTables) -> Tensor:
     """L [hidden, e] with LayerNorm and projection ≈ L·x + …: the deviation that LayerNorm divides by is the typical one."""
     moment = centred(tables.moment())
     deviation = (moment.trace() / len(moment)).sqrt().float()

@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import copy
-import importlib
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.taps.tap import modes_kept
 from limbeck.data.content_keys import fingerprint
-from limbeck.models.architectures.sentence_encoder import NAME, SentenceEncoder
-from limbeck.models.base import remember
+from limbeck.models.architectures.sentence_encoder import SentenceEncoder
+from limbeck.models.architectures.static_encoder import NAME, StaticEncoder, special_tokens_around, static_embedding_module
 from limbeck.models.loaders import import_package
-from limbeck.models.shrink.subspace import leading, second_moment
-from limbeck.models.shrink.tokenizer_pieces import count_tokens, reader_of
+from limbeck.models.shrink.principal_directions import principal_directions, second_moment
+from limbeck.models.shrink.tokenizer_pieces import count_tokens, tokenizer_from_spec
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -83,7 +80,7 @@ def static_embeddings(
     ordinary = _ordinary(reader)
     table = torch.zeros(len(vectors), vectors.shape[1] if dimensions is None else dimensions)
     table[ordinary] = _projected(vectors[ordinary], dimensions) * _weights(reader, ordinary, sif, texts)[:, None]
-    made: nn.Module = library.SentenceTransformer(modules=[_module(reader, table)], device="cpu")
+    made: nn.Module = library.SentenceTransformer(modules=[static_embedding_module(reader, table)], device="cpu")
     return made
 
 
@@ -123,76 +120,13 @@ def static_student(
     return student
 
 
-class StaticEncoder(nn.Module):
-    """A static embedding as a model over padded ids: the mean of the vectors of a text's tokens, [B, L] → [B, D].
-
-    Its table is that of the `SentenceTransformer`: what is trained here is what that one answers and saves. Special tokens
-    around a text are left out, as there. `save_pretrained` writes a folder that Sentence Transformers loads.
-
-    Args:
-        static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`; a
-            table in half precision is widened.
-        half: write the table in float16, which halves the file and changes a number by 1/2048 of it at most. It is trained and
-            judged in float32.
-
-    Raises:
-        ValueError: a model without such a table.
-    """
-
-    around: Tensor
-
-    def __init__(self, static: nn.Module, *, half: bool = False) -> None:
-        super().__init__()
-        first = next(static.children(), None)
-        if not isinstance(getattr(first, "embedding", None), nn.EmbeddingBag):
-            raise ValueError(f"{type(static).__name__} has no StaticEmbedding as its first module; see static_embeddings")
-        self.half_in_file = half or first.embedding.weight.dtype == torch.float16  # type: ignore[union-attr]
-        self.embedding: nn.EmbeddingBag = first.embedding.float()  # type: ignore[union-attr, assignment]
-        self.reader: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
-        before, after = _frame(self.reader)
-        self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
-        remember(self, NAME, {})  # a folder tells all the rest
-
-    def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
-        """Mean over the tokens with mask 1; zero for a text without any. Token types, which some batches hold, are ignored."""
-        counted = (input_ids[..., None] != self.around).all(-1)  # torch.isin has no counterpart in ONNX
-        if attention_mask is not None:
-            counted = counted & attention_mask.bool()
-        vectors = F.embedding(input_ids, self.embedding.weight) * counted[..., None]
-        return vectors.sum(1) / counted.sum(1, keepdim=True).clamp(min=1)
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder, in the
-        precision of the file."""
-        table = self.embedding.weight.detach().cpu().to(torch.float16 if self.half_in_file else torch.float32)
-        static = import_package(NAME).SentenceTransformer(modules=[_module(self.reader, table)], device="cpu")
-        static.save_pretrained(str(folder), create_model_card=False)
-
-
-def _module(reader: Tokenizer, table: Tensor) -> nn.Module:
-    try:
-        modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
-    except ModuleNotFoundError:  # where they were before version 6
-        modules = importlib.import_module("sentence_transformers.models")
-    made: nn.Module = modules.StaticEmbedding(reader, embedding_weights=table)
-    return made
-
-
 def _reader(tokenizer: Any) -> Tokenizer:
     """A copy of the tokenizer's backend without truncation and padding."""
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
             f"a SentenceTransformer, or an encoder with its fast tokenizer, is needed; got {type(tokenizer).__name__}"
         )
-    return reader_of(json.loads(tokenizer.backend_tokenizer.to_str()))
-
-
-def _frame(reader: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids of the special tokens before and after a text."""
-    texts = ("a", *reader.get_vocab())  # one that is not empty once it is tokenized
-    encoding = next(found for found in map(reader.encode, texts) if 0 in found.special_tokens_mask)
-    own = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
-    return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]
+    return tokenizer_from_spec(json.loads(tokenizer.backend_tokenizer.to_str()))
 
 
 def _ordinary(reader: Tokenizer) -> list[int]:
@@ -204,7 +138,7 @@ def _ordinary(reader: Tokenizer) -> list[int]:
 
 def _token_vectors(encoder: nn.Module, reader: Tokenizer, pooling: str | None, batch_size: int) -> Tensor:
     """What the encoder makes of each token alone, by id: [vocabulary, D]. `pooling` None: the encoder pools itself."""
-    before, after = _frame(reader)
+    before, after = special_tokens_around(reader)
     device = next(encoder.parameters()).device
     count, parts = max(reader.get_vocab().values()) + 1, []
     with torch.no_grad(), modes_kept(encoder):
@@ -229,7 +163,7 @@ def _projected(vectors: Tensor, dimensions: int | None) -> Tensor:
     if not 1 <= dimensions <= most:
         raise ValueError(f"dimensions={dimensions} must be between 1 and {most}: {list(vectors.shape)} tokens and features")
     vectors = vectors - vectors.mean(0)
-    return vectors @ leading(second_moment(vectors), dimensions)[0].float()
+    return vectors @ principal_directions(second_moment(vectors), dimensions)[0].float()
 
 
 def _weights(reader: Tokenizer, ordinary: list[int], sif: float, texts: Sequence[str] | None) -> Tensor:

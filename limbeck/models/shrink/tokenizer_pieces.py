@@ -22,7 +22,7 @@ BYTE = re.compile(r"<0x[0-9A-F]{2}>$")  # the pieces of last resort where a toke
 
 
 @dataclass(frozen=True)
-class Pieces:
+class TokenizerPieces:
     """The JSON of a tokenizer, and its pieces by name: those of its model, and those that were added beside it."""
 
     spec: dict[str, Any]
@@ -30,7 +30,7 @@ class Pieces:
     added: dict[str, int]
 
     @classmethod
-    def of(cls, tokenizer: PreTrainedTokenizerFast) -> Pieces:
+    def of(cls, tokenizer: PreTrainedTokenizerFast) -> TokenizerPieces:
         """The pieces of a fast tokenizer.
 
         Raises:
@@ -54,7 +54,7 @@ class Pieces:
         """Every piece with its id."""
         return self.own | self.added
 
-    def indispensable(self) -> set[str]:
+    def required(self) -> set[str]:
         """Added tokens, the piece for the unknown, what is put around a text, all bytes where the tokenizer works on bytes."""
         model, kept = self.spec["model"], set(self.added)
         kept |= set(_strings(self.spec.get("post_processor"))) | set(_strings(self.spec.get("padding")))
@@ -102,7 +102,7 @@ class Pieces:
         return spec, [before[piece] for piece in own + beside]
 
 
-def reader_of(spec: dict[str, Any]) -> Tokenizer:
+def tokenizer_from_spec(spec: dict[str, Any]) -> Tokenizer:
     """The tokenizer that the JSON describes, without truncation and padding."""
     from tokenizers import Tokenizer
 

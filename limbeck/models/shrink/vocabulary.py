@@ -15,9 +15,9 @@ import torch
 
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 from limbeck.models.shrink.embedding_tables import first_position, token_embedding
-from limbeck.models.shrink.related_models import sibling
-from limbeck.models.shrink.tokenizer_pieces import Pieces, count_tokens, derivation, reader_of
-from limbeck.models.shrink.weight_axes import following
+from limbeck.models.shrink.tokenizer_pieces import TokenizerPieces, count_tokens, derivation, tokenizer_from_spec
+from limbeck.models.shrink.transformers_variants import build_same_class
+from limbeck.models.shrink.weight_axes import axis_growth
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerFast
@@ -61,10 +61,10 @@ class CorpusVocabulary:
     ) -> CorpusVocabulary:
         """As `trim_vocabulary` chooses it; ids up to that of the padding stay what they are, since some models count positions
         from there."""
-        pieces = Pieces.of(tokenizer)
+        pieces = TokenizerPieces.of(tokenizer)
         first = range((tokenizer.pad_token_id or 0) + 1)
-        needed = pieces.indispensable() | {piece for piece, index in pieces.ids.items() if index in first}
-        counts = count_tokens(reader_of(pieces.spec), list(texts))
+        needed = pieces.required() | {piece for piece, index in pieces.ids.items() if index in first}
+        counts = count_tokens(tokenizer_from_spec(pieces.spec), list(texts))
         spec, rows = pieces.only(_kept(pieces, counts, needed, size, min_count))
         return cls(_with_spec(tokenizer, spec), rows)
 
@@ -113,10 +113,10 @@ def trim_vocabulary(
     texts = list(texts)
     if not texts:
         raise ValueError("texts is empty; give the texts that the model will read, such as those it is trained on")
-    pieces, rows = Pieces.of(tokenizer), token_embedding(model).num_embeddings
+    pieces, rows = TokenizerPieces.of(tokenizer), token_embedding(model).num_embeddings
     if max(pieces.ids.values()) >= rows:
         raise ValueError(f"the tokenizer has {len(pieces.ids)} tokens, the model {rows}: they do not belong together")
-    counts = count_tokens(reader_of(pieces.spec), texts)
+    counts = count_tokens(tokenizer_from_spec(pieces.spec), texts)
     kept = _kept(pieces, counts, _needed(model, pieces), size, min_count)
     spec, old = pieces.only(kept)
     trimmed = _sliced(model, old)
@@ -124,15 +124,15 @@ def trim_vocabulary(
     return trimmed, _with_spec(tokenizer, spec), report
 
 
-def _needed(model: PreTrainedModel, pieces: Pieces) -> set[str]:
+def _needed(model: PreTrainedModel, pieces: TokenizerPieces) -> set[str]:
     """What stays whatever the texts say."""
     named = {value for name, value in model.config.to_dict().items() if name.endswith("_token_id") and isinstance(value, int)}
     if first_position(model):  # RoBERTa counts positions from the padding token's id, which must not move
         named |= set(range(model.config.pad_token_id))
-    return pieces.indispensable() | {piece for piece, index in pieces.ids.items() if index in named}
+    return pieces.required() | {piece for piece, index in pieces.ids.items() if index in named}
 
 
-def _kept(pieces: Pieces, counts: Counter[str], needed: set[str], size: int | None, min_count: int) -> set[str]:
+def _kept(pieces: TokenizerPieces, counts: Counter[str], needed: set[str], size: int | None, min_count: int) -> set[str]:
     ids, ranks = pieces.ids, pieces.ranks()
     kept = needed | pieces.letters(counts)
     if size is not None and len(kept) > size:
@@ -151,12 +151,12 @@ def _sliced(model: PreTrainedModel, old: list[int]) -> PreTrainedModel:
     wider, smaller = copy.deepcopy(config), copy.deepcopy(config)
     wider.vocab_size, smaller.vocab_size = config.vocab_size + 1, len(old)
     _renumber(smaller, {index: place for place, index in enumerate(old)})
-    rows, state = following(kind, config, wider, 1), model.state_dict()
+    rows, state = axis_growth(kind, config, wider, 1), model.state_dict()
     for name, steps in rows.items():
         for dim, grows in enumerate(steps):
             if grows and name in state:
                 state[name] = state[name].index_select(dim, torch.tensor(old, device=state[name].device))
-    return sibling(model, smaller, state)
+    return build_same_class(model, smaller, state)
 
 
 def _renumber(config: PreTrainedConfig, places: dict[int, int]) -> None:
@@ -189,7 +189,7 @@ def _report(
     model: PreTrainedModel,
     trimmed: PreTrainedModel,
 ) -> Trimmed:
-    after, reader = count_tokens(reader_of(spec), texts), spec["model"]
+    after, reader = count_tokens(tokenizer_from_spec(spec), texts), spec["model"]
     unknown = reader["vocab"][reader["unk_id"]][0] if reader.get("unk_id") is not None else reader.get("unk_token")
     total = max(1, after.total())
     return Trimmed(

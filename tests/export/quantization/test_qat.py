@@ -12,9 +12,9 @@ pytest.importorskip("executorch")
 pytest.importorskip("torchao")
 
 from limbeck import models
-from limbeck.export.base import resting_copy
-from limbeck.export.executorch.xnnpack_lowering import graph_of
-from limbeck.export.quantization.qat import Shadow, fold, quantization_aware
+from limbeck.export.base import frozen_copy
+from limbeck.export.executorch.xnnpack_lowering import capture_graph
+from limbeck.export.quantization.qat import FakeQuantized, fold_batchnorm, quantization_aware
 from tests.export.quantization.test_pt2e import QUIET, accuracy, digits, images, in_int8, trained_on_digits
 
 
@@ -50,9 +50,9 @@ def test_student_and_teacher_stay_as_they_are_and_the_result_is_one_like_them(tm
         assert all(torch.equal(now[name], old[name]) for name in old)
     assert not torch.equal(hardened.linear.weight, student.linear.weight)  # type: ignore[union-attr, arg-type]
     assert [p.requires_grad for p in hardened.parameters()] == [p.requires_grad for p in student.parameters()]
-    models.save_student(hardened, None, tmp_path / "student")
+    models.save_model(hardened, None, tmp_path / "student")
     x = images(train)
-    assert torch.equal(models.load_student(tmp_path / "student")(x), hardened(x))
+    assert torch.equal(models.load_model(tmp_path / "student")(x), hardened(x))
 
 
 def test_a_stage_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,15 +65,15 @@ def test_a_stage_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, 
         "settings": QUIET,
     }
     whole = quantization_aware(trained_on_digits(), trained_on_digits(), train, **options)
-    compute = Shadow.forward
+    compute = FakeQuantized.forward
 
-    def stopped(self: Shadow, inputs: Tensor) -> Tensor:
+    def stopped(self: FakeQuantized, inputs: Tensor) -> Tensor:
         if int(self.seen) > 10:  # in the last epoch, when ranges stand still
             raise KeyboardInterrupt
         return compute(self, inputs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Shadow, "forward", stopped)
+        patch.setattr(FakeQuantized, "forward", stopped)
         with pytest.raises(KeyboardInterrupt):
             quantization_aware(trained_on_digits(), trained_on_digits(), train, folder=tmp_path, **options)
     resumed = quantization_aware(trained_on_digits(), trained_on_digits(), train, folder=tmp_path, resume=True, **options)
@@ -84,7 +84,7 @@ def test_a_stage_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, 
 @torch.no_grad()
 def test_ranges_follow_the_first_batches_of_training_only() -> None:
     x = images(digits()[0])[:32]
-    shadow = Shadow(resting_copy(trained_on_digits()), x, watched=2)
+    shadow = FakeQuantized(frozen_copy(trained_on_digits()), x, watched=2)
 
     def ranges() -> list[Tensor]:
         return [each.scale.clone() for each in shadow._activations]
@@ -120,8 +120,8 @@ def test_folding_keeps_the_function_and_leaves_a_bias() -> None:
         each.bias.normal_()  # type: ignore[union-attr, operator]
     x = torch.randn(3, 2, 6, 6)
     expected = model.eval()(x)
-    graph = graph_of(resting_copy(model), x, any_batch=True)
-    fold(graph)
+    graph = capture_graph(frozen_copy(model), x, any_batch=True)
+    fold_batchnorm(graph)
     kept = [node for node in graph.graph.nodes if node.target is torch.ops.aten.batch_norm.default]
     assert len(kept) == 1, "the last has no parameters that could hold a bias"
     torch.testing.assert_close(graph(x), expected, atol=1e-5, rtol=1e-5)

@@ -68,8 +68,8 @@ def test_local_and_global_layers_stay_what_they_are(build):
 
 def test_the_student_folder_of_limbeck_holds_it_too(build, answers, tmp_path):
     student = text.init_from_teacher(build("Bert", "ForSequenceClassification", num_labels=3), [0, 2])
-    models.save_student(student, None, tmp_path)
-    assert torch.equal(answers(models.load_student(tmp_path)), answers(student))
+    models.save_model(student, None, tmp_path)
+    assert torch.equal(answers(models.load_model(tmp_path)), answers(student))
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from sentence_transformers import SentenceTransformer
 from torch import nn
 
-from limbeck.models import load_student
+from limbeck.models import load_model
 from limbeck.models import shrink as text
 
 
@@ -124,7 +124,7 @@ def test_half_precision_halves_the_file_and_comes_back_in_float32(encoder, wordp
     batch = wordpiece(list(sentences), padding=True, return_tensors="pt")
     plain = SentenceTransformer(str(tmp_path / "half"), device="cpu").encode(list(sentences))
     assert torch.allclose(torch.tensor(plain).float(), student(**batch), atol=1e-3)
-    again = load_student(tmp_path / "half")
+    again = load_model(tmp_path / "half")
     assert torch.equal(again.embedding.weight, held.float())
     again.save_pretrained(tmp_path / "again")  # as it came
     assert torch.equal(load_file(next((tmp_path / "again").rglob("model.safetensors")))["embedding.weight"], held)

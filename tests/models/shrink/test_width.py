@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from limbeck.models import shrink as text
-from limbeck.models.shrink.subspace import normalisable, second_moment
+from limbeck.models.shrink.principal_directions import layernorm_projection, second_moment
 
 FAMILIES = ["Bert", "Roberta", "DistilBert", "Electra", "Albert", "MPNet", "ModernBert", "DebertaV2"]
 HEADED = [(family, "ForSequenceClassification") for family in FAMILIES] + [("ViT", "ForImageClassification")]
@@ -54,7 +54,7 @@ def test_layernorm_respects_the_map(rank):
     torch.manual_seed(3)
     x = torch.randn(40, rank, dtype=torch.float64) @ torch.randn(rank, 32, dtype=torch.float64)
     x = x - x.mean(1, keepdim=True)
-    turn, kept = normalisable(second_moment(x), 16)
+    turn, kept = layernorm_projection(second_moment(x), 16)
     assert kept == pytest.approx(1)
     assert torch.allclose(turn.T @ turn, torch.eye(16, dtype=torch.float64))
     small, whole = nn.functional.layer_norm(x @ turn, (16,)), nn.functional.layer_norm(x, (32,))
@@ -67,7 +67,7 @@ def test_the_map_keeps_the_leading_directions():
     x = torch.randn(200, 12, dtype=torch.float64) * torch.logspace(0, -2, 12, dtype=torch.float64)
     x = x - x.mean(1, keepdim=True)
     values = torch.linalg.svdvals(x).square()
-    assert normalisable(second_moment(x), 5)[1] == pytest.approx(float(values[:4].sum() / values.sum()))
+    assert layernorm_projection(second_moment(x), 5)[1] == pytest.approx(float(values[:4].sum() / values.sum()))
 
 
 def test_what_a_norm_gives_is_as_large_as_the_part_of_it_that_is_kept(build):
@@ -75,7 +75,7 @@ def test_what_a_norm_gives_is_as_large_as_the_part_of_it_that_is_kept(build):
     torch.manual_seed(6)
     kept, teacher = torch.randn(50, 32) * torch.logspace(0, -1, 32), equal_norms(build("Bert"))
     student = text.narrower(teacher, hidden=16, initialise="svd", states=kept)
-    share = normalisable(second_moment(kept), 16)[1]
+    share = layernorm_projection(second_moment(kept), 16)[1]
     assert student.embeddings.LayerNorm.weight.tolist() == pytest.approx([(share * 2) ** 0.5] * 16, abs=1e-5)
 
 

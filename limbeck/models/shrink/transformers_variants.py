@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from limbeck.models.base import remember
+from limbeck.models.base import record_spec
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -16,7 +16,9 @@ HEAD = re.compile(r"For[A-Z]\w*$")  # the end of a class name that says what the
 LABELS = ("id2label", "label2id", "problem_type")
 
 
-def sibling(teacher: PreTrainedModel, config: PreTrainedConfig, state: dict[str, Tensor] | None = None) -> PreTrainedModel:
+def build_same_class(
+    teacher: PreTrainedModel, config: PreTrainedConfig, state: dict[str, Tensor] | None = None
+) -> PreTrainedModel:
     """A model of the teacher's class made from `config`, with `state` in it (None: freshly initialised).
 
     Like the teacher it is in the same precision and on the same device, and has no pooler where the teacher has none. It
@@ -47,11 +49,11 @@ def like(teacher: PreTrainedModel, student: PreTrainedModel) -> PreTrainedModel:
         parameter.data = parameter.data.to(teacher.dtype)  # buffers keep theirs: rotary frequencies need float32
     head = _head_of(student)
     if head is not None and hasattr(transformers, f"AutoModel{head}"):
-        remember(student, "transformers", {"task": f"AutoModel{head}", "config": student.config.to_dict()})
+        record_spec(student, "transformers", {"task": f"AutoModel{head}", "config": student.config.to_dict()})
     return student.eval()
 
 
-def counterpart(teacher: PreTrainedModel, family: str) -> type[PreTrainedModel]:
+def class_in_family(teacher: PreTrainedModel, family: str) -> type[PreTrainedModel]:
     """The class of `family`, such as "MobileBert", that has the teacher's head.
 
     Raises:
@@ -68,7 +70,7 @@ def counterpart(teacher: PreTrainedModel, family: str) -> type[PreTrainedModel]:
     return found
 
 
-def labels_of(teacher: PreTrainedModel) -> dict[str, object]:
+def label_config(teacher: PreTrainedModel) -> dict[str, object]:
     """The part of the configuration that says what the head's outputs mean, its number of classes included."""
     return {field: getattr(teacher.config, field) for field in LABELS}
 

@@ -18,7 +18,7 @@ def centred(moment: Tensor) -> Tensor:
     return moment - moment.mean(1, keepdim=True)
 
 
-def leading(moment: Tensor, count: int) -> tuple[Tensor, float]:
+def principal_directions(moment: Tensor, count: int) -> tuple[Tensor, float]:
     """The `count` orthonormal directions [D, count] with the largest second moment, largest first, and the share they keep.
 
     Projecting on them is the best approximation of rank `count`, as the truncated singular value decomposition gives it.
@@ -28,7 +28,7 @@ def leading(moment: Tensor, count: int) -> tuple[Tensor, float]:
     return vectors[:, len(values) - count :].flip(1), float(kept)
 
 
-def normalisable(moment: Tensor, width: int) -> tuple[Tensor, float]:
+def layernorm_projection(moment: Tensor, width: int) -> tuple[Tensor, float]:
     """An orthonormal map V [D, width] that LayerNorm respects, and the share of the centred second moment it keeps.
 
     LayerNorm subtracts the mean of the coordinates, so that a rotation commutes with it only if it takes the direction
@@ -37,13 +37,13 @@ def normalisable(moment: Tensor, width: int) -> tuple[Tensor, float]:
     1. For centred x then VᵀX is centred too, and LayerNorm(Vᵀx) = √(width/D)·(‖x‖/‖Vᵀx‖)·Vᵀ LayerNorm(x) before its weights.
     """
     moment, ones = centred(moment), torch.ones_like(moment) / len(moment)
-    basis, _ = leading(moment - moment.trace() * ones, width - 1)  # (1, …, 1) last, so that it is none of them
+    basis, _ = principal_directions(moment - moment.trace() * ones, width - 1)  # (1, …, 1) last, so that it is none of them
     kept = torch.trace(basis.T @ moment @ basis) / moment.trace()
     mean = torch.full((len(moment), width), (len(moment) * width) ** -0.5).to(moment)
     return basis @ _orthogonal_to_ones(width).to(moment).T + mean, float(kept)
 
 
-def besides(moment: Tensor, width: int, apart: Tensor) -> tuple[Tensor, float]:
+def layernorm_projection_keeping(moment: Tensor, width: int, apart: Tensor) -> tuple[Tensor, float]:
     """Like `normalisable`, but the coordinates `apart` [K] stay coordinates, the first K of the new ones.
 
     V takes (1, …, 1) over the other coordinates to (1, …, 1) over the other new ones.
@@ -52,7 +52,7 @@ def besides(moment: Tensor, width: int, apart: Tensor) -> tuple[Tensor, float]:
     others[apart] = False
     turn = torch.zeros(len(moment), width, dtype=moment.dtype, device=moment.device)
     turn[apart, torch.arange(len(apart), device=moment.device)] = 1
-    turn[others, len(apart) :] = normalisable(moment[others][:, others], width - len(apart))[0]
+    turn[others, len(apart) :] = layernorm_projection(moment[others][:, others], width - len(apart))[0]
     moment = centred(moment)
     return turn, float(torch.trace(turn.T @ moment @ turn) / moment.trace())
 

@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from benchmarks.bars import record
 from limbeck.core.actors import trained
-from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.batch import Batch, BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.data import load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
@@ -51,7 +51,7 @@ class Alternating(Source):
         self.left: float | None = None
         self.dry = True  # the engine's dry run asks for the first batch once more
 
-    def batch(self, place: Place) -> Batch:
+    def batch(self, place: BatchPosition) -> Batch:
         batch = self.batches[place.round % len(self.batches)]
         if self.dry:
             self.dry = False

@@ -26,7 +26,7 @@ from torch import nn
 
 from benchmarks.bars import record
 from limbeck.core.actors import Actor, as_channels_last, frozen, trained
-from limbeck.core.batch import Batch, Place
+from limbeck.core.batch import Batch, BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, Pipeline, load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
@@ -47,7 +47,7 @@ class Timed(Dataset):
 
     moments: list[float]
 
-    def batch(self, place: Place) -> Batch:
+    def batch(self, place: BatchPosition) -> Batch:
         self.moments.append(time.perf_counter())
         return super().batch(place)
 
@@ -77,10 +77,10 @@ def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float
     """Seconds of each step of `count`, of a student that learns from labels alone or from this teacher."""
     torch.manual_seed(seed)
     data = source(some)
-    cast = {"student": trained(get("resnet_cifar", depth=8))} | ({} if actor is None else {"teacher": actor})
+    actors = {"student": trained(get("resnet_cifar", depth=8))} | ({} if actor is None else {"teacher": actor})
     terms = [Term(HardTargets())] if actor is None else hinton()
     optimizer = Optimizer("sgd", lr=0.1, options={"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
-    Run(cast, [Stage([Step(terms)], steps(count), optimizer)], source=data, seed=seed, settings=SETTINGS).fit()
+    Run(actors, [Stage([Step(terms)], steps(count), optimizer)], source=data, seed=seed, settings=SETTINGS).fit()
     moments = [*data.moments, time.perf_counter()]
     return [after - before for before, after in itertools.pairwise(moments)]
 
@@ -93,7 +93,7 @@ def bare(data: Timed, count: int, seed: int, model: nn.Module | None) -> list[fl
     optimizer, seconds = torch.optim.SGD(student.parameters(), **options), []
     for number in range(count):
         began = time.perf_counter()
-        batch = data.batch(Place(number, seed))
+        batch = data.batch(BatchPosition(number, seed))
         images = batch.inputs["default"]
         with torch.autocast("cpu", torch.bfloat16):
             logits = student(images)
@@ -124,7 +124,7 @@ def epoch(some: Items, model: nn.Module, folder: Path) -> None:
                     seconds[kind] += bare(source(some), 40, turn, by_hand if kind.endswith("live") else None)[4:]
                     continue
                 actor = {"plain": None, "live": frozen(model, channels_last=True)}.get(kind)
-                actor = frozen(model, channels_last=True, answers=answers) if kind == "store" else actor
+                actor = frozen(model, channels_last=True, cache=answers) if kind == "store" else actor
                 seconds[kind] += train(some, 40, turn, actor)[4:]  # the first ones warm caches
     step = {kind: statistics.median(found) for kind, found in seconds.items()}
     print({kind: f"{1e3 * found:.1f} ms a step" for kind, found in step.items()})
@@ -146,7 +146,7 @@ def students(some: Items, model: nn.Module, folder: Path) -> None:
     build(question, folder, codecs, lambda done, total: None)
     with open_answers(question, Keeping(strict=True), folder, codecs) as answers:
         for seed in range(3):
-            train(some, count, seed, frozen(model, channels_last=True, answers=answers))
+            train(some, count, seed, frozen(model, channels_last=True, cache=answers))
     stored = time.perf_counter() - began
     began = time.perf_counter()
     for seed in range(3):

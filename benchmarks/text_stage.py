@@ -34,7 +34,7 @@ from benchmarks.bars import record
 from benchmarks.relations import bootstrap
 from limbeck import Criterion
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.batch import Batch, BatchPosition, Source
 from limbeck.core.taps.tap import Probe
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, tokenize
@@ -63,7 +63,7 @@ class Setting:
         found = tokenize(minilm.texts(self.file, 2_000), minilm.tokenizer(), 128)
         assert found.storage.lengths is not None
         source = Dataset(found.select((found.storage.lengths >= self.least).nonzero()[:, 0]), BATCH)
-        return [source.batch(Place(number)) for number in range(count)]
+        return [source.batch(BatchPosition(number)) for number in range(count)]
 
 
 SETTINGS = {"short": Setting("sst2/train", 3, 60), "long": Setting("agnews/train", 64, 24)}
@@ -128,7 +128,7 @@ class Prepared(Source):
         self.samples, self.rounds_per_epoch = BATCH * len(batches), len(batches)
         self.dry = True
 
-    def batch(self, place: Place) -> Batch:
+    def batch(self, place: BatchPosition) -> Batch:
         batch = self.batches[place.round % len(self.batches)]
         if not self.dry:
             self.between(dict(batch.inputs["default"]))
@@ -160,15 +160,15 @@ def same_loss(batch: Batch) -> None:
     mine = iter(by_hand.adapters.parameters())
     for parameter in criterion.parameters():
         next(mine).data.copy_(parameter.data)
-    criterion.cast["student"].model.eval()
+    criterion.actors["student"].model.eval()
     torch.testing.assert_close(criterion(batch)["loss"], by_hand.loss(dict(batch.inputs["default"])), rtol=1e-4, atol=0)
     criterion.close()
 
 
 def through_engine(batches: list[Batch], count: int, between: Callable[[Inputs], None] = lambda inputs: None) -> Run:
-    cast = {"student": trained(student()), "teacher": frozen(teacher())}
+    actors = {"student": trained(student()), "teacher": frozen(teacher())}
     settings = Settings(progress=False, device="cpu", threads=1)
-    return Run(cast, [stage(count)], source=Prepared(batches, between), settings=settings)
+    return Run(actors, [stage(count)], source=Prepared(batches, between), settings=settings)
 
 
 def speed(name: str, quick: bool) -> None:

@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
     "runs": (
         "Runs",
-        "Stages and steps with a cast of actors: what every method is made of.",
+        "Stages and steps with actors: what every method is made of.",
         {
             "limbeck": ("Run", "Stage", "Step", "Settings", "Validation", "Optimizer", "epochs", "steps"),
             "limbeck.engine": ("Freeze", "Unfreeze", "Slow", "Snapshot", "Reinitialise", "DeadTermError", "NonFiniteError"),
@@ -78,7 +78,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Targets that are more than one actor's signal, weights over time and over items, and what outlives a step.",
         {
             "limbeck.core.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
-            "limbeck.core.schedules": ("Schedule", "SampleWeight"),
+            "limbeck.core.schedules": ("Schedule", "ItemWeight"),
             "limbeck.core.memory": ("Table", "Queue"),
         },
     ),
@@ -146,7 +146,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Models": (models.registry, "For `teacher: {model: …, args: {…}}` and `student:`."),
     "Views": (views, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
-    "Item weights": (schedules.sample_weights, "For the `item_weight` of a term."),
+    "Item weights": (schedules.item_weights, "For the `item_weight` of a term."),
     "Presets": (methods.registry, "For `preset:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),

@@ -138,11 +138,11 @@ def _glance(name: str) -> list[tuple[str, str]]:
         ("compares items with each other", _yes(kind.over_batch)),
     ]
     if kind.needs_teacher:
-        facts.append(("takes the largest probabilities only (`TopK`)", _yes(kind.sparse)))
+        facts.append(("takes the largest probabilities only (`TopK`)", _yes(kind.accepts_top_k)))
         facts.append(("must agree on both sides", AGREE[kind.match] + _bridged(kind)))
-    facts.append(("signals", ", ".join(kind.signals or [AXES[rank] for rank in kind.ranks]) or "any"))
-    if kind.parts != 1:
-        facts.append(("taps on each side", f"{kind.parts}" if kind.parts else "two or more"))
+    facts.append(("signals", ", ".join(kind.expects or [AXES[rank] for rank in kind.ndims]) or "any"))
+    if kind.num_taps != 1:
+        facts.append(("taps on each side", f"{kind.num_taps}" if kind.num_taps else "two or more"))
     return facts
 
 
@@ -196,9 +196,9 @@ def _setting(kind: type[Objective]) -> tuple[str, str]:
     """Two networks that give what the objective compares, and a batch for them."""
     if _signal(kind) == SPANS:
         return READERS, WITH_SPANS
-    if 1 in kind.ranks:
+    if 1 in kind.ndims:
         return NUMBERS, WITH_NUMBERS
-    return (TRANSFORMERS if kind.kinds else NETWORKS), PAIR
+    return (TRANSFORMERS if kind.tap_kinds else NETWORKS), PAIR
 
 
 def terms(name: str) -> list[Any]:
@@ -207,7 +207,7 @@ def terms(name: str) -> list[Any]:
         if name in (used := {_name(spec) for spec in variant}) and used <= {"hard_targets", name}:
             return variant
     own = {name: _taps(_kind(name)) | {"weight": float(f"{_kind(name).weight:g}")}}
-    if 1 in _kind(name).ranks:
+    if 1 in _kind(name).ndims:
         return [own]
     labels = "span_targets" if _signal(_kind(name)) == SPANS else "hard_targets"
     return [own] if name == labels else [labels, own]
@@ -222,19 +222,19 @@ def _taps(kind: type[Objective]) -> dict[str, Any]:
     """Taps of the example's networks whose signals the objective takes."""
     if kind.knowledge == "output":
         return {}
-    if kind.kinds:
-        last = [f"{layer}(-1)" for layer in kind.kinds]
+    if kind.tap_kinds:
+        last = [f"{layer}(-1)" for layer in kind.tap_kinds]
         tap: Any = last[0] if len(last) == 1 else last
-    elif kind.parts == 1:
-        tap = "input(linear)" if 2 in kind.ranks or (kind.knowledge == "relation" and not kind.ranks) else "layer3"
+    elif kind.num_taps == 1:
+        tap = "input(linear)" if 2 in kind.ndims or (kind.knowledge == "relation" and not kind.ndims) else "layer3"
     else:
-        tap = [f"layer{number + 1}" for number in range(kind.parts or 3)]
+        tap = [f"layer{number + 1}" for number in range(kind.num_taps or 3)]
     return {"student": tap, "teacher": copy.copy(tap)}
 
 
 def _signal(kind: type[Objective]) -> str:
     """What the objective's signals are, "hidden states" of "hidden states [B, T, D]"."""
-    return kind.signals[0].partition(" [")[0] if kind.signals else ""
+    return kind.expects[0].partition(" [")[0] if kind.expects else ""
 
 
 def _term(spec: Any) -> str:

@@ -28,12 +28,12 @@ class Role(StrEnum):
     SNAPSHOT = "snapshot"  # copy of another actor as it was when a stage took it
 
 
-class Answers(Protocol):
+class OutputCache(Protocol):
     """Where a frozen actor's answers are kept, by sample key and number of the view."""
 
-    def keep(self, taps: Iterable[str]) -> bool: ...
+    def covers(self, taps: Iterable[str]) -> bool: ...
 
-    def hear(
+    def lookup(
         self,
         keys: Tensor,
         views: Tensor,
@@ -71,7 +71,7 @@ class Actor:
     factory: Callable[[], nn.Module] | None = None
     channels_last: bool = False
     precision: torch.dtype | None = None
-    answers: Answers | None = None
+    cache: OutputCache | None = None
 
     @property
     def model(self) -> nn.Module:
@@ -101,7 +101,7 @@ def snapshot(of: str, **options: Any) -> Actor:
     return Actor(None, Role.SNAPSHOT, of=of, **options)
 
 
-class Cast(Mapping[str, Actor]):
+class Actors(Mapping[str, Actor]):
     """The actors of a run by name. Averages and snapshots are bound to copies of their originals here."""
 
     def __init__(self, actors: Mapping[str, Actor]) -> None:
@@ -154,11 +154,11 @@ class Cast(Mapping[str, Actor]):
         """Move every average one step towards its original."""
         for actor in self._actors.values():
             if actor.role is Role.AVERAGE and actor.of is not None:
-                follow(actor.model, self[actor.of].model, actor.decay)
+                update_average(actor.model, self[actor.of].model, actor.decay)
 
 
 @torch.no_grad()
-def follow(mean: nn.Module, original: nn.Module, decay: float) -> None:
+def update_average(mean: nn.Module, original: nn.Module, decay: float) -> None:
     """mean ← decay·mean + (1 − decay)·original for parameters; buffers are copied."""
     ours: list[Tensor] = list(mean.parameters())
     if ours:
@@ -182,7 +182,7 @@ class Reference:
     _pattern = re.compile(r"(?P<actor>[\w.*\-]*)(?:@(?P<variant>[\w.\-]+))?(?::(?P<tap>[^#]+))?(?:#(?P<view>[\w.\-]+))?")
 
     @classmethod
-    def parse(cls, text: str, *, default: str = "student", cast: Mapping[str, Actor] | None = None) -> Reference:
+    def parse(cls, text: str, *, default: str = "student", actors: Mapping[str, Actor] | None = None) -> Reference:
         """Read a reference. Text without `@`, `:` or an actor's name is a tap of the `default` actor: `"layer2"`."""
         match = cls._pattern.fullmatch(text)
         if match is None:
@@ -191,7 +191,7 @@ class Reference:
                 return cls(default, None, head, view or "default")
             raise ValueError(f"reference {text!r}: expected actor[@variant][:tap][#view], such as student:layer3")
         actor, variant, tap, view = (match[name] for name in ("actor", "variant", "tap", "view"))
-        if tap is None and variant is None and not _names_actor(actor, default, cast):
+        if tap is None and variant is None and not _is_actor(actor, default, actors):
             actor, tap = default, actor or LOGITS
         return cls(actor or default, variant, tap or LOGITS, view or "default")
 
@@ -201,23 +201,23 @@ class Reference:
         view = f"#{self.view}" if self.view != "default" else ""
         return f"{self.actor}{variant}{tap}{view}"
 
-    def check(self, cast: Cast) -> None:
+    def check(self, actors: Actors) -> None:
         """Refuse an unknown actor, variant or tap, with the nearest names."""
-        for name in cast.matching(self.actor):
-            actor = cast[name]
+        for name in actors.matching(self.actor):
+            actor = actors[name]
             if self.variant is not None and self.variant not in actor.variants:
                 raise UnknownNameError(f"variant of {name!r}", self.variant, list(actor.variants))
             if self.tap != LOGITS:
                 Tap.parse(self.tap).find(actor.model)
 
 
-def _names_actor(text: str, default: str, cast: Mapping[str, Actor] | None) -> bool:
+def _is_actor(text: str, default: str, actors: Mapping[str, Actor] | None) -> bool:
     if text in ("", default) or "*" in text:
         return True
-    return text in cast if cast is not None else text in ("student", "teacher")
+    return text in actors if actors is not None else text in ("student", "teacher")
 
 
-def read_modality(actor: Actor, name: str, inputs: Any) -> Any:
+def actor_inputs(actor: Actor, name: str, inputs: Any) -> Any:
     """What this actor is called with: the whole input, or the modality that it reads."""
     if actor.reads is None:
         return inputs

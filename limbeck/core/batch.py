@@ -55,7 +55,7 @@ class Batch:
 
 
 @dataclass(frozen=True)
-class Place:
+class BatchPosition:
     """Which part of which global batch is asked for.
 
     `round` counts optimizer updates of the stage from 0. The global batch of a round is cut into `parts` equal pieces, one for
@@ -74,27 +74,27 @@ class Source(ABC):
 
     samples: int | None = None  # items in the underlying data set; None where there is none
     rounds_per_epoch: int | None = None
-    through: str | None = None  # the actor that turns this source's batches into inputs (a generator)
+    generator: str | None = None  # the actor that turns this source's batches into inputs (a generator)
 
     def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  most sources need no model
         """Called by the run with all models by name, for sources that ask one of them."""
 
     @abstractmethod
-    def batch(self, place: Place) -> Batch: ...
+    def batch(self, position: BatchPosition) -> Batch: ...
 
 
-def take(batch: Batch, count: int) -> Batch:
+def first_items(batch: Batch, count: int) -> Batch:
     """The first `count` items of a batch."""
     names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
     return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
 
 
-def pick(value: Any, rows: Tensor) -> Any:
+def select_rows(value: Any, rows: Tensor) -> Any:
     """These rows of every tensor within nested mappings."""
     return _change(value, lambda tensor: tensor[rows.to(tensor.device)])
 
 
-def labelled(target: Tensor, *, per_item: bool = False) -> Tensor:
+def label_mask(target: Tensor, *, per_item: bool = False) -> Tensor:
     """1 where there is a label, 0 where there is none: −100, NaN, or a row of zeros among class probabilities.
 
     One answer for each entry, `[batch]`, or `[batch, k]` and `[batch, tokens]` where items have several; with `per_item`,

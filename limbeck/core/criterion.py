@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Cast, Reference, frozen, read_modality, trained
+from limbeck.core.actors import Actors, Reference, actor_inputs, frozen, trained
 from limbeck.core.adapters import AdapterError, build_adapter
-from limbeck.core.batch import DEFAULT_VIEW, Batch, as_batch, first_tensor, labelled, take
-from limbeck.core.forward_cache import Listener, Plan, Readings
+from limbeck.core.batch import DEFAULT_VIEW, Batch, as_batch, first_items, first_tensor, label_mask
+from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
 from limbeck.core.objective import tensors_of
 from limbeck.core.signals import AnySignal, LinearLogits, detach, shape_of
-from limbeck.core.taps.tap import Tap, auto_pairs, modes_kept
+from limbeck.core.taps.tap import Tap, pair_taps, preserve_modes
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import AUTO, Term
 from limbeck.utils import distributed
@@ -59,9 +59,9 @@ class Criterion(nn.Module):
         student: nn.Module | None = None,
         teacher: nn.Module | None = None,
         *,
-        cast: Cast | None = None,
+        actors: Actors | None = None,
         trains: Sequence[str] = ("student",),
-        through: str | None = None,
+        generator: str | None = None,
         example: Any = None,
         samples: int | None = None,
         seed: int = 0,
@@ -69,20 +69,20 @@ class Criterion(nn.Module):
         super().__init__()
         if not terms:
             raise ValueError("Criterion: it needs at least one term")
-        if cast is None:
+        if actors is None:
             if student is None:
-                raise ValueError("Criterion: hand over a student, or a cast")
-            cast = Cast({"student": trained(student)} | ({"teacher": frozen(teacher)} if teacher is not None else {}))
-        for name in (*trains, *([through] if through is not None else [])):
-            cast[name]
+                raise ValueError("Criterion: pass a student, or actors")
+            actors = Actors({"student": trained(student)} | ({"teacher": frozen(teacher)} if teacher is not None else {}))
+        for name in (*trains, *([generator] if generator is not None else [])):
+            actors[name]
         # In a plain dict, so that the models are no submodules: the criterion's parameters are only what it learns itself.
-        self._models = {"cast": cast, "listener": Listener(cast)}
-        self.plan = Plan(frozenset(trains), through)
+        self._models = {"actors": actors, "probes": ProbeSet(actors)}
+        self.plan = GradientPlan(frozenset(trains), generator)
         self.seed = seed
         self.given = list(terms)
         self.terms: list[Term] = []
         self.token_level: list[bool] = []
-        self.spent: list[set[Reference]] = []
+        self.last_uses: list[set[Reference]] = []
         self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
         self.chosen_taps: list[tuple[str, str]] = []
         self.is_built = self.built_late = False
@@ -90,16 +90,16 @@ class Criterion(nn.Module):
             self.build(as_batch(example), samples=samples)
 
     @property
-    def cast(self) -> Cast:
-        cast = self._models["cast"]
-        assert isinstance(cast, Cast)
-        return cast
+    def actors(self) -> Actors:
+        actors = self._models["actors"]
+        assert isinstance(actors, Actors)
+        return actors
 
     @property
-    def listener(self) -> Listener:
-        listener = self._models["listener"]
-        assert isinstance(listener, Listener)
-        return listener
+    def probes(self) -> ProbeSet:
+        probes = self._models["probes"]
+        assert isinstance(probes, ProbeSet)
+        return probes
 
     # --- before the first step ---------------------------------------------------------------------------------------
 
@@ -109,18 +109,18 @@ class Criterion(nn.Module):
             return
         self.terms, self.token_level, self.chosen_taps = [], [], []
         self.objectives, self.adapters, self.teachers = nn.ModuleList(), nn.ModuleList(), nn.ModuleList()
-        models = [actor.model for actor in self.cast.values()]
+        models = [actor.model for actor in self.actors.values()]
         device = next((p.device for model in models for p in model.parameters()), torch.device("cpu"))
-        example = take(example, DRY_ITEMS).to(device)
-        if self.plan.through is not None:
-            self.listener.listen([Reference(self.plan.through)])
-        with torch.random.fork_rng(devices=[]), modes_kept(*models):
+        example = first_items(example, DRY_ITEMS).to(device)
+        if self.plan.generator is not None:
+            self.probes.listen([Reference(self.plan.generator)])
+        with torch.random.fork_rng(devices=[]), preserve_modes(*models):
             torch.default_generator.manual_seed(self.seed)  # parameters are drawn on the CPU, whatever the device
             for term in self.given:
-                for bound in [one for expanded in self._choose_taps(term, example) for one in expanded.bind(self.cast)]:
+                for bound in [one for expanded in self._choose_taps(term, example) for one in expanded.bind(self.actors)]:
                     self._build_term(bound, example, samples)
         self._name_apart()
-        self.spent = _spent(self.terms)
+        self.last_uses = _last_uses(self.terms)
         self.is_built = True
 
     def _choose_taps(self, term: Term, example: Batch) -> list[Term]:
@@ -132,34 +132,34 @@ class Criterion(nn.Module):
                 f"got student={term.student!r} and teacher={term.teacher!r}"
             )
         inputs = self._dry(example).inputs(DEFAULT_VIEW)
-        student, teacher, kinds = self.cast["student"], self.cast["teacher"], term.objective.kinds
-        ours, theirs = (read_modality(actor, name, inputs) for name, actor in (("student", student), ("teacher", teacher)))
-        pairs = auto_pairs(student.model, teacher.model, ours, theirs, kinds)
+        student, teacher, kinds = self.actors["student"], self.actors["teacher"], term.objective.tap_kinds
+        ours, theirs = (actor_inputs(actor, name, inputs) for name, actor in (("student", student), ("teacher", teacher)))
+        pairs = pair_taps(student.model, teacher.model, ours, theirs, kinds)
         self.chosen_taps += pairs
-        if term.objective.parts != 1 and not kinds:
-            parts = len(pairs) if term.objective.parts == 0 else term.objective.parts
+        if term.objective.num_taps != 1 and not kinds:
+            parts = len(pairs) if term.objective.num_taps == 0 else term.objective.num_taps
             ours, theirs = zip(*pairs[-parts:], strict=True)
             return [replace(term, student=ours, teacher=theirs)]
         at_once = max(1, len(kinds))  # of an encoder's layer all kinds; maps one by one
         groups = [pairs[first : first + at_once] for first in range(0, len(pairs), at_once)]
         return [_at_depth(term, group, 1 / len(groups)) for group in groups]
 
-    def _dry(self, example: Batch) -> Readings:
-        return Readings(self.listener, example, self.plan, dry=True, seed=self.seed)
+    def _dry(self, example: Batch) -> ForwardCache:
+        return ForwardCache(self.probes, example, self.plan, dry=True, seed=self.seed)
 
     def _build_term(self, term: Term, example: Batch, samples: int | None) -> None:
-        self.listener.listen((*term.students, *term.teachers))
-        readings = self._dry(example)
+        self.probes.listen((*term.students, *term.teachers))
+        forward_cache = self._dry(example)
         with torch.no_grad(), _named(term):
             self._check_trains(term)
-            student = _side([readings[r] for r in term.students])
+            student = _side([forward_cache[r] for r in term.students])
             if isinstance(term.teacher, Teacher):
                 term.teacher.build(_as_shape(student), samples=samples)
                 term.teacher.to(example.device)
-            teachers = self._teacher_signals(term, readings, example, student)
+            teachers = self._teacher_signals(term, forward_cache, example, student)
             adapter = self._adapter(term, student, teachers[0]) if teachers else nn.Identity()
             adapter.to(example.device, _working_type(student))
-            with modes_kept(adapter):
+            with preserve_modes(adapter):
                 pairs = [_adapt(adapter.eval(), student, teacher) for teacher in teachers] or [(student, None)]
             if not term.objective.built:
                 ours, theirs = pairs[0]
@@ -177,7 +177,7 @@ class Criterion(nn.Module):
         if term.objective.knowledge == "output" and teacher is not None:
             _same_classes(student, teacher)
         index = None if example.index is None else example.index.clamp(max=max((samples or 1) - 1, 0))
-        with modes_kept(term.objective):
+        with preserve_modes(term.objective):
             loss: Tensor = term.objective.eval()(student, teacher, target=example.target, mask=example.mask, index=index)
         return loss
 
@@ -187,14 +187,14 @@ class Criterion(nn.Module):
             if name not in self.plan.trains:
                 raise UnknownNameError("actor among those the step trains", name, sorted(self.plan.trains))
         for reference in term.students:
-            reached = self.plan.learners(reference.actor)
+            reached = self.plan.reached_from(reference.actor)
             if reached & self._trained_by(term) and reached - self._trained_by(term):
                 more = ", ".join(sorted(reached - self._trained_by(term)))
                 raise ValueError(f"gradient of {reference} would reach {more} too; train them in steps of their own")
         for reference in term.teachers:
             if self._passes_to_inputs(term) and reference.actor in self.plan.trains:
                 raise ValueError(
-                    f"the step trains {reference.actor!r}, the teacher, and {self.plan.through!r} through it; "
+                    f"the step trains {reference.actor!r}, the teacher, and {self.plan.generator!r} through it; "
                     "train them in steps of their own"
                 )
 
@@ -206,7 +206,7 @@ class Criterion(nn.Module):
         if len(ours) != len(theirs):
             raise ValueError(f"{len(ours)} student taps and {len(theirs)} teacher taps do not fit; pair them one by one")
         shapes = [(shape_of(s), shape_of(t)) for s, t in zip(ours, theirs, strict=True)]
-        allowed = term.objective.ranks
+        allowed = term.objective.ndims
         for s, t in shapes:
             if allowed and len(t) not in allowed:
                 axes = " or ".join(map(str, allowed))
@@ -231,7 +231,7 @@ class Criterion(nn.Module):
         batch: Any,
         *,
         progress: float = 0.0,
-        readings: Readings | None = None,
+        forward_cache: ForwardCache | None = None,
         counts: Tensor | None = None,
         gathered: bool = False,
     ) -> dict[str, Tensor]:
@@ -252,9 +252,9 @@ class Criterion(nn.Module):
                 "Criterion: a term learns parameters of its own, which an optimizer made before the first batch does not "
                 "know. Hand over example=batch when you make the criterion, and criterion.parameters() to the optimizer."
             )
-        own_loop = readings is None
-        if readings is None:
-            readings = Readings(self.listener, batch, self.plan, seed=self._draw_seed(), manage_modes=False)
+        own_loop = forward_cache is None
+        if forward_cache is None:
+            forward_cache = ForwardCache(self.probes, batch, self.plan, seed=self._draw_seed(), set_modes=False)
         if counts is None:
             counts = self.counts(batch).clamp(min=1)
         losses = {}
@@ -263,14 +263,14 @@ class Criterion(nn.Module):
             weight = term.weight(progress)  # type: ignore[operator]
             if weight == 0:
                 continue
-            value = self._value(position, readings, batch, progress, gathered) / counts[position]
+            value = self._value(position, forward_cache, batch, progress, gathered) / counts[position]
             total = value * weight if total is None else total + value * weight
             losses[term.name] = value
-            readings.forget(self.spent[position])
+            forward_cache.release(self.last_uses[position])
         if total is None:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
         if own_loop and self.training:
-            self.observe(readings, batch)
+            self.update_teachers(forward_cache, batch)
         return {"loss": total, **losses}
 
     def _draw_seed(self) -> int:
@@ -292,16 +292,16 @@ class Criterion(nn.Module):
         else:
             mask = torch.ones(first_tensor(batch.inputs).shape[:2], device=batch.device)
         if term.objective.needs_target and batch.target is not None:
-            mask = mask * labelled(batch.target, per_item=not by_token)
+            mask = mask * label_mask(batch.target, per_item=not by_token)
         return mask
 
-    def _value(self, position: int, readings: Readings, batch: Batch, progress: float, gathered: bool) -> Tensor:
+    def _value(self, position: int, forward_cache: ForwardCache, batch: Batch, progress: float, gathered: bool) -> Tensor:
         """Σ loss·mask·item_weight of one term."""
         term, adapter = self.terms[position], self.adapters[position]
         if term.temperature is not None:
             term.objective.temperature = term.temperature(progress)  # type: ignore[operator, assignment]
-        student = _side([self._reading(term, readings, r) for r in term.students])
-        teachers = self._teacher_signals(term, readings, batch, student)
+        student = _side([self._reading(term, forward_cache, r) for r in term.students])
+        teachers = self._teacher_signals(term, forward_cache, batch, student)
         mask = self._mask(position, batch)
         sums = []
         for given in teachers or [None]:
@@ -309,27 +309,27 @@ class Criterion(nn.Module):
             sums.append(self._sum(term, ours, teacher, batch, mask, gathered))
         return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
 
-    def _reading(self, term: Term, readings: Readings, reference: Reference) -> Any:
-        signal = readings[reference]
-        return signal if self.plan.learners(reference.actor) & self._trained_by(term) else detach(signal)
+    def _reading(self, term: Term, forward_cache: ForwardCache, reference: Reference) -> Any:
+        signal = forward_cache[reference]
+        return signal if self.plan.reached_from(reference.actor) & self._trained_by(term) else detach(signal)
 
     def _trained_by(self, term: Term) -> set[str]:
         return set(self.plan.trains if term.trains is None else term.trains)
 
     def _passes_to_inputs(self, term: Term) -> bool:
         """Whether this term trains what makes the inputs: then its gradient passes through the teacher, too."""
-        return self.plan.trains_input and self.plan.through in self._trained_by(term)
+        return self.plan.trains_generator and self.plan.generator in self._trained_by(term)
 
-    def _teacher_signals(self, term: Term, readings: Readings, batch: Batch, student: AnySignal) -> list[Any]:
+    def _teacher_signals(self, term: Term, forward_cache: ForwardCache, batch: Batch, student: AnySignal) -> list[Any]:
         """The targets of a term: one, or one for each actor where the losses are averaged, or none."""
         if isinstance(term.teacher, Teacher):
-            signals = [readings[r] for r in term.teachers]
+            signals = [forward_cache[r] for r in term.teachers]
             if not self._passes_to_inputs(term):
                 signals = [detach(signal) for signal in signals]  # type: ignore[misc]
-            return [term.teacher.answer(signals, batch, student)]
+            return [term.teacher.make_target(signals, batch, student)]
         if not term.teachers:
             return []
-        signals = [readings[r] for r in term.teachers]
+        signals = [forward_cache[r] for r in term.teachers]
         return signals if term.averages_losses else [_side(signals)]
 
     def _sum(self, term: Term, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
@@ -339,7 +339,7 @@ class Criterion(nn.Module):
             student, teacher = _gather(student), _gather(teacher)
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
         learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
-        given = {"target": target, "mask": tokens, "index": index, "attached": learns or self._passes_to_inputs(term)}
+        given = {"target": target, "mask": tokens, "index": index, "teacher_gradient": learns or self._passes_to_inputs(term)}
         # Every rank computes a gathered loss in full, so what the objective itself learns counts on each for its share only.
         parameters = {name: distributed.replicated(p) for name, p in term.objective.named_parameters()} if across else {}
         with _named(term):
@@ -353,15 +353,15 @@ class Criterion(nn.Module):
                 loss = loss if factor is None else loss * _spread(factor, loss)
         return loss.sum()
 
-    def observe(self, readings: Readings, batch: Batch) -> None:
+    def update_teachers(self, forward_cache: ForwardCache, batch: Batch) -> None:
         """After the update: let teachers that remember see what the student said, where it was asked."""
         for term in self.terms:
-            if isinstance(term.teacher, Teacher) and all(r in readings for r in term.students):
-                term.teacher.observe(detach(_side([readings[r] for r in term.students])), batch)
+            if isinstance(term.teacher, Teacher) and all(r in forward_cache for r in term.students):
+                term.teacher.update(detach(_side([forward_cache[r] for r in term.students])), batch)
 
     def close(self) -> None:
         """Stop listening: remove all hooks from the models. The criterion is of no use afterwards."""
-        self.listener.close()
+        self.probes.close()
 
     def extra_repr(self) -> str:
         return "\n".join(f"({t.name}): {' '.join(map(str, t.students))} ← {' '.join(map(str, t.teachers))}" for t in self.terms)
@@ -372,18 +372,18 @@ class Adapters(nn.Module):
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.parts = nn.ModuleList(parts)
+        self.num_taps = nn.ModuleList(parts)
 
 
-def _spent(terms: Sequence[Term]) -> list[set[Reference]]:
+def _last_uses(terms: Sequence[Term]) -> list[set[Reference]]:
     """By term: the signals that no later one reads. Attention matrices, say, are large and many; kept until the backward pass
     they would be its peak of memory."""
     later = {r for term in terms if isinstance(term.teacher, Teacher) for r in term.students}  # who observes them does so last
-    spent = []
+    last_uses = []
     for term in reversed(terms):
-        spent.append({*term.students, *term.teachers} - later)
-        later |= spent[-1]
-    return spent[::-1]
+        last_uses.append({*term.students, *term.teachers} - later)
+        later |= last_uses[-1]
+    return last_uses[::-1]
 
 
 def _at_depth(term: Term, pairs: Sequence[tuple[str, str]], share: float) -> Term:
@@ -411,7 +411,7 @@ def _adapt(adapter: nn.Module, student: Any, teacher: Any) -> tuple[Any, Any]:
     pairs = [
         # Adapters learn in the precision of the objectives: a signal in half precision is widened first.
         (s, t) if isinstance(part, nn.Identity) else part(s.to(_working_type(s)), t)
-        for part, s, t in zip(adapter.parts, ours, theirs, strict=True)
+        for part, s, t in zip(adapter.num_taps, ours, theirs, strict=True)
     ]
     ours, theirs = zip(*pairs, strict=True)
     return (ours, theirs) if many else (ours[0], theirs[0])
@@ -470,4 +470,4 @@ class TermError(ValueError):
     """What went wrong in one term, with the taps it reads."""
 
 
-__all__ = ["AUTO", "AdapterError", "Criterion", "TermError", "labelled"]
+__all__ = ["AUTO", "AdapterError", "Criterion", "TermError"]

@@ -11,16 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Cast, Reference, Role, as_channels_last, read_modality
-from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, pick
+from limbeck.core.actors import Actors, Reference, Role, actor_inputs, as_channels_last
+from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, select_rows
 from limbeck.core.signals import Signal
-from limbeck.core.taps.tap import Heard, Probe, Tap, call
+from limbeck.core.taps.tap import Probe, Signals, Tap, call_model
 
 Forward = tuple[str, str | None, str]  # actor, variant, view
 
 
 @dataclass(frozen=True)
-class Plan:
+class GradientPlan:
     """Who needs gradient in one step.
 
     Attributes:
@@ -29,43 +29,43 @@ class Plan:
     """
 
     trains: frozenset[str]
-    through: str | None = None
+    generator: str | None = None
 
     @property
-    def trains_input(self) -> bool:
+    def trains_generator(self) -> bool:
         """Whether something upstream of every actor's input is trained: then gradient passes through all of them."""
-        return self.through is not None and self.through in self.trains
+        return self.generator is not None and self.generator in self.trains
 
     def needs_gradient(self, actor: str) -> bool:
         """An actor runs under `no_grad` unless it is trained or its input is."""
-        return actor in self.trains or (self.trains_input and actor != self.through)
+        return actor in self.trains or (self.trains_generator and actor != self.generator)
 
-    def learners(self, actor: str) -> set[str]:
+    def reached_from(self, actor: str) -> set[str]:
         """Which trained actors a loss on this actor's signal reaches."""
         reached = {actor} & self.trains
-        if self.trains_input and self.through is not None:
-            reached.add(self.through)
+        if self.trains_generator and self.generator is not None:
+            reached.add(self.generator)
         return reached
 
 
 @dataclass
-class Listener:
+class ProbeSet:
     """The probes of a cast: which taps are listened to at which actor. Built once, so that hooks are attached once."""
 
-    cast: Cast
+    actors: Actors
     probes: dict[str, Probe] = field(default_factory=dict)
     modules: dict[str, tuple[nn.Module, ...]] = field(default_factory=dict)
 
     def listen(self, references: Iterable[Reference]) -> None:
         for reference in references:
-            for name in self.cast.matching(reference.actor):
+            for name in self.actors.matching(reference.actor):
                 if name not in self.probes:
-                    self.probes[name] = Probe(self.cast[name].model, ())
+                    self.probes[name] = Probe(self.actors[name].model, ())
                 self.probes[name].add(Tap.parse(reference.tap))
 
     def set_mode(self, name: str, training: bool) -> None:
         """Training or evaluation mode for every module of an actor; looking first is much cheaper than setting it each step."""
-        model = self.cast[name].model
+        model = self.actors[name].model
         modules = self.modules.setdefault(name, tuple(model.modules()))
         if any(module.training != training for module in modules):
             model.train(training)
@@ -79,7 +79,7 @@ class Listener:
         self.close()  # a criterion that is thrown away leaves no hooks behind
 
 
-class Readings:
+class ForwardCache:
     """The signals of one step on one batch, computed when first asked for and kept until the step is over.
 
     Args:
@@ -96,77 +96,77 @@ class Readings:
 
     def __init__(
         self,
-        listener: Listener,
+        probes: ProbeSet,
         batch: Batch,
-        plan: Plan,
+        plan: GradientPlan,
         *,
         autocast: torch.dtype | None = None,
         seed: int = 0,
-        made: Tensor | None = None,
+        generated: Tensor | None = None,
         dry: bool = False,
         models: Mapping[str, Any] | None = None,
-        manage_modes: bool = True,
+        set_modes: bool = True,
     ) -> None:
-        self.listener, self.batch, self.plan = listener, batch, plan
-        self.autocast, self.seed, self.dry, self.manage_modes = autocast, seed, dry, manage_modes
-        self.made = made
+        self.probes, self.batch, self.plan = probes, batch, plan
+        self.autocast, self.seed, self.dry, self.set_modes = autocast, seed, dry, set_modes
+        self.generated = generated
         self.forwards = 0
         self.teacher_items = 0
         self._models = models or {}
-        self._said: dict[Forward, Heard] = {}
+        self._signals: dict[Forward, Signals] = {}
 
     def __getitem__(self, reference: Reference) -> Tensor | Signal:
         """The signal that a reference names."""
         forward = _forward(reference)
-        if forward not in self._said:
-            self._said[forward] = self._run(*forward)
-        return self._said[forward][str(Tap.parse(reference.tap))]
+        if forward not in self._signals:
+            self._signals[forward] = self._run(*forward)
+        return self._signals[forward][str(Tap.parse(reference.tap))]
 
     def __contains__(self, reference: Reference) -> bool:
         """Whether this signal was computed already."""
-        return _forward(reference) in self._said
+        return _forward(reference) in self._signals
 
-    def forget(self, references: Iterable[Reference]) -> None:
+    def release(self, references: Iterable[Reference]) -> None:
         """Let go of signals that nobody will ask for again; what the gradient needs of them stays in the graph."""
         for reference in references:
-            self._said.get(_forward(reference), Heard()).pop(str(Tap.parse(reference.tap)), None)
+            self._signals.get(_forward(reference), Signals()).pop(str(Tap.parse(reference.tap)), None)
 
     def inputs(self, view: str) -> Any:
         """What the actors read in this view: the batch's own inputs, or what the generator makes of them."""
         if view not in self.batch.inputs:
             raise ValueError(f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}")
-        if self.plan.through is None:
+        if self.plan.generator is None:
             return self.batch.inputs[view]
         if len(self.batch.inputs) > 1:
             views = ", ".join(self.batch.inputs)
-            raise ValueError(f"{self.plan.through!r} makes inputs of one view; its source gives {views}")
-        if self.made is None:
-            made = self[Reference(self.plan.through, view=view)]
-            assert isinstance(made, Tensor)
-            self.made = made
-        return self.made
+            raise ValueError(f"{self.plan.generator!r} makes inputs of one view; its source gives {views}")
+        if self.generated is None:
+            generated = self[Reference(self.plan.generator, view=view)]
+            assert isinstance(generated, Tensor)
+            self.generated = generated
+        return self.generated
 
-    def _run(self, name: str, variant: str | None, view: str) -> Heard:
-        actor = self.listener.cast[name]
-        generates = name == self.plan.through
-        inputs = read_modality(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
+    def _run(self, name: str, variant: str | None, view: str) -> Signals:
+        actor = self.probes.actors[name]
+        generates = name == self.plan.generator
+        inputs = actor_inputs(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
         gradient = self.plan.needs_gradient(name) and not self.dry and torch.is_grad_enabled()
-        if self.manage_modes or name not in self.plan.trains:
-            self.listener.set_mode(name, name in self.plan.trains and not self.dry)
-        probe = self.listener.probes[name]
+        if self.set_modes or name not in self.plan.trains:
+            self.probes.set_mode(name, name in self.plan.trains and not self.dry)
+        probe = self.probes.probes[name]
 
-        def live(rows: Tensor | None) -> Heard:
-            return self._live(name, variant, inputs if rows is None else pick(inputs, rows), gradient)
+        def live(rows: Tensor | None) -> Signals:
+            return self._live(name, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
 
         keys, shown = self.batch.keys, self.batch.view
-        stored = actor.answers is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
-        if actor.answers is None or not stored or keys is None or shown is None or not actor.answers.keep(probe.taps):
+        stored = actor.cache is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
+        if actor.cache is None or not stored or keys is None or shown is None or not actor.cache.covers(probe.taps):
             return live(None)
-        return Heard(actor.answers.hear(keys, shown, list(probe.taps), self.batch.device, live, inputs))
+        return Signals(actor.cache.lookup(keys, shown, list(probe.taps), self.batch.device, live, inputs))
 
-    def _live(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Heard:
+    def _live(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Signals:
         """Run the model of an actor."""
-        actor, probe = self.listener.cast[name], self.listener.probes[name]
+        actor, probe = self.probes.actors[name], self.probes.probes[name]
         self.forwards += 1
         self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
         if actor.channels_last:
@@ -180,8 +180,8 @@ class Readings:
     def _runner(self, name: str, variant: str | None) -> Any:
         if variant is None:
             model = self._models.get(name)
-            return None if model is None else (lambda _, inputs: call(model, inputs))
-        run = self.listener.cast[name].variants[variant]
+            return None if model is None else (lambda _, inputs: call_model(model, inputs))
+        run = self.probes.actors[name].variants[variant]
         generator = torch.Generator().manual_seed(_variant_seed(self.seed, variant))
         return lambda model, inputs: run(model, inputs, generator)
 

@@ -12,7 +12,7 @@ class Memory(nn.Module):
     """Base of all memories: an `nn.Module` with buffers, so that it moves, saves and resumes with whatever owns it."""
 
 
-class Table(Memory):
+class PerSampleTable(Memory):
     """One row for each item of the data set: predictions, scores, features of a past pass.
 
     Args:

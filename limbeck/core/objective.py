@@ -60,11 +60,11 @@ class Objective(nn.Module, ABC):
     needs_target: ClassVar[bool] = False
     over_batch: ClassVar[bool] = False  # compares items with each other: it must see the gathered global batch
     match: ClassVar[Match] = Match.NOTHING
-    ranks: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
-    signals: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
-    kinds: ClassVar[tuple[str, ...]] = ()  # of taps at an encoder's layer that give them, one for each part: "scores"
-    parts: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
-    sparse: ClassVar[bool] = False  # takes a `TopK` teacher
+    ndims: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
+    expects: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
+    tap_kinds: ClassVar[tuple[str, ...]] = ()  # of taps at an encoder's layer that give them, one for each part: "scores"
+    num_taps: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
+    accepts_top_k: ClassVar[bool] = False  # takes a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why
 
     # Value checks (finite teacher, label range) wait for the device; the engine turns them off on GPUs.
@@ -78,7 +78,7 @@ class Objective(nn.Module, ABC):
         target: Tensor | None = None,
         mask: Tensor | None = None,
         index: Tensor | None = None,
-        attached: bool = False,
+        teacher_gradient: bool = False,
     ) -> Tensor:
         if isinstance(student, TopK):
             raise ValueError(f"{self.name}: the student signal is TopK; only a teacher's may be, the student's must be dense")
@@ -86,7 +86,7 @@ class Objective(nn.Module, ABC):
         with torch.autocast(device.type, enabled=False):
             s = _prepare(student)
             like = tensors_of(s)[0]
-            t = None if teacher is None else _prepare(teacher, detach=not attached, dtype=like.dtype)
+            t = None if teacher is None else _prepare(teacher, detach=not teacher_gradient, dtype=like.dtype)
             self.check(s, t, target)
             if t is not None and self.needs_teacher and self.validate:
                 self.check_values(s, t, mask)
@@ -126,17 +126,17 @@ class Objective(nn.Module, ABC):
             raise ValueError(f"{self.name}: needs a teacher signal and got none")
         if self.needs_target and target is None:
             raise ValueError(f"{self.name}: needs labels and got none")
-        self._check_ranks("student", student)
+        self._check_ndims("student", student)
         if self.needs_teacher:
-            self._check_ranks("teacher", teacher)
+            self._check_ndims("teacher", teacher)
             self._check_shapes(student, teacher)
         if target is not None and self.needs_target:
             self._check_target(student, target)
 
-    def _check_ranks(self, side: str, signal: Any) -> None:
+    def _check_ndims(self, side: str, signal: Any) -> None:
         for part in tensors_of(signal):
-            if self.ranks and part.ndim not in self.ranks and not isinstance(signal, TopK):
-                wanted = " or ".join(f"{rank}" for rank in self.ranks)
+            if self.ndims and part.ndim not in self.ndims and not isinstance(signal, TopK):
+                wanted = " or ".join(f"{rank}" for rank in self.ndims)
                 raise ValueError(f"{self.name}: the {side} signal has shape {tuple(part.shape)}; expected {wanted} axes")
 
     def _check_shapes(self, student: Any, teacher: Any) -> None:
@@ -147,7 +147,7 @@ class Objective(nn.Module, ABC):
         if ours != theirs:
             raise ValueError(f"{self.name}: {ours} student taps and {theirs} teacher taps do not fit; pair them one by one")
         if isinstance(teacher, TopK):
-            if not self.sparse:
+            if not self.accepts_top_k:
                 raise ValueError(f"{self.name}: needs the teacher's dense signal; TopK holds the largest probabilities only")
             return
         for s, t in zip(tensors_of(student), tensors_of(teacher), strict=True):
@@ -156,10 +156,10 @@ class Objective(nn.Module, ABC):
                 raise ValueError(f"{self.name}: {shapes} do not fit; {self._remedy()}")
 
     def _takes(self, taps: int) -> bool:
-        return self.parts in (0, taps)
+        return self.num_taps in (0, taps)
 
     def _taps(self) -> str:
-        return f"{self.parts}"
+        return f"{self.num_taps}"
 
     def _agree(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> bool:
         if self.match is Match.EVERYTHING:

@@ -137,19 +137,19 @@ def schedule(value: float | str | Mapping[str, Any] | Schedule) -> Schedule:
     return built
 
 
-class SampleWeight(ABC):
+class ItemWeight(ABC):
     """A weight for each item of a batch, computed from what student and teacher say about it; never part of the graph."""
 
     @abstractmethod
     def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor: ...
 
 
-sample_weights = Registry("sample weight")
+item_weights = Registry("item weight")
 
 
-@sample_weights.register("teacher_confidence")
+@item_weights.register("teacher_confidence")
 @dataclass(frozen=True)
-class TeacherConfidence(SampleWeight):
+class TeacherConfidence(ItemWeight):
     """1 − H(p_t)/log C: items on which the teacher is sure count more (the weights of EB-KD, Kwon 2020)."""
 
     def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
@@ -158,9 +158,9 @@ class TeacherConfidence(SampleWeight):
         return 1 - _uncertainty(teacher)
 
 
-@sample_weights.register("student_uncertainty")
+@item_weights.register("student_uncertainty")
 @dataclass(frozen=True)
-class StudentUncertainty(SampleWeight):
+class StudentUncertainty(ItemWeight):
     """H(p_s)/log C: items on which the student is unsure count more (dynamic distillation, Li et al., EMNLP 2021)."""
 
     def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
@@ -171,6 +171,6 @@ def _uncertainty(logits: AnySignal) -> Tensor:
     """The entropy of softmax(logits) as a share of the largest possible one, from 0 to 1."""
     dense = logits.dense() if isinstance(logits, LinearLogits) else logits
     if not isinstance(dense, Tensor):
-        raise ValueError(f"a sample weight needs one dense signal of logits; got {type(logits).__name__}")
+        raise ValueError(f"an item weight needs one dense signal of logits; got {type(logits).__name__}")
     log_p = torch.log_softmax(dense.detach().float(), dim=-1)
     return -(log_p.exp() * log_p).sum(-1) / math.log(dense.shape[-1])

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from limbeck.core.actors import Cast, Reference
-from limbeck.core.schedules import SampleWeight, Schedule, schedule
+from limbeck.core.actors import Actors, Reference
+from limbeck.core.schedules import ItemWeight, Schedule, schedule
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.core.teachers import Teacher
 
@@ -49,7 +49,7 @@ class Term:
     adapter: str | nn.Module | None = AUTO
     weight: float | Schedule = 1.0
     temperature: float | Schedule | None = None
-    item_weight: SampleWeight | None = None
+    item_weight: ItemWeight | None = None
     trains: Sequence[str] | None = None
     name: str = ""
     students: tuple[Reference, ...] = field(default=(), repr=False)
@@ -66,20 +66,22 @@ class Term:
     def wants_auto_taps(self) -> bool:
         return self.student == AUTO or self.teacher == AUTO
 
-    def bind(self, cast: Cast) -> list[Term]:
+    def bind(self, actors: Actors) -> list[Term]:
         """The same term with parsed references; a pattern on the student's side becomes one term for each actor."""
-        students = _parse(self.student, "student", cast)
-        names = cast.matching(students[0].actor)
-        bound = [self._bind_one(cast, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names]
+        students = _parse(self.student, "student", actors)
+        names = actors.matching(students[0].actor)
+        bound = [
+            self._bind_one(actors, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names
+        ]
         for term in bound[1:]:  # teachers and adapters may own state; each actor has its own
             term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
         return bound
 
-    def _bind_one(self, cast: Cast, students: tuple[Reference, ...], suffix: str) -> Term:
-        teachers = self._teachers(cast, students)
+    def _bind_one(self, actors: Actors, students: tuple[Reference, ...], suffix: str) -> Term:
+        teachers = self._teachers(actors, students)
         for reference in (*students, *teachers):
             try:
-                reference.check(cast)
+                reference.check(actors)
             except TapError as error:
                 raise TapError(f"term {self.name or self.objective.name!r}, {reference.actor}: {error}") from error
         return replace(
@@ -90,20 +92,20 @@ class Term:
             teachers=teachers,
         )
 
-    def _teachers(self, cast: Cast, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
+    def _teachers(self, actors: Actors, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
         """What the target is made of. A pattern stands for the matching actors other than the student's own."""
         if isinstance(self.teacher, Teacher):
-            parsed = _parse(self.teacher.references, "teacher", cast)
+            parsed = _parse(self.teacher.references, "teacher", actors)
         elif not self.objective.needs_teacher:
             return ()
         elif self.teacher is not None:
-            parsed = _parse(self.teacher, "teacher", cast)
-        elif "teacher" in cast:
+            parsed = _parse(self.teacher, "teacher", actors)
+        elif "teacher" in actors:
             parsed = tuple(Reference("teacher", tap=r.tap, view=r.view) for r in students)
         else:
-            raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(cast)}")
+            raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(actors)}")
         own = students[0].actor
-        found = tuple(_at(r, name) for r in parsed for name in cast.matching(r.actor) if name != own or "*" not in r.actor)
+        found = tuple(_at(r, name) for r in parsed for name in actors.matching(r.actor) if name != own or "*" not in r.actor)
         if parsed and not found:
             raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
         return found
@@ -114,9 +116,9 @@ class Term:
         return isinstance(self.teacher, str) and "*" in self.teacher
 
 
-def _parse(text: str | Sequence[str], default: str, cast: Cast) -> tuple[Reference, ...]:
+def _parse(text: str | Sequence[str], default: str, actors: Actors) -> tuple[Reference, ...]:
     texts = (text,) if isinstance(text, str) else tuple(text)
-    return tuple(Reference.parse(one, default=default, cast=cast) for one in texts)
+    return tuple(Reference.parse(one, default=default, actors=actors) for one in texts)
 
 
 def _at(reference: Reference, actor: str) -> Reference:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch, Place, Source, token_mask
+from limbeck.core.batch import DEFAULT_VIEW, Batch, BatchPosition, Source, token_mask
 from limbeck.data import keyed_random as keyed
 from limbeck.data.epoch_order import epoch_order
 from limbeck.data.items import Items
@@ -78,23 +78,23 @@ class Dataset(Source):
         self._order: tuple[tuple[int, int], Tensor] | None = None
         self._ahead = Ahead(self._compute, prefetch)
 
-    def batch(self, place: Place) -> Batch:
-        return self._ahead.batch(place)
+    def batch(self, position: BatchPosition) -> Batch:
+        return self._ahead.batch(position)
 
-    def rows(self, place: Place) -> Tensor:
+    def rows(self, position: BatchPosition) -> Tensor:
         """Which items the piece of the global batch holds."""
-        size = self._piece(place.parts)
-        epoch, round_in_epoch = divmod(place.round, self.rounds_per_epoch)
-        start = round_in_epoch * min(self.batch_size, len(self.items)) + place.part * size
-        return self._epoch(place.seed, epoch)[start : start + size]
+        size = self._piece(position.parts)
+        epoch, round_in_epoch = divmod(position.round, self.rounds_per_epoch)
+        start = round_in_epoch * min(self.batch_size, len(self.items)) + position.part * size
+        return self._epoch(position.seed, epoch)[start : start + size]
 
-    def _compute(self, place: Place) -> Batch:
-        rows = self.rows(place)
-        epoch = place.round // self.rounds_per_epoch
-        view = self._view_of(rows, place.seed, epoch)
+    def _compute(self, position: BatchPosition) -> Batch:
+        rows = self.rows(position)
+        epoch = position.round // self.rounds_per_epoch
+        view = self._view_of(rows, position.seed, epoch)
         if view is not None:
-            return self.show(rows, view, place.seed)
-        return self._shown(rows, place.seed, epoch)
+            return self.show(rows, view, position.seed)
+        return self._shown(rows, position.seed, epoch)
 
     def show(self, rows: Tensor, view: Tensor, seed: int = 0) -> Batch:
         """These rows of the data set, each in the view of this number (int64 `[B]`)."""

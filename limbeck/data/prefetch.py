@@ -6,29 +6,29 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from limbeck.core.batch import Batch, Place
+from limbeck.core.batch import Batch, BatchPosition
 
 
 class Ahead:
     """Answers `compute(place)`, and begins on the same part of the next `depth` rounds."""
 
-    def __init__(self, compute: Callable[[Place], Batch], depth: int) -> None:
+    def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int) -> None:
         self._compute, self._depth = compute, depth
-        self._begun: dict[Place, Future[Batch]] = {}
+        self._begun: dict[BatchPosition, Future[Batch]] = {}
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth else None  # starts when used
 
-    def batch(self, place: Place) -> Batch:
+    def batch(self, position: BatchPosition) -> Batch:
         if self._thread is None:
-            return self._compute(place)
-        self._forget_all_but_near(place)
+            return self._compute(position)
+        self._forget_all_but_near(position)
         for step in range(self._depth + 1):  # this round too: a second step of the run may ask for it again
-            wanted = replace(place, round=place.round + step)
+            wanted = replace(position, round=position.round + step)
             if wanted not in self._begun:
                 self._begun[wanted] = self._thread.submit(self._compute, wanted)
-        return self._begun[place].result()
+        return self._begun[position].result()
 
-    def _forget_all_but_near(self, place: Place) -> None:
+    def _forget_all_but_near(self, position: BatchPosition) -> None:
         for begun in list(self._begun):
-            near = 0 <= begun.round - place.round <= self._depth
-            if not near or (begun.seed, begun.parts) != (place.seed, place.parts):
+            near = 0 <= begun.round - position.round <= self._depth
+            if not near or (begun.seed, begun.parts) != (position.seed, position.parts):
                 self._begun.pop(begun).cancel()

@@ -31,7 +31,7 @@ PIECE = 1 << 20  # entries of a gradient that are looked at together
 def same_object(term: Term, criterion: Criterion) -> bool:
     """Whether both references of a term are the same signal of the same model."""
     return any(
-        criterion.cast[s.actor].model is criterion.cast[t.actor].model
+        criterion.actors[s.actor].model is criterion.actors[t.actor].model
         and (s.variant, s.tap, s.view) == (t.variant, t.tap, t.view)
         for s, t in zip(term.students, term.teachers, strict=False)
     )
@@ -76,7 +76,7 @@ class DeadTermCheck:
 
     def _trained_by(self, term: Term) -> list[str]:
         """The actors that this term should reach; inputs that are trained are reached through every actor."""
-        reached = set().union(*(self.criterion.plan.learners(r.actor) for r in term.students))
+        reached = set().union(*(self.criterion.plan.reached_from(r.actor) for r in term.students))
         if term.trains is not None:
             reached &= set(term.trains)
         if not reached:
@@ -112,7 +112,7 @@ def _norm(gradient: Tensor) -> Tensor:
 def _starts_equal(term: Term, criterion: Criterion) -> bool:
     if isinstance(term.teacher, PastPredictions):
         return True
-    return any(criterion.cast[r.actor].role in (Role.AVERAGE, Role.SNAPSHOT) for r in term.teachers)
+    return any(criterion.actors[r.actor].role in (Role.AVERAGE, Role.SNAPSHOT) for r in term.teachers)
 
 
 def _explain(term: Term, actor: str, norm: float | None) -> str:

@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Cast, Role
-from limbeck.core.batch import Batch, Place, Source
+from limbeck.core.actors import Actor, Actors, Role
+from limbeck.core.batch import Batch, BatchPosition, Source
 from limbeck.core.criterion import Criterion
-from limbeck.core.forward_cache import Readings
+from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.taps.tap import LOGITS
 from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
@@ -79,7 +79,7 @@ class Run:
 
     def __init__(
         self,
-        cast: Mapping[str, Actor],
+        actors: Mapping[str, Actor],
         stages: Sequence[Stage],
         *,
         source: Source | None = None,
@@ -91,7 +91,7 @@ class Run:
     ) -> None:
         from accelerate import Accelerator  # here, because it takes longer to import than all of ours
 
-        self.cast = cast if isinstance(cast, Cast) else Cast(cast)
+        self.actors = actors if isinstance(actors, Actors) else Actors(actors)
         self.stages, self.source, self.seed = list(stages), source, seed
         self.settings, self.validation = settings or Settings(), validation
         self.folder = Path(folder) if folder is not None else None
@@ -108,14 +108,14 @@ class Run:
         self.pace: dict[int, float] = {}  # of those that a stage has slowed, the share of the rate at which they learn
         self._active: BoundStep | None = None
         self._stop = False
-        for actor in self.cast.values():
+        for actor in self.actors.values():
             actor.model.to(self.device)
             distributed.broadcast_parameters(actor.model)
         for stage in self.stages:
             for step in stage.steps:
                 for name in step.trains:
-                    if self.cast[name].role is not Role.TRAINED:
-                        raise ValueError(f"a step trains {name!r}, whose role is {self.cast[name].role}; make it trained(…)")
+                    if self.actors[name].role is not Role.TRAINED:
+                        raise ValueError(f"a step trains {name!r}, whose role is {self.actors[name].role}; make it trained(…)")
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -190,7 +190,7 @@ class Run:
         for event in stage.on_exit:
             self._happen(event)
         for one in bound:
-            one.criterion.listener.close()
+            one.criterion.probes.close()
         self.clock.stage, self.clock.round = number + 1, 0
         if number + 1 < len(self.stages):
             self._save()
@@ -213,7 +213,7 @@ class Run:
                     made[key] = [None] * len(batches[key])
                 self._update(stage, one, batches[key], made[key], progress)
                 items += sum(batch.size for batch in batches[key]) * distributed.world_size()
-        self.cast.update_averages()
+        self.actors.update_averages()
         return items
 
     def _update(
@@ -228,18 +228,18 @@ class Run:
             optimizer.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
         for piece, batch in enumerate(batches):
-            given = None if plan.trains_input else made[piece]
-            readings = self._read(one, batch, given)
-            losses = criterion(batch, progress=progress, readings=readings, counts=counts, gathered=True)
+            given = None if plan.trains_generator else made[piece]
+            forward_cache = self._read(one, batch, given)
+            losses = criterion(batch, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
             if one.check and piece == 0:
                 one.check(losses, counts, self.scaler.get_scale())
             self._add_values(values, losses, criterion, progress)
             self.scaler.scale(losses["loss"]).backward()
-            if readings.made is not None:
-                made[piece] = readings.made.detach()
-            self.forwards = readings.forwards
-            self.clock.teacher_items += readings.teacher_items * distributed.world_size()
-            criterion.observe(readings, batch)
+            if forward_cache.generated is not None:
+                made[piece] = forward_cache.generated.detach()
+            self.forwards = forward_cache.forwards
+            self.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
+            criterion.update_teachers(forward_cache, batch)
         self.clock.updates += 1
         self.monitor.add(values, self.clock.updates)
         distributed.all_reduce_gradients(one.parameters)
@@ -253,14 +253,14 @@ class Run:
             self.scaler.step(optimizer)
         self.scaler.update()
 
-    def _read(self, one: BoundStep, batch: Batch, made: Tensor | None) -> Readings:
-        return Readings(
-            one.criterion.listener,
+    def _read(self, one: BoundStep, batch: Batch, made: Tensor | None) -> ForwardCache:
+        return ForwardCache(
+            one.criterion.probes,
             batch,
             one.criterion.plan,
             autocast=self.settings.autocast,
             seed=_mix(self.seed, self.clock.stage, self.clock.round),
-            made=made,
+            generated=made,
             models=self._compiled(one),
         )
 
@@ -268,7 +268,7 @@ class Run:
         """This rank's pieces of one global batch, one for each accumulation step."""
         parts = self.settings.accumulate * distributed.world_size()
         places = [
-            Place(draw, self.seed, micro * distributed.world_size() + distributed.rank(), parts)
+            BatchPosition(draw, self.seed, micro * distributed.world_size() + distributed.rank(), parts)
             for micro in range(self.settings.accumulate)
         ]
         return [source.batch(place).to(self.device) for place in places]
@@ -289,7 +289,7 @@ class Run:
 
     def _bind(self, stage: Stage) -> list[BoundStep]:
         """Build criteria (adapters included) first, then the optimizers that train them."""
-        models = {name: actor.model for name, actor in self.cast.items()}
+        models = {name: actor.model for name, actor in self.actors.items()}
         bound = []
         for place, step in enumerate(stage.steps):
             source = step.source or self.source
@@ -297,13 +297,13 @@ class Run:
                 raise ValueError("a step names no source and the run has none; hand over source=…")
             source.bind(models)
             seed = _mix(self.seed, self.clock.stage, place)
-            criterion = Criterion(step.terms, cast=self.cast, trains=step.trains, through=source.through, seed=seed)
-            criterion.build(source.batch(Place(0, self.seed)), samples=source.samples)
+            criterion = Criterion(step.terms, actors=self.actors, trains=step.trains, generator=source.generator, seed=seed)
+            criterion.build(source.batch(BatchPosition(0, self.seed)), samples=source.samples)
             if self.device.type != "cpu":  # value checks wait for the device; the dry run has made them once
                 for term in criterion.terms:
                     term.objective.validate = False
             warn_of_same_object(criterion)
-            learners = {name: list(self.cast[name].model.parameters()) for name in step.trains}
+            learners = {name: list(self.actors[name].model.parameters()) for name in step.trains}
             parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
             bound.append(BoundStep(step, criterion, source, learners, parameters, DeadTermCheck(criterion, learners)))
         self._make_optimizers(stage, bound)
@@ -331,8 +331,8 @@ class Run:
             return
         self._active = one
         learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.held
-        learning -= {id(p) for a in self.cast.values() if a.role is not Role.TRAINED for p in a.model.parameters()}
-        for actor in self.cast.values():
+        learning -= {id(p) for a in self.actors.values() if a.role is not Role.TRAINED for p in a.model.parameters()}
+        for actor in self.actors.values():
             if actor.role is Role.TRAINED:
                 for parameter in actor.model.parameters():
                     parameter.requires_grad_(id(parameter) in learning)
@@ -342,21 +342,21 @@ class Run:
             return {}
         if not hasattr(self, "_compiled_models"):
             self._compiled_models: dict[str, Any] = {}
-        for name, probe in one.criterion.listener.probes.items():
+        for name, probe in one.criterion.probes.probes.items():
             if name not in self._compiled_models and set(probe.taps) == {LOGITS}:
-                self._compiled_models[name] = torch.compile(self.cast[name].model)
+                self._compiled_models[name] = torch.compile(self.actors[name].model)
         return self._compiled_models
 
     # --- what happens at the borders of stages -----------------------------------------------------------------------
 
     def _happen(self, event: Event) -> None:
-        actor = self.cast[event.actor]
+        actor = self.actors[event.actor]
         if isinstance(event, Freeze | Unfreeze | Slow):
             self._hold(event)
         elif isinstance(event, Snapshot):
             if actor.of is None:
                 raise ValueError(f"Snapshot({event.actor!r}): this actor copies no other; make it snapshot(…) or average(…)")
-            actor.model.load_state_dict(self.cast[actor.of].model.state_dict())
+            actor.model.load_state_dict(self.actors[actor.of].model.state_dict())
         elif isinstance(event, Reinitialise):
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(_mix(self.seed, self.clock.stage, len(event.actor)))
@@ -374,7 +374,7 @@ class Run:
                 reset()
 
     def _hold(self, event: Freeze | Unfreeze | Slow) -> None:
-        model = self.cast[event.actor].model
+        model = self.actors[event.actor].model
         roots = [model.get_submodule(path) for path in event.modules] or [model]
         ids = {id(p) for root in roots for p in root.parameters()}
         if isinstance(event, Slow):
@@ -397,7 +397,7 @@ class Run:
         v = self.validation
         if v is None or not (at_end or (at_epoch if v.every is None else self.clock.round % v.every == 0)):
             return False
-        model = self.cast[v.actor].model
+        model = self.actors[v.actor].model
         was_training = model.training
         with torch.no_grad():
             figures = dict(v.evaluate(model.eval()))
@@ -418,7 +418,7 @@ class Run:
     def load_best(self) -> nn.Module:
         """Put the best state by validation into the evaluated actor and return it; the last state where nothing was chosen."""
         name = self.validation.actor if self.validation else "student"
-        model = self.cast[name].model
+        model = self.actors[name].model
         best = self.folder / "checkpoints" / "best" if self.folder else None
         if hasattr(self, "best_state"):
             model.load_state_dict(self.best_state)
@@ -457,7 +457,7 @@ class Run:
             }
             for one in getattr(self, "live", ())
         ]
-        actors = {name: actor.model.state_dict() for name, actor in self.cast.items() if actor.role is not Role.FROZEN}
+        actors = {name: actor.model.state_dict() for name, actor in self.actors.items() if actor.role is not Role.FROZEN}
         return {"clock": vars(self.clock).copy(), "actors": actors, "steps": steps, "scaler": self.scaler.state_dict()}
 
     def _restore(self, state: Mapping[str, Any] | None) -> None:
@@ -465,7 +465,7 @@ class Run:
         if state is None:
             return
         for name, tensors in state["actors"].items():
-            self.cast[name].model.load_state_dict(tensors)
+            self.actors[name].model.load_state_dict(tensors)
         if self.clock.finished or self.clock.round == 0:
             return
         for one, saved in zip(self.live, state["steps"], strict=True):

@@ -13,13 +13,13 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Reference, read_modality
+from limbeck.core.actors import Actor, Reference, actor_inputs
 from limbeck.core.adapters import Adapter, DropPrefix, MapToTokens, PoolMap, Resize, TokensToMap
-from limbeck.core.batch import DEFAULT_VIEW, Batch, take
+from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items
 from limbeck.core.criterion import Criterion
 from limbeck.core.schedules import Constant, Cosine, Linear, Product, Schedule
 from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import EMBEDDING, LOGITS, Tap, call, logits_of, modes_kept
+from limbeck.core.taps.tap import EMBEDDING, LOGITS, Tap, call_model, logits_of, preserve_modes
 from limbeck.evaluation.record import Record
 
 STATE = "last_hidden_state"  # as encoders of Transformers name it
@@ -75,11 +75,11 @@ def wiring(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> Wiring:
         example: a batch, to see the shapes of what the parts give.
     """
     wires = [wire for stage, criterion in criteria for wire in _wires(stage, criterion)]
-    cast = criteria[0][1].cast
+    actors = criteria[0][1].actors
     networks = {
-        side: _network(cast[side], side, {tap for wire in wires for tap in getattr(wire, side)}, example)
+        side: _network(actors[side], side, {tap for wire in wires for tap in getattr(wire, side)}, example)
         for side in ("student", "teacher")
-        if side in cast and cast[side].module is not None
+        if side in actors and actors[side].module is not None
     }
     return Wiring(student=networks["student"], teacher=networks.get("teacher"), wires=wires)
 
@@ -171,14 +171,14 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
 
         return after
 
-    inputs = read_modality(actor, name, take(example, 2).inputs[DEFAULT_VIEW])
+    inputs = actor_inputs(actor, name, first_items(example, 2).inputs[DEFAULT_VIEW])
     modules = dict(model.named_modules(remove_duplicate=False))
     places = {tap: _place(tap, model) for tap in taps}
     wanted = {path for path in places.values() if path in modules}
-    with ExitStack() as hooks, torch.no_grad(), modes_kept(model):
+    with ExitStack() as hooks, torch.no_grad(), preserve_modes(model):
         for path in dict.fromkeys([*_outermost(model), *sorted(wanted)]):
             hooks.callback(modules[path].register_forward_hook(listen(path)).remove)
-        answer = logits_of(call(model.eval(), inputs))
+        answer = logits_of(call_model(model.eval(), inputs))
     shape = _shape(answer)
     kept = _few(list(parts.values()), wanted)
     end = [] if LOGITS in modules else [Part(path=LOGITS, kind="output", shape=shape)]
@@ -199,7 +199,7 @@ def _shape(output: Any) -> list[int]:
 def _place(tap: str, model: nn.Module) -> str:
     """The path of what a tap is heard at; taps of other actors have none here, and keep their names."""
     try:
-        return tap if tap == LOGITS else Tap.parse(tap).place(model).path
+        return tap if tap == LOGITS else Tap.parse(tap).hook_point(model).path
     except TapError:
         return tap
 

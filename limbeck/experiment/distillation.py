@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Cast, average, frozen, trained
-from limbeck.core.batch import Place
+from limbeck.core.actors import Actor, Actors, average, frozen, trained
+from limbeck.core.batch import BatchPosition
 from limbeck.core.criterion import Criterion
 from limbeck.core.taps.encoder_layout import MATRICES
 from limbeck.core.taps.tap import LOGITS, Tap
@@ -137,20 +137,20 @@ class Distillation:
                 items = items.numbered_by(train.class_names, name)
                 self.task.check(student, items.seen_by("student"), "student", name)
                 self.task.check(teacher, items.seen_by("teacher"), "teacher", name)
-        cast = Cast(self._cast(student, self.training))
+        actors = Actors(self._actors(student, self.training))
         criteria = []
         for phase in self.phases:
             source = self._source(train if phase.data is None else phase.data, replace(self.training, prefetch=0))
-            example = source.batch(Place(0, self.seeds[0]))
-            criterion = Criterion(phase.terms(), cast=cast, trains=(phase.trains,))
+            example = source.batch(BatchPosition(0, self.seeds[0]))
+            criterion = Criterion(phase.terms(), actors=actors, trains=(phase.trains,))
             self._refuse_parted_tokens(criterion, source.items)
             criterion.build(example, samples=source.samples)
             self._note_taps(criterion, phase)
-            criterion.listener.close()
+            criterion.probes.close()
             criteria.append((phase.name, criterion))
             (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
             for path in (*phase.freeze, *phase.unfreeze, *phase.slow):
-                Tap.parse(path).find(cast[phase.trains].model)
+                Tap.parse(path).find(actors[phase.trains].model)
         self.taps = self.taps or self.live_taps  # nothing that could be kept: a store will say so
         self.wiring = wiring(criteria, example)
 
@@ -187,7 +187,7 @@ class Distillation:
             source = self._source(self.task.taught(train), training)
         with nullcontext() if unaided else self._answers(training, everything) as answers:
             run = Run(
-                self._cast(self.new_student(seed), training, seed, alone, answers),
+                self._actors(self.new_student(seed), training, seed, alone, answers),
                 stages,
                 source=source,
                 seed=seed,
@@ -198,7 +198,7 @@ class Distillation:
             )
             run.fit(resume=self.resume)
         evaluated = "average" if training.ema is not None else "student"
-        kept = run.load_best() if validation is not None else run.cast[evaluated].model
+        kept = run.load_best() if validation is not None else run.actors[evaluated].model
         self.arms.setdefault(arm, []).append(kept.cpu().eval())
         self.scores.setdefault(arm, []).append(run.clock.best or 0.0)
         self.runs.append(run)
@@ -261,7 +261,7 @@ class Distillation:
         if not storage.names or storage.aligned:
             return
         for term in criterion.given:  # before a dry run, which would stumble over the tokens without a word on why
-            if term.objective.needs_teacher and any("T" in kind for kind in term.objective.signals):
+            if term.objective.needs_teacher and any("T" in kind for kind in term.objective.expects):
                 name, where = term.name or term.objective.name, storage.first_difference()
                 raise ValueError(
                     f"term {name!r} compares tokens one by one, and the tokenizers part at {where}. "
@@ -278,9 +278,9 @@ class Distillation:
             return
         for term, heard in zip(criterion.terms, heard_by, strict=True):
             self.taps |= heard
-            self.sparse &= LOGITS not in heard or term.objective.sparse
+            self.sparse &= LOGITS not in heard or term.objective.accepts_top_k
 
-    def _cast(
+    def _actors(
         self,
         student: nn.Module,
         training: Training,
@@ -288,14 +288,14 @@ class Distillation:
         alone: bool = False,
         answers: StoredAnswers | None = None,
     ) -> dict[str, Actor]:
-        cast = {"student": trained(student, reads=reading_of("student", self.names), **self.options["student"])}
+        actors = {"student": trained(student, reads=reading_of("student", self.names), **self.options["student"])}
         if not alone:
             reads = reading_of("teacher", self.names)
-            cast["teacher"] = frozen(self.teacher, answers=answers, reads=reads, **self.options["teacher"])
-            cast |= self._others(reads, seed)
+            actors["teacher"] = frozen(self.teacher, cache=answers, reads=reads, **self.options["teacher"])
+            actors |= self._others(reads, seed)
         if training.ema is not None:
-            cast["average"] = average("student", training.ema)
-        return cast
+            actors["average"] = average("student", training.ema)
+        return actors
 
     def _others(self, reads: str | None, seed: int) -> dict[str, Actor]:
         """Assistants, which a stage trains, and further teachers."""
@@ -425,11 +425,11 @@ def teach(
     task.prepare(None, train, [], control=True)
     source = _source(task.taught(train), training, task)
     stage = Stage([Step(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
-    cast = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
+    actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
-    run = Run(cast, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
+    run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
     run.fit(resume=resume)
-    return run.cast["average" if training.ema is not None else "teacher"].model.cpu().eval()
+    return run.actors["average" if training.ema is not None else "teacher"].model.cpu().eval()
 
 
 @dataclass

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import call
+from limbeck.core.taps.tap import call_model
 from limbeck.data import Items
 from limbeck.evaluation import Predictions, interval
 from limbeck.evaluation.model_cost import Latency, latency
@@ -39,7 +39,7 @@ class WithFixedInputs(nn.Module):
         self.model, self.inputs = model, inputs
 
     def forward(self, ignored: Tensor) -> Any:
-        return call(self.model, self.inputs)
+        return call_model(self.model, self.inputs)
 
 
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:

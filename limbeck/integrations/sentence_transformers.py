@@ -19,11 +19,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core.actors import Cast, frozen, trained
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.schedules import Constant
-from limbeck.core.taps.tap import EMBEDDING, modes_kept
+from limbeck.core.taps.tap import EMBEDDING, preserve_modes
 from limbeck.core.terms import Term
 from limbeck.data.text.tokenizer_alignment import first_other_token
 from limbeck.integrations import checks
@@ -110,7 +110,7 @@ class DistillationLoss(nn.Module):
             name: value.to(model.device) if isinstance(value, Tensor) else value
             for name, value in model.preprocess(list(TEXTS)).items()
         }
-        with torch.no_grad(), modes_kept(model):
+        with torch.no_grad(), preserve_modes(model):
             ours = _embed(model.eval(), given)
             if self.teacher is None:
                 return ours, torch.eye(2, width or ours.shape[1], device=ours.device)
@@ -231,7 +231,7 @@ def _criterion(terms: Sequence[Term], ours: Tensor, theirs: Tensor, seed: int) -
     if not terms:
         return None
     actors = {"student": trained(nn.Identity(), reads="student"), "teacher": frozen(nn.Identity(), reads="teacher")}
-    criterion = Criterion(copy.copy(terms), cast=Cast(actors), example=_batch(ours.cpu(), theirs.cpu()), seed=seed)
+    criterion = Criterion(copy.copy(terms), actors=Actors(actors), example=_batch(ours.cpu(), theirs.cpu()), seed=seed)
     for parameter in criterion.parameters():
         parameter.register_hook(_mean_over_ranks)  # type: ignore[no-untyped-call]  # processes share the student only
     return criterion.to(ours.device)

@@ -25,13 +25,13 @@ try:
 except ImportError as error:
     raise ImportError("limbeck.integrations.transformers needs transformers: pip install 'limbeck[text]'") from error
 
-from limbeck.core.actors import Cast, frozen, trained
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import DRY_ITEMS, Criterion
-from limbeck.core.forward_cache import Readings
+from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.objective import tensors_of
 from limbeck.core.schedules import Schedule, schedule
-from limbeck.core.taps.tap import logits_of, modes_kept
+from limbeck.core.taps.tap import logits_of, preserve_modes
 from limbeck.core.terms import Term
 from limbeck.integrations import checks
 from limbeck.integrations.columns import Beside, Columns
@@ -131,7 +131,7 @@ class Distilling(Base):  # type: ignore[misc]
             actors["teacher"] = frozen(self.teacher, reads="teacher", precision=precision)
         inputs = self._example()
         checks.vocabulary(columns, inputs, self.processing_class, self.teacher_processing_class)
-        criterion = Criterion(self.terms, cast=Cast(actors), example=columns.batch(inputs), seed=self.args.seed)
+        criterion = Criterion(self.terms, actors=Actors(actors), example=columns.batch(inputs), seed=self.args.seed)
         checks.arguments(self.args, criterion)
         checks.tokens(criterion, columns, inputs)
         self._check_own_loss(columns.own(inputs))
@@ -143,7 +143,7 @@ class Distilling(Base):  # type: ignore[misc]
         if not self.model_accepts_loss_kwargs or not any(name in own for name in self.label_names):
             return
         loss = super().compute_loss
-        with modes_kept(self.model):
+        with preserve_modes(self.model):
             self.model.eval()
             if checks.ignores_count(lambda count: loss(self.model, dict(own), num_items_in_batch=count)):
                 self.model_accepts_loss_kwargs = False
@@ -232,10 +232,10 @@ class Distilling(Base):  # type: ignore[misc]
     def _compare(self, batch: Batch, student: Callable[..., Any], progress: float) -> dict[str, Tensor]:
         """The values of the terms, listening to the student while `student()` runs it through what Accelerate put around it."""
         criterion = self.criterion
-        readings = Readings(criterion.listener, batch, criterion.plan, models={"student": student}, manage_modes=False)
+        forward_cache = ForwardCache(criterion.probes, batch, criterion.plan, models={"student": student}, set_modes=False)
         counts = self._counts if self.is_in_train else None
-        values = criterion(batch, progress=progress, readings=readings, counts=counts)
-        criterion.observe(readings, batch)
+        values = criterion(batch, progress=progress, forward_cache=forward_cache, counts=counts)
+        criterion.update_teachers(forward_cache, batch)
         found: dict[str, Tensor] = values
         return found
 

@@ -7,17 +7,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p‖q) over the last axis, from logarithms."""
     return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
 
 
-def soften(logits: Tensor, temperature: float) -> Tensor:
+def softened_log_probs(logits: Tensor, temperature: float) -> Tensor:
     """log softmax(logits / temperature) over the last axis."""
     return F.log_softmax(logits / temperature, dim=-1)
 
 
-def unit(x: Tensor, dim: int = -1) -> Tensor:
+def l2_normalize(x: Tensor, dim: int = -1) -> Tensor:
     """x / ‖x‖₂ along `dim`; zero vectors stay zero and pass a finite gradient."""
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / torch.where(norm > 0, norm, 1.0)

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.objective import OWN_NETWORKS, Objective, registry, require
-from limbeck.objectives.arithmetic import unit
-from limbeck.objectives.draws import Draws
+from limbeck.objectives.arithmetic import l2_normalize
+from limbeck.objectives.draws import CountedGenerator
 
 
 @registry.register("contrastive")
@@ -73,7 +73,7 @@ class Contrastive(Objective):
         self.negatives = negatives
         self.momentum = momentum
         self.dim = dim
-        self.draws = Draws()
+        self.draws = CountedGenerator()
         self.student_embedding: nn.Linear | None = None
         self.teacher_embedding: nn.Linear | None = None
         # log Z of (student, teacher) scores; NaN until the first training batch estimates them
@@ -104,8 +104,8 @@ class Contrastive(Objective):
         assert self.teacher_embedding is not None
         self._check_index(index, student)
         dtype = self.student_embedding.weight.dtype
-        s = unit(self.student_embedding(student.flatten(1).to(dtype)))
-        t = unit(self.teacher_embedding(teacher.flatten(1).to(dtype)))
+        s = l2_normalize(self.student_embedding(student.flatten(1).to(dtype)))
+        t = l2_normalize(self.teacher_embedding(teacher.flatten(1).to(dtype)))
         rows = self._rows(index.long())
         scores = torch.stack([self._scores(s, self.teacher_bank, rows), self._scores(t, self.student_bank, rows)])
         loss = self._estimate(scores, self._normalizer(scores.detach())).sum(0)
@@ -140,7 +140,7 @@ class Contrastive(Objective):
 
     @torch.no_grad()
     def _remember(self, bank: Tensor, embedding: Tensor, index: Tensor) -> None:
-        bank[index] = unit(self.momentum * bank[index] + (1 - self.momentum) * embedding)
+        bank[index] = l2_normalize(self.momentum * bank[index] + (1 - self.momentum) * embedding)
 
     def _check_index(self, index: Tensor | None, student: Tensor) -> None:
         if index is None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class Draws(nn.Module):
+class CountedGenerator(nn.Module):
     """Counts its draws and seeds a generator with the count, which travels in the state dict.
 
     The count is a Python number, not a buffer: reading a buffer on a GPU at every step would wait for the device.

@@ -12,14 +12,14 @@ from torch import Tensor
 from limbeck.core.objective import registry
 from limbeck.objectives.features import FeatureObjective
 from limbeck.objectives.near_equality import cosine_distance
-from limbeck.objectives.outputs import OutputObjective
+from limbeck.objectives.outputs import LogitObjective
 
 
 class EmbeddingObjective(FeatureObjective):
     """What the objectives on embeddings share. An adapter, a linear projection, makes widths equal before."""
 
-    ranks: ClassVar[tuple[int, ...]] = (2,)
-    signals: ClassVar[tuple[str, ...]] = ("embeddings [B, D]",)
+    ndims: ClassVar[tuple[int, ...]] = (2,)
+    expects: ClassVar[tuple[str, ...]] = ("embeddings [B, D]",)
 
 
 @registry.register("embedding_mse")
@@ -72,7 +72,7 @@ class EmbeddingCosine(EmbeddingObjective):
 
 
 @registry.register("margin_mse")
-class MarginMSE(OutputObjective):
+class MarginMSE(LogitObjective):
     """Squared difference of the margins by which a query's positive passage is scored above its negatives.
 
     Scores [B, N], N ≥ 2: the first column is the positive's, all others are negatives', over which the mean is taken; with one
@@ -96,8 +96,8 @@ class MarginMSE(OutputObjective):
             archiveprefix = {arXiv},
         }
     """
-    ranks: ClassVar[tuple[int, ...]] = (2,)
-    signals: ClassVar[tuple[str, ...]] = ("scores [B, N], the positive first",)
+    ndims: ClassVar[tuple[int, ...]] = (2,)
+    expects: ClassVar[tuple[str, ...]] = ("scores [B, N], the positive first",)
 
     def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
         super().check(student, teacher, target)

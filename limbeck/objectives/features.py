@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from limbeck.core.objective import Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.arithmetic import kl, soften, standardize, unit
+from limbeck.objectives.arithmetic import kl_divergence, l2_normalize, softened_log_probs, standardize
 
 
 class FeatureObjective(Objective):
@@ -84,7 +84,7 @@ class AttentionTransfer(FeatureObjective):
     """
     weight = 1000.0
     match = Match.SPACE
-    ranks = (4,)
+    ndims = (4,)
 
     def __init__(self, *, power: float = 2.0) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class AttentionTransfer(FeatureObjective):
         return (self._attention(student) - self._attention(teacher)).square().mean(-1)
 
     def _attention(self, features: Tensor) -> Tensor:
-        return unit(features.abs().pow(self.power).sum(1).flatten(1))
+        return l2_normalize(features.abs().pow(self.power).sum(1).flatten(1))
 
 
 @registry.register("neuron_selectivity")
@@ -125,10 +125,10 @@ class NeuronSelectivity(FeatureObjective):
     """
     weight = 50.0
     match = Match.SPACE
-    ranks = (4,)
+    ndims = (4,)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        s, t = unit(student.flatten(2)), unit(teacher.flatten(2))
+        s, t = l2_normalize(student.flatten(2)), l2_normalize(teacher.flatten(2))
         c_s, c_t, positions = s.shape[1], t.shape[1], s.shape[2]
         if positions * (c_s + c_t) < c_s**2 + c_t**2 + c_s * c_t:
             return (s.mT @ s / c_s - t.mT @ t / c_t).square().sum((1, 2))
@@ -165,8 +165,8 @@ class Flow(FeatureObjective):
     """
     weight = 50.0
     match = Match.CHANNELS
-    ranks = (4,)
-    parts = 2
+    ndims = (4,)
+    num_taps = 2
 
     def compare(
         self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], *, target: Any, mask: Any, index: Any
@@ -207,7 +207,7 @@ class Channelwise(FeatureObjective):
         }
     """
     weight = 5.0
-    ranks = (4,)
+    ndims = (4,)
 
     def __init__(self, *, temperature: float = 4.0) -> None:
         super().__init__()
@@ -215,9 +215,9 @@ class Channelwise(FeatureObjective):
         self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        log_p = soften(teacher.flatten(2), self.temperature)
-        log_q = soften(student.flatten(2), self.temperature)
-        return self.temperature**2 * kl(log_p, log_q).mean(1)
+        log_p = softened_log_probs(teacher.flatten(2), self.temperature)
+        log_q = softened_log_probs(student.flatten(2), self.temperature)
+        return self.temperature**2 * kl_divergence(log_p, log_q).mean(1)
 
 
 @registry.register("standardized_features")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from limbeck.core.objective import OWN_NETWORKS, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.draws import Draws
+from limbeck.objectives.draws import CountedGenerator
 from limbeck.objectives.features import FeatureObjective
 
 
@@ -46,14 +46,14 @@ class MaskedGenerative(FeatureObjective):
         }
     """
     match = Match.SPACE
-    ranks = (4,)
+    ndims = (4,)
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, ratio: float = 0.65) -> None:
         super().__init__()
         require(0 <= ratio < 1, self.name, "ratio", ratio, "use a share from 0 to below 1, such as 0.65")
         self.ratio = ratio
-        self.draws = Draws()
+        self.draws = CountedGenerator()
         self.generator: nn.Sequential | None = None
 
     @property

@@ -9,13 +9,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.objectives.arithmetic import unit
+from limbeck.objectives.arithmetic import l2_normalize
 
 
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 − cos(x, y) over the last axis, as ½‖x/‖x‖ − y/‖y‖‖²; the cosine with a zero vector counts as 0."""
     zeros = sum((~side.detach().any(-1)).to(side.dtype) for side in (x, y))  # each takes ½ from the square
-    return (unit(x) - unit(y)).square().sum(-1).add(zeros) / 2
+    return (l2_normalize(x) - l2_normalize(y)).square().sum(-1).add(zeros) / 2
 
 
 def log_ratio(p: Tensor, q: Tensor) -> Tensor:

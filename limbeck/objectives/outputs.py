@@ -15,20 +15,20 @@ from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED, Objective, registry, require
 from limbeck.core.signals import Match, TopK
-from limbeck.objectives.arithmetic import kl, pearson, soften, standardize
+from limbeck.objectives.arithmetic import kl_divergence, pearson, softened_log_probs, standardize
 from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 
 
-class OutputObjective(Objective):
+class LogitObjective(Objective):
     """What the objectives on logits share."""
 
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
     match: ClassVar[Match] = Match.EVERYTHING
-    ranks: ClassVar[tuple[int, ...]] = (2, 3)
+    ndims: ClassVar[tuple[int, ...]] = (2, 3)
 
 
 @registry.register("hard_targets")
-class HardTargets(OutputObjective):
+class HardTargets(LogitObjective):
     """Cross entropy with the labels.
 
     Student [B, C] with labels [B], or [B, T, V] with [B, T]; the labels may also be probabilities of the student's shape
@@ -62,7 +62,7 @@ class HardTargets(OutputObjective):
 
 
 @registry.register("soft_targets")
-class SoftTargets(OutputObjective):
+class SoftTargets(LogitObjective):
     """Kullback-Leibler divergence from the teacher's softened distribution to the student's.
 
     [B, C] gives [B], [B, T, V] gives [B, T]. The teacher may be `TopK`: the mass outside the support is then one more
@@ -91,7 +91,7 @@ class SoftTargets(OutputObjective):
         }
     """
     weight = 0.9
-    sparse = True
+    accepts_top_k = True
 
     def __init__(self, *, temperature: float = 4.0, standardize: bool = False) -> None:
         super().__init__()
@@ -109,7 +109,9 @@ class SoftTargets(OutputObjective):
             return kl_top_k(teacher, student)
         if self.standardize:
             student, teacher = standardize(student), standardize(teacher)
-        return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
+        return self.temperature**2 * kl_divergence(
+            softened_log_probs(teacher, self.temperature), softened_log_probs(student, self.temperature)
+        )
 
     def _check_top_k(self, student: Tensor, teacher: TopK) -> None:
         if self.temperature != 1 or self.standardize:
@@ -121,7 +123,7 @@ class SoftTargets(OutputObjective):
 
 
 @registry.register("logit_mse")
-class LogitMSE(OutputObjective):
+class LogitMSE(LogitObjective):
     """Mean squared difference of the logits. [B, C] gives [B], [B, T, V] gives [B, T].
 
     Raises:
@@ -149,7 +151,7 @@ class LogitMSE(OutputObjective):
 
 
 @registry.register("teacher_argmax")
-class TeacherArgmax(OutputObjective):
+class TeacherArgmax(LogitObjective):
     """Cross entropy with the class the teacher prefers (hard distillation). [B, C] gives [B], [B, T, V] gives [B, T].
 
     Raises:
@@ -180,7 +182,7 @@ class TeacherArgmax(OutputObjective):
 
 
 @registry.register("decoupled")
-class Decoupled(OutputObjective):
+class Decoupled(LogitObjective):
     """Soft targets split in two: how sure the teacher is of the label, and how it ranks all other classes.
 
     [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0.
@@ -210,7 +212,7 @@ class Decoupled(OutputObjective):
         }
     """
     needs_target = True
-    ranks = (2,)
+    ndims = (2,)
 
     def __init__(self, *, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0) -> None:
         super().__init__()
@@ -230,7 +232,7 @@ class Decoupled(OutputObjective):
         label = _label(target).unsqueeze(-1)
         binary_s, others_s = self._split(student, label)
         binary_t, others_t = self._split(teacher, label)
-        loss = self.alpha * kl(binary_t, binary_s) + self.beta * kl(others_t, others_s)
+        loss = self.alpha * kl_divergence(binary_t, binary_s) + self.beta * kl_divergence(others_t, others_s)
         return self.temperature**2 * torch.where(_labelled(target), loss, 0.0)
 
     def _split(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
@@ -243,7 +245,7 @@ class Decoupled(OutputObjective):
 
 
 @registry.register("dist")
-class Dist(OutputObjective):
+class Dist(LogitObjective):
     """Correlation instead of equality: the teacher's preferences among classes, and among the items of the batch.
 
     [B, C] gives [B]; every item carries the batch's mean over classes. A constant row or column correlates with nothing
@@ -275,7 +277,7 @@ class Dist(OutputObjective):
     """
     weight = 2.0
     over_batch = True
-    ranks = (2,)
+    ndims = (2,)
 
     def __init__(self, *, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
@@ -287,15 +289,15 @@ class Dist(OutputObjective):
         self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        p_s = soften(student, self.temperature).exp()
-        p_t = soften(teacher, self.temperature).exp()
+        p_s = softened_log_probs(student, self.temperature).exp()
+        p_t = softened_log_probs(teacher, self.temperature).exp()
         rows = 1 - pearson(p_s, p_t, dim=1)
         columns = 1 - pearson(p_s, p_t, dim=0).mean()
         return self.temperature**2 * (self.beta * rows + self.gamma * columns)
 
 
 @registry.register("weighted_soft_labels")
-class WeightedSoftLabels(OutputObjective):
+class WeightedSoftLabels(LogitObjective):
     """Soft labels, weighed by how much the student still lags behind the teacher on the item.
 
     [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0. The weight w
@@ -326,7 +328,7 @@ class WeightedSoftLabels(OutputObjective):
     """
     weight = 2.25
     needs_target = True
-    ranks = (2,)
+    ndims = (2,)
     exempt: ClassVar[Mapping[str, str]] = {
         "least": "its weight shrinks for students better than the teacher",
         "gradient": "its weight passes none, on purpose",
@@ -338,7 +340,7 @@ class WeightedSoftLabels(OutputObjective):
         self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        soft = -(soften(teacher, self.temperature).exp() * soften(student, self.temperature)).sum(-1)
+        soft = -(softened_log_probs(teacher, self.temperature).exp() * softened_log_probs(student, self.temperature)).sum(-1)
         loss = self._weights(student.detach(), teacher, _label(target)) * self.temperature**2 * soft
         return torch.where(_labelled(target), loss, 0.0)
 

@@ -27,7 +27,7 @@ class SquaredError(Objective):
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
     formula = "(s − y)²"
     source = "mean squared error"
-    ranks: ClassVar[tuple[int, ...]] = (1, 2)
+    ndims: ClassVar[tuple[int, ...]] = (1, 2)
     needs_teacher = False
     needs_target = True
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")

@@ -15,7 +15,7 @@ from torch import Tensor
 from limbeck.core.objective import Objective, registry, require
 from limbeck.core.signals import Match
 from limbeck.objectives.angles import angle_losses
-from limbeck.objectives.arithmetic import huber, unit
+from limbeck.objectives.arithmetic import huber, l2_normalize
 
 
 class RelationObjective(Objective):
@@ -134,7 +134,7 @@ class SimilarityPreserving(RelationObjective):
     @staticmethod
     def _similarities(features: Tensor) -> Tensor:
         x = features.flatten(1)
-        return unit(x @ x.mT)
+        return l2_normalize(x @ x.mT)
 
 
 @registry.register("probabilistic_transfer")
@@ -249,7 +249,7 @@ class ChannelCorrelation(Objective):
     """
     weight = 500.0
     match = Match.CHANNELS
-    ranks = (4,)
+    ndims = (4,)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return (self._correlations(student) - self._correlations(teacher)).square().mean((1, 2))
@@ -257,9 +257,9 @@ class ChannelCorrelation(Objective):
     @staticmethod
     def _correlations(features: Tensor) -> Tensor:
         channels = features.flatten(2)
-        return unit(channels @ channels.mT)
+        return l2_normalize(channels @ channels.mT)
 
 
 def _cosines(features: Tensor) -> Tensor:
-    x = unit(features.flatten(1))
+    x = l2_normalize(features.flatten(1))
     return x @ x.mT

@@ -49,8 +49,8 @@ class Review(FeatureObjective):
         }
     """
     match = Match.SPACE
-    ranks = (4,)
-    parts = 0  # two or more
+    ndims = (4,)
+    num_taps = 0  # two or more
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, mid_channels: int | None = None) -> None:

@@ -28,7 +28,7 @@ class SelfAttentionObjective(TokenObjective):
     """
 
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
-    ranks: ClassVar[tuple[int, ...]] = (3, 4)
+    ndims: ClassVar[tuple[int, ...]] = (3, 4)
 
     def __init__(self, *, heads: int | None) -> None:
         super().__init__()
@@ -83,8 +83,8 @@ class ValueRelation(SelfAttentionObjective):
     formula = "(1/(heads · n)) Σ_h Σ_i KL(R^t_{hi}‖R^s_{hi}), R = softmax(VVᵀ/√d) over the n real keys, i over real queries"
     source = "Wang et al. 2020 (MiniLM), arXiv 2002.10957"
     bibtex = AttentionDistributions.bibtex
-    signals = ("values [B, heads, T, d]", "values [B, T, D]")
-    kinds = ("values",)
+    expects = ("values [B, heads, T, d]", "values [B, T, D]")
+    tap_kinds = ("values",)
 
     def __init__(self, *, heads: int | None = None) -> None:
         super().__init__(heads=heads)
@@ -126,9 +126,9 @@ class SelfAttentionRelations(SelfAttentionObjective):
             archiveprefix = {arXiv},
         }
     """
-    parts = 3
-    signals = ("queries, keys and values [B, heads, T, d]", "queries, keys and values [B, T, D]")
-    kinds = ("queries", "keys", "values")
+    num_taps = 3
+    expects = ("queries, keys and values [B, heads, T, d]", "queries, keys and values [B, T, D]")
+    tap_kinds = ("queries", "keys", "values")
 
     def __init__(self, *, heads: int = 48) -> None:
         super().__init__(heads=heads)

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED, registry, require
 from limbeck.core.signals import TopK
-from limbeck.objectives.arithmetic import kl, soften
-from limbeck.objectives.outputs import OutputObjective, SoftTargets
+from limbeck.objectives.arithmetic import kl_divergence, softened_log_probs
+from limbeck.objectives.outputs import LogitObjective, SoftTargets
 from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 from limbeck.objectives.transformers import HiddenCosine
 
 
 @registry.register("forward_kl")
-class ForwardKL(OutputObjective):
+class ForwardKL(LogitObjective):
     """Kullback-Leibler divergence from the teacher's distribution over next or hidden tokens to the student's.
 
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:
@@ -40,7 +40,7 @@ class ForwardKL(OutputObjective):
     formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v)"
     source = "Hinton et al. 2015, arXiv 1503.02531, token by token"
     bibtex = SoftTargets.bibtex
-    sparse = True
+    accepts_top_k = True
 
     def __init__(self, *, temperature: float = 1.0) -> None:
         super().__init__()
@@ -88,7 +88,9 @@ class ForwardKL(OutputObjective):
     def _divergence(self, student: Tensor, teacher: Tensor | TopK) -> Tensor:
         if isinstance(teacher, TopK):
             return kl_top_k(teacher, student)
-        return self.temperature**2 * kl(soften(teacher, self.temperature), soften(student, self.temperature))
+        return self.temperature**2 * kl_divergence(
+            softened_log_probs(teacher, self.temperature), softened_log_probs(student, self.temperature)
+        )
 
 
 @registry.register("masked_kl")

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from limbeck.core.objective import Objective, registry, require, tensors_of
 from limbeck.core.signals import Match
-from limbeck.objectives.arithmetic import kl, soften
+from limbeck.objectives.arithmetic import kl_divergence, softened_log_probs
 from limbeck.objectives.outputs import SoftTargets
 
 
@@ -23,8 +23,8 @@ class SpanObjective(Objective):
 
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
     match: ClassVar[Match] = Match.EVERYTHING
-    ranks: ClassVar[tuple[int, ...]] = (3,)
-    signals: ClassVar[tuple[str, ...]] = ("start and end logits [B, 2, T]",)
+    ndims: ClassVar[tuple[int, ...]] = (3,)
+    expects: ClassVar[tuple[str, ...]] = ("start and end logits [B, 2, T]",)
 
     def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
         return None if mask is None else mask.bool()[:, None]
@@ -102,8 +102,8 @@ class SpanSoftTargets(SpanObjective):
         self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        ours, theirs = (soften(without_padding(side, mask), self.temperature) for side in (student, teacher))
-        return self.temperature**2 * kl(theirs, ours).mean(-1)
+        ours, theirs = (softened_log_probs(without_padding(side, mask), self.temperature) for side in (student, teacher))
+        return self.temperature**2 * kl_divergence(theirs, ours).mean(-1)
 
 
 def without_padding(logits: Tensor, mask: Tensor | None) -> Tensor:

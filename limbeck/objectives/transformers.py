@@ -28,9 +28,9 @@ class HiddenObjective(TokenObjective):
 
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "feature"
     match: ClassVar[Match] = Match.EVERYTHING
-    ranks: ClassVar[tuple[int, ...]] = (3,)
-    signals: ClassVar[tuple[str, ...]] = ("hidden states [B, T, D]",)
-    kinds: ClassVar[tuple[str, ...]] = ("hidden",)
+    ndims: ClassVar[tuple[int, ...]] = (3,)
+    expects: ClassVar[tuple[str, ...]] = ("hidden states [B, T, D]",)
+    tap_kinds: ClassVar[tuple[str, ...]] = ("hidden",)
 
 
 @registry.register("hidden_states")
@@ -152,7 +152,7 @@ class AttentionObjective(TokenObjective):
     """What the objectives on attention matrices [B, heads, T, T] (queries before keys) share. They never get an adapter."""
 
     knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
-    ranks: ClassVar[tuple[int, ...]] = (4,)
+    ndims: ClassVar[tuple[int, ...]] = (4,)
 
     def _agree(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> bool:
         return student == teacher and student[2] == student[3]
@@ -181,8 +181,8 @@ class AttentionScores(AttentionObjective):
     formula = "(1/(heads · n²)) Σ_h Σ_{ij} (s_{hij} − t_{hij})², i, j over the n real tokens"
     source = "Jiao et al. 2020 (TinyBERT), arXiv 1909.10351"
     bibtex = HiddenStates.bibtex
-    signals = ("attention scores [B, heads, T, T]",)
-    kinds = ("scores",)
+    expects = ("attention scores [B, heads, T, T]",)
+    tap_kinds = ("scores",)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = pairs(self.real(student, mask))
@@ -218,8 +218,8 @@ class AttentionDistributions(AttentionObjective):
             archiveprefix = {arXiv},
         }
     """
-    signals = ("attention distributions [B, heads, T, T]",)
-    kinds = ("attention",)
+    expects = ("attention distributions [B, heads, T, T]",)
+    tap_kinds = ("attention",)
     exempt: ClassVar[Mapping[str, str]] = {
         "stationary": "the gradient is −1 for all keys of a row alike: zero as soon as a softmax keeps their sum at 1"
     }

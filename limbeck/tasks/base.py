@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
-from limbeck.core.taps.tap import call, logits_of
+from limbeck.core.taps.tap import call_model, logits_of
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
 from limbeck.metrics.measures import Measure, measure
@@ -119,7 +119,7 @@ class Task(ABC):
                 inputs: Any = batch.to(device).inputs["default"]
                 if reads is not None:
                     inputs = inputs[reads]
-                answer = logits_of(call(model, inputs))
+                answer = logits_of(call_model(model, inputs))
                 if not isinstance(answer, Tensor):
                     raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; {self.name} needs logits")
                 assert batch.index is not None

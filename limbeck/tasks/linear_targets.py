@@ -28,7 +28,7 @@ class LinearTargets(HardTargets):
 
     name = "linear_targets"
     formula = "−log softmax(W s + b)_y"
-    ranks: ClassVar[tuple[int, ...]] = (2,)
+    ndims: ClassVar[tuple[int, ...]] = (2,)
     linear: nn.Linear | None
 
     def __init__(self, *, classes: int, label_smoothing: float = 0.0) -> None:

@@ -31,11 +31,11 @@ class StoredAnswers:
     def __init__(self, readers: Mapping[str, Reader], *, strict: bool = False) -> None:
         self.readers, self.strict = dict(readers), strict
 
-    def keep(self, taps: Iterable[str]) -> bool:
+    def covers(self, taps: Iterable[str]) -> bool:
         """Whether answers at all these taps are kept; a stage that also listens elsewhere asks the teacher itself."""
         return all(tap in self.readers for tap in taps)
 
-    def hear(
+    def lookup(
         self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live, inputs: Any = None
     ) -> dict[str, AnySignal]:
         """The signals at `taps` of these samples (int64 [B]) in these views (int64 [B]), one row an item.

@@ -15,9 +15,9 @@ from urllib.parse import quote
 import torch
 from torch import Tensor
 
-from limbeck.core.actors import Actor, Cast, Reference, read_modality
+from limbeck.core.actors import Actor, Actors, Reference, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.forward_cache import Listener, Plan, Readings
+from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
 from limbeck.core.signals import AnySignal
 from limbeck.core.taps.tap import LOGITS
 from limbeck.data import Dataset, Items
@@ -99,16 +99,16 @@ class Asked:
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
 
     def __post_init__(self) -> None:
-        self._listener = Listener(Cast({"teacher": replace(self.actor, answers=None)}))
+        self._probes = ProbeSet(Actors({"teacher": replace(self.actor, cache=None)}))
         self._references = {tap: Reference("teacher", tap=tap) for tap in self.taps}
-        self._listener.listen(self._references.values())
+        self._probes.listen(self._references.values())
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> dict[str, AnySignal]:
         """What the teacher says about a batch, by tap; signals of tokens come without padding."""
-        readings = Readings(self._listener, batch.to(self.device), Plan(frozenset()), autocast=self.autocast)
-        said: dict[str, AnySignal] = {tap: readings[reference] for tap, reference in self._references.items()}
-        padding = Padding.of(read_modality(self.actor, "teacher", readings.inputs(DEFAULT_VIEW)))
+        forward_cache = ForwardCache(self._probes, batch.to(self.device), GradientPlan(frozenset()), autocast=self.autocast)
+        said: dict[str, AnySignal] = {tap: forward_cache[reference] for tap, reference in self._references.items()}
+        padding = Padding.of(actor_inputs(self.actor, "teacher", forward_cache.inputs(DEFAULT_VIEW)))
         return said if padding is None else {tap: padding.pack(tap, signal) for tap, signal in said.items()}
 
     @cached_property
@@ -118,7 +118,7 @@ class Asked:
         return self.answer(self.source.show(rows, torch.zeros_like(rows)))
 
     def close(self) -> None:
-        self._listener.close()
+        self._probes.close()
 
     @property
     def items(self) -> Items:

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import Batch, Place, Source
-from limbeck.data.sources.generated import piece, place_generator
+from limbeck.core.batch import Batch, BatchPosition, Source
+from limbeck.data.sources.generated import piece, position_generator
 
 
 class Blobs(Source):
@@ -22,8 +22,8 @@ class Blobs(Source):
         self.x = centres[self.y] + torch.randn(self.samples, features, generator=generator)
         self.batch_size, self.labelled = batch_size, labelled
 
-    def batch(self, place: Place) -> Batch:
-        rows = piece(torch.randperm(self.samples, generator=place_generator(place, "rows"))[: self.batch_size], place)
+    def batch(self, place: BatchPosition) -> Batch:
+        rows = piece(torch.randperm(self.samples, generator=position_generator(place, "rows"))[: self.batch_size], place)
         return Batch({"default": self.x[rows]}, target=self.y[rows] if self.labelled else None, keys=rows, index=rows)
 
 

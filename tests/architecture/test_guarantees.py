@@ -67,10 +67,10 @@ def test_a_term_on_a_tap_that_is_cut_from_the_graph_is_dead(blobs: Blobs) -> Non
 
 
 def test_a_term_about_an_actor_that_nobody_trains_is_dead(blobs: Blobs) -> None:
-    cast = {"student": trained(net(8)), "other": trained(net(8, seed=3))}
+    actors = {"student": trained(net(8)), "other": trained(net(8, seed=3))}
     stage = Stage([Step([Term(HardTargets()), Term(HardTargets(), student="other")])], steps(1), SGD)
     with pytest.raises(DeadTermError, match="trains nobody"):
-        Run(cast, [stage], source=blobs, settings=QUIET).fit()
+        Run(actors, [stage], source=blobs, settings=QUIET).fit()
 
 
 def test_an_average_that_starts_equal_may_be_zero_at_first(blobs: Blobs) -> None:
@@ -94,7 +94,7 @@ def test_the_average_follows_exactly(blobs: Blobs) -> None:
     )
     start = state(s)
     one.fit()
-    for name, value in one.cast["mean"].model.state_dict().items():
+    for name, value in one.actors["mean"].model.state_dict().items():
         torch.testing.assert_close(value, (start[name] + s.state_dict()[name]) / 2)
 
 
@@ -166,7 +166,7 @@ def test_frozen_parts_and_snapshots(blobs: Blobs) -> None:
     ]
     one = Run({"student": trained(s), "past": snapshot("student")}, stages, source=blobs, settings=QUIET)
     one.fit()
-    past = one.cast["past"].model.state_dict()
+    past = one.actors["past"].model.state_dict()
     assert not torch.equal(first["0.weight"], past["0.weight"])
     assert torch.equal(s.state_dict()["0.weight"], past["0.weight"])
     assert not torch.equal(s.state_dict()["3.weight"], past["3.weight"])
@@ -224,8 +224,8 @@ def test_resumption_is_bit_identical(tmp_path, blobs: Blobs, stop: int) -> None:
         terms = [Term(HardTargets()), Term(SoftTargets()), Term(Hint(), student="0", teacher="0")]
         settings = Settings(progress=False, device="cpu", checkpoint_every=1, trackers=())
         stages = [Stage([Step(terms)], epochs(1), Optimizer("adamw", lr=1e-2)), Stage([Step(terms[:2])], epochs(1), SGD)]
-        cast = {"student": trained(s), "teacher": frozen(t), "mean": average("student", 0.9)}
-        return Run(cast, stages, source=blobs, settings=settings, folder=folder)
+        actors = {"student": trained(s), "teacher": frozen(t), "mean": average("student", 0.9)}
+        return Run(actors, stages, source=blobs, settings=settings, folder=folder)
 
     whole = make(tmp_path / "whole").fit()
     broken = make(tmp_path / "broken")
@@ -243,4 +243,4 @@ def test_resumption_is_bit_identical(tmp_path, blobs: Blobs, stop: int) -> None:
     resumed = make(tmp_path / "broken").fit(resume=True)
     assert resumed.clock.updates == 32
     for name in ("student", "mean"):
-        assert same(state(whole.cast[name].model), resumed.cast[name].model)
+        assert same(state(whole.actors[name].model), resumed.actors[name].model)

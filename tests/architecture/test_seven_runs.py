@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
 from limbeck.data.sources.generated import Generated, OwnSamples
@@ -18,8 +18,8 @@ QUIET = Settings(progress=False, device="cpu")
 SGD = Optimizer("sgd", lr=0.05)
 
 
-def run(cast, stages, **options) -> Run:
-    return Run(cast, stages, settings=QUIET, **options).fit()
+def run(actors, stages, **options) -> Run:
+    return Run(actors, stages, settings=QUIET, **options).fit()
 
 
 class Counting(nn.Module):
@@ -67,7 +67,7 @@ def test_the_generator_learns_through_the_teacher_and_nothing_else_moves() -> No
         settings=QUIET,
     )
     weights = [p.detach().clone() for p in g.parameters()]
-    z = noise.batch(Place(0)).inputs["default"]
+    z = noise.batch(BatchPosition(0)).inputs["default"]
     x = g.train()(z)
     loss = -((s.eval()(x) - t.eval()(x)) ** 2).mean()
     expected = torch.autograd.grad(loss, list(g.parameters()))
@@ -103,8 +103,8 @@ def test_two_peers_in_turn(blobs: Blobs) -> None:
 def test_many_peers_cost_one_forward_each(blobs: Blobs) -> None:
     peers = {f"peers.{k}": Counting(net(8, seed=k)) for k in range(4)}
     terms = [Term(HardTargets(), student="peers.*"), Term(SoftTargets(temperature=1), student="peers.*", teacher="peers.*")]
-    cast = {name: trained(peer) for name, peer in peers.items()}
-    run(cast, [Stage([Step(terms, trains=tuple(peers))], steps(5), SGD)], source=blobs)
+    actors = {name: trained(peer) for name, peer in peers.items()}
+    run(actors, [Stage([Step(terms, trains=tuple(peers))], steps(5), SGD)], source=blobs)
     assert [peer.with_gradient for peer in peers.values()] == [5] * 4
 
 
@@ -179,7 +179,7 @@ def test_a_language_model_on_its_own_samples() -> None:
     one = run({"teacher": frozen(t), "student": trained(s)}, [Stage([Step([term], source=own)], epochs(2), SGD)])
     assert same(teacher, t)
     assert not same(student, s)
-    batch = own.batch(Place(0))
+    batch = own.batch(BatchPosition(0))
     assert batch.mask is not None
     assert batch.mask.sum(1).tolist() == [5.0] * 8  # five sampled tokens each; prompt and padding count for nothing
     assert one.live[0].criterion.token_level == [True]
@@ -189,9 +189,9 @@ def test_a_server_that_distils_its_clients() -> None:
     clients = {f"clients.{k}": net(8, seed=k) for k in range(3)}
     server = net(12)
     before = {name: state(client) for name, client in clients.items()}
-    cast = {name: frozen(client) for name, client in clients.items()} | {"server": trained(server)}
+    actors = {name: frozen(client) for name, client in clients.items()} | {"server": trained(server)}
     feddf = Step([Term(SoftTargets(temperature=1), student="server", teacher=Ensemble("clients.*"))], trains="server")
     start = state(server)
-    run(cast, [Stage([feddf], epochs(1), Optimizer("adam", lr=1e-3))], source=Blobs(labelled=False))
+    run(actors, [Stage([feddf], epochs(1), Optimizer("adam", lr=1e-3))], source=Blobs(labelled=False))
     assert all(same(before[name], client) for name, client in clients.items())
     assert not same(start, server)

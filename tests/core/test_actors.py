@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from limbeck.core.actors import Cast, Reference, average, frozen, read_modality, snapshot, trained
+from limbeck.core.actors import Actors, Reference, actor_inputs, average, frozen, snapshot, trained
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.utils.registry import UnknownNameError
 
@@ -20,12 +20,14 @@ def net(seed: int = 0) -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2))
 
 
-def cast() -> Cast:
-    return Cast({"student": trained(net()), "teacher": frozen(net(1)), "peers.0": trained(net(2)), "peers.1": trained(net(3))})
+def make_actors() -> Actors:
+    return Actors(
+        {"student": trained(net()), "teacher": frozen(net(1)), "peers.0": trained(net(2)), "peers.1": trained(net(3))}
+    )
 
 
 def test_frozen_means_evaluation_mode_and_no_gradient():
-    actors = cast()
+    actors = make_actors()
     assert not actors["teacher"].model.training
     assert not any(p.requires_grad for p in actors["teacher"].model.parameters())
     assert actors["student"].model.training
@@ -34,7 +36,7 @@ def test_frozen_means_evaluation_mode_and_no_gradient():
 
 def test_an_average_follows_the_formula_and_copies_buffers():
     one = net()
-    actors = Cast({"student": trained(one), "mean": average("student", decay=0.9)})
+    actors = Actors({"student": trained(one), "mean": average("student", decay=0.9)})
     mean = actors["mean"].model
     expected = [p.detach().clone() for p in mean.parameters()]
     for step in range(3):
@@ -53,7 +55,7 @@ def test_an_average_follows_the_formula_and_copies_buffers():
 
 def test_a_snapshot_is_a_copy_that_stays():
     one = net()
-    actors = Cast({"student": trained(one, reads="image"), "past": snapshot("student")})
+    actors = Actors({"student": trained(one, reads="image"), "past": snapshot("student")})
     before = copy.deepcopy(one.state_dict())
     nn.init.zeros_(one[0].weight)
     actors.update_averages()
@@ -62,35 +64,39 @@ def test_a_snapshot_is_a_copy_that_stays():
 
 
 def test_models_without_parameters_can_be_averaged():
-    Cast({"student": trained(nn.Identity()), "mean": average("student")}).update_averages()
+    Actors({"student": trained(nn.Identity()), "mean": average("student")}).update_averages()
 
 
 def test_one_model_cannot_be_trained_and_frozen():
     one = net()
     with pytest.raises(ValueError, match="'student' is trained, and the same model is frozen too; hand over a deep copy"):
-        Cast({"student": trained(one), "teacher": frozen(one)})
+        Actors({"student": trained(one), "teacher": frozen(one)})
 
 
 def test_patterns_stand_for_actors():
-    actors = cast()
+    actors = make_actors()
     assert actors.matching("peers.*") == ["peers.0", "peers.1"]
     assert actors.matching("*") == list(actors)
     assert actors.matching("teacher") == ["teacher"]
 
 
 def test_unknown_actors_offer_the_nearest():
-    for ask in (lambda: cast()["techer"], lambda: cast().matching("techer"), lambda: Reference("techer").check(cast())):
+    for ask in (
+        lambda: make_actors()["techer"],
+        lambda: make_actors().matching("techer"),
+        lambda: Reference("techer").check(make_actors()),
+    ):
         with pytest.raises(UnknownNameError, match=r"unknown actor 'techer'; nearest: teacher"):
             ask()
     with pytest.raises(UnknownNameError, match=r"unknown actors 'clients.\*'"):
-        cast().matching("clients.*")
+        make_actors().matching("clients.*")
     with pytest.raises(UnknownNameError, match=r"the original of 'mean'\) 'studnet'; nearest: student"):
-        Cast({"student": trained(net()), "mean": average("studnet")})
+        Actors({"student": trained(net()), "mean": average("studnet")})
 
 
 def test_names_that_references_could_not_spell_are_refused():
     with pytest.raises(ValueError, match="actor name 'a:b'"):
-        Cast({"a:b": trained(net())})
+        Actors({"a:b": trained(net())})
 
 
 # References
@@ -119,31 +125,31 @@ def test_names_that_references_could_not_spell_are_refused():
     ],
 )
 def test_references_are_read(text, expected):
-    assert Reference.parse(text, cast=cast()) == expected
+    assert Reference.parse(text, actors=make_actors()) == expected
 
 
 def test_text_that_is_no_reference_is_refused():
     for text in ("a b", "student@", "student:", "student#a#b"):
         with pytest.raises(ValueError, match=r"expected actor\[@variant\]\[:tap\]\[#view\]"):
-            Reference.parse(text, cast=cast())
+            Reference.parse(text, actors=make_actors())
 
 
 names = st.from_regex(r"[a-z0-9_\-]{1,6}(\.[a-z0-9_]{1,3})?", fullmatch=True)
 taps = names | names.map(lambda name: f"input({name})")
 
 
-@given(actor=st.sampled_from(list(cast())) | st.just("peers.*"), variant=st.none() | names, tap=taps, view=names)
+@given(actor=st.sampled_from(list(make_actors())) | st.just("peers.*"), variant=st.none() | names, tap=taps, view=names)
 def test_references_are_written_as_they_are_read(actor, variant, tap, view):
     for reference in (
         Reference(actor, variant, tap, view),
         Reference(actor, variant, view=view),
         Reference(actor, variant, tap),
     ):
-        assert Reference.parse(str(reference), cast=cast()) == reference
+        assert Reference.parse(str(reference), actors=make_actors()) == reference
 
 
 def test_unknown_variants_and_taps_are_refused():
-    actors = Cast({"student": trained(net(), variants={"small": lambda m, x, g: m(x)})})
+    actors = Actors({"student": trained(net(), variants={"small": lambda m, x, g: m(x)})})
     Reference("student", "small", "0").check(actors)
     with pytest.raises(UnknownNameError, match="unknown variant of 'student' 'smal'; nearest: small"):
         Reference("student", "smal").check(actors)
@@ -153,9 +159,9 @@ def test_unknown_variants_and_taps_are_refused():
 
 def test_modalities():
     actor, inputs = trained(net(), reads="image"), {"image": 1, "text": 2}
-    assert read_modality(actor, "student", inputs) == 1
-    assert read_modality(trained(net()), "student", inputs) is inputs
+    assert actor_inputs(actor, "student", inputs) == 1
+    assert actor_inputs(trained(net()), "student", inputs) is inputs
     with pytest.raises(UnknownNameError, match=r"modality read by actor 'student' 'image'; nearest: text"):
-        read_modality(actor, "student", {"text": 2})
+        actor_inputs(actor, "student", {"text": 2})
     with pytest.raises(UnknownNameError, match="single tensor"):
-        read_modality(actor, "student", torch.zeros(1))
+        actor_inputs(actor, "student", torch.zeros(1))

@@ -12,11 +12,11 @@ import torch.nn.functional as F
 import transformers
 from torch import Tensor, nn
 
-from limbeck.core.actors import Cast, frozen, trained
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion, TermError
-from limbeck.core.forward_cache import Readings
-from limbeck.core.schedules import Linear, SampleWeight, TeacherConfidence
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.schedules import ItemWeight, Linear, TeacherConfidence
 from limbeck.core.teachers import VirtualTeacher
 from limbeck.core.terms import Term
 from limbeck.models import resnet_cifar
@@ -124,8 +124,8 @@ def test_no_grad_builds_no_graph():
     criterion = Criterion([Term(Hint(), student="body", teacher="body", adapter="linear")], s, teacher(), example=(X, Y))
     with torch.no_grad():
         assert not criterion((X, Y))["loss"].requires_grad
-        readings = Readings(criterion.listener, as_batch(X), criterion.plan, manage_modes=False)
-        assert not readings[criterion.terms[0].students[0]].requires_grad
+        forward_cache = ForwardCache(criterion.probes, as_batch(X), criterion.plan, set_modes=False)
+        assert not forward_cache[criterion.terms[0].students[0]].requires_grad
 
 
 def test_a_plain_loop_trains_student_and_adapters():
@@ -201,8 +201,8 @@ def test_adapters_work_in_the_precision_of_the_objectives(dtype):
 
 def test_adapters_take_what_mixed_precision_gives_them():
     criterion = Criterion([Term(Hint(), student="body", teacher="body")], student(), teacher(), example=X)
-    readings = Readings(criterion.listener, as_batch(X), criterion.plan, autocast=torch.bfloat16)
-    torch.testing.assert_close(criterion(X, readings=readings)["loss"], criterion(X)["loss"], rtol=0.05, atol=0.05)
+    forward_cache = ForwardCache(criterion.probes, as_batch(X), criterion.plan, autocast=torch.bfloat16)
+    torch.testing.assert_close(criterion(X, forward_cache=forward_cache)["loss"], criterion(X)["loss"], rtol=0.05, atol=0.05)
 
 
 # Who counts
@@ -235,7 +235,7 @@ def test_item_weights_multiply_and_do_not_renormalise():
 
 
 def test_no_gradient_passes_through_item_weights():
-    class ByLoss(SampleWeight):
+    class ByLoss(ItemWeight):
         def __call__(self, student, teacher, target):
             return F.cross_entropy(student, target, reduction="none")
 
@@ -248,7 +248,7 @@ def test_no_gradient_passes_through_item_weights():
 
 
 def test_item_weights_of_another_shape_are_refused():
-    class Wrong(SampleWeight):
+    class Wrong(ItemWeight):
         def __call__(self, student, teacher, target):
             return torch.ones(len(student), 2)
 
@@ -355,10 +355,10 @@ def test_terms_that_do_not_fit_are_refused(term, message):
 def test_a_criterion_needs_terms_and_a_student():
     with pytest.raises(ValueError, match="at least one term"):
         Criterion([], student())
-    with pytest.raises(ValueError, match="hand over a student"):
+    with pytest.raises(ValueError, match="pass a student"):
         Criterion(HINTON)
     with pytest.raises(ValueError, match="unknown actor 'generator'"):
-        Criterion(HINTON, student(), teacher(), through="generator")
+        Criterion(HINTON, student(), teacher(), generator="generator")
     s = student()
     with pytest.raises(ValueError, match="the same model is frozen too"):
         Criterion(HINTON, s, s)
@@ -442,7 +442,9 @@ def test_automatic_taps_of_texts_build_an_adapter_a_layer():
 
 def test_a_pattern_averages_losses_and_counts_itself_out():
     peers = {f"peers.{k}": trained(Net(seed=k).eval()) for k in range(3)}
-    criterion = Criterion([Term(SoftTargets(), student="peers.*", teacher="peers.*")], cast=Cast(peers), trains=tuple(peers))
+    criterion = Criterion(
+        [Term(SoftTargets(), student="peers.*", teacher="peers.*")], actors=Actors(peers), trains=tuple(peers)
+    )
     losses = criterion(X)
     said = [actor.model(X) for actor in peers.values()]
     torch.testing.assert_close(losses["soft_targets.peers.1"], (hinton(said[1], said[0]) + hinton(said[1], said[2])).mean() / 2)
@@ -495,7 +497,7 @@ def test_random_variants_are_drawn_anew_in_a_loop_of_your_own():
         return model(x)
 
     criterion = Criterion(
-        [Term(HardTargets(), student="@random")], cast=Cast({"student": trained(student(), variants={"random": random})})
+        [Term(HardTargets(), student="@random")], actors=Actors({"student": trained(student(), variants={"random": random})})
     )
     for _ in range(4):
         criterion((X, Y))
@@ -506,24 +508,24 @@ def test_random_variants_are_drawn_anew_in_a_loop_of_your_own():
 
 
 def play(*, trains, terms):
-    cast = Cast({"student": trained(student()), "teacher": frozen(teacher()), "generator": trained(nn.Linear(2, 3))})
-    return cast, Criterion(terms, cast=cast, trains=trains, through="generator", example=torch.randn(4, 2))
+    actors = Actors({"student": trained(student()), "teacher": frozen(teacher()), "generator": trained(nn.Linear(2, 3))})
+    return actors, Criterion(terms, actors=actors, trains=trains, generator="generator", example=torch.randn(4, 2))
 
 
 def test_a_term_may_train_some_of_those_that_the_step_trains():
-    cast = Cast({"a": trained(student()), "b": trained(Net(seed=3).eval()), "teacher": frozen(teacher())})
+    actors = Actors({"a": trained(student()), "b": trained(Net(seed=3).eval()), "teacher": frozen(teacher())})
     terms = [Term(SoftTargets(), student="a", trains=["a"]), Term(LogitMSE(), student="b", trains=["a"])]
-    Criterion(terms, cast=cast, trains=("a", "b"))(X)["loss"].backward()
-    assert cast["a"].model.head.weight.grad.abs().sum() > 0
-    assert cast["b"].model.head.weight.grad is None
+    Criterion(terms, actors=actors, trains=("a", "b"))(X)["loss"].backward()
+    assert actors["a"].model.head.weight.grad.abs().sum() > 0
+    assert actors["b"].model.head.weight.grad is None
 
 
 def test_gradient_reaches_a_generator_through_student_and_teacher():
-    cast, criterion = play(trains=("generator",), terms=[Term(LogitMSE(), student="student", teacher="teacher")])
-    z, g = torch.randn(4, 2), cast["generator"].model
+    actors, criterion = play(trains=("generator",), terms=[Term(LogitMSE(), student="student", teacher="teacher")])
+    z, g = torch.randn(4, 2), actors["generator"].model
     found = torch.autograd.grad(criterion(z)["loss"], g.weight)[0]
     x = g(z)
-    expected = torch.autograd.grad((cast["student"].model(x) - cast["teacher"].model(x)).square().mean(), g.weight)[0]
+    expected = torch.autograd.grad((actors["student"].model(x) - actors["teacher"].model(x)).square().mean(), g.weight)[0]
     torch.testing.assert_close(found, expected)
 
 
@@ -531,13 +533,13 @@ def test_gradient_that_cannot_be_kept_apart_is_refused():
     term = Term(LogitMSE(), student="student", teacher="teacher", trains=["student"])
     with pytest.raises(TermError, match="gradient of student would reach generator too; train them in steps of their own"):
         play(trains=("student", "generator"), terms=[term])
-    cast = Cast({"a": trained(student()), "b": trained(Net(seed=3)), "generator": trained(nn.Linear(2, 3))})
+    actors = Actors({"a": trained(student()), "b": trained(Net(seed=3)), "generator": trained(nn.Linear(2, 3))})
     with pytest.raises(TermError, match="the step trains 'b', the teacher, and 'generator' through it"):
         Criterion(
             [Term(LogitMSE(), student="a", teacher="b")],
-            cast=cast,
+            actors=actors,
             trains=("a", "b", "generator"),
-            through="generator",
+            generator="generator",
             example=torch.randn(4, 2),
         )
 

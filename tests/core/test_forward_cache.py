@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Cast, Reference, frozen, trained
+from limbeck.core.actors import Actor, Actors, Reference, frozen, trained
 from limbeck.core.batch import Batch
-from limbeck.core.forward_cache import Listener, Plan, Readings
+from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.utils.registry import UnknownNameError
 
@@ -34,33 +34,33 @@ class Maker(Net):
         return self.norm(self.body(z))
 
 
-def read(cast: dict[str, Actor], plan: Plan, *texts: str, inputs=None, **options) -> tuple[list, Readings]:
-    cast = Cast(cast)
-    references = [Reference.parse(text, cast=cast) for text in texts]
-    listener = Listener(cast)
-    listener.listen([*references, *([Reference(plan.through)] if plan.through else [])])
-    readings = Readings(listener, Batch(inputs or {"default": X}), plan, **options)
-    return [readings[r] for r in references], readings
+def read(actors: dict[str, Actor], plan: GradientPlan, *texts: str, inputs=None, **options) -> tuple[list, ForwardCache]:
+    actors = Actors(actors)
+    references = [Reference.parse(text, actors=actors) for text in texts]
+    probes = ProbeSet(actors)
+    probes.listen([*references, *([Reference(plan.generator)] if plan.generator else [])])
+    forward_cache = ForwardCache(probes, Batch(inputs or {"default": X}), plan, **options)
+    return [forward_cache[r] for r in references], forward_cache
 
 
 def test_an_actor_runs_once_for_all_its_taps():
     s, t = Net(), Net()
-    _, readings = read(
+    _, forward_cache = read(
         {"student": trained(s), "teacher": frozen(t)},
-        Plan(frozenset({"student"})),
+        GradientPlan(frozenset({"student"})),
         "body", "student", "input(head)", "teacher", "teacher:body",
     )  # fmt: skip
     assert s.runs == [(True, True)]
     assert t.runs == [(False, False)]
-    assert (readings.forwards, readings.teacher_items) == (2, 4)
+    assert (forward_cache.forwards, forward_cache.teacher_items) == (2, 4)
 
 
 def test_what_is_not_trained_is_in_evaluation_mode_even_if_someone_changed_it():
     s, t, other = Net(), Net(), Net()
-    cast = Cast({"student": trained(s), "teacher": frozen(t), "other": trained(other)})
+    actors = Actors({"student": trained(s), "teacher": frozen(t), "other": trained(other)})
     nn.ModuleList([s, t, other]).train()  # as a surrounding module does
     before = t.norm.running_mean.clone(), other.norm.running_mean.clone()
-    read(cast, Plan(frozenset({"student"})), "student", "teacher", "other")
+    read(actors, GradientPlan(frozenset({"student"})), "student", "teacher", "other")
     assert (s.runs, t.runs, other.runs) == ([(True, True)], [(False, False)], [(False, False)])
     assert torch.equal(t.norm.running_mean, before[0])
     assert torch.equal(other.norm.running_mean, before[1])
@@ -69,13 +69,13 @@ def test_what_is_not_trained_is_in_evaluation_mode_even_if_someone_changed_it():
 def test_no_grad_of_the_caller_counts():
     s = Net()
     with torch.no_grad():
-        read({"student": trained(s)}, Plan(frozenset({"student"})), "student")
+        read({"student": trained(s)}, GradientPlan(frozenset({"student"})), "student")
     assert s.runs == [(True, False)]
 
 
 def test_views_are_separate_forwards_and_unknown_ones_are_named():
     s, inputs = Net().eval(), {"weak": X, "strong": 2 * X}
-    plan = Plan(frozenset({"student"}))
+    plan = GradientPlan(frozenset({"student"}))
     (weak, strong), _ = read({"student": trained(s)}, plan, "body#weak", "body#strong", inputs=inputs)
     torch.testing.assert_close(weak, s.body(X))
     torch.testing.assert_close(strong, s.body(2 * X))
@@ -85,37 +85,37 @@ def test_views_are_separate_forwards_and_unknown_ones_are_named():
 
 def test_each_actor_reads_its_modality():
     s, t = Net(), Net()
-    cast = {"student": trained(s, reads="sound"), "teacher": frozen(t, reads="image")}
+    actors = {"student": trained(s, reads="sound"), "teacher": frozen(t, reads="image")}
     (ours, theirs), _ = read(
-        cast, Plan(frozenset({"student"})), "body", "teacher:body", inputs={"default": {"image": X, "sound": -X}}
+        actors, GradientPlan(frozenset({"student"})), "body", "teacher:body", inputs={"default": {"image": X, "sound": -X}}
     )
     torch.testing.assert_close(ours, s.body(-X))
     torch.testing.assert_close(theirs, t.body(X))
     with pytest.raises(UnknownNameError, match="modality read by actor 'student'"):
-        read(cast, Plan(frozenset({"student"})), "student", inputs={"default": {"image": X}})
+        read(actors, GradientPlan(frozenset({"student"})), "student", inputs={"default": {"image": X}})
 
 
 def test_variants_run_their_own_way_and_miss_only_what_they_miss():
     s = Net()
     variants = {"early": lambda m, x, g: m.body(x), "random": lambda m, x, g: torch.rand(1, generator=g) + m(x)[:, :1] * 0}
-    cast = {"student": trained(s, variants=variants)}
-    plan = Plan(frozenset({"student"}))
-    (early, late), readings = read(cast, plan, "@early", "head")
+    actors = {"student": trained(s, variants=variants)}
+    plan = GradientPlan(frozenset({"student"}))
+    (early, late), forward_cache = read(actors, plan, "@early", "head")
     torch.testing.assert_close(early, s.body(X))
     assert late.shape == (4, 2)
     with pytest.raises(TapError, match="tap 'head' was not reached"):
-        readings[Reference("student", "early", "head")]
-    draws = [read(cast, plan, "@random", seed=seed)[0][0][0].item() for seed in (1, 1, 2)]
+        forward_cache[Reference("student", "early", "head")]
+    draws = [read(actors, plan, "@random", seed=seed)[0][0][0].item() for seed in (1, 1, 2)]
     assert draws[0] == draws[1] != draws[2]
 
 
 def test_a_generator_makes_inputs_for_all_once():
     s, t, g = Net(), Net(), Maker()
-    cast = {"student": trained(s), "teacher": frozen(t), "generator": trained(g)}
-    plan = Plan(frozenset({"generator"}), through="generator")
-    (made, ours, theirs, inner), readings = read(cast, plan, "generator", "body", "teacher:body", "generator:body")
+    actors = {"student": trained(s), "teacher": frozen(t), "generator": trained(g)}
+    plan = GradientPlan(frozenset({"generator"}), generator="generator")
+    (made, ours, theirs, inner), forward_cache = read(actors, plan, "generator", "body", "teacher:body", "generator:body")
     torch.testing.assert_close(ours, s.body(made))
-    assert readings.made is made
+    assert forward_cache.generated is made
     assert g.runs == [(True, True)]
     assert s.runs == t.runs == [(False, True)]
     assert all(p.grad is None for p in torch.nn.ModuleList([s, t]).parameters())
@@ -126,27 +126,27 @@ def test_a_generator_makes_inputs_for_all_once():
 
 def test_inputs_made_before_are_used_again():
     s, g = Net(), Maker()
-    cast = {"student": trained(s), "generator": trained(g)}
-    (ours,), _ = read(cast, Plan(frozenset({"student"}), through="generator"), "body", made=3 * X)
+    actors = {"student": trained(s), "generator": trained(g)}
+    (ours,), _ = read(actors, GradientPlan(frozenset({"student"}), generator="generator"), "body", generated=3 * X)
     torch.testing.assert_close(ours, s.body(3 * X))
     assert g.runs == []
 
 
 def test_a_generator_makes_one_view():
-    cast = {"student": trained(Net()), "generator": trained(Maker())}
+    actors = {"student": trained(Net()), "generator": trained(Maker())}
     with pytest.raises(ValueError, match="'generator' makes inputs of one view; its source gives default, other"):
-        read(cast, Plan(frozenset({"student"}), "generator"), "student", inputs={"default": X, "other": X})
+        read(actors, GradientPlan(frozenset({"student"}), "generator"), "student", inputs={"default": X, "other": X})
 
 
 def test_mixed_precision_reaches_the_models():
-    (ours,), _ = read({"student": trained(Net())}, Plan(frozenset({"student"})), "body", autocast=torch.bfloat16)
+    (ours,), _ = read({"student": trained(Net())}, GradientPlan(frozenset({"student"})), "body", autocast=torch.bfloat16)
     assert ours.dtype is torch.bfloat16
 
 
 def test_a_listener_that_is_thrown_away_leaves_no_hooks():
     s = Net()
-    listener = Listener(Cast({"student": trained(s)}))
-    listener.listen([Reference("student", tap="body")])
+    probes = ProbeSet(Actors({"student": trained(s)}))
+    probes.listen([Reference("student", tap="body")])
     assert s.body._forward_hooks
-    del listener
+    del probes
     assert not s.body._forward_hooks

@@ -6,11 +6,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.core.memory import Queue, Table
+from limbeck.core.memory import PerSampleTable, Queue
 
 
 def test_a_table_says_which_rows_were_written():
-    table = Table(5, 2, fill=-1)
+    table = PerSampleTable(5, 2, fill=-1)
     table.write(torch.tensor([3, 0]), torch.tensor([[1.0, 2], [3, 4]], requires_grad=True))
     rows, written = table.read(torch.tensor([0, 1, 3]))
     assert rows.tolist() == [[3, 4], [-1, -1], [1, 2]]
@@ -19,7 +19,7 @@ def test_a_table_says_which_rows_were_written():
 
 
 def test_what_was_read_does_not_change_when_the_table_does():
-    table = Table(2, 1)
+    table = PerSampleTable(2, 1)
     rows, written = table.read(torch.tensor([0]))
     table.write(torch.tensor([0]), torch.ones(1, 1))
     assert (rows.item(), written.item()) == (0, False)
@@ -46,7 +46,7 @@ def test_a_queue_resumes_where_it_was():
 
 
 def test_a_table_resumes():
-    table, resumed = Table(3, 2), Table(3, 2)
+    table, resumed = PerSampleTable(3, 2), PerSampleTable(3, 2)
     table.write(torch.tensor([1]), torch.ones(1, 2))
     resumed.load_state_dict(table.state_dict())
     assert resumed.read(torch.tensor([0, 1]))[1].tolist() == [False, True]

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.core.actors import Cast, Reference, frozen, trained
+from limbeck.core.actors import Actors, Reference, frozen, trained
 from limbeck.core.schedules import Constant, Linear
 from limbeck.core.taps.encoder_layout import TapError
 from limbeck.core.teachers import Ensemble, PastPredictions
@@ -18,46 +18,46 @@ def net() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4), nn.Linear(4, 2))
 
 
-def cast(**more: nn.Module) -> Cast:
+def make_actors(**more: nn.Module) -> Actors:
     peers = {f"peers.{k}": trained(net()) for k in range(3)}
-    return Cast({"student": trained(net()), "teacher": frozen(net()), **peers, **{k: frozen(m) for k, m in more.items()}})
+    return Actors({"student": trained(net()), "teacher": frozen(net()), **peers, **{k: frozen(m) for k, m in more.items()}})
 
 
-def sides(term: Term, actors: Cast) -> list[tuple[str, str]]:
+def sides(term: Term, actors: Actors) -> list[tuple[str, str]]:
     return [(" ".join(map(str, one.students)), " ".join(map(str, one.teachers))) for one in term.bind(actors)]
 
 
 def test_the_teacher_is_read_where_the_student_is():
-    assert sides(Term(SoftTargets()), cast()) == [("student", "teacher")]
-    assert sides(Term(Hint(), student="0"), cast()) == [("student:0", "teacher:0")]
-    assert sides(Term(Hint(), student="0#weak"), cast()) == [("student:0#weak", "teacher:0#weak")]
-    assert sides(Term(Hint(), student="0", teacher="1"), cast()) == [("student:0", "teacher:1")]
-    assert sides(Term(Hint(), student=("0", "1"), teacher=("1", "0")), cast()) == [
+    assert sides(Term(SoftTargets()), make_actors()) == [("student", "teacher")]
+    assert sides(Term(Hint(), student="0"), make_actors()) == [("student:0", "teacher:0")]
+    assert sides(Term(Hint(), student="0#weak"), make_actors()) == [("student:0#weak", "teacher:0#weak")]
+    assert sides(Term(Hint(), student="0", teacher="1"), make_actors()) == [("student:0", "teacher:1")]
+    assert sides(Term(Hint(), student=("0", "1"), teacher=("1", "0")), make_actors()) == [
         ("student:0 student:1", "teacher:1 teacher:0")
     ]
 
 
 def test_objectives_without_a_teacher_ask_for_none():
-    assert sides(Term(HardTargets()), Cast({"student": trained(net())})) == [("student", "")]
+    assert sides(Term(HardTargets()), Actors({"student": trained(net())})) == [("student", "")]
 
 
 def test_a_missing_teacher_is_named():
     with pytest.raises(ValueError, match=r"soft_targets.*needs a teacher; name one of student"):
-        Term(SoftTargets()).bind(Cast({"student": trained(net())}))
+        Term(SoftTargets()).bind(Actors({"student": trained(net())}))
     with pytest.raises(ValueError, match="unknown actor 'teacher'"):
-        Term(Hint(), student="0", teacher="0").bind(Cast({"student": trained(net())}))
+        Term(Hint(), student="0", teacher="0").bind(Actors({"student": trained(net())}))
 
 
 def test_a_pattern_makes_one_term_for_each_actor_and_leaves_itself_out():
     term = Term(SoftTargets(), student="peers.*", teacher="peers.*")
-    bound = term.bind(cast())
+    bound = term.bind(make_actors())
     assert [one.name for one in bound] == [f"soft_targets.peers.{k}" for k in range(3)]
-    assert sides(term, cast())[1] == ("peers.1", "peers.0 peers.2")
+    assert sides(term, make_actors())[1] == ("peers.1", "peers.0 peers.2")
     assert len({id(one.objective) for one in bound}) == 3
 
 
 def test_a_pattern_that_matches_nobody_else_is_refused():
-    alone = Cast({"peers.0": trained(net())})
+    alone = Actors({"peers.0": trained(net())})
     for teacher in ("peers.*", Ensemble("peers.*")):
         with pytest.raises(ValueError, match=r"'peers.\*' matches no actor other than 'peers.0' itself"):
             Term(SoftTargets(), student="peers.*", teacher=teacher).bind(alone)
@@ -65,7 +65,7 @@ def test_a_pattern_that_matches_nobody_else_is_refused():
 
 def test_each_actor_of_a_pattern_has_its_own_teacher_and_adapter_state():
     past, bridge = PastPredictions(), nn.Linear(4, 4)
-    bound = Term(Hint(), student="peers.*:0", teacher=past, adapter=bridge).bind(cast())
+    bound = Term(Hint(), student="peers.*:0", teacher=past, adapter=bridge).bind(make_actors())
     assert len({id(one.teacher) for one in bound}) == len({id(one.adapter) for one in bound}) == 3
     assert bound[0].teacher is past
     assert bound[0].adapter is bridge
@@ -73,34 +73,34 @@ def test_each_actor_of_a_pattern_has_its_own_teacher_and_adapter_state():
 
 def test_binding_leaves_the_term_as_it_was():
     term = Term(SoftTargets())
-    (bound,) = term.bind(cast())
+    (bound,) = term.bind(make_actors())
     assert term.students == ()
     assert bound.objective is not term.objective
-    assert sides(term, cast()) == [("student", "teacher")]
+    assert sides(term, make_actors()) == [("student", "teacher")]
 
 
 def test_taps_of_two_actors_on_one_side_keep_their_actors():
-    (bound,) = Term(Hint(), student=("peers.0:0", "peers.1:0"), teacher=("0", "0")).bind(cast())
+    (bound,) = Term(Hint(), student=("peers.0:0", "peers.1:0"), teacher=("0", "0")).bind(make_actors())
     assert bound.students == (Reference("peers.0", tap="0"), Reference("peers.1", tap="0"))
 
 
 def test_unknown_taps_of_either_side_are_refused():
     for term in (Term(Hint(), student="7"), Term(Hint(), student="0", teacher="7")):
         with pytest.raises(TapError, match="unknown tap '7'"):
-            term.bind(cast())
+            term.bind(make_actors())
 
 
 def test_weights_and_temperatures_are_schedules():
     term = Term(SoftTargets(), weight={"linear": {"start": 1, "end": 0}}, temperature=2)
     assert term.weight == Linear(1, 0)
     assert term.temperature == Constant(2)
-    assert term.bind(cast())[0].temperature == Constant(2)
+    assert term.bind(make_actors())[0].temperature == Constant(2)
     with pytest.raises(ValueError, match="'logit_mse': it has no temperature"):
         Term(LogitMSE(), temperature=2)
 
 
 def test_ensembles_read_the_pattern():
-    (bound,) = Term(SoftTargets(), student="peers.0", teacher=Ensemble("peers.*")).bind(cast())
+    (bound,) = Term(SoftTargets(), student="peers.0", teacher=Ensemble("peers.*")).bind(make_actors())
     assert [str(r) for r in bound.teachers] == ["peers.1", "peers.2"]
     assert not bound.averages_losses
-    assert torch.is_tensor(bound.teacher.answer([torch.zeros(1, 2)] * 2, None, torch.zeros(1, 2)))
+    assert torch.is_tensor(bound.teacher.make_target([torch.zeros(1, 2)] * 2, None, torch.zeros(1, 2)))

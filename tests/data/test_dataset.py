@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import Batch, Place
+from limbeck.core.batch import Batch, BatchPosition
 from limbeck.data import Dataset, Items, Pipeline, evaluation_batches, to_float
 
 SPEC: list[Any] = ["random_crop", "horizontal_flip", {"mixup": {"alpha": 0.4}}]
@@ -39,38 +39,38 @@ def joined(batches: list[Batch]) -> Batch:
 
 
 def test_a_batch_is_a_function_of_its_place() -> None:
-    assert_same(make().batch(Place(9, seed=4)), make().batch(Place(9, seed=4)))
+    assert_same(make().batch(BatchPosition(9, seed=4)), make().batch(BatchPosition(9, seed=4)))
     data = make()
-    data.batch(Place(30))
-    assert_same(data.batch(Place(9, seed=4)), make().batch(Place(9, seed=4)))
+    data.batch(BatchPosition(30))
+    assert_same(data.batch(BatchPosition(9, seed=4)), make().batch(BatchPosition(9, seed=4)))
 
 
 def test_no_global_randomness_is_read_or_moved() -> None:
     state = torch.get_rng_state()
-    first = make().batch(Place(0))
+    first = make().batch(BatchPosition(0))
     assert torch.equal(torch.get_rng_state(), state)
     torch.rand(1)
-    assert_same(make().batch(Place(0)), first)
+    assert_same(make().batch(BatchPosition(0)), first)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 12])
 def test_parts_make_the_whole(parts: int) -> None:
     for round in (0, 5):
-        pieces = [make().batch(Place(round, seed=1, part=part, parts=parts)) for part in range(parts)]
-        assert_same(joined(pieces), make().batch(Place(round, seed=1)))
+        pieces = [make().batch(BatchPosition(round, seed=1, part=part, parts=parts)) for part in range(parts)]
+        assert_same(joined(pieces), make().batch(BatchPosition(round, seed=1)))
 
 
 def test_an_epoch_shows_every_item_at_most_once_and_every_view_is_new() -> None:
     data = make()
     assert data.rounds_per_epoch == 4
     assert data.samples == 50
-    first, second = (torch.cat([data.rows(Place(start + r)) for r in range(4)]) for start in (0, 4))
+    first, second = (torch.cat([data.rows(BatchPosition(start + r)) for r in range(4)]) for start in (0, 4))
     assert first.unique().numel() == 48
     assert not torch.equal(first, second)
     item = int(first[0])
     shown = [
         batch.inputs["default"][batch.index == item]
-        for batch in (data.batch(Place(r)) for r in range(12))
+        for batch in (data.batch(BatchPosition(r)) for r in range(12))
         if batch.index is not None
     ]
     seen = torch.cat(shown)
@@ -84,7 +84,7 @@ def numbered(epochs: int, **options: Any) -> tuple[Tensor, Tensor]:
     data = Dataset(make_items(12), batch_size=12, views={"default": pipeline}, **options)
     numbers, images = [], []
     for epoch in range(epochs):
-        batch = data.batch(Place(epoch, options.get("seed", 0)))
+        batch = data.batch(BatchPosition(epoch, options.get("seed", 0)))
         assert batch.index is not None
         assert batch.view is not None
         order = batch.index.argsort()
@@ -131,7 +131,7 @@ def test_runs_of_other_seeds_see_the_same_views_in_another_order() -> None:
     data = Dataset(make_items(12), batch_size=12, views=pipeline, view_count=2, view_seed=9)
     shown = []
     for seed in (0, 1):
-        batches = [data.batch(Place(epoch, seed)) for epoch in range(2)]
+        batches = [data.batch(BatchPosition(epoch, seed)) for epoch in range(2)]
         shown.append(
             {(int(k), int(v)): x for b in batches for k, v, x in zip(b.keys, b.view, b.inputs["default"], strict=True)}
         )
@@ -143,19 +143,19 @@ def test_views_of_two_names_are_independent_and_the_target_is_the_default_one() 
     data = Dataset(
         make_items(), batch_size=40, views={"weak": Pipeline.from_spec(["random_crop"]), "default": Pipeline.from_spec(SPEC)}
     )
-    batch = data.batch(Place(0))
+    batch = data.batch(BatchPosition(0))
     assert not torch.equal(batch.inputs["weak"], batch.inputs["default"])
     assert batch.target is not None
     assert batch.target.shape == (40, 5)  # mixed
     first = Dataset(make_items(), views={"weak": Pipeline(), "strong": Pipeline.from_spec(SPEC)}, batch_size=4)
-    target = first.batch(Place(0)).target
+    target = first.batch(BatchPosition(0)).target
     assert target is not None
     assert target.shape == (4,)
 
 
 def test_keys_and_targets_belong_to_the_rows() -> None:
     items = make_items()
-    batch = Dataset(items, batch_size=12).batch(Place(2))
+    batch = Dataset(items, batch_size=12).batch(BatchPosition(2))
     assert batch.index is not None
     assert batch.keys is not None
     assert torch.equal(batch.keys, items.keys[batch.index])
@@ -164,7 +164,7 @@ def test_keys_and_targets_belong_to_the_rows() -> None:
 
 @pytest.mark.parametrize("prefetch", [1, 3])
 def test_prefetching_changes_nothing(prefetch: int) -> None:
-    places = [Place(r, seed=s, part=p, parts=2) for s in (0, 1) for r in (0, 1, 1, 2, 7, 3) for p in (0, 1)]
+    places = [BatchPosition(r, seed=s, part=p, parts=2) for s in (0, 1) for r in (0, 1, 1, 2, 7, 3) for p in (0, 1)]
     plain, ahead = make(), make(prefetch=prefetch)
     for place in places:
         assert_same(ahead.batch(place), plain.batch(place))
@@ -179,13 +179,13 @@ def test_an_error_while_prefetching_reaches_the_caller() -> None:
         prefetch=2,
     )
     with pytest.raises(RuntimeError, match=r"[Pp]adding"):
-        data.batch(Place(0))
+        data.batch(BatchPosition(0))
 
 
 def test_the_last_batch_is_dropped_or_filled_up() -> None:
     data = make(drop_last=False)
     assert data.rounds_per_epoch == 5
-    rows = torch.cat([data.rows(Place(r)) for r in range(5)])
+    rows = torch.cat([data.rows(BatchPosition(r)) for r in range(5)])
     assert len(rows) == 60
     assert torch.equal(rows[50:], rows[:10])
     assert rows.unique().numel() == 50
@@ -194,16 +194,16 @@ def test_the_last_batch_is_dropped_or_filled_up() -> None:
 def test_a_batch_size_above_the_data_is_reduced() -> None:
     data = make(count=10, batch_size=64)
     assert data.rounds_per_epoch == 1
-    assert data.batch(Place(0)).size == 10
-    rows = torch.cat([data.rows(Place(0, part=part, parts=4)) for part in range(4)])
+    assert data.batch(BatchPosition(0)).size == 10
+    rows = torch.cat([data.rows(BatchPosition(0, part=part, parts=4)) for part in range(4)])
     assert rows.unique().numel() == len(rows) == 8
     with pytest.raises(ValueError, match="10 items do not go round 11 parts"):
-        data.rows(Place(0, parts=11))
+        data.rows(BatchPosition(0, parts=11))
 
 
 def test_parts_must_divide_the_batch() -> None:
     with pytest.raises(ValueError, match=r"batch_size=12 does not divide into 5 parts .*; set batch_size to 10 or 15"):
-        make().rows(Place(0, parts=5))
+        make().rows(BatchPosition(0, parts=5))
 
 
 @pytest.mark.parametrize("name", ["batch_size", "view_count", "workers", "prefetch"])
@@ -222,7 +222,7 @@ def test_other_tensors_go_through_untouched() -> None:
     views = {"default": Pipeline.from_spec(["horizontal_flip"]), "weak": Pipeline()}
     with pytest.warns(UserWarning, match="no images"):
         data = Dataset(Items.from_tensors(vectors), batch_size=5, views=views)
-    batch = data.batch(Place(1))
+    batch = data.batch(BatchPosition(1))
     assert batch.index is not None
     assert batch.target is None
     assert torch.equal(batch.inputs["default"], vectors[batch.index])
@@ -231,7 +231,7 @@ def test_other_tensors_go_through_untouched() -> None:
 
 def test_mappings_carry_their_attention_mask() -> None:
     inputs = {"input_ids": torch.arange(12).view(4, 3), "attention_mask": torch.tensor([[1, 1, 0]] * 4)}
-    batch = Dataset(Items.from_tensors(inputs, [0, 1, 0, 1]), batch_size=2).batch(Place(0))
+    batch = Dataset(Items.from_tensors(inputs, [0, 1, 0, 1]), batch_size=2).batch(BatchPosition(0))
     assert batch.mask is not None
     assert batch.mask.tolist() == [[True, True, False]] * 2
     assert batch.inputs["default"]["input_ids"].shape == (2, 3)
@@ -239,7 +239,7 @@ def test_mappings_carry_their_attention_mask() -> None:
 
 def test_texts_must_be_encoded_first() -> None:
     with pytest.raises(ValueError, match=r"tokenize\(items, tokenizer\)"):
-        Dataset(Items.from_tensors(["a", "b"]), batch_size=2).batch(Place(0))
+        Dataset(Items.from_tensors(["a", "b"]), batch_size=2).batch(BatchPosition(0))
 
 
 def test_evaluation_shows_every_item_once_in_order() -> None:

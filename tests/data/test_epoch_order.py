@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.data import Dataset, Items, tokenize
 from limbeck.data.epoch_order import epoch_order
 from tests.data.tiny_tokenizers import of_words
@@ -73,7 +73,7 @@ def items_of_tokens(count: int = 60) -> Items:
 
 def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
     return [
-        torch.cat([data.rows(Place(round, 3, part, parts)) for part in range(parts)]).tolist()
+        torch.cat([data.rows(BatchPosition(round, 3, part, parts)) for part in range(parts)]).tolist()
         for round in range(2 * (data.rounds_per_epoch or 0))
     ]
 
@@ -96,7 +96,7 @@ def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> No
     taken = []
     for group in (True, False):
         data = Dataset(items, batch_size=8, group_by_length=group)
-        taken.append(sum(data.batch(Place(round)).inputs["default"]["input_ids"].numel() for round in range(50)))
+        taken.append(sum(data.batch(BatchPosition(round)).inputs["default"]["input_ids"].numel() for round in range(50)))
     assert taken[0] < 0.75 * taken[1]
     with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
         Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)

@@ -46,9 +46,9 @@ def main(folder: Path) -> None:
         student = net(8, seed=distributed.rank() + 1)  # the ranks start apart: the run must make them agree
         settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
         stage = Stage([Step(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
-        cast = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
+        actors = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
         log = folder / f"{name}-{distributed.world_size()}.jsonl"
-        run = Run(cast, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
+        run = Run(actors, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
         run.fit()
         criterion = run.live[0].criterion
         state = {**student.state_dict(), **{f"criterion.{k}": v for k, v in criterion.state_dict().items()}}

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Step, steps
@@ -20,20 +20,20 @@ def with_one_label(batch_size: int = 4) -> Dataset:
     """Sixty-four items of which the last of the first epoch's order has a label."""
     inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
     blank = Dataset(Items.from_tensors(inputs, [-100] * 64, classes=3, images=False), batch_size)
-    last = blank.rows(Place(15, 0))[-1]
+    last = blank.rows(BatchPosition(15, 0))[-1]
     target = torch.full((64,), -100)
     target[last] = 1
     return Dataset(Items.from_tensors(inputs, target, classes=3, images=False), batch_size)
 
 
 def run(student: nn.Module, terms: list[Term], length: int) -> Run:
-    cast = {"student": trained(student), "teacher": frozen(nn.Linear(6, 3))}
+    actors = {"student": trained(student), "teacher": frozen(nn.Linear(6, 3))}
     stage = Stage([Step(terms)], steps(length), Optimizer("sgd", lr=0.05))
-    return Run(cast, [stage], source=with_one_label(), settings=QUIET)
+    return Run(actors, [stage], source=with_one_label(), settings=QUIET)
 
 
 def test_labels_that_come_late_make_no_term_dead() -> None:
-    first = with_one_label().batch(Place(0, 0)).target
+    first = with_one_label().batch(BatchPosition(0, 0)).target
     assert first is not None
     assert bool((first == -100).all())
     job = run(nn.Linear(6, 3), [Term(HardTargets(), weight=0.1), Term(SoftTargets())], 16)

@@ -29,15 +29,15 @@ def accuracy(model: nn.Module) -> float:
 
 
 def train(settings: Settings, optimizer: Optimizer | None = None, rounds: int = 60, **options: object) -> Run:
-    cast = {"student": trained(net(8)), "teacher": frozen(net(16))}
+    actors = {"student": trained(net(8)), "teacher": frozen(net(16))}
     stage = Stage([Step([Term(HardTargets())])], steps(rounds), optimizer or Optimizer("sgd", lr=0.1))
-    return Run(cast, [stage], source=Blobs(), settings=settings, **options).fit()  # type: ignore[arg-type]
+    return Run(actors, [stage], source=Blobs(), settings=settings, **options).fit()  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
 def test_every_precision_learns_and_keeps_float32_weights(precision: str) -> None:
     run = train(quiet(precision=precision))
-    student = run.cast["student"].model
+    student = run.actors["student"].model
     assert accuracy(student) > 0.9
     assert all(p.dtype == torch.float32 for p in student.parameters())
     assert run.scaler.is_enabled() == (precision == "float16")
@@ -58,7 +58,7 @@ def test_an_unknown_precision_is_refused() -> None:
     ],
 )
 def test_any_optimizer_of_torch_by_name(name: str, lr: float, options: dict[str, object]) -> None:
-    assert accuracy(train(quiet(), Optimizer(name, lr=lr, options=options)).cast["student"].model) > 0.9
+    assert accuracy(train(quiet(), Optimizer(name, lr=lr, options=options)).actors["student"].model) > 0.9
 
 
 def test_unknown_optimizers_and_options_are_refused_with_a_remedy() -> None:
@@ -89,13 +89,13 @@ def test_clipping_bounds_a_step() -> None:
     start = [p.detach().clone() for p in net(8).parameters()]
     run = train(quiet(clip=1e-3), Optimizer("sgd", lr=1.0), rounds=1)
     moved = torch.stack(
-        [(p.detach() - q).norm() for p, q in zip(run.cast["student"].model.parameters(), start, strict=True)]
+        [(p.detach() - q).norm() for p, q in zip(run.actors["student"].model.parameters(), start, strict=True)]
     ).norm()
     assert 0 < float(moved) <= 1e-3 * 1.001
 
 
 def test_compiling_gives_the_same_student() -> None:
-    plain, compiled = (train(quiet(compile=on), rounds=5).cast["student"].model for on in (False, True))
+    plain, compiled = (train(quiet(compile=on), rounds=5).actors["student"].model for on in (False, True))
     for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -132,11 +132,11 @@ def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
 
 
 def test_the_best_average_is_what_is_kept(tmp_path: Path) -> None:
-    cast = {"student": trained(net(8)), "mean": average("student", 0.9)}
+    actors = {"student": trained(net(8)), "mean": average("student", 0.9)}
     validation = Validation(lambda model: {"accuracy": accuracy(model)}, actor="mean")
     stage = Stage([Step([Term(HardTargets())])], epochs(3), Optimizer("sgd", lr=0.05))
-    run = Run(cast, [stage], source=Blobs(), settings=quiet(), validation=validation).fit()
-    assert run.load_best() is run.cast["mean"].model
+    run = Run(actors, [stage], source=Blobs(), settings=quiet(), validation=validation).fit()
+    assert run.load_best() is run.actors["mean"].model
     assert run.clock.best == pytest.approx(accuracy(run.load_best()))
 
 
@@ -178,14 +178,14 @@ def test_born_again_generations() -> None:
 
     student = net(8)
     first = state(student)
-    cast = {"student": trained(student, factory=lambda: net(8, seed=77)), "teacher": snapshot("student")}
+    actors = {"student": trained(student, factory=lambda: net(8, seed=77)), "teacher": snapshot("student")}
     hard, soft = Term(HardTargets()), Term(SoftTargets(temperature=1))
     stages = [
         Stage([Step([hard])], steps(30), Optimizer("sgd", lr=0.1), on_exit=[Snapshot("teacher"), Reinitialise("student")]),
         Stage([Step([Term(HardTargets()), soft])], steps(1), Optimizer("sgd", lr=0.0)),
     ]
-    run = Run(cast, stages, source=Blobs(), settings=quiet()).fit()
-    assert accuracy(run.cast["teacher"].model) > 0.7
+    run = Run(actors, stages, source=Blobs(), settings=quiet()).fit()
+    assert accuracy(run.actors["teacher"].model) > 0.7
     reborn = {n: t for n, t in state(student).items() if "running" not in n and "num_batches" not in n}
     fresh = net(8, seed=77).state_dict()
     assert all(torch.equal(t, fresh[n]) for n, t in reborn.items())

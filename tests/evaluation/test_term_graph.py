@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from limbeck import Term
-from limbeck.core.actors import Cast, average, frozen, trained
+from limbeck.core.actors import Actors, average, frozen, trained
 from limbeck.core.adapters import Adapter, PoolMap
 from limbeck.core.batch import as_batch
 from limbeck.core.criterion import Criterion
@@ -27,8 +27,8 @@ def net(width, depth=3):
     return nn.Sequential(nn.Sequential(*layers), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4))
 
 
-def wired(*terms, student=None, teacher=None, cast=None, stage=""):
-    criterion = Criterion(terms, student or net(4), teacher or net(8)) if cast is None else Criterion(terms, cast=cast)
+def wired(*terms, student=None, teacher=None, actors=None, stage=""):
+    criterion = Criterion(terms, student or net(4), teacher or net(8)) if actors is None else Criterion(terms, actors=actors)
     criterion.build(BATCH)
     criterion.close()
     return wiring([(stage, criterion)], BATCH)
@@ -92,16 +92,16 @@ def test_of_many_parts_those_that_are_read_are_kept():
 
 
 def test_other_actors_are_written_out_and_a_missing_teacher_is_none():
-    cast = Cast({"student": trained(net(4)), "average": average("student", 0.9)})
-    found = wired(Term(SoftTargets(), teacher="average"), cast=cast)
+    actors = Actors({"student": trained(net(4)), "average": average("student", 0.9)})
+    found = wired(Term(SoftTargets(), teacher="average"), actors=actors)
     assert found.teacher is None
     assert found.wires[0].teacher == ["average"]
 
 
 def test_models_are_left_as_they_were():
     student, teacher = net(4).train(), net(8).eval()
-    cast = Cast({"student": trained(student), "teacher": frozen(teacher)})
-    wired(Term(HardTargets()), cast=cast)
+    actors = Actors({"student": trained(student), "teacher": frozen(teacher)})
+    wired(Term(HardTargets()), actors=actors)
     assert student.training
     assert not any(module._forward_hooks for model in (student, teacher) for module in model.modules())
 

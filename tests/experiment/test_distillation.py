@@ -145,8 +145,8 @@ def test_the_average_is_what_is_kept(teacher: nn.Module, train: Items) -> None:
     plain = Distillation(start, teacher, training=QUICK, control=False)
     averaged = Distillation(start, teacher, training=replace(QUICK, ema=0.9), control=False)
     assert not equal(plain.fit(train), averaged.fit(train))
-    assert equal(averaged.best, averaged.runs[0].cast["average"].model)
-    assert equal(plain.best, averaged.runs[0].cast["student"].model)
+    assert equal(averaged.best, averaged.runs[0].actors["average"].model)
+    assert equal(plain.best, averaged.runs[0].actors["student"].model)
 
 
 def test_the_best_state_by_validation_is_kept(teacher: nn.Module, train: Items) -> None:

@@ -224,12 +224,12 @@ UNDECLARED = {"span_targets", "span_soft_targets", "squared_error"}
 def declared(name: str) -> list[Case]:
     """A case for each kind of signal that an objective takes, from its declarations alone."""
     kind = Case(name, LOGITS).kind
-    if kind.signals:
-        return [_named(kind, signal) for signal in kind.signals]
-    ranks = (2,) if kind.knowledge == "output" else kind.ranks or (2, 4)  # token logits give a loss for each token
-    both = [DECLARED[kind.match][rank] for rank in ranks]
-    if kind.parts != 1:
-        taps = kind.parts or 2
+    if kind.expects:
+        return [_named(kind, signal) for signal in kind.expects]
+    ndims = (2,) if kind.knowledge == "output" else kind.ndims or (2, 4)  # token logits give a loss for each token
+    both = [DECLARED[kind.match][rank] for rank in ndims]
+    if kind.num_taps != 1:
+        taps = kind.num_taps or 2
         return [Case(name, shapes([student] * taps, [teacher] * taps)) for student, teacher in both]
     return [Case(name, shapes(student, teacher)) for student, teacher in both]
 
@@ -238,7 +238,7 @@ def _named(kind: type[Objective], signal: str) -> Case:
     """A case of what a declaration such as "attention scores [B, heads, T, T]" names; both sides alike."""
     (axes,) = re.findall(r"\[B, (.*?)\]", signal)
     shape = tuple(int(axis) if axis.isdigit() else SIZES[axis] for axis in axes.split(", "))
-    side: Any = shape if kind.parts == 1 else [shape] * kind.parts
+    side: Any = shape if kind.num_taps == 1 else [shape] * kind.num_taps
     make = shapes(side, side)
     return Case(kind.name, distributions(make) if "distributions" in signal else make)
 

@@ -141,7 +141,9 @@ def test_attached_lets_the_gradient_pass_through_the_teacher(case):
     if not case.kind.needs_teacher or case.name == "teacher_argmax":
         pytest.skip("no gradient with respect to the teacher exists")
     inputs = case.inputs(3).each(lambda x: x.clone().requires_grad_())
-    loss = case.objective(inputs)(inputs.student, inputs.teacher, target=inputs.target, index=inputs.index, attached=True)
+    loss = case.objective(inputs)(
+        inputs.student, inputs.teacher, target=inputs.target, index=inputs.index, teacher_gradient=True
+    )
     assert all(g.abs().sum() > 0 for g in torch.autograd.grad(loss.sum(), parts(inputs.teacher)))
 
 

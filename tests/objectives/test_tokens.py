@@ -183,4 +183,4 @@ def test_all_objectives_on_tokens_are_covered():
         "value_relation",
         "self_attention_relations",
     }
-    assert all(objectives.registry[case.name].signals for case in ON_TOKENS)
+    assert all(objectives.registry[case.name].expects for case in ON_TOKENS)

@@ -175,7 +175,7 @@ def direct(student: torch.Tensor, teacher: torch.Tensor, real: torch.Tensor) -> 
 def test_gradients_of_distributions_equal_those_of_autograd(chunk, learns, monkeypatch):
     monkeypatch.setitem(chunks.CHUNK, "cpu", chunk)
     s, t = (normal(3, 2, 3, 3, seed=seed).softmax(3).requires_grad_(learn) for seed, learn in enumerate(learns))
-    ours = AttentionDistributions()(s, t, attached=True)
+    ours = AttentionDistributions()(s, t, teacher_gradient=True)
     direct = (t * (t.log() - s.log())).sum(3).mean((1, 2))
     torch.testing.assert_close(ours, direct)
     weights = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)

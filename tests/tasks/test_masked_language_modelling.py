@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.core.criterion import Criterion
 from limbeck.data import Dataset, Items, Masking, Vocabulary, tokenize
 from limbeck.evaluation import Predictions, load_predictions
@@ -169,7 +169,7 @@ def test_the_triple_loss_is_that_of_its_parts(items: Items, model: nn.Module) ->
         for parameter in student.parameters():
             parameter += 0.1 * torch.randn_like(parameter)
     source = Dataset(items, batch_size=8, views={"default": MaskedLanguageModelling().view(items, [])})
-    batch = source.batch(Place(0))
+    batch = source.batch(BatchPosition(0))
     assert batch.mask is not None
     assert batch.target is not None
     criterion = Criterion(

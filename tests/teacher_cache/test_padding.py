@@ -99,7 +99,7 @@ def test_a_teacher_of_tokens_is_asked_once_and_heard_in_any_padding(tmp_path: Pa
             return {"hidden(1)": teacher(chosen).detach()}
 
         views = torch.zeros_like(rows)
-        signal = stored.hear(rows, views, ["hidden(1)"], torch.device("cpu"), live, inputs)["hidden(1)"]
+        signal = stored.lookup(rows, views, ["hidden(1)"], torch.device("cpu"), live, inputs)["hidden(1)"]
         assert isinstance(signal, Tensor)
         return signal
 
@@ -116,7 +116,7 @@ def test_a_text_that_is_tokenised_otherwise_is_refused(tmp_path: Path) -> None:
     journal, stored, teacher = answers(tmp_path, [])
     keys, views, cpu = torch.arange(4), torch.zeros(4, dtype=torch.int64), torch.device("cpu")
     with journal:
-        stored.hear(keys, views, ["hidden(1)"], cpu, lambda rows: {"hidden(1)": teacher(IDS).detach()}, INPUTS)
+        stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {"hidden(1)": teacher(IDS).detach()}, INPUTS)
         other = {"input_ids": IDS + 1, "attention_mask": MASK.long()}
         with pytest.raises(StoreError, match="tokenised in another way"):
-            stored.hear(keys, views, ["hidden(1)"], cpu, lambda rows: {}, other)
+            stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {}, other)

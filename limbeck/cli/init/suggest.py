@@ -13,7 +13,7 @@ from limbeck import models
 from limbeck.cli.init.data import Data
 from limbeck.cli.init.questions import InitError
 from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import auto_pairs
+from limbeck.core.taps.tap import pair_taps
 from limbeck.recipe.schema.parts import ModelSpec
 
 SHARE = 10  # a student has about a tenth of the teacher's parameters
@@ -84,7 +84,7 @@ def suggest_taps(student: nn.Module, teacher: nn.Module, data: Data) -> list[tup
     """Pairs of feature maps (student, teacher) at equal relative depth; none where one of the networks has no maps."""
     inputs = data.few()
     try:
-        return auto_pairs(student, teacher, inputs, inputs)
+        return pair_taps(student, teacher, inputs, inputs)
     except TapError:
         return []
 

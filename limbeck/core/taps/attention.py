@@ -27,11 +27,11 @@ from limbeck.core.taps.encoder_layout import (
     projections,
 )
 
-Ears = dict[str, list[Callable[[Tensor], None]]]  # kind → who hears it
+Callbacks = dict[str, list[Callable[[Tensor], None]]]  # kind → who hears it
 
 
 @contextmanager
-def listening(model: nn.Module, wanted: Mapping[nn.Module, Ears]) -> Iterator[None]:
+def recording_attention(model: nn.Module, wanted: Mapping[nn.Module, Callbacks]) -> Iterator[None]:
     """Tell the ears what these attention modules compute while the block runs; before and after, nothing is changed.
 
     Transformers' encoders look their attention function up in a registry at every call. The one that the models are using is
@@ -43,28 +43,28 @@ def listening(model: nn.Module, wanted: Mapping[nn.Module, Ears]) -> Iterator[No
         TapError: gradient checkpointing is on (layers run again in the backward pass, when nobody listens), or the model's
             implementation of attention keeps no scores.
     """
-    if wanted and torch.is_grad_enabled() and any(_runs_again(module) for module in model.modules()):
+    if wanted and torch.is_grad_enabled() and any(_is_checkpointed(module) for module in model.modules()):
         raise TapError(f"{type(model).__name__}: attention cannot be tapped under gradient checkpointing; switch it off")
     places: dict[tuple[int, str | None], MutableMapping[Any, Any]] = {}
     with ExitStack() as stack:
-        for module, ears in wanted.items():
+        for module, callbacks in wanted.items():
             if is_registered(module):
                 registry = forward_of(module).__globals__[REGISTRY]
-                places[id(registry), _implementation(module, ears)] = registry
+                places[id(registry), _implementation(module, callbacks)] = registry
             else:
-                stack.enter_context(_followed(module, ears))
+                stack.enter_context(_projections_hooked(module, callbacks))
         for (_, name), registry in places.items():
             stack.enter_context(_replaced(registry, name, wanted))
         yield
 
 
-def _runs_again(module: nn.Module) -> bool:
+def _is_checkpointed(module: nn.Module) -> bool:
     return module.training and bool(getattr(module, "gradient_checkpointing", False))
 
 
-def _implementation(module: nn.Module, ears: Ears) -> str | None:
+def _implementation(module: nn.Module, callbacks: Callbacks) -> str | None:
     name: str | None = module.config._attn_implementation  # type: ignore[union-attr, assignment]
-    if name not in ("eager", "sdpa", None) and not ears.keys().isdisjoint(MATRICES):
+    if name not in ("eager", "sdpa", None) and not callbacks.keys().isdisjoint(MATRICES):
         raise TapError(
             f"{type(module).__name__} runs {name!r}, which keeps no scores; load the model with attn_implementation='sdpa', "
             "or tap queries, keys and values"
@@ -73,11 +73,11 @@ def _implementation(module: nn.Module, ears: Ears) -> str | None:
 
 
 @contextmanager
-def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapping[nn.Module, Ears]) -> Iterator[None]:
+def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapping[nn.Module, Callbacks]) -> Iterator[None]:
     function = registry.get(name)
     local = getattr(registry, "_local_mapping", registry)  # entries here come before those that the whole library shares
     before = local.get(name)
-    local[name] = _function(function, wanted, name)
+    local[name] = _recording_function(function, wanted, name)
     try:
         yield
     finally:
@@ -86,23 +86,23 @@ def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapp
             local[name] = before
 
 
-def _function(
-    registered: Callable[..., Any] | None, wanted: Mapping[nn.Module, Ears], name: str | None
+def _recording_function(
+    registered: Callable[..., Any] | None, wanted: Mapping[nn.Module, Callbacks], name: str | None
 ) -> Callable[..., tuple[Tensor, Tensor | None]]:
     """An attention function that listens at the wanted modules and leaves the others to `registered`."""
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
     ) -> tuple[Tensor, Tensor | None]:
-        ears = wanted.get(module, {})
-        _tell_states(ears, query, key, value)
-        if ears.keys().isdisjoint(MATRICES):
+        callbacks = wanted.get(module, {})
+        _record_states(callbacks, query, key, value)
+        if callbacks.keys().isdisjoint(MATRICES):
             function = registered or _own_eager(module)
             answer: tuple[Tensor, Tensor | None] = function(module, query, key, value, mask, **options)
             return answer
         if name == "sdpa" and mask is None:  # its masks leave out what its kernel does itself
             mask = _causal(module, query, key, options)
-        output, weights = _step_by_step(module, query, key, value, mask, ears, **options)
+        output, weights = _step_by_step(module, query, key, value, mask, callbacks, **options)
         return output, weights if name == "eager" else None
 
     return attend
@@ -134,7 +134,7 @@ def _step_by_step(
     key: Tensor,
     value: Tensor,
     mask: Tensor | None,
-    ears: Ears,
+    callbacks: Callbacks,
     *,
     scaling: float | None = None,
     dropout: float = 0.0,
@@ -148,7 +148,7 @@ def _step_by_step(
     groups = query.shape[1] // key.shape[1]
     if groups > 1:
         key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    weights = _tell_matrices(ears, query, key, mask, scaling, position_bias)
+    weights = _record_matrices(callbacks, query, key, mask, scaling, position_bias)
     dropped = F.dropout(weights.to(value.dtype), p=dropout, training=module.training)
     output = torch.matmul(dropped, value)
     if mask is not None and mask.dtype == torch.bool:
@@ -156,48 +156,53 @@ def _step_by_step(
     return output.transpose(1, 2).contiguous(), dropped
 
 
-def _tell_states(ears: Ears, *states: Tensor) -> None:
+def _record_states(callbacks: Callbacks, *states: Tensor) -> None:
     for kind, tensor in zip(STATES, states, strict=True):
-        _tell(ears, kind, tensor)
+        _call(callbacks, kind, tensor)
 
 
-def _tell_matrices(
-    ears: Ears, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float | None = None, bias: Tensor | None = None
+def _record_matrices(
+    callbacks: Callbacks,
+    query: Tensor,
+    key: Tensor,
+    mask: Tensor | None,
+    scaling: float | None = None,
+    bias: Tensor | None = None,
 ) -> Tensor:
     """Scores, then the distribution made of them: [B, heads, T, S]."""
     scaling = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
     scores = torch.matmul(query, key.transpose(-2, -1)).mul_(scaling)  # scaled queries would be kept for the backward pass
     if mask is not None and mask.dtype != torch.bool and mask.ndim == 4 and mask.shape[1] > 1:
-        bias, mask = _apart(mask, bias)
+        bias, mask = _split_bias(mask, bias)
     if bias is not None:
         scores = scores + bias
-    _tell(ears, "scores", scores)
+    _call(callbacks, "scores", scores)
     if mask is not None and mask.dtype == torch.bool:
         masked = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
     else:
         masked = scores if mask is None else scores + mask
     weights = masked.softmax(-1, dtype=torch.promote_types(masked.dtype, torch.float32))
-    _tell(ears, "attention", weights)
+    _call(callbacks, "attention", weights)
     return weights
 
 
-def _apart(merged: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _split_bias(merged: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
     """A mask that differs from head to head holds a position bias as well: what is finite by far is bias."""
     kept = merged > torch.finfo(merged.dtype).min / 2
     found = merged.masked_fill(~kept, 0)
     return found if bias is None else bias + found, kept
 
 
-def _tell(ears: Ears, kind: str, tensor: Tensor) -> None:
-    for hear in ears.get(kind, ()):
-        hear(tensor)
+def _call(callbacks: Callbacks, kind: str, tensor: Tensor) -> None:
+    for callback in callbacks.get(kind, ()):
+        callback(tensor)
 
 
 # --- attention by code of its own ------------------------------------------------------------------------------------
 
 
 @contextmanager
-def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
+def _projections_hooked(module: nn.Module, callbacks: Callbacks) -> Iterator[None]:
     """Listen to the projections of a module that calls no registered function; its own computation runs as ever."""
     names, formula = projections(module), formula_of(module) or Formula()
     heads = next(int(getattr(module, name)) for name in HEADS if hasattr(module, name))
@@ -213,7 +218,7 @@ def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
         said.clear()
 
     def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        matrices = not ears.keys().isdisjoint(MATRICES)
+        matrices = not callbacks.keys().isdisjoint(MATRICES)
         asked = matrices or formula.unless is not None or formula.rotary is not None
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if asked else {}
         if formula.unless is not None and given.get(formula.unless) is not None:
@@ -221,11 +226,11 @@ def _followed(module: nn.Module, ears: Ears) -> Iterator[None]:
             raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
         query, key, value = _by_heads([said[name] for name in names], heads)
         if formula.rotary is not None and given.get(formula.rotary) is not None:
-            query, key, value = _turned(module, given[formula.rotary], query, key, value)
-        _tell_states(ears, query, key, value)
+            query, key, value = _rotated(module, given[formula.rotary], query, key, value)
+        _record_states(callbacks, query, key, value)
         if matrices:
             mask, bias = (None if name is None else given.get(name) for name in (formula.mask, formula.bias))
-            _tell_matrices(ears, query, key, mask, bias=bias)
+            _record_matrices(callbacks, query, key, mask, bias=bias)
 
     handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after, with_kwargs=True)]
     handles += [getattr(module, name).register_forward_hook(projected(name)) for name in names]
@@ -244,7 +249,7 @@ def _by_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tens
     return query, key, value
 
 
-def _turned(module: Any, angles: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+def _rotated(module: Any, angles: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
     """Queries and keys after the module's rotary embeddings, and the values where it turns these too."""
     turned = states if getattr(module, "rotary_value", False) else states[:2]
     return (*module.apply_rotary_position_embeddings(angles, *turned), *states[len(turned) :])

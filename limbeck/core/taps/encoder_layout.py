@@ -84,7 +84,7 @@ def is_attention(module: nn.Module) -> bool:
     return is_registered(module) or isinstance(module, nn.MultiheadAttention) or bool(projections(module))
 
 
-def refusal(module: nn.Module, kind: str) -> str:
+def unsupported_reason(module: nn.Module, kind: str) -> str:
     """Why this module cannot be asked for this kind, and what is possible instead; empty where it can."""
     name = type(module).__name__
     if is_registered(module):
@@ -140,7 +140,7 @@ def _name_of(module: nn.Module) -> str:
 
 
 @dataclass(frozen=True)
-class Place:
+class HookPoint:
     """Where in a model a tap listens.
 
     Attributes:
@@ -159,13 +159,13 @@ def attention_layers(model: nn.Module) -> list[str]:
     return [path for path, module in model.named_modules() if is_attention(module)]
 
 
-def attention_place(model: nn.Module, address: str, kind: str) -> Place:
+def attention_hook_point(model: nn.Module, address: str, kind: str) -> HookPoint:
     """Where `kind` is read: at the attention within the module named, or within a layer given by number, 1 to L or −1 to −L.
 
     Raises:
         TapError: none or several attention modules there, or one that does not tell this kind.
     """
-    layer = _layer(model, address) if is_number(address) else Place(address, "output")
+    layer = _layer(model, address) if is_number(address) else HookPoint(address, "output")
     within = dict(model.named_modules(remove_duplicate=False))[layer.path]
     found = attention_layers(within)
     if len(found) != 1:
@@ -174,13 +174,13 @@ def attention_place(model: nn.Module, address: str, kind: str) -> Place:
         raise TapError(
             f"{layer.path!r} in {type(model).__name__} holds {len(found) or 'no'} attention modules, and one is needed{which}"
         )
-    reason = refusal(within.get_submodule(found[0]), kind)
+    reason = unsupported_reason(within.get_submodule(found[0]), kind)
     if reason:
         raise TapError(f"{type(model).__name__}: {kind} of {layer.path!r} cannot be tapped: {reason}")
-    return Place(f"{layer.path}.{found[0]}".strip("."), kind, layer.run)
+    return HookPoint(f"{layer.path}.{found[0]}".strip("."), kind, layer.run)
 
 
-def hidden_place(model: nn.Module, address: str) -> Place:
+def hidden_hook_point(model: nn.Module, address: str) -> HookPoint:
     """Where the hidden state after layer 0 to L is read, 0 being the embeddings, as in Transformers' `hidden_states`.
 
     Models with a final norm count it with the last layer where Transformers does.
@@ -191,14 +191,14 @@ def hidden_place(model: nn.Module, address: str) -> Place:
         )
     if int(address) == 0:
         first = layers(model)[0]
-        return Place(first.path, "input", first.run)
+        return HookPoint(first.path, "input", first.run)
     layer = _layer(model, address)
     last = layer == layers(model)[-1]
     whole = _ends_with_its_output(model, layer.path) if last else None
-    return layer if whole is None else Place(whole, "output")
+    return layer if whole is None else HookPoint(whole, "output")
 
 
-def layers(model: nn.Module) -> list[Place]:
+def layers(model: nn.Module) -> list[HookPoint]:
     """The layers of an encoder in the order of execution: the items of the one list of modules that each hold one attention.
 
     One module may stand there several times, as ALBERT's groups of shared weights do: each of its runs is a layer. A list of
@@ -222,7 +222,7 @@ def layers(model: nn.Module) -> list[Place]:
     for index in order:
         runs[stack[index]] = runs.get(stack[index], -1) + 1
         found.append((f"{path}.{index}".strip("."), stack[index], runs[stack[index]]))
-    return [Place(at, "output", run if runs[module] else None) for at, module, run in found]
+    return [HookPoint(at, "output", run if runs[module] else None) for at, module, run in found]
 
 
 def equal_depths(ours: int, theirs: int) -> list[tuple[int, int]]:
@@ -233,7 +233,7 @@ def equal_depths(ours: int, theirs: int) -> list[tuple[int, int]]:
     return [(m, max(1, (2 * m * theirs + ours) // (2 * ours))) for m in range(1, ours + 1)]
 
 
-def _layer(model: nn.Module, address: str) -> Place:
+def _layer(model: nn.Module, address: str) -> HookPoint:
     found, number = layers(model), int(address)
     if not 1 <= abs(number) <= len(found):
         raise TapError(

@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.signals import LinearLogits, Signal
-from limbeck.core.taps.attention import Ears, listening
+from limbeck.core.taps.attention import Callbacks, recording_attention
 from limbeck.core.taps.encoder_layout import (
     KINDS,
-    Place,
+    HookPoint,
     TapError,
-    attention_place,
+    attention_hook_point,
     equal_depths,
-    hidden_place,
+    hidden_hook_point,
     is_number,
     layers,
 )
@@ -72,22 +72,22 @@ class Tap:
     def __str__(self) -> str:
         return self.path if self.of == "output" else f"{self.of}({self.path})"
 
-    def place(self, model: nn.Module) -> Place:
+    def hook_point(self, model: nn.Module) -> HookPoint:
         """The module to listen at; an unknown path raises with the three nearest names."""
         if self.of in ("hidden", "cls"):
-            return hidden_place(model, self.path)
+            return hidden_hook_point(model, self.path)
         if self.of in KINDS and is_number(self.path):
-            return attention_place(model, self.path, self.of)
+            return attention_hook_point(model, self.path, self.of)
         modules = dict(model.named_modules(remove_duplicate=False))  # a shared module answers to each of its names
         if self.path not in modules:
             known = [name for name in modules if name]
             offer = ", ".join(nearest(self.path, known)) or "the model has no submodules"
             raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
-        return attention_place(model, self.path, self.of) if self.of in KINDS else Place(self.path, self.of)
+        return attention_hook_point(model, self.path, self.of) if self.of in KINDS else HookPoint(self.path, self.of)
 
     def find(self, model: nn.Module) -> nn.Module:
         """The module at this address."""
-        return model.get_submodule(self.place(model).path)
+        return model.get_submodule(self.hook_point(model).path)
 
 
 def logits_of(output: Any) -> Tensor | Signal:
@@ -117,29 +117,29 @@ def _tensor_of(value: Any, tap: Tap) -> Tensor:
     return value
 
 
-class Heard(dict[str, Tensor | Signal]):
+class Signals(dict[str, Tensor | Signal]):
     """Signals by tap. A tap that the model did not reach (an early exit leaves out what comes later) raises when asked for."""
 
     def __missing__(self, tap: str) -> Tensor | Signal:
         raise TapError(f"tap {tap!r} was not reached when the model ran")
 
 
-class Ear:
+class Hook:
     """One hook of a probe. A copied or saved model is not listened to: its ears are deaf."""
 
-    def __init__(self, hear: Callable[[Any], None] | None = None) -> None:
-        self.hear = hear
+    def __init__(self, callback: Callable[[Any], None] | None = None) -> None:
+        self.callback = callback
 
-    def __reduce__(self) -> tuple[type[Ear], tuple[()]]:
-        return Ear, ()
+    def __reduce__(self) -> tuple[type[Hook], tuple[()]]:
+        return Hook, ()
 
     def before(self, module: nn.Module, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        if self.hear is not None:
-            self.hear((*args, *kwargs.values()))
+        if self.callback is not None:
+            self.callback((*args, *kwargs.values()))
 
     def after(self, module: nn.Module, args: Any, output: Any) -> None:
-        if self.hear is not None:
-            self.hear(output)
+        if self.callback is not None:
+            self.callback(output)
 
 
 class Probe:
@@ -157,10 +157,10 @@ class Probe:
         self.model = model
         self.taps: dict[str, Tap] = {}
         self._recording = False
-        self._heard: dict[str, tuple[Tensor, int]] = {}
+        self._recorded: dict[str, tuple[Tensor, int]] = {}
         self._runs: dict[str, int] = {}  # how often each tap was passed in this call
         self._copied: set[str] = set()
-        self._attention: dict[nn.Module, Ears] = {}
+        self._attention: dict[nn.Module, Callbacks] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         for tap in taps:
             self.add(tap)
@@ -173,14 +173,14 @@ class Probe:
         self.taps[str(tap)] = tap
         if tap == Tap(LOGITS) and LOGITS not in dict(self.model.named_modules()):
             return  # the model's own output needs no hook
-        place = tap.place(self.model)
-        module, hear = self.model.get_submodule(place.path), functools.partial(self._record, tap, place.run)
-        if place.side in KINDS:
-            self._attention.setdefault(module, {}).setdefault(place.side, []).append(hear)
-        elif place.side == "input":
-            self._handles.append(module.register_forward_pre_hook(Ear(hear).before, with_kwargs=True))
+        hook_point = tap.hook_point(self.model)
+        module, callback = self.model.get_submodule(hook_point.path), functools.partial(self._record, tap, hook_point.run)
+        if hook_point.side in KINDS:
+            self._attention.setdefault(module, {}).setdefault(hook_point.side, []).append(callback)
+        elif hook_point.side == "input":
+            self._handles.append(module.register_forward_pre_hook(Hook(callback).before, with_kwargs=True))
         else:
-            self._handles.append(module.register_forward_hook(Ear(hear).after))
+            self._handles.append(module.register_forward_hook(Hook(callback).after))
 
     def _record(self, tap: Tap, run: int | None, value: Any) -> None:
         if not self._recording:
@@ -193,24 +193,24 @@ class Probe:
             tensor = tensor[:, 0]
         if name in self._copied or tensor.is_inference():  # inference tensors keep no version to notice changes by
             tensor = tensor.clone()
-        self._heard[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
+        self._recorded[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
 
-    def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Heard:
+    def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Signals:
         """Run the model on `inputs` (through `run(model, inputs)` where a variant is wanted) and return `{tap: signal}`."""
-        self._heard, self._runs, self._recording = {}, {}, True
+        self._recorded, self._runs, self._recording = {}, {}, True
         try:
-            with listening(self.model, self._attention):
-                output = run(self.model, inputs) if run else call(self.model, inputs)
+            with recording_attention(self.model, self._attention):
+                output = run(self.model, inputs) if run else call_model(self.model, inputs)
         finally:
             self._recording = False
-        changed = {name for name, (tensor, version) in self._heard.items() if _changed_since(tensor, version)}
+        changed = {name for name, (tensor, version) in self._recorded.items() if _changed_since(tensor, version)}
         if changed:
             self._copied |= changed
             return self(inputs, run)
-        signals = Heard({name: tensor for name, (tensor, _) in self._heard.items()})
+        signals = Signals({name: tensor for name, (tensor, _) in self._recorded.items()})
         if LOGITS in self.taps and LOGITS not in signals:
             signals[LOGITS] = logits_of(output)
-        self._heard = {}
+        self._recorded = {}
         return signals
 
     def close(self) -> None:
@@ -234,7 +234,7 @@ def _changed_since(tensor: Tensor, version: int) -> bool:
 
 
 @contextmanager
-def modes_kept(*models: nn.Module) -> Iterator[None]:
+def preserve_modes(*models: nn.Module) -> Iterator[None]:
     """Leave every submodule in the mode (training or evaluation) that it has now, whatever happens inside."""
     before = [(module, module.training) for model in models for module in model.modules()]
     try:
@@ -244,13 +244,13 @@ def modes_kept(*models: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def call(model: nn.Module, inputs: Any) -> Any:
+def call_model(model: nn.Module, inputs: Any) -> Any:
     """Call a model with one tensor, or with keyword arguments where the inputs are a mapping."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
 @dataclass(frozen=True)
-class Depth:
+class FeatureMap:
     """A module whose output is a feature map: where it stands on the way from input to output, and its shape."""
 
     path: str
@@ -258,7 +258,7 @@ class Depth:
     shape: tuple[int, ...]
 
 
-def feature_maps(model: nn.Module, inputs: Any) -> list[Depth]:
+def feature_maps(model: nn.Module, inputs: Any) -> list[FeatureMap]:
     """Every module whose output is a map [B, C, H, W], in the order of execution, the outermost first among equals."""
     finished: list[tuple[str, int, tuple[int, ...]]] = []
     leaves = 0
@@ -278,18 +278,18 @@ def feature_maps(model: nn.Module, inputs: Any) -> list[Depth]:
         if path
     ]
     try:
-        with torch.no_grad(), modes_kept(model):
-            call(model.eval(), inputs)
+        with torch.no_grad(), preserve_modes(model):
+            call_model(model.eval(), inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return [Depth(path, count / max(leaves, 1), shape) for path, count, shape in finished]
+    return [FeatureMap(path, count / max(leaves, 1), shape) for path, count, shape in finished]
 
 
-def stage_ends(maps: list[Depth]) -> list[Depth]:
+def stage_ends(maps: list[FeatureMap]) -> list[FeatureMap]:
     """The last map at each resolution: where a network has finished a stage. Of modules that end together (a block and its
     last layer) the outermost is kept, since its name is the one that people know."""
-    by_size: dict[tuple[int, ...], list[Depth]] = {}
+    by_size: dict[tuple[int, ...], list[FeatureMap]] = {}
     for depth in maps:
         by_size.setdefault(depth.shape[2:], []).append(depth)
     ends = []
@@ -299,7 +299,7 @@ def stage_ends(maps: list[Depth]) -> list[Depth]:
     return [end for end in ends if min(end.shape[2:]) > 1] or ends
 
 
-def auto_pairs(
+def pair_taps(
     student: nn.Module, teacher: nn.Module, student_inputs: Any, teacher_inputs: Any, kinds: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
     """Pairs of taps at equal relative depth: each stage end of the student with the teacher's nearest one; or, where `kinds` of

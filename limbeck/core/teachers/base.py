@@ -24,10 +24,10 @@ class Teacher(nn.Module):
     references: Sequence[str] = ()
 
     @abstractmethod
-    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
+    def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
         """The target for this batch, from the referenced signals in order."""
 
-    def observe(self, student: AnySignal, batch: Batch) -> None:
+    def update(self, student: AnySignal, batch: Batch) -> None:
         """Called after the step's update with what the student said, for teachers that remember."""
 
     def build(self, student: tuple[int, ...], *, samples: int | None) -> None:

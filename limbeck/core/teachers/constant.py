@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import Batch, labelled
+from limbeck.core.batch import Batch, label_mask
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher
 
@@ -33,7 +33,7 @@ class VirtualTeacher(Teacher):
         if self.correct * student[-1] <= 1:
             raise ValueError(f"VirtualTeacher: correct is {self.correct}; expected more than one in {student[-1]}")
 
-    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+    def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         assert isinstance(student, Tensor)
         if batch.target is None:
             raise ValueError("VirtualTeacher: needs labels and the batch has none")
@@ -41,4 +41,4 @@ class VirtualTeacher(Teacher):
         labels = batch.target.argmax(-1) if batch.target.is_floating_point() else batch.target.clamp(min=0)
         wrong = torch.full_like(said, math.log((1 - self.correct) / (said.shape[-1] - 1)))
         answer = wrong.scatter(-1, labels[..., None], math.log(self.correct))
-        return torch.where(labelled(batch.target)[..., None] > 0, answer, said)
+        return torch.where(label_mask(batch.target)[..., None] > 0, answer, said)

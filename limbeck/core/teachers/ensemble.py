@@ -41,7 +41,7 @@ class Ensemble(Teacher):
         if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
             raise ValueError(f"Ensemble: weights are {self.weights}; expected numbers of 0 or more, not all 0")
 
-    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+    def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         stacked = torch.stack(_dense(signals))
         if self.weights is not None and len(self.weights) != len(signals):
             raise ValueError(f"Ensemble: {len(self.weights)} weights for {len(signals)} teachers")

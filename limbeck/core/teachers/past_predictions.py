@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.batch import Batch
-from limbeck.core.memory import Table
+from limbeck.core.memory import PerSampleTable
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher
 
@@ -22,7 +22,7 @@ class PastPredictions(Teacher):
 
     def __init__(self) -> None:
         super().__init__()
-        self.table: Table | None = None  # not a class attribute, which would hide the module of this name
+        self.table: PerSampleTable | None = None  # not a class attribute, which would hide the module of this name
 
     def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
         if samples is None:
@@ -30,16 +30,16 @@ class PastPredictions(Teacher):
         if len(student) != 2:
             raise ValueError(f"PastPredictions: needs logits [batch, classes]; the student's have shape {student}")
         if self.table is None:
-            self.table = Table(samples, student[-1])
+            self.table = PerSampleTable(samples, student[-1])
 
-    def answer(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+    def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         assert isinstance(student, Tensor)
         if self.table is None or batch.index is None:
             raise ValueError("PastPredictions: needs batches with the index of each item")
         rows, written = self.table.read(batch.index)
         return torch.where(written[:, None], rows.to(student.dtype), student.detach())
 
-    def observe(self, student: AnySignal, batch: Batch) -> None:
+    def update(self, student: AnySignal, batch: Batch) -> None:
         assert isinstance(student, Tensor)
         assert self.table is not None
         assert batch.index is not None

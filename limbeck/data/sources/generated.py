@@ -8,13 +8,13 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch, Place, Source
-from limbeck.core.taps.tap import logits_of, modes_kept
+from limbeck.core.batch import DEFAULT_VIEW, Batch, BatchPosition, Source
+from limbeck.core.taps.tap import logits_of, preserve_modes
 
 
-def place_generator(place: Place, stream: str) -> torch.Generator:
+def position_generator(position: BatchPosition, stream: str) -> torch.Generator:
     """A generator that depends on nothing but the place and what it is drawn for."""
-    text = f"{place.seed}/{place.round}/{stream}".encode()
+    text = f"{position.seed}/{position.round}/{stream}".encode()
     seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
     return torch.Generator().manual_seed(seed)
 
@@ -34,13 +34,13 @@ class Generated(Source):
     def __init__(self, actor: str, batch_size: int = 128, noise: int | tuple[int, ...] = 100) -> None:
         if batch_size < 1:
             raise ValueError(f"Generated: batch_size is {batch_size}; expected 1 or more")
-        self.through = actor
+        self.generator = actor
         self.batch_size = batch_size
         self.noise = (noise,) if isinstance(noise, int) else tuple(noise)
 
-    def batch(self, place: Place) -> Batch:
-        z = torch.randn(self.batch_size, *self.noise, generator=place_generator(place, "noise"))
-        return Batch({DEFAULT_VIEW: piece(z, place)})
+    def batch(self, position: BatchPosition) -> Batch:
+        z = torch.randn(self.batch_size, *self.noise, generator=position_generator(position, "noise"))
+        return Batch({DEFAULT_VIEW: piece(z, position)})
 
 
 class OwnSamples(Source):
@@ -71,21 +71,21 @@ class OwnSamples(Source):
     def bind(self, models: Mapping[str, nn.Module]) -> None:
         """Called by the run: who writes."""
         if self.actor not in models:
-            raise ValueError(f"OwnSamples: actor {self.actor!r} is not in the cast: {', '.join(models)}")
+            raise ValueError(f"OwnSamples: actor {self.actor!r} is not among the actors: {', '.join(models)}")
         self._writer = models[self.actor]
 
     @torch.no_grad()
-    def batch(self, place: Place) -> Batch:
+    def batch(self, position: BatchPosition) -> Batch:
         if self._writer is None:
             raise ValueError("OwnSamples: it yields batches within a run only, which says who writes")
-        writer, generator = self._writer, place_generator(place, "samples")
+        writer, generator = self._writer, position_generator(position, "samples")
         rows = torch.randperm(len(self.prompts), generator=generator)[: self.batch_size]
         noise = torch.rand(self.new_tokens, self.batch_size, generator=generator)
-        rows, noise = piece(rows, place), piece(noise.T, place).T
+        rows, noise = piece(rows, position), piece(noise.T, position).T
         device = next(writer.parameters()).device
         tokens = self.prompts[rows].to(device)
         start = tokens.shape[1]
-        with modes_kept(writer):
+        with preserve_modes(writer):
             writer.eval()
             for row in noise.to(device):
                 tokens = torch.cat([tokens, self._next(writer, tokens, row[:, None])], dim=1)
@@ -103,12 +103,12 @@ class OwnSamples(Source):
         return chosen.clamp(max=logits.shape[-1] - 1)
 
 
-def piece(rows: Tensor, place: Place) -> Tensor:
+def piece(rows: Tensor, position: BatchPosition) -> Tensor:
     """This place's share of a global batch."""
-    if len(rows) % place.parts:
+    if len(rows) % position.parts:
         raise ValueError(
-            f"a batch of {len(rows)} items cannot be cut into {place.parts} equal pieces (ranks × accumulation steps); "
-            f"make batch_size a multiple of {place.parts}"
+            f"a batch of {len(rows)} items cannot be cut into {position.parts} equal pieces (ranks × accumulation steps); "
+            f"make batch_size a multiple of {position.parts}"
         )
-    share = len(rows) // place.parts
-    return rows[place.part * share : (place.part + 1) * share]
+    share = len(rows) // position.parts
+    return rows[position.part * share : (position.part + 1) * share]

@@ -28,7 +28,7 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.data import Dataset, Items, Pipeline
 from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Step
@@ -92,7 +92,7 @@ def quantization_aware(
     ExecuTorch().require_packages(writing=True)
     source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
     length = Length(epochs, "epochs")
-    first = source.batch(Place(0, seed)).inputs["default"]
+    first = source.batch(BatchPosition(0, seed)).inputs["default"]
     hardened = frozen_copy(student)
     for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW
-from limbeck.core.taps.tap import modes_kept
+from limbeck.core.taps.tap import preserve_modes
 from limbeck.data import Items, evaluation_batches
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 
@@ -28,7 +28,7 @@ def collect_hidden_states(encoder: nn.Module, items: Items, texts: int = TEXTS) 
     network: Any = encoder.transformer if isinstance(encoder, SentenceEncoder) else encoder
     some = items.seen_by("student").select(items.keys.argsort()[:texts])
     found = []
-    with modes_kept(network):
+    with preserve_modes(network):
         network.eval()
         for batch in evaluation_batches(some, BATCH):
             inputs = batch.inputs[DEFAULT_VIEW]

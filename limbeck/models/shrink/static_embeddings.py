@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import modes_kept
+from limbeck.core.taps.tap import preserve_modes
 from limbeck.data.content_keys import fingerprint
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 from limbeck.models.architectures.static_encoder import NAME, StaticEncoder, special_tokens_around, static_embedding_module
@@ -141,7 +141,7 @@ def _token_vectors(encoder: nn.Module, reader: Tokenizer, pooling: str | None, b
     before, after = special_tokens_around(reader)
     device = next(encoder.parameters()).device
     count, parts = max(reader.get_vocab().values()) + 1, []
-    with torch.no_grad(), modes_kept(encoder):
+    with torch.no_grad(), preserve_modes(encoder):
         encoder.eval()
         for start in range(0, count, batch_size):
             own = torch.arange(start, min(count, start + batch_size))[:, None]

@@ -127,7 +127,7 @@ def test_nothing_is_recorded_outside_a_call_or_after_closing():
     model = build("Bert")
     probe = Probe(model, ["scores(1)", "queries(1)"])
     model(**inputs("Bert"))
-    assert probe._heard == {}
+    assert probe._recorded == {}
     probe.close()
     with pytest.raises(TapError, match="was not reached"):
         probe(inputs("Bert"))["scores(1)"]

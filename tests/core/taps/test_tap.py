@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import Depth, Probe, Tap, auto_pairs, feature_maps, logits_of, modes_kept, stage_ends
+from limbeck.core.taps.tap import FeatureMap, Probe, Tap, feature_maps, logits_of, pair_taps, preserve_modes, stage_ends
 from limbeck.models import resnet_cifar, vit_tiny
 
 
@@ -100,9 +100,9 @@ def test_nothing_is_kept_of_a_run_that_was_not_asked_for():
     model = net()
     with Probe(model, ["first"]) as probe:
         model(X)
-        assert probe._heard == {}
+        assert probe._recorded == {}
         probe(X)
-        assert probe._heard == {}
+        assert probe._recorded == {}
 
 
 def test_a_copied_or_saved_model_is_not_listened_to():
@@ -173,7 +173,7 @@ def test_logits_within_what_models_return():
 def test_modes_are_kept_module_by_module():
     model = net().train()
     model.norm.eval()
-    with pytest.raises(TypeError), modes_kept(model):
+    with pytest.raises(TypeError), preserve_modes(model):
         model.eval()(None)
     assert (model.training, model.first.training, model.norm.training) == (True, True, False)
 
@@ -185,7 +185,7 @@ IMAGES = torch.rand(2, 3, 32, 32)
 
 
 def test_auto_pairs_stages_of_small_and_large_resnet():
-    pairs = auto_pairs(resnet_cifar(8), resnet_cifar(56), IMAGES, IMAGES)
+    pairs = pair_taps(resnet_cifar(8), resnet_cifar(56), IMAGES, IMAGES)
     assert pairs == [("layer1", "layer1"), ("layer2", "layer2"), ("layer3", "layer3")]
 
 
@@ -193,27 +193,31 @@ def test_auto_pairs_by_relative_depth_when_names_differ():
     def plain(*strides):
         return nn.Sequential(*(nn.Conv2d(3, 3, 3, s, padding=1) for s in strides))
 
-    assert auto_pairs(plain(2, 2), plain(2, 1, 2, 1), IMAGES, IMAGES) == [("0", "1"), ("1", "3")]
+    assert pair_taps(plain(2, 2), plain(2, 1, 2, 1), IMAGES, IMAGES) == [("0", "1"), ("1", "3")]
 
 
 def test_auto_pairs_numbered_layers_of_encoders_by_relative_depth():
     student, teacher = vit_tiny(dim=16, depth=2, heads=2), vit_tiny(dim=16, depth=5, heads=2)
-    assert auto_pairs(student, teacher, IMAGES, IMAGES, ["hidden"]) == [("hidden(1)", "hidden(3)"), ("hidden(2)", "hidden(5)")]
-    pairs = auto_pairs(teacher, student, IMAGES, IMAGES, ["keys", "values"])
+    assert pair_taps(student, teacher, IMAGES, IMAGES, ["hidden"]) == [("hidden(1)", "hidden(3)"), ("hidden(2)", "hidden(5)")]
+    pairs = pair_taps(teacher, student, IMAGES, IMAGES, ["keys", "values"])
     assert pairs[:4] == [(f"{kind}({ours})", f"{kind}(1)") for ours in (1, 2) for kind in ("keys", "values")]
     assert pairs[4:] == [(f"{kind}({ours})", f"{kind}({1 + (ours > 3)})") for ours in (3, 4, 5) for kind in ("keys", "values")]
     with pytest.raises(TapError, match=r"taps 'auto' \(hidden of numbered layers\): ResNetCifar has no list of layers"):
-        auto_pairs(student, resnet_cifar(8), IMAGES, IMAGES, ["hidden"])
+        pair_taps(student, resnet_cifar(8), IMAGES, IMAGES, ["hidden"])
 
 
 def test_a_model_without_maps_is_refused():
     with pytest.raises(TapError, match="no module of Sequential gives a feature map"):
-        auto_pairs(resnet_cifar(8), nn.Sequential(nn.Flatten(), nn.Linear(3072, 2)), IMAGES, IMAGES)
+        pair_taps(resnet_cifar(8), nn.Sequential(nn.Flatten(), nn.Linear(3072, 2)), IMAGES, IMAGES)
 
 
 def test_stage_ends_keep_the_outermost_name_and_leave_out_pooled_maps():
-    maps = [Depth("a.conv", 0.2, (2, 8, 8, 8)), Depth("b.0.conv", 0.5, (2, 8, 8, 8)), Depth("b.0", 0.5, (2, 8, 8, 8))]
-    maps += [Depth("b", 0.5, (2, 8, 8, 8)), Depth("pool", 0.9, (2, 8, 1, 1))]
+    maps = [
+        FeatureMap("a.conv", 0.2, (2, 8, 8, 8)),
+        FeatureMap("b.0.conv", 0.5, (2, 8, 8, 8)),
+        FeatureMap("b.0", 0.5, (2, 8, 8, 8)),
+    ]
+    maps += [FeatureMap("b", 0.5, (2, 8, 8, 8)), FeatureMap("pool", 0.9, (2, 8, 1, 1))]
     assert [end.path for end in stage_ends(maps)] == ["b"]
     assert [end.path for end in stage_ends(maps[-1:])] == ["pool"]
 

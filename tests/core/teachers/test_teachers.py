@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from limbeck.core.actors import Cast, frozen, trained
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion, TermError
 from limbeck.core.signals import LinearLogits, TopK
@@ -24,7 +24,7 @@ X, Y = torch.randn(4, 3), torch.tensor([0, 1, 4, 2])
 
 
 def answer(teacher, signals=(), target=None, student=STUDENT):
-    return teacher.answer(list(signals), Batch({"default": X}, target=target), student)
+    return teacher.make_target(list(signals), Batch({"default": X}, target=target), student)
 
 
 def kl(teacher_probabilities, student_logits):
@@ -56,14 +56,14 @@ def fixed(logits: torch.Tensor) -> nn.Module:
 
 
 def test_logits_probabilities_and_losses_are_three_different_means():
-    cast = Cast({"student": trained(fixed(STUDENT)), "peers.a": frozen(fixed(A)), "peers.b": frozen(fixed(B))})
+    actors = Actors({"student": trained(fixed(STUDENT)), "peers.a": frozen(fixed(A)), "peers.b": frozen(fixed(B))})
     teachers = {
         "logits": Ensemble("peers.*"),
         "probabilities": Ensemble("peers.*", combine="probabilities"),
         "losses": "peers.*",
     }
     terms = [Term(SoftTargets(temperature=1), teacher=teacher, name=name) for name, teacher in teachers.items()]
-    losses = Criterion(terms, cast=cast)(Batch({"default": X}))
+    losses = Criterion(terms, actors=actors)(Batch({"default": X}))
     expected = {
         "logits": kl(((A + B) / 2).softmax(-1), STUDENT).mean(),
         "probabilities": kl((A.softmax(-1) + B.softmax(-1)) / 2, STUDENT).mean(),

@@ -6,32 +6,32 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.data.sources.generated import Generated, OwnSamples, piece
 
 
 def test_noise_depends_on_the_place_alone():
     source, again = Generated("g", batch_size=8, noise=(2, 3)), Generated("g", batch_size=8, noise=(2, 3))
     torch.manual_seed(1)
-    first = source.batch(Place(3, seed=5)).inputs["default"]
+    first = source.batch(BatchPosition(3, seed=5)).inputs["default"]
     torch.manual_seed(2)
-    assert torch.equal(first, again.batch(Place(3, seed=5)).inputs["default"])
+    assert torch.equal(first, again.batch(BatchPosition(3, seed=5)).inputs["default"])
     assert first.shape == (8, 2, 3)
-    assert not torch.equal(first, source.batch(Place(4, seed=5)).inputs["default"])
-    assert not torch.equal(first, source.batch(Place(3, seed=6)).inputs["default"])
+    assert not torch.equal(first, source.batch(BatchPosition(4, seed=5)).inputs["default"])
+    assert not torch.equal(first, source.batch(BatchPosition(3, seed=6)).inputs["default"])
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8])
 def test_pieces_make_up_the_global_batch(parts):
     source = Generated("g", batch_size=8, noise=3)
-    whole = source.batch(Place(0)).inputs["default"]
-    pieces = [source.batch(Place(0, part=part, parts=parts)).inputs["default"] for part in range(parts)]
+    whole = source.batch(BatchPosition(0)).inputs["default"]
+    pieces = [source.batch(BatchPosition(0, part=part, parts=parts)).inputs["default"] for part in range(parts)]
     assert torch.equal(torch.cat(pieces), whole)
 
 
 def test_batches_that_cannot_be_cut_are_refused():
     with pytest.raises(ValueError, match=r"8 items cannot be cut into 3 equal pieces .*multiple of 3"):
-        piece(torch.zeros(8), Place(0, parts=3))
+        piece(torch.zeros(8), BatchPosition(0, parts=3))
     with pytest.raises(ValueError, match="batch_size is 0"):
         Generated("g", batch_size=0)
 
@@ -57,7 +57,7 @@ def own(model: nn.Module, **options) -> OwnSamples:
 
 
 def test_samples_continue_prompts_and_the_mask_marks_what_was_sampled():
-    batch = own(Fixed([0.5, 0.25, 0.25])).batch(Place(0))
+    batch = own(Fixed([0.5, 0.25, 0.25])).batch(BatchPosition(0))
     tokens = batch.inputs["default"]
     assert tokens.shape == (4, 8)
     assert torch.equal(tokens[:, :2], (torch.arange(20).view(10, 2) % 3)[batch.index])
@@ -67,7 +67,7 @@ def test_samples_continue_prompts_and_the_mask_marks_what_was_sampled():
 def test_samples_follow_the_model_at_the_temperature():
     for temperature, expected in ((1.0, [0.7, 0.2, 0.1, 0]), (0.5, [0.49, 0.04, 0.01, 0])):
         source = own(Fixed([0.7, 0.2, 0.1, 0]), batch_size=10, new_tokens=400, temperature=temperature)
-        tokens = source.batch(Place(0)).inputs["default"][:, 2:]
+        tokens = source.batch(BatchPosition(0)).inputs["default"][:, 2:]
         shares = torch.bincount(tokens.flatten(), minlength=4) / tokens.numel()
         torch.testing.assert_close(shares, torch.tensor(expected) / sum(expected), rtol=0, atol=0.02)
 
@@ -76,18 +76,18 @@ def test_pieces_of_samples_make_up_the_global_batch_and_the_modes_stay():
     model = Fixed([0.5, 0.25, 0.25]).train()
     model.dropout.eval()
     source = own(model)
-    whole = source.batch(Place(0)).inputs["default"]
-    pieces = [source.batch(Place(0, part=part, parts=2)).inputs["default"] for part in range(2)]
+    whole = source.batch(BatchPosition(0)).inputs["default"]
+    pieces = [source.batch(BatchPosition(0, part=part, parts=2)).inputs["default"] for part in range(2)]
     assert torch.equal(torch.cat(pieces), whole)
-    assert not torch.equal(source.batch(Place(1)).inputs["default"], whole)
+    assert not torch.equal(source.batch(BatchPosition(1)).inputs["default"], whole)
     assert model.training
     assert not model.dropout.training
 
 
 def test_who_writes_must_be_known():
-    with pytest.raises(ValueError, match="'student' is not in the cast: teacher"):
+    with pytest.raises(ValueError, match="'student' is not among the actors: teacher"):
         OwnSamples("student", torch.zeros(2, 2)).bind({"teacher": nn.Identity()})
     with pytest.raises(ValueError, match="within a run only"):
-        OwnSamples("student", torch.zeros(2, 2)).batch(Place(0))
+        OwnSamples("student", torch.zeros(2, 2)).batch(BatchPosition(0))
     with pytest.raises(ValueError, match="temperature is 0"):
         OwnSamples("student", torch.zeros(2, 2), temperature=0)

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.batch import Place
+from limbeck.core.batch import BatchPosition
 from limbeck.data import Dataset, Items, Masking, Pipeline, Vocabulary, mask_tokens, tokenize
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words
 
@@ -106,7 +106,7 @@ def masked(texts: list[str] = CORPUS, tokenizer: Any = WORDS, **options: Any) ->
 
 def test_a_view_of_items_of_tokens() -> None:
     data = masked()
-    first, again, later = data.batch(Place(0)), masked().batch(Place(0)), data.batch(Place(1))
+    first, again, later = data.batch(BatchPosition(0)), masked().batch(BatchPosition(0)), data.batch(BatchPosition(1))
     assert first.target is not None
     assert first.mask is not None
     hidden, whole = first.inputs["default"], first.inputs["plain"]
@@ -126,7 +126,7 @@ def test_few_views_repeat() -> None:
     data = masked(view_count=2)
     shown = []
     for epoch in range(4):
-        batch = data.batch(Place(epoch))
+        batch = data.batch(BatchPosition(epoch))
         assert batch.view is not None
         assert batch.keys is not None
         assert batch.target is not None
@@ -138,7 +138,7 @@ def test_few_views_repeat() -> None:
 
 def test_actors_with_surroundings_of_their_own_see_the_same_tokens_hidden() -> None:
     plain = of_words(KNOWN, types=False)
-    batch = masked(tokenizer={"student": plain, "teacher": WORDS}).batch(Place(0))
+    batch = masked(tokenizer={"student": plain, "teacher": WORDS}).batch(BatchPosition(0))
     inputs = batch.inputs["default"]
     assert torch.equal(inputs["student"]["input_ids"], inputs["teacher"]["input_ids"])
     assert "token_type_ids" in inputs["teacher"]
@@ -147,6 +147,8 @@ def test_actors_with_surroundings_of_their_own_see_the_same_tokens_hidden() -> N
     assert (batch.target != -100).any(1).all()
     said = r"student and teacher read other tokens \(token \d+ of item \d of the batch: student id \d+, teacher id \d+\), so"
     with pytest.raises(ValueError, match=said):
-        masked(tokenizer={"student": of_words(["fox", "the", "it"]), "teacher": WORDS}).batch(Place(0))
+        masked(tokenizer={"student": of_words(["fox", "the", "it"]), "teacher": WORDS}).batch(BatchPosition(0))
     with pytest.raises(ValueError, match="these items have none; make them with tokenize"):
-        Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, views={"default": Masking(VOCABULARY)}).batch(Place(0))
+        Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, views={"default": Masking(VOCABULARY)}).batch(
+            BatchPosition(0)
+        )

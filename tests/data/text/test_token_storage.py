@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.actors import read_modality, trained
-from limbeck.core.batch import Place, as_batch, pick
+from limbeck.core.actors import actor_inputs, trained
+from limbeck.core.batch import BatchPosition, as_batch, pick
 from limbeck.data import Dataset, Items, TokenStorage, evaluation_batches, tokenize
 from limbeck.data.dataset import plain_batch
 from limbeck.data.text.tokenizer_alignment import first_other_token
@@ -109,7 +109,7 @@ def test_items_of_tokens_are_items() -> None:
     assert [batch.mask.shape[1] for batch in batches if batch.mask is not None] == [
         int(tokens(items).lengths[part].max()) for part in (slice(0, 4), slice(4, 6))
     ]
-    assert set(Dataset(items, batch_size=2).batch(Place(0)).inputs["default"]) == set(everything(items))
+    assert set(Dataset(items, batch_size=2).batch(BatchPosition(0)).inputs["default"]) == set(everything(items))
 
 
 def test_sixty_thousand_sentences_take_a_few_megabytes() -> None:
@@ -167,7 +167,7 @@ def test_each_actor_reads_its_own() -> None:
     inputs = everything(done)
     assert list(inputs) == ["teacher", "student"]
     actor = trained(torch.nn.Identity(), reads="teacher")
-    assert same(read_modality(actor, "teacher", inputs), everything(tokenize(Items.from_tensors(CORPUS), TOKENIZER)))
+    assert same(actor_inputs(actor, "teacher", inputs), everything(tokenize(Items.from_tensors(CORPUS), TOKENIZER)))
     batch = plain_batch(done, torch.arange(4))
     assert batch.mask is not None
     assert torch.equal(batch.mask, inputs["student"]["attention_mask"].bool())

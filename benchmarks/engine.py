@@ -23,7 +23,7 @@ from limbeck.core.actors import trained
 from limbeck.core.batch import Batch, BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.data import load_items
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.models import resnet_cifar
 from limbeck.objectives import HardTargets
 
@@ -41,7 +41,7 @@ def batches() -> list[Batch]:
 class Alternating(Source):
     """Prepared batches; every request first does one step of the bare loop, on the clock of its own."""
 
-    samples, rounds_per_epoch = 9 * BATCH, 9
+    samples, steps_per_epoch = 9 * BATCH, 9
 
     def __init__(self, model: nn.Module) -> None:
         self.batches, self.model = batches(), model.train()
@@ -52,7 +52,7 @@ class Alternating(Source):
         self.dry = True  # the engine's dry run asks for the first batch once more
 
     def batch(self, place: BatchPosition) -> Batch:
-        batch = self.batches[place.round % len(self.batches)]
+        batch = self.batches[place.step % len(self.batches)]
         if self.dry:
             self.dry = False
             return batch
@@ -71,7 +71,7 @@ def main() -> None:
     start = resnet_cifar(depth=8)
     bare, ours = copy.deepcopy(start), copy.deepcopy(start)
     source = Alternating(bare)
-    stage = Stage([Step([Term(HardTargets())])], steps(STEPS), Optimizer("sgd", lr=0.05, options=dict(OPTIONS)))
+    stage = Stage([Update([Term(HardTargets())])], steps(STEPS), Optimizer("sgd", lr=0.05, options=dict(OPTIONS)))
     Run({"student": trained(ours)}, [stage], source=source, settings=Settings(progress=False, device="cpu")).fit()
     for one, other in zip(ours.parameters(), bare.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-2, atol=1e-3)

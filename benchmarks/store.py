@@ -29,7 +29,7 @@ from limbeck.core.actors import Actor, as_channels_last, frozen, trained
 from limbeck.core.batch import Batch, BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, Pipeline, load_items
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.methods import hinton
 from limbeck.models import get, load_weights
 from limbeck.objectives import HardTargets
@@ -80,7 +80,7 @@ def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float
     actors = {"student": trained(get("resnet_cifar", depth=8))} | ({} if actor is None else {"teacher": actor})
     terms = [Term(HardTargets())] if actor is None else hinton()
     optimizer = Optimizer("sgd", lr=0.1, options={"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4})
-    Run(actors, [Stage([Step(terms)], steps(count), optimizer)], source=data, seed=seed, settings=SETTINGS).fit()
+    Run(actors, [Stage([Update(terms)], steps(count), optimizer)], source=data, seed=seed, settings=SETTINGS).fit()
     moments = [*data.moments, time.perf_counter()]
     return [after - before for before, after in itertools.pairwise(moments)]
 

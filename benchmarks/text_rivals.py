@@ -39,7 +39,7 @@ from limbeck.core.schedules import Linear, Warmup
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, tokenize
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, epochs
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, epochs
 from limbeck.models import get, save_model
 from limbeck.models.loaders import import_package
 from limbeck.models.shrink import CorpusVocabulary, StaticEncoder, from_teacher, static_embeddings, trim_vocabulary
@@ -136,7 +136,7 @@ def learn(student: nn.Module, items: Items, terms: list[Term], length: int, size
         "adamw", rate, Warmup(0.1, then=Linear(1, 0)), {"weight_decay": 0.0, "fused": True}
     )  # as the rivals' is
     settings = Settings(progress=False, device="cpu", threads=1, trackers=())
-    stage = Stage([Step(terms)], epochs(length), optimizer)
+    stage = Stage([Update(terms)], epochs(length), optimizer)
     Run({"student": trained(student)}, [stage], source=Dataset(items, size), settings=settings).fit()
     return student.eval()
 

@@ -38,7 +38,7 @@ from limbeck.core.batch import Batch, BatchPosition, Source
 from limbeck.core.taps.tap import Probe
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, tokenize
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.models.loaders import import_package
 from limbeck.models.shrink import layer_map, narrower
 from limbeck.objectives import AttentionScores, HiddenStates
@@ -85,7 +85,7 @@ def terms(kind: str = "scores") -> list[Term]:
 
 
 def stage(count: int) -> Stage:
-    return Stage([Step(terms())], steps(count), Optimizer("adamw", lr=5e-5, options={"weight_decay": 0.01}))
+    return Stage([Update(terms())], steps(count), Optimizer("adamw", lr=5e-5, options={"weight_decay": 0.01}))
 
 
 class ByHand:
@@ -125,11 +125,11 @@ class Prepared(Source):
 
     def __init__(self, batches: list[Batch], between: Callable[[Inputs], None] = lambda inputs: None) -> None:
         self.batches, self.between = batches, between
-        self.samples, self.rounds_per_epoch = BATCH * len(batches), len(batches)
+        self.samples, self.steps_per_epoch = BATCH * len(batches), len(batches)
         self.dry = True
 
     def batch(self, place: BatchPosition) -> Batch:
-        batch = self.batches[place.round % len(self.batches)]
+        batch = self.batches[place.step % len(self.batches)]
         if not self.dry:
             self.between(dict(batch.inputs["default"]))
         self.dry = False

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from limbeck.core.criterion import Criterion
     from limbeck.core.terms import Term
     from limbeck.data import Dataset, Items, Pipeline, load_items
-    from limbeck.engine import Optimizer, Run, Settings, Stage, Step, Validation, epochs, steps
+    from limbeck.engine import Optimizer, Run, Settings, Stage, Update, Validation, epochs, steps
     from limbeck.engine.training import FromTeacher, Phase, Training
     from limbeck.evaluation import Verdict
     from limbeck.experiment.distillation import Distillation, Outcome, distill
@@ -28,7 +28,7 @@ _HOMES = {
     "limbeck.core.actors": ("average", "frozen", "snapshot", "trained"),
     "limbeck.core.criterion": ("Criterion",),
     "limbeck.experiment.distillation": ("Distillation", "Outcome", "distill"),
-    "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Step", "Validation", "epochs", "steps"),
+    "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Update", "Validation", "epochs", "steps"),
     "limbeck.engine.training": ("FromTeacher", "Phase", "Training"),
     "limbeck.data": ("Dataset", "Items", "Pipeline", "load_items"),
     "limbeck.core.terms": ("Term",),
@@ -48,9 +48,9 @@ __all__ = [
     "Run",
     "Settings",
     "Stage",
-    "Step",
     "Term",
     "Training",
+    "Update",
     "Validation",
     "Verdict",
     "average",

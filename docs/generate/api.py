@@ -29,9 +29,9 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("distill", "Outcome", "Distillation", "Training", "Phase", "FromTeacher", "Term", "Criterion"),
         },
     ),
-    "presets": (
-        "Presets",
-        "Papers on texts as code: a student and its stages; see [Papers on texts, by name](../../guide/presets.md).",
+    "methods": (
+        "Methods",
+        "Papers on texts as code: a student and its stages; see [Papers on texts, by name](../../guide/methods.md).",
         {
             "limbeck.methods": (
                 "distilbert",
@@ -50,8 +50,16 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Runs",
         "Stages and steps with actors: what every method is made of.",
         {
-            "limbeck": ("Run", "Stage", "Step", "Settings", "Validation", "Optimizer", "epochs", "steps"),
-            "limbeck.engine": ("Freeze", "Unfreeze", "Slow", "Snapshot", "Reinitialise", "DeadTermError", "NonFiniteError"),
+            "limbeck": ("Run", "Stage", "Update", "Settings", "Validation", "Optimizer", "epochs", "steps"),
+            "limbeck.engine": (
+                "Freeze",
+                "Unfreeze",
+                "LearningRateScale",
+                "Snapshot",
+                "Reinitialise",
+                "DeadTermError",
+                "NonFiniteError",
+            ),
         },
     ),
     "actors": (
@@ -147,7 +155,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Views": (views, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Item weights": (schedules.item_weights, "For the `item_weight` of a term."),
-    "Presets": (methods.registry, "For `preset:`, in place of terms and stages."),
+    "Methods": (methods.registry, "For `preset:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),
 }

@@ -17,7 +17,7 @@ from limbeck.core.taps.tap import LOGITS, Tap
 from limbeck.utils.registry import UnknownNameError
 
 Variant = Callable[[nn.Module, Any, torch.Generator], Any]
-"""How one variant of a model runs: `(model, inputs, generator) -> output`. The generator is seeded by (seed, round, variant),
+"""How one variant of a model runs: `(model, inputs, generator) -> output`. The generator is seeded by (seed, step, variant),
 so a random subnetwork is a pure function of the run's seed."""
 
 
@@ -52,7 +52,7 @@ class Actor:
         module: the model; None for an average or snapshot until the run binds it to its original.
         role: who may change it: gradient (`trained`), nobody (`frozen`), the run (`average`, `snapshot`).
         of: the name of the actor that an average or snapshot follows.
-        decay: of an average: new = decay·old + (1 − decay)·original, after every round.
+        decay: of an average: new = decay·old + (1 − decay)·original, after every step.
         reads: which modality of a mapping of inputs it is called with; None: all of them.
         variants: ways to run it, by name (exits, subnetworks): `student@small`.
         factory: builds the module anew, for stages that re-initialise it.

@@ -58,12 +58,12 @@ class Batch:
 class BatchPosition:
     """Which part of which global batch is asked for.
 
-    `round` counts optimizer updates of the stage from 0. The global batch of a round is cut into `parts` equal pieces, one for
+    `step` counts the steps of the stage from 0. The global batch of a step is cut into `parts` equal pieces, one for
     each (accumulation step, rank); `part` is the piece wanted. A source answers from (seed, place) alone, so that any number
     of ranks, workers and resumptions sees the same items.
     """
 
-    round: int
+    step: int
     seed: int = 0
     part: int = 0
     parts: int = 1
@@ -73,7 +73,7 @@ class Source(ABC):
     """Where inputs come from. `batch(place)` is a pure function of the place (and of the source's own state)."""
 
     samples: int | None = None  # items in the underlying data set; None where there is none
-    rounds_per_epoch: int | None = None
+    steps_per_epoch: int | None = None
     generator: str | None = None  # the actor that turns this source's batches into inputs (a generator)
 
     def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  most sources need no model

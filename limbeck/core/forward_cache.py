@@ -88,7 +88,7 @@ class ForwardCache:
         plan: who is trained.
         autocast: data type of mixed precision, or None.
         seed: what random variants are keyed by.
-        made: inputs that a generator made earlier in this round, so that all steps of a round see the same ones.
+        made: inputs that a generator made earlier in this step, so that all updates of a step see the same ones.
         dry: a trial run for shapes: evaluation mode and no gradient everywhere.
         models: compiled stand-ins for actors' modules, by name.
         manage_modes: put trained actors into training mode; off in a user's own loop, which sets the student's mode itself.

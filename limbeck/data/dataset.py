@@ -22,8 +22,8 @@ from limbeck.data.views import Pipeline, to_float
 class Dataset(Source):
     """Batches of `items`, a pure function of the place.
 
-    An epoch is `rounds_per_epoch` global batches in an order keyed by (seed, epoch). Items left over at its end are
-    skipped, or with `drop_last=False` the last batch is filled up from the epoch's beginning, so that every round has as
+    An epoch is `steps_per_epoch` global batches in an order keyed by (seed, epoch). Items left over at its end are
+    skipped, or with `drop_last=False` the last batch is filled up from the epoch's beginning, so that every step has as
     many items. A batch size above the number of items is reduced to it, and further until it divides by the parts.
 
     Views are made afresh in each epoch. With `view_count` V there are only V views of each item, as a store of teacher
@@ -35,7 +35,7 @@ class Dataset(Source):
     With `group_by_length` items of about the same length stand in one batch, so that little is padded. Left out, it is on
     where items have lengths, as tokens do. Which items an epoch shows, and how often, stays the same.
 
-    `workers` threads decode images that are not in memory. `prefetch` rounds are computed ahead by one thread; neither
+    `workers` threads decode images that are not in memory. `prefetch` steps are computed ahead by one thread; neither
     changes what a batch holds.
     """
 
@@ -73,7 +73,7 @@ class Dataset(Source):
         self.batch_size = batch_size
         self.samples = len(items)
         size = min(batch_size, len(items))
-        self.rounds_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
+        self.steps_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
         self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
         self._ahead = Ahead(self._compute, prefetch)
@@ -84,13 +84,13 @@ class Dataset(Source):
     def rows(self, position: BatchPosition) -> Tensor:
         """Which items the piece of the global batch holds."""
         size = self._piece(position.parts)
-        epoch, round_in_epoch = divmod(position.round, self.rounds_per_epoch)
-        start = round_in_epoch * min(self.batch_size, len(self.items)) + position.part * size
+        epoch, step_in_epoch = divmod(position.step, self.steps_per_epoch)
+        start = step_in_epoch * min(self.batch_size, len(self.items)) + position.part * size
         return self._epoch(position.seed, epoch)[start : start + size]
 
     def _compute(self, position: BatchPosition) -> Batch:
         rows = self.rows(position)
-        epoch = position.round // self.rounds_per_epoch
+        epoch = position.step // self.steps_per_epoch
         view = self._view_of(rows, position.seed, epoch)
         if view is not None:
             return self.show(rows, view, position.seed)
@@ -142,7 +142,7 @@ class Dataset(Source):
         if kept is None or kept[0] != (seed, epoch):
             lengths = self.items.storage.lengths if self.group_by_length else None
             size = min(self.batch_size, len(self.items))
-            kept = ((seed, epoch), epoch_order(seed, epoch, len(self.items), size, self.rounds_per_epoch, lengths))
+            kept = ((seed, epoch), epoch_order(seed, epoch, len(self.items), size, self.steps_per_epoch, lengths))
             self._order = kept
         return kept[1]
 

@@ -1,4 +1,4 @@
-"""Computing the next rounds' batches in a background thread; what a batch holds does not change by it."""
+"""Computing the next steps' batches in a background thread; what a batch holds does not change by it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from limbeck.core.batch import Batch, BatchPosition
 
 
 class Ahead:
-    """Answers `compute(place)`, and begins on the same part of the next `depth` rounds."""
+    """Answers `compute(place)`, and begins on the same part of the next `depth` steps."""
 
     def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int) -> None:
         self._compute, self._depth = compute, depth
@@ -21,14 +21,14 @@ class Ahead:
         if self._thread is None:
             return self._compute(position)
         self._forget_all_but_near(position)
-        for step in range(self._depth + 1):  # this round too: a second step of the run may ask for it again
-            wanted = replace(position, round=position.round + step)
+        for ahead in range(self._depth + 1):  # this step too: a second update of the run may ask for it again
+            wanted = replace(position, step=position.step + ahead)
             if wanted not in self._begun:
                 self._begun[wanted] = self._thread.submit(self._compute, wanted)
         return self._begun[position].result()
 
     def _forget_all_but_near(self, position: BatchPosition) -> None:
         for begun in list(self._begun):
-            near = 0 <= begun.round - position.round <= self._depth
+            near = 0 <= begun.step - position.step <= self._depth
             if not near or (begun.seed, begun.parts) != (position.seed, position.parts):
                 self._begun.pop(begun).cancel()

@@ -4,23 +4,34 @@ from limbeck.engine.checks import DeadTermError, NonFiniteError
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.run import Interrupted, Run
 from limbeck.engine.settings import Settings, Validation
-from limbeck.engine.stages import Freeze, Length, Reinitialise, Slow, Snapshot, Stage, Step, Unfreeze, epochs, steps
+from limbeck.engine.stages import (
+    Freeze,
+    LearningRateScale,
+    Length,
+    Reinitialise,
+    Snapshot,
+    Stage,
+    Unfreeze,
+    Update,
+    epochs,
+    steps,
+)
 
 __all__ = [
     "DeadTermError",
     "Freeze",
     "Interrupted",
+    "LearningRateScale",
     "Length",
     "NonFiniteError",
     "Optimizer",
     "Reinitialise",
     "Run",
     "Settings",
-    "Slow",
     "Snapshot",
     "Stage",
-    "Step",
     "Unfreeze",
+    "Update",
     "Validation",
     "epochs",
     "steps",

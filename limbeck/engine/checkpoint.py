@@ -18,7 +18,7 @@ from torch import Tensor
 
 from limbeck.engine.checks import NonFiniteError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "state.safetensors"
 KEPT = 2  # should the newest checkpoint be damaged later (a failing disk), the one before is still there
 
@@ -30,7 +30,7 @@ class CheckpointError(RuntimeError):
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     """Write `state` (nested mappings and lists of tensors, numbers, strings) into the folder `folder`.
 
-    Tensors and their tree are one file, written beside, flushed to disk and renamed: at every moment, also after `kill -9` or
+    Tensors and their tree are one file, written beside, flushed to disk and renamed: at every update, also after `kill -9` or
     on a full disk, the folder holds the old state or the new one, never a part.
     """
     tensors: dict[str, Tensor] = {}
@@ -76,14 +76,14 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, moment: int, state: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of this moment (updates done so far), then drop the older ones.
+    def save(self, update: int, state: Mapping[str, Any]) -> Path:
+        """Write the checkpoint of this update (updates done so far), then drop the older ones.
 
         Raises:
             NonFiniteError: a model holds NaN; the checkpoints before stay as they are.
         """
-        _refuse_nan(state.get("actors", {}), moment)
-        folder = self.folder / f"step-{moment:09d}"
+        _refuse_nan(state.get("actors", {}), update)
+        folder = self.folder / f"step-{update:09d}"
         save_checkpoint(folder, state)
         kept = [one for one in self.found() if one <= folder][-KEPT:]  # later ones belong to a training that was begun anew
         for old in set(self.folder.glob("step-*")) - set(kept):
@@ -106,13 +106,13 @@ class Checkpoints:
         return None
 
 
-def _refuse_nan(actors: Mapping[str, Mapping[str, Tensor]], moment: int) -> None:
+def _refuse_nan(actors: Mapping[str, Mapping[str, Tensor]], update: int) -> None:
     """A finite loss can have a gradient that is none; the weights are then lost before the next loss shows it."""
     for name, tensors in actors.items():
         for key, tensor in tensors.items():
             if tensor.is_floating_point() and bool(tensor.isnan().any()):
                 raise NonFiniteError(
-                    f"{key} of the {name} holds NaN at step {moment}, so no checkpoint is written; the last one is whole. Try "
+                    f"{key} of the {name} holds NaN at step {update}, so no checkpoint is written; the last one is whole. Try "
                     "a smaller learning rate, gradient clipping (clip: 1.0) or precision: float32"
                 )
 

@@ -19,7 +19,7 @@ from limbeck.engine.checks import NonFiniteError
 from limbeck.utils import distributed
 
 
-class Monitor:
+class TermAverages:
     """Sums of the terms' values on the device, and where one of them first stopped being a number.
 
     Nothing is fetched from an accelerator until `means()` is called, so that training never waits for the log.
@@ -30,25 +30,25 @@ class Monitor:
         self._counts: dict[str, int] = {}
         self._broken: dict[str, Tensor] = {}
 
-    def add(self, values: Mapping[str, Tensor], moment: int) -> None:
+    def add(self, values: Mapping[str, Tensor], update: int) -> None:
         """Note the values of one update; on a CPU a value that is no number stops the run at once."""
         for name, value in values.items():
             value = value.detach()
             if value.device.type == "cpu":
                 if not math.isfinite(value.item()):
-                    raise _not_finite(name, moment)
+                    raise _not_finite(name, update)
             else:
                 before = self._broken.get(name, torch.full((), -1, device=value.device))
-                here = torch.full_like(before, moment)
+                here = torch.full_like(before, update)
                 self._broken[name] = torch.where((before < 0) & ~torch.isfinite(value), here, before)
             self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
             self._counts[name] = self._counts.get(name, 0) + 1
 
     def check(self) -> None:
         """Raise if any value so far was not finite."""
-        for name, moment in self._broken.items():
-            if int(moment) >= 0:
-                raise _not_finite(name, int(moment))
+        for name, update in self._broken.items():
+            if int(update) >= 0:
+                raise _not_finite(name, int(update))
 
     def means(self) -> dict[str, float]:
         """The mean of each value since the last call, over all ranks."""
@@ -63,37 +63,37 @@ class Monitor:
         return means
 
 
-def _not_finite(name: str, moment: int) -> NonFiniteError:
+def _not_finite(name: str, update: int) -> NonFiniteError:
     what = "the loss" if name == "loss" else f"term {name!r}"
     return NonFiniteError(
-        f"{what} became NaN or infinite at step {moment}; the last checkpoint is from before and whole. Try a smaller learning "
+        f"{what} became NaN or infinite at step {update}; the last checkpoint is from before and whole. Try a smaller learning "
         "rate, gradient clipping (clip: 1.0) or precision: float32"
     )
 
 
-class Log:
+class MetricsLog:
     """`log.jsonl`: one JSON object a line. On resumption, lines later than the checkpoint are dropped, so none stands twice."""
 
     def __init__(self, path: Path | None, labels: Mapping[str, Any]) -> None:
         self.path, self.labels = path, dict(labels)
 
-    def rewind(self, moment: int) -> None:
-        """Drop this training's own lines from after `moment`, and what a killed process left half written."""
+    def rewind(self, update: int) -> None:
+        """Drop this training's own lines from after `update`, and what a killed process left half written."""
         if self.path is None or not self.path.exists():
             return
         text = self.path.read_text(encoding="utf-8", errors="replace")
-        kept = [line for line in text.splitlines() if self._stays(line, moment)]
+        kept = [line for line in text.splitlines() if self._stays(line, update)]
         beside = self.path.with_name(f".{self.path.name}")
         beside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
         beside.replace(self.path)
 
-    def _stays(self, line: str, moment: int) -> bool:
+    def _stays(self, line: str, update: int) -> bool:
         try:
             entry = json.loads(line)
         except ValueError:
             return False
         own = all(entry.get(name) == value for name, value in self.labels.items())
-        return not own or entry.get("moment", 0) <= moment
+        return not own or entry.get("update", 0) <= update
 
     def write(self, **entry: Any) -> None:
         if self.path is not None:
@@ -102,7 +102,7 @@ class Log:
                 file.write(json.dumps({**self.labels, **entry}) + "\n")
 
 
-class Bar:
+class StageProgressBar:
     """The progress bar: throughput, time left, and each term's value as far as the terminal is wide."""
 
     def __init__(self, shown: bool, title: str, total: int, done: int, console: Console | None = None) -> None:
@@ -118,7 +118,7 @@ class Bar:
         self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
         self._task = self._progress.add_task(title, total=total, completed=done, values="", rate="")
 
-    def __enter__(self) -> Bar:
+    def __enter__(self) -> StageProgressBar:
         self._progress.start()
         return self
 

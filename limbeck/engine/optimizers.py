@@ -40,15 +40,14 @@ class Optimizer:
             raise UnknownNameError("optimizer", self.name, sorted(known))
         self.kind: type[torch.optim.Optimizer] = getattr(torch.optim, known[self.name.lower()])
 
-    def build(self, parameters: Sequence[nn.Parameter], pace: Mapping[int, float] | None = None) -> torch.optim.Optimizer:
-        """The optimizer of these parameters; `pace`: by a parameter's id, the share of the rate at which it learns, where that
-        is not all of it."""
+    def build(self, parameters: Sequence[nn.Parameter], lr_scale: Mapping[int, float] | None = None) -> torch.optim.Optimizer:
+        """Returns the optimizer of these parameters; `lr_scale` maps a parameter's id to its factor of the learning rate."""
         groups: list[dict[str, Any]] = []
-        for factor in dict.fromkeys((pace or {}).get(id(p), 1.0) for p in parameters):
-            alike = [p for p in parameters if (pace or {}).get(id(p), 1.0) == factor]
+        for factor in dict.fromkeys((lr_scale or {}).get(id(p), 1.0) for p in parameters):
+            alike = [p for p in parameters if (lr_scale or {}).get(id(p), 1.0) == factor]
             matrices = [p for p in alike if self.decay_vectors or p.ndim > 1]
             vectors = [p for p in alike if not self.decay_vectors and p.ndim <= 1]
-            groups += [{"params": matrices, "pace": factor}, {"params": vectors, "pace": factor, "weight_decay": 0.0}]
+            groups += [{"params": matrices, "lr_scale": factor}, {"params": vectors, "lr_scale": factor, "weight_decay": 0.0}]
         options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
         try:
             return self.kind([g for g in groups if g["params"]] or [{"params": []}], lr=self.lr, **options)  # type: ignore[call-arg]
@@ -60,5 +59,5 @@ class Optimizer:
         assert isinstance(self.schedule, Schedule)
         rate = self.lr * self.schedule(progress)
         for group in optimizer.param_groups:
-            group["lr"] = rate * group.get("pace", 1.0)
+            group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate

@@ -1,4 +1,4 @@
-"""The loop. It reads from top to bottom: a run is stages, a stage is rounds, a round is steps, a step is one update."""
+"""The loop. It reads from top to bottom: a run is stages, a stage is steps, a step is updates."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.taps.tap import LOGITS
 from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
-from limbeck.engine.metrics_log import Bar, Log, Monitor
+from limbeck.engine.metrics_log import MetricsLog, StageProgressBar, TermAverages
 from limbeck.engine.settings import Settings, Validation
-from limbeck.engine.stages import Event, Freeze, Reinitialise, Slow, Snapshot, Stage, Step, Unfreeze
+from limbeck.engine.stages import Event, Freeze, LearningRateScale, Reinitialise, Snapshot, Stage, Unfreeze, Update
 from limbeck.utils import distributed
 
 
@@ -37,7 +37,7 @@ class Clock:
     """Where a run stands, and what it has cost so far."""
 
     stage: int = 0
-    round: int = 0
+    step: int = 0
     updates: int = 0
     teacher_items: int = 0
     wall_s: float = 0.0
@@ -47,10 +47,10 @@ class Clock:
 
 
 @dataclass
-class BoundStep:
-    """A step with its criterion, its parameters and its optimizers."""
+class BoundUpdate:
+    """An update with its criterion, its parameters and its optimizers."""
 
-    step: Step
+    update: Update
     criterion: Criterion
     source: Source
     learners: dict[str, list[nn.Parameter]]
@@ -65,14 +65,14 @@ class Run:
     Args:
         cast: actors by name; see `trained`, `frozen`, `average`, `snapshot`.
         stages: what is done, in order.
-        source: where inputs come from, for steps that name no source of their own.
+        source: where inputs come from, for updates that name no source of their own.
         seed: with the stages and the cast, this decides everything: same seed, same weights, bit for bit on a CPU.
         settings: precision, accumulation, checkpoints, logs.
         validation: how the best state is chosen; None: the last one counts.
         folder: where checkpoints and logs go; None: nowhere.
         log: another log file than the folder's own `log.jsonl`, so that several trainings can share one.
 
-    What is guaranteed, whatever the method: gradient only where a term needs it; actors that a step does not train stay
+    What is guaranteed, whatever the method: gradient only where a term needs it; actors that an update does not train stay
     bit-identical, buffers too; each reference is computed once per step; a term that teaches nobody stops the run at its first
     step; selection reads validation data only.
     """
@@ -101,21 +101,23 @@ class Run:
         self.accelerator = Accelerator(cpu=self.settings.device == "cpu", log_with=self._trackers(), project_dir=self._logs())
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
-        self.monitor = Monitor()
+        self.monitor = TermAverages()
         journal = Path(log) if log is not None else self._file("log.jsonl")
-        self.log = Log(journal if distributed.rank() == 0 else None, self.settings.labels)
-        self.held: set[int] = set()  # parameters that a stage has frozen
-        self.pace: dict[int, float] = {}  # of those that a stage has slowed, the share of the rate at which they learn
-        self._active: BoundStep | None = None
+        self.log = MetricsLog(journal if distributed.rank() == 0 else None, self.settings.labels)
+        self.frozen_parameters: set[int] = set()  # parameters that a stage has frozen
+        self.lr_scales: dict[int, float] = {}  # of those that a stage has slowed, the share of the rate at which they learn
+        self._active: BoundUpdate | None = None
         self._stop = False
         for actor in self.actors.values():
             actor.model.to(self.device)
             distributed.broadcast_parameters(actor.model)
         for stage in self.stages:
-            for step in stage.steps:
-                for name in step.trains:
+            for update in stage.updates:
+                for name in update.trains:
                     if self.actors[name].role is not Role.TRAINED:
-                        raise ValueError(f"a step trains {name!r}, whose role is {self.actors[name].role}; make it trained(…)")
+                        raise ValueError(
+                            f"an update trains {name!r}, whose role is {self.actors[name].role}; make it trained(…)"
+                        )
 
     # --- the loop ----------------------------------------------------------------------------------------------------
 
@@ -145,33 +147,33 @@ class Run:
         self.clock.finished = True
         self._save()
         self._end_trackers()
-        if self._stop:  # asked for during the last round: this training is complete, what would follow it is not begun
+        if self._stop:  # asked for during the last step: this training is complete, what would follow it is not begun
             raise Interrupted("stopped at the end of a training; its checkpoint is written, resume with --resume")
         return self
 
     def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> None:
         stage = self.stages[number]
         self._replay_freezes(number)
-        if state is not None and self.clock.round == 0:  # taken between two stages: this one begins now
+        if state is not None and self.clock.step == 0:  # taken between two stages: this one begins now
             self._restore(state)
             state = None
         if state is None:
             for event in stage.on_enter:
                 self._happen(event)
         bound = self._bind(stage)
-        total = stage.length.rounds(bound[0].source)
+        total = stage.length.in_steps(bound[0].source)
         self.live = bound
         if state is not None:
             self._restore(state)
-        epoch = next((b.source.rounds_per_epoch for b in bound if b.source.rounds_per_epoch), None)
-        if self.clock.round == 0:  # a resumed stage has said it before
+        epoch = next((b.source.steps_per_epoch for b in bound if b.source.steps_per_epoch), None)
+        if self.clock.step == 0:  # a resumed stage has said it before
             self._announce(bound)
         began, items, waited = time.perf_counter(), 0, time.perf_counter()
-        with Bar(self._shows(), self._title(stage), total, self.clock.round) as bar:
-            while self.clock.round < total:
-                items += self._run_round(stage, bound, total)
-                self.clock.round += 1
-                done = self.clock.round
+        with StageProgressBar(self._shows(), self._title(stage), total, self.clock.step) as bar:
+            while self.clock.step < total:
+                items += self._run_step(stage, bound, total)
+                self.clock.step += 1
+                done = self.clock.step
                 bar.move(done)
                 if done % self.settings.log_every == 0 or done == total:
                     now = time.perf_counter()
@@ -191,22 +193,22 @@ class Run:
             self._happen(event)
         for one in bound:
             one.criterion.probes.close()
-        self.clock.stage, self.clock.round = number + 1, 0
+        self.clock.stage, self.clock.step = number + 1, 0
         if number + 1 < len(self.stages):
             self._save()
 
-    def _run_round(self, stage: Stage, bound: Sequence[BoundStep], total: int) -> int:
-        """One pass over the steps of a stage; returns the number of items seen."""
-        _seed_dropout(_mix(self.seed, self.clock.stage, self.clock.round, distributed.rank()), self.device)
-        progress = self.clock.round / max(total, 1)
+    def _run_step(self, stage: Stage, bound: Sequence[BoundUpdate], total: int) -> int:
+        """One pass over the updates of a stage; returns the number of items seen."""
+        _seed_dropout(_mix(self.seed, self.clock.stage, self.clock.step, distributed.rank()), self.device)
+        progress = self.clock.step / max(total, 1)
         batches: dict[tuple[int, int], list[Batch]] = {}
         made: dict[tuple[int, int], list[Tensor | None]] = {}
         items = 0
         for one in bound:
-            if self.clock.round % one.step.every:
+            if self.clock.step % one.update.every:
                 continue
-            for repeat in range(one.step.repeat):
-                draw = self.clock.round * one.step.repeat + repeat if one.step.fresh else self.clock.round
+            for repeat in range(one.update.repeat):
+                draw = self.clock.step * one.update.repeat + repeat if one.update.fresh else self.clock.step
                 key = (id(one.source), draw)
                 if key not in batches:
                     batches[key] = self._draw(one.source, draw)
@@ -217,7 +219,7 @@ class Run:
         return items
 
     def _update(
-        self, stage: Stage, one: BoundStep, batches: Sequence[Batch], made: list[Tensor | None], progress: float
+        self, stage: Stage, one: BoundUpdate, batches: Sequence[Batch], made: list[Tensor | None], progress: float
     ) -> None:
         """One update: forward, backward, sum over ranks, clip, step."""
         self._activate(one)
@@ -243,7 +245,7 @@ class Run:
         self.clock.updates += 1
         self.monitor.add(values, self.clock.updates)
         distributed.all_reduce_gradients(one.parameters)
-        spec = one.step.optimizer or stage.optimizer
+        spec = one.update.optimizer or stage.optimizer
         for optimizer in one.optimizers.values():
             self.scaler.unscale_(optimizer)
         if self.settings.clip is not None:
@@ -253,13 +255,13 @@ class Run:
             self.scaler.step(optimizer)
         self.scaler.update()
 
-    def _read(self, one: BoundStep, batch: Batch, made: Tensor | None) -> ForwardCache:
+    def _read(self, one: BoundUpdate, batch: Batch, made: Tensor | None) -> ForwardCache:
         return ForwardCache(
             one.criterion.probes,
             batch,
             one.criterion.plan,
             autocast=self.settings.autocast,
-            seed=_mix(self.seed, self.clock.stage, self.clock.round),
+            seed=_mix(self.seed, self.clock.stage, self.clock.step),
             generated=made,
             models=self._compiled(one),
         )
@@ -287,57 +289,57 @@ class Run:
 
     # --- binding a stage ---------------------------------------------------------------------------------------------
 
-    def _bind(self, stage: Stage) -> list[BoundStep]:
+    def _bind(self, stage: Stage) -> list[BoundUpdate]:
         """Build criteria (adapters included) first, then the optimizers that train them."""
         models = {name: actor.model for name, actor in self.actors.items()}
         bound = []
-        for place, step in enumerate(stage.steps):
-            source = step.source or self.source
+        for position, update in enumerate(stage.updates):
+            source = update.source or self.source
             if source is None:
-                raise ValueError("a step names no source and the run has none; hand over source=…")
+                raise ValueError("an update names no source and the run has none; hand over source=…")
             source.bind(models)
-            seed = _mix(self.seed, self.clock.stage, place)
-            criterion = Criterion(step.terms, actors=self.actors, trains=step.trains, generator=source.generator, seed=seed)
+            seed = _mix(self.seed, self.clock.stage, position)
+            criterion = Criterion(update.terms, actors=self.actors, trains=update.trains, generator=source.generator, seed=seed)
             criterion.build(source.batch(BatchPosition(0, self.seed)), samples=source.samples)
             if self.device.type != "cpu":  # value checks wait for the device; the dry run has made them once
                 for term in criterion.terms:
                     term.objective.validate = False
             warn_of_same_object(criterion)
-            learners = {name: list(self.actors[name].model.parameters()) for name in step.trains}
+            learners = {name: list(self.actors[name].model.parameters()) for name in update.trains}
             parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
-            bound.append(BoundStep(step, criterion, source, learners, parameters, DeadTermCheck(criterion, learners)))
+            bound.append(BoundUpdate(update, criterion, source, learners, parameters, DeadTermCheck(criterion, learners)))
         self._make_optimizers(stage, bound)
         return bound
 
-    def _make_optimizers(self, stage: Stage, bound: Sequence[BoundStep]) -> None:
-        """One optimizer for each trained actor, shared by all steps of the stage that train it; what a criterion learns itself
-        goes with the first actor of its step."""
+    def _make_optimizers(self, stage: Stage, bound: Sequence[BoundUpdate]) -> None:
+        """Makes one optimizer for each trained actor, shared by all updates of the stage that train it. The parameters of a
+        criterion belong to the first actor of its update."""
         parameters: dict[tuple[str, int], list[nn.Parameter]] = {}
         for one in bound:
-            spec = one.step.optimizer or stage.optimizer
-            for place, name in enumerate(one.step.trains):
+            spec = one.update.optimizer or stage.optimizer
+            for place, name in enumerate(one.update.trains):
                 group = parameters.setdefault((name, id(spec)), list(one.learners[name]))
                 if place == 0:
                     group.extend(one.criterion.parameters())
-        specs = {id(spec): spec for spec in (stage.optimizer, *(s.optimizer for s in stage.steps if s.optimizer))}
-        built = {key: specs[key[1]].build(group, self.pace) for key, group in parameters.items()}
+        specs = {id(spec): spec for spec in (stage.optimizer, *(s.optimizer for s in stage.updates if s.optimizer))}
+        built = {key: specs[key[1]].build(group, self.lr_scales) for key, group in parameters.items()}
         for one in bound:
-            spec = one.step.optimizer or stage.optimizer
-            one.optimizers = {name: built[name, id(spec)] for name in one.step.trains}
+            spec = one.update.optimizer or stage.optimizer
+            one.optimizers = {name: built[name, id(spec)] for name in one.update.trains}
 
-    def _activate(self, one: BoundStep) -> None:
-        """Only what this step trains collects gradient; through everything else it merely passes."""
+    def _activate(self, one: BoundUpdate) -> None:
+        """Only what this update trains collects gradient; through everything else it merely passes."""
         if self._active is one:
             return
         self._active = one
-        learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.held
+        learning = {id(p) for parameters in one.learners.values() for p in parameters} - self.frozen_parameters
         learning -= {id(p) for a in self.actors.values() if a.role is not Role.TRAINED for p in a.model.parameters()}
         for actor in self.actors.values():
             if actor.role is Role.TRAINED:
                 for parameter in actor.model.parameters():
                     parameter.requires_grad_(id(parameter) in learning)
 
-    def _compiled(self, one: BoundStep) -> Mapping[str, Any]:
+    def _compiled(self, one: BoundUpdate) -> Mapping[str, Any]:
         if not self.settings.compile:
             return {}
         if not hasattr(self, "_compiled_models"):
@@ -351,7 +353,7 @@ class Run:
 
     def _happen(self, event: Event) -> None:
         actor = self.actors[event.actor]
-        if isinstance(event, Freeze | Unfreeze | Slow):
+        if isinstance(event, Freeze | Unfreeze | LearningRateScale):
             self._hold(event)
         elif isinstance(event, Snapshot):
             if actor.of is None:
@@ -373,21 +375,21 @@ class Run:
             if callable(reset):
                 reset()
 
-    def _hold(self, event: Freeze | Unfreeze | Slow) -> None:
+    def _hold(self, event: Freeze | Unfreeze | LearningRateScale) -> None:
         model = self.actors[event.actor].model
         roots = [model.get_submodule(path) for path in event.modules] or [model]
         ids = {id(p) for root in roots for p in root.parameters()}
-        if isinstance(event, Slow):
-            self.pace |= dict.fromkeys(ids, event.factor)
+        if isinstance(event, LearningRateScale):
+            self.lr_scales |= dict.fromkeys(ids, event.factor)
         else:
-            self.held = self.held | ids if isinstance(event, Freeze) else self.held - ids
+            self.frozen_parameters = self.frozen_parameters | ids if isinstance(event, Freeze) else self.frozen_parameters - ids
 
     def _replay_freezes(self, number: int) -> None:
         """What earlier stages froze or slowed stays so; replayed from the stages: a resumed run needs no record of it."""
-        self.held, self.pace = set(), {}
+        self.frozen_parameters, self.lr_scales = set(), {}
         events = [event for earlier in self.stages[:number] for event in (*earlier.on_enter, *earlier.on_exit)]
         for event in (*events, *self.stages[number].on_enter):
-            if isinstance(event, Freeze | Unfreeze | Slow):
+            if isinstance(event, Freeze | Unfreeze | LearningRateScale):
                 self._hold(event)
 
     # --- validation, checkpoints, logs -------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ class Run:
     def _validate(self, stage: int, at_epoch: bool, at_end: bool) -> bool:
         """Evaluate when it is time, keep the best; True when patience is over."""
         v = self.validation
-        if v is None or not (at_end or (at_epoch if v.every is None else self.clock.round % v.every == 0)):
+        if v is None or not (at_end or (at_epoch if v.every is None else self.clock.step % v.every == 0)):
             return False
         model = self.actors[v.actor].model
         was_training = model.training
@@ -404,7 +406,7 @@ class Run:
         model.train(was_training)
         if v.metric not in figures:
             raise ValueError(f"validation gives {', '.join(figures)}; metric {v.metric!r} is not among them")
-        self.log.write(stage=stage, round=self.clock.round, moment=self.clock.updates, validation=figures)
+        self.log.write(stage=stage, step=self.clock.step, update=self.clock.updates, validation=figures)
         self._track({f"validation/{name}": value for name, value in figures.items()})
         if v.better(figures[v.metric], self.clock.best):
             self.clock.best, self.clock.waited = figures[v.metric], 0
@@ -431,14 +433,14 @@ class Run:
         if self._stop:
             self._save()
             raise Interrupted(
-                f"stopped at round {self.clock.round} of stage {self.clock.stage}; "
+                f"stopped at step {self.clock.step} of stage {self.clock.stage}; "
                 + (
                     "the checkpoint is written, resume with --resume"
                     if self.folder
                     else "there is no folder, so nothing was kept"
                 )
             )
-        if at_epoch if every is None else self.clock.round % every == 0:
+        if at_epoch if every is None else self.clock.step % every == 0:
             self._save()
 
     def _save(self) -> None:
@@ -449,7 +451,7 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that decides how the run goes on."""
-        steps = [
+        updates = [
             {
                 "criterion": one.criterion.state_dict(),
                 "optimizers": {name: optimizer.state_dict() for name, optimizer in one.optimizers.items()},
@@ -458,7 +460,7 @@ class Run:
             for one in getattr(self, "live", ())
         ]
         actors = {name: actor.model.state_dict() for name, actor in self.actors.items() if actor.role is not Role.FROZEN}
-        return {"clock": vars(self.clock).copy(), "actors": actors, "steps": steps, "scaler": self.scaler.state_dict()}
+        return {"clock": vars(self.clock).copy(), "actors": actors, "updates": updates, "scaler": self.scaler.state_dict()}
 
     def _restore(self, state: Mapping[str, Any] | None) -> None:
         """Load a checkpoint into the cast and, where it was taken within this stage, into its criteria and optimizers."""
@@ -466,9 +468,9 @@ class Run:
             return
         for name, tensors in state["actors"].items():
             self.actors[name].model.load_state_dict(tensors)
-        if self.clock.finished or self.clock.round == 0:
+        if self.clock.finished or self.clock.step == 0:
             return
-        for one, saved in zip(self.live, state["steps"], strict=True):
+        for one, saved in zip(self.live, state["updates"], strict=True):
             one.criterion.load_state_dict(saved["criterion"])
             one.check.left = dict(saved["unchecked"])
             for name, optimizer in one.optimizers.items():
@@ -480,18 +482,18 @@ class Run:
         assert self.folder is not None
         return Checkpoints(self.folder / "checkpoints")
 
-    def _announce(self, bound: Sequence[BoundStep]) -> None:
+    def _announce(self, bound: Sequence[BoundUpdate]) -> None:
         for one in bound:
             if one.criterion.chosen_taps and distributed.rank() == 0:
                 pairs = ", ".join(f"{ours} ← {theirs}" for ours, theirs in one.criterion.chosen_taps)
                 # Counted with the first update of the stage, so that resuming from before it does not keep the line.
-                self.log.write(stage=self.clock.stage, moment=self.clock.updates + 1, taps=one.criterion.chosen_taps)
+                self.log.write(stage=self.clock.stage, update=self.clock.updates + 1, taps=one.criterion.chosen_taps)
                 if self.settings.progress:
                     print(f"taps chosen (student ← teacher): {pairs}")
 
     def _note(self, stage: int, epoch: int | None, values: Mapping[str, float]) -> None:
-        passes = {"epoch": round(self.clock.round / epoch, 4)} if epoch else {}
-        self.log.write(stage=stage, round=self.clock.round, moment=self.clock.updates, **passes, values=dict(values))
+        passes = {"epoch": round(self.clock.step / epoch, 4)} if epoch else {}
+        self.log.write(stage=stage, step=self.clock.step, update=self.clock.updates, **passes, values=dict(values))
         self._track(values)
 
     def _trackers(self) -> list[str] | None:
@@ -525,7 +527,7 @@ class Run:
 
     @contextlib.contextmanager
     def _catching_interrupts(self) -> Iterator[None]:
-        """Ctrl-C asks for a checkpoint at the end of the round; a second one stops at once."""
+        """Ctrl-C asks for a checkpoint at the end of the step; a second one stops at once."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return

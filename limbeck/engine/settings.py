@@ -20,7 +20,7 @@ class Validation:
         actor: who is evaluated (the student, or its average).
         metric: which figure decides.
         higher_is_better: its direction.
-        every: after how many rounds; None: after every epoch of the stage's source.
+        every: after how many steps; None: after every epoch of the stage's source.
         patience: stop after this many evaluations without improvement; None: never.
     """
 
@@ -42,10 +42,10 @@ class Settings:
     Attributes:
         precision: "float32", or mixed precision in "bfloat16" or "float16" (with loss scaling).
         accumulate: pieces into which a batch is cut for memory; the result is the same as without.
-        clip: the largest norm of the gradient of a step; None: no clipping.
+        clip: the largest norm of the gradient of an update; None: no clipping.
         compile: run actors through `torch.compile`, where only their output is tapped.
-        checkpoint_every: rounds between checkpoints; None: at the end of every epoch.
-        log_every: rounds between log entries.
+        checkpoint_every: steps between checkpoints; None: at the end of every epoch.
+        log_every: steps between log entries.
         trackers: any of Accelerate's trackers by name ("tensorboard", "wandb", "mlflow", …).
         progress: show a progress bar.
         labels: what log entries carry to tell runs apart, e.g. {"seed": 0, "arm": "student"}.

@@ -1,4 +1,4 @@
-"""What a run does and for how long: steps within stages, and what happens at their borders."""
+"""What a run does and for how long: updates within stages, and what happens at their borders."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from limbeck.engine.optimizers import Optimizer
 
 @dataclass(frozen=True)
 class Length:
-    """How long a stage is, in rounds; a round is one pass over the stage's steps."""
+    """How long a stage is, in steps; a step is one pass over the stage's updates."""
 
     count: float
     unit: str
 
-    def rounds(self, source: Source | None) -> int:
+    def in_steps(self, source: Source | None) -> int:
         if self.unit == "steps":
             return int(self.count)
-        if source is None or source.rounds_per_epoch is None:
+        if source is None or source.steps_per_epoch is None:
             raise ValueError(f"a stage of {self.count:g} epochs needs a source with a data set; give its length in steps")
-        return max(1, round(self.count * source.rounds_per_epoch))
+        return max(1, round(self.count * source.steps_per_epoch))
 
 
 def epochs(count: float) -> Length:
@@ -33,22 +33,22 @@ def epochs(count: float) -> Length:
 
 
 def steps(count: int) -> Length:
-    """A stage of this many rounds."""
+    """A stage of this many steps."""
     if count <= 0:
         raise ValueError(f"steps({count}): a stage must have a positive length")
     return Length(count, "steps")
 
 
 @dataclass
-class Step:
+class Update:
     """Terms + source + whom it trains + how often.
 
     Attributes:
         terms: what makes up the loss.
-        trains: the actors whose parameters this step changes.
-        source: where inputs come from; None: the source of the run. Steps with the same source see the same batch in a round.
-        every: do this step in every n-th round only.
-        repeat: do it this often in a round.
+        trains: the actors whose parameters this update changes.
+        source: where inputs come from; None: the source of the run. Updates with the same source see the same batch in a step.
+        every: do this update in every n-th step only.
+        repeat: do it this often in a step.
         fresh: draw a new batch for every repetition.
         optimizer: another one than the stage's.
     """
@@ -65,9 +65,9 @@ class Step:
         self.trains = (self.trains,) if isinstance(self.trains, str) else tuple(self.trains)
         for name in ("every", "repeat"):
             if getattr(self, name) < 1:
-                raise ValueError(f"Step: {name} is {getattr(self, name)}; expected 1 or more")
+                raise ValueError(f"Update: {name} is {getattr(self, name)}; expected 1 or more")
         if not self.terms:
-            raise ValueError("Step: it needs at least one term")
+            raise ValueError("Update: it needs at least one term")
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Unfreeze:
 
 
 @dataclass(frozen=True)
-class Slow:
+class LearningRateScale:
     """Let an actor's parameters (or those of some `modules`) learn at a part of the rate from here on; 1: at the full rate."""
 
     actor: str
@@ -97,7 +97,7 @@ class Slow:
     def __post_init__(self) -> None:
         if self.factor <= 0:
             raise ValueError(
-                f"Slow: factor is {self.factor:g}; expected a number above 0 (to keep parameters as they are: Freeze)"
+                f"LearningRateScale: factor is {self.factor:g}; expected a number above 0 (Freeze keeps parameters as they are)"
             )
 
 
@@ -115,14 +115,14 @@ class Reinitialise:
     actor: str
 
 
-Event = Freeze | Unfreeze | Slow | Snapshot | Reinitialise
+Event = Freeze | Unfreeze | LearningRateScale | Snapshot | Reinitialise
 
 
 @dataclass
 class Stage:
-    """Steps + optimizer + length, with what happens on entry and exit. A run is a list of stages."""
+    """Updates + optimizer + length, with what happens on entry and exit. A run is a list of stages."""
 
-    steps: Sequence[Step]
+    updates: Sequence[Update]
     length: Length
     optimizer: Optimizer = field(default_factory=Optimizer)
     on_enter: Sequence[Event] = ()

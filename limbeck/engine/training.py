@@ -55,7 +55,7 @@ class Phase:
         optimizer: None: the distillation's own.
         freeze: parts of the student that stay as they are during this stage and after; "" is the whole of it.
         unfreeze: parts that learn again from here on, at the full rate.
-        slow: parts of the student that learn more slowly from here on, and by what factor: `{"bert.encoder.layer.0": 0.1}`.
+        lr_scale: parts of the student that learn more slowly from here on, and by what factor: `{"bert.encoder.layer.0": 0.1}`.
         trains: whom this stage trains: the student, or one of `actors`.
         actors: further models of this stage and those after it, by name: a model that a stage trains is an assistant, any
             other a further teacher.
@@ -68,7 +68,7 @@ class Phase:
     freeze: Sequence[str] = ()
     name: str = ""
     unfreeze: Sequence[str] = ()
-    slow: Mapping[str, float] = field(default_factory=dict)
+    lr_scale: Mapping[str, float] = field(default_factory=dict)
     trains: str = "student"
     actors: Mapping[str, Model] = field(default_factory=dict)
     data: Items | None = None

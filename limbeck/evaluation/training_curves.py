@@ -33,7 +33,7 @@ def read_curves(log: Path) -> tuple[Curves, Curves]:
 
 
 class _Clock:
-    """Updates since the start of the run. Rounds count from 0 in every stage; a stage begins where the last one
+    """Updates since the start of the run. Steps count from 0 in every stage; a stage begins where the last one
     ended."""
 
     def __init__(self) -> None:
@@ -42,15 +42,15 @@ class _Clock:
         self.latest: dict[tuple[str, int], int] = defaultdict(int)
 
     def update(self, who: tuple[str, int], line: Mapping[str, Any]) -> int | None:
-        round = _whole(line.get("round"))
-        if round is None:
+        step = _whole(line.get("step", line.get("round")))  # older logs say "round"
+        if step is None:
             return None
         stage = _whole(line.get("stage"))
         stage = self.stage.get(who, 0) if stage is None else stage  # validation lines need not say
         self.stage[who] = stage
         if (who, stage) not in self.start:
             self.start[who, stage] = self.latest[who]
-        update = self.start[who, stage] + round
+        update = self.start[who, stage] + step
         self.latest[who] = max(self.latest[who], update)
         return update
 

@@ -21,7 +21,7 @@ from limbeck.core.taps.encoder_layout import MATRICES
 from limbeck.core.taps.tap import LOGITS, Tap
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, TokenStorage, reading_of
-from limbeck.engine import Freeze, Run, Slow, Stage, Step, Unfreeze, Validation, steps
+from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Update, Validation, steps
 from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
 from limbeck.evaluation import Cost, Metric, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
@@ -149,7 +149,7 @@ class Distillation:
             criterion.probes.close()
             criteria.append((phase.name, criterion))
             (phase.optimizer or self.training.optimizer).build(list(student.parameters()))
-            for path in (*phase.freeze, *phase.unfreeze, *phase.slow):
+            for path in (*phase.freeze, *phase.unfreeze, *phase.lr_scale):
                 Tap.parse(path).find(actors[phase.trains].model)
         self.taps = self.taps or self.live_taps  # nothing that could be kept: a store will say so
         self.wiring = wiring(criteria, example)
@@ -192,7 +192,7 @@ class Distillation:
                 source=source,
                 seed=seed,
                 settings=replace(training.settings, labels={"seed": seed, "arm": arm}),
-                validation=self._validation(training, validation, everything.rounds_per_epoch or 1),
+                validation=self._validation(training, validation, everything.steps_per_epoch or 1),
                 folder=self._place(arm, seed),
                 log=self.folder / "log.jsonl" if self.folder else None,
             )
@@ -315,11 +315,11 @@ class Distillation:
             if alone and phase.trains != "student":
                 continue
             own = None if phase.data is None else self._source(phase.data, training)
-            length = steps(phase.length.rounds(own or source))
+            length = steps(phase.length.in_steps(own or source))
             terms = self.task.hard_terms() if alone else phase.terms()
-            step = Step(terms, trains=phase.trains, source=None if alone else own)
+            update = Update(terms, trains=phase.trains, source=None if alone else own)
             optimizer = phase.optimizer or training.optimizer
-            stages.append(Stage([step], length, optimizer, on_enter=_events(phase, alone), name=phase.name))
+            stages.append(Stage([update], length, optimizer, on_enter=_events(phase, alone), name=phase.name))
         return stages
 
     def _validation(self, training: Training, items: Items | None, epoch: int) -> Validation | None:
@@ -424,7 +424,7 @@ def teach(
     task, train = task or Classification(), train.seen_by("teacher")
     task.prepare(None, train, [], control=True)
     source = _source(task.taught(train), training, task)
-    stage = Stage([Step(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
+    stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
     run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
@@ -511,8 +511,9 @@ def _events(phase: Phase, alone: bool) -> list[Event]:
         if parts
     ]
     if phase.unfreeze:
-        events.append(Slow(phase.trains, () if "" in phase.unfreeze else tuple(phase.unfreeze), 1.0))
-    return [*events, *(Slow(phase.trains, (path,) if path else (), factor) for path, factor in phase.slow.items())]
+        events.append(LearningRateScale(phase.trains, () if "" in phase.unfreeze else tuple(phase.unfreeze), 1.0))
+    scales = phase.lr_scale.items()
+    return [*events, *(LearningRateScale(phase.trains, (path,) if path else (), factor) for path, factor in scales)]
 
 
 def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
@@ -525,7 +526,7 @@ def _factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
 
 def _learns_from_labels_alone(stages: Sequence[Stage]) -> bool:
     """The control, and whoever else has no use for items without a label."""
-    return all(isinstance(term.objective, HardTargets) for stage in stages for step in stage.steps for term in step.terms)
+    return all(isinstance(term.objective, HardTargets) for stage in stages for update in stage.updates for term in update.terms)
 
 
 def _source(items: Items, training: Training, task: Task) -> Dataset:

@@ -1,8 +1,8 @@
-"""Papers as code: each preset returns the terms, or a student and its stages, of a published method, with the paper's defaults.
+"""Papers as code: a function returns the terms, or a student and its stages, with the defaults of the paper.
 
-    from limbeck import presets
+    from limbeck import methods
 
-    student, stages = presets.tinybert(teacher, task=task, items=train, layers=4, hidden=312)
+    student, stages = methods.tinybert(teacher, task=task, items=train, layers=4, hidden=312)
     job = Distillation(student, teacher, phases=stages, task=task)
 
 Recipes name them: `preset: {tinybert: {layers: 4, hidden: 312}}`.
@@ -19,9 +19,9 @@ from limbeck.methods.offline.static_embeddings import static_embeddings
 from limbeck.methods.offline.tinybert import tinybert
 from limbeck.utils.registry import Registry
 
-registry = Registry("preset")
-for _preset in (bert_pkd, distilbert, embeddings, minilm, minilm_v2, mobilebert, static_embeddings, tinybert):
-    registry.register(_preset.__name__)(_preset)
+registry = Registry("method")
+for _method in (bert_pkd, distilbert, embeddings, minilm, minilm_v2, mobilebert, static_embeddings, tinybert):
+    registry.register(_method.__name__)(_method)
 
 __all__ = [
     "bert_pkd",

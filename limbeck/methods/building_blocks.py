@@ -1,4 +1,4 @@
-"""What presets of text models have in common: students made from a teacher, fine-tuning, optimizers as the papers set them."""
+"""Shared by the methods for text models: students made from a teacher, fine-tuning, the papers' optimizers."""
 
 from __future__ import annotations
 

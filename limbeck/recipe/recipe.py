@@ -109,7 +109,7 @@ class Recipe(Job):
             stage.freeze,
             stage.name,
             unfreeze=stage.unfreeze,
-            slow=stage.slow,
+            lr_scale=stage.slow,
             trains=stage.trains,
             actors={name: actor.builder(classes, channels) for name, actor in stage.actors.items()},
             data=None if stage.data is None else self.items(stage.data),

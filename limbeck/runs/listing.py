@@ -161,7 +161,7 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
     known: dict[str, int] = {}
     for arm, seed in order:
         line = last.get((arm, seed), {})
-        done = max(_checkpointed(place, arm, seed), int(line.get("moment", 0)))
+        done = max(_checkpointed(place, arm, seed), int(line.get("update", 0)))
         over = (arm, seed) in begun[:-1] or (place / "verdict.json").exists()
         of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "alone" else arm)
         if of is not None and arm != "teacher":
@@ -179,7 +179,7 @@ def _length(arm: str, recipe: Mapping[str, Any], line: Mapping[str, Any]) -> int
     """Updates of one training, from the recipe and the log's count of updates in an epoch."""
     own = recipe["teacher"]["training"] if arm == "teacher" else recipe["training"]
     stages = (recipe.get("stages") if arm != "teacher" else None) or [own]
-    an_epoch = line["round"] / line["epoch"] if line.get("epoch") and arm != "alone" else None
+    an_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "alone" else None
     lengths = []
     for stage in stages:
         if stage.get("steps") is not None:
@@ -204,7 +204,7 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
             line = json.loads(text_line)
         except ValueError:  # cut off at the beginning of the tail, or half written
             continue
-        if isinstance(line, dict) and "round" in line and "values" in line:
+        if isinstance(line, dict) and "step" in line and "values" in line:
             found[str(line.get("arm")), int(line.get("seed", 0))] = line
     return found
 

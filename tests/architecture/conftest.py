@@ -13,7 +13,7 @@ from limbeck.data.sources.generated import piece, position_generator
 class Blobs(Source):
     """Labelled points around one centre for each class: enough for a tiny net to learn."""
 
-    samples, rounds_per_epoch = 256, 16
+    samples, steps_per_epoch = 256, 16
 
     def __init__(self, batch_size: int = 16, features: int = 6, classes: int = 4, labelled: bool = True) -> None:
         generator = torch.Generator().manual_seed(7)

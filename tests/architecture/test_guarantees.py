@@ -19,7 +19,7 @@ from limbeck.engine import (
     Settings,
     Snapshot,
     Stage,
-    Step,
+    Update,
     Validation,
     epochs,
     steps,
@@ -36,7 +36,7 @@ def test_a_term_that_compares_a_model_with_itself_is_refused_and_warned_of(blobs
     terms = [Term(HardTargets()), Term(SoftTargets(), student="student", teacher="teacher")]
     one = Run(
         {"student": trained(model), "teacher": trained(model)},
-        [Stage([Step(terms)], steps(3), SGD)],
+        [Stage([Update(terms)], steps(3), SGD)],
         source=blobs,
         settings=QUIET,
     )
@@ -58,7 +58,7 @@ def test_a_term_on_a_tap_that_is_cut_from_the_graph_is_dead(blobs: Blobs) -> Non
     terms = [Term(HardTargets()), Term(Hint(), student="cut", teacher="0")]
     one = Run(
         {"student": trained(Cut()), "teacher": frozen(net(8))},
-        [Stage([Step(terms)], steps(1), SGD)],
+        [Stage([Update(terms)], steps(1), SGD)],
         source=blobs,
         settings=QUIET,
     )
@@ -68,7 +68,7 @@ def test_a_term_on_a_tap_that_is_cut_from_the_graph_is_dead(blobs: Blobs) -> Non
 
 def test_a_term_about_an_actor_that_nobody_trains_is_dead(blobs: Blobs) -> None:
     actors = {"student": trained(net(8)), "other": trained(net(8, seed=3))}
-    stage = Stage([Step([Term(HardTargets()), Term(HardTargets(), student="other")])], steps(1), SGD)
+    stage = Stage([Update([Term(HardTargets()), Term(HardTargets(), student="other")])], steps(1), SGD)
     with pytest.raises(DeadTermError, match="trains nobody"):
         Run(actors, [stage], source=blobs, settings=QUIET).fit()
 
@@ -78,7 +78,7 @@ def test_an_average_that_starts_equal_may_be_zero_at_first(blobs: Blobs) -> None
     terms = [Term(HardTargets()), Term(SoftTargets(temperature=1), teacher="mean")]
     Run(
         {"student": trained(s), "mean": average("student", 0.9)},
-        [Stage([Step(terms)], steps(20), SGD)],
+        [Stage([Update(terms)], steps(20), SGD)],
         source=blobs,
         settings=QUIET,
     ).fit()
@@ -88,7 +88,7 @@ def test_the_average_follows_exactly(blobs: Blobs) -> None:
     s = net(8, norm=False)
     one = Run(
         {"student": trained(s), "mean": average("student", 0.5)},
-        [Stage([Step([Term(HardTargets())])], steps(1), SGD)],
+        [Stage([Update([Term(HardTargets())])], steps(1), SGD)],
         source=blobs,
         settings=QUIET,
     )
@@ -110,7 +110,7 @@ def test_selection_reads_validation_only(blobs: Blobs) -> None:
     s = net(8)
     one = Run(
         {"student": trained(s)},
-        [Stage([Step([Term(HardTargets())])], epochs(3), SGD)],
+        [Stage([Update([Term(HardTargets())])], epochs(3), SGD)],
         source=blobs,
         settings=QUIET,
         validation=Validation(evaluate),
@@ -122,19 +122,19 @@ def test_selection_reads_validation_only(blobs: Blobs) -> None:
 def test_patience_stops_early(blobs: Blobs) -> None:
     one = Run(
         {"student": trained(net(8))},
-        [Stage([Step([Term(HardTargets())])], epochs(50), SGD)],
+        [Stage([Update([Term(HardTargets())])], epochs(50), SGD)],
         source=blobs,
         settings=QUIET,
         validation=Validation(lambda model: {"accuracy": 0.5}, patience=3),
     ).fit()
-    assert one.clock.updates == 4 * blobs.rounds_per_epoch
+    assert one.clock.updates == 4 * blobs.steps_per_epoch
 
 
 def test_a_loss_that_is_no_number_names_step_and_term(blobs: Blobs) -> None:
     s = net(8)
     one = Run(
         {"student": trained(s)},
-        [Stage([Step([Term(HardTargets())])], steps(50), Optimizer("sgd", lr=1e18))],
+        [Stage([Update([Term(HardTargets())])], steps(50), Optimizer("sgd", lr=1e18))],
         source=blobs,
         settings=QUIET,
     )
@@ -148,7 +148,7 @@ def test_a_teacher_that_returns_nan_is_named(blobs: Blobs) -> None:
         t[3].bias[0] = float("nan")
     one = Run(
         {"student": trained(net(8)), "teacher": frozen(t)},
-        [Stage([Step([Term(SoftTargets())])], steps(1), SGD)],
+        [Stage([Update([Term(SoftTargets())])], steps(1), SGD)],
         source=blobs,
         settings=QUIET,
     )
@@ -161,8 +161,8 @@ def test_frozen_parts_and_snapshots(blobs: Blobs) -> None:
     first = state(s)
     terms = [Term(HardTargets()), Term(SoftTargets(), teacher="past")]
     stages = [
-        Stage([Step([Term(HardTargets())])], steps(10), SGD, on_exit=[Snapshot("past"), Freeze("student", ("0",))]),
-        Stage([Step(terms)], steps(10), SGD),
+        Stage([Update([Term(HardTargets())])], steps(10), SGD, on_exit=[Snapshot("past"), Freeze("student", ("0",))]),
+        Stage([Update(terms)], steps(10), SGD),
     ]
     one = Run({"student": trained(s), "past": snapshot("student")}, stages, source=blobs, settings=QUIET)
     one.fit()
@@ -175,7 +175,7 @@ def test_frozen_parts_and_snapshots(blobs: Blobs) -> None:
 def test_class_counts_that_differ_are_refused_before_training(blobs: Blobs) -> None:
     one = Run(
         {"student": trained(net(8)), "teacher": frozen(net(8, classes=5))},
-        [Stage([Step([Term(SoftTargets())])], steps(1))],
+        [Stage([Update([Term(SoftTargets())])], steps(1))],
         source=blobs,
         settings=QUIET,
     )
@@ -191,7 +191,7 @@ def test_gradient_accumulation_keeps_the_scale() -> None:
         settings = Settings(progress=False, device="cpu", accumulate=pieces)
         Run(
             {"student": trained(s), "teacher": frozen(t)},
-            [Stage([Step(terms)], steps(20), SGD)],
+            [Stage([Update(terms)], steps(20), SGD)],
             source=Blobs(),
             settings=settings,
         ).fit()
@@ -204,7 +204,7 @@ def test_adapters_are_trained(blobs: Blobs) -> None:
     terms = [Term(HardTargets()), Term(Hint(), student="0", teacher="0")]
     one = Run(
         {"student": trained(net(8)), "teacher": frozen(net(16))},
-        [Stage([Step(terms)], steps(5), SGD)],
+        [Stage([Update(terms)], steps(5), SGD)],
         source=blobs,
         settings=QUIET,
     )
@@ -223,13 +223,13 @@ def test_resumption_is_bit_identical(tmp_path, blobs: Blobs, stop: int) -> None:
         s.insert(3, nn.Dropout(0.3))
         terms = [Term(HardTargets()), Term(SoftTargets()), Term(Hint(), student="0", teacher="0")]
         settings = Settings(progress=False, device="cpu", checkpoint_every=1, trackers=())
-        stages = [Stage([Step(terms)], epochs(1), Optimizer("adamw", lr=1e-2)), Stage([Step(terms[:2])], epochs(1), SGD)]
+        stages = [Stage([Update(terms)], epochs(1), Optimizer("adamw", lr=1e-2)), Stage([Update(terms[:2])], epochs(1), SGD)]
         actors = {"student": trained(s), "teacher": frozen(t), "mean": average("student", 0.9)}
         return Run(actors, stages, source=blobs, settings=settings, folder=folder)
 
     whole = make(tmp_path / "whole").fit()
     broken = make(tmp_path / "broken")
-    original, done = broken._run_round, []
+    original, done = broken._run_step, []
 
     def failing(*arguments):
         if len(done) == stop:
@@ -237,7 +237,7 @@ def test_resumption_is_bit_identical(tmp_path, blobs: Blobs, stop: int) -> None:
         done.append(1)
         return original(*arguments)
 
-    broken._run_round = failing
+    broken._run_step = failing
     with pytest.raises(RuntimeError, match="power cut"):
         broken.fit()
     resumed = make(tmp_path / "broken").fit(resume=True)

@@ -10,7 +10,7 @@ from limbeck.core.batch import BatchPosition
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
 from limbeck.data.sources.generated import Generated, OwnSamples
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, epochs, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, epochs, steps
 from limbeck.objectives import HardTargets, Hint, LogitMSE, SoftTargets
 from tests.architecture.conftest import Blobs, net, same, state
 
@@ -40,8 +40,8 @@ class Counting(nn.Module):
 def test_adversarial_generator_with_a_frozen_teacher() -> None:
     t, s, g = Counting(net(16)), Counting(net(8)), Counting(net(12, features=5, classes=6))
     noise = Generated("generator", batch_size=32, noise=5)
-    adversary = Step([Term(LogitMSE(), student="student", teacher="teacher", weight=-1)], trains="generator", source=noise)
-    imitation = Step([Term(SoftTargets(temperature=1))], trains="student", source=noise, repeat=10)
+    adversary = Update([Term(LogitMSE(), student="student", teacher="teacher", weight=-1)], trains="generator", source=noise)
+    imitation = Update([Term(SoftTargets(temperature=1))], trains="student", source=noise, repeat=10)
     teacher, student, generator = state(t), state(s), state(g)
     run(
         {"teacher": frozen(t), "student": trained(s), "generator": trained(g)},
@@ -63,7 +63,7 @@ def test_the_generator_learns_through_the_teacher_and_nothing_else_moves() -> No
     term = Term(LogitMSE(), student="student", teacher="teacher", weight=-1)
     one = Run(
         {"teacher": frozen(t), "student": trained(s), "generator": trained(g)},
-        [Stage([Step([term], trains="generator", source=noise)], steps(1), Optimizer("sgd", lr=1.0))],
+        [Stage([Update([term], trains="generator", source=noise)], steps(1), Optimizer("sgd", lr=1.0))],
         settings=QUIET,
     )
     weights = [p.detach().clone() for p in g.parameters()]
@@ -82,7 +82,7 @@ def test_hinton(blobs: Blobs) -> None:
     t, s = net(16), net(8)
     teacher, student = state(t), state(s)
     hinton = [Term(HardTargets(), weight=0.1), Term(SoftTargets(temperature=4), weight=0.9)]
-    run({"teacher": frozen(t), "student": trained(s)}, [Stage([Step(hinton)], epochs(1), SGD)], source=blobs)
+    run({"teacher": frozen(t), "student": trained(s)}, [Stage([Update(hinton)], epochs(1), SGD)], source=blobs)
     assert same(teacher, t)
     assert not same(student, s)
     assert all(p.grad is None for p in t.parameters())
@@ -92,7 +92,7 @@ def test_two_peers_in_turn(blobs: Blobs) -> None:
     a, b = net(8), net(8, seed=1)
     before = state(a), state(b)
     mutual = [
-        Step([Term(HardTargets(), student=x), Term(SoftTargets(temperature=1), student=x, teacher=y)], trains=x)
+        Update([Term(HardTargets(), student=x), Term(SoftTargets(temperature=1), student=x, teacher=y)], trains=x)
         for x, y in (("a", "b"), ("b", "a"))
     ]
     run({"a": trained(a), "b": trained(b)}, [Stage(mutual, epochs(1), SGD)], source=blobs)
@@ -104,7 +104,7 @@ def test_many_peers_cost_one_forward_each(blobs: Blobs) -> None:
     peers = {f"peers.{k}": Counting(net(8, seed=k)) for k in range(4)}
     terms = [Term(HardTargets(), student="peers.*"), Term(SoftTargets(temperature=1), student="peers.*", teacher="peers.*")]
     actors = {name: trained(peer) for name, peer in peers.items()}
-    run(actors, [Stage([Step(terms, trains=tuple(peers))], steps(5), SGD)], source=blobs)
+    run(actors, [Stage([Update(terms, trains=tuple(peers))], steps(5), SGD)], source=blobs)
     assert [peer.with_gradient for peer in peers.values()] == [5] * 4
 
 
@@ -127,7 +127,7 @@ def test_exits_of_one_network(blobs: Blobs) -> None:
         Term(SoftTargets(temperature=3), student="net:model.exit", teacher="net", weight=0.3),
         Term(Hint(), student="net:model.first", teacher="net:model.second", weight=0.03),
     ]
-    run({"net": trained(model)}, [Stage([Step(byot, trains="net")], steps(6), SGD)], source=blobs)
+    run({"net": trained(model)}, [Stage([Update(byot, trains="net")], steps(6), SGD)], source=blobs)
     assert model.with_gradient == 6
 
 
@@ -151,7 +151,7 @@ def test_a_weight_shared_supernet_whose_largest_variant_teaches(blobs: Blobs) ->
     model = Slim()
     sandwich = [Term(HardTargets(), student="net@max")]
     sandwich += [Term(SoftTargets(temperature=1), student=f"net@{name}", teacher="net@max") for name in ("min", "random")]
-    run({"net": trained(model, variants=variants)}, [Stage([Step(sandwich, trains="net")], steps(8), SGD)], source=blobs)
+    run({"net": trained(model, variants=variants)}, [Stage([Update(sandwich, trains="net")], steps(8), SGD)], source=blobs)
     trained_widths = model.widths[-24:]
     assert trained_widths.count(16) == 8
     assert trained_widths.count(4) == 8
@@ -176,7 +176,7 @@ def test_a_language_model_on_its_own_samples() -> None:
     teacher, student = state(t), state(s)
     own = OwnSamples("student", torch.randint(12, (40, 3)), batch_size=8, new_tokens=5)
     term = Term(SoftTargets(temperature=1))
-    one = run({"teacher": frozen(t), "student": trained(s)}, [Stage([Step([term], source=own)], epochs(2), SGD)])
+    one = run({"teacher": frozen(t), "student": trained(s)}, [Stage([Update([term], source=own)], epochs(2), SGD)])
     assert same(teacher, t)
     assert not same(student, s)
     batch = own.batch(BatchPosition(0))
@@ -190,7 +190,7 @@ def test_a_server_that_distils_its_clients() -> None:
     server = net(12)
     before = {name: state(client) for name, client in clients.items()}
     actors = {name: frozen(client) for name, client in clients.items()} | {"server": trained(server)}
-    feddf = Step([Term(SoftTargets(temperature=1), student="server", teacher=Ensemble("clients.*"))], trains="server")
+    feddf = Update([Term(SoftTargets(temperature=1), student="server", teacher=Ensemble("clients.*"))], trains="server")
     start = state(server)
     run(actors, [Stage([feddf], epochs(1), Optimizer("adam", lr=1e-3))], source=Blobs(labelled=False))
     assert all(same(before[name], client) for name, client in clients.items())

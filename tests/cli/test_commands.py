@@ -207,7 +207,7 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None
     assert "the checkpoint is written" in said
     assert list(out.glob("checkpoints/seed-0-student/checkpoints/step-*"))
     again = next(line for line in said.splitlines() if line.startswith("limbeck distill"))
-    done = [json.loads(line)["round"] for line in log.read_text().splitlines() if "student" in line]
+    done = [json.loads(line)["step"] for line in log.read_text().splitlines() if "student" in line]
     process = subprocess.Popen(
         [*command, *shlex.split(again)[1:], "--json"], stderr=subprocess.PIPE, text=True, env=environment()
     )
@@ -216,9 +216,9 @@ def test_ctrl_c_keeps_a_checkpoint_and_says_how_to_go_on(tmp_path: Path) -> None
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    rounds = [json.loads(line)["round"] for line in log.read_text().splitlines() if "student" in line and "values" in line]
-    assert rounds == list(range(1, len(rounds) + 1))  # it went on where it was: no round is missing, none stands twice
-    assert len(rounds) > len(done)
+    steps = [json.loads(line)["step"] for line in log.read_text().splitlines() if "student" in line and "values" in line]
+    assert steps == list(range(1, len(steps) + 1))  # it went on where it was: no step is missing, none stands twice
+    assert len(steps) > len(done)
 
 
 # --- evaluate and compare --------------------------------------------------------------------------------------------

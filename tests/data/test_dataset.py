@@ -55,14 +55,14 @@ def test_no_global_randomness_is_read_or_moved() -> None:
 
 @pytest.mark.parametrize("parts", [2, 3, 12])
 def test_parts_make_the_whole(parts: int) -> None:
-    for round in (0, 5):
-        pieces = [make().batch(BatchPosition(round, seed=1, part=part, parts=parts)) for part in range(parts)]
-        assert_same(joined(pieces), make().batch(BatchPosition(round, seed=1)))
+    for step in (0, 5):
+        pieces = [make().batch(BatchPosition(step, seed=1, part=part, parts=parts)) for part in range(parts)]
+        assert_same(joined(pieces), make().batch(BatchPosition(step, seed=1)))
 
 
 def test_an_epoch_shows_every_item_at_most_once_and_every_view_is_new() -> None:
     data = make()
-    assert data.rounds_per_epoch == 4
+    assert data.steps_per_epoch == 4
     assert data.samples == 50
     first, second = (torch.cat([data.rows(BatchPosition(start + r)) for r in range(4)]) for start in (0, 4))
     assert first.unique().numel() == 48
@@ -184,7 +184,7 @@ def test_an_error_while_prefetching_reaches_the_caller() -> None:
 
 def test_the_last_batch_is_dropped_or_filled_up() -> None:
     data = make(drop_last=False)
-    assert data.rounds_per_epoch == 5
+    assert data.steps_per_epoch == 5
     rows = torch.cat([data.rows(BatchPosition(r)) for r in range(5)])
     assert len(rows) == 60
     assert torch.equal(rows[50:], rows[:10])
@@ -193,7 +193,7 @@ def test_the_last_batch_is_dropped_or_filled_up() -> None:
 
 def test_a_batch_size_above_the_data_is_reduced() -> None:
     data = make(count=10, batch_size=64)
-    assert data.rounds_per_epoch == 1
+    assert data.steps_per_epoch == 1
     assert data.batch(BatchPosition(0)).size == 10
     rows = torch.cat([data.rows(BatchPosition(0, part=part, parts=4)) for part in range(4)])
     assert rows.unique().numel() == len(rows) == 8

@@ -32,12 +32,12 @@ sizes = st.integers(1, 90).flatmap(lambda count: st.tuples(st.just(count), st.in
 def test_the_same_items_as_without_lengths(sizes: tuple[int, int, bool], seed: int, epoch: int, data: st.DataObject) -> None:
     count, size, drop_last = sizes
     lengths = torch.tensor(data.draw(st.lists(st.integers(1, 5), min_size=count, max_size=count)))
-    rounds = count // size if drop_last else -(-count // size)
-    plain = epoch_order(seed, epoch, count, size, rounds)
-    grouped = epoch_order(seed, epoch, count, size, rounds, lengths)
-    assert len(grouped) == rounds * size
+    steps = count // size if drop_last else -(-count // size)
+    plain = epoch_order(seed, epoch, count, size, steps)
+    grouped = epoch_order(seed, epoch, count, size, steps, lengths)
+    assert len(grouped) == steps * size
     assert torch.equal(grouped.sort().values, plain.sort().values)
-    assert torch.equal(grouped, epoch_order(seed, epoch, count, size, rounds, lengths))
+    assert torch.equal(grouped, epoch_order(seed, epoch, count, size, steps, lengths))
     assert int((plain.bincount(minlength=count) == 0).sum()) == (count % size if drop_last else 0)
 
 
@@ -73,8 +73,8 @@ def items_of_tokens(count: int = 60) -> Items:
 
 def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
     return [
-        torch.cat([data.rows(BatchPosition(round, 3, part, parts)) for part in range(parts)]).tolist()
-        for round in range(2 * (data.rounds_per_epoch or 0))
+        torch.cat([data.rows(BatchPosition(step, 3, part, parts)) for part in range(parts)]).tolist()
+        for step in range(2 * (data.steps_per_epoch or 0))
     ]
 
 
@@ -84,7 +84,7 @@ def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
     options = {"batch_size": 8, **options}
     grouped, plain = Dataset(items, **options), Dataset(items, **options, group_by_length=False)
     assert grouped.group_by_length
-    for epoch in (slice(0, grouped.rounds_per_epoch), slice(grouped.rounds_per_epoch, None)):
+    for epoch in (slice(0, grouped.steps_per_epoch), slice(grouped.steps_per_epoch, None)):
         ours, theirs = (sorted(chain.from_iterable(shown(data)[epoch])) for data in (grouped, plain))
         assert ours == theirs
     assert shown(grouped, parts=2) == shown(grouped)
@@ -96,7 +96,7 @@ def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> No
     taken = []
     for group in (True, False):
         data = Dataset(items, batch_size=8, group_by_length=group)
-        taken.append(sum(data.batch(BatchPosition(round)).inputs["default"]["input_ids"].numel() for round in range(50)))
+        taken.append(sum(data.batch(BatchPosition(step)).inputs["default"]["input_ids"].numel() for step in range(50)))
     assert taken[0] < 0.75 * taken[1]
     with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
         Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)

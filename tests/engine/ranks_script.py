@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.core.actors import frozen, trained
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
-from limbeck.engine import Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.objectives import Dist, HardTargets, Hint, RKDAngle, RKDDistance, SimilarityPreserving, SoftTargets
 from limbeck.utils import distributed
 
@@ -45,7 +45,7 @@ def main(folder: Path) -> None:
     ):
         student = net(8, seed=distributed.rank() + 1)  # the ranks start apart: the run must make them agree
         settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
-        stage = Stage([Step(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
+        stage = Stage([Update(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
         actors = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
         log = folder / f"{name}-{distributed.world_size()}.jsonl"
         run = Run(actors, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)

@@ -21,9 +21,9 @@ from limbeck.engine.checks import NonFiniteError
 def state(value: float = 1.0) -> dict[str, Any]:
     shared = torch.full((3,), value)
     return {
-        "clock": {"round": 3, "best": None, "finished": False},
+        "clock": {"step": 3, "best": None, "finished": False},
         "actors": {"student": {"w": shared, "tied": shared, "seen": torch.tensor(7), "none": torch.zeros(0)}},
-        "steps": [{"optimizers": {"student": {"state": {0: {"step": torch.tensor(2.0)}}, "betas": [0.9, 0.999]}}}],
+        "updates": [{"optimizers": {"student": {"state": {0: {"step": torch.tensor(2.0)}}, "betas": [0.9, 0.999]}}}],
         "a/b": torch.ones(1),
         "a": {"b": torch.zeros(1)},
         "transposed": torch.arange(6.0).view(2, 3).T,
@@ -36,7 +36,7 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
     assert found["clock"] == state()["clock"]
     assert torch.equal(found["actors"]["student"]["tied"], torch.ones(3))
     assert found["actors"]["student"]["seen"].dtype == torch.int64
-    assert found["steps"][0]["optimizers"]["student"]["state"][0]["step"] == 2  # the key is a number again
+    assert found["updates"][0]["optimizers"]["student"]["state"][0]["step"] == 2  # the key is a number again
     assert (found["a/b"].item(), found["a"]["b"].item()) == (1, 0)
     assert torch.equal(found["transposed"], state()["transposed"])
 
@@ -44,8 +44,8 @@ def test_what_is_saved_comes_back(tmp_path: Path) -> None:
 def test_the_newest_two_are_kept(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path)
     assert kept.newest() is None
-    for moment in (5, 10, 100):
-        kept.save(moment, state(moment))
+    for update in (5, 10, 100):
+        kept.save(update, state(update))
     assert [place.name for place in kept.found()] == ["step-000000010", "step-000000100"]
     newest = kept.newest()
     assert newest is not None
@@ -140,7 +140,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint of a run"):
         load_checkpoint(tmp_path)
     save_file({"w": torch.zeros(1)}, tmp_path / FILE, metadata={"limbeck": '{"format": 99}'})
-    with pytest.raises(CheckpointError, match="format 99; this version reads format 1"):
+    with pytest.raises(CheckpointError, match="format 99; this version reads format 2"):
         load_checkpoint(tmp_path)
 
 
@@ -150,4 +150,4 @@ def test_weights_that_are_nan_never_replace_good_ones(tmp_path: Path) -> None:
     with pytest.raises(NonFiniteError, match=r"w of the student holds NaN at step 10"):
         kept.save(10, state(float("nan")))
     assert [place.name for place in kept.found()] == ["step-000000005"]
-    kept.save(10, state() | {"steps": [{"criterion": {"unset": torch.tensor(float("nan"))}}]})  # only models must be numbers
+    kept.save(10, state() | {"updates": [{"criterion": {"unset": torch.tensor(float("nan"))}}]})  # only models must be numbers

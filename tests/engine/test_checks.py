@@ -10,7 +10,7 @@ from limbeck.core.actors import frozen, trained
 from limbeck.core.batch import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
-from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Step, steps
+from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.objectives import HardTargets, SoftTargets
 
 QUIET = Settings(progress=False, device="cpu")
@@ -28,7 +28,7 @@ def with_one_label(batch_size: int = 4) -> Dataset:
 
 def run(student: nn.Module, terms: list[Term], length: int) -> Run:
     actors = {"student": trained(student), "teacher": frozen(nn.Linear(6, 3))}
-    stage = Stage([Step(terms)], steps(length), Optimizer("sgd", lr=0.05))
+    stage = Stage([Update(terms)], steps(length), Optimizer("sgd", lr=0.05))
     return Run(actors, [stage], source=with_one_label(), settings=QUIET)
 
 

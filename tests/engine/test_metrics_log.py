@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from limbeck.engine.checks import NonFiniteError
-from limbeck.engine.metrics_log import Bar, Log, Monitor
+from limbeck.engine.metrics_log import MetricsLog, StageProgressBar, TermAverages
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -20,54 +20,54 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_rewinding_drops_own_later_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    ours, theirs = Log(path, {"seed": 0, "arm": "student"}), Log(path, {"seed": 0, "arm": "alone"})
-    for moment in (5, 10, 15):
-        ours.write(moment=moment)
-        theirs.write(moment=moment)
+    ours, theirs = MetricsLog(path, {"seed": 0, "arm": "student"}), MetricsLog(path, {"seed": 0, "arm": "alone"})
+    for update in (5, 10, 15):
+        ours.write(update=update)
+        theirs.write(update=update)
     ours.rewind(10)
-    assert [(line["arm"], line["moment"]) for line in lines(path)] == [
+    assert [(line["arm"], line["update"]) for line in lines(path)] == [
         ("student", 5), ("alone", 5), ("student", 10), ("alone", 10), ("alone", 15),
     ]  # fmt: skip
 
 
 def test_rewinding_drops_what_a_killed_process_half_wrote(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    log = Log(path, {})
-    log.write(moment=5)
-    for torn in (b'{"moment": 7, "val', b"\xe2\x82"):  # the second ends within a character
+    log = MetricsLog(path, {})
+    log.write(update=5)
+    for torn in (b'{"update": 7, "val', b"\xe2\x82"):  # the second ends within a character
         with path.open("ab") as file:
             file.write(torn)
         log.rewind(10)
-        log.write(moment=6)
-        assert lines(path)[-1] == {"moment": 6}
-    assert [line["moment"] for line in lines(path)] == [5, 6, 6]
+        log.write(update=6)
+        assert lines(path)[-1] == {"update": 6}
+    assert [line["update"] for line in lines(path)] == [5, 6, 6]
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_means_over_an_interval() -> None:
-    monitor = Monitor()
+    monitor = TermAverages()
     for value in (1.0, 2.0, 6.0):
-        monitor.add({"loss": torch.tensor(value)}, moment=1)
-    monitor.add({"rare": torch.tensor(4.0)}, moment=2)
+        monitor.add({"loss": torch.tensor(value)}, update=1)
+    monitor.add({"rare": torch.tensor(4.0)}, update=2)
     assert monitor.means() == {"loss": 3.0, "rare": 4.0}
     assert monitor.means() == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_no_number_stops_the_run(value: float) -> None:
-    monitor = Monitor()
-    monitor.add({"soft_targets": torch.tensor(1.0)}, moment=6)
+    monitor = TermAverages()
+    monitor.add({"soft_targets": torch.tensor(1.0)}, update=6)
     with pytest.raises(NonFiniteError, match=r"term 'soft_targets' became NaN or infinite at step 7.*checkpoint.*smaller"):
-        monitor.add({"soft_targets": torch.tensor(value)}, moment=7)
+        monitor.add({"soft_targets": torch.tensor(value)}, update=7)
     with pytest.raises(NonFiniteError, match="the loss became"):
-        monitor.add({"loss": torch.tensor(value)}, moment=7)
+        monitor.add({"loss": torch.tensor(value)}, update=7)
 
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_bar_keeps_its_title_and_counts(width: int) -> None:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
-    with Bar(True, "2 student", 10_800, 0, console) as bar:
+    with StageProgressBar(True, "2 student", 10_800, 0, console) as bar:
         bar.move(10_799)
         bar.tell({"attention_transfer": 0.00217, "hard_targets": 0.1, "loss": 0.1911}, 12_345.6)
     shown = out.getvalue()

@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.core.actors import average, frozen, trained
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.core.terms import Term
-from limbeck.engine import NonFiniteError, Optimizer, Reinitialise, Run, Settings, Stage, Step, Validation, epochs, steps
+from limbeck.engine import NonFiniteError, Optimizer, Reinitialise, Run, Settings, Stage, Update, Validation, epochs, steps
 from limbeck.engine.checkpoint import Checkpoints
 from limbeck.objectives import HardTargets, SoftTargets
 from tests.architecture.conftest import Blobs, net, same, state
@@ -28,9 +28,9 @@ def accuracy(model: nn.Module) -> float:
         return float((model.eval()(data.x).argmax(1) == data.y).float().mean())
 
 
-def train(settings: Settings, optimizer: Optimizer | None = None, rounds: int = 60, **options: object) -> Run:
+def train(settings: Settings, optimizer: Optimizer | None = None, count: int = 60, **options: object) -> Run:
     actors = {"student": trained(net(8)), "teacher": frozen(net(16))}
-    stage = Stage([Step([Term(HardTargets())])], steps(rounds), optimizer or Optimizer("sgd", lr=0.1))
+    stage = Stage([Update([Term(HardTargets())])], steps(count), optimizer or Optimizer("sgd", lr=0.1))
     return Run(actors, [stage], source=Blobs(), settings=settings, **options).fit()  # type: ignore[arg-type]
 
 
@@ -87,7 +87,7 @@ def test_weight_decay_can_leave_vectors_alone() -> None:
 
 def test_clipping_bounds_a_step() -> None:
     start = [p.detach().clone() for p in net(8).parameters()]
-    run = train(quiet(clip=1e-3), Optimizer("sgd", lr=1.0), rounds=1)
+    run = train(quiet(clip=1e-3), Optimizer("sgd", lr=1.0), count=1)
     moved = torch.stack(
         [(p.detach() - q).norm() for p, q in zip(run.actors["student"].model.parameters(), start, strict=True)]
     ).norm()
@@ -95,7 +95,7 @@ def test_clipping_bounds_a_step() -> None:
 
 
 def test_compiling_gives_the_same_student() -> None:
-    plain, compiled = (train(quiet(compile=on), rounds=5).actors["student"].model for on in (False, True))
+    plain, compiled = (train(quiet(compile=on), count=5).actors["student"].model for on in (False, True))
     for one, other in zip(plain.parameters(), compiled.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
@@ -103,23 +103,23 @@ def test_compiling_gives_the_same_student() -> None:
 def test_accelerate_trackers_get_the_values(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    train(quiet(log_every=10), rounds=30, folder=tmp_path)
+    train(quiet(log_every=10), count=30, folder=tmp_path)
     (event,) = tmp_path.rglob("events.out.tfevents.*")
     events = EventAccumulator(str(event)).Reload()
     assert [e.step for e in events.Scalars("hard_targets")] == [10, 20, 30]
 
 
 def test_the_log_holds_each_interval_once(tmp_path: Path) -> None:
-    train(quiet(log_every=10, trackers=(), labels={"seed": 3}), rounds=25, folder=tmp_path)
+    train(quiet(log_every=10, trackers=(), labels={"seed": 3}), count=25, folder=tmp_path)
     entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    assert [(e["seed"], e["round"]) for e in entries] == [(3, 10), (3, 20), (3, 25)]
+    assert [(e["seed"], e["step"]) for e in entries] == [(3, 10), (3, 20), (3, 25)]
     assert all(e["values"]["loss"] == pytest.approx(e["values"]["hard_targets"]) for e in entries)
 
 
 def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
     run = train(
         quiet(checkpoint_every=7, trackers=()),
-        rounds=30,
+        count=30,
         folder=tmp_path,
         validation=Validation(lambda m: {"accuracy": accuracy(m)}, every=10),
     )
@@ -134,7 +134,7 @@ def test_the_newest_checkpoints_and_the_best_are_kept(tmp_path: Path) -> None:
 def test_the_best_average_is_what_is_kept(tmp_path: Path) -> None:
     actors = {"student": trained(net(8)), "mean": average("student", 0.9)}
     validation = Validation(lambda model: {"accuracy": accuracy(model)}, actor="mean")
-    stage = Stage([Step([Term(HardTargets())])], epochs(3), Optimizer("sgd", lr=0.05))
+    stage = Stage([Update([Term(HardTargets())])], epochs(3), Optimizer("sgd", lr=0.05))
     run = Run(actors, [stage], source=Blobs(), settings=quiet(), validation=validation).fit()
     assert run.load_best() is run.actors["mean"].model
     assert run.clock.best == pytest.approx(accuracy(run.load_best()))
@@ -146,11 +146,11 @@ def test_a_nan_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
             batch = super().batch(place)
             return (
                 batch
-                if place.round < 20
+                if place.step < 20
                 else type(batch)({"default": batch.inputs["default"] * float("nan")}, target=batch.target)
             )
 
-    stage = Stage([Step([Term(HardTargets())])], steps(40), Optimizer("sgd", lr=0.05))
+    stage = Stage([Update([Term(HardTargets())])], steps(40), Optimizer("sgd", lr=0.05))
     run = Run(
         {"student": trained(net(8))},
         [stage],
@@ -167,9 +167,9 @@ def test_a_nan_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_another_training_is_not_overwritten(tmp_path: Path) -> None:
-    train(quiet(trackers=()), rounds=3, folder=tmp_path)
+    train(quiet(trackers=()), count=3, folder=tmp_path)
     with pytest.raises(ValueError, match=r"holds checkpoints of a training; go on with resume=True"):
-        train(quiet(trackers=()), rounds=3, folder=tmp_path)
+        train(quiet(trackers=()), count=3, folder=tmp_path)
 
 
 def test_born_again_generations() -> None:
@@ -181,8 +181,8 @@ def test_born_again_generations() -> None:
     actors = {"student": trained(student, factory=lambda: net(8, seed=77)), "teacher": snapshot("student")}
     hard, soft = Term(HardTargets()), Term(SoftTargets(temperature=1))
     stages = [
-        Stage([Step([hard])], steps(30), Optimizer("sgd", lr=0.1), on_exit=[Snapshot("teacher"), Reinitialise("student")]),
-        Stage([Step([Term(HardTargets()), soft])], steps(1), Optimizer("sgd", lr=0.0)),
+        Stage([Update([hard])], steps(30), Optimizer("sgd", lr=0.1), on_exit=[Snapshot("teacher"), Reinitialise("student")]),
+        Stage([Update([Term(HardTargets()), soft])], steps(1), Optimizer("sgd", lr=0.0)),
     ]
     run = Run(actors, stages, source=Blobs(), settings=quiet()).fit()
     assert accuracy(run.actors["teacher"].model) > 0.7
@@ -195,6 +195,6 @@ def test_born_again_generations() -> None:
 def test_the_number_of_threads_is_set_for_the_run_only() -> None:
     before, seen = torch.get_num_threads(), []
     validation = Validation(lambda model: seen.append(torch.get_num_threads()) or {"accuracy": 0.0})  # type: ignore[func-returns-value]
-    train(quiet(threads=before + 1), rounds=1, validation=validation)
+    train(quiet(threads=before + 1), count=1, validation=validation)
     assert seen == [before + 1]
     assert torch.get_num_threads() == before

@@ -12,12 +12,12 @@ def line(**content):
 def test_curves_of_stages_resumed_runs_and_broken_lines(tmp_path):
     log = tmp_path / "log.jsonl"
     log.write_text(
-        line(seed=0, arm="student", stage=0, round=0, values={"loss": 3, "note": "text", "flag": True})
-        + line(seed=0, arm="student", stage=0, round=10, values={"loss": 2})
-        + line(seed=0, arm="student", stage=0, round=10, values={"loss": 2.5})  # logged again after a resumption
-        + line(seed=0, arm="student", round=10, validation={"accuracy": 0.4})
-        + line(seed=0, arm="student", stage=1, round=5, values={"loss": 1})
-        + line(seed=0, arm="student", round=6, validation={"accuracy": 0.5})
+        line(seed=0, arm="student", stage=0, step=0, values={"loss": 3, "note": "text", "flag": True})
+        + line(seed=0, arm="student", stage=0, step=10, values={"loss": 2})
+        + line(seed=0, arm="student", stage=0, step=10, values={"loss": 2.5})  # logged again after a resumption
+        + line(seed=0, arm="student", step=10, validation={"accuracy": 0.4})
+        + line(seed=0, arm="student", stage=1, step=5, values={"loss": 1})
+        + line(seed=0, arm="student", step=6, validation={"accuracy": 0.5})
         + line(event="saved")
         + "not json\n[1, 2]\n\n"
         + '{"seed": 0, "arm": "student", "sta'

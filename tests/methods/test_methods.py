@@ -1,4 +1,4 @@
-"""Presets: each trains a tiny student from a recipe that names it, with a vocabulary of its own and altered texts."""
+"""Methods: each trains a tiny student from a recipe that names it, with a vocabulary of its own and altered texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.runs.test_text_runs import place, recipe  # noqa: F401
 
 transformers = pytest.importorskip("transformers")
 QUICK = {"epochs": 1, "batch_size": 32, "optimizer": {"name": "adamw", "lr": 1e-3}, "trackers": [], "threads": 1}
-PRESETS: dict[str, dict[str, Any]] = {
+METHODS: dict[str, dict[str, Any]] = {
     "distilbert": {"epochs": 1},
     "bert_pkd": {"epochs": 1},
     "tinybert": {"layers": 2, "hidden": 16, "layer_epochs": 1, "prediction_epochs": 1},
@@ -28,18 +28,18 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 
 def named(place: Path, preset: Any, **changes: Any) -> Recipe:  # noqa: F811
-    """The tiny text recipe with a preset in place of its terms, and an untrained teacher, which is enough here."""
+    """The tiny text recipe with a method in place of its terms, and an untrained teacher, which is enough here."""
     content = recipe(place, training=QUICK).model_dump(mode="json", exclude={"terms", "stages", "student"})
     content["teacher"] = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}}
     return Recipe.checked(content | {"preset": preset, "control": False} | changes)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", METHODS)
 def test_a_recipe_names_it_and_all_stages_run(name: str, place: Path, tmp_path: Path) -> None:  # noqa: F811
-    wanted = named(place, {name: PRESETS[name]}, student={"vocabulary": True}, data=read(place, augment={"copies": 1}))
+    wanted = named(place, {name: METHODS[name]}, student={"vocabulary": True}, data=read(place, augment={"copies": 1}))
     verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
     teacher = runs.new_teacher(wanted, wanted.load()[0])
-    _, stages = methods.registry[name](teacher, task=Classification(), **PRESETS[name])
+    _, stages = methods.registry[name](teacher, task=Classification(), **METHODS[name])
     assert verdict.cost is not None
     assert verdict.cost.student_steps > len(stages)
     student = load_model(tmp_path / "run" / "student")
@@ -64,7 +64,7 @@ def test_the_stages_of_tinybert_change_what_they_are_about(place: Path) -> None:
 
 def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(place: Path, tmp_path: Path) -> None:  # noqa: F811
     general = str(place / "test.parquet")
-    preset = {"tinybert": PRESETS["tinybert"] | {"general": general, "general_epochs": 1}}
+    preset = {"tinybert": METHODS["tinybert"] | {"general": general, "general_epochs": 1}}
     fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
     wanted = named(place, preset, teacher=fine_tuned)
     teacher = load(place)
@@ -80,7 +80,7 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
 
 def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  # noqa: F811
     """More words than a table of the hidden size has room for: those of other texts too, each a few numbers wide."""
-    preset = {"tinybert": PRESETS["tinybert"] | {"embedding": 8}}
+    preset = {"tinybert": METHODS["tinybert"] | {"embedding": 8}}
     wanted = named(place, preset, student={"vocabulary": {"texts": [str(place / "test.parquet")]}})
     runs.carry_out(wanted, tmp_path / "run", progress=False)
     student = transformers.ElectraForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
@@ -91,11 +91,11 @@ def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  #
 def test_the_layers_that_were_asked_for_are_kept_in_a_narrower_student_too(place: Path) -> None:  # noqa: F811
     teacher = load(place)
     second = teacher.bert.encoder.layer[1].output.dense.weight
-    for preset in (methods.minilm, methods.minilm_v2):
-        options = {} if preset is methods.minilm else {"relation_heads": 8}
-        wide, _ = preset(teacher, task=Classification(), layers=[1, 2], hidden=teacher.config.hidden_size, **options)
+    for method in (methods.minilm, methods.minilm_v2):
+        options = {} if method is methods.minilm else {"relation_heads": 8}
+        wide, _ = method(teacher, task=Classification(), layers=[1, 2], hidden=teacher.config.hidden_size, **options)
         assert torch.equal(wide(teacher).bert.encoder.layer[0].output.dense.weight, second)
-        cut, _ = preset(teacher, task=Classification(), layers=[1, 2], hidden=16, initialise="truncate", **options)
+        cut, _ = method(teacher, task=Classification(), layers=[1, 2], hidden=16, initialise="truncate", **options)
         mine = cut(teacher).bert.encoder.layer[0].output.dense.weight
         assert torch.equal(mine, second[: mine.shape[0], : mine.shape[1]])
 
@@ -132,12 +132,12 @@ def test_mobilebert_grows_and_its_earlier_layers_follow_slowly(place: Path) -> N
     teacher = load(place)
     _, stages = methods.mobilebert(teacher, task=Classification(), intra=8)
     assert [stage.name for stage in stages] == ["layer 1", "layer 2", "layer 3", "layer 4", "fine-tuning"]
-    assert set(stages[2].slow.values()) == {0.1}
-    assert len(stages[2].slow) == 3
+    assert set(stages[2].lr_scale.values()) == {0.1}
+    assert len(stages[2].lr_scale) == 3
     assert stages[-1].unfreeze == [""]
     _, frozen = methods.mobilebert(teacher, task=Classification(), intra=8, earlier=0)
     assert len(frozen[2].freeze) == 3
-    assert not frozen[2].slow
+    assert not frozen[2].lr_scale
     with pytest.raises(ValueError, match="earlier is 2"):
         methods.mobilebert(teacher, task=Classification(), earlier=2)
 
@@ -154,7 +154,7 @@ def test_patience_is_the_squared_distance_of_directions(place: Path) -> None:  #
 def test_what_does_not_fit_is_named(place: Path) -> None:  # noqa: F811
     with pytest.raises(RecipeError, match="tinybert has no 'layer'; nearest: layers"):
         named(place, {"tinybert": {"layer": 2}})
-    with pytest.raises(RecipeError, match=r"unknown preset .tinybrt.*tinybert"):
+    with pytest.raises(RecipeError, match=r"unknown method .tinybrt.*tinybert"):
         named(place, "tinybrt")
     with pytest.raises(RecipeError, match="the preset tinybert makes it"):
         named(place, "tinybert", student={"from_teacher": {"init_from_teacher": {"layers": [0]}}})

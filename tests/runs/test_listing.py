@@ -29,8 +29,8 @@ def begun(folder: Path, recipe: Recipe, lines: list[dict[str, Any]], checkpoints
     return folder
 
 
-def line(arm: str, seed: int, moment: int, epoch: float) -> dict[str, Any]:
-    return {"arm": arm, "seed": seed, "stage": 0, "round": moment, "moment": moment, "epoch": epoch}
+def line(arm: str, seed: int, update: int, epoch: float) -> dict[str, Any]:
+    return {"arm": arm, "seed": seed, "stage": 0, "step": update, "update": update, "epoch": epoch}
 
 
 def only(folder: Path) -> Listed:
@@ -81,11 +81,11 @@ def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> N
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
-    lines = [line("student", 0, moment, moment / 100) for moment in range(1, 2001)]
+    lines = [line("student", 0, update, update / 100) for update in range(1, 2001)]
     folder = begun(tmp_path / "long", tiny.recipe("training={epochs: 30}", "control=false"), lines, {"teacher": 12})
     assert (folder / "log.jsonl").stat().st_size > 2 * TAIL
     with (folder / "log.jsonl").open("a") as log:
-        log.write('{"arm": "student", "seed": 0, "round": 20')  # a killed process leaves half a line
+        log.write('{"arm": "student", "seed": 0, "step": 20')  # a killed process leaves half a line
     assert (only(tmp_path).done, only(tmp_path).of) == (2012, 3012)
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from limbeck import models
 from limbeck.engine import checkpoint
 from limbeck.engine.checkpoint import CheckpointError
-from limbeck.engine.metrics_log import Log
+from limbeck.engine.metrics_log import MetricsLog
 from limbeck.evaluation import Verdict
 from limbeck.runs import run_folder as runs
 from limbeck.runs.run_folder import RunError, carry_out, differences
@@ -183,7 +183,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monk
 
     for owner, name, call, error in (
         (checkpoint, "save_file", 1, CheckpointError),
-        (Log, "write", 1, RunError),
+        (MetricsLog, "write", 1, RunError),
         (models, "save_model", 0, RunError),
         (checkpoint, "save_file", 3, CheckpointError),
         (os, "replace", 5, (RunError, CheckpointError)),

@@ -14,7 +14,7 @@ from limbeck.core.taps.tap import logits_of, preserve_modes
 
 def position_generator(position: BatchPosition, stream: str) -> torch.Generator:
     """A generator that depends on nothing but the place and what it is drawn for."""
-    text = f"{position.seed}/{position.round}/{stream}".encode()
+    text = f"{position.seed}/{position.step}/{stream}".encode()
     seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
     return torch.Generator().manual_seed(seed)
 
@@ -22,8 +22,8 @@ def position_generator(position: BatchPosition, stream: str) -> torch.Generator:
 class Generated(Source):
     """Noise that an actor turns into inputs: `Generated("generator", batch_size=128)`.
 
-    The batch holds noise z ~ N(0, 1); every actor other than the generator sees generator(z). In a step that trains the
-    generator gradient passes through all actors to it; later steps of the same round see the same inputs, detached.
+    The batch holds noise z ~ N(0, 1); every actor other than the generator sees generator(z). In an update that trains the
+    generator gradient passes through all actors to it; later updates of the same step see the same inputs, detached.
 
     Args:
         actor: the name of the generator.
@@ -65,7 +65,7 @@ class OwnSamples(Source):
         self.actor, self.prompts, self.batch_size = actor, prompts, min(batch_size, len(prompts))
         self.new_tokens, self.temperature = new_tokens, temperature
         self.samples = len(prompts)
-        self.rounds_per_epoch = max(1, len(prompts) // self.batch_size)
+        self.steps_per_epoch = max(1, len(prompts) // self.batch_size)
         self._writer: nn.Module | None = None
 
     def bind(self, models: Mapping[str, nn.Module]) -> None:

@@ -31,7 +31,7 @@ from limbeck.core.actors import frozen, trained
 from limbeck.core.batch import BatchPosition
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.data import Dataset, Items, Pipeline
-from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Step
+from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Update
 from limbeck.export.base import first_two, frozen_copy
 from limbeck.export.executorch.format import ExecuTorch
 from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
@@ -96,9 +96,9 @@ def quantization_aware(
     hardened = frozen_copy(student)
     for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
-    shadow = FakeQuantized(single_output(hardened, first_two(first)), first, watched=int(WATCHED * length.rounds(source)))
+    shadow = FakeQuantized(single_output(hardened, first_two(first)), first, watched=int(WATCHED * length.in_steps(source)))
     optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
-    stage = Stage([Step(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
+    stage = Stage([Update(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
     guide = frozen(frozen_copy(teacher), **(teacher_options or {}))
     run = Run(
         {"student": trained(shadow, precision=torch.float32), "teacher": guide},

@@ -97,7 +97,7 @@ def mobilebert(
             adamw(layer_lr),
             name=f"layer {ours}",
             freeze=[] if ours == 1 or earlier else _before(ours),
-            slow=dict.fromkeys(_before(ours), earlier) if ours > 1 and earlier else {},
+            lr_scale=dict.fromkeys(_before(ours), earlier) if ours > 1 and earlier else {},
         )
         for ours, theirs in pairs
     ]

@@ -114,7 +114,7 @@ def verdict(count: int = 5, items: Items | None = None, **changes: Any) -> Verdi
 def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) -> str:
     """A training log as runs leave it, its last line torn off."""
     lines = [
-        {"seed": 0, "arm": "teacher", "stage": 0, "round": at, "values": {"loss": 2 / (1 + at / 99)}}
+        {"seed": 0, "arm": "teacher", "stage": 0, "step": at, "values": {"loss": 2 / (1 + at / 99)}}
         for at in range(50, 900, 50)
     ]
     for arm in ("student", "alone"):
@@ -123,10 +123,10 @@ def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) ->
             for at in range(every, updates + 1, every):
                 value = (2.3 + 0.1 * seed) * np.exp(-at / 500) + (0.3 if arm == "student" else 0.2)
                 values = {term: value * (1 + place) for place, term in enumerate(terms)}
-                lines.append({"seed": seed, "arm": arm, "stage": 0, "round": at, "values": values})
+                lines.append({"seed": seed, "arm": arm, "stage": 0, "step": at, "values": values})
                 if at % 250 == 0:
                     accuracy = 0.9 - 0.5 * np.exp(-at / 400) - (0.05 if arm == "alone" else 0)
-                    lines.append({"seed": seed, "arm": arm, "round": at, "validation": {"accuracy": accuracy}})
+                    lines.append({"seed": seed, "arm": arm, "step": at, "validation": {"accuracy": accuracy}})
     return "".join(json.dumps(line) + "\n" for line in lines) + '{"seed": 0, "arm": "stud'
 
 

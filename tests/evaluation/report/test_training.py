@@ -23,7 +23,7 @@ def test_terms_validation_and_the_teachers_own_training(tmp_path):
 
 
 def test_a_loss_of_one_term_is_not_drawn_twice(tmp_path):
-    line = '{"seed": 0, "arm": "%s", "stage": 0, "round": %d, "values": {"hard_targets": %d, "loss": %d}}\n'
+    line = '{"seed": 0, "arm": "%s", "stage": 0, "step": %d, "values": {"hard_targets": %d, "loss": %d}}\n'
     found = section(tmp_path, "".join(line % (arm, at, at, at) for arm in ("alone", "teacher") for at in (1, 2)))
     assert found.count("<figure") == 2
     assert "loss" not in found
@@ -31,7 +31,7 @@ def test_a_loss_of_one_term_is_not_drawn_twice(tmp_path):
 
 def test_many_terms_are_named_where_they_are_not_drawn(tmp_path):
     values = ", ".join(f'"term{place}": 1' for place in range(28))
-    found = section(tmp_path, "".join(f'{{"seed": 0, "round": {at}, "values": {{{values}}}}}\n' for at in (1, 2)))
+    found = section(tmp_path, "".join(f'{{"seed": 0, "step": {at}, "values": {{{values}}}}}\n' for at in (1, 2)))
     assert found.count("<figure") == 24
     assert "Not drawn: term24, term25, term26, term27." in found
 
@@ -47,7 +47,7 @@ def test_drawings_stay_small_whatever_they_hold():
 
 
 def test_figures_beside_the_metric_are_read_as_their_own_measure_says(tmp_path):
-    line = {"arm": "student", "round": 1, "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75}}
+    line = {"arm": "student", "step": 1, "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75}}
     (tmp_path / "log.jsonl").write_text(json.dumps(line))
     section = str(training(tmp_path / "log.jsonl", Metric(name="answer_f1")))
     for said in ("Student 50.0 % → 50.0 %", "Student 25.0 % → 25.0 %", "Student 0.75 → 0.75"):

@@ -20,7 +20,8 @@ from torch.nn import functional as F
 
 from benchmarks.bars import record
 from limbeck.core.actors import trained
-from limbeck.core.batch import Batch, BatchPosition, Source
+from limbeck.core.batch import Batch
+from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.data import load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps

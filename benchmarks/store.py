@@ -25,8 +25,10 @@ import torch
 from torch import nn
 
 from benchmarks.bars import record
-from limbeck.core.actors import Actor, as_channels_last, frozen, trained
-from limbeck.core.batch import Batch, BatchPosition
+from limbeck.core.actors import Actor, frozen, trained
+from limbeck.core.batch import Batch
+from limbeck.core.model_io import as_channels_last
+from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, Pipeline, load_items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps

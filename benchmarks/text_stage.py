@@ -34,8 +34,9 @@ from benchmarks.bars import record
 from benchmarks.relations import bootstrap
 from limbeck import Criterion
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import Batch, BatchPosition, Source
-from limbeck.core.taps.tap import Probe
+from limbeck.core.batch import Batch
+from limbeck.core.source import BatchPosition, Source
+from limbeck.core.taps.probe import Probe
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, tokenize
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps

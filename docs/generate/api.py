@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models
-from limbeck.core import adapters, schedules
+from limbeck.core import adapters, item_weights, schedules
 from limbeck.data.views import views
 from limbeck.models import shrink as text
 from limbeck.recipe.job import Job
@@ -67,9 +67,12 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Who takes part, and where what they say is read.",
         {
             "limbeck": ("trained", "frozen", "average", "snapshot"),
-            "limbeck.core.actors": ("Actor", "Reference"),
-            "limbeck.core.taps.tap": ("Tap", "Probe"),
-            "limbeck.core.taps.encoder_layout": ("attention_layers", "layers", "TapError"),
+            "limbeck.core.actors": ("Actor",),
+            "limbeck.core.references": ("Reference",),
+            "limbeck.core.taps.tap": ("Tap",),
+            "limbeck.core.taps.probe": ("Probe",),
+            "limbeck.core.taps.encoder_layout": ("attention_layers", "layers"),
+            "limbeck.core.errors": ("TapError",),
             "limbeck.core.signals": ("TopK", "LinearLogits", "Match"),
             "limbeck.core.adapters": ("Adapter", "build_adapter"),
         },
@@ -86,8 +89,9 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Targets that are more than one actor's signal, weights over time and over items, and what outlives a step.",
         {
             "limbeck.core.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
-            "limbeck.core.schedules": ("Schedule", "ItemWeight"),
-            "limbeck.core.memory": ("Table", "Queue"),
+            "limbeck.core.schedules": ("Schedule",),
+            "limbeck.core.item_weights": ("ItemWeight",),
+            "limbeck.core.memory": ("PerSampleTable", "Queue"),
         },
     ),
     "data": (
@@ -95,7 +99,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Any data set as items with keys, and the sources that turn them into batches.",
         {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
-            "limbeck.core.batch": ("Batch", "Source", "Place"),
+            "limbeck.core.batch": ("Batch",),
+            "limbeck.core.source": ("Source", "BatchPosition"),
             "limbeck.data.sources.generated": ("Generated", "OwnSamples"),
             "limbeck.data.text.augmentation": ("augment", "Augmented"),
             "limbeck.data.text.word_replacements": ("MaskedCandidates", "NeighbourWords", "FirstOf"),
@@ -154,7 +159,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Models": (models.registry, "For `teacher: {model: …, args: {…}}` and `student:`."),
     "Views": (views, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
-    "Item weights": (schedules.item_weights, "For the `item_weight` of a term."),
+    "Item weights": (item_weights.registry, "For the `item_weight` of a term."),
     "Methods": (methods.registry, "For `preset:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),

@@ -16,7 +16,7 @@ from limbeck import objectives
 from limbeck.cli.commands import find_recipe
 from limbeck.core.objective import PROPERTIES, Objective
 from limbeck.core.signals import Match
-from limbeck.objectives.catalogue import describe
+from limbeck.objectives.description import describe
 from limbeck.recipe import read_yaml
 
 KNOWLEDGE = {

@@ -329,7 +329,7 @@ def methods(name: Annotated[str | None, typer.Argument(help="One method.")] = No
     from rich.markup import escape
 
     from limbeck.objectives import names
-    from limbeck.objectives.catalogue import describe
+    from limbeck.objectives.description import describe
 
     rows = [describe(one) for one in ([name] if name else names())]
     if as_json:

@@ -1,4 +1,4 @@
-"""Who takes part in a run: models with a role, the cast that holds them, and references that name their signals."""
+"""The actors of a run: models, each with a role."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import LOGITS, Tap
 from limbeck.utils.registry import UnknownNameError
 
 Variant = Callable[[nn.Module, Any, torch.Generator], Any]
@@ -167,56 +166,6 @@ def update_average(mean: nn.Module, original: nn.Module, decay: float) -> None:
         buffer.copy_(source)
 
 
-@dataclass(frozen=True)
-class Reference:
-    """The name of any signal of a run, `actor[@variant][:tap][#view]`: `student@exit2`, `peers.*`, `net:layer3#weak`.
-
-    Where a tap and an actor have one name, the text names the actor; `:name` is the tap.
-    """
-
-    actor: str
-    variant: str | None = None
-    tap: str = LOGITS
-    view: str = "default"
-
-    _pattern = re.compile(r"(?P<actor>[\w.*\-]*)(?:@(?P<variant>[\w.\-]+))?(?::(?P<tap>[^#]+))?(?:#(?P<view>[\w.\-]+))?")
-
-    @classmethod
-    def parse(cls, text: str, *, default: str = "student", actors: Mapping[str, Actor] | None = None) -> Reference:
-        """Read a reference. Text without `@`, `:` or an actor's name is a tap of the `default` actor: `"layer2"`."""
-        match = cls._pattern.fullmatch(text)
-        if match is None:
-            if "(" in text:  # input(layer3)
-                head, _, view = text.partition("#")
-                return cls(default, None, head, view or "default")
-            raise ValueError(f"reference {text!r}: expected actor[@variant][:tap][#view], such as student:layer3")
-        actor, variant, tap, view = (match[name] for name in ("actor", "variant", "tap", "view"))
-        if tap is None and variant is None and not _is_actor(actor, default, actors):
-            actor, tap = default, actor or LOGITS
-        return cls(actor or default, variant, tap or LOGITS, view or "default")
-
-    def __str__(self) -> str:
-        variant = f"@{self.variant}" if self.variant else ""
-        tap = f":{self.tap}" if self.tap != LOGITS else ""
-        view = f"#{self.view}" if self.view != "default" else ""
-        return f"{self.actor}{variant}{tap}{view}"
-
-    def check(self, actors: Actors) -> None:
-        """Refuse an unknown actor, variant or tap, with the nearest names."""
-        for name in actors.matching(self.actor):
-            actor = actors[name]
-            if self.variant is not None and self.variant not in actor.variants:
-                raise UnknownNameError(f"variant of {name!r}", self.variant, list(actor.variants))
-            if self.tap != LOGITS:
-                Tap.parse(self.tap).find(actor.model)
-
-
-def _is_actor(text: str, default: str, actors: Mapping[str, Actor] | None) -> bool:
-    if text in ("", default) or "*" in text:
-        return True
-    return text in actors if actors is not None else text in ("student", "teacher")
-
-
 def actor_inputs(actor: Actor, name: str, inputs: Any) -> Any:
     """What this actor is called with: the whole input, or the modality that it reads."""
     if actor.reads is None:
@@ -225,10 +174,3 @@ def actor_inputs(actor: Actor, name: str, inputs: Any) -> Any:
         known = list(inputs) if isinstance(inputs, Mapping) else ["(a single tensor)"]
         raise UnknownNameError(f"modality read by actor {name!r}", actor.reads, known)
     return inputs[actor.reads]
-
-
-def as_channels_last(inputs: Any) -> Any:
-    """Images in channels-last memory; everything else as it is."""
-    if isinstance(inputs, Tensor) and inputs.ndim == 4:
-        return inputs.contiguous(memory_format=torch.channels_last)
-    return inputs

@@ -11,15 +11,12 @@ from collections.abc import Callable
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.errors import AdapterError
 from limbeck.core.signals import Kind, Match
 from limbeck.utils.registry import Registry
 
 registry = Registry("adapter")
 Shape = tuple[int, ...]
-
-
-class AdapterError(ValueError):
-    """Two shapes that no adapter can bridge."""
 
 
 class Adapter(nn.Module):

@@ -1,14 +1,13 @@
-"""One batch as every part of a run sees it, and the interface of whatever yields batches."""
+"""One batch as every part of a run sees it."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED
 
@@ -52,35 +51,6 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
         return replace(self, **{name: _move(getattr(self, name), device) for name in names})
-
-
-@dataclass(frozen=True)
-class BatchPosition:
-    """Which part of which global batch is asked for.
-
-    `step` counts the steps of the stage from 0. The global batch of a step is cut into `parts` equal pieces, one for
-    each (accumulation step, rank); `part` is the piece wanted. A source answers from (seed, place) alone, so that any number
-    of ranks, workers and resumptions sees the same items.
-    """
-
-    step: int
-    seed: int = 0
-    part: int = 0
-    parts: int = 1
-
-
-class Source(ABC):
-    """Where inputs come from. `batch(place)` is a pure function of the place (and of the source's own state)."""
-
-    samples: int | None = None  # items in the underlying data set; None where there is none
-    steps_per_epoch: int | None = None
-    generator: str | None = None  # the actor that turns this source's batches into inputs (a generator)
-
-    def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  most sources need no model
-        """Called by the run with all models by name, for sources that ask one of them."""
-
-    @abstractmethod
-    def batch(self, position: BatchPosition) -> Batch: ...
 
 
 def first_items(batch: Batch, count: int) -> Batch:

@@ -10,13 +10,19 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actors, Reference, actor_inputs, frozen, trained
-from limbeck.core.adapters import AdapterError, build_adapter
+from limbeck.core.actors import Actors, actor_inputs, frozen, trained
+from limbeck.core.adapters import build_adapter
 from limbeck.core.batch import DEFAULT_VIEW, Batch, as_batch, first_items, first_tensor, label_mask
-from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
+from limbeck.core.errors import AdapterError, TermError
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.model_io import preserve_modes
 from limbeck.core.objective import tensors_of
+from limbeck.core.probe_set import ProbeSet
+from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal, LinearLogits, detach, shape_of
-from limbeck.core.taps.tap import Tap, pair_taps, preserve_modes
+from limbeck.core.taps.pairing import pair_taps
+from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import AUTO, Term
 from limbeck.utils import distributed
@@ -464,10 +470,6 @@ class _named:  # noqa: N801  reads as a statement: `with _named(term):`
             if self.term.teachers:
                 taps += f", teacher {' '.join(map(str, self.term.teachers))}"
             raise TermError(f"term {self.term.name!r} ({taps}): {error}") from error
-
-
-class TermError(ValueError):
-    """What went wrong in one term, with the taps it reads."""
 
 
 __all__ = ["AUTO", "AdapterError", "Criterion", "TermError"]

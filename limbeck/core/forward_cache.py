@@ -5,78 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from limbeck.core.actors import Actors, Reference, Role, actor_inputs, as_channels_last
+from limbeck.core.actors import Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, select_rows
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.model_io import as_channels_last, call_model
+from limbeck.core.probe_set import ProbeSet
+from limbeck.core.references import Reference
 from limbeck.core.signals import Signal
-from limbeck.core.taps.tap import Probe, Signals, Tap, call_model
+from limbeck.core.taps.probe import Signals
+from limbeck.core.taps.tap import Tap
 
 Forward = tuple[str, str | None, str]  # actor, variant, view
-
-
-@dataclass(frozen=True)
-class GradientPlan:
-    """Who needs gradient in one step.
-
-    Attributes:
-        trains: the actors whose parameters this step changes.
-        through: the actor that makes the inputs (a generator), or None for inputs from data.
-    """
-
-    trains: frozenset[str]
-    generator: str | None = None
-
-    @property
-    def trains_generator(self) -> bool:
-        """Whether something upstream of every actor's input is trained: then gradient passes through all of them."""
-        return self.generator is not None and self.generator in self.trains
-
-    def needs_gradient(self, actor: str) -> bool:
-        """An actor runs under `no_grad` unless it is trained or its input is."""
-        return actor in self.trains or (self.trains_generator and actor != self.generator)
-
-    def reached_from(self, actor: str) -> set[str]:
-        """Which trained actors a loss on this actor's signal reaches."""
-        reached = {actor} & self.trains
-        if self.trains_generator and self.generator is not None:
-            reached.add(self.generator)
-        return reached
-
-
-@dataclass
-class ProbeSet:
-    """The probes of a cast: which taps are listened to at which actor. Built once, so that hooks are attached once."""
-
-    actors: Actors
-    probes: dict[str, Probe] = field(default_factory=dict)
-    modules: dict[str, tuple[nn.Module, ...]] = field(default_factory=dict)
-
-    def listen(self, references: Iterable[Reference]) -> None:
-        for reference in references:
-            for name in self.actors.matching(reference.actor):
-                if name not in self.probes:
-                    self.probes[name] = Probe(self.actors[name].model, ())
-                self.probes[name].add(Tap.parse(reference.tap))
-
-    def set_mode(self, name: str, training: bool) -> None:
-        """Training or evaluation mode for every module of an actor; looking first is much cheaper than setting it each step."""
-        model = self.actors[name].model
-        modules = self.modules.setdefault(name, tuple(model.modules()))
-        if any(module.training != training for module in modules):
-            model.train(training)
-
-    def close(self) -> None:
-        for probe in self.probes.values():
-            probe.close()
-        self.probes.clear()
-
-    def __del__(self) -> None:
-        self.close()  # a criterion that is thrown away leaves no hooks behind
 
 
 class ForwardCache:

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 from torch import nn
 
-from limbeck.core.actors import Actors, Reference
-from limbeck.core.schedules import ItemWeight, Schedule, schedule
-from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.actors import Actors
+from limbeck.core.errors import TapError
+from limbeck.core.item_weights import ItemWeight
+from limbeck.core.references import Reference
+from limbeck.core.schedules import Schedule, schedule
 from limbeck.core.teachers import Teacher
 
 if TYPE_CHECKING:

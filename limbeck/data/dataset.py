@@ -10,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch, BatchPosition, Source, token_mask
+from limbeck.core.batch import DEFAULT_VIEW, Batch, token_mask
+from limbeck.core.source import BatchPosition, Source
 from limbeck.data import keyed_random as keyed
 from limbeck.data.epoch_order import epoch_order
 from limbeck.data.items import Items

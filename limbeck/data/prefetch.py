@@ -6,7 +6,8 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
-from limbeck.core.batch import Batch, BatchPosition
+from limbeck.core.batch import Batch
+from limbeck.core.source import BatchPosition
 
 
 class Ahead:

@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors, Role
-from limbeck.core.batch import Batch, BatchPosition, Source
+from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
-from limbeck.core.taps.tap import LOGITS
+from limbeck.core.model_io import LOGITS
+from limbeck.core.source import BatchPosition, Source
 from limbeck.engine.checkpoint import Checkpoints, load_checkpoint, save_checkpoint
 from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
 from limbeck.engine.metrics_log import MetricsLog, StageProgressBar, TermAverages

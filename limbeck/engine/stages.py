@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from limbeck.core.batch import Source
+from limbeck.core.source import Source
 from limbeck.core.terms import Term
 from limbeck.engine.optimizers import Optimizer
 

@@ -13,13 +13,15 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Reference, actor_inputs
+from limbeck.core.actors import Actor, actor_inputs
 from limbeck.core.adapters import Adapter, DropPrefix, MapToTokens, PoolMap, Resize, TokensToMap
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items
 from limbeck.core.criterion import Criterion
+from limbeck.core.errors import TapError
+from limbeck.core.model_io import EMBEDDING, LOGITS, call_model, logits_of, preserve_modes
+from limbeck.core.references import Reference
 from limbeck.core.schedules import Constant, Cosine, Linear, Product, Schedule
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import EMBEDDING, LOGITS, Tap, call_model, logits_of, preserve_modes
+from limbeck.core.taps.tap import Tap
 from limbeck.evaluation.record import Record
 
 STATE = "last_hidden_state"  # as encoders of Transformers name it

@@ -15,10 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors, average, frozen, trained
-from limbeck.core.batch import BatchPosition
 from limbeck.core.criterion import Criterion
+from limbeck.core.model_io import LOGITS
+from limbeck.core.source import BatchPosition
 from limbeck.core.taps.encoder_layout import MATRICES
-from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.core.taps.tap import Tap
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, TokenStorage, reading_of
 from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Update, Validation, steps

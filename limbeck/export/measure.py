@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import call_model
+from limbeck.core.model_io import call_model
 from limbeck.data import Items
 from limbeck.evaluation import Predictions, interval
 from limbeck.evaluation.model_cost import Latency, latency

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import call_model, logits_of
+from limbeck.core.model_io import call_model, logits_of
 from limbeck.export.base import Format, Inputs, Runner
 from limbeck.export.errors import ExportError
 from limbeck.models import load_model, save_model, spec_of

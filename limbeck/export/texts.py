@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import logits_of
+from limbeck.core.errors import TapError
+from limbeck.core.model_io import logits_of
 from limbeck.export.errors import ExportError
 from limbeck.export.trace import failing_line, first_line
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import logits_of
+from limbeck.core.errors import TapError
+from limbeck.core.model_io import logits_of
 from limbeck.export.errors import ExportError
 from limbeck.utils.log_silencing import suppress_logs
 

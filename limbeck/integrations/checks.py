@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.criterion import Criterion
-from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.core.model_io import LOGITS
+from limbeck.core.taps.tap import Tap
 from limbeck.data.text.tokenizer_alignment import first_other_token
 from limbeck.integrations.columns import PREFIX, Columns, is_encoder_decoder
 from limbeck.objectives.spans import SpanObjective
-from limbeck.objectives.tokens import TokenObjective
+from limbeck.objectives.transformers import TokenObjective
 
 
 def precision(teacher: nn.Module) -> None:

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.criterion import Criterion
+from limbeck.core.model_io import EMBEDDING, preserve_modes
 from limbeck.core.schedules import Constant
-from limbeck.core.taps.tap import EMBEDDING, preserve_modes
 from limbeck.core.terms import Term
 from limbeck.data.text.tokenizer_alignment import first_other_token
 from limbeck.integrations import checks

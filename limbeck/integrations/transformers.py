@@ -29,9 +29,9 @@ from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import DRY_ITEMS, Criterion
 from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.model_io import logits_of, preserve_modes
 from limbeck.core.objective import tensors_of
 from limbeck.core.schedules import Schedule, schedule
-from limbeck.core.taps.tap import logits_of, preserve_modes
 from limbeck.core.terms import Term
 from limbeck.integrations import checks
 from limbeck.integrations.columns import Beside, Columns

@@ -29,8 +29,9 @@ from limbeck.objectives.features import (
     Variational,
     margin_from_batchnorm,
 )
-from limbeck.objectives.generative import MaskedGenerative
-from limbeck.objectives.outputs import Decoupled, Dist, HardTargets, LogitMSE, SoftTargets, TeacherArgmax, WeightedSoftLabels
+from limbeck.objectives.knowledge_review import Review
+from limbeck.objectives.logits import Decoupled, Dist, HardTargets, LogitMSE, SoftTargets, TeacherArgmax, WeightedSoftLabels
+from limbeck.objectives.masked_generative import MaskedGenerative
 from limbeck.objectives.regression import SquaredError
 from limbeck.objectives.relations import (
     ChannelCorrelation,
@@ -41,10 +42,9 @@ from limbeck.objectives.relations import (
     RKDDistance,
     SimilarityPreserving,
 )
-from limbeck.objectives.review import Review
 from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
-from limbeck.objectives.sequences import ForwardKL, MaskedKL
 from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
+from limbeck.objectives.tokens import ForwardKL, MaskedKL
 from limbeck.objectives.transformers import (
     AttentionDistributions,
     AttentionScores,

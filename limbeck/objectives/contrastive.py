@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.memory import CountedGenerator
 from limbeck.core.objective import OWN_NETWORKS, Objective, registry, require
-from limbeck.objectives.arithmetic import l2_normalize
-from limbeck.objectives.draws import CountedGenerator
+from limbeck.objectives.functional.elementary import l2_normalize
 
 
 @registry.register("contrastive")

@@ -11,8 +11,8 @@ from torch import Tensor
 
 from limbeck.core.objective import registry
 from limbeck.objectives.features import FeatureObjective
-from limbeck.objectives.near_equality import cosine_distance
-from limbeck.objectives.outputs import LogitObjective
+from limbeck.objectives.functional.elementary import cosine_distance
+from limbeck.objectives.logits import LogitObjective
 
 
 class EmbeddingObjective(FeatureObjective):

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from limbeck.core.objective import Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.arithmetic import kl_divergence, l2_normalize, softened_log_probs, standardize
+from limbeck.objectives.functional.elementary import kl_divergence, l2_normalize, softened_log_probs, standardize
 
 
 class FeatureObjective(Objective):

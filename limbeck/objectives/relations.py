@@ -14,8 +14,8 @@ from torch import Tensor
 
 from limbeck.core.objective import Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.angles import angle_losses
-from limbeck.objectives.arithmetic import huber, l2_normalize
+from limbeck.objectives.functional.elementary import huber, l2_normalize
+from limbeck.objectives.functional.triplet_angles import angle_losses
 
 
 class RelationObjective(Objective):

@@ -15,9 +15,9 @@ from torch import Tensor
 
 from limbeck.core.objective import registry, require, tensors_of
 from limbeck.core.signals import shape_of
-from limbeck.objectives.relation_divergence import relation_divergence
-from limbeck.objectives.tokens import TokenObjective, blank
-from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions
+from limbeck.objectives.functional.relation_divergence import relation_divergence
+from limbeck.objectives.functional.token_masks import blank
+from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions, TokenObjective
 
 
 class SelfAttentionObjective(TokenObjective):

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from limbeck.core.objective import Objective, registry, require, tensors_of
 from limbeck.core.signals import Match
-from limbeck.objectives.arithmetic import kl_divergence, softened_log_probs
-from limbeck.objectives.outputs import SoftTargets
+from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
+from limbeck.objectives.logits import SoftTargets
 
 
 class SpanObjective(Objective):

@@ -1,53 +1,129 @@
-"""What the objectives on tokens share: padding never counts.
+"""Objectives on the logits of token sequences, [batch, tokens, vocabulary]: a loss for each token.
 
-The mask [B, T] marks an item's real tokens; without one all are real. An item's loss is the mean over its own real tokens (or
-queries, or pairs of query and key), so neither what stands in the padding nor how much of it there is changes value or
-gradient. Padding gets a gradient of exactly zero, and an item without a real token a loss of exactly zero.
+A vocabulary is large, so that only the tokens that count are ever softened; padding costs nothing and gets a gradient of
+exactly zero, whatever stands there.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import Objective
+from limbeck.core.objective import UNLABELLED, registry, require
+from limbeck.core.signals import TopK
+from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
+from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
+from limbeck.objectives.logits import LogitObjective, SoftTargets
+from limbeck.objectives.transformers import HiddenCosine
 
 
-class TokenObjective(Objective):
-    """An objective on signals [..., T, D] or [..., T, T] that leaves padding out; one loss per item, [B]."""
+@registry.register("forward_kl")
+class ForwardKL(LogitObjective):
+    """Kullback-Leibler divergence from the teacher's distribution over next or hidden tokens to the student's.
 
-    def real(self, signal: Tensor, mask: Tensor | None) -> Tensor:
-        """Which tokens of a signal are real: bool [B, T]."""
-        expected = (signal.shape[0], signal.shape[-2])
-        if mask is None:
-            return torch.ones(expected, dtype=torch.bool, device=signal.device)
-        if tuple(mask.shape) != expected:
-            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
-            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {expected}")
-        return mask.to(signal.device, torch.bool)
+    [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:
+    the mass outside the support is then one more outcome, compared with the student's mass there; that needs temperature 1.
+
+    Args:
+        temperature: T; softens both distributions.
+
+    Raises:
+        ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T]; a TopK teacher with
+            temperature ≠ 1.
+
+    Source: Hinton et al. 2015, arXiv 1503.02531, token by token.
+    """
+
+    name = "forward_kl"
+    formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v)"
+    source = "Hinton et al. 2015, arXiv 1503.02531, token by token"
+    bibtex = SoftTargets.bibtex
+    accepts_top_k = True
+
+    def __init__(self, *, temperature: float = 1.0) -> None:
+        super().__init__()
+        require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
+        self.temperature = temperature
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if isinstance(teacher, TopK):
+            remedy = f"{ANOTHER_TEMPERATURE}; use 1, or store dense logits"
+            require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
+            check_top_k(self.name, student, teacher, self.validate)
+
+    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
+        real = self._real(student, mask) if isinstance(teacher, TopK) else None
+        if real is None:
+            super().check_values(student, teacher, mask)
+        else:  # the tail has no axis of classes, so that `counted` does not fit it
+            super().check_values(student, _picked(teacher, real), None)
+
+    def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
+        chosen = self.chosen(student, target, mask)
+        if chosen is None:
+            return self._divergence(student, teacher)
+        losses = self._divergence(student[chosen], _picked(teacher, chosen))
+        return student.new_zeros(student.shape[:-1]).masked_scatter(chosen, losses)
+
+    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        """Which tokens count, bool [B, T]; None: all."""
+        return self._real(student, mask)
 
     def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        return _beside(self.real(signal, mask), signal)
+        real = self._real(signal, mask)
+        return None if real is None else real[..., None]
+
+    def _real(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        """The real tokens. The mask of a text that has one answer for all its tokens says nothing about that."""
+        if mask is None or signal.ndim == 2:
+            return None
+        if mask.shape != signal.shape[:2]:
+            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
+            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {tuple(signal.shape[:2])}")
+        return mask.to(signal.device, torch.bool)
+
+    def _divergence(self, student: Tensor, teacher: Tensor | TopK) -> Tensor:
+        if isinstance(teacher, TopK):
+            return kl_top_k(teacher, student)
+        return self.temperature**2 * kl_divergence(
+            softened_log_probs(teacher, self.temperature), softened_log_probs(student, self.temperature)
+        )
 
 
-def blank(signal: Tensor, real: Tensor) -> Tensor:
-    """Zero where the tokens of [B, T, D] or [B, heads, T, d] are padding.
+@registry.register("masked_kl")
+class MaskedKL(ForwardKL):
+    """The same divergence at the labelled tokens alone: those that masked language modelling hides.
 
-    Whatever is computed from a blanked signal is finite: nothing multiplied by zero afterwards could be infinite.
+    [B, T, V] with labels [B, T] gives [B, T], and exactly 0 at tokens labelled -100; [B, V] with labels [B] gives [B]. Of all
+    tokens some 15 % are hidden, and only these are computed. The teacher may be `TopK`, as for `forward_kl`.
+
+    Args:
+        temperature: T; softens both distributions.
+
+    Raises:
+        ValueError: temperature not above 0; labels missing or out of range; shapes that differ.
+
+    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, whose code restricts its soft targets so on demand.
     """
-    return torch.where(_beside(real, signal), signal, 0.0)
+
+    name = "masked_kl"
+    formula = "T² Σ_v p_T(t)_v (log p_T(t)_v − log p_T(s)_v), at labelled tokens"
+    source = "Sanh et al. 2019 (DistilBERT), arXiv 1910.01108"
+    bibtex = HiddenCosine.bibtex
+    needs_target = True
+
+    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        assert target is not None
+        known = target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
+        real = self._real(student, mask)
+        return known if real is None else known & real
 
 
-def pairs(real: Tensor) -> Tensor:
-    """Which pairs of query and key are real, [B, 1, T, T]."""
-    return real[:, None, :, None] & real[:, None, None, :]
-
-
-def token_mean(losses: Tensor, real: Tensor) -> Tensor:
-    """The mean over an item's real tokens: [B, T] → [B]."""
-    return torch.where(real, losses, 0.0).sum(1) / real.sum(1).clamp_min(1)
-
-
-def _beside(real: Tensor, signal: Tensor) -> Tensor:
-    """[B, T] with an axis for all heads (where the signal has any) and one for all dimensions."""
-    return real[:, None, :, None] if signal.ndim == 4 else real[:, :, None]
+def _picked(teacher: Tensor | TopK, tokens: Tensor) -> Any:
+    """These tokens of a teacher, [B, T, …] → [n, …]."""
+    if isinstance(teacher, TopK):
+        return TopK(teacher.values[tokens], teacher.indices[tokens], teacher.tail[tokens])
+    return teacher[tokens]

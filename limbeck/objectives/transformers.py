@@ -1,8 +1,8 @@
 """Objectives on what a Transformer computes for each token: hidden states, attention scores and attention distributions.
 
 Notation: s student, t teacher, B items, T tokens, D dimensions, n the real tokens of an item. `mask` [B, T] marks real tokens;
-see `limbeck.objectives.tokens`. An adapter makes the widths of hidden states equal before. What compares queries, keys and
-values is in `limbeck.objectives.self_attention`.
+see `limbeck.objectives.functional.token_masks`. An adapter makes the widths of hidden states equal before. Queries, keys and
+values are compared in `limbeck.objectives.self_attention`.
 """
 
 from __future__ import annotations
@@ -14,13 +14,30 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.objective import registry, require
+from limbeck.core.objective import Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.attention_divergence import attention_divergence
-from limbeck.objectives.near_equality import cosine_distance
-from limbeck.objectives.tokens import TokenObjective, blank, pairs, token_mean
+from limbeck.objectives.functional.attention_divergence import attention_divergence
+from limbeck.objectives.functional.elementary import cosine_distance
+from limbeck.objectives.functional.token_masks import blank, broadcast_mask, pairs, token_mean
 
 OTHER_HEADS = "`self_attention_relations` (MiniLM v2) compares models whose head counts differ"
+
+
+class TokenObjective(Objective):
+    """An objective on signals [..., T, D] or [..., T, T] that leaves padding out; one loss per item, [B]."""
+
+    def real(self, signal: Tensor, mask: Tensor | None) -> Tensor:
+        """Which tokens of a signal are real: bool [B, T]."""
+        expected = (signal.shape[0], signal.shape[-2])
+        if mask is None:
+            return torch.ones(expected, dtype=torch.bool, device=signal.device)
+        if tuple(mask.shape) != expected:
+            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
+            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {expected}")
+        return mask.to(signal.device, torch.bool)
+
+    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        return broadcast_mask(self.real(signal, mask), signal)
 
 
 class HiddenObjective(TokenObjective):

@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
 from torch import Tensor
 
+from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, TopK
-from limbeck.core.taps.tap import LOGITS
 from limbeck.recipe import Recipe, read_yaml
 from limbeck.runs.run_folder import RunError, held, new_teacher, remember_recipe, the_teacher
 from limbeck.teacher_cache import Info, Store, TokenSignals, check, info, prune, read_manifest

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
-from limbeck.core.taps.tap import call_model, logits_of
+from limbeck.core.model_io import call_model, logits_of
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
 from limbeck.metrics.measures import Measure, measure

@@ -16,7 +16,7 @@ from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, TokenStorage, Vocabulary
 from limbeck.metrics.measures import Floats, Measure, measure
 from limbeck.objectives import HardTargets
-from limbeck.objectives.sequences import ForwardKL
+from limbeck.objectives.tokens import ForwardKL
 from limbeck.tasks.base import Task
 
 STREAM = "evaluation"  # keeps the tokens that judge apart from those that any training hides

@@ -9,9 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, Signal
 from limbeck.core.taps.encoder_layout import MATRICES, STATES
-from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.core.taps.tap import Tap
 from limbeck.teacher_cache import StoreError, TokenSignals, token_hashes
 
 

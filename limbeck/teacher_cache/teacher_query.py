@@ -15,11 +15,14 @@ from urllib.parse import quote
 import torch
 from torch import Tensor
 
-from limbeck.core.actors import Actor, Actors, Reference, actor_inputs
+from limbeck.core.actors import Actor, Actors, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.model_io import LOGITS
+from limbeck.core.probe_set import ProbeSet
+from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal
-from limbeck.core.taps.tap import LOGITS
 from limbeck.data import Dataset, Items
 from limbeck.data.content_keys import fingerprint
 from limbeck.teacher_cache import (

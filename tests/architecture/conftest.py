@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import Batch, BatchPosition, Source
+from limbeck.core.batch import Batch
+from limbeck.core.source import BatchPosition, Source
 from limbeck.data.sources.generated import piece, position_generator
 
 

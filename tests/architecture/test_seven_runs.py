@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import BatchPosition
+from limbeck.core.source import BatchPosition
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
 from limbeck.data.sources.generated import Generated, OwnSamples

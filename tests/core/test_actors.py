@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from limbeck.core.actors import Actors, Reference, actor_inputs, average, frozen, snapshot, trained
-from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.actors import Actors, actor_inputs, average, frozen, snapshot, trained
+from limbeck.core.errors import TapError
+from limbeck.core.references import Reference
 from limbeck.utils.registry import UnknownNameError
 
 

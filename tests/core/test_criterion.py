@@ -14,9 +14,11 @@ from torch import Tensor, nn
 
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, as_batch
-from limbeck.core.criterion import Criterion, TermError
+from limbeck.core.criterion import Criterion
+from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
-from limbeck.core.schedules import ItemWeight, Linear, TeacherConfidence
+from limbeck.core.item_weights import ItemWeight, TeacherConfidence
+from limbeck.core.schedules import Linear
 from limbeck.core.teachers import VirtualTeacher
 from limbeck.core.terms import Term
 from limbeck.models import resnet_cifar

@@ -6,10 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Actors, Reference, frozen, trained
+from limbeck.core.actors import Actor, Actors, frozen, trained
 from limbeck.core.batch import Batch
-from limbeck.core.forward_cache import ForwardCache, GradientPlan, ProbeSet
-from limbeck.core.taps.encoder_layout import TapError
+from limbeck.core.errors import TapError
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.probe_set import ProbeSet
+from limbeck.core.references import Reference
 from limbeck.utils.registry import UnknownNameError
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))

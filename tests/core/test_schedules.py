@@ -9,7 +9,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.core.schedules import Constant, Cosine, Linear, Step, StudentUncertainty, TeacherConfidence, Warmup, schedule
+from limbeck.core.item_weights import StudentUncertainty, TeacherConfidence
+from limbeck.core.schedules import Constant, Cosine, Linear, Step, Warmup, schedule
 from limbeck.core.signals import LinearLogits, TopK
 from limbeck.utils.registry import UnknownNameError
 

@@ -6,9 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actors, Reference, frozen, trained
+from limbeck.core.actors import Actors, frozen, trained
+from limbeck.core.errors import TapError
+from limbeck.core.references import Reference
 from limbeck.core.schedules import Constant, Linear
-from limbeck.core.taps.encoder_layout import TapError
 from limbeck.core.teachers import Ensemble, PastPredictions
 from limbeck.core.terms import Term
 from limbeck.objectives import HardTargets, Hint, LogitMSE, SoftTargets

@@ -7,7 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import Batch, BatchPosition
+from limbeck.core.batch import Batch
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, Pipeline, evaluation_batches, to_float
 
 SPEC: list[Any] = ["random_crop", "horizontal_flip", {"mixup": {"alpha": 0.4}}]

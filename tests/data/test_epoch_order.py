@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.batch import BatchPosition
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, tokenize
 from limbeck.data.epoch_order import epoch_order
 from tests.data.tiny_tokenizers import of_words

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import BatchPosition
+from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Update, steps

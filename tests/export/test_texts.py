@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import logits_of
+from limbeck.core.model_io import logits_of
 from limbeck.evaluation import Verdict
 from limbeck.export import ExportError, formats
 from limbeck.export import export_models as shipment

@@ -16,7 +16,7 @@ from limbeck.objectives import (
     Variational,
     margin_from_batchnorm,
 )
-from limbeck.objectives.arithmetic import standardize
+from limbeck.objectives.functional.elementary import standardize
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -1,186 +1,151 @@
-"""Padding: whatever stands there, and however much of it there is, it changes nothing and gets no gradient."""
+"""Objectives on the logits of tokens: tokens that do not count, sparse and factored teachers, and what is refused."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from torch import Tensor
+from typer.testing import CliRunner
 
 from limbeck import objectives
-from limbeck.objectives.tokens import TokenObjective
-from tests.objectives import cases
-from tests.objectives.cases import CASES, Case, Inputs, Signal, gradients, parts
-from tests.objectives.references_of_tokens import REFERENCES
+from limbeck.cli.commands import app
+from limbeck.core.signals import LinearLogits, TopK
+from limbeck.objectives import ForwardKL, MaskedKL, SoftTargets
+from tests.objectives.references_of_tokens import forward_kl
 
-ON_TOKENS = [case for case in CASES if issubclass(case.kind, TokenObjective)]
-on_tokens = pytest.mark.parametrize("case", ON_TOKENS, ids=str)
-few = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-JUNK = [0.0, -7.0, 1e30, math.inf, -math.inf, math.nan]
-
-
-def is_attention(case: Case) -> bool:
-    return case.name in ("attention_scores", "attention_distributions")
+both = pytest.mark.parametrize("name", ["forward_kl", "masked_kl"])
+MASK = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+TARGET = torch.tensor([[2, -100, 0, -100], [1, -100, -100, -100]])
 
 
-def tokens_of(signal: Signal) -> int:
-    return parts(signal)[0].shape[-2]
+def logits(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def loss_of(case: Case, inputs: Inputs, mask: torch.Tensor | None) -> torch.Tensor:
-    return case.objective(inputs)(inputs.student, inputs.teacher, mask=mask)
+def top_k(teacher: Tensor, count: int) -> TopK:
+    values, indices = teacher.softmax(-1).topk(count)
+    return TopK(values, indices, 1 - values.sum(-1))
 
 
-def first_tokens(case: Case, x: torch.Tensor, count: int) -> torch.Tensor:
-    return x[..., :count, :count] if is_attention(case) else x[..., :count, :]
+def given(name: str) -> dict[str, Any]:
+    return {"mask": MASK, "target": TARGET} if name == "masked_kl" else {"mask": MASK}
 
 
-def spread(case: Case, signal: Signal, places: torch.Tensor, tokens: int, junk: float) -> Signal:
-    """The same tokens at these places [B, T] of `tokens`, with junk between them."""
-
-    def longer(x: torch.Tensor) -> torch.Tensor:
-        square = is_attention(case)
-        out = x.new_full((*x.shape[:-2], tokens, tokens if square else x.shape[-1]), junk)
-        for item, at in enumerate(places):
-            if square:
-                out[item][:, at[:, None], at] = x[item]
-            else:
-                out[item][..., at, :] = x[item]
-        return out
-
-    return cases.each_part(signal, longer)
+def counted(name: str) -> Tensor:
+    return MASK.bool() & (TARGET >= 0) if name == "masked_kl" else MASK.bool()
 
 
-def gathered(case: Case, gradient: torch.Tensor, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """What a long gradient holds at the real places, and the rest of it."""
-    real = torch.zeros(len(places), gradient.shape[-2], dtype=torch.bool)
-    real.scatter_(1, places, True)
-    counted = real[:, :, None] if gradient.ndim == 3 else real[:, None, :, None]
-    if is_attention(case):
-        counted = counted & real[:, None, None, :]
-    counted = counted.expand_as(gradient)
-    return gradient[counted], gradient[~counted]
+@both
+def test_found_by_name_and_listed(name: str) -> None:
+    assert name in objectives.names()
+    listed = CliRunner().invoke(app, ["methods", "--json"])
+    assert listed.exit_code == 0, listed.output
+    assert f'"{name}"' in listed.output
 
 
-@on_tokens
-@given(seed=st.integers(0, 10_000), extra=st.integers(1, 4), junk=st.sampled_from(JUNK), other=st.sampled_from(JUNK))
-@few
-def test_padding_changes_nothing(case, seed, extra, junk, other):
-    short = case.inputs(seed, 3).learning()
-    loss = loss_of(case, short, None)
-    generator = torch.Generator().manual_seed(seed)
-    tokens = tokens_of(short.student) + extra
-    order = torch.stack([torch.randperm(tokens, generator=generator) for _ in range(3)])
-    places = order[:, : tokens_of(short.student)].sort(1).values
-    mask = torch.zeros(3, tokens, dtype=torch.int64).scatter_(1, places, 1)
-    long = replace(
-        short,
-        student=spread(case, short.student, places, tokens, junk),
-        teacher=spread(case, short.teacher, places, tokens, other),
-    ).learning()
-    padded = loss_of(case, long, mask)
-    torch.testing.assert_close(padded, loss, rtol=1e-10, atol=1e-13)
-    for ours, theirs in zip(gradients(padded, long.student), gradients(loss, short.student), strict=True):
-        at_real, at_padding = gathered(case, ours, places)
-        torch.testing.assert_close(at_real, theirs.flatten(), rtol=1e-9, atol=1e-12)
-        assert at_padding.numel() > 0
-        assert (at_padding == 0).all()
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
+def test_without_padding_it_is_that_of_soft_targets_for_each_token(temperature: float) -> None:
+    s, t = logits(2, 4, 5), logits(2, 4, 5, seed=1)
+    expected = SoftTargets(temperature=temperature)(s, t)
+    torch.testing.assert_close(ForwardKL(temperature=temperature)(s, t), expected)
+    every = torch.zeros(2, 4, dtype=torch.int64)
+    torch.testing.assert_close(MaskedKL(temperature=temperature)(s, t, target=every), expected)
+    assert ForwardKL().temperature == MaskedKL().temperature == 1
 
 
-@on_tokens
-@given(seed=st.integers(0, 10_000), lengths=st.lists(st.integers(1, 3), min_size=3, max_size=3))
-@few
-def test_each_item_is_averaged_over_its_own_tokens(case, seed, lengths):
-    """An item of a padded batch has the loss of the slow loops on its real tokens alone."""
-    inputs = case.inputs(seed, 3)
-    mask = torch.arange(tokens_of(inputs.student)) < torch.tensor(lengths)[:, None]
-    loss = loss_of(case, inputs, mask)
-    for item, length in enumerate(lengths):
-        alone = inputs.items(torch.tensor([item])).each(lambda x, length=length: first_tokens(case, x, length))
-        slow = REFERENCES[case.name](case.objective(alone), alone.student, alone.teacher, None, None)
-        torch.testing.assert_close(loss[item], slow[0], rtol=1e-9, atol=1e-12)
+@both
+def test_class_probabilities_mark_labelled_tokens_by_their_sum(name: str) -> None:
+    s, t = logits(2, 4, 5), logits(2, 4, 5, seed=1)
+    soft = torch.nn.functional.one_hot(TARGET.clamp_min(0), 5).double() * (TARGET >= 0)[..., None]
+    objective = objectives.get(name)
+    assert torch.equal(objective(s, t, target=soft, mask=MASK), objective(s, t, **given(name)))
 
 
-@on_tokens
-@pytest.mark.parametrize("junk", [0.0, math.nan])
-def test_an_item_without_a_real_token_gives_exactly_zero(case, junk):
-    inputs = case.inputs(1, 3)
-    inputs = inputs.each(lambda x: torch.cat([torch.full_like(x[:1], junk), x[1:]])).learning()
-    mask = torch.ones(3, tokens_of(inputs.student))
-    mask[0] = 0
-    loss = loss_of(case, inputs, mask)
-    assert loss[0] == 0
-    assert (loss[1:] > 0).all()
-    for gradient in gradients(loss, inputs.student):
-        assert not gradient[0].any()
-        assert gradient.isfinite().all()
-        assert gradient[1:].any()
+@both
+def test_top_k_of_all_classes_equals_the_dense_teacher(name: str) -> None:
+    s, t = logits(2, 4, 5).requires_grad_(), logits(2, 4, 5, seed=1)
+    objective = objectives.get(name)
+    dense, sparse = objective(s, t, **given(name)), objective(s, top_k(t, 5), **given(name))
+    torch.testing.assert_close(sparse, dense)
+    slopes = [torch.autograd.grad(loss.sum(), s)[0] for loss in (dense, sparse)]
+    torch.testing.assert_close(slopes[0], slopes[1])
+    assert slopes[1][counted(name)].any()
+    assert not slopes[1][~counted(name)].any()
 
 
-@on_tokens
-def test_the_teacher_must_be_finite_at_real_tokens_only(case):
-    inputs = case.inputs(2, 2)
-    mask = torch.ones(2, tokens_of(inputs.student), dtype=torch.bool)
-    mask[:, -1] = False
-    broken = replace(inputs, teacher=cases.each_part(inputs.teacher, lambda x: _with(x, -1)))
-    assert loss_of(case, broken, mask).isfinite().all()
-    for unmasked in (None, mask.flip(1)):
-        with pytest.raises(ValueError, match=rf"{case.name}: the teacher signal holds NaN or infinity"):
-            loss_of(case, broken, unmasked)
+def test_top_k_has_its_tail_as_one_more_outcome() -> None:
+    s, t = logits(2, 4, 5), logits(2, 4, 5, seed=1)
+    sparse = top_k(t, 2)
+    loss = ForwardKL()(s, sparse, mask=MASK)
+    for item, token in MASK.nonzero().tolist():
+        q = s[item, token].softmax(-1)
+        p, chosen = sparse.values[item, token].tolist(), sparse.indices[item, token].tolist()
+        slow = sum(a * math.log(a / float(q[k])) for a, k in zip(p, chosen, strict=True))
+        tail, rest = float(sparse.tail[item, token]), 1 - float(q[chosen].sum())
+        assert float(loss[item, token]) == pytest.approx(slow + tail * math.log(tail / rest))
+    assert not loss[~MASK.bool()].any()
 
 
-def _with(x: torch.Tensor, token: int) -> torch.Tensor:
-    broken = x.clone()
-    broken[..., token, :] = math.nan
-    return broken
+def test_a_top_k_teacher_must_be_finite_at_real_tokens_only() -> None:
+    s, sparse = logits(2, 4, 5), top_k(logits(2, 4, 5, seed=1), 2)
+    for part in (sparse.values, sparse.tail):
+        part[1, 3] = math.nan
+    assert ForwardKL()(s, sparse, mask=MASK).isfinite().all()
+    with pytest.raises(ValueError, match="forward_kl: the teacher signal holds NaN or infinity"):
+        ForwardKL()(s, sparse)
+    sparse.tail[0, 0] = math.inf
+    with pytest.raises(ValueError, match="forward_kl: the teacher signal holds NaN or infinity"):
+        ForwardKL()(s, sparse, mask=MASK)
 
 
-@on_tokens
-def test_a_student_that_is_not_finite_shows(case):
-    inputs = case.inputs(3, 2)
-    inputs.student = cases.each_part(inputs.student, lambda x: _with(x, 0))
-    assert loss_of(case, inputs, None).isnan().all()
+@both
+def test_factored_logits_are_multiplied_out(name: str) -> None:
+    hidden, weight, bias = logits(2, 4, 3), logits(5, 3, seed=1), logits(5, seed=2)
+    factored = LinearLogits(hidden, weight, bias)
+    t, objective = logits(2, 4, 5, seed=3), objectives.get(name)
+    torch.testing.assert_close(objective(factored, t, **given(name)), objective(factored.dense(), t, **given(name)))
+    torch.testing.assert_close(objective(t, factored, **given(name)), objective(t, factored.dense(), **given(name)))
 
 
-@on_tokens
-@pytest.mark.parametrize("kind", [torch.bool, torch.int64, torch.uint8, torch.float32])
-def test_a_mask_may_be_of_any_type(case, kind):
-    inputs = case.inputs(4, 2)
-    mask = torch.arange(tokens_of(inputs.student)) < torch.tensor([[1], [2]])
-    assert torch.equal(loss_of(case, inputs, mask.to(kind)), loss_of(case, inputs, mask))
+@both
+def test_a_batch_of_which_nothing_counts_gives_zero_and_a_gradient_of_zero(name: str) -> None:
+    s, t = logits(2, 4, 5).requires_grad_(), logits(2, 4, 5, seed=1)
+    loss = objectives.get(name)(s, t, mask=torch.zeros(2, 4), target=torch.full((2, 4), -100))
+    (gradient,) = torch.autograd.grad(loss.sum(), s)
+    assert loss.shape == (2, 4)
+    assert not loss.any()
+    assert not gradient.any()
 
 
-@on_tokens
-def test_a_mask_of_another_shape_is_refused(case):
-    inputs = case.inputs(5, 2)
-    tokens = tokens_of(inputs.student)
-    for mask in (torch.ones(2, tokens + 1), torch.ones(tokens), torch.ones(2, 1, 1, tokens)):
-        with pytest.raises(ValueError, match=rf"{case.name}: the mask \(.*\) does not fit .*\(2, {tokens}\)") as error:
-            loss_of(case, inputs, mask)
-        assert str(tuple(mask.shape)) in str(error.value)
+def test_the_mask_of_a_text_says_nothing_of_its_one_answer() -> None:
+    s, t = logits(2, 5), logits(2, 5, seed=1)
+    torch.testing.assert_close(ForwardKL()(s, t, mask=MASK), forward_kl(ForwardKL(), s, t, None, None))
 
 
-@on_tokens
-def test_batches_may_differ_in_length(case):
-    """Nothing may be built that depends on the number of tokens of the batch that came first."""
-    objective = case.objective(case.inputs(6, 2))
-    for tokens in (1, 2):
-        shorter = case.inputs(6, 3).each(lambda x, tokens=tokens: first_tokens(case, x, tokens))
-        assert objective(shorter.student, shorter.teacher).shape == (3,)
-    assert not objective.state_dict()
+@both
+def test_what_does_not_fit_is_refused(name: str) -> None:
+    s, t = logits(2, 4, 5), logits(2, 4, 5, seed=1)
+    objective = objectives.get(name)
+    with pytest.raises(ValueError, match=rf"{name}: the mask \(2, 3\) does not fit the signal \(2, 4, 5\)"):
+        objective(s, t, mask=MASK[:, :3], target=TARGET)
+    with pytest.raises(ValueError, match=f"{name}: temperature is 0; use a value above 0"):
+        objectives.get(name, temperature=0)
+    with pytest.raises(ValueError, match=rf"{name}: temperature is 2.0; a TopK teacher .* use 1, or store dense logits"):
+        objectives.get(name, temperature=2.0)(s, top_k(t, 2), **given(name))
+    with pytest.raises(ValueError, match=rf"{name}: the TopK teacher's values \(2, 3, 2\).* do not fit student \(2, 4, 5\)"):
+        objective(s, top_k(t[:, :3], 2), **given(name))
+    with pytest.raises(ValueError, match=f"{name}: the TopK teacher's indices leave the 4 classes"):
+        objective(s[..., :4], top_k(t, 5), **given(name))
 
 
-def test_all_objectives_on_tokens_are_covered():
-    assert {case.name for case in ON_TOKENS} >= {
-        "hidden_states",
-        "hidden_cosine",
-        "feature_map_transfer",
-        "attention_scores",
-        "attention_distributions",
-        "value_relation",
-        "self_attention_relations",
-    }
-    assert all(objectives.registry[case.name].expects for case in ON_TOKENS)
+def test_labels_of_hidden_tokens_are_needed_and_checked() -> None:
+    s, t = logits(2, 4, 5), logits(2, 4, 5, seed=1)
+    with pytest.raises(ValueError, match="masked_kl: needs labels and got none"):
+        MaskedKL()(s, t, mask=MASK)
+    with pytest.raises(ValueError, match=r"masked_kl: target \(2,\) does not fit student \(2, 4, 5\)"):
+        MaskedKL()(s, t, target=torch.zeros(2, dtype=torch.int64))
+    with pytest.raises(ValueError, match="masked_kl: label 5 is out of range for 5 classes"):
+        MaskedKL()(s, t, target=TARGET.where(TARGET != 2, 5))

@@ -16,9 +16,9 @@ from limbeck.objectives import (
     HiddenStates,
     SelfAttentionRelations,
     ValueRelation,
-    chunks,
 )
-from limbeck.objectives.relation_divergence import relation_divergence
+from limbeck.objectives.functional import chunking
+from limbeck.objectives.functional.relation_divergence import relation_divergence
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -173,7 +173,7 @@ def direct(student: torch.Tensor, teacher: torch.Tensor, real: torch.Tensor) -> 
 @pytest.mark.parametrize("chunk", [1, 20, 2**17])
 @pytest.mark.parametrize("learns", [(True, False), (False, True), (True, True)])
 def test_gradients_of_distributions_equal_those_of_autograd(chunk, learns, monkeypatch):
-    monkeypatch.setitem(chunks.CHUNK, "cpu", chunk)
+    monkeypatch.setitem(chunking.CHUNK, "cpu", chunk)
     s, t = (normal(3, 2, 3, 3, seed=seed).softmax(3).requires_grad_(learn) for seed, learn in enumerate(learns))
     ours = AttentionDistributions()(s, t, teacher_gradient=True)
     direct = (t * (t.log() - s.log())).sum(3).mean((1, 2))
@@ -187,7 +187,7 @@ def test_gradients_of_distributions_equal_those_of_autograd(chunk, learns, monke
 @pytest.mark.parametrize("chunk", [1, 60, 2**17])
 @pytest.mark.parametrize("learns", [(True, False), (False, True), (True, True)])
 def test_both_sides_gradients_equal_those_of_autograd(chunk, learns, monkeypatch):
-    monkeypatch.setitem(chunks.CHUNK, "cpu", chunk)
+    monkeypatch.setitem(chunking.CHUNK, "cpu", chunk)
     s, t = (normal(3, 4, 5, width, seed=width).requires_grad_(learn) for width, learn in zip((2, 6), learns, strict=True))
     real = torch.arange(5) < torch.tensor([[5], [2], [1]])
     ours, theirs = (f(s, t, real) for f in (relation_divergence, direct))

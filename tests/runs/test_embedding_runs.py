@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import models
-from limbeck.core.taps.tap import Probe
+from limbeck.core.taps.probe import Probe
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 from limbeck.models.shrink import StaticEncoder, from_teacher, init_from_teacher, static_embeddings, static_student
 from limbeck.models.tokenizer import load_tokenizer

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import BatchPosition
 from limbeck.core.criterion import Criterion
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, Masking, Vocabulary, tokenize
 from limbeck.evaluation import Predictions, load_predictions
 from limbeck.evaluation.statistics import interval

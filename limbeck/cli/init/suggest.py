@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from limbeck import models
 from limbeck.cli.init.data import Data
 from limbeck.cli.init.questions import InitError
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import pair_taps
+from limbeck.core.errors import TapError
+from limbeck.core.taps.pairing import pair_taps
 from limbeck.recipe.schema.parts import ModelSpec
 
 SHARE = 10  # a student has about a tenth of the teacher's parameters

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.errors import TapError
 from limbeck.core.taps.encoder_layout import (
     EAGER,
     HEADS,
@@ -19,7 +20,6 @@ from limbeck.core.taps.encoder_layout import (
     REGISTRY,
     STATES,
     Formula,
-    TapError,
     called_names,
     formula_of,
     forward_of,

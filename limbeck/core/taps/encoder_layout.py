@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.core.errors import TapError
+
 STATES = ("queries", "keys", "values")
 MATRICES = ("scores", "attention")
 KINDS = (*MATRICES, *STATES)
@@ -36,10 +38,6 @@ OWN_PROJECTIONS = {"modeling_deberta.DisentangledSelfAttention": ("in_proj",)}
 
 TIED = "tie_last_hidden_states"  # whether Transformers counts an encoder's own output as its last hidden state
 HEADS = ("num_attention_heads", "num_heads", "n_heads", "heads")
-
-
-class TapError(ValueError):
-    """A tap that does not exist or gives no tensor."""
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch, BatchPosition, Source
-from limbeck.core.taps.tap import logits_of, preserve_modes
+from limbeck.core.batch import DEFAULT_VIEW, Batch
+from limbeck.core.model_io import logits_of, preserve_modes
+from limbeck.core.source import BatchPosition, Source
 
 
 def position_generator(position: BatchPosition, stream: str) -> torch.Generator:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from html import escape
 from itertools import pairwise, product
 
-from limbeck.core.taps.tap import LOGITS, Tap
+from limbeck.core.model_io import LOGITS
+from limbeck.core.taps.tap import Tap
 from limbeck.evaluation.report.canvas import apart, cut
 from limbeck.evaluation.report.page import Section, details, figure, table
 from limbeck.evaluation.term_graph import Network, Wire, Wiring

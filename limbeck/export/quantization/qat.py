@@ -28,8 +28,8 @@ from torch import Tensor, nn
 from torch.fx import GraphModule, Node
 
 from limbeck.core.actors import frozen, trained
-from limbeck.core.batch import BatchPosition
 from limbeck.core.schedules import Cosine, Warmup
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, Pipeline
 from limbeck.engine import Length, Optimizer, Run, Settings, Stage, Update
 from limbeck.export.base import first_two, frozen_copy

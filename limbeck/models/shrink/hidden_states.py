@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW
-from limbeck.core.taps.tap import preserve_modes
+from limbeck.core.model_io import preserve_modes
 from limbeck.data import Items, evaluation_batches
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 

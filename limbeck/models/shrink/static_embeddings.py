@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.taps.tap import preserve_modes
+from limbeck.core.model_io import preserve_modes
 from limbeck.data.content_keys import fingerprint
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 from limbeck.models.architectures.static_encoder import NAME, StaticEncoder, special_tokens_around, static_embedding_module

@@ -357,14 +357,15 @@ class TermSpec(Part):
 
     def build(self) -> Term:
         from limbeck import objectives
-        from limbeck.core.schedules import item_weights, schedule
+        from limbeck.core import item_weights
+        from limbeck.core.schedules import schedule
         from limbeck.core.terms import Term
 
         arguments = dict(self.hyperparameters)
         scheduled = arguments.get("temperature")
         temperature = schedule(arguments.pop("temperature")) if isinstance(scheduled, str | Mapping) else None
         objective = objectives.get(self.objective, **arguments)
-        weigh = item_weights.get(self.item_weight) if self.item_weight else None
+        weigh = item_weights.registry.get(self.item_weight) if self.item_weight else None
         options = {"student": _taps(self.student), "teacher": _taps(self.teacher)}
         return Term(
             objective,

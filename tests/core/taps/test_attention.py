@@ -8,7 +8,7 @@ import pytest
 import torch
 import transformers
 
-from limbeck.core.taps.tap import Probe
+from limbeck.core.taps.probe import Probe
 from tests.encoders import IDS, MASK, SINGLE, SIZES, L, build, close, everything, inputs, made, reference
 
 

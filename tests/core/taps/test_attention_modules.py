@@ -10,9 +10,9 @@ import torch
 from torch import nn
 from transformers import masking_utils, modeling_utils
 
+from limbeck.core.errors import TapError
 from limbeck.core.taps import attention
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import Probe
+from limbeck.core.taps.probe import Probe
 from tests.encoders import build, close, everything, inputs, reference
 
 REGISTRY = modeling_utils.ALL_ATTENTION_FUNCTIONS

@@ -11,8 +11,10 @@ import transformers
 from torch import nn
 from transformers import masking_utils, modeling_utils
 
-from limbeck.core.taps.encoder_layout import TapError, attention_layers, layers
-from limbeck.core.taps.tap import Probe, Tap
+from limbeck.core.errors import TapError
+from limbeck.core.taps.encoder_layout import attention_layers, layers
+from limbeck.core.taps.probe import Probe
+from limbeck.core.taps.tap import Tap
 from limbeck.models import vit_tiny
 from tests.encoders import IDS, IMAGES, MASK, SIZES, TEXT, L, build, close, inputs
 

@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.core.taps.encoder_layout import TapError
-from limbeck.core.taps.tap import FeatureMap, Probe, Tap, feature_maps, logits_of, pair_taps, preserve_modes, stage_ends
+from limbeck.core.errors import TapError
+from limbeck.core.model_io import logits_of, preserve_modes
+from limbeck.core.taps.pairing import FeatureMap, feature_maps, pair_taps, stage_ends
+from limbeck.core.taps.probe import Probe
+from limbeck.core.taps.tap import Tap
 from limbeck.models import resnet_cifar, vit_tiny
 
 

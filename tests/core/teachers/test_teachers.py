@@ -11,7 +11,8 @@ from torch import nn
 
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
-from limbeck.core.criterion import Criterion, TermError
+from limbeck.core.criterion import Criterion
+from limbeck.core.errors import TermError
 from limbeck.core.signals import LinearLogits, TopK
 from limbeck.core.teachers import Ensemble, PastPredictions, VirtualTeacher
 from limbeck.core.terms import Term

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.batch import BatchPosition
+from limbeck.core.source import BatchPosition
 from limbeck.data.sources.generated import Generated, OwnSamples, piece
 
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.batch import BatchPosition
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, Masking, Pipeline, Vocabulary, mask_tokens, tokenize
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words
 

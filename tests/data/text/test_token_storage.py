@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from limbeck.core.actors import actor_inputs, trained
-from limbeck.core.batch import BatchPosition, as_batch, pick
+from limbeck.core.batch import as_batch, pick
+from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, TokenStorage, evaluation_batches, tokenize
 from limbeck.data.dataset import plain_batch
 from limbeck.data.text.tokenizer_alignment import first_other_token

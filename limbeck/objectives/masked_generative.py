@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.memory import CountedGenerator
 from limbeck.core.objective import OWN_NETWORKS, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.draws import CountedGenerator
 from limbeck.objectives.features import FeatureObjective
 
 

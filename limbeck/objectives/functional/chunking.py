@@ -10,7 +10,7 @@ CHUNK = {"cpu": 2**17}  # numbers made at a time: what a core's cache holds
 CHUNK_ELSEWHERE = 2**26  # an accelerator wants few, large kernels
 
 
-def chunks(items: int, size: int, device: torch.device) -> Iterator[slice]:
+def chunk_slices(items: int, size: int, device: torch.device) -> Iterator[slice]:
     """Slices of the items, each of which needs `size` numbers."""
     step = max(1, CHUNK.get(device.type, CHUNK_ELSEWHERE) // max(1, size))
     return (slice(start, start + step) for start in range(0, items, step))

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from limbeck.objectives.chunks import chunks
-from limbeck.objectives.near_equality import log_ratio
+from limbeck.objectives.functional.chunking import chunk_slices
+from limbeck.objectives.functional.elementary import log_ratio
 
 FLOOR = 1e-30  # of probabilities within logarithms; the steepest gradient, 1/FLOOR, leaves room for loss scales
 
@@ -35,7 +35,7 @@ class _AttentionDivergence(torch.autograd.Function):
     def forward(ctx: Any, student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
         ctx.save_for_backward(student, teacher, counted)
         divergences = student.new_empty(student.shape[:3])
-        for items in chunks(len(student), student[:1].numel(), student.device):
+        for items in chunk_slices(len(student), student[:1].numel(), student.device):
             q, p, real = student[items], teacher[items], counted[items]
             logarithms = log_ratio(_floored(p, real), _floored(q, real))
             divergences[items] = logarithms.mul_(torch.where(real, p, 0.0)).sum(3)
@@ -48,7 +48,7 @@ class _AttentionDivergence(torch.autograd.Function):
         ours, theirs = (
             torch.empty_like(x) if wanted else None for x, wanted in zip((student, teacher), ctx.needs_input_grad, strict=False)
         )
-        for items in chunks(len(student), student[:1].numel(), student.device):
+        for items in chunk_slices(len(student), student[:1].numel(), student.device):
             q, p, real, slope = student[items], teacher[items], counted[items], gradient[items, :, :, None]
             if ours is not None:  # −p/q
                 ours[items] = torch.where(real & ~(q < FLOOR), -p / q, 0.0).mul_(slope)

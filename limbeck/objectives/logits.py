@@ -15,8 +15,8 @@ from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED, Objective, registry, require
 from limbeck.core.signals import Match, TopK
-from limbeck.objectives.arithmetic import kl_divergence, pearson, softened_log_probs, standardize
-from limbeck.objectives.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
+from limbeck.objectives.functional.elementary import kl_divergence, pearson, softened_log_probs, standardize
+from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 
 
 class LogitObjective(Objective):

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from limbeck.objectives.chunks import chunks
+from limbeck.objectives.functional.chunking import chunk_slices
 
 SHUT_OUT = -1e30  # added to a padded key's score: its probability is exactly 0, its logarithm finite
 
@@ -43,7 +43,7 @@ class _RowDivergence(torch.autograd.Function):
     def forward(ctx: Any, student: Tensor, teacher: Tensor, share: Tensor, bias: Tensor, wanted: list[bool]) -> Tensor:
         losses = student.new_empty(len(student))
         ours, theirs = (torch.empty_like(x) if want else None for x, want in zip((student, teacher), wanted, strict=True))
-        for rows in chunks(len(student), student.shape[1] ** 2, student.device):
+        for rows in chunk_slices(len(student), student.shape[1] ** 2, student.device):
             log_q, log_p = (_log_relations(x[rows], bias[rows]) for x in (student, teacher))
             p = log_p.exp()
             difference = log_p.sub_(log_q)

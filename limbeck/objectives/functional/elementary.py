@@ -46,3 +46,18 @@ def _scaled(x: Tensor, dim: int) -> Tensor:
 def huber(difference: Tensor) -> Tensor:
     """½x² where abs(x) ≤ 1, abs(x) − ½ beyond."""
     return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)
+
+
+def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
+    """1 − cos(x, y) over the last axis, as ½‖x/‖x‖ − y/‖y‖‖²; the cosine with a zero vector counts as 0."""
+    zeros = sum((~side.detach().any(-1)).to(side.dtype) for side in (x, y))  # each takes ½ from the square
+    return (l2_normalize(x) - l2_normalize(y)).square().sum(-1).add(zeros) / 2
+
+
+def log_ratio(p: Tensor, q: Tensor) -> Tensor:
+    """log p − log q of positive numbers, as ±log(1 + abs(p − q)/min(p, q)).
+
+    Without autograd: the gradient of the quotient may overflow where the quotient does not.
+    """
+    difference = p - q
+    return difference.abs().div_(torch.minimum(p, q)).log1p_().copysign_(difference)

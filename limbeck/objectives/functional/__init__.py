@@ -1,0 +1,1 @@
+"""Stateless functions that objectives are made of."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.evaluation.environment import cores, cpu_name
-from limbeck.evaluation.files import write_whole
+from limbeck.utils.atomic_files import write_text_atomic
 
 RESULTS = Path(__file__).parent / "results" / "bars.json"
 
@@ -60,7 +60,7 @@ def record(
         else:
             rows.append(row)
         rows.sort(key=lambda found: str(found["topic"]))  # stable: within a topic, in the order they came
-        write_whole(RESULTS, json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text_atomic(RESULTS, json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load() -> list[dict[str, Any]]:

@@ -22,8 +22,8 @@ import torch
 from benchmarks.store_core import build, grown, softmaxed
 from limbeck.core.signals import TopK
 from limbeck.evaluation.environment import cores, cpu_name
-from limbeck.evaluation.files import write_whole
 from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, info
+from limbeck.utils.atomic_files import write_text_atomic
 
 RESULTS, PAGE = Path(__file__).parent / "results" / "scale.json", Path(__file__).parents[1] / "docs" / "scale.md"
 IMAGES, CLASSES, EPOCHS = 14_197_122, 21_841, 90  # ImageNet-21k
@@ -74,7 +74,7 @@ def measure() -> None:
         growth = [grown(place / f"items-{items}", items) for items in (10**4, 10**5, 10**6, 10**7)]
         formats = {name: {"bytes": bytes_of(place, name), "rows_per_second": rows_per_second(name)} for name in CASES}
     machine = {"cpu": cpu_name(), "cores": cores()}
-    write_whole(RESULTS, json.dumps({"growth": growth, "formats": formats, "machine": machine}, indent=2) + "\n")
+    write_text_atomic(RESULTS, json.dumps({"growth": growth, "formats": formats, "machine": machine}, indent=2) + "\n")
 
 
 def growth_table(found: dict[str, Any]) -> str:
@@ -125,7 +125,7 @@ def write() -> None:
         )
     machine = f"{found['machine']['cpu']}, {found['machine']['cores']} cores"
     page = re.sub(r"(<!-- machine -->).*?(<!-- end -->)", lambda at: f"{at[1]}{machine}{at[2]}", page)
-    write_whole(PAGE, page)
+    write_text_atomic(PAGE, page)
 
 
 def main() -> None:

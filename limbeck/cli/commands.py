@@ -93,11 +93,11 @@ def evaluate(
     if as_json:
         print(json.dumps(figures))
     else:
-        from limbeck.evaluation import number_format as wording
+        from limbeck.evaluation import number_format
         from limbeck.metrics.measures import MEASURES
 
         name = figures["metric"]
-        shown = wording.measured(figures[name], figures["ci95"], as_percent=MEASURES[name].percent)
+        shown = number_format.measured(figures[name], figures["ci95"], as_percent=MEASURES[name].percent)
         sure = f", ECE {figures['ece']:.3f}" if "ece" in figures else ""
         console.print(f"{name} {shown} on {figures['items']:,} items{sure}", markup=False)
 
@@ -445,7 +445,7 @@ def cache_prune(folder: Answers, remove: Annotated[bool, typer.Option("--remove"
 def _show_cache(folder: Path) -> None:
     from rich.table import Table
 
-    from limbeck.evaluation import number_format as wording
+    from limbeck.evaluation import number_format
     from limbeck.runs.cache import describe
 
     stores = describe(folder)
@@ -455,9 +455,11 @@ def _show_cache(folder: Path) -> None:
     table.add_row("samples", *(f"{one.samples:,}" for one in found))
     table.add_row("views of each", *(str(one.views) for one in found))
     table.add_row("answers", *(f"{one.rows:,} of {one.samples * one.views:,}" for one in found))
-    table.add_row("bytes of an answer", *(wording.NONE if one.per_item is None else f"{one.per_item:.1f}" for one in found))
-    table.add_row("in all", *(wording.size(one.total) for one in found))
-    table.add_row("one more view", *(wording.size(one.per_view) for one in found))
+    table.add_row(
+        "bytes of an answer", *(number_format.NONE if one.per_item is None else f"{one.per_item:.1f}" for one in found)
+    )
+    table.add_row("in all", *(number_format.size(one.total) for one in found))
+    table.add_row("one more view", *(number_format.size(one.per_view) for one in found))
     console.print(table)
     console.print(str(folder), style="dim", soft_wrap=True)
 

@@ -4,18 +4,17 @@ from limbeck.evaluation.comparison import ComparisonVerdict, methods_table, weig
 from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Bin, Example, Quadrants, examples
 from limbeck.evaluation.model_cost import Latency, Profile, profile
-from limbeck.evaluation.prediction_views import Answer
+from limbeck.evaluation.prediction_views import ItemPrediction
 from limbeck.evaluation.predictions import Predictions, load_predictions, save_predictions
 from limbeck.evaluation.report import methods_figure, write_comparison, write_report, write_side_by_side
 from limbeck.evaluation.statistics import Gain, interval, paired_gain, retention
 from limbeck.evaluation.table import arms_table, compare, compare_table
 from limbeck.evaluation.targets import TARGETS, Target, check_targets
-from limbeck.evaluation.term_graph import Network, Part, Wire, Wiring, wiring
+from limbeck.evaluation.term_graph import ModuleNode, Network, TermEdge, TermGraph, build_term_graph
 from limbeck.evaluation.verdict import Arm, Arms, Cost, Export, Metric, Verdict, judge
 
 __all__ = [
     "TARGETS",
-    "Answer",
     "Arm",
     "Arms",
     "Bin",
@@ -24,18 +23,20 @@ __all__ = [
     "Example",
     "Export",
     "Gain",
+    "ItemPrediction",
     "Latency",
     "Metric",
+    "ModuleNode",
     "Network",
-    "Part",
     "Predictions",
     "Profile",
     "Quadrants",
     "Target",
+    "TermEdge",
+    "TermGraph",
     "Verdict",
-    "Wire",
-    "Wiring",
     "arms_table",
+    "build_term_graph",
     "check_targets",
     "compare",
     "compare_table",
@@ -51,7 +52,6 @@ __all__ = [
     "retention",
     "save_predictions",
     "weigh_methods",
-    "wiring",
     "write_comparison",
     "write_report",
     "write_side_by_side",

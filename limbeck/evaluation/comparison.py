@@ -12,13 +12,14 @@ from pydantic import Field
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.evaluation import number_format as wording
-from limbeck.evaluation.files import write_whole
+from limbeck.evaluation import number_format
+from limbeck.evaluation.format_1 import upgrade_comparison
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval, interval, paired_gain, per_seed, resampled
 from limbeck.evaluation.verdict import Metric, value_of
 from limbeck.metrics.measures import MEASURES, Floats, Value
+from limbeck.utils.atomic_files import write_text_atomic
 
 RESAMPLES = 4_000
 
@@ -36,9 +37,11 @@ class Row(Record):
 
 
 class ComparisonVerdict(Record):
-    """What came out of a comparison, best method first (`comparison.json`, format 1). `failed`: by method, the reason."""
+    """The result of a comparison, best method first: `comparison.json`, format 2 (format 1 is still read).
 
-    format: Literal[1] = 1
+    `failed`: by method, the reason."""
+
+    format: Literal[2] = 2
     name: str
     task: str
     metric: Metric
@@ -52,11 +55,12 @@ class ComparisonVerdict(Record):
 
     def save(self, path: Path) -> None:
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(path, text + "\n")
+        write_text_atomic(path, text + "\n")
 
     @classmethod
     def load(cls, path: Path) -> ComparisonVerdict:
-        return cls.model_validate_json(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return cls.model_validate(upgrade_comparison(content) if content.get("format") == 1 else content)
 
 
 def weigh_methods(
@@ -143,9 +147,9 @@ def methods_table(verdict: ComparisonVerdict) -> Table:
 def row_cells(verdict: ComparisonVerdict, row: Row) -> list[str]:
     """What one row shows after its name; the table of the terminal and those of pages agree."""
     percent = verdict.metric.percent
-    gain = "the control" if row.gain is None else wording.difference(row.gain.value, row.gain.ci95, as_percent=percent)
+    gain = "the control" if row.gain is None else number_format.difference(row.gain.value, row.gain.ci95, as_percent=percent)
     if row.gain is not None and not row.gain.effect:
         gain = f"no effect: {gain}"
     places = f"{row.rank[0]}" if row.rank[0] == row.rank[1] else f"{row.rank[0]}–{row.rank[1]}"
-    seconds = wording.NONE if row.wall_s is None else f"{row.wall_s:,.0f}"
-    return [wording.measured(row.metric, row.ci95, as_percent=percent), gain, places, seconds]
+    seconds = number_format.NONE if row.wall_s is None else f"{row.wall_s:,.0f}"
+    return [number_format.measured(row.metric, row.ci95, as_percent=percent), gain, places, seconds]

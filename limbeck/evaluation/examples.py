@@ -19,10 +19,10 @@ from torch import Tensor
 
 from limbeck.data import Items
 from limbeck.evaluation.model_cost import ConfidenceBins, confidence_bins, softmax
-from limbeck.evaluation.prediction_views import Answer, Kind, candidates, voices
+from limbeck.evaluation.prediction_views import ItemPrediction, Kind, example_weights, views
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
-from limbeck.evaluation.truncate import beginning, excerpt
+from limbeck.evaluation.truncate import truncate, truncate_around
 from limbeck.metrics.measures import Floats
 from limbeck.tasks.text_predictions import text_of
 
@@ -74,7 +74,7 @@ class Example(Record):
     seed: int
     seeds: int
     label: int | None = None
-    answers: dict[str, Answer]
+    answers: dict[str, ItemPrediction]
     image: str | None = Field(default=None, pattern=r"^data:image/png;base64,[A-Za-z0-9+/]+=*$")
     text: str | None = None
     input: str | None = None
@@ -124,15 +124,15 @@ def examples(predictions: Mapping[str, Predictions], items: Items, seeds: tuple[
         items: the test items, in the order of the predictions.
         seeds: of the rows of the student's predictions; `place`: the row of the student that is shipped.
     """
-    speaking = voices(predictions)
+    speaking = views(predictions)
     if "student" not in speaking:
         return []
     own = predictions["student"]
     labels = np.zeros(speaking["student"].choice.shape[1], np.int64) if own.labels is None else own.labels
     chosen: list[Example] = []
-    for kind, weight in candidates(speaking):
+    for kind, weight in example_weights(speaking):
         for row in _choose(weight, labels, place):
-            answers = {arm: voice.answer(place, row) for arm, voice in speaking.items()}
+            answers = {arm: view.answer(place, row) for arm, view in speaking.items()}
             seen = int((weight[:, row] > 0).sum())
             put = _put(own, items, row)
             chosen.append(Example(kind=kind, item=row, seed=seeds[place], seeds=seen, answers=answers, **put))
@@ -141,10 +141,10 @@ def examples(predictions: Mapping[str, Predictions], items: Items, seeds: tuple[
 
 def _put(answers: Predictions, items: Items, row: int) -> dict[str, Any]:
     """What the arms were given, and what is true of it, as fields of `Example`."""
-    if answers.told is not None and answers.told.asked is not None:
-        asked = answers.told.asked(row)
-        text, where = excerpt(asked.text, asked.where or (0, 0))
-        question = None if asked.question is None else beginning(asked.question)
+    if answers.text_predictions is not None and answers.text_predictions.asked is not None:
+        asked = answers.text_predictions.asked(row)
+        text, where = truncate_around(asked.text, asked.where or (0, 0))
+        question = None if asked.question is None else truncate(asked.question)
         return {"text": text, "question": question, "truth": asked.truth, "where": asked.where and where}
     label = None if answers.labels is None else int(answers.labels[row])
     value = None if answers.truths is None else float(answers.truths[row])
@@ -165,7 +165,7 @@ def _choose(weight: Floats, labels: NDArray[np.int64], place: int) -> list[int]:
 
 def _item(items: Items, row: int) -> dict[str, str]:
     text = text_of(items, row)
-    return _shown(items.fetch(torch.tensor([row]))) if text is None else {"text": beginning(text)}
+    return _shown(items.fetch(torch.tensor([row]))) if text is None else {"text": truncate(text)}
 
 
 def _shown(inputs: Any) -> dict[str, str]:

@@ -19,7 +19,7 @@ Kind: TypeAlias = Literal["disagreement", "forgot", "gained"]
 WORDS = 200  # letters of an answer
 
 
-class Answer(Record):
+class ItemPrediction(Record):
     """What an arm answered to one item.
 
     Attributes:
@@ -36,7 +36,7 @@ class Answer(Record):
 
 
 @dataclass(frozen=True)
-class Voice:
+class PredictionView:
     """One arm.
 
     Attributes:
@@ -49,84 +49,84 @@ class Voice:
     choice: NDArray[Any]
     good: Floats
     sure: Floats | None
-    say: Callable[[int, int], Answer]
+    say: Callable[[int, int], ItemPrediction]
     classes: int | None = None
 
-    def answer(self, place: int, row: int) -> Answer:
+    def answer(self, place: int, row: int) -> ItemPrediction:
         return self.say(min(place, len(self.choice) - 1), row)  # one teacher stands beside every seed
 
-    def apart(self, other: Voice) -> Floats:
+    def apart(self, other: PredictionView) -> Floats:
         """How much the two disagree, 0 where they say the same: the more, the surer both are of it."""
         if self.choice.dtype.kind == "f":
             return np.asarray(np.abs(self.choice.astype(np.float64) - other.choice))
         gap = np.abs(self.good - other.good) if self.sure is None else np.ones_like(self.good)
         return np.asarray((self.choice != other.choice) * gap * self._both_sure(other))
 
-    def better(self, other: Voice) -> Floats:
+    def better(self, other: PredictionView) -> Floats:
         """By how much the other is worse, 0 where it is not or says the same: the more, the surer both are."""
         gap = np.maximum(self.good - other.good, 0)
         return np.asarray((self.choice != other.choice) * gap * self._both_sure(other))
 
-    def _both_sure(self, other: Voice) -> Floats:
+    def _both_sure(self, other: PredictionView) -> Floats:
         alone = self.sure is None or other.sure is None
         return np.ones(1) if alone else np.asarray(self.sure) * np.asarray(other.sure)
 
 
-def voices(predictions: Mapping[str, Predictions]) -> dict[str, Voice]:
+def views(predictions: Mapping[str, Predictions]) -> dict[str, PredictionView]:
     """By arm; those that gave scores alone have none."""
-    found = {arm: voice_of(answers) for arm, answers in predictions.items()}
-    return {arm: voice for arm, voice in found.items() if voice is not None}
+    found = {arm: view_of(answers) for arm, answers in predictions.items()}
+    return {arm: view for arm, view in found.items() if view is not None}
 
 
-def voice_of(answers: Predictions) -> Voice | None:
+def view_of(answers: Predictions) -> PredictionView | None:
     if answers.logits is not None:
         return _of_classes(answers)
     if answers.values is not None:
         return _of_numbers(answers)
-    return None if answers.told is None else _of_words(answers)
+    return None if answers.text_predictions is None else _of_words(answers)
 
 
-def candidates(voices: Mapping[str, Voice]) -> list[tuple[Kind, Floats]]:
+def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[Kind, Floats]]:
     """For each kind, how much [seeds, items] are of it."""
-    student, teacher, alone = voices["student"], voices.get("teacher"), voices.get("alone")
+    student, teacher, control = views["student"], views.get("teacher"), views.get("control")
     found: list[tuple[Kind, Floats]] = []
     if teacher is not None and teacher.classes == student.classes:
         found.append(("disagreement", student.apart(teacher)))
-    if alone is not None:
-        found += [("forgot", alone.better(student)), ("gained", student.better(alone))]
+    if control is not None:
+        found += [("forgot", control.better(student)), ("gained", student.better(control))]
     return found
 
 
-def _of_classes(answers: Predictions) -> Voice:
+def _of_classes(answers: Predictions) -> PredictionView:
     assert answers.logits is not None
     choice, sure = answers.logits.argmax(-1), softmax(answers.logits).max(-1)
 
-    def say(seed: int, row: int) -> Answer:
-        return Answer(label=int(choice[seed, row]), confidence=round(float(sure[seed, row]), 4))
+    def say(seed: int, row: int) -> ItemPrediction:
+        return ItemPrediction(label=int(choice[seed, row]), confidence=round(float(sure[seed, row]), 4))
 
-    return Voice(choice, answers.right().astype(np.float64), sure, say, answers.logits.shape[-1])
+    return PredictionView(choice, answers.right().astype(np.float64), sure, say, answers.logits.shape[-1])
 
 
-def _of_numbers(answers: Predictions) -> Voice:
+def _of_numbers(answers: Predictions) -> PredictionView:
     values, truths = np.asarray(answers.values), np.asarray(answers.truths)
 
-    def say(seed: int, row: int) -> Answer:
-        return Answer(value=float(values[seed, row]))
+    def say(seed: int, row: int) -> ItemPrediction:
+        return ItemPrediction(value=float(values[seed, row]))
 
-    return Voice(values, -np.abs(values.astype(np.float64) - truths), None, say)
+    return PredictionView(values, -np.abs(values.astype(np.float64) - truths), None, say)
 
 
-def _of_words(answers: Predictions) -> Voice:
-    told, scores = answers.told, answers.item_scores()
+def _of_words(answers: Predictions) -> PredictionView:
+    told, scores = answers.text_predictions, answers.item_scores()
     assert told is not None
 
-    def say(seed: int, row: int) -> Answer:
+    def say(seed: int, row: int) -> ItemPrediction:
         sure = None if told.sure is None else round(float(told.sure[seed, row]), 4)
         words = told.said(seed, row)
-        return Answer(
+        return ItemPrediction(
             text=words if len(words) <= WORDS else words[: WORDS - 1] + "…",
             confidence=sure,
             score=round(float(scores[seed, row]), 4),
         )
 
-    return Voice(told.choice, scores, told.sure, say)
+    return PredictionView(told.choice, scores, told.sure, say)

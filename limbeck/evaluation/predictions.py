@@ -11,8 +11,9 @@ import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 
+from limbeck.evaluation.arms import current_name
 from limbeck.metrics.measures import Measure
-from limbeck.tasks.text_predictions import Told
+from limbeck.tasks.text_predictions import TextPredictions
 from limbeck.utils.atomic_files import write_atomic
 
 FILE = "predictions.safetensors"
@@ -36,7 +37,7 @@ class Predictions:
     scores: NDArray[np.float64] | None = None
     values: NDArray[np.float32] | None = None
     truths: NDArray[np.float32] | None = None
-    told: Told | None = None
+    text_predictions: TextPredictions | None = None
 
     def __post_init__(self) -> None:
         for name in ("logits", "labels", "scores", "values", "truths"):  # tensors are welcome
@@ -125,6 +126,7 @@ def load_predictions(folder: Path) -> dict[str, Predictions]:
     found: dict[str, dict[str, NDArray[np.generic]]] = {}
     for name, tensor in tensors.items():
         arm, _, kind = name.rpartition(".")
+        arm = current_name(arm)
         if arm and kind in SUFFIXES:
             found.setdefault(arm, {})[kind] = tensor
             if kind == "logits":

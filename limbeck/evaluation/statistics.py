@@ -66,19 +66,19 @@ def per_seed(scores: Floats, value: Value | None = None) -> Floats:
 
 def paired_gain(
     student: ArrayLike,
-    alone: ArrayLike,
+    control: ArrayLike,
     *,
     higher_is_better: bool = True,
     value: Value | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Gain:
-    """The gain of `student` over `alone`, of one shape: equal rows come from equal seeds, columns from equal items.
+    """The gain of `student` over `control`, of one shape: equal rows come from equal seeds, columns from equal items.
 
     p is twice the smaller share of resampled differences on either side of zero, counting one more than was seen
     (Davison and Hinkley 1997, 4.2.3), so that it is never zero.
     """
-    ours, theirs = _checked(student), _checked(alone)
+    ours, theirs = _checked(student), _checked(control)
     if ours.shape != theirs.shape:
         raise ValueError(f"student scores {ours.shape} and control scores {theirs.shape} are no pairs of [seeds, items]")
     sign = 1.0 if higher_is_better else -1.0

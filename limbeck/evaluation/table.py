@@ -8,21 +8,21 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.verdict import Arm, Verdict
 
 
 def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
     """What one arm shows, by column title."""
     return {
-        "metric [95 %]": wording.measured(arm.metric, arm.ci95, as_percent=as_percent),
-        "parameters": wording.count(arm.parameters),
-        "file": wording.size(arm.file_bytes),
-        "MACs": wording.count(arm.macs),
-        "latency": wording.milliseconds(arm.latency_ms.median if arm.latency_ms else None),
-        "p95": wording.milliseconds(arm.latency_ms.p95 if arm.latency_ms else None),
-        "memory": wording.size(arm.peak_memory_bytes),
-        "ECE": wording.NONE if arm.ece is None else wording.number(arm.ece, 3),
+        "metric [95 %]": number_format.measured(arm.metric, arm.ci95, as_percent=as_percent),
+        "parameters": number_format.count(arm.parameters),
+        "file": number_format.size(arm.file_bytes),
+        "MACs": number_format.count(arm.macs),
+        "latency": number_format.milliseconds(arm.latency_ms.median if arm.latency_ms else None),
+        "p95": number_format.milliseconds(arm.latency_ms.p95 if arm.latency_ms else None),
+        "memory": number_format.size(arm.peak_memory_bytes),
+        "ECE": number_format.NONE if arm.ece is None else number_format.number(arm.ece, 3),
     }
 
 
@@ -59,7 +59,7 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
     metric = next(iter(verdicts.values())).metric
     direction = "more" if metric.higher_is_better else "less"
     rows = {run: run_row(verdict) for run, verdict in verdicts.items()}
-    left_out = () if width >= 120 else ("teacher", "alone", "latency")
+    left_out = () if width >= 120 else ("teacher", "control", "latency")
     titles = [title for title in next(iter(rows.values())) if title not in left_out]
     table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run")
     for run, row in rows.items():
@@ -71,19 +71,19 @@ def run_row(verdict: Verdict) -> dict[str, str]:
     """What one run shows, by column title."""
     percent, arms, gain = verdict.metric.percent, verdict.arms, verdict.gain
     shown = {
-        name: wording.NONE if arm is None else wording.measured(arm.metric, arm.ci95, as_percent=percent)
-        for name, arm in (("teacher", arms.teacher), ("alone", arms.alone), ("student", arms.student))
+        name: number_format.NONE if arm is None else number_format.measured(arm.metric, arm.ci95, as_percent=percent)
+        for name, arm in (("teacher", arms.teacher), ("control", arms.control), ("student", arms.student))
     }
-    given = wording.NONE
+    given = number_format.NONE
     if gain is not None:
-        given = wording.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
+        given = number_format.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
     latency = arms.student.latency_ms.median if arms.student.latency_ms else None
     return {
         **shown,
         "gain [95 %]": given,
-        "retention": wording.percent(verdict.retention),
-        "parameters": wording.count(arms.student.parameters),
-        "latency": wording.milliseconds(latency),
+        "retention": number_format.percent(verdict.retention),
+        "parameters": number_format.count(arms.student.parameters),
+        "latency": number_format.milliseconds(latency),
     }
 
 

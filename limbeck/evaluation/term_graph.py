@@ -28,7 +28,7 @@ STATE = "last_hidden_state"  # as encoders of Transformers name it
 PARTS = 16  # of one network; those that terms read are always among them
 
 
-class Part(Record):
+class ModuleNode(Record):
     """A module, in the order in which it ends, and the shape of its output without the batch."""
 
     path: str
@@ -40,7 +40,7 @@ class Network(Record):
     """A model by its parts; `hidden` others are left out. `places`: the part at which a tap of another name is heard."""
 
     model: str
-    parts: list[Part]
+    parts: list[ModuleNode]
     hidden: int = 0
     places: dict[str, str] = Field(default_factory=dict)
 
@@ -49,7 +49,7 @@ class Network(Record):
         return self.places.get(tap) or Tap.parse(tap).path
 
 
-class Wire(Record):
+class TermEdge(Record):
     """One term. Taps are those of student and teacher; what reads another actor is written as a whole reference."""
 
     stage: str
@@ -61,34 +61,34 @@ class Wire(Record):
     weight: str
 
 
-class Wiring(Record):
+class TermGraph(Record):
     """Both networks, and what lies between them."""
 
     student: Network
     teacher: Network | None
-    wires: list[Wire]
+    edges: list[TermEdge]
 
 
-def wiring(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> Wiring:
+def build_term_graph(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> TermGraph:
     """The connections of a run's stages, as their built criteria know them.
 
     Args:
         criteria: by the name of the stage ("" where there is only one).
         example: a batch, to see the shapes of what the parts give.
     """
-    wires = [wire for stage, criterion in criteria for wire in _wires(stage, criterion)]
+    edges = [edge for stage, criterion in criteria for edge in _wires(stage, criterion)]
     actors = criteria[0][1].actors
     networks = {
-        side: _network(actors[side], side, {tap for wire in wires for tap in getattr(wire, side)}, example)
+        side: _network(actors[side], side, {tap for edge in edges for tap in getattr(edge, side)}, example)
         for side in ("student", "teacher")
         if side in actors and actors[side].module is not None
     }
-    return Wiring(student=networks["student"], teacher=networks.get("teacher"), wires=wires)
+    return TermGraph(student=networks["student"], teacher=networks.get("teacher"), edges=edges)
 
 
-def _wires(stage: str, criterion: Criterion) -> Iterable[Wire]:
+def _wires(stage: str, criterion: Criterion) -> Iterable[TermEdge]:
     for term, adapter in zip(criterion.terms, criterion.adapters, strict=True):
-        yield Wire(
+        yield TermEdge(
             stage=stage,
             name=term.name,
             objective=term.objective.name,
@@ -163,13 +163,13 @@ _WORDS: dict[type[nn.Module], Callable[[Any], str]] = {
 def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network:
     """The parts of one model: its outermost modules, whatever the terms read, and its answer."""
     model = actor.model
-    parts: dict[str, Part] = {}
+    parts: dict[str, ModuleNode] = {}
 
     def listen(path: str) -> Callable[..., None]:
         def after(module: nn.Module, args: Any, output: Any) -> None:
             shape = _shape(output)
             parts.pop(path, None)  # of a module that runs several times the last counts
-            parts[path] = Part(path=path, kind=type(module).__name__, shape=shape)
+            parts[path] = ModuleNode(path=path, kind=type(module).__name__, shape=shape)
 
         return after
 
@@ -183,7 +183,7 @@ def _network(actor: Actor, name: str, taps: set[str], example: Batch) -> Network
         answer = logits_of(call_model(model.eval(), inputs))
     shape = _shape(answer)
     kept = _few(list(parts.values()), wanted)
-    end = [] if LOGITS in modules else [Part(path=LOGITS, kind="output", shape=shape)]
+    end = [] if LOGITS in modules else [ModuleNode(path=LOGITS, kind="output", shape=shape)]
     named = {tap: path for tap, path in places.items() if path != Tap.parse(tap).path}
     return Network(model=type(model).__name__, parts=[*kept, *end], hidden=len(parts) - len(kept), places=named)
 
@@ -216,7 +216,7 @@ def _outermost(model: nn.Module) -> list[str]:
         model, prefix = model.get_submodule(names[0]), f"{prefix}{names[0]}."
 
 
-def _few(parts: list[Part], wanted: set[str]) -> list[Part]:
+def _few(parts: list[ModuleNode], wanted: set[str]) -> list[ModuleNode]:
     """At most `PARTS`: those that are read, and of the others as many as there is room for, evenly spaced."""
     others = [place for place, part in enumerate(parts) if part.path not in wanted]
     room = max(PARTS - (len(parts) - len(others)), 0)

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from limbeck.evaluation.arms import current_name
+
 Curve: TypeAlias = dict[int, float]  # update -> value
 Curves: TypeAlias = dict[str, dict[tuple[str, int], Curve]]  # quantity -> (arm, seed) -> curve
 
@@ -22,7 +24,7 @@ def read_curves(log: Path) -> tuple[Curves, Curves]:
     validation: Curves = defaultdict(lambda: defaultdict(dict))
     clock = _Clock()
     for line in _objects(log):
-        who = (str(line.get("arm", "student")), _whole(line.get("seed")) or 0)
+        who = (current_name(str(line.get("arm", "student"))), _whole(line.get("seed")) or 0)
         update = clock.update(who, line)
         if update is None:
             continue

@@ -8,16 +8,16 @@ REACH = 20  # letters that a cut may move to fall between two words
 Span = tuple[int, int]
 
 
-def beginning(text: str) -> str:
+def truncate(text: str) -> str:
     """What a text begins with; of a pair, which stands on two lines, what both begin with."""
     first, line, second = text.partition("\n")
     if not line or len(text) <= LENGTH:
-        return excerpt(text)[0]
+        return truncate_around(text)[0]
     room = LENGTH // 2
-    return f"{excerpt(first, length=room)[0]}\n{excerpt(second, length=room)[0]}"
+    return f"{truncate_around(first, length=room)[0]}\n{truncate_around(second, length=room)[0]}"
 
 
-def excerpt(text: str, where: Span = (0, 0), length: int = LENGTH) -> tuple[str, Span]:
+def truncate_around(text: str, where: Span = (0, 0), length: int = LENGTH) -> tuple[str, Span]:
     """At most `length` letters of a text around the piece from where to before where, and where that piece then stands. What is
     left out is marked by an ellipsis; a piece that does not fit is cut at its end.
     """

@@ -1,4 +1,4 @@
-"""The verdict of a run: teacher, control and student side by side, as `verdict.json` (format 1)."""
+"""The verdict of a run: teacher, control and student side by side, as `verdict.json` (format 2; format 1 is still read)."""
 
 from __future__ import annotations
 
@@ -11,20 +11,21 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, ValidationError
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Bin, Example, Quadrants, calibration, changes
-from limbeck.evaluation.files import write_whole
+from limbeck.evaluation.format_1 import upgrade_verdict
 from limbeck.evaluation.model_cost import Latency, Profile, agreement, expected_calibration_error, per_class, softmax
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval, interval, paired_gain, per_seed, retention
 from limbeck.evaluation.targets import Target, weigh
-from limbeck.evaluation.term_graph import Wiring
+from limbeck.evaluation.term_graph import TermGraph
 from limbeck.metrics.measures import MEASURES, Floats, Measure, Value
+from limbeck.utils.atomic_files import write_text_atomic
 
-FORMAT = 1
-ARMS = ("teacher", "alone", "student")
+FORMAT = 2
 
 
 class Metric(Record):
@@ -55,11 +56,11 @@ class Arm(Record):
 
 
 class Arms(Record):
-    """`alone` is the control: the student without a teacher. A run without control, or without one teacher, lacks
+    """`control` is the control: the student without a teacher. A run without control, or without one teacher, lacks
     that arm."""
 
     teacher: Arm | None
-    alone: Arm | None
+    control: Arm | None
     student: Arm
 
     def present(self) -> dict[str, Arm]:
@@ -122,7 +123,7 @@ class Verdict(Record):
     target was missed. `items`: of the test set; `changes`: the student's answers beside those of each other arm.
     """
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: str
     task: str
     metric: Metric
@@ -144,7 +145,7 @@ class Verdict(Record):
     calibration: dict[str, list[Bin]] = Field(default_factory=dict)
     changes: dict[str, Quadrants] = Field(default_factory=dict)
     examples: list[Example] = Field(default_factory=list)
-    wiring: Wiring | None = None
+    term_graph: TermGraph | None = None
     environment: dict[str, str | int]
 
     def sentence(self) -> str:
@@ -152,16 +153,16 @@ class Verdict(Record):
         return f"{self._kept()}; {self._gave()}"
 
     def _kept(self) -> str:
-        where = "" if self.compression is None else f" {wording.fraction(self.compression)}"
+        where = "" if self.compression is None else f" {number_format.fraction(self.compression)}"
         if self.retention is not None:
-            return f"kept {wording.percent(self.retention)} of the teacher{where}"
-        reached = wording.measured(self.arms.student.metric, as_percent=self.metric.percent, digits=1)
+            return f"kept {number_format.percent(self.retention)} of the teacher{where}"
+        reached = number_format.measured(self.arms.student.metric, as_percent=self.metric.percent, digits=1)
         return f"reached {self.metric.name} {reached}"
 
     def _gave(self) -> str:
         if self.gain is None:
             return "what distillation gave is unknown: the run had no control"
-        shown = wording.difference(self.gain.value, self.gain.ci95, as_percent=self.metric.percent)
+        shown = number_format.difference(self.gain.value, self.gain.ci95, as_percent=self.metric.percent)
         if not self.gain.effect:
             return f"distillation had no effect: {shown}"
         return f"distillation gave {shown}" if self.gain.value > 0 else f"distillation did harm: {shown}"
@@ -169,7 +170,7 @@ class Verdict(Record):
     def save(self, path: str | Path) -> None:
         """Write `verdict.json`, whole or not at all."""
         text = json.dumps(self.model_dump(mode="json"), indent=2, ensure_ascii=False, allow_nan=False)
-        write_whole(Path(path), text + "\n")
+        write_text_atomic(Path(path), text + "\n")
 
     @classmethod
     def load(cls, path: str | Path) -> Verdict:
@@ -197,11 +198,11 @@ class Verdict(Record):
         if isinstance(found, int) and found > FORMAT:
             raise ValueError(f"{file}: verdict of format {found}; this limbeck reads {FORMAT}: upgrade it")
         try:
-            return cls.model_validate(content)
+            return cls.model_validate(upgrade_verdict(content) if found == 1 else content)
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{file}: not a verdict of format {FORMAT}; {field}: {first['msg']}") from error
+            raise ValueError(f"{file}: not a verdict of format {found}; {field}: {first['msg']}") from error
 
 
 def judge(
@@ -217,18 +218,18 @@ def judge(
     cost: Cost | None = None,
     exports: Sequence[Export] = (),
     examples: Sequence[Example] = (),
-    wiring: Wiring | None = None,
+    term_graph: TermGraph | None = None,
 ) -> Verdict:
     """Weigh the arms of a run against each other.
 
     Args:
-        predictions: by arm, `student` always, `alone` (the control) and `teacher` where the run had them. The test
+        predictions: by arm, `student` always, `control` (the control) and `teacher` where the run had them. The test
             items are in the same order everywhere; row s of student and control comes from `seeds[s]`; a teacher may
             have one row.
         metric: what the scores are; accuracy unless said otherwise.
         profiles: measured cost by arm; the control, being the same model, shares the student's unless it has its own.
         targets: goals by name, see `TARGETS`.
-        examples, wiring: items to look at and how the models were connected, for the report.
+        examples, term_graph: items to look at and how the models were connected, for the report.
     """
     metric = metric or Metric()
     measure = MEASURES.get(metric.name)
@@ -239,8 +240,8 @@ def judge(
     kept = gain = None
     if "teacher" in scores:
         kept = retention(scores["student"], scores["teacher"], higher_is_better=better, value=value)
-    if "alone" in scores:
-        gain = paired_gain(scores["student"], scores["alone"], higher_is_better=better, value=value)
+    if "control" in scores:
+        gain = paired_gain(scores["student"], scores["control"], higher_is_better=better, value=value)
     ratios = _ratios(arms)
     facts = {**ratios, **_facts(arms.student), "retention": None if kept is None else kept[0]}
     unit = 100.0 if metric.percent else 1.0
@@ -267,7 +268,7 @@ def judge(
         calibration=calibration(predictions),
         changes=changes(predictions),
         examples=list(examples),
-        wiring=wiring,
+        term_graph=term_graph,
         environment=environment(),
     )
 
@@ -285,7 +286,7 @@ def _arms(
     measure: Measure | None,
 ) -> Arms:
     if "student" not in predictions or set(predictions) - set(ARMS):
-        raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'alone', 'teacher'")
+        raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'control', 'teacher'")
     labels = [answers.labels for answers in predictions.values() if answers.labels is not None]
     if any(not np.array_equal(labels[0], other) for other in labels[1:]):
         raise ValueError("the arms were evaluated on different labels; expected the same items in the same order")
@@ -294,7 +295,7 @@ def _arms(
         rows = answers.parts(measure).shape[0]
         if rows != seeds and (name, rows) != ("teacher", 1):
             raise ValueError(f"{name}: predictions of {rows} seeds, but the run had {seeds}")
-        twin = profiles.get("student") if name == "alone" else None
+        twin = profiles.get("student") if name == "control" else None
         arms[name] = _arm(answers, profiles.get(name, twin), classes or None, measure)
     return Arms.model_validate(arms)
 

@@ -25,7 +25,18 @@ from limbeck.data import Dataset, Items, TokenStorage, reading_of
 from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Update, Validation, steps
 from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
-from limbeck.evaluation import Cost, Metric, Predictions, Verdict, Wiring, examples, judge, profile, save_predictions, wiring
+from limbeck.evaluation import (
+    Cost,
+    Metric,
+    Predictions,
+    TermGraph,
+    Verdict,
+    build_term_graph,
+    examples,
+    judge,
+    profile,
+    save_predictions,
+)
 from limbeck.methods import hinton
 from limbeck.models import save_model, save_weights, spec_of
 from limbeck.objectives import HardTargets
@@ -103,7 +114,7 @@ class Distillation:
         self.scores: dict[str, list[float]] = {}
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         self.runs: list[Run] = []
-        self.wiring: Wiring | None = None
+        self.term_graph: TermGraph | None = None
 
     # --- training ----------------------------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class Distillation:
         self.arms, self.scores, self.runs = {}, {}, []
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         for seed in self.seeds:
-            for arm in ("student", "alone") if self.control else ("student",):
+            for arm in ("student", "control") if self.control else ("student",):
                 self._train(arm, seed, train, validation)
         return self.best
 
@@ -153,7 +164,7 @@ class Distillation:
             for path in (*phase.freeze, *phase.unfreeze, *phase.lr_scale):
                 Tap.parse(path).find(actors[phase.trains].model)
         self.taps = self.taps or self.live_taps  # nothing that could be kept: a store will say so
-        self.wiring = wiring(criteria, example)
+        self.term_graph = build_term_graph(criteria, example)
 
     def _refuse_foreign_folder(self) -> None:
         """What another run left is never mixed with this one's, nor overwritten."""
@@ -180,15 +191,15 @@ class Distillation:
             return new_model(self.student, self.teacher)
 
     def _train(self, arm: str, seed: int, train: Items, validation: Items | None) -> None:
-        alone = arm == "alone"
-        training = self.control_training if alone else self.training
+        control = arm == "control"
+        training = self.control_training if control else self.training
         source = everything = self._source(train, training)
-        stages = self._stages(alone, training, source)
+        stages = self._stages(control, training, source)
         if unaided := _learns_from_labels_alone(stages):  # it draws from the labelled items, for as many steps
-            source = self._source(self.task.taught(train), training)
+            source = self._source(self.task.training_items(train), training)
         with nullcontext() if unaided else self._answers(training, everything) as answers:
             run = Run(
-                self._actors(self.new_student(seed), training, seed, alone, answers),
+                self._actors(self.new_student(seed), training, seed, control, answers),
                 stages,
                 source=source,
                 seed=seed,
@@ -204,7 +215,7 @@ class Distillation:
         self.scores.setdefault(arm, []).append(run.clock.best or 0.0)
         self.runs.append(run)
         self.cost = Cost(
-            student_steps=self.cost.student_steps + (0 if alone else run.clock.updates),
+            student_steps=self.cost.student_steps + (0 if control else run.clock.updates),
             teacher_items=self.cost.teacher_items + run.clock.teacher_items,
             wall_s=self.cost.wall_s + run.clock.wall_s,
         )
@@ -286,11 +297,11 @@ class Distillation:
         student: nn.Module,
         training: Training,
         seed: int = 0,
-        alone: bool = False,
+        control: bool = False,
         answers: StoredAnswers | None = None,
     ) -> dict[str, Actor]:
         actors = {"student": trained(student, reads=reading_of("student", self.names), **self.options["student"])}
-        if not alone:
+        if not control:
             reads = reading_of("teacher", self.names)
             actors["teacher"] = frozen(self.teacher, cache=answers, reads=reads, **self.options["teacher"])
             actors |= self._others(reads, seed)
@@ -309,18 +320,18 @@ class Distillation:
             others[name] = trained(made, reads=reads) if name in learners else frozen(made, reads=reads)
         return others
 
-    def _stages(self, alone: bool, training: Training, source: Dataset) -> list[Stage]:
+    def _stages(self, control: bool, training: Training, source: Dataset) -> list[Stage]:
         """The stages of one arm. The control has the student's lengths in steps, whatever it draws from."""
         stages = []
         for phase in self.phases:
-            if alone and phase.trains != "student":
+            if control and phase.trains != "student":
                 continue
             own = None if phase.data is None else self._source(phase.data, training)
             length = steps(phase.length.in_steps(own or source))
-            terms = self.task.hard_terms() if alone else phase.terms()
-            update = Update(terms, trains=phase.trains, source=None if alone else own)
+            terms = self.task.hard_terms() if control else phase.terms()
+            update = Update(terms, trains=phase.trains, source=None if control else own)
             optimizer = phase.optimizer or training.optimizer
-            stages.append(Stage([update], length, optimizer, on_enter=_events(phase, alone), name=phase.name))
+            stages.append(Stage([update], length, optimizer, on_enter=_events(phase, control), name=phase.name))
         return stages
 
     def _validation(self, training: Training, items: Items | None, epoch: int) -> Validation | None:
@@ -329,7 +340,7 @@ class Distillation:
 
         def evaluate(model: nn.Module) -> Mapping[str, float]:
             assert items is not None
-            return self.task.figures(self.task.outputs(model, items, autocast=training.settings.autocast), items)
+            return self.task.compute_metrics(self.task.outputs(model, items, autocast=training.settings.autocast), items)
 
         items = items.seen_by("student")
 
@@ -357,8 +368,8 @@ class Distillation:
     def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
         test = test.numbered_by(self.class_names, "test data")
-        known = self.task.judged(test.seen_by("student"))
-        theirs = self.task.judged(test.seen_by("teacher"))
+        known = self.task.evaluation_items(test.seen_by("student"))
+        theirs = self.task.evaluation_items(test.seen_by("teacher"))
         read = {arm: theirs if arm == "teacher" else known for arm in ("teacher", *self.arms)}
         predictions = {}
         for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
@@ -366,7 +377,7 @@ class Distillation:
             for model in models:
                 outputs.append(self.task.outputs(model.to(_device(self.training)), read[arm]))
                 model.cpu()
-            predictions[arm] = Predictions(**self.task.answered(outputs, read[arm]))
+            predictions[arm] = Predictions(**self.task.to_predictions(outputs, read[arm]))
         profiles = profile({"teacher": self.teacher, "student": self.best}, next(iter(_evaluation(known))))
         cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
         verdict = judge(
@@ -380,7 +391,7 @@ class Distillation:
             targets=self.targets,
             cost=cost,
             examples=examples(predictions, known, self.seeds, self._best_place),
-            wiring=self.wiring,
+            term_graph=self.term_graph,
         )
         if self.folder is not None:
             self._write(self.folder, verdict, predictions, known)
@@ -424,7 +435,7 @@ def teach(
         model = build()
     task, train = task or Classification(), train.seen_by("teacher")
     task.prepare(None, train, [], control=True)
-    source = _source(task.taught(train), training, task)
+    source = _source(task.training_items(train), training, task)
     stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
@@ -501,10 +512,10 @@ def _from_first_rank(make: Callable[[], Verdict]) -> Verdict:
     return made[0]
 
 
-def _events(phase: Phase, alone: bool) -> list[Event]:
+def _events(phase: Phase, control: bool) -> list[Event]:
     """What changes for the parts of the model that a stage trains. The control is taught by labels alone from the first
     stage on, so that what only some stages train, it trains in all of them."""
-    if alone:
+    if control:
         return []
     events: list[Event] = [
         kind(phase.trains, () if "" in parts else tuple(parts))

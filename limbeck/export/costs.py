@@ -11,7 +11,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.model_cost import Latency, macs, parameters
 from limbeck.export.base import Format, Runner
 from limbeck.export.catalogue import formats, runtime
@@ -118,10 +118,10 @@ def costs_table(rows: Mapping[str, Costs], width: int = 120) -> Table:
 
 def _cells(row: Costs) -> dict[str, str]:
     return {
-        "parameters": wording.count(row.parameters),
-        "size": wording.size(row.bytes),
-        "MACs": wording.count(row.macs),
-        "latency": wording.milliseconds(row.latency_ms.median),
-        "p95": wording.milliseconds(row.latency_ms.p95),
-        "memory": wording.size(row.peak_memory_bytes),
+        "parameters": number_format.count(row.parameters),
+        "size": number_format.size(row.bytes),
+        "MACs": number_format.count(row.macs),
+        "latency": number_format.milliseconds(row.latency_ms.median),
+        "p95": number_format.milliseconds(row.latency_ms.p95),
+        "memory": number_format.size(row.peak_memory_bytes),
     }

@@ -14,8 +14,7 @@ from rich.progress import Progress
 from torch import Tensor, nn
 
 from limbeck.data import Items, evaluation_batches
-from limbeck.evaluation import Export
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import Export, number_format
 from limbeck.evaluation.model_cost import Latency, file_bytes
 from limbeck.evaluation.statistics import Interval
 from limbeck.export.base import Format, Inputs, Runner, frozen_copy
@@ -117,7 +116,7 @@ class _ExportJob:
     @cached_property
     def tests(self) -> dict[str, Items]:
         """What each model is judged on, as it reads it."""
-        return {name: self.task.judged(self.test.seen_by(name)) for name in self.models}
+        return {name: self.task.evaluation_items(self.test.seen_by(name)) for name in self.models}
 
     @cached_property
     def resting(self) -> dict[str, nn.Module]:
@@ -245,7 +244,7 @@ class _ExportJob:
         lost = before - metric if measure.higher_is_better else (metric - before) / max(before, 1e-12)
         if lost <= BEARABLE:
             return None, None
-        points = f"{wording.number(100 * lost, 1)} " + ("points" if measure.higher_is_better else "% more")
+        points = f"{number_format.number(100 * lost, 1)} " + ("points" if measure.higher_is_better else "% more")
         said = points if measure.name == "accuracy" else f"{points} of {measure.name}"
         if isinstance(self.examples[name], Mapping):
             return f"int8 loses {said}", "Ship fp32"

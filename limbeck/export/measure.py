@@ -44,7 +44,7 @@ class WithFixedInputs(nn.Module):
 
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
     """The task's metric of what a model says of `items`, and its 95 % interval over them."""
-    parts = Predictions(**task.answered([outputs], items)).parts(task.measure)
+    parts = Predictions(**task.to_predictions([outputs], items)).parts(task.measure)
     return interval(parts, value=value_of(parts, task.measure))
 
 

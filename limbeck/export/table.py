@@ -7,8 +7,7 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.evaluation import Export
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import Export, number_format
 from limbeck.metrics.measures import measure
 
 NARROW = 100  # columns of a terminal, below which some are left out
@@ -46,10 +45,10 @@ def _cells(export: Export, metric: str) -> dict[str, str]:
     """What a record shows, by column title."""
     time = export.latency_ms
     return {
-        f"{metric} [95 %]": wording.measured(export.metric, export.ci95, as_percent=measure(metric).percent, digits=1),
-        "size": wording.size(export.bytes),
-        "latency": wording.milliseconds(time.median if time else None),
-        "p95": wording.milliseconds(time.p95 if time else None),
-        "memory": wording.size(export.peak_memory_bytes),
-        "difference": wording.NONE if export.max_abs_diff is None else f"{export.max_abs_diff:.1g}",
+        f"{metric} [95 %]": number_format.measured(export.metric, export.ci95, as_percent=measure(metric).percent, digits=1),
+        "size": number_format.size(export.bytes),
+        "latency": number_format.milliseconds(time.median if time else None),
+        "p95": number_format.milliseconds(time.p95 if time else None),
+        "memory": number_format.size(export.peak_memory_bytes),
+        "difference": number_format.NONE if export.max_abs_diff is None else f"{export.max_abs_diff:.1g}",
     }

@@ -8,7 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from limbeck.tasks.input_limits import position_tables
+from limbeck.tasks.input_limits import position_limits
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Positions:
     def of(cls, model: nn.Module, who: str, remedy: str, *, writes: bool = False) -> Positions:
         """`writes`: what the model's decoder reads is not its encoder's, and each has a table of its own."""
         tables: dict[str, list[int]] = {}
-        for path, limit in position_tables(model).items():
+        for path, limit in position_limits(model).items():
             of_decoder = writes and "decoder" in path.split(".")
             tables.setdefault("decoder_input_ids" if of_decoder else "input_ids", []).append(limit)
         # of several tables, as in a model of images and texts, no name says which one is meant: none has more than the largest

@@ -1,6 +1,6 @@
 """Recipes: jobs written as YAML, from the text to the parts."""
 
-from limbeck.recipe.comparison import ALONE, Comparison
+from limbeck.recipe.comparison import CONTROL, Comparison
 from limbeck.recipe.job import load, shape_of_data
 from limbeck.recipe.plugin import load_plugin, loaded
 from limbeck.recipe.recipe import Recipe
@@ -8,7 +8,7 @@ from limbeck.recipe.schema.parts import DataPart, ExportSpec
 from limbeck.recipe.yaml_text import RecipeError, expand, missing, read_yaml, set_path
 
 __all__ = [
-    "ALONE",
+    "CONTROL",
     "Comparison",
     "DataPart",
     "ExportSpec",

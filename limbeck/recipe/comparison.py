@@ -12,14 +12,14 @@ from limbeck.recipe.recipe import Recipe
 from limbeck.recipe.schema.parts import TermSpec
 
 RESERVED = ("teacher", "checkpoints")  # folders of the comparison itself
-ALONE = "alone"  # the control among the variants: labels only
+CONTROL = "control"  # the control among the variants: labels only
 
 
 class Comparison(Job):
     """Several methods on the same teacher, student, data, seeds and steps, each of which differs in its terms alone.
 
     Each variant is a run of its own, so that a comparison can be stopped and gone on with between any two of them. The
-    control is a variant too, `alone`, and is added where it is missing.
+    control is a variant too, `control`, and is added where it is missing.
     """
 
     variants: dict[str, list[TermSpec]] = Field(min_length=1, description="the terms of each method, by a name of its own")
@@ -35,9 +35,9 @@ class Comparison(Job):
                 raise ValueError(
                     f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder"
                 )
-        if ALONE not in self.variants:
+        if CONTROL not in self.variants:
             control = TermSpec.model_validate("hard_targets")
-            self.variants = {ALONE: [control], **self.variants}
+            self.variants = {CONTROL: [control], **self.variants}
         return self
 
     def variant(self, name: str, weights: str | None = None) -> Recipe:

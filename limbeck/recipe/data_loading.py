@@ -195,7 +195,7 @@ class Reading:
         """What the student gets to see of the training items."""
         data = self.job.data
         seen = train if data.labels is None else train.keep_labels(data.labels, data.labels_seed)
-        return seen if data.unlabelled else self.job.new_task().taught(seen)
+        return seen if data.unlabelled else self.job.new_task().training_items(seen)
 
     # --- altered copies ----------------------------------------------------------------------------------------------
 

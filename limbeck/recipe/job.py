@@ -103,9 +103,9 @@ class Job(Part):
 
     def write(self, path: Path) -> None:
         """The recipe with every default filled in."""
-        from limbeck.evaluation.files import write_whole
+        from limbeck.utils.atomic_files import write_text_atomic
 
-        write_whole(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
+        write_text_atomic(path, yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True))
 
     def new_task(self) -> Task:
         from limbeck.tasks import Task, registry

@@ -10,7 +10,7 @@ from rich.console import Console
 from limbeck.engine import DeadTermError, NonFiniteError
 from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
 from limbeck.evaluation.report import write_comparison
-from limbeck.recipe import ALONE, Comparison, Recipe, read_yaml
+from limbeck.recipe import CONTROL, Comparison, Recipe, read_yaml
 from limbeck.runs.run_folder import RunError, carry_out, differences, held, new_teacher, the_teacher
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
@@ -67,8 +67,8 @@ def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
     """The verdict of all variants, from what their runs left."""
     failed = {name: (folder / name / FAILURE) for name in comparison.variants if (folder / name / FAILURE).exists()}
     whole = [name for name in comparison.variants if name not in failed]
-    if ALONE in failed or not whole:
-        raise RunError(f"{folder / ALONE}: the control itself failed, so there is nothing to compare with; see {FAILURE} there")
+    if CONTROL in failed or not whole:
+        raise RunError(f"{folder / CONTROL}: the control failed, so there is nothing to compare with; see {FAILURE} there")
     verdicts = {name: Verdict.load(folder / name) for name in whole}
     answers = {name: load_predictions(folder / name) for name in whole}
     first = next(iter(verdicts.values()))
@@ -78,7 +78,7 @@ def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
         name=comparison.name,
         task=first.task,
         metric=first.metric,
-        control=ALONE,
+        control=CONTROL,
         seeds=comparison.seeds,
         failed={name: path.read_text(encoding="utf-8").strip() for name, path in failed.items()},
         seconds={name: verdict.cost.wall_s for name, verdict in verdicts.items() if verdict.cost},

@@ -13,8 +13,8 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
-from limbeck.evaluation import ComparisonVerdict, Verdict
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import ComparisonVerdict, Verdict, number_format
+from limbeck.evaluation.arms import current_name
 from limbeck.recipe import read_yaml
 from limbeck.runs.compare import FAILURE
 from limbeck.runs.compare import FILE as WEIGHED
@@ -141,7 +141,7 @@ def _best(verdict: ComparisonVerdict) -> str:
         return "no method differs from the control"
     gain = verdict.rows[first].gain
     assert gain is not None
-    shown = wording.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
+    shown = number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
     return f"highest: {first}, {shown} over the control" if gain.value > 0 else f"all did harm, least: {first}, {shown}"
 
 
@@ -156,14 +156,15 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
     """
     last = _last_lines(place / "log.jsonl")
     order = [("teacher", recipe["seeds"][0])] if recipe["teacher"].get("training") else []
-    order += [(arm, seed) for seed in recipe["seeds"] for arm in (("student", "alone") if recipe["control"] else ("student",))]
+    arms = ("student", "control") if recipe["control"] else ("student",)
+    order += [(arm, seed) for seed in recipe["seeds"] for arm in arms]
     begun = [who for who in order if who in last or _checkpointed(place, *who)]
     known: dict[str, int] = {}
     for arm, seed in order:
         line = last.get((arm, seed), {})
         done = max(_checkpointed(place, arm, seed), int(line.get("update", 0)))
         over = (arm, seed) in begun[:-1] or (place / "verdict.json").exists()
-        of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "alone" else arm)
+        of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
         if of is not None and arm != "teacher":
             known.setdefault(arm, of)
         yield Progress(arm, seed, done, of)
@@ -171,15 +172,17 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
 
 def _checkpointed(place: Path, arm: str, seed: int) -> int:
     """Updates in the newest checkpoint of one training."""
-    folder = place / "checkpoints" / ("teacher" if arm == "teacher" else f"seed-{seed}-{arm}") / "checkpoints"
-    return max((int(path.name.removeprefix("step-")) for path in folder.glob("step-*")), default=0)
+    pattern = "teacher" if arm == "teacher" else f"seed-{seed}-*"
+    folders = [path for path in place.glob(f"checkpoints/{pattern}") if current_name(path.name.rpartition("-")[2]) == arm]
+    steps = [path for folder in folders for path in folder.glob("checkpoints/step-*")]
+    return max((int(path.name.removeprefix("step-")) for path in steps), default=0)
 
 
 def _length(arm: str, recipe: Mapping[str, Any], line: Mapping[str, Any]) -> int | None:
     """Updates of one training, from the recipe and the log's count of updates in an epoch."""
     own = recipe["teacher"]["training"] if arm == "teacher" else recipe["training"]
     stages = (recipe.get("stages") if arm != "teacher" else None) or [own]
-    an_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "alone" else None
+    an_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "control" else None
     lengths = []
     for stage in stages:
         if stage.get("steps") is not None:
@@ -205,7 +208,7 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
         except ValueError:  # cut off at the beginning of the tail, or half written
             continue
         if isinstance(line, dict) and "step" in line and "values" in line:
-            found[str(line.get("arm")), int(line.get("seed", 0))] = line
+            found[current_name(str(line.get("arm"))), int(line.get("seed", 0))] = line
     return found
 
 
@@ -216,7 +219,7 @@ def _progress(one: Listed) -> str:
     if one.kind == "comparison":
         return f"{one.done} of {one.of} variants"
     if one.state == "empty" or not one.trainings:
-        return wording.NONE
+        return number_format.NONE
     if one.state == "finished":
         return f"{one.done:,} steps"
     share = "" if not one.of else f"{100 * one.done // one.of} %, "

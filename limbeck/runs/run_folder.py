@@ -194,16 +194,16 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     like = recipe.data.test
     part = DataPart(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     task = recipe.new_task()
-    alone = not (task.compares or task.may_compare)
+    alone = not (task.needs_teacher or task.may_need_teacher)
     if alone and any((folder / "student").rglob("tokenizer.json")):
         recipe.reading.by_student(load_tokenizer(str(folder / "student"), local_files_only=True))
     items = recipe.items(part).numbered_by(_classes_of(folder), data)
     task.prepare(None, items, [items], control=False)
-    if task.compares:
+    if task.needs_teacher:
         task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)
     task.check(student, items, "student", data)
-    known = task.judged(items)
-    answers = Predictions(**task.answered([task.outputs(student, known)], known))
+    known = task.evaluation_items(items)
+    answers = Predictions(**task.to_predictions([task.outputs(student, known)], known))
     scores = answers.parts(task.measure)
     value, ci95 = interval(scores, value=value_of(scores, task.measure))
     figures = {"run": str(folder), "data": data, "items": len(known), "metric": task.metric, task.metric: value}
@@ -240,7 +240,7 @@ def export(
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     _can_take(spec, test)
-    needed = spec.teacher or spec.quantization_aware is not None or recipe.new_task().compares
+    needed = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
     teacher = _rebuilt(recipe, everything, folder, console) if needed else None
     with held(folder):
         return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)

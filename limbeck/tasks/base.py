@@ -16,7 +16,7 @@ from limbeck.core.model_io import call_model, logits_of
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
 from limbeck.metrics.measures import Measure, measure
-from limbeck.tasks.input_limits import refuse_illegible
+from limbeck.tasks.input_limits import check_input_limits
 
 
 class Task(ABC):
@@ -49,12 +49,12 @@ class Task(ABC):
     def higher_is_better(self) -> bool:
         return self.measure.higher_is_better
 
-    def prepare(self, teacher: nn.Module | None, train: Items, judged: Sequence[Items], *, control: bool) -> None:  # noqa: B027
-        """Told before anything is trained what it is about, for tasks that judge by the teacher or go by what labels there are.
+    def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:  # noqa: B027
+        """Prepares for a run before training; for tasks that depend on the teacher or on which labels there are.
 
         Args:
             teacher: None where there is none at hand.
-            judged: what models are selected and judged on.
+            evaluation: what models are selected and judged on.
             control: whether a model is to learn from the labels of `train` alone.
         """
 
@@ -62,21 +62,21 @@ class Task(ABC):
         """How training items are shown: augmented as `views` says."""
         return Pipeline.from_spec(list(views))
 
-    def taught(self, items: Items) -> Items:
+    def training_items(self, items: Items) -> Items:
         """The items that teach by themselves: those with a label."""
         return items.labelled()
 
-    def judged(self, items: Items) -> Items:
+    def evaluation_items(self, items: Items) -> Items:
         """The items that models are judged on: those with a label."""
         return items.labelled()
 
     @property
-    def compares(self) -> bool:
+    def needs_teacher(self) -> bool:
         """Whether models are judged by how they agree with the teacher, which must then be at hand."""
         return False
 
     @property
-    def may_compare(self) -> bool:
+    def may_need_teacher(self) -> bool:
         """Whether that is still open, until the data is known."""
         return False
 
@@ -93,11 +93,11 @@ class Task(ABC):
         """Refuse outputs that do not fit the labels."""
 
     @abstractmethod
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         """Metrics over the labelled items, by name; the task's own metric is among them."""
 
     @abstractmethod
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         """What the models of several seeds answered, as fields of `limbeck.evaluation.Predictions`."""
 
     @torch.no_grad()
@@ -124,9 +124,9 @@ class Task(ABC):
                     raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; {self.name} needs logits")
                 assert batch.index is not None
                 rows.append(batch.index)
-                found.append(self.reduced(answer, batch).float().cpu())
+                found.append(self.reduce_outputs(answer, batch).float().cpu())
         model.train(was_training)
-        return self.joined(found)[torch.cat(rows).argsort()]
+        return self.concatenate(found)[torch.cat(rows).argsort()]
 
     def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
         """Every item once; `Batch.index` says which. Texts of like length stand together, so that little is padded."""
@@ -136,11 +136,11 @@ class Task(ABC):
         order = lengths.argsort()
         return (replace(batch, index=order[batch.index]) for batch in evaluation_batches(items.select(order), batch_size // 4))
 
-    def reduced(self, answer: Tensor, batch: Batch) -> Tensor:
+    def reduce_outputs(self, answer: Tensor, batch: Batch) -> Tensor:
         """What is kept of the answer to a batch: all of it, where that is not more than memory holds."""
         return answer
 
-    def joined(self, outputs: list[Tensor]) -> Tensor:
+    def concatenate(self, outputs: list[Tensor]) -> Tensor:
         return torch.cat(outputs)
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
@@ -152,7 +152,7 @@ class Task(ABC):
         """
         if self.needs_labels and (items.target is None or not len(items.labelled())):
             raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
-        refuse_illegible(model, items, who, data, reads)
+        check_input_limits(model, items, who, data, reads)
         few = items.select(torch.arange(min(8, len(items))))
         try:
             outputs = self.outputs(model, few, reads=reads)

@@ -27,7 +27,7 @@ class Classification(Task):
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(SoftTargets(temperature=temperature), student=student)]
 
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None
         known = items.target >= 0
         logits, target = outputs[known], items.target[known]
@@ -35,7 +35,7 @@ class Classification(Task):
         value = self.measure.of(logits[None].numpy(), target.numpy())[0]
         return {self.metric: float(value), "cross_entropy": float(loss)}
 
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         assert items.target is not None
         return {"logits": torch.stack(list(outputs)).numpy(), "labels": items.target.numpy()}
 

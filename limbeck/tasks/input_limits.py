@@ -10,7 +10,7 @@ from limbeck.data.text.token_storage import Encoding
 POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")  # as Transformers calls the tables
 
 
-def refuse_illegible(model: nn.Module, items: Items, who: str, data: str, reads: str | None = None) -> None:
+def check_input_limits(model: nn.Module, items: Items, who: str, data: str, reads: str | None = None) -> None:
     """Refuse texts whose tokens, or whose length, a model was not built for.
 
     A model with a table of positions has no more of them than the table has rows; what is longer would fail in the midst of
@@ -24,7 +24,7 @@ def refuse_illegible(model: nn.Module, items: Items, who: str, data: str, reads:
     encodings = items.storage.encodings
     encoding = encodings.get(reads or "", next(iter(encodings.values())))
     _refuse_unknown(model, encoding, f"{data}: the {who} ({type(model).__name__})")
-    limit, length = positions(model), encoding.tokenization.max_length
+    limit, length = position_limit(model), encoding.tokenization.max_length
     if limit is not None and length > limit:
         raise ValueError(
             f"{data}: max_length={length}, and the {who} ({type(model).__name__}) has positions for {limit} tokens; set "
@@ -32,12 +32,12 @@ def refuse_illegible(model: nn.Module, items: Items, who: str, data: str, reads:
         )
 
 
-def positions(model: nn.Module) -> int | None:
+def position_limit(model: nn.Module) -> int | None:
     """How many tokens the tables of positions have rows for; None where there is no such table."""
-    return min(position_tables(model).values(), default=None)
+    return min(position_limits(model).values(), default=None)
 
 
-def position_tables(model: nn.Module) -> dict[str, int]:
+def position_limits(model: nn.Module) -> dict[str, int]:
     """How many tokens each table of positions has rows for, by its path.
 
     RoBERTa and its like count from after the padding's row, and BART's begin with rows that are no positions.

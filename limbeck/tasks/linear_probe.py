@@ -20,16 +20,16 @@ def probe_logits(embeddings: Tensor, labels: Tensor, keys: Tensor, classes: int,
         keys: int64 [items], of which the folds are a function: the same for every model.
     """
     vectors = F.normalize(embeddings.double(), dim=1)
-    fold = folds_of(labels, keys, min(folds, len(labels)))
+    fold = assign_folds(labels, keys, min(folds, len(labels)))
     logits = vectors.new_zeros(len(vectors), classes)
     for held_out in range(int(fold.max()) + 1):
         seen, unseen = fold != held_out, fold == held_out
-        weight, bias = fitted(vectors[seen], labels[seen], classes)
+        weight, bias = fit_logistic_regression(vectors[seen], labels[seen], classes)
         logits[unseen] = vectors[unseen] @ weight.T + bias
     return logits.float()
 
 
-def folds_of(labels: Tensor, keys: Tensor, folds: int) -> Tensor:
+def assign_folds(labels: Tensor, keys: Tensor, folds: int) -> Tensor:
     """The fold of each item, int64 [items]: every class is dealt out evenly, in the order of its keys, equal items together."""
     fold = torch.empty_like(labels)
     dealt = 0
@@ -42,7 +42,7 @@ def folds_of(labels: Tensor, keys: Tensor, folds: int) -> Tensor:
 
 
 @torch.enable_grad()
-def fitted(vectors: Tensor, labels: Tensor, classes: int, penalty: float = 1.0) -> tuple[Tensor, Tensor]:
+def fit_logistic_regression(vectors: Tensor, labels: Tensor, classes: int, penalty: float = 1.0) -> tuple[Tensor, Tensor]:
     """Logistic regression, min Σ_i CE(W x_i + b, y_i) + penalty/2 ‖W‖²: weight [classes, D] and bias [classes].
 
     From zero by L-BFGS in the vectors' precision, without anything random. With penalty 1 it is what scikit-learn fits by

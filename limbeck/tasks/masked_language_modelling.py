@@ -47,10 +47,10 @@ class MaskedLanguageModelling(Task):
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(ForwardKL(temperature=temperature), student=student)]
 
-    def taught(self, items: Items) -> Items:
+    def training_items(self, items: Items) -> Items:
         return items
 
-    def judged(self, items: Items) -> Items:
+    def evaluation_items(self, items: Items) -> Items:
         return items
 
     def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
@@ -65,7 +65,7 @@ class MaskedLanguageModelling(Task):
             inputs, target = masking(batch.inputs[DEFAULT_VIEW], batch.keys, stream=STREAM)
             yield replace(batch, inputs={DEFAULT_VIEW: inputs}, target=target)
 
-    def reduced(self, answer: Tensor, batch: Batch) -> Tensor:
+    def reduce_outputs(self, answer: Tensor, batch: Batch) -> Tensor:
         """Of each text: how many tokens were hidden, how many of them were found, and the sum of their cross entropies."""
         assert batch.target is not None
         target = batch.target.to(answer.device)
@@ -81,10 +81,10 @@ class MaskedLanguageModelling(Task):
         per_token = torch.stack([torch.ones_like(nats), found, nats], -1)
         return per_token.new_zeros(len(target), 3).index_add_(0, hidden.nonzero()[:, 0], per_token)
 
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         return {name: float(one.value(_parts(one, [outputs]).mean(1))[0]) for name in self.metrics for one in [measure(name)]}
 
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         return {"scores": _parts(self.measure, outputs)}
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:

@@ -15,7 +15,7 @@ from limbeck.data.text.qa_windows import OUTSIDE, scored_answers
 from limbeck.objectives import SpanSoftTargets, SpanTargets
 from limbeck.tasks.base import Task
 from limbeck.tasks.squad_metrics import exact_match, f1, normalized
-from limbeck.tasks.text_predictions import Asked, Told
+from limbeck.tasks.text_predictions import TextInput, TextPredictions
 
 SCORES = {"answer_f1": f1, "exact_match": exact_match}
 
@@ -42,27 +42,27 @@ class QuestionAnswering(Task):
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(SpanSoftTargets(temperature=temperature), student=student)]
 
-    def joined(self, outputs: list[Tensor]) -> Tensor:
+    def concatenate(self, outputs: list[Tensor]) -> Tensor:
         """Windows of several widths as one tensor; what is filled up is never read."""
         widest = max(found.shape[-1] for found in outputs)
         return torch.cat([torch.nn.functional.pad(found, (0, widest - found.shape[-1])) for found in outputs])
 
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         return {name: float(self.scores(outputs, items, name).mean()) for name in self.metrics}
 
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         storage, asked = _windows(items), _asked(items)
         given = [self._given(found, items) for found in outputs]
         words = [[seed[row][0] for row in asked] for seed in given]
         sums = torch.tensor([[seed[row][1] for row in asked] for seed in given], dtype=torch.float64)
         within = torch.stack([normalizers(found, storage)[asked] for found in outputs])
-        told = Told(
+        told = TextPredictions(
             choice=np.array([[normalized(answer) for answer in seed] for seed in words], dtype=object),
             said=lambda seed, unit: words[seed][unit],
             sure=(sums - within).exp().numpy(),
             asked=lambda unit: _put(storage, asked[unit]),
         )
-        return {"scores": torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy(), "told": told}
+        return {"scores": torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy(), "text_predictions": told}
 
     def scores(self, outputs: Tensor, items: Items, metric: str) -> Tensor:
         """The score of each labelled question that has windows among the items, float64."""
@@ -109,9 +109,9 @@ def _scores(words: Sequence[str], items: Items, metric: str) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _put(storage: WindowStorage, row: int) -> Asked:
+def _put(storage: WindowStorage, row: int) -> TextInput:
     text, start = storage.questions.answers[row][0]
-    return Asked(storage.questions.contexts[row], storage.questions.questions[row], text, (start, start + len(text)))
+    return TextInput(storage.questions.contexts[row], storage.questions.questions[row], text, (start, start + len(text)))
 
 
 def _windows(items: Items) -> WindowStorage:

@@ -26,14 +26,14 @@ class Regression(Task):
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(LogitMSE(), student=student)]  # one number has no temperature
 
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None
         known = items.target.isfinite()
         values, truths = outputs[known], items.target[known]
         value = self.measure.of(values.reshape(1, len(truths), 1).numpy(), truths.numpy())[0]
         return {self.metric: float(value), "squared_error": float((values.flatten() - truths).square().mean())}
 
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         assert items.target is not None
         values = torch.stack([found.flatten() for found in outputs])
         return {"values": values.numpy(), "truths": items.target.numpy()}

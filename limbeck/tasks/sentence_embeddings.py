@@ -16,7 +16,7 @@ from limbeck.tasks.base import Task
 from limbeck.tasks.linear_probe import probe_logits
 from limbeck.tasks.linear_targets import LinearTargets
 from limbeck.tasks.neighbours import nearest, shared, votes
-from limbeck.tasks.text_predictions import Told, text_of
+from limbeck.tasks.text_predictions import TextPredictions, text_of
 
 OVERLAP = "neighbour_overlap"
 
@@ -50,14 +50,14 @@ class SentenceEmbeddings(Task):
         self._read: dict[str, Items] = {}
         self._said: dict[str, Tensor] = {}
 
-    def prepare(self, teacher: nn.Module | None, train: Items, judged: Sequence[Items], *, control: bool) -> None:
+    def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:
         self.teacher, self.classes, self._said = teacher, train.classes, {}
-        self._read |= {items.fingerprint(): items.seen_by("teacher") for items in judged}
-        labelled = all(items.classes is not None and len(items.labelled()) > 1 for items in judged or [train])
+        self._read |= {items.fingerprint(): items.seen_by("teacher") for items in evaluation}
+        labelled = all(items.classes is not None and len(items.labelled()) > 1 for items in evaluation or [train])
         if self.by_default and not labelled:
             self.measure = measure(OVERLAP)
-        self.by_default &= not judged  # what is judged on has settled it
-        if self.metric != OVERLAP and judged and not labelled:
+        self.by_default &= not evaluation  # what is judged on has settled it
+        if self.metric != OVERLAP and evaluation and not labelled:
             raise ValueError(
                 f"metric: {self.metric} needs labels of what models are judged on, and there are none; name the column that "
                 f"holds them (label: …), or set metric: {OVERLAP}"
@@ -67,19 +67,19 @@ class SentenceEmbeddings(Task):
                 "control: without labels there is nothing that the student could learn from alone; set control: false, or name "
                 "the column that holds labels (label: …)"
             )
-        if any(len(items) < 2 for items in judged):
+        if any(len(items) < 2 for items in evaluation):
             raise ValueError("a single text has no neighbours; judge on two or more")
 
     @property
-    def compares(self) -> bool:
+    def needs_teacher(self) -> bool:
         return self.metric == OVERLAP
 
     @property
-    def may_compare(self) -> bool:
+    def may_need_teacher(self) -> bool:
         return self.by_default
 
-    def judged(self, items: Items) -> Items:
-        return items if self.compares else items.labelled()
+    def evaluation_items(self, items: Items) -> Items:
+        return items if self.needs_teacher else items.labelled()
 
     def hard_terms(self, student: str = "student") -> list[Term]:
         if self.classes is None:
@@ -100,21 +100,21 @@ class SentenceEmbeddings(Task):
             self._said[name] = super().outputs(model, items, **options)
         return self._said[name]
 
-    def figures(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
-        if not self.compares:
+    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
+        if not self.needs_teacher:
             known = (items.target >= 0).nonzero()[:, 0] if items.target is not None else torch.arange(0)
             items, outputs = items.select(known), outputs[known]
-        answered = self.answered([outputs], items)
+        answered = self.to_predictions([outputs], items)
         if "scores" in answered:
             return {self.metric: float(answered["scores"].mean())}
         return {self.metric: float(self.measure.of(answered["logits"], answered["labels"])[0])}
 
-    def answered(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        if self.compares:
+    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+        if self.needs_teacher:
             theirs = nearest(self._teachers(items))
             ours = [nearest(found) for found in outputs]
             told = _told(torch.stack([found[:, 0] for found in ours]), items)
-            return {"scores": torch.stack([shared(found, theirs) for found in ours]).numpy(), "told": told}
+            return {"scores": torch.stack([shared(found, theirs) for found in ours]).numpy(), "text_predictions": told}
         assert items.target is not None
         logits = torch.stack([self._logits(found, items) for found in outputs])
         return {"logits": logits.numpy(), "labels": items.target.numpy()}
@@ -144,8 +144,8 @@ class SentenceEmbeddings(Task):
             )
 
 
-def _told(closest: Tensor, items: Items) -> Told | None:
+def _told(closest: Tensor, items: Items) -> TextPredictions | None:
     """The nearest text to each by each seed, `closest` [seeds, items]; None where the items are no texts."""
     if text_of(items, 0) is None:
         return None
-    return Told(choice=closest.numpy(), said=lambda seed, unit: text_of(items, int(closest[seed, unit])) or "")
+    return TextPredictions(choice=closest.numpy(), said=lambda seed, unit: text_of(items, int(closest[seed, unit])) or "")

@@ -14,7 +14,7 @@ from limbeck.data.storage import TextStorage, spelt
 
 
 @dataclass(frozen=True)
-class Asked:
+class TextInput:
     """What was put to the models.
 
     Attributes:
@@ -29,7 +29,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Told:
+class TextPredictions:
     """Answers that are neither classes nor numbers, of several seeds to each unit that is judged: an item, or a question with
     all its windows.
 
@@ -43,7 +43,7 @@ class Told:
     choice: NDArray[Any]
     said: Callable[[int, int], str]
     sure: NDArray[np.float64] | None = None
-    asked: Callable[[int], Asked] | None = None
+    asked: Callable[[int], TextInput] | None = None
 
 
 def text_of(items: Items, row: int) -> str | None:

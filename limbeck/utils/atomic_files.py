@@ -22,6 +22,12 @@ def write_atomic(path: Path, content: bytes) -> None:
         raise
 
 
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write `text` in UTF-8 to `path` as `write_atomic` does, and make its folder if there is none."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(path, text.encode())
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

@@ -112,7 +112,7 @@ def test_targets_met_and_missed_are_exit_codes(limbeck: Limbeck, tmp_path: Path,
     for part in (
         "train 1,078 items",
         "teacher",
-        "alone",
+        "control",
         "student",
         "distillation",
         "target parameters: met",
@@ -138,7 +138,7 @@ def test_options_change_the_recipe(limbeck: Limbeck, tmp_path: Path) -> None:
     assert code == 0
     verdict = json.loads(out)
     assert verdict["seeds"] == [7]
-    assert verdict["arms"]["alone"] is None
+    assert verdict["arms"]["control"] is None
     assert len(verdict["classes"]) in (0, 10)
     code, _, err = limbeck("distill", file, "--out", tmp_path / "run", *fast)
     assert code == 2

@@ -20,13 +20,13 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_rewinding_drops_own_later_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    ours, theirs = MetricsLog(path, {"seed": 0, "arm": "student"}), MetricsLog(path, {"seed": 0, "arm": "alone"})
+    ours, theirs = MetricsLog(path, {"seed": 0, "arm": "student"}), MetricsLog(path, {"seed": 0, "arm": "control"})
     for update in (5, 10, 15):
         ours.write(update=update)
         theirs.write(update=update)
     ours.rewind(10)
     assert [(line["arm"], line["update"]) for line in lines(path)] == [
-        ("student", 5), ("alone", 5), ("student", 10), ("alone", 10), ("alone", 15),
+        ("student", 5), ("control", 5), ("student", 10), ("control", 10), ("control", 15),
     ]  # fmt: skip
 
 

@@ -16,10 +16,10 @@ def answers(accuracy, labels, seeds, rng):
     return Predictions(logits.astype(np.float32), labels)
 
 
-def make(student=0.80, alone=0.75, teacher=0.90, items=1000, **changes):
+def make(student=0.80, control=0.75, teacher=0.90, items=1000, **changes):
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 3, items)
-    arms = {"teacher": (teacher, 1), "alone": (alone, 2), "student": (student, 2)}
+    arms = {"teacher": (teacher, 1), "control": (control, 2), "student": (student, 2)}
     predictions = {name: answers(rate, labels, seeds, rng) for name, (rate, seeds) in arms.items() if rate is not None}
     settings = {
         "name": "pets",

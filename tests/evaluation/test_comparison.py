@@ -21,9 +21,9 @@ def weighed(**students: Predictions) -> ComparisonVerdict:
         name="few",
         task="classification",
         metric=Metric(),
-        control="alone",
+        control="control",
         seeds=(0, 1, 2),
-        seconds={"alone": 3.0},
+        seconds={"control": 3.0},
         failed={"broken": "loss became NaN; try a smaller learning rate"},
         environment={},
     )
@@ -44,17 +44,17 @@ def test_clear_differences_give_clear_places() -> None:
 
 
 def test_rows_are_ordered_and_gains_are_against_the_control() -> None:
-    verdict = weighed(alone=answers(0.6, 1), better=answers(0.75, 2), worse=answers(0.4, 3))
-    assert list(verdict.rows) == ["better", "alone", "worse"]
-    assert verdict.rows["alone"].gain is None
+    verdict = weighed(control=answers(0.6, 1), better=answers(0.75, 2), worse=answers(0.4, 3))
+    assert list(verdict.rows) == ["better", "control", "worse"]
+    assert verdict.rows["control"].gain is None
     gain = verdict.rows["better"].gain
     assert gain is not None
     assert gain.effect
-    assert gain.value == pytest.approx(verdict.rows["better"].metric - verdict.rows["alone"].metric)
+    assert gain.value == pytest.approx(verdict.rows["better"].metric - verdict.rows["control"].metric)
 
 
 def test_file_and_table(tmp_path) -> None:
-    verdict = weighed(alone=answers(0.6, 1), same=answers(0.6, 2))
+    verdict = weighed(control=answers(0.6, 1), same=answers(0.6, 2))
     verdict.save(tmp_path / "comparison.json")
     assert ComparisonVerdict.load(tmp_path / "comparison.json") == verdict
     cells = [list(column.cells) for column in methods_table(verdict).columns]

@@ -33,7 +33,7 @@ def decoded(uri):
 
 def test_bins_hold_every_answer_and_give_the_calibration_error(answers):
     found = calibration(answers)
-    assert set(found) == {"teacher", "alone", "student"}
+    assert set(found) == {"teacher", "control", "student"}
     assert sum(bin.count for bin in found["student"]) == 3 * 600
     total = sum(bin.count for bin in found["teacher"])
     error = sum(bin.count * abs(bin.confidence - bin.accuracy) for bin in found["teacher"]) / total
@@ -43,8 +43,8 @@ def test_bins_hold_every_answer_and_give_the_calibration_error(answers):
 
 def test_quadrants_agree_with_counting_one_by_one(answers):
     found = changes(answers)
-    student, alone, teacher = (answers[arm].right() for arm in ("student", "alone", "teacher"))
-    for arm, other in (("alone", alone), ("teacher", np.repeat(teacher, 3, axis=0))):
+    student, control, teacher = (answers[arm].right() for arm in ("student", "control", "teacher"))
+    for arm, other in (("control", control), ("teacher", np.repeat(teacher, 3, axis=0))):
         pairs = list(zip(student.ravel(), other.ravel(), strict=True))
         counted = [pairs.count(pair) for pair in ((True, True), (True, False), (False, True), (False, False))]
         assert [*found[arm].model_dump().values()] == counted
@@ -52,7 +52,7 @@ def test_quadrants_agree_with_counting_one_by_one(answers):
 
 
 def test_gain_is_what_was_gained_less_what_was_forgot(answers):
-    verdict, found = made.verdict(), changes(answers)["alone"]
+    verdict, found = made.verdict(), changes(answers)["control"]
     assert verdict.gain.value == pytest.approx((found.student_only - found.other_only) / found.total)
 
 
@@ -73,7 +73,7 @@ def test_chosen_items_are_what_their_kind_says(answers):
             assert said["student"] != said["teacher"]
         else:
             assert (said["student"] == example.label) == (example.kind == "gained")
-            assert (said["alone"] == example.label) == (example.kind == "forgot")
+            assert (said["control"] == example.label) == (example.kind == "forgot")
 
 
 def test_the_surest_come_first_and_classes_take_turns():
@@ -102,7 +102,7 @@ def test_texts_are_cut_and_other_inputs_are_named(answers):
 
 
 def test_scores_without_answers_leave_nothing_to_look_at():
-    scores = {arm: Predictions(scores=np.random.default_rng(0).random((1, 30))) for arm in ("alone", "student")}
+    scores = {arm: Predictions(scores=np.random.default_rng(0).random((1, 30))) for arm in ("control", "student")}
     assert (calibration(scores), changes(scores), examples(scores, made.texts(30), (0,))) == ({}, {}, [])
 
 
@@ -154,8 +154,14 @@ def test_a_verdict_of_before_still_loads(tmp_path):
     path = tmp_path / "verdict.json"
     make().save(path)
     content = json.loads(path.read_text())
-    for name in ("items", "calibration", "changes", "examples", "wiring"):
+    for name in ("items", "calibration", "changes", "examples", "term_graph"):
         del content[name]
     path.write_text(json.dumps(content))
     verdict = Verdict.load(path)
-    assert (verdict.items, verdict.calibration, verdict.changes, verdict.examples, verdict.wiring) == (None, {}, {}, [], None)
+    assert (verdict.items, verdict.calibration, verdict.changes, verdict.examples, verdict.term_graph) == (
+        None,
+        {},
+        {},
+        [],
+        None,
+    )

@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from limbeck.data import Items
-from limbeck.evaluation import Answer, Example, Predictions, examples
-from limbeck.evaluation.prediction_views import WORDS, candidates, voices
+from limbeck.evaluation import Example, ItemPrediction, Predictions, examples
+from limbeck.evaluation.prediction_views import WORDS, example_weights, views
 from limbeck.evaluation.truncate import LENGTH
-from limbeck.tasks.text_predictions import Asked, Told
+from limbeck.tasks.text_predictions import TextInput, TextPredictions
 
 TEXTS = ["first <script>", "second", "third", "fourth"]
 
@@ -22,8 +22,10 @@ def numbers(*seeds: list[float]) -> Predictions:
 
 
 def words(said: list[str], scores: list[float], sure: list[float] | None = None, asked: Any = None) -> Predictions:
-    told = Told(np.array([said], object), lambda seed, unit: said[unit], None if sure is None else np.array([sure]), asked)
-    return Predictions(scores=np.array([scores], np.float64), told=told)
+    told = TextPredictions(
+        np.array([said], object), lambda seed, unit: said[unit], None if sure is None else np.array([sure]), asked
+    )
+    return Predictions(scores=np.array([scores], np.float64), text_predictions=told)
 
 
 def of(found: list[Example], kind: str) -> list[int]:
@@ -31,19 +33,19 @@ def of(found: list[Example], kind: str) -> list[int]:
 
 
 def test_numbers_that_lie_furthest_apart_come_first() -> None:
-    arms = {"teacher": numbers([1, 2, 3, 4]), "student": numbers([1.5, 2, 0, 6]), "alone": numbers([1.1, 2, -1, 9])}
+    arms = {"teacher": numbers([1, 2, 3, 4]), "student": numbers([1.5, 2, 0, 6]), "control": numbers([1.1, 2, -1, 9])}
     found = examples(arms, Items.from_tensors(TEXTS), (0,))
     assert of(found, "disagreement") == [2, 3, 0]
     assert of(found, "forgot") == [0]
     assert of(found, "gained") == [3, 2]
     first = found[0]
     assert (first.label, first.value, first.text) == (None, 3, "third")
-    assert first.answers["student"] == Answer(value=0)
-    assert first.answers["alone"] == Answer(value=-1)
+    assert first.answers["student"] == ItemPrediction(value=0)
+    assert first.answers["control"] == ItemPrediction(value=-1)
 
 
 def test_numbers_agree_in_how_many_seeds() -> None:
-    arms = {"alone": numbers([2, 2, 3, 4], [1, 2, 3, 4]), "student": numbers([1, 2, 3, 4], [2, 2, 3, 4])}
+    arms = {"control": numbers([2, 2, 3, 4], [1, 2, 3, 4]), "student": numbers([1, 2, 3, 4], [2, 2, 3, 4])}
     (gained,) = examples(arms, Items.from_tensors(TEXTS), (7, 9), place=0)
     assert (gained.kind, gained.item, gained.seed, gained.seeds) == ("gained", 0, 7, 1)
 
@@ -52,13 +54,13 @@ def test_words_that_differ_come_by_how_sure_both_are() -> None:
     arms = {
         "teacher": words(["a", "b", "c", "d"], [1, 1, 0, 1], [0.5, 0.9, 0.9, 0.9]),
         "student": words(["x", "x", "x", "d"], [0, 0.5, 0, 1], [0.9, 0.2, 0.9, 0.9]),
-        "alone": words(["x", "b", "c", "y"], [0, 1, 0, 0], [0.9, 0.9, 0.9, 0.9]),
+        "control": words(["x", "b", "c", "y"], [0, 1, 0, 0], [0.9, 0.9, 0.9, 0.9]),
     }
     found = examples(arms, Items.from_tensors(TEXTS), (0,))
     assert of(found, "disagreement") == [2, 0, 1]
     assert of(found, "forgot") == [1]
     assert of(found, "gained") == [3]
-    assert found[1].answers["teacher"] == Answer(text="a", confidence=0.5, score=1)
+    assert found[1].answers["teacher"] == ItemPrediction(text="a", confidence=0.5, score=1)
     assert (found[1].truth, found[1].question, found[1].text) == (None, None, TEXTS[0])
 
 
@@ -70,7 +72,7 @@ def test_words_without_confidence_come_by_how_much_better_one_is() -> None:
 def test_a_question_shows_what_matters_of_its_text() -> None:
     text = "nothing " * 200 + "the answer is Lyon, they say " + "nothing " * 200
     start = text.index("Lyon")
-    asked = Asked(text, "where <b>?", "Lyon", (start, start + 4))
+    asked = TextInput(text, "where <b>?", "Lyon", (start, start + 4))
     arms = {
         "teacher": words(["Lyon"], [1], [0.9], lambda unit: asked),
         "student": words(["z" * 999], [0], [0.9], lambda unit: asked),
@@ -99,13 +101,13 @@ def test_a_pair_shows_both_of_its_texts() -> None:
 
 def test_arms_that_gave_scores_only_say_nothing() -> None:
     scored = Predictions(scores=np.ones((1, 4)))
-    assert voices({"student": scored, "teacher": words(["a"] * 4, [1] * 4)}).keys() == {"teacher"}
+    assert views({"student": scored, "teacher": words(["a"] * 4, [1] * 4)}).keys() == {"teacher"}
     assert examples({"student": scored}, Items.from_tensors(TEXTS), (0,)) == []
 
 
 def test_kinds_are_those_of_the_arms_there_are() -> None:
-    student = voices({"student": numbers([1, 2, 3, 4]), "teacher": numbers([1, 2, 3, 5])})
-    assert [kind for kind, _ in candidates(student)] == ["disagreement"]
+    student = views({"student": numbers([1, 2, 3, 4]), "teacher": numbers([1, 2, 3, 5])})
+    assert [kind for kind, _ in example_weights(student)] == ["disagreement"]
 
 
 @pytest.mark.parametrize("shape", [(4, 3), (4, 1, 8, 8)])

@@ -15,13 +15,13 @@ def test_what_was_answered_comes_back(tmp_path: Path) -> None:
     labels = rng.integers(0, 10, 500)
     logits = (rng.normal(size=(3, 500, 10)) * 6).astype(np.float32)
     scores = rng.random((3, 500))
-    save_predictions({"student": Predictions(logits, labels), "alone": Predictions(scores=scores)}, tmp_path)
+    save_predictions({"student": Predictions(logits, labels), "control": Predictions(scores=scores)}, tmp_path)
     found = load_predictions(tmp_path)
     kept = found["student"]
     assert kept.logits is not None
     assert np.array_equal(kept.item_scores(), Predictions(logits, labels).item_scores())
     assert np.abs(softmax(kept.logits) - softmax(logits)).max() < 2e-4
-    assert np.array_equal(found["alone"].item_scores(), scores)
+    assert np.array_equal(found["control"].item_scores(), scores)
 
 
 def test_scores_of_several_means_come_back_and_no_others_are_taken(tmp_path: Path) -> None:

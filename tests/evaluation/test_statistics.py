@@ -8,14 +8,14 @@ import pytest
 from limbeck.evaluation.statistics import interval, paired_gain, resampled, retention
 
 
-def slow_difference(student, alone, resamples, seed):
+def slow_difference(student, control, resamples, seed):
     """The paired bootstrap as a textbook writes it: draw item and seed indices, average, subtract."""
     rng = np.random.default_rng(seed)
     seeds, items = student.shape
     draws = []
     for _ in range(resamples):
         rows, columns = rng.integers(0, seeds, seeds), rng.integers(0, items, items)
-        draws.append(student[np.ix_(rows, columns)].mean() - alone[np.ix_(rows, columns)].mean())
+        draws.append(student[np.ix_(rows, columns)].mean() - control[np.ix_(rows, columns)].mean())
     return np.percentile(draws, [2.5, 97.5])
 
 
@@ -28,10 +28,12 @@ def flips(rng, rate, shape):
 def test_gain_matches_the_slow_loop(seeds, continuous):
     rng = np.random.default_rng(3)
     shape = (seeds, 200)
-    student, alone = (rng.random(shape), rng.random(shape)) if continuous else (flips(rng, 0.8, shape), flips(rng, 0.7, shape))
-    gain = paired_gain(student, alone)
-    np.testing.assert_allclose(gain.value, student.mean() - alone.mean())
-    np.testing.assert_allclose(gain.ci95, slow_difference(student, alone, 4000, 1), atol=0.008)
+    student, control = (
+        (rng.random(shape), rng.random(shape)) if continuous else (flips(rng, 0.8, shape), flips(rng, 0.7, shape))
+    )
+    gain = paired_gain(student, control)
+    np.testing.assert_allclose(gain.value, student.mean() - control.mean())
+    np.testing.assert_allclose(gain.ci95, slow_difference(student, control, 4000, 1), atol=0.008)
 
 
 def test_an_arm_against_itself_gains_exactly_nothing():
@@ -64,21 +66,21 @@ def test_less_is_better_turns_the_sign():
 def test_pairing_removes_the_difficulty_that_arms_share():
     rng = np.random.default_rng(1)
     difficulty = rng.random((1, 2000))
-    alone = (difficulty < 0.70).astype(float)
+    control = (difficulty < 0.70).astype(float)
     student = (difficulty < 0.72).astype(float)
-    paired = paired_gain(student, alone).ci95
-    apart = interval(student, seed=1)[1], interval(alone, seed=2)[1]
+    paired = paired_gain(student, control).ci95
+    apart = interval(student, seed=1)[1], interval(control, seed=2)[1]
     unpaired = np.hypot(*(high - low for low, high in apart))
     assert paired[1] - paired[0] < 0.5 * unpaired
-    assert paired_gain(student, alone).effect
+    assert paired_gain(student, control).effect
 
 
 def test_seeds_are_resampled_too():
     """Two arms that differ between seeds only: one seed would be certain, several are not."""
     student = np.repeat([[1.0], [0.0], [1.0]], 400, axis=1)
-    alone = np.repeat([[0.0], [1.0], [0.0]], 400, axis=1)
-    assert paired_gain(student[:1], alone[:1]).effect
-    assert not paired_gain(student, alone).effect
+    control = np.repeat([[0.0], [1.0], [0.0]], 400, axis=1)
+    assert paired_gain(student[:1], control[:1]).effect
+    assert not paired_gain(student, control).effect
 
 
 def test_intervals_cover_the_truth():
@@ -123,14 +125,14 @@ def test_blocks_cover_all_resamples(monkeypatch):
 
 def test_three_seeds_of_ten_thousand_items_take_less_than_a_second():
     rng = np.random.default_rng(0)
-    student, alone = flips(rng, 0.8, (3, 10_000)), flips(rng, 0.78, (3, 10_000))
+    student, control = flips(rng, 0.8, (3, 10_000)), flips(rng, 0.78, (3, 10_000))
     start = time.perf_counter()
-    paired_gain(student, alone)
+    paired_gain(student, control)
     assert time.perf_counter() - start < 1
 
 
 @pytest.mark.parametrize(
-    ("student", "alone", "said"),
+    ("student", "control", "said"),
     [
         (np.zeros((2, 5)), np.zeros((1, 5)), "no pairs"),
         (np.zeros(5), np.zeros(5), r"\[seeds, items\]"),
@@ -138,9 +140,9 @@ def test_three_seeds_of_ten_thousand_items_take_less_than_a_second():
         (np.full((1, 5), np.nan), np.zeros((1, 5)), "NaN"),
     ],
 )
-def test_what_cannot_be_compared_is_refused(student, alone, said):
+def test_what_cannot_be_compared_is_refused(student, control, said):
     with pytest.raises(ValueError, match=said):
-        paired_gain(student, alone)
+        paired_gain(student, control)
 
 
 def test_retention_refuses_other_test_sets():

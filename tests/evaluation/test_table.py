@@ -5,8 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from limbeck.evaluation import Metric, arms_table, compare, compare_table
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import Metric, arms_table, compare, compare_table, number_format
 
 from .conftest import make
 
@@ -20,7 +19,7 @@ def shown(table, width=200):
 def test_arms_of_one_run(verdict):
     text = shown(arms_table(verdict))
     assert verdict.name in text
-    for part in ("teacher", "alone", "student", "80.00 %", "1.00 M", "4.00 MB", "2.50 ms"):
+    for part in ("teacher", "control", "student", "80.00 %", "1.00 M", "4.00 MB", "2.50 ms"):
         assert part in text
 
 
@@ -36,7 +35,7 @@ def test_nothing_is_cut_off_in_narrow_and_wide_terminals(verdict, width):
 
 
 def test_runs_side_by_side(verdict):
-    runs = {"ours": verdict, "[red]without": make(alone=None), "flat": make(student=0.75)}
+    runs = {"ours": verdict, "[red]without": make(control=None), "flat": make(student=0.75)}
     text = shown(compare_table(runs))
     assert "[red]without" in text
     assert "+5.0 points" in text
@@ -64,17 +63,17 @@ def test_strangers_are_refused(verdict, change, said):
 @pytest.mark.parametrize(
     ("made", "text"),
     [
-        (wording.count(999), "999"),
-        (wording.count(11_173_962), "11.2 M"),
-        (wording.count(999_999), "1.00 M"),
-        (wording.size(44_700), "44.7 kB"),
-        (wording.milliseconds(0.1234), "0.12 ms"),
-        (wording.milliseconds(123.4), "123 ms"),
-        (wording.milliseconds(None), "–"),
-        (wording.number(-0.04, 1), "0.0"),
-        (wording.number(1.26, 1, sign=True), "+1.3"),
-        (wording.measured(0.71239, (0.70, 0.72)), "71.24 % [70.00, 72.00]"),
-        (wording.measured(0.71239, as_percent=False), "0.7124"),
+        (number_format.count(999), "999"),
+        (number_format.count(11_173_962), "11.2 M"),
+        (number_format.count(999_999), "1.00 M"),
+        (number_format.size(44_700), "44.7 kB"),
+        (number_format.milliseconds(0.1234), "0.12 ms"),
+        (number_format.milliseconds(123.4), "123 ms"),
+        (number_format.milliseconds(None), "–"),
+        (number_format.number(-0.04, 1), "0.0"),
+        (number_format.number(1.26, 1, sign=True), "+1.3"),
+        (number_format.measured(0.71239, (0.70, 0.72)), "71.24 % [70.00, 72.00]"),
+        (number_format.measured(0.71239, as_percent=False), "0.7124"),
     ],
 )
 def test_numbers_in_words(made, text):

@@ -13,7 +13,7 @@ from limbeck.core.adapters import Adapter, PoolMap
 from limbeck.core.batch import as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.schedules import Cosine, Linear, Step, Warmup
-from limbeck.evaluation import Wiring, wiring
+from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.evaluation.term_graph import PARTS, describe
 from limbeck.objectives import HardTargets, Hint, SimilarityPreserving, SoftTargets
 
@@ -31,12 +31,12 @@ def wired(*terms, student=None, teacher=None, actors=None, stage=""):
     criterion = Criterion(terms, student or net(4), teacher or net(8)) if actors is None else Criterion(terms, actors=actors)
     criterion.build(BATCH)
     criterion.close()
-    return wiring([(stage, criterion)], BATCH)
+    return build_term_graph([(stage, criterion)], BATCH)
 
 
 def test_parts_with_their_shapes_in_the_order_in_which_they_end():
     found = made.wired()
-    assert isinstance(found, Wiring)
+    assert isinstance(found, TermGraph)
     assert [part.path for part in found.student.parts] == [
         "normalize",
         "conv1",
@@ -52,14 +52,14 @@ def test_parts_with_their_shapes_in_the_order_in_which_they_end():
 
 
 def test_terms_with_taps_adapters_and_weights():
-    wires = {wire.name: wire for wire in made.wired().wires}
-    assert (wires["hard_targets"].student, wires["hard_targets"].teacher) == (["logits"], [])
-    assert wires["soft_targets"].weight == "0.9"
-    hint = wires["hint"]
+    edges = {edge.name: edge for edge in made.wired().edges}
+    assert (edges["hard_targets"].student, edges["hard_targets"].teacher) == (["logits"], [])
+    assert edges["soft_targets"].weight == "0.9"
+    hint = edges["hint"]
     assert (hint.student, hint.teacher, hint.weight) == (["layer2"], ["layer3"], "linear 1 → 0")
     assert hint.adapter == "resize to 8×8, 1×1 conv 32 → 64, batch norm"
-    assert wires["attention_transfer.layer2"].weight == "333.3"
-    assert wires["attention_transfer.layer2"].adapter is None
+    assert edges["attention_transfer.layer2"].weight == "333.3"
+    assert edges["attention_transfer.layer2"].adapter is None
 
 
 @pytest.mark.parametrize(
@@ -73,14 +73,14 @@ def test_terms_with_taps_adapters_and_weights():
     ],
 )
 def test_weights_in_words(weight, words):
-    assert wired(Term(SoftTargets(), weight=weight)).wires[0].weight == words
+    assert wired(Term(SoftTargets(), weight=weight)).edges[0].weight == words
 
 
 def test_a_tap_inside_a_part_is_a_part_of_its_own():
     found = wired(Term(Hint(), student="0.2", teacher="input(0.2)"), stage="first")
     assert "0.2" in [part.path for part in found.student.parts]
-    assert found.wires[0].teacher == ["input(0.2)"]
-    assert found.wires[0].stage == "first"
+    assert found.edges[0].teacher == ["input(0.2)"]
+    assert found.edges[0].stage == "first"
 
 
 def test_of_many_parts_those_that_are_read_are_kept():
@@ -95,7 +95,7 @@ def test_other_actors_are_written_out_and_a_missing_teacher_is_none():
     actors = Actors({"student": trained(net(4)), "average": average("student", 0.9)})
     found = wired(Term(SoftTargets(), teacher="average"), actors=actors)
     assert found.teacher is None
-    assert found.wires[0].teacher == ["average"]
+    assert found.edges[0].teacher == ["average"]
 
 
 def test_models_are_left_as_they_were():

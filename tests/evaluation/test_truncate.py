@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.evaluation.truncate import LENGTH, beginning, excerpt
+from limbeck.evaluation.truncate import LENGTH, truncate, truncate_around
 
 few = settings(deadline=None, max_examples=300)
 
@@ -15,7 +15,7 @@ few = settings(deadline=None, max_examples=300)
 def test_the_piece_stays_where_it_is_said_to_be(text: str, data: st.DataObject, length: int) -> None:
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
-    found, (low, high) = excerpt(text, (start, end), length)
+    found, (low, high) = truncate_around(text, (start, end), length)
     assert len(found) <= length
     piece = text[start:end]
     assert found[low:high] == piece[: high - low]
@@ -28,7 +28,7 @@ def test_the_piece_stays_where_it_is_said_to_be(text: str, data: st.DataObject, 
 def test_cuts_fall_between_words() -> None:
     text = " ".join(f"word{place:03}" for place in range(200))
     start = text.index("word100")
-    found, (low, high) = excerpt(text, (start, start + 7))
+    found, (low, high) = truncate_around(text, (start, start + 7))
     assert found[low:high] == "word100"
     assert found.startswith("…word")
     assert found.endswith("…")
@@ -37,12 +37,12 @@ def test_cuts_fall_between_words() -> None:
 
 
 def test_what_has_no_words_is_cut_all_the_same() -> None:
-    found, where = excerpt("x" * 5000, (2500, 2502))
+    found, where = truncate_around("x" * 5000, (2500, 2502))
     assert len(found) == LENGTH
     assert found[slice(*where)] == "xx"
 
 
 def test_the_beginning_of_short_and_long_texts() -> None:
-    assert beginning("a\nb") == "a\nb"
-    assert beginning("word " * 500).startswith("word word")
-    assert len(beginning("word " * 500)) <= LENGTH
+    assert truncate("a\nb") == "a\nb"
+    assert truncate("word " * 500).startswith("word word")
+    assert len(truncate("word " * 500)) <= LENGTH

@@ -19,7 +19,7 @@ def test_numbers(verdict):
     assert verdict.retention_ci95[0] < verdict.retention < verdict.retention_ci95[1]
     assert (verdict.compression, verdict.speedup, verdict.memory_ratio) == (11, 4, 10)
     assert verdict.agreement == pytest.approx(0.90)
-    assert verdict.arms.alone.parameters == 1_000_000  # the control is the same model
+    assert verdict.arms.control.parameters == 1_000_000  # the control is the same model
     assert 0 < verdict.arms.student.ece < 1
     assert len(verdict.arms.student.per_class) == 3
     assert verdict.met
@@ -27,7 +27,7 @@ def test_numbers(verdict):
 
 def test_sentences(verdict):
     assert verdict.sentence().startswith("kept 88.9 % of the teacher at 1/11 of its size; distillation gave +5.0 points [")
-    assert "what distillation gave is unknown: the run had no control" in make(alone=None).sentence()
+    assert "what distillation gave is unknown: the run had no control" in make(control=None).sentence()
     assert make(student=0.7).sentence().split("; ")[1].startswith("distillation did harm: −5.0 points [−")
     said = verdict.model_copy(update={"gain": Gain(-0.002, (-0.009, 0.005), 0.6)}).sentence()
     assert said.endswith("distillation had no effect: −0.2 points [−0.9, 0.5]")
@@ -62,7 +62,7 @@ def test_without_a_teacher_the_student_speaks_for_itself():
 def test_a_metric_where_less_is_better():
     scores = {
         name: Predictions(scores=np.full((1, 50), value))
-        for name, value in (("teacher", 2.0), ("alone", 3.0), ("student", 2.5))
+        for name, value in (("teacher", 2.0), ("control", 3.0), ("student", 2.5))
     }
     metric = Metric(name="cross-entropy", higher_is_better=False, percent=False)
     verdict = judge(scores, name="lm", task="language", seeds=[0], metric=metric, targets={"metric": 2.6, "gain": 0.4})
@@ -97,7 +97,7 @@ def test_targets_met_and_missed():
 
 
 def test_a_gain_whose_interval_touches_zero_is_not_met():
-    verdict = make(student=0.76, alone=0.75, items=100, targets={"gain": 0.5})
+    verdict = make(student=0.76, control=0.75, items=100, targets={"gain": 0.5})
     assert verdict.gain.value == pytest.approx(0.01)
     assert verdict.gain.ci95[0] == 0
     assert not verdict.targets["gain"].met
@@ -105,7 +105,7 @@ def test_a_gain_whose_interval_touches_zero_is_not_met():
 
 
 def test_a_target_that_cannot_be_computed_is_not_met_and_says_why():
-    targets = make(alone=None, teacher=None, profiles={}, targets={"gain": 0, "retention": 0.1, "latency_ms": 9}).targets
+    targets = make(control=None, teacher=None, profiles={}, targets={"gain": 0, "retention": 0.1, "latency_ms": 9}).targets
     assert not any(target.met for target in targets.values())
     assert "no control" in targets["gain"].reason
     assert "no teacher" in targets["retention"].reason
@@ -124,19 +124,19 @@ def test_round_trip(verdict, tmp_path):
     verdict.save(path)
     assert Verdict.load(path) == Verdict.load(tmp_path) == verdict
     assert os.listdir(tmp_path) == ["verdict.json"]
-    bare = make(alone=None, teacher=None, profiles={}, cost=None)
+    bare = make(control=None, teacher=None, profiles={}, cost=None)
     bare.save(path)
     assert Verdict.load(path) == bare
 
 
-def test_the_schema_is_format_1(verdict):
+def test_the_schema_is_format_2(verdict):
     content = verdict.model_dump(mode="json")
     assert set(content) == {
         *("format", "name", "task", "metric", "classes", "arms", "retention", "retention_ci95", "gain", "compression"),
         *("speedup", "memory_ratio", "agreement", "targets", "met", "cost", "exports", "seeds", "environment"),
-        *("items", "calibration", "changes", "examples", "wiring"),
+        *("items", "calibration", "changes", "examples", "term_graph"),
     }
-    assert list(content["arms"]) == ["teacher", "alone", "student"]
+    assert list(content["arms"]) == ["teacher", "control", "student"]
     assert set(content["arms"]["student"]) == {
         *("metric", "ci95", "per_seed", "parameters", "file_bytes", "macs", "latency_ms", "peak_memory_bytes", "ece"),
         "per_class",
@@ -150,7 +150,7 @@ def test_the_schema_is_format_1(verdict):
         ("{", "not JSON"),
         ("[1]", "not a verdict"),
         ('{"model": "x"}', "not a verdict"),
-        ('{"format": 2, "arms": {}}', "format 2.*upgrade"),
+        ('{"format": 3, "arms": {}}', "format 3.*upgrade"),
         ('{"format": 1, "arms": {}}', "not a verdict of format 1"),
     ],
 )
@@ -186,10 +186,10 @@ def scores(seeds=1, items=4):
 @pytest.mark.parametrize(
     ("predictions", "said"),
     [
-        ({"alone": scores()}, "expected 'student'"),
+        ({"control": scores()}, "expected 'student'"),
         ({"student": scores(), "tutor": scores()}, "tutor"),
         ({"student": scores(2)}, "2 seeds, but the run had 1"),
-        ({"student": scores(), "alone": scores(items=5)}, "no pairs"),
+        ({"student": scores(), "control": scores(items=5)}, "no pairs"),
     ],
 )
 def test_arms_that_do_not_belong_together_are_refused(predictions, said):
@@ -199,7 +199,7 @@ def test_arms_that_do_not_belong_together_are_refused(predictions, said):
 
 def test_different_labels_are_refused():
     logits = np.zeros((1, 3, 2), dtype=np.float32)
-    arms = {"student": Predictions(logits, np.array([0, 1, 0])), "alone": Predictions(logits, np.array([0, 1, 1]))}
+    arms = {"student": Predictions(logits, np.array([0, 1, 0])), "control": Predictions(logits, np.array([0, 1, 1]))}
     with pytest.raises(ValueError, match="different labels"):
         judge(arms, name="x", task="t", seeds=[0])
     with pytest.raises(ValueError, match="3 class names"):

@@ -66,7 +66,7 @@ def test_one_call_with_tensors_gives_a_sentence(teacher: nn.Module, train: Items
     said = capsys.readouterr().out
     assert said.startswith("kept ")
     assert "distillation " in said
-    assert outcome.verdict.arms.alone is not None
+    assert outcome.verdict.arms.control is not None
     assert outcome.verdict.cost is not None
     assert (outcome.verdict.cost.student_steps, outcome.verdict.cost.teacher_items) == (8, 8 * 32)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(teacher), strict=True))
@@ -103,7 +103,7 @@ def test_a_frozen_part_stays_as_the_phase_before_left_it(teacher: nn.Module, tra
 
 def test_without_control_the_gain_is_unknown(teacher: nn.Module, train: Items, test: Items) -> None:
     outcome = limbeck.distill(teacher, Own(4), train, test, training=QUICK, control=False, targets={"gain": 1.0})
-    assert outcome.verdict.arms.alone is None
+    assert outcome.verdict.arms.control is None
     assert outcome.verdict.gain is None
     assert not outcome.verdict.met
     assert "had no control" in str(outcome)
@@ -115,7 +115,7 @@ def test_a_module_starts_every_seed_and_both_arms_from_its_weights(teacher: nn.M
     still = replace(QUICK, optimizer=limbeck.Optimizer("sgd", lr=1e-12), length=steps(1))
     job = Distillation(start, teacher, training=still, seeds=(0, 1, 5))
     job.fit(train)
-    for model in (*job.arms["student"], *job.arms["alone"]):
+    for model in (*job.arms["student"], *job.arms["control"]):
         assert model is not start
         for one, other in zip(weights(model), before, strict=True):
             torch.testing.assert_close(one, other)
@@ -157,7 +157,7 @@ def test_the_best_state_by_validation_is_kept(teacher: nn.Module, train: Items) 
     )
     job.fit(seen, held_out)
     for model, run in zip(job.arms["student"], job.runs, strict=True):
-        figures = job.task.figures(job.task.outputs(model, held_out), held_out)
+        figures = job.task.compute_metrics(job.task.outputs(model, held_out), held_out)
         assert figures["accuracy"] == run.clock.best
     assert job.scores["student"][job.arms["student"].index(job.best)] == max(job.scores["student"])
 
@@ -201,7 +201,7 @@ def test_stopping_and_resuming_changes_nothing_and_costs_add_up(
     again = Distillation(start, teacher, training=QUICK, folder=tmp_path / "stopped", resume=True)
     again.fit(train)
     assert equal(whole.best, again.best)
-    assert equal(whole.arms["alone"][0], again.arms["alone"][0])
+    assert equal(whole.arms["control"][0], again.arms["control"][0])
     assert (again.cost.student_steps, again.cost.teacher_items) == (whole.cost.student_steps, whole.cost.teacher_items)
     assert again.cost.wall_s >= sum(run.clock.wall_s for run in again.runs) > 0
     logs = [(tmp_path / name / "log.jsonl").read_text().splitlines() for name in ("whole", "stopped")]

@@ -91,8 +91,8 @@ def test_identical_arms_differ_by_nothing() -> None:
 
 def test_a_verdict_by_another_metric() -> None:
     labels = RNG.integers(0, 2, 300)
-    logits = {arm: RNG.normal(size=(2, 300, 2)).astype(np.float32) for arm in ("teacher", "alone", "student")}
-    for strength, arm in ((3, "teacher"), (1, "alone"), (2, "student")):
+    logits = {arm: RNG.normal(size=(2, 300, 2)).astype(np.float32) for arm in ("teacher", "control", "student")}
+    for strength, arm in ((3, "teacher"), (1, "control"), (2, "student")):
         logits[arm][:, np.arange(300), labels] += strength
     arms = {arm: Predictions(logits=found, labels=labels) for arm, found in logits.items()}
     verdict = judge(arms, name="cola", task="classification", seeds=[0, 1], metric=Metric(name="matthews", percent=False))
@@ -105,7 +105,7 @@ def test_a_verdict_by_another_metric() -> None:
 
 def test_a_verdict_of_numbers() -> None:
     truths = RNG.normal(size=200).astype(np.float32)
-    noise = {"teacher": 0.3, "alone": 1.5, "student": 0.6}
+    noise = {"teacher": 0.3, "control": 1.5, "student": 0.6}
     arms = {
         arm: Predictions(values=(truths + scale * RNG.normal(size=(2, 200))).astype(np.float32), truths=truths)
         for arm, scale in noise.items()

@@ -30,21 +30,21 @@ def comparison(**variants: Any) -> Comparison:
 def test_one_run_a_method_and_a_control(tmp_path: Path) -> None:
     verdict = compare_methods(comparison(), tmp_path / "few", progress=False)
     assert verdict is not None
-    assert set(verdict.rows) == {"alone", "soft", "hint+soft"}
-    assert verdict.rows["alone"].gain is None
+    assert set(verdict.rows) == {"control", "soft", "hint+soft"}
+    assert verdict.rows["control"].gain is None
     assert ComparisonVerdict.load(tmp_path / "few" / "comparison.json") == verdict
     assert len(list((tmp_path / "few").glob("**/teacher/config.json"))) == 1  # trained once
     assert set(load_predictions(tmp_path / "few" / "soft")) == {"teacher", "student"}
 
 
 def test_the_added_control_is_the_control_of_a_single_run(tmp_path: Path) -> None:
-    """Comparing costs no truth: the variant `alone` has the weights that a run's own control has."""
+    """Comparing costs no truth: the variant `control` has the weights that a run's own control has."""
     few = comparison(soft=VARIANTS["soft"])
     few.data.labels, few.data.labels_seed = 100, 1
     assert compare_methods(few, tmp_path / "few", progress=False) is not None
     single = tiny.recipe("data.labels=100", "data.labels_seed=1")
     runs.carry_out(single, tmp_path / "single", progress=False)
-    ours, theirs = load_predictions(tmp_path / "few" / "alone")["student"], load_predictions(tmp_path / "single")["alone"]
+    ours, theirs = load_predictions(tmp_path / "few" / "control")["student"], load_predictions(tmp_path / "single")["control"]
     assert ours.logits is not None
     assert theirs.logits is not None
     assert (ours.logits == theirs.logits).all()
@@ -71,7 +71,7 @@ def test_a_stopped_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     assert verdict is not None
     assert done[: len(began)] == began
     assert set(done[len(began) :]) == {"hint+soft", "more"}  # what was finished is not done again; variants may be added
-    assert set(verdict.rows) == {"alone", "soft", "hint+soft", "more"}
+    assert set(verdict.rows) == {"control", "soft", "hint+soft", "more"}
 
 
 def test_what_another_process_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_what_another_process_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
     comparison().write(folder / "recipe.yaml")
     with lock_folder(folder / "soft"):
         assert compare_methods(comparison(), folder, resume=True, progress=False) is None
-    assert (folder / "alone" / "verdict.json").exists()
+    assert (folder / "control" / "verdict.json").exists()
     assert not (folder / "soft" / "verdict.json").exists()
     assert compare_methods(comparison(), folder, resume=True, progress=False) is not None
 
@@ -89,7 +89,7 @@ def test_a_method_that_breaks_down_is_named_and_the_others_go_on(tmp_path: Path)
     broken = ["hard_targets", {"logit_mse": {"weight": 1e39}}]
     verdict = compare_methods(comparison(soft=VARIANTS["soft"], broken=broken), tmp_path / "few", progress=False)
     assert verdict is not None
-    assert set(verdict.rows) == {"alone", "soft"}
+    assert set(verdict.rows) == {"control", "soft"}
     assert "NaN or infinite" in verdict.failed["broken"]
     assert (tmp_path / "few" / "broken" / FAILURE).exists()
 

@@ -237,7 +237,7 @@ def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> N
     assert verdict.arms.teacher.ci95 == (1, 1)
     assert 0.3 < verdict.arms.student.metric < 1  # 0.11 by chance
     assert verdict.retention == pytest.approx(verdict.arms.student.metric)
-    assert verdict.arms.alone is None
+    assert verdict.arms.control is None
     assert models.load_model(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
     same_without_limbeck(tmp_path / "run" / "student", place)
     told = runs.evaluate(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
@@ -265,8 +265,8 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert verdict.classes == sorted(TOPICS)
     assert verdict.gain is not None
     assert verdict.arms.teacher is not None
-    assert verdict.arms.alone is not None
-    assert verdict.arms.alone.metric > 0.9  # each word tells its topic, and a table can learn that
+    assert verdict.arms.control is not None
+    assert verdict.arms.control.metric > 0.9  # each word tells its topic, and a table can learn that
     assert verdict.arms.student.metric > 0.6
     assert verdict.agreement is not None
     assert (tmp_path / "run" / "student" / "config.json").exists()

@@ -51,16 +51,16 @@ def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
 
 def test_a_stopped_run_says_how_far_it_is(tmp_path: Path) -> None:
     job = tiny.recipe("seeds=[0, 1]", "training={epochs: 20}")
-    lines = [line("teacher", 0, 12, 0.4), line("student", 0, 600, 20.0), line("alone", 0, 150, 20.0)]
-    begun(tmp_path / "half", job, lines, {"teacher": 12, "seed-0-student": 600, "seed-0-alone": 160})
+    lines = [line("teacher", 0, 12, 0.4), line("student", 0, 600, 20.0), line("control", 0, 150, 20.0)]
+    begun(tmp_path / "half", job, lines, {"teacher": 12, "seed-0-student": 600, "seed-0-control": 160})
     found = only(tmp_path)
     assert found.state == "stopped"
     assert [(one.arm, one.seed, one.done, one.of) for one in found.trainings] == [
         ("teacher", 0, 12, 12),
         ("student", 0, 600, 600),
-        ("alone", 0, 160, 600),  # as long as the student, though it has fewer items in an epoch
+        ("control", 0, 160, 600),  # as long as the student, though it has fewer items in an epoch
         ("student", 1, 0, 600),
-        ("alone", 1, 0, 600),
+        ("control", 1, 0, 600),
     ]
     assert (found.done, found.of) == (772, 2412)
 

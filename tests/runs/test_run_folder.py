@@ -51,7 +51,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     verdict = json.loads((finished / "verdict.json").read_text())
     assert verdict["cost"]["student_steps"] == 12
     arms = {(json.loads(line)["seed"], json.loads(line)["arm"]) for line in (finished / "log.jsonl").read_text().splitlines()}
-    assert arms == {(0, "teacher"), (0, "student"), (0, "alone")}
+    assert arms == {(0, "teacher"), (0, "student"), (0, "control")}
     figures = runs.evaluate(finished, "digits", split="test")
     assert figures["accuracy"] == pytest.approx(verdict["arms"]["student"]["metric"])
     assert figures["ece"] == pytest.approx(verdict["arms"]["student"]["ece"])

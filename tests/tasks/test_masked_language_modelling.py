@@ -111,7 +111,7 @@ def test_figures_are_those_of_a_loop_over_texts_and_tokens(items: Items, model: 
     assert outputs.numpy() == pytest.approx(slow, abs=1e-4)
     assert torch.equal(task.outputs(model, items)[:, :2], outputs[:, :2])  # the hidden tokens never change
     hidden, found, nats = slow.sum(0)
-    figures = task.figures(outputs, items)
+    figures = task.compute_metrics(outputs, items)
     expected = {"masked_accuracy": found / hidden, "masked_cross_entropy": nats / hidden}
     assert figures == pytest.approx(expected | {"masked_perplexity": math.exp(nats / hidden)}, rel=1e-5)
     assert hidden / sum(int(length) - 2 for length in items.storage.lengths) == pytest.approx(0.15, abs=0.05)  # type: ignore[union-attr]
@@ -137,7 +137,7 @@ def test_intervals_resample_texts_and_divide_sums(items: Items, model: nn.Module
     for metric, column in (("masked_accuracy", 1), ("masked_cross_entropy", 2)):
         task = MaskedLanguageModelling(metric)
         outputs = task.outputs(model, items)
-        answers = Predictions(**task.answered([outputs, outputs], items))
+        answers = Predictions(**task.to_predictions([outputs, outputs], items))
         parts = answers.parts(task.measure)
         assert parts.shape == (2, len(items), 2)
         value, (low, high) = interval(parts, value=task.measure.value)
@@ -241,7 +241,7 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     assert verdict.arms.teacher is not None
     assert verdict.arms.teacher.metric > 0.6  # of 24 words; most follow from the others
     assert verdict.arms.student.metric > 0.5
-    assert verdict.arms.alone is not None
+    assert verdict.arms.control is not None
     assert verdict.gain is not None
     kept = load_predictions(tmp_path / "run")["student"].scores
     assert kept is not None

@@ -18,7 +18,7 @@ from limbeck.data import Items
 from limbeck.evaluation import Predictions
 from limbeck.evaluation.statistics import interval
 from limbeck.tasks import SentenceEmbeddings
-from limbeck.tasks.linear_probe import fitted, folds_of, probe_logits
+from limbeck.tasks.linear_probe import assign_folds, fit_logistic_regression, probe_logits
 from limbeck.tasks.linear_targets import LinearTargets
 from limbeck.tasks.neighbours import nearest, shared, votes
 
@@ -92,7 +92,7 @@ def test_the_majority_wins_and_ties_go_to_the_nearer(seed: int, count: int, clas
 def test_the_probe_is_scikit_learns_logistic_regression(classes: int) -> None:
     vectors, labels = drawn(3, 200, width=10, classes=classes)
     unit = nn.functional.normalize(vectors.double(), dim=1)
-    fold = folds_of(labels, torch.arange(200), 5)
+    fold = assign_folds(labels, torch.arange(200), 5)
     logits = probe_logits(vectors, labels, torch.arange(200), classes)
     for held_out in range(5):
         seen = (fold != held_out).numpy()
@@ -109,7 +109,7 @@ def test_the_probe_is_scikit_learns_logistic_regression(classes: int) -> None:
 def test_the_fit_is_a_minimum() -> None:
     vectors, labels = drawn(5, 60)
     vectors = vectors.double()
-    weight, bias = fitted(vectors, labels, 3, penalty=0.3)
+    weight, bias = fit_logistic_regression(vectors, labels, 3, penalty=0.3)
     probabilities = (vectors @ weight.T + bias).softmax(-1)
     wrong = probabilities - nn.functional.one_hot(labels, 3)
     assert wrong.T @ vectors + 0.3 * weight == pytest.approx(np.zeros((3, 6)), abs=1e-4)
@@ -121,13 +121,13 @@ def test_the_fit_is_a_minimum() -> None:
 def test_folds_are_even_in_every_class_and_go_by_content(seed: int, count: int) -> None:
     _, labels = drawn(seed, count)
     keys = torch.randperm(1000, generator=torch.Generator().manual_seed(seed))[:count]
-    fold = folds_of(labels, keys, 5)
+    fold = assign_folds(labels, keys, 5)
     for label in labels.unique():
         sizes = torch.bincount(fold[labels == label], minlength=5)
         assert sizes.max() - sizes.min() <= 1
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    assert torch.equal(folds_of(labels[order], keys[order], 5), fold[order])
-    twins = folds_of(torch.cat([labels, labels]), torch.cat([keys, keys]), 5)
+    assert torch.equal(assign_folds(labels[order], keys[order], 5), fold[order])
+    twins = assign_folds(torch.cat([labels, labels]), torch.cat([keys, keys]), 5)
     assert torch.equal(twins[:count], twins[count:])  # a text that is there twice is never seen and unseen
 
 
@@ -185,9 +185,9 @@ def test_the_metric_goes_by_the_labels() -> None:
     task = SentenceEmbeddings("neighbour_overlap")
     assert prepared(task, data()).metric == "neighbour_overlap"
     some = data().unlabel(torch.arange(20))
-    assert len(prepared(SentenceEmbeddings("knn_accuracy"), some).judged(some)) == 40
-    assert len(task.judged(some)) == 60
-    assert len(task.taught(some)) == 40
+    assert len(prepared(SentenceEmbeddings("knn_accuracy"), some).evaluation_items(some)) == 40
+    assert len(task.evaluation_items(some)) == 60
+    assert len(task.training_items(some)) == 40
     task = SentenceEmbeddings("probe_accuracy")  # only what is judged on must have labels
     task.prepare(None, data(labelled=False), [data()], control=False)
 
@@ -199,7 +199,7 @@ def test_what_cannot_be_judged_or_learned_is_refused() -> None:
         with pytest.raises(ValueError, match=rf"metric: {metric} needs labels .* set metric: neighbour_overlap"):
             prepared(SentenceEmbeddings(metric), data(labelled=False))
     with pytest.raises(ValueError, match="compares with the teacher, which is not at hand"):
-        SentenceEmbeddings("neighbour_overlap").figures(torch.rand(60, 3), data())
+        SentenceEmbeddings("neighbour_overlap").compute_metrics(torch.rand(60, 3), data())
     with pytest.raises(ValueError, match="two or more"):
         prepared(SentenceEmbeddings(), data(labelled=False, count=1))
     with pytest.raises(ValueError, match=r"of shape \(8, 1, 6\); sentence embeddings need one vector a text"):
@@ -214,18 +214,18 @@ def test_figures_and_answers_agree_and_have_intervals(metric: str) -> None:
     prepared(task, items)
     student = nn.Sequential(nn.Linear(6, 4), nn.Tanh())
     outputs = task.outputs(student, items)
-    answers = Predictions(**task.answered([outputs, outputs], items))
+    answers = Predictions(**task.to_predictions([outputs, outputs], items))
     value, (low, high) = interval(answers.parts(task.measure))
-    assert task.figures(outputs, items) == {metric: pytest.approx(value)}
+    assert task.compute_metrics(outputs, items) == {metric: pytest.approx(value)}
     assert low < value < high
     assert 0.3 < value < 1
     whole = task.outputs(nn.Identity(), items)
     if metric == "neighbour_overlap":
-        assert task.figures(whole, items) == {metric: 1.0}
+        assert task.compute_metrics(whole, items) == {metric: 1.0}
     else:
         assert answers.logits is not None
         assert answers.logits.shape == (2, 60, 3)
-        assert task.figures(whole, items)[metric] > 0.6
+        assert task.compute_metrics(whole, items)[metric] > 0.6
 
 
 def test_the_teacher_is_asked_once_about_the_same_texts() -> None:
@@ -239,9 +239,9 @@ def test_the_teacher_is_asked_once_about_the_same_texts() -> None:
     teacher, items, task = Counting(), data(labelled=False), SentenceEmbeddings()
     task.prepare(teacher, items, [items], control=False)
     for _ in range(3):
-        task.figures(torch.rand(60, 4), items)
-    task.answered([task.outputs(teacher, items)], items)
+        task.compute_metrics(torch.rand(60, 4), items)
+    task.to_predictions([task.outputs(teacher, items)], items)
     assert teacher.calls == 1
     task.prepare(teacher, items, [items], control=False)  # it may have been trained since
-    task.figures(torch.rand(60, 4), items)
+    task.compute_metrics(torch.rand(60, 4), items)
     assert teacher.calls == 2

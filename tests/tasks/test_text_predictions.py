@@ -50,8 +50,8 @@ def test_answers_are_told_by_question_with_their_context(asked: Items) -> None:
     for window, (first, last) in enumerate(asked.target.tolist()):
         if first > 0:
             logits[window, 0, first] = logits[window, 1, last] = 20.0
-    found = task.answered([logits, random_logits(asked, 1)], asked)
-    told = found["told"]
+    found = task.to_predictions([logits, random_logits(asked, 1)], asked)
+    told = found["text_predictions"]
     assert told.choice.shape == found["scores"].shape == (2, 2)  # the third question has no answer
     assert [told.said(0, unit) for unit in (0, 1)] == ["the barn", "field"]
     assert told.choice[0].tolist() == ["barn", "field"]
@@ -68,13 +68,13 @@ def test_neighbours_are_told_as_texts() -> None:
     task = SentenceEmbeddings("neighbour_overlap")
     task.teacher = nn.Identity()
     task._said[items.fingerprint()] = torch.tensor([[1.0, 0.1], [1, 0], [0, 1], [0.1, 1]])
-    found = task.answered([torch.tensor([[1.0, 0.1], [0, 1], [1, 0], [0.1, 1]])], items)
-    assert [found["told"].said(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
-    assert found["told"].choice.tolist() == [[2, 3, 0, 1]]
-    assert found["told"].sure is None
+    found = task.to_predictions([torch.tensor([[1.0, 0.1], [0, 1], [1, 0], [0.1, 1]])], items)
+    assert [found["text_predictions"].said(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
+    assert found["text_predictions"].choice.tolist() == [[2, 3, 0, 1]]
+    assert found["text_predictions"].sure is None
     bare = Items(items.storage, items.keys).encode(lambda inputs: inputs["input_ids"].float()[:, :2])
     task._said[bare.fingerprint()] = torch.rand(4, 2)
-    assert task.answered([torch.rand(4, 2)], bare)["told"] is None
+    assert task.to_predictions([torch.rand(4, 2)], bare)["text_predictions"] is None
 
 
 def test_items_as_texts() -> None:

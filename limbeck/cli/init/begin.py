@@ -19,7 +19,7 @@ from limbeck.cli.init.data import Data
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import SHARE, suggest_student, suggest_taps, suggest_training
 from limbeck.cli.init.text import Draft, said, write
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.recipe import Recipe, load_plugin, read_yaml
 from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
 from limbeck.tasks import Classification
@@ -71,7 +71,7 @@ def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *,
     _tell(console, "teacher", _size(teacher, network) + _tried(teacher, network, data))
     student, small = _student(wishes, questions, data, network, plugins)
     ratio = models.count_parameters(network) / models.count_parameters(small)
-    _tell(console, "student", f"{_size(student, small)}, {wording.fraction(ratio)}")
+    _tell(console, "student", f"{_size(student, small)}, {number_format.fraction(ratio)}")
     pairs = suggest_taps(small, network, data)
     if pairs:
         _tell(console, "taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))
@@ -135,7 +135,7 @@ def _student(
     named, args = wishes.student, wishes.student_args
     if named is None:
         best = suggest_student(teacher, data)
-        shown = f"{best.model}{said(best.args)}, {wording.count(best.parameters)} parameters"
+        shown = f"{best.model}{said(best.args)}, {number_format.count(best.parameters)} parameters"
         named = questions.ask("--student", f"Student (about 1/{SHARE} of the teacher: {shown})", None, default=best.model)
         args = (best.args | args) if named == best.model else args
     spec = ModelSpec.model_validate({"model": _model_name(named, plugins), "args": args})
@@ -175,8 +175,8 @@ def _tried(spec: TeacherSpec, teacher: nn.Module, data: Data) -> str:
     some = data.judged.labelled()
     some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIED])
     task = Classification()
-    right = task.figures(task.outputs(teacher, some), some)[task.metric]
-    text = f", right on {wording.percent(right)} of {len(some)} test items"
+    right = task.compute_metrics(task.outputs(teacher, some), some)[task.metric]
+    text = f", right on {number_format.percent(right)} of {len(some)} test items"
     if right < 2 / (data.classes or 2):
         text += (
             ":\n         hardly better than chance. Are its classes in the order of the data's? "
@@ -192,7 +192,7 @@ def _check(text: str, path: Path, data: Data, teacher: nn.Module) -> None:
 
 
 def _size(spec: ModelSpec, network: nn.Module) -> str:
-    return f"{spec.model}{said(spec.args)}, {wording.count(models.count_parameters(network))} parameters"
+    return f"{spec.model}{said(spec.args)}, {number_format.count(models.count_parameters(network))} parameters"
 
 
 def _tell(console: Console, what: str, text: str) -> None:

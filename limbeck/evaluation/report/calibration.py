@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.report.canvas import COLOURS, LINES, SOFT, Canvas
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, table
-from limbeck.evaluation.verdict import ARMS, Verdict
+from limbeck.evaluation.verdict import Verdict
 
 FEW = 5  # answers of which a mean says too little to be drawn
 
@@ -15,7 +16,7 @@ def calibration(verdict: Verdict) -> Section | None:
     if not arms:
         return None
     rows = [
-        (arm_title(arm), wording.percent(found.confidence), wording.percent(found.accuracy), f"{found.count:,}")
+        (arm_title(arm), number_format.percent(found.confidence), number_format.percent(found.accuracy), f"{found.count:,}")
         for arm in arms
         for found in verdict.calibration[arm]
     ]
@@ -31,7 +32,9 @@ def calibration(verdict: Verdict) -> Section | None:
 def _says(verdict: Verdict, arms: list[str]) -> str:
     present = verdict.arms.present()
     errors = [
-        f"{TITLES[arm]} {wording.number(ece, 3)}" for arm in arms if arm in present and (ece := present[arm].ece) is not None
+        f"{TITLES[arm]} {number_format.number(ece, 3)}"
+        for arm in arms
+        if arm in present and (ece := present[arm].ece) is not None
     ]
     said = "On the diagonal an arm is as sure as it is right, below it surer than it should be. Larger points hold more answers"
     said += f"; bins of fewer than {FEW} are in the table only."

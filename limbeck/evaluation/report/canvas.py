@@ -12,15 +12,15 @@ import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report.style import LIGHT
 
 WIDTH = 340
 INK, SOFT = "#010203", "#010204"
-COLOURS = {"student": "#010205", "alone": "#010206", "teacher": "#010207"}
-MARKERS = {"student": "o", "alone": "o", "teacher": "s"}
-LINES = {"student": "-", "alone": (0, (4, 2)), "teacher": (0, (1, 1.5))}
-HOLLOW = frozenset({"alone"})
+COLOURS = {"student": "#010205", "control": "#010206", "teacher": "#010207"}
+MARKERS = {"student": "o", "control": "o", "teacher": "s"}
+LINES = {"student": "-", "control": (0, (4, 2)), "teacher": (0, (1, 1.5))}
+HOLLOW = frozenset({"control"})
 _NAMES = {INK: "currentColor", SOFT: "soft"} | {colour: arm for arm, colour in COLOURS.items()}
 _PAPER = "#010208"  # what is left open inside a hollow mark
 _NAMES[_PAPER] = "page"
@@ -168,7 +168,7 @@ def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1
     return places
 
 
-def log_x(canvas: Canvas, unit: Any = wording.count) -> None:
+def log_x(canvas: Canvas, unit: Any = number_format.count) -> None:
     """A logarithmic x axis whose ticks are written as people read them."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.examples import Quadrants
 from limbeck.evaluation.report.examples import galleries
 from limbeck.evaluation.report.page import TITLES, Section, paragraph, table
@@ -22,11 +22,11 @@ def changes(verdict: Verdict) -> Section | None:
 
 def _summary(verdict: Verdict) -> str:
     said = []
-    alone, teacher = verdict.changes.get("alone"), verdict.changes.get("teacher")
-    if alone is not None:
+    control, teacher = verdict.changes.get("control"), verdict.changes.get("teacher")
+    if control is not None:
         said.append(
-            f"Of {alone.total:,} answers over all test items and seeds, distillation mended {alone.student_only:,} "
-            f"and spoilt {alone.other_only:,}, against the control."
+            f"Of {control.total:,} answers over all test items and seeds, distillation mended {control.student_only:,} "
+            f"and spoilt {control.other_only:,}, against the control."
         )
     if teacher is not None:
         said.append(
@@ -34,17 +34,17 @@ def _summary(verdict: Verdict) -> str:
             f"and wrong {teacher.other_only:,} times where the teacher is right."
         )
     if verdict.agreement is not None:
-        said.append(f"Both give the same answer to {wording.percent(verdict.agreement)} of the items.")
+        said.append(f"Both give the same answer to {number_format.percent(verdict.agreement)} of the items.")
     return " ".join(said)
 
 
 def _quadrants(arm: str, found: Quadrants) -> str:
     other = TITLES[arm]
-    names = ("gained", "forgot") if arm == "alone" else ("student alone", "teacher alone")
+    names = ("gained", "forgot") if arm == "control" else ("student alone", "teacher alone")
 
     def cell(count: int, note: str = "") -> str:
         below = f"{note} · " if note else ""
-        return f"{count:,}<small>{below}{wording.percent(count / found.total if found.total else None)}</small>"
+        return f"{count:,}<small>{below}{number_format.percent(count / found.total if found.total else None)}</small>"
 
     rows = [
         ("student right", cell(found.both_right), cell(found.student_only, names[0])),

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, figure, table
-from limbeck.evaluation.verdict import ARMS, Verdict
+from limbeck.evaluation.verdict import Verdict
 
 SHORT = 15  # letters of a class's name
 ROWS = 20  # what a drawing shows; the table has them all
@@ -58,15 +59,15 @@ def _worst_first(columns: Columns, count: int) -> list[int]:
 
 
 def _row(name: str, at: int, columns: Columns) -> list[str]:
-    values = [wording.measured(values[at], digits=1) for values in columns.values()]
-    return [escape(name), *values, *([wording.percent(kept(columns, at))] if "teacher" in columns else [])]
+    values = [number_format.measured(values[at], digits=1) for values in columns.values()]
+    return [escape(name), *values, *([number_format.percent(kept(columns, at))] if "teacher" in columns else [])]
 
 
 def _says(order: Sequence[int], names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
     worst, best = order[0], order[-1]
     shares = [share for at in order if (share := kept(columns, at)) is not None]
     if shares:
-        least, most = wording.percent(shares[0]), wording.percent(shares[-1])
+        least, most = number_format.percent(shares[0]), number_format.percent(shares[-1])
         said = f"Least was kept of {cut(names[worst], SHORT)} ({least}), most of {cut(names[best], SHORT)} ({most})."
         said += " Squares are the teacher, rings the control, discs the student; at the right what was kept."
     else:
@@ -91,7 +92,7 @@ def draw(names: Sequence[str], columns: Columns) -> str:
                 canvas.mark(arm, value, place, size=8.5 if arm == "teacher" else 6)
         share = kept(columns, place)
         if share is not None:
-            canvas.beside(place, wording.percent(share, 0), COLOURS["student"])
+            canvas.beside(place, number_format.percent(share, 0), COLOURS["student"])
     canvas.rows([cut(name, SHORT) for name in names])
     axes.locator_params(axis="x", nbins=5)
     canvas.label("x", MEASURE, percent=True)

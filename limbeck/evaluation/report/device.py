@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.model_cost import Latency
 from limbeck.evaluation.report.canvas import Canvas, log_x
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, mark, stacked, table
@@ -53,7 +53,7 @@ def _says(rows: Sequence[Export]) -> str:
         times = {row.model: row.latency_ms for row in rows if (row.format, row.precision) == (format, precision)}
         teacher, student = (times.get(model) for model in MODELS)
         if teacher is not None and student is not None:
-            said.append(f"{format} {precision} {wording.times(teacher.median / student.median)}")
+            said.append(f"{format} {precision} {number_format.times(teacher.median / student.median)}")
     return f"The student is faster than its teacher: {', '.join(said)}." if said else "Latency of the student’s files."
 
 
@@ -63,7 +63,7 @@ def _table(rows: Sequence[Export], verdict: Verdict) -> str:
         [
             f"{escape(row.format)} {escape(row.precision)}",
             _whose(row),
-            *([mark(False, "failed"), *[wording.NONE] * 5] if row.error else _cells(row, verdict)),
+            *([mark(False, "failed"), *[number_format.NONE] * 5] if row.error else _cells(row, verdict)),
         ]
         for row in rows
     ]
@@ -77,18 +77,22 @@ def _whose(row: Export) -> str:
 def _cells(row: Export, verdict: Verdict) -> list[str]:
     latency: Latency | None = row.latency_ms
     return [
-        stacked(wording.measured(row.metric, row.ci95, as_percent=verdict.metric.percent)),
-        wording.size(row.bytes),
-        wording.milliseconds(latency.median if latency else None),
-        wording.milliseconds(latency.p95 if latency else None),
-        wording.size(row.peak_memory_bytes),
-        wording.NONE if row.max_abs_diff is None else f"{row.max_abs_diff:.1e}",
+        stacked(number_format.measured(row.metric, row.ci95, as_percent=verdict.metric.percent)),
+        number_format.size(row.bytes),
+        number_format.milliseconds(latency.median if latency else None),
+        number_format.milliseconds(latency.p95 if latency else None),
+        number_format.size(row.peak_memory_bytes),
+        number_format.NONE if row.max_abs_diff is None else f"{row.max_abs_diff:.1e}",
     ]
 
 
 def _latencies(rows: Sequence[Export]) -> str:
     lines = [
-        (f"{escape(row.format)} {escape(row.precision)}", _whose(row), *(wording.milliseconds(value) for value in _ends(row)))
+        (
+            f"{escape(row.format)} {escape(row.precision)}",
+            _whose(row),
+            *(number_format.milliseconds(value) for value in _ends(row)),
+        )
         for row in rows
     ]
     return table("Latency of one item on one thread", ["runtime", "", "median", "95th percentile"], lines)
@@ -127,7 +131,7 @@ def draw(rows: Sequence[Export]) -> str:
             canvas.whisker(model, [median, p95], [place + down, place + down])
             canvas.mark(model, median, place + down, size=7)
         if set(MODELS) <= set(own):
-            canvas.beside(place, wording.times(own["teacher"][0] / own["student"][0]))
+            canvas.beside(place, number_format.times(own["teacher"][0] / own["student"][0]))
     canvas.beside(-0.85, "faster")
     canvas.rows(names)
     canvas.label("x", "milliseconds")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from html import escape
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.examples import Example
-from limbeck.evaluation.prediction_views import Answer, Kind
+from limbeck.evaluation.prediction_views import ItemPrediction, Kind
 from limbeck.evaluation.report.classes import class_name
 from limbeck.evaluation.report.page import TITLES, paragraph
-from limbeck.evaluation.verdict import ARMS, Verdict
+from limbeck.evaluation.verdict import Verdict
 
 _HEADINGS: dict[Kind, str] = {
     "disagreement": "Where student and teacher disagree",
@@ -107,13 +108,13 @@ def _line(example: Example, arm: str, verdict: Verdict) -> str:
     said, style = _said(answer, example, verdict)
     note = answer.score if _family(example) == "neighbours" else answer.confidence
     if answer.value is not None and example.value is not None:
-        shown = wording.number(answer.value - example.value, 2, sign=True)
+        shown = number_format.number(answer.value - example.value, 2, sign=True)
     else:
-        shown = "" if note is None else wording.percent(note, 0)
+        shown = "" if note is None else number_format.percent(note, 0)
     return f'<dt>{TITLES[arm]}</dt><dd class="{style}">{escape(said)}</dd><dd class="sure">{shown}</dd>'
 
 
-def _said(answer: Answer, example: Example, verdict: Verdict) -> tuple[str, str]:
+def _said(answer: ItemPrediction, example: Example, verdict: Verdict) -> tuple[str, str]:
     """An answer with its mark, and the class of style that goes with it."""
     if answer.label is not None:
         good = answer.label == example.label

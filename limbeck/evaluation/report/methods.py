@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from pathlib import Path
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.comparison import ComparisonVerdict, Row, row_cells
 from limbeck.evaluation.report import appendix
 from limbeck.evaluation.report.canvas import SOFT, Canvas, cut
@@ -53,7 +53,7 @@ def load(folder: Path) -> ComparisonVerdict:
     except ValueError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path}: no comparison of format 1 ({reason}); made by a newer limbeck? Then upgrade this one"
+            f"{path}: no comparison of format 2 ({reason}); made by a newer limbeck? Then upgrade this one"
         ) from error
 
 
@@ -85,12 +85,12 @@ def _ranking(verdict: ComparisonVerdict) -> Section:
 
 def _says(verdict: ComparisonVerdict) -> str:
     best = next(iter(verdict.rows))
-    reached = wording.measured(verdict.rows[best].metric, verdict.rows[best].ci95, as_percent=verdict.metric.percent)
+    reached = number_format.measured(verdict.rows[best].metric, verdict.rows[best].ci95, as_percent=verdict.metric.percent)
     said = (
         f"Highest stands {best} with {reached}. Discs are surely better than the control, rings no effect, crosses worse. "
         "Whiskers and the band, which is the control’s, are 95 % intervals; at the right the places that the data leave open."
     )
-    teacher = wording.measured(verdict.teacher, as_percent=verdict.metric.percent)
+    teacher = number_format.measured(verdict.teacher, as_percent=verdict.metric.percent)
     return said + ("" if verdict.teacher is None else f" The teacher reaches {teacher}.")
 
 
@@ -146,7 +146,7 @@ def methods_figure(verdict: ComparisonVerdict) -> str:
 def _look(name: str, row: Row, control: str) -> tuple[str, str, bool]:
     """Whose colour a method has, its marker, and whether that is hollow."""
     if name == control:
-        return "alone", "o", True
+        return "control", "o", True
     if row.gain is None or not row.gain.effect:
         return "teacher", "o", True
     return ("student", "o", False) if row.gain.value > 0 else ("teacher", "x", False)

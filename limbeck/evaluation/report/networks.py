@@ -10,7 +10,7 @@ from limbeck.core.model_io import LOGITS
 from limbeck.core.taps.tap import Tap
 from limbeck.evaluation.report.canvas import apart, cut
 from limbeck.evaluation.report.page import Section, details, figure, table
-from limbeck.evaluation.term_graph import Network, Wire, Wiring
+from limbeck.evaluation.term_graph import Network, TermEdge, TermGraph
 from limbeck.evaluation.verdict import Verdict
 
 WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
@@ -20,28 +20,28 @@ _HEIGHT, LABEL = 30, 31  # of a box; from one term's name to the next
 
 def networks(verdict: Verdict) -> Section | None:
     """The diagram and the table of terms; left out where the verdict does not hold how the run was wired."""
-    if verdict.wiring is None:
+    if verdict.term_graph is None:
         return None
-    wiring = _renamed(verdict.wiring, OUTPUTS.get(verdict.task, LOGITS))
+    term_graph = _renamed(verdict.term_graph, OUTPUTS.get(verdict.task, LOGITS))
     drawn = (
         ""
-        if wiring.teacher is None
-        else figure("wiring", "What each term compares", draw(wiring), _says(wiring), _parts(wiring), wide=True)
+        if term_graph.teacher is None
+        else figure("term_graph", "What each term compares", draw(term_graph), _says(term_graph), _parts(term_graph), wide=True)
     )
-    terms = _terms(wiring.wires)
+    terms = _terms(term_graph.edges)
     return Section(
         "networks",
         "Taps and adapters",
         drawn,
         terms,
-        "" if drawn else details("The parts", _parts(wiring)),
+        "" if drawn else details("The parts", _parts(term_graph)),
     )
 
 
-def _renamed(wiring: Wiring, output: str) -> Wiring:
+def _renamed(term_graph: TermGraph, output: str) -> TermGraph:
     """The same with another name for what the models answer, which is no logits everywhere."""
     if output == LOGITS:
-        return wiring
+        return term_graph
 
     def named(taps: Sequence[str]) -> list[str]:
         return [output if tap == LOGITS else tap for tap in taps]
@@ -50,49 +50,53 @@ def _renamed(wiring: Wiring, output: str) -> Wiring:
         parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.parts]
         return network.model_copy(update={"parts": parts})
 
-    wires = [wire.model_copy(update={"student": named(wire.student), "teacher": named(wire.teacher)}) for wire in wiring.wires]
-    return Wiring(student=of(wiring.student), teacher=wiring.teacher and of(wiring.teacher), wires=wires)
+    edges = [
+        edge.model_copy(update={"student": named(edge.student), "teacher": named(edge.teacher)}) for edge in term_graph.edges
+    ]
+    return TermGraph(student=of(term_graph.student), teacher=term_graph.teacher and of(term_graph.teacher), edges=edges)
 
 
-def _says(wiring: Wiring) -> str:
-    assert wiring.teacher is not None
-    shown = [_sentence(wire) for wire in wiring.wires]
-    said = f"{wiring.student.model} at the left, its teacher {wiring.teacher.model} at the right. " + " ".join(shown[:8])
+def _says(term_graph: TermGraph) -> str:
+    assert term_graph.teacher is not None
+    shown = [_sentence(edge) for edge in term_graph.edges]
+    said = f"{term_graph.student.model} at the left, its teacher {term_graph.teacher.model} at the right. " + " ".join(
+        shown[:8]
+    )
     return said + (f" {len(shown) - 8} more terms are in the table." if len(shown) > 8 else "")
 
 
-def _sentence(wire: Wire) -> str:
-    if not wire.teacher:
-        return f"{wire.name} reads {', '.join(wire.student)} and the labels."
-    through = f" through {wire.adapter}" if wire.adapter else ""
-    return f"{wire.name} compares {', '.join(wire.student)}{through} with {', '.join(wire.teacher)}."
+def _sentence(edge: TermEdge) -> str:
+    if not edge.teacher:
+        return f"{edge.name} reads {', '.join(edge.student)} and the labels."
+    through = f" through {edge.adapter}" if edge.adapter else ""
+    return f"{edge.name} compares {', '.join(edge.student)}{through} with {', '.join(edge.teacher)}."
 
 
-def _terms(wires: Sequence[Wire]) -> str:
-    staged = any(wire.stage for wire in wires)
+def _terms(edges: Sequence[TermEdge]) -> str:
+    staged = any(edge.stage for edge in edges)
     titles = ["term", *(["stage"] if staged else []), "objective", "student", "teacher", "adapter", "weight"]
     rows = [
         [
             escape(part)
             for part in (
-                wire.name,
-                *([wire.stage] if staged else []),
-                wire.objective,
-                ", ".join(wire.student),
-                ", ".join(wire.teacher) or "labels",
-                wire.adapter or "none",
-                wire.weight,
+                edge.name,
+                *([edge.stage] if staged else []),
+                edge.objective,
+                ", ".join(edge.student),
+                ", ".join(edge.teacher) or "labels",
+                edge.adapter or "none",
+                edge.weight,
             )
         ]
-        for wire in wires
+        for edge in edges
     ]
     return table("The terms of the loss", titles, rows, text=len(titles) - 2)
 
 
-def _parts(wiring: Wiring) -> str:
+def _parts(term_graph: TermGraph) -> str:
     rows = [
         (f"{side} · {escape(part.path)}", escape(part.kind), _shape(part.shape))
-        for side, network in (("student", wiring.student), ("teacher", wiring.teacher))
+        for side, network in (("student", term_graph.student), ("teacher", term_graph.teacher))
         for part in (network.parts if network else [])
     ]
     return table("The parts of both networks, in order, with the shapes of their outputs", ["part", "kind", "output"], rows)
@@ -102,17 +106,17 @@ def _shape(shape: Sequence[int]) -> str:
     return " × ".join(map(str, shape)) or "–"
 
 
-def draw(wiring: Wiring) -> str:
+def draw(term_graph: TermGraph) -> str:
     """Boxes from input to output, downwards; a tapped one has a heavy frame."""
-    student, teacher = wiring.student, wiring.teacher
+    student, teacher = term_graph.student, term_graph.teacher
     assert teacher is not None
     deep = max(len(student.parts), len(teacher.parts))
     ours, theirs = _heights(student, deep), _heights(teacher, deep)
     reach = [_by_tap(network, heights) for network, heights in ((student, ours), (teacher, theirs))]
-    labels = _labels(wiring.wires, *reach)
+    labels = _labels(term_graph.edges, *reach)
     marks = [
-        *_column(student, 0, ours, {tap for wire in wiring.wires for tap in wire.student}, "student"),
-        *_column(teacher, WIDTH - BOX, theirs, {tap for wire in wiring.wires for tap in wire.teacher}, "teacher"),
+        *_column(student, 0, ours, {tap for edge in term_graph.edges for tap in edge.student}, "student"),
+        *_column(teacher, WIDTH - BOX, theirs, {tap for edge in term_graph.edges for tap in edge.teacher}, "teacher"),
         *_wires(labels, *reach),
     ]
     height = max(TOP + deep * ROW + 4, labels[-1][0] + 20 if labels else 0)
@@ -156,12 +160,12 @@ def _tail(path: str, length: int) -> str:
     return path if len(path) <= length else "…" + path[1 - length :]
 
 
-def _pairs(wire: Wire, ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, float]]:
+def _pairs(edge: TermEdge, ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, float]]:
     """The heights that a term connects. What reads another actor is in no column; the table names it."""
     taps = (
-        zip(wire.student, wire.teacher, strict=True)
-        if len(wire.student) == len(wire.teacher)
-        else product(wire.student, wire.teacher)
+        zip(edge.student, edge.teacher, strict=True)
+        if len(edge.student) == len(edge.teacher)
+        else product(edge.student, edge.teacher)
     )
     found = [(_height(ours, one), _height(theirs, other)) for one, other in taps]
     return [(start, end) for start, end in found if start is not None and end is not None]
@@ -171,31 +175,31 @@ def _height(heights: dict[str, float], tap: str) -> float | None:
     return heights.get(tap, heights.get(Tap.parse(tap).path))
 
 
-def _labels(wires: Sequence[Wire], ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, Wire]]:
+def _labels(edges: Sequence[TermEdge], ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, TermEdge]]:
     """The terms that connect the two columns, each with the height of its name: at its lines, or as near as others let it."""
     found = []
-    for wire in wires:
-        middles = [(start + end) / 2 for start, end in _pairs(wire, ours, theirs)]
+    for edge in edges:
+        middles = [(start + end) / 2 for start, end in _pairs(edge, ours, theirs)]
         if middles:
-            found.append((sum(middles) / len(middles), wire))
+            found.append((sum(middles) / len(middles), edge))
     found.sort(key=lambda one: one[0])
     first = TOP + _HEIGHT / 2
     last = max(*ours.values(), *theirs.values(), first + LABEL * (len(found) - 1))
-    return list(zip(apart([middle for middle, _ in found], LABEL, first, last), (wire for _, wire in found), strict=True))
+    return list(zip(apart([middle for middle, _ in found], LABEL, first, last), (edge for _, edge in found), strict=True))
 
 
-def _wires(labels: Sequence[tuple[float, Wire]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
+def _wires(labels: Sequence[tuple[float, TermEdge]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
     """A line for each pair of taps, through the name of its term; below the name its adapter, or its weight."""
     lines, words = [], []
-    for y, wire in labels:
-        for start, end in _pairs(wire, ours, theirs):
+    for y, edge in labels:
+        for start, end in _pairs(edge, ours, theirs):
             left, right = BOX, WIDTH - BOX
             there = f"M{left} {start:g} C{left + 16} {start:g} {left + 4} {y:g} {left + 24} {y:g}"
             back = f"H{right - 24} C{right - 4} {y:g} {right - 16} {end:g} {right} {end:g}"
             lines.append(_line(f"{there} {back}"))
-        name = wire.name.removesuffix(f".{wire.student[0]}")
+        name = edge.name.removesuffix(f".{edge.student[0]}")
         words.append(_text(WIDTH / 2, y - 4.5, name, 20, weight=650, halo=True))
-        words.append(_text(WIDTH / 2, y + 12, wire.adapter or f"× {wire.weight}", 24, colour="var(--soft)", halo=True))
+        words.append(_text(WIDTH / 2, y + 12, edge.adapter or f"× {edge.weight}", 24, colour="var(--soft)", halo=True))
     return lines + words
 
 

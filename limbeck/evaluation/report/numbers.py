@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report.page import Section, arm_title, key_numbers, mark, paragraph, stacked, table
 from limbeck.evaluation.report.page import head as page_head
 from limbeck.evaluation.table import arm_row
@@ -29,16 +29,16 @@ def seeds(verdict: Verdict) -> str:
 def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
     found = []
     if verdict.gain is not None:
-        value, _, bracket = wording.difference(
+        value, _, bracket = number_format.difference(
             verdict.gain.value, verdict.gain.ci95, as_percent=verdict.metric.percent
         ).partition(" [")
-        note = f"[{bracket}, p {wording.p_value(verdict.gain.p)}"
+        note = f"[{bracket}, p {number_format.p_value(verdict.gain.p)}"
         found.append(("over the same student alone", value, note if verdict.gain.effect else f"no effect: {note}"))
     if verdict.retention is not None:
-        value, _, bracket = wording.measured(verdict.retention, verdict.retention_ci95, digits=1).partition(" [")
+        value, _, bracket = number_format.measured(verdict.retention, verdict.retention_ci95, digits=1).partition(" [")
         found.append(("of the teacher kept", value, f"[{bracket}" if bracket else ""))
     costs = (("smaller", verdict.compression, "parameters"), ("faster", verdict.speedup, "PyTorch, one item, one thread"))
-    found += [(what, wording.times(ratio), note) for what, ratio, note in costs if ratio]
+    found += [(what, number_format.times(ratio), note) for what, ratio, note in costs if ratio]
     return found
 
 
@@ -60,7 +60,7 @@ def targets(verdict: Verdict) -> Section | None:
 
 def _target(name: str, target: Target, verdict: Verdict) -> tuple[str, ...]:
     sign = "≥" if is_floor(name, verdict.metric.higher_is_better) else "≤"
-    reached = wording.NONE if target.value is None else goal_text(name, target.value, verdict)
+    reached = number_format.NONE if target.value is None else goal_text(name, target.value, verdict)
     return (
         mark(target.met, "met" if target.met else "missed"),
         f"{sign} {goal_text(name, target.goal, verdict)}",
@@ -76,7 +76,9 @@ def goal_text(name: str, value: float, verdict: Verdict) -> str:
         return f"{100 * value:.4g} %"
     units = {"compression": "×", "speedup": "×", "memory_ratio": "×", "gain": " points" if percent else ""}
     if name in ("parameters", "file_bytes", "latency_ms"):
-        return {"parameters": wording.count, "file_bytes": wording.size, "latency_ms": wording.milliseconds}[name](value)
+        return {"parameters": number_format.count, "file_bytes": number_format.size, "latency_ms": number_format.milliseconds}[
+            name
+        ](value)
     return f"{value:.4g}{units.get(name, '')}".replace("-", "−")
 
 
@@ -87,7 +89,7 @@ def arms(verdict: Verdict) -> Section:
     rows = []
     for measure in columns["student"]:
         cells = [column[measure] for column in columns.values()]
-        if set(cells) != {wording.NONE}:
+        if set(cells) != {number_format.NONE}:
             title = verdict.metric.name if measure.startswith("metric") else _MEASURES.get(measure, measure)
             rows.append((escape(title), *map(stacked, cells), stacked(_against(verdict, measure))))
     rows += _by_seed(verdict)
@@ -113,7 +115,7 @@ _MEASURES = {
 
 def _explained(verdict: Verdict) -> str:
     said = "The control is the same student, trained on the same data for as many steps, by labels alone. "
-    return (said if verdict.arms.alone else "This run trained no control. ") + (
+    return (said if verdict.arms.control else "This run trained no control. ") + (
         "Costs are of one inference of one item on one thread of the processor, in PyTorch."
     )
 
@@ -121,7 +123,7 @@ def _explained(verdict: Verdict) -> str:
 def _against(verdict: Verdict, measure: str) -> str:
     """The student against the teacher, in the words of one measure."""
     if measure.startswith("metric"):
-        return wording.measured(verdict.retention, verdict.retention_ci95, digits=1)
+        return number_format.measured(verdict.retention, verdict.retention_ci95, digits=1)
     ratios = {"parameters": verdict.compression, "latency": verdict.speedup, "memory": verdict.memory_ratio}
     ratios |= {name: _ratio(verdict, field) for name, field in (("file", "file_bytes"), ("MACs", "macs"))}
     ratio = ratios.get(measure)
@@ -141,7 +143,7 @@ def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
     for place, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
         cells = [
-            wording.measured(arm.per_seed[place], as_percent=verdict.metric.percent) if len(arm.per_seed) > place else ""
+            number_format.measured(arm.per_seed[place], as_percent=verdict.metric.percent) if len(arm.per_seed) > place else ""
             for arm in present.values()
         ]
         rows.append((f"{escape(verdict.metric.name)}, seed {seed}", *cells, ""))

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from limbeck.evaluation.files import write_whole
 from limbeck.evaluation.report.canvas import plain
 from limbeck.evaluation.report.style import STYLE
+from limbeck.utils.atomic_files import write_text_atomic
 
-TITLES = {"teacher": "teacher", "alone": "control", "student": "student"}
+TITLES = {"teacher": "teacher", "control": "control", "student": "student"}
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -63,7 +63,7 @@ def write_page(path: Path, title: str, header: str, sections: Iterable[Section |
         body="\n".join(map(str, present)),
         footer=f"Made by Limbeck from {escape(made_from)}. Brackets are 95 % intervals.",
     )
-    write_whole(path, plain(text))
+    write_text_atomic(path, plain(text))
     return path
 
 

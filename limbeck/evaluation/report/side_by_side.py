@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report import appendix
 from limbeck.evaluation.report.canvas import Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, figure, grid, head, mark, stacked, table, write_page
@@ -53,7 +53,7 @@ def _sentence(runs: Mapping[str, Verdict]) -> str:
     order = sorted(runs, key=lambda run: runs[run].arms.student.metric, reverse=metric.higher_is_better)
     best, second = (runs[run].arms.student for run in (order[0], order[1]))
     apart = best.ci95[0] > second.ci95[1] if metric.higher_is_better else best.ci95[1] < second.ci95[0]
-    reached = wording.measured(best.metric, best.ci95, as_percent=metric.percent, digits=1)
+    reached = number_format.measured(best.metric, best.ci95, as_percent=metric.percent, digits=1)
     return f"the student of {order[0]} stands first with {metric.name} {reached}" + (
         "" if apart else f"; its interval meets that of {order[1]}’s"
     )
@@ -63,7 +63,7 @@ def _numbers(runs: Mapping[str, Verdict]) -> Section:
     rows = {run: run_row(verdict) for run, verdict in runs.items()}
     titles = [
         "run",
-        *(arm_title(name) if name in ("teacher", "alone", "student") else escape(name) for name in next(iter(rows.values()))),
+        *(arm_title(name) if name in ("teacher", "control", "student") else escape(name) for name in next(iter(rows.values()))),
     ]
     behind = table("The runs", titles, [(escape(run), *(_cell(text) for text in row.values())) for run, row in rows.items()])
     drawn = figure("arms-of-runs", "Teacher, control and student of each run", _dots(runs), _says(runs), behind, wide=True)
@@ -79,7 +79,7 @@ def _says(runs: Mapping[str, Verdict]) -> str:
     said = []
     for run, verdict in runs.items():
         gain = verdict.gain
-        shown = None if gain is None else wording.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
+        shown = None if gain is None else number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
         said.append(f"{run}: {'no control' if shown is None else shown}")
     signs = "Squares are teachers, rings controls, discs students, whiskers 95 % intervals."
     return f"{signs} Gains over the control: {'; '.join(said)}."
@@ -96,7 +96,7 @@ def _dots(runs: Mapping[str, Verdict]) -> str:
             canvas.mark(arm, found.metric, place + down, size=6.5)
         if verdict.gain is not None:
             unit = 100 if metric.percent else 1
-            canvas.beside(place, wording.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
+            canvas.beside(place, number_format.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
     canvas.beside(-0.85, "gain")
     canvas.rows([cut(name, SHORT) for name in runs])
     axes.locator_params(axis="x", nbins=5)
@@ -111,13 +111,14 @@ def _figures(runs: Mapping[str, Verdict]) -> Section | None:
         Point(arm, f"{run}, {arm}" if arm == "teacher" else run, found.parameters, found.metric, found.ci95)
         for run, verdict in runs.items()
         for arm, found in verdict.arms.present().items()
-        if found.parameters and arm != "alone"
+        if found.parameters and arm != "control"
     ]
     if len({point.size for point in points}) < 2:
         return None
-    svg = draw("size-runs", points, [], metric.name, metric.percent, wording.count)
+    svg = draw("size-runs", points, [], metric.name, metric.percent, number_format.count)
     rows = [
-        (escape(p.name), wording.count(p.size), wording.measured(p.metric, p.ci95, as_percent=metric.percent)) for p in points
+        (escape(p.name), number_format.count(p.size), number_format.measured(p.metric, p.ci95, as_percent=metric.percent))
+        for p in points
     ]
     says = "Students are discs, teachers squares; parameters on a logarithmic scale, whiskers are 95 % intervals."
     behind = table("What is drawn", ["", "parameters", escape(metric.name)], rows)
@@ -132,7 +133,7 @@ def _targets(runs: Mapping[str, Verdict]) -> Section | None:
     rows = []
     for run, verdict in runs.items():
         cells = [verdict.targets.get(name) for name in names]
-        marks = [wording.NONE if cell is None else mark(cell.met, "met" if cell.met else "missed") for cell in cells]
+        marks = [number_format.NONE if cell is None else mark(cell.met, "met" if cell.met else "missed") for cell in cells]
         rows.append((escape(run), *marks))
     return Section("targets", "Targets", table("What each recipe asked for", ["run", *map(escape, names)], rows))
 
@@ -169,7 +170,7 @@ def _flat(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
 def _environments(runs: Mapping[str, Verdict]) -> Section:
     names = list(dict.fromkeys(name for verdict in runs.values() for name in verdict.environment))
     rows = [
-        (escape(name), *(escape(str(verdict.environment.get(name, wording.NONE))) for verdict in runs.values()))
+        (escape(name), *(escape(str(verdict.environment.get(name, number_format.NONE))) for verdict in runs.values()))
         for name in names
     ]
     return Section("environment", "Environment", table("Where each was measured", ["", *map(escape, runs)], rows))

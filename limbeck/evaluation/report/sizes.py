@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, NARROW, SOFT, Canvas, apart, log_x
 from limbeck.evaluation.report.numbers import goal_text
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, table
@@ -50,8 +50,8 @@ def sizes(verdict: Verdict) -> Section | None:
         if found.file_bytes
     ] + _exported(verdict)
     figures = [
-        _figure("size-parameters", "By parameters", parameters, _goals(verdict, "parameters"), verdict, wording.count),
-        _figure("size-bytes", "By the size of the file", files, _goals(verdict, "file_bytes"), verdict, wording.size),
+        _figure("size-parameters", "By parameters", parameters, _goals(verdict, "parameters"), verdict, number_format.count),
+        _figure("size-bytes", "By the size of the file", files, _goals(verdict, "file_bytes"), verdict, number_format.size),
     ]
     return Section("size", f"Size against {verdict.metric.name}", grid(filter(None, figures), two=True))
 
@@ -75,7 +75,7 @@ def _exported(verdict: Verdict) -> list[Point]:
 def _goals(verdict: Verdict, size: str) -> list[Goal]:
     """What the targets draw into a figure whose x axis is `parameters` or `file_bytes`."""
     found = []
-    teacher, alone = verdict.arms.teacher, verdict.arms.alone
+    teacher, control = verdict.arms.teacher, verdict.arms.control
     unit_name = " points" if verdict.metric.percent else ""
     sign, unit = (1 if verdict.metric.higher_is_better else -1), (100 if verdict.metric.percent else 1)
     for name, target in verdict.targets.items():
@@ -84,8 +84,8 @@ def _goals(verdict: Verdict, size: str) -> list[Goal]:
         elif name == "retention" and teacher is not None and target.goal > 0:
             kept = teacher.metric * target.goal if sign > 0 else teacher.metric / target.goal
             found.append(Goal(f"{100 * target.goal:.3g} % kept", metric=kept))
-        elif name == "gain" and alone is not None:
-            found.append(Goal(f"{target.goal:+g}{unit_name}", metric=alone.metric + sign * target.goal / unit))
+        elif name == "gain" and control is not None:
+            found.append(Goal(f"{target.goal:+g}{unit_name}", metric=control.metric + sign * target.goal / unit))
         elif name == size:
             found.append(Goal(f"at most {_goal_size(size, target.goal)}", size=target.goal))
         elif name == "compression" and size == "parameters" and teacher is not None and teacher.parameters and target.goal > 0:
@@ -94,7 +94,7 @@ def _goals(verdict: Verdict, size: str) -> list[Goal]:
 
 
 def _goal_size(size: str, goal: float) -> str:
-    return wording.count(goal) if size == "parameters" else wording.size(goal)
+    return number_format.count(goal) if size == "parameters" else number_format.size(goal)
 
 
 def _figure(
@@ -104,12 +104,12 @@ def _figure(
         return ""
     percent = verdict.metric.percent
     svg = draw(name, points, goals, verdict.metric.name, percent, unit)
-    rows = [(escape(p.name), unit(p.size), wording.measured(p.metric, p.ci95, as_percent=percent)) for p in points]
+    rows = [(escape(p.name), unit(p.size), number_format.measured(p.metric, p.ci95, as_percent=percent)) for p in points]
     rows += [
         (
             f"target: {escape(goal.text)}",
-            wording.NONE if goal.size is None else unit(goal.size),
-            wording.measured(goal.metric, as_percent=percent),
+            number_format.NONE if goal.size is None else unit(goal.size),
+            number_format.measured(goal.metric, as_percent=percent),
         )
         for goal in goals
     ]
@@ -136,7 +136,7 @@ def draw(
     reach = (max(widths) / min(widths)) ** 0.12 * 1.25
     axes.set_xlim(min(widths) / reach, max(widths) * reach)
     log_x(canvas, unit)
-    canvas.label("x", "parameters" if unit is wording.count else "bytes")
+    canvas.label("x", "parameters" if unit is number_format.count else "bytes")
     canvas.label("y", metric, percent=percent)
     for goal in goals:
         if goal.metric is not None:
@@ -174,7 +174,7 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
 
 
 def _says(points: Sequence[Point], goals: Sequence[Goal], verdict: Verdict, unit: Callable[[float], str]) -> str:
-    quality = {p.name: wording.measured(p.metric, as_percent=verdict.metric.percent, digits=1) for p in points}
+    quality = {p.name: number_format.measured(p.metric, as_percent=verdict.metric.percent, digits=1) for p in points}
     arms = ", ".join(f"{p.name.partition(',')[0]} {unit(p.size)} at {quality[p.name]}" for p in points if p.format == "pytorch")
     said = f"{arms[:1].upper()}{arms[1:]}. Sizes on a logarithmic scale; whiskers are 95 % intervals."
     if len({p.format for p in points}) > 1:

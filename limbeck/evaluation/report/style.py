@@ -13,7 +13,7 @@ LIGHT = {
     "bad": "#b3261e",
     "link": "#1f5fa8",
     "student": "#a94f08",
-    "alone": "#1f5fa8",
+    "control": "#1f5fa8",
     "teacher": "#5b6470",
 }
 DARK = {
@@ -26,7 +26,7 @@ DARK = {
     "bad": "#f5968c",
     "link": "#8fbcf3",
     "student": "#f4a35c",
-    "alone": "#8fbcf3",
+    "control": "#8fbcf3",
     "teacher": "#b6bec8",
 }
 
@@ -107,7 +107,7 @@ figure + .scroll { margin-top: 2rem; }
   align-items: start; margin-bottom: 1.5rem; }
 .sign { display: inline-block; width: .72em; height: .72em; margin-right: .4em; border: 2px solid currentColor; }
 .sign.student { color: var(--student); background: var(--student); border-radius: 50%; }
-.sign.alone { color: var(--alone); border-radius: 50%; }
+.sign.control { color: var(--control); border-radius: 50%; }
 .sign.teacher { color: var(--teacher); background: var(--teacher); }
 
 .gallery { display: grid; gap: 1.75rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));

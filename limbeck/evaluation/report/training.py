@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, tidy
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
 from limbeck.evaluation.training_curves import Curve, Curves, read_curves
@@ -95,8 +95,8 @@ def _near(curve: Curve, update: int) -> float:
 
 def _number(value: float, percent: bool) -> str:
     if not np.isfinite(value):
-        return wording.NONE
-    return wording.percent(value) if percent else f"{value:.4g}".replace("-", "−")
+        return number_format.NONE
+    return number_format.percent(value) if percent else f"{value:.4g}".replace("-", "−")
 
 
 def _says(lines: Lines, percent: bool) -> str:
@@ -127,7 +127,7 @@ def draw(name: str, lines: Lines, percent: bool = False) -> str:
         if percent:
             percent_axis(canvas.axes.yaxis)
     canvas.axes.locator_params(axis="x", nbins=4, integer=True)
-    canvas.axes.xaxis.set_major_formatter(lambda value, _: tidy(wording.count(value)))
+    canvas.axes.xaxis.set_major_formatter(lambda value, _: tidy(number_format.count(value)))
     canvas.label("x", "update")
     labels = [(float(np.mean(last)), TITLES.get(arm, arm), COLOURS.get(arm, INK)) for arm, last in ends.items() if last]
     canvas.at_right(labels)

@@ -14,7 +14,18 @@ from limbeck import Term
 from limbeck.core.batch import as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.data import Items
-from limbeck.evaluation import Cost, Export, Latency, Predictions, Profile, Verdict, Wiring, examples, judge, wiring
+from limbeck.evaluation import (
+    Cost,
+    Export,
+    Latency,
+    Predictions,
+    Profile,
+    TermGraph,
+    Verdict,
+    build_term_graph,
+    examples,
+    judge,
+)
 from limbeck.models import get
 from limbeck.objectives import AttentionTransfer, HardTargets, Hint, SoftTargets
 
@@ -36,7 +47,7 @@ def logits(labels: NDArray[np.int64], classes: int, seeds: int, right: float, rn
 def answers(classes: int, items: int = 600, seed: int = 0) -> dict[str, Predictions]:
     rng = np.random.default_rng(seed)
     labels = rng.integers(0, classes, items)
-    rates = {"teacher": (0.93, 1), "alone": (0.80, len(SEEDS)), "student": (0.88, len(SEEDS))}
+    rates = {"teacher": (0.93, 1), "control": (0.80, len(SEEDS)), "student": (0.88, len(SEEDS))}
     return {arm: Predictions(logits(labels, classes, many, rate, rng), labels) for arm, (rate, many) in rates.items()}
 
 
@@ -73,7 +84,7 @@ FAILED = Export(
 )
 
 
-def wired() -> Wiring:
+def wired() -> TermGraph:
     """Two real networks with an output term, a hint through an adapter and attention at every stage."""
     student, teacher = get("resnet_cifar", depth=8), get("resnet_cifar", depth=20)
     terms = [
@@ -86,7 +97,7 @@ def wired() -> Wiring:
     criterion = Criterion(terms, student, teacher)
     criterion.build(batch)
     criterion.close()
-    return wiring([("", criterion)], batch)
+    return build_term_graph([("", criterion)], batch)
 
 
 def verdict(count: int = 5, items: Items | None = None, **changes: Any) -> Verdict:
@@ -106,7 +117,7 @@ def verdict(count: int = 5, items: Items | None = None, **changes: Any) -> Verdi
         "cost": Cost(student_steps=23_400, teacher_items=2_995_200, wall_s=4210.5),
         "exports": [*EXPORTS, FAILED],
         "examples": examples(found, shown, SEEDS),
-        "wiring": wired(),
+        "term_graph": wired(),
     }
     return judge(found, **{**settings, **changes})
 
@@ -117,7 +128,7 @@ def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) ->
         {"seed": 0, "arm": "teacher", "stage": 0, "step": at, "values": {"loss": 2 / (1 + at / 99)}}
         for at in range(50, 900, 50)
     ]
-    for arm in ("student", "alone"):
+    for arm in ("student", "control"):
         terms = ["loss", "hard_targets", "soft_targets", "<b>$x_"] if arm == "student" else ["loss"]
         for seed in seeds:
             for at in range(every, updates + 1, every):
@@ -125,7 +136,7 @@ def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) ->
                 values = {term: value * (1 + place) for place, term in enumerate(terms)}
                 lines.append({"seed": seed, "arm": arm, "stage": 0, "step": at, "values": values})
                 if at % 250 == 0:
-                    accuracy = 0.9 - 0.5 * np.exp(-at / 400) - (0.05 if arm == "alone" else 0)
+                    accuracy = 0.9 - 0.5 * np.exp(-at / 400) - (0.05 if arm == "control" else 0)
                     lines.append({"seed": seed, "arm": arm, "step": at, "validation": {"accuracy": accuracy}})
     return "".join(json.dumps(line) + "\n" for line in lines) + '{"seed": 0, "arm": "stud'
 

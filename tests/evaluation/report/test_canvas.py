@@ -7,14 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from limbeck.evaluation import number_format as wording
+from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import Canvas, apart, log_x, rename, tidy
 
 
 def test_a_drawing_takes_the_pages_colours_and_keeps_its_ids_apart():
     canvas = Canvas()
     canvas.mark("student", 1, 1)
-    canvas.mark("alone", 2, 2)
+    canvas.mark("control", 2, 2)
     svg = canvas.svg("here")
     assert svg.startswith('<svg class="plot"')
     assert "#01020" not in svg
@@ -77,7 +77,7 @@ def test_ids_and_what_refers_to_them_are_renamed_together():
 def test_ticks_of_sizes_that_lie_close_do_not_touch(ratio):
     canvas = Canvas()
     canvas.axes.set_xlim(86_500, 86_500 * ratio)
-    log_x(canvas, wording.size)
+    log_x(canvas, number_format.size)
     canvas.svg("a")
     low, high = canvas.axes.get_xlim()
     ticks = [tick for tick in canvas.axes.xaxis.get_majorticklocs() if low <= tick <= high]

@@ -2,7 +2,7 @@
 
 import re
 
-from limbeck.evaluation import Answer, Example
+from limbeck.evaluation import Example, ItemPrediction
 from limbeck.evaluation.report.changes import changes
 
 from . import made
@@ -11,9 +11,9 @@ from .html import Page
 
 def test_quadrants_add_up_and_are_told_in_a_sentence(rich):
     section = str(changes(rich))
-    alone = rich.changes["alone"]
-    assert f"distillation mended {alone.student_only:,} and spoilt {alone.other_only:,}" in section
-    assert f"Of {alone.total:,} answers" in section
+    control = rich.changes["control"]
+    assert f"distillation mended {control.student_only:,} and spoilt {control.other_only:,}" in section
+    assert f"Of {control.total:,} answers" in section
     assert section.count("gained ·") == section.count("forgot ·") == 1
 
 
@@ -58,7 +58,7 @@ def shown(rich, task, *examples):
 
 
 def test_numbers_stand_beside_the_label_with_their_distance(rich):
-    answers = {"teacher": Answer(value=2.5), "student": Answer(value=-1.25)}
+    answers = {"teacher": ItemPrediction(value=2.5), "student": ItemPrediction(value=-1.25)}
     section = shown(rich, "regression", example(value=2.0, answers=answers))
     words = Page(section).text
     assert "label 2 " in words
@@ -71,9 +71,9 @@ def test_numbers_stand_beside_the_label_with_their_distance(rich):
 def test_questions_show_the_marked_answer_and_what_each_said(rich):
     text = "x <b>in</b> Lyon <script>"
     answers = {
-        "teacher": Answer(text="Lyon", confidence=0.9, score=1),
-        "alone": Answer(text="<script>alert(1)</script>", confidence=0.25, score=0),
-        "student": Answer(text="in Lyon", confidence=0.5, score=0.67),
+        "teacher": ItemPrediction(text="Lyon", confidence=0.9, score=1),
+        "control": ItemPrediction(text="<script>alert(1)</script>", confidence=0.25, score=0),
+        "student": ItemPrediction(text="in Lyon", confidence=0.5, score=0.67),
     }
     where = (text.index("Lyon"), text.index("Lyon") + 4)
     one = example(text=text, where=where, truth="Lyon & more", question="where <i>?", answers=answers)
@@ -90,7 +90,7 @@ def test_questions_show_the_marked_answer_and_what_each_said(rich):
 
 
 def test_neighbours_are_neither_right_nor_wrong(rich):
-    answers = {"teacher": Answer(text="near <script>", score=1), "student": Answer(text="far", score=0.4)}
+    answers = {"teacher": ItemPrediction(text="near <script>", score=1), "student": ItemPrediction(text="far", score=0.4)}
     section = shown(rich, "sentence_embeddings", example(answers=answers))
     page = Page(section)
     assert "script" not in page.tags
@@ -102,7 +102,7 @@ def test_neighbours_are_neither_right_nor_wrong(rich):
 
 
 def test_a_place_beyond_the_text_marks_nothing(rich):
-    answers = {"student": Answer(text="", confidence=0.5, score=0)}
+    answers = {"student": ItemPrediction(text="", confidence=0.5, score=0)}
     section = shown(rich, "question_answering", example(truth="x", where=(900, 950), answers=answers))
     assert "<mark></mark>" in section
     assert "✗ (nothing)" in Page(section).text

@@ -41,7 +41,7 @@ def test_one_run_several_runs_and_a_comparison(run, tmp_path):
         ({"recipe.yaml": "variants: {}\n"}, "limbeck compare"),
         ({"verdict.json": "{"}, "not JSON"),
         ({"verdict.json": "{}"}, "not a verdict"),
-        ({"verdict.json": '{"format": 9, "arms": {}}'}, "verdict of format 9; this limbeck reads 1: upgrade"),
+        ({"verdict.json": '{"format": 9, "arms": {}}'}, "verdict of format 9; this limbeck reads 2: upgrade"),
     ],
 )
 def test_what_is_no_run_is_refused_with_the_remedy(tmp_path, files, words):
@@ -73,9 +73,9 @@ def test_a_run_from_training_to_its_page(tmp_path):
     outcome = limbeck.distill(Own(32), lambda: Own(4), train, test, training=QUICK, seeds=(3,), folder=tmp_path / "run")
     verdict = outcome.verdict
     assert verdict.items == len(test)
-    assert [wire.name for wire in verdict.wiring.wires] == ["hard_targets", "soft_targets"]
-    assert [part.path for part in verdict.wiring.student.parts] == ["body", "head", "logits"]
-    assert verdict.changes["alone"].total == len(test)
+    assert [edge.name for edge in verdict.term_graph.edges] == ["hard_targets", "soft_targets"]
+    assert [part.path for part in verdict.term_graph.student.parts] == ["body", "head", "logits"]
+    assert verdict.changes["control"].total == len(test)
     assert verdict.examples
     for example in verdict.examples:
         assert example.label == int(test.target[example.item])

@@ -25,7 +25,7 @@ def weighed(**rates):
         name="all <methods>",
         task="classification",
         metric=Metric(),
-        control="alone",
+        control="control",
         seeds=[0, 1, 2],
         seconds=dict.fromkeys(students, 60.0),
         failed={"crd": "out of <memory>"},
@@ -35,7 +35,7 @@ def weighed(**rates):
 
 @pytest.fixture(scope="module")
 def verdict():
-    return weighed(alone=0.7, soft_targets=0.8, dist=0.8, same=0.701, flow=0.5)
+    return weighed(control=0.7, soft_targets=0.8, dist=0.8, same=0.701, flow=0.5)
 
 
 def test_a_dot_a_whisker_and_places_for_each(verdict):
@@ -49,13 +49,13 @@ def test_a_dot_a_whisker_and_places_for_each(verdict):
 
 def test_the_sentence_counts_ties_as_ties(verdict):
     assert sentence(verdict) == "2 of 4 methods are better than the control, 1 worse; 2 share the first place"
-    assert sentence(weighed(alone=0.6, dist=0.8)).endswith("1 of 1 methods are better than the control; dist is first")
+    assert sentence(weighed(control=0.6, dist=0.8)).endswith("1 of 1 methods are better than the control; dist is first")
 
 
 def test_the_page_says_what_the_ranking_can_tell(verdict, tmp_path):
     verdict.save(tmp_path / "comparison.json")
     text = check(write_comparison(tmp_path).read_text()).text
-    for part in ("all <methods>", "soft<b>targets", "out of <memory>", "What the ranking can tell", "alone (control)", "tie"):
+    for part in ("all <methods>", "soft<b>targets", "out of <memory>", "What the ranking can tell", "control (control)", "tie"):
         assert part in text, part
     assert write_comparison(tmp_path, tmp_path / "other.html").name == "other.html"
 
@@ -65,7 +65,7 @@ def test_unfinished_and_newer_comparisons_are_named(verdict, tmp_path):
     assert is_comparison(tmp_path)
     with pytest.raises(FileNotFoundError, match="limbeck compare"):
         write_comparison(tmp_path)
-    content = json.loads(verdict.model_dump_json()) | {"format": 2}
+    content = json.loads(verdict.model_dump_json()) | {"format": 3}
     (tmp_path / "comparison.json").write_text(json.dumps(content))
     with pytest.raises(ValueError, match="newer limbeck"):
         write_comparison(tmp_path)

@@ -32,7 +32,7 @@ def test_goals_of_a_metric_that_is_no_percentage(verdict):
 
 
 def test_missed_targets_say_why():
-    section = str(numbers.targets(make(alone=None, targets={"gain": 1, "compression": 5})))
+    section = str(numbers.targets(make(control=None, targets={"gain": 1, "compression": 5})))
     assert "1 of 2 goals missed" in section
     assert "no control to compare with" in section
     assert section.count("✓ met") == 1
@@ -47,7 +47,7 @@ def test_arms_stand_with_intervals_costs_and_seeds(verdict):
     section = str(numbers.arms(verdict))
     for part in ("80.00 %<small>[", "11.0 M", "1 : 11", "1 : 4", "accuracy, seed 1", "calibration error"):
         assert part in section, part
-    assert "This run trained no control" in str(numbers.arms(make(alone=None)))
+    assert "This run trained no control" in str(numbers.arms(make(control=None)))
 
 
 def test_the_head_says_what_is_known(verdict):

@@ -22,7 +22,7 @@ def text(tmp_path_factory, rich):
 @pytest.fixture
 def bare(tmp_path):
     """A run of little: no log, no control, no costs."""
-    made.write(tmp_path / "bare", make(alone=None, teacher=None, profiles={}))
+    made.write(tmp_path / "bare", make(control=None, teacher=None, profiles={}))
     (tmp_path / "bare" / "log.jsonl").unlink()
     return tmp_path / "bare"
 
@@ -60,7 +60,7 @@ def test_a_figure_has_a_title_words_and_a_table(text):
 
 
 def test_a_verdict_alone_makes_a_page(tmp_path):
-    make(alone=None, teacher=None, profiles={}).save(tmp_path / "verdict.json")
+    make(control=None, teacher=None, profiles={}).save(tmp_path / "verdict.json")
     text = check(write_report(tmp_path).read_text()).text
     assert "no control" in text
     assert "The log of this run is gone" in text
@@ -70,7 +70,7 @@ def test_a_verdict_alone_makes_a_page(tmp_path):
 
 def test_a_run_of_an_older_version_makes_a_page(run):
     content = json.loads((run / "verdict.json").read_text())
-    for name in ("items", "calibration", "changes", "examples", "wiring"):
+    for name in ("items", "calibration", "changes", "examples", "term_graph"):
         del content[name]
     (run / "verdict.json").write_text(json.dumps(content))
     text = check(write_report(run).read_text()).text
@@ -86,7 +86,7 @@ def test_scores_that_are_no_percentages(tmp_path):
     rng = np.random.default_rng(0)
     scores = {
         arm: Predictions(scores=rng.gamma(4, mean / 4, (2, 80)))
-        for arm, mean in (("teacher", 2.0), ("alone", 3.0), ("student", 2.4))
+        for arm, mean in (("teacher", 2.0), ("control", 3.0), ("student", 2.4))
     }
     metric = Metric(name="cross-entropy", higher_is_better=False, percent=False)
     judge(scores, name="lm", task="language", seeds=[0, 1], metric=metric, targets={"metric": 2.6}).save(
@@ -104,9 +104,9 @@ def test_without_a_verdict_there_is_no_page(tmp_path):
 
 
 def test_a_verdict_of_a_newer_format_is_named_with_the_remedy(bare):
-    content = json.loads((bare / "verdict.json").read_text()) | {"format": 2}
+    content = json.loads((bare / "verdict.json").read_text()) | {"format": 3}
     (bare / "verdict.json").write_text(json.dumps(content))
-    with pytest.raises(ValueError, match="verdict of format 2; this limbeck reads 1: upgrade"):
+    with pytest.raises(ValueError, match="verdict of format 3; this limbeck reads 2: upgrade"):
         write_report(bare)
 
 

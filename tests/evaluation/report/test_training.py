@@ -24,7 +24,7 @@ def test_terms_validation_and_the_teachers_own_training(tmp_path):
 
 def test_a_loss_of_one_term_is_not_drawn_twice(tmp_path):
     line = '{"seed": 0, "arm": "%s", "stage": 0, "step": %d, "values": {"hard_targets": %d, "loss": %d}}\n'
-    found = section(tmp_path, "".join(line % (arm, at, at, at) for arm in ("alone", "teacher") for at in (1, 2)))
+    found = section(tmp_path, "".join(line % (arm, at, at, at) for arm in ("control", "teacher") for at in (1, 2)))
     assert found.count("<figure") == 2
     assert "loss" not in found
 
@@ -38,7 +38,7 @@ def test_many_terms_are_named_where_they_are_not_drawn(tmp_path):
 
 def test_drawings_stay_small_whatever_they_hold():
     curve = {update: float("nan") if update == 7 else 1 / (update + 1) for update in range(20_000)}
-    svg = draw("x", {("student", 0): curve, ("alone", 0): {3: 1.0}, ("someone <b>", 0): {3: 1.0, 4: 2.0}})
+    svg = draw("x", {("student", 0): curve, ("control", 0): {3: 1.0}, ("someone <b>", 0): {3: 1.0, 4: 2.0}})
     assert len(svg) < 60_000
     assert "someone &lt;b&gt;" in svg
     assert POINTS < 400

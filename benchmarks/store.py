@@ -173,7 +173,7 @@ def building(some: Items, model: nn.Module, folder: Path) -> None:
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             for view in range(COUNT):
                 for rows in torch.split(torch.arange(len(some)), 256):
-                    batch = question.source.show(rows, torch.full_like(rows, view))
+                    batch = question.source.batch_of_views(rows, torch.full_like(rows, view))
                     model(as_channels_last(batch.inputs["default"]))
         ratios.append(built / (time.perf_counter() - began))
     value = statistics.median(ratios)

@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models
 from limbeck.core import adapters, item_weights, schedules
-from limbeck.data.views import views
+from limbeck.data.image.pipeline import transforms
 from limbeck.models import shrink as text
 from limbeck.recipe.job import Job
 from limbeck.utils.registry import Registry
@@ -102,8 +102,8 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck.core.batch": ("Batch",),
             "limbeck.core.source": ("Source", "BatchPosition"),
             "limbeck.data.sources.generated": ("Generated", "OwnSamples"),
-            "limbeck.data.text.augmentation": ("augment", "Augmented"),
-            "limbeck.data.text.word_replacements": ("MaskedCandidates", "NeighbourWords", "FirstOf"),
+            "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
+            "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),
         },
     ),
     "models": (
@@ -157,7 +157,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
 # What recipes call by name: heading → (registry, what the names are for).
 PARTS: dict[str, tuple[Registry, str]] = {
     "Models": (models.registry, "For `teacher: {model: …, args: {…}}` and `student:`."),
-    "Views": (views, "For `training.views`; they run in the order in which they are listed."),
+    "Transforms": (transforms, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Item weights": (item_weights.registry, "For the `item_weight` of a term."),
     "Methods": (methods.registry, "For `preset:`, in place of terms and stages."),

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch, token_mask
 from limbeck.core.source import BatchPosition, Source
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 from limbeck.data.epoch_order import epoch_order
+from limbeck.data.image.pipeline import Pipeline, to_float
 from limbeck.data.items import Items
-from limbeck.data.prefetch import Ahead
+from limbeck.data.prefetch import Prefetcher
 from limbeck.data.text.masking import Masking
-from limbeck.data.views import Pipeline, to_float
 
 
 class Dataset(Source):
@@ -77,10 +77,10 @@ class Dataset(Source):
         self.steps_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
         self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
-        self._ahead = Ahead(self._compute, prefetch)
+        self._prefetcher = Prefetcher(self._compute, prefetch)
 
     def batch(self, position: BatchPosition) -> Batch:
-        return self._ahead.batch(position)
+        return self._prefetcher.batch(position)
 
     def rows(self, position: BatchPosition) -> Tensor:
         """Which items the piece of the global batch holds."""
@@ -94,16 +94,16 @@ class Dataset(Source):
         epoch = position.step // self.steps_per_epoch
         view = self._view_of(rows, position.seed, epoch)
         if view is not None:
-            return self.show(rows, view, position.seed)
+            return self.batch_of_views(rows, view, position.seed)
         return self._shown(rows, position.seed, epoch)
 
-    def show(self, rows: Tensor, view: Tensor, seed: int = 0) -> Batch:
+    def batch_of_views(self, rows: Tensor, view: Tensor, seed: int = 0) -> Batch:
         """These rows of the data set, each in the view of this number (int64 `[B]`)."""
         seed = seed if self.view_seed is None else self.view_seed
         return replace(self._shown(rows, seed, view), view=view)
 
-    def _shown(self, rows: Tensor, seed: int, view: keyed.View) -> Batch:
-        plain = plain_batch(self.items, rows, self.workers)
+    def _shown(self, rows: Tensor, seed: int, view: keyed_random.ViewNumber) -> Batch:
+        plain = unaugmented_batch(self.items, rows, self.workers)
         keys, inputs, target = self.items.keys[rows], plain.inputs[DEFAULT_VIEW], plain.target
         leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
         shown: dict[str, Any] = {}
@@ -121,7 +121,7 @@ class Dataset(Source):
         if self.view_count is None:
             return None
         done, turn = divmod(epoch, self.view_count)
-        return keyed.orders(seed, self.items.keys[rows], done, "views", self.view_count)[:, turn]
+        return keyed_random.permutations(seed, self.items.keys[rows], done, "views", self.view_count)[:, turn]
 
     def _piece(self, parts: int) -> int:
         """Items per part."""
@@ -148,7 +148,7 @@ class Dataset(Source):
         return kept[1]
 
 
-def plain_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
+def unaugmented_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
     """These rows without augmentation, as the view "default"; images in [0, 1]."""
     inputs: Any = items.fetch(rows, workers)
     if isinstance(inputs, list):
@@ -166,7 +166,7 @@ def plain_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
 def evaluation_batches(items: Items, batch_size: int = 512, workers: int = 0) -> Iterator[Batch]:
     """Every item once, in order, without augmentation; the last batch may be smaller."""
     for rows in torch.split(torch.arange(len(items)), batch_size):
-        batch = plain_batch(items, rows, workers)
+        batch = unaugmented_batch(items, rows, workers)
         if items.images:
             batch = replace(batch, inputs={DEFAULT_VIEW: to_float(batch.inputs[DEFAULT_VIEW])})
         yield batch

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 
 MOST = 50  # batches that are sorted together
 LEAST_PARTS = 4  # of an epoch, so that few data do not stand beside the same neighbours in every epoch
@@ -18,10 +18,10 @@ def epoch_order(seed: int, epoch: int, count: int, size: int, steps: int, length
     more. With `lengths` the same rows are put into batches otherwise: of every 50 batches (fewer where the epoch has fewer
     than 200) the items are sorted by length and cut into batches anew, and all batches come in a keyed order again.
     """
-    order = keyed.permutation(seed, epoch, count)[torch.arange(steps * size) % count]
+    order = keyed_random.epoch_permutation(seed, epoch, count)[torch.arange(steps * size) % count]
     if lengths is None:
         return order
     together = min(MOST, max(1, steps // LEAST_PARTS)) * size
     sorted_parts = [part[torch.argsort(lengths[part], stable=True)] for part in torch.split(order, together)]
     batches = torch.cat(sorted_parts).view(steps, size)
-    return batches[keyed.orders(seed, torch.zeros(1, dtype=torch.int64), epoch, "batches", steps)[0]].flatten()
+    return batches[keyed_random.permutations(seed, torch.zeros(1, dtype=torch.int64), epoch, "batches", steps)[0]].flatten()

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 from limbeck.data.content_keys import content_keys, fingerprint
-from limbeck.data.storage import Inputs, Storage, store
-from limbeck.data.targets import as_target, check_targets, known, strata, without
+from limbeck.data.storage import Inputs, Storage, as_storage
+from limbeck.data.targets import as_target, check_targets, known, remove_labels, stratification_labels
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset as TorchDataset
@@ -68,7 +68,7 @@ class Items:
 
         `images` is found out if not given: four dimensions, and uint8 or all values in [0, 1].
         """
-        storage = store(inputs)
+        storage = as_storage(inputs)
         target = None if targets is None else as_target(targets, classes)
         if images is None:
             images = isinstance(inputs, Tensor) and _looks_like_images(inputs)
@@ -102,7 +102,7 @@ class Items:
     def __repr__(self) -> str:
         labels = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled"
         classes = "" if self.target is None or self.classes is None else f", classes={self.classes}"
-        names = "" if not classes or self.class_names is None else f" ({_numbered(self.class_names)})"
+        names = "" if not classes or self.class_names is None else f" ({_describe_classes(self.class_names)})"
         return f"Items({len(self)}{labels}{classes}{names})"
 
     def fetch(self, rows: Tensor, workers: int = 0) -> Any:
@@ -116,34 +116,34 @@ class Items:
         target = None if self.target is None else self.target[rows]
         return self._with(self.storage.select(rows), self.keys[rows], target)
 
-    def encode(self, function: Callable[[Any], Inputs], batch_size: int = 1024) -> Items:
+    def map_inputs(self, function: Callable[[Any], Inputs], batch_size: int = 1024) -> Items:
         """The same items with other inputs, as when texts are turned into vectors. Keys stay those of the source.
 
         `function` is called with batches as `fetch` gives them; its answers are joined, so they must agree in shape.
         """
         batches = [function(self.fetch(rows)) for rows in torch.split(torch.arange(len(self)), batch_size)]
-        return self.stored(store(_join(batches)))
+        return self.with_storage(as_storage(_join(batches)))
 
-    def stored(self, storage: Storage) -> Items:
+    def with_storage(self, storage: Storage) -> Items:
         """The same items, their inputs, which are no images, in another storage. Keys stay those of the source."""
         return self._with(storage, self.keys, self.target, images=False)
 
-    def seen_by(self, actor: str) -> Items:
-        """The same items as this actor reads them; see `reading_of`."""
-        name = reading_of(actor, self.storage.names)
-        return self if name is None else self._seen(name)
+    def for_actor(self, actor: str) -> Items:
+        """The same items as this actor reads them; see `input_for_actor`."""
+        name = input_for_actor(actor, self.storage.input_names)
+        return self if name is None else self._select_input(name)
 
-    def _seen(self, name: str) -> Items:
-        part = self.storage.only(name)
-        return part if isinstance(part, Items) else self.stored(part)
+    def _select_input(self, name: str) -> Items:
+        part = self.storage.select_input(name)
+        return part if isinstance(part, Items) else self.with_storage(part)
 
-    def unlabel(self, rows: Tensor) -> Items:
+    def without_labels(self, rows: Tensor) -> Items:
         """The same items, these rows (indices or a boolean mask) without their labels."""
-        return self._with(self.storage, self.keys, without(self._targets(), rows))
+        return self._with(self.storage, self.keys, remove_labels(self._targets(), rows))
 
     def keep_labels(self, count: int, seed: int = 0) -> Items:
         """Only `count` labelled items keep their label, as evenly over the classes as can be; which ones goes by key."""
-        target = strata(self._targets())
+        target = stratification_labels(self._targets())
         labelled = self._is_labelled.nonzero()[:, 0]
         if not 0 < count <= len(labelled):
             raise ValueError(f"count={count}: expected 1 to {len(labelled)}, the number of labelled items")
@@ -151,9 +151,9 @@ class Items:
         for rows in self._by_class(labelled, seed, "labels"):
             place[rows] = torch.arange(len(rows))
         # every class's first, then every class's second, …: a short class runs out and the others fill up
-        classes_in_turn = keyed.ranks(seed, target[labelled], "classes")
-        order = _lexicographic(place[labelled], classes_in_turn)
-        return self.unlabel(_all_but(labelled[order[:count]], len(self)))
+        classes_in_turn = keyed_random.hashes(seed, target[labelled], "classes")
+        order = _sort_by(place[labelled], classes_in_turn)
+        return self.without_labels(_all_but(labelled[order[:count]], len(self)))
 
     def labelled(self) -> Items:
         """The items that have a label."""
@@ -169,7 +169,7 @@ class Items:
         if not 0 < fraction < 1:
             raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
         first = torch.zeros(len(self), dtype=torch.bool)
-        ranks = keyed.ranks(seed, self.keys, "split")
+        ranks = keyed_random.hashes(seed, self.keys, "split")
         before = 0
         for rows in self._by_class(torch.arange(len(self)), seed, "split"):
             # shares are rounded on the running total, so that many small classes add up to the right fraction
@@ -194,12 +194,12 @@ class Items:
 
     def _by_class(self, rows: Tensor, seed: int, stream: str) -> list[Tensor]:
         """The rows of each class, sorted by their keys' random ranks."""
-        target = torch.full_like(self.keys, UNLABELLED) if self.target is None else strata(self.target)
-        order = rows[_lexicographic(target[rows], keyed.ranks(seed, self.keys[rows], stream))]
+        target = torch.full_like(self.keys, UNLABELLED) if self.target is None else stratification_labels(self.target)
+        order = rows[_sort_by(target[rows], keyed_random.hashes(seed, self.keys[rows], stream))]
         counts = torch.bincount(target[rows] - UNLABELLED)
         return list(torch.split(order, counts[counts > 0].tolist()))
 
-    def numbered_by(self, names: Sequence[str] | None, data: str = "data") -> Items:
+    def align_classes(self, names: Sequence[str] | None, data: str = "data") -> Items:
         """The same items with classes numbered as in `names`, such as those of the training data: a file that lacks a class
         would number the rest otherwise. Unchanged where one of the two has no names.
 
@@ -211,8 +211,8 @@ class Items:
         foreign = [name for name in self.class_names if name not in names]
         if foreign:
             raise ValueError(
-                f"{data}: class {foreign[0]!r} is none of the {len(names)} of the training data ({_numbered(names)}); leave "
-                "such items out, or train with some"
+                f"{data}: class {foreign[0]!r} is none of the {len(names)} of the training data ({_describe_classes(names)}); "
+                "leave such items out, or train with some"
             )
         target = self.target
         if target is not None:
@@ -224,13 +224,13 @@ class Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
 
 
-def _numbered(names: Sequence[str], most: int = 5) -> str:
+def _describe_classes(names: Sequence[str], most: int = 5) -> str:
     """The first classes with their numbers."""
     shown = ", ".join(f"{place}: {name}" for place, name in enumerate(names[:most]))
     return shown + (", …" if len(names) > most else "")
 
 
-def reading_of(actor: str, names: Sequence[str]) -> str | None:
+def input_for_actor(actor: str, names: Sequence[str]) -> str | None:
     """Which of several inputs an actor reads: its own, the student's where it is its average, and otherwise the teacher's,
     which assistants and further teachers share. None: there is one for all."""
     if not names or actor in names:
@@ -262,7 +262,7 @@ def _join(batches: list[Any]) -> Inputs:
     return [text for batch in batches for text in batch]
 
 
-def _lexicographic(first: Tensor, second: Tensor) -> Tensor:
+def _sort_by(first: Tensor, second: Tensor) -> Tensor:
     """The order that sorts by `first`, then by `second`, then by row."""
     order = torch.argsort(second, stable=True)
     return order[torch.argsort(first[order], stable=True)]

@@ -14,7 +14,7 @@ from typing import TypeAlias
 import torch
 from torch import Tensor
 
-View: TypeAlias = int | Tensor
+ViewNumber: TypeAlias = int | Tensor
 """The number of a view: one for all items, or int64 `[B]`, one for each."""
 
 _MASK = (1 << 64) - 1
@@ -23,38 +23,38 @@ _FIRST = 0xBF58476D1CE4E5B9
 _SECOND = 0x94D049BB133111EB
 
 
-def uniform(seed: int, keys: Tensor, view: View, stream: str, count: int) -> Tensor:
+def uniform(seed: int, keys: Tensor, view: ViewNumber, stream: str, count: int) -> Tensor:
     """`[B, count]` float32 in [0, 1), all 24 bits of its mantissa random."""
-    return _shift_right(bits(seed, keys, view, stream, count), 40).to(torch.float32) * 2.0**-24
+    return _shift_right(random_bits(seed, keys, view, stream, count), 40).to(torch.float32) * 2.0**-24
 
 
-def integers(seed: int, keys: Tensor, view: View, stream: str, count: int, high: int) -> Tensor:
+def integers(seed: int, keys: Tensor, view: ViewNumber, stream: str, count: int, high: int) -> Tensor:
     """`[B, count]` int64 in [0, high), for `high` up to 2³¹; the bias is at most high / 2³²."""
     if not 0 < high <= 1 << 31:
         raise ValueError(f"high={high}: expected a number from 1 to {1 << 31}")
-    return _shift_right(_shift_right(bits(seed, keys, view, stream, count), 32) * high, 32)
+    return _shift_right(_shift_right(random_bits(seed, keys, view, stream, count), 32) * high, 32)
 
 
-def permutation(seed: int, epoch: int, n: int) -> Tensor:
+def epoch_permutation(seed: int, epoch: int, n: int) -> Tensor:
     """The order of `n` rows in an epoch, int64 `[n]`: rows sorted by their hash, equal hashes by row."""
-    return torch.argsort(bits(seed, torch.arange(n), epoch, "permutation", 1)[:, 0], stable=True)
+    return torch.argsort(random_bits(seed, torch.arange(n), epoch, "permutation", 1)[:, 0], stable=True)
 
 
-def ranks(seed: int, keys: Tensor, stream: str) -> Tensor:
+def hashes(seed: int, keys: Tensor, stream: str) -> Tensor:
     """One int64 per key to sort items by: an order that depends on what the items are, not on where they stand."""
-    return bits(seed, keys, 0, stream, 1)[:, 0]
+    return random_bits(seed, keys, 0, stream, 1)[:, 0]
 
 
-def bits(seed: int, keys: Tensor, view: View, stream: str, count: int) -> Tensor:
+def random_bits(seed: int, keys: Tensor, view: ViewNumber, stream: str, count: int) -> Tensor:
     """`[B, count]` int64 of 64 random bits each; `view`: one number for all, or one for each item."""
-    start = _mix(keys ^ (_salts(seed, view, stream) if isinstance(view, Tensor) else _salt(seed, view, stream)))
+    start = _mix64(keys ^ (_salts(seed, view, stream) if isinstance(view, Tensor) else _salt(seed, view, stream)))
     steps = torch.arange(1, count + 1, device=keys.device) * _signed(_GOLDEN)
-    return _mix(start[:, None] + steps)
+    return _mix64(start[:, None] + steps)
 
 
-def orders(seed: int, keys: Tensor, epoch: int, stream: str, count: int) -> Tensor:
+def permutations(seed: int, keys: Tensor, epoch: int, stream: str, count: int) -> Tensor:
     """`[B, count]` int64: for each item an order of `count` things of its own, drawn anew in each epoch."""
-    return torch.argsort(bits(seed, keys, epoch, stream, count), dim=1, stable=True)
+    return torch.argsort(random_bits(seed, keys, epoch, stream, count), dim=1, stable=True)
 
 
 def _salts(seed: int, views: Tensor, stream: str) -> Tensor:
@@ -71,7 +71,7 @@ def _salt(seed: int, view: int, stream: str) -> int:
     return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little", signed=True)
 
 
-def _mix(z: Tensor) -> Tensor:
+def _mix64(z: Tensor) -> Tensor:
     z = (z ^ _shift_right(z, 30)) * _signed(_FIRST)
     z = (z ^ _shift_right(z, 27)) * _signed(_SECOND)
     return z ^ _shift_right(z, 31)

@@ -10,7 +10,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition
 
 
-class Ahead:
+class Prefetcher:
     """Answers `compute(place)`, and begins on the same part of the next `depth` steps."""
 
     def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int) -> None:

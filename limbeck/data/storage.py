@@ -28,7 +28,7 @@ class Storage(ABC):
     lengths: Tensor | None = None
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def input_names(self) -> tuple[str, ...]:
         """The actors that have inputs of their own here, such as tokens of another vocabulary; none where all read the same."""
         return ()
 
@@ -41,7 +41,7 @@ class Storage(ABC):
         """Where they do not, for a message."""
         return None
 
-    def only(self, name: str) -> Any:
+    def select_input(self, name: str) -> Any:
         """What one of `names` reads: a storage, or items where it has others of them."""
         return self
 
@@ -101,7 +101,7 @@ class TextStorage(Storage):
         return TextStorage(self.fetch(rows))
 
 
-class EncodedStorage(Storage):
+class EncodedImageStorage(Storage):
     """Images too many to keep decoded: `decode` turns each source (bytes or a path) into a uint8 array `[C, H, W]`."""
 
     def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[np.uint8]]) -> None:
@@ -117,16 +117,16 @@ class EncodedStorage(Storage):
                 return torch.from_numpy(np.stack(list(threads.map(self.decode, wanted))))
         return torch.from_numpy(np.stack([self.decode(source) for source in wanted]))
 
-    def select(self, rows: Tensor) -> EncodedStorage:
-        return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
+    def select(self, rows: Tensor) -> EncodedImageStorage:
+        return EncodedImageStorage([self.sources[row] for row in rows.tolist()], self.decode)
 
 
-def spelt(text: Text) -> str:
+def display_text(text: Text) -> str:
     """A text for people to read; of a pair, two lines."""
     return text if isinstance(text, str) else "\n".join(text)
 
 
-def store(inputs: Inputs) -> TensorStorage | TextStorage:
+def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
 
 

@@ -57,14 +57,14 @@ def known(target: Tensor) -> Tensor:
     return (target != UNLABELLED).flatten(1).any(1) if target.ndim > 1 else target != UNLABELLED
 
 
-def strata(target: Tensor) -> Tensor:
+def stratification_labels(target: Tensor) -> Tensor:
     """What a fair choice of items is even over, int64 `[N]`: the classes; numbers and positions are one class together."""
     if not target.is_floating_point() and target.ndim == 1:
         return target
     return torch.where(known(target), 0, UNLABELLED)
 
 
-def without(target: Tensor, rows: Tensor) -> Tensor:
+def remove_labels(target: Tensor, rows: Tensor) -> Tensor:
     """The same labels but for those of these rows."""
     target = target.clone()
     target[rows] = torch.nan if target.is_floating_point() else UNLABELLED

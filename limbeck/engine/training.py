@@ -81,7 +81,7 @@ class Training:
     Attributes:
         length: of a single-stage training.
         batch_size: items of a global batch (over all ranks and accumulation steps).
-        views: keyed augmentation, as names or one-key mappings; see `limbeck.data.views`.
+        views: keyed augmentation, as names or one-key mappings; see `limbeck.data.image.pipeline`.
         optimizer: of every stage that names none.
         ema: decay of an average of the student, which is then what is evaluated and kept; None: no average.
         settings: precision, accumulation, clipping, checkpoints, logs.

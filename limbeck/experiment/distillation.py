@@ -21,7 +21,7 @@ from limbeck.core.source import BatchPosition
 from limbeck.core.taps.encoder_layout import MATRICES
 from limbeck.core.taps.tap import Tap
 from limbeck.core.terms import Term
-from limbeck.data import Dataset, Items, TokenStorage, reading_of
+from limbeck.data import Dataset, Items, TokenStorage, input_for_actor
 from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Update, Validation, steps
 from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
@@ -125,7 +125,7 @@ class Distillation:
         self._refuse_foreign_folder()
         self.check(train, validation=validation)
         self.class_names = train.class_names
-        validation = validation and validation.numbered_by(train.class_names, "validation data")
+        validation = validation and validation.align_classes(train.class_names, "validation data")
         self.arms, self.scores, self.runs = {}, {}, []
         self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
         for seed in self.seeds:
@@ -142,13 +142,13 @@ class Distillation:
         """
         student, teacher = self.new_student(self.seeds[0]).cpu(), self.teacher.cpu()
         data = (train, *(phase.data for phase in self.phases if phase.data is not None))
-        self.names = next((names for items in data if (names := items.storage.names)), ())
+        self.names = next((names for items in data if (names := items.storage.input_names)), ())
         self.task.prepare(teacher, train, [part for part in (validation, test) if part is not None], control=self.control)
         for name, items in (("training data", train), ("validation data", validation), ("test data", test)):
             if items is not None:
-                items = items.numbered_by(train.class_names, name)
-                self.task.check(student, items.seen_by("student"), "student", name)
-                self.task.check(teacher, items.seen_by("teacher"), "teacher", name)
+                items = items.align_classes(train.class_names, name)
+                self.task.check(student, items.for_actor("student"), "student", name)
+                self.task.check(teacher, items.for_actor("teacher"), "teacher", name)
         actors = Actors(self._actors(student, self.training))
         criteria = []
         for phase in self.phases:
@@ -223,7 +223,7 @@ class Distillation:
     def _source(self, items: Items, training: Training) -> Dataset:
         """The items in the views of a training; where answers are kept, in a few views that repeat."""
         if isinstance(items.storage, TokenStorage):  # read by name in one stage, they are in all
-            items = items.stored(items.storage.named(self.names))
+            items = items.with_storage(items.storage.for_actors(self.names))
         source = _source(items, training, self.task)
         if self.store is not None:
             source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
@@ -244,7 +244,7 @@ class Distillation:
         return Asked(
             frozen(
                 self.teacher.to(device),
-                reads=reading_of("teacher", source.items.storage.names),
+                reads=input_for_actor("teacher", source.items.storage.input_names),
                 **self.options["teacher"],
             ),
             source,
@@ -270,7 +270,7 @@ class Distillation:
     def _refuse_parted_tokens(self, criterion: Criterion, items: Items) -> None:
         """Where student and teacher read by different tokenizers, tokens compare one by one only if they are the same words."""
         storage = items.storage
-        if not storage.names or storage.aligned:
+        if not storage.input_names or storage.aligned:
             return
         for term in criterion.given:  # before a dry run, which would stumble over the tokens without a word on why
             if term.objective.needs_teacher and any("T" in kind for kind in term.objective.expects):
@@ -300,9 +300,9 @@ class Distillation:
         control: bool = False,
         answers: StoredAnswers | None = None,
     ) -> dict[str, Actor]:
-        actors = {"student": trained(student, reads=reading_of("student", self.names), **self.options["student"])}
+        actors = {"student": trained(student, reads=input_for_actor("student", self.names), **self.options["student"])}
         if not control:
-            reads = reading_of("teacher", self.names)
+            reads = input_for_actor("teacher", self.names)
             actors["teacher"] = frozen(self.teacher, cache=answers, reads=reads, **self.options["teacher"])
             actors |= self._others(reads, seed)
         if training.ema is not None:
@@ -342,7 +342,7 @@ class Distillation:
             assert items is not None
             return self.task.compute_metrics(self.task.outputs(model, items, autocast=training.settings.autocast), items)
 
-        items = items.seen_by("student")
+        items = items.for_actor("student")
 
         return Validation(
             evaluate,
@@ -367,9 +367,9 @@ class Distillation:
 
     def _judge(self, test: Items) -> Verdict:
         began = time.perf_counter()
-        test = test.numbered_by(self.class_names, "test data")
-        known = self.task.evaluation_items(test.seen_by("student"))
-        theirs = self.task.evaluation_items(test.seen_by("teacher"))
+        test = test.align_classes(self.class_names, "test data")
+        known = self.task.evaluation_items(test.for_actor("student"))
+        theirs = self.task.evaluation_items(test.for_actor("teacher"))
         read = {arm: theirs if arm == "teacher" else known for arm in ("teacher", *self.arms)}
         predictions = {}
         for arm, models in (("teacher", [self.teacher]), *self.arms.items()):
@@ -433,7 +433,7 @@ def teach(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    task, train = task or Classification(), train.seen_by("teacher")
+    task, train = task or Classification(), train.for_actor("teacher")
     task.prepare(None, train, [], control=True)
     source = _source(task.training_items(train), training, task)
     stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)

@@ -116,7 +116,7 @@ class _ExportJob:
     @cached_property
     def tests(self) -> dict[str, Items]:
         """What each model is judged on, as it reads it."""
-        return {name: self.task.evaluation_items(self.test.seen_by(name)) for name in self.models}
+        return {name: self.task.evaluation_items(self.test.for_actor(name)) for name in self.models}
 
     @cached_property
     def resting(self) -> dict[str, nn.Module]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import LOGITS
 from limbeck.core.taps.tap import Tap
-from limbeck.data.text.tokenizer_alignment import first_other_token
+from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 from limbeck.integrations.columns import PREFIX, Columns, is_encoder_decoder
 from limbeck.objectives.spans import SpanObjective
 from limbeck.objectives.transformers import TokenObjective
@@ -85,7 +85,7 @@ def vocabulary(columns: Columns, inputs: Mapping[str, Any], tokenizer: Any, teac
     if columns.teacher is None or "input_ids" not in inputs or columns.are_apart(inputs):
         return
     known = [one.get_vocab() for one in (tokenizer, teachers) if hasattr(one, "get_vocab")]
-    apart = first_other_token(*known) if len(known) == 2 else _other_size(columns)
+    apart = vocabulary_difference(*known) if len(known) == 2 else _other_size(columns)
     if apart is not None:
         raise ValueError(
             f"teacher: it reads the student's token ids, which mean other tokens to it ({apart}). Tokenise for the teacher "

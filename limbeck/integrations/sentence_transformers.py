@@ -25,7 +25,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import EMBEDDING, preserve_modes
 from limbeck.core.schedules import Constant
 from limbeck.core.terms import Term
-from limbeck.data.text.tokenizer_alignment import first_other_token
+from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 from limbeck.integrations import checks
 from limbeck.integrations.position_limits import Positions
 from limbeck.utils import distributed
@@ -218,7 +218,7 @@ def _check_teacher(student: nn.Module, teacher: nn.Module) -> None:
     checks.precision(teacher)
     tokenizers: list[Any] = [getattr(model, "tokenizer", None) for model in (student, teacher)]
     known = [one.get_vocab() for one in tokenizers if hasattr(one, "get_vocab")]
-    apart = first_other_token(*known) if len(known) == 2 else None
+    apart = vocabulary_difference(*known) if len(known) == 2 else None
     if apart is not None:
         raise ValueError(
             f"teacher: its tokenizer knows other tokens than the student's ({apart}), so it cannot read the student's ids; "

@@ -11,7 +11,7 @@ from limbeck.recipe.yaml_text import RecipeError, expand
 
 if TYPE_CHECKING:
     from limbeck.data import Items
-    from limbeck.data.text.word_replacements import Candidates
+    from limbeck.data.text.word_replacements import WordReplacements
     from limbeck.models.shrink import CorpusVocabulary
     from limbeck.recipe.job import Job
 
@@ -62,7 +62,7 @@ class Reading:
 
     def _refuse_other_tokens(self, tokenizer: Any, who: str, model: ModelSpec) -> None:
         """A model reads its own vocabulary alone; whatever other ids it is given, it answers something."""
-        from limbeck.data.text.tokenizer_alignment import first_other_token
+        from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 
         try:
             own = self._own(model)
@@ -73,7 +73,7 @@ class Reading:
         read, known = tokenizer.get_vocab(), own.get_vocab()
         numbers = set(read.values())  # what the model knows besides, nobody asks it
         kept = {word: at for word, at in known.items() if word in read or at in numbers}
-        apart = first_other_token(read, kept, ("that one's", f"the {who}'s"))
+        apart = vocabulary_difference(read, kept, ("that one's", f"the {who}'s"))
         if apart is not None:
             raise RecipeError(
                 f"data.tokenizer: {self.job.data.tokenizer} is not what the {who} reads: {apart}. Leave it out: each model "
@@ -143,15 +143,17 @@ class Reading:
         return load(part, regression=self.job.task == "regression", labels=not hidden)
 
     def _windows(self, part: DataPart) -> Items:
-        from limbeck.data import load_questions, side_by_side, windows
+        from limbeck.data import load_questions, per_actor_items, tokenize_questions
 
         data, tokenizers = self.job.data, self.tokenizers
         questions = load_questions(expand(part.path, "data"), part.split)
         if part.limit is not None:
             questions = questions.select(range(min(part.limit, len(questions))))
         if not isinstance(tokenizers, dict):
-            return windows(questions, tokenizers, data.max_length, data.stride)
-        return side_by_side({name: windows(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()})
+            return tokenize_questions(questions, tokenizers, data.max_length, data.stride)
+        return per_actor_items(
+            {name: tokenize_questions(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()}
+        )
 
     def _tokens(self, items: Items) -> Items:
         from limbeck.data import tokenize
@@ -175,11 +177,11 @@ class Reading:
         everything = self._tokens(train)
         seen = everything if seen is train else self._tokens(seen)
         if validation is not None:
-            validation = self._tokens(validation).numbered_by(train.class_names, "data.validation")
-        return everything, seen, validation, self.items(data.test).numbered_by(train.class_names, "data.test")
+            validation = self._tokens(validation).align_classes(train.class_names, "data.validation")
+        return everything, seen, validation, self.items(data.test).align_classes(train.class_names, "data.test")
 
     def _load_questions(self) -> tuple[Items, Items, Items | None, Items]:
-        from limbeck.data import split_windows
+        from limbeck.data import split_by_question
 
         data = self.job.data
         if data.augment is not None:
@@ -188,7 +190,7 @@ class Reading:
         if isinstance(data.validation, DataPart):
             validation = self.items(data.validation)
         elif data.validation > 0:  # all windows of a question stay together
-            validation, train = split_windows(train, data.validation)
+            validation, train = split_by_question(train, data.validation)
         return train, self._shown(train), validation, self.items(data.test)
 
     def _shown(self, train: Items) -> Items:
@@ -204,26 +206,26 @@ class Reading:
         spec = self.job.data.augment
         if spec is None:
             return items
-        from limbeck.data.text.augmentation import augment
+        from limbeck.data.text.augmentation import augment_texts
 
         cache = None if spec.cache is None else expand(spec.cache, "data.augment.cache")
         options: dict[str, Any] = {"copies": spec.copies, "probability": spec.probability, "seed": spec.seed, "cache": cache}
-        return augment(items, self._candidates(spec), **options)
+        return augment_texts(items, self._candidates(spec), **options)
 
-    def _candidates(self, spec: AugmentSpec) -> Candidates:
-        from limbeck.data.text.word_replacements import FirstOf, MaskedCandidates, NeighbourWords
+    def _candidates(self, spec: AugmentSpec) -> WordReplacements:
+        from limbeck.data.text.word_replacements import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
 
-        found: list[Candidates] = []
+        found: list[WordReplacements] = []
         if spec.masked is not None:
             model, tokenizer = self._encoder(expand(spec.masked, "data.augment.masked"), "AutoModelForMaskedLM")
             limit = self.job.data.max_length
-            found.append(MaskedCandidates(model, tokenizer, count=spec.count, together=spec.together, max_length=limit))
+            found.append(MaskedModelReplacements(model, tokenizer, count=spec.count, together=spec.together, max_length=limit))
         options: dict[str, Any] = {"count": spec.count, "minimum": spec.minimum}
         if spec.neighbours == "embeddings":
-            found.append(NeighbourWords.for_sentence_encoders(*self._words(), **options))
+            found.append(EmbeddingReplacements.from_encoder(*self._words(), **options))
         elif spec.neighbours:
-            found.append(NeighbourWords.from_file(expand(spec.neighbours, "data.augment.neighbours"), **options))
-        return found[0] if len(found) == 1 else FirstOf(*found)
+            found.append(EmbeddingReplacements.from_file(expand(spec.neighbours, "data.augment.neighbours"), **options))
+        return found[0] if len(found) == 1 else FallbackReplacements(*found)
 
     def _words(self) -> tuple[Any, Any]:
         """An encoder and its tokenizer, whose whole words may come in: no others than the student's vocabulary has."""

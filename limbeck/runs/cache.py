@@ -134,7 +134,8 @@ def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> 
         return Compared(name, 0, 0.0, None, [])
     reading = store.read(asked.items.keys[rows], views)
     said = [
-        asked.answer(asked.source.show(*part)) for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
+        asked.answer(asked.source.batch_of_views(*part))
+        for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
     ]
     pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
     worst = max(_difference(stored, live) for stored, live in pairs.values())

@@ -118,7 +118,7 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
                 shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     if distributed.rank() == 0:
         models.save_model(learnt, None, kept)
-        storage = train.seen_by("teacher").storage
+        storage = train.for_actor("teacher").storage
         if isinstance(storage, TokenStorage):
             storage.tokenizer.save_pretrained(kept)
     return learnt
@@ -143,7 +143,7 @@ def _shared(recipe: Recipe, train: Items, folder: Path) -> Path:
         "task": recipe.task,
         "seed": recipe.seeds[0],
         "data": train.fingerprint(),
-        "read": getattr(train.seen_by("teacher").storage, "identity", str)(),
+        "read": getattr(train.for_actor("teacher").storage, "identity", str)(),
     }
     name = hashlib.blake2b(json.dumps(said, sort_keys=True).encode(), digest_size=6).hexdigest()
     return folder.parent / "teachers" / name
@@ -197,7 +197,7 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     alone = not (task.needs_teacher or task.may_need_teacher)
     if alone and any((folder / "student").rglob("tokenizer.json")):
         recipe.reading.by_student(load_tokenizer(str(folder / "student"), local_files_only=True))
-    items = recipe.items(part).numbered_by(_classes_of(folder), data)
+    items = recipe.items(part).align_classes(_classes_of(folder), data)
     task.prepare(None, items, [items], control=False)
     if task.needs_teacher:
         task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from limbeck.data import Items, TokenStorage
-from limbeck.data.text.token_storage import Encoding
+from limbeck.data.text.token_storage import PackedTokens
 
 POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")  # as Transformers calls the tables
 
@@ -51,11 +51,11 @@ def position_limits(model: nn.Module) -> dict[str, int]:
     return limits
 
 
-def _refuse_unknown(model: nn.Module, encoding: Encoding, who: str) -> None:
+def _refuse_unknown(model: nn.Module, encoding: PackedTokens, who: str) -> None:
     known = _vocabulary(model)
     highest = int(encoding.ids.values.max()) if len(encoding.ids.values) else 0
     if known is not None and highest >= known:
-        (word,) = encoding.tokenization.words([highest])
+        (word,) = encoding.tokenization.tokens([highest])
         raise ValueError(
             f"{who} knows {known:,} tokens, and the texts hold token {highest:,}, {word!r}: they were tokenised for another "
             "vocabulary. Give the model its own tokenizer (in Python: tokenize(items, {'student': …, 'teacher': …}))"

@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.objective import UNLABELLED
 from limbeck.core.terms import Term
-from limbeck.data import Items, Masking, Pipeline, TokenStorage, Vocabulary
+from limbeck.data import Items, Masking, MaskingVocabulary, Pipeline, TokenStorage
 from limbeck.metrics.measures import Floats, Measure, measure
 from limbeck.objectives import HardTargets
 from limbeck.objectives.tokens import ForwardKL
@@ -94,13 +94,14 @@ class MaskedLanguageModelling(Task):
     def _masking(self, items: Items) -> Masking:
         if not isinstance(items.storage, TokenStorage):
             raise ValueError("masked language modelling reads texts as tokens: limbeck.data.tokenize(items, tokenizer)")
-        apart = items.storage.first_other_id()
+        apart = items.storage.first_id_difference()
         if apart is not None:
             raise ValueError(
-                f"masked language modelling: {' and '.join(items.storage.names)} read other tokens, {apart}; what one predicts "
-                "tells nothing of what the other does. Give both the same tokenizer, and the student the whole vocabulary"
+                f"masked language modelling: {' and '.join(items.storage.input_names)} read other tokens, {apart}; what one "
+                "predicts tells nothing of what the other does. Give both the same tokenizer, and the student the whole "
+                "vocabulary"
             )
-        return Masking(Vocabulary.of(items.storage.tokenizer), self.share)
+        return Masking(MaskingVocabulary.of(items.storage.tokenizer), self.share)
 
 
 def _parts(one: Measure, outputs: Sequence[Tensor]) -> Floats:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.core.terms import Term
 from limbeck.data import Items, WindowStorage
-from limbeck.data.text.qa_windows import OUTSIDE, scored_answers
+from limbeck.data.text.qa_windows import OUTSIDE, extract_scored_answers
 from limbeck.objectives import SpanSoftTargets, SpanTargets
 from limbeck.tasks.base import Task
 from limbeck.tasks.squad_metrics import exact_match, f1, normalized
@@ -71,7 +71,7 @@ class QuestionAnswering(Task):
 
     def _given(self, outputs: Tensor, items: Items) -> list[tuple[str, float]]:
         """The answer to each question there is, with its sum of logits."""
-        return scored_answers([(torch.arange(len(items)), outputs)], items, _windows(items).questions, self.longest)
+        return extract_scored_answers([(torch.arange(len(items)), outputs)], items, _windows(items).questions, self.longest)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         _windows(items)
@@ -86,7 +86,7 @@ def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
     """By which a sum of logits becomes the probability of its first token times that of its last, among all tokens of the
     context in all windows: float64, one a question there is; −∞ without windows.
     """
-    spans = storage.spans.padded(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
+    spans = storage.spans.pad(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
     inside = outputs.double().masked_fill((spans[..., 0] < 0)[:, None], -torch.inf)
     of, count = storage.question, len(storage.questions)
     largest = torch.full((count, 2), -torch.inf, dtype=torch.float64)
@@ -98,13 +98,13 @@ def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
 def _asked(items: Items) -> list[int]:
     """The labelled questions that have windows among the items."""
     storage = _windows(items)
-    truths = storage.questions.truths
+    truths = storage.questions.answer_texts
     return [row for row in torch.unique(storage.question).tolist() if truths[row]]
 
 
 def _scores(words: Sequence[str], items: Items, metric: str) -> Tensor:
     """Of the answers to `_asked(items)`."""
-    truths = _windows(items).questions.truths
+    truths = _windows(items).questions.answer_texts
     found = [SCORES[metric](answer, truths[row]) for answer, row in zip(words, _asked(items), strict=True)]
     return torch.tensor(found, dtype=torch.float64)
 
@@ -116,5 +116,6 @@ def _put(storage: WindowStorage, row: int) -> TextInput:
 
 def _windows(items: Items) -> WindowStorage:
     if not isinstance(items.storage, WindowStorage):
-        raise ValueError("question answering reads questions with contexts: limbeck.data.windows(load_questions(…), tokenizer)")
+        expected = "limbeck.data.tokenize_questions(load_questions(…), tokenizer)"
+        raise ValueError(f"question answering reads questions with contexts: {expected}")
     return items.storage

@@ -52,7 +52,7 @@ class SentenceEmbeddings(Task):
 
     def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:
         self.teacher, self.classes, self._said = teacher, train.classes, {}
-        self._read |= {items.fingerprint(): items.seen_by("teacher") for items in evaluation}
+        self._read |= {items.fingerprint(): items.for_actor("teacher") for items in evaluation}
         labelled = all(items.classes is not None and len(items.labelled()) > 1 for items in evaluation or [train])
         if self.by_default and not labelled:
             self.measure = measure(OVERLAP)

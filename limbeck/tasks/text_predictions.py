@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.data import Items, TokenStorage
-from limbeck.data.storage import TextStorage, spelt
+from limbeck.data.storage import TextStorage, display_text
 
 
 @dataclass(frozen=True)
@@ -50,4 +50,4 @@ def text_of(items: Items, row: int) -> str | None:
     """An item as a text; None where it is none."""
     if isinstance(items.storage, TokenStorage):
         return items.storage.text(row)
-    return spelt(items.storage.texts[row]) if isinstance(items.storage, TextStorage) else None
+    return display_text(items.storage.texts[row]) if isinstance(items.storage, TextStorage) else None

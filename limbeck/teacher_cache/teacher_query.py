@@ -118,7 +118,7 @@ class Asked:
     def example(self) -> dict[str, AnySignal]:
         """What it says about the first items: the shapes of the answers, and the size of a row."""
         rows = torch.arange(min(4, len(self.items)))
-        return self.answer(self.source.show(rows, torch.zeros_like(rows)))
+        return self.answer(self.source.batch_of_views(rows, torch.zeros_like(rows)))
 
     def close(self) -> None:
         self._probes.close()
@@ -243,7 +243,7 @@ def build(asked: Asked, folder: Path, codecs: Mapping[str, Codec], told: Told, b
         for tasks in lacking:
             first = next(iter(tasks.values()))
             for some in torch.split(first.keys, batch_size):
-                said = asked.answer(asked.source.show(rows(some), torch.full_like(some, first.view)))
+                said = asked.answer(asked.source.batch_of_views(rows(some), torch.full_like(some, first.view)))
                 for tap, task in tasks.items():
                     builders[tap].write(task, {tap: said[tap]})
                 done += len(some)
@@ -282,7 +282,7 @@ def _finish(journals: Mapping[str, Journal], asked: Asked) -> None:
     for view, rows in absent:
         for some in torch.split(rows, 256):
             if len(some) and distributed.rank() == 0:  # an empty tensor splits into one empty piece
-                batch = asked.source.show(some, torch.full_like(some, view))
+                batch = asked.source.batch_of_views(some, torch.full_like(some, view))
                 assert batch.keys is not None
                 said = asked.answer(batch)
                 for tap, journal in journals.items():

@@ -100,7 +100,7 @@ def test_from_torch_dataset_refuses_what_does_not_fit() -> None:
 
 def test_encode_replaces_inputs_and_keeps_keys() -> None:
     items = Items.from_tensors(["a", "bb", "ccc"], [0, 1, 0])
-    encoded = items.encode(lambda texts: {"length": torch.tensor([len(text) for text in texts])}, batch_size=2)
+    encoded = items.map_inputs(lambda texts: {"length": torch.tensor([len(text) for text in texts])}, batch_size=2)
     assert encoded.fetch(torch.tensor([2]))["length"].tolist() == [3]
     assert torch.equal(encoded.keys, items.keys)
     assert label_of(encoded) == label_of(items)
@@ -169,7 +169,7 @@ def test_keep_labels_fills_up_for_a_class_that_runs_out() -> None:
 
 
 def test_keep_labels_counts_labelled_items_only() -> None:
-    items = make().unlabel(torch.arange(250))
+    items = make().without_labels(torch.arange(250))
     assert len(items.labelled()) == 50
     assert len(items.keep_labels(50).labelled()) == 50
     with pytest.raises(ValueError, match=r"count=51: expected 1 to 50"):
@@ -181,7 +181,7 @@ def test_keep_labels_counts_labelled_items_only() -> None:
 def test_unlabel_changes_a_copy() -> None:
     items = make()
     before = items.fingerprint()
-    without = items.unlabel(torch.tensor([0, 1]))
+    without = items.without_labels(torch.tensor([0, 1]))
     assert items.fingerprint() == before != without.fingerprint()
     assert without.target is not None
     assert without.target[:2].tolist() == [-100, -100]

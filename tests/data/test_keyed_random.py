@@ -3,27 +3,27 @@
 import pytest
 import torch
 
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 
 PINNED = [5335097237157345866, -4012691086071442335, -9152934017485722591, -3124774864879809339]
 KEYS = torch.arange(20_000)  # the worst case: consecutive keys
 
 
 def test_a_draw_depends_on_its_own_key_only() -> None:
-    whole = keyed.uniform(3, KEYS, 5, "crop", 4)
+    whole = keyed_random.uniform(3, KEYS, 5, "crop", 4)
     rows = torch.randperm(len(KEYS))[:257]
-    assert torch.equal(keyed.uniform(3, KEYS[rows], 5, "crop", 4), whole[rows])
-    assert torch.equal(keyed.uniform(3, KEYS, 5, "crop", 2), whole[:, :2])
+    assert torch.equal(keyed_random.uniform(3, KEYS[rows], 5, "crop", 4), whole[rows])
+    assert torch.equal(keyed_random.uniform(3, KEYS, 5, "crop", 2), whole[:, :2])
 
 
 def test_values_are_pinned() -> None:
     # views stored on disk by one version must be found again by the next
     keys = torch.tensor([0, 1, -1, 2**63 - 1])
-    assert keyed.bits(0, keys, 0, "", 1)[:, 0].tolist() == PINNED
+    assert keyed_random.random_bits(0, keys, 0, "", 1)[:, 0].tolist() == PINNED
 
 
 def test_uniform_moments_and_range() -> None:
-    draws = keyed.uniform(0, KEYS, 0, "crop", 3)
+    draws = keyed_random.uniform(0, KEYS, 0, "crop", 3)
     assert draws.dtype == torch.float32
     assert draws.min() >= 0
     assert draws.max() < 1
@@ -40,12 +40,14 @@ def test_uniform_moments_and_range() -> None:
 )
 def test_draws_of_other_seeds_views_and_streams_are_uncorrelated(other: tuple[int, int, str]) -> None:
     seed, view, stream = other
-    pair = torch.stack([keyed.uniform(0, KEYS, 0, "crop", 1)[:, 0], keyed.uniform(seed, KEYS, view, stream, 1)[:, 0]])
+    pair = torch.stack(
+        [keyed_random.uniform(0, KEYS, 0, "crop", 1)[:, 0], keyed_random.uniform(seed, KEYS, view, stream, 1)[:, 0]]
+    )
     assert torch.corrcoef(pair)[0, 1].abs() < 0.03
 
 
 def test_draws_of_one_item_and_of_neighbouring_keys_are_uncorrelated() -> None:
-    draws = keyed.uniform(0, KEYS, 0, "crop", 4)
+    draws = keyed_random.uniform(0, KEYS, 0, "crop", 4)
     off_diagonal = torch.corrcoef(draws.T) - torch.eye(4)
     assert off_diagonal.abs().max() < 0.03
     assert torch.corrcoef(torch.stack([draws[:-1, 0], draws[1:, 0]]))[0, 1].abs() < 0.03
@@ -53,7 +55,7 @@ def test_draws_of_one_item_and_of_neighbouring_keys_are_uncorrelated() -> None:
 
 @pytest.mark.parametrize("high", [1, 2, 9, 50_000, 1 << 31])
 def test_integers_fill_their_range(high: int) -> None:
-    draws = keyed.integers(0, KEYS, 0, "crop", 2, high)
+    draws = keyed_random.integers(0, KEYS, 0, "crop", 2, high)
     assert draws.min() >= 0
     assert draws.max() < high
     assert draws.double().mean().item() == pytest.approx((high - 1) / 2, rel=0.02)
@@ -61,12 +63,12 @@ def test_integers_fill_their_range(high: int) -> None:
 
 def test_integers_refuse_a_range_they_cannot_fill() -> None:
     with pytest.raises(ValueError, match="high=0"):
-        keyed.integers(0, KEYS, 0, "crop", 1, 0)
+        keyed_random.integers(0, KEYS, 0, "crop", 1, 0)
 
 
 def test_permutation_is_one_and_changes_with_seed_and_epoch() -> None:
-    order = keyed.permutation(0, 0, 1000)
+    order = keyed_random.epoch_permutation(0, 0, 1000)
     assert torch.equal(order.sort().values, torch.arange(1000))
-    assert torch.equal(order, keyed.permutation(0, 0, 1000))
-    for other in (keyed.permutation(0, 1, 1000), keyed.permutation(1, 0, 1000), torch.arange(1000)):
+    assert torch.equal(order, keyed_random.epoch_permutation(0, 0, 1000))
+    for other in (keyed_random.epoch_permutation(0, 1, 1000), keyed_random.epoch_permutation(1, 0, 1000), torch.arange(1000)):
         assert (order == other).sum() < 10

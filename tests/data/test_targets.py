@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import labelled
+from limbeck.core.batch import label_mask
 from limbeck.data import Items, load_items
-from limbeck.data.dataset import plain_batch
+from limbeck.data.dataset import unaugmented_batch
 
 NAN = float("nan")
 COUNT = 60
@@ -46,7 +46,7 @@ def same(one: Tensor | None, other: Tensor | None) -> bool:
 
 def without_label(items: Items) -> list[int]:
     assert items.target is not None
-    return (labelled(items.target, per_item=True) == 0).nonzero()[:, 0].tolist()
+    return (label_mask(items.target, per_item=True) == 0).nonzero()[:, 0].tolist()
 
 
 def test_labels_that_are_no_classes_know_what_is_missing(items: Items) -> None:
@@ -62,10 +62,10 @@ def test_selecting_and_unlabelling(items: Items) -> None:
     rows = torch.tensor([7, 0, 31])
     assert items.target is not None
     assert same(items.select(rows).target, items.target[rows])
-    less = items.unlabel(torch.tensor([1, 2]))
+    less = items.without_labels(torch.tensor([1, 2]))
     assert without_label(less) == sorted({1, 2} | set(MISSING.tolist()))
     assert without_label(items) == MISSING.tolist()
-    assert same(plain_batch(items, rows).target, items.target[rows])
+    assert same(unaugmented_batch(items, rows).target, items.target[rows])
 
 
 def test_a_split_takes_its_share_of_the_labelled_and_of_the_others(items: Items) -> None:
@@ -87,7 +87,7 @@ def test_keeping_labels_goes_by_key(items: Items) -> None:
 
 def test_the_fingerprint_knows_the_labels(items: Items) -> None:
     again = items.select(torch.arange(COUNT))
-    assert again.fingerprint() == items.fingerprint() != items.unlabel(torch.tensor([1])).fingerprint()
+    assert again.fingerprint() == items.fingerprint() != items.without_labels(torch.tensor([1])).fingerprint()
 
 
 def test_every_nan_is_the_same_nan() -> None:
@@ -99,14 +99,14 @@ def test_every_nan_is_the_same_nan() -> None:
 
 
 def test_which_entries_of_a_batch_have_a_label() -> None:
-    assert labelled(torch.tensor([0.5, NAN, 0.0])).tolist() == [1, 0, 1]
-    assert labelled(torch.tensor([3, -100])).tolist() == [1, 0]
-    assert labelled(torch.tensor([[0.5, 0.5], [0, 0]])).tolist() == [1, 0]
+    assert label_mask(torch.tensor([0.5, NAN, 0.0])).tolist() == [1, 0, 1]
+    assert label_mask(torch.tensor([3, -100])).tolist() == [1, 0]
+    assert label_mask(torch.tensor([[0.5, 0.5], [0, 0]])).tolist() == [1, 0]
     tokens = torch.tensor([[-100, 4, 5], [-100, -100, -100]])
-    assert labelled(tokens).tolist() == [[0, 1, 1], [0, 0, 0]]
-    assert labelled(tokens, per_item=True).tolist() == [1, 0]
+    assert label_mask(tokens).tolist() == [[0, 1, 1], [0, 0, 0]]
+    assert label_mask(tokens, per_item=True).tolist() == [1, 0]
     for target in (torch.tensor([0.5, NAN]), torch.tensor([[0.5, 0.5], [0, 0]])):
-        assert labelled(target, per_item=True).tolist() == [1, 0]
+        assert label_mask(target, per_item=True).tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(

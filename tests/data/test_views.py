@@ -12,11 +12,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from limbeck.data import Items, Pipeline
-from limbeck.data.image.colour import turn_hue
+from limbeck.data.image.colour import adjust_hue
 from limbeck.data.image.geometry import RandomResizedCrop, random_box
-from limbeck.data.image.mixup import beta
-from limbeck.data.transform import Draws
-from limbeck.data.views import to_float, views
+from limbeck.data.image.mixup import beta_quantiles
+from limbeck.data.image.pipeline import to_float, transforms
+from limbeck.data.image.transform import KeyedGenerator
 
 SPECS: dict[str, list[Any]] = {
     "nothing": [],
@@ -159,7 +159,7 @@ def test_horizontal_flip_is_the_mirror_image_with_its_probability() -> None:
 def test_random_resized_crop_agrees_with_interpolate() -> None:
     images, keys, size = torch.rand(30, 3, 17, 23), torch.arange(30), (12, 19)
     crop = RandomResizedCrop(size=size)
-    draws = Draws(0, keys, 0, "default/random_resized_crop#0")
+    draws = KeyedGenerator(0, keys, 0, "default/random_resized_crop#0")
     out = crop(images, draws)
 
     for image, numbers, result in zip(images, draws.uniform(40).tolist(), out, strict=True):
@@ -189,7 +189,7 @@ def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
 def test_hue_agrees_with_colorsys() -> None:
     image = torch.rand(1, 3, 5, 5)
     image[0, :, 0, 0] = 0.4  # grey has no hue
-    turned = turn_hue(image, torch.tensor([[[0.3]]]))
+    turned = adjust_hue(image, torch.tensor([[[0.3]]]))
     for y in range(5):
         for x in range(5):
             hue, saturation, value = colorsys.rgb_to_hsv(*image[0, :, y, x].tolist())
@@ -270,7 +270,7 @@ def test_a_mix_with_an_unlabelled_item_has_no_label(mix: str) -> None:
 
 def test_beta_has_its_moments() -> None:
     for alpha in (0.2, 1.0, 4.0):
-        shares = torch.tensor(beta(alpha, torch.rand(4000, generator=torch.Generator().manual_seed(0))))
+        shares = torch.tensor(beta_quantiles(alpha, torch.rand(4000, generator=torch.Generator().manual_seed(0))))
         assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
         assert shares.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
         assert all(math.isfinite(share) for share in shares.tolist())
@@ -294,7 +294,7 @@ def test_the_same_transform_twice_draws_twice() -> None:
 
 
 def test_registered_names() -> None:
-    assert set(views.names()) >= {
+    assert set(transforms.names()) >= {
         "random_crop",
         "horizontal_flip",
         "color_jitter",
@@ -309,8 +309,8 @@ def test_registered_names() -> None:
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (["random_corp"], "unknown view 'random_corp'; nearest: random_crop"),
-        ([{"random_crop": {"pading": 4}}], "view 'random_crop'.*pading"),
+        (["random_corp"], "unknown transform 'random_corp'; nearest: random_crop"),
+        ([{"random_crop": {"pading": 4}}], "transform 'random_crop'.*pading"),
         ([{"random_crop": 4}], "mapping of options, found 4"),
         ([{"random_crop": {}, "cutout": {}}], "one name"),
         ([{"horizontal_flip": {"p": 1.5}}], "p=1.5: expected a number from 0 to 1"),

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from limbeck import Distillation, Term, Training, objectives
-from limbeck.data import Items, Questions, load_questions, side_by_side, tokenize, windows
+from limbeck.data import Items, Questions, load_questions, per_actor_items, tokenize, tokenize_questions
 from limbeck.engine import Settings, steps
 from limbeck.models import get
 from limbeck.recipe import Recipe
@@ -109,7 +109,7 @@ def test_tokenizers_that_part_are_refused_where_tokens_are_compared() -> None:
 def test_windows_of_as_many_tokens_are_refused_where_they_part() -> None:
     asked = Questions(("q",) * 8, ("the film",) * 8, ("the unable film",) * 8, ((("unable", 4),),) * 8)
     known = {"student": ["the", "un", "##able", "film"], "teacher": ["the", "unable", "fi", "##lm"]}
-    train = side_by_side({name: windows(asked, of_words(words), 16, 2) for name, words in known.items()})
+    train = per_actor_items({name: tokenize_questions(asked, of_words(words), 16, 2) for name, words in known.items()})
     reader = encoder(head="ForQuestionAnswering", vocab_size=12)
     said = r"term 'span_soft_targets' compares tokens one by one, .* part at token 2 of window 0, of question q: student 'film'"
     with pytest.raises(ValueError, match=said + r" .*, teacher 'fi' \+ '##lm' …\. Give both one tokenizer"):
@@ -342,4 +342,4 @@ def test_answers_outside_their_contexts_are_named(tmp_path: Path) -> None:
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "q.parquet")
     with pytest.warns(UserWarning, match=r"3 answers do not .* \(questions b, c, d\): 2 were moved .*, 1 occur nowhere"):
-        assert load_questions(tmp_path / "q.parquet").truths == [["film"], ["film"], [], ["film"]]
+        assert load_questions(tmp_path / "q.parquet").answer_texts == [["film"], ["film"], [], ["film"]]

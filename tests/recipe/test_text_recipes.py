@@ -87,7 +87,7 @@ def test_altered_copies_are_for_the_student_alone(place: Path, tmp_path: Path) -
     assert seen.target is not None
     assert everything.target is not None
     assert seen.target[: len(everything)].equal(everything.target)
-    assert not seen.storage.names or seen.storage.aligned  # other words, but none that the student lacks
+    assert not seen.storage.input_names or seen.storage.aligned  # other words, but none that the student lacks
     assert len(list((tmp_path / "altered").iterdir())) == 1
     again = quick(place, data=data(place, augment=augment), student=cut(place)).load()[1]
     assert again.keys.equal(seen.keys)
@@ -153,6 +153,6 @@ def test_a_student_by_another_name_reads_by_its_own_tokenizer(place: Path, tmp_p
     teacher(tmp_path / "other", words, transformers.BertForSequenceClassification, layers=1, hidden=16, tokens=32)
     named = {"model": "transformers", "args": {"name_or_path": str(tmp_path / "other")}}
     items = quick(place, student=named).items(quick(place).data.test)
-    assert items.storage.names == ("student", "teacher")
+    assert items.storage.input_names == ("student", "teacher")
     same = quick(place, student={"model": "transformers", "args": {"name_or_path": str(place / "teacher")}})
-    assert same.items(same.data.test).storage.names == ()
+    assert same.items(same.data.test).storage.input_names == ()

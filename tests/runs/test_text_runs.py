@@ -254,17 +254,17 @@ def test_texts_of_all_kinds_come_before_the_questions(reading: Path, tmp_path: P
 
 
 def test_windows_of_a_question_stay_together(reading: Path) -> None:
-    from limbeck.data import WindowStorage, load_questions, split_windows, windows
+    from limbeck.data import WindowStorage, load_questions, split_by_question, tokenize_questions
 
     tokenizer = transformers.AutoTokenizer.from_pretrained(reading / "teacher")
-    items = windows(load_questions(reading / "train.parquet"), tokenizer, 24, 4)
+    items = tokenize_questions(load_questions(reading / "train.parquet"), tokenizer, 24, 4)
     assert len(items) > 300
-    few, most = split_windows(items, 0.2)
+    few, most = split_by_question(items, 0.2)
     parts = [part.storage for part in (few, most)]
     asked = [set(part.question.tolist()) for part in parts if isinstance(part, WindowStorage)]
     assert not asked[0] & asked[1]
     assert len(asked[0]) == 60
-    again, _ = split_windows(items.select(torch.arange(len(items)).flip(0)), 0.2)
+    again, _ = split_by_question(items.select(torch.arange(len(items)).flip(0)), 0.2)
     assert set(again.keys.tolist()) == set(few.keys.tolist())
 
 

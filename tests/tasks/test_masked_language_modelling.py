@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition
-from limbeck.data import Dataset, Items, Masking, Vocabulary, tokenize
+from limbeck.data import Dataset, Items, Masking, MaskingVocabulary, tokenize
 from limbeck.evaluation import Predictions, load_predictions
 from limbeck.evaluation.statistics import interval
 from limbeck.models import load_model
@@ -86,7 +86,7 @@ def model(place: Path) -> nn.Module:
 
 def one_by_one(model: nn.Module, items: Items, task: MaskedLanguageModelling) -> list[tuple[int, int, float]]:
     """The hidden tokens of each text, those found and the nats of all, a text and a token at a time."""
-    masking, rows = Masking(Vocabulary.of(items.storage.tokenizer), task.share), []  # type: ignore[attr-defined]
+    masking, rows = Masking(MaskingVocabulary.of(items.storage.tokenizer), task.share), []  # type: ignore[attr-defined]
     for row in range(len(items)):
         one = torch.tensor([row])
         inputs, target = masking(items.fetch(one), items.keys[one], stream="evaluation")

@@ -184,7 +184,7 @@ def test_the_metric_goes_by_the_labels() -> None:
     assert prepared(SentenceEmbeddings(), data(labelled=False)).metric == "neighbour_overlap"
     task = SentenceEmbeddings("neighbour_overlap")
     assert prepared(task, data()).metric == "neighbour_overlap"
-    some = data().unlabel(torch.arange(20))
+    some = data().without_labels(torch.arange(20))
     assert len(prepared(SentenceEmbeddings("knn_accuracy"), some).evaluation_items(some)) == 40
     assert len(task.evaluation_items(some)) == 60
     assert len(task.training_items(some)) == 40

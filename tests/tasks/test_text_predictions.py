@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck.data import Items, Questions, WindowStorage, tokenize, windows
+from limbeck.data import Items, Questions, WindowStorage, tokenize, tokenize_questions
 from limbeck.tasks import QuestionAnswering, SentenceEmbeddings
 from limbeck.tasks.question_answering import normalizers
 from limbeck.tasks.text_predictions import text_of
@@ -23,7 +23,7 @@ def asked() -> Items:
     contexts = ("the cow is in the barn . " + "it is late . " * 8, "the owl is in the field .", "the dog is in the barn .")
     answers = ((("the barn", contexts[0].index("the barn")),), (("field", contexts[1].index("field")),), ())
     questions = Questions(("a", "b", "c"), ("where is the cow", "where is the owl", "where is the dog"), contexts, answers)
-    return windows(questions, of_words(WORDS), 20, 4)
+    return tokenize_questions(questions, of_words(WORDS), 20, 4)
 
 
 def random_logits(items: Items, seed: int) -> Tensor:
@@ -72,7 +72,7 @@ def test_neighbours_are_told_as_texts() -> None:
     assert [found["text_predictions"].said(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
     assert found["text_predictions"].choice.tolist() == [[2, 3, 0, 1]]
     assert found["text_predictions"].sure is None
-    bare = Items(items.storage, items.keys).encode(lambda inputs: inputs["input_ids"].float()[:, :2])
+    bare = Items(items.storage, items.keys).map_inputs(lambda inputs: inputs["input_ids"].float()[:, :2])
     task._said[bare.fingerprint()] = torch.rand(4, 2)
     assert task.to_predictions([torch.rand(4, 2)], bare)["text_predictions"] is None
 
@@ -88,7 +88,7 @@ def test_items_as_texts() -> None:
 
 
 def test_texts_beyond_what_memory_should_hold_are_spelt_by_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.data.text.tokenize.KEPT", 5)
+    monkeypatch.setattr("limbeck.data.text.tokenize.MAX_TEXT_CHARACTERS", 5)
     items = tokenize(Items.from_tensors(["the   cow"]), of_words(WORDS), 8)
     assert text_of(items, 0) == "the cow"
     assert np.array_equal(items.storage.fetch(torch.tensor([0]))["attention_mask"], [[1, 1, 1, 1]])

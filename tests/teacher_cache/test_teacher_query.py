@@ -191,7 +191,7 @@ def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
     assert len(stores) > 1
     assert all(info(store.folder).complete and len(store.manifest.segments[0].shards) > 4 for store in stores.values())
     rows = torch.arange(len(seen))
-    live = asked.answer(asked.source.show(rows, torch.ones_like(rows)))
+    live = asked.answer(asked.source.batch_of_views(rows, torch.ones_like(rows)))
     for tap, store in stores.items():
         kept = store.read(seen.keys, torch.ones_like(rows)).signals[tap]
         assert torch.allclose(kept, live[tap], atol=1e-4), tap

@@ -14,7 +14,7 @@ from PIL import Image
 
 from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, to_float
-from limbeck.data.loading.columns import input_column, kind_of, read_images
+from limbeck.data.loading.columns import column_kind, input_column, read_images
 from limbeck.data.loading.files import open_table
 from limbeck.recipe import DataPart, load, shape_of_data
 
@@ -99,7 +99,7 @@ def image_format(part: DataPart) -> tuple[int | None, int | None]:
     if isinstance(part.input, list):  # pairs of texts
         return None, None
     column = input_column(table, part.input)
-    if kind_of(table, column) != "image":
+    if column_kind(table, column) != "image":
         return None, None
     sources = read_images(table, column)
     headers = [header for source in sources[:: max(1, len(sources) // LOOKED_AT)] if (header := _header(source)) is not None]

@@ -7,12 +7,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from limbeck.data.transform import Draws, Transform, to_float, views
+from limbeck.data.image.transform import KeyedGenerator, Transform, to_float, transforms
 
 _FIXED_POINT = 1 << 16
 
 
-@views.register("color_jitter")
+@transforms.register("color_jitter")
 class ColorJitter(Transform):
     """Brightness, contrast, saturation and hue, changed in this order.
 
@@ -30,8 +30,8 @@ class ColorJitter(Transform):
             raise ValueError(f"hue={hue}: expected a number from 0 to 0.5")
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
-        images, drawn = to_float(images), draws.uniform(4)[:, :, None, None, None]
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
+        images, drawn = to_float(images), generator.uniform(4)[:, :, None, None, None]
         in_colour = images.shape[1] == 3
         if self.brightness:
             images = (images * self._factor(drawn[:, 0], self.brightness)).clamp_(0, 1)
@@ -40,7 +40,7 @@ class ColorJitter(Transform):
         if self.saturation and in_colour:
             images = _blend(images, _grey(images), self._factor(drawn[:, 2], self.saturation))
         if self.hue and in_colour:
-            images = turn_hue(images, drawn[:, 3, 0] * (2 * self.hue) - self.hue)
+            images = adjust_hue(images, drawn[:, 3, 0] * (2 * self.hue) - self.hue)
         return images
 
     def _factor(self, drawn: Tensor, spread: float) -> Tensor:
@@ -66,7 +66,7 @@ def _mean_grey(images: Tensor) -> Tensor:
     return (fixed.sum(dim=(1, 2, 3), keepdim=True).double() / count).float()
 
 
-def turn_hue(images: Tensor, turn: Tensor) -> Tensor:
+def adjust_hue(images: Tensor, turn: Tensor) -> Tensor:
     """RGB images with their hue moved by `turn` (in full circles, broadcastable to `[B, H, W]`), through HSV."""
     red, green, blue = images.unbind(1)
     value, lowest = images.amax(1), images.amin(1)

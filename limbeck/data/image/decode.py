@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from limbeck.data.content_keys import as_keys, content_key
-from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
+from limbeck.data.storage import EncodedImageStorage, Storage, TensorStorage
 from limbeck.utils.progress_bar import show_progress
 
 OnError = Literal["raise", "skip"]
@@ -31,12 +31,12 @@ _WORTH_A_THREAD = 1 << 16  # smaller images spend their time in Python, where th
 
 
 @dataclass(frozen=True)
-class Decoded:
-    """What came of a list of encoded images; `kept` are the rows whose image decoded."""
+class DecodedImages:
+    """What came of a list of encoded images; `rows` are those whose image decoded."""
 
     storage: Storage
     keys: Tensor
-    kept: Tensor
+    rows: Tensor
 
 
 def decode_images(
@@ -47,7 +47,7 @@ def decode_images(
     channels: int | None = None,
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
-) -> Decoded:
+) -> DecodedImages:
     """Decode every source (bytes, a path, an array `[H, W]` or `[H, W, C]`) once; keep the pixels if they fit the limit.
 
     Every image is decoded even if its pixels are not kept, since its key is a hash of them, and so that a broken image
@@ -79,8 +79,8 @@ def decode_images(
     _report(broken, describe, len(sources), on_error)
     rows = torch.tensor(kept, dtype=torch.int64)
     if pixels is not None:
-        return Decoded(TensorStorage(torch.from_numpy(pixels[: len(kept)])), as_keys(keys), rows)
-    return Decoded(EncodedStorage([sources[row] for row in kept], decode), as_keys(keys), rows)
+        return DecodedImages(TensorStorage(torch.from_numpy(pixels[: len(kept)])), as_keys(keys), rows)
+    return DecodedImages(EncodedImageStorage([sources[row] for row in kept], decode), as_keys(keys), rows)
 
 
 def decode_image(source: Any, size: tuple[int, int] | None, channels: int | None) -> NDArray[np.uint8]:

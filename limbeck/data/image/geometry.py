@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from limbeck.data.transform import Draws, Transform, fraction, to_float, views
+from limbeck.data.image.transform import KeyedGenerator, Transform, check_fraction, to_float, transforms
 
 Box = tuple[int, int, int, int]  # top, left, height, width
 
 
-@views.register("random_crop")
+@transforms.register("random_crop")
 class RandomCrop(Transform):
     """A window of the image's own size, from the image padded on every side."""
 
@@ -25,13 +25,13 @@ class RandomCrop(Transform):
         if padding < 0:
             raise ValueError(f"padding={padding}: expected 0 or more pixels")
         if fill != "reflect":
-            fraction("fill", fill)
+            check_fraction("fill", fill)
         self.padding, self.fill = padding, fill
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
         places = 2 * self.padding + 1
-        corner = draws.integers(2, places)
+        corner = generator.integers(2, places)
         windows = self._pad(images).unfold(2, height, 1).unfold(3, width, 1)  # a view: nothing is copied
         items = torch.arange(len(images), device=images.device)
         return windows[items, :, corner[:, 0], corner[:, 1]]
@@ -44,21 +44,21 @@ class RandomCrop(Transform):
         return F.pad(images if self.fill == 0 else to_float(images), sides, value=float(self.fill))
 
 
-@views.register("horizontal_flip")
+@transforms.register("horizontal_flip")
 class HorizontalFlip(Transform):
     """The mirror image with probability `p`."""
 
     name: ClassVar[str] = "horizontal_flip"
 
     def __init__(self, p: float = 0.5) -> None:
-        self.p = fraction("p", p)
+        self.p = check_fraction("p", p)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         column = torch.arange(images.shape[3], device=images.device)
-        return _columns(images, torch.where(draws.uniform(1) < self.p, column.flip(0), column))
+        return _columns(images, torch.where(generator.uniform(1) < self.p, column.flip(0), column))
 
 
-@views.register("random_resized_crop")
+@transforms.register("random_resized_crop")
 class RandomResizedCrop(Transform):
     """A box of random area and aspect ratio, resized bilinearly (without antialiasing) to `size`, or to the image's own size.
 
@@ -77,9 +77,9 @@ class RandomResizedCrop(Transform):
         self.scale, self.ratio = _range("scale", scale, 1), _range("ratio", ratio)
         self.size = (size, size) if isinstance(size, int) else size
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
-        numbers = draws.uniform(4 * TRIES).tolist()
+        numbers = generator.uniform(4 * ATTEMPTS).tolist()
         boxes = torch.tensor(
             [random_box(row, height, width, self.scale, self.ratio) or self._central(height, width) for row in numbers],
             device=images.device,
@@ -94,7 +94,7 @@ class RandomResizedCrop(Transform):
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-@views.register("cutout")
+@transforms.register("cutout")
 class Cutout(Transform):
     """A square of `size` pixels around a random pixel is blanked (DeVries and Taylor 2017); it may hang over the edge."""
 
@@ -103,18 +103,18 @@ class Cutout(Transform):
     def __init__(self, size: int = 16, p: float = 1.0, fill: float = 0.0) -> None:
         if size < 1:
             raise ValueError(f"size={size}: expected at least one pixel")
-        self.size, self.p, self.fill = size, fraction("p", p), fraction("fill", fill)
+        self.size, self.p, self.fill = size, check_fraction("p", p), check_fraction("fill", fill)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
-        drawn = draws.uniform(3)
+        drawn = generator.uniform(3)
         sides = torch.tensor([height, width], device=images.device)
         corner = (drawn[:, :2] * sides).to(torch.int64) - self.size // 2
         inside = box_mask(corner, torch.full_like(corner, self.size), height, width)
-        return blank(images, inside & (drawn[:, 2] < self.p)[:, None, None], self.fill)
+        return erase(images, inside & (drawn[:, 2] < self.p)[:, None, None], self.fill)
 
 
-@views.register("random_erasing")
+@transforms.register("random_erasing")
 class RandomErasing(Transform):
     """A random box is blanked with probability `p` (Zhong et al. 2017); none if ten tries find no box that fits."""
 
@@ -127,23 +127,23 @@ class RandomErasing(Transform):
         ratio: tuple[float, float] = (0.3, 3.3),
         fill: float = 0.0,
     ) -> None:
-        self.p, self.fill = fraction("p", p), fraction("fill", fill)
+        self.p, self.fill = check_fraction("p", p), check_fraction("fill", fill)
         self.scale, self.ratio = _range("scale", scale, 1), _range("ratio", ratio)
 
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor:
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
         nothing = (0, 0, 0, 0)
         boxes = torch.tensor(
             [
                 (random_box(row[1:], height, width, self.scale, self.ratio) or nothing) if row[0] < self.p else nothing
-                for row in draws.uniform(1 + 4 * TRIES).tolist()
+                for row in generator.uniform(1 + 4 * ATTEMPTS).tolist()
             ],
             device=images.device,
         )
-        return blank(images, box_mask(boxes[:, :2], boxes[:, 2:], height, width), self.fill)
+        return erase(images, box_mask(boxes[:, :2], boxes[:, 2:], height, width), self.fill)
 
 
-TRIES = 10
+ATTEMPTS = 10
 
 
 def random_box(
@@ -171,7 +171,7 @@ def box_mask(corner: Tensor, extent: Tensor, height: int, width: int) -> Tensor:
     return along(0, height)[:, :, None] & along(1, width)[:, None, :]
 
 
-def blank(images: Tensor, mask: Tensor, fill: float) -> Tensor:
+def erase(images: Tensor, mask: Tensor, fill: float) -> Tensor:
     return (images if fill == 0 else to_float(images)).masked_fill(mask[:, None], fill)
 
 

@@ -10,11 +10,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from limbeck.data.image.geometry import box_mask
-from limbeck.data.transform import Draws, Mix, to_float, views
+from limbeck.data.image.transform import KeyedGenerator, MixTransform, to_float, transforms
 
 
-@views.register("mixup")
-class Mixup(Mix):
+@transforms.register("mixup")
+class Mixup(MixTransform):
     """λ of the item and 1 − λ of its partner, λ ~ Beta(α, α) for each item (Zhang et al. 2018)."""
 
     name: ClassVar[str] = "mixup"
@@ -22,14 +22,14 @@ class Mixup(Mix):
     def __init__(self, alpha: float = 0.2) -> None:
         self.alpha = _positive(alpha)
 
-    def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
-        share = torch.tensor(beta(self.alpha, draws.uniform(1)[:, 0]), dtype=torch.float32, device=images.device)
+    def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:
+        share = torch.tensor(beta_quantiles(self.alpha, generator.uniform(1)[:, 0]), dtype=torch.float32, device=images.device)
         by_item = share[:, None, None, None]
         return to_float(images) * by_item + to_float(partners) * (1 - by_item), share
 
 
-@views.register("cutmix")
-class Cutmix(Mix):
+@transforms.register("cutmix")
+class CutMix(MixTransform):
     """A box of the partner is pasted over the item; λ ~ Beta(α, α) is the share that stays (Yun et al. 2019).
 
     The box hangs over the edge where its centre is near one; the share counts the pixels that are really pasted.
@@ -40,13 +40,13 @@ class Cutmix(Mix):
     def __init__(self, alpha: float = 1.0) -> None:
         self.alpha = _positive(alpha)
 
-    def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:
         height, width = images.shape[2:]
-        drawn = draws.uniform(3)
+        drawn = generator.uniform(3)
         boxes = torch.tensor(
             [
                 _box(math.sqrt(1 - kept), y, x, height, width)
-                for kept, (y, x) in zip(beta(self.alpha, drawn[:, 0]), drawn[:, 1:].tolist(), strict=True)
+                for kept, (y, x) in zip(beta_quantiles(self.alpha, drawn[:, 0]), drawn[:, 1:].tolist(), strict=True)
             ],
             device=images.device,
         )
@@ -55,7 +55,7 @@ class Cutmix(Mix):
         return torch.where(pasted[:, None], to_float(partners), to_float(images)), share.float()
 
 
-def beta(alpha: float, drawn: Tensor) -> list[float]:
+def beta_quantiles(alpha: float, drawn: Tensor) -> list[float]:
     """Beta(α, α) numbers from uniform ones, by the inverse distribution function, in double precision item by item."""
     from scipy.special import betaincinv  # here, because few runs mix and it takes long to import
 

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED
-from limbeck.data.loading.files import IMAGES, Table
+from limbeck.data.loading.files import IMAGES, RawTable
 from limbeck.utils.registry import nearest
 
-Kind = Literal["image", "text", "array"]
+ColumnKind = Literal["image", "text", "array"]
 
 IMAGE_NAMES = ("image", "img", "image_path", "file_name", "path")
 INPUT_NAMES = (*IMAGE_NAMES, "pixel_values", "text", "sentence", "content", "input", "inputs", "features", "x")
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y", "fine_label")
 
 
-def input_column(table: Table, wanted: str | None) -> str:
+def input_column(table: RawTable, wanted: str | None) -> str:
     """The column called `wanted`; else the one column of images; else the one whose name says that it is the input."""
     names: list[str] = table.columns.column_names
     if wanted is not None:
@@ -39,18 +39,18 @@ def input_column(table: Table, wanted: str | None) -> str:
     raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
 
 
-def pair_columns(table: Table, wanted: Sequence[str]) -> tuple[str, ...]:
+def input_columns(table: RawTable, wanted: Sequence[str]) -> tuple[str, ...]:
     """The column of texts, or the two of them, that are called so."""
     if not 1 <= len(wanted) <= 2 or len(set(wanted)) < len(wanted):
         raise ValueError(f"input={list(wanted)}: expected one column, or two different ones for pairs of texts")
     for name in wanted:
-        if len(wanted) == 2 and kind_of(table, _named(table, "input", name)) != "text":
+        if len(wanted) == 2 and column_kind(table, _named(table, "input", name)) != "text":
             held = table.columns.schema.field(name).type
             raise ValueError(f"input={list(wanted)}: {table.origin}: column {name!r} holds {held}; pairs are of texts")
     return tuple(_named(table, "input", name) for name in wanted)
 
 
-def label_column(table: Table, wanted: str | Literal[False] | None, inputs: Sequence[str]) -> str | None:
+def label_column(table: RawTable, wanted: str | Literal[False] | None, inputs: Sequence[str]) -> str | None:
     """The column called `wanted`; else the one whose name says that it is the label; None where nothing could be one."""
     if wanted is False:
         return None
@@ -68,7 +68,7 @@ def label_column(table: Table, wanted: str | Literal[False] | None, inputs: Sequ
     return None
 
 
-def kind_of(table: Table, column: str) -> Kind:
+def column_kind(table: RawTable, column: str) -> ColumnKind:
     kind = table.columns.schema.field(column).type
     if _holds_images(table, column):
         return "image"
@@ -79,7 +79,7 @@ def kind_of(table: Table, column: str) -> Kind:
     raise ValueError(f"{table.origin}: column {column!r} holds {kind}; expected images, texts or arrays of numbers")
 
 
-def read_images(table: Table, column: str) -> list[Any]:
+def read_images(table: RawTable, column: str) -> list[Any]:
     """What each row's image is decoded from: bytes, or the path of a file."""
     cells = table.columns[column]  # in its chunks: joined, more than 2 GiB of bytes would overflow
     if pa.types.is_struct(cells.type):
@@ -93,7 +93,7 @@ def read_images(table: Table, column: str) -> list[Any]:
     return list(cells.to_pylist())
 
 
-def read_texts(table: Table, column: str) -> list[str]:
+def read_texts(table: RawTable, column: str) -> list[str]:
     """Texts may be empty, cells may not."""
     cells = _plain(table.columns[column])
     _refuse_empty(cells, table, column)
@@ -101,7 +101,7 @@ def read_texts(table: Table, column: str) -> list[str]:
     return texts
 
 
-def read_array(table: Table, column: str) -> Tensor:
+def read_array(table: RawTable, column: str) -> Tensor:
     """Lists of equal length, nested or not, as one tensor: uint8 stays, every other number becomes float32."""
     cells = table.columns[column].combine_chunks()
     shape = [len(cells)]
@@ -121,7 +121,7 @@ def read_array(table: Table, column: str) -> Tensor:
     return torch.from_numpy(values.copy()).view(shape if len(shape) > 1 else [-1, 1])
 
 
-def read_labels(table: Table, column: str, classes: int | None) -> tuple[Tensor, list[str] | None]:
+def read_labels(table: RawTable, column: str, classes: int | None) -> tuple[Tensor, list[str] | None]:
     """Class indices (-100: empty cell, or -1 in a ClassLabel column) and the classes' names where they are known.
 
     Names are mapped to indices by the ClassLabel feature, by `classes.json`, or else in sorted order.
@@ -144,7 +144,7 @@ def read_labels(table: Table, column: str, classes: int | None) -> tuple[Tensor,
     return target, names
 
 
-def read_numbers(table: Table, column: str) -> Tensor:
+def read_numbers(table: RawTable, column: str) -> Tensor:
     """Numbers to be predicted, float32; NaN: empty cell."""
     cells = _plain(table.columns[column])
     where = f"{table.origin}: column {column!r}"
@@ -195,14 +195,14 @@ def _check_range(target: Tensor, classes: int | None, where: str) -> None:
         raise ValueError(f"{where}: row {row} holds {int(target[row])}; expected {expected}, or an empty cell for no label")
 
 
-def _named(table: Table, what: str, wanted: str) -> str:
+def _named(table: RawTable, what: str, wanted: str) -> str:
     names = table.columns.column_names
     if wanted not in names:
         raise ValueError(f"{what}={wanted!r}: {table.origin} has the columns {', '.join(names)}; set `{what}` to one of them")
     return wanted
 
 
-def _holds_images(table: Table, column: str) -> bool:
+def _holds_images(table: RawTable, column: str) -> bool:
     kind = table.columns.schema.field(column).type
     feature = table.features.get(column)
     declared = feature.get("_type") if isinstance(feature, dict) else None
@@ -220,7 +220,7 @@ def _first_is_image_path(cells: pa.ChunkedArray) -> bool:
     return Path(first).suffix.lower() in IMAGES
 
 
-def _locate(table: Table, path: str | None) -> str | None:
+def _locate(table: RawTable, path: str | None) -> str | None:
     return path if path is None or table.folder is None else str(table.folder / path)
 
 
@@ -240,7 +240,7 @@ def _is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
 
 
-def _refuse_empty(cells: pa.Array, table: Table, column: str) -> None:
+def _refuse_empty(cells: pa.Array, table: RawTable, column: str) -> None:
     if cells.null_count:
         row = cells.is_null().index(True).as_py()
         first = f"the first in row {row} of {len(cells)}"

@@ -10,7 +10,7 @@ from torch import Tensor
 from limbeck.data.items import Items
 
 
-def digits() -> tuple[NDArray[np.uint8], Tensor]:
+def digit_images() -> tuple[NDArray[np.uint8], Tensor]:
     """Images `[N, 8, 8]`, their sixteen steps of grey spread over 0 to 255, and labels."""
     from sklearn.datasets import load_digits
 
@@ -18,7 +18,7 @@ def digits() -> tuple[NDArray[np.uint8], Tensor]:
     return np.round(raw.images * 255 / 16).astype(np.uint8), torch.from_numpy(raw.target).to(torch.int64)
 
 
-def part(items: Items, split: str | None) -> Items:
+def select_split(items: Items, split: str | None) -> Items:
     """`train` is two thirds of every class, `test` the rest, chosen by content; None is all of it."""
     if split is None:
         return items

@@ -18,7 +18,7 @@ SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "tes
 
 
 @dataclass(frozen=True)
-class Table:
+class RawTable:
     """Columns, where they came from, and what is known about them besides their values.
 
     `features` is the schema that `datasets` writes beside a table: {"label": {"_type": "ClassLabel", "names": […]}}.
@@ -31,7 +31,7 @@ class Table:
     class_names: list[str] | None = None
 
 
-def open_table(name: str | Path, split: str | None) -> Table:
+def open_table(name: str | Path, split: str | None) -> RawTable:
     path = Path(name).expanduser()
     if path.is_file():
         if split is not None:
@@ -41,10 +41,10 @@ def open_table(name: str | Path, split: str | None) -> Table:
         return _open_folder(path, split)
     if _is_hub_name(str(name)):
         return _from_hub(str(name), split)
-    raise missing(path)
+    raise missing_path_error(path)
 
 
-def missing(path: Path) -> FileNotFoundError:
+def missing_path_error(path: Path) -> FileNotFoundError:
     """The error for a path that is not there, with what is there instead."""
     folder = path.parent
     child = path.name
@@ -54,7 +54,7 @@ def missing(path: Path) -> FileNotFoundError:
     return FileNotFoundError(f"no such file or folder: {path}; nearest names in {folder.resolve()}: {offer}")
 
 
-def read_file(path: Path) -> Table:
+def read_file(path: Path) -> RawTable:
     suffix = path.suffix.lower()
     if suffix not in TABLES:
         raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(TABLES))}, found {suffix!r}")
@@ -62,7 +62,7 @@ def read_file(path: Path) -> Table:
         columns = _READERS[suffix](path)
     except (pa.ArrowInvalid, ValueError) as error:
         raise ValueError(f"{path} does not read as {suffix[1:]}: {error}") from error
-    return Table(columns, str(path), path.parent, _features(columns.schema), _class_names_beside(path))
+    return RawTable(columns, str(path), path.parent, _features(columns.schema), _class_names_beside(path))
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -108,7 +108,7 @@ _READERS = {
 }
 
 
-def _open_folder(path: Path, split: str | None) -> Table:
+def _open_folder(path: Path, split: str | None) -> RawTable:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _from_disk(path, split)
     subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
@@ -122,21 +122,21 @@ def _open_folder(path: Path, split: str | None) -> Table:
     return _image_folder(path, subfolders)
 
 
-def _open_tables(path: Path, tables: list[Path], split: str | None) -> Table:
+def _open_tables(path: Path, tables: list[Path], split: str | None) -> RawTable:
     """The files of one split: `train.parquet`, or all of `train-00000-of-00002.parquet` and its like."""
     chosen = [table for table in tables if split is None or _names_split(table.stem, split)]
     if not chosen or (split is None and len(chosen) > 1):
         raise _wrong_split(path, split, [table.stem for table in tables])
     parts = [read_file(table) for table in chosen]
     columns = pa.concat_tables([part.columns for part in parts], promote_options="default")
-    return Table(columns, parts[0].origin if len(parts) == 1 else str(path), path, parts[0].features, parts[0].class_names)
+    return RawTable(columns, parts[0].origin if len(parts) == 1 else str(path), path, parts[0].features, parts[0].class_names)
 
 
 def _names_split(stem: str, split: str) -> bool:
     return stem == split or (stem.startswith(split) and not stem[len(split)].isalnum())
 
 
-def _image_folder(path: Path, subfolders: list[str]) -> Table:
+def _image_folder(path: Path, subfolders: list[str]) -> RawTable:
     """A class per subfolder, in sorted order; each image is named by its path within the folder."""
     files: list[str] = []
     labels: list[int] = []
@@ -150,34 +150,34 @@ def _image_folder(path: Path, subfolders: list[str]) -> Table:
         )
     columns = pa.table({"image": pa.array(files, pa.string()), "label": pa.array(labels, pa.int64())})
     features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": subfolders}}
-    return Table(columns, str(path), path, features)
+    return RawTable(columns, str(path), path, features)
 
 
 def _is_image(path: Path) -> bool:
     return path.suffix.lower() in IMAGES and path.is_file()
 
 
-def _from_disk(path: Path, split: str | None) -> Table:
+def _from_disk(path: Path, split: str | None) -> RawTable:
     import datasets
 
     loaded = datasets.load_from_disk(str(path))
     return _from_datasets(loaded, str(path), split)
 
 
-def _from_hub(name: str, split: str | None) -> Table:
+def _from_hub(name: str, split: str | None) -> RawTable:
     import datasets
 
     try:
         loaded = datasets.load_dataset(name, split=split)
     except Exception as error:  # no network, no such name, no such split: the hub's own words say which
-        near = str(missing(Path(name))).partition("; ")[2]
+        near = str(missing_path_error(Path(name))).partition("; ")[2]
         raise FileNotFoundError(
             f"{name!r} is neither a file or folder here ({near}) nor a data set on the Hugging Face hub: {error}"
         ) from error
     return _from_datasets(loaded, name, split)
 
 
-def _from_datasets(loaded: Any, origin: str, split: str | None) -> Table:
+def _from_datasets(loaded: Any, origin: str, split: str | None) -> RawTable:
     if hasattr(loaded, "keys"):  # a DatasetDict
         splits = sorted(loaded)
         if split is None and len(splits) == 1:
@@ -186,7 +186,7 @@ def _from_datasets(loaded: Any, origin: str, split: str | None) -> Table:
             raise _wrong_split(origin, split, splits)
         loaded = loaded[split]
     columns = loaded.with_format("arrow")[:]
-    return Table(columns, origin, None, _features(loaded.features.arrow_schema))
+    return RawTable(columns, origin, None, _features(loaded.features.arrow_schema))
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:

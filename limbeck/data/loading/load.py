@@ -10,11 +10,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from limbeck.data.image.decode import MEMORY_LIMIT, Decoded, OnError, decode_images
+from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
 from limbeck.data.loading import columns
-from limbeck.data.loading.digits import digits, part
-from limbeck.data.loading.files import Table, open_table
+from limbeck.data.loading.digits import digit_images, select_split
+from limbeck.data.loading.files import RawTable, open_table
 
 
 def load_items(
@@ -47,21 +47,21 @@ def load_items(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-    decoding = _Decoding(size, channels, on_error, memory_limit)
+    decoding = _DecodeOptions(size, channels, on_error, memory_limit)
     if str(name_or_path) == "digits":
-        images, target = digits()
+        images, target = digit_images()
         decoded = decoding.run(list(images), "digits")
-        return part(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
+        return select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
     table = open_table(name_or_path, split)
     if not table.columns.num_rows:
         raise ValueError(f"{table.origin}: the data set is empty")
-    inputs = (columns.input_column(table, input),) if isinstance(input, str | None) else columns.pair_columns(table, input)
+    inputs = (columns.input_column(table, input),) if isinstance(input, str | None) else columns.input_columns(table, input)
     labels = columns.label_column(table, label, inputs)
-    return _from_table(table, inputs, _Labels(labels, classes, regression), decoding)
+    return _from_table(table, inputs, _LabelOptions(labels, classes, regression), decoding)
 
 
 @dataclass(frozen=True)
-class _Decoding:
+class _DecodeOptions:
     """How images are to be decoded."""
 
     size: int | tuple[int, int] | None
@@ -69,7 +69,7 @@ class _Decoding:
     on_error: OnError
     memory_limit: int
 
-    def run(self, sources: list[object], origin: str) -> Decoded:
+    def run(self, sources: list[object], origin: str) -> DecodedImages:
         return decode_images(
             sources,
             partial(_describe, origin, sources),
@@ -81,14 +81,14 @@ class _Decoding:
 
 
 @dataclass(frozen=True)
-class _Labels:
+class _LabelOptions:
     """Which column holds the labels, and what they are."""
 
     column: str | None
     classes: int | None
     regression: bool
 
-    def read(self, table: Table) -> tuple[Tensor | None, list[str] | None]:
+    def read(self, table: RawTable) -> tuple[Tensor | None, list[str] | None]:
         """The target, and the classes' names where they are known."""
         if self.regression and self.classes is not None:
             raise ValueError(f"classes={self.classes}: with `regression` labels are numbers, not classes; leave `classes` out")
@@ -99,16 +99,16 @@ class _Labels:
         return columns.read_labels(table, self.column, self.classes)
 
 
-def _from_table(table: Table, inputs: Sequence[str], labels: _Labels, decoding: _Decoding) -> Items:
+def _from_table(table: RawTable, inputs: Sequence[str], labels: _LabelOptions, decoding: _DecodeOptions) -> Items:
     target, names = labels.read(table)  # first: a wrong label is found before decoding
     if len(inputs) == 2:
         pairs = list(zip(*(columns.read_texts(table, column) for column in inputs), strict=True))
         return Items.from_tensors(pairs, target, classes=labels.classes, class_names=names)
     (column,) = inputs
-    kind = columns.kind_of(table, column)
+    kind = columns.column_kind(table, column)
     if kind == "image":
         decoded = decoding.run(columns.read_images(table, column), table.origin)
-        target = None if target is None else target[decoded.kept]
+        target = None if target is None else target[decoded.rows]
         return Items(decoded.storage, decoded.keys, target, labels.classes, names, images=True)
     read = columns.read_texts(table, column) if kind == "text" else columns.read_array(table, column)
     return Items.from_tensors(read, target, classes=labels.classes, class_names=names)

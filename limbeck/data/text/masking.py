@@ -13,15 +13,15 @@ import torch
 from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED
-from limbeck.data import keyed_random as keyed
-from limbeck.data.text.tokenizer_alignment import at_token, parting
-from limbeck.data.transform import Pool
+from limbeck.data import keyed_random
+from limbeck.data.image.transform import PartnerPool
+from limbeck.data.text.tokenizer_alignment import describe_token, first_mismatch
 
-HIDDEN, REPLACED = 0.8, 0.1  # of the chosen tokens; the others stay as they are
+MASK_TOKEN_SHARE, RANDOM_TOKEN_SHARE = 0.8, 0.1  # of the chosen tokens; the others stay as they are
 
 
 @dataclass(frozen=True)
-class Vocabulary:
+class MaskingVocabulary:
     """What masking needs to know of a tokenizer.
 
     Attributes:
@@ -35,7 +35,7 @@ class Vocabulary:
     special: tuple[int, ...]
 
     @classmethod
-    def of(cls, tokenizer: Any) -> Vocabulary:
+    def of(cls, tokenizer: Any) -> MaskingVocabulary:
         if tokenizer.mask_token_id is None:
             kind = type(tokenizer).__name__
             raise ValueError(f"the tokenizer ({kind}) has no mask token, which masked-language modelling needs; set mask_token")
@@ -46,9 +46,9 @@ def mask_tokens(
     ids: Tensor,
     mask: Tensor,
     keys: Tensor,
-    view: keyed.View,
+    view: keyed_random.ViewNumber,
     seed: int,
-    vocabulary: Vocabulary,
+    vocabulary: MaskingVocabulary,
     share: float = 0.15,
     stream: str = "mask",
 ) -> tuple[Tensor, Tensor]:
@@ -68,15 +68,15 @@ def mask_tokens(
         raise ValueError(f"share={share}: expected a number above 0, and at most 1")
     # draws belong to the tokens of an item, counted without padding
     place = (mask.long().cumsum(1) - 1).clamp_(min=0)
-    drawn = keyed.uniform(seed, keys, view, f"{stream}/choice", ids.shape[1]).gather(1, place)
-    fate = keyed.uniform(seed, keys, view, f"{stream}/fate", ids.shape[1]).gather(1, place)
+    drawn = keyed_random.uniform(seed, keys, view, f"{stream}/choice", ids.shape[1]).gather(1, place)
+    fate = keyed_random.uniform(seed, keys, view, f"{stream}/fate", ids.shape[1]).gather(1, place)
     special = torch.tensor(vocabulary.special, dtype=ids.dtype, device=ids.device)
     drawn = drawn.masked_fill(~mask.bool() | torch.isin(ids, special), 2.0)  # above every draw, and every share
     chosen = (drawn < share) | ((drawn == drawn.amin(1, keepdim=True)) & (drawn < 2.0))
     ordinary = _ordinary(vocabulary, ids.device)
-    others = keyed.integers(seed, keys, view, f"{stream}/other", ids.shape[1], len(ordinary)).gather(1, place)
-    hidden = torch.where(chosen & (fate < HIDDEN), vocabulary.mask_id, ids)
-    replaced = chosen & (fate >= HIDDEN) & (fate < HIDDEN + REPLACED)
+    others = keyed_random.integers(seed, keys, view, f"{stream}/other", ids.shape[1], len(ordinary)).gather(1, place)
+    hidden = torch.where(chosen & (fate < MASK_TOKEN_SHARE), vocabulary.mask_id, ids)
+    replaced = chosen & (fate >= MASK_TOKEN_SHARE) & (fate < MASK_TOKEN_SHARE + RANDOM_TOKEN_SHARE)
     return torch.where(replaced, ordinary[others], hidden), torch.where(chosen, ids, UNLABELLED)
 
 
@@ -87,13 +87,13 @@ class Masking:
     Items that several actors read in encodings of their own must come out the same in all of them, but for token types.
 
     Args:
-        vocabulary: of the tokenizer, `Vocabulary.of(tokenizer)`.
+        vocabulary: of the tokenizer, `MaskingVocabulary.of(tokenizer)`.
         share: of the tokens that are chosen.
     """
 
     mixes = False
 
-    def __init__(self, vocabulary: Vocabulary, share: float = 0.15) -> None:
+    def __init__(self, vocabulary: MaskingVocabulary, share: float = 0.15) -> None:
         if not 0 < share <= 1:
             raise ValueError(f"share={share}: expected a number above 0, and at most 1")
         self.vocabulary, self.share = vocabulary, share
@@ -107,10 +107,10 @@ class Masking:
         keys: Tensor,
         *,
         seed: int = 0,
-        view: keyed.View = 0,
+        view: keyed_random.ViewNumber = 0,
         stream: str = "default",
         target: Tensor | None = None,
-        pool: Pool | None = None,
+        pool: PartnerPool | None = None,
     ) -> tuple[Any, Tensor | None]:
         """As a `Pipeline`: view `view` of each item, and its target."""
         if not isinstance(inputs, Mapping):
@@ -123,13 +123,13 @@ class Masking:
             labels.append(chosen)
         if not all(torch.equal(labels[0], other) for other in labels):
             raise ValueError(
-                f"masking: {' and '.join(shown)} read other tokens ({_first_other_id(inputs)}), so that what one predicts "
+                f"masking: {' and '.join(shown)} read other tokens ({_first_id_difference(inputs)}), so that what one predicts "
                 "tells nothing of what the other does; give both the same tokenizer"
             )
         return shown, labels[0]
 
     def _masked(
-        self, inputs: Mapping[str, Tensor], keys: Tensor, seed: int, view: keyed.View, stream: str
+        self, inputs: Mapping[str, Tensor], keys: Tensor, seed: int, view: keyed_random.ViewNumber, stream: str
     ) -> tuple[dict[str, Tensor], Tensor]:
         ids, labels = mask_tokens(
             inputs["input_ids"], inputs["attention_mask"], keys, view, seed, self.vocabulary, self.share, f"{stream}/mask"
@@ -137,19 +137,19 @@ class Masking:
         return {**inputs, "input_ids": ids}, labels
 
 
-def _first_other_id(inputs: Mapping[str, Mapping[str, Tensor]]) -> str:
+def _first_id_difference(inputs: Mapping[str, Mapping[str, Tensor]]) -> str:
     """Where actors first read other ids in a batch, for a message."""
     one, *others = inputs
     for other in others:
         for row, ids in enumerate(zip(*(inputs[name]["input_ids"].tolist() for name in (one, other)), strict=True)):
-            token = parting(*ids)
+            token = first_mismatch(*ids)
             if token >= 0:
                 said = [f"id {each[token]}" if token < len(each) else "nothing more" for each in ids]
-                return at_token(token, f"item {row} of the batch", dict(zip((one, other), said, strict=True)))
+                return describe_token(token, f"item {row} of the batch", dict(zip((one, other), said, strict=True)))
     return "their padding differs"
 
 
-def _ordinary(vocabulary: Vocabulary, device: torch.device) -> Tensor:
+def _ordinary(vocabulary: MaskingVocabulary, device: torch.device) -> Tensor:
     """All ids but the special ones."""
     ordinary = torch.ones(vocabulary.size, dtype=torch.bool, device=device)
     ordinary[torch.tensor(vocabulary.special, dtype=torch.int64, device=device)] = False

@@ -15,7 +15,7 @@ from limbeck.data.text.qa_windows import WindowStorage
 from limbeck.data.text.token_storage import TokenStorage
 
 
-class Parallel(Storage):
+class PerActorStorage(Storage):
     """Items by the name of the actor that reads them; `fetch` gives a mapping of what each of them gives.
 
     Actors can be asked about the same items in one step only where these stand in the same order; where there are more of one
@@ -29,7 +29,7 @@ class Parallel(Storage):
         self.lengths = torch.stack(every).amax(0) if every and self.matches else self.first.storage.lengths
 
     @property
-    def names(self) -> tuple[str, ...]:
+    def input_names(self) -> tuple[str, ...]:
         return tuple(self.parts)
 
     @property
@@ -44,14 +44,14 @@ class Parallel(Storage):
 
     def first_difference(self) -> str | None:
         """Where the parts first differ, for a message: "token 3 of window 17, of question 5: student 'un' + '##able', …"."""
-        return self._parting
+        return self._first_difference
 
     @cached_property
-    def _parting(self) -> str | None:
+    def _first_difference(self) -> str | None:
         one, *others = self.parts
         for other in others:
             ours, theirs = self.parts[one], self.parts[other]
-            found = _windows(ours).parting(_windows(theirs), (one, other))
+            found = _windows(ours).first_difference_from(_windows(theirs), (one, other))
             if found is not None:
                 return found
             if len(ours) != len(theirs):
@@ -63,7 +63,7 @@ class Parallel(Storage):
         parts = [self.parts[name]] if name is not None else list(self.parts.values())
         return "+".join(part.storage.identity() for part in parts if isinstance(part.storage, TokenStorage))
 
-    def only(self, name: str) -> Items:
+    def select_input(self, name: str) -> Items:
         return self.parts[name]
 
     def __len__(self) -> int:
@@ -73,9 +73,9 @@ class Parallel(Storage):
         self._require_match()
         return {name: part.fetch(rows, workers) for name, part in self.parts.items()}
 
-    def select(self, rows: Tensor) -> Parallel:
+    def select(self, rows: Tensor) -> PerActorStorage:
         self._require_match()
-        return Parallel({name: part.select(rows) for name, part in self.parts.items()})
+        return PerActorStorage({name: part.select(rows) for name, part in self.parts.items()})
 
     def _require_match(self) -> None:
         if not self.matches:
@@ -85,16 +85,16 @@ class Parallel(Storage):
             )
 
 
-def side_by_side(parts: Mapping[str, Items]) -> Items:
+def per_actor_items(parts: Mapping[str, Items]) -> Items:
     """The same windows of contexts as each actor reads them; keys and labels are those of the first."""
     first = next(iter(parts.values()))
-    return Items(Parallel(parts), first.keys, first.target, first.classes, first.class_names)
+    return Items(PerActorStorage(parts), first.keys, first.target, first.classes, first.class_names)
 
 
 def _windows(items: Items) -> WindowStorage:
     if not isinstance(items.storage, WindowStorage):
         raise ValueError(
-            "items side by side: expected windows of contexts, as limbeck.data.windows makes them; texts are read by "
+            "per_actor_items: expected windows of contexts, as limbeck.data.tokenize_questions makes them; texts are read by "
             "several tokenizers with tokenize(items, {'student': …, 'teacher': …})"
         )
     return items.storage

@@ -16,20 +16,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.core.objective import UNLABELLED
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 from limbeck.data.content_keys import as_keys, text_key
 from limbeck.data.items import Items
-from limbeck.data.text.packed_rows import Ragged
+from limbeck.data.text.fixed_tokenizer import FixedTokenizer
+from limbeck.data.text.packed_rows import PackedRows
 from limbeck.data.text.questions import Answer, Questions
-from limbeck.data.text.token_storage import Encoding, TokenStorage
-from limbeck.data.text.tokenization import Tokenization
-from limbeck.data.text.tokenize import TYPES
-from limbeck.data.text.tokenizer_alignment import at_token, parting, trimmed
+from limbeck.data.text.token_storage import PackedTokens, TokenStorage
+from limbeck.data.text.tokenize import TYPE_IDS
+from limbeck.data.text.tokenizer_alignment import describe_token, first_mismatch, strip_spans
 from limbeck.utils.progress_bar import show_progress
 
 CHUNK = 256  # questions encoded at once
 OUTSIDE = -1  # for special tokens; below it, those of the question
-ASKED = OUTSIDE - 1  # a question's characters are counted downwards from here
+QUESTION_BASE = OUTSIDE - 1  # a question's characters are counted downwards from here
 
 
 class WindowStorage(TokenStorage):
@@ -42,7 +42,9 @@ class WindowStorage(TokenStorage):
         questions: those that the windows were made of, all of them.
     """
 
-    def __init__(self, encoding: Encoding, question: Tensor, spans: Ragged, questions: Questions, multiple: int = 1) -> None:
+    def __init__(
+        self, encoding: PackedTokens, question: Tensor, spans: PackedRows, questions: Questions, multiple: int = 1
+    ) -> None:
         super().__init__({"": encoding}, {"": encoding.tokenization.identity}, multiple=multiple)
         self.question, self.spans, self.questions = question, spans, questions
 
@@ -50,27 +52,32 @@ class WindowStorage(TokenStorage):
         encoding, spans = self.encodings[""].select(rows), self.spans.select(rows)
         return WindowStorage(encoding, self.question[rows], spans, self.questions, self.multiple)
 
-    def parting(self, other: WindowStorage, names: tuple[str, str]) -> str | None:
+    def first_difference_from(self, other: WindowStorage, names: tuple[str, str]) -> str | None:
         """Where a window's token first stands for other characters than in the same window of `other`, for a message."""
         pair = dict(zip(names, (self, other), strict=True))
-        for row in self.spans.unlike(other.spans):
-            token = parting(*(each._characters(row) for each in pair.values()))
+        for row in self.spans.differing_rows(other.spans):
+            token = first_mismatch(*(each._characters(row) for each in pair.values()))
             if token >= 0:
                 where = f"window {row}, of question {self.questions.ids[int(self.question[row])]}"
-                return at_token(token, where, {name: each.encodings[""].words(row, token) for name, each in pair.items()})
+                shown = {name: each.encodings[""].show_tokens(row, token) for name, each in pair.items()}
+                return describe_token(token, where, shown)
         return None
 
     def _characters(self, row: int) -> list[tuple[int, int]]:
         """Which characters each token of a window stands for."""
         asked = int(self.question[row])
         question, context = self.questions.questions[asked], self.questions.contexts[asked]
-        return trimmed(
-            (start, end, context) if start >= 0 else (ASKED - start, ASKED - end, question if start <= ASKED else "")
+        return strip_spans(
+            (start, end, context)
+            if start >= 0
+            else (QUESTION_BASE - start, QUESTION_BASE - end, question if start <= QUESTION_BASE else "")
             for start, end in self.spans[row].tolist()
         )
 
 
-def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride: int = 128, *, multiple: int = 1) -> Items:
+def tokenize_questions(
+    questions: Questions, tokenizer: Any, max_length: int = 384, stride: int = 128, *, multiple: int = 1
+) -> Items:
     """Items of tokens: each question before every window of its context.
 
     Labels are int64 `[N, 2]`, the first and the last token of the question's first answer; (0, 0), the first token, where the
@@ -86,31 +93,31 @@ def windows(questions: Questions, tokenizer: Any, max_length: int = 384, stride:
     A question so long that a window would not hold `2 · stride` tokens of the context beside it is cut. Warnings say how many
     are, and how many are empty or have an empty context.
     """
-    fixed = Tokenization.of(tokenizer, max_length, pairs=True)
-    if fixed.left:
+    fixed = FixedTokenizer.of(tokenizer, max_length, pairs=True)
+    if fixed.pad_left:
         raise ValueError("the tokenizer pads at the left, and labels count tokens from there; set padding_side to 'right'")
     asked = _shortened(questions, fixed, stride)
-    _tell_empty(questions)
-    read = _Windows(fixed, stride)
+    _warn_empty(questions)
+    read = _WindowBuilder(fixed, stride)
     starts = range(0, len(questions), CHUNK)
     for start in show_progress(starts, "tokenizing", len(starts)):
         read.add(questions, asked, range(start, min(start + CHUNK, len(questions))))
     return read.items(questions, multiple)
 
 
-def split_windows(items: Items, fraction: float, seed: int = 0) -> tuple[Items, Items]:
+def split_by_question(items: Items, fraction: float, seed: int = 0) -> tuple[Items, Items]:
     """Two parts, `fraction` of the questions in the first; all windows of a question stay together."""
-    storage = items.seen_by("student").storage
+    storage = items.for_actor("student").storage
     assert isinstance(storage, WindowStorage)
     asked, place = torch.unique(storage.question, return_inverse=True)
     first = torch.zeros(len(asked), dtype=torch.int64).scatter_reduce_(0, place, items.keys, "amin", include_self=False)
     count = round(len(asked) * fraction)
     chosen = torch.zeros(len(asked), dtype=torch.bool)
-    chosen[keyed.ranks(seed, first, "split").argsort()[:count]] = True
+    chosen[keyed_random.hashes(seed, first, "split").argsort()[:count]] = True
     return items.select(chosen[place]), items.select(~chosen[place])
 
 
-def _tell_empty(questions: Questions) -> None:
+def _warn_empty(questions: Questions) -> None:
     """Nothing can be answered where nothing is asked, or nothing stands that could be the answer."""
     columns = zip(questions.ids, questions.questions, questions.contexts, strict=True)
     empty = [name for name, question, context in columns if not question.strip() or not context.strip()]
@@ -119,7 +126,7 @@ def _tell_empty(questions: Questions) -> None:
         warnings.warn(f"{message}; leave them out where they are not meant to be read", stacklevel=3)
 
 
-def _shortened(questions: Questions, fixed: Tokenization, stride: int) -> list[str]:
+def _shortened(questions: Questions, fixed: FixedTokenizer, stride: int) -> list[str]:
     """The questions, cut to what leaves room for the context."""
     space = fixed.max_length - fixed.tokenizer.num_special_tokens_to_add(pair=True)
     most = space - max(2 * stride, 1)
@@ -149,13 +156,13 @@ def _cut(question: str, tokenizer: Any, most: int) -> str:
         question = question[: min(spans[most][0], len(question) - 1)]
 
 
-class _Windows:
+class _WindowBuilder:
     """Reads chunk after chunk of questions."""
 
-    def __init__(self, fixed: Tokenization, stride: int) -> None:
+    def __init__(self, fixed: FixedTokenizer, stride: int) -> None:
         self.fixed, self.stride = fixed, stride
-        self.ids: list[Ragged] = []
-        self.types: list[Ragged] = []
+        self.ids: list[PackedRows] = []
+        self.types: list[PackedRows] = []
         self.spans: list[NDArray[np.int32]] = []
         self.question: list[int] = []
         self.keys: list[int] = []
@@ -170,9 +177,9 @@ class _Windows:
             return_overflowing_tokens=True,
             return_offsets_mapping=True,
         )
-        self.ids.append(Ragged.of(encoded["input_ids"]))
-        if TYPES in encoded:
-            self.types.append(Ragged.of(encoded[TYPES], np.int8))
+        self.ids.append(PackedRows.from_rows(encoded["input_ids"]))
+        if TYPE_IDS in encoded:
+            self.types.append(PackedRows.from_rows(encoded[TYPE_IDS], np.int8))
         number, before = 0, -1
         for window, sample in zip(encoded.encodings, encoded["overflow_to_sample_mapping"], strict=True):
             number, before, row = (number + 1 if sample == before else 0), sample, rows[sample]
@@ -184,10 +191,10 @@ class _Windows:
             self.target.append(_tokens_of(answers[0], spans) if answers else (UNLABELLED, UNLABELLED))
 
     def items(self, questions: Questions, multiple: int) -> Items:
-        ids = Ragged.joined(self.ids)
-        types = Ragged.joined(self.types) if self.types else None
-        spans = Ragged(torch.from_numpy(np.concatenate(self.spans)), ids.offsets)
-        storage = WindowStorage(Encoding(self.fixed, ids, types), torch.tensor(self.question), spans, questions, multiple)
+        ids = PackedRows.concatenate(self.ids)
+        types = PackedRows.concatenate(self.types) if self.types else None
+        spans = PackedRows(torch.from_numpy(np.concatenate(self.spans)), ids.offsets)
+        storage = WindowStorage(PackedTokens(self.fixed, ids, types), torch.tensor(self.question), spans, questions, multiple)
         return Items(storage, as_keys(self.keys), torch.tensor(self.target))
 
 
@@ -195,7 +202,7 @@ def _spans(window: Any) -> NDArray[np.int32]:
     """See `WindowStorage.spans`."""
     of_question, of_context = (np.array([part == number for part in window.sequence_ids])[:, None] for number in (0, 1))
     characters = np.array(window.offsets)
-    return np.where(of_context, characters, np.where(of_question, ASKED - characters, OUTSIDE)).astype(np.int32)
+    return np.where(of_context, characters, np.where(of_question, QUESTION_BASE - characters, OUTSIDE)).astype(np.int32)
 
 
 def _tokens_of(answer: Answer, spans: NDArray[np.int32]) -> tuple[int, int]:
@@ -211,12 +218,14 @@ def _tokens_of(answer: Answer, spans: NDArray[np.int32]) -> tuple[int, int]:
     return (first, last) if first <= last else (0, 0)
 
 
-def answers_from(logits: Iterable[tuple[Tensor, Tensor]], items: Items, questions: Questions, longest: int = 30) -> list[str]:
-    """The answers of `scored_answers`."""
-    return [answer for answer, _ in scored_answers(logits, items, questions, longest)]
+def extract_answers(
+    logits: Iterable[tuple[Tensor, Tensor]], items: Items, questions: Questions, longest: int = 30
+) -> list[str]:
+    """The answers of `extract_scored_answers`."""
+    return [answer for answer, _ in extract_scored_answers(logits, items, questions, longest)]
 
 
-def scored_answers(
+def extract_scored_answers(
     logits: Iterable[tuple[Tensor, Tensor]], items: Items, questions: Questions, longest: int = 30
 ) -> list[tuple[str, float]]:
     """The best answer to each question: over all its windows and all spans of up to `longest` tokens of the context, that with
@@ -225,7 +234,7 @@ def scored_answers(
     Args:
         logits: pairs of (rows of `items` `[b]`, logits `[b, 2, T]` of the first and the last token), in any order; T may differ
             from pair to pair and is at least the number of tokens of these rows. What stands in the padding is not read.
-        items: from `windows`, or a part of them.
+        items: from `tokenize_questions`, or a part of them.
         questions: those that the items were made of.
         longest: the most tokens of an answer.
 
@@ -235,7 +244,7 @@ def scored_answers(
     """
     storage = items.storage
     if not isinstance(storage, WindowStorage):
-        raise ValueError("items: expected windows of contexts, as limbeck.data.windows makes them of questions")
+        raise ValueError("items: expected windows of contexts, as limbeck.data.tokenize_questions makes them of questions")
     if longest < 1:
         raise ValueError(f"longest={longest}: expected 1 or more")
     best, found = torch.full((len(items),), torch.nan), torch.zeros(len(items), 2, dtype=torch.int64)
@@ -252,12 +261,12 @@ def scored_answers(
     return list(zip(answers, scores, strict=True))
 
 
-def _best_spans(said: Tensor, spans: Ragged, rows: Tensor, longest: int) -> tuple[Tensor, Tensor]:
+def _best_spans(said: Tensor, spans: PackedRows, rows: Tensor, longest: int) -> tuple[Tensor, Tensor]:
     """The largest sum in each window, and the characters it stands for, `[b, 2]`."""
     needed = int(spans.lengths[rows].max()) if len(rows) else 0
     if said.ndim != 3 or said.shape[:2] != (len(rows), 2) or said.shape[2] < needed:
         raise ValueError(f"logits: expected [{len(rows)}, 2, {needed} or more] for these windows, found {list(said.shape)}")
-    characters = spans.padded(rows, said.shape[2], OUTSIDE)
+    characters = spans.pad(rows, said.shape[2], OUTSIDE)
     start, end = said.masked_fill((characters[..., 0] < 0)[:, None], -torch.inf).unbind(1)
     ends = torch.nn.functional.pad(end, (0, longest - 1), value=-torch.inf).unfold(1, longest, 1)
     best, at = (start[:, :, None] + ends).flatten(1).max(1)

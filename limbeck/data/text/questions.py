@@ -11,10 +11,10 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading import columns
-from limbeck.data.loading.files import Table, open_table
+from limbeck.data.loading.files import RawTable, open_table
 
 Answer = tuple[str, int]  # the text, and the place in the context where it begins
-NAMED = 3  # questions that a message names
+IDS_SHOWN = 3  # questions that a message names
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Questions:
 
     def __post_init__(self) -> None:
         columns = zip(self.ids, self.contexts, self.answers, strict=True)
-        wrong = [one for one, context, answers in columns if not all(_stands(context, answer) for answer in answers)]
+        wrong = [one for one, context, answers in columns if not all(_occurs_at(context, answer) for answer in answers)]
         if wrong:
             raise ValueError(
                 f"answers: those of {len(wrong):,} questions do not stand in their contexts where they say ({_few(wrong)}); "
@@ -47,7 +47,7 @@ class Questions:
         return len(self.ids)
 
     @property
-    def truths(self) -> list[list[str]]:
+    def answer_texts(self) -> list[list[str]]:
         """The texts of each question's answers."""
         return [[text for text, _ in answers] for answers in self.answers]
 
@@ -98,15 +98,15 @@ def _warn(origin: str, ids: list[str], moved: int, lost: int) -> None:
 
 
 def _few(ids: list[str]) -> str:
-    return ", ".join(ids[:NAMED]) + (", …" if len(ids) > NAMED else "")
+    return ", ".join(ids[:IDS_SHOWN]) + (", …" if len(ids) > IDS_SHOWN else "")
 
 
-def _stands(context: str, answer: Answer) -> bool:
+def _occurs_at(context: str, answer: Answer) -> bool:
     text, start = answer
     return start >= 0 and context.startswith(text, start)
 
 
-def _answers(table: Table) -> list[list[Answer]]:
+def _answers(table: RawTable) -> list[list[Answer]]:
     """What the column says, unchecked."""
     if "answers" not in table.columns.column_names:
         return [[] for _ in range(table.columns.num_rows)]
@@ -118,7 +118,7 @@ def _answers(table: Table) -> list[list[Answer]]:
     return [_pairs(cell, table, row) for row, cell in enumerate(table.columns["answers"].to_pylist())]
 
 
-def _pairs(cell: Any, table: Table, row: int) -> list[Answer]:
+def _pairs(cell: Any, table: RawTable, row: int) -> list[Answer]:
     texts, starts = ((cell or {}).get(name) or [] for name in ("text", "answer_start"))
     if len(texts) != len(starts):
         raise ValueError(f"{table.origin}: row {row} has {len(texts)} answer texts and {len(starts)} starts; expected one each")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
-def first_other_token(
+def vocabulary_difference(
     ours: Mapping[str, int], theirs: Mapping[str, int], names: tuple[str, str] = ("the student's", "the teacher's")
 ) -> str | None:
     """The first id that stands for other tokens in two vocabularies, for a message; None where they are the same.
@@ -29,7 +29,7 @@ def _called(vocabulary: Mapping[str, int], other: Mapping[str, int], number: int
     return repr(min(words, key=lambda word: (other.get(word) == number, word))) if words else "no token"
 
 
-def parting(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
+def first_mismatch(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
     """The place of the first entry that is not the same in both; -1 where there is none."""
     for place, (one, other) in enumerate(zip(ours, theirs, strict=False)):
         if one != other:
@@ -37,7 +37,7 @@ def parting(ours: Sequence[Any], theirs: Sequence[Any]) -> int:
     return -1 if len(ours) == len(theirs) else min(len(ours), len(theirs))
 
 
-def trimmed(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
+def strip_spans(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
     """From where to where in its text each token stands, without white space at its ends; (0, 0) for those of no text.
 
     Some tokenizers count the space before a word as part of it, which tells nothing of how the word is cut.
@@ -49,6 +49,6 @@ def trimmed(spans: Iterable[tuple[int, int, str]]) -> list[tuple[int, int]]:
     return found
 
 
-def at_token(token: int, where: str, words: Mapping[str, str]) -> str:
+def describe_token(token: int, where: str, words: Mapping[str, str]) -> str:
     """A place where tokens part, for a message: "token 3 of item 17: student 'un' + '##able', teacher 'unable'"."""
     return f"token {token} of {where}: {', '.join(f'{name} {said}' for name, said in words.items())}"

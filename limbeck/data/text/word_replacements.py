@@ -17,20 +17,20 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from limbeck.data.content_keys import fingerprint
-from limbeck.data.text.tokenization import Tokenization
-from limbeck.data.text.words import Words, distinct, is_word, whole_words
+from limbeck.data.text.fixed_tokenizer import FixedTokenizer
+from limbeck.data.text.words import WordSpans, distinct_words, is_word, whole_word_tokens
 from limbeck.utils.progress_bar import show_progress
 
 Item = TypeVar("Item")
-Pass = tuple[Tensor, list[int], list[tuple[int, int, int]]]
+MaskedPass = tuple[Tensor, list[int], list[tuple[int, int, int]]]
 """A text with some of its words hidden: token ids, places of the mask tokens, and (text, word, own id) for each of these."""
 
-APART = 7  # every 7th word hidden is about the share that masked models learn from
-ELEMENTS = 1 << 24  # cosines computed at once
-CLOSE = 8  # neighbours that rounding may move to either side of the last one that counts
+MIN_MASK_SPACING = 7  # every 7th word hidden is about the share that masked models learn from
+MAX_COSINES = 1 << 24  # cosines computed at once
+ROUNDING_MARGIN = 8  # neighbours that rounding may move to either side of the last one that counts
 
 
-class Candidates(Protocol):
+class WordReplacements(Protocol):
     """What may stand in place of each word of some texts.
 
     Attributes:
@@ -40,31 +40,31 @@ class Candidates(Protocol):
     @property
     def identity(self) -> str: ...
 
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
         """For each text, and each word of it, the words that may replace it, written as they would stand there and in the order
         of the alphabet, so that rounding in their scores moves none of them; empty where there is none.
         """
         ...
 
 
-class FirstOf:
-    """For each word the candidates of the first that has any: `FirstOf(MaskedCandidates(…), NeighbourWords(…))`."""
+class FallbackReplacements:
+    """For each word the candidates of the first provider with any: `FallbackReplacements(MaskedModelReplacements(…), …)`."""
 
-    def __init__(self, *providers: Candidates) -> None:
+    def __init__(self, *providers: WordReplacements) -> None:
         if not providers:
-            raise ValueError("providers: expected one or more, such as MaskedCandidates(…) and NeighbourWords(…)")
+            raise ValueError("providers: expected one or more, such as MaskedModelReplacements(…) and EmbeddingReplacements(…)")
         self.providers = providers
 
     @property
     def identity(self) -> str:
         return " or else ".join(each.identity for each in self.providers)
 
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
         answers = zip(*(each(texts) for each in self.providers), strict=True)
         return [[next(filter(None, options), ()) for options in zip(*words, strict=True)] for words in answers]
 
 
-class MaskedCandidates:
+class MaskedModelReplacements:
     """The words that a masked language model holds likeliest in a word's place, the word hidden.
 
     Only words that are one token of the model's vocabulary have candidates; of several pieces, the model would have to guess
@@ -102,11 +102,11 @@ class MaskedCandidates:
         for name, value in (("count", count), ("together", together), ("batch_size", batch_size)):
             if value < 1:
                 raise ValueError(f"{name}={value}: expected 1 or more")
-        self.tokenization = Tokenization.of(tokenizer, max_length, "masked model")
+        self.tokenization = FixedTokenizer.of(tokenizer, max_length, "masked model")
         if tokenizer.mask_token_id is None:
             raise ValueError(f"the tokenizer ({type(tokenizer).__name__}) has no mask token; choose a masked language model")
         self.model, self.count, self.together, self.batch_size = model.eval(), count, together, batch_size
-        self._words = whole_words(tokenizer)
+        self._words = whole_word_tokens(tokenizer)
         _require_rows(model, self._words)
         self._ids = torch.tensor(list(self._words))
         self._reach = _reach(self._words.values(), count)
@@ -118,7 +118,7 @@ class MaskedCandidates:
         return f"masked {type(self.model).__name__} {weights} {self.tokenization.identity} {asked}"
 
     @torch.inference_mode()
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
         found: list[list[tuple[str, ...]]] = [[()] * len(text) for text in texts]
         passes = sorted(self._passes(texts), key=lambda one: len(one[0]))
         for batch in _batches(passes, self.batch_size):
@@ -126,10 +126,10 @@ class MaskedCandidates:
             for _, _, asked in batch:
                 for text, word, own in asked:  # its token may be spelled otherwise than the word: `cafe` for `café`
                     others = (self._words[id] for id in next(best) if id != own)
-                    found[text][word] = distinct(texts[text].words[word], others, self.count)
+                    found[text][word] = distinct_words(texts[text].words[word], others, self.count)
         return found
 
-    def _passes(self, texts: Sequence[Words]) -> Iterator[Pass]:
+    def _passes(self, texts: Sequence[WordSpans]) -> Iterator[MaskedPass]:
         if not texts:
             return
         # a first word is cut otherwise than the same word later on by some tokenizers, unless a blank stands before it
@@ -137,13 +137,13 @@ class MaskedCandidates:
         for number, text in enumerate(texts):
             ids: list[int] = encoded["input_ids"][number]
             single = self._single(text, ids, encoded["offset_mapping"][number])
-            count = max(-(-len(single) // self.together), min(len(single), APART))
+            count = max(-(-len(single) // self.together), min(len(single), MIN_MASK_SPACING))
             for first in range(count):
                 words, places = zip(*single[first::count], strict=True)
                 hidden = torch.tensor(ids).index_fill(0, torch.tensor(places), self.tokenization.tokenizer.mask_token_id)
                 yield hidden, list(places), [(number, word, ids[place]) for word, place in zip(words, places, strict=True)]
 
-    def _single(self, text: Words, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    def _single(self, text: WordSpans, ids: Sequence[int], offsets: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """The words that are one token of the vocabulary: the number of the word, and of the token."""
         tokens = {}
         for place, (start, end) in enumerate(offsets):
@@ -169,7 +169,7 @@ class MaskedCandidates:
         return best
 
 
-class NeighbourWords:
+class EmbeddingReplacements:
     """The words nearest to a word by the cosine of their vectors, c(v, w) = ⟨v, w⟩ / (‖v‖ ‖w‖), with the mean vector of the
     table taken off all of them before: what all words share says nothing of what they mean (Mu and Viswanath 2018,
     arXiv:1702.01417).
@@ -204,12 +204,12 @@ class NeighbourWords:
         if not bool(chosen.isfinite().all()):
             raise ValueError("vectors: expected finite numbers, found some that are not")
         self.vectors = nn.functional.normalize(chosen - chosen.mean(0), dim=1)
-        self._reach = min(_reach(self.words, count) + CLOSE, len(self.words))
+        self._reach = min(_reach(self.words, count) + ROUNDING_MARGIN, len(self.words))
         self._rows = {word: row for row, word in enumerate(self.words)}
-        self._known: dict[str, tuple[str, ...]] = {}
+        self._cache: dict[str, tuple[str, ...]] = {}
 
     @classmethod
-    def for_sentence_encoders(cls, model: nn.Module, tokenizer: Any, **options: Any) -> NeighbourWords:
+    def from_encoder(cls, model: nn.Module, tokenizer: Any, **options: Any) -> EmbeddingReplacements:
         """The input embeddings of an encoder of Transformers, of the tokens that are whole words.
 
         Args:
@@ -219,13 +219,13 @@ class NeighbourWords:
         Raises:
             ValueError: a tokenizer without whole words, or whose ids the model does not know.
         """
-        words = whole_words(tokenizer)
+        words = whole_word_tokens(tokenizer)
         _require_rows(model, words)
         vectors: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
         return cls(list(words.values()), vectors.detach()[list(words)], **options)
 
     @classmethod
-    def from_file(cls, path: str | Path, *, limit: int = 100_000, **options: Any) -> NeighbourWords:
+    def from_file(cls, path: str | Path, *, limit: int = 100_000, **options: Any) -> EmbeddingReplacements:
         """Word vectors as GloVe and word2vec write them as text: a word and its numbers in each line, split by blanks; a first
         line with the number of words and of dimensions may stand before them.
 
@@ -244,23 +244,23 @@ class NeighbourWords:
         vectors = fingerprint({"vectors": self.vectors})
         return f"neighbours {words} {vectors} count={self.count} minimum={self.minimum}"
 
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
-        self._learn({word for text in texts for word in text.words} - self._known.keys())
-        return [[self._known[word] for word in text.words] for text in texts]
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
+        self._find({word for text in texts for word in text.words} - self._cache.keys())
+        return [[self._cache[word] for word in text.words] for text in texts]
 
-    def _learn(self, words: Iterable[str]) -> None:
+    def _find(self, words: Iterable[str]) -> None:
         """Find the neighbours of words not asked for before."""
         rows = {word: self._rows.get(word, self._rows.get(word.lower())) for word in sorted(words)}
-        self._known |= {word: () for word, row in rows.items() if row is None}
+        self._cache |= {word: () for word, row in rows.items() if row is None}
         found = [(word, row) for word, row in rows.items() if row is not None]
-        for some in _batches(found, max(1, ELEMENTS // len(self.words))):
+        for some in _batches(found, max(1, MAX_COSINES // len(self.words))):
             own = self.vectors[[row for _, row in some]]
             places = (own @ self.vectors.T).topk(self._reach, dim=1).indices
             # once more, as a product of matrices rounds otherwise with other words beside a word
             cosines = (own[:, None].double() * self.vectors[places]).sum(2)
             for (word, _), values, best in zip(some, cosines.tolist(), places.tolist(), strict=True):
                 nearest = sorted((-value, place) for value, place in zip(values, best, strict=True) if value >= self.minimum)
-                self._known[word] = distinct(word, (self.words[place] for _, place in nearest), self.count)
+                self._cache[word] = distinct_words(word, (self.words[place] for _, place in nearest), self.count)
 
 
 def _read_vectors(path: Path, limit: int) -> tuple[list[str], Tensor]:

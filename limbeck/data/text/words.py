@@ -15,7 +15,7 @@ _BETWEEN_BLANKS = re.compile(rf"(?<!\S)([^\w\s]*)({WORD})([^\w\s]*)(?!\S)")
 
 
 @dataclass(frozen=True)
-class Words:
+class WordSpans:
     """A text, and where its words stand in it.
 
     A word is what stands between blanks without the punctuation at its ends, if nothing but letters is left, or letters around
@@ -31,7 +31,7 @@ class Words:
     spans: tuple[tuple[int, int], ...]
 
     @classmethod
-    def of(cls, text: str) -> Words:
+    def of(cls, text: str) -> WordSpans:
         """The words of `text`."""
         return cls(text, tuple(found.span(2) for found in _BETWEEN_BLANKS.finditer(text) if _is_attached(*found.group(1, 3))))
 
@@ -43,7 +43,7 @@ class Words:
     def __len__(self) -> int:
         return len(self.spans)
 
-    def exchanged(self, words: Iterable[str | None]) -> str:
+    def replace(self, words: Iterable[str | None]) -> str:
         """The text with another word in place of each of its own; None: the word stays."""
         parts, done = [], 0
         for (start, end), word in zip(self.spans, words, strict=True):
@@ -58,27 +58,27 @@ def is_word(text: str) -> bool:
     return _WHOLE.fullmatch(text) is not None
 
 
-def in_case_of(word: str, other: str) -> str:
+def match_case(word: str, other: str) -> str:
     """`other` with the first letter large or small as that of `word`, or all in capitals where `word` is."""
     if len(word) > 1 and word.isupper():
         return other.upper()
     return (other[:1].upper() if word[:1].isupper() else other[:1].lower()) + other[1:]
 
 
-def distinct(word: str, others: Iterable[str], count: int) -> tuple[str, ...]:
+def distinct_words(word: str, others: Iterable[str], count: int) -> tuple[str, ...]:
     """The first `count` of `others` in the case of `word`, without `word` itself and without one that is already there,
     however these are capitalised; in the order of the alphabet.
     """
     found: dict[str, str] = {}
     for other in others:
         if other.casefold() != word.casefold():
-            found.setdefault(other.casefold(), in_case_of(word, other))
+            found.setdefault(other.casefold(), match_case(word, other))
         if len(found) == count:
             break
     return tuple(sorted(found.values()))
 
 
-def whole_words(tokenizer: Any) -> dict[int, str]:
+def whole_word_tokens(tokenizer: Any) -> dict[int, str]:
     """The tokens of a vocabulary that are words by themselves, by id: no pieces of words, special tokens, numbers or signs.
 
     Whether a token is the piece of a word is found out by spelling it and encoding that after a blank, so that it does not

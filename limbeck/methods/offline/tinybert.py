@@ -52,7 +52,7 @@ def tinybert(
        embeddings, A the scores before the softmax, W a learned projection;
     3. the answers: T² KL(teacher‖student).
 
-    Give the student altered copies of the texts besides (`data.augment`, or `limbeck.data.text.augmentation.augment`), as the
+    Give the student altered copies of the texts besides (`data.augment`, or `limbeck.data.augment_texts`), as the
     paper does for the stages of the task.
 
     Args:

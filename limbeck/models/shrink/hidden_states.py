@@ -26,7 +26,7 @@ def collect_hidden_states(encoder: nn.Module, items: Items, texts: int = TEXTS) 
         texts: so many items.
     """
     network: Any = encoder.transformer if isinstance(encoder, SentenceEncoder) else encoder
-    some = items.seen_by("student").select(items.keys.argsort()[:texts])
+    some = items.for_actor("student").select(items.keys.argsort()[:texts])
     found = []
     with preserve_modes(network):
         network.eval()

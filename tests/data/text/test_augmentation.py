@@ -13,10 +13,9 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from limbeck.data import Augmented, Items, NeighbourWords, augment, tokenize
-from limbeck.data import keyed_random as keyed
+from limbeck.data import AugmentationReport, EmbeddingReplacements, Items, augment_texts, keyed_random, tokenize
 from limbeck.data.content_keys import text_key
-from limbeck.data.text.words import Words
+from limbeck.data.text.words import WordSpans
 from tests.data.tiny_tokenizers import wordpiece
 
 ANSWERS = {
@@ -37,7 +36,7 @@ class Fixed:
         self.answers, self.asked = answers, 0
         self.identity = f"fixed {sorted(answers.items())}"
 
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
         self.asked += 1
         return [[self.answers.get(word, ()) for word in text.words] for text in texts]
 
@@ -53,7 +52,7 @@ def texts_of(items: Items) -> list[Any]:
 
 def copies_of(texts: Sequence[Any], **options: Any) -> dict[Any, list[tuple[int, Any]]]:
     """By text: key and text of each of its copies, in order."""
-    items = augment(items_of(texts), Fixed(), **options)
+    items = augment_texts(items_of(texts), Fixed(), **options)
     made: dict[Any, list[tuple[int, Any]]] = {text: [] for text in texts}
     assert items.target is not None
     for key, row, text in list(zip(items.keys.tolist(), items.target.tolist(), texts_of(items), strict=True))[len(texts) :]:
@@ -63,16 +62,16 @@ def copies_of(texts: Sequence[Any], **options: Any) -> dict[Any, list[tuple[int,
 
 def one_by_one(text: str, copies: int, probability: float, seed: int) -> list[str]:
     """The copies of one text, word by word from the same draws."""
-    words, made = Words.of(text), [text]
+    words, made = WordSpans.of(text), [text]
     for number in range(copies):
         key = torch.tensor([text_key(text)])
-        lucks = keyed.uniform(seed, key, number, "augment/chance", max(len(words), 1))[0].tolist()
-        shares = keyed.uniform(seed, key, number, "augment/choice", max(len(words), 1))[0].tolist()
+        lucks = keyed_random.uniform(seed, key, number, "augment/chance", max(len(words), 1))[0].tolist()
+        shares = keyed_random.uniform(seed, key, number, "augment/choice", max(len(words), 1))[0].tolist()
         altered: list[str | None] = []
         for word, luck, share in zip(words.words, lucks, shares, strict=False):
             options = ANSWERS.get(word, ())
             altered.append(options[int(share * len(options))] if options and luck < probability else None)
-        if (copy := words.exchanged(altered)) not in made:
+        if (copy := words.replace(altered)) not in made:
             made.append(copy)
     return made[1:]
 
@@ -94,7 +93,7 @@ def test_copies_are_those_of_a_loop_over_words(texts: list[str], copies: int, pr
 
 def test_originals_come_first_with_their_keys_and_copies_have_their_targets() -> None:
     items = items_of(TEXTS)
-    made = augment(items, Fixed(), copies=4, probability=0.7)
+    made = augment_texts(items, Fixed(), copies=4, probability=0.7)
     assert texts_of(made)[: len(items)] == TEXTS
     assert torch.equal(made.keys[: len(items)], items.keys)
     assert made.classes == items.classes
@@ -102,8 +101,8 @@ def test_originals_come_first_with_their_keys_and_copies_have_their_targets() ->
     assert len(set(made.keys.tolist())) == len(made)  # no copy for any other, nor for an original
     assert made.target is not None
     for text, row in zip(texts_of(made), made.target.tolist(), strict=True):
-        assert len(Words.of(text)) == len(Words.of(TEXTS[row]))
-    assert augment(Items.from_tensors(TEXTS), Fixed()).target is None
+        assert len(WordSpans.of(text)) == len(WordSpans.of(TEXTS[row]))
+    assert augment_texts(Items.from_tensors(TEXTS), Fixed()).target is None
 
 
 @few
@@ -136,27 +135,27 @@ def test_another_seed_gives_other_copies() -> None:
 
 
 def test_equal_copies_are_dropped_and_counted() -> None:
-    told: list[Augmented] = []
-    made = augment(items_of(["late", "late film"]), Fixed(), copies=50, probability=0.5, report=told.append)
+    told: list[AugmentationReport] = []
+    made = augment_texts(items_of(["late", "late film"]), Fixed(), copies=50, probability=0.5, report=told.append)
     assert sorted(texts_of(made)[2:]) == sorted(
         ["tardy", *(f"{a} {b}" for a in ("late", "tardy") for b in ("film", "movie", "cinema") if (a, b) != ("late", "film"))]
     )
-    assert told == [Augmented(items=2, copies=6, dropped=94, cached=False)]
+    assert told == [AugmentationReport(items=2, copies=6, dropped=94, cached=False)]
 
 
 def test_probability_zero_alters_nothing_and_asks_nobody() -> None:
-    provider, told = Fixed(), list[Augmented]()
+    provider, told = Fixed(), list[AugmentationReport]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        made = augment(items_of(TEXTS), provider, copies=3, probability=0, report=told.append)
+        made = augment_texts(items_of(TEXTS), provider, copies=3, probability=0, report=told.append)
     assert texts_of(made) == TEXTS
     assert provider.asked == 0
-    assert told == [Augmented(len(TEXTS), 0, 3 * len(TEXTS), False)]
+    assert told == [AugmentationReport(len(TEXTS), 0, 3 * len(TEXTS), False)]
 
 
 def test_probability_one_replaces_every_word_that_has_candidates() -> None:
     for copies in copies_of(TEXTS, probability=1, copies=8).values():
-        assert not {word for _, text in copies for word in Words.of(text).words} & ANSWERS.keys()
+        assert not {word for _, text in copies for word in WordSpans.of(text).words} & ANSWERS.keys()
 
 
 def test_words_are_replaced_with_that_probability_and_evenly() -> None:
@@ -181,14 +180,14 @@ def test_both_texts_of_a_pair_are_altered() -> None:
 
 
 def test_altered_items_are_tokenised_like_any_others() -> None:
-    made = tokenize(augment(items_of(TEXTS), Fixed(), copies=2), wordpiece(), 16)
+    made = tokenize(augment_texts(items_of(TEXTS), Fixed(), copies=2), wordpiece(), 16)
     assert len(made.fetch(torch.tensor([len(made) - 1]))["input_ids"]) == 1
 
 
 def test_no_items_and_no_candidates() -> None:
-    assert len(augment(items_of([]), Fixed(), cache=None)) == 0
+    assert len(augment_texts(items_of([]), Fixed(), cache=None)) == 0
     with pytest.warns(UserWarning, match="none of 7 texts was altered: none of their words has candidates"):
-        assert len(augment(items_of(TEXTS), Fixed({}))) == len(TEXTS)
+        assert len(augment_texts(items_of(TEXTS), Fixed({}))) == len(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -201,13 +200,13 @@ def test_no_items_and_no_candidates() -> None:
 )
 def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        augment(items_of(TEXTS), Fixed(), **options)
+        augment_texts(items_of(TEXTS), Fixed(), **options)
 
 
 def test_only_texts_can_be_altered() -> None:
     for items in (Items.from_tensors(torch.rand(3, 2)), tokenize(items_of(TEXTS), wordpiece(), 16)):
         with pytest.raises(ValueError, match=r"expected texts, which are altered before tokenize"):
-            augment(items, Fixed())
+            augment_texts(items, Fixed())
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------------
@@ -217,11 +216,11 @@ ODD = ["bad\nfilm", 'late "film"\u2028', "bad \\ film", "good\u0085 film"]
 
 @pytest.mark.parametrize("texts", [TEXTS, ODD, [("bad", "late film"), ("", "good"), ("film\r\n", "x")], []], ids=len)
 def test_what_was_kept_is_what_was_made(tmp_path: Path, texts: list[Any]) -> None:
-    told: list[Augmented] = []
+    told: list[AugmentationReport] = []
     provider, folder = Fixed(), tmp_path / "new" / "folder"
     items = items_of(texts)
-    plain = augment(items, Fixed(), copies=4)
-    first, second = (augment(items, provider, copies=4, cache=folder, report=told.append) for _ in range(2))
+    plain = augment_texts(items, Fixed(), copies=4)
+    first, second = (augment_texts(items, provider, copies=4, cache=folder, report=told.append) for _ in range(2))
     for made in (first, second):
         assert texts_of(made) == texts_of(plain)
         assert made.fingerprint() == plain.fingerprint()
@@ -242,16 +241,16 @@ def test_anything_else_is_kept_apart(tmp_path: Path) -> None:
         (items_of(TEXTS), Fixed(), {"copies": 2}),
     ]
     for count, (items, provider, options) in enumerate(variants, 1):
-        augment(items, provider, cache=tmp_path, **options)
+        augment_texts(items, provider, cache=tmp_path, **options)
         assert len(list(tmp_path.iterdir())) == count
         assert provider.asked == 1
-    augment(items_of(TEXTS), again := Fixed(), cache=tmp_path)
+    augment_texts(items_of(TEXTS), again := Fixed(), cache=tmp_path)
     assert again.asked == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "not UTF-8", "of other items", "no JSON"])
 def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
-    expected = augment(items_of(TEXTS), Fixed(), cache=tmp_path)
+    expected = augment_texts(items_of(TEXTS), Fixed(), cache=tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
     lines = whole.split(b"\n")
@@ -268,7 +267,7 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
     assert path.read_bytes() != whole
     provider = Fixed()
     with pytest.warns(UserWarning, match=r"is damaged .*the texts are made again"):
-        made = augment(items_of(TEXTS), provider, cache=tmp_path)
+        made = augment_texts(items_of(TEXTS), provider, cache=tmp_path)
     assert provider.asked == 1
     assert made.fingerprint() == expected.fingerprint()
     assert path.read_bytes() == whole  # put right
@@ -278,16 +277,16 @@ def test_neighbours_are_looked_for_once_a_word() -> None:
     """However many texts and copies it stands in: that is what makes sixty thousand sentences a matter of a minute."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklm", k=6)) for _ in range(300)]
-    provider = NeighbourWords(words, torch.randn(300, 8, generator=torch.Generator().manual_seed(0)))
+    provider = EmbeddingReplacements(words, torch.randn(300, 8, generator=torch.Generator().manual_seed(0)))
     asked: list[str] = []
-    learn = provider._learn
+    learn = provider._find
 
     def listened(new: Iterable[str]) -> None:
         asked.extend(known := list(new))
         learn(known)
 
-    provider._learn = listened  # type: ignore[method-assign]
+    provider._find = listened  # type: ignore[method-assign]
     texts = [" ".join(draw.choices(words, k=8)) for _ in range(1000)]
-    made = augment(items_of(texts), provider, copies=3)
+    made = augment_texts(items_of(texts), provider, copies=3)
     assert len(made) > 3500
     assert sorted(asked) == sorted({word for text in texts for word in text.split()})

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from limbeck.core.source import BatchPosition
-from limbeck.data import Dataset, Items, Masking, Pipeline, Vocabulary, mask_tokens, tokenize
+from limbeck.data import Dataset, Items, Masking, MaskingVocabulary, Pipeline, mask_tokens, tokenize
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words
 
-VOCABULARY = Vocabulary(mask_id=4, size=50, special=(0, 1, 2, 3, 4))
+VOCABULARY = MaskingVocabulary(mask_id=4, size=50, special=(0, 1, 2, 3, 4))
 
 
 def rows(count: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -93,15 +93,17 @@ WORDS = of_words(KNOWN)
 
 
 def test_what_is_known_of_a_tokenizer() -> None:
-    known = Vocabulary.of(WORDS)
-    assert known == Vocabulary(mask_id=4, size=len(WORDS), special=(0, 1, 2, 3, 4))
+    known = MaskingVocabulary.of(WORDS)
+    assert known == MaskingVocabulary(mask_id=4, size=len(WORDS), special=(0, 1, 2, 3, 4))
     with pytest.raises(ValueError, match="has no mask token, which masked-language modelling needs; set mask_token"):
-        Vocabulary.of(byte_bpe(mask_token=None))
+        MaskingVocabulary.of(byte_bpe(mask_token=None))
 
 
 def masked(texts: list[str] = CORPUS, tokenizer: Any = WORDS, **options: Any) -> Dataset:
     items = tokenize(Items.from_tensors(texts, [0, 1, 0, 1]), tokenizer)
-    return Dataset(items, batch_size=4, views={"default": Masking(Vocabulary.of(WORDS), 0.4), "plain": Pipeline()}, **options)
+    return Dataset(
+        items, batch_size=4, views={"default": Masking(MaskingVocabulary.of(WORDS), 0.4), "plain": Pipeline()}, **options
+    )
 
 
 def test_a_view_of_items_of_tokens() -> None:

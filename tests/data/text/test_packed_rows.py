@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.data.text.packed_rows import Ragged
+from limbeck.data.text.packed_rows import PackedRows
 
 rows_of_numbers = st.lists(st.lists(st.integers(-9, 9), max_size=7), min_size=1, max_size=9)
 
@@ -14,7 +14,7 @@ rows_of_numbers = st.lists(st.lists(st.integers(-9, 9), max_size=7), min_size=1,
 @settings(deadline=None)
 @given(rows_of_numbers, st.data(), st.booleans(), st.integers(0, 3))
 def test_rows_come_back_padded_as_lists_would(rows: list[list[int]], data: st.DataObject, left: bool, more: int) -> None:
-    ragged = Ragged.of(rows)
+    ragged = PackedRows.from_rows(rows)
     assert ragged.values.dtype == torch.int32
     assert ragged.lengths.tolist() == [len(row) for row in rows]
     chosen = data.draw(st.lists(st.integers(0, len(rows) - 1), min_size=1, max_size=12))
@@ -22,9 +22,9 @@ def test_rows_come_back_padded_as_lists_would(rows: list[list[int]], data: st.Da
     gaps = [[77] * (width - len(rows[n])) for n in chosen]
     expected = [gap + rows[n] if left else rows[n] + gap for n, gap in zip(chosen, gaps, strict=True)]
     wanted = torch.tensor(chosen)
-    assert ragged.padded(wanted, width, 77, left).tolist() == expected
-    assert ragged.inside(wanted, width, left).sum(1).tolist() == [len(rows[n]) for n in chosen]
-    assert torch.equal(ragged.inside(wanted, width, left), ragged.padded(wanted, width, 77, left) != 77)
+    assert ragged.pad(wanted, width, 77, left).tolist() == expected
+    assert ragged.mask(wanted, width, left).sum(1).tolist() == [len(rows[n]) for n in chosen]
+    assert torch.equal(ragged.mask(wanted, width, left), ragged.pad(wanted, width, 77, left) != 77)
     selected = ragged.select(wanted)
     assert [selected[n].tolist() for n in range(len(selected))] == [rows[n] for n in chosen]
 
@@ -35,12 +35,14 @@ def test_rows_are_unlike_as_lists_are(rows: list[list[int]], data: st.DataObject
     others = [data.draw(st.just(row) | st.lists(st.integers(0, 1), max_size=7)) for row in rows]
     expected = [n for n, (one, other) in enumerate(zip(rows, others, strict=True)) if one != other]
     longer = [n for n in expected if len(rows[n]) != len(others[n])]
-    assert Ragged.of(rows).unlike(Ragged.of(others)) == [n for n in expected if n <= min(longer, default=len(rows))]
-    assert Ragged.of(rows).unlike(Ragged.of([*rows, [1]])) == []
+    assert PackedRows.from_rows(rows).differing_rows(PackedRows.from_rows(others)) == [
+        n for n in expected if n <= min(longer, default=len(rows))
+    ]
+    assert PackedRows.from_rows(rows).differing_rows(PackedRows.from_rows([*rows, [1]])) == []
 
 
 def test_parts_are_joined_and_entries_may_have_axes() -> None:
-    joined = Ragged.joined([Ragged.of([[1], [2, 3]]), Ragged.of([[], [4]])])
+    joined = PackedRows.concatenate([PackedRows.from_rows([[1], [2, 3]]), PackedRows.from_rows([[], [4]])])
     assert [joined[n].tolist() for n in range(4)] == [[1], [2, 3], [], [4]]
-    pairs = Ragged(torch.arange(6).view(3, 2), torch.tensor([0, 1, 3]))
-    assert pairs.padded(torch.tensor([1, 0]), 2, -1).tolist() == [[[2, 3], [4, 5]], [[0, 1], [-1, -1]]]
+    pairs = PackedRows(torch.arange(6).view(3, 2), torch.tensor([0, 1, 3]))
+    assert pairs.pad(torch.tensor([1, 0]), 2, -1).tolist() == [[[2, 3], [4, 5]], [[0, 1], [-1, -1]]]

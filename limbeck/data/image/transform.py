@@ -15,26 +15,26 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 from limbeck.utils.registry import Registry
 
-views = Registry("view")
+transforms = Registry("transform")
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The random numbers of one transform in one view: a row of them for each item, found by its key."""
+class KeyedGenerator:
+    """Random numbers of one transform in one view, a row for each item: a pure function of the item's key."""
 
     seed: int
     keys: Tensor
-    view: keyed.View
+    view: keyed_random.ViewNumber
     stream: str
 
     def uniform(self, count: int) -> Tensor:
-        return keyed.uniform(self.seed, self.keys, self.view, self.stream, count)
+        return keyed_random.uniform(self.seed, self.keys, self.view, self.stream, count)
 
     def integers(self, count: int, high: int) -> Tensor:
-        return keyed.integers(self.seed, self.keys, self.view, self.stream, count, high)
+        return keyed_random.integers(self.seed, self.keys, self.view, self.stream, count, high)
 
 
 class Transform(ABC):
@@ -43,20 +43,20 @@ class Transform(ABC):
     name: ClassVar[str]
 
     @abstractmethod
-    def __call__(self, images: Tensor, draws: Draws) -> Tensor: ...
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor: ...
 
 
-class Mix(ABC):
+class MixTransform(ABC):
     """Images mixed with a partner each; `share` is how much of every result is still the item itself."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def __call__(self, images: Tensor, partners: Tensor, draws: Draws) -> tuple[Tensor, Tensor]:
+    def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:
         """The mixed images, and `share` as float32 `[B]`."""
 
 
-class Pool(Protocol):
+class PartnerPool(Protocol):
     """Where mixing finds partners: a data set by row. `Items` is one."""
 
     @property
@@ -74,7 +74,7 @@ def to_float(images: Tensor) -> Tensor:
     return images.to(torch.float32).div_(255) if images.dtype == torch.uint8 else images
 
 
-def fraction(name: str, value: float) -> float:
+def check_fraction(name: str, value: float) -> float:
     if not 0 <= value <= 1:
         raise ValueError(f"{name}={value}: expected a number from 0 to 1")
     return value

@@ -12,18 +12,18 @@ from typing import Any
 
 from torch import Tensor
 
-from limbeck.data import keyed_random as keyed
+from limbeck.data import keyed_random
 from limbeck.data.image.colour import ColorJitter
 from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
-from limbeck.data.image.mixup import Cutmix, Mixup, mix_targets
-from limbeck.data.transform import Draws, Mix, Pool, Transform, to_float, views
+from limbeck.data.image.mixup import CutMix, Mixup, mix_targets
+from limbeck.data.image.transform import KeyedGenerator, MixTransform, PartnerPool, Transform, to_float, transforms
 
 __all__ = [
     "ColorJitter",
-    "Cutmix",
+    "CutMix",
     "Cutout",
     "HorizontalFlip",
-    "Mix",
+    "MixTransform",
     "Mixup",
     "Pipeline",
     "RandomCrop",
@@ -31,7 +31,7 @@ __all__ = [
     "RandomResizedCrop",
     "Transform",
     "to_float",
-    "views",
+    "transforms",
 ]
 
 
@@ -42,7 +42,7 @@ class Pipeline:
     came before, so adding a transform leaves what the others draw unchanged.
     """
 
-    def __init__(self, transforms: Sequence[Transform | Mix] = ()) -> None:
+    def __init__(self, transforms: Sequence[Transform | MixTransform] = ()) -> None:
         self.transforms = tuple(transforms)
         seen: Counter[str] = Counter()
         self._streams: list[str] = []
@@ -57,7 +57,7 @@ class Pipeline:
 
     @property
     def mixes(self) -> bool:
-        return any(isinstance(transform, Mix) for transform in self.transforms)
+        return any(isinstance(transform, MixTransform) for transform in self.transforms)
 
     def __len__(self) -> int:
         return len(self.transforms)
@@ -68,10 +68,10 @@ class Pipeline:
         keys: Tensor,
         *,
         seed: int = 0,
-        view: keyed.View = 0,
+        view: keyed_random.ViewNumber = 0,
         stream: str = "default",
         target: Tensor | None = None,
-        pool: Pool | None = None,
+        pool: PartnerPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
         """View `view` of each image (one number for all, or one for each), and its target (class probabilities once a transform
         has mixed).
@@ -79,11 +79,11 @@ class Pipeline:
         `pool` is the data set that partners for mixing are drawn from; `stream` is the name of the view.
         """
         for position, transform in enumerate(self.transforms):
-            draws = Draws(seed, keys, view, f"{stream}/{self._streams[position]}")
+            generator = KeyedGenerator(seed, keys, view, f"{stream}/{self._streams[position]}")
             if isinstance(transform, Transform):
-                images = transform(images, draws)
+                images = transform(images, generator)
                 continue
-            rows, pool = self._partners(draws, pool)
+            rows, pool = self._partners(generator, pool)
             # the partner has been through the same transforms, under its own key
             partners, partner_target = Pipeline(self.transforms[:position])(
                 pool.fetch(rows),
@@ -94,19 +94,19 @@ class Pipeline:
                 target=None if pool.target is None else pool.target[rows],
                 pool=pool,
             )
-            images, share = transform(images, partners, draws)
+            images, share = transform(images, partners, generator)
             if target is not None and partner_target is not None:
                 target = mix_targets(target, partner_target, share, _classes(transform, pool))
         return to_float(images).contiguous(), target
 
-    def _partners(self, draws: Draws, pool: Pool | None) -> tuple[Tensor, Pool]:
+    def _partners(self, generator: KeyedGenerator, pool: PartnerPool | None) -> tuple[Tensor, PartnerPool]:
         if pool is None:
-            raise ValueError(f"{draws.stream}: mixing draws partners from the data set; give it as pool=items")
-        partner = Draws(draws.seed, draws.keys, draws.view, f"{draws.stream}/partner")
+            raise ValueError(f"{generator.stream}: mixing draws partners from the data set; give it as pool=items")
+        partner = KeyedGenerator(generator.seed, generator.keys, generator.view, f"{generator.stream}/partner")
         return partner.integers(1, len(pool))[:, 0], pool
 
 
-def _classes(transform: Mix, pool: Pool) -> int:
+def _classes(transform: MixTransform, pool: PartnerPool) -> int:
     if pool.classes is None:
         raise ValueError(f"{transform.name} mixes class labels, but the number of classes is unknown; set `classes`")
     return pool.classes
@@ -114,12 +114,12 @@ def _classes(transform: Mix, pool: Pool) -> int:
 
 def _build(entry: str | Mapping[str, Any]) -> Any:
     if isinstance(entry, str):
-        return views.get(entry)
+        return transforms.get(entry)
     if not isinstance(entry, Mapping) or len(entry) != 1:
         raise ValueError(
-            f"view {entry!r}: expected a name or a mapping of one name to its options, as in {{cutout: {{size: 8}}}}"
+            f"transform {entry!r}: expected a name or a mapping of one name to its options, as in {{cutout: {{size: 8}}}}"
         )
     ((name, options),) = entry.items()
     if not isinstance(options, Mapping | None):
-        raise ValueError(f"view {name!r}: expected a mapping of options, found {options!r}")
-    return views.get(name, **(options or {}))
+        raise ValueError(f"transform {name!r}: expected a mapping of options, found {options!r}")
+    return transforms.get(name, **(options or {}))

@@ -15,25 +15,26 @@ UNLIMITED = 10**9  # Transformers writes 10³⁰ where a tokenizer names no limi
 
 
 @dataclass(frozen=True)
-class Tokenization:
+class FixedTokenizer:
     """A tokenizer as it was when it was given: whatever is changed in it later changes nothing here.
 
     Attributes:
         tokenizer: of Transformers, backed by the tokenizers library.
         max_length: the most tokens of an item, special ones included.
-        pad_id, pad_type: what `input_ids` and `token_type_ids` are filled up with; left: on which side.
+        pad_id, pad_type: what `input_ids` and `token_type_ids` are filled up with;
+            pad_left: whether padding stands at the left.
         identity: names all that the tokens depend on.
     """
 
     tokenizer: PreTrainedTokenizerFast
     max_length: int
     pad_id: int
-    pad_type: int
-    left: bool
+    pad_type_id: int
+    pad_left: bool
     identity: str
 
     @classmethod
-    def of(cls, tokenizer: Any, max_length: int, name: str = "", pairs: bool = False) -> Tokenization:
+    def of(cls, tokenizer: Any, max_length: int, name: str = "", pairs: bool = False) -> FixedTokenizer:
         """Refuse a tokenizer that cannot be used, or not at this length; `name` says whose it is."""
         whose = f"the {name}'s tokenizer" if name else "the tokenizer"
         if not getattr(tokenizer, "is_fast", False):
@@ -49,16 +50,16 @@ class Tokenization:
                 f"max_length={max_length}: {whose} adds {special} special tokens, so that no text is left; "
                 f"set max_length to {special + 1} or more"
             )
-        left = tokenizer.padding_side == "left"
-        pad_type = tokenizer.pad_token_type_id
-        return cls(tokenizer, max_length, tokenizer.pad_token_id, pad_type, left, _identity(tokenizer, max_length))
+        pad_left = tokenizer.padding_side == "left"
+        pad_type_id = tokenizer.pad_token_type_id
+        return cls(tokenizer, max_length, tokenizer.pad_token_id, pad_type_id, pad_left, _identity(tokenizer, max_length))
 
     def __call__(self, *texts: Sequence[Any], truncation: str = "longest_first", **options: Any) -> BatchEncoding:
         return self.tokenizer(
             *map(list, texts), truncation=truncation, max_length=self.max_length, return_attention_mask=False, **options
         )
 
-    def words(self, ids: Sequence[int]) -> list[str]:
+    def tokens(self, ids: Sequence[int]) -> list[str]:
         """Tokens as they are written in the vocabulary."""
         return list(self.tokenizer.convert_ids_to_tokens(list(ids)))
 

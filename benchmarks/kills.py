@@ -35,11 +35,11 @@ RECIPE: dict[str, Any] = {
 }
 
 
-def carry_out(folder: Path) -> None:
+def run_recipe(folder: Path) -> None:
     from limbeck.recipe import Recipe
     from limbeck.runs import run_folder as runs
 
-    runs.carry_out(Recipe.checked(RECIPE), folder, resume=True, progress=False)
+    runs.run_recipe(Recipe.from_dict(RECIPE), folder, resume=True, progress=False)
 
 
 def start(folder: Path) -> ForkServerProcess:
@@ -48,7 +48,7 @@ def start(folder: Path) -> ForkServerProcess:
     context.set_forkserver_preload(
         ["limbeck.runs.run_folder", "limbeck.evaluation.report", "sklearn.datasets", "torch.utils.flop_counter"]
     )
-    process = context.Process(target=carry_out, args=(folder,))
+    process = context.Process(target=run_recipe, args=(folder,))
     process.start()
     return process
 

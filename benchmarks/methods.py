@@ -18,7 +18,7 @@ from limbeck.evaluation import ComparisonVerdict
 from limbeck.evaluation.comparison import row_cells
 from limbeck.evaluation.report import methods_figure
 from limbeck.recipe import Comparison
-from limbeck.runs.compare import compare_methods
+from limbeck.runs.compare import run_comparison
 
 ROOT = Path(__file__).parents[1]
 GUIDE = ROOT / "docs" / "guide"
@@ -72,7 +72,7 @@ def main() -> None:
         run = asked.run or ROOT / "runs" / name
         if asked.run is None:
             job = Comparison.read(ROOT / "recipes" / f"{name}.yaml")
-            if compare_methods(job, run, resume=run.exists()) is None:
+            if run_comparison(job, run, resume=run.exists()) is None:
                 continue
         keep(name, run)
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.bars import record
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -142,7 +142,7 @@ def _items(verdict: Verdict) -> str:
 def run(name: str) -> None:
     folder = ROOT / "runs" / f"benchmark-{name}"
     began = time.perf_counter()
-    verdict = carry_out(Recipe.read(ROOT / "recipes" / f"{name}.yaml"), folder, resume=folder.exists())
+    verdict = run_recipe(Recipe.read(ROOT / "recipes" / f"{name}.yaml"), folder, resume=folder.exists())
     keep(name, folder)
     if name == "digits" and verdict.cost is not None:
         seconds = time.perf_counter() - began

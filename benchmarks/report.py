@@ -16,7 +16,7 @@ from benchmarks.bars import record
 from benchmarks.recipes import ROOT
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 
 
 def main() -> None:
@@ -25,7 +25,7 @@ def main() -> None:
     run = parser.parse_args().run
     if run is None:
         run = ROOT / "runs" / "benchmark-digits"
-        carry_out(Recipe.read(ROOT / "recipes" / "digits.yaml"), run, resume=run.exists())
+        run_recipe(Recipe.read(ROOT / "recipes" / "digits.yaml"), run, resume=run.exists())
     seconds = []
     for _ in range(5):
         began = time.perf_counter()

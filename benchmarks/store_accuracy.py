@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.bars import record
 from limbeck.evaluation import Predictions, Verdict, load_predictions, paired_gain
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 30
@@ -27,10 +27,10 @@ ARMS: dict[str, Any] = {"live": "off", "stored": {"path": "auto", "views": 8}}
 def arm(name: str) -> tuple[Verdict, Predictions]:
     """Train the three students of one arm, without a control, and load what they answered."""
     content = read_yaml((ROOT / "recipes" / "cifar10-resnet8.yaml").read_text(encoding="utf-8"))
-    content |= {"name": f"store-{name}", "store": ARMS[name], "control": False, "targets": {}}
+    content |= {"name": f"store-{name}", "cache": ARMS[name], "control": False, "targets": {}}
     content["training"] |= {"epochs": EPOCHS, "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}
     folder = ROOT / "runs" / "benchmark-store" / name
-    verdict = carry_out(Recipe.checked(content, f"arm {name}"), folder, resume=folder.exists())
+    verdict = run_recipe(Recipe.from_dict(content, f"arm {name}"), folder, resume=folder.exists())
     return verdict, load_predictions(folder)["student"]
 
 

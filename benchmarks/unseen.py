@@ -31,7 +31,7 @@ from benchmarks.text_judge import interval
 from limbeck.evaluation import Verdict
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 
 ROOT = Path(__file__).parents[1]
 SST2 = Path(os.environ.get("LIMBECK_DATA", ".")) / "data" / "sst2"
@@ -110,7 +110,7 @@ def run(name: str, changes: Sequence[str] = ()) -> None:
             (data / "data" / other.name).symlink_to(other.resolve())
     before, os.environ["LIMBECK_DATA"] = os.environ["LIMBECK_DATA"], str(data)
     try:
-        carry_out(Recipe.read(ROOT / "recipes" / f"{name}.yaml", list(changes)), folder, resume=folder.exists())
+        run_recipe(Recipe.read(ROOT / "recipes" / f"{name}.yaml", list(changes)), folder, resume=folder.exists())
     finally:
         os.environ["LIMBECK_DATA"] = before
     keep(name, folder)

@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from limbeck.recipe import Recipe, set_path
+from limbeck.recipe import Recipe, apply_override
 
 TINY: dict[str, Any] = {
     "name": "tiny",
@@ -28,12 +28,12 @@ TINY: dict[str, Any] = {
 def content(*changes: str) -> dict[str, Any]:
     fields = copy.deepcopy(TINY)
     for change in changes:
-        set_path(fields, change)
+        apply_override(fields, change)
     return fields
 
 
 def recipe(*changes: str) -> Recipe:
-    return Recipe.checked(content(*changes))
+    return Recipe.from_dict(content(*changes))
 
 
 def write(folder: Path, *changes: str) -> Path:

@@ -17,7 +17,7 @@ from limbeck import methods, models
 from limbeck.core import adapters, item_weights, schedules
 from limbeck.data.image.pipeline import transforms
 from limbeck.models import shrink as text
-from limbeck.recipe.job import Job
+from limbeck.recipe.base import BaseRecipe
 from limbeck.utils.registry import Registry
 
 # Page → (its title, what it holds, module → public names in the order in which one meets them).
@@ -149,7 +149,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("Verdict",),
             "limbeck.evaluation": ("Arm", "Gain", "Target", "judge", "interval", "paired_gain", "write_report"),
             "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
-            "limbeck.runs": ("carry_out", "open_run", "evaluate"),
+            "limbeck.runs": ("run_recipe", "open_run", "evaluate_run"),
         },
     ),
 }
@@ -218,7 +218,7 @@ def _entry(module: str, name: str) -> str:
 
 
 def _constructor(name: str, kind: type) -> str:
-    if issubclass(kind, Job):
+    if issubclass(kind, BaseRecipe):
         return "Its fields are those of [recipes](../recipes.md)."
     if issubclass(kind, BaseModel):
         return table(

@@ -17,23 +17,23 @@ from limbeck.data import load_items
 from limbeck.engine import Optimizer, Settings
 from limbeck.evaluation.targets import TARGETS
 from limbeck.recipe import Comparison, Recipe, read_yaml
-from limbeck.recipe.job import Job
+from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.schema.parts import (
-    Data,
-    DataPart,
+    DatasetSpec,
+    DataSpec,
     ExportSpec,
     ModelSpec,
     OptimizerSpec,
-    Part,
-    PhaseSpec,
-    QuantizationAware,
+    QuantizationAwareSpec,
+    Spec,
+    StageSpec,
     TermSpec,
     TrainingSpec,
 )
 
 # What takes a part's fields in the end describes them, so that nothing is said twice.
 TAKERS: dict[type[BaseModel], tuple[Any, ...]] = {
-    DataPart: (load_items,),
+    DatasetSpec: (load_items,),
     OptimizerSpec: (Optimizer,),
     TrainingSpec: (Training, Settings),
     TermSpec: (Term,),
@@ -43,7 +43,7 @@ WORDS = {"string": "text", "integer": "whole number", "number": "number", "boole
 BOUNDS = {"exclusiveMinimum": ">", "minimum": "≥", "exclusiveMaximum": "<", "maximum": "≤"}
 # Fields whose meaning in a recipe neither the schema nor the taker's docstring says.
 MEANINGS: dict[type[BaseModel], dict[str, str]] = {
-    Job: {
+    BaseRecipe: {
         "name": "letters, digits, `.`, `+`, `-` and `_`; names the run's directory, `runs/NAME`",
         "description": "for people: what `limbeck recipes` shows",
         "task": "what is learned, and by which metric it is judged",
@@ -58,12 +58,12 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "control": "train the same student with labels only, on the same data, views, steps and optimizer",
         "targets": "goals that the verdict weighs, by name",
     },
-    Data: {
+    DataSpec: {
         "train": "what teacher and student learn from",
         "test": "what all are judged on, once, at the end",
         "labels_seed": "which labels are kept, where `labels` keeps only some",
     },
-    DataPart: {
+    DatasetSpec: {
         "split": "which part, where the data has several",
         "channels": "1 makes images grey, 3 RGB; left out, grey images stay grey and all others become RGB",
     },
@@ -93,7 +93,7 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "trains": "restrict the gradient to these actors; none: all that the step trains",
         "hyperparameters": "the objective's arguments",
     },
-    PhaseSpec: {
+    StageSpec: {
         "name": "how logs call the stage",
         "terms": "what the student learns from during this stage",
         "epochs": "length in passes over the data",
@@ -101,7 +101,7 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "optimizer": "another one than the training's",
     },
     ExportSpec: {"formats": "the runtimes that the files are for", "precisions": "the number types of weights and activations"},
-    QuantizationAware: {"epochs": "length in passes over the data", "lr": "the learning rate"},
+    QuantizationAwareSpec: {"epochs": "length in passes over the data", "lr": "the learning rate"},
 }
 
 INTRODUCTION = """# Recipes
@@ -217,7 +217,7 @@ def _recipe(name: str, text: str) -> str:
 def walk(model: type[BaseModel]) -> dict[str, Node]:
     """Every part that a recipe may hold, by its class's name, with all the places at which it may stand."""
     schema = model.model_json_schema()
-    classes = {one.__name__: one for one in _descendants(Part)}
+    classes = {one.__name__: one for one in _descendants(Spec)}
     nodes = {model.__name__: Node(model, schema["properties"], [""])}
     waiting = [("", schema["properties"])]
     while waiting:

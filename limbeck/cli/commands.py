@@ -45,7 +45,7 @@ def distill(
     """
     from limbeck.evaluation import arms_table
     from limbeck.recipe import Recipe
-    from limbeck.runs.run_folder import carry_out, command
+    from limbeck.runs.run_folder import resume_command, run_recipe
     from limbeck.utils.distributed import rank
 
     _load_plugins(plugin)
@@ -54,10 +54,10 @@ def distill(
     folder = out or Path("runs") / job.name
     listener = None if as_json else console
     try:
-        verdict = carry_out(job, folder, resume=resume, force=force, console=listener, progress=not as_json)
+        verdict = run_recipe(job, folder, resume=resume, force=force, console=listener, progress=not as_json)
     except KeyboardInterrupt as stop:
         if rank() == 0:
-            again = command(folder) if (folder / "recipe.yaml").exists() else ""
+            again = resume_command(folder) if (folder / "recipe.yaml").exists() else ""
             errors.print(f"{stop or 'stopped'}. {again and 'Go on with:'}", style="yellow", soft_wrap=True)
             errors.print(again, highlight=False, soft_wrap=True)
         raise typer.Exit(INTERRUPTED) from stop
@@ -86,7 +86,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate the student of a run on other data."""
-    from limbeck.runs.run_folder import evaluate as evaluate_run
+    from limbeck.runs.run_folder import evaluate_run
 
     _load_plugins(plugin)
     figures = evaluate_run(run, data, split=split, input=input_column, label=label)
@@ -117,19 +117,19 @@ def compare(
     """
     _load_plugins(plugin)
     if len(what) == 1 and not Path(what[0]).is_dir():
-        _compare_methods(what[0], out, change or [], resume=resume, as_json=as_json)
+        _run_comparison(what[0], out, change or [], resume=resume, as_json=as_json)
     else:
         _compare_runs([Path(run) for run in what], as_json=as_json)
 
 
-def _compare_methods(recipe: str, out: Path | None, changes: list[str], *, resume: bool, as_json: bool) -> None:
+def _run_comparison(recipe: str, out: Path | None, changes: list[str], *, resume: bool, as_json: bool) -> None:
     from limbeck.evaluation import methods_table
     from limbeck.recipe import Comparison
-    from limbeck.runs.compare import compare_methods
+    from limbeck.runs.compare import run_comparison
 
     job = Comparison.read(find_recipe(recipe), changes)
     listener = None if as_json else console
-    verdict = compare_methods(job, out or Path("runs") / job.name, resume=resume, console=listener, progress=not as_json)
+    verdict = run_comparison(job, out or Path("runs") / job.name, resume=resume, console=listener, progress=not as_json)
     if verdict is None:
         return
     if as_json:
@@ -141,9 +141,9 @@ def _compare_methods(recipe: str, out: Path | None, changes: list[str], *, resum
 def _compare_runs(runs: list[Path], *, as_json: bool) -> None:
     from limbeck.evaluation import compare as compare_verdicts
     from limbeck.evaluation import compare_table
-    from limbeck.runs.run_folder import verdicts
+    from limbeck.runs.run_folder import load_verdicts
 
-    found = verdicts(runs)
+    found = load_verdicts(runs)
     if as_json:
         print(json.dumps(compare_verdicts(found), indent=2))
     else:
@@ -173,10 +173,10 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a recipe for your own model and data. Every question has a flag; on no terminal nothing is asked."""
-    from limbeck.cli.init import Questions, Wishes, arguments, begin
+    from limbeck.cli.init import InitOptions, Questions, create_recipe, parse_args
 
     _load_plugins(plugin)
-    wishes = Wishes(
+    options = InitOptions(
         train=train,
         test=test,
         input=input_column,
@@ -184,17 +184,17 @@ def init(
         size=size,
         channels=channels,
         teacher=teacher,
-        teacher_args=arguments("--teacher-args", teacher_args),
+        teacher_args=parse_args("--teacher-args", teacher_args),
         teacher_weights=teacher_weights,
         student=student,
-        student_args=arguments("--student-args", student_args),
+        student_args=parse_args("--student-args", student_args),
         mirror=mirror,
         features=features,
         formats=export,
         name=name,
         plugins=list(plugin or []),
     )
-    command = begin(recipe, wishes, Questions(sys.stdin.isatty() and not yes), console, force=force)
+    command = create_recipe(recipe, options, Questions(sys.stdin.isatty() and not yes), console, force=force)
     console.print(f"{recipe} is written. Look it over, then run:", highlight=False, markup=False)
     console.print(command, style="bold", highlight=False, markup=False, soft_wrap=True)
 
@@ -244,7 +244,7 @@ def _cited(what: str) -> str:
     if not isinstance(content, dict):
         return bibtex(Recipe.read(path))  # which says what is wrong with it
     kind = Comparison if "variants" in content else Recipe
-    return bibtex(kind.checked(content, str(path), files=False))
+    return bibtex(kind.from_dict(content, str(path), files=False))
 
 
 @app.command()
@@ -261,7 +261,7 @@ def export(
     """
     from limbeck.evaluation import Verdict
     from limbeck.export import exports_table, remarks
-    from limbeck.runs.run_folder import export as export_run
+    from limbeck.runs.run_folder import export_run
 
     _load_plugins(plugin)
     records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
@@ -287,13 +287,13 @@ def profile(
     from dataclasses import asdict
 
     from limbeck.export import costs_table
-    from limbeck.runs.run_folder import profile as profile_of
+    from limbeck.runs.run_folder import profile_run
 
     _load_plugins(plugin)
     axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
     if not all(axis.isdigit() and int(axis) for axis in axes):
         raise typer.BadParameter(f"--shape {shape!r}: expected whole numbers, such as 3,32,32")
-    rows = profile_of(what, [int(axis) for axis in axes], console=None if as_json else console)
+    rows = profile_run(what, [int(axis) for axis in axes], console=None if as_json else console)
     if as_json:
         print(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=2))
     else:
@@ -310,10 +310,10 @@ def report(
     It is made from what the runs left, verdict.json and log.jsonl: no data and no models are needed.
     """
     from limbeck.evaluation.report import beside, is_comparison, write_comparison, write_report, write_side_by_side
-    from limbeck.runs.run_folder import require_verdict, verdicts
+    from limbeck.runs.run_folder import load_verdicts, require_verdict
 
     if len(runs) > 1:
-        found = verdicts(runs)
+        found = load_verdicts(runs)
         page = write_side_by_side(found, dict(zip(found, runs, strict=True)), out or beside(runs))
     elif is_comparison(runs[0]):
         page = write_comparison(runs[0], out)
@@ -384,7 +384,7 @@ Answers = Annotated[Path, typer.Argument(help="A folder of kept answers.")]
 def cache_build(
     recipe: Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in one.")],
     out: Annotated[Path | None, typer.Option(help="Where the answers go; where the recipe says when omitted.")] = None,
-    change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: store.views=4")] = None,
+    change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: cache.views=4")] = None,
     batch_size: Annotated[int, typer.Option(help="Items that the teacher is asked about at a time.")] = 256,
     plugin: Plugin = None,
 ) -> None:
@@ -403,12 +403,12 @@ def cache_build(
 @cache.command(name="info")
 def cache_info(folder: Answers, as_json: Json = False) -> None:
     """What is in a store, its bytes per item and view, and what one more view would cost."""
-    from limbeck.runs.cache import describe
+    from limbeck.runs.cache import describe_cache
 
     if as_json:
         from dataclasses import asdict
 
-        print(json.dumps({tap: asdict(found) for tap, found in describe(folder).items()}, indent=2))
+        print(json.dumps({tap: asdict(found) for tap, found in describe_cache(folder).items()}, indent=2))
     else:
         _show_cache(folder)
 
@@ -420,10 +420,10 @@ def cache_verify(
     plugin: Plugin = None,
 ) -> None:
     """Check every checksum, ask the teacher again about some items, and print the worst error. Exits with 3 where it is bad."""
-    from limbeck.runs.cache import verify
+    from limbeck.runs.cache import verify_cache
 
     _load_plugins(plugin)
-    compared = verify(folder, sample)
+    compared = verify_cache(folder, sample)
     for one in compared:
         same = "" if one.agreement is None else f", same largest logit {100 * one.agreement:.1f} %"
         told = f"{one.samples} answers asked again, worst error {one.worst:.2g} of the largest value{same}"
@@ -436,9 +436,9 @@ def cache_verify(
 @cache.command(name="prune")
 def cache_prune(folder: Answers, remove: Annotated[bool, typer.Option("--remove", help="Delete them too.")] = False) -> None:
     """List, or remove, what lies in a store without being part of it: left-overs of builds that were killed."""
-    from limbeck.runs.cache import clear
+    from limbeck.runs.cache import prune_cache
 
-    for path in clear(folder, remove=remove):
+    for path in prune_cache(folder, remove=remove):
         console.print(f"{'removed' if remove else 'left over'}: {path}", markup=False, soft_wrap=True)
 
 
@@ -446,9 +446,9 @@ def _show_cache(folder: Path) -> None:
     from rich.table import Table
 
     from limbeck.evaluation import number_format
-    from limbeck.runs.cache import describe
+    from limbeck.runs.cache import describe_cache
 
-    stores = describe(folder)
+    stores = describe_cache(folder)
     table = Table("", *stores, header_style="bold")  # a column each, so that a narrow terminal shows it whole
     found = list(stores.values())
     table.add_row("kept as", *(", ".join(one.taps.values()) for one in found))

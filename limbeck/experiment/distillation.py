@@ -232,7 +232,7 @@ class Distillation:
     def ask(self, train: Items) -> tuple[Asked, dict[str, Codec], Path]:
         """The teacher and what the terms want to know of it about `train`; how the answers are kept, and where."""
         if self.store is None:
-            raise ValueError("this job keeps no answers; give it store=Keeping(), or the recipe store: auto")
+            raise ValueError("this job keeps no answers; give it store=Keeping(), or the recipe cache: auto")
         self.check(train)
         asked = self._asked(self.training, self._source(train, replace(self.training, prefetch=0)))
         codecs = ask_codecs(asked, self.store)

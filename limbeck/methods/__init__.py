@@ -5,7 +5,7 @@
     student, stages = methods.tinybert(teacher, task=task, items=train, layers=4, hidden=312)
     job = Distillation(student, teacher, phases=stages, task=task)
 
-Recipes name them: `preset: {tinybert: {layers: 4, hidden: 312}}`.
+Recipes name them: `method: {tinybert: {layers: 4, hidden: 312}}`.
 """
 
 from limbeck.methods.offline.bert_pkd import bert_pkd

@@ -1,25 +1,25 @@
 """Recipes: jobs written as YAML, from the text to the parts."""
 
+from limbeck.recipe.base import classes_and_channels, load
 from limbeck.recipe.comparison import CONTROL, Comparison
-from limbeck.recipe.job import load, shape_of_data
-from limbeck.recipe.plugin import load_plugin, loaded
+from limbeck.recipe.plugin import load_plugin, loaded_plugins
 from limbeck.recipe.recipe import Recipe
-from limbeck.recipe.schema.parts import DataPart, ExportSpec
-from limbeck.recipe.yaml_text import RecipeError, expand, missing, read_yaml, set_path
+from limbeck.recipe.schema.parts import DatasetSpec, ExportSpec
+from limbeck.recipe.yaml_text import RecipeError, apply_override, describe_missing, expand_variables, read_yaml
 
 __all__ = [
     "CONTROL",
     "Comparison",
-    "DataPart",
+    "DatasetSpec",
     "ExportSpec",
     "Recipe",
     "RecipeError",
-    "expand",
+    "apply_override",
+    "classes_and_channels",
+    "describe_missing",
+    "expand_variables",
     "load",
     "load_plugin",
-    "loaded",
-    "missing",
+    "loaded_plugins",
     "read_yaml",
-    "set_path",
-    "shape_of_data",
 ]

@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from limbeck.recipe.job import Job
+from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.recipe import Recipe
 from limbeck.recipe.schema.parts import TermSpec
 
@@ -15,7 +15,7 @@ RESERVED = ("teacher", "checkpoints")  # folders of the comparison itself
 CONTROL = "control"  # the control among the variants: labels only
 
 
-class Comparison(Job):
+class Comparison(BaseRecipe):
     """Several methods on the same teacher, student, data, seeds and steps, each of which differs in its terms alone.
 
     Each variant is a run of its own, so that a comparison can be stopped and gone on with between any two of them. The
@@ -46,4 +46,4 @@ class Comparison(Job):
         if weights is not None:
             content["teacher"] |= {"weights": weights, "training": None}
         terms = [term.model_dump(mode="json") for term in self.variants[name]]
-        return Recipe.checked({**content, "name": name, "terms": terms, "control": False}, f"variant {name}")
+        return Recipe.from_dict({**content, "name": name, "terms": terms, "control": False}, f"variant {name}")

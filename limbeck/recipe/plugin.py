@@ -11,7 +11,7 @@ from types import ModuleType
 
 from limbeck.recipe.yaml_text import RecipeError
 
-loaded: list[Path] = []  # by hand, in this process: who wants to go on with a run has to give them again
+loaded_plugins: list[Path] = []  # by hand, in this process: who wants to go on with a run has to give them again
 
 
 def load_plugin(path: str | Path) -> None:
@@ -35,19 +35,21 @@ def load_plugin(path: str | Path) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = next((frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if _is(frame, path)), None)
+        line = next(
+            (frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if _is_frame_of(frame, path)), None
+        )
         where = f"{path}, line {line}" if line else f"{path}"
         raise RecipeError(f"--plugin {where}: {type(error).__name__}: {error}") from error
-    _offer_models(module, path.name)
-    if path not in loaded:
-        loaded.append(path)
+    _register_models(module, path.name)
+    if path not in loaded_plugins:
+        loaded_plugins.append(path)
 
 
-def _is(frame: traceback.FrameSummary, path: Path) -> bool:
+def _is_frame_of(frame: traceback.FrameSummary, path: Path) -> bool:
     return Path(frame.filename).resolve() == path.resolve()
 
 
-def _offer_models(module: ModuleType, file: str) -> None:
+def _register_models(module: ModuleType, file: str) -> None:
     """Enter the functions and module classes that are the file's own; what it imports is not offered."""
     from torch import nn
 

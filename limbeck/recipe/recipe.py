@@ -10,9 +10,18 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import Field, model_validator
 
-from limbeck.recipe.job import Job, shape_of_data
-from limbeck.recipe.schema.parts import DataPart, ExportSpec, PhaseSpec, Preset, TermSpec, TrainingSpec, build_terms, length
-from limbeck.recipe.yaml_text import expand
+from limbeck.recipe.base import BaseRecipe, classes_and_channels
+from limbeck.recipe.schema.parts import (
+    DatasetSpec,
+    ExportSpec,
+    MethodField,
+    StageSpec,
+    TermSpec,
+    TrainingSpec,
+    build_terms,
+    length,
+)
+from limbeck.recipe.yaml_text import expand_variables
 from limbeck.utils.registry import nearest
 
 if TYPE_CHECKING:
@@ -24,12 +33,12 @@ if TYPE_CHECKING:
     from limbeck.models.shrink import CorpusVocabulary
 
 
-class Recipe(Job):
+class Recipe(BaseRecipe):
     """A distillation from data to verdict."""
 
     terms: list[TermSpec] = Field(default_factory=list)
-    stages: list[PhaseSpec] = Field(default_factory=list, description="several stages, instead of terms")
-    preset: Preset = Field(
+    stages: list[StageSpec] = Field(default_factory=list, description="several stages, instead of terms")
+    method: MethodField = Field(
         None, description="a published method by name, such as {tinybert: {layers: 4}}: it makes student and stages"
     )
     control: bool = True
@@ -39,21 +48,21 @@ class Recipe(Job):
 
     @model_validator(mode="before")
     @classmethod
-    def _no_comparison(cls, content: Any) -> Any:
+    def _refuse_comparison(cls, content: Any) -> Any:
         if isinstance(content, Mapping) and "variants" in content:
             raise ValueError("it compares variants; carry it out with: limbeck compare RECIPE")
         return content
 
     @model_validator(mode="after")
-    def _whole(self) -> Self:
+    def _check_consistency(self) -> Self:
         from limbeck.evaluation.targets import check_targets
 
-        if sum(map(bool, (self.terms, self.stages, self.preset is not None))) != 1:
-            raise ValueError("give terms:, stages: or preset:, one of the three")
-        if self.preset is None and not self.student.named:
+        if sum(map(bool, (self.terms, self.stages, self.method is not None))) != 1:
+            raise ValueError("give terms:, stages: or method:, one of the three")
+        if self.method is None and not self.student.named:
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
-        if self.preset is not None:
-            self._check_preset(*next(iter(self.preset.items())))
+        if self.method is not None:
+            self._check_method(*next(iter(self.method.items())))
         check_targets(self.targets)
         return self
 
@@ -65,10 +74,10 @@ class Recipe(Job):
         from limbeck.experiment.distillation import Distillation
 
         training = self.training.build()
-        student, phases = self._plan(teacher, train, training)
-        if (vocabulary := self.reading.vocabulary) is not None:
+        student, phases = self._student_and_phases(teacher, train, training)
+        if (vocabulary := self.reader.vocabulary) is not None:
             assert isinstance(student, FromTeacher)
-            student = FromTeacher(functools.partial(_with_vocabulary, vocabulary, student))
+            student = FromTeacher(functools.partial(_with_smaller_vocabulary, vocabulary, student))
         return Distillation(
             student,
             teacher,
@@ -83,23 +92,23 @@ class Recipe(Job):
             task=self.new_task(),
             student_options=self.student.options(),
             teacher_options=self.teacher.options(),
-            store=None if self.store is None else self.store.build(),
+            store=None if self.cache is None else self.cache.build(),
             resume=resume,
         )
 
-    def _plan(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
+    def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
         """What the student is made of, and its stages."""
         from limbeck.engine.training import Phase
 
-        if self.preset is not None:
-            return self._of_preset(teacher, train)
-        classes, channels = shape_of_data(train)
+        if self.method is not None:
+            return self._from_method(teacher, train)
+        classes, channels = classes_and_channels(train)
         student = self.student.builder(classes, channels)
         if not self.stages:
             return student, [Phase(functools.partial(build_terms, self.terms), training.length)]
         return student, [self._phase(stage, classes, channels) for stage in self.stages]
 
-    def _phase(self, stage: PhaseSpec, classes: int | None, channels: int | None) -> Phase:
+    def _phase(self, stage: StageSpec, classes: int | None, channels: int | None) -> Phase:
         from limbeck.engine.training import Phase
 
         return Phase(
@@ -115,31 +124,31 @@ class Recipe(Job):
             data=None if stage.data is None else self.items(stage.data),
         )
 
-    def _of_preset(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
+    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
         from limbeck import methods
 
-        assert self.preset is not None
-        ((name, arguments),) = self.preset.items()
+        assert self.method is not None
+        ((name, arguments),) = self.method.items()
         given = dict(arguments)
         if (general := given.pop("general", None)) is not None:
-            part = DataPart.model_validate({"path": general} if isinstance(general, str) else general)
-            given["general"] = self.reading.texts(part.model_copy(update={"label": False}))
+            part = DatasetSpec.model_validate({"path": general} if isinstance(general, str) else general)
+            given["general"] = self.reader.texts(part.model_copy(update={"label": False}))
             given |= self._general_teacher(name, given)
         made: tuple[Model, list[Phase]] = methods.registry[name](teacher, task=self.new_task(), items=train, **given)
         return made
 
-    def _general_teacher(self, preset: str, given: Mapping[str, Any]) -> dict[str, str]:
-        """Texts of all kinds are answered by what the teacher was before this recipe fine-tuned it, where the preset tells the
+    def _general_teacher(self, method: str, given: Mapping[str, Any]) -> dict[str, str]:
+        """Texts of all kinds are answered by what the teacher was before this recipe fine-tuned it, where the method tells the
         two apart."""
         from limbeck import methods
 
         field = "general_teacher"
         start = given.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if start is None or field not in inspect.signature(methods.registry[preset]).parameters:
+        if start is None or field not in inspect.signature(methods.registry[method]).parameters:
             return {}
-        return {field: expand(start, f"preset.{preset}.{field}")}
+        return {field: expand_variables(start, f"method.{method}.{field}")}
 
-    def _check_preset(self, name: str, arguments: Mapping[str, Any]) -> None:
+    def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
         from limbeck import methods
 
         known = [
@@ -147,11 +156,11 @@ class Recipe(Job):
         ]
         for argument in arguments:
             if argument not in known:
-                raise ValueError(f"preset: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
+                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
         if self.student.named:
-            raise ValueError(f"student: the preset {name} makes it; leave out model: and from_teacher:")
+            raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
 
 
-def _with_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:
+def _with_smaller_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:
     """The student as it is made of a teacher with a smaller vocabulary."""
     return student(vocabulary.cut(teacher))

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from limbeck.utils.registry import nearest
 
-TAGS = ("DataPart", "Share")  # which of the two kinds of validation data an error is about; no field of the recipe
+TAGS = ("DatasetSpec", "Share")  # which of the two kinds of validation data an error is about; no field of the recipe
 
 
 class RecipeError(ValueError):
@@ -37,7 +37,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-def expand(text: str, field: str) -> str:
+def expand_variables(text: str, field: str) -> str:
     """Replace `${NAME}` by the environment's value, and `${package:NAME}` by the folder of an installed package, which may
     bring a model along."""
 
@@ -66,7 +66,7 @@ def read_yaml(text: str) -> Any:
     return yaml.load(text, _Loader)
 
 
-def set_path(content: dict[str, Any], change: str) -> None:
+def apply_override(content: dict[str, Any], change: str) -> None:
     """Apply `training.epochs=3` or `terms.0.soft_targets.weight=0.5`; the value is read as YAML."""
     path, separator, text = change.partition("=")
     if not separator or not all(path.split(".")):
@@ -80,7 +80,7 @@ def set_path(content: dict[str, Any], change: str) -> None:
     for depth, name in enumerate(parents):
         key = _key(place, name, change)
         below = path.split(".")[depth + 1]
-        place[key] = _opened(place[key] if isinstance(place, list) else place.get(key), below, parents[0])
+        place[key] = _long_form(place[key] if isinstance(place, list) else place.get(key), below, parents[0])
         place = place[key]
     place[_key(place, last, change)] = value
 
@@ -96,7 +96,7 @@ def _key(place: Any, name: str, change: str) -> Any:
     raise RecipeError(f"--set {change!r}: {name!r} lies within {place!r}, which has no fields")
 
 
-def _opened(place: Any, below: str, part: str) -> Any:
+def _long_form(place: Any, below: str, part: str) -> Any:
     """The long form of a short one, where a path leads into it: `train: digits`, `- random_crop`, or nothing at all."""
     if place is None:
         return {}
@@ -107,12 +107,12 @@ def _opened(place: Any, below: str, part: str) -> Any:
     return place
 
 
-def looks_like_a_file(text: str, path: Path) -> bool:
+def is_file_path(text: str, path: Path) -> bool:
     """Whether a path cannot be the name of a built-in data set or of one on the hub."""
     return path.suffix != "" or path.is_absolute() or len(path.parts) > 2 or text.startswith((".", "~", "$"))
 
 
-def missing(path: Path) -> str:
+def describe_missing(path: Path) -> str:
     """That a file is not there, and what is there instead."""
     folder = path.parent
     if not folder.is_dir():
@@ -121,7 +121,7 @@ def missing(path: Path) -> str:
     return f"there is no file {path}" + (f"; nearest: {offer}" if offer else "; the folder is empty")
 
 
-def explain(model: type[BaseModel], error: Any) -> str:
+def format_error(model: type[BaseModel], error: Any) -> str:
     """One line a problem: the field, the value and what was expected."""
     place = ".".join(str(step) for step in error["loc"] if step not in TAGS and not str(step).startswith("function-"))
     if error["type"] == "extra_forbidden":

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 from limbeck.utils.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
-    from limbeck.runs.run_folder import RunError, carry_out, evaluate, open_run
+    from limbeck.runs.run_folder import RunError, evaluate_run, open_run, run_recipe
 
-_HOMES = {"limbeck.runs.run_folder": ("RunError", "carry_out", "evaluate", "open_run")}
+_HOMES = {"limbeck.runs.run_folder": ("RunError", "run_recipe", "evaluate_run", "open_run")}
 
-__all__ = ["RunError", "carry_out", "evaluate", "open_run"]
+__all__ = ["RunError", "evaluate_run", "open_run", "run_recipe"]
 
 __getattr__ = lazy_attributes(__name__, _HOMES)

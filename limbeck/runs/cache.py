@@ -15,17 +15,17 @@ from torch import Tensor
 from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, TopK
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs.run_folder import RunError, held, new_teacher, remember_recipe, the_teacher
+from limbeck.runs.run_folder import RunError, build_teacher, load_or_train_teacher, lock_run, save_cache_recipe
 from limbeck.teacher_cache import Info, Store, TokenSignals, check, info, prune, read_manifest
 from limbeck.teacher_cache.teacher_query import Asked, build, where_kept
 from limbeck.utils import distributed
 
 RECIPE, BATCH = "recipe.yaml", 256
-NO_STORE = "keeps no answers; add store: auto to it, or say where they go with --out"
+NO_CACHE = "keeps no answers; add cache: auto to it, or say where they go with --out"
 
 
 @dataclass(frozen=True)
-class Compared:
+class CacheCheck:
     """A store's answers beside the teacher's own, asked again.
 
     Attributes:
@@ -54,14 +54,14 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     """
     distributed.initialize()
     if out is not None:
-        store = (recipe.store.model_dump() if recipe.store else {}) | {"path": str(out)}
-        recipe = Recipe.checked(recipe.model_dump(mode="json") | {"store": store})
-    if recipe.store is None:
-        raise RunError(f"recipe {recipe.name} {NO_STORE}")
+        cache = (recipe.cache.model_dump() if recipe.cache else {}) | {"path": str(out)}
+        recipe = Recipe.from_dict(recipe.model_dump(mode="json") | {"cache": cache})
+    if recipe.cache is None:
+        raise RunError(f"recipe {recipe.name} {NO_CACHE}")
     everything, seen, _, _ = recipe.load()
     folder = Path("runs") / recipe.name
-    with held(out or folder):
-        teacher = the_teacher(recipe, new_teacher(recipe, everything), everything, out or folder)
+    with lock_run(out or folder):
+        teacher = load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, out or folder)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)
     asked, codecs, place = job.ask(seen)
     quiet = console is None or distributed.rank() > 0
@@ -69,11 +69,11 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     with closing(asked), progress as bar:
         task = bar.add_task("the teacher's answers", total=None)
         build(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
-    remember_recipe(recipe, place, out or folder)
+    save_cache_recipe(recipe, place, out or folder)
     return place
 
 
-def verify(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Compared]:
+def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:
     """Check every checksum under `folder`, and ask the teacher again about `samples` random answers of each store.
 
     Raises:
@@ -82,7 +82,7 @@ def verify(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Compared]
     """
     found = _stores(folder)
     damaged = {name: check(place) for name, place in found.items()}
-    compared = [Compared(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
+    compared = [CacheCheck(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
     whole = {name: place for name, place in found.items() if not damaged[name]} if samples else {}
     for recipe, names in _by_recipe(whole).items():
         with closing(_ask_again(recipe, {name: whole[name] for name in names})) as asked:
@@ -91,12 +91,12 @@ def verify(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Compared]
     return compared
 
 
-def describe(folder: Path) -> dict[str, Info]:
+def describe_cache(folder: Path) -> dict[str, Info]:
     """What the stores under a folder hold, by tap."""
     return {tap: info(place) for tap, place in _stores(folder).items()}
 
 
-def clear(folder: Path, *, remove: bool) -> list[Path]:
+def prune_cache(folder: Path, *, remove: bool) -> list[Path]:
     """What lies in the stores under a folder without being named by their manifests."""
     return [path for place in _stores(folder).values() for path in prune(place, remove)]
 
@@ -121,17 +121,17 @@ def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
 
 def _ask_again(written: Path, stores: Mapping[str, Path]) -> Asked:
     """The recipe's teacher, heard at the taps that the stores hold, whichever runs filled them."""
-    recipe = Recipe.checked(read_yaml(written.read_text(encoding="utf-8")), str(written))
+    recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
     taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
-    with closing(recipe.distillation(new_teacher(recipe, everything), seen).ask(seen)[0]) as asked:
+    with closing(recipe.distillation(build_teacher(recipe, everything), seen).ask(seen)[0]) as asked:
         return replace(asked, taps=taps)
 
 
-def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> Compared:
+def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> CacheCheck:
     rows, views = _some_answers(store, asked, samples, seed)
     if not len(rows):
-        return Compared(name, 0, 0.0, None, [])
+        return CacheCheck(name, 0, 0.0, None, [])
     reading = store.read(asked.items.keys[rows], views)
     said = [
         asked.answer(asked.source.batch_of_views(*part))
@@ -140,7 +140,7 @@ def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> 
     pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
     worst = max(_difference(stored, live) for stored, live in pairs.values())
     agreement = _agreement(*pairs[LOGITS]) if LOGITS in pairs else None
-    return Compared(name, len(rows), worst, agreement, [])
+    return CacheCheck(name, len(rows), worst, agreement, [])
 
 
 def _some_answers(store: Store, asked: Asked, samples: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -11,16 +11,17 @@ from limbeck.engine import DeadTermError, NonFiniteError
 from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe, read_yaml
-from limbeck.runs.run_folder import RunError, carry_out, differences, held, new_teacher, the_teacher
+from limbeck.recipe.old_keys import rename_old_keys
+from limbeck.runs.run_folder import RunError, build_teacher, changed_fields, load_or_train_teacher, lock_run, run_recipe
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError
 
-FILE = "comparison.json"
-FAILURE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
+VERDICT_FILE = "comparison.json"
+FAILURE_FILE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
 
 
-def compare_methods(
+def run_comparison(
     comparison: Comparison, folder: Path, *, resume: bool = False, console: Console | None = None, progress: bool = True
 ) -> ComparisonVerdict | None:
     """Run every variant in a folder of its own under `folder`, then weigh them all.
@@ -37,44 +38,44 @@ def compare_methods(
     """
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
-    _claim(comparison, folder, resume=resume)
+    _prepare_folder(comparison, folder, resume=resume)
     weights = _teacher(comparison, folder, progress=progress)
     busy = []
     for place, name in enumerate(comparison.variants, start=1):
         run = folder / name
-        if _ended(run):
+        if _is_finished(run):
             continue
         console.print(f"[bold]{name}[/bold]  {place} of {len(comparison.variants)}")
         try:
-            carry_out(comparison.variant(name, weights), run, resume=run.exists(), console=console, progress=progress)
+            run_recipe(comparison.variant(name, weights), run, resume=run.exists(), console=console, progress=progress)
         except FolderInUseError:
             busy.append(name)
         except (NonFiniteError, DeadTermError) as error:
             console.print(f"[red]{name} failed[/red]: {error}", highlight=False)
-            write_atomic(run / FAILURE, f"{error}\n".encode())
-    unfinished = [name for name in busy if not _ended(folder / name)]
+            write_atomic(run / FAILURE_FILE, f"{error}\n".encode())
+    unfinished = [name for name in busy if not _is_finished(folder / name)]
     if unfinished:
         console.print(f"[yellow]in other hands still: {', '.join(unfinished)}[/yellow]")
         return None
-    verdict = weigh(comparison, folder)
+    verdict = comparison_verdict(comparison, folder)
     if distributed.rank() == 0:
-        verdict.save(folder / FILE)
+        verdict.save(folder / VERDICT_FILE)
         write_comparison(folder)
     return verdict
 
 
-def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
+def comparison_verdict(comparison: Comparison, folder: Path) -> ComparisonVerdict:
     """The verdict of all variants, from what their runs left."""
-    failed = {name: (folder / name / FAILURE) for name in comparison.variants if (folder / name / FAILURE).exists()}
+    failed = {name: (folder / name / FAILURE_FILE) for name in comparison.variants if (folder / name / FAILURE_FILE).exists()}
     whole = [name for name in comparison.variants if name not in failed]
     if CONTROL in failed or not whole:
-        raise RunError(f"{folder / CONTROL}: the control failed, so there is nothing to compare with; see {FAILURE} there")
+        raise RunError(f"{folder / CONTROL}: the control failed, so there is nothing to compare with; see {FAILURE_FILE} there")
     verdicts = {name: Verdict.load(folder / name) for name in whole}
     answers = {name: load_predictions(folder / name) for name in whole}
     first = next(iter(verdicts.values()))
     return weigh_methods(
         {name: found["student"] for name, found in answers.items()},
-        _teacher_answers(answers),
+        _teacher_predictions(answers),
         name=comparison.name,
         task=first.task,
         metric=first.metric,
@@ -86,15 +87,15 @@ def weigh(comparison: Comparison, folder: Path) -> ComparisonVerdict:
     )
 
 
-def _ended(run: Path) -> bool:
-    return (run / "verdict.json").exists() or (run / FAILURE).exists()
+def _is_finished(run: Path) -> bool:
+    return (run / "verdict.json").exists() or (run / FAILURE_FILE).exists()
 
 
-def _teacher_answers(answers: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:
+def _teacher_predictions(answers: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:
     return next((found["teacher"] for found in answers.values() if "teacher" in found), None)
 
 
-def _claim(comparison: Comparison, folder: Path, *, resume: bool) -> None:
+def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> None:
     """Make the folder this comparison's own; nothing that was there is touched."""
     written = folder / "recipe.yaml"
     left = list(folder.iterdir()) if folder.exists() else []
@@ -103,11 +104,12 @@ def _claim(comparison: Comparison, folder: Path, *, resume: bool) -> None:
     if written.exists():
         if not resume:
             raise RunError(f"{folder} holds a comparison already; go on with --resume, or choose another --out")
-        before, now = read_yaml(written.read_text(encoding="utf-8")), comparison.model_dump(mode="json")
+        before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
+        now = comparison.model_dump(mode="json")
         common = set(before.get("variants", {})) & set(now["variants"])  # variants may come and go
         for side in (before, now):
             side["variants"] = {name: terms for name, terms in side.get("variants", {}).items() if name in common}
-        changed = differences(before, now)
+        changed = changed_fields(before, now)
         if changed:
             raise RunError(f"{folder} was begun with another recipe: {'; '.join(changed)}. Choose another --out")
     if distributed.rank() == 0:
@@ -121,6 +123,6 @@ def _teacher(comparison: Comparison, folder: Path, *, progress: bool) -> str | N
         return None
     recipe: Recipe = comparison.variant(next(iter(comparison.variants)))
     everything, *_ = recipe.load()
-    with held(folder):
-        the_teacher(recipe, new_teacher(recipe, everything), everything, folder, progress=progress)
+    with lock_run(folder):
+        load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, folder, progress=progress)
     return str((folder / "teacher" / "model.safetensors").resolve())

@@ -16,8 +16,8 @@ from rich.text import Text
 from limbeck.evaluation import ComparisonVerdict, Verdict, number_format
 from limbeck.evaluation.arms import current_name
 from limbeck.recipe import read_yaml
-from limbeck.runs.compare import FAILURE
-from limbeck.runs.compare import FILE as WEIGHED
+from limbeck.runs.compare import FAILURE_FILE
+from limbeck.runs.compare import VERDICT_FILE as WEIGHED
 from limbeck.utils.folder_lock import LOCK_FILE, is_locked
 
 State = Literal["finished", "running", "stopped", "empty", "unreadable"]
@@ -26,7 +26,7 @@ DEFAULT_EPOCHS = 30.0  # of a recipe that gives no length
 
 
 @dataclass(frozen=True)
-class Progress:
+class TrainingProgress:
     """One training of a run: updates done, and of how many (None: not known before it has logged something)."""
 
     arm: str
@@ -36,7 +36,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Listed:
+class RunSummary:
     """One run or comparison.
 
     Attributes:
@@ -55,13 +55,13 @@ class Listed:
     of: int | None
     said: str
     changed: float
-    trainings: list[Progress] = field(default_factory=list)
+    trainings: list[TrainingProgress] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def list_runs(folder: Path) -> list[Listed]:
+def list_runs(folder: Path) -> list[RunSummary]:
     """The runs and comparisons directly within `folder`, last changed first; `folder` itself, where it is one.
 
     Folders that hold files but no recipe are no runs and are left out.
@@ -72,11 +72,11 @@ def list_runs(folder: Path) -> list[Listed]:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; name the one that holds the runs")
     places = [folder] if (folder / "recipe.yaml").exists() else sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [listed for place in places if (listed := _look(place)) is not None]
+    found = [listed for place in places if (listed := _summarize(place)) is not None]
     return sorted(found, key=lambda listed: listed.changed, reverse=True)
 
 
-def runs_table(found: list[Listed], now: float | None = None) -> Table:
+def runs_table(found: list[RunSummary], now: float | None = None) -> Table:
     """One row a run: state, progress, verdict, age."""
     now = time.time() if now is None else now
     colours = {"finished": "green", "running": "cyan", "stopped": "yellow", "unreadable": "red"}
@@ -91,12 +91,12 @@ def runs_table(found: list[Listed], now: float | None = None) -> Table:
     return table
 
 
-def _look(place: Path) -> Listed | None:
+def _summarize(place: Path) -> RunSummary | None:
     written = place / "recipe.yaml"
     changed = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
     if not written.exists():
         left = [path for path in place.iterdir() if path.name != LOCK_FILE]
-        return None if left else Listed(place.name, str(place), "run", "empty", 0, None, "", changed)
+        return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", changed)
     try:
         recipe = read_yaml(written.read_text(encoding="utf-8"))
         if not isinstance(recipe, dict):
@@ -104,23 +104,23 @@ def _look(place: Path) -> Listed | None:
         return _comparison(place, recipe, changed) if "variants" in recipe else _run(place, recipe, changed)
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{written} is no recipe: {error!r}"
-        return Listed(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, changed)
+        return RunSummary(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, changed)
 
 
-def _run(place: Path, recipe: Mapping[str, Any], changed: float) -> Listed:
+def _run(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
     said = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
     totals = [training.of for training in trainings]
     of = sum(total for total in totals if total is not None) if None not in totals else None
     state: State = "running" if is_locked(place) else "finished" if said else "stopped"
     done = sum(training.done for training in trainings)
-    return Listed(place.resolve().name, str(place), "run", state, done, of, said, changed, trainings)
+    return RunSummary(place.resolve().name, str(place), "run", state, done, of, said, changed, trainings)
 
 
-def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> Listed:
+def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
     names = list(recipe["variants"])
     judged = [name for name in names if (place / name / "verdict.json").exists()]
-    failed = [name for name in names if (place / name / FAILURE).exists()]
+    failed = [name for name in names if (place / name / FAILURE_FILE).exists()]
     busy = [name for name in names if is_locked(place / name)]
     if busy or is_locked(place):
         state: State = "running"
@@ -132,7 +132,7 @@ def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> Liste
     logs = [path.stat().st_mtime for name in names if (path := place / name / "log.jsonl").exists()]
     ended = len(set(judged) | set(failed))
     latest = max([changed, *logs])
-    return Listed(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(said), latest)
+    return RunSummary(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(said), latest)
 
 
 def _best(verdict: ComparisonVerdict) -> str:
@@ -148,7 +148,7 @@ def _best(verdict: ComparisonVerdict) -> str:
 # --- how far a run is ------------------------------------------------------------------------------------------------
 
 
-def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
+def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgress]:
     """Every training that the recipe asks for, in order, with its updates.
 
     The newest checkpoint and the last line of the log say what is done. Lengths in epochs become updates by the log's own
@@ -167,7 +167,7 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[Progress]:
         of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
         if of is not None and arm != "teacher":
             known.setdefault(arm, of)
-        yield Progress(arm, seed, done, of)
+        yield TrainingProgress(arm, seed, done, of)
 
 
 def _checkpointed(place: Path, arm: str, seed: int) -> int:
@@ -215,7 +215,7 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
 # --- as people read it -----------------------------------------------------------------------------------------------
 
 
-def _progress(one: Listed) -> str:
+def _progress(one: RunSummary) -> str:
     if one.kind == "comparison":
         return f"{one.done} of {one.of} variants"
     if one.state == "empty" or not one.trainings:

@@ -28,7 +28,17 @@ from limbeck.experiment.distillation import teach
 from limbeck.export import PYTORCH, Costs, ExportError, export_models, formats, merge_records
 from limbeck.export import profile as costs
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import DataPart, ExportSpec, Recipe, RecipeError, loaded, missing, read_yaml, shape_of_data
+from limbeck.recipe import (
+    DatasetSpec,
+    ExportSpec,
+    Recipe,
+    RecipeError,
+    classes_and_channels,
+    describe_missing,
+    loaded_plugins,
+    read_yaml,
+)
+from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import LOCK_FILE, lock_folder
 
@@ -39,7 +49,7 @@ class RunError(ValueError):
     """A run directory that cannot be used as asked."""
 
 
-def carry_out(
+def run_recipe(
     recipe: Recipe,
     folder: Path,
     *,
@@ -59,28 +69,28 @@ def carry_out(
     """
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
-    _refuse(recipe, folder, resume=resume, force=force)
-    wait()  # nobody writes before all have looked
+    check_folder(recipe, folder, resume=resume, force=force)
+    barrier()  # nobody writes before all have looked
     everything, seen, validation, test = recipe.load()
-    _tell_data(console, seen, validation, test)
+    _print_data(console, seen, validation, test)
     if recipe.export is not None:
-        _can_export(recipe.export)  # or it would be found out after the training
-        _can_take(recipe.export, test)
-    teacher = new_teacher(recipe, everything)
+        check_export(recipe.export)  # or it would be found out after the training
+        check_texts(recipe.export, test)
+    teacher = build_teacher(recipe, everything)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)  # `_refuse` has looked at the directory
     job.check(seen, validation=validation, test=test)
-    job.training, job.control_training = _shown(job.training, progress), _shown(job.control_training, progress)
+    job.training, job.control_training = with_progress(job.training, progress), with_progress(job.control_training, progress)
     try:
-        with held(folder):
-            _prepare(recipe, folder, resume=resume)
-            job.teacher = the_teacher(recipe, teacher, everything, folder, progress=progress)
+        with lock_run(folder):
+            prepare_folder(recipe, folder, resume=resume)
+            job.teacher = load_or_train_teacher(recipe, teacher, everything, folder, progress=progress)
             job.fit(seen, validation)
             if job.answers is not None:
-                remember_recipe(recipe, job.answers, folder)
+                save_cache_recipe(recipe, job.answers, folder)
             verdict = job.judge(test)
             if recipe.export is None:
                 return verdict
-            _ship(recipe.export, recipe, job.best, job.teacher, seen, test, folder, console, progress=progress)
+            write_exports(recipe.export, recipe, job.best, job.teacher, seen, test, folder, console, progress=progress)
             return Verdict.load(folder)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
@@ -88,31 +98,33 @@ def carry_out(
         raise RunError(f"{folder}: {error}. What was saved before is whole; make room, then go on with --resume") from error
 
 
-def new_teacher(recipe: Recipe, train: Items) -> nn.Module:
+def build_teacher(recipe: Recipe, train: Items) -> nn.Module:
     """The recipe's teacher with its weights; where it is to be trained first, as it starts."""
-    classes, channels = shape_of_data(train)
+    classes, channels = classes_and_channels(train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seeds[0])
         return recipe.teacher.new(classes, channels).eval()
 
 
-def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, *, progress: bool = True) -> nn.Module:
+def load_or_train_teacher(
+    recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, *, progress: bool = True
+) -> nn.Module:
     """The teacher as the students meet it: as it is, or trained on all labels and kept in the run's folder."""
     spec = recipe.teacher
     if spec.training is None:
         return teacher
     kept = folder / "teacher"
     is_kept = (kept / "config.json").exists()
-    wait()  # or a rank that comes late would find what the first has just written
+    barrier()  # or a rank that comes late would find what the first has just written
     if is_kept:
         return models.load_model(kept)
-    shared = _shared(recipe, train, folder) if spec.shared else None
+    shared = _shared_folder(recipe, train, folder) if spec.shared else None
     if shared is None:
-        learnt = _taught(recipe, train, folder, progress=progress)
+        learnt = _train_teacher(recipe, train, folder, progress=progress)
     else:
-        with held(shared):
+        with lock_run(shared):
             found = (shared / "config.json").exists()
-            learnt = models.load_model(shared) if found else _taught(recipe, train, shared, progress=progress)
+            learnt = models.load_model(shared) if found else _train_teacher(recipe, train, shared, progress=progress)
             if distributed.rank() == 0 and not found:
                 models.save_model(learnt, None, shared)
                 shutil.rmtree(shared / "checkpoints", ignore_errors=True)
@@ -124,17 +136,17 @@ def the_teacher(recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, 
     return learnt
 
 
-def _taught(recipe: Recipe, train: Items, folder: Path, *, progress: bool) -> nn.Module:
+def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool) -> nn.Module:
     """The teacher, trained on all labels; what it leaves on the way lies in `folder`."""
     spec = recipe.teacher
     assert spec.training is not None
-    build = functools.partial(spec.new, *shape_of_data(train))
-    training, task = _shown(spec.training.build(), progress), recipe.new_task()
+    build = functools.partial(spec.new, *classes_and_channels(train))
+    training, task = with_progress(spec.training.build(), progress), recipe.new_task()
     place, log = folder / "checkpoints" / "teacher", folder / "log.jsonl"
     return teach(build, train, training, task=task, seed=recipe.seeds[0], folder=place, log=log, resume=True)
 
 
-def _shared(recipe: Recipe, train: Items, folder: Path) -> Path:
+def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:
     """Where a teacher lies that runs side by side have in common: named by what it is made of and trained on."""
     by_the_way = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")
     spec = recipe.teacher.model_dump(mode="json", exclude={"training": set(by_the_way), "shared": True})
@@ -149,18 +161,18 @@ def _shared(recipe: Recipe, train: Items, folder: Path) -> Path:
     return folder.parent / "teachers" / name
 
 
-def remember_recipe(recipe: Recipe, answers: Path, folder: Path) -> None:
+def save_cache_recipe(recipe: Recipe, answers: Path, folder: Path) -> None:
     """Leave a recipe with the teacher's answers that asks for them again: what `limbeck cache` goes by."""
     if distributed.rank() == 0 and not (answers / "recipe.yaml").exists():
         content = recipe.model_dump(mode="json")
-        content["store"] |= {"path": str(answers)}
+        content["cache"] |= {"path": str(answers)}
         if recipe.teacher.training is not None:
             kept = (folder / "teacher" / "model.safetensors").resolve()
             content["teacher"] |= {"weights": str(kept), "training": None}
-        Recipe.checked(content, files=False).write(answers / "recipe.yaml")
+        Recipe.from_dict(content, files=False).write(answers / "recipe.yaml")
 
 
-def held(folder: Path) -> AbstractContextManager[None]:
+def lock_run(folder: Path) -> AbstractContextManager[None]:
     """The folder, made where there is none, and kept to this run: its first rank has the lock."""
     if distributed.rank() != 0:
         return nullcontext()
@@ -168,7 +180,7 @@ def held(folder: Path) -> AbstractContextManager[None]:
     return lock_folder(folder)
 
 
-def wait() -> None:
+def barrier() -> None:
     """Until every rank has come here."""
     if distributed.world_size() > 1:
         torch.distributed.barrier()
@@ -176,15 +188,15 @@ def wait() -> None:
 
 def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
     """The recipe and the student of a finished run."""
-    _require_finished(folder, "student/config.json", "student")
+    require_finished(folder, "student/config.json", "student")
     written = folder / "recipe.yaml"
-    recipe = Recipe.checked(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
+    recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
     if recipe.student.vocabulary is not None:
-        recipe.reading.students_tokenizer = load_tokenizer(str(folder / "student"), local_files_only=True)
+        recipe.reader.student_tokenizer = load_tokenizer(str(folder / "student"), local_files_only=True)
     return recipe, models.load_model(folder / "student")
 
 
-def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
+def evaluate_run(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     """The student of a run on other data: accuracy with its interval."""
     from limbeck.evaluation import Predictions, interval
     from limbeck.evaluation.model_cost import expected_calibration_error, softmax
@@ -192,15 +204,15 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
 
     recipe, student = open_run(folder)
     like = recipe.data.test
-    part = DataPart(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
+    part = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     task = recipe.new_task()
     alone = not (task.needs_teacher or task.may_need_teacher)
     if alone and any((folder / "student").rglob("tokenizer.json")):
-        recipe.reading.by_student(load_tokenizer(str(folder / "student"), local_files_only=True))
-    items = recipe.items(part).align_classes(_classes_of(folder), data)
+        recipe.reader.use_student_tokenizer(load_tokenizer(str(folder / "student"), local_files_only=True))
+    items = recipe.items(part).align_classes(class_names_of(folder), data)
     task.prepare(None, items, [items], control=False)
     if task.needs_teacher:
-        task.prepare(_rebuilt(recipe, items, folder, Console(quiet=True)), items, [items], control=False)
+        task.prepare(rebuild_teacher(recipe, items, folder, Console(quiet=True)), items, [items], control=False)
     task.check(student, items, "student", data)
     known = task.evaluation_items(items)
     answers = Predictions(**task.to_predictions([task.outputs(student, known)], known))
@@ -212,7 +224,7 @@ def evaluate(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     return {**figures, "ci95": list(ci95), "ece": expected_calibration_error(softmax(answers.logits[0]), answers.labels)}
 
 
-def export(
+def export_run(
     folder: Path,
     *,
     into: Sequence[str] = (),
@@ -230,23 +242,23 @@ def export(
     """
     console = console or Console(quiet=True)
     recipe, student = open_run(folder)
-    _require_finished(folder, "verdict.json", "verdict")
+    require_finished(folder, "verdict.json", "verdict")
     asked = {"formats": list(into), "precisions": list(precisions)}
     own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
     spec = ExportSpec.model_validate(own | {name: given for name, given in asked.items() if given})
-    _can_export(spec)
+    check_export(spec)
     try:
         everything, seen, _, test = recipe.load()
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
-    _can_take(spec, test)
+    check_texts(spec, test)
     needed = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
-    teacher = _rebuilt(recipe, everything, folder, console) if needed else None
-    with held(folder):
-        return _ship(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
+    teacher = rebuild_teacher(recipe, everything, folder, console) if needed else None
+    with lock_run(folder):
+        return write_exports(spec, recipe, student, teacher, seen, test, folder, console, progress=progress)
 
 
-def _can_take(spec: ExportSpec, test: Items) -> None:
+def check_texts(spec: ExportSpec, test: Items) -> None:
     """Refuse to export models of texts as what takes none."""
     if not isinstance(test.storage, TokenStorage):
         return
@@ -262,7 +274,7 @@ def _can_take(spec: ExportSpec, test: Items) -> None:
         )
 
 
-def _can_export(spec: ExportSpec) -> None:
+def check_export(spec: ExportSpec) -> None:
     """Refuse formats whose packages are not there, and what only one process can do."""
     for name in spec.formats:
         formats.get(name).require_packages(writing=True)
@@ -270,7 +282,7 @@ def _can_export(spec: ExportSpec) -> None:
         raise ValueError("export.quantization_aware trains in one process; leave export out here, and run limbeck export after")
 
 
-def _ship(
+def write_exports(
     spec: ExportSpec,
     recipe: Recipe,
     student: nn.Module,
@@ -297,18 +309,18 @@ def _ship(
             into=spec.formats,
             precisions=spec.precisions,
             calibration_items=spec.calibration_items,
-            aware=_aware(spec, recipe, student, teacher, train, folder, progress=progress),
+            aware=_quantization_aware_training(spec, recipe, student, teacher, train, folder, progress=progress),
             task=task,
             console=console,
         )
         verdict = Verdict.load(folder)
         verdict.model_copy(update={"exports": merge_records(verdict.exports, records)}).save(folder / "verdict.json")
         write_report(folder)
-    wait()
+    barrier()
     return records
 
 
-def _aware(
+def _quantization_aware_training(
     spec: ExportSpec,
     recipe: Recipe,
     student: nn.Module,
@@ -334,19 +346,19 @@ def _aware(
         views=recipe.training.views,
         seed=recipe.seeds[0],
         teacher_options=recipe.teacher.options(),
-        settings=_shown(recipe.training.build(), progress).settings,
+        settings=with_progress(recipe.training.build(), progress).settings,
         folder=folder / "checkpoints" / "quantization-aware",
         resume=True,
     )
 
 
-def _rebuilt(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn.Module | None:
+def rebuild_teacher(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn.Module | None:
     """The teacher of a finished run; None, and a word about it, where it cannot be had any more."""
     try:
         if (folder / "teacher" / "config.json").exists():
             return models.load_model(folder / "teacher")
         if recipe.teacher.training is None:
-            return new_teacher(recipe, train)
+            return build_teacher(recipe, train)
         reason = f"{folder / 'teacher'} is gone"
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         reason = str(error)
@@ -354,7 +366,7 @@ def _rebuilt(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn
     return None
 
 
-def profile(path: Path, shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
+def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
     """What a run's models and exports cost on this machine, or one file or student's folder alone.
 
     Args:
@@ -400,7 +412,7 @@ def _within(folder: Path, path: str) -> str:
     return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else ""
 
 
-def verdicts(folders: list[Path]) -> dict[str, Verdict]:
+def load_verdicts(folders: list[Path]) -> dict[str, Verdict]:
     """The verdicts of several runs, by the shortest names that tell them apart."""
     for folder in folders:
         require_verdict(folder)
@@ -412,31 +424,31 @@ def verdicts(folders: list[Path]) -> dict[str, Verdict]:
 def require_verdict(folder: Path) -> None:
     """Refuse a directory without a verdict; one whose recipe is gone will do."""
     if not (folder / "verdict.json").exists():
-        _require_finished(folder, "verdict.json", "verdict")
+        require_finished(folder, "verdict.json", "verdict")
 
 
-def _require_finished(folder: Path, file: str, what: str) -> None:
+def require_finished(folder: Path, file: str, what: str) -> None:
     if not folder.is_dir():
-        raise RunError(f"run {folder}: {missing(folder)}")
+        raise RunError(f"run {folder}: {describe_missing(folder)}")
     if not (folder / "recipe.yaml").exists():
         raise RunError(f"run {folder}: it holds no recipe.yaml, so it is no run directory")
     if not (folder / file).exists():
-        raise RunError(f"run {folder}: it has no {what} yet; finish it with: {command(folder)}")
+        raise RunError(f"run {folder}: it has no {what} yet; finish it with: {resume_command(folder)}")
 
 
-def _classes_of(folder: Path) -> list[str] | None:
+def class_names_of(folder: Path) -> list[str] | None:
     """The names of a run's classes in their order, where they have names."""
     return (Verdict.load(folder).classes or None) if (folder / "verdict.json").exists() else None
 
 
-def command(folder: Path, *options: str) -> str:
+def resume_command(folder: Path, *options: str) -> str:
     """The line that goes on with a run. Its own recipe holds every change that the command line made to the first one, but no
     plugins, which are given by hand each time."""
-    plugins = [f"--plugin={path}" for path in loaded]
+    plugins = [f"--plugin={path}" for path in loaded_plugins]
     return shlex.join(["limbeck", "distill", str(folder / "recipe.yaml"), "--out", str(folder), "--resume", *plugins, *options])
 
 
-def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
+def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
     """Refuse a directory that holds anything else than what `resume` or `force` was meant for; nothing is touched yet."""
     if resume and force:
         raise RunError("--resume goes on with a run and --force starts it over; give one of the two")
@@ -453,38 +465,39 @@ def _refuse(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
     if not (resume or force):
         raise RunError(f"{folder} holds a run already; go on with --resume, start over with --force, or choose another --out")
     if resume:
-        changed = differences(read_yaml(written.read_text(encoding="utf-8")), recipe.model_dump(mode="json"))
+        before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
+        changed = changed_fields(before, recipe.model_dump(mode="json"))
         if changed:
             raise RunError(
-                f"{folder} was begun with another recipe: {'; '.join(changed)}. Go on with its own: {command(folder)}"
+                f"{folder} was begun with another recipe: {'; '.join(changed)}. Go on with its own: {resume_command(folder)}"
             )
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """What has changed since a run was begun, field by field; goals and exports may change, and seeds may be added."""
     free = ("targets", "description", "export")
     now, before = ({name: part[name] for name in part if name not in free} for part in (now, before))
     seeds = before.get("seeds")
     if isinstance(seeds, list) and now["seeds"][: len(seeds)] == seeds:
         now["seeds"] = seeds
-    return list(_differences(before, now, ""))
+    return list(_changed_fields(before, now, ""))
 
 
-def _differences(before: Any, now: Any, path: str) -> Iterator[str]:
+def _changed_fields(before: Any, now: Any, path: str) -> Iterator[str]:
     if isinstance(before, dict) and isinstance(now, dict):
         for name in dict.fromkeys([*before, *now]):
-            yield from _differences(before.get(name), now.get(name), f"{path}.{name}" if path else name)
+            yield from _changed_fields(before.get(name), now.get(name), f"{path}.{name}" if path else name)
     elif before != now:
         yield f"{path} was {before!r} and is {now!r}"
 
 
-def _prepare(recipe: Recipe, folder: Path, *, resume: bool) -> None:
+def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool) -> None:
     """Make the directory and write the resolved recipe; what was there, `_refuse` has allowed to go."""
     if distributed.rank() == 0:
         if not resume:
             _clear(folder)
         recipe.write(folder / "recipe.yaml")
-    wait()
+    barrier()
 
 
 def _clear(folder: Path) -> None:
@@ -497,7 +510,7 @@ def _clear(folder: Path) -> None:
             path.unlink()
 
 
-def _tell_data(console: Console, seen: Items, validation: Items | None, test: Items) -> None:
+def _print_data(console: Console, seen: Items, validation: Items | None, test: Items) -> None:
     labelled = len(seen.labelled())
     text = f"train {len(seen):,} items" + (f" ({labelled:,} with a label)" if labelled < len(seen) else "")
     console.print(f"[dim]{text} · validation {len(validation) if validation else 0:,} · test {len(test):,}[/dim]")
@@ -507,20 +520,20 @@ def _tell_data(console: Console, seen: Items, validation: Items | None, test: It
         console.print(f"[dim]classes: {named}{more}[/dim]", highlight=False)
 
 
-def _shown(training: Training, progress: bool) -> Training:
+def with_progress(training: Training, progress: bool) -> Training:
     return replace(training, settings=replace(training.settings, progress=progress))
 
 
 __all__ = [
     "RecipeError",
     "RunError",
-    "carry_out",
-    "command",
-    "evaluate",
-    "export",
+    "evaluate_run",
+    "export_run",
+    "load_or_train_teacher",
+    "load_verdicts",
     "open_run",
-    "profile",
+    "profile_run",
     "require_verdict",
-    "the_teacher",
-    "verdicts",
+    "resume_command",
+    "run_recipe",
 ]

@@ -73,7 +73,7 @@ class Padding:
         if kind in MATRICES:
             raise StoreError(
                 f"tap {tap!r}: pairs of tokens are not kept, they would take more room than the model. Keep the queries and "
-                "keys they are made of, or ask the teacher at every step (store: off)"
+                "keys they are made of, or ask the teacher at every step (cache: off)"
             )
         return kind in STATES or (signal.ndim >= 3 and signal.shape[1] == tokens) or self._is_of_spans(tap, signal)
 

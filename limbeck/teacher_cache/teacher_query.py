@@ -180,7 +180,7 @@ def folder_of(asked: Asked, keeping: Keeping, beside: Path | None, codecs: Mappi
     if keeping.path != AUTO:
         return Path(keeping.path)
     if beside is None:
-        raise ValueError("store: auto keeps answers beside the run, which has no folder; give the run one, or the store a path")
+        raise ValueError("cache: auto keeps answers beside the run, which has no folder; give the run one, or the store a path")
     kept = {"identity": asked.identity, "views": asked.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
     return beside / "store" / hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=6).hexdigest()
 

@@ -42,10 +42,10 @@ def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from limbeck.runs.run_folder import carry_out
+    from limbeck.runs.run_folder import run_recipe
 
     folder = tmp_path_factory.mktemp("cli") / "finished"
-    carry_out(tiny.recipe(), folder, progress=False)
+    run_recipe(tiny.recipe(), folder, progress=False)
     return folder
 
 

@@ -38,7 +38,7 @@ def test_whole_recipes_are_valid():
         for block in blocks(text, "yaml"):
             content = read_yaml(block)
             if isinstance(content, dict) and set(content) >= WHOLE:
-                (Comparison if "variants" in content else Recipe).checked(content, address, files=False)
+                (Comparison if "variants" in content else Recipe).from_dict(content, address, files=False)
                 whole += 1
     assert whole >= 5
 

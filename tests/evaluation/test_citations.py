@@ -81,7 +81,7 @@ def test_a_recipe_cites_what_it_uses_once_and_sorted() -> None:
     rich["training"]["optimizer"] = {"name": "sgd", "lr": 0.1, "schedule": 1.0}
     rich["teacher"]["training"]["optimizer"] = {"name": "sgd", "lr": 0.1, "schedule": 1.0}
     rich["terms"] = [{"hard_targets": {"label_smoothing": 0.1}}, {"rkd_distance": {}}, {"rkd_angle": {}}]
-    found = keys(bibtex(tiny.Recipe.checked(rich)))
+    found = keys(bibtex(tiny.Recipe.from_dict(rich)))
     expected = ["he2016deep", "park2019relational", "szegedy2016rethinking", "tarvainen2017mean", "zhang2018mixup"]
     assert found == expected
     assert bibtex(tiny.recipe().model_dump(mode="json")) == plain  # what a run's recipe.yaml holds
@@ -91,8 +91,8 @@ def test_stages_and_variants_are_looked_through() -> None:
     fields = tiny.content("training.optimizer={name: sgd}", "teacher.training.optimizer={name: sgd}")
     terms = fields.pop("terms")
     staged = {**fields, "stages": [{"terms": ["attention_transfer"], "steps": 2, "optimizer": {"name": "adam"}}]}
-    assert {"zagoruyko2017paying", "kingma2015adam"} <= set(keys(bibtex(tiny.Recipe.checked(staged))))
-    compared = Comparison.checked({**fields, "variants": {"kd": terms, "dist": [{"dist": {}}]}})
+    assert {"zagoruyko2017paying", "kingma2015adam"} <= set(keys(bibtex(tiny.Recipe.from_dict(staged))))
+    compared = Comparison.from_dict({**fields, "variants": {"kd": terms, "dist": [{"dist": {}}]}})
     assert {"hinton2015distilling", "huang2022knowledge"} <= set(keys(bibtex(compared)))
 
 

@@ -18,7 +18,7 @@ from limbeck.engine import Settings, steps
 from limbeck.engine.checkpoint import Checkpoints
 from limbeck.engine.checks import NonFiniteError
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 from tests import tiny
 
 QUICK = Training(
@@ -144,7 +144,7 @@ def test_taps_of_the_wrong_kind(train: Items, term: Any, said: str) -> None:
 def test_a_part_to_freeze_that_is_not_there(train: Items, tmp_path: Path) -> None:
     stages = [{"terms": ["soft_targets"], "steps": 2, "freeze": ["layr1"]}]
     with pytest.raises(ValueError, match=r"'layr1'.*nearest: layer1"):
-        carry_out(Recipe.checked({**tiny.content(), "terms": [], "stages": stages}), tmp_path / "run", progress=False)
+        run_recipe(Recipe.from_dict({**tiny.content(), "terms": [], "stages": stages}), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -163,7 +163,7 @@ def test_a_recipe_is_refused_before_its_teacher_is_trained(
 ) -> None:
     monkeypatch.setattr("limbeck.runs.run_folder.teach", lambda *_, **__: pytest.fail("the teacher was trained first"))
     with pytest.raises(ValueError, match=said):
-        carry_out(tiny.recipe(change), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(change), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -181,13 +181,13 @@ def test_a_pickle_as_weights_runs_nothing(tmp_path: Path, monkeypatch: pytest.Mo
     torch.save({"state_dict": Evil()}, weights)
     changes = ["teacher.training=null", f"teacher.weights={weights}"]
     with pytest.raises(ValueError, match=r"weights.pt.*could run code.*convert it once"):
-        carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     weights.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(ValueError, match=r"weights.pt"):
-        carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     assert [path.name for path in tmp_path.iterdir()] == ["weights.pt"]  # neither a run nor what the pickle wanted
     torch.save(cnn(width=8).state_dict(), weights)
-    carry_out(tiny.recipe(*changes, "control=false"), tmp_path / "run", progress=False)
+    run_recipe(tiny.recipe(*changes, "control=false"), tmp_path / "run", progress=False)
 
 
 def test_images_that_do_not_decode(tmp_path: Path) -> None:
@@ -199,10 +199,10 @@ def test_images_that_do_not_decode(tmp_path: Path) -> None:
     where = f"{{path: {tmp_path}/data}}"
     changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false"]
     with pytest.raises(ValueError, match=r"1 of 18 images do not decode, the first at .*1/3.png.*on_error: skip"):
-        carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     skipping = [f"data.{part}.on_error=skip" for part in ("train", "test")]
     with pytest.warns(UserWarning, match=r"1 of 18 images do not decode.*1/3.png"):
-        verdict = carry_out(
+        verdict = run_recipe(
             tiny.recipe(*changes, *skipping, "training.batch_size=8", "teacher.training.batch_size=8"), tmp_path / "run",
             progress=False,
         )  # fmt: skip

@@ -18,7 +18,7 @@ from limbeck.data import Items, Questions, load_questions, per_actor_items, toke
 from limbeck.engine import Settings, steps
 from limbeck.models import get
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.run_folder import run_recipe
 from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
 from limbeck.tasks.input_limits import positions
 from tests.data.tiny_tokenizers import byte_bpe, of_words
@@ -78,7 +78,7 @@ def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
         "terms": ["hard_targets"],
         "training": training,
     }
-    return Recipe.checked(content | changes)
+    return Recipe.from_dict(content | changes)
 
 
 @pytest.fixture
@@ -173,7 +173,7 @@ def test_a_tokenizer_that_is_not_the_teachers(place: Path, tmp_path: Path, untra
     with pytest.raises(
         ValueError, match=r"data.tokenizer: .* is not what the teacher reads: token \d+ is '.*' in the teacher's"
     ):
-        carry_out(recipe(place, data=data), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, data=data), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -183,7 +183,7 @@ def test_a_recipe_longer_than_its_encoder(place: Path, tmp_path: Path, untrained
     tokenizer.save_pretrained(tmp_path / "tokenizer")
     data = recipe(place).data.model_dump() | {"max_length": 17, "tokenizer": str(tmp_path / "tokenizer")}
     with pytest.raises(ValueError, match=r"max_length=17, and the student .* set max_length to 16 or less"):
-        carry_out(recipe(place, data=data), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, data=data), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -200,7 +200,7 @@ def test_heads_that_do_not_match(place: Path, tmp_path: Path, untrained: None, o
     terms = [{objective: {"student": tap, "teacher": tap}}]
     said = rf"term '{objective}' .*\(2, 2, .*\(2, 4, .*equal.*heads.*`self_attention_relations` \(MiniLM v2\)"
     with pytest.raises(ValueError, match=said):
-        carry_out(recipe(place, student=student, terms=terms), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, student=student, terms=terms), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     three = [f"{kind}(-1)" for kind in ("queries", "keys", "values")]
     relations = Term(objectives.SelfAttentionRelations(heads=8), student=tuple(three), teacher=tuple(three))
@@ -218,7 +218,7 @@ def test_heads_that_do_not_match(place: Path, tmp_path: Path, untrained: None, o
 def test_a_layer_that_is_not_there(place: Path, tmp_path: Path, untrained: None, student: str, teacher: str, said: str) -> None:
     terms = [{"hidden_states": {"student": student, "teacher": teacher}}]
     with pytest.raises(ValueError, match=said):
-        carry_out(recipe(place, terms=terms), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, terms=terms), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 
@@ -296,13 +296,13 @@ def test_a_teacher_that_numbers_the_same_classes_otherwise(place: Path, tmp_path
         r"""training data: .* numbered 0 'no', 1 'yes', and those of the \w+ 0 'yes', 1 'no'; .*\["yes", "no"\], into classes"""
     )
     with pytest.raises(ValueError, match=said):
-        carry_out(recipe(place, "-words", teacher=teacher), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, "-words", teacher=teacher), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     same = {"id2label": {0: "no", 1: "yes"}, "label2id": {"no": 0, "yes": 1}}
     for kind, names in (("-words", same), ("", labels)):  # classes that are numbered only have no names to differ in
         args = {"name_or_path": str(place / "teacher"), **names}
         agreeing = recipe(place, kind, teacher={"model": "transformers", "args": args}, control=False)
-        carry_out(agreeing, tmp_path / f"run{kind}", progress=False)
+        run_recipe(agreeing, tmp_path / f"run{kind}", progress=False)
 
 
 def test_texts_without_labels(place: Path, tmp_path: Path, untrained: None) -> None:
@@ -314,7 +314,7 @@ def test_texts_without_labels(place: Path, tmp_path: Path, untrained: None) -> N
     with pytest.raises(
         ValueError, match=r"training data: the student needs labels, .*name the column that holds them \(label: …\)"
     ):
-        carry_out(recipe(place, data=data), tmp_path / "run", progress=False)
+        run_recipe(recipe(place, data=data), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

@@ -20,7 +20,7 @@ from limbeck.export import export_models as shipment
 from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
 from limbeck.runs import run_folder as runs
-from limbeck.runs.run_folder import RunError, carry_out
+from limbeck.runs.run_folder import RunError, run_recipe
 from tests import tiny
 
 
@@ -35,7 +35,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6)
-        carry_out(tiny.recipe("export={formats: [onnx]}"), folder, progress=False)
+        run_recipe(tiny.recipe("export={formats: [onnx]}"), folder, progress=False)
     return folder
 
 
@@ -59,7 +59,7 @@ def test_a_recipe_ships_at_its_end(finished: Path) -> None:
 
 def test_a_finished_run_is_shipped_again(run: Path) -> None:
     before = {(each.model, each.format, each.precision): each for each in Verdict.load(run).exports}
-    records = runs.export(run, precisions=["int8"], progress=False)
+    records = runs.export_run(run, precisions=["int8"], progress=False)
     assert [(each.format, each.precision, each.error) for each in records if each.format == "onnx"] == [
         ("onnx", "int8", None)
     ] * 2
@@ -70,7 +70,7 @@ def test_a_finished_run_is_shipped_again(run: Path) -> None:
 
 def test_a_run_without_its_teacher_ships_the_student_alone(run: Path) -> None:
     shutil.rmtree(run / "teacher")
-    records = runs.export(run, progress=False)
+    records = runs.export_run(run, progress=False)
     assert {each.model for each in records} == {"student"}
 
 
@@ -85,7 +85,7 @@ def test_the_student_learns_to_be_quantized_where_the_recipe_says_so(run: Path, 
     written = yaml.safe_load((run / "recipe.yaml").read_text())
     written["export"] = {"precisions": ["fp32", "int8"], "quantization_aware": {"epochs": 2}, "teacher": False}
     (run / "recipe.yaml").write_text(yaml.safe_dump(written))
-    records = runs.export(run, progress=False)
+    records = runs.export_run(run, progress=False)
     assert {each.model for each in records} == {"student"}
     assert asked == [(1078, 2.0, 32, ("checkpoints", "quantization-aware"))]
 
@@ -94,8 +94,8 @@ def test_a_run_without_its_data_says_so(run: Path) -> None:
     written = (run / "recipe.yaml").read_text().replace("path: digits", "path: /nowhere/images.parquet")
     (run / "recipe.yaml").write_text(written)
     with pytest.raises(RunError, match=r"checked on the run's data, and that cannot be loaded: .*nowhere"):
-        runs.export(run, progress=False)
-    costs = runs.profile(run)
+        runs.export_run(run, progress=False)
+    costs = runs.profile_run(run)
     assert set(costs) == {f"{model} {kind} fp32" for kind in ("pytorch", "onnx") for model in BOTH}
     assert costs["student onnx fp32"].path == "exports/student-fp32.onnx"
     assert costs["student onnx fp32"].parameters == costs["student pytorch fp32"].parameters
@@ -104,20 +104,20 @@ def test_a_run_without_its_data_says_so(run: Path) -> None:
 
 def test_unfinished_runs_and_unknown_formats_are_refused(run: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"unknown format 'onyx'; nearest: onnx"):
-        runs.export(run, into=["onyx"])
+        runs.export_run(run, into=["onyx"])
     with pytest.raises(RecipeError, match="unknown format 'onyx'"):
         tiny.recipe("export={formats: [onyx]}")
     (run / "verdict.json").unlink()
     with pytest.raises(RunError, match="it has no verdict yet"):
-        runs.export(run)
+        runs.export_run(run)
     with pytest.raises(RunError, match="there is no"):
-        runs.export(tmp_path / "gone")
+        runs.export_run(tmp_path / "gone")
 
 
 def test_a_missing_package_is_found_out_before_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "onnxscript", None)
     with pytest.raises(ImportError, match="format 'onnx' needs onnxscript"):
-        carry_out(tiny.recipe("export={formats: [onnx]}"), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe("export={formats: [onnx]}"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
 
 

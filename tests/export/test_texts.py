@@ -240,7 +240,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
         control=False,
         export={"formats": ["onnx"], "precisions": ["fp32", "int8"], "teacher": False},
     )
-    verdict = runs.carry_out(shipped, tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(shipped, tmp_path / "run", progress=False)
     by = {(each.model, each.format, each.precision): each for each in verdict.exports}
     assert list(by) == [("student", *kind) for kind in (("pytorch", "fp32"), ("onnx", "fp32"), ("onnx", "int8"))]
     assert {each.error for each in verdict.exports} == {None}
@@ -254,7 +254,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     assert by["student", "onnx", "int8"].metric == pytest.approx(student.metric, abs=0.1)
     assert len(Verdict.load(tmp_path / "run").exports) == 3
     monkeypatch.setattr("limbeck.export.costs.peak_memory", lambda kind, path, shape: shape[0])
-    costs = runs.profile(tmp_path / "run")
+    costs = runs.profile_run(tmp_path / "run")
     assert costs["student onnx int8"].peak_memory_bytes == 32
     assert costs["student pytorch fp32"].macs
 

@@ -31,14 +31,14 @@ def named(place: Path, preset: Any, **changes: Any) -> Recipe:  # noqa: F811
     """The tiny text recipe with a method in place of its terms, and an untrained teacher, which is enough here."""
     content = recipe(place, training=QUICK).model_dump(mode="json", exclude={"terms", "stages", "student"})
     content["teacher"] = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}}
-    return Recipe.checked(content | {"preset": preset, "control": False} | changes)
+    return Recipe.from_dict(content | {"method": preset, "control": False} | changes)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_recipe_names_it_and_all_stages_run(name: str, place: Path, tmp_path: Path) -> None:  # noqa: F811
     wanted = named(place, {name: METHODS[name]}, student={"vocabulary": True}, data=read(place, augment={"copies": 1}))
-    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
-    teacher = runs.new_teacher(wanted, wanted.load()[0])
+    verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
+    teacher = runs.build_teacher(wanted, wanted.load()[0])
     _, stages = methods.registry[name](teacher, task=Classification(), **METHODS[name])
     assert verdict.cost is not None
     assert verdict.cost.student_steps > len(stages)
@@ -46,7 +46,7 @@ def test_a_recipe_names_it_and_all_stages_run(name: str, place: Path, tmp_path: 
     assert type(student).__name__.endswith("ForSequenceClassification")
     assert type(student).from_pretrained(tmp_path / "run" / "student").config.num_labels == 2
     again = Recipe.read(tmp_path / "run" / "recipe.yaml")
-    assert again.preset == wanted.preset
+    assert again.method == wanted.method
 
 
 def read(place: Path, **more: Any) -> dict[str, Any]:  # noqa: F811
@@ -68,12 +68,12 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
     fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
     wanted = named(place, preset, teacher=fine_tuned)
     teacher = load(place)
-    _, stages = wanted._of_preset(teacher, wanted.load()[1])
+    _, stages = wanted._from_method(teacher, wanted.load()[1])
     assert [stage.name for stage in stages] == ["general", "layers", "prediction"]
     assert {term.teacher.split(":")[0] for term in stages[0].terms()} == {"general_teacher"}
     first = stages[0].actors["general_teacher"]()
     assert torch.equal(first.encoder.layer[0].output.dense.weight, teacher.bert.encoder.layer[0].output.dense.weight)
-    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
     assert verdict.cost is not None
     assert verdict.cost.student_steps > 3
 
@@ -82,7 +82,7 @@ def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  #
     """More words than a table of the hidden size has room for: those of other texts too, each a few numbers wide."""
     preset = {"tinybert": METHODS["tinybert"] | {"embedding": 8}}
     wanted = named(place, preset, student={"vocabulary": {"texts": [str(place / "test.parquet")]}})
-    runs.carry_out(wanted, tmp_path / "run", progress=False)
+    runs.run_recipe(wanted, tmp_path / "run", progress=False)
     student = transformers.ElectraForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
     assert (student.config.embedding_size, student.config.hidden_size, student.config.num_hidden_layers) == (8, 16, 2)
     assert student.get_input_embeddings().weight.shape[1] == 8
@@ -156,7 +156,7 @@ def test_what_does_not_fit_is_named(place: Path) -> None:  # noqa: F811
         named(place, {"tinybert": {"layer": 2}})
     with pytest.raises(RecipeError, match=r"unknown method .tinybrt.*tinybert"):
         named(place, "tinybrt")
-    with pytest.raises(RecipeError, match="the preset tinybert makes it"):
+    with pytest.raises(RecipeError, match="the method tinybert makes it"):
         named(place, "tinybert", student={"from_teacher": {"init_from_teacher": {"layers": [0]}}})
     with pytest.raises(RecipeError, match="one of the three"):
         named(place, "tinybert", terms=["soft_targets"])

@@ -11,7 +11,7 @@ import pytest
 from limbeck import models
 from limbeck.models import registry
 from limbeck.recipe import Recipe, RecipeError, load_plugin
-from limbeck.runs.run_folder import carry_out, evaluate, open_run
+from limbeck.runs.run_folder import evaluate_run, open_run, run_recipe
 from tests import own, tiny
 
 
@@ -36,8 +36,8 @@ def test_a_run_with_own_models_is_opened_again_only_with_the_file(tmp_path: Path
     load_plugin(file)
     fields = tiny.content("control=false", "teacher.model=my_models.py:Teacher", "teacher.args={width: 6}")
     fields["student"] = {"model": "my_models.py:make_student"}
-    carry_out(Recipe.checked(fields), tmp_path / "run", progress=False)
-    figures = evaluate(tmp_path / "run", "digits", split="test")
+    run_recipe(Recipe.from_dict(fields), tmp_path / "run", progress=False)
+    figures = evaluate_run(tmp_path / "run", "digits", split="test")
     _, student = open_run(tmp_path / "run")
     assert student.head.out_features == 10  # type: ignore[union-attr]  # num_classes came from the data
     monkeypatch.setattr(registry, "_parts", before)  # as in another process
@@ -45,7 +45,7 @@ def test_a_run_with_own_models_is_opened_again_only_with_the_file(tmp_path: Path
         with pytest.raises(ValueError, match=r"my_models\.py:\w+' is in a file of one's own.*--plugin my_models\.py"):
             reopen()
     load_plugin(file)
-    assert evaluate(tmp_path / "run", "digits", split="test") == figures
+    assert evaluate_run(tmp_path / "run", "digits", split="test") == figures
 
 
 def test_the_file_may_import_its_neighbours_and_bear_any_name(tmp_path: Path) -> None:
@@ -81,5 +81,5 @@ def test_a_recipe_never_runs_a_file_that_it_names(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('was-here', 'w').close()\ndef net(): ...\n")
     with pytest.raises(RecipeError, match="only runs when it is given by hand"):
-        Recipe.checked(tiny.content("student.model=evil.py:net", "student.args={}"))
+        Recipe.from_dict(tiny.content("student.model=evil.py:net", "student.args={}"))
     assert not (tmp_path / "was-here").exists()

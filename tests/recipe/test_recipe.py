@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.cli.commands import built_in
-from limbeck.recipe import Comparison, Recipe, RecipeError, expand, read_yaml, set_path
+from limbeck.recipe import Comparison, Recipe, RecipeError, apply_override, expand_variables, read_yaml
 from tests import tiny
 
 
@@ -19,14 +19,14 @@ def test_the_built_in_recipes_are_right(monkeypatch: pytest.MonkeyPatch, tmp_pat
     for file in files:
         content = read_yaml(file.read_text())
         kind = Comparison if "variants" in content else Recipe
-        recipe = kind.checked(content, file.name, files=False)
+        recipe = kind.from_dict(content, file.name, files=False)
         assert recipe.name == file.stem
         assert recipe.description
 
 
 def test_a_comparison_is_no_single_recipe() -> None:
     with pytest.raises(RecipeError, match="limbeck compare RECIPE"):
-        Recipe.checked({**tiny.content(), "variants": {"soft": ["soft_targets"]}})
+        Recipe.from_dict({**tiny.content(), "variants": {"soft": ["soft_targets"]}})
 
 
 def test_what_is_written_reads_as_the_same_recipe(tmp_path: Path) -> None:
@@ -49,15 +49,15 @@ def test_what_is_written_reads_as_the_same_recipe(tmp_path: Path) -> None:
 )
 def test_set_reaches_into_the_short_form_of_data(before: dict[str, Any], change: str, after: dict[str, Any]) -> None:
     fields = {"data": before}
-    set_path(fields, change)
+    apply_override(fields, change)
     assert fields["data"]["train"] == after
 
 
 def test_set_reaches_into_lists_and_short_names() -> None:
     fields = tiny.content("training.views=[horizontal_flip, random_crop]")
     for change in ("training.views.1.random_crop.padding=2", "terms.1.soft_targets.weight=0.5", "seeds.0=7"):
-        set_path(fields, change)
-    recipe = Recipe.checked(fields)
+        apply_override(fields, change)
+    recipe = Recipe.from_dict(fields)
     assert recipe.training.views == [{"horizontal_flip": {}}, {"random_crop": {"padding": 2}}]
     assert recipe.terms[1].weight == 0.5
     assert recipe.seeds == [7]
@@ -92,7 +92,7 @@ def test_numbers_in_exponents_are_numbers() -> None:
         ("terms.1.soft_targets.item_weight=foo", "terms.1: unknown item weight 'foo'; nearest: "),
         ("terms.0.hint={}", "terms.0: expected a name, or one name with its arguments"),
         ("terms=3", "terms: .*valid list.*got 3"),
-        ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms:, stages: or preset:, one of the three"),
+        ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms:, stages: or method:, one of the three"),
         ("teacher.model=tinycnn", "teacher.model: unknown model 'tinycnn'; nearest: tiny_cnn"),
         ("teacher.training=null", "teacher: a teacher needs weights: .* or training:"),
         ("student=tiny_cnn", "student: .*'tiny_cnn'"),
@@ -158,8 +158,8 @@ def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, said: str) -> None:
 def test_the_environment_and_the_home_folder(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLACE", "/data")
     monkeypatch.setenv("HOME", "/home/me")
-    assert expand("${PLACE}/a.parquet", "data.train") == "/data/a.parquet"
-    assert expand("~/a.parquet", "data.train") == "/home/me/a.parquet"
+    assert expand_variables("${PLACE}/a.parquet", "data.train") == "/data/a.parquet"
+    assert expand_variables("~/a.parquet", "data.train") == "/home/me/a.parquet"
 
 
 def test_models_take_their_classes_from_the_data_and_name_wrong_arguments() -> None:

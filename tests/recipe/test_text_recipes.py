@@ -10,7 +10,7 @@ import pytest
 
 from limbeck.models import load_model
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import Recipe, RecipeError, expand
+from limbeck.recipe import Recipe, RecipeError, expand_variables
 from limbeck.runs import run_folder as runs
 from tests.runs.test_text_runs import place, recipe, teacher  # noqa: F401
 
@@ -31,26 +31,26 @@ def data(place: Path, **more: Any) -> dict[str, Any]:  # noqa: F811
 def test_a_package_brings_a_model() -> None:
     import torch
 
-    assert Path(expand("${package:torch}/nn", "teacher.args")) == Path(torch.__file__).parent / "nn"
+    assert Path(expand_variables("${package:torch}/nn", "teacher.args")) == Path(torch.__file__).parent / "nn"
     with pytest.raises(RecipeError, match=r"teacher\.args: .*no_such_model.*pip install no-such-model"):
-        expand("${package:no_such_model}/model", "teacher.args")
+        expand_variables("${package:no_such_model}/model", "teacher.args")
 
 
 def test_a_student_keeps_the_words_of_the_training_texts(place: Path, tmp_path: Path) -> None:  # noqa: F811
     wanted = quick(place, student={"from_teacher": {"init_from_teacher": {"layers": [0, 3]}}, "vocabulary": True})
     everything, seen, _, test = wanted.load()
     assert seen is everything
-    words = wanted.reading.vocabulary
+    words = wanted.reader.vocabulary
     assert words is not None
     whole = load_tokenizer(str(place / "teacher"))
-    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
     student = load_model(tmp_path / "run" / "student")
     assert student.config.vocab_size == len(words.rows) <= len(whole)
     own = load_tokenizer(str(tmp_path / "run" / "student"))
     assert own.tokenize("the film was great") == whole.tokenize("the film was great")
     moved = tmp_path / "moved.parquet"
     shutil.copy(place / "test.parquet", moved)
-    told = runs.evaluate(tmp_path / "run", str(moved))  # by the student's own tokenizer
+    told = runs.evaluate_run(tmp_path / "run", str(moved))  # by the student's own tokenizer
     assert told["accuracy"] == pytest.approx(verdict.arms.student.metric)
     assert len(test) == told["items"]
 
@@ -60,7 +60,7 @@ def test_a_vocabulary_has_no_more_than_its_size(place: Path, tmp_path: Path) -> 
     wanted = quick(place, student=student)
     assert wanted.student.vocabulary is not None
     assert wanted.student.vocabulary.size == 20
-    runs.carry_out(wanted, tmp_path / "run", progress=False)
+    runs.run_recipe(wanted, tmp_path / "run", progress=False)
     assert load_model(tmp_path / "run" / "student").config.vocab_size == 20
 
 
@@ -72,7 +72,7 @@ def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None
 @pytest.mark.parametrize("shared", [False, True])
 def test_a_factorised_student_from_a_recipe(place: Path, tmp_path: Path, shared: bool) -> None:  # noqa: F811
     way = {"factorised": {"embedding": 8, "layers": [0, 3], "shared": shared}}
-    runs.carry_out(quick(place, student={"from_teacher": way}), tmp_path / "run", progress=False)
+    runs.run_recipe(quick(place, student={"from_teacher": way}), tmp_path / "run", progress=False)
     student = load_model(tmp_path / "run" / "student")
     assert type(student).__name__ == f"{'Albert' if shared else 'Electra'}ForSequenceClassification"
     assert (student.config.embedding_size, student.config.num_hidden_layers) == (8, 2)
@@ -91,7 +91,7 @@ def test_altered_copies_are_for_the_student_alone(place: Path, tmp_path: Path) -
     assert len(list((tmp_path / "altered").iterdir())) == 1
     again = quick(place, data=data(place, augment=augment), student=cut(place)).load()[1]
     assert again.keys.equal(seen.keys)
-    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
     assert verdict.cost is not None
     assert verdict.cost.student_steps == len(seen) // 32  # what is left over of an epoch is dropped
 
@@ -110,17 +110,17 @@ def test_a_shared_teacher_is_trained_once(place: Path, tmp_path: Path) -> None: 
     training = plain.model_dump(mode="json")["teacher"] | {"shared": True}
     training["training"]["epochs"] = 1
     first = recipe(place, teacher=training, control=False, terms=["soft_targets"])
-    runs.carry_out(first, tmp_path / "first", progress=False)
+    runs.run_recipe(first, tmp_path / "first", progress=False)
     (shared,) = (tmp_path / "teachers").iterdir()
     before = (shared / "model.safetensors").stat().st_mtime_ns
     slower = {**training, "training": training["training"] | {"log_every": 7}}  # nothing that changes the weights
-    runs.carry_out(recipe(place, teacher=slower, control=False), tmp_path / "second", progress=False)
+    runs.run_recipe(recipe(place, teacher=slower, control=False), tmp_path / "second", progress=False)
     assert [path.name for path in (tmp_path / "teachers").iterdir()] == [shared.name]
     assert (shared / "model.safetensors").stat().st_mtime_ns == before
     ours, theirs = (load_model(tmp_path / name / "teacher").state_dict() for name in ("first", "second"))
     assert all(tensor.equal(theirs[name]) for name, tensor in ours.items())
     longer = {**training, "training": training["training"] | {"epochs": 2}}
-    runs.carry_out(recipe(place, teacher=longer, control=False), tmp_path / "third", progress=False)
+    runs.run_recipe(recipe(place, teacher=longer, control=False), tmp_path / "third", progress=False)
     assert len(list((tmp_path / "teachers").iterdir())) == 2
 
 
@@ -140,7 +140,7 @@ def test_stages_freeze_slow_and_train_an_assistant(place: Path, tmp_path: Path) 
         {"terms": ["soft_targets"], "steps": 4, "unfreeze": [""]},
     ]
     content = quick(place, student={"from_teacher": smaller}).model_dump(mode="json", exclude={"terms"}) | {"stages": stages}
-    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(Recipe.from_dict(content), tmp_path / "run", progress=False)
     assert verdict.cost is not None
     assert verdict.cost.student_steps == 12
     again = Recipe.read(tmp_path / "run" / "recipe.yaml")

@@ -11,7 +11,7 @@ from limbeck.evaluation import ComparisonVerdict, load_predictions
 from limbeck.recipe import Comparison, RecipeError
 from limbeck.runs import compare as comparisons
 from limbeck.runs import run_folder as runs
-from limbeck.runs.compare import FAILURE, compare_methods
+from limbeck.runs.compare import FAILURE_FILE, run_comparison
 from limbeck.runs.run_folder import RunError
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
@@ -24,11 +24,11 @@ VARIANTS: dict[str, Any] = {
 
 def comparison(**variants: Any) -> Comparison:
     content = {name: part for name, part in tiny.content().items() if name != "terms"}
-    return Comparison.checked({**content, "variants": variants or VARIANTS})
+    return Comparison.from_dict({**content, "variants": variants or VARIANTS})
 
 
 def test_one_run_a_method_and_a_control(tmp_path: Path) -> None:
-    verdict = compare_methods(comparison(), tmp_path / "few", progress=False)
+    verdict = run_comparison(comparison(), tmp_path / "few", progress=False)
     assert verdict is not None
     assert set(verdict.rows) == {"control", "soft", "hint+soft"}
     assert verdict.rows["control"].gain is None
@@ -41,9 +41,9 @@ def test_the_added_control_is_the_control_of_a_single_run(tmp_path: Path) -> Non
     """Comparing costs no truth: the variant `control` has the weights that a run's own control has."""
     few = comparison(soft=VARIANTS["soft"])
     few.data.labels, few.data.labels_seed = 100, 1
-    assert compare_methods(few, tmp_path / "few", progress=False) is not None
+    assert run_comparison(few, tmp_path / "few", progress=False) is not None
     single = tiny.recipe("data.labels=100", "data.labels_seed=1")
-    runs.carry_out(single, tmp_path / "single", progress=False)
+    runs.run_recipe(single, tmp_path / "single", progress=False)
     ours, theirs = load_predictions(tmp_path / "few" / "control")["student"], load_predictions(tmp_path / "single")["control"]
     assert ours.logits is not None
     assert theirs.logits is not None
@@ -52,7 +52,7 @@ def test_the_added_control_is_the_control_of_a_single_run(tmp_path: Path) -> Non
 
 def test_a_stopped_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
-    real = comparisons.carry_out
+    real = comparisons.run_recipe
 
     def stop_at_the_third(recipe: Any, *arguments: Any, **options: Any) -> Any:
         if len(done) == 2:
@@ -60,14 +60,14 @@ def test_a_stopped_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
         done.append(recipe.name)
         return real(recipe, *arguments, **options)
 
-    monkeypatch.setattr(comparisons, "carry_out", stop_at_the_third)
+    monkeypatch.setattr(comparisons, "run_recipe", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
-        compare_methods(comparison(), tmp_path / "few", progress=False)
+        run_comparison(comparison(), tmp_path / "few", progress=False)
     with pytest.raises(RunError, match="go on with --resume"):
-        compare_methods(comparison(), tmp_path / "few", progress=False)
+        run_comparison(comparison(), tmp_path / "few", progress=False)
     began = [*done]
-    monkeypatch.setattr(comparisons, "carry_out", lambda recipe, *a, **o: (done.append(recipe.name), real(recipe, *a, **o))[1])
-    verdict = compare_methods(comparison(**VARIANTS, more=["soft_targets"]), tmp_path / "few", resume=True, progress=False)
+    monkeypatch.setattr(comparisons, "run_recipe", lambda recipe, *a, **o: (done.append(recipe.name), real(recipe, *a, **o))[1])
+    verdict = run_comparison(comparison(**VARIANTS, more=["soft_targets"]), tmp_path / "few", resume=True, progress=False)
     assert verdict is not None
     assert done[: len(began)] == began
     assert set(done[len(began) :]) == {"hint+soft", "more"}  # what was finished is not done again; variants may be added
@@ -79,31 +79,31 @@ def test_what_another_process_has_in_hand_is_left_to_it(tmp_path: Path) -> None:
     (folder / "soft").mkdir(parents=True)
     comparison().write(folder / "recipe.yaml")
     with lock_folder(folder / "soft"):
-        assert compare_methods(comparison(), folder, resume=True, progress=False) is None
+        assert run_comparison(comparison(), folder, resume=True, progress=False) is None
     assert (folder / "control" / "verdict.json").exists()
     assert not (folder / "soft" / "verdict.json").exists()
-    assert compare_methods(comparison(), folder, resume=True, progress=False) is not None
+    assert run_comparison(comparison(), folder, resume=True, progress=False) is not None
 
 
 def test_a_method_that_breaks_down_is_named_and_the_others_go_on(tmp_path: Path) -> None:
     broken = ["hard_targets", {"logit_mse": {"weight": 1e39}}]
-    verdict = compare_methods(comparison(soft=VARIANTS["soft"], broken=broken), tmp_path / "few", progress=False)
+    verdict = run_comparison(comparison(soft=VARIANTS["soft"], broken=broken), tmp_path / "few", progress=False)
     assert verdict is not None
     assert set(verdict.rows) == {"control", "soft"}
     assert "NaN or infinite" in verdict.failed["broken"]
-    assert (tmp_path / "few" / "broken" / FAILURE).exists()
+    assert (tmp_path / "few" / "broken" / FAILURE_FILE).exists()
 
 
 def test_foreign_folders_and_other_recipes_are_refused(tmp_path: Path) -> None:
     (tmp_path / "letters").mkdir()
     (tmp_path / "letters" / "dear.txt").write_text("…")
     with pytest.raises(RunError, match="no comparison"):
-        compare_methods(comparison(), tmp_path / "letters", progress=False)
-    compare_methods(comparison(soft=VARIANTS["soft"]), tmp_path / "few", progress=False)
+        run_comparison(comparison(), tmp_path / "letters", progress=False)
+    run_comparison(comparison(soft=VARIANTS["soft"]), tmp_path / "few", progress=False)
     other = comparison(soft=VARIANTS["soft"])
     other.training.steps = 13
     with pytest.raises(RunError, match=r"training\.steps was 12 and is 13"):
-        compare_methods(other, tmp_path / "few", resume=True, progress=False)
+        run_comparison(other, tmp_path / "few", resume=True, progress=False)
 
 
 @pytest.mark.parametrize("name", ["teacher", "a/b", "", "..", "checkpoints"])

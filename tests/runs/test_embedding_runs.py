@@ -216,7 +216,7 @@ def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
         "training": training,
         "control": False,
     }
-    return Recipe.checked(content | changes)
+    return Recipe.from_dict(content | changes)
 
 
 def same_without_limbeck(folder: Path, place: Path) -> None:
@@ -230,7 +230,7 @@ def same_without_limbeck(folder: Path, place: Path) -> None:
 
 
 def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
-    verdict = runs.carry_out(recipe(place, "-bare"), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place, "-bare"), tmp_path / "run", progress=False)
     assert verdict.metric.name == "neighbour_overlap"
     assert verdict.arms.teacher is not None
     assert verdict.arms.teacher.metric == 1
@@ -240,16 +240,16 @@ def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> N
     assert verdict.arms.control is None
     assert models.load_model(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
     same_without_limbeck(tmp_path / "run" / "student", place)
-    told = runs.evaluate(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
     assert told["neighbour_overlap"] == pytest.approx(verdict.arms.student.metric)
 
 
 def test_a_control_without_labels_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="set control: false"):
-        runs.carry_out(recipe(place, "-bare", control=True), tmp_path / "run", progress=False)
+        runs.run_recipe(recipe(place, "-bare", control=True), tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "recipe.yaml").exists()
     with pytest.raises(ValueError, match="set metric: neighbour_overlap"):
-        runs.carry_out(recipe(place, "-bare", metric="knn_accuracy"), tmp_path / "run", progress=False)
+        runs.run_recipe(recipe(place, "-bare", metric="knn_accuracy"), tmp_path / "run", progress=False)
     with pytest.raises(RecipeError, match="does not judge sentence_embeddings"):
         recipe(place, metric="accuracy")
 
@@ -260,7 +260,7 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
         "terms": [{"rkd_cosine": {"weight": 10}}, "similarity_preserving"],
         "control": True,
     }
-    verdict = runs.carry_out(recipe(place, **changes), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place, **changes), tmp_path / "run", progress=False)
     assert verdict.metric.name == "probe_accuracy"
     assert verdict.classes == sorted(TOPICS)
     assert verdict.gain is not None
@@ -274,7 +274,7 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert isinstance(student, StaticEncoder)
     assert not any("linear" in name for name, _ in student.named_parameters())  # the control's layer is no part of a student
     same_without_limbeck(tmp_path / "run" / "student", place)
-    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
     assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
 
 
@@ -282,11 +282,11 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
 def test_a_student_with_the_words_of_its_texts(place: Path, tmp_path: Path, way: dict[str, Any]) -> None:
     student = {"from_teacher": way, "vocabulary": {"min_count": 30}}  # not all of them: some words become unknown
     wanted = recipe(place, student=student, terms=["embedding_cosine"], metric="probe_accuracy")
-    verdict = runs.carry_out(wanted, tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
     ours = models.load_model(tmp_path / "run" / "student")
     rows = max(parameter.shape[0] for name, parameter in ours.named_parameters() if "embedding" in name)
     assert rows < len(WORDS)
-    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher
     assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
     texts, _ = sentences(12, 9)
     read = load_tokenizer(str(tmp_path / "run" / "student"))(texts, padding=True, return_tensors="pt")
@@ -300,7 +300,7 @@ def test_labels_are_read_only_where_they_judge(place: Path, tmp_path: Path) -> N
         "test": str(place / "test.parquet"),
         "max_length": 32,
     }
-    verdict = runs.carry_out(recipe(place, data=data, metric="knn_accuracy"), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place, data=data, metric="knn_accuracy"), tmp_path / "run", progress=False)
     assert verdict.metric.name == "knn_accuracy"
     assert verdict.arms.teacher is not None
     assert 0.34 < verdict.arms.student.metric <= 1

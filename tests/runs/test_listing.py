@@ -12,9 +12,9 @@ import yaml
 from rich.console import Console
 
 from limbeck.recipe import Comparison, Recipe
-from limbeck.runs.compare import compare_methods
-from limbeck.runs.listing import TAIL, Listed, list_runs, runs_table
-from limbeck.runs.run_folder import carry_out
+from limbeck.runs.compare import run_comparison
+from limbeck.runs.listing import TAIL, RunSummary, list_runs, runs_table
+from limbeck.runs.run_folder import run_recipe
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 
@@ -33,13 +33,13 @@ def line(arm: str, seed: int, update: int, epoch: float) -> dict[str, Any]:
     return {"arm": arm, "seed": seed, "stage": 0, "step": update, "update": update, "epoch": epoch}
 
 
-def only(folder: Path) -> Listed:
+def only(folder: Path) -> RunSummary:
     (found,) = list_runs(folder)
     return found
 
 
 def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
-    carry_out(tiny.recipe(), tmp_path / "done", progress=False)
+    run_recipe(tiny.recipe(), tmp_path / "done", progress=False)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")}
     found = only(tmp_path)
     assert (found.name, found.kind, found.state) == ("done", "run", "finished")
@@ -72,7 +72,7 @@ def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> N
     staged = tiny.content("control=false", "stages=[{terms: [hint], steps: 5}, {terms: [hint], epochs: 2}]")
     staged["stages"] = [{"terms": ["soft_targets"], "steps": 5}, {"terms": ["soft_targets"], "epochs": 2}]
     del staged["terms"]
-    begun(tmp_path / "staged", Recipe.checked(staged), [line("student", 0, 10, 0.5)])
+    begun(tmp_path / "staged", Recipe.from_dict(staged), [line("student", 0, 10, 0.5)])
     found = {one.name: one for one in list_runs(tmp_path)}
     assert found["steps"].of == 36
     assert found["epochs"].of == 12 + 3 * 33
@@ -118,8 +118,8 @@ def test_a_comparison_counts_its_variants(tmp_path: Path) -> None:
     fields = tiny.content("training.steps=2", "teacher.training.steps=2", "data.test.limit=40")
     terms = fields.pop("terms")
     del fields["name"]
-    job = Comparison.checked({**fields, "name": "methods", "variants": {"kd": terms, "mse": ["logit_mse"]}})
-    compare_methods(job, tmp_path / "methods", progress=False)
+    job = Comparison.from_dict({**fields, "name": "methods", "variants": {"kd": terms, "mse": ["logit_mse"]}})
+    run_comparison(job, tmp_path / "methods", progress=False)
     found = only(tmp_path)
     assert (found.kind, found.state, found.done, found.of) == ("comparison", "finished", 3, 3)
     assert found.said

@@ -20,14 +20,14 @@ from limbeck.engine.checkpoint import CheckpointError
 from limbeck.engine.metrics_log import MetricsLog
 from limbeck.evaluation import Verdict
 from limbeck.runs import run_folder as runs
-from limbeck.runs.run_folder import RunError, carry_out, differences
+from limbeck.runs.run_folder import RunError, changed_fields, run_recipe
 from tests import ranks, tiny
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
-    carry_out(tiny.recipe(), folder, progress=False)
+    run_recipe(tiny.recipe(), folder, progress=False)
     return folder
 
 
@@ -52,7 +52,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     assert verdict["cost"]["student_steps"] == 12
     arms = {(json.loads(line)["seed"], json.loads(line)["arm"]) for line in (finished / "log.jsonl").read_text().splitlines()}
     assert arms == {(0, "teacher"), (0, "student"), (0, "control")}
-    figures = runs.evaluate(finished, "digits", split="test")
+    figures = runs.evaluate_run(finished, "digits", split="test")
     assert figures["accuracy"] == pytest.approx(verdict["arms"]["student"]["metric"])
     assert figures["ece"] == pytest.approx(verdict["arms"]["student"]["ece"])
 
@@ -61,7 +61,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
 def test_a_run_is_never_overwritten_unasked(finished: Path, options: dict[str, bool]) -> None:
     before = bytes_of(finished)
     with pytest.raises(RunError, match=r"--resume.*--force"):
-        carry_out(tiny.recipe(), finished, progress=False, **options)  # type: ignore[arg-type]
+        run_recipe(tiny.recipe(), finished, progress=False, **options)  # type: ignore[arg-type]
     assert bytes_of(finished) == before
 
 
@@ -69,20 +69,20 @@ def test_a_run_is_never_overwritten_unasked(finished: Path, options: dict[str, b
 def test_files_that_are_no_run_stay(tmp_path: Path, options: dict[str, bool]) -> None:
     (tmp_path / "thesis.tex").write_text("ten years")
     with pytest.raises(RunError, match=r"no run.*another --out"):
-        carry_out(tiny.recipe(), tmp_path, progress=False, **options)  # type: ignore[arg-type]
+        run_recipe(tiny.recipe(), tmp_path, progress=False, **options)  # type: ignore[arg-type]
     with pytest.raises(RunError, match="is a file"):
-        carry_out(tiny.recipe(), tmp_path / "thesis.tex", progress=False, **options)  # type: ignore[arg-type]
+        run_recipe(tiny.recipe(), tmp_path / "thesis.tex", progress=False, **options)  # type: ignore[arg-type]
     assert bytes_of(tmp_path) == {"thesis.tex": b"ten years"}
 
 
 def test_force_starts_over_but_not_before_the_new_job_is_known_to_work(tmp_path: Path, finished: Path) -> None:
     folder = tmp_path / "run"
-    carry_out(tiny.recipe("training.steps=3", "control=false"), folder, progress=False)
+    run_recipe(tiny.recipe("training.steps=3", "control=false"), folder, progress=False)
     before = bytes_of(folder)
     with pytest.raises(ValueError, match="tells 5 classes apart"):
-        carry_out(tiny.recipe("student.args.classes=5"), folder, force=True, progress=False)
+        run_recipe(tiny.recipe("student.args.classes=5"), folder, force=True, progress=False)
     assert bytes_of(folder) == before
-    carry_out(tiny.recipe(), folder, force=True, progress=False)
+    run_recipe(tiny.recipe(), folder, force=True, progress=False)
     weights = "student/model.safetensors"
     assert (folder / weights).read_bytes() == (finished / weights).read_bytes() != before[weights]
 
@@ -90,17 +90,17 @@ def test_force_starts_over_but_not_before_the_new_job_is_known_to_work(tmp_path:
 def test_resuming_with_another_recipe_is_refused_and_says_what_differs(finished: Path) -> None:
     before = bytes_of(finished)
     with pytest.raises(RunError, match=r"training.steps was 12 and is 13.* limbeck distill .*recipe.yaml --out .* --resume"):
-        carry_out(tiny.recipe("training.steps=13"), finished, resume=True, progress=False)
+        run_recipe(tiny.recipe("training.steps=13"), finished, resume=True, progress=False)
     with pytest.raises(RunError, match=r"seeds was \[0\] and is \[1\]"):
-        carry_out(tiny.recipe("seeds=[1]"), finished, resume=True, progress=False)
+        run_recipe(tiny.recipe("seeds=[1]"), finished, resume=True, progress=False)
     assert bytes_of(finished) == before
 
 
 def test_goals_may_change_and_seeds_be_added() -> None:
     before = tiny.recipe().model_dump(mode="json")
-    assert differences(before, tiny.recipe("seeds=[0,1]", "targets={gain: 3}").model_dump(mode="json")) == []
-    assert differences(before, tiny.recipe("seeds=[1,0]").model_dump(mode="json")) != []
-    assert differences(before, tiny.recipe("student.args.width=5").model_dump(mode="json")) == [
+    assert changed_fields(before, tiny.recipe("seeds=[0,1]", "targets={gain: 3}").model_dump(mode="json")) == []
+    assert changed_fields(before, tiny.recipe("seeds=[1,0]").model_dump(mode="json")) != []
+    assert changed_fields(before, tiny.recipe("student.args.width=5").model_dump(mode="json")) == [
         "student.args.width was 4 and is 5"
     ]
 
@@ -109,15 +109,15 @@ def test_goals_may_change_and_seeds_be_added() -> None:
 def test_an_unfinished_run_says_how_to_finish_it(tmp_path: Path, what: str) -> None:
     folder = tmp_path / "run"
     with pytest.raises(RunError, match="there is no"):
-        runs.verdicts([folder])
+        runs.load_verdicts([folder])
     folder.mkdir()
     with pytest.raises(RunError, match=r"no recipe.yaml, so it is no run"):
-        runs.evaluate(folder, "digits")
+        runs.evaluate_run(folder, "digits")
     tiny.recipe().write(folder / "recipe.yaml")
     with pytest.raises(RunError, match=r"no verdict yet; finish it with: limbeck distill .*recipe.yaml --out .* --resume"):
-        runs.verdicts([folder])
+        runs.load_verdicts([folder])
     with pytest.raises(RunError, match=r"no student yet; finish it with: limbeck distill"):
-        runs.evaluate(folder, "digits")
+        runs.evaluate_run(folder, "digits")
 
 
 def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> No
     fields = tiny.content("data.train=${NO_SUCH_PLACE}/x.parquet")
     (moved / "recipe.yaml").write_text(yaml.safe_dump(fields))
     (moved / "student").symlink_to(finished / "student")
-    assert runs.evaluate(moved, "digits", split="test")["items"] == 599
+    assert runs.evaluate_run(moved, "digits", split="test")["items"] == 599
 
 
 def write_images(folder: Path, classes: list[str], count: int = 3) -> None:
@@ -141,11 +141,11 @@ def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: 
     where = f"{{path: {tmp_path}/data}}"
     changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false", "training.steps=1",
                "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
-    carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
-    assert runs.evaluate(tmp_path / "run", str(tmp_path / "data"))["items"] == 9
+    run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
+    assert runs.evaluate_run(tmp_path / "run", str(tmp_path / "data"))["items"] == 9
     write_images(tmp_path / "other", ["dog", "fox"])
     with pytest.raises(ValueError, match=r"class 'fox' is none of the 3 of the training data \(0: cat, 1: dog, 2: emu\)"):
-        runs.evaluate(tmp_path / "run", str(tmp_path / "other"))
+        runs.evaluate_run(tmp_path / "run", str(tmp_path / "other"))
 
 
 def test_data_that_lack_a_class_are_numbered_as_the_training_data(tmp_path: Path) -> None:
@@ -156,13 +156,13 @@ def test_data_that_lack_a_class_are_numbered_as_the_training_data(tmp_path: Path
         (tmp_path / "part" / name).symlink_to(tmp_path / "data" / name)
     changes = [f"data.train={{path: {tmp_path}/data}}", f"data.test={{path: {tmp_path}/part}}", "data.validation=0",
                "control=false", "training.steps=1", "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
-    verdict = carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+    verdict = run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     assert verdict.classes == ["cat", "dog", "emu"]
     test = tiny.recipe(*changes).load()[3]
     assert test.class_names == ["cat", "dog", "emu"]
     assert test.target is not None
     assert sorted(test.target.tolist()) == [1, 1, 1, 2, 2, 2]
-    whole, part = (runs.evaluate(tmp_path / "run", str(tmp_path / name))["accuracy"] for name in ("data", "part"))
+    whole, part = (runs.evaluate_run(tmp_path / "run", str(tmp_path / name))["accuracy"] for name in ("data", "part"))
     missed = 9 - round(9 * whole)
     assert 6 - round(6 * part) <= missed  # what is right among all is right among some
 
@@ -192,8 +192,8 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monk
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, full_at(call, getattr(owner, name)))
             with pytest.raises(error, match=r"No space left.*make room.*--resume"):
-                carry_out(tiny.recipe(), folder, resume=True, progress=False)
-    carry_out(tiny.recipe(), folder, resume=True, progress=False)
+                run_recipe(tiny.recipe(), folder, resume=True, progress=False)
+    run_recipe(tiny.recipe(), folder, resume=True, progress=False)
     for file in ("student/model.safetensors", "teacher/model.safetensors", "log.jsonl"):
         assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
 
@@ -204,12 +204,12 @@ def test_a_damaged_teacher_is_named(finished: Path, tmp_path: Path) -> None:
     changes = ["teacher.training=null", f"teacher.weights={weights}"]
     weights.write_bytes(whole[:-100])
     with pytest.raises(ValueError, match=r"weights.safetensors is truncated"):
-        carry_out(tiny.recipe(*changes), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     weights.write_bytes(whole)
     with pytest.raises(ValueError, match=r"weights.safetensors does not fit this tiny_cnn.*Likely reason"):
-        carry_out(tiny.recipe(*changes, "teacher.args.width=16"), tmp_path / "run", progress=False)
+        run_recipe(tiny.recipe(*changes, "teacher.args.width=16"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
-    carry_out(tiny.recipe(*changes, "control=false"), tmp_path / "run", progress=False)
+    run_recipe(tiny.recipe(*changes, "control=false"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run" / "teacher").exists()  # it is the user's, where the recipe says
 
 

@@ -97,11 +97,11 @@ def recipe(place: Path, **changes: Any) -> Recipe:
         ],
         "training": training,
     }
-    return Recipe.checked(content | changes)
+    return Recipe.from_dict(content | changes)
 
 
 def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> None:
-    verdict = runs.carry_out(recipe(place), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place), tmp_path / "run", progress=False)
     assert verdict.arms.teacher is not None
     assert verdict.arms.teacher.metric > 0.9
     assert verdict.retention is not None
@@ -113,7 +113,7 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     ids = torch.tensor([[2, 5, 6, 3]])
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, ours(ids).logits)
-    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
     assert told["accuracy"] == pytest.approx(verdict.arms.student.metric)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
     assert tokenizer("the film was great")["input_ids"][0] == 2
@@ -122,10 +122,10 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
 
 def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: Path) -> None:
     weights = {"model": "transformers", "args": {"name_or_path": str(place / "teacher")}}
-    kept = {"store": {"path": str(tmp_path / "kept"), "features": "fp32", "logits": "fp32"}, "teacher": weights}
-    first = runs.carry_out(recipe(place, **kept, control=False), tmp_path / "first", progress=False)
-    again = runs.carry_out(recipe(place, **kept, control=False), tmp_path / "again", progress=False)
-    live = runs.carry_out(recipe(place, teacher=weights, control=False), tmp_path / "live", progress=False)
+    kept = {"cache": {"path": str(tmp_path / "kept"), "features": "fp32", "logits": "fp32"}, "teacher": weights}
+    first = runs.run_recipe(recipe(place, **kept, control=False), tmp_path / "first", progress=False)
+    again = runs.run_recipe(recipe(place, **kept, control=False), tmp_path / "again", progress=False)
+    live = runs.run_recipe(recipe(place, teacher=weights, control=False), tmp_path / "live", progress=False)
     assert first.cost is not None
     assert again.cost is not None
     assert first.cost.teacher_items > 0
@@ -147,13 +147,13 @@ def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None
     with pytest.raises(RecipeError, match=r"metric.*accuracy, f1, matthews"):
         recipe(place, metric="pearson")
     with pytest.raises(runs.RunError, match=r"'executorch' takes .* no models of texts. Use 'onnx'"):
-        runs.carry_out(recipe(place, export={"formats": ["executorch"]}), tmp_path / "shipped", progress=False)
+        runs.run_recipe(recipe(place, export={"formats": ["executorch"]}), tmp_path / "shipped", progress=False)
     long = recipe(place)
     long.data.max_length = 64
     with pytest.raises(ValueError, match="goes up to 32"):
-        runs.carry_out(long, tmp_path / "long", progress=False)
+        runs.run_recipe(long, tmp_path / "long", progress=False)
     with pytest.raises(ValueError, match="4 layers"):
-        runs.carry_out(
+        runs.run_recipe(
             recipe(place, student={"from_teacher": {"init_from_teacher": {"layers": [0, 9]}}}),
             tmp_path / "deep",
             progress=False,
@@ -162,7 +162,7 @@ def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None
 
 
 def test_another_metric_judges(place: Path, tmp_path: Path) -> None:
-    verdict = runs.carry_out(recipe(place, metric="matthews", control=False), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place, metric="matthews", control=False), tmp_path / "run", progress=False)
     assert verdict.metric.name == "matthews"
     assert Verdict.load(tmp_path / "run").arms.student.metric == verdict.arms.student.metric
 
@@ -212,9 +212,9 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
         "terms": ["span_targets", {"span_soft_targets": {"temperature": 2}}],
         "training": training | {"epochs": 6},
         "control": False,
-        "store": {"path": str(tmp_path / "kept")},
+        "cache": {"path": str(tmp_path / "kept")},
     }
-    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(Recipe.from_dict(content), tmp_path / "run", progress=False)
     assert verdict.cost is not None
     assert verdict.cost.teacher_items < 2 * verdict.cost.student_steps * 32 / 6  # asked once, then read
     assert verdict.metric.name == "answer_f1"
@@ -222,7 +222,7 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
     assert verdict.arms.teacher is not None
     assert verdict.arms.teacher.metric > 0.5  # one place of three by chance
     assert verdict.arms.student.metric > 0.4
-    told = runs.evaluate(tmp_path / "run", str(reading / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(reading / "test.parquet"))
     assert told["answer_f1"] == pytest.approx(verdict.arms.student.metric)
     student = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / "student")
     assert student.config.num_hidden_layers == 2
@@ -241,12 +241,12 @@ def test_texts_of_all_kinds_come_before_the_questions(reading: Path, tmp_path: P
             "model": "transformers",
             "args": {"name_or_path": str(reading / "teacher"), "task": "AutoModelForQuestionAnswering"},
         },
-        "preset": {"minilm_v2": {**sizes, "general": str(tmp_path / "texts.parquet")}},
+        "method": {"minilm_v2": {**sizes, "general": str(tmp_path / "texts.parquet")}},
         "student": {"vocabulary": True},
         "training": {"batch_size": 12, "trackers": [], "threads": 1},
         "control": False,
     }
-    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(Recipe.from_dict(content), tmp_path / "run", progress=False)
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert {line["stage"] for line in log} == {0, 1}
     assert verdict.cost is not None
@@ -270,7 +270,7 @@ def test_windows_of_a_question_stay_together(reading: Path) -> None:
 
 def test_texts_without_questions_are_refused_by_name(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="question"):
-        runs.carry_out(recipe(place, task="question_answering"), tmp_path / "run", progress=False)
+        runs.run_recipe(recipe(place, task="question_answering"), tmp_path / "run", progress=False)
 
 
 def test_a_stage_that_no_store_serves_asks_the_teacher_and_the_others_read(place: Path, tmp_path: Path) -> None:
@@ -278,11 +278,11 @@ def test_a_stage_that_no_store_serves_asks_the_teacher_and_the_others_read(place
     content = wanted.model_dump(mode="json", exclude={"terms"})
     scores = {"attention_scores": {"student": "scores(-1)", "teacher": "scores(-1)"}}
     content["stages"] = [{"terms": [scores], "epochs": 1}, {"terms": ["soft_targets"], "epochs": 3}]
-    content["store"] = {"path": str(tmp_path / "kept")}
-    verdict = runs.carry_out(Recipe.checked(content), tmp_path / "run", progress=False)
+    content["cache"] = {"path": str(tmp_path / "kept")}
+    verdict = runs.run_recipe(Recipe.from_dict(content), tmp_path / "run", progress=False)
     assert verdict.cost is not None
-    train = len(Recipe.checked(content).load()[1])
+    train = len(Recipe.from_dict(content).load()[1])
     assert abs(verdict.cost.teacher_items - 2 * train) < 32  # one pass for each stage, whatever the number of epochs
     assert [path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()] == ["logits"]
     with pytest.raises(ValueError, match="pairs of tokens are not kept"):
-        runs.carry_out(Recipe.checked(content | {"stages": content["stages"][:1]}), tmp_path / "other", progress=False)
+        runs.run_recipe(Recipe.from_dict(content | {"stages": content["stages"][:1]}), tmp_path / "other", progress=False)

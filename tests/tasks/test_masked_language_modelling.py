@@ -231,11 +231,11 @@ def recipe(place: Path, **changes: Any) -> Recipe:
         "terms": TRIPLE,
         "training": training,
     }
-    return Recipe.checked(content | changes)
+    return Recipe.from_dict(content | changes)
 
 
 def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
-    verdict = runs.carry_out(recipe(place), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place), tmp_path / "run", progress=False)
     assert verdict.metric.name == "masked_accuracy"
     assert verdict.items == 60  # texts, not tokens
     assert verdict.arms.teacher is not None
@@ -250,7 +250,7 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     ids = torch.tensor([[2, 5, 4, 6, 3]])
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, load_model(tmp_path / "run" / "student")(ids).logits)
-    told = runs.evaluate(tmp_path / "run", str(place / "test.parquet"), input="text")
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"), input="text")
     assert told["masked_accuracy"] == pytest.approx(verdict.arms.student.metric)
 
 
@@ -263,7 +263,7 @@ def test_hidden_tokens_alone_and_a_metric_of_which_less_is_better(place: Path, t
         "student": {"from_teacher": {"narrower": {"hidden": 16}}},
         "control": False,
     }
-    verdict = runs.carry_out(recipe(place, **changes), tmp_path / "run", progress=False)
+    verdict = runs.run_recipe(recipe(place, **changes), tmp_path / "run", progress=False)
     assert not verdict.metric.higher_is_better
     assert verdict.arms.teacher is not None
     assert verdict.arms.student.metric < verdict.arms.teacher.metric  # the teacher knows nothing yet, labels tell more

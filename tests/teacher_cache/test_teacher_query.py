@@ -13,7 +13,7 @@ from limbeck.core.actors import frozen
 from limbeck.data import Dataset, Items
 from limbeck.evaluation import Verdict
 from limbeck.runs import run_folder as runs
-from limbeck.runs.cache import verify
+from limbeck.runs.cache import verify_cache
 from limbeck.teacher_cache import Dense, IdentityError, Store, StoreError, check, info, read_manifest
 from limbeck.teacher_cache.teacher_query import Asked, build, tap_folder, where_kept
 from tests import tiny
@@ -25,7 +25,7 @@ LONGER = ("training.steps=60", "data.train.limit=200", "data.validation=0")
 
 def student_of(folder: Path, *changes: str, seeds: str = "seeds=[0]") -> dict[str, Any]:
     """The student's weights after a run, and what the run says of its teacher."""
-    runs.carry_out(tiny.recipe(*LONGER, seeds, *changes), folder, progress=False)
+    runs.run_recipe(tiny.recipe(*LONGER, seeds, *changes), folder, progress=False)
     _, model = runs.open_run(folder)
     return dict(model.state_dict())
 
@@ -43,13 +43,13 @@ def same(ours: dict[str, Any], theirs: dict[str, Any]) -> bool:
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("teacher")
-    runs.carry_out(tiny.recipe(*LONGER), folder / "run", progress=False)
+    runs.run_recipe(tiny.recipe(*LONGER), folder / "run", progress=False)
     return f"teacher.weights={folder / 'run' / 'teacher' / 'model.safetensors'}"
 
 
 @pytest.mark.parametrize("terms", [(), (HINT,)])
 def test_a_run_cannot_tell_stored_answers_from_the_teachers(tmp_path: Path, teacher: str, terms: tuple[str, ...]) -> None:
-    exact = "store={views: 3, logits: fp32, features: fp32, path: %s}"
+    exact = "cache={views: 3, logits: fp32, features: fp32, path: %s}"
     changes = (teacher, "teacher.training=null", AUGMENTED, *terms)
     first = student_of(tmp_path / "first", *changes, exact % (tmp_path / "kept"))
     again = student_of(tmp_path / "again", *changes, exact % (tmp_path / "kept"))
@@ -69,13 +69,13 @@ def test_views_that_do_not_change_give_the_student_of_a_live_teacher(tmp_path: P
     cut otherwise."""
     changes = (teacher, "teacher.training=null")
     live = student_of(tmp_path / "live", *changes)
-    kept = student_of(tmp_path / "kept", *changes, "store={logits: fp32, path: %s}" % (tmp_path / "store"))
+    kept = student_of(tmp_path / "kept", *changes, "cache={logits: fp32, path: %s}" % (tmp_path / "store"))
     for name in live:
         assert torch.allclose(live[name], kept[name], atol=1e-4), name
 
 
 def test_auto_is_found_again_by_other_runs_and_seeds(tmp_path: Path, teacher: str) -> None:
-    changes = (teacher, "teacher.training=null", AUGMENTED, "store=auto")
+    changes = (teacher, "teacher.training=null", AUGMENTED, "cache=auto")
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "seeds=[1]")
     assert teacher_items(tmp_path / "more") <= 8 * 200 - teacher_items(tmp_path / "first") + 32 * 8
@@ -85,7 +85,7 @@ def test_auto_is_found_again_by_other_runs_and_seeds(tmp_path: Path, teacher: st
 
 
 def test_another_teacher_is_refused_by_name(tmp_path: Path, teacher: str) -> None:
-    kept = f"store={{path: {tmp_path / 'kept'}}}"
+    kept = f"cache={{path: {tmp_path / 'kept'}}}"
     student_of(tmp_path / "first", teacher, "teacher.training=null", kept)
     with pytest.raises(IdentityError, match="teacher"):
         student_of(tmp_path / "other", kept, "teacher.training.steps=3")
@@ -95,15 +95,15 @@ def test_another_teacher_is_refused_by_name(tmp_path: Path, teacher: str) -> Non
 
 def test_strict_asks_nobody(tmp_path: Path, teacher: str) -> None:
     changes = (teacher, "teacher.training=null")
-    student_of(tmp_path / "first", *changes, f"store={{path: {tmp_path / 'kept'}}}")
-    student_of(tmp_path / "second", *changes, f"store={{path: {tmp_path / 'kept'}, strict: true}}")
+    student_of(tmp_path / "first", *changes, f"cache={{path: {tmp_path / 'kept'}}}")
+    student_of(tmp_path / "second", *changes, f"cache={{path: {tmp_path / 'kept'}, strict: true}}")
     assert teacher_items(tmp_path / "second") == 0
     with pytest.raises(StoreError, match="no answer for sample"):
-        student_of(tmp_path / "more", *changes, "data.train.limit=300", f"store={{path: {tmp_path / 'kept'}, strict: true}}")
+        student_of(tmp_path / "more", *changes, "data.train.limit=300", f"cache={{path: {tmp_path / 'kept'}, strict: true}}")
 
 
 def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teacher: str) -> None:
-    changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}}}")
+    changes = (teacher, "teacher.training=null", f"cache={{path: {tmp_path / 'kept'}}}")
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "data.train.limit=260")
     assert 0 < teacher_items(tmp_path / "more") <= 60
@@ -113,7 +113,7 @@ def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teac
 def test_a_store_that_another_process_writes_is_read_as_it_is(tmp_path: Path, teacher: str) -> None:
     from limbeck.utils.folder_lock import lock_folder
 
-    changes = (teacher, "teacher.training=null", f"store={{path: {tmp_path / 'kept'}, logits: fp32}}")
+    changes = (teacher, "teacher.training=null", f"cache={{path: {tmp_path / 'kept'}, logits: fp32}}")
     first = student_of(tmp_path / "first", *changes, "data.train.limit=100")
     with lock_folder(tmp_path / "kept" / "logits"):
         beside = student_of(tmp_path / "beside", *changes)  # half of the answers are there
@@ -125,14 +125,14 @@ def test_a_store_that_another_process_writes_is_read_as_it_is(tmp_path: Path, te
 
 def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) -> None:
     said: list[tuple[int, int]] = []
-    ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'ahead'}, views: 2}}")
+    ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'ahead'}, views: 2}}")
     _, seen, _, _ = ahead.load()
-    job = ahead.distillation(runs.new_teacher(ahead, seen), seen)
+    job = ahead.distillation(runs.build_teacher(ahead, seen), seen)
     asked, codecs, folder = job.ask(seen)
     build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=32)
     assert said[-1] == (400, 400)
     student_of(
-        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"store={{path: {tmp_path / 'journal'}, views: 2}}"
+        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'journal'}, views: 2}}"
     )
     ours, theirs = (sorted(p for p in (tmp_path / side / "logits").rglob("*") if p.is_file()) for side in ("ahead", "journal"))
     assert [p.name for p in ours] == [p.name for p in theirs]
@@ -147,7 +147,7 @@ def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path
     recipe = tiny.write(tmp_path, *LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
     call = lambda *words: CliRunner().invoke(app, ["cache", *map(str, words)], catch_exceptions=False)  # noqa: E731
     kept = tmp_path / "kept"
-    assert call("build", recipe, "--out", kept, "--set", "store={views: 2}").exit_code == 0
+    assert call("build", recipe, "--out", kept, "--set", "cache={views: 2}").exit_code == 0
     shown = call("info", kept)
     assert shown.exit_code == 0
     assert "400 of 400" in shown.output
@@ -155,7 +155,7 @@ def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path
     assert verified.exit_code == 0, verified.output
     assert "50 answers asked again" in verified.output
     student_of(
-        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, HINT, f"store={{path: {kept}, views: 2, strict: true}}"
+        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, HINT, f"cache={{path: {kept}, views: 2, strict: true}}"
     )
     assert teacher_items(tmp_path / "run") == 0
     stray = kept / "logits" / "segments" / "000" / ".0000-00000.safetensors.abc"
@@ -181,9 +181,9 @@ def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
 
     monkeypatch.setattr(draft, "BYTES_PER_SHARD", 40_000)
     changes = (*LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
-    recipe = tiny.recipe(*changes, f"store={{path: {tmp_path / 'kept'}, views: 2, logits: fp32, features: fp32}}")
+    recipe = tiny.recipe(*changes, f"cache={{path: {tmp_path / 'kept'}, views: 2, logits: fp32, features: fp32}}")
     _, seen, _, _ = recipe.load()
-    asked, codecs, folder = recipe.distillation(runs.new_teacher(recipe, seen), seen).ask(seen)
+    asked, codecs, folder = recipe.distillation(runs.build_teacher(recipe, seen), seen).ask(seen)
     said: list[tuple[int, int]] = []
     build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=16)
     assert said[-1] == (400, 400)  # of 200 items in two views: none was asked twice
@@ -199,23 +199,23 @@ def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
 
 def test_taps_that_were_kept_at_different_times_are_verified_each(tmp_path: Path, teacher: str) -> None:
     kept = tmp_path / "kept"
-    where = f"store={{path: {kept}, views: 2}}"
+    where = f"cache={{path: {kept}, views: 2}}"
     changes = (teacher, "teacher.training=null", AUGMENTED, where)
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "second", *changes, HINT)  # the folder remembers the recipe of the first
-    compared = verify(kept, 40)
+    compared = verify_cache(kept, 40)
     assert len(compared) > 1
     assert all(one.samples == 40 and one.good for one in compared)
 
 
 def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: Path, teacher: str) -> None:
-    changes = (teacher, "teacher.training=null", "store=auto")
+    changes = (teacher, "teacher.training=null", "cache=auto")
     student_of(tmp_path / "first", *changes, AUGMENTED)
     student_of(tmp_path / "second", *changes)
     found = where_kept(tmp_path / "store")
     assert len(found) == 2
     assert all(name.startswith("logits in ") for name in found)
-    assert [one.samples for one in verify(tmp_path / "store", 30)] == [30, 30]
+    assert [one.samples for one in verify_cache(tmp_path / "store", 30)] == [30, 30]
 
 
 def test_a_teacher_that_changed_since_is_not_what_the_answers_are_compared_with(tmp_path: Path, teacher: str) -> None:
@@ -223,11 +223,11 @@ def test_a_teacher_that_changed_since_is_not_what_the_answers_are_compared_with(
     own = tmp_path / "teacher.safetensors"
     own.write_bytes(weights.read_bytes())
     kept = tmp_path / "kept"
-    student_of(tmp_path / "run", f"teacher.weights={own}", "teacher.training=null", f"store={{path: {kept}}}")
+    student_of(tmp_path / "run", f"teacher.weights={own}", "teacher.training=null", f"cache={{path: {kept}}}")
     tensors = load_file(own)
     save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, own)
     with pytest.raises(IdentityError, match="teacher"):
-        verify(kept)
+        verify_cache(kept)
 
 
 def test_a_teacher_that_gives_no_numbers_is_stopped_at_the_sample(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_a_teacher_that_gives_no_numbers_is_stopped_at_the_sample(tmp_path: Path
 
 def test_the_teacher_is_asked_once_for_what_several_taps_lack_in_the_end(tmp_path: Path, teacher: str) -> None:
     """200 items in batches of 32 leave eight out at the end of each epoch."""
-    changes = (teacher, "teacher.training=null", HINT, f"store={{path: {tmp_path / 'kept'}}}")
+    changes = (teacher, "teacher.training=null", HINT, f"cache={{path: {tmp_path / 'kept'}}}")
     asked_for: list[int] = []
     answer = Asked.answer
 

@@ -19,7 +19,7 @@ CHANGES = ("training.views=[{random_crop: {padding: 1}}]", "training.steps=30", 
 @pytest.fixture(scope="module")
 def recipe(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("recipe")
-    runs.carry_out(tiny.recipe(*CHANGES), folder / "run", progress=False)
+    runs.run_recipe(tiny.recipe(*CHANGES), folder / "run", progress=False)
     weights = folder / "run" / "teacher" / "model.safetensors"
     return tiny.write(folder, *CHANGES, f"teacher.weights={weights}", "teacher.training=null", "control=false")
 
@@ -34,7 +34,7 @@ def content(folder: Path) -> dict[str, bytes]:
 
 
 def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
-    exact = "store={views: 3, logits: fp32}"
+    exact = "cache={views: 3, logits: fp32}"
     for count in (1, 2):
         limbeck(count, "cache", "build", recipe, "--out", tmp_path / str(count), "--set", exact)
     assert info(tmp_path / "2" / "logits").complete
@@ -42,7 +42,7 @@ def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
 
 
 def test_two_ranks_fill_one_store_as_they_train(recipe: Path, tmp_path: Path) -> None:
-    where = f"store={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
+    where = f"cache={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
     limbeck(2, "distill", recipe, "--out", tmp_path / "two", "--set", where)
     found = info(tmp_path / "kept" / "logits")
     assert found.complete

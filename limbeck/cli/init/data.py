@@ -16,56 +16,58 @@ from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, to_float
 from limbeck.data.loading.columns import column_kind, input_column, read_images
 from limbeck.data.loading.files import open_table
-from limbeck.recipe import DataPart, load, shape_of_data
+from limbeck.recipe import DatasetSpec, classes_and_channels, load
 
 TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # that images are brought to where they differ or are large
-LOOKED_AT = 500  # images whose size is read
+MAX_HEADERS = 500  # images whose size is read
 GREY = ("1", "L", "LA")
 
 
 @dataclass(frozen=True)
-class Data:
+class UserData:
     """Training and test data as the recipe names them, and loaded."""
 
-    train: DataPart
-    test: DataPart
-    seen: Items
-    judged: Items
+    train: DatasetSpec
+    test: DatasetSpec
+    train_items: Items
+    test_items: Items
 
     @property
     def classes(self) -> int | None:
-        return self.seen.classes
+        return self.train_items.classes
 
     @property
     def channels(self) -> int | None:
-        return shape_of_data(self.seen)[1]
+        return classes_and_channels(self.train_items)[1]
 
     @property
     def labelled(self) -> int:
-        return len(self.seen.labelled()) if self.seen.target is not None else 0
+        return len(self.train_items.labelled()) if self.train_items.target is not None else 0
 
-    def few(self, count: int = 8) -> Any:
+    def first_inputs(self, count: int = 8) -> Any:
         """Inputs of the first items, as a model receives them."""
-        inputs = self.seen.fetch(torch.arange(min(count, len(self.seen))))
-        return to_float(inputs) if self.seen.images else inputs
+        inputs = self.train_items.fetch(torch.arange(min(count, len(self.train_items))))
+        return to_float(inputs) if self.train_items.images else inputs
 
     def describe(self) -> str:
-        unlabelled = len(self.seen) - self.labelled
+        unlabelled = len(self.train_items) - self.labelled
         without = f", {unlabelled:,} without a label" if unlabelled else ""
-        shape = "×".join(str(side) for side in self.few(1).shape[1:]) if isinstance(self.few(1), torch.Tensor) else "text"
-        return f"{len(self.seen):,} training items ({self.classes} classes, {shape}{without}), {len(self.judged):,} test items"
+        first = self.first_inputs(1)
+        shape = "×".join(str(side) for side in first.shape[1:]) if isinstance(first, torch.Tensor) else "text"
+        train = f"{len(self.train_items):,} training items ({self.classes} classes, {shape}{without})"
+        return f"{train}, {len(self.test_items):,} test items"
 
 
-def parts(train: str, test: str | None, **options: Any) -> tuple[DataPart, DataPart | None]:
+def find_splits(train: str, test: str | None, **options: Any) -> tuple[DatasetSpec, DatasetSpec | None]:
     """Both parts; the test data is found where its name tells it: a split, a neighbour of `train`, a folder beside it."""
     if train == "digits" and test in (None, "digits"):
-        return DataPart(path="digits", split="train", **options), DataPart(path="digits", split="test", **options)
+        return DatasetSpec(path="digits", split="train", **options), DatasetSpec(path="digits", split="test", **options)
     place = Path(train)
     if (place / "train").is_dir():
         place = place / "train"
     found = test or next((str(near) for near in _neighbours(place) if near.exists()), None)
-    return DataPart(path=str(place), **options), DataPart(path=found, **options) if found else None
+    return DatasetSpec(path=str(place), **options), DatasetSpec(path=found, **options) if found else None
 
 
 def _neighbours(train: Path) -> Iterable[Path]:
@@ -73,22 +75,22 @@ def _neighbours(train: Path) -> Iterable[Path]:
         yield from (train.with_name(train.name.replace("training", "train").replace("train", name)) for name in TEST_NAMES)
 
 
-def look(train: DataPart, test: DataPart) -> Data:
+def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
     """Load both parts and hold them against each other.
 
     Raises:
         InitError: no labels, or classes in the test data that are not those of the training data.
     """
-    seen, judged = load(train), load(test)
-    if seen.classes is None:
+    train_items, test_items = load(train), load(test)
+    if train_items.classes is None:
         raise InitError(f"{train.path}: the training data has no labels; name their column with --label")
-    if seen.class_names and judged.class_names and seen.class_names != judged.class_names:
-        odd = sorted(set(seen.class_names) ^ set(judged.class_names))
+    if train_items.class_names and test_items.class_names and train_items.class_names != test_items.class_names:
+        odd = sorted(set(train_items.class_names) ^ set(test_items.class_names))
         raise InitError(f"the classes of {train.path} and {test.path} differ: {', '.join(odd[:6]) or 'in their order'}")
-    return Data(train, test, seen, judged)
+    return UserData(train, test, train_items, test_items)
 
 
-def image_format(part: DataPart) -> tuple[int | None, int | None]:
+def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     """(side in pixels, channels) that images should be brought to; None where they agree and are not large.
 
     Only the headers of some images are read.
@@ -102,7 +104,7 @@ def image_format(part: DataPart) -> tuple[int | None, int | None]:
     if column_kind(table, column) != "image":
         return None, None
     sources = read_images(table, column)
-    headers = [header for source in sources[:: max(1, len(sources) // LOOKED_AT)] if (header := _header(source)) is not None]
+    headers = [header for source in sources[:: max(1, len(sources) // MAX_HEADERS)] if (header := _header(source)) is not None]
     if not headers:
         return None, None
     sizes, modes = {size for size, _ in headers}, {mode in GREY for _, mode in headers}

@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck import models
-from limbeck.cli.init.data import Data
+from limbeck.cli.init.data import UserData
 from limbeck.cli.init.questions import InitError
 from limbeck.core.errors import TapError
 from limbeck.core.taps.pairing import pair_taps
@@ -22,7 +22,7 @@ EPOCHS = (10, 60)  # at least, at most
 
 
 @dataclass(frozen=True)
-class Candidate:
+class StudentCandidate:
     """A model of the registry and its size."""
 
     model: str
@@ -30,7 +30,7 @@ class Candidate:
     parameters: int
 
 
-def suggest_student(teacher: nn.Module, data: Data) -> Candidate:
+def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
     """The registry's model whose parameter count comes nearest to a tenth of the teacher's, among those that suit the inputs.
 
     Raises:
@@ -41,14 +41,17 @@ def suggest_student(teacher: nn.Module, data: Data) -> Candidate:
         ModelSpec.model_validate({"model": name, "args": args}).new(data.classes, data.channels)
         for name, args in _suitable(data)
     )
-    found = [Candidate(spec["model"], _said(spec["args"]), models.count_parameters(model)) for model, spec in _with_spec(built)]
+    found = [
+        StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
+        for model, spec in _with_spec(built)
+    ]
     if not found:
         raise InitError("no student is known for these inputs; name one with --student (a file of your own: my_models.py:NAME)")
     return min(found, key=lambda one: abs(math.log(one.parameters / wanted)))
 
 
-def _suitable(data: Data) -> Iterator[tuple[str, dict[str, Any]]]:
-    inputs = data.few(1)
+def _suitable(data: UserData) -> Iterator[tuple[str, dict[str, Any]]]:
+    inputs = data.first_inputs(1)
     if not isinstance(inputs, Tensor):
         return
     if inputs.ndim == 2:
@@ -74,15 +77,15 @@ def _with_spec(built: Iterator[nn.Module]) -> Iterator[tuple[nn.Module, dict[str
         yield model, spec
 
 
-def _said(args: dict[str, Any]) -> dict[str, Any]:
+def _explicit_args(args: dict[str, Any]) -> dict[str, Any]:
     """Arguments as a recipe gives them: the rest has defaults, or follows from the data."""
     named = ("inputs", "hidden", "width", "size", "depth", "variant", "stride")
     return {name: value for name, value in args.items() if name in named}
 
 
-def suggest_taps(student: nn.Module, teacher: nn.Module, data: Data) -> list[tuple[str, str]]:
+def suggest_taps(student: nn.Module, teacher: nn.Module, data: UserData) -> list[tuple[str, str]]:
     """Pairs of feature maps (student, teacher) at equal relative depth; none where one of the networks has no maps."""
-    inputs = data.few()
+    inputs = data.first_inputs()
     try:
         return pair_taps(student, teacher, inputs, inputs)
     except TapError:
@@ -90,7 +93,7 @@ def suggest_taps(student: nn.Module, teacher: nn.Module, data: Data) -> list[tup
 
 
 @dataclass(frozen=True)
-class Schooling:
+class SuggestedTraining:
     """How long, in which portions, and with which views the models are trained."""
 
     epochs: int
@@ -98,11 +101,11 @@ class Schooling:
     views: list[Any]
 
 
-def suggest_training(data: Data, mirror: bool) -> Schooling:
+def suggest_training(data: UserData, mirror: bool) -> SuggestedTraining:
     """As many updates as a small network needs, within bounds of epochs; crops (and mirror images) of images that bear them."""
-    items = len(data.seen)
+    items = len(data.train_items)
     batch = 128 if items >= 10_000 else 64 if items >= 1_000 else 32
     epochs = min(max(round(UPDATES * batch / items), EPOCHS[0]), EPOCHS[1])
-    side = min(data.few(1).shape[2:]) if data.seen.images else 0
+    side = min(data.first_inputs(1).shape[2:]) if data.train_items.images else 0
     crop = [{"random_crop": {"padding": max(1, side // 8)}}] if side >= 8 else []
-    return Schooling(epochs, batch, crop + (["horizontal_flip"] if mirror and side else []))
+    return SuggestedTraining(epochs, batch, crop + (["horizontal_flip"] if mirror and side else []))

@@ -8,42 +8,44 @@ from typing import Any
 
 import yaml
 
-from limbeck.cli.init.suggest import Schooling
-from limbeck.recipe import DataPart
+from limbeck.cli.init.suggest import SuggestedTraining
+from limbeck.recipe import DatasetSpec
 from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
 
 ATTENTION = 30  # shared among the pairs; the papers' 1,000 drowns the other terms in a short training
 
 
 @dataclass(frozen=True)
-class Draft:
+class RecipeDraft:
     """All that the text says."""
 
     name: str
     description: str
-    train: DataPart
-    test: DataPart
+    train: DatasetSpec
+    test: DatasetSpec
     teacher: TeacherSpec
     student: ModelSpec
     pairs: Sequence[tuple[str, str]]
     features: bool
-    schooling: Schooling
+    training: SuggestedTraining
     compression: float
     formats: Sequence[str]
     command: str
 
 
-def said(args: Mapping[str, Any]) -> str:
+def format_args(args: Mapping[str, Any]) -> str:
     """The arguments of a model as they stand behind its name: ` {depth: 8}`, or nothing."""
     return f" {_value(dict(args))}" if args else ""
 
 
-def write(draft: Draft) -> str:
+def write(draft: RecipeDraft) -> str:
     """A recipe in YAML, to be read and changed by hand."""
-    return "\n".join([*_head(draft), *_data(draft), *_models(draft), *_terms(draft), *_training(draft), *_ending(draft), ""])
+    return "\n".join(
+        [*_head(draft), *_data(draft), *_models(draft), *_terms(draft), *_training_section(draft), *_ending(draft), ""]
+    )
 
 
-def _head(draft: Draft) -> list[str]:
+def _head(draft: RecipeDraft) -> list[str]:
     short = "--no-control --seed 0 --set training.epochs=1"
     short += " --set teacher.training.epochs=1" if draft.teacher.training is not None else ""
     return [
@@ -55,7 +57,7 @@ def _head(draft: Draft) -> list[str]:
     ]
 
 
-def _data(draft: Draft) -> list[str]:
+def _data(draft: RecipeDraft) -> list[str]:
     return [
         "",
         "data:",
@@ -66,13 +68,13 @@ def _data(draft: Draft) -> list[str]:
     ]
 
 
-def _models(draft: Draft) -> list[str]:
+def _models(draft: RecipeDraft) -> list[str]:
     lines = ["", "teacher:", *_model(draft.teacher)]
     if draft.teacher.weights is not None:
         lines.append(f"  weights: {_value(draft.teacher.weights)}    # .safetensors, or a .pt that holds a state_dict")
     if draft.teacher.training is not None:
         lines += ["  training:          # there are no weights yet: it learns from all training labels first"]
-        lines += [f"    {line}" for line in _schooling(draft.schooling)]
+        lines += [f"    {line}" for line in _training(draft.training)]
     return [*lines, "", "student:", *_model(draft.student)]
 
 
@@ -80,7 +82,7 @@ def _model(spec: ModelSpec) -> list[str]:
     return [f"  model: {_value(spec.model)}"] + ([f"  args: {_value(spec.args)}"] if spec.args else [])
 
 
-def _terms(draft: Draft) -> list[str]:
+def _terms(draft: RecipeDraft) -> list[str]:
     lines = [
         "",
         "terms:               # what the student learns from; `limbeck methods` lists all of them",
@@ -96,15 +98,15 @@ def _terms(draft: Draft) -> list[str]:
     return lines
 
 
-def _training(draft: Draft) -> list[str]:
-    return ["", "training:", *(f"  {line}" for line in _schooling(draft.schooling))]
+def _training_section(draft: RecipeDraft) -> list[str]:
+    return ["", "training:", *(f"  {line}" for line in _training(draft.training))]
 
 
-def _schooling(schooling: Schooling) -> list[str]:
-    views = [f"  - {_value(view)}" for view in schooling.views]
+def _training(training: SuggestedTraining) -> list[str]:
+    views = [f"  - {_value(view)}" for view in training.views]
     return [
-        f"epochs: {schooling.epochs}",
-        f"batch_size: {schooling.batch_size}",
+        f"epochs: {training.epochs}",
+        f"batch_size: {training.batch_size}",
         *(
             ["views:             # random changes of the training images, the same for student and teacher", *views]
             if views
@@ -114,7 +116,7 @@ def _schooling(schooling: Schooling) -> list[str]:
     ]
 
 
-def _ending(draft: Draft) -> list[str]:
+def _ending(draft: RecipeDraft) -> list[str]:
     lines = [
         "",
         "seeds: [0, 1, 2]     # each trains a student and its control; one is quicker, three tell an effect from chance",
@@ -130,9 +132,9 @@ def _ending(draft: Draft) -> list[str]:
     return lines
 
 
-def _part(part: DataPart) -> str:
-    said = part.model_dump(mode="json", exclude_defaults=True)
-    return _value(part.path if set(said) == {"path"} else said)
+def _part(part: DatasetSpec) -> str:
+    fields = part.model_dump(mode="json", exclude_defaults=True)
+    return _value(part.path if set(fields) == {"path"} else fields)
 
 
 def _value(value: Any) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
-from limbeck.recipe.yaml_text import RecipeError, expand
+from limbeck.recipe.yaml_text import RecipeError, expand_variables
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 TERM_FIELDS = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")
 
 
-class Part(BaseModel):
+class Spec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
 
@@ -35,10 +35,10 @@ def _named(value: Any) -> Any:
     raise ValueError("expected a name, or one name with its arguments such as {random_crop: {padding: 4}}")
 
 
-Named = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
+NamedPart = Annotated[dict[str, dict[str, Any]], BeforeValidator(_named)]
 
 
-def _tried(build: Callable[[], Any]) -> None:
+def _check_buildable(build: Callable[[], Any]) -> None:
     """Build a part to see whether it can be; whatever it says against its arguments is about the recipe."""
     try:
         build()
@@ -46,7 +46,7 @@ def _tried(build: Callable[[], Any]) -> None:
         raise ValueError(f"its arguments cannot be used: {error}") from error
 
 
-class DataPart(Part):
+class DatasetSpec(Spec):
     """One data set: a path or a name, and which columns hold what."""
 
     path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
@@ -62,22 +62,21 @@ class DataPart(Part):
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
     limit: int | None = Field(None, gt=0, description="use the first so many items only")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
 
-def _data(value: Any) -> Any:
-    return {"path": value} if isinstance(value, str) else value
 
-
-DataSpec = Annotated[DataPart, BeforeValidator(_data)]
 Precision = Literal["float32", "bfloat16", "float16"]
 Share = Annotated[float, Field(ge=0, lt=1)]
 ValidationSpec = Annotated[
-    Annotated[Share, Tag("Share")] | Annotated[DataPart, Tag("DataPart")],
-    Discriminator(lambda value: "DataPart" if isinstance(value, DataPart | Mapping) else "Share"),
-    BeforeValidator(_data),
+    Annotated[Share, Tag("Share")] | Annotated[DatasetSpec, Tag("DatasetSpec")],
+    Discriminator(lambda value: "DatasetSpec" if isinstance(value, DatasetSpec | Mapping | str) else "Share"),
 ]
 
 
-class CandidatesSpec(Part):
+class WordReplacementSpec(Spec):
     """What may stand in place of a word: its neighbours in a table of word vectors, or a masked model's guesses."""
 
     neighbours: str | Literal[False] = Field(
@@ -89,13 +88,13 @@ class CandidatesSpec(Part):
     count: int = Field(15, gt=0, description="candidates for each word")
 
     @model_validator(mode="after")
-    def _some(self) -> CandidatesSpec:
+    def _some(self) -> WordReplacementSpec:
         if not self.neighbours and self.masked is None:
             raise ValueError("neighbours is false and there is no masked model; words need candidates from one of the two")
         return self
 
 
-class AugmentSpec(CandidatesSpec):
+class AugmentSpec(WordReplacementSpec):
     """Altered copies of the training texts, which the student sees beside them (TinyBERT)."""
 
     copies: int = Field(20, gt=0, description="of each text, at most")
@@ -104,11 +103,11 @@ class AugmentSpec(CandidatesSpec):
     cache: str | None = Field(None, description="a folder that keeps the altered texts; none: they are made at each start")
 
 
-class Data(Part):
+class DataSpec(Spec):
     """Training, validation and test data."""
 
-    train: DataSpec
-    test: DataSpec
+    train: DatasetSpec
+    test: DatasetSpec
     validation: ValidationSpec = Field(
         0.0, description="a share of the training data, or a data set of its own; 0: none, the last state counts"
     )
@@ -121,7 +120,7 @@ class Data(Part):
     augment: AugmentSpec | None = Field(None, description="altered copies of the texts that the student sees")
 
 
-class OptimizerSpec(Part):
+class OptimizerSpec(Spec):
     """An optimizer of torch.optim by name; fields that are not listed go to it (momentum, weight_decay, betas, …)."""
 
     model_config = ConfigDict(extra="allow")
@@ -136,7 +135,7 @@ class OptimizerSpec(Part):
     def _known(self) -> OptimizerSpec:
         from torch import nn, zeros
 
-        _tried(lambda: self.build().build([nn.Parameter(zeros(1, 1))]))
+        _check_buildable(lambda: self.build().build([nn.Parameter(zeros(1, 1))]))
         return self
 
     def build(self) -> Optimizer:
@@ -145,13 +144,13 @@ class OptimizerSpec(Part):
         return Optimizer(self.name, self.lr, self.schedule, dict(self.model_extra or {}), self.decay_vectors)
 
 
-class TrainingSpec(Part):
+class TrainingSpec(Spec):
     """How models are trained."""
 
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
     batch_size: int = Field(128, gt=0)
-    views: list[Named] = Field(default_factory=list, description="augmentation of the training images, in order")
+    views: list[NamedPart] = Field(default_factory=list, description="augmentation of the training images, in order")
     optimizer: OptimizerSpec = Field(default_factory=lambda: OptimizerSpec.model_validate({}))
     precision: Precision = "float32"
     ema: float | None = Field(None, gt=0, lt=1, description="decay of an average of the student, which is then kept")
@@ -169,10 +168,10 @@ class TrainingSpec(Part):
 
     @field_validator("views")
     @classmethod
-    def _known(cls, views: list[Named]) -> list[Named]:
+    def _known(cls, views: list[NamedPart]) -> list[NamedPart]:
         from limbeck.data import Pipeline
 
-        _tried(lambda: Pipeline.from_spec(views))
+        _check_buildable(lambda: Pipeline.from_spec(views))
         return views
 
     @model_validator(mode="after")
@@ -209,7 +208,7 @@ class TrainingSpec(Part):
         )
 
 
-class ModelSpec(Part):
+class ModelSpec(Spec):
     """A model by name, with its arguments."""
 
     model: str
@@ -230,7 +229,10 @@ class ModelSpec(Part):
         """Build it; class and channel counts come from the data where the recipe does not say."""
         from limbeck import models
 
-        args = {name: expand(value, f"args.{name}") if isinstance(value, str) else value for name, value in self.args.items()}
+        args = {
+            name: expand_variables(value, f"args.{name}") if isinstance(value, str) else value
+            for name, value in self.args.items()
+        }
         accepted = _parameters_of(models.registry[self.model])
         if self.model == "transformers" and classes is not None:
             args.setdefault("num_labels", classes)
@@ -242,7 +244,7 @@ class ModelSpec(Part):
         except ValueError as error:
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
-            models.load_weights(model, expand(self.weights, "weights"))
+            models.load_weights(model, expand_variables(self.weights, "weights"))
         return model
 
     def options(self) -> dict[str, Any]:
@@ -253,12 +255,12 @@ class ModelSpec(Part):
         return {"channels_last": self.channels_last, "precision": precision}
 
 
-class VocabularySpec(Part):
+class VocabularySpec(Spec):
     """The part of the teacher's vocabulary that a student keeps: what the training texts use."""
 
     size: int | None = Field(None, gt=0, description="the most tokens; the frequent ones stay, words fall into smaller pieces")
     min_count: int = Field(1, gt=0, description="how often a token must occur to stay")
-    texts: list[DataSpec] = Field(default_factory=list, description="further texts whose words stay")
+    texts: list[DatasetSpec] = Field(default_factory=list, description="further texts whose words stay")
 
 
 def _vocabulary(value: Any) -> Any:
@@ -269,10 +271,10 @@ def _vocabulary(value: Any) -> Any:
 
 
 class StudentSpec(ModelSpec):
-    """The student: a model by name, one that is made from the teacher, or what a preset makes."""
+    """The student: a model by name, one that is made from the teacher, or what a method makes."""
 
     model: str = ""
-    from_teacher: Named | None = Field(
+    from_teacher: NamedPart | None = Field(
         None, description="a way of limbeck.models.shrink with its arguments, such as {init_from_teacher: {layers: [0, 2, 4]}}"
     )
     vocabulary: Annotated[VocabularySpec | None, BeforeValidator(_vocabulary)] = Field(
@@ -328,7 +330,7 @@ class TeacherSpec(ModelSpec):
         return self
 
 
-class TermSpec(Part):
+class TermSpec(Spec):
     """One term: an objective by name, its hyperparameters, and how it is wired."""
 
     objective: str
@@ -352,7 +354,7 @@ class TermSpec(Part):
 
     @model_validator(mode="after")
     def _known(self) -> TermSpec:
-        _tried(self.build)
+        _check_buildable(self.build)
         return self
 
     def build(self) -> Term:
@@ -389,7 +391,7 @@ class ActorSpec(StudentSpec):
         return self
 
 
-class PhaseSpec(Part):
+class StageSpec(Spec):
     """One of several stages."""
 
     name: str = ""
@@ -404,29 +406,29 @@ class PhaseSpec(Part):
     slow: dict[str, float] = Field(default_factory=dict, description="parts that learn at this share of the rate from here on")
     trains: str = Field("student", description="whom the stage trains: the student, or one of the actors")
     actors: dict[str, ActorSpec] = Field(default_factory=dict, description="further models, from this stage on")
-    data: DataSpec | None = Field(None, description="other training data, such as texts without labels")
+    data: DatasetSpec | None = Field(None, description="other training data, such as texts without labels")
 
     @model_validator(mode="after")
-    def _one_length(self) -> PhaseSpec:
+    def _one_length(self) -> StageSpec:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a stage needs its length: epochs or steps, one of the two")
         return self
 
 
-class QuantizationAware(Part):
+class QuantizationAwareSpec(Spec):
     """A last stage in which the student, quantized as it will be shipped, learns from the teacher."""
 
     epochs: float = Field(1.0, gt=0)
     lr: float = Field(1e-3, gt=0)
 
 
-class ExportSpec(Part):
+class ExportSpec(Spec):
     """The files that the student is shipped as. Each is compared with PyTorch and measured in its own runtime."""
 
     formats: list[str] = Field(["onnx"], min_length=1, description="onnx, executorch, or what a package of yours adds")
     precisions: list[Literal["fp32", "int8"]] = Field(["fp32"], min_length=1)
     calibration_items: int = Field(512, gt=1, description="training items that show the ranges of activations, for int8")
-    quantization_aware: QuantizationAware | None = Field(None, description="where int8 loses more than can be borne")
+    quantization_aware: QuantizationAwareSpec | None = Field(None, description="where int8 loses more than can be borne")
     teacher: bool = Field(True, description="export the teacher in the same ways, to compare with")
 
     @field_validator("formats")
@@ -439,7 +441,7 @@ class ExportSpec(Part):
         return names
 
 
-class StoreSpec(Part):
+class CacheSpec(Spec):
     """The teacher's answers, kept on disk: each is asked for once, whatever number of epochs, seeds and students."""
 
     path: str = Field("auto", description="a folder; auto: one beside the run, which other runs and seeds find again")
@@ -454,24 +456,24 @@ class StoreSpec(Part):
     def build(self) -> Keeping:
         from limbeck.teacher_cache.teacher_query import Keeping
 
-        return Keeping(**self.model_dump() | {"path": expand(self.path, "store.path")})
+        return Keeping(**self.model_dump() | {"path": expand_variables(self.path, "cache.path")})
 
 
-def _store(value: Any) -> Any:
+def _cache(value: Any) -> Any:
     """`auto`, `off` (which YAML reads as false), a folder, or the whole of it."""
     if value is False or value == "off":
         return None
     return {"path": "auto" if value is True else value} if isinstance(value, str | bool) else value
 
 
-Store = Annotated[StoreSpec | None, BeforeValidator(_store)]
+CacheField = Annotated[CacheSpec | None, BeforeValidator(_cache)]
 
 
-def _preset(value: Any) -> Any:
+def _method(value: Any) -> Any:
     return None if value is None else _named(value)
 
 
-Preset = Annotated[dict[str, dict[str, Any]] | None, BeforeValidator(_preset)]
+MethodField = Annotated[dict[str, dict[str, Any]] | None, BeforeValidator(_method)]
 
 
 def build_terms(specs: Sequence[TermSpec]) -> list[Term]:

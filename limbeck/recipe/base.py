@@ -10,17 +10,26 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from limbeck.recipe.schema.parts import Data, DataPart, Part, Store, StudentSpec, TeacherSpec, TrainingSpec
-from limbeck.recipe.yaml_text import RecipeError, expand, explain, looks_like_a_file, missing, read_yaml, set_path
+from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
+from limbeck.recipe.schema.parts import CacheField, DatasetSpec, DataSpec, Spec, StudentSpec, TeacherSpec, TrainingSpec
+from limbeck.recipe.yaml_text import (
+    RecipeError,
+    apply_override,
+    describe_missing,
+    expand_variables,
+    format_error,
+    is_file_path,
+    read_yaml,
+)
 from limbeck.utils.registry import nearest
 
 if TYPE_CHECKING:
     from limbeck.data import Items
-    from limbeck.recipe.data_loading import Reading
+    from limbeck.recipe.dataset_reader import DatasetReader
     from limbeck.tasks import Task
 
 
-class Job(Part):
+class BaseRecipe(Spec):
     """What every kind of recipe says: the data, the models, how they are trained, what is expected."""
 
     name: str = Field(pattern=r"^[\w.+\-]+$")
@@ -33,20 +42,20 @@ class Job(Part):
         description="what judges; none: accuracy, Pearson's correlation, answer_f1, masked_accuracy, or of embeddings "
         "probe_accuracy where there are labels and neighbour_overlap where there are none",
     )
-    data: Data
+    data: DataSpec
     teacher: TeacherSpec
     student: StudentSpec = Field(default_factory=lambda: StudentSpec.model_validate({}))
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
-    store: Store = Field(None, description="keep the teacher's answers: auto, off, a folder, or {path: …, views: 8}")
+    cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 8}")
     seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
 
     @model_validator(mode="after")
-    def _judged_by(self) -> Self:
+    def _check_metric(self) -> Self:
         self.new_task()  # refuses a metric of another task
         return self
 
     @model_validator(mode="after")
-    def _distinct_seeds(self) -> Self:
+    def _check_seeds(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} hold one twice")
         return self
@@ -73,17 +82,19 @@ class Job(Part):
             raise RecipeError(f"recipe {path} is a folder; name the .yaml file in it") from error
         if not isinstance(content, dict):
             raise RecipeError(f"recipe {path} holds {type(content).__name__}; expected fields: data, teacher, student, …")
+        content = rename_old_keys(content, f"recipe {path}")
         for change in changes:
-            set_path(content, change)
-        return cls.checked(content, str(path))
+            apply_override(content, rename_old_override(change))
+        return cls.from_dict(content, str(path))
 
     @classmethod
-    def checked(cls, content: Mapping[str, Any], origin: str = "recipe", *, files: bool = True) -> Self:
+    def from_dict(cls, content: Mapping[str, Any], origin: str = "recipe", *, files: bool = True) -> Self:
         """A recipe from its fields; `files`: the files it names must exist."""
+        content = rename_old_keys(content, origin)
         try:
             recipe = cls.model_validate(content)
         except ValidationError as error:
-            raise RecipeError(f"{origin}:\n" + "\n".join(explain(cls, item) for item in error.errors())) from error
+            raise RecipeError(f"{origin}:\n" + "\n".join(format_error(cls, item) for item in error.errors())) from error
         if files:
             recipe.check_files(origin)
         return recipe
@@ -91,15 +102,15 @@ class Job(Part):
     def check_files(self, origin: str) -> None:
         """Refuse paths that lead nowhere, before anything is loaded."""
         fields = {"data.train": self.data.train.path, "data.test": self.data.test.path}
-        if isinstance(self.data.validation, DataPart):
+        if isinstance(self.data.validation, DatasetSpec):
             fields["data.validation"] = self.data.validation.path
         for who in ("teacher", "student"):
             if (weights := getattr(self, who).weights) is not None:
                 fields[f"{who}.weights"] = weights
         for field, text in fields.items():
-            path = Path(expand(text, f"{origin}: {field}"))
-            if looks_like_a_file(text, path) and not path.exists():
-                raise RecipeError(f"{origin}: {field}: {missing(path)}")
+            path = Path(expand_variables(text, f"{origin}: {field}"))
+            if is_file_path(text, path) and not path.exists():
+                raise RecipeError(f"{origin}: {field}: {describe_missing(path)}")
 
     def write(self, path: Path) -> None:
         """The recipe with every default filled in."""
@@ -115,22 +126,22 @@ class Job(Part):
         return task
 
     @cached_property
-    def reading(self) -> Reading:
+    def reader(self) -> DatasetReader:
         """How the data becomes what models read."""
-        from limbeck.recipe.data_loading import Reading
+        from limbeck.recipe.dataset_reader import DatasetReader
 
-        return Reading(self)
+        return DatasetReader(self)
 
-    def items(self, part: DataPart) -> Items:
+    def items(self, part: DatasetSpec) -> Items:
         """The items of one data set; texts as tokens."""
-        return self.reading.items(part)
+        return self.reader.items(part)
 
     def load(self) -> tuple[Items, Items, Items | None, Items]:
         """(all labels, what the student sees, validation, test)."""
-        return self.reading.load()
+        return self.reader.load()
 
 
-def load(part: DataPart, *, regression: bool = False, labels: bool = True) -> Items:
+def load(part: DatasetSpec, *, regression: bool = False, labels: bool = True) -> Items:
     """The items of one data set; `labels`: with those that it has."""
     import torch
 
@@ -139,11 +150,11 @@ def load(part: DataPart, *, regression: bool = False, labels: bool = True) -> It
     options = {name: getattr(part, name) for name in ("split", "input", "label", "size", "channels", "on_error")}
     if not labels:
         options["label"] = False
-    items = load_items(expand(part.path, "data"), regression=regression, **options)
+    items = load_items(expand_variables(part.path, "data"), regression=regression, **options)
     return items if part.limit is None else items.select(torch.arange(min(part.limit, len(items))))
 
 
-def shape_of_data(items: Items) -> tuple[int | None, int | None]:
+def classes_and_channels(items: Items) -> tuple[int | None, int | None]:
     """(classes, channels) as the data shows them."""
     import torch
 

@@ -15,10 +15,10 @@ from torch import nn
 
 from limbeck import models
 from limbeck.cli.init import data as user_data
-from limbeck.cli.init.data import Data
+from limbeck.cli.init.data import UserData
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import SHARE, suggest_student, suggest_taps, suggest_training
-from limbeck.cli.init.text import Draft, said, write
+from limbeck.cli.init.text import RecipeDraft, format_args, write
 from limbeck.evaluation import number_format
 from limbeck.recipe import Recipe, load_plugin, read_yaml
 from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
@@ -26,11 +26,11 @@ from limbeck.tasks import Classification
 from limbeck.utils.atomic_files import write_atomic
 
 READY_MADE = ("transformers", "timm", "torchvision")  # libraries whose models come with weights
-TRIED = 512  # test items that a teacher with weights is tried on
+TRIAL_ITEMS = 512  # test items that a teacher with weights is tried on
 
 
 @dataclass
-class Wishes:
+class InitOptions:
     """What was said by flags; None: not said."""
 
     train: str | None = None
@@ -51,7 +51,7 @@ class Wishes:
     plugins: list[Path] = field(default_factory=list)
 
 
-def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *, force: bool = False) -> str:
+def create_recipe(path: Path, options: InitOptions, questions: Questions, console: Console, *, force: bool = False) -> str:
     """Write a recipe to `path`; returns the command that runs it.
 
     The recipe is held against data and models before it is written: what `limbeck distill` would refuse is refused here.
@@ -64,22 +64,24 @@ def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *,
         raise InitError(f"{path} exists already; choose another name, or overwrite it with --force")
     if not path.resolve().parent.is_dir():
         raise InitError(f"{path}: there is no folder {path.parent}; make it first")
-    plugins = [str(plugin) for plugin in wishes.plugins]
-    data = _data(wishes, questions)
-    _tell(console, "data", data.describe())
-    teacher, network = _teacher(wishes, questions, data, plugins)
-    _tell(console, "teacher", _size(teacher, network) + _tried(teacher, network, data))
-    student, small = _student(wishes, questions, data, network, plugins)
+    plugins = [str(plugin) for plugin in options.plugins]
+    data = _data(options, questions)
+    _print(console, "data", data.describe())
+    teacher, network = _teacher(options, questions, data, plugins)
+    _print(console, "teacher", _size(teacher, network) + _teacher_accuracy(teacher, network, data))
+    student, small = _student(options, questions, data, network, plugins)
     ratio = models.count_parameters(network) / models.count_parameters(small)
-    _tell(console, "student", f"{_size(student, small)}, {number_format.fraction(ratio)}")
+    _print(console, "student", f"{_size(student, small)}, {number_format.fraction(ratio)}")
     pairs = suggest_taps(small, network, data)
     if pairs:
-        _tell(console, "taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))
-    features = bool(pairs) and questions.confirm("Compare the features at these taps too", wishes.features, default=False)
-    mirror = data.seen.images and questions.confirm("Is a mirrored image still of its class", wishes.mirror, default=False)
+        _print(console, "taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))
+    features = bool(pairs) and questions.confirm("Compare the features at these taps too", options.features, default=False)
+    mirror = data.train_items.images and questions.confirm(
+        "Is a mirrored image still of its class", options.mirror, default=False
+    )
     command = ["limbeck", "distill", str(path), *(f"--plugin={plugin}" for plugin in plugins)]
-    draft = Draft(
-        name=questions.ask("--name", "Name of the run", wishes.name, default=path.stem),
+    draft = RecipeDraft(
+        name=questions.ask("--name", "Name of the run", options.name, default=path.stem),
         description=f"{data.describe()}; {teacher.model} into {student.model}.",
         train=data.train,
         test=data.test,
@@ -87,9 +89,9 @@ def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *,
         student=student,
         pairs=pairs,
         features=features,
-        schooling=suggest_training(data, mirror),
+        training=suggest_training(data, mirror),
         compression=_rounded_down(ratio),
-        formats=_formats(wishes, questions),
+        formats=_formats(options, questions),
         command=shlex.join(command),
     )
     text = write(draft)
@@ -98,26 +100,30 @@ def begin(path: Path, wishes: Wishes, questions: Questions, console: Console, *,
     return draft.command
 
 
-def _data(wishes: Wishes, questions: Questions) -> Data:
-    where = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", wishes.train)
-    train, test = user_data.parts(where, wishes.test, input=wishes.input, label=wishes.label)
+def _data(options: InitOptions, questions: Questions) -> UserData:
+    where = questions.ask(
+        "--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train
+    )
+    train, test = user_data.find_splits(where, options.test, input=options.input, label=options.label)
     if test is None:
         path = questions.ask("--test", "Test data, which the student is judged on", None)
         test = train.model_copy(update={"path": path})
     side, channels = user_data.image_format(train)
-    if side is not None or wishes.size is not None:
-        answer = questions.ask("--size", "Pixels a side", None if wishes.size is None else str(wishes.size), default=str(side))
-        side = _whole("--size", answer)
-    update = {"size": side, "channels": wishes.channels or channels}
-    return user_data.look(train.model_copy(update=update), test.model_copy(update=update))
+    if side is not None or options.size is not None:
+        answer = questions.ask(
+            "--size", "Pixels a side", None if options.size is None else str(options.size), default=str(side)
+        )
+        side = _positive_int("--size", answer)
+    update = {"size": side, "channels": options.channels or channels}
+    return user_data.load_data(train.model_copy(update=update), test.model_copy(update=update))
 
 
-def _teacher(wishes: Wishes, questions: Questions, data: Data, plugins: list[str]) -> tuple[TeacherSpec, nn.Module]:
-    named = questions.ask("--teacher", "Teacher (my_models.py:FUNCTION, or a name that Limbeck knows)", wishes.teacher)
-    fields: dict[str, Any] = {"model": _model_name(named, plugins), "args": wishes.teacher_args}
+def _teacher(options: InitOptions, questions: Questions, data: UserData, plugins: list[str]) -> tuple[TeacherSpec, nn.Module]:
+    named = questions.ask("--teacher", "Teacher (my_models.py:FUNCTION, or a name that Limbeck knows)", options.teacher)
+    fields: dict[str, Any] = {"model": _model_name(named, plugins), "args": options.teacher_args}
     optional = None if questions.interactive else ""
     weights = questions.ask(
-        "--teacher-weights", "Its weights (nothing: it is trained first)", wishes.teacher_weights or optional, ""
+        "--teacher-weights", "Its weights (nothing: it is trained first)", options.teacher_weights or optional, ""
     )
     if weights:
         fields["weights"] = weights
@@ -125,23 +131,23 @@ def _teacher(wishes: Wishes, questions: Questions, data: Data, plugins: list[str
         fields["training"] = {}
     spec = TeacherSpec.model_validate(fields)
     network = spec.new(data.classes, data.channels).eval()
-    Classification().check(network, data.judged, "teacher", data.test.path)
+    Classification().check(network, data.test_items, "teacher", data.test.path)
     return spec, network
 
 
 def _student(
-    wishes: Wishes, questions: Questions, data: Data, teacher: nn.Module, plugins: list[str]
+    options: InitOptions, questions: Questions, data: UserData, teacher: nn.Module, plugins: list[str]
 ) -> tuple[ModelSpec, nn.Module]:
-    named, args = wishes.student, wishes.student_args
+    named, args = options.student, options.student_args
     if named is None:
         best = suggest_student(teacher, data)
-        shown = f"{best.model}{said(best.args)}, {number_format.count(best.parameters)} parameters"
+        shown = f"{best.model}{format_args(best.args)}, {number_format.count(best.parameters)} parameters"
         named = questions.ask("--student", f"Student (about 1/{SHARE} of the teacher: {shown})", None, default=best.model)
         args = (best.args | args) if named == best.model else args
     spec = ModelSpec.model_validate({"model": _model_name(named, plugins), "args": args})
     with torch.random.fork_rng(devices=[]):
         network = spec.new(data.classes, data.channels).eval()
-    Classification().check(network, data.judged, "student", data.test.path)
+    Classification().check(network, data.test_items, "student", data.test.path)
     return spec, network
 
 
@@ -161,19 +167,19 @@ def _model_name(named: str, plugins: list[str]) -> str:
     return f"{name}:{function}"
 
 
-def _formats(wishes: Wishes, questions: Questions) -> list[str]:
-    if wishes.formats is not None:
-        return [name for name in wishes.formats if name != "none"]
+def _formats(options: InitOptions, questions: Questions) -> list[str]:
+    if options.formats is not None:
+        return [name for name in options.formats if name != "none"]
     answer = questions.ask("--export", "Ship the student as (onnx, executorch, none)", None, default="onnx")
     return [name.strip() for name in answer.split(",") if name.strip() not in ("", "none")]
 
 
-def _tried(spec: TeacherSpec, teacher: nn.Module, data: Data) -> str:
+def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> str:
     """How good a teacher with weights is on some of the test data: one that is fed wrongly shows here."""
     if spec.training is not None:
         return ", to be trained first"
-    some = data.judged.labelled()
-    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIED])
+    some = data.test_items.labelled()
+    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIAL_ITEMS])
     task = Classification()
     right = task.compute_metrics(task.outputs(teacher, some), some)[task.metric]
     text = f", right on {number_format.percent(right)} of {len(some)} test items"
@@ -185,17 +191,17 @@ def _tried(spec: TeacherSpec, teacher: nn.Module, data: Data) -> str:
     return text
 
 
-def _check(text: str, path: Path, data: Data, teacher: nn.Module) -> None:
+def _check(text: str, path: Path, data: UserData, teacher: nn.Module) -> None:
     """Refuse what `limbeck distill` would refuse, before anything is written."""
-    recipe = Recipe.checked(read_yaml(text), str(path))
-    recipe.distillation(teacher, data.seen).check(data.seen, test=data.judged)
+    recipe = Recipe.from_dict(read_yaml(text), str(path))
+    recipe.distillation(teacher, data.train_items).check(data.train_items, test=data.test_items)
 
 
 def _size(spec: ModelSpec, network: nn.Module) -> str:
-    return f"{spec.model}{said(spec.args)}, {number_format.count(models.count_parameters(network))} parameters"
+    return f"{spec.model}{format_args(spec.args)}, {number_format.count(models.count_parameters(network))} parameters"
 
 
-def _tell(console: Console, what: str, text: str) -> None:
+def _print(console: Console, what: str, text: str) -> None:
     console.print(f"{what:<8} {text}", highlight=False, markup=False, soft_wrap=True)
 
 
@@ -205,13 +211,13 @@ def _rounded_down(ratio: float) -> float:
     return float(math.floor(ratio * 10**digits) / 10**digits)
 
 
-def _whole(flag: str, text: str) -> int:
+def _positive_int(flag: str, text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise InitError(f"{flag} is {text!r}; expected a whole number above 0")
     return int(text)
 
 
-def arguments(flag: str, text: str | None) -> dict[str, Any]:
+def parse_args(flag: str, text: str | None) -> dict[str, Any]:
     """`depth: 56, width: 16`, with or without braces, as arguments of a model.
 
     Raises:

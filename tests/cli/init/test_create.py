@@ -12,9 +12,9 @@ import pytest
 from rich.console import Console
 
 from limbeck import models
-from limbeck.cli.init import InitError, Questions, Wishes, arguments, begin
+from limbeck.cli.init import InitError, InitOptions, Questions, create_recipe, parse_args
 from limbeck.cli.init.data import image_format
-from limbeck.recipe import DataPart, Recipe
+from limbeck.recipe import DatasetSpec, Recipe
 from tests import own
 
 Begin = Callable[..., str]
@@ -34,9 +34,9 @@ def said() -> io.StringIO:
 
 @pytest.fixture
 def start(said: io.StringIO) -> Begin:
-    def run(interactive: bool = False, force: bool = False, **wishes: object) -> str:
+    def run(interactive: bool = False, force: bool = False, **options: object) -> str:
         console = Console(file=said, width=200)
-        return begin(Path("r.yaml"), Wishes(**wishes), Questions(interactive), console, force=force)  # type: ignore[arg-type]
+        return create_recipe(Path("r.yaml"), InitOptions(**options), Questions(interactive), console, force=force)  # type: ignore[arg-type]
 
     return run
 
@@ -118,7 +118,7 @@ def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said:
 
 
 @pytest.mark.parametrize(
-    ("wishes", "message"),
+    ("options", "message"),
     [
         ({}, "--train is missing"),
         ({"train": "digits"}, "--teacher is missing"),
@@ -134,13 +134,13 @@ def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said:
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(
-    tmp_path: Path, start: Begin, wishes: dict[str, object], message: str
+    tmp_path: Path, start: Begin, options: dict[str, object], message: str
 ) -> None:
     own.models(tmp_path)
-    if str(wishes.get("train", "")).startswith("photos"):
+    if str(options.get("train", "")).startswith("photos"):
         own.photos(tmp_path, per_class=1)
     with pytest.raises((ValueError, OSError)) as error:
-        start(**wishes)
+        start(**options)
     assert message in str(error.value)
     assert not Path("r.yaml").exists()
 
@@ -156,13 +156,13 @@ def test_a_recipe_is_not_overwritten_unless_asked(start: Begin) -> None:
 
 def test_images_of_many_sizes_are_brought_to_one(tmp_path: Path) -> None:
     photos = own.photos(tmp_path, per_class=3, classes=2, sides=(40, 50, 70))
-    assert image_format(DataPart.model_validate({"path": str(photos / "train")})) == (48, None)
+    assert image_format(DatasetSpec.model_validate({"path": str(photos / "train")})) == (48, None)
 
 
 def test_arguments() -> None:
-    assert arguments("--x", "{depth: 56, widths: [8, 16]}") == {"depth": 56, "widths": [8, 16]}
-    assert arguments("--x", "depth: 56") == {"depth": 56}
-    assert arguments("--x", None) == {}
+    assert parse_args("--x", "{depth: 56, widths: [8, 16]}") == {"depth": 56, "widths": [8, 16]}
+    assert parse_args("--x", "depth: 56") == {"depth": 56}
+    assert parse_args("--x", None) == {}
     for text in ("depth", "depth=56", "[1"):
         with pytest.raises(InitError, match="expected names and values"):
-            arguments("--x", text)
+            parse_args("--x", text)

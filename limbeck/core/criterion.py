@@ -378,7 +378,7 @@ class Adapters(nn.Module):
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.num_taps = nn.ModuleList(parts)
+        self.parts = nn.ModuleList(parts)
 
 
 def _last_uses(terms: Sequence[Term]) -> list[set[Reference]]:
@@ -417,7 +417,7 @@ def _adapt(adapter: nn.Module, student: Any, teacher: Any) -> tuple[Any, Any]:
     pairs = [
         # Adapters learn in the precision of the objectives: a signal in half precision is widened first.
         (s, t) if isinstance(part, nn.Identity) else part(s.to(_working_type(s)), t)
-        for part, s, t in zip(adapter.num_taps, ours, theirs, strict=True)
+        for part, s, t in zip(adapter.parts, ours, theirs, strict=True)
     ]
     ours, theirs = zip(*pairs, strict=True)
     return (ours, theirs) if many else (ours[0], theirs[0])

@@ -6,13 +6,14 @@ Adapters are built from the shapes of a dry run, before the optimizer exists, an
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.errors import AdapterError
-from limbeck.core.signals import Kind, Match
+from limbeck.core.signals import Kind, Match, working_dtype
 from limbeck.utils.registry import Registry
 
 registry = Registry("adapter")
@@ -32,6 +33,29 @@ class Adapter(nn.Module):
 
     def forward(self, student: Tensor, teacher: Tensor) -> tuple[Tensor, Tensor]:
         return self.student_path(student), self.teacher_path(teacher)
+
+
+class TapAdapters(nn.Module):
+    """One adapter for each tap of a term; an empty list returns the signals as they are.
+
+    Adapters learn in the precision of the objectives: a student signal in half precision is converted to float32 first.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, student: Any, teacher: Any) -> tuple[Any, Any]:
+        if not self.parts:
+            return student, teacher
+        many = isinstance(student, tuple)
+        ours, theirs = (student, teacher) if many else ((student,), (teacher,))
+        pairs = [
+            (s, t) if isinstance(part, nn.Identity) else part(s.to(working_dtype(s)), t)
+            for part, s, t in zip(self.parts, ours, theirs, strict=True)
+        ]
+        ours, theirs = zip(*pairs, strict=True)
+        return (ours, theirs) if many else (ours[0], theirs[0])
 
 
 class Resize(nn.Module):

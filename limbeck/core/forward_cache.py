@@ -1,4 +1,4 @@
-"""What the actors say during one step: every reference computed once, each actor under exactly the gradient it needs."""
+"""The signals of one step: each actor runs once, with gradient only where the update needs it."""
 
 from __future__ import annotations
 
@@ -20,22 +20,26 @@ from limbeck.core.signals import Signal
 from limbeck.core.taps.probe import Signals
 from limbeck.core.taps.tap import Tap
 
-Forward = tuple[str, str | None, str]  # actor, variant, view
+ForwardKey = tuple[str, str | None, str]  # actor, variant, view
 
 
 class ForwardCache:
-    """The signals of one step on one batch, computed when first asked for and kept until the step is over.
+    """The signals of one step on one batch, computed on first access and kept until the step is over.
 
     Args:
-        listener: the cast with its probes.
+        probes: the actors with their probes.
         batch: the inputs.
-        plan: who is trained.
-        autocast: data type of mixed precision, or None.
-        seed: what random variants are keyed by.
-        made: inputs that a generator made earlier in this step, so that all updates of a step see the same ones.
-        dry: a trial run for shapes: evaluation mode and no gradient everywhere.
-        models: compiled stand-ins for actors' modules, by name.
-        manage_modes: put trained actors into training mode; off in a user's own loop, which sets the student's mode itself.
+        plan: which actors need gradient.
+        autocast: data type of mixed precision; None for float32.
+        seed: seed of random variants.
+        generated: inputs that a generator made earlier in this step, so that all updates of the step see the same ones.
+        dry_run: run for the shapes only: evaluation mode and no gradient everywhere.
+        models: compiled replacements of actors' modules, by name.
+        set_modes: put trained actors into training mode; False in a user's own loop, which sets the student's mode itself.
+
+    Attributes:
+        forwards: how many times a model was run.
+        teacher_items: items that frozen actors were run on.
     """
 
     def __init__(
@@ -47,36 +51,36 @@ class ForwardCache:
         autocast: torch.dtype | None = None,
         seed: int = 0,
         generated: Tensor | None = None,
-        dry: bool = False,
+        dry_run: bool = False,
         models: Mapping[str, Any] | None = None,
         set_modes: bool = True,
     ) -> None:
         self.probes, self.batch, self.plan = probes, batch, plan
-        self.autocast, self.seed, self.dry, self.set_modes = autocast, seed, dry, set_modes
+        self.autocast, self.seed, self.dry_run, self.set_modes = autocast, seed, dry_run, set_modes
         self.generated = generated
         self.forwards = 0
         self.teacher_items = 0
         self._models = models or {}
-        self._signals: dict[Forward, Signals] = {}
+        self._signals: dict[ForwardKey, Signals] = {}
 
     def __getitem__(self, reference: Reference) -> Tensor | Signal:
         """The signal that a reference names."""
-        forward = _forward(reference)
-        if forward not in self._signals:
-            self._signals[forward] = self._run(*forward)
-        return self._signals[forward][str(Tap.parse(reference.tap))]
+        key = _key(reference)
+        if key not in self._signals:
+            self._signals[key] = self._run(*key)
+        return self._signals[key][str(Tap.parse(reference.tap))]
 
     def __contains__(self, reference: Reference) -> bool:
         """Whether this signal was computed already."""
-        return _forward(reference) in self._signals
+        return _key(reference) in self._signals
 
     def release(self, references: Iterable[Reference]) -> None:
-        """Let go of signals that nobody will ask for again; what the gradient needs of them stays in the graph."""
+        """Drop signals that are not needed again; the autograd graph keeps what the backward pass needs of them."""
         for reference in references:
-            self._signals.get(_forward(reference), Signals()).pop(str(Tap.parse(reference.tap)), None)
+            self._signals.get(_key(reference), Signals()).pop(str(Tap.parse(reference.tap)), None)
 
     def inputs(self, view: str) -> Any:
-        """What the actors read in this view: the batch's own inputs, or what the generator makes of them."""
+        """The inputs of the actors in this view: those of the batch, or what the generator makes of them."""
         if view not in self.batch.inputs:
             raise ValueError(f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}")
         if self.plan.generator is None:
@@ -91,26 +95,25 @@ class ForwardCache:
         return self.generated
 
     def _run(self, name: str, variant: str | None, view: str) -> Signals:
-        actor = self.probes.actors[name]
-        generates = name == self.plan.generator
-        inputs = actor_inputs(actor, name, self.batch.inputs[view] if generates else self.inputs(view))
-        gradient = self.plan.needs_gradient(name) and not self.dry and torch.is_grad_enabled()
+        """The signals of one actor, from the teacher cache if there is one that covers them."""
+        actor, probe = self.probes.actors[name], self.probes[name]
+        inputs = actor_inputs(actor, name, self.batch.inputs[view] if name == self.plan.generator else self.inputs(view))
+        gradient = self.plan.needs_gradient(name) and not self.dry_run and torch.is_grad_enabled()
         if self.set_modes or name not in self.plan.trains:
-            self.probes.set_mode(name, name in self.plan.trains and not self.dry)
-        probe = self.probes.probes[name]
+            self.probes.set_mode(name, name in self.plan.trains and not self.dry_run)
 
-        def live(rows: Tensor | None) -> Signals:
-            return self._live(name, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
+        def compute(rows: Tensor | None) -> Signals:
+            return self._forward(name, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
 
         keys, shown = self.batch.keys, self.batch.view
-        stored = actor.cache is not None and view == DEFAULT_VIEW and variant is None and not (self.dry or gradient)
-        if actor.cache is None or not stored or keys is None or shown is None or not actor.cache.covers(probe.taps):
-            return live(None)
-        return Signals(actor.cache.lookup(keys, shown, list(probe.taps), self.batch.device, live, inputs))
+        cacheable = view == DEFAULT_VIEW and variant is None and not (self.dry_run or gradient)
+        if actor.cache is None or not cacheable or keys is None or shown is None or not actor.cache.covers(probe.taps):
+            return compute(None)
+        return Signals(actor.cache.lookup(keys, shown, list(probe.taps), self.batch.device, compute, inputs))
 
-    def _live(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Signals:
-        """Run the model of an actor."""
-        actor, probe = self.probes.actors[name], self.probes.probes[name]
+    def _forward(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Signals:
+        """One forward pass of an actor."""
+        actor, probe = self.probes.actors[name], self.probes[name]
         self.forwards += 1
         self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
         if actor.channels_last:
@@ -122,6 +125,7 @@ class ForwardCache:
             return probe(inputs, self._runner(name, variant))
 
     def _runner(self, name: str, variant: str | None) -> Any:
+        """How the probe calls the model, `(model, inputs) -> output`; None to call it as it is."""
         if variant is None:
             model = self._models.get(name)
             return None if model is None else (lambda _, inputs: call_model(model, inputs))
@@ -130,7 +134,7 @@ class ForwardCache:
         return lambda model, inputs: run(model, inputs, generator)
 
 
-def _forward(reference: Reference) -> Forward:
+def _key(reference: Reference) -> ForwardKey:
     return reference.actor, reference.variant, reference.view
 
 

@@ -1,4 +1,4 @@
-"""Which actors of a step need gradient."""
+"""Which actors of one update need gradient."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class GradientPlan:
-    """Who needs gradient in one step.
+    """Which actors of one update need gradient.
 
     Attributes:
-        trains: the actors whose parameters this step changes.
-        through: the actor that makes the inputs (a generator), or None for inputs from data.
+        trains: the actors whose parameters the update changes.
+        generator: the actor that makes the inputs; None for inputs from data.
     """
 
     trains: frozenset[str]
@@ -19,15 +19,15 @@ class GradientPlan:
 
     @property
     def trains_generator(self) -> bool:
-        """Whether something upstream of every actor's input is trained: then gradient passes through all of them."""
+        """Whether the inputs themselves are trained; gradient then passes through all actors that read them."""
         return self.generator is not None and self.generator in self.trains
 
     def needs_gradient(self, actor: str) -> bool:
-        """An actor runs under `no_grad` unless it is trained or its input is."""
+        """Whether an actor runs with gradient: it is trained, or its input is. All others run under `no_grad`."""
         return actor in self.trains or (self.trains_generator and actor != self.generator)
 
     def reached_from(self, actor: str) -> set[str]:
-        """Which trained actors a loss on this actor's signal reaches."""
+        """The trained actors that the gradient of a loss on this actor's signal reaches."""
         reached = {actor} & self.trains
         if self.trains_generator and self.generator is not None:
             reached.add(self.generator)

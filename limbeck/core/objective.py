@@ -1,50 +1,49 @@
-"""What every objective shares: the contract, the checks and the arithmetic precision."""
+"""The base class of all objectives: contract, checks and working precision."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.signals import AnySignal, LinearLogits, Match, Signal, TopK, shape_of
+from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
 from limbeck.utils.registry import Registry
 
 registry = Registry("objective")
 
 UNLABELLED = -100  # the label of an item that has none, as in torch's ignore_index
 
-# What holds for every objective that does not say otherwise in `exempt`.
+# What holds for every objective that does not list it in `exempt`.
 PROPERTIES = {
-    "least": "No student has a lower loss than one that equals the teacher.",
+    "minimum": "No student has a lower loss than one that equals the teacher.",
     "stationary": "At equality the gradient is zero.",
-    "gradient": "The gradient is that of the value, through every part of it.",
-    "order": "The loss of an item does not depend on its place in the batch.",
-    "alone": "An item's loss depends on the other items if and only if the objective compares items.",
+    "gradient": "The gradient is the derivative of the value, through every part of it.",
+    "permutation": "The loss of an item does not depend on its position in the batch.",
+    "independence": "The loss of an item depends on the other items if and only if the objective compares items.",
 }
 OWN_NETWORKS = "its own networks stand between student and teacher"
 
 
 class Objective(nn.Module, ABC):
-    """How two signals are compared: one loss per item, unreduced.
+    """Compares two signals: one loss per item, unreduced.
 
-    `forward(student, teacher=None, *, target=None, mask=None, index=None)` returns `[batch]` (or `[batch, tokens]` for
-    logits of token sequences). The arithmetic runs in float32, or in float64 when the student signal is float64. The
-    teacher side is detached. Inputs are never modified.
+    `forward(student, teacher=None, *, target=None, mask=None, index=None)` returns `[batch]`, or `[batch, tokens]` for
+    logits of token sequences. The arithmetic runs in float32, or in float64 if the student signal is float64. The teacher
+    side is detached. Inputs are never modified.
 
-    Subclasses implement `compare` and set the class attributes; those that own parameters implement `build`, `built` and
-    `restore`. Parameters that were built lazily take the device and the precision of the student signal.
+    Subclasses implement `compare` and set the class attributes; those with parameters implement `build`, `built` and
+    `restore`. Parameters that are built lazily take device and precision of the student signal.
 
     Args of `forward`:
-        student, teacher: signals of the shapes the subclass names.
+        student, teacher: signals of the shapes that the subclass states.
         target: class indices [batch] (-100 marks an item without a label) or class probabilities [batch, classes].
         mask: real tokens, [batch, tokens], or None.
         index: row of each item in the data set [batch], for objectives that remember items between steps.
-        attached: leave the teacher side in the graph. Only an input that is itself being trained (a generator, pixels) needs
-            this: its gradient must pass through the teacher too.
+        teacher_gradient: do not detach the teacher side. Only an input that is itself trained (a generator, pixels) needs
+            this: its gradient passes through the teacher too.
 
     Raises:
         ValueError: shapes that do not fit, labels out of range, a teacher that is not finite.
@@ -54,20 +53,20 @@ class Objective(nn.Module, ABC):
     knowledge: ClassVar[Literal["output", "feature", "relation"]]
     formula: ClassVar[str]
     source: ClassVar[str]
-    bibtex: ClassVar[str] = ""  # the entry of its paper; empty where there is none to cite
-    weight: ClassVar[float] = 1.0  # the weight the paper or its standard benchmark uses
+    bibtex: ClassVar[str] = ""  # the entry of its paper; empty if there is none to cite
+    weight: ClassVar[float] = 1.0  # the weight that the paper or its standard benchmark uses
     needs_teacher: ClassVar[bool] = True
     needs_target: ClassVar[bool] = False
-    over_batch: ClassVar[bool] = False  # compares items with each other: it must see the gathered global batch
+    over_batch: ClassVar[bool] = False  # compares items with each other, so it must see the gathered global batch
     match: ClassVar[Match] = Match.NOTHING
     ndims: ClassVar[tuple[int, ...]] = ()  # allowed numbers of axes; empty: any
-    expects: ClassVar[tuple[str, ...]] = ()  # what they are, where the number of axes does not say: "scores [B, heads, T, T]"
-    tap_kinds: ClassVar[tuple[str, ...]] = ()  # of taps at an encoder's layer that give them, one for each part: "scores"
-    num_taps: ClassVar[int] = 1  # how many taps a side has (flow: two); 0: any number
-    accepts_top_k: ClassVar[bool] = False  # takes a `TopK` teacher
-    exempt: ClassVar[Mapping[str, str]] = {}  # which of the PROPERTIES it lacks, and why
+    expects: ClassVar[tuple[str, ...]] = ()  # the signals, if the number of axes does not tell: "scores [B, heads, T, T]"
+    tap_kinds: ClassVar[tuple[str, ...]] = ()  # which taps at an encoder layer give them, one for each signal: "scores"
+    num_taps: ClassVar[int] = 1  # taps on each side (flow: two); 0: any number
+    accepts_top_k: ClassVar[bool] = False  # accepts a `TopK` teacher
+    exempt: ClassVar[Mapping[str, str]] = {}  # which of PROPERTIES do not hold, and why
 
-    # Value checks (finite teacher, label range) wait for the device; the engine turns them off on GPUs.
+    # Checks of values (finite teacher, label range) synchronise with the device; the engine turns them off on GPUs.
     validate: bool = True
 
     def forward(
@@ -84,9 +83,9 @@ class Objective(nn.Module, ABC):
             raise ValueError(f"{self.name}: the student signal is TopK; only a teacher's may be, the student's must be dense")
         device = tensors_of(student)[0].device
         with torch.autocast(device.type, enabled=False):
-            s = _prepare(student)
+            s = to_working_dtype(student)
             like = tensors_of(s)[0]
-            t = None if teacher is None else _prepare(teacher, detach=not teacher_gradient, dtype=like.dtype)
+            t = None if teacher is None else to_working_dtype(teacher if teacher_gradient else detach(teacher), like.dtype)
             self.check(s, t, target)
             if t is not None and self.needs_teacher and self.validate:
                 self.check_values(s, t, mask)
@@ -97,22 +96,23 @@ class Objective(nn.Module, ABC):
 
     @abstractmethod
     def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
-        """The mathematics: student and teacher arrive in working precision, checked, the teacher detached."""
+        """Computes the losses. Student and teacher are in working precision and checked, the teacher is detached."""
 
     @property
     def built(self) -> bool:
-        """Whether parameters that depend on shapes exist already; True for objectives without any."""
+        """Whether the parameters that depend on shapes exist; True for objectives without any."""
         return True
 
     def build(self, student: Any, teacher: Any, *, samples: int | None = None) -> None:
-        """Create the parameters that depend on shapes, before the optimizer is made.
+        """Creates the parameters that depend on shapes, before the optimizer is made.
 
-        `student` and `teacher` are shapes (tuples of shapes when the objective takes several taps), `samples` is the
-        number of items in the training set.
+        Args:
+            student, teacher: shapes, batch axis included; tuples of shapes if the objective takes several taps.
+            samples: number of items in the training set.
         """
 
     def restore(self, state: Mapping[str, Tensor]) -> None:
-        """Build from saved tensors, whose shapes say what `build` was once given: a checkpoint fits a fresh instance."""
+        """Builds from the shapes of saved tensors, so that a checkpoint can be loaded into a fresh instance."""
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *args: Any) -> None:
         own = {key.removeprefix(prefix): value for key, value in state_dict.items() if key.startswith(prefix)}
@@ -121,7 +121,7 @@ class Objective(nn.Module, ABC):
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
-        """Refuse what cannot be compared, with the objective and both shapes in the message."""
+        """Raises a ValueError that names the objective and both shapes if the signals cannot be compared."""
         if self.needs_teacher and teacher is None:
             raise ValueError(f"{self.name}: needs a teacher signal and got none")
         if self.needs_target and target is None:
@@ -180,7 +180,7 @@ class Objective(nn.Module, ABC):
         return needs[self.match]
 
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
-        """Refuse a teacher that is not finite where it counts."""
+        """Raises a ValueError if the teacher signal is not finite in the entries that the loss uses."""
         for part in tensors_of(teacher):
             finite, counted = torch.isfinite(part), self.counted(part, mask)
             if not bool((finite if counted is None else finite | ~counted).all()):
@@ -188,7 +188,7 @@ class Objective(nn.Module, ABC):
                 raise ValueError(f"{self.name}: the teacher signal holds NaN or infinity ({shapes})")
 
     def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Which entries of a signal the loss sees, to broadcast over it; None: all. Objectives on tokens leave out padding."""
+        """Which entries of a signal the loss uses, broadcastable to it; None: all. Objectives on tokens leave out padding."""
         return None
 
     def _check_target(self, student: Any, target: Tensor) -> None:
@@ -206,34 +206,6 @@ class Objective(nn.Module, ABC):
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:
-    """Refuse a hyperparameter: the message names the field, its value and what to write instead."""
+    """Raises a ValueError unless `holds`; the message names the hyperparameter, its value and the remedy."""
     if not holds:
         raise ValueError(f"{objective}: {field} is {value!r}; {remedy}")
-
-
-def tensors_of(signal: Any) -> tuple[Tensor, ...]:
-    """The floating-point tensors a signal consists of."""
-    if signal is None:
-        return ()
-    if isinstance(signal, list | tuple):
-        return tuple(signal)
-    if isinstance(signal, Signal):
-        parts = (getattr(signal, field.name) for field in fields(signal))
-        return tuple(part for part in parts if isinstance(part, Tensor) and part.is_floating_point())
-    return (signal,)
-
-
-def _prepare(signal: Any, *, detach: bool = False, dtype: torch.dtype | None = None) -> Any:
-    """Working precision (float32 at least), dense where `LinearLogits` came in, cut from the graph for teachers."""
-    if isinstance(signal, list | tuple):
-        return tuple(_prepare(part, detach=detach, dtype=dtype) for part in signal)
-    dtype = dtype or torch.promote_types(tensors_of(signal)[0].dtype, torch.float32)
-    if isinstance(signal, Tensor):
-        return signal.detach().to(dtype) if detach else signal.to(dtype)
-    signal = signal.detach() if detach else signal
-    if isinstance(signal, TopK):
-        return TopK(signal.values.to(dtype), signal.indices.long(), signal.tail.to(dtype))
-    if isinstance(signal, LinearLogits):
-        bias = None if signal.bias is None else signal.bias.to(dtype)
-        return LinearLogits(signal.hidden.to(dtype), signal.weight.to(dtype), bias).dense()
-    return signal

@@ -1,9 +1,8 @@
-"""One probe for each actor of a run."""
+"""The probes of all actors of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from torch import nn
 
@@ -13,32 +12,42 @@ from limbeck.core.taps.probe import Probe
 from limbeck.core.taps.tap import Tap
 
 
-@dataclass
 class ProbeSet:
-    """The probes of a cast: which taps are listened to at which actor. Built once, so that hooks are attached once."""
+    """One probe for each actor that a reference names, attached once and kept over all steps.
 
-    actors: Actors
-    probes: dict[str, Probe] = field(default_factory=dict)
-    modules: dict[str, tuple[nn.Module, ...]] = field(default_factory=dict)
+    Attributes:
+        actors: all actors by name.
+        by_actor: their probes, of those that were added.
+    """
 
-    def listen(self, references: Iterable[Reference]) -> None:
+    def __init__(self, actors: Actors) -> None:
+        self.actors = actors
+        self.by_actor: dict[str, Probe] = {}
+        self._modules: dict[str, tuple[nn.Module, ...]] = {}
+
+    def __getitem__(self, actor: str) -> Probe:
+        return self.by_actor[actor]
+
+    def add(self, references: Iterable[Reference]) -> None:
+        """Record the signals that these references name."""
         for reference in references:
             for name in self.actors.matching(reference.actor):
-                if name not in self.probes:
-                    self.probes[name] = Probe(self.actors[name].model, ())
-                self.probes[name].add(Tap.parse(reference.tap))
+                if name not in self.by_actor:
+                    self.by_actor[name] = Probe(self.actors[name].model, ())
+                self.by_actor[name].add(Tap.parse(reference.tap))
 
-    def set_mode(self, name: str, training: bool) -> None:
-        """Training or evaluation mode for every module of an actor; looking first is much cheaper than setting it each step."""
-        model = self.actors[name].model
-        modules = self.modules.setdefault(name, tuple(model.modules()))
+    def set_mode(self, actor: str, training: bool) -> None:
+        """Put every module of an actor into training or evaluation mode; checking first is much cheaper than setting."""
+        model = self.actors[actor].model
+        modules = self._modules.setdefault(actor, tuple(model.modules()))
         if any(module.training != training for module in modules):
             model.train(training)
 
     def close(self) -> None:
-        for probe in self.probes.values():
+        """Remove all hooks from the models."""
+        for probe in self.by_actor.values():
             probe.close()
-        self.probes.clear()
+        self.by_actor.clear()
 
     def __del__(self) -> None:
-        self.close()  # a criterion that is thrown away leaves no hooks behind
+        self.close()  # a criterion that is deleted leaves no hooks behind

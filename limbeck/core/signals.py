@@ -1,8 +1,8 @@
-"""What a model says about a batch: small frozen dataclasses of tensors, all with the batch as first axis.
+"""Signals: model outputs and intermediate activations for a batch, with the batch as first axis.
 
-Plain tensors are the common case (logits, feature maps, hidden states). The classes here are for signals that one dense
-tensor cannot hold: `TopK` keeps the largest probabilities and the mass of all others, `LinearLogits` keeps the hidden state
-and the output layer apart, so that the full `[batch, tokens, vocabulary]` product need never exist.
+Most signals are plain tensors (logits, feature maps, hidden states). The classes here are for signals that one dense tensor
+cannot hold: `TopK` has the largest probabilities and the mass of all others, `LinearLogits` the hidden state and the output
+layer, so that the full `[batch, tokens, vocabulary]` product need not be computed.
 """
 
 from __future__ import annotations
@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
 
 
 class Kind(StrEnum):
-    """What the axes of a dense signal mean."""
+    """The meaning of the axes of a dense signal."""
 
     VECTOR = "vector"  # [B, D]: logits, embeddings, pooled features
     TOKENS = "tokens"  # [B, T, D]: hidden states, patch tokens
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Match(Enum):
-    """Which axes of student and teacher must agree before they can be compared; an adapter sees to it."""
+    """Which axes of student and teacher must agree before they are compared; adapters make them agree."""
 
     NOTHING = "nothing"
     SPACE = "space"  # height and width, or tokens; channel counts may differ
@@ -40,7 +40,7 @@ class Match(Enum):
 
 @dataclass(frozen=True)
 class Signal:
-    """Base of the composite signals: a frozen bundle of tensors that moves and detaches as one."""
+    """Base class of composite signals: a frozen dataclass of tensors that is moved and detached as a whole."""
 
     def detach(self) -> Signal:
         return self.each(lambda tensor: tensor.detach())
@@ -49,15 +49,15 @@ class Signal:
         return self.each(lambda tensor: tensor.to(device))
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Signal:
-        """The same signal with every tensor changed."""
+        """The same signal with `change` applied to every tensor."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         return type(self)(**{name: change(v) if isinstance(v, Tensor) else v for name, v in values.items()})
 
 
 @dataclass(frozen=True)
 class TopK(Signal):
-    """The k largest probabilities of each item: `values` [..., k], class `indices` [..., k], and the `tail` mass [...]
-    of everything outside the support. The tail is one more outcome; it is never renormalised away."""
+    """The k largest probabilities of each item: `values` [..., k], class `indices` [..., k], and the `tail` mass [...] of all
+    other classes. The tail counts as one more outcome; probabilities are never renormalised."""
 
     values: Tensor
     indices: Tensor
@@ -66,7 +66,7 @@ class TopK(Signal):
 
 @dataclass(frozen=True)
 class LinearLogits(Signal):
-    """Logits not yet multiplied out: `hidden` [..., D], `weight` [C, D], `bias` [C] or None; logits = hidden·weightᵀ + bias."""
+    """Logits as an unevaluated product hidden·weightᵀ + bias: `hidden` [..., D], `weight` [C, D], `bias` [C] or None."""
 
     hidden: Tensor
     weight: Tensor
@@ -81,12 +81,12 @@ AnySignal: TypeAlias = Tensor | Signal | tuple[Tensor, ...]
 
 
 def detach(signal: AnySignal) -> AnySignal:
-    """The same signal, cut from the graph."""
-    return tuple(part.detach() for part in signal) if isinstance(signal, tuple) else signal.detach()
+    """The same signal, detached from the autograd graph."""
+    return tuple(part.detach() for part in signal) if isinstance(signal, list | tuple) else signal.detach()
 
 
 def shape_of(signal: AnySignal) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
-    """The shape of a signal, or of each of its parts, for adapters and error messages."""
+    """The shape of a signal, or of each of its parts."""
     if isinstance(signal, Tensor):
         return tuple(signal.shape)
     if isinstance(signal, tuple):
@@ -96,3 +96,35 @@ def shape_of(signal: AnySignal) -> tuple[int, ...] | tuple[tuple[int, ...], ...]
     if isinstance(signal, TopK):
         return tuple(signal.values.shape)
     raise TypeError(f"not a signal: {type(signal).__name__}")
+
+
+def tensors_of(signal: Any) -> tuple[Tensor, ...]:
+    """The floating-point tensors that a signal consists of."""
+    if signal is None:
+        return ()
+    if isinstance(signal, list | tuple):
+        return tuple(signal)
+    if isinstance(signal, Signal):
+        parts = (getattr(signal, field.name) for field in fields(signal))
+        return tuple(part for part in parts if isinstance(part, Tensor) and part.is_floating_point())
+    return (signal,)
+
+
+def working_dtype(signal: Any) -> torch.dtype:
+    """The data type in which a signal is compared: its own, but float32 at least."""
+    return torch.promote_types(tensors_of(signal)[0].dtype, torch.float32)
+
+
+def to_working_dtype(signal: Any, dtype: torch.dtype | None = None) -> Any:
+    """The signal in its working data type, or in `dtype`; `LinearLogits` are multiplied out."""
+    if isinstance(signal, list | tuple):
+        return tuple(to_working_dtype(part, dtype) for part in signal)
+    dtype = dtype or working_dtype(signal)
+    if isinstance(signal, Tensor):
+        return signal.to(dtype)
+    if isinstance(signal, TopK):
+        return TopK(signal.values.to(dtype), signal.indices.long(), signal.tail.to(dtype))
+    if isinstance(signal, LinearLogits):
+        bias = None if signal.bias is None else signal.bias.to(dtype)
+        return LinearLogits(signal.hidden.to(dtype), signal.weight.to(dtype), bias).dense()
+    return signal

@@ -345,7 +345,7 @@ class Run:
             return {}
         if not hasattr(self, "_compiled_models"):
             self._compiled_models: dict[str, Any] = {}
-        for name, probe in one.criterion.probes.probes.items():
+        for name, probe in one.criterion.probes.by_actor.items():
             if name not in self._compiled_models and set(probe.taps) == {LOGITS}:
                 self._compiled_models[name] = torch.compile(self.actors[name].model)
         return self._compiled_models

@@ -272,7 +272,7 @@ class Distillation:
         storage = items.storage
         if not storage.input_names or storage.aligned:
             return
-        for term in criterion.given:  # before a dry run, which would stumble over the tokens without a word on why
+        for term in criterion.unbound_terms:  # before a dry run, which would stumble over the tokens without a word on why
             if term.objective.needs_teacher and any("T" in kind for kind in term.objective.expects):
                 name, where = term.name or term.objective.name, storage.first_difference()
                 raise ValueError(

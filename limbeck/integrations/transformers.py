@@ -27,11 +27,12 @@ except ImportError as error:
 
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
-from limbeck.core.criterion import DRY_ITEMS, Criterion
+from limbeck.core.criterion import Criterion
+from limbeck.core.criterion_builder import DRY_RUN_ITEMS
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.model_io import logits_of, preserve_modes
-from limbeck.core.objective import tensors_of
 from limbeck.core.schedules import Schedule, schedule
+from limbeck.core.signals import tensors_of
 from limbeck.core.terms import Term
 from limbeck.integrations import checks
 from limbeck.integrations.columns import Beside, Columns
@@ -158,7 +159,7 @@ class Distilling(Base):  # type: ignore[misc]
         else:
             collate = self._get_collator_with_removed_columns(collate, "training")
         with torch.random.fork_rng(devices=[]):
-            return self._prepare_inputs(collate(list(islice(dataset, DRY_ITEMS))))
+            return self._prepare_inputs(collate(list(islice(dataset, DRY_RUN_ITEMS))))
 
     def _set_signature_columns_if_needed(self) -> None:
         super()._set_signature_columns_if_needed()

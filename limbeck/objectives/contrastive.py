@@ -56,8 +56,8 @@ class Contrastive(Objective):
     weight = 0.8
     over_batch = True  # items meet through the banks, which must see the items of all ranks
     exempt: ClassVar[Mapping[str, str]] = {
-        **dict.fromkeys(("least", "stationary"), OWN_NETWORKS),
-        **dict.fromkeys(("order", "alone"), "negatives are drawn for places in the batch"),
+        **dict.fromkeys(("minimum", "stationary"), OWN_NETWORKS),
+        **dict.fromkeys(("permutation", "independence"), "negatives are drawn by position in the batch"),
     }
     student_bank: Tensor
     teacher_bank: Tensor

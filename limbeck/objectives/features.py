@@ -341,7 +341,7 @@ class MarginFeatures(FeatureObjective):
             archiveprefix = {arXiv},
         }
     """
-    exempt: ClassVar[Mapping[str, str]] = {"alone": "a margin that is not given is estimated from the batch"}
+    exempt: ClassVar[Mapping[str, str]] = {"independence": "a margin that is not given is estimated from the batch"}
     margin: Tensor | None
 
     def __init__(self, *, margin: Tensor | Sequence[float] | None = None) -> None:

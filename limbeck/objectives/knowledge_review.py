@@ -51,7 +51,7 @@ class Review(FeatureObjective):
     match = Match.SPACE
     ndims = (4,)
     num_taps = 0  # two or more
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, mid_channels: int | None = None) -> None:
         super().__init__()

@@ -49,7 +49,7 @@ class HardTargets(LogitObjective):
     weight = 0.1
     needs_teacher = False
     needs_target = True
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def __init__(self, *, label_smoothing: float = 0.0) -> None:
         super().__init__()
@@ -175,7 +175,7 @@ class TeacherArgmax(LogitObjective):
         }
     """
     weight = 0.5
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it is least at a one-hot student")
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it is least at a one-hot student")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return _cross_entropy(student, teacher.argmax(-1))
@@ -330,7 +330,7 @@ class WeightedSoftLabels(LogitObjective):
     needs_target = True
     ndims = (2,)
     exempt: ClassVar[Mapping[str, str]] = {
-        "least": "its weight shrinks for students better than the teacher",
+        "minimum": "its weight shrinks for students better than the teacher",
         "gradient": "its weight passes none, on purpose",
     }
 

@@ -47,7 +47,7 @@ class MaskedGenerative(FeatureObjective):
     """
     match = Match.SPACE
     ndims = (4,)
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), OWN_NETWORKS)
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), OWN_NETWORKS)
 
     def __init__(self, *, ratio: float = 0.65) -> None:
         super().__init__()

@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry, tensors_of
+from limbeck.core.objective import Objective, registry
+from limbeck.core.signals import tensors_of
 
 
 @registry.register("squared_error")
@@ -30,7 +31,7 @@ class SquaredError(Objective):
     ndims: ClassVar[tuple[int, ...]] = (1, 2)
     needs_teacher = False
     needs_target = True
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         known = target.isfinite()

@@ -13,8 +13,8 @@ from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
-from limbeck.core.objective import registry, require, tensors_of
-from limbeck.core.signals import shape_of
+from limbeck.core.objective import registry, require
+from limbeck.core.signals import shape_of, tensors_of
 from limbeck.objectives.functional.relation_divergence import relation_divergence
 from limbeck.objectives.functional.token_masks import blank
 from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions, TokenObjective

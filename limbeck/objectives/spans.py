@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry, require, tensors_of
-from limbeck.core.signals import Match
+from limbeck.core.objective import Objective, registry, require
+from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
 from limbeck.objectives.logits import SoftTargets
 
@@ -56,7 +56,7 @@ class SpanTargets(SpanObjective):
     """
     needs_teacher = False
     needs_target = True
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("least", "stationary"), "it ignores the teacher")
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         known = target >= 0

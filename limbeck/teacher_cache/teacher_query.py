@@ -104,7 +104,7 @@ class Asked:
     def __post_init__(self) -> None:
         self._probes = ProbeSet(Actors({"teacher": replace(self.actor, cache=None)}))
         self._references = {tap: Reference("teacher", tap=tap) for tap in self.taps}
-        self._probes.listen(self._references.values())
+        self._probes.add(self._references.values())
 
     @torch.no_grad()
     def answer(self, batch: Batch) -> dict[str, AnySignal]:

@@ -179,7 +179,7 @@ def test_class_counts_that_differ_are_refused_before_training(blobs: Blobs) -> N
         source=blobs,
         settings=QUIET,
     )
-    with pytest.raises(ValueError, match="4 classes apart and the teacher 5"):
+    with pytest.raises(ValueError, match="4 classes and the teacher 5"):
         one.fit()
 
 

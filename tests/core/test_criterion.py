@@ -159,7 +159,7 @@ def test_an_adapted_hint_is_the_formula():
 def test_adapters_that_no_optimizer_knows_are_refused_every_time():
     criterion = Criterion([Term(Hint(), student="body", teacher="body")], student(), teacher())
     for _ in range(2):
-        with pytest.raises(ValueError, match="Hand over example=batch"):
+        with pytest.raises(ValueError, match="Pass example=batch"):
             criterion((X, Y))
 
 
@@ -334,7 +334,7 @@ def test_the_temperature_follows_its_schedule_and_no_other_term():
 
 def test_class_counts_that_differ_are_named_with_the_term_and_both_shapes():
     with pytest.raises(
-        TermError, match=r"term 'soft_targets' \(student student, teacher teacher\).*4 classes apart and the teacher 6"
+        TermError, match=r"term 'soft_targets' \(student student, teacher teacher\).*4 classes and the teacher 6"
     ):
         Criterion(HINTON, student(), Net(classes=6), example=(X, Y))
 
@@ -344,7 +344,7 @@ def test_class_counts_that_differ_are_named_with_the_term_and_both_shapes():
     [
         (Term(Hint(), student="bodi"), "unknown tap 'bodi'"),
         (Term(Hint(), student=("body", "head"), teacher="body"), "2 student taps and 1 teacher taps do not fit"),
-        (Term(HardTargets(), trains=["studnet"]), "unknown actor among those the step trains 'studnet'; nearest: student"),
+        (Term(HardTargets(), trains=["studnet"]), "unknown actor among those the update trains 'studnet'; nearest: student"),
         (Term(Hint(), student="auto", teacher="body"), "'auto' chooses the taps of both sides"),
         (Term(SoftTargets(), student="auto", teacher=VirtualTeacher()), "'auto' chooses the taps of both sides"),
     ],
@@ -533,10 +533,10 @@ def test_gradient_reaches_a_generator_through_student_and_teacher():
 
 def test_gradient_that_cannot_be_kept_apart_is_refused():
     term = Term(LogitMSE(), student="student", teacher="teacher", trains=["student"])
-    with pytest.raises(TermError, match="gradient of student would reach generator too; train them in steps of their own"):
+    with pytest.raises(TermError, match="gradient of student would reach generator too; train them in updates of their own"):
         play(trains=("student", "generator"), terms=[term])
     actors = Actors({"a": trained(student()), "b": trained(Net(seed=3)), "generator": trained(nn.Linear(2, 3))})
-    with pytest.raises(TermError, match="the step trains 'b', the teacher, and 'generator' through it"):
+    with pytest.raises(TermError, match="the update trains 'b', the teacher, and 'generator' through it"):
         Criterion(
             [Term(LogitMSE(), student="a", teacher="b")],
             actors=actors,

@@ -41,7 +41,7 @@ def read(actors: dict[str, Actor], plan: GradientPlan, *texts: str, inputs=None,
     actors = Actors(actors)
     references = [Reference.parse(text, actors=actors) for text in texts]
     probes = ProbeSet(actors)
-    probes.listen([*references, *([Reference(plan.generator)] if plan.generator else [])])
+    probes.add([*references, *([Reference(plan.generator)] if plan.generator else [])])
     forward_cache = ForwardCache(probes, Batch(inputs or {"default": X}), plan, **options)
     return [forward_cache[r] for r in references], forward_cache
 
@@ -149,7 +149,7 @@ def test_mixed_precision_reaches_the_models():
 def test_a_listener_that_is_thrown_away_leaves_no_hooks():
     s = Net()
     probes = ProbeSet(Actors({"student": trained(s)}))
-    probes.listen([Reference("student", tap="body")])
+    probes.add([Reference("student", tap="body")])
     assert s.body._forward_hooks
     del probes
     assert not s.body._forward_hooks

@@ -57,7 +57,7 @@ def test_labels_beyond_the_classes(train: Items) -> None:
 
 
 def test_teacher_and_student_of_different_classes(train: Items) -> None:
-    with pytest.raises(ValueError, match=r"soft_targets.*student tells 10 classes apart and the teacher 12"):
+    with pytest.raises(ValueError, match=r"soft_targets.*student outputs 10 classes and the teacher 12"):
         check(train, cnn(), cnn(12))
     check(train, cnn(), cnn(12), Term(objectives.Hint(), student="layer1", teacher="layer1"))  # features may be compared
 
@@ -152,7 +152,7 @@ def test_a_part_to_freeze_that_is_not_there(train: Items, tmp_path: Path) -> Non
     ("change", "said"),
     [
         ("student.args.widht=3", r"model 'tiny_cnn'.*widht"),
-        ("student.args.classes=12", r"student tells 12 classes apart and the teacher 10"),
+        ("student.args.classes=12", r"student outputs 12 classes and the teacher 10"),
         ("terms.1={hint: {student: logits, teacher: layer1}}", r"hint.*\(2, 10\)"),
         ("terms.1={hint: {student: layr1, teacher: layer1}}", r"unknown tap 'layr1'"),
         ("data.test={path: digits, split: tset}", r"split='tset': digits has the splits train and test"),

@@ -69,7 +69,7 @@ def test_least_and_stationary_at_equality(case, seed, batch):
     equal, other = twins(case, seed, batch), case.inputs(seed, batch)
     objective = case.objective(equal)
     loss = loss_of(objective, equal)
-    if "least" not in objective.exempt:
+    if "minimum" not in objective.exempt:
         # 1e-7 inside a logarithm moves the least value a little
         slack = 1e-6 if case.name == "probabilistic_transfer" else 1e-12
         assert loss.mean() <= loss_of(case.objective(other), other).mean() + slack
@@ -102,7 +102,7 @@ def test_gradcheck(case, seed):
 @given(seed=seeds, batch=batches)
 @few
 def test_equal_under_batch_permutation(case, seed, batch):
-    case.require("order")
+    case.require("permutation")
     inputs = case.inputs(seed, batch)
     order = torch.randperm(batch, generator=torch.Generator().manual_seed(seed))
     objective = case.objective(inputs)
@@ -187,7 +187,7 @@ def test_builds_itself_when_used_alone(case):
 
 @every
 def test_only_objectives_over_the_batch_compare_items(case):
-    case.require("alone")
+    case.require("independence")
     inputs = case.inputs(4)
     objective = case.objective(inputs)
     alone = torch.cat([loss_of(objective, inputs.items(torch.tensor([i]))) for i in range(4)])

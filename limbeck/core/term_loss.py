@@ -1,0 +1,159 @@
+"""The loss of one term on one batch: its signals are read, adapted, compared and summed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from limbeck.core.adapters import TapAdapters
+from limbeck.core.batch import Batch, first_tensor, label_mask
+from limbeck.core.errors import TermError
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.references import Reference
+from limbeck.core.signals import AnySignal, LinearLogits, detach
+from limbeck.core.teachers import Teacher
+from limbeck.core.terms import Term
+from limbeck.utils import distributed
+
+
+class TermLoss:
+    """A bound term with its adapter, ready to be evaluated.
+
+    Attributes:
+        term: the term, bound to actors.
+        plan: which actors the criterion trains.
+        adapter: makes the shapes of student and teacher agree.
+        per_token: whether the objective returns one loss for each token, `[batch, tokens]`, instead of one for each item.
+        last_uses: signals that no later term of the criterion reads.
+    """
+
+    def __init__(self, term: Term, plan: GradientPlan) -> None:
+        self.term, self.plan = term, plan
+        self.adapter = TapAdapters([])
+        self.per_token = False
+        self.last_uses: set[Reference] = set()
+
+    @property
+    def trains(self) -> set[str]:
+        """The actors that the gradient of this term may change."""
+        return set(self.plan.trains if self.term.trains is None else self.term.trains)
+
+    @property
+    def trains_generator(self) -> bool:
+        """Whether this term trains the actor that makes the inputs; its gradient then passes through the teacher too."""
+        return self.plan.trains_generator and self.plan.generator in self.trains
+
+    def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, *, gathered: bool) -> Tensor:
+        """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
+
+        Args:
+            gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
+        """
+        if self.term.temperature is not None:
+            self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[operator, assignment]
+        student = self.student_signal(forward_cache)
+        teachers = self.teacher_signals(forward_cache, batch, student)
+        mask = self.mask(batch)
+        sums = []
+        for teacher in teachers or [None]:
+            ours, theirs = (student, None) if teacher is None else self.adapter(student, teacher)
+            sums.append(self._sum(ours, theirs, batch, mask, gathered))
+        return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
+
+    def student_signal(self, forward_cache: ForwardCache) -> AnySignal:
+        """The student's signal, detached where this term does not train what lies upstream of it."""
+        signal: AnySignal = join([self._student_tap(forward_cache, reference) for reference in self.term.students])
+        return signal
+
+    def _student_tap(self, forward_cache: ForwardCache, reference: Reference) -> AnySignal:
+        signal = forward_cache[reference]
+        return signal if self.plan.reached_from(reference.actor) & self.trains else detach(signal)
+
+    def teacher_signals(self, forward_cache: ForwardCache, batch: Batch, student: AnySignal) -> list[Any]:
+        """The targets: one, one for each teacher where the losses are averaged, or none."""
+        teacher = self.term.teacher
+        signals = [forward_cache[reference] for reference in self.term.teachers]
+        if isinstance(teacher, Teacher):
+            inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
+            return [teacher.make_target(inputs, batch, student)]
+        if not signals:
+            return []
+        return signals if self.term.averages_losses else [join(signals)]
+
+    def mask(self, batch: Batch) -> Tensor:
+        """1 where an item or token counts: real tokens if the loss is per token, labelled ones if labels are needed."""
+        if not self.per_token:
+            mask = torch.ones(batch.size, device=batch.device)
+        elif batch.mask is not None:
+            mask = batch.mask.to(torch.float32)
+        else:
+            mask = torch.ones(first_tensor(batch.inputs).shape[:2], device=batch.device)
+        if self.term.objective.needs_target and batch.target is not None:
+            mask = mask * label_mask(batch.target, per_item=not self.per_token)
+        return mask
+
+    def _sum(self, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
+        term = self.term
+        target, index, tokens, weight = batch.target, batch.index, batch.mask, batch.weight
+        across = gathered and term.objective.over_batch and distributed.world_size() > 1
+        if across:
+            student, teacher = _gather(student), _gather(teacher)
+            target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
+        teacher_learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
+        keywords = {
+            "target": target,
+            "mask": tokens,
+            "index": index,
+            "teacher_gradient": teacher_learns or self.trains_generator,
+        }
+        # Every process computes a gathered loss in full, so the gradient of the objective's own parameters is shared out.
+        parameters = {n: distributed.replicated(p) for n, p in term.objective.named_parameters()} if across else {}
+        with naming(term):
+            loss: Tensor
+            if parameters:
+                loss = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
+            else:
+                loss = term.objective(student, teacher, **keywords)
+            item_weight = term.item_weight(student, teacher, target).detach() if term.item_weight else None
+            for factor in (mask, weight, item_weight):
+                loss = loss if factor is None else loss * _expand(factor, loss)
+        return loss.sum()
+
+
+def join(signals: Sequence[AnySignal]) -> Any:
+    """One signal as it is, several as a tuple."""
+    return signals[0] if len(signals) == 1 else tuple(signals)
+
+
+@contextmanager
+def naming(term: Term) -> Iterator[None]:
+    """Adds the name and the taps of the term to a ValueError that is raised inside."""
+    try:
+        yield
+    except TermError:
+        raise
+    except ValueError as error:
+        taps = f"student {' '.join(map(str, term.students))}"
+        if term.teachers:
+            taps += f", teacher {' '.join(map(str, term.teachers))}"
+        raise TermError(f"term {term.name!r} ({taps}): {error}") from error
+
+
+def _gather(signal: Any) -> Any:
+    if isinstance(signal, tuple):
+        return tuple(_gather(part) for part in signal)
+    if isinstance(signal, LinearLogits):
+        signal = signal.dense()
+    return signal if signal is None else distributed.all_gather_rows(signal)
+
+
+def _expand(weight: Tensor, loss: Tensor) -> Tensor:
+    """A weight for each item or token, with trailing axes so that it multiplies the losses."""
+    if weight.shape != loss.shape[: weight.ndim]:
+        raise ValueError(f"weights or a mask of shape {tuple(weight.shape)} do not fit losses of shape {tuple(loss.shape)}")
+    return weight.view(*weight.shape, *[1] * (loss.ndim - weight.ndim))

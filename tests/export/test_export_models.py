@@ -79,7 +79,7 @@ def test_each_file_is_measured_and_a_failure_leaves_the_others(tmp_path: Path) -
         failed = by["teacher", "onnx", precision]
         assert failed.path is None
         assert failed.metric is None
-        assert "test_shipment.py" in str(failed.error)
+        assert "test_export_models.py" in str(failed.error)
         assert "torch.where" in str(failed.remedy)
     assert by["teacher", "pytorch", "fp32"].metric is not None
     assert sorted(path.name for path in (tmp_path / "exports").iterdir()) == ["student-fp32.onnx", "student-int8.onnx"]

@@ -140,10 +140,10 @@ class Determinant(nn.Module):
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        (Branching(), r"test_onnx\.py:\d+ \(if inputs\.sum\(\) > 0:.*torch\.where.*torch\.cond"),
-        (Counting(), r"test_onnx\.py:\d+ \(return inputs\[.*the values of a tensor decide"),
+        (Branching(), r"test_format\.py:\d+ \(if inputs\.sum\(\) > 0:.*torch\.where.*torch\.cond"),
+        (Counting(), r"test_format\.py:\d+ \(return inputs\[.*the values of a tensor decide"),
         (Particular(), r"number of items in a batch to a constant.*x\.shape\[0\]"),
-        (Leaving(), r"test_onnx\.py:\d+ \(return torch\.from_numpy.*torch operators"),
+        (Leaving(), r"test_format\.py:\d+ \(return torch\.from_numpy.*torch operators"),
         (TwoInputs(), r"TwoInputs does not run on one tensor.*'text'.*wrapper"),
         (NoTensor(), r"returns str.*wrapper"),
         (Determinant(), r"no operator for torch's aten[.:]\w*eigh"),

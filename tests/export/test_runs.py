@@ -15,8 +15,7 @@ from torch import nn
 from limbeck.cli import commands as cli
 from limbeck.data import Items
 from limbeck.evaluation import Verdict
-from limbeck.export import costs
-from limbeck.export import export_models as shipment
+from limbeck.export import costs, exporter
 from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
 from limbeck.runs import run_folder as runs
@@ -26,7 +25,7 @@ from tests import tiny
 
 @pytest.fixture(autouse=True)
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6)
+    monkeypatch.setattr(exporter, "peak_memory", lambda kind, path, shape: 10**6)
     monkeypatch.setattr(costs, "peak_memory", lambda kind, path, shape: 10**6)
 
 
@@ -34,7 +33,7 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "finished"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6)
+        patch.setattr(exporter, "peak_memory", lambda kind, path, shape: 10**6)
         run_recipe(tiny.recipe("export={formats: [onnx]}"), folder, progress=False)
     return folder
 

@@ -12,8 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.model_io import logits_of
 from limbeck.evaluation import Verdict
-from limbeck.export import ExportError, formats
-from limbeck.export import export_models as shipment
+from limbeck.export import ExportError, exporter, formats
 from limbeck.export.onnx.attention import PAIRS
 from limbeck.export.onnx.format import TEXT_OPSET
 from limbeck.export.pytorch import PyTorch
@@ -224,7 +223,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
 
     from tests.runs.test_text_runs import BAD, FILLER, GOOD, recipe, sentences, teacher
 
-    monkeypatch.setattr(shipment, "peak_memory", lambda kind, path, shape: shape[0])
+    monkeypatch.setattr(exporter, "peak_memory", lambda kind, path, shape: shape[0])
     for name, count, seed in (("train", 160, 0), ("test", 81, 1)):
         texts, labels = sentences(count, seed)
         pq.write_table(pa.table({"sentence": texts, "label": labels}), tmp_path / f"{name}.parquet")

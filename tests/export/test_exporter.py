@@ -16,6 +16,7 @@ from limbeck.export import (
     ExportError,
     Format,
     export_models,
+    exporter,
     exports_table,
     formats,
     merge_records,
@@ -23,7 +24,6 @@ from limbeck.export import (
     profile,
     remarks,
 )
-from limbeck.export import export_models as shipment
 from limbeck.export.costs import costs_table
 from limbeck.export.onnx.format import Onnx
 from limbeck.export.pytorch import PyTorch
@@ -33,7 +33,7 @@ from tests.export import students
 @pytest.fixture
 def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Processes take seconds to start; one test below starts them."""
-    monkeypatch.setattr(shipment, "peak_memory", lambda kind, path, shape: 10**6 * path.name.count("student"))
+    monkeypatch.setattr(exporter, "peak_memory", lambda kind, path, shape: 10**6 * path.name.count("student"))
 
 
 class Branching(nn.Module):
@@ -79,7 +79,7 @@ def test_each_file_is_measured_and_a_failure_leaves_the_others(tmp_path: Path) -
         failed = by["teacher", "onnx", precision]
         assert failed.path is None
         assert failed.metric is None
-        assert "test_export_models.py" in str(failed.error)
+        assert "test_exporter.py" in str(failed.error)
         assert "torch.where" in str(failed.remedy)
     assert by["teacher", "pytorch", "fp32"].metric is not None
     assert sorted(path.name for path in (tmp_path / "exports").iterdir()) == ["student-fp32.onnx", "student-int8.onnx"]
@@ -97,8 +97,8 @@ class Lossy(Format):
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
         path.write_text(precision)
 
-    def open(self, path: Path) -> shipment.Runner:
-        return shipment.Runner(lambda inputs: torch.eye(10)[:1].repeat(len(inputs), 1), (1, 8, 8))
+    def open(self, path: Path) -> exporter.Runner:
+        return exporter.Runner(lambda inputs: torch.eye(10)[:1].repeat(len(inputs), 1), (1, 8, 8))
 
 
 @pytest.mark.usefixtures("no_memory")

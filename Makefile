@@ -21,7 +21,7 @@ lint: setup
 	$(BIN)/mypy limbeck
 	$(BIN)/lint-imports
 
-bench: setup  ## measure every number of the README again
+bench: setup  ## measure every recorded figure again
 	$(BIN)/python -m benchmarks.all
 
 docs: setup  ## build the documentation into build/site; it opens without a server
@@ -39,4 +39,4 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

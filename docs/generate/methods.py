@@ -185,7 +185,7 @@ def python_example(name: str) -> str:
     networks, batch = _setting(_kind(name))
     return PYTHON.format(
         networks=networks,
-        imports="from limbeck.data import Batch\n" if remembers else "",
+        imports="from limbeck.core.batch import Batch\n" if remembers else "",
         batch=INDEXED if remembers else batch,
         terms=textwrap.indent("\n".join(f"{_term(spec)}," for spec in terms(name)), " " * 8),
         samples="\n    samples=8,  # items in the training set" if remembers else "",

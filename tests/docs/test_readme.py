@@ -21,7 +21,7 @@ def test_its_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     assert len(program.splitlines()) <= 12
     monkeypatch.chdir(tmp_path)
     torch.manual_seed(0)
-    models.save_student(models.get("tiny_cnn", width=64, size=8), None, tmp_path / "runs" / "digits" / "teacher")
+    models.save_model(models.get("tiny_cnn", width=64, size=8), None, tmp_path / "runs" / "digits" / "teacher")
     exec(compile(program.replace("epochs(40)", "epochs(1)"), "README.md", "exec"), {"__name__": "__main__"})
     assert "of the teacher" in capsys.readouterr().out
 

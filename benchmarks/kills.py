@@ -36,8 +36,8 @@ RECIPE: dict[str, Any] = {
 
 
 def run_recipe(folder: Path) -> None:
+    from limbeck import runs
     from limbeck.recipe import Recipe
-    from limbeck.runs import run_folder as runs
 
     runs.run_recipe(Recipe.from_dict(RECIPE), folder, resume=True, progress=False)
 
@@ -46,7 +46,7 @@ def start(folder: Path) -> ForkServerProcess:
     """The run in a process of its own, forked from one that has imported everything, so that only the run takes time."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(
-        ["limbeck.runs.run_folder", "limbeck.evaluation.report", "sklearn.datasets", "torch.utils.flop_counter"]
+        ["limbeck.runs.distill", "limbeck.evaluation.report", "sklearn.datasets", "torch.utils.flop_counter"]
     )
     process = context.Process(target=run_recipe, args=(folder,))
     process.start()

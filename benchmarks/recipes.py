@@ -21,7 +21,7 @@ from pathlib import Path
 from benchmarks.bars import record
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import run_recipe
+from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"

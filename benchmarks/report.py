@@ -16,7 +16,7 @@ from benchmarks.bars import record
 from benchmarks.recipes import ROOT
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import run_recipe
+from limbeck.runs import run_recipe
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from typing import Any
 from benchmarks.bars import record
 from limbeck.evaluation import Predictions, Verdict, load_predictions, paired_gain
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs.run_folder import run_recipe
+from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
 EPOCHS = 30

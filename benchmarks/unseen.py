@@ -31,7 +31,7 @@ from benchmarks.text_judge import interval
 from limbeck.evaluation import Verdict
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import run_recipe
+from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
 SST2 = Path(os.environ.get("LIMBECK_DATA", ".")) / "data" / "sst2"

@@ -45,7 +45,7 @@ def distill(
     """
     from limbeck.evaluation import arms_table
     from limbeck.recipe import Recipe
-    from limbeck.runs.run_folder import resume_command, run_recipe
+    from limbeck.runs import resume_command, run_recipe
     from limbeck.utils.distributed import rank
 
     _load_plugins(plugin)
@@ -86,7 +86,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate the student of a run on other data."""
-    from limbeck.runs.run_folder import evaluate_run
+    from limbeck.runs import evaluate_run
 
     _load_plugins(plugin)
     figures = evaluate_run(run, data, split=split, input=input_column, label=label)
@@ -141,7 +141,7 @@ def _run_comparison(recipe: str, out: Path | None, changes: list[str], *, resume
 def _compare_runs(runs: list[Path], *, as_json: bool) -> None:
     from limbeck.evaluation import compare as compare_verdicts
     from limbeck.evaluation import compare_table
-    from limbeck.runs.run_folder import load_verdicts
+    from limbeck.runs import load_verdicts
 
     found = load_verdicts(runs)
     if as_json:
@@ -261,7 +261,7 @@ def export(
     """
     from limbeck.evaluation import Verdict
     from limbeck.export import exports_table, remarks
-    from limbeck.runs.run_folder import export_run
+    from limbeck.runs import export_run
 
     _load_plugins(plugin)
     records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
@@ -287,7 +287,7 @@ def profile(
     from dataclasses import asdict
 
     from limbeck.export import costs_table
-    from limbeck.runs.run_folder import profile_run
+    from limbeck.runs import profile_run
 
     _load_plugins(plugin)
     axes = [axis.strip() for axis in shape.split(",") if axis.strip()]
@@ -310,7 +310,7 @@ def report(
     It is made from what the runs left, verdict.json and log.jsonl: no data and no models are needed.
     """
     from limbeck.evaluation.report import beside, is_comparison, write_comparison, write_report, write_side_by_side
-    from limbeck.runs.run_folder import load_verdicts, require_verdict
+    from limbeck.runs import load_verdicts, require_verdict
 
     if len(runs) > 1:
         found = load_verdicts(runs)

@@ -15,12 +15,13 @@ from torch import Tensor
 from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, TopK
 from limbeck.recipe import Recipe, read_yaml
-from limbeck.runs.run_folder import RunError, build_teacher, load_or_train_teacher, lock_run, save_cache_recipe
+from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
+from limbeck.runs.teacher import build_teacher, load_or_train_teacher
 from limbeck.teacher_cache import Info, Store, TokenSignals, check, info, prune, read_manifest
 from limbeck.teacher_cache.teacher_query import Asked, build, where_kept
 from limbeck.utils import distributed
 
-RECIPE, BATCH = "recipe.yaml", 256
+BATCH = 256
 NO_CACHE = "keeps no answers; add cache: auto to it, or say where they go with --out"
 
 
@@ -71,6 +72,17 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
         build(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
     save_cache_recipe(recipe, place, out or folder)
     return place
+
+
+def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path) -> None:
+    """Writes the recipe that computes these teacher outputs into the cache, for `limbeck cache verify`."""
+    if distributed.rank() == 0 and not (cache / RECIPE).exists():
+        content = recipe.model_dump(mode="json")
+        content["cache"] |= {"path": str(cache)}
+        if recipe.teacher.training is not None:
+            weights = (folder / TEACHER / "model.safetensors").resolve()
+            content["teacher"] |= {"weights": str(weights), "training": None}
+        Recipe.from_dict(content, files=False).write(cache / RECIPE)
 
 
 def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:

@@ -12,7 +12,10 @@ from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, environm
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe, read_yaml
 from limbeck.recipe.old_keys import rename_old_keys
-from limbeck.runs.run_folder import RunError, build_teacher, changed_fields, load_or_train_teacher, lock_run, run_recipe
+from limbeck.runs.distill import run_recipe
+from limbeck.runs.folder import RunError, lock_run
+from limbeck.runs.resume import changed_fields
+from limbeck.runs.teacher import build_teacher, load_or_train_teacher
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError

@@ -42,7 +42,7 @@ def limbeck(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str])
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from limbeck.runs.run_folder import run_recipe
+    from limbeck.runs import run_recipe
 
     folder = tmp_path_factory.mktemp("cli") / "finished"
     run_recipe(tiny.recipe(), folder, progress=False)

@@ -18,7 +18,7 @@ from limbeck.data import Items, Questions, load_questions, per_actor_items, toke
 from limbeck.engine import Settings, steps
 from limbeck.models import get
 from limbeck.recipe import Recipe
-from limbeck.runs.run_folder import run_recipe
+from limbeck.runs import run_recipe
 from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
 from limbeck.tasks.input_limits import positions
 from tests.data.tiny_tokenizers import byte_bpe, of_words
@@ -83,7 +83,7 @@ def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.runs.run_folder.teach", lambda *_, **__: pytest.fail("the teacher was trained first"))
+    monkeypatch.setattr("limbeck.runs.teacher.teach", lambda *_, **__: pytest.fail("the teacher was trained first"))
 
 
 # --- tokenizers ------------------------------------------------------------------------------------------------------

@@ -12,14 +12,14 @@ import pytest
 import yaml
 from torch import nn
 
+from limbeck import runs
 from limbeck.cli import commands as cli
 from limbeck.data import Items
 from limbeck.evaluation import Verdict
 from limbeck.export import costs, exporter
 from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
-from limbeck.runs import run_folder as runs
-from limbeck.runs.run_folder import RunError, run_recipe
+from limbeck.runs import RunError, run_recipe
 from tests import tiny
 
 

@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limbeck import runs
 from limbeck.core.model_io import logits_of
 from limbeck.evaluation import Verdict
 from limbeck.export import ExportError, exporter, formats
 from limbeck.export.onnx.attention import PAIRS
 from limbeck.export.onnx.format import TEXT_OPSET
 from limbeck.export.pytorch import PyTorch
-from limbeck.runs import run_folder as runs
 
 transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")

@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck import methods
+from limbeck import methods, runs
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
-from limbeck.runs import run_folder as runs
 from limbeck.tasks import Classification
 from tests.runs.test_text_runs import place, recipe  # noqa: F401
 

@@ -11,7 +11,7 @@ import pytest
 from limbeck import models
 from limbeck.models import registry
 from limbeck.recipe import Recipe, RecipeError, load_plugin
-from limbeck.runs.run_folder import evaluate_run, open_run, run_recipe
+from limbeck.runs import evaluate_run, open_run, run_recipe
 from tests import own, tiny
 
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
+from limbeck import runs
 from limbeck.models import load_model
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, RecipeError, expand_variables
-from limbeck.runs import run_folder as runs
 from tests.runs.test_text_runs import place, recipe, teacher  # noqa: F401
 
 transformers = pytest.importorskip("transformers")

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from limbeck import runs
 from limbeck.evaluation import ComparisonVerdict, load_predictions
 from limbeck.recipe import Comparison, RecipeError
+from limbeck.runs import RunError
 from limbeck.runs import compare as comparisons
-from limbeck.runs import run_folder as runs
 from limbeck.runs.compare import FAILURE_FILE, run_comparison
-from limbeck.runs.run_folder import RunError
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 

@@ -16,13 +16,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck import models
+from limbeck import models, runs
 from limbeck.core.taps.probe import Probe
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 from limbeck.models.shrink import StaticEncoder, from_teacher, init_from_teacher, static_embeddings, static_student
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, RecipeError
-from limbeck.runs import run_folder as runs
 from tests.runs.test_text_runs import teacher
 
 transformers = pytest.importorskip("transformers")

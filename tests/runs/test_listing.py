@@ -12,9 +12,9 @@ import yaml
 from rich.console import Console
 
 from limbeck.recipe import Comparison, Recipe
+from limbeck.runs import run_recipe
 from limbeck.runs.compare import run_comparison
 from limbeck.runs.listing import TAIL, RunSummary, list_runs, runs_table
-from limbeck.runs.run_folder import run_recipe
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 

@@ -14,13 +14,14 @@ import torch
 import yaml
 from PIL import Image
 
-from limbeck import models
+from limbeck import models, runs
 from limbeck.engine import checkpoint
 from limbeck.engine.checkpoint import CheckpointError
 from limbeck.engine.metrics_log import MetricsLog
 from limbeck.evaluation import Verdict
-from limbeck.runs import run_folder as runs
-from limbeck.runs.run_folder import RunError, changed_fields, run_recipe
+from limbeck.runs.distill import run_recipe
+from limbeck.runs.folder import RunError
+from limbeck.runs.resume import changed_fields
 from tests import ranks, tiny
 
 

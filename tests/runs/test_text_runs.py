@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+from limbeck import runs
 from limbeck.evaluation import Verdict
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
-from limbeck.runs import run_folder as runs
 from limbeck.teacher_cache import info
 
 transformers = pytest.importorskip("transformers")

@@ -15,6 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from limbeck import runs
 from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, Masking, MaskingVocabulary, tokenize
@@ -25,7 +26,6 @@ from limbeck.models.shrink import init_from_teacher
 from limbeck.objectives import get
 from limbeck.recipe import Recipe
 from limbeck.recipe.schema.parts import TermSpec
-from limbeck.runs import run_folder as runs
 from limbeck.tasks import MaskedLanguageModelling
 from tests.data.tiny_tokenizers import of_words
 from tests.runs.test_text_runs import teacher

@@ -9,10 +9,10 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from limbeck import runs
 from limbeck.core.actors import frozen
 from limbeck.data import Dataset, Items
 from limbeck.evaluation import Verdict
-from limbeck.runs import run_folder as runs
 from limbeck.runs.cache import verify_cache
 from limbeck.teacher_cache import Dense, IdentityError, Store, StoreError, check, info, read_manifest
 from limbeck.teacher_cache.teacher_query import Asked, build, tap_folder, where_kept

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from limbeck import runs
 from limbeck.evaluation import Verdict
-from limbeck.runs import run_folder as runs
 from limbeck.teacher_cache import info
 from tests import ranks, tiny
 

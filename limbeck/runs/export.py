@@ -1,0 +1,148 @@
+"""The exports of a run: models written as files, checked and measured, and recorded in the verdict and the report."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from torch import nn
+
+from limbeck.data import Items, TokenStorage
+from limbeck.evaluation import Export, Verdict
+from limbeck.evaluation.report import write_report
+from limbeck.export import ExportError, export_models, formats, merge_records
+from limbeck.recipe import ExportSpec, Recipe
+from limbeck.runs.folder import VERDICT, RunError, lock_run, open_run, require_file
+from limbeck.runs.teacher import rebuild_teacher, with_progress
+from limbeck.utils import distributed
+
+
+@dataclass(frozen=True)
+class RunModels:
+    """The models of a run and the data that their exports are calibrated and checked on."""
+
+    recipe: Recipe
+    folder: Path
+    student: nn.Module
+    teacher: nn.Module | None
+    train: Items
+    test: Items
+
+
+def export_run(
+    folder: Path,
+    *,
+    into: Sequence[str] = (),
+    precisions: Sequence[str] = (),
+    console: Console | None = None,
+    progress: bool = True,
+) -> list[Export]:
+    """Exports the student of a finished run, and its teacher to compare with.
+
+    The records are written into the verdict and the report. They replace older records of the same model, format and
+    precision.
+
+    Args:
+        into, precisions: replace those of the recipe.
+
+    Raises:
+        RunError: the run is not finished, or its data cannot be loaded.
+        ValueError: an unknown format.
+        MissingPackageError: a package of a format is not installed.
+    """
+    console = console or Console(quiet=True)
+    recipe, student = open_run(folder)
+    require_file(folder, VERDICT, "verdict")
+    given = {"formats": list(into), "precisions": list(precisions)}
+    own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
+    spec = ExportSpec.model_validate(own | {name: values for name, values in given.items() if values})
+    check_formats(spec)
+    try:
+        all_train, train, _, test = recipe.load()
+    except (ValueError, OSError, ImportError) as error:
+        raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
+    check_texts(spec, test)
+    needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
+    teacher = rebuild_teacher(recipe, all_train, folder, console) if needs_teacher else None
+    with lock_run(folder):
+        return write_exports(spec, RunModels(recipe, folder, student, teacher, train, test), console, progress=progress)
+
+
+def check_formats(spec: ExportSpec) -> None:
+    """Raises an error for formats whose packages are missing, and for quantization-aware training in several processes."""
+    for name in spec.formats:
+        formats.get(name).require_packages(writing=True)
+    if spec.quantization_aware is not None and distributed.world_size() > 1:
+        raise ValueError("export.quantization_aware trains in one process; leave export out here, and run limbeck export after")
+
+
+def check_texts(spec: ExportSpec, test: Items) -> None:
+    """Raises `RunError` if models of texts cannot be exported as `spec` says."""
+    if not isinstance(test.storage, TokenStorage):
+        return
+    for name in spec.formats:
+        try:
+            formats.get(name).require_texts()
+        except ExportError as error:
+            raise RunError(f"export.formats: {error}") from error
+    if spec.quantization_aware is not None:
+        raise RunError(
+            "export.quantization_aware: models of texts are not trained for int8; leave it out: their int8 files need no "
+            "calibration, and the loss, if any, stands in the record"
+        )
+
+
+def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progress: bool) -> list[Export]:
+    """Writes the exports and records them in the verdict and the report. Only rank 0 exports; the others wait."""
+    records: list[Export] = []
+    if distributed.rank() == 0:
+        if spec.quantization_aware is not None and run.teacher is None:
+            console.print("int8 without quantization-aware training: there is no teacher to learn from", style="yellow")
+        task = run.recipe.new_task()
+        task.prepare(run.teacher, run.train, [run.test], control=False)
+        exported = {"student": run.student}
+        if run.teacher is not None and spec.teacher:
+            exported["teacher"] = run.teacher
+        records = export_models(
+            exported,
+            run.train,
+            run.test,
+            run.folder,
+            into=spec.formats,
+            precisions=spec.precisions,
+            calibration_items=spec.calibration_items,
+            aware=_quantization_aware_student(spec, run, progress=progress),
+            task=task,
+            console=console,
+        )
+        verdict = Verdict.load(run.folder)
+        verdict.model_copy(update={"exports": merge_records(verdict.exports, records)}).save(run.folder / VERDICT)
+        write_report(run.folder)
+    distributed.barrier()
+    return records
+
+
+def _quantization_aware_student(spec: ExportSpec, run: RunModels, *, progress: bool) -> Callable[[], nn.Module] | None:
+    """Returns a function that trains the student for int8; None if the recipe does not ask for it or has no teacher."""
+    if spec.quantization_aware is None or run.teacher is None:
+        return None
+    from limbeck.export.quantization.qat import quantization_aware
+
+    return functools.partial(
+        quantization_aware,
+        run.student,
+        run.teacher,
+        run.train,
+        epochs=spec.quantization_aware.epochs,
+        lr=spec.quantization_aware.lr,
+        batch_size=run.recipe.training.batch_size,
+        views=run.recipe.training.views,
+        seed=run.recipe.seeds[0],
+        teacher_options=run.recipe.teacher.options(),
+        settings=with_progress(run.recipe.training.build(), progress).settings,
+        folder=run.folder / "checkpoints" / "quantization-aware",
+        resume=True,
+    )

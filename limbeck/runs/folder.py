@@ -1,0 +1,85 @@
+"""The files of a run: opening a finished run, its verdicts, and the lock that one process holds while it works in a folder."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from torch import nn
+
+from limbeck import models
+from limbeck.evaluation import Verdict
+from limbeck.models.tokenizer import load_tokenizer
+from limbeck.recipe import Recipe, describe_missing, loaded_plugins, read_yaml
+from limbeck.utils import distributed
+from limbeck.utils.folder_lock import lock_folder
+
+RECIPE, VERDICT = "recipe.yaml", "verdict.json"
+STUDENT, TEACHER = "student", "teacher"
+
+
+class RunError(ValueError):
+    """A run folder that cannot be used as requested."""
+
+
+def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
+    """Returns the recipe and the student of a finished run.
+
+    Raises:
+        RunError: `folder` is no run, or its student is not trained yet.
+    """
+    require_file(folder, f"{STUDENT}/config.json", "student")
+    written = folder / RECIPE
+    recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
+    if recipe.student.vocabulary is not None:
+        recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)
+    return recipe, models.load_model(folder / STUDENT)
+
+
+def load_verdicts(folders: Sequence[Path]) -> dict[str, Verdict]:
+    """Returns the verdicts of several runs by folder name; by the whole path where two folders have the same name."""
+    for folder in folders:
+        require_verdict(folder)
+    names = [folder.resolve().name for folder in folders]
+    labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
+    return {label: Verdict.load(folder) for label, folder in zip(labels, folders, strict=True)}
+
+
+def require_verdict(folder: Path) -> None:
+    """Raises `RunError` if the folder has no verdict. The recipe may be missing."""
+    if not (folder / VERDICT).exists():
+        require_file(folder, VERDICT, "verdict")
+
+
+def require_file(folder: Path, file: str, what: str) -> None:
+    """Raises `RunError` if `folder` is no run, or if `file`, which holds its `what`, is not written yet."""
+    if not folder.is_dir():
+        raise RunError(f"run {folder}: {describe_missing(folder)}")
+    if not (folder / RECIPE).exists():
+        raise RunError(f"run {folder}: it holds no {RECIPE}, so it is no run directory")
+    if not (folder / file).exists():
+        raise RunError(f"run {folder}: it has no {what} yet; finish it with: {resume_command(folder)}")
+
+
+def class_names_of(folder: Path) -> list[str] | None:
+    """Returns the class names of a run in label order; None if the classes have no names."""
+    return (Verdict.load(folder).classes or None) if (folder / VERDICT).exists() else None
+
+
+def resume_command(folder: Path, *options: str) -> str:
+    """Returns the command line that resumes a run.
+
+    The recipe in the folder already holds the `--set` changes. Plugins are not part of a recipe, so they are repeated.
+    """
+    plugins = [f"--plugin={path}" for path in loaded_plugins]
+    return shlex.join(["limbeck", "distill", str(folder / RECIPE), "--out", str(folder), "--resume", *plugins, *options])
+
+
+def lock_run(folder: Path) -> AbstractContextManager[None]:
+    """Creates `folder` and holds its lock. Of several processes of one run only rank 0 takes the lock."""
+    if distributed.rank() != 0:
+        return nullcontext()
+    folder.mkdir(parents=True, exist_ok=True)
+    return lock_folder(folder)

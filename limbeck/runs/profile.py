@@ -1,0 +1,62 @@
+"""What one inference costs: of the models and exports of a run, or of one file or model folder."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from limbeck import models
+from limbeck.evaluation import Verdict
+from limbeck.export import PYTORCH, Costs, profile
+from limbeck.recipe import Recipe
+from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, open_run
+
+
+def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
+    """Measures size, work, latency and memory on this machine.
+
+    Args:
+        path: a run folder, an exported file, or a folder written by `save_model`.
+        shape: of one input, if the file does not state it.
+
+    Raises:
+        FileNotFoundError: `path` does not exist.
+        RuntimeError: `path` is none of these, its runtime cannot open it, or the shape of its input is unknown.
+    """
+    if not (path / RECIPE).exists():
+        return profile({path.name: path}, shape, console=console)
+    recipe, _ = open_run(path)
+    verdict = Verdict.load(path)
+    exports = [record for record in verdict.exports if record.path is not None and (path / record.path).exists()]
+    files = {f"{record.model} {record.format} {record.precision}": path / str(record.path) for record in exports}
+    with tempfile.TemporaryDirectory() as folder:
+        teacher = _teacher_folder(recipe, verdict, path, Path(folder))
+        found = profile({f"student {PYTORCH} fp32": path / STUDENT} | teacher | files, shape, console=console)
+    return {name: _as_of_run(row, found.get(f"{name.split()[0]} {PYTORCH} fp32"), path) for name, row in found.items()}
+
+
+def _as_of_run(row: Costs, in_pytorch: Costs | None, folder: Path) -> Costs:
+    """Returns the row with its path in the run, and with parameters and MACs, which a file does not state, from PyTorch."""
+    model = in_pytorch or row
+    return replace(row, parameters=model.parameters, macs=model.macs, path=_relative_path(folder, row.path))
+
+
+def _teacher_folder(recipe: Recipe, verdict: Verdict, run: Path, folder: Path) -> dict[str, Path]:
+    """Returns the folder of the run's teacher; built and saved in `folder` if the run has not saved it; empty if it is gone."""
+    name, saved = f"teacher {PYTORCH} fp32", run / TEACHER
+    if (saved / "config.json").exists():
+        return {name: saved}
+    try:
+        models.save_model(recipe.teacher.new(len(verdict.classes) or None, None), None, folder)
+    except (ValueError, OSError, ImportError, RuntimeError):
+        return {}
+    return {name: folder}
+
+
+def _relative_path(folder: Path, path: str) -> str:
+    """Returns the path relative to the run folder; empty if it lies outside."""
+    return str(Path(path).relative_to(folder)) if Path(path).is_relative_to(folder) else ""

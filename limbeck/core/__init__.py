@@ -1,1 +1,53 @@
 """The mathematics of one step: signals, actors, terms, adapters, schedules, and the criterion that combines them."""
+
+from limbeck.core.actors import Actor, Actors, Role, average, frozen, snapshot, trained
+from limbeck.core.adapters import Adapter, build_adapter
+from limbeck.core.batch import Batch, as_batch
+from limbeck.core.criterion import Criterion
+from limbeck.core.errors import AdapterError, TapError, TermError
+from limbeck.core.forward_cache import ForwardCache
+from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.item_weights import ItemWeight
+from limbeck.core.memory import Memory, PerSampleTable, Queue
+from limbeck.core.objective import Objective
+from limbeck.core.probe_set import ProbeSet
+from limbeck.core.references import Reference
+from limbeck.core.schedules import Schedule
+from limbeck.core.signals import LinearLogits, Match, Signal, TopK
+from limbeck.core.source import BatchPosition, Source
+from limbeck.core.terms import Term
+
+__all__ = [
+    "Actor",
+    "Actors",
+    "Adapter",
+    "AdapterError",
+    "Batch",
+    "BatchPosition",
+    "Criterion",
+    "ForwardCache",
+    "GradientPlan",
+    "ItemWeight",
+    "LinearLogits",
+    "Match",
+    "Memory",
+    "Objective",
+    "PerSampleTable",
+    "ProbeSet",
+    "Queue",
+    "Reference",
+    "Role",
+    "Schedule",
+    "Signal",
+    "Source",
+    "TapError",
+    "Term",
+    "TermError",
+    "TopK",
+    "as_batch",
+    "average",
+    "build_adapter",
+    "frozen",
+    "snapshot",
+    "trained",
+]

@@ -22,7 +22,7 @@ import torch
 from benchmarks.store_core import build, grown, softmaxed
 from limbeck.core.signals import TopK
 from limbeck.evaluation.environment import cores, cpu_name
-from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, info
+from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, store_info
 from limbeck.utils.atomic_files import write_text_atomic
 
 RESULTS, PAGE = Path(__file__).parent / "results" / "scale.json", Path(__file__).parents[1] / "docs" / "scale.md"
@@ -43,7 +43,7 @@ def bytes_of(place: Path, name: str) -> float:
     folder = place / name.replace(" ", "")
     if name.startswith("image"):
         build(folder, 20_000, 8, TopKCodec(k, classes), softmaxed(classes, k))
-        return info(folder).per_item or 0.0
+        return store_info(folder).per_item or 0.0
     top = softmaxed(classes, k, TEXT)(TEXT)["logits"]
     assert isinstance(top, TopK)
 
@@ -52,7 +52,7 @@ def bytes_of(place: Path, name: str) -> float:
         return {"logits": TokenSignals(many, torch.full((count,), TEXT), torch.arange(count))}
 
     build(folder, 200, 1, Tokens(TopKCodec(k, classes)), texts, batch=16)
-    return info(folder).total / (200 * TEXT)
+    return store_info(folder).total / (200 * TEXT)
 
 
 def rows_per_second(name: str) -> float:

@@ -35,7 +35,7 @@ from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.methods import hinton
 from limbeck.models import get, load_weights
 from limbeck.objectives import HardTargets
-from limbeck.teacher_cache.teacher_query import Asked, Keeping, ask_codecs, build, open_answers
+from limbeck.teacher_cache import CacheConfig, TeacherQuery, choose_codecs, fill_cache, open_cache
 
 VIEWS: list[str | Mapping[str, Any]] = [{"random_crop": {"padding": 4}}, "horizontal_flip"]
 COUNT, BATCH, EPOCHS = 8, 128, 15
@@ -71,8 +71,8 @@ def teacher() -> nn.Module:
     return model.eval()
 
 
-def asked(model: nn.Module, some: Items) -> Asked:
-    return Asked(frozen(model, channels_last=True), source(some), ["logits"], VIEWS, torch.bfloat16)
+def asked(model: nn.Module, some: Items) -> TeacherQuery:
+    return TeacherQuery(frozen(model, channels_last=True), source(some), ["logits"], VIEWS, torch.bfloat16)
 
 
 def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float]:
@@ -115,11 +115,11 @@ def bare(data: Timed, count: int, seed: int, model: nn.Module | None) -> list[fl
 
 def epoch(some: Items, model: nn.Module, folder: Path) -> None:
     question = asked(model, some)
-    codecs = ask_codecs(question, Keeping())
-    build(question, folder, codecs, lambda done, total: None)
+    codecs = choose_codecs(question, CacheConfig())
+    fill_cache(question, folder, codecs, lambda done, total: None)
     by_hand = frozen(model, channels_last=True).model
     seconds: dict[str, list[float]] = {"plain": [], "store": [], "live": [], "bare plain": [], "bare live": []}
-    with open_answers(question, Keeping(strict=True), folder, codecs) as answers:
+    with open_cache(question, CacheConfig(strict=True), folder, codecs) as answers:
         for turn in range(6):
             for kind in seconds:
                 if kind.startswith("bare"):
@@ -144,9 +144,9 @@ def students(some: Items, model: nn.Module, folder: Path) -> None:
     count = EPOCHS * (len(some) // BATCH)
     began = time.perf_counter()
     question = asked(model, some)
-    codecs = ask_codecs(question, Keeping())
-    build(question, folder, codecs, lambda done, total: None)
-    with open_answers(question, Keeping(strict=True), folder, codecs) as answers:
+    codecs = choose_codecs(question, CacheConfig())
+    fill_cache(question, folder, codecs, lambda done, total: None)
+    with open_cache(question, CacheConfig(strict=True), folder, codecs) as answers:
         for seed in range(3):
             train(some, count, seed, frozen(model, channels_last=True, cache=answers))
     stored = time.perf_counter() - began
@@ -164,10 +164,10 @@ def students(some: Items, model: nn.Module, folder: Path) -> None:
 def building(some: Items, model: nn.Module, folder: Path) -> None:
     """Shard by shard in turn with bare inference over the same views."""
     question, ratios = asked(model, some), []
-    codecs = ask_codecs(question, Keeping())
+    codecs = choose_codecs(question, CacheConfig())
     for turn in range(3):
         began = time.perf_counter()
-        build(question, folder / str(turn), codecs, lambda done, total: None)
+        fill_cache(question, folder / str(turn), codecs, lambda done, total: None)
         built = time.perf_counter() - began
         began = time.perf_counter()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):

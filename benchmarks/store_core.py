@@ -29,8 +29,19 @@ from torch import Tensor
 
 from benchmarks.bars import record
 from limbeck.core.signals import AnySignal, TopK
-from limbeck.teacher_cache import Builder, Codec, DamagedError, Dense, Store, Tokens, TokenSignals, TopKCodec, check, info
-from limbeck.teacher_cache.top_k import ordered
+from limbeck.teacher_cache import (
+    Codec,
+    CorruptFileError,
+    Dense,
+    Store,
+    StoreBuilder,
+    Tokens,
+    TokenSignals,
+    TopKCodec,
+    check_store,
+    store_info,
+)
+from limbeck.teacher_cache.codecs.top_k import to_top_k
 
 COMMAND = "python -m benchmarks.store_core"
 BATCH, BATCHES, WARM = 256, 400, 100  # look-ups: items a batch, batches, and how many of them come before the clock counts
@@ -45,8 +56,8 @@ def build(folder: Path, items: int, views: int, codec: Codec, give: Give, batch:
     """A store of random keys; returns the seconds it took."""
     began = time.perf_counter()
     keys = torch.randint(-(2**63), 2**63 - 1, (items,), generator=torch.Generator().manual_seed(items))
-    with Builder(folder, keys, views, {"logits": codec}, {"teacher": "synthetic"}, example=give(8)) as builder:
-        for task in builder.missing():
+    with StoreBuilder(folder, keys, views, {"logits": codec}, {"teacher": "synthetic"}, example=give(8)) as builder:
+        for task in builder.pending():
             for part in task.keys.split(batch):
                 builder.write(task, give(len(part)))
     return time.perf_counter() - began
@@ -55,7 +66,7 @@ def build(folder: Path, items: int, views: int, codec: Codec, give: Give, batch:
 def softmaxed(classes: int, k: int, rows: int = 16_384) -> Give:
     """Top-k signals of random logits; one batch, drawn once, of which each call gives the first rows."""
     z = torch.randn(min(rows, 2 * 10**7 // classes), classes, generator=torch.Generator().manual_seed(0)) * 3
-    top = ordered(z, k, classes)
+    top = to_top_k(z, k, classes)
     times = -(-rows // len(z))
     values, indices, tail = top.values.repeat(times, 1), top.indices.repeat(times, 1), top.tail.repeat(times)
     return lambda count: {"logits": TopK(values[:count], indices[:count], tail[:count])}
@@ -71,8 +82,8 @@ def sizes(place: Path, report: Report) -> None:
     for name, data, bar, codec, give in cases:
         for views in (1, 8):
             build(place / f"{name}-{views}", 50_000, views, codec, give)
-            one[name] = one.get(name, info(place / f"{name}-{views}").per_item or 0.0)
-        found = info(place / f"{name}-8").per_item or 0.0
+            one[name] = one.get(name, store_info(place / f"{name}-{views}").per_item or 0.0)
+        found = store_info(place / f"{name}-8").per_item or 0.0
         note = f"at 8 views; {one[name]:.2f} at 1 view. Keys, headers, manifest and page included"
         report(f"bytes per item and view: {name}", f"≤ {bar}", found, None, found <= bar, f"{data}, 8 views", note)
 
@@ -85,7 +96,7 @@ def sizes(place: Path, report: Report) -> None:
         return {"logits": TokenSignals(many, torch.full((count,), tokens), torch.arange(count))}
 
     build(place / "text", rows, 1, Tokens(TopKCodec(32, 151_936)), texts, batch=16)
-    found = info(place / "text").total / (rows * tokens)
+    found = store_info(place / "text").total / (rows * tokens)
     note = f"1 view of texts of {tokens} tokens; keys, token hashes, offsets, headers, manifest and page included"
     report("bytes per token: 151,936 tokens, k = 32", "≤ 108", found, None, found <= 108, f"{rows} texts", note)
 
@@ -97,7 +108,7 @@ def fidelity(place: Path, report: Report) -> None:
         for sharpness in (0.1, 1.0, 3.0, 10.0, 30.0):
             z = torch.randn(256, classes, generator=torch.Generator().manual_seed(k)) * sharpness
             codec = TopKCodec(k, classes)
-            stored, exact = codec.decode(codec.encode(z)), ordered(z, k, classes)
+            stored, exact = codec.decode(codec.encode(z)), to_top_k(z, k, classes)
             p, q = (torch.cat([part.values, part.tail.unsqueeze(1)], 1).double() for part in (exact, stored))
             worst = max(worst, float((torch.xlogy(p, p) - torch.xlogy(p, q)).sum(1).max()))
             same, items = same + int((stored.indices[:, 0] == z.argmax(1)).sum()), items + len(z)
@@ -117,11 +128,11 @@ def flips(place: Path, report: Report) -> None:
         path = draw.choices(files, [len(whole[path]) for path in files])[0]
         where, bit = draw.randrange(len(whole[path])), 1 << draw.randrange(8)
         path.write_bytes(whole[path][:where] + bytes([whole[path][where] ^ bit]) + whole[path][where + 1 :])
-        checked += any(path.name in message for message in check(folder, progress=False))
+        checked += any(path.name in message for message in check_store(folder, progress=False))
         try:
             for view in (0, 1):
                 Store.open(folder).read(keys, view)
-        except DamagedError as error:
+        except CorruptFileError as error:
             refused += error.path == path
         path.write_bytes(whole[path])
     found = min(checked, refused)
@@ -168,7 +179,7 @@ def grown(folder: Path, items: int) -> dict[str, float]:
     save_file({"keys": keys[draw]}, asked)
     command = [sys.executable, "-m", "benchmarks.store_core", "--read", str(folder), str(asked)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    size = info(folder).per_item or 0.0
+    size = store_info(folder).per_item or 0.0
     shutil.rmtree(folder)
     return {"items": items, "rows_per_second": items / seconds, "bytes_per_item": size, **found}
 

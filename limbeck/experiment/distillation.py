@@ -41,9 +41,7 @@ from limbeck.methods import hinton
 from limbeck.models import save_model, save_weights, spec_of
 from limbeck.objectives import HardTargets
 from limbeck.tasks import Classification, Task
-from limbeck.teacher_cache import Codec
-from limbeck.teacher_cache.cached_teacher import StoredAnswers
-from limbeck.teacher_cache.teacher_query import Asked, Keeping, ask_codecs, folder_of, open_answers
+from limbeck.teacher_cache import CacheConfig, CachedTeacher, Codec, TeacherQuery, cache_folder, choose_codecs, open_cache
 from limbeck.utils import distributed
 
 
@@ -67,8 +65,8 @@ class Distillation:
         folder: where checkpoints, the log and the verdict go; None: nowhere.
         targets: goals by name, weighed in the verdict.
         student_options, teacher_options: how the models run, as `Actor` takes it: `{"channels_last": True}`, a precision.
-        store: keep the teacher's answers, so that it is asked once; see `Keeping`. Both arms then see the same few views of an
-            item, over and over.
+        store: cache the teacher's outputs, so that each is computed once; see `CacheConfig`. Both arms then see the same few
+            views of an item again and again.
     """
 
     def __init__(
@@ -88,7 +86,7 @@ class Distillation:
         name: str = "distillation",
         student_options: Mapping[str, Any] | None = None,
         teacher_options: Mapping[str, Any] | None = None,
-        store: Keeping | None = None,
+        store: CacheConfig | None = None,
         resume: bool = False,
     ) -> None:
         if not seeds:
@@ -229,19 +227,19 @@ class Distillation:
             source.view_count, source.view_seed = self.store.view_count(training.views), self.store.view_seed
         return source
 
-    def ask(self, train: Items) -> tuple[Asked, dict[str, Codec], Path]:
+    def ask(self, train: Items) -> tuple[TeacherQuery, dict[str, Codec], Path]:
         """The teacher and what the terms want to know of it about `train`; how the answers are kept, and where."""
         if self.store is None:
-            raise ValueError("this job keeps no answers; give it store=Keeping(), or the recipe cache: auto")
+            raise ValueError("this job keeps no answers; give it store=CacheConfig(), or the recipe cache: auto")
         self.check(train)
         asked = self._asked(self.training, self._source(train, replace(self.training, prefetch=0)))
-        codecs = ask_codecs(asked, self.store)
-        return asked, codecs, folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
+        codecs = choose_codecs(asked, self.store)
+        return asked, codecs, cache_folder(asked, self.store, self.folder and self.folder.parent, codecs)
 
-    def _asked(self, training: Training, source: Dataset) -> Asked:
+    def _asked(self, training: Training, source: Dataset) -> TeacherQuery:
         """Known after `check`, which notes the taps."""
         settings, device = training.settings, _device(training)
-        return Asked(
+        return TeacherQuery(
             frozen(
                 self.teacher.to(device),
                 reads=input_for_actor("teacher", source.items.storage.input_names),
@@ -256,15 +254,15 @@ class Distillation:
         )
 
     @contextmanager
-    def _answers(self, training: Training, source: Dataset) -> Iterator[StoredAnswers | None]:
+    def _answers(self, training: Training, source: Dataset) -> Iterator[CachedTeacher | None]:
         """What the teacher has said so far, where it is kept."""
         if self.store is None or not self.taps:
             yield None
             return
         with closing(self._asked(training, source)) as asked:
-            codecs = ask_codecs(asked, self.store)
-            self.answers = folder_of(asked, self.store, self.folder and self.folder.parent, codecs)
-            with open_answers(asked, self.store, self.answers, codecs) as answers:
+            codecs = choose_codecs(asked, self.store)
+            self.answers = cache_folder(asked, self.store, self.folder and self.folder.parent, codecs)
+            with open_cache(asked, self.store, self.answers, codecs) as answers:
                 yield answers
 
     def _refuse_parted_tokens(self, criterion: Criterion, items: Items) -> None:
@@ -298,7 +296,7 @@ class Distillation:
         training: Training,
         seed: int = 0,
         control: bool = False,
-        answers: StoredAnswers | None = None,
+        answers: CachedTeacher | None = None,
     ) -> dict[str, Actor]:
         actors = {"student": trained(student, reads=input_for_actor("student", self.names), **self.options["student"])}
         if not control:

@@ -17,8 +17,18 @@ from limbeck.core.signals import AnySignal, TopK
 from limbeck.recipe import Recipe, read_yaml
 from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
 from limbeck.runs.teacher import build_teacher, load_or_train_teacher
-from limbeck.teacher_cache import Info, Store, TokenSignals, check, info, prune, read_manifest
-from limbeck.teacher_cache.teacher_query import Asked, build, where_kept
+from limbeck.teacher_cache import (
+    Store,
+    StoreInfo,
+    TeacherQuery,
+    TokenSignals,
+    check_store,
+    fill_cache,
+    find_stores,
+    prune_store,
+    read_manifest,
+    store_info,
+)
 from limbeck.utils import distributed
 
 BATCH = 256
@@ -69,7 +79,7 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet)
     with closing(asked), progress as bar:
         task = bar.add_task("the teacher's answers", total=None)
-        build(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
+        fill_cache(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
     save_cache_recipe(recipe, place, out or folder)
     return place
 
@@ -93,7 +103,7 @@ def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Cac
         IdentityError: the recipe's teacher, views or data are no longer those that the answers came from.
     """
     found = _stores(folder)
-    damaged = {name: check(place) for name, place in found.items()}
+    damaged = {name: check_store(place) for name, place in found.items()}
     compared = [CacheCheck(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
     whole = {name: place for name, place in found.items() if not damaged[name]} if samples else {}
     for recipe, names in _by_recipe(whole).items():
@@ -103,18 +113,18 @@ def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Cac
     return compared
 
 
-def describe_cache(folder: Path) -> dict[str, Info]:
+def describe_cache(folder: Path) -> dict[str, StoreInfo]:
     """What the stores under a folder hold, by tap."""
-    return {tap: info(place) for tap, place in _stores(folder).items()}
+    return {tap: store_info(place) for tap, place in _stores(folder).items()}
 
 
 def prune_cache(folder: Path, *, remove: bool) -> list[Path]:
     """What lies in the stores under a folder without being named by their manifests."""
-    return [path for place in _stores(folder).values() for path in prune(place, remove)]
+    return [path for place in _stores(folder).values() for path in prune_store(place, remove)]
 
 
 def _stores(folder: Path) -> dict[str, Path]:
-    found = where_kept(folder) if folder.is_dir() else {}
+    found = find_stores(folder) if folder.is_dir() else {}
     if not found:
         raise RunError(f"{folder}: no store of answers here; build one with: limbeck cache build RECIPE --out {folder}")
     return found
@@ -131,7 +141,7 @@ def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
     return found
 
 
-def _ask_again(written: Path, stores: Mapping[str, Path]) -> Asked:
+def _ask_again(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     """The recipe's teacher, heard at the taps that the stores hold, whichever runs filled them."""
     recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
@@ -140,13 +150,13 @@ def _ask_again(written: Path, stores: Mapping[str, Path]) -> Asked:
         return replace(asked, taps=taps)
 
 
-def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> CacheCheck:
+def _compare(name: str, store: Store, asked: TeacherQuery, samples: int, seed: int) -> CacheCheck:
     rows, views = _some_answers(store, asked, samples, seed)
     if not len(rows):
         return CacheCheck(name, 0, 0.0, None, [])
     reading = store.read(asked.items.keys[rows], views)
     said = [
-        asked.answer(asked.source.batch_of_views(*part))
+        asked.run(asked.source.batch_of_views(*part))
         for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
     ]
     pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
@@ -155,7 +165,7 @@ def _compare(name: str, store: Store, asked: Asked, samples: int, seed: int) -> 
     return CacheCheck(name, len(rows), worst, agreement, [])
 
 
-def _some_answers(store: Store, asked: Asked, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+def _some_answers(store: Store, asked: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Rows of random items, and the views in which the store knows them."""
     draw, keys = torch.Generator().manual_seed(seed), asked.items.keys
     there = torch.stack([store.has(keys, view) for view in range(store.views)], 1).nonzero()

@@ -1,70 +1,83 @@
-"""Teacher signals kept on disk: written once, verified, and read by every student after.
+"""Teacher outputs on disk: computed once, verified, and read by every student afterwards.
 
-    from limbeck.store import Builder, Dense, Store
+    query = TeacherQuery(actor, source, taps=["logits"], views=[])      # the teacher, its inputs, what a run needs of it
+    config = CacheConfig(path="cache")
+    codecs = choose_codecs(query, config)
+    fill_cache(query, Path("cache"), codecs, progress)                 # ahead of training; or as training goes on
+    with open_cache(query, config, Path("cache"), codecs) as teacher:   # a `CachedTeacher`
+        ...
+
+A cache is a folder with one store for each tap. A store can be used alone:
 
     identity = {"teacher": weights_hash, "views": views_hash}
-    with Builder(folder, keys, 8, {"logits": Dense("fp16")}, identity, rows_per_shard=65_536) as builder:
-        for task in builder.missing():                        # shards not yet there; each is one view of many samples
-            for part in task.keys.split(256):
-                builder.write(task, {"logits": answer(part, task.view)})
+    with StoreBuilder(folder, keys, 8, {"logits": Dense("fp16")}, identity, rows_per_shard=65_536) as builder:
+        for shard in builder.pending():                                 # each is one view of many samples
+            for part in shard.keys.split(256):
+                builder.write(shard, {"logits": teacher(images_of(part, shard.view))})
 
     store = Store.open(folder, expect=identity)
-    store.read(keys, views).signals["logits"]                 # one row per sample, each in its own view
+    store.read(keys, views).signals["logits"]                           # one row for each sample, each in its own view
 
-A store is a folder:
+The files of a store:
 
     manifest.json                             identity, codecs, views, and the checksum of every file, its own included
-    README.md                                 this layout, for whoever finds the folder
-    segments/SSS/keys.safetensors             sorted sample keys (content hashes) of the samples that came in together
+    README.md                                 describes this layout
+    segments/SSS/keys.safetensors             sorted sample keys (content hashes) of the samples that were added together
     segments/SSS/VVVV-BBBBB.safetensors       view V of block B of these samples, in key order; tensors are named `TAP//NAME`
-    journal/RRRR-NNNNNN.safetensors           rows in the order they came, while a run writes as it goes
+    journal/RRRR-NNNNNN.safetensors           rows in the order they arrived, while a run fills the store
 
-Rows carry no key: a sample's row is its place among the sorted keys, so that a look-up is one binary search. A shard never
-changes once written; a store grows by shards (more views) and by segments (more samples). Each file is read once and compared
-with its checksum before its first row is used, then mapped.
+Rows carry no key: the row of a sample is its position among the sorted keys, so that a lookup is one binary search. A shard
+never changes once written; a store grows by shards (more views) and by segments (more samples). Each file is read once and
+compared with its checksum before its first row is used, then memory-mapped.
 """
 
-from limbeck.teacher_cache.builder import Builder
-from limbeck.teacher_cache.codecs import Codec, Dense, ScaledInt8, codec_from, codecs
-from limbeck.teacher_cache.errors import DamagedError, DiskFullError, IdentityError, SignalError, StoreError
-from limbeck.teacher_cache.journal import Journal
-from limbeck.teacher_cache.maintenance import Info, check, info, prune
-from limbeck.teacher_cache.manifest import Identity, Manifest, read_manifest
-from limbeck.teacher_cache.reader import Reader, Reading
-from limbeck.teacher_cache.sequences import Tokens, TokenSignals, token_hashes
-from limbeck.teacher_cache.store import Store
-from limbeck.teacher_cache.store_writer import Draft, Task, rows_by_size
-from limbeck.teacher_cache.top_k import RaggedTopK, TopKCodec
+from limbeck.teacher_cache.cache_config import CacheConfig
+from limbeck.teacher_cache.cache_layout import cache_folder, find_stores, tap_folder
+from limbeck.teacher_cache.cached_teacher import CachedTeacher
+from limbeck.teacher_cache.codec_choice import choose_codecs
+from limbeck.teacher_cache.codecs import Codec, Dense, RaggedTopK, ScaledInt8, Tokens, TokenSignals, TopKCodec, token_hashes
+from limbeck.teacher_cache.errors import CorruptFileError, DiskFullError, IdentityError, SignalError, StoreError
+from limbeck.teacher_cache.fill import fill_cache
+from limbeck.teacher_cache.open_cache import open_cache
+from limbeck.teacher_cache.store.builder import StoreBuilder
+from limbeck.teacher_cache.store.incremental import IncrementalStore
+from limbeck.teacher_cache.store.maintenance import StoreInfo, check_store, prune_store, store_info
+from limbeck.teacher_cache.store.manifest import Identity, read_manifest
+from limbeck.teacher_cache.store.reader import LookupResult
+from limbeck.teacher_cache.store.store import Store
+from limbeck.teacher_cache.teacher_query import TeacherQuery
 
 __all__ = [
-    "Builder",
+    "CacheConfig",
+    "CachedTeacher",
     "Codec",
-    "DamagedError",
+    "CorruptFileError",
     "Dense",
     "DiskFullError",
-    "Draft",
     "Identity",
     "IdentityError",
-    "Info",
-    "Journal",
-    "Manifest",
+    "IncrementalStore",
+    "LookupResult",
     "RaggedTopK",
-    "Reader",
-    "Reading",
     "ScaledInt8",
     "SignalError",
     "Store",
+    "StoreBuilder",
     "StoreError",
-    "Task",
+    "StoreInfo",
+    "TeacherQuery",
     "TokenSignals",
     "Tokens",
     "TopKCodec",
-    "check",
-    "codec_from",
-    "codecs",
-    "info",
-    "prune",
+    "cache_folder",
+    "check_store",
+    "choose_codecs",
+    "fill_cache",
+    "find_stores",
+    "open_cache",
+    "prune_store",
     "read_manifest",
-    "rows_by_size",
+    "store_info",
+    "tap_folder",
     "token_hashes",
 ]

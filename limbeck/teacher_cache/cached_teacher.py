@@ -1,112 +1,130 @@
-"""A teacher whose answers are kept: read where they are known, asked for and kept where they are not."""
+"""A frozen teacher whose outputs come from the cache; those that are missing are computed and added."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.core.signals import AnySignal, Signal
-from limbeck.teacher_cache import Journal, Reader, StoreError
+from limbeck.teacher_cache.errors import StoreError
 from limbeck.teacher_cache.padding import Padding
+from limbeck.teacher_cache.store.incremental import IncrementalStore
+from limbeck.teacher_cache.store.reader import StoreReader
 
-Live = Callable[[Tensor | None], Mapping[str, AnySignal]]
-"""Ask the teacher about these rows of the batch (None: all of them): `{tap: signal}`."""
+RunTeacher = Callable[[Tensor | None], Mapping[str, AnySignal]]
+"""Runs the teacher on these rows of the batch (None: all of them) and returns its signals by tap."""
 
 
-class StoredAnswers:
-    """What a frozen actor says about known samples in known views, by tap.
+@dataclass(frozen=True)
+class _Batch:
+    """The items of one lookup; `padding` is None if they are no token sequences."""
 
-    Every answer comes out of the store, one that was just given too: so a run does not depend on which of them were there
-    before it.
+    keys: Tensor
+    views: Tensor
+    padding: Padding | None
+    device: torch.device
+
+    def rows(self, chosen: Tensor) -> _Batch:
+        padding = None if self.padding is None else self.padding.rows(chosen)
+        return _Batch(self.keys[chosen], self.views[chosen], padding, self.device)
+
+    def pad(self, tap: str, signal: AnySignal) -> AnySignal:
+        return signal if self.padding is None else self.padding.unpack(tap, signal)
+
+
+class CachedTeacher:
+    """Signals of a frozen teacher for known samples in known views, by tap.
+
+    All signals are read from the store, also those that were just computed, so that a run does not depend on which of them
+    the cache held before.
 
     Args:
-        readers: by tap, a complete store, or a journal that takes up what it lacks.
-        strict: refuse to ask the teacher; every answer must be there.
+        readers: for each tap, a complete store, or an incremental one that takes what is missing.
+        strict: never run the teacher; all signals must be in the cache.
     """
 
-    def __init__(self, readers: Mapping[str, Reader], *, strict: bool = False) -> None:
+    def __init__(self, readers: Mapping[str, StoreReader], *, strict: bool = False) -> None:
         self.readers, self.strict = dict(readers), strict
 
     def covers(self, taps: Iterable[str]) -> bool:
-        """Whether answers at all these taps are kept; a stage that also listens elsewhere asks the teacher itself."""
+        """Whether all these taps are cached. For a stage that reads others too, the teacher runs at every step."""
         return all(tap in self.readers for tap in taps)
 
     def lookup(
-        self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, live: Live, inputs: Any = None
+        self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, run_teacher: RunTeacher, inputs: Any = None
     ) -> dict[str, AnySignal]:
-        """The signals at `taps` of these samples (int64 [B]) in these views (int64 [B]), one row an item.
+        """Returns the signals at `taps` of these samples in these views, one row for each item.
 
         Args:
-            inputs: of the model; where they hold token sequences, answers come back padded as these are.
+            keys: sample keys, int64 [B].
+            views: view numbers, int64 [B].
+            taps: the taps to read.
+            device: where the signals are returned.
+            run_teacher: computes what is missing.
+            inputs: of the teacher; if they hold token sequences, signals are padded like them.
 
         Raises:
-            StoreError: `strict`, and an answer is missing; or a text that is tokenised otherwise now. The sample is named.
+            StoreError: signals are missing and the cache is strict; or a text is tokenized differently now.
         """
-        keys, views = keys.cpu(), views.cpu()
-        padding = Padding.of(inputs)
-        hashes = None if padding is None else padding.hashes
-        known = {tap: self.readers[tap].read(keys, views, [tap], device=device, hashes=hashes) for tap in taps}
-        there = torch.stack([reading.found for reading in known.values()]).all(0)
-        if bool(there.all()):
-            return {tap: _padded(tap, reading.signals[tap], padding) for tap, reading in known.items()}
-        self._refuse_if_strict(keys, views, there, taps)
-        rows = (~there).nonzero()[:, 0]
-        said = live(None if not bool(there.any()) else rows)
-        fresh = said if padding is None else {tap: padding.rows(rows).pack(tap, said[tap]) for tap in taps}
+        batch = _Batch(keys.cpu(), views.cpu(), Padding.from_inputs(inputs), device)
+        hashes = None if batch.padding is None else batch.padding.hashes
+        results = {tap: self.readers[tap].read(batch.keys, batch.views, [tap], device=device, hashes=hashes) for tap in taps}
+        cached = torch.stack([result.found for result in results.values()]).all(0)
+        if bool(cached.all()):
+            return {tap: batch.pad(tap, result.signals[tap]) for tap, result in results.items()}
+        if self.strict:
+            raise _missing_error(batch, cached, taps)
+        rows = (~cached).nonzero()[:, 0]
+        missing = batch.rows(rows)
+        outputs = run_teacher(None if not bool(cached.any()) else rows)
+        computed = {tap: outputs[tap] if missing.padding is None else missing.padding.pack(tap, outputs[tap]) for tap in taps}
         for tap in taps:
             reader = self.readers[tap]
-            if isinstance(reader, Journal):
-                reader.append(keys[~there], views[~there], {tap: fresh[tap]})
-        return {tap: self._whole(tap, keys, views, device, there, fresh[tap], padding) for tap in taps}
+            if isinstance(reader, IncrementalStore):
+                reader.append(missing.keys, missing.views, {tap: computed[tap]})
+        return {tap: self._read_back(tap, batch, cached, computed[tap]) for tap in taps}
 
-    def _whole(
-        self,
-        tap: str,
-        keys: Tensor,
-        views: Tensor,
-        device: torch.device,
-        there: Tensor,
-        fresh: AnySignal,
-        padding: Padding | None,
-    ) -> AnySignal:
+    def _read_back(self, tap: str, batch: _Batch, cached: Tensor, computed: AnySignal) -> AnySignal:
+        """Returns the signal of the whole batch; `computed` holds the rows that were not `cached`."""
         reader = self.readers[tap]
-        reading = reader.read(keys, views, [tap], device=device)
-        if bool(reading.found.all()):
-            return _padded(tap, reading.signals[tap], padding)
-        codec = reader.codecs[tap]  # a store that may not be written to: what it lacks goes through its codec all the same
-        decoded = _padded(tap, codec.decode(codec.encode(fresh).to(device)), padding and padding.rows(~there))
-        if not bool(there.any()):
+        result = reader.read(batch.keys, batch.views, [tap], device=batch.device)
+        if bool(result.found.all()):
+            return batch.pad(tap, result.signals[tap])
+        codec = reader.codecs[tap]  # this store is read-only here; the rows go through its codec all the same
+        decoded = batch.rows(~cached).pad(tap, codec.decode(codec.encode(computed).to(batch.device)))
+        if not bool(cached.any()):
             return decoded
-        known = reader.read(keys[there], views[there], [tap], device=device).signals[tap]
-        return merged(_padded(tap, known, padding and padding.rows(there)), decoded, there)
-
-    def _refuse_if_strict(self, keys: Tensor, views: Tensor, there: Tensor, taps: list[str]) -> None:
-        if self.strict:
-            place = int((~there).nonzero()[0])
-            raise StoreError(
-                f"the store has no answer for sample {int(keys[place])} in view {int(views[place])} at {', '.join(taps)}, and "
-                "strict is on; build it whole with `limbeck cache build`, or turn strict off to ask the teacher"
-            )
+        known = batch.rows(cached)
+        signal = reader.read(known.keys, known.views, [tap], device=batch.device).signals[tap]
+        return merge_rows(known.pad(tap, signal), decoded, cached)
 
 
-def _padded(tap: str, signal: AnySignal, padding: Padding | None) -> AnySignal:
-    return signal if padding is None else padding.unpack(tap, signal)
+def _missing_error(batch: _Batch, cached: Tensor, taps: list[str]) -> StoreError:
+    row = int((~cached).nonzero()[0])
+    return StoreError(
+        f"the cache has no outputs for sample {int(batch.keys[row])} in view {int(batch.views[row])} at {', '.join(taps)}, and "
+        "strict is on; fill it with `limbeck cache build`, or turn strict off so that the teacher computes what is missing"
+    )
 
 
-def merged(known: AnySignal, fresh: AnySignal, there: Tensor) -> AnySignal:
-    """One signal from the rows that were there and those that were not."""
-    if isinstance(known, Tensor) and isinstance(fresh, Tensor):
-        whole = known.new_empty((len(there), *known.shape[1:]))
-        whole[there.to(whole.device)] = known
-        whole[~there.to(whole.device)] = fresh.to(whole.dtype)
-        return whole
-    if isinstance(known, Signal) and type(known) is type(fresh):
+def merge_rows(first: AnySignal, second: AnySignal, is_first: Tensor) -> AnySignal:
+    """Returns one signal whose rows come from `first` where `is_first` (bool [B]) is true, and from `second` elsewhere.
+
+    Raises:
+        StoreError: the signals are of different kinds.
+    """
+    if isinstance(first, Tensor) and isinstance(second, Tensor):
+        merged = first.new_empty((len(is_first), *first.shape[1:]))
+        merged[is_first.to(merged.device)] = first
+        merged[~is_first.to(merged.device)] = second.to(merged.dtype)
+        return merged
+    if isinstance(first, Signal) and type(first) is type(second):
         parts: dict[str, Any] = {}
-        for part in fields(known):
-            parts[part.name] = merged(getattr(known, part.name), getattr(fresh, part.name), there)
-        return type(known)(**parts)
-    raise StoreError(f"answers of kinds {type(known).__name__} and {type(fresh).__name__} do not make one signal")
+        for part in fields(first):
+            parts[part.name] = merge_rows(getattr(first, part.name), getattr(second, part.name), is_first)
+        return type(first)(**parts)
+    raise StoreError(f"signals of kinds {type(first).__name__} and {type(second).__name__} cannot be merged")

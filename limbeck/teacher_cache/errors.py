@@ -1,4 +1,4 @@
-"""What can be wrong with a store, said to its user."""
+"""Errors of the teacher cache."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 class StoreError(ValueError):
-    """A store cannot be used as asked; the message names the place and the remedy."""
+    """A store cannot be used as requested; the message names the place and the remedy."""
 
 
-class DamagedError(StoreError):
-    """A file of a store is missing, cut short, or not what was written."""
+class CorruptFileError(StoreError):
+    """A file of a store is missing, truncated, or not what was written."""
 
     def __init__(self, path: Path, what: str) -> None:
         remedy = "delete this file and build the store again (only what is missing is computed), or fetch it again"
@@ -20,7 +20,7 @@ class DamagedError(StoreError):
 
 
 class IdentityError(StoreError):
-    """A store was made by something else than the run that would use it."""
+    """A store has another identity than the run that opens it."""
 
     def __init__(self, folder: Path, stored: Mapping[str, object], wanted: Mapping[str, object]) -> None:
         names = [name for name in {**stored, **wanted} if stored.get(name) != wanted.get(name)]
@@ -32,11 +32,16 @@ class IdentityError(StoreError):
 
 
 class DiskFullError(StoreError, OSError):
-    """The disk filled while a store was written; what stood before is whole."""
+    """The disk filled up while a store was written; the shards written before are complete."""
 
 
 class SignalError(ValueError):
-    """A signal that cannot be stored: `row` is its place in the batch, `what` says why."""
+    """A signal that cannot be stored.
+
+    Attributes:
+        row: the row of the item in the batch.
+        what: the reason.
+    """
 
     def __init__(self, row: int, what: str) -> None:
         super().__init__(f"row {row}: {what}")

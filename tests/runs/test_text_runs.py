@@ -16,7 +16,7 @@ from limbeck import runs
 from limbeck.evaluation import Verdict
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
-from limbeck.teacher_cache import info
+from limbeck.teacher_cache import store_info
 
 transformers = pytest.importorskip("transformers")
 GOOD, BAD = ("fine", "great", "lovely", "warm"), ("dull", "poor", "grim", "flat")
@@ -130,7 +130,7 @@ def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: 
     assert again.cost is not None
     assert first.cost.teacher_items > 0
     assert again.cost.teacher_items == 0
-    assert all(info(folder).complete for folder in (tmp_path / "kept").iterdir() if folder.is_dir())
+    assert all(store_info(folder).complete for folder in (tmp_path / "kept").iterdir() if folder.is_dir())
     weights_of = [load_model(tmp_path / name / "student").state_dict() for name in ("first", "again", "live")]
     for name, tensor in weights_of[0].items():
         assert torch.equal(tensor, weights_of[1][name]), name
@@ -284,5 +284,5 @@ def test_a_stage_that_no_store_serves_asks_the_teacher_and_the_others_read(place
     train = len(Recipe.from_dict(content).load()[1])
     assert abs(verdict.cost.teacher_items - 2 * train) < 32  # one pass for each stage, whatever the number of epochs
     assert [path.name for path in (tmp_path / "kept").iterdir() if path.is_dir()] == ["logits"]
-    with pytest.raises(ValueError, match="pairs of tokens are not kept"):
+    with pytest.raises(ValueError, match="pairs of tokens are not cached"):
         runs.run_recipe(Recipe.from_dict(content | {"stages": content["stages"][:1]}), tmp_path / "other", progress=False)

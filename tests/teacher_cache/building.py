@@ -14,7 +14,7 @@ from pathlib import Path
 from torch import Tensor
 
 from limbeck.core.signals import AnySignal
-from limbeck.teacher_cache import Builder, Journal
+from limbeck.teacher_cache import IncrementalStore, StoreBuilder
 from limbeck.utils import distributed
 from tests.teacher_cache import made
 
@@ -28,7 +28,7 @@ def build(folder: Path, pause: float = 0.0, begun: Connection | None = None) -> 
         time.sleep(pause)
         return made.signals(keys, view)
 
-    with Builder(folder, made.keys(SAMPLES), VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS) as builder:
+    with StoreBuilder(folder, made.keys(SAMPLES), VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS) as builder:
         if begun is not None:
             begun.send(True)
         made.fill(builder, give, rank=distributed.rank(), world=distributed.world_size())
@@ -37,7 +37,7 @@ def build(folder: Path, pause: float = 0.0, begun: Connection | None = None) -> 
 def keep(folder: Path) -> None:
     """The same by way of a journal, to which each rank adds its share."""
     keys = made.keys(SAMPLES)
-    with Journal(folder, keys, VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS, rows_per_part=25) as journal:
+    with IncrementalStore(folder, keys, VIEWS, made.CODECS, made.IDENTITY, rows_per_shard=ROWS, rows_per_file=25) as journal:
         for view in range(VIEWS):
             for part in keys[distributed.rank() :: distributed.world_size()].split(16):
                 journal.append(part, view, made.signals(part, view))

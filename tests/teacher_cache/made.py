@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.signals import AnySignal
-from limbeck.teacher_cache import Builder, Codec, Dense, ScaledInt8, Store, Tokens, TokenSignals, TopKCodec
+from limbeck.teacher_cache import Codec, Dense, ScaledInt8, Store, StoreBuilder, Tokens, TokenSignals, TopKCodec
 
 IDENTITY = {"teacher": "b1946ac9", "views": "d8e8fca2", "precision": "bfloat16"}
 CODECS: dict[str, Codec] = {
@@ -48,10 +48,10 @@ def signals(keys: Tensor, view: int) -> dict[str, AnySignal]:
     }
 
 
-def fill(builder: Builder, give: object = dense, batch: int = 16, rank: int = 0, world: int = 1) -> int:
+def fill(builder: StoreBuilder, give: object = dense, batch: int = 16, rank: int = 0, world: int = 1) -> int:
     """Make what is missing; returns how many shards that were."""
     done = 0
-    for task in builder.missing(rank, world):
+    for task in builder.pending(rank, world):
         for part in task.keys.split(batch):
             builder.write(task, give(part, task.view))  # type: ignore[operator]
         done += 1
@@ -61,7 +61,7 @@ def fill(builder: Builder, give: object = dense, batch: int = 16, rank: int = 0,
 def build(
     folder: Path, keys: Tensor, views: int = 2, codecs: Mapping[str, Codec] | None = None, give: object = dense, rows: int = 20
 ) -> Store:
-    with Builder(folder, keys, views, codecs or {"logits": Dense("fp16")}, IDENTITY, rows_per_shard=rows) as builder:
+    with StoreBuilder(folder, keys, views, codecs or {"logits": Dense("fp16")}, IDENTITY, rows_per_shard=rows) as builder:
         fill(builder, give)
     return Store.open(folder)
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.teacher_cache.bit_packing import bits_for, pack, packed_bytes, unpack
+from limbeck.teacher_cache.codecs.bit_packing import bits_for, pack, packed_bytes, unpack
 
 
 @settings(deadline=None)

@@ -10,15 +10,15 @@ import torch
 
 from limbeck.core.signals import AnySignal
 from limbeck.teacher_cache import (
-    Builder,
-    DamagedError,
+    CorruptFileError,
     Dense,
     DiskFullError,
     IdentityError,
     Store,
+    StoreBuilder,
     StoreError,
     TopKCodec,
-    check,
+    check_store,
 )
 from limbeck.utils.folder_lock import FolderInUseError
 from tests import ranks
@@ -28,8 +28,8 @@ ROOT = Path(__file__).parents[2]
 DENSE = {"logits": Dense("fp16")}
 
 
-def builder(folder: Path, keys: torch.Tensor, views: int = 2, **changes: object) -> Builder:
-    return Builder(folder, keys, views, DENSE, made.IDENTITY, **{"rows_per_shard": 20, **changes})  # type: ignore[arg-type]
+def builder(folder: Path, keys: torch.Tensor, views: int = 2, **changes: object) -> StoreBuilder:
+    return StoreBuilder(folder, keys, views, DENSE, made.IDENTITY, **{"rows_per_shard": 20, **changes})  # type: ignore[arg-type]
 
 
 def test_a_store_gives_back_what_was_built(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_store_gives_back_what_was_built(tmp_path: Path) -> None:
     for view in (0, 1):
         read = store.read(keys, view).signals["logits"]
         assert torch.equal(read, made.drawn(keys, view, 0, 10).half().float())
-    assert check(tmp_path, progress=False) == []
+    assert check_store(tmp_path, progress=False) == []
 
 
 def test_batches_leave_no_trace(tmp_path: Path) -> None:
@@ -55,8 +55,8 @@ def test_a_build_that_stopped_goes_on_to_the_same_bytes(tmp_path: Path, stop: in
     keys = made.keys(50)
     made.build(tmp_path / "quiet", keys)
 
-    def stop_inside(one: Builder) -> None:
-        for number, task in enumerate(one.missing()):
+    def stop_inside(one: StoreBuilder) -> None:
+        for number, task in enumerate(one.pending()):
             for part in task.keys.split(4):
                 one.write(task, made.dense(part, task.view))
                 if number == stop:
@@ -90,7 +90,7 @@ def test_two_ranks_make_the_store_of_one(tmp_path: Path) -> None:
 
 def test_ranks_share_the_shards(tmp_path: Path) -> None:
     with builder(tmp_path, made.keys(50), views=3) as one:
-        tasks = [list(one.missing(rank, 4)) for rank in range(4)]
+        tasks = [list(one.pending(rank, 4)) for rank in range(4)]
     assert sorted(map(len, tasks)) == [2, 2, 2, 3]
     assert len({(task.view, task.block) for of_rank in tasks for task in of_rank}) == 9
 
@@ -125,7 +125,7 @@ def test_a_full_disk_leaves_a_whole_store_and_says_what_is_missing(tmp_path: Pat
             made.fill(one)
         monkeypatch.undo()
     assert isinstance(caught.value, OSError)
-    assert check(tmp_path / "full", progress=False) == []
+    assert check_store(tmp_path / "full", progress=False) == []
     assert int(Store.open(tmp_path / "full").has(keys, 0).sum()) == 40
     with builder(tmp_path / "full", keys) as one:
         assert made.fill(one) == 4
@@ -143,7 +143,7 @@ def test_a_disk_that_has_no_room_for_the_manifest_either_shows_the_first_error(
         monkeypatch.setattr("limbeck.utils.atomic_files.os.fdopen", full)
         made.fill(one)
     monkeypatch.undo()
-    assert check(tmp_path, progress=False) == []
+    assert check_store(tmp_path, progress=False) == []
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
@@ -196,7 +196,7 @@ def test_more_samples_are_a_segment_of_their_own(tmp_path: Path) -> None:
 def test_views_of_samples_that_are_not_given_cannot_be_added(tmp_path: Path) -> None:
     keys = made.keys(50)
     made.build(tmp_path, keys)
-    with pytest.raises(StoreError, match="3 shards are to be made for 3 views, and they hold samples"):
+    with pytest.raises(StoreError, match="3 shards are missing for 3 views, and they hold samples"):
         builder(tmp_path, keys[:49], views=3)
 
 
@@ -205,9 +205,9 @@ def test_a_store_of_another_teacher_is_not_written_to(tmp_path: Path) -> None:
     made.build(tmp_path, keys)
     before = made.content(tmp_path)
     with pytest.raises(IdentityError, match="teacher: the store was made with"):
-        Builder(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "other"}, rows_per_shard=20)
+        StoreBuilder(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "other"}, rows_per_shard=20)
     with pytest.raises(IdentityError, match=r"signal logits: the store was made with .Dense\(precision='fp16'\)"):
-        Builder(tmp_path, keys, 2, {"logits": Dense("bf16")}, made.IDENTITY, rows_per_shard=20)
+        StoreBuilder(tmp_path, keys, 2, {"logits": Dense("bf16")}, made.IDENTITY, rows_per_shard=20)
     assert made.content(tmp_path) == before
 
 
@@ -224,7 +224,7 @@ def test_a_damaged_shard_is_made_again(tmp_path: Path, damage: str) -> None:
         "delete": path.unlink,
         "other": lambda: path.write_bytes((tmp_path / "segments/000/0000-00001.safetensors").read_bytes()),
     }[damage]()
-    with pytest.raises(DamagedError, match=r"0001-00001.*delete this file and build the store again"):
+    with pytest.raises(CorruptFileError, match=r"0001-00001.*delete this file and build the store again"):
         Store.open(tmp_path).read(keys, 1)
     path.unlink(missing_ok=True)
     made.build(tmp_path, keys)
@@ -241,7 +241,7 @@ def test_shards_of_another_store_are_not_taken_for_ones_own(tmp_path: Path) -> N
 
 def test_rows_must_come_in_order_and_in_number(tmp_path: Path) -> None:
     with builder(tmp_path, made.keys(50)) as one:
-        first, second, *_ = one.missing()
+        first, second, *_ = one.pending()
         one.write(first, made.dense(first.keys[:5], 0))
         with pytest.raises(StoreError, match="still lacks 15 rows"):
             one.write(second, made.dense(second.keys, 0))
@@ -257,25 +257,25 @@ def test_rows_must_come_in_order_and_in_number(tmp_path: Path) -> None:
 
 def test_taps_of_one_batch_have_as_many_rows(tmp_path: Path) -> None:
     codecs = {"a": Dense(), "b": Dense()}
-    with Builder(tmp_path, made.keys(9), 1, codecs, {}, rows_per_shard=9) as one:
-        task = next(one.missing())
-        with pytest.raises(StoreError, match="as many for each tap"):
+    with StoreBuilder(tmp_path, made.keys(9), 1, codecs, {}, rows_per_shard=9) as one:
+        task = next(one.pending())
+        with pytest.raises(StoreError, match="the same number for each tap"):
             one.write(task, {"a": torch.zeros(3, 2), "b": torch.zeros(4, 2)})
 
 
 def test_the_size_of_a_shard_is_learned_from_an_example(tmp_path: Path) -> None:
     keys = made.keys(30)
-    with Builder(tmp_path / "a", keys, 1, DENSE, {}, example={"logits": torch.zeros(2, 1000)}) as one:
+    with StoreBuilder(tmp_path / "a", keys, 1, DENSE, {}, example={"logits": torch.zeros(2, 1000)}) as one:
         assert one.manifest.segments[0].rows_per_shard == 32_000
-    with Builder(tmp_path / "b", keys, 1, DENSE, {}, example=made.dense(keys[:2], 0)) as one:
+    with StoreBuilder(tmp_path / "b", keys, 1, DENSE, {}, example=made.dense(keys[:2], 0)) as one:
         assert one.manifest.segments[0].rows_per_shard == 2**18
     with pytest.raises(StoreError, match="rows_per_shard: give it, or an example"):
-        Builder(tmp_path / "c", keys, 1, DENSE, {})
+        StoreBuilder(tmp_path / "c", keys, 1, DENSE, {})
 
 
 def test_a_failed_opening_frees_the_folder(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="rows_per_shard"):
-        Builder(tmp_path, made.keys(30), 1, DENSE, {})
+        StoreBuilder(tmp_path, made.keys(30), 1, DENSE, {})
     with builder(tmp_path, made.keys(30)) as one:
         assert made.fill(one) == 4
 
@@ -295,14 +295,14 @@ def test_a_failed_opening_frees_the_folder(tmp_path: Path) -> None:
 def test_bad_arguments_are_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     arguments = {"keys": made.keys(3), "views": 1, "codecs": DENSE, "identity": {}, "rows_per_shard": 3, **changes}
     with pytest.raises(StoreError, match=message):
-        Builder(tmp_path, **arguments)  # type: ignore[arg-type]
+        StoreBuilder(tmp_path, **arguments)  # type: ignore[arg-type]
 
 
 def test_the_bytes_of_an_item_keep_to_the_bars(tmp_path: Path) -> None:
     """Dense fp16 of 10 classes ≤ 24, 1,000 classes k = 16 ≤ 56, at 8 views: index, manifest and page included."""
     keys = made.keys(4000)
     for name, codec, classes, bar in (("ten", Dense("fp16"), 10, 24), ("thousand", TopKCodec(16, 1000), 1000, 56)):
-        with Builder(tmp_path / name, keys, 8, {"logits": codec}, {}, rows_per_shard=4000) as one:
+        with StoreBuilder(tmp_path / name, keys, 8, {"logits": codec}, {}, rows_per_shard=4000) as one:
             logits = torch.randn(200, classes)
             made.fill(one, lambda part, view, logits=logits: {"logits": logits.repeat(len(part) // 200, 1)}, batch=2000)
         size = sum(map(len, made.content(tmp_path / name).values()))

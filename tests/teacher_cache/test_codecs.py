@@ -5,15 +5,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.teacher_cache import Codec, Dense, RaggedTopK, ScaledInt8, SignalError, StoreError, Tokens, TopKCodec, codec_from
-from limbeck.teacher_cache.row_table import Table
+from limbeck.teacher_cache import Codec, Dense, RaggedTopK, ScaledInt8, SignalError, StoreError, Tokens, TopKCodec
+from limbeck.teacher_cache.codecs import codec_from
+from limbeck.teacher_cache.codecs.row_table import RowTable
 
 SHAPES = [(0, 3), (1,), (4, 1), (5, 7), (2, 3, 4), (2, 3, 4, 5)]
 
 
 def through(codec: Codec, signal: torch.Tensor) -> torch.Tensor:
     """Encoded, made plain tensors as in a file, and read again."""
-    decoded = codec.decode(Table.of(codec.encode(signal).tensors()))
+    decoded = codec.decode(RowTable.from_tensors(codec.encode(signal).tensors()))
     assert isinstance(decoded, torch.Tensor)
     return decoded
 

@@ -8,15 +8,17 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.teacher_cache import Codec, DamagedError, Dense, IdentityError, Journal, StoreError, TokenSignals
+from limbeck.teacher_cache import Codec, CorruptFileError, Dense, IdentityError, IncrementalStore, StoreError, TokenSignals
 from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import made
 
 DENSE: dict[str, Codec] = {"logits": Dense("fp16")}
 
 
-def journal(folder: Path, keys: torch.Tensor, codecs: dict[str, Codec] = DENSE, views: int = 2, part: int = 32) -> Journal:
-    return Journal(folder, keys, views, codecs, made.IDENTITY, rows_per_shard=20, rows_per_part=part)
+def journal(
+    folder: Path, keys: torch.Tensor, codecs: dict[str, Codec] = DENSE, views: int = 2, part: int = 32
+) -> IncrementalStore:
+    return IncrementalStore(folder, keys, views, codecs, made.IDENTITY, rows_per_shard=20, rows_per_file=part)
 
 
 def logits(keys: torch.Tensor, view: int) -> torch.Tensor:
@@ -135,9 +137,9 @@ def test_ragged_signals_come_back_from_memory_and_from_the_disk(tmp_path: Path) 
 def test_samples_and_views_that_it_was_not_made_for_are_refused(tmp_path: Path) -> None:
     keys = made.keys(50)
     with journal(tmp_path, keys[:40]) as one:
-        with pytest.raises(StoreError, match=f"sample {int(keys[40])}, view 0: the journal was not made for it"):
+        with pytest.raises(StoreError, match=f"sample {int(keys[40])}, view 0: the store was not opened for it"):
             one.append(keys, 0, made.dense(keys, 0))
-        with pytest.raises(StoreError, match="view 2: the journal was not made for it"):
+        with pytest.raises(StoreError, match="view 2: the store was not opened for it"):
             one.append(keys[:3], 2, made.dense(keys[:3], 2))
         with pytest.raises(StoreError, match="NaN or infinity"):
             one.append(keys[:1], 0, {"logits": torch.full((1, 10), float("nan"))})
@@ -151,7 +153,7 @@ def test_a_damaged_part_is_named_and_can_be_deleted(tmp_path: Path) -> None:
     path = tmp_path / "journal" / "0000-000000.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-3] + bytes([data[-3] ^ 8]) + data[-2:])
-    with pytest.raises(DamagedError, match=r"0000-000000.*delete this file"):
+    with pytest.raises(CorruptFileError, match=r"0000-000000.*delete this file"):
         journal(tmp_path, keys)
     path.unlink()
     with journal(tmp_path, keys) as one:
@@ -161,10 +163,10 @@ def test_a_damaged_part_is_named_and_can_be_deleted(tmp_path: Path) -> None:
 def test_a_part_of_another_store_is_refused(tmp_path: Path) -> None:
     keys = made.keys(10)
     for name, identity in (("a", made.IDENTITY), ("b", {"teacher": "another"})):
-        with Journal(tmp_path / name, keys, 1, DENSE, identity, rows_per_shard=9) as one:
+        with IncrementalStore(tmp_path / name, keys, 1, DENSE, identity, rows_per_shard=9) as one:
             one.append(keys, 0, made.dense(keys, 0))
     os.replace(tmp_path / "b/journal/0000-000000.safetensors", tmp_path / "a/journal/0000-000000.safetensors")
-    with pytest.raises(DamagedError, match="written for another store"):
+    with pytest.raises(CorruptFileError, match="written for another store"):
         journal(tmp_path / "a", keys, views=1)
 
 
@@ -173,4 +175,4 @@ def test_one_writer_at_a_time_and_of_one_teacher(tmp_path: Path) -> None:
     with journal(tmp_path, keys), pytest.raises(FolderInUseError):
         journal(tmp_path, keys)
     with pytest.raises(IdentityError, match="teacher"):
-        Journal(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "x"}, rows_per_shard=20)
+        IncrementalStore(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "x"}, rows_per_shard=20)

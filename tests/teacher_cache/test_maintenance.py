@@ -7,14 +7,23 @@ from pathlib import Path
 import pytest
 import torch
 
-from limbeck.teacher_cache import Builder, DamagedError, Journal, Store, StoreError, check, info, prune
+from limbeck.teacher_cache import (
+    CorruptFileError,
+    IncrementalStore,
+    Store,
+    StoreBuilder,
+    StoreError,
+    check_store,
+    prune_store,
+    store_info,
+)
 from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import made
 
 
 def test_info_adds_up(tmp_path: Path) -> None:
     made.build(tmp_path, made.keys(50), codecs=made.CODECS, give=made.signals)
-    found = info(tmp_path)
+    found = store_info(tmp_path)
     files = sum(map(len, made.content(tmp_path).values()))
     assert (found.samples, found.views, found.segments, found.rows, found.complete) == (50, 2, 1, 100, True)
     assert found.total == files
@@ -29,15 +38,15 @@ def test_info_adds_up(tmp_path: Path) -> None:
 def test_one_more_view_costs_what_info_says(tmp_path: Path) -> None:
     keys = made.keys(200)
     made.build(tmp_path, keys, 2, rows=200)
-    before = info(tmp_path)
+    before = store_info(tmp_path)
     made.build(tmp_path, keys, 3, rows=200)
-    assert info(tmp_path).total - before.total == pytest.approx(before.per_view, rel=0.05)
+    assert store_info(tmp_path).total - before.total == pytest.approx(before.per_view, rel=0.05)
 
 
 def test_info_of_a_store_with_nothing_in_it_yet(tmp_path: Path) -> None:
-    with Builder(tmp_path, made.keys(9), 2, made.CODECS, {}, rows_per_shard=5):
+    with StoreBuilder(tmp_path, made.keys(9), 2, made.CODECS, {}, rows_per_shard=5):
         pass
-    found = info(tmp_path)
+    found = store_info(tmp_path)
     assert (found.rows, found.per_item, found.per_view, found.complete) == (0, None, None, False)
     assert Store.open(tmp_path).read(made.keys(9), 0).signals == {}
 
@@ -54,14 +63,14 @@ def test_a_thousand_flipped_bytes_are_a_thousand_found(tmp_path: Path) -> None:
         place, bit = draw.randrange(len(whole[path])), 1 << draw.randrange(8)
         path.write_bytes(whole[path][:place] + bytes([whole[path][place] ^ bit]) + whole[path][place + 1 :])
         if path.name == "README.md":  # no look-up reads it
-            found += any(path.name in message for message in check(tmp_path, progress=False))
+            found += any(path.name in message for message in check_store(tmp_path, progress=False))
         else:
-            with pytest.raises(DamagedError) as caught:
+            with pytest.raises(CorruptFileError) as caught:
                 Store.open(tmp_path).read(both, views)
             found += caught.value.path == path
         path.write_bytes(whole[path])
     assert found == 1000
-    assert check(tmp_path, progress=False) == []
+    assert check_store(tmp_path, progress=False) == []
 
 
 def test_check_names_every_damaged_file(tmp_path: Path) -> None:
@@ -69,14 +78,14 @@ def test_check_names_every_damaged_file(tmp_path: Path) -> None:
     (tmp_path / "segments/000/0000-00001.safetensors").unlink()
     (tmp_path / "README.md").write_text("another page")
     os.truncate(tmp_path / "segments/000/0001-00002.safetensors", 100)
-    messages = check(tmp_path, progress=True)
+    messages = check_store(tmp_path, progress=True)
     assert [name for name in ("README.md", "0000-00001", "0001-00002") if any(name in message for message in messages)] == [
         "README.md",
         "0000-00001",
         "0001-00002",
     ]
     assert len(messages) == 3
-    assert "no store" in check(tmp_path / "segments")[0]
+    assert "no store" in check_store(tmp_path / "segments")[0]
 
 
 def test_prune_removes_what_no_manifest_names_and_nothing_else(tmp_path: Path) -> None:
@@ -97,22 +106,22 @@ def test_prune_removes_what_no_manifest_names_and_nothing_else(tmp_path: Path) -
         path.write_bytes(b"left over")
     mine = tmp_path / "notes.txt"
     mine.write_text("of the user")
-    assert sorted(prune(tmp_path)) == sorted(loose)
+    assert sorted(prune_store(tmp_path)) == sorted(loose)
     assert all(path.exists() for path in loose)
-    assert sorted(prune(tmp_path, remove=True)) == sorted(loose)
+    assert sorted(prune_store(tmp_path, remove=True)) == sorted(loose)
     mine.unlink()
     assert made.content(tmp_path) == whole
     assert not (tmp_path / "segments/001").exists()
-    assert prune(tmp_path) == []
+    assert prune_store(tmp_path) == []
 
 
 def test_prune_leaves_a_journal_that_is_needed_and_a_store_at_work(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with Journal(tmp_path, keys, 2, {"logits": made.Dense()}, {}, rows_per_shard=20) as journal:
+    with IncrementalStore(tmp_path, keys, 2, {"logits": made.Dense()}, {}, rows_per_shard=20) as journal:
         journal.append(keys, 0, made.dense(keys, 0))
         with pytest.raises(FolderInUseError):
-            prune(tmp_path)
-    assert info(tmp_path).journal == 1
-    assert prune(tmp_path, remove=True) == []
+            prune_store(tmp_path)
+    assert store_info(tmp_path).journal == 1
+    assert prune_store(tmp_path, remove=True) == []
     with pytest.raises(StoreError, match="no store"):
-        prune(tmp_path / "nowhere")
+        prune_store(tmp_path / "nowhere")

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from limbeck.teacher_cache import DamagedError, IdentityError, Store, StoreError, read_manifest
-from limbeck.teacher_cache.manifest import NAME
-from limbeck.teacher_cache.shards import UNSIGNED, signed
+from limbeck.teacher_cache import CorruptFileError, IdentityError, Store, StoreError, read_manifest
+from limbeck.teacher_cache.store.file_format import CHECKSUM_PLACEHOLDER, embed_checksum
+from limbeck.teacher_cache.store.manifest import NAME
 from tests.teacher_cache import made
 
 
@@ -31,23 +31,23 @@ def test_each_single_byte_counts(folder: Path) -> None:
     for place in range(0, len(content), 17):
         for flip in (1, 0x20):  # 0x20 turns a letter's case
             (folder / NAME).write_bytes(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
-            with pytest.raises(DamagedError, match=NAME):
+            with pytest.raises(CorruptFileError, match=NAME):
                 read_manifest(folder)
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, -2])
 def test_a_cut_manifest_is_found(folder: Path, cut: int) -> None:
     (folder / NAME).write_bytes((folder / NAME).read_bytes()[:cut])
-    with pytest.raises(DamagedError, match=NAME):
+    with pytest.raises(CorruptFileError, match=NAME):
         read_manifest(folder)
 
 
 def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     """The manifest changed by somebody who knows how to sign it."""
     fields = json.loads((folder / NAME).read_text())
-    fields["checksum"] = UNSIGNED.decode()
+    fields["checksum"] = CHECKSUM_PLACEHOLDER.decode()
     change(fields)
-    (folder / NAME).write_bytes(signed(json.dumps(fields).encode())[0])
+    (folder / NAME).write_bytes(embed_checksum(json.dumps(fields).encode())[0])
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def rewritten(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
 )
 def test_fields_that_describe_no_store_are_an_error(folder: Path, change: Callable[[dict[str, Any]], object]) -> None:
     rewritten(folder, change)
-    with pytest.raises(DamagedError, match="do not describe a store"):
+    with pytest.raises(CorruptFileError, match="do not describe a store"):
         read_manifest(folder)
 
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.signals import TopK
-from limbeck.teacher_cache import Dense, Journal, StoreError, Tokens, TokenSignals, TopKCodec
-from limbeck.teacher_cache.cached_teacher import StoredAnswers
+from limbeck.teacher_cache import Dense, IncrementalStore, StoreError, Tokens, TokenSignals, TopKCodec
+from limbeck.teacher_cache.cached_teacher import CachedTeacher
 from limbeck.teacher_cache.padding import Padding
 
 LENGTHS = torch.tensor([3, 5, 1, 4])
@@ -20,7 +20,7 @@ INPUTS = {"input_ids": IDS, "attention_mask": MASK.long()}
 
 
 def padding() -> Padding:
-    found = Padding.of(INPUTS)
+    found = Padding.from_inputs(INPUTS)
     assert found is not None
     return found
 
@@ -53,7 +53,7 @@ def test_what_is_packed_comes_back_with_zeros_for_padding(tap: str, shape: tuple
 
 def test_padding_on_the_left_is_padding_too() -> None:
     inputs = {"input_ids": IDS, "attention_mask": MASK.flip(1).long()}
-    left, signal = Padding.of(inputs), torch.randn(4, 5, 6)
+    left, signal = Padding.from_inputs(inputs), torch.randn(4, 5, 6)
     assert left is not None
     assert torch.equal(left.unpack("hidden(1)", left.pack("hidden(1)", signal))[MASK.flip(1)], signal[MASK.flip(1)])  # type: ignore[index]
 
@@ -61,7 +61,7 @@ def test_padding_on_the_left_is_padding_too() -> None:
 def test_class_logits_are_no_tokens() -> None:
     logits = torch.randn(4, 5)
     assert padding().pack("logits", logits) is logits
-    assert Padding.of(torch.randn(4, 5)) is None
+    assert Padding.from_inputs(torch.randn(4, 5)) is None
 
 
 def test_pairs_of_tokens_are_refused_with_what_to_keep_instead() -> None:
@@ -81,11 +81,11 @@ def test_top_k_of_tokens(tmp_path: Path) -> None:
     assert torch.equal(back.indices[MASK][:, 0].long(), logits.argmax(-1)[MASK])
 
 
-def answers(folder: Path, said: list[int]) -> tuple[Journal, StoredAnswers, nn.Embedding]:
+def answers(folder: Path, said: list[int]) -> tuple[IncrementalStore, CachedTeacher, nn.Embedding]:
     keys = torch.arange(4)
-    journal = Journal(folder, keys, 1, {"hidden(1)": Tokens(Dense("fp32"))}, {"teacher": "one"}, rows_per_shard=2)
+    journal = IncrementalStore(folder, keys, 1, {"hidden(1)": Tokens(Dense("fp32"))}, {"teacher": "one"}, rows_per_shard=2)
     torch.manual_seed(0)
-    return journal, StoredAnswers({"hidden(1)": journal}), nn.Embedding(11, 6)
+    return journal, CachedTeacher({"hidden(1)": journal}), nn.Embedding(11, 6)
 
 
 def test_a_teacher_of_tokens_is_asked_once_and_heard_in_any_padding(tmp_path: Path) -> None:
@@ -118,5 +118,5 @@ def test_a_text_that_is_tokenised_otherwise_is_refused(tmp_path: Path) -> None:
     with journal:
         stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {"hidden(1)": teacher(IDS).detach()}, INPUTS)
         other = {"input_ids": IDS + 1, "attention_mask": MASK.long()}
-        with pytest.raises(StoreError, match="tokenised in another way"):
+        with pytest.raises(StoreError, match="built with another tokenization"):
             stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {}, other)

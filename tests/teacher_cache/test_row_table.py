@@ -4,21 +4,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.teacher_cache.row_table import Lists, Table, concat
+from limbeck.teacher_cache.codecs.row_table import RaggedColumn, RowTable, concat_tables
 
 
-def table(lengths: list[int], start: int = 0) -> Table:
+def table(lengths: list[int], start: int = 0) -> RowTable:
     """Rows with lists in their lists; every number says where it stands."""
     outer = torch.tensor(lengths, dtype=torch.int64)
     inner = torch.arange(int(outer.sum())) % 3
-    leaves = Table({"leaf": torch.arange(int(inner.sum())) + start})
-    entries = Table({"entry": torch.arange(int(outer.sum())) + start}, {"inner": Lists.of(inner, leaves)})
-    return Table({"column": torch.arange(len(lengths)) + start}, {"outer": Lists.of(outer, entries)})
+    leaves = RowTable({"leaf": torch.arange(int(inner.sum())) + start})
+    entries = RowTable({"entry": torch.arange(int(outer.sum())) + start}, {"inner": RaggedColumn.from_lengths(inner, leaves)})
+    return RowTable({"column": torch.arange(len(lengths)) + start}, {"outer": RaggedColumn.from_lengths(outer, entries)})
 
 
-def rows(of: Table) -> list[object]:
+def rows(of: RowTable) -> list[object]:
     """The same by plain loops."""
-    outer, inner = of.lists["outer"], of.lists["outer"].entries.lists["inner"]
+    outer, inner = of.ragged["outer"], of.ragged["outer"].entries.ragged["inner"]
     return [
         (
             int(of.columns["column"][i]),
@@ -49,7 +49,7 @@ def test_take_is_choosing_rows(lengths: list[int], places: list[int]) -> None:
 @given(st.lists(lengths, min_size=1, max_size=4))
 def test_concat_is_one_after_the_other(parts: list[list[int]]) -> None:
     tables = [table(part, 100 * number) for number, part in enumerate(parts)]
-    assert rows(concat(tables)) == [row for part in tables for row in rows(part)]
+    assert rows(concat_tables(tables)) == [row for part in tables for row in rows(part)]
 
 
 @settings(deadline=None)
@@ -57,14 +57,14 @@ def test_concat_is_one_after_the_other(parts: list[list[int]]) -> None:
 def test_a_table_is_plain_tensors_and_back(lengths: list[int]) -> None:
     tensors = table(lengths).tensors()
     assert set(tensors) == {"column", "outer/offsets", "outer/entry", "outer/inner/offsets", "outer/inner/leaf"}
-    assert rows(Table.of(tensors)) == rows(table(lengths))
+    assert rows(RowTable.from_tensors(tensors)) == rows(table(lengths))
 
 
 def test_lists_that_leave_their_entries_are_told() -> None:
-    entries = Table({"entry": torch.arange(3)})
-    assert Table({}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()
+    entries = RowTable({"entry": torch.arange(3)})
+    assert RowTable({}, {"list": RaggedColumn(torch.tensor([0, 1, 3]), entries)}).is_consistent()
     for offsets in ([0, 2, 4], [0, 2, 2], [1, 2, 3], [0, 5, 3], []):
-        assert not Table({}, {"list": Lists(torch.tensor(offsets, dtype=torch.int64), entries)}).consistent()
-    assert not Table({"a": torch.zeros(2), "b": torch.zeros(3)}).consistent()
-    assert not Table({"a": torch.tensor(1.0)}).consistent()
-    assert not Table({"a": torch.zeros(3)}, {"list": Lists(torch.tensor([0, 1, 3]), entries)}).consistent()
+        assert not RowTable({}, {"list": RaggedColumn(torch.tensor(offsets, dtype=torch.int64), entries)}).is_consistent()
+    assert not RowTable({"a": torch.zeros(2), "b": torch.zeros(3)}).is_consistent()
+    assert not RowTable({"a": torch.tensor(1.0)}).is_consistent()
+    assert not RowTable({"a": torch.zeros(3)}, {"list": RaggedColumn(torch.tensor([0, 1, 3]), entries)}).is_consistent()

@@ -20,7 +20,7 @@ from limbeck.teacher_cache import (
     TopKCodec,
     token_hashes,
 )
-from limbeck.teacher_cache.row_table import Table
+from limbeck.teacher_cache.codecs.row_table import RowTable
 from tests.teacher_cache import made
 
 
@@ -40,7 +40,7 @@ def sequences(lengths: list[int], classes: int = 50) -> TokenSignals:
 )
 def test_every_token_is_an_item_of_the_inner_codec(lengths: list[int], inner: Codec) -> None:
     given = sequences(lengths)
-    stored = Tokens(inner).decode(Table.of(Tokens(inner).encode(given).tensors()))
+    stored = Tokens(inner).decode(RowTable.from_tensors(Tokens(inner).encode(given).tensors()))
     alone = inner.decode(inner.encode(given.signal))
     assert torch.equal(stored.lengths, given.lengths)
     assert torch.equal(stored.hashes, given.hashes)

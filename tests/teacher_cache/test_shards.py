@@ -10,15 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from limbeck.teacher_cache import DamagedError
-from limbeck.teacher_cache.shards import LABELS, MappedFile, Residency, claimed, render, signed, verify
+from limbeck.teacher_cache import CorruptFileError
+from limbeck.teacher_cache.store.file_format import LABELS, embed_checksum, serialize, stored_record, verify_file
+from limbeck.teacher_cache.store.mapped_file import MappedFile, MemoryBudget
 
 TENSORS = {f"{label} numbers": torch.arange(6).to(dtype).view(2, 3) for dtype, label in LABELS.items()}
 
 
 def written(folder: Path) -> Path:
     path = folder / "file.safetensors"
-    path.write_bytes(render(TENSORS, {"view": "3"})[0])
+    path.write_bytes(serialize(TENSORS, {"view": "3"})[0])
     return path
 
 
@@ -30,15 +31,15 @@ def test_safetensors_reads_the_file(tmp_path: Path) -> None:
 
 def test_a_map_gives_the_same_tensors(tmp_path: Path) -> None:
     path = written(tmp_path)
-    file = MappedFile(path, claimed(path))
+    file = MappedFile(path, stored_record(path))
     assert all(torch.equal(file.tensors[name], tensor) for name, tensor in TENSORS.items())
-    assert file.about["view"] == "3"
+    assert file.metadata["view"] == "3"
 
 
 def test_empty_tensors_and_scalars(tmp_path: Path) -> None:
     path = tmp_path / "file.safetensors"
-    path.write_bytes(render({"none": torch.zeros(0, 4), "one": torch.tensor(5.0)})[0])
-    file = MappedFile(path, claimed(path))
+    path.write_bytes(serialize({"none": torch.zeros(0, 4), "one": torch.tensor(5.0)})[0])
+    file = MappedFile(path, stored_record(path))
     assert file.tensors["none"].shape == (0, 4)
     assert file.tensors["one"] == 5
 
@@ -46,43 +47,43 @@ def test_empty_tensors_and_scalars(tmp_path: Path) -> None:
 def test_writing_to_a_map_leaves_the_file_alone(tmp_path: Path) -> None:
     path = written(tmp_path)
     before = path.read_bytes()
-    MappedFile(path, claimed(path)).tensors["F32 numbers"].fill_(9)
+    MappedFile(path, stored_record(path)).tensors["F32 numbers"].fill_(9)
     assert path.read_bytes() == before
 
 
 def test_each_single_byte_counts(tmp_path: Path) -> None:
     path = written(tmp_path)
-    content, record = path.read_bytes(), claimed(path)
-    verify(path, record)
+    content, record = path.read_bytes(), stored_record(path)
+    verify_file(path, record)
     for place in range(0, len(content), 3):
         path.write_bytes(content[:place] + bytes([content[place] ^ 1]) + content[place + 1 :])
-        with pytest.raises(DamagedError, match=r"file\.safetensors"):
-            verify(path, record)
-        with pytest.raises(DamagedError, match=r"file\.safetensors"):  # by itself, too, with no record to compare with
-            verify(path, claimed(path))
+        with pytest.raises(CorruptFileError, match=r"file\.safetensors"):
+            verify_file(path, record)
+        with pytest.raises(CorruptFileError, match=r"file\.safetensors"):  # by itself, too, with no record to compare with
+            verify_file(path, stored_record(path))
 
 
 def test_a_file_cut_at_any_place_is_found(tmp_path: Path) -> None:
     path = written(tmp_path)
-    content, record = path.read_bytes(), claimed(path)
+    content, record = path.read_bytes(), stored_record(path)
     for length in range(0, len(content), 7):
         path.write_bytes(content[:length])
-        with pytest.raises(DamagedError, match=f"{length} bytes where {len(content)} were written"):
+        with pytest.raises(CorruptFileError, match=f"{length} bytes where {len(content)} were written"):
             MappedFile(path, record)
     path.unlink()
-    with pytest.raises(DamagedError, match="missing"):
+    with pytest.raises(CorruptFileError, match="missing"):
         MappedFile(path, record)
 
 
 def hostile(change: Callable[[dict[str, Any]], object]) -> bytes:
     """A file with a right checksum and a header that lies."""
-    content = render({"a": torch.arange(4, dtype=torch.int32)})[0]
+    content = serialize({"a": torch.arange(4, dtype=torch.int32)})[0]
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     header["__metadata__"]["sha256"] = "0" * 64
     header = change(header) or header
     text = json.dumps(header).encode()
-    return signed(struct.pack("<Q", len(text)) + text + content[8 + length :])[0]
+    return embed_checksum(struct.pack("<Q", len(text)) + text + content[8 + length :])[0]
 
 
 @pytest.mark.parametrize(
@@ -108,8 +109,8 @@ def hostile(change: Callable[[dict[str, Any]], object]) -> bytes:
 def test_a_header_that_lies_is_an_error(tmp_path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     path = tmp_path / "file.safetensors"
     path.write_bytes(hostile(change))
-    with pytest.raises(DamagedError, match="its header says of tensor 'a' what cannot be"):
-        MappedFile(path, claimed(path))
+    with pytest.raises(CorruptFileError, match="its header entry for tensor 'a' is invalid"):
+        MappedFile(path, stored_record(path))
 
 
 @pytest.mark.parametrize(
@@ -130,19 +131,19 @@ def test_a_header_that_lies_is_an_error(tmp_path: Path, change: Callable[[dict[s
 def test_what_is_no_file_of_a_store_is_an_error(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "file.safetensors"
     path.write_bytes(content)
-    with pytest.raises(DamagedError):
-        claimed(path)
+    with pytest.raises(CorruptFileError):
+        stored_record(path)
 
 
 def test_pages_are_given_back_over_the_budget(tmp_path: Path) -> None:
     path = written(tmp_path)
-    files = [MappedFile(path, claimed(path)) for _ in range(5)]
-    residency = Residency(3 * files[0].size)
+    files = [MappedFile(path, stored_record(path)) for _ in range(5)]
+    residency = MemoryBudget(3 * files[0].size)
     for file in files[:3]:
-        residency.touched(file, 1)
-        residency.touched(file, 9)  # a file counts once, however often it is touched
+        residency.touch(file, 1)
+        residency.touch(file, 9)  # a file counts once, however often it is touched
     assert [file.resident for file in files] == [file.size for file in files[:3]] + [0, 0]
     for file in files:
-        residency.touched(file, 1)
+        residency.touch(file, 1)
     assert sum(file.resident for file in files) == residency.budget
     assert all(torch.equal(file.tensors["I64 numbers"], TENSORS["I64 numbers"]) for file in files)

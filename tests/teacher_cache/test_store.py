@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from limbeck.core.signals import TopK
-from limbeck.teacher_cache import DamagedError, ScaledInt8, Store, StoreError, TokenSignals, TopKCodec
+from limbeck.teacher_cache import CorruptFileError, ScaledInt8, Store, StoreError, TokenSignals, TopKCodec
 from tests.teacher_cache import made
 
 
@@ -104,9 +104,9 @@ def test_only_what_is_read_is_verified(tmp_path: Path) -> None:
     path.unlink()
     store = Store.open(tmp_path)
     store.read(keys, 0)
-    with pytest.raises(DamagedError, match=r"0001-00000.safetensors: the file is missing"):
+    with pytest.raises(CorruptFileError, match=r"0001-00000.safetensors: the file is missing"):
         store.read(keys, 1)
-    with pytest.raises(DamagedError, match=r"0001-00000.safetensors: the file is missing"):
+    with pytest.raises(CorruptFileError, match=r"0001-00000.safetensors: the file is missing"):
         store.read_ahead(keys, 1).result()
 
 
@@ -116,5 +116,5 @@ def test_damaged_keys_are_found_before_the_first_answer(tmp_path: Path) -> None:
     path = tmp_path / "segments/000/keys.safetensors"
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    with pytest.raises(DamagedError, match=r"keys.safetensors.*checksum differs"):
+    with pytest.raises(CorruptFileError, match=r"keys.safetensors.*checksum differs"):
         Store.open(tmp_path).has(keys, 0)

@@ -14,8 +14,19 @@ from limbeck.core.actors import frozen
 from limbeck.data import Dataset, Items
 from limbeck.evaluation import Verdict
 from limbeck.runs.cache import verify_cache
-from limbeck.teacher_cache import Dense, IdentityError, Store, StoreError, check, info, read_manifest
-from limbeck.teacher_cache.teacher_query import Asked, build, tap_folder, where_kept
+from limbeck.teacher_cache import (
+    Dense,
+    IdentityError,
+    Store,
+    StoreError,
+    TeacherQuery,
+    check_store,
+    fill_cache,
+    find_stores,
+    read_manifest,
+    store_info,
+    tap_folder,
+)
 from tests import tiny
 
 AUGMENTED = "training.views=[{random_crop: {padding: 1}}, {mixup: {alpha: 0.4}}]"
@@ -56,12 +67,12 @@ def test_a_run_cannot_tell_stored_answers_from_the_teachers(tmp_path: Path, teac
     assert same(first, again)
     assert teacher_items(tmp_path / "again") == 0
     assert teacher_items(tmp_path / "first") <= 3 * 200  # sixty steps of 32 are nine epochs
-    for folder in where_kept(tmp_path / "kept").values():
-        found = info(folder)
+    for folder in find_stores(tmp_path / "kept").values():
+        found = store_info(folder)
         assert found.complete  # the ends of epochs, which no step saw, were asked for in the end
         assert found.samples == 200
         assert found.journal == 0
-        check(folder)
+        check_store(folder)
 
 
 def test_views_that_do_not_change_give_the_student_of_a_live_teacher(tmp_path: Path, teacher: str) -> None:
@@ -98,7 +109,7 @@ def test_strict_asks_nobody(tmp_path: Path, teacher: str) -> None:
     student_of(tmp_path / "first", *changes, f"cache={{path: {tmp_path / 'kept'}}}")
     student_of(tmp_path / "second", *changes, f"cache={{path: {tmp_path / 'kept'}, strict: true}}")
     assert teacher_items(tmp_path / "second") == 0
-    with pytest.raises(StoreError, match="no answer for sample"):
+    with pytest.raises(StoreError, match="no outputs for sample"):
         student_of(tmp_path / "more", *changes, "data.train.limit=300", f"cache={{path: {tmp_path / 'kept'}, strict: true}}")
 
 
@@ -107,7 +118,7 @@ def test_samples_that_a_store_lacks_are_asked_for_and_added(tmp_path: Path, teac
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "data.train.limit=260")
     assert 0 < teacher_items(tmp_path / "more") <= 60
-    assert info(tmp_path / "kept" / "logits").samples == 260
+    assert store_info(tmp_path / "kept" / "logits").samples == 260
 
 
 def test_a_store_that_another_process_writes_is_read_as_it_is(tmp_path: Path, teacher: str) -> None:
@@ -129,14 +140,14 @@ def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) 
     _, seen, _, _ = ahead.load()
     job = ahead.distillation(runs.build_teacher(ahead, seen), seen)
     asked, codecs, folder = job.ask(seen)
-    build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=32)
+    fill_cache(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=32)
     assert said[-1] == (400, 400)
     student_of(
         tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'journal'}, views: 2}}"
     )
     ours, theirs = (sorted(p for p in (tmp_path / side / "logits").rglob("*") if p.is_file()) for side in ("ahead", "journal"))
     assert [p.name for p in ours] == [p.name for p in theirs]
-    assert info(tmp_path / "journal" / "logits").complete
+    assert store_info(tmp_path / "journal" / "logits").complete
 
 
 def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path: Path, teacher: str) -> None:
@@ -177,7 +188,7 @@ def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
     tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A map has fewer rows in 64 MB than logits have; each is asked for with the other all the same, and once."""
-    from limbeck.teacher_cache import store_writer as draft
+    from limbeck.teacher_cache.store import shard_size as draft
 
     monkeypatch.setattr(draft, "BYTES_PER_SHARD", 40_000)
     changes = (*LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
@@ -185,13 +196,13 @@ def test_taps_of_very_different_sizes_are_built_together_shard_by_shard(
     _, seen, _, _ = recipe.load()
     asked, codecs, folder = recipe.distillation(runs.build_teacher(recipe, seen), seen).ask(seen)
     said: list[tuple[int, int]] = []
-    build(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=16)
+    fill_cache(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=16)
     assert said[-1] == (400, 400)  # of 200 items in two views: none was asked twice
     stores = {tap: Store.open(tap_folder(folder, tap)) for tap in codecs}
     assert len(stores) > 1
-    assert all(info(store.folder).complete and len(store.manifest.segments[0].shards) > 4 for store in stores.values())
+    assert all(store_info(store.folder).complete and len(store.manifest.segments[0].shards) > 4 for store in stores.values())
     rows = torch.arange(len(seen))
-    live = asked.answer(asked.source.batch_of_views(rows, torch.ones_like(rows)))
+    live = asked.run(asked.source.batch_of_views(rows, torch.ones_like(rows)))
     for tap, store in stores.items():
         kept = store.read(seen.keys, torch.ones_like(rows)).signals[tap]
         assert torch.allclose(kept, live[tap], atol=1e-4), tap
@@ -212,7 +223,7 @@ def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: P
     changes = (teacher, "teacher.training=null", "cache=auto")
     student_of(tmp_path / "first", *changes, AUGMENTED)
     student_of(tmp_path / "second", *changes)
-    found = where_kept(tmp_path / "store")
+    found = find_stores(tmp_path / "store")
     assert len(found) == 2
     assert all(name.startswith("logits in ") for name in found)
     assert [one.samples for one in verify_cache(tmp_path / "store", 30)] == [30, 30]
@@ -239,9 +250,9 @@ def test_a_teacher_that_gives_no_numbers_is_stopped_at_the_sample(tmp_path: Path
             broken = (x == items.fetch(torch.tensor([5]))).all(-1, keepdim=True)
             return said.masked_fill(broken, torch.nan)
 
-    asked = Asked(frozen(Breaking(4, 2).eval()), Dataset(items, 4), ["logits"], [])
+    asked = TeacherQuery(frozen(Breaking(4, 2).eval()), Dataset(items, 4), ["logits"], [])
     with pytest.raises(StoreError, match=r"row 5 of the training items.*NaN"):
-        build(asked, tmp_path / "kept", {"logits": Dense("fp16")}, lambda done, total: None)
+        fill_cache(asked, tmp_path / "kept", {"logits": Dense("fp16")}, lambda done, total: None)
     where = read_manifest(tmp_path / "kept" / "logits")
     assert not any(segment.shards for segment in where.segments)
 
@@ -250,16 +261,16 @@ def test_the_teacher_is_asked_once_for_what_several_taps_lack_in_the_end(tmp_pat
     """200 items in batches of 32 leave eight out at the end of each epoch."""
     changes = (teacher, "teacher.training=null", HINT, f"cache={{path: {tmp_path / 'kept'}}}")
     asked_for: list[int] = []
-    answer = Asked.answer
+    answer = TeacherQuery.run
 
-    def counted(self: Asked, batch: Any) -> Any:
+    def counted(self: TeacherQuery, batch: Any) -> Any:
         asked_for.append(batch.size)
         return answer(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Asked, "answer", counted)
+        patch.setattr(TeacherQuery, "run", counted)
         student_of(tmp_path / "run", *changes, "training.steps=6", "control=false")
-    stores = where_kept(tmp_path / "kept").values()
+    stores = find_stores(tmp_path / "kept").values()
     assert len(stores) > 1
-    assert all(info(place).complete for place in stores)
+    assert all(store_info(place).complete for place in stores)
     assert sum(asked_for) == 4 + 8  # an example of four, and those that the only epoch left out

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from limbeck import runs
 from limbeck.evaluation import Verdict
-from limbeck.teacher_cache import info
+from limbeck.teacher_cache import store_info
 from tests import ranks, tiny
 
 CHANGES = ("training.views=[{random_crop: {padding: 1}}]", "training.steps=30", "data.train.limit=200", "data.validation=0")
@@ -37,14 +37,14 @@ def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
     exact = "cache={views: 3, logits: fp32}"
     for count in (1, 2):
         limbeck(count, "cache", "build", recipe, "--out", tmp_path / str(count), "--set", exact)
-    assert info(tmp_path / "2" / "logits").complete
+    assert store_info(tmp_path / "2" / "logits").complete
     assert content(tmp_path / "1") == content(tmp_path / "2")
 
 
 def test_two_ranks_fill_one_store_as_they_train(recipe: Path, tmp_path: Path) -> None:
     where = f"cache={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
     limbeck(2, "distill", recipe, "--out", tmp_path / "two", "--set", where)
-    found = info(tmp_path / "kept" / "logits")
+    found = store_info(tmp_path / "kept" / "logits")
     assert found.complete
     assert found.journal == 0
     limbeck(2, "distill", recipe, "--out", tmp_path / "again", "--set", where)

@@ -9,12 +9,12 @@ from torch import Tensor
 from limbeck.core.signals import TopK
 from limbeck.objectives import SoftTargets
 from limbeck.teacher_cache import Codec, RaggedTopK, SignalError, StoreError, TopKCodec
-from limbeck.teacher_cache.row_table import Table, concat
-from limbeck.teacher_cache.top_k import ordered
+from limbeck.teacher_cache.codecs.row_table import RowTable, concat_tables
+from limbeck.teacher_cache.codecs.top_k import to_top_k
 
 
 def through(codec: Codec, signal: Tensor | TopK) -> TopK:
-    decoded = codec.decode(Table.of(codec.encode(signal).tensors()))
+    decoded = codec.decode(RowTable.from_tensors(codec.encode(signal).tensors()))
     assert isinstance(decoded, TopK)
     return decoded
 
@@ -38,7 +38,7 @@ sharpness = st.sampled_from([0.0, 0.01, 1.0, 4.0, 20.0, 100.0])
 def test_the_stored_distribution_is_the_given_one(size: tuple[int, int], sharpness: float, values: str, seed: int) -> None:
     classes, k = size
     z = logits(8, classes, sharpness, seed)
-    exact, stored = ordered(z, k, classes), through(TopKCodec(k, classes, values), z)  # type: ignore[arg-type]
+    exact, stored = to_top_k(z, k, classes), through(TopKCodec(k, classes, values), z)  # type: ignore[arg-type]
     assert torch.equal(stored.indices, exact.indices)
     assert bool((divergence(exact, stored) <= {"steps": 5e-4 + k * 1.3e-7, "fp16": 1e-4, "fp32": 1e-6}[values]).all())
     torch.testing.assert_close(stored.values.sum(1) + stored.tail, torch.ones(8), rtol=0, atol=1e-5)
@@ -94,7 +94,7 @@ def test_a_vocabulary_above_two_to_the_seventeen_keeps_its_indices() -> None:
 def test_ragged_keeps_as_many_as_hold_the_mass(mass: float, bound: int, sharpness: float, values: str, seed: int) -> None:
     z = logits(6, 40, sharpness, seed)
     codec = RaggedTopK(mass, bound, 40, values)  # type: ignore[arg-type]
-    exact, stored = ordered(z, bound, 40), through(codec, z)
+    exact, stored = to_top_k(z, bound, 40), through(codec, z)
     counts = ((exact.values.cumsum(1) - exact.values < mass) & (exact.values > 0)).sum(1).clamp_min(1)
     assert stored.values.shape[1] == int(counts.max())
     for row, count in enumerate(counts.tolist()):
@@ -122,7 +122,7 @@ def test_what_a_ragged_item_lacks_changes_no_loss() -> None:
 def test_batches_of_other_widths_join() -> None:
     codec = RaggedTopK(0.9, 20, 50)
     z = torch.cat([logits(3, 50, 9.0, 0), logits(3, 50, 0.1, 1)])
-    joined = concat([codec.encode(z[:3]), codec.encode(z[3:])])
+    joined = concat_tables([codec.encode(z[:3]), codec.encode(z[3:])])
     assert torch.equal(codec.decode(joined).values, through(codec, z).values)
 
 
@@ -133,8 +133,8 @@ def test_bad_signals_are_refused_by_row(codec: Codec) -> None:
         ("NaN or infinity", "values", float("nan")),
         ("a class index outside 0 to 4", "indices", 5),
         ("a class index outside 0 to 4", "indices", -1),
-        ("not probabilities", "values", 4.0),
-        ("not probabilities", "values", -0.2),
+        ("no probabilities", "values", 4.0),
+        ("no probabilities", "values", -0.2),
     ):
         tensors = {name: getattr(good, name).clone() for name in ("values", "indices", "tail")}
         tensors[field][1, 1] = value

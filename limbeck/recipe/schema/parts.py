@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from limbeck.core.terms import Term
     from limbeck.engine import Length, Optimizer
     from limbeck.engine.training import Training
-    from limbeck.teacher_cache.teacher_query import Keeping
+    from limbeck.teacher_cache import CacheConfig
 
 TERM_FIELDS = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")
 
@@ -453,10 +453,10 @@ class CacheSpec(Spec):
     strict: bool = Field(False, description="never ask the teacher; an answer that is not there is an error")
     view_seed: int = Field(0, description="what the views are keyed by, for all runs that share the answers")
 
-    def build(self) -> Keeping:
-        from limbeck.teacher_cache.teacher_query import Keeping
+    def build(self) -> CacheConfig:
+        from limbeck.teacher_cache import CacheConfig
 
-        return Keeping(**self.model_dump() | {"path": expand_variables(self.path, "cache.path")})
+        return CacheConfig(**self.model_dump() | {"path": expand_variables(self.path, "cache.path")})
 
 
 def _cache(value: Any) -> Any:

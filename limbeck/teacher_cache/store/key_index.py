@@ -1,4 +1,4 @@
-"""From a sample key to its row: one binary search in the sorted keys of each segment."""
+"""Finds the row of a sample key by binary search in the sorted keys of each segment."""
 
 from __future__ import annotations
 
@@ -8,29 +8,29 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from limbeck.teacher_cache.errors import DamagedError
-from limbeck.teacher_cache.manifest import Manifest, Segment, keys_path
-from limbeck.teacher_cache.shards import MappedFile, Residency
+from limbeck.teacher_cache.errors import CorruptFileError
+from limbeck.teacher_cache.store.manifest import Manifest, Segment, keys_path
+from limbeck.teacher_cache.store.mapped_file import MappedFile, MemoryBudget
 
 
 def open_keys(folder: Path, number: int, segment: Segment) -> MappedFile:
-    """The file of a segment's sorted keys, verified; its tensor is `keys`.
+    """Returns the verified file of a segment's sorted keys; its tensor is `keys`.
 
     Raises:
-        DamagedError: missing, or not what was written.
+        CorruptFileError: missing, or not what was written.
     """
     file = MappedFile(keys_path(folder, number), segment.keys)
     keys = file.tensors.get("keys")
     if keys is None or keys.dtype != torch.int64 or keys.shape != (segment.rows,):
-        raise DamagedError(file.path, f"it does not hold {segment.rows:,} keys")
+        raise CorruptFileError(file.path, f"it does not hold {segment.rows:,} keys")
     return file
 
 
-class Index:
+class KeyIndex:
     """The rows of the samples of a store, over all its segments."""
 
-    def __init__(self, folder: Path, manifest: Manifest, residency: Residency) -> None:
-        self._folder, self._segments, self._residency = folder, manifest.segments, residency
+    def __init__(self, folder: Path, manifest: Manifest, memory: MemoryBudget) -> None:
+        self._folder, self._segments, self._memory = folder, manifest.segments, memory
         self._files: dict[int, MappedFile] = {}
         self._lock = threading.Lock()
 
@@ -38,7 +38,7 @@ class Index:
         return sum(segment.rows for segment in self._segments)
 
     def rows(self, keys: Tensor) -> tuple[Tensor, Tensor]:
-        """Segment and row of each key, both int64 [B]; segment −1 where the store does not know the sample."""
+        """Returns segment and row of each key, both int64 [B]; the segment of an unknown sample is −1."""
         segment, row = torch.full_like(keys, -1), torch.zeros_like(keys)
         for number in range(len(self._segments)):
             known = self._keys(number, len(keys))
@@ -47,12 +47,12 @@ class Index:
             segment[hit], row[hit] = number, place[hit]
         return segment, row
 
-    def _keys(self, number: int, places: int) -> Tensor:
-        """The keys of a segment, of which `places` are about to be looked for."""
+    def _keys(self, number: int, lookups: int) -> Tensor:
+        """The keys of a segment, for this many lookups."""
         if number not in self._files:
             with self._lock:
                 if number not in self._files:
                     self._files[number] = open_keys(self._folder, number, self._segments[number])
         file = self._files[number]
-        self._residency.touched(file, places)
+        self._memory.touch(file, lookups)
         return file.tensors["keys"]

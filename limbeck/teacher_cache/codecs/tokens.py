@@ -1,4 +1,4 @@
-"""Signals of token sequences: any number of tokens a sample, told apart by a hash of the token ids."""
+"""The codec of token sequences: any number of tokens for each sample, checked against a hash of the token ids."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ import torch
 from torch import Tensor
 
 from limbeck.core.signals import AnySignal, Signal
-from limbeck.teacher_cache.codecs import Codec, codecs
+from limbeck.teacher_cache.codecs.base import Codec, registry
+from limbeck.teacher_cache.codecs.row_table import RaggedColumn, RowTable
 from limbeck.teacher_cache.errors import SignalError, StoreError
-from limbeck.teacher_cache.row_table import Lists, Table
 
 _MULTIPLIER = 0x9E3779B97F4A7C15 - 2**64  # odd, so that no power of it loses a bit; the golden ratio's digits
 
 
 @dataclass(frozen=True)
 class TokenSignals(Signal):
-    """What a model says about each token of B sequences.
+    """The signal of each token of B sequences, without padding.
 
-    `signal` holds all tokens one after the other on its first axis (a tensor [total, …] or `TopK` [total, k]), `lengths` [B]
-    how many each sequence has, `hashes` int64 [B] what `token_hashes` says of their ids.
+    Attributes:
+        signal: all tokens one after the other on the first axis: a tensor [total, …] or `TopK` [total, k].
+        lengths: the number of tokens of each sequence, [B].
+        hashes: `token_hashes` of the token ids, int64 [B].
     """
 
     signal: AnySignal
@@ -30,18 +32,19 @@ class TokenSignals(Signal):
     hashes: Tensor
 
     def to(self, device: torch.device | str) -> TokenSignals:
+        """Returns the signals on another device."""
         signal = tuple(part.to(device) for part in self.signal) if isinstance(self.signal, tuple) else self.signal.to(device)
         return TokenSignals(signal, self.lengths.to(device), self.hashes.to(device))
 
 
 def token_hashes(ids: Tensor, lengths: Tensor) -> Tensor:
-    """One int64 per sequence that differs where the token ids, their order or their number differ.
+    """Returns a hash of each sequence of token ids, int64 [B]: a polynomial of the ids modulo 2^64.
+
+    It detects that a text is tokenized differently (other ids, order or number); it does not protect against forgery.
 
     Args:
         ids: token ids of all sequences one after the other, [total].
-        lengths: tokens of each sequence, [B].
-
-    It tells a re-tokenised text from the text (a polynomial of the ids modulo 2^64); it is no defence against forgery.
+        lengths: number of tokens of each sequence, [B].
     """
     lengths = lengths.long()
     longest = int(lengths.max()) if len(lengths) else 0
@@ -51,13 +54,13 @@ def token_hashes(ids: Tensor, lengths: Tensor) -> Tensor:
     return powers[lengths].index_add(0, row, (ids.long() + 1) * powers[place])
 
 
-@codecs.register("tokens")
+@registry.register("tokens")
 @dataclass(frozen=True)
 class Tokens(Codec):
-    """Sequences of any length; every token is an item of `each`.
+    """Sequences of any length, each token stored by the codec `each`.
 
     Args:
-        each: how one token is kept, e.g. `TopKCodec(32, classes=151_936)` or `Dense("fp16")`.
+        each: the codec of one token, e.g. `TopKCodec(32, classes=151_936)` or `Dense("fp16")`.
     """
 
     each: Codec
@@ -71,7 +74,7 @@ class Tokens(Codec):
     def tensors(self) -> frozenset[str]:
         return frozenset({"hash", "tokens/offsets", *(f"tokens/{name}" for name in self.each.tensors)})
 
-    def encode(self, signal: AnySignal) -> Table:
+    def encode(self, signal: AnySignal) -> RowTable:
         if not isinstance(signal, TokenSignals):
             raise StoreError(f"codec tokens: expected TokenSignals, found {type(signal).__name__}")
         offsets = signal.lengths.long().cumsum(0)
@@ -87,30 +90,33 @@ class Tokens(Codec):
                 f"codec tokens: {len(entries)} tokens and {len(signal.hashes)} hashes do not fit {len(signal.lengths)} lengths "
                 f"that add up to {total}"
             )
-        return Table({"hash": signal.hashes.to(torch.int64, copy=True)}, {"tokens": Lists.of(signal.lengths.long(), entries)})
+        return RowTable(
+            {"hash": signal.hashes.to(torch.int64, copy=True)},
+            {"tokens": RaggedColumn.from_lengths(signal.lengths.long(), entries)},
+        )
 
-    def decode(self, table: Table) -> TokenSignals:
-        lists = table.lists["tokens"]
-        return TokenSignals(self.each.decode(lists.entries), lists.lengths, table.columns["hash"])
+    def decode(self, table: RowTable) -> TokenSignals:
+        tokens = table.ragged["tokens"]
+        return TokenSignals(self.each.decode(tokens.entries), tokens.lengths, table.columns["hash"])
 
 
 def require_same_tokens(signals: Mapping[str, object], keys: Tensor, hashes: Tensor) -> None:
-    """Refuse signals of texts that are tokenised otherwise now.
+    """Refuse signals of texts that are tokenized differently now.
 
     Args:
         signals: by tap; those that are `TokenSignals` are compared.
         keys: sample keys of the rows, for the message.
-        hashes: `token_hashes` of the ids in hand, one per row.
+        hashes: `token_hashes` of the current token ids, one for each row.
 
     Raises:
-        StoreError: a row's ids are not those that the teacher saw.
+        StoreError: the token ids of a row are not those that the teacher read.
     """
     for tap, signal in signals.items():
         if isinstance(signal, TokenSignals):
-            other = signal.hashes.cpu() != hashes.cpu()
-            if bool(other.any()):
+            differs = signal.hashes.cpu() != hashes.cpu()
+            if bool(differs.any()):
                 raise StoreError(
-                    f"tap {tap!r}: the store holds other tokens for sample {int(keys[int(other.nonzero()[0])])} and "
-                    f"{int(other.sum()) - 1} more of this batch; the text was tokenised in another way then. Use the "
-                    "tokenizer, template and length that the store was built with, or build it again"
+                    f"tap {tap!r}: the store holds other tokens for sample {int(keys[int(differs.nonzero()[0])])} and "
+                    f"{int(differs.sum()) - 1} more of this batch, because it was built with another tokenization. Use the "
+                    "tokenizer, template and length that it was built with, or build it again"
                 )

@@ -1,10 +1,13 @@
-"""The page that lies in every store, so that whoever finds one can read it with safetensors and a JSON parser alone."""
+"""`README.md` of a store: describes its layout, so that it can be read with safetensors and a JSON parser alone.
+
+The text is part of the on-disk format: the manifest holds its checksum, and the same store must give the same bytes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from limbeck.teacher_cache.codecs import Codec
+from limbeck.teacher_cache.codecs.base import Codec
 
 NAME = "README.md"
 
@@ -47,4 +50,5 @@ is one such code. Divide steps and halves by their total, tail included. In NumP
 
 
 def text(codecs: Mapping[str, Codec]) -> str:
+    """Returns the page of a store with these codecs."""
     return LAYOUT + "".join(f"- `{tap}`: `{codec}`\n" for tap, codec in sorted(codecs.items()))

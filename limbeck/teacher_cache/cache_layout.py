@@ -1,0 +1,60 @@
+"""Where a teacher cache lies on the disk: one folder, with a store for each tap in it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import quote
+
+from limbeck.teacher_cache.cache_config import AUTO, CacheConfig
+from limbeck.teacher_cache.codecs import Codec
+from limbeck.teacher_cache.errors import StoreError
+from limbeck.teacher_cache.store.manifest import NAME as MANIFEST
+from limbeck.teacher_cache.store.manifest import read_manifest
+from limbeck.teacher_cache.store.shard_size import default_rows_per_shard
+from limbeck.teacher_cache.teacher_query import TeacherQuery
+
+
+def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, codecs: Mapping[str, Codec]) -> Path:
+    """Returns the folder of the cache: the configured one, or for "auto" one in `beside`, named after the cache's identity.
+
+    Raises:
+        ValueError: the path is "auto" and `beside` is None.
+    """
+    if config.path != AUTO:
+        return Path(config.path)
+    if beside is None:
+        raise ValueError(
+            "cache: auto places the cache beside the run, which has no folder; give the run a folder, or the cache a path"
+        )
+    identity = {"identity": query.identity, "views": query.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
+    return beside / "store" / hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def tap_folder(folder: Path, tap: str) -> Path:
+    """Returns the folder of a tap's store. Each tap has its own, so that runs with different taps share those in common."""
+    return folder / quote(tap, safe="()")
+
+
+def rows_per_shard(query: TeacherQuery, codecs: Mapping[str, Codec]) -> int:
+    """Returns the number of rows of a shard, the same for every tap, so that one run of the teacher fills the shards of all."""
+    return min(default_rows_per_shard({tap: codec}, query.example_outputs) for tap, codec in codecs.items())
+
+
+def find_stores(folder: Path) -> dict[str, Path]:
+    """Returns the stores under a folder by the taps they hold; those that hold the same taps are told apart by their folder."""
+    found = [path.parent for path in sorted(folder.glob(f"**/{MANIFEST}"))]
+    names = [_store_name(place) for place in found]
+    return {
+        name if names.count(name) == 1 else f"{name} in {place.parent.relative_to(folder)}": place
+        for name, place in zip(names, found, strict=True)
+    }
+
+
+def _store_name(folder: Path) -> str:
+    try:
+        return ", ".join(read_manifest(folder).codecs)
+    except StoreError:  # corrupt: reading the store reports it
+        return folder.name

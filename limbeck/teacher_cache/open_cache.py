@@ -1,0 +1,102 @@
+"""Opens a teacher cache for one training, which reads it and fills it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from limbeck.teacher_cache.cache_config import CacheConfig
+from limbeck.teacher_cache.cache_layout import rows_per_shard, tap_folder
+from limbeck.teacher_cache.cached_teacher import CachedTeacher
+from limbeck.teacher_cache.codecs import Codec
+from limbeck.teacher_cache.store.incremental import IncrementalStore
+from limbeck.teacher_cache.store.manifest import NAME as MANIFEST
+from limbeck.teacher_cache.store.reader import StoreReader
+from limbeck.teacher_cache.store.store import Store
+from limbeck.teacher_cache.teacher_query import TeacherQuery
+from limbeck.utils import distributed
+from limbeck.utils.folder_lock import FolderInUseError
+
+BATCH = 256  # items in one batch of the teacher when the last missing outputs are computed
+
+
+@contextmanager
+def open_cache(query: TeacherQuery, config: CacheConfig, folder: Path, codecs: Mapping[str, Codec]) -> Iterator[CachedTeacher]:
+    """Open the cache in `folder` for one training.
+
+    Outputs that are missing are computed and stored as training goes on. A store that another process writes is only read.
+
+    Raises:
+        StoreError: the folder holds outputs of another teacher, or of other views or data; the message names each difference.
+    """
+    readers: dict[str, StoreReader] = {}
+    shard_rows = rows_per_shard(query, codecs)
+    with ExitStack() as stack:
+        for tap, codec in codecs.items():
+            readers[tap] = _open_store(tap_folder(folder, tap), query, {tap: codec}, shard_rows, stack, strict=config.strict)
+        yield CachedTeacher(readers, strict=config.strict)
+        _complete({tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore)}, query)
+
+
+def _open_store(
+    folder: Path, query: TeacherQuery, codec: Mapping[str, Codec], shard_rows: int, stack: ExitStack, *, strict: bool
+) -> StoreReader:
+    store = Store.open(folder, expect=query.identity, codecs=codec) if (folder / MANIFEST).exists() else None
+    views = query.source.view_count or 1
+    if store is not None and (strict or bool(store.has(query.items.keys, views - 1).all() and store.complete)):
+        return store
+    try:
+        incremental = IncrementalStore(
+            folder,
+            query.items.keys,
+            views,
+            codec,
+            query.identity,
+            rows_per_shard=shard_rows,
+            describe=query.describe_item,
+        )
+        return stack.enter_context(incremental)
+    except FolderInUseError:
+        if store is None:
+            raise
+        return store
+
+
+def _complete(stores: Mapping[str, IncrementalStore], query: TeacherQuery) -> None:
+    """Turn the rows that training added into shards.
+
+    Epochs leave out their last incomplete batch, so that a few rows are missing; their outputs are computed here.
+    """
+    if not stores:
+        return
+    for store in stores.values():
+        store.flush()
+    if distributed.world_size() > 1:
+        distributed.barrier()
+        for store in stores.values():
+            store.refresh()
+    views, keys = query.source.view_count or 1, query.items.keys
+    missing = [(view, _missing_rows(stores, keys, view)) for view in range(views)]
+    count = sum(len(rows) for _, rows in missing)
+    if count > len(keys) * views // 10:  # training ended before it had shown all views; the next one continues
+        return
+    for view, rows in missing:
+        for some in torch.split(rows, BATCH):
+            if len(some) and distributed.rank() == 0:  # an empty tensor splits into one empty piece
+                batch = query.source.batch_of_views(some, torch.full_like(some, view))
+                assert batch.keys is not None
+                outputs = query.run(batch)
+                for tap, store in stores.items():
+                    store.append(batch.keys, view, {tap: outputs[tap]})
+    for store in stores.values():
+        store.compact()
+
+
+def _missing_rows(stores: Mapping[str, IncrementalStore], keys: Tensor, view: int) -> Tensor:
+    """Rows of the items that at least one of the stores lacks."""
+    stored = torch.stack([store.has(keys, view) for store in stores.values()]).all(0)
+    return (~stored).nonzero()[:, 0]

@@ -1,0 +1,1 @@
+"""A store: signals of one or several taps on disk, found by sample key and view."""

@@ -1,9 +1,10 @@
-"""The loop and everything that is not distillation: devices, precision, ranks, checkpoints, logs."""
+"""The training loop: runs, stages, updates, optimizers, checkpoints, logs."""
 
 from limbeck.engine.checks import DeadTermError, NonFiniteError
+from limbeck.engine.interrupts import Interrupted
 from limbeck.engine.optimizers import Optimizer
-from limbeck.engine.run import Interrupted, Run
-from limbeck.engine.settings import Settings, Validation
+from limbeck.engine.run import Run
+from limbeck.engine.settings import Settings
 from limbeck.engine.stages import (
     Freeze,
     LearningRateScale,
@@ -16,6 +17,7 @@ from limbeck.engine.stages import (
     epochs,
     steps,
 )
+from limbeck.engine.validation import Validation
 
 __all__ = [
     "DeadTermError",

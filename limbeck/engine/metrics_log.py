@@ -1,84 +1,37 @@
-"""What a run says while it works: the log file, the trackers, the progress bar. Values are fetched once per interval."""
+"""The values of a run on disk and in trackers: `log.jsonl`, TensorBoard and others."""
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.table import Column
-from rich.text import Text
 from torch import Tensor
 
-from limbeck.engine.checks import NonFiniteError
+from limbeck.engine.clock import Clock
+from limbeck.engine.term_averages import FiniteCheck, TermAverages
 from limbeck.utils import distributed
 
+if TYPE_CHECKING:
+    from accelerate import Accelerator
 
-class TermAverages:
-    """Sums of the terms' values on the device, and where one of them first stopped being a number.
+    from limbeck.engine.binding import BoundUpdate
 
-    Nothing is fetched from an accelerator until `means()` is called, so that training never waits for the log.
+
+class LogFile:
+    """`log.jsonl`: one JSON object a line.
+
+    Args:
+        path: None: nothing is written.
+        labels: written into every line, so that several trainings can share a file.
     """
-
-    def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
-        self._counts: dict[str, int] = {}
-        self._broken: dict[str, Tensor] = {}
-
-    def add(self, values: Mapping[str, Tensor], update: int) -> None:
-        """Note the values of one update; on a CPU a value that is no number stops the run at once."""
-        for name, value in values.items():
-            value = value.detach()
-            if value.device.type == "cpu":
-                if not math.isfinite(value.item()):
-                    raise _not_finite(name, update)
-            else:
-                before = self._broken.get(name, torch.full((), -1, device=value.device))
-                here = torch.full_like(before, update)
-                self._broken[name] = torch.where((before < 0) & ~torch.isfinite(value), here, before)
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
-            self._counts[name] = self._counts.get(name, 0) + 1
-
-    def check(self) -> None:
-        """Raise if any value so far was not finite."""
-        for name, update in self._broken.items():
-            if int(update) >= 0:
-                raise _not_finite(name, int(update))
-
-    def means(self) -> dict[str, float]:
-        """The mean of each value since the last call, over all ranks."""
-        self.check()
-        names = sorted(self._sums)
-        if not names:
-            return {}
-        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].double() for name in names]))
-        means = {name: float(total) / self._counts[name] for name, total in zip(names, sums.tolist(), strict=True)}
-        self._sums.clear()
-        self._counts.clear()
-        return means
-
-
-def _not_finite(name: str, update: int) -> NonFiniteError:
-    what = "the loss" if name == "loss" else f"term {name!r}"
-    return NonFiniteError(
-        f"{what} became NaN or infinite at step {update}; the last checkpoint is from before and whole. Try a smaller learning "
-        "rate, gradient clipping (clip: 1.0) or precision: float32"
-    )
-
-
-class MetricsLog:
-    """`log.jsonl`: one JSON object a line. On resumption, lines later than the checkpoint are dropped, so none stands twice."""
 
     def __init__(self, path: Path | None, labels: Mapping[str, Any]) -> None:
         self.path, self.labels = path, dict(labels)
 
     def rewind(self, update: int) -> None:
-        """Drop this training's own lines from after `update`, and what a killed process left half written."""
+        """Drops this training's lines after `update`, and incomplete lines of a killed process."""
         if self.path is None or not self.path.exists():
             return
         text = self.path.read_text(encoding="utf-8", errors="replace")
@@ -102,47 +55,66 @@ class MetricsLog:
                 file.write(json.dumps({**self.labels, **entry}) + "\n")
 
 
-class StageProgressBar:
-    """The progress bar: throughput, time left, and each term's value as far as the terminal is wide."""
+class MetricsLog:
+    """Collects the values of terms; writes their means to a log file and to Accelerate's trackers.
 
-    def __init__(self, shown: bool, title: str, total: int, done: int, console: Console | None = None) -> None:
-        console = console or Console()
-        columns = (
-            TextColumn("[bold]{task.description}", table_column=_rigid()),
-            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=_rigid()),
-            MofNCompleteColumn(table_column=_rigid()),
-            TextColumn("{task.fields[rate]}", table_column=_rigid()),
-            TimeRemainingColumn(compact=True, table_column=_rigid()),
-            _Values(),
-        )
-        self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
-        self._task = self._progress.add_task(title, total=total, completed=done, values="", rate="")
+    The first process writes for all. Values stay on their device until the means are written.
 
-    def __enter__(self) -> StageProgressBar:
-        self._progress.start()
-        return self
+    Args:
+        path: of the log file; None: there is none.
+        labels: written into every line of it.
+        accelerator: made with `log_with=trackers`.
+        trackers: names of the trackers; empty: none.
+    """
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
+    def __init__(self, path: Path | None, labels: Mapping[str, Any], accelerator: Accelerator, trackers: Sequence[str]) -> None:
+        self.file = LogFile(path if distributed.rank() == 0 else None, labels)
+        self.accelerator, self.trackers = accelerator, list(trackers)
+        self._averages, self._finite = TermAverages(), FiniteCheck()
 
-    def move(self, done: int) -> None:
-        self._progress.update(self._task, completed=done)
+    def start(self) -> None:
+        if self.trackers:
+            self.accelerator.init_trackers("tensorboard" if "tensorboard" in self.trackers else "limbeck")
 
-    def tell(self, values: Mapping[str, float], items_per_second: float) -> None:
-        first = sorted(values.items(), key=lambda pair: pair[0] != "loss")  # in a narrow terminal the rest is cut off
-        text = " ".join(f"{name} {value:.3g}" for name, value in first)
-        self._progress.update(self._task, values=text, rate=f"{items_per_second:,.0f} items/s")
+    def add(self, values: Mapping[str, Tensor], clock: Clock) -> None:
+        """Adds the values of one update; raises `NonFiniteError` if one on a CPU is not finite."""
+        self._finite.add(values, clock.updates)
+        self._averages.add(values)
+
+    def raise_if_not_finite(self) -> None:
+        """Raises `NonFiniteError` if a value of any update so far was not finite."""
+        self._finite.raise_if_not_finite()
+
+    def write_means(self, clock: Clock, steps_per_epoch: int | None) -> dict[str, float]:
+        """Writes and returns the mean of each value since the last call, over all processes."""
+        self.raise_if_not_finite()
+        values = self._averages.means()
+        epoch = {"epoch": round(clock.step / steps_per_epoch, 4)} if steps_per_epoch else {}
+        self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, **epoch, values=values)
+        self._track(values, clock)
+        return values
+
+    def write_validation(self, clock: Clock, metrics: Mapping[str, float]) -> None:
+        self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, validation=dict(metrics))
+        self._track({f"validation/{name}": value for name, value in metrics.items()}, clock)
+
+    def write_chosen_taps(self, clock: Clock, pairs: Sequence[tuple[str, str]]) -> None:
+        """Logs taps chosen by `auto` with the number of the next update, so that a run resumed before it logs them once."""
+        self.file.write(stage=clock.stage, update=clock.updates + 1, taps=pairs)
+
+    def end(self) -> None:
+        if self.trackers:
+            self.accelerator.end_training()
+
+    def _track(self, values: Mapping[str, float], clock: Clock) -> None:
+        if self.trackers:
+            self.accelerator.log(dict(values), step=clock.updates)
 
 
-class _Values(ProgressColumn):
-    """The terms' values on one line; the only column that gives way when the terminal is narrow."""
-
-    def __init__(self) -> None:
-        super().__init__(table_column=Column(ratio=1))
-
-    def render(self, task: Task) -> Text:
-        return Text(task.fields["values"], style="dim", no_wrap=True, overflow="ellipsis")
-
-
-def _rigid() -> Column:
-    return Column(no_wrap=True)
+def report_chosen_taps(updates: Sequence[BoundUpdate], log: MetricsLog, clock: Clock, *, printed: bool) -> None:
+    """Logs, and prints, the taps that `auto` has chosen for the terms of a stage."""
+    for pairs in (one.criterion.chosen_taps for one in updates):
+        if pairs:
+            log.write_chosen_taps(clock, pairs)
+        if pairs and printed and distributed.rank() == 0:
+            print(f"taps chosen (student ← teacher): {', '.join(f'{student} ← {teacher}' for student, teacher in pairs)}")

@@ -2,37 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
-from torch import nn
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
-
-
-@dataclass(frozen=True)
-class Validation:
-    """How the best state of a run is chosen. Selection never sees test data: the test set is read once, after the run.
-
-    Attributes:
-        evaluate: model → figures, on validation data.
-        actor: who is evaluated (the student, or its average).
-        metric: which figure decides.
-        higher_is_better: its direction.
-        every: after how many steps; None: after every epoch of the stage's source.
-        patience: stop after this many evaluations without improvement; None: never.
-    """
-
-    evaluate: Callable[[nn.Module], Mapping[str, float]]
-    actor: str = "student"
-    metric: str = "accuracy"
-    higher_is_better: bool = True
-    every: int | None = None
-    patience: int | None = None
-
-    def better(self, value: float, best: float | None) -> bool:
-        return best is None or (value > best if self.higher_is_better else value < best)
 
 
 @dataclass(frozen=True)

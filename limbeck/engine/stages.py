@@ -1,4 +1,4 @@
-"""What a run does and for how long: updates within stages, and what happens at their borders."""
+"""The description of a run: stages of updates, their lengths, and events at their borders."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from limbeck.engine.optimizers import Optimizer
 
 @dataclass(frozen=True)
 class Length:
-    """How long a stage is, in steps; a step is one pass over the stage's updates."""
+    """The length of a stage, in "steps" or "epochs"; a step is one pass over the stage's updates."""
 
     count: float
     unit: str
 
     def in_steps(self, source: Source | None) -> int:
+        """Returns the number of steps; raises `ValueError` for epochs of a source without a data set."""
         if self.unit == "steps":
             return int(self.count)
         if source is None or source.steps_per_epoch is None:
@@ -41,16 +42,16 @@ def steps(count: int) -> Length:
 
 @dataclass
 class Update:
-    """Terms + source + whom it trains + how often.
+    """One change of weights: terms, a source, the actors that are trained, and how often.
 
     Attributes:
-        terms: what makes up the loss.
+        terms: of the loss.
         trains: the actors whose parameters this update changes.
         source: where inputs come from; None: the source of the run. Updates with the same source see the same batch in a step.
-        every: do this update in every n-th step only.
-        repeat: do it this often in a step.
-        fresh: draw a new batch for every repetition.
-        optimizer: another one than the stage's.
+        every: this update takes part in every n-th step only.
+        repeat: how often it is done in a step.
+        fresh: whether every repetition draws a new batch.
+        optimizer: None: the stage's.
     """
 
     terms: Sequence[Term]
@@ -72,7 +73,7 @@ class Update:
 
 @dataclass(frozen=True)
 class Freeze:
-    """Keep an actor's parameters as they are from here on; `modules` restricts this to parts of it."""
+    """Parameters of an actor keep their values from here on; `modules` restricts this to parts of it."""
 
     actor: str
     modules: tuple[str, ...] = ()
@@ -80,7 +81,7 @@ class Freeze:
 
 @dataclass(frozen=True)
 class Unfreeze:
-    """Let an actor's parameters (or those of some `modules`) learn again."""
+    """Parameters of an actor, or of some of its `modules`, are trained again from here on."""
 
     actor: str
     modules: tuple[str, ...] = ()
@@ -88,7 +89,7 @@ class Unfreeze:
 
 @dataclass(frozen=True)
 class LearningRateScale:
-    """Let an actor's parameters (or those of some `modules`) learn at a part of the rate from here on; 1: at the full rate."""
+    """Parameters of an actor, or of some of its `modules`, are trained at `factor` times the learning rate from here on."""
 
     actor: str
     modules: tuple[str, ...] = ()
@@ -103,24 +104,25 @@ class LearningRateScale:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Copy the present weights of an actor's original into it: `Snapshot("teacher")` where teacher = snapshot("student")."""
+    """Copies the current weights of an actor's original into it: `Snapshot("teacher")` where teacher = snapshot("student")."""
 
     actor: str
 
 
 @dataclass(frozen=True)
 class Reinitialise:
-    """Give an actor fresh weights, from its factory or by `reset_parameters` of its layers (born-again generations)."""
+    """Gives an actor new weights, from its factory or by `reset_parameters` of its layers (born-again generations)."""
 
     actor: str
 
 
-Event = Freeze | Unfreeze | LearningRateScale | Snapshot | Reinitialise
+ParameterEvent = Freeze | Unfreeze | LearningRateScale
+Event = ParameterEvent | Snapshot | Reinitialise
 
 
 @dataclass
 class Stage:
-    """Updates + optimizer + length, with what happens on entry and exit. A run is a list of stages."""
+    """Updates with a length and an optimizer, and events on entry and exit. A run is a list of stages."""
 
     updates: Sequence[Update]
     length: Length

@@ -211,7 +211,7 @@ def test_adapters_are_trained(blobs: Blobs) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         one.fit()
-    criterion = one.live[0].criterion
+    criterion = one.updates[0].criterion
     assert sum(p.numel() for p in criterion.parameters()) == 8 * 16 + 16
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in criterion.parameters())
 

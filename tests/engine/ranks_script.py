@@ -50,7 +50,7 @@ def main(folder: Path) -> None:
         log = folder / f"{name}-{distributed.world_size()}.jsonl"
         run = Run(actors, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
         run.fit()
-        criterion = run.live[0].criterion
+        criterion = run.updates[0].criterion
         state = {**student.state_dict(), **{f"criterion.{k}": v for k, v in criterion.state_dict().items()}}
         save_file(
             {k: v.contiguous() for k, v in state.items()},

@@ -11,7 +11,10 @@ import torch
 from rich.console import Console
 
 from limbeck.engine.checks import NonFiniteError
-from limbeck.engine.metrics_log import MetricsLog, StageProgressBar, TermAverages
+from limbeck.engine.metrics_log import LogFile
+from limbeck.engine.settings import Settings
+from limbeck.engine.stage_progress import StageProgressBar
+from limbeck.engine.term_averages import FiniteCheck, TermAverages
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -20,7 +23,7 @@ def lines(path: Path) -> list[dict[str, object]]:
 
 def test_rewinding_drops_own_later_lines_only(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    ours, theirs = MetricsLog(path, {"seed": 0, "arm": "student"}), MetricsLog(path, {"seed": 0, "arm": "control"})
+    ours, theirs = LogFile(path, {"seed": 0, "arm": "student"}), LogFile(path, {"seed": 0, "arm": "control"})
     for update in (5, 10, 15):
         ours.write(update=update)
         theirs.write(update=update)
@@ -32,7 +35,7 @@ def test_rewinding_drops_own_later_lines_only(tmp_path: Path) -> None:
 
 def test_rewinding_drops_what_a_killed_process_half_wrote(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
-    log = MetricsLog(path, {})
+    log = LogFile(path, {})
     log.write(update=5)
     for torn in (b'{"update": 7, "val', b"\xe2\x82"):  # the second ends within a character
         with path.open("ab") as file:
@@ -45,31 +48,31 @@ def test_rewinding_drops_what_a_killed_process_half_wrote(tmp_path: Path) -> Non
 
 
 def test_means_over_an_interval() -> None:
-    monitor = TermAverages()
+    averages = TermAverages()
     for value in (1.0, 2.0, 6.0):
-        monitor.add({"loss": torch.tensor(value)}, update=1)
-    monitor.add({"rare": torch.tensor(4.0)}, update=2)
-    assert monitor.means() == {"loss": 3.0, "rare": 4.0}
-    assert monitor.means() == {}
+        averages.add({"loss": torch.tensor(value)})
+    averages.add({"rare": torch.tensor(4.0)})
+    assert averages.means() == {"loss": 3.0, "rare": 4.0}
+    assert averages.means() == {}
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_no_number_stops_the_run(value: float) -> None:
-    monitor = TermAverages()
-    monitor.add({"soft_targets": torch.tensor(1.0)}, update=6)
+    finite = FiniteCheck()
+    finite.add({"soft_targets": torch.tensor(1.0)}, update=6)
     with pytest.raises(NonFiniteError, match=r"term 'soft_targets' became NaN or infinite at step 7.*checkpoint.*smaller"):
-        monitor.add({"soft_targets": torch.tensor(value)}, update=7)
+        finite.add({"soft_targets": torch.tensor(value)}, update=7)
     with pytest.raises(NonFiniteError, match="the loss became"):
-        monitor.add({"loss": torch.tensor(value)}, update=7)
+        finite.add({"loss": torch.tensor(value)}, update=7)
 
 
 @pytest.mark.parametrize("width", [80, 160])
 def test_the_bar_keeps_its_title_and_counts(width: int) -> None:
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=True, color_system=None)
-    with StageProgressBar(True, "2 student", 10_800, 0, console) as bar:
-        bar.move(10_799)
-        bar.tell({"attention_transfer": 0.00217, "hard_targets": 0.1, "loss": 0.1911}, 12_345.6)
+    with StageProgressBar(Settings(labels={"arm": "2 student"}), "", 10_800, 0, console) as bar:
+        bar.advance_to(10_799)
+        bar.show({"attention_transfer": 0.00217, "hard_targets": 0.1, "loss": 0.1911}, 12_345.6)
     shown = out.getvalue()
     for part in ("2 student", "10799/10800", "12,346 items/s", "loss 0.191"):
         assert part in shown

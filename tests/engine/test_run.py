@@ -158,7 +158,7 @@ def test_a_nan_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
         settings=quiet(checkpoint_every=5, trackers=()),
         folder=tmp_path,
     )
-    with pytest.raises(NonFiniteError, match=r"hard_targets.* at step 21.*whole"):
+    with pytest.raises(NonFiniteError, match=r"hard_targets.* at step 21.*complete"):
         run.fit()
     newest = Checkpoints(tmp_path / "checkpoints").newest()
     assert newest is not None

@@ -175,14 +175,14 @@ def test_a_module_of_ones_own_is_kept_with_its_folder(teacher: nn.Module, train:
 
 def stop_at(job: Distillation, monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     """Ctrl-C during the update of this number, in the first training."""
-    draw = limbeck.Run._draw
+    run_step = limbeck.Run._run_step
 
-    def pressed(run: limbeck.Run, *args: Any) -> Any:
+    def pressed(run: limbeck.Run, total: int) -> int:
         if run.clock.updates == updates:
-            run._stop = True
-        return draw(run, *args)
+            run.interrupt.requested = True
+        return run_step(run, total)
 
-    monkeypatch.setattr(limbeck.Run, "_draw", pressed)
+    monkeypatch.setattr(limbeck.Run, "_run_step", pressed)
 
 
 @pytest.mark.parametrize("updates", [4, 7])  # in the middle, and during the very last update

@@ -17,7 +17,7 @@ from PIL import Image
 from limbeck import models, runs
 from limbeck.engine import checkpoint
 from limbeck.engine.checkpoint import CheckpointError
-from limbeck.engine.metrics_log import MetricsLog
+from limbeck.engine.metrics_log import LogFile
 from limbeck.evaluation import Verdict
 from limbeck.runs.distill import run_recipe
 from limbeck.runs.folder import RunError
@@ -184,7 +184,7 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monk
 
     for owner, name, call, error in (
         (checkpoint, "save_file", 1, CheckpointError),
-        (MetricsLog, "write", 1, RunError),
+        (LogFile, "write", 1, RunError),
         (models, "save_model", 0, RunError),
         (checkpoint, "save_file", 3, CheckpointError),
         (os, "replace", 5, (RunError, CheckpointError)),

@@ -1,0 +1,121 @@
+"""The updates of a stage, ready to run: with criteria built from their terms, and optimizers over what they train."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from limbeck.core.actors import Actors
+from limbeck.core.batch import Batch
+from limbeck.core.criterion import Criterion
+from limbeck.core.source import BatchPosition, Source
+from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
+from limbeck.engine.optimizers import Optimizer
+from limbeck.engine.seeding import mix_seeds
+from limbeck.engine.stages import Stage, Update
+
+
+@dataclass
+class BoundUpdate:
+    """An update with its criterion, its parameters and its optimizers.
+
+    Attributes:
+        learners: parameters of each actor that the update trains, by the actor's name.
+        parameters: those of all learners and of the criterion.
+        check: looks for terms without gradient in the first steps.
+        optimizer: what its optimizers were built from.
+        optimizers: by the name of the actor that they train.
+    """
+
+    update: Update
+    criterion: Criterion
+    source: Source
+    learners: dict[str, list[nn.Parameter]]
+    parameters: list[nn.Parameter]
+    check: DeadTermCheck
+    optimizer: Optimizer
+    optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "criterion": self.criterion.state_dict(),
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
+            "unchecked": dict(self.check.left),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.criterion.load_state_dict(state["criterion"])
+        self.check.left = dict(state["unchecked"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+
+
+def bind_updates(
+    stage: Stage,
+    actors: Actors,
+    source: Source | None,
+    lr_scale: Mapping[int, float],
+    *,
+    seed: int,
+    number: int,
+    device: torch.device,
+) -> list[BoundUpdate]:
+    """Builds the criteria of a stage, adapters included, and then the optimizers that train them.
+
+    Args:
+        source: of the updates that name none.
+        lr_scale: factor of the learning rate by a parameter's id, where it is not 1.
+        seed: of the run.
+        number: index of the stage.
+
+    Raises:
+        ValueError: an update has no source, or its terms do not fit the models.
+    """
+    models = {name: actor.model for name, actor in actors.items()}
+    bound = []
+    for position, update in enumerate(stage.updates):
+        inputs = update.source or source
+        if inputs is None:
+            raise ValueError("an update names no source and the run has none; hand over source=…")
+        inputs.bind(models)
+        example = inputs.batch(BatchPosition(0, seed))
+        criterion = _build_criterion(update, actors, inputs, example, seed=mix_seeds(seed, number, position), device=device)
+        learners = {name: list(actors[name].model.parameters()) for name in update.trains}
+        parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
+        check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or stage.optimizer
+        bound.append(BoundUpdate(update, criterion, inputs, learners, parameters, check, optimizer))
+    _build_optimizers(bound, lr_scale)
+    return bound
+
+
+def _build_criterion(
+    update: Update, actors: Actors, source: Source, example: Batch, *, seed: int, device: torch.device
+) -> Criterion:
+    criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=source.generator, seed=seed)
+    criterion.build(example, samples=source.samples)
+    if device.type != "cpu":  # checking values waits for the device; the dry run has checked them once
+        for term in criterion.terms:
+            term.objective.validate = False
+    warn_of_same_object(criterion)
+    return criterion
+
+
+def _build_optimizers(updates: Sequence[BoundUpdate], lr_scale: Mapping[int, float]) -> None:
+    """Makes one optimizer for each trained actor, shared by all updates of the stage that train it.
+
+    The parameters of a criterion go to the optimizer of the first actor that its update trains.
+    """
+    parameters: dict[tuple[str, int], list[nn.Parameter]] = {}
+    specs = {id(one.optimizer): one.optimizer for one in updates}
+    for one in updates:
+        for position, name in enumerate(one.update.trains):
+            group = parameters.setdefault((name, id(one.optimizer)), list(one.learners[name]))
+            if position == 0:
+                group.extend(one.criterion.parameters())
+    built = {key: specs[key[1]].build(group, lr_scale) for key, group in parameters.items()}
+    for one in updates:
+        one.optimizers = {name: built[name, id(one.optimizer)] for name in one.update.trains}

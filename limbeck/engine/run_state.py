@@ -1,0 +1,36 @@
+"""The state of a run in its checkpoints: everything that determines how the run continues."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from limbeck.core.actors import Actors, Role
+from limbeck.engine.binding import BoundUpdate
+from limbeck.engine.clock import Clock
+
+
+def run_state(clock: Clock, actors: Actors, updates: Sequence[BoundUpdate], scaler: torch.amp.GradScaler) -> dict[str, Any]:
+    """Returns the clock, all models that change, and criteria and optimizers of the current stage."""
+    return {
+        "clock": vars(clock).copy(),
+        "actors": {name: actor.model.state_dict() for name, actor in actors.items() if actor.role is not Role.FROZEN},
+        "updates": [one.state_dict() for one in updates],
+        "scaler": scaler.state_dict(),
+    }
+
+
+def load_actors(state: Mapping[str, Any] | None, actors: Actors) -> None:
+    """Does nothing if there is no state."""
+    for name, tensors in ({} if state is None else state["actors"]).items():
+        actors[name].model.load_state_dict(tensors)
+
+
+def load_updates(state: Mapping[str, Any], updates: Sequence[BoundUpdate], scaler: torch.amp.GradScaler) -> None:
+    """Only for a state that was taken within the stage of these updates."""
+    for one, saved in zip(updates, state["updates"], strict=True):
+        one.load_state_dict(saved)
+    if scaler.is_enabled():
+        scaler.load_state_dict(state["scaler"])

@@ -1,0 +1,82 @@
+"""The progress bar of a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+from rich.table import Column
+from rich.text import Text
+
+from limbeck.engine.settings import Settings
+from limbeck.utils import distributed
+
+
+class StageProgressBar:
+    """Shows steps, throughput, time left, and the terms' values as far as the terminal is wide.
+
+    Args:
+        settings: of the run; its labels and the name of the stage stand in front of the bar.
+        name: of the stage.
+        total: steps of the stage.
+        done: steps done before, by a run that was resumed.
+        console: None: the terminal.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        name: str,
+        total: int,
+        done: int,
+        console: Console | None = None,
+    ) -> None:
+        console = console or Console()
+        shown = settings.progress and distributed.rank() == 0
+        columns = (
+            TextColumn("[bold]{task.description}", table_column=_fixed()),
+            BarColumn(bar_width=10 if console.width < 100 else 24, table_column=_fixed()),
+            MofNCompleteColumn(table_column=_fixed()),
+            TextColumn("{task.fields[rate]}", table_column=_fixed()),
+            TimeRemainingColumn(compact=True, table_column=_fixed()),
+            _Values(),
+        )
+        self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
+        self._task = self._progress.add_task(_title(settings.labels, name), total=total, completed=done, values="", rate="")
+
+    def __enter__(self) -> StageProgressBar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def advance_to(self, done: int) -> None:
+        self._progress.update(self._task, completed=done)
+
+    def show(self, values: Mapping[str, float], items_per_second: float) -> None:
+        first = sorted(values.items(), key=lambda pair: pair[0] != "loss")  # a narrow terminal cuts off the rest
+        text = " ".join(f"{name} {value:.3g}" for name, value in first)
+        self._progress.update(self._task, values=text, rate=f"{items_per_second:,.0f} items/s")
+
+
+class _Values(ProgressColumn):
+    """The terms' values on one line; the only column that shrinks in a narrow terminal."""
+
+    def __init__(self) -> None:
+        super().__init__(table_column=Column(ratio=1))
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["values"], style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def _title(labels: Mapping[str, str | int], name: str) -> str:
+    """`student · seed 0 · layers`"""
+    others = dict(labels)
+    parts = [str(others.pop("arm", "")), *(f"{label} {value}" for label, value in others.items()), name]
+    return " · ".join(part for part in parts if part) or "training"
+
+
+def _fixed() -> Column:
+    return Column(no_wrap=True)

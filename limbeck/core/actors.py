@@ -90,6 +90,20 @@ def frozen(module: nn.Module, **options: Any) -> Actor:
     return Actor(module, Role.FROZEN, **options)
 
 
+AVERAGE_BIBTEX = """
+    @inproceedings{tarvainen2017mean,
+        title = {Mean teachers are better role models: Weight-averaged consistency targets improve semi-supervised deep
+            learning results},
+        author = {Tarvainen, Antti and Valpola, Harri},
+        booktitle = {Advances in Neural Information Processing Systems},
+        year = {2017},
+        eprint = {1703.01780},
+        archiveprefix = {arXiv},
+    }
+"""
+"""The entry of the paper behind averages, Mean Teacher."""
+
+
 def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
     """The exponential moving average of another actor (Mean Teacher, 1703.01780); buffers are copied, not averaged."""
     return Actor(None, Role.AVERAGE, of=of, decay=decay, **options)

@@ -54,6 +54,7 @@ class Objective(nn.Module, ABC):
     formula: ClassVar[str]
     source: ClassVar[str]
     bibtex: ClassVar[str] = ""  # the entry of its paper; empty if there is none to cite
+    option_bibtex: ClassVar[Mapping[str, str]] = {}  # hyperparameter to the entry of the paper that introduced it
     weight: ClassVar[float] = 1.0  # the weight that the paper or its standard benchmark uses
     needs_teacher: ClassVar[bool] = True
     needs_target: ClassVar[bool] = False

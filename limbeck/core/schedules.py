@@ -61,7 +61,19 @@ class Linear(Schedule):
         return self.start + (self.end - self.start) * _share(progress, self.begin, self.finish)
 
 
-@registry.register("cosine")
+@registry.register(
+    "cosine",
+    cite="""
+        @inproceedings{loshchilov2017sgdr,
+            title = {{SGDR}: Stochastic Gradient Descent with Warm Restarts},
+            author = {Loshchilov, Ilya and Hutter, Frank},
+            booktitle = {International Conference on Learning Representations},
+            year = {2017},
+            eprint = {1608.03983},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 @dataclass(frozen=True)
 class Cosine(Schedule):
     """From `start` to `end` along half a cosine: end + (start − end)(1 + cos πp)/2 (SGDR, 1608.03983)."""

@@ -4,13 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
 
 from limbeck.core.schedules import Constant, Schedule, schedule
-from limbeck.utils.registry import UnknownNameError
+from limbeck.utils.registry import Registry
+
+_BIBTEX = {
+    "adam": """
+        @inproceedings{kingma2015adam,
+            title = {Adam: A Method for Stochastic Optimization},
+            author = {Kingma, Diederik P. and Ba, Jimmy},
+            booktitle = {International Conference on Learning Representations},
+            year = {2015},
+            eprint = {1412.6980},
+            archiveprefix = {arXiv},
+        }
+    """,
+    "adamw": """
+        @inproceedings{loshchilov2019decoupled,
+            title = {Decoupled Weight Decay Regularization},
+            author = {Loshchilov, Ilya and Hutter, Frank},
+            booktitle = {International Conference on Learning Representations},
+            year = {2019},
+            eprint = {1711.05101},
+            archiveprefix = {arXiv},
+        }
+    """,
+}
+
+registry = Registry("optimizer")  # those of torch, by their names in lower case
+for _name, _kind in vars(torch.optim).items():
+    if isinstance(_kind, type):
+        registry.register(_name.lower(), cite=_BIBTEX.get(_name.lower(), ""))(_kind)
 
 
 @dataclass
@@ -35,10 +63,7 @@ class Optimizer:
 
     def __post_init__(self) -> None:
         self.schedule = schedule(self.schedule)
-        known = {n.lower(): n for n in dir(torch.optim) if isinstance(getattr(torch.optim, n), type)}
-        if self.name.lower() not in known:
-            raise UnknownNameError("optimizer", self.name, sorted(known))
-        self.kind: type[torch.optim.Optimizer] = getattr(torch.optim, known[self.name.lower()])
+        self.kind = cast(type[torch.optim.Optimizer], registry[self.name.lower()])
 
     def build(self, parameters: Sequence[nn.Parameter], lr_scale: Mapping[int, float] | None = None) -> torch.optim.Optimizer:
         """Returns the optimizer of these parameters; `lr_scale` maps a parameter's id to its factor of the learning rate."""

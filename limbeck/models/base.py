@@ -21,10 +21,11 @@ Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model", bound=nn.Module)
 
 
-def register_builder(name: str) -> Callable[[Callable[Arguments, Model]], Callable[Arguments, Model]]:
+def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Arguments, Model]], Callable[Arguments, Model]]:
     """Decorator: registers a function that builds a model, and lets each model remember its arguments.
 
-    The arguments are recorded with their defaults, so that a saved student survives a later change of a default.
+    The arguments are recorded with their defaults, so that a saved student survives a later change of a default. `cite` is the
+    BibTeX entry of its paper.
     """
 
     def decorate(build: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
@@ -38,7 +39,7 @@ def register_builder(name: str) -> Callable[[Callable[Arguments, Model]], Callab
             record_spec(model, name, bound.arguments)
             return model
 
-        return registry.register(name)(remembered)
+        return registry.register(name, cite=cite)(remembered)
 
     return decorate
 

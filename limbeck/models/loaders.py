@@ -30,7 +30,21 @@ class MissingPackageError(ImportError, ValueError):
     """An optional package is not installed; the message is the command that installs it."""
 
 
-@registry.register("transformers")
+@registry.register(
+    "transformers",
+    cite=r"""
+        @inproceedings{wolf2020transformers,
+            title = {Transformers: State-of-the-Art Natural Language Processing},
+            author = {Wolf, Thomas and Debut, Lysandre and Sanh, Victor and Chaumond, Julien and Delangue, Clement and Moi,
+                Anthony and Cistac, Pierric and Rault, Tim and Louf, R{\'e}mi and Funtowicz, Morgan and Davison, Joe and
+                Shleifer, Sam and von Platen, Patrick and Ma, Clara and Jernite, Yacine and Plu, Julien and Xu, Canwen and
+                Le Scao, Teven and Gugger, Sylvain and Drame, Mariama and Lhoest, Quentin and Rush, Alexander M.},
+            booktitle = {Proceedings of the 2020 Conference on Empirical Methods in Natural Language Processing: System
+                Demonstrations},
+            year = {2020},
+        }
+    """,
+)
 def transformers_model(
     name_or_path: str | None = None,
     task: str = "AutoModelForSequenceClassification",
@@ -109,7 +123,17 @@ def _tell_fresh(name: str, missing: list[str]) -> None:
         warnings.warn(f"{name} holds no weights for {shown}: these start fresh, and need training", stacklevel=3)
 
 
-@registry.register("timm")
+@registry.register(
+    "timm",
+    cite="""
+        @misc{wightman2019pytorch,
+            title = {{PyTorch} Image Models},
+            author = {Wightman, Ross},
+            year = {2019},
+            howpublished = {https://github.com/huggingface/pytorch-image-models},
+        }
+    """,
+)
 def timm_model(
     model: str,
     pretrained: bool = False,
@@ -152,7 +176,17 @@ def timm_model(
     return network
 
 
-@registry.register("torchvision")
+@registry.register(
+    "torchvision",
+    cite="""
+        @misc{torchvision2016,
+            title = {{TorchVision}: {PyTorch}'s Computer Vision library},
+            author = {{TorchVision maintainers and contributors}},
+            year = {2016},
+            howpublished = {https://github.com/pytorch/vision},
+        }
+    """,
+)
 def torchvision_model(
     model: str,
     weights: str | None = None,

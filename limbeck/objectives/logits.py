@@ -46,6 +46,18 @@ class HardTargets(LogitObjective):
     name = "hard_targets"
     formula = "−Σ_c y_c log p(s)_c"
     source = "cross entropy"
+    option_bibtex: ClassVar[Mapping[str, str]] = {
+        "label_smoothing": """
+            @inproceedings{szegedy2016rethinking,
+                title = {Rethinking the Inception Architecture for Computer Vision},
+                author = {Szegedy, Christian and Vanhoucke, Vincent and Ioffe, Sergey and Shlens, Jon and Wojna, Zbigniew},
+                booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
+                year = {2016},
+                eprint = {1512.00567},
+                archiveprefix = {arXiv},
+            }
+        """
+    }
     weight = 0.1
     needs_teacher = False
     needs_target = True
@@ -90,6 +102,18 @@ class SoftTargets(LogitObjective):
             archiveprefix = {arXiv},
         }
     """
+    option_bibtex: ClassVar[Mapping[str, str]] = {
+        "standardize": """
+            @inproceedings{sun2024logit,
+                title = {Logit Standardization in Knowledge Distillation},
+                author = {Sun, Shangquan and Ren, Wenqi and Li, Jingzhi and Wang, Rui and Cao, Xiaochun},
+                booktitle = {Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+                year = {2024},
+                eprint = {2403.01427},
+                archiveprefix = {arXiv},
+            }
+        """
+    }
     weight = 0.9
     accepts_top_k = True
 

@@ -37,17 +37,28 @@ class Registry:
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, Callable[..., Any]] = {}
+        self._citations: dict[str, str] = {}
 
-    def register(self, name: str) -> Callable[[Part], Part]:
-        """Decorator: `@objectives.register("hint")` above a class or function."""
+    def register(self, name: str, *, cite: str = "") -> Callable[[Part], Part]:
+        """Decorator: `@objectives.register("hint")` above a class or function.
+
+        Args:
+            name: what recipes call the part.
+            cite: the BibTeX entry of its paper; a class may have it as attribute `bibtex` instead.
+        """
 
         def add(part: Part) -> Part:
             if name in self._parts and self._parts[name] is not part:
                 raise ValueError(f"{self.kind} {name!r} is registered twice: {self._parts[name]!r} and {part!r}")
             self._parts[name] = part
+            self._citations[name] = cite or getattr(part, "bibtex", "")
             return part
 
         return add
+
+    def citation(self, name: str) -> str:
+        """The BibTeX entry of the part called `name`; empty if the name is unknown or there is no paper to cite."""
+        return self._citations.get(name, "")
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
         if name not in self._parts:

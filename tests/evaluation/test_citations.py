@@ -19,7 +19,7 @@ from limbeck.utils.registry import UnknownNameError
 from tests import tiny
 
 REQUIRED = {"inproceedings": {"title", "author", "booktitle", "year"}, "misc": {"title", "author", "year"}}
-ENTRIES = [*citations.PAPERS.values(), *(objectives.registry[name].bibtex for name in objectives.names())]  # type: ignore[attr-defined]
+ENTRIES = citations.entries()
 
 
 def parse(text: str) -> dict[str, tuple[str, dict[str, str]]]:

@@ -37,6 +37,17 @@ def test_one_name_belongs_to_one_part():
         registry.register("red")(lambda: None)
 
 
+def test_a_citation_is_an_argument_or_an_attribute_of_the_part():
+    class Violet:
+        bibtex = "@misc{violet,}"
+
+    registry = colours()
+    registry.register("white", cite="@misc{white,}")(lambda: None)
+    registry.register("violet")(Violet)
+    cited = [registry.citation(name) for name in ("white", "violet", "red", "unknown")]
+    assert cited == ["@misc{white,}", "@misc{violet,}", "", ""]
+
+
 def test_the_error_crosses_processes():
     error = UnknownNameError("colour", "redd", ["red"])
     again = pickle.loads(pickle.dumps(error))

@@ -94,7 +94,18 @@ class RandomResizedCrop(Transform):
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
 
 
-@transforms.register("cutout")
+@transforms.register(
+    "cutout",
+    cite="""
+        @misc{devries2017improved,
+            title = {Improved Regularization of Convolutional Neural Networks with Cutout},
+            author = {DeVries, Terrance and Taylor, Graham W.},
+            year = {2017},
+            eprint = {1708.04552},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 class Cutout(Transform):
     """A square of `size` pixels around a random pixel is blanked (DeVries and Taylor 2017); it may hang over the edge."""
 
@@ -114,7 +125,19 @@ class Cutout(Transform):
         return erase(images, inside & (drawn[:, 2] < self.p)[:, None, None], self.fill)
 
 
-@transforms.register("random_erasing")
+@transforms.register(
+    "random_erasing",
+    cite="""
+        @inproceedings{zhong2020random,
+            title = {Random Erasing Data Augmentation},
+            author = {Zhong, Zhun and Zheng, Liang and Kang, Guoliang and Li, Shaozi and Yang, Yi},
+            booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+            year = {2020},
+            eprint = {1708.04896},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 class RandomErasing(Transform):
     """A random box is blanked with probability `p` (Zhong et al. 2017); none if ten tries find no box that fits."""
 

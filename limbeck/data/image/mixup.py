@@ -13,7 +13,19 @@ from limbeck.data.image.geometry import box_mask
 from limbeck.data.image.transform import KeyedGenerator, MixTransform, to_float, transforms
 
 
-@transforms.register("mixup")
+@transforms.register(
+    "mixup",
+    cite="""
+        @inproceedings{zhang2018mixup,
+            title = {mixup: Beyond Empirical Risk Minimization},
+            author = {Zhang, Hongyi and Cisse, Moustapha and Dauphin, Yann N. and Lopez-Paz, David},
+            booktitle = {International Conference on Learning Representations},
+            year = {2018},
+            eprint = {1710.09412},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 class Mixup(MixTransform):
     """λ of the item and 1 − λ of its partner, λ ~ Beta(α, α) for each item (Zhang et al. 2018)."""
 
@@ -28,7 +40,19 @@ class Mixup(MixTransform):
         return to_float(images) * by_item + to_float(partners) * (1 - by_item), share
 
 
-@transforms.register("cutmix")
+@transforms.register(
+    "cutmix",
+    cite="""
+        @inproceedings{yun2019cutmix,
+            title = {{CutMix}: Regularization Strategy to Train Strong Classifiers with Localizable Features},
+            author = {Yun, Sangdoo and Han, Dongyoon and Oh, Seong Joon and Chun, Sanghyuk and Choe, Junsuk and Yoo, Youngjoon},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2019},
+            eprint = {1905.04899},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 class CutMix(MixTransform):
     """A box of the partner is pasted over the item; λ ~ Beta(α, α) is the share that stays (Yun et al. 2019).
 

@@ -60,7 +60,20 @@ HIDDEN = {"small": 1024, "large": 1280}  # units of the layer before the logits
 STRIDES = (1, 2, 4, 8, 16, 32)
 
 
-@register_builder("mobilenet_v3")
+@register_builder(
+    "mobilenet_v3",
+    cite="""
+        @inproceedings{howard2019searching,
+            title = {Searching for {MobileNetV3}},
+            author = {Howard, Andrew and Sandler, Mark and Chu, Grace and Chen, Liang-Chieh and Chen, Bo and Tan, Mingxing and
+                Wang, Weijun and Zhu, Yukun and Pang, Ruoming and Vasudevan, Vijay and Le, Quoc V. and Adam, Hartwig},
+            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
+            year = {2019},
+            eprint = {1905.02244},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 def mobilenet_v3(
     variant: str = "small",
     width: float = 1.0,

@@ -10,7 +10,19 @@ from torch import Tensor, nn
 from limbeck.models.base import Normalize, Statistics, kaiming_normal, register_builder, require_positive
 
 
-@register_builder("resnet_cifar")
+@register_builder(
+    "resnet_cifar",
+    cite="""
+        @inproceedings{he2016deep,
+            title = {Deep Residual Learning for Image Recognition},
+            author = {He, Kaiming and Zhang, Xiangyu and Ren, Shaoqing and Sun, Jian},
+            booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
+            year = {2016},
+            eprint = {1512.03385},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 def resnet_cifar(
     depth: int = 20,
     width: int = 16,

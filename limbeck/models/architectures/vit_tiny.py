@@ -9,7 +9,21 @@ from torch import Tensor, nn
 from limbeck.models.base import Normalize, Statistics, register_builder, require_positive
 
 
-@register_builder("vit_tiny")
+@register_builder(
+    "vit_tiny",
+    cite="""
+        @inproceedings{dosovitskiy2021image,
+            title = {An Image is Worth 16x16 Words: Transformers for Image Recognition at Scale},
+            author = {Dosovitskiy, Alexey and Beyer, Lucas and Kolesnikov, Alexander and Weissenborn, Dirk and Zhai, Xiaohua and
+                Unterthiner, Thomas and Dehghani, Mostafa and Minderer, Matthias and Heigold, Georg and Gelly, Sylvain and
+                Uszkoreit, Jakob and Houlsby, Neil},
+            booktitle = {International Conference on Learning Representations},
+            year = {2021},
+            eprint = {2010.11929},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 def vit_tiny(
     size: int = 32,
     patch: int = 4,

@@ -69,7 +69,10 @@ def test_sdist_and_checkout_make_the_same_wheel(dist: Path, tmp_path: Path) -> N
 
 
 def test_the_installed_package_is_complete(site: Path, tmp_path: Path) -> None:
-    script = "import limbeck, limbeck.cli as cli; print(limbeck.__file__, cli.__file__, [path.stem for path in cli.built_in()])"
+    script = (
+        "import limbeck, limbeck.cli; from limbeck.recipe import built_in_recipes; "
+        "print(limbeck.__file__, limbeck.cli.__file__, list(built_in_recipes()))"
+    )
     command = [sys.executable, "-c", script]
     out = subprocess.run(command, cwd=tmp_path, env=outside(site), capture_output=True, text=True, check=True).stdout
     assert out.count(str(site / "limbeck")) == 2

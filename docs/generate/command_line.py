@@ -13,7 +13,7 @@ from typer import Typer
 from typer.models import ArgumentInfo, OptionInfo
 
 from docs.generate.markdown import code, docstring, prose, summary, table
-from limbeck.cli import commands as cli
+from limbeck import cli
 
 EXIT_CODES = {
     0: "Done; for `distill`, all targets of the recipe are met.",

@@ -13,11 +13,10 @@ import yaml
 from docs.generate import formulas
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import objectives
-from limbeck.cli.commands import find_recipe
 from limbeck.core.objective import PROPERTIES, Objective
 from limbeck.core.signals import Match
 from limbeck.objectives.description import describe
-from limbeck.recipe import read_yaml
+from limbeck.recipe import find_recipe, read_yaml
 
 KNOWLEDGE = {
     "output": ("Outputs", "What the teacher answers: class scores."),

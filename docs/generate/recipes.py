@@ -12,11 +12,10 @@ from pydantic.fields import FieldInfo
 
 from docs.generate.markdown import code, items_of, prose, summary, table
 from limbeck import Term, Training
-from limbeck.cli import commands as cli
 from limbeck.data import load_items
 from limbeck.engine import Optimizer, Settings
 from limbeck.evaluation.targets import TARGETS
-from limbeck.recipe import Comparison, Recipe, read_yaml
+from limbeck.recipe import Comparison, Recipe, built_in_recipes, read_yaml
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.schema.parts import (
     DatasetSpec,
@@ -205,7 +204,7 @@ def built_in() -> str:
             BUILT_IN,
             table(("recipe", "shows", "needs"), rows),
             NEEDS,
-            *(_recipe(path.stem, path.read_text(encoding="utf-8")) for path in cli.built_in()),
+            *(_recipe(name, path.read_text(encoding="utf-8")) for name, path in built_in_recipes().items()),
         ]
     )
 

@@ -1,5 +1,6 @@
-"""The command line."""
+"""The command line: one file a command."""
 
-from limbeck.cli.commands import app, built_in, find_recipe, main
+from limbeck.cli.command_line import app, main
+from limbeck.cli.shared import INTERRUPTED, TARGETS_MISSED, USER_ERROR, USER_ERRORS
 
-__all__ = ["app", "built_in", "find_recipe", "main"]
+__all__ = ["INTERRUPTED", "TARGETS_MISSED", "USER_ERROR", "USER_ERRORS", "app", "main"]

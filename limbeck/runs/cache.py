@@ -41,21 +41,21 @@ class CacheCheck:
 
     Attributes:
         samples: how many were compared.
-        worst: largest difference of a value, as a share of the largest value.
+        max_error: largest difference of a value, as a share of the largest value.
         agreement: of the logits, the share with the same largest one; None elsewhere.
         damaged: what the checksums say against its files.
     """
 
     name: str
     samples: int
-    worst: float
+    max_error: float
     agreement: float | None
     damaged: list[str]
 
     @property
-    def good(self) -> bool:
+    def passed(self) -> bool:
         """Stored answers are rounded, and a teacher in bfloat16 answers a little differently in another batch."""
-        return not self.damaged and self.worst < 0.05 and (self.agreement is None or self.agreement >= 0.99)
+        return not self.damaged and self.max_error < 0.05 and (self.agreement is None or self.agreement >= 0.99)
 
 
 def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | None = None, batch_size: int = 256) -> Path:
@@ -160,9 +160,9 @@ def _compare(name: str, store: Store, asked: TeacherQuery, samples: int, seed: i
         for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
     ]
     pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
-    worst = max(_difference(stored, live) for stored, live in pairs.values())
+    max_error = max(_difference(stored, live) for stored, live in pairs.values())
     agreement = _agreement(*pairs[LOGITS]) if LOGITS in pairs else None
-    return CacheCheck(name, len(rows), worst, agreement, [])
+    return CacheCheck(name, len(rows), max_error, agreement, [])
 
 
 def _some_answers(store: Store, asked: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limbeck.cli import commands as cli
+from limbeck import cli
 from tests import tiny
 
 ROOT = Path(__file__).parents[2]

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limbeck import objectives
-from limbeck.cli import commands as cli
+from limbeck import cli, objectives
 from limbeck.evaluation import citations
 from limbeck.evaluation.citations import bibtex, bibtex_of, merge
 from limbeck.recipe import Comparison

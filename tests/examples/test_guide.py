@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.cli import commands as cli
+from limbeck import cli
 from limbeck.models import registry
 
 ROOT = Path(__file__).parents[2]

@@ -12,8 +12,7 @@ import pytest
 import yaml
 from torch import nn
 
-from limbeck import runs
-from limbeck.cli import commands as cli
+from limbeck import cli, runs
 from limbeck.data import Items
 from limbeck.evaluation import Verdict
 from limbeck.export import costs, exporter

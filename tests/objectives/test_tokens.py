@@ -11,7 +11,7 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from limbeck import objectives
-from limbeck.cli.commands import app
+from limbeck.cli import app
 from limbeck.core.signals import LinearLogits, TopK
 from limbeck.objectives import ForwardKL, MaskedKL, SoftTargets
 from tests.objectives.references_of_tokens import forward_kl

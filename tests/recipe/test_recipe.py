@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck.cli.commands import built_in
-from limbeck.recipe import Comparison, Recipe, RecipeError, apply_override, expand_variables, read_yaml
+from limbeck.recipe import Comparison, Recipe, RecipeError, apply_override, built_in_recipes, expand_variables, read_yaml
 from tests import tiny
 
 
 def test_the_built_in_recipes_are_right(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    files = built_in()
+    files = built_in_recipes().values()
     assert "digits" in [file.stem for file in files]
     for file in files:
         content = read_yaml(file.read_text())

@@ -153,7 +153,7 @@ def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) 
 def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path: Path, teacher: str) -> None:
     from typer.testing import CliRunner
 
-    from limbeck.cli.commands import app
+    from limbeck.cli import app
 
     recipe = tiny.write(tmp_path, *LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
     call = lambda *words: CliRunner().invoke(app, ["cache", *map(str, words)], catch_exceptions=False)  # noqa: E731
@@ -164,7 +164,7 @@ def test_the_command_line_builds_shows_verifies_and_trains_from_a_store(tmp_path
     assert "400 of 400" in shown.output
     verified = call("verify", kept, "--sample", 50)
     assert verified.exit_code == 0, verified.output
-    assert "50 answers asked again" in verified.output
+    assert "50 items computed again" in verified.output
     student_of(
         tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, HINT, f"cache={{path: {kept}, views: 2, strict: true}}"
     )
@@ -216,7 +216,7 @@ def test_taps_that_were_kept_at_different_times_are_verified_each(tmp_path: Path
     student_of(tmp_path / "second", *changes, HINT)  # the folder remembers the recipe of the first
     compared = verify_cache(kept, 40)
     assert len(compared) > 1
-    assert all(one.samples == 40 and one.good for one in compared)
+    assert all(one.samples == 40 and one.passed for one in compared)
 
 
 def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: Path, teacher: str) -> None:

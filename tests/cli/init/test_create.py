@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from limbeck import models
-from limbeck.cli.init import InitError, InitOptions, Questions, create_recipe, parse_args
+from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
 from limbeck.cli.init.data import image_format
+from limbeck.cli.init.questions import InitError, Questions
 from limbeck.recipe import DatasetSpec, Recipe
 from tests import own
 

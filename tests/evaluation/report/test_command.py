@@ -7,7 +7,7 @@ from typer.testing import CliRunner
 
 import limbeck
 from limbeck import Training
-from limbeck.cli.commands import USER_ERRORS, app
+from limbeck.cli import USER_ERRORS, app
 from limbeck.engine import Settings, steps
 
 from ..conftest import make

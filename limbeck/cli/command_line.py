@@ -1,0 +1,73 @@
+"""The command line: the commands in the order of `limbeck --help`, and `main`."""
+
+from __future__ import annotations
+
+import os
+import sys
+import warnings
+
+import typer
+
+from limbeck.cli.cache import cache
+from limbeck.cli.cite import cite
+from limbeck.cli.compare import compare
+from limbeck.cli.distill import distill
+from limbeck.cli.evaluate import evaluate
+from limbeck.cli.export import export
+from limbeck.cli.init.command import init
+from limbeck.cli.methods import methods
+from limbeck.cli.profile import profile
+from limbeck.cli.recipes import recipes
+from limbeck.cli.report import report
+from limbeck.cli.runs import runs
+from limbeck.cli.schema import schema
+from limbeck.cli.shared import USER_ERROR, USER_ERRORS, error_console
+from limbeck.cli.version import version
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Knowledge distillation: a large teacher becomes a small student, and the gain is proven.",
+)
+for command in (
+    distill,
+    evaluate,
+    compare,
+    init,
+    runs,
+    cite,
+    export,
+    profile,
+    report,
+    methods,
+    recipes,
+    schema,
+    version,
+):
+    app.command()(command)
+app.add_typer(cache, name="cache")
+
+
+def main() -> None:
+    """Runs the command line. Errors that a user can fix are printed as one message, without a traceback."""
+    warnings.showwarning = _print_warning
+    code: int | str | None = 0
+    try:
+        app()
+    except SystemExit as stop:
+        code = stop.code
+    except USER_ERRORS as error:
+        error_console.print("error:", style="bold red", end=" ")
+        error_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        code = USER_ERROR
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1 and (isinstance(code, int) or code is None):
+        from limbeck.utils.distributed import exit_process
+
+        exit_process(code or 0)
+    sys.exit(code)
+
+
+def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
+    error_console.print("warning:", style="yellow", end=" ")
+    error_console.print(str(message), markup=False, highlight=False, soft_wrap=True)

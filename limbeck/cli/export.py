@@ -1,0 +1,39 @@
+"""`limbeck export`: the student of a run as files for devices."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limbeck.cli.shared import USER_ERROR, JsonOption, PluginOption, console, load_plugins
+
+
+def export(
+    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    into: Annotated[list[str] | None, typer.Option("--format", help="onnx or executorch; may be given twice.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32 or int8; may be given twice.")] = None,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the student of a run, and its teacher, as files for devices; check and measure each file in its runtime.
+
+    Formats and precisions come from the recipe when omitted, else ONNX in fp32. Exits with 2 when a file cannot be made.
+    """
+    from limbeck.evaluation import Verdict
+    from limbeck.export import exports_table, remarks
+    from limbeck.runs import export_run
+
+    load_plugins(plugin)
+    records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
+    if as_json:
+        print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
+    else:
+        console.print(exports_table(records, width=console.width, metric=Verdict.load(run).metric.name))
+        for line in remarks(records):
+            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"{run}/exports/ · {run}/report.html", style="dim", soft_wrap=True)
+    if any(record.error for record in records):
+        raise typer.Exit(USER_ERROR)

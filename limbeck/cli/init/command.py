@@ -1,0 +1,60 @@
+"""`limbeck init`: write a recipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from limbeck.cli.shared import PluginOption, console, load_plugins
+
+
+def init(
+    recipe: Annotated[Path, typer.Argument(metavar="[RECIPE]", help="The file to write.")] = Path("recipe.yaml"),
+    train: Annotated[str | None, typer.Option(help="Training data: a folder of images by class, a table, or a name.")] = None,
+    test: Annotated[str | None, typer.Option(help="Test data; a split called test beside --train when omitted.")] = None,
+    input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
+    label: Annotated[str | None, typer.Option(help="The label column.")] = None,
+    size: Annotated[int | None, typer.Option(help="Resize images to this many pixels a side.")] = None,
+    channels: Annotated[int | None, typer.Option(help="1: grey, 3: colours.")] = None,
+    teacher: Annotated[str | None, typer.Option(help="my_models.py:FUNCTION, or a registered model.")] = None,
+    teacher_args: Annotated[str | None, typer.Option(help="Its arguments: '{depth: 56}'")] = None,
+    teacher_weights: Annotated[str | None, typer.Option(help="Its weights; without any it is trained first.")] = None,
+    student: Annotated[str | None, typer.Option(help="As for the teacher; one is suggested when omitted.")] = None,
+    student_args: Annotated[str | None, typer.Option(help="Its arguments.")] = None,
+    mirror: Annotated[bool | None, typer.Option(help="Whether a mirrored image keeps its class.")] = None,
+    features: Annotated[bool | None, typer.Option(help="Compare feature maps too.")] = None,
+    export: Annotated[list[str] | None, typer.Option(help="onnx, executorch or none; may be given twice.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the run; the file's name when omitted.")] = None,
+    plugin: PluginOption = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the suggestions.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
+) -> None:
+    """Write a recipe for your own model and data. Every question has a flag; without a terminal nothing is asked."""
+    from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
+    from limbeck.cli.init.questions import Questions
+
+    load_plugins(plugin)
+    options = InitOptions(
+        train=train,
+        test=test,
+        input=input_column,
+        label=label,
+        size=size,
+        channels=channels,
+        teacher=teacher,
+        teacher_args=parse_args("--teacher-args", teacher_args),
+        teacher_weights=teacher_weights,
+        student=student,
+        student_args=parse_args("--student-args", student_args),
+        mirror=mirror,
+        features=features,
+        formats=export,
+        name=name,
+        plugins=list(plugin or []),
+    )
+    command = create_recipe(recipe, options, Questions(sys.stdin.isatty() and not yes), console, force=force)
+    console.print(f"{recipe} is written. Look it over, then run:", highlight=False, markup=False)
+    console.print(command, style="bold", highlight=False, markup=False, soft_wrap=True)

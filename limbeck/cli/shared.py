@@ -1,0 +1,45 @@
+"""What several commands use: consoles, exit codes, common options, plugins, tables.
+
+Commands import torch, pydantic and the rest of the package within their functions, so that `limbeck --help` stays fast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+console = Console()
+error_console = Console(stderr=True)
+
+USER_ERROR, TARGETS_MISSED, INTERRUPTED = 2, 3, 130  # exit codes
+USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can fix; anything else is a bug
+
+RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file whose parts the recipe may name.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one value: training.epochs=3")]
+
+
+def load_plugins(paths: Sequence[Path] | None) -> None:
+    """Runs each plugin file once."""
+    from limbeck.recipe import load_plugin
+
+    for path in dict.fromkeys(paths or ()):
+        load_plugin(path)
+
+
+def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+    """Prints the columns of `rows`. The first column, which is what one types, is never wrapped."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(header_style="bold")
+    for position, column in enumerate(columns):
+        table.add_column(column, no_wrap=position == 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(escape(str(row[column])) for column in columns))
+    console.print(table)

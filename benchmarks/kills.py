@@ -79,7 +79,9 @@ def interrupted(folder: Path, delays: Sequence[float]) -> int:
 def outcome(folder: Path) -> dict[str, Any]:
     """What must not depend on interruptions: weights byte by byte, every line of the log, every figure that is no time."""
     verdict = json.loads((folder / "verdict.json").read_text())
-    arms = {name: {key: arm[key] for key in ("metric", "ci95", "per_seed", "ece")} for name, arm in verdict["arms"].items()}
+    result = verdict["results"]["student"]
+    measured = {"teacher": verdict["teacher"], "control": result["control"], "student": result["distilled"]}
+    arms = {name: {key: arm[key] for key in ("metric", "ci95", "per_seed", "ece")} for name, arm in measured.items()}
     last = {path.name: sorted(path.glob("checkpoints/step-*/*"))[-1] for path in folder.glob("checkpoints/*")}
     from limbeck.engine.checkpoint import load_checkpoint
 
@@ -90,7 +92,7 @@ def outcome(folder: Path) -> dict[str, Any]:
         "teacher": (folder / "teacher" / "model.safetensors").read_bytes(),
         "arms' weights": {name: _bytes(state["actors"]) for name, state in states.items()},
         "log": (folder / "log.jsonl").read_text(),
-        "verdict": [arms, verdict["gain"], verdict["agreement"], verdict["retention"]],
+        "verdict": [arms, result["gain"], result["agreement"], result["retention"]],
         "cost": [costs, verdict["cost"]["student_steps"], verdict["cost"]["teacher_items"]],
     }
 

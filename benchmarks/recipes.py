@@ -56,7 +56,7 @@ def keep(name: str, run: Path) -> Verdict:
         shutil.copytree(run / "student", kept / "student")
     for file in ("verdict.json", "recipe.yaml"):
         shutil.copy(run / file, kept / file)
-    intervals = {"gain": _points(verdict), "retention": verdict.retention_ci95}
+    intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]
         record(
@@ -82,8 +82,8 @@ def keep(name: str, run: Path) -> Verdict:
 def _record_beside(name: str, verdict: Verdict) -> None:
     """What is no goal of a recipe, but said all the same."""
     rows: dict[str, tuple[str, float | None, tuple[float, float] | None, bool]] = {
-        "retention": ("no goal", verdict.retention, verdict.retention_ci95, True),
-        "compression": ("no goal", verdict.compression, None, True),
+        "retention": ("no goal", verdict.retention, verdict.result.retention_ci95, True),
+        "compression": ("no goal", verdict.result.compression, None, True),
     }
     if verdict.gain is not None:
         rows["gain"] = ("interval above 0", 100 * verdict.gain.value, _points(verdict), verdict.gain.ci95[0] > 0)

@@ -78,7 +78,7 @@ def keep(name: str, run: Path) -> None:
         f"{name}: kept of the teacher on sentences of which no phrase was seen",
         f"≥ {bar}",
         value,
-        verdict.retention_ci95,
+        verdict.result.retention_ci95,
         value >= bar,
         f"python -m benchmarks.unseen {name}",
         f"sst2, {verdict.items:,} held out sentences, settings in benchmarks/results/unseen-{name}/recipe.yaml",

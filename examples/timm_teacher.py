@@ -33,8 +33,7 @@ def main(passes: int = 3) -> dict[str, float]:
     outcome = distill(teacher, student, train, test, training=quiet)
     print(outcome)
     arms = outcome.verdict.arms
-    assert arms.teacher is not None
-    return {"teacher": arms.teacher.metric, "student": arms.student.metric}
+    return {"teacher": arms["teacher"].metric, "student": arms["student"].metric}
 
 
 if __name__ == "__main__":

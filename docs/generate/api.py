@@ -147,7 +147,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "What a run proved, and how a recipe is read and carried out.",
         {
             "limbeck": ("Verdict",),
-            "limbeck.evaluation": ("Arm", "Gain", "Target", "judge", "interval", "paired_gain", "write_report"),
+            "limbeck.evaluation": ("Arm", "Gain", "Target", "build_verdict", "interval", "paired_gain", "write_report"),
             "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
             "limbeck.runs": ("run_recipe", "open_run", "evaluate_run"),
         },

@@ -1,57 +1,62 @@
-"""What a run proved: teacher, control and student measured, compared, and reported with intervals."""
+"""Evaluation of a run: teacher, control and student compared with intervals, the verdict and its report."""
 
-from limbeck.evaluation.comparison import ComparisonVerdict, methods_table, weigh_methods
+from limbeck.evaluation.agreement import Contingency
+from limbeck.evaluation.calibration import CalibrationBin
+from limbeck.evaluation.comparison import ComparisonVerdict, MethodResult, build_comparison, methods_table
 from limbeck.evaluation.environment import environment
-from limbeck.evaluation.examples import Bin, Example, Quadrants, examples
-from limbeck.evaluation.model_cost import Latency, Profile, profile
+from limbeck.evaluation.examples import Example, choose_examples
+from limbeck.evaluation.model_cost import Latency, ModelCost, measure_costs
+from limbeck.evaluation.network import ModuleNode, Network
 from limbeck.evaluation.prediction_views import ItemPrediction
 from limbeck.evaluation.predictions import Predictions, load_predictions, save_predictions
 from limbeck.evaluation.report import methods_figure, write_comparison, write_report, write_side_by_side
 from limbeck.evaluation.statistics import Gain, interval, paired_gain, retention
 from limbeck.evaluation.table import arms_table, compare, compare_table
 from limbeck.evaluation.targets import TARGETS, Target, check_targets
-from limbeck.evaluation.term_graph import ModuleNode, Network, TermEdge, TermGraph, build_term_graph
-from limbeck.evaluation.verdict import Arm, Arms, Cost, Export, Metric, Verdict, judge
+from limbeck.evaluation.term_graph import TermEdge, TermGraph, build_term_graph
+from limbeck.evaluation.verdict import Arm, Export, Metric, Result, RunCost, Verdict
+from limbeck.evaluation.verdict_builder import build_verdict
 
 __all__ = [
     "TARGETS",
     "Arm",
-    "Arms",
-    "Bin",
+    "CalibrationBin",
     "ComparisonVerdict",
-    "Cost",
+    "Contingency",
     "Example",
     "Export",
     "Gain",
     "ItemPrediction",
     "Latency",
+    "MethodResult",
     "Metric",
+    "ModelCost",
     "ModuleNode",
     "Network",
     "Predictions",
-    "Profile",
-    "Quadrants",
+    "Result",
+    "RunCost",
     "Target",
     "TermEdge",
     "TermGraph",
     "Verdict",
     "arms_table",
+    "build_comparison",
     "build_term_graph",
+    "build_verdict",
     "check_targets",
+    "choose_examples",
     "compare",
     "compare_table",
     "environment",
-    "examples",
     "interval",
-    "judge",
     "load_predictions",
+    "measure_costs",
     "methods_figure",
     "methods_table",
     "paired_gain",
-    "profile",
     "retention",
     "save_predictions",
-    "weigh_methods",
     "write_comparison",
     "write_report",
     "write_side_by_side",

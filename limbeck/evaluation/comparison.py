@@ -1,4 +1,4 @@
-"""Many methods on one pair of models: how far apart they are, and which differences are none."""
+"""Compares many methods on one pair of models, with intervals for every difference."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.evaluation import number_format
+from limbeck.evaluation.agreement import teacher_agreement
 from limbeck.evaluation.format_1 import upgrade_comparison
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval, interval, paired_gain, per_seed, resampled
-from limbeck.evaluation.verdict import Metric, value_of
+from limbeck.evaluation.verdict import Metric
+from limbeck.evaluation.verdict_builder import value_of
 from limbeck.metrics.measures import MEASURES, Floats, Value
 from limbeck.utils.atomic_files import write_text_atomic
 
 RESAMPLES = 4_000
 
 
-class Row(Record):
-    """One method. `gain` is against the control; `rank`: the best and the worst place that the data leave open."""
+class MethodResult(Record):
+    """One method. `gain`: over the control; `rank`: the best and the worst rank that the intervals allow."""
 
     metric: float
     ci95: Interval
@@ -49,7 +51,7 @@ class ComparisonVerdict(Record):
     seeds: list[int]
     items: int
     teacher: float | None
-    rows: dict[str, Row]
+    rows: dict[str, MethodResult]
     failed: dict[str, str] = Field(default_factory=dict)
     environment: dict[str, str | int]
 
@@ -63,7 +65,7 @@ class ComparisonVerdict(Record):
         return cls.model_validate(upgrade_comparison(content) if content.get("format") == 1 else content)
 
 
-def weigh_methods(
+def build_comparison(
     students: Mapping[str, Predictions],
     teacher: Predictions | None,
     *,
@@ -76,27 +78,28 @@ def weigh_methods(
     failed: Mapping[str, str],
     environment: dict[str, str | int],
 ) -> ComparisonVerdict:
-    """Hold every method against the control and against each other, item by item and seed by seed.
+    """Compares every method with the control and with every other method, paired by item and by seed.
 
     Args:
-        students: the answers of each method's students, `[seeds, items, …]`, on the same items in the same order.
-        control: the name among them of the one without a teacher.
+        students: predictions by method, `[seeds, items, …]`, for the same items in the same order.
+        control: the name of the method without a teacher.
     """
-    from limbeck.evaluation.model_cost import agreement
-
     measure = MEASURES.get(metric.name)
-    scores = {method: answers.parts(measure) for method, answers in students.items()}
+    scores = {method: found.parts(measure) for method, found in students.items()}
     value, better = value_of(scores[control], measure), metric.higher_is_better
     ranks = rank_ranges(scores, higher_is_better=better, value=value)
     rows = {}
     for method, own in scores.items():
         mean, ci95 = interval(own, value=value)
         gain = None if method == control else paired_gain(own, scores[control], higher_is_better=better, value=value)
-        logits = students[method].logits
-        told = None if teacher is None or teacher.logits is None or logits is None else agreement(logits, teacher.logits)
-        each = [float(found) for found in per_seed(own, value)]
-        rows[method] = Row(
-            metric=mean, ci95=ci95, per_seed=each, gain=gain, agreement=told, rank=ranks[method], wall_s=seconds.get(method)
+        rows[method] = MethodResult(
+            metric=mean,
+            ci95=ci95,
+            per_seed=[float(found) for found in per_seed(own, value)],
+            gain=gain,
+            agreement=teacher_agreement(students[method], teacher),
+            rank=ranks[method],
+            wall_s=seconds.get(method),
         )
     best_first = sorted(rows, key=lambda method: rows[method].metric, reverse=metric.higher_is_better)
     return ComparisonVerdict(
@@ -116,11 +119,11 @@ def weigh_methods(
 def rank_ranges(
     scores: Mapping[str, Floats], *, higher_is_better: bool = True, value: Value | None = None, seed: int = 0
 ) -> dict[str, tuple[int, int]]:
-    """The places that each method may have: 1 + those surely better, to all − those surely worse.
+    """The ranks that each method may have: from 1 + the number of methods that are better to the number that are not worse.
 
-    One method is surely better than another where the 95 % interval of their paired difference keeps clear of zero. All
-    pairs see the same draws of items and seeds. The intervals are not widened for the number of pairs: of many equal
-    methods some pairs will look different.
+    A method is better than another if the 95 % interval of their paired difference lies above zero. All pairs use the same
+    resamples of items and seeds. The intervals are not corrected for the number of pairs: among many equal methods some pairs
+    will look different.
     """
     means = resampled(list(scores.values()), RESAMPLES, seed, value)
     means = means if higher_is_better else -means
@@ -133,7 +136,7 @@ def rank_ranges(
 
 
 def methods_table(verdict: ComparisonVerdict) -> Table:
-    """One row a method, best first: metric, gain over the control, places left open."""
+    """One row per method, best first: metric, gain over the control, possible ranks."""
     table = Table(title=Text(verdict.name), header_style="bold", title_justify="left")
     for position, title in enumerate(("method", f"{verdict.metric.name} [95 %]", "gain over the control", "places", "s")):
         table.add_column(title, justify="left" if position == 0 else "right")
@@ -144,8 +147,8 @@ def methods_table(verdict: ComparisonVerdict) -> Table:
     return table
 
 
-def row_cells(verdict: ComparisonVerdict, row: Row) -> list[str]:
-    """What one row shows after its name; the table of the terminal and those of pages agree."""
+def row_cells(verdict: ComparisonVerdict, row: MethodResult) -> list[str]:
+    """The cells of a row after the name, for the terminal and for pages."""
     percent = verdict.metric.percent
     gain = "the control" if row.gain is None else number_format.difference(row.gain.value, row.gain.ci95, as_percent=percent)
     if row.gain is not None and not row.gain.effect:

@@ -1,8 +1,7 @@
-"""What a model costs: size, work, time and memory of one inference; and two properties of its answers beside the
-metric.
+"""The cost of a model: size, multiply-accumulates, latency and memory of one inference.
 
-Everything is measured on a batch of one, on the CPU unless told otherwise. Models come back as they were: device,
-train or eval mode, gradients, and the number of threads.
+Everything is measured with a batch size of one, on the CPU by default. Device, train or eval mode, gradients and the number of
+threads are restored afterwards.
 """
 
 from __future__ import annotations
@@ -14,11 +13,10 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
@@ -36,7 +34,7 @@ class Latency:
 
 
 @dataclass(frozen=True)
-class Profile:
+class ModelCost:
     """What `profile` measures of one model."""
 
     parameters: int
@@ -46,11 +44,13 @@ class Profile:
     peak_memory_bytes: int
 
 
-def profile(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Profile]:
+def measure_costs(
+    models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu"
+) -> dict[str, ModelCost]:
     """Measure all of `models` on the first item of `example` (a tensor, a tuple, or a mapping of keyword arguments)."""
     times = latency(models, example, runs=runs, device=device)
     return {
-        name: Profile(
+        name: ModelCost(
             parameters(model),
             file_bytes(model),
             macs(model, example, device=device),
@@ -166,55 +166,6 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def _free(self, address: int, size: int) -> None:
         self.known.discard(address)  # the address may be used again
         self.live -= size
-
-
-class ConfidenceBins(NamedTuple):
-    """Answers sorted by confidence into equal bins: the sums of confidence and of right answers, and how many items."""
-
-    confidence: NDArray[np.float64]
-    right: NDArray[np.float64]
-    items: NDArray[np.int64]
-
-
-def confidence_bins(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = 15) -> ConfidenceBins:
-    """Equal bins of the largest probability, open below and closed above. `probabilities` [items, classes]."""
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
-    sums = [np.bincount(bin_of, weights=values, minlength=bins).astype(np.float64) for values in (confidence, right)]
-    return ConfidenceBins(sums[0], sums[1], np.bincount(bin_of, minlength=bins))
-
-
-def expected_calibration_error(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = 15) -> float:
-    """How far confidence is from accuracy (Guo et al. 2017): over `bins` equal bins of the largest probability, the
-    distance between mean confidence and accuracy, weighted by the items of the bin. `probabilities` [items,
-    classes]."""
-    found = confidence_bins(probabilities, labels, bins)
-    return float(np.abs(found.confidence - found.right).sum() / found.items.sum())
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Class probabilities along the last axis, in double precision."""
-    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
-
-
-def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:
-    """Mean score of each class over its items and all seeds (for accuracy: the recall); None where the test set has
-    no item.
-
-    `scores` [seeds, items] or [items], `labels` [items].
-    """
-    values, y = np.atleast_2d(np.asarray(scores, dtype=np.float64)).mean(axis=0), np.asarray(labels)
-    count = classes if classes is not None else int(y.max()) + 1
-    sums, items = np.bincount(y, weights=values, minlength=count), np.bincount(y, minlength=count)
-    return [float(total / n) if n else None for total, n in zip(sums, items, strict=True)]
-
-
-def agreement(student_logits: ArrayLike | Tensor, teacher_logits: ArrayLike | Tensor) -> float:
-    """Share of items to which both give the same answer. Logits [..., items, classes]; a single teacher meets all
-    seeds."""
-    return float((np.asarray(student_logits).argmax(-1) == np.asarray(teacher_logits).argmax(-1)).mean())
 
 
 def output_of(result: Any) -> Any:

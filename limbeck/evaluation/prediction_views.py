@@ -1,4 +1,4 @@
-"""What each arm says about every test item, whatever kind of answer that is: how good it is, how sure, and beside another's."""
+"""Predictions of all kinds (classes, numbers, texts) under one interface: how good, how confident, how different."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.model_cost import softmax
+from limbeck.evaluation.calibration import softmax
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.metrics.measures import Floats
 
-Kind: TypeAlias = Literal["disagreement", "forgot", "gained"]
+ExampleKind: TypeAlias = Literal["disagreement", "forgot", "gained"]
 
-WORDS = 200  # letters of an answer
+MAX_CHARACTERS = 200  # of a predicted text
 
 
 class ItemPrediction(Record):
-    """What an arm answered to one item.
+    """The prediction of one arm for one item.
 
     Attributes:
-        label: the class it chose; confidence: the probability that it gave to its answer; both where there is such a thing.
-        value: the number it predicted; text: what it said in words.
-        score: of these words, by the metric: a fraction of one.
+        label: predicted class; confidence: probability of the prediction.
+        value: predicted number; text: predicted text.
+        score: metric of the text, a fraction of one.
     """
 
     label: int | None = None
@@ -37,96 +37,99 @@ class ItemPrediction(Record):
 
 @dataclass(frozen=True)
 class PredictionView:
-    """One arm.
+    """The predictions of one arm.
 
     Attributes:
-        choice: [seeds, items], what was answered; numbers differ by how far apart they are, all else does or does not.
-        good: [seeds, items], more is better; sure: [seeds, items], None where nothing tells.
-        classes: among which it chooses, where it does.
-        say: seed and item → the answer.
+        choice: [seeds, items], the predictions: numbers, whose distance counts, or values that are equal or not.
+        quality: [seeds, items], higher is better.
+        confidence: [seeds, items]; None where there is none.
+        at: the prediction of a seed and an item.
+        classes: number of classes, for classifiers.
     """
 
     choice: NDArray[Any]
-    good: Floats
-    sure: Floats | None
-    say: Callable[[int, int], ItemPrediction]
+    quality: Floats
+    confidence: Floats | None
+    at: Callable[[int, int], ItemPrediction]
     classes: int | None = None
 
-    def answer(self, place: int, row: int) -> ItemPrediction:
-        return self.say(min(place, len(self.choice) - 1), row)  # one teacher stands beside every seed
+    def prediction(self, seed: int, item: int) -> ItemPrediction:
+        """`at`, with the only row of a teacher of one seed for every seed."""
+        return self.at(min(seed, len(self.choice) - 1), item)
 
-    def apart(self, other: PredictionView) -> Floats:
-        """How much the two disagree, 0 where they say the same: the more, the surer both are of it."""
+    def disagreement(self, other: PredictionView) -> Floats:
+        """How much two arms differ, [seeds, items]: 0 where they agree, and more the more confident both are."""
         if self.choice.dtype.kind == "f":
             return np.asarray(np.abs(self.choice.astype(np.float64) - other.choice))
-        gap = np.abs(self.good - other.good) if self.sure is None else np.ones_like(self.good)
-        return np.asarray((self.choice != other.choice) * gap * self._both_sure(other))
+        unsure = self.confidence is None
+        gap = np.abs(self.quality - other.quality) if unsure else np.ones_like(self.quality)
+        return np.asarray((self.choice != other.choice) * gap * self._joint_confidence(other))
 
-    def better(self, other: PredictionView) -> Floats:
-        """By how much the other is worse, 0 where it is not or says the same: the more, the surer both are."""
-        gap = np.maximum(self.good - other.good, 0)
-        return np.asarray((self.choice != other.choice) * gap * self._both_sure(other))
+    def advantage(self, other: PredictionView) -> Floats:
+        """By how much this arm is better, [seeds, items]: 0 where it is not, and more the more confident both are."""
+        gap = np.maximum(self.quality - other.quality, 0)
+        return np.asarray((self.choice != other.choice) * gap * self._joint_confidence(other))
 
-    def _both_sure(self, other: PredictionView) -> Floats:
-        alone = self.sure is None or other.sure is None
-        return np.ones(1) if alone else np.asarray(self.sure) * np.asarray(other.sure)
+    def _joint_confidence(self, other: PredictionView) -> Floats:
+        if self.confidence is None or other.confidence is None:
+            return np.ones(1)
+        return np.asarray(self.confidence) * np.asarray(other.confidence)
 
 
-def views(predictions: Mapping[str, Predictions]) -> dict[str, PredictionView]:
-    """By arm; those that gave scores alone have none."""
-    found = {arm: view_of(answers) for arm, answers in predictions.items()}
+def prediction_views(predictions: Mapping[str, Predictions]) -> dict[str, PredictionView]:
+    """Views by arm; arms that gave only scores have none."""
+    found = {arm: view_of(own) for arm, own in predictions.items()}
     return {arm: view for arm, view in found.items() if view is not None}
 
 
-def view_of(answers: Predictions) -> PredictionView | None:
-    if answers.logits is not None:
-        return _of_classes(answers)
-    if answers.values is not None:
-        return _of_numbers(answers)
-    return None if answers.text_predictions is None else _of_words(answers)
+def view_of(predictions: Predictions) -> PredictionView | None:
+    if predictions.logits is not None:
+        return _of_classes(predictions)
+    if predictions.values is not None:
+        return _of_numbers(predictions)
+    return None if predictions.text_predictions is None else _of_texts(predictions)
 
 
-def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[Kind, Floats]]:
-    """For each kind, how much [seeds, items] are of it."""
+def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[ExampleKind, Floats]]:
+    """The weight [seeds, items] of each item as an example, by kind; 0: it is none."""
     student, teacher, control = views["student"], views.get("teacher"), views.get("control")
-    found: list[tuple[Kind, Floats]] = []
+    found: list[tuple[ExampleKind, Floats]] = []
     if teacher is not None and teacher.classes == student.classes:
-        found.append(("disagreement", student.apart(teacher)))
+        found.append(("disagreement", student.disagreement(teacher)))
     if control is not None:
-        found += [("forgot", control.better(student)), ("gained", student.better(control))]
+        found += [("forgot", control.advantage(student)), ("gained", student.advantage(control))]
     return found
 
 
-def _of_classes(answers: Predictions) -> PredictionView:
-    assert answers.logits is not None
-    choice, sure = answers.logits.argmax(-1), softmax(answers.logits).max(-1)
+def _of_classes(predictions: Predictions) -> PredictionView:
+    assert predictions.logits is not None
+    choice, confidence = predictions.logits.argmax(-1), softmax(predictions.logits).max(-1)
 
-    def say(seed: int, row: int) -> ItemPrediction:
-        return ItemPrediction(label=int(choice[seed, row]), confidence=round(float(sure[seed, row]), 4))
+    def at(seed: int, item: int) -> ItemPrediction:
+        return ItemPrediction(label=int(choice[seed, item]), confidence=round(float(confidence[seed, item]), 4))
 
-    return PredictionView(choice, answers.right().astype(np.float64), sure, say, answers.logits.shape[-1])
-
-
-def _of_numbers(answers: Predictions) -> PredictionView:
-    values, truths = np.asarray(answers.values), np.asarray(answers.truths)
-
-    def say(seed: int, row: int) -> ItemPrediction:
-        return ItemPrediction(value=float(values[seed, row]))
-
-    return PredictionView(values, -np.abs(values.astype(np.float64) - truths), None, say)
+    return PredictionView(choice, predictions.correct().astype(np.float64), confidence, at, predictions.logits.shape[-1])
 
 
-def _of_words(answers: Predictions) -> PredictionView:
-    told, scores = answers.text_predictions, answers.item_scores()
-    assert told is not None
+def _of_numbers(predictions: Predictions) -> PredictionView:
+    values, truths = np.asarray(predictions.values), np.asarray(predictions.truths)
 
-    def say(seed: int, row: int) -> ItemPrediction:
-        sure = None if told.sure is None else round(float(told.sure[seed, row]), 4)
-        words = told.said(seed, row)
+    def at(seed: int, item: int) -> ItemPrediction:
+        return ItemPrediction(value=float(values[seed, item]))
+
+    return PredictionView(values, -np.abs(values.astype(np.float64) - truths), None, at)
+
+
+def _of_texts(predictions: Predictions) -> PredictionView:
+    texts, scores = predictions.text_predictions, predictions.item_scores()
+    assert texts is not None
+
+    def at(seed: int, item: int) -> ItemPrediction:
+        text = texts.text(seed, item)
         return ItemPrediction(
-            text=words if len(words) <= WORDS else words[: WORDS - 1] + "…",
-            confidence=sure,
-            score=round(float(scores[seed, row]), 4),
+            text=text if len(text) <= MAX_CHARACTERS else text[: MAX_CHARACTERS - 1] + "…",
+            confidence=None if texts.confidence is None else round(float(texts.confidence[seed, item]), 4),
+            score=round(float(scores[seed, item]), 4),
         )
 
-    return PredictionView(told.choice, scores, told.sure, say)
+    return PredictionView(texts.choice, scores, texts.confidence, at)

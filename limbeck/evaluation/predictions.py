@@ -1,4 +1,4 @@
-"""What the arms of a run answered on the test set, in memory and on disk."""
+"""Predictions of the arms of a run on the test set, in memory and on disk."""
 
 from __future__ import annotations
 
@@ -24,12 +24,17 @@ SUFFIXES = ("logits", "scores", "values")
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one arm answered on the test set.
+    """Predictions of one arm on the test set.
 
-    Give `logits` [seeds, items, classes] and `labels` [items] for classification, `values` [seeds, items] and `truths`
-    [items] for regression, or `scores` [seeds, items] of any metric that is a mean over items, [seeds, items, k] of one that is
-    made of k means (beside others, the scores are the metric, and calibration and agreement come from the logits). `told` is
-    what was said in words, unit by unit of such scores; it is for the page and not kept on disk.
+    Args:
+        logits, labels: for classification, [seeds, items, classes] and [items].
+        values, truths: for regression, [seeds, items] and [items].
+        scores: for any other metric, [seeds, items] if it is a mean over items, [seeds, items, k] if it is a function of k
+            means. With scores beside logits, the metric comes from the scores, calibration and agreement from the logits.
+        text_predictions: of the units of the scores; for the report, not saved.
+
+    Raises:
+        ValueError: shapes do not fit, values are not finite, or a label is out of range.
     """
 
     logits: NDArray[np.float32] | None = None
@@ -40,7 +45,7 @@ class Predictions:
     text_predictions: TextPredictions | None = None
 
     def __post_init__(self) -> None:
-        for name in ("logits", "labels", "scores", "values", "truths"):  # tensors are welcome
+        for name in ("logits", "labels", "scores", "values", "truths"):  # accepts tensors
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else np.asarray(value))
         if self.logits is None and self.scores is None and self.values is None:
@@ -57,24 +62,24 @@ class Predictions:
             shape = None if self.truths is None else self.truths.shape
             raise ValueError(f"values {values.shape} and truths {shape} are not [seeds, items] and [items]")
         if not np.isfinite(values).all():
-            raise ValueError("values hold NaN or infinity; the model did not survive its training")
+            raise ValueError("values hold NaN or infinity; the training diverged")
 
     def _check_logits(self, logits: NDArray[np.float32]) -> None:
         if self.labels is None or logits.ndim != 3 or self.labels.shape != logits.shape[1:2]:
             shape = None if self.labels is None else self.labels.shape
             raise ValueError(f"logits {logits.shape} and labels {shape} are not [seeds, items, classes] and [items]")
         if not np.isfinite(logits).all():
-            raise ValueError("logits hold NaN or infinity; the model did not survive its training")
+            raise ValueError("logits hold NaN or infinity; the training diverged")
         wrong = self.labels[(self.labels < 0) | (self.labels >= logits.shape[2])]
         if wrong.size:
             raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
 
     def item_scores(self) -> NDArray[np.float64]:
-        """The scores as they were given; else whether the largest logit is at the label, [seeds, items]."""
-        return self.right().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
+        """The given scores, or else whether the predicted class is correct, [seeds, items]."""
+        return self.correct().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
 
     def parts(self, measure: Measure | None) -> NDArray[np.float64]:
-        """The numbers of each item that the metric is made of: [seeds, items] of one that is a mean, else [seeds, items, k]."""
+        """The numbers per item from whose means the metric is computed: [seeds, items], or [seeds, items, k] for k means."""
         if self.scores is not None or measure is None:
             return self.item_scores()
         if self.values is not None and self.truths is not None:
@@ -83,37 +88,37 @@ class Predictions:
         assert self.labels is not None
         return measure.parts(self.logits, self.labels)
 
-    def right(self) -> NDArray[np.bool_]:
-        """[seeds, items]: whether the largest logit is at the label."""
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether the predicted class is the label, [seeds, items]."""
         assert self.logits is not None
         assert self.labels is not None
         return np.asarray(self.logits.argmax(axis=-1) == self.labels)
 
 
 def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> None:
-    """Keep what every arm answered in `predictions.safetensors`: runs are compared item by item with it, without models.
+    """Saves the predictions of all arms as `predictions.safetensors`, from which runs are compared item by item.
 
-    Logits are written as differences from the largest of their item, in float16: the largest stays the largest, and no
+    Logits are saved in float16 as differences from the largest of their item: the predicted class stays the same, and no
     probability changes by more than 0.0002.
     """
     tensors: dict[str, NDArray[np.generic]] = {}
-    for arm, answers in predictions.items():
-        if answers.logits is not None and answers.labels is not None:
-            top = answers.logits.max(axis=-1, keepdims=True)
-            tensors[f"{arm}.logits"] = np.maximum(answers.logits - top, np.finfo(np.float16).min).astype(np.float16)
-            tensors[LABELS] = answers.labels
-        if answers.values is not None and answers.truths is not None:
-            tensors[f"{arm}.values"], tensors[TRUTHS] = answers.values, answers.truths
-        if answers.scores is not None:
-            tensors[f"{arm}.scores"] = answers.scores
+    for arm, found in predictions.items():
+        if found.logits is not None and found.labels is not None:
+            top = found.logits.max(axis=-1, keepdims=True)
+            tensors[f"{arm}.logits"] = np.maximum(found.logits - top, np.finfo(np.float16).min).astype(np.float16)
+            tensors[LABELS] = found.labels
+        if found.values is not None and found.truths is not None:
+            tensors[f"{arm}.values"], tensors[TRUTHS] = found.values, found.truths
+        if found.scores is not None:
+            tensors[f"{arm}.scores"] = found.scores
     write_atomic(folder / FILE, safetensors.numpy.save({name: np.ascontiguousarray(part) for name, part in tensors.items()}))
 
 
 def load_predictions(folder: Path) -> dict[str, Predictions]:
-    """What `save_predictions` wrote into a run's folder, by arm.
+    """Loads the predictions in a run's folder, by arm.
 
     Raises:
-        FileNotFoundError: there is none; the run has not ended, or was made before answers were kept.
+        FileNotFoundError: there is no such file; the run has not ended.
         ValueError: the file is damaged.
     """
     path = folder / FILE

@@ -64,6 +64,18 @@ def per_seed(scores: Floats, value: Value | None = None) -> Floats:
     return (value or mean_of_one)(parts.mean(axis=1))
 
 
+def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:
+    """Mean score of each class over its items and all seeds (for accuracy: the recall); None where the test set has
+    no item.
+
+    `scores` [seeds, items] or [items], `labels` [items].
+    """
+    values, y = np.atleast_2d(np.asarray(scores, dtype=np.float64)).mean(axis=0), np.asarray(labels)
+    count = classes if classes is not None else int(y.max()) + 1
+    sums, items = np.bincount(y, weights=values, minlength=count), np.bincount(y, minlength=count)
+    return [float(total / n) if n else None for total, n in zip(sums, items, strict=True)]
+
+
 def paired_gain(
     student: ArrayLike,
     control: ArrayLike,

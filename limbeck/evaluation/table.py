@@ -1,4 +1,4 @@
-"""Verdicts as tables for the terminal: the arms of one run, or several runs side by side."""
+"""Verdicts as tables for the terminal: the arms of one run, or several runs."""
 
 from __future__ import annotations
 
@@ -9,11 +9,20 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.verdict import Arm, Verdict
+
+# of a verdict, in `compare`
+_COMPARED = {"teacher", "results", "met", "seeds"}
+_BULKY: Any = {"calibration"}
+_LEFT_OUT: Any = {
+    "teacher": _BULKY,
+    "results": {"__all__": {"distilled": _BULKY, "control": _BULKY, "changes": True, "examples": True}},
+}
 
 
 def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
-    """What one arm shows, by column title."""
+    """The cells of one arm, by title."""
     return {
         "metric [95 %]": number_format.measured(arm.metric, arm.ci95, as_percent=as_percent),
         "parameters": number_format.count(arm.parameters),
@@ -27,8 +36,8 @@ def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
 
 
 def arms_table(verdict: Verdict) -> Table:
-    """Teacher, control and student of one run as columns, their figures as rows: so it fits 80 columns too."""
-    arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.present().items()}
+    """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns."""
+    arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.items()}
     table = _table(Text(verdict.name), list(arms), first="")
     for title in arms["student"]:
         shown = title.replace("metric", verdict.metric.name)
@@ -37,24 +46,24 @@ def arms_table(verdict: Verdict) -> Table:
 
 
 def compare(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
-    """Several runs as one dictionary that JSON can hold: task, metric, and per run its arms, gain, retention and cost.
+    """Several runs as a dictionary for JSON: task, metric, and by run the teacher, the results, `met` and the seeds.
 
     Raises:
-        ValueError: the runs solve different tasks, by different metrics, or on different classes; their numbers would
-            stand in one column and mean different things.
+        ValueError: there are no runs, or they differ in task, metric or classes.
     """
     if not verdicts:
         raise ValueError("no runs to compare")
-    _refuse_strangers(verdicts)
+    _check_comparable(verdicts)
     first = next(iter(verdicts.values()))
-    kept = {"arms", "gain", "retention", "retention_ci95", "compression", "speedup", "memory_ratio", "met", "seeds"}
-    runs = {run: verdict.model_dump(mode="json", include=kept) for run, verdict in verdicts.items()}
+    runs = {run: verdict.model_dump(mode="json", include=_COMPARED, exclude=_LEFT_OUT) for run, verdict in verdicts.items()}
     return {"task": first.task, "metric": first.metric.model_dump(), "runs": runs}
 
 
 def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
-    """Several runs, one row each: arms with intervals, gain, retention, size and speed. In a terminal narrower than 120
-    columns without the two arms that gain and retention speak of, and without latency. Refuses what `compare` refuses."""
+    """Several runs, one row each: arms with intervals, gain, retention, size and latency.
+
+    Below a width of 120 columns without teacher, control and latency. Raises as `compare` does.
+    """
     compare(verdicts)
     metric = next(iter(verdicts.values())).metric
     direction = "more" if metric.higher_is_better else "less"
@@ -68,31 +77,28 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
 
 
 def run_row(verdict: Verdict) -> dict[str, str]:
-    """What one run shows, by column title."""
-    percent, arms, gain = verdict.metric.percent, verdict.arms, verdict.gain
-    shown = {
-        name: number_format.NONE if arm is None else number_format.measured(arm.metric, arm.ci95, as_percent=percent)
-        for name, arm in (("teacher", arms.teacher), ("control", arms.control), ("student", arms.student))
-    }
+    """The cells of one run, by title."""
+    percent, arms, gain, student = verdict.metric.percent, verdict.arms, verdict.gain, verdict.student
+    shown = dict.fromkeys(ARMS, number_format.NONE)
+    shown |= {name: number_format.measured(arm.metric, arm.ci95, as_percent=percent) for name, arm in arms.items()}
     given = number_format.NONE
     if gain is not None:
         given = number_format.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
-    latency = arms.student.latency_ms.median if arms.student.latency_ms else None
     return {
         **shown,
         "gain [95 %]": given,
         "retention": number_format.percent(verdict.retention),
-        "parameters": number_format.count(arms.student.parameters),
-        "latency": number_format.milliseconds(latency),
+        "parameters": number_format.count(student.parameters),
+        "latency": number_format.milliseconds(student.latency_ms.median if student.latency_ms else None),
     }
 
 
 def _stacked(text: str) -> str:
-    """A value above its interval: two short lines fit a terminal, one long does not."""
+    """A value above its interval, in two short lines."""
     return text.replace(" [", "\n[")
 
 
-def _refuse_strangers(verdicts: Mapping[str, Verdict]) -> None:
+def _check_comparable(verdicts: Mapping[str, Verdict]) -> None:
     (reference, first), *others = verdicts.items()
     for run, verdict in others:
         for what, ours, theirs in (

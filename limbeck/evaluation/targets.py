@@ -47,7 +47,7 @@ def check_targets(goals: Mapping[str, float]) -> None:
             raise ValueError(f"target {name!r}: the goal is {goal!r}; expected a number")
 
 
-def weigh(
+def evaluate_targets(
     goals: Mapping[str, float],
     values: Mapping[str, float | None],
     gain: Gain | None,

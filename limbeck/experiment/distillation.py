@@ -26,15 +26,15 @@ from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Upda
 from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
 from limbeck.evaluation import (
-    Cost,
     Metric,
     Predictions,
+    RunCost,
     TermGraph,
     Verdict,
     build_term_graph,
-    examples,
-    judge,
-    profile,
+    build_verdict,
+    choose_examples,
+    measure_costs,
     save_predictions,
 )
 from limbeck.methods import hinton
@@ -50,7 +50,7 @@ class Distillation:
 
         job = Distillation(student, teacher, terms=lambda: [Term(HardTargets(), weight=0.1), Term(SoftTargets(), weight=0.9)])
         student = job.fit(train)
-        print(job.judge(test).sentence())
+        print(job.evaluate(test).sentence())
 
     Args:
         student: a module (every seed starts from its present weights), or a function that builds one (every seed starts from
@@ -110,7 +110,7 @@ class Distillation:
         self.class_names: list[str] | None = None  # of the training data
         self.names: tuple[str, ...] = ()  # of the actors, where each reads its own tokens
         self.scores: dict[str, list[float]] = {}
-        self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
+        self.cost = RunCost(student_steps=0, teacher_items=0, wall_s=0.0)
         self.runs: list[Run] = []
         self.term_graph: TermGraph | None = None
 
@@ -125,7 +125,7 @@ class Distillation:
         self.class_names = train.class_names
         validation = validation and validation.align_classes(train.class_names, "validation data")
         self.arms, self.scores, self.runs = {}, {}, []
-        self.cost = Cost(student_steps=0, teacher_items=0, wall_s=0.0)
+        self.cost = RunCost(student_steps=0, teacher_items=0, wall_s=0.0)
         for seed in self.seeds:
             for arm in ("student", "control") if self.control else ("student",):
                 self._train(arm, seed, train, validation)
@@ -212,7 +212,7 @@ class Distillation:
         self.arms.setdefault(arm, []).append(kept.cpu().eval())
         self.scores.setdefault(arm, []).append(run.clock.best or 0.0)
         self.runs.append(run)
-        self.cost = Cost(
+        self.cost = RunCost(
             student_steps=self.cost.student_steps + (0 if control else run.clock.updates),
             teacher_items=self.cost.teacher_items + run.clock.teacher_items,
             wall_s=self.cost.wall_s + run.clock.wall_s,
@@ -356,14 +356,14 @@ class Distillation:
 
     # --- judging -----------------------------------------------------------------------------------------------------
 
-    def judge(self, test: Items) -> Verdict:
+    def evaluate(self, test: Items) -> Verdict:
         """Evaluate all arms on the test set, once, and weigh them against each other. The first rank does it, alone, so that
         its clock measures one model at a time; the others receive its verdict."""
         if not self.arms:
-            raise ValueError("there is nothing to judge yet; call fit() first")
-        return _from_first_rank(lambda: self._judge(test))
+            raise ValueError("there is nothing to evaluate yet; call fit() first")
+        return _from_first_rank(lambda: self._evaluate(test))
 
-    def _judge(self, test: Items) -> Verdict:
+    def _evaluate(self, test: Items) -> Verdict:
         began = time.perf_counter()
         test = test.align_classes(self.class_names, "test data")
         known = self.task.evaluation_items(test.for_actor("student"))
@@ -376,19 +376,19 @@ class Distillation:
                 outputs.append(self.task.outputs(model.to(_device(self.training)), read[arm]))
                 model.cpu()
             predictions[arm] = Predictions(**self.task.to_predictions(outputs, read[arm]))
-        profiles = profile({"teacher": self.teacher, "student": self.best}, next(iter(_evaluation(known))))
+        model_costs = measure_costs({"teacher": self.teacher, "student": self.best}, next(iter(_evaluation(known))))
         cost = self.cost.model_copy(update={"wall_s": round(self.cost.wall_s + time.perf_counter() - began, 2)})
-        verdict = judge(
+        verdict = build_verdict(
             predictions,
             name=self.name,
             task=self.task.name,
             metric=Metric.of(self.task.measure),
             seeds=self.seeds,
             classes=known.class_names or (),
-            profiles=profiles,
+            model_costs=model_costs,
             targets=self.targets,
             cost=cost,
-            examples=examples(predictions, known, self.seeds, self._best_place),
+            examples=choose_examples(predictions, known, self.seeds, self._best_place),
             term_graph=self.term_graph,
         )
         if self.folder is not None:
@@ -484,7 +484,7 @@ def distill(
     held_out = None if validation is None else as_items(validation)
     job.check(seen, validation=held_out, test=unseen)
     job.fit(seen, held_out)
-    return Outcome(job.best, job.judge(unseen))
+    return Outcome(job.best, job.evaluate(unseen))
 
 
 def as_items(data: Any) -> Items:

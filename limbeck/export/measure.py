@@ -13,7 +13,7 @@ from limbeck.data import Items
 from limbeck.evaluation import Predictions, interval
 from limbeck.evaluation.model_cost import Latency, latency
 from limbeck.evaluation.statistics import Interval
-from limbeck.evaluation.verdict import value_of
+from limbeck.evaluation.verdict_builder import value_of
 from limbeck.export.base import Inputs, Runner
 from limbeck.tasks import Task
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from limbeck.engine import DeadTermError, NonFiniteError
-from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, environment, load_predictions, weigh_methods
+from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_comparison, environment, load_predictions
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe, read_yaml
 from limbeck.recipe.old_keys import rename_old_keys
@@ -76,7 +76,7 @@ def comparison_verdict(comparison: Comparison, folder: Path) -> ComparisonVerdic
     verdicts = {name: Verdict.load(folder / name) for name in whole}
     answers = {name: load_predictions(folder / name) for name in whole}
     first = next(iter(verdicts.values()))
-    return weigh_methods(
+    return build_comparison(
         {name: found["student"] for name, found in answers.items()},
         _teacher_predictions(answers),
         name=comparison.name,

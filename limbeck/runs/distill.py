@@ -58,7 +58,7 @@ def run_recipe(
             job.fit(train, validation)
             if job.answers is not None:
                 save_cache_recipe(recipe, job.answers, folder)
-            verdict = job.judge(test)
+            verdict = job.evaluate(test)
             if recipe.export is None:
                 return verdict
             run = RunModels(recipe, folder, job.best, job.teacher, train, test)

@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from limbeck.evaluation import Predictions, interval
-from limbeck.evaluation.model_cost import expected_calibration_error, softmax
-from limbeck.evaluation.verdict import value_of
+from limbeck.evaluation.calibration import expected_calibration_error, softmax
+from limbeck.evaluation.verdict_builder import value_of
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec
 from limbeck.runs.folder import STUDENT, class_names_of, open_run

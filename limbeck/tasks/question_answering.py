@@ -56,13 +56,14 @@ class QuestionAnswering(Task):
         words = [[seed[row][0] for row in asked] for seed in given]
         sums = torch.tensor([[seed[row][1] for row in asked] for seed in given], dtype=torch.float64)
         within = torch.stack([normalizers(found, storage)[asked] for found in outputs])
-        told = TextPredictions(
+        texts = TextPredictions(
             choice=np.array([[normalized(answer) for answer in seed] for seed in words], dtype=object),
-            said=lambda seed, unit: words[seed][unit],
-            sure=(sums - within).exp().numpy(),
-            asked=lambda unit: _put(storage, asked[unit]),
+            text=lambda seed, unit: words[seed][unit],
+            confidence=(sums - within).exp().numpy(),
+            input=lambda unit: _input(storage, asked[unit]),
         )
-        return {"scores": torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy(), "text_predictions": told}
+        scores = torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy()
+        return {"scores": scores, "text_predictions": texts}
 
     def scores(self, outputs: Tensor, items: Items, metric: str) -> Tensor:
         """The score of each labelled question that has windows among the items, float64."""
@@ -109,7 +110,7 @@ def _scores(words: Sequence[str], items: Items, metric: str) -> Tensor:
     return torch.tensor(found, dtype=torch.float64)
 
 
-def _put(storage: WindowStorage, row: int) -> TextInput:
+def _input(storage: WindowStorage, row: int) -> TextInput:
     text, start = storage.questions.answers[row][0]
     return TextInput(storage.questions.contexts[row], storage.questions.questions[row], text, (start, start + len(text)))
 

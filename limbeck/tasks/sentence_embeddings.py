@@ -148,4 +148,4 @@ def _told(closest: Tensor, items: Items) -> TextPredictions | None:
     """The nearest text to each by each seed, `closest` [seeds, items]; None where the items are no texts."""
     if text_of(items, 0) is None:
         return None
-    return TextPredictions(choice=closest.numpy(), said=lambda seed, unit: text_of(items, int(closest[seed, unit])) or "")
+    return TextPredictions(choice=closest.numpy(), text=lambda seed, unit: text_of(items, int(closest[seed, unit])) or "")

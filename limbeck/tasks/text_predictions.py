@@ -1,4 +1,4 @@
-"""What models said, as people read it: for pages that show where student and teacher differ."""
+"""Predictions and inputs as text, for reports that show where student and teacher differ."""
 
 from __future__ import annotations
 
@@ -15,39 +15,39 @@ from limbeck.data.storage import TextStorage, display_text
 
 @dataclass(frozen=True)
 class TextInput:
-    """What was put to the models.
+    """The input of one prediction, as text.
 
     Attributes:
-        question: about the text, where there is one; truth: its answer.
-        where: the characters of the text that the answer stands in, from where to before where.
+        question: about the text, if there is one; truth: its answer.
+        span: start and end of the characters of `text` that hold the answer.
     """
 
     text: str
     question: str | None = None
     truth: str | None = None
-    where: tuple[int, int] | None = None
+    span: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
 class TextPredictions:
-    """Answers that are neither classes nor numbers, of several seeds to each unit that is judged: an item, or a question with
-    all its windows.
+    """Predictions that are neither classes nor numbers, of several seeds for each unit of evaluation: an item, or a question
+    with all its windows.
 
     Attributes:
-        choice: [seeds, units], equal where the same was said.
-        said: seed and unit → the answer in words.
-        sure: [seeds, units], the probability that was given to it; None where there is no such thing.
-        asked: unit → what was put to the models; None where that is the item of this number.
+        choice: [seeds, units], equal where the predictions are.
+        text: the prediction of a seed for a unit, as text.
+        confidence: [seeds, units], its probability; None where there is none.
+        input: the input of a unit; None where that is the item of this index.
     """
 
     choice: NDArray[Any]
-    said: Callable[[int, int], str]
-    sure: NDArray[np.float64] | None = None
-    asked: Callable[[int], TextInput] | None = None
+    text: Callable[[int, int], str]
+    confidence: NDArray[np.float64] | None = None
+    input: Callable[[int], TextInput] | None = None
 
 
 def text_of(items: Items, row: int) -> str | None:
-    """An item as a text; None where it is none."""
+    """An item as text; None if it is not text."""
     if isinstance(items.storage, TokenStorage):
         return items.storage.text(row)
     return display_text(items.storage.texts[row]) if isinstance(items.storage, TextStorage) else None

@@ -138,7 +138,7 @@ def test_options_change_the_recipe(limbeck: Limbeck, tmp_path: Path) -> None:
     assert code == 0
     verdict = json.loads(out)
     assert verdict["seeds"] == [7]
-    assert verdict["arms"]["control"] is None
+    assert verdict["results"]["student"]["control"] is None
     assert len(verdict["classes"]) in (0, 10)
     code, _, err = limbeck("distill", file, "--out", tmp_path / "run", *fast)
     assert code == 2

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limbeck.evaluation import Cost, Latency, Predictions, Profile, judge
+from limbeck.evaluation import Latency, ModelCost, Predictions, RunCost, build_verdict
 
 CLASSES = ["cat", "<script>alert(1)</script>", "a & b"]
 
@@ -26,13 +26,18 @@ def make(student=0.80, control=0.75, teacher=0.90, items=1000, **changes):
         "task": "classification",
         "seeds": [0, 1],
         "classes": CLASSES,
-        "profiles": {
-            "teacher": Profile(11_000_000, 44_000_000, 10**9, Latency(10.0, 12.0), 60_000_000),
-            "student": Profile(1_000_000, 4_000_000, 10**8, Latency(2.5, 3.0), 6_000_000),
+        "model_costs": {
+            "teacher": ModelCost(11_000_000, 44_000_000, 10**9, Latency(10.0, 12.0), 60_000_000),
+            "student": ModelCost(1_000_000, 4_000_000, 10**8, Latency(2.5, 3.0), 6_000_000),
         },
-        "cost": Cost(student_steps=100, teacher_items=1000, wall_s=3.5),
+        "cost": RunCost(student_steps=100, teacher_items=1000, wall_s=3.5),
     }
-    return judge(predictions, **{**settings, **changes})
+    return build_verdict(predictions, **{**settings, **changes})
+
+
+def with_result(verdict, **fields):
+    """The verdict with other fields in its result."""
+    return verdict.model_copy(update={"results": {"student": verdict.result.model_copy(update=fields)}})
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.evaluation import ComparisonVerdict, Metric, Predictions, methods_table, weigh_methods
+from limbeck.evaluation import ComparisonVerdict, Metric, Predictions, build_comparison, methods_table
 from limbeck.evaluation.comparison import rank_ranges
 
 
@@ -14,8 +14,8 @@ def answers(rate: float, seed: int, items: int = 2_000) -> Predictions:
     return Predictions(scores=(np.random.default_rng(seed).random((3, items)) < rate).astype(float))
 
 
-def weighed(**students: Predictions) -> ComparisonVerdict:
-    return weigh_methods(
+def compared(**students: Predictions) -> ComparisonVerdict:
+    return build_comparison(
         students,
         None,
         name="few",
@@ -44,7 +44,7 @@ def test_clear_differences_give_clear_places() -> None:
 
 
 def test_rows_are_ordered_and_gains_are_against_the_control() -> None:
-    verdict = weighed(control=answers(0.6, 1), better=answers(0.75, 2), worse=answers(0.4, 3))
+    verdict = compared(control=answers(0.6, 1), better=answers(0.75, 2), worse=answers(0.4, 3))
     assert list(verdict.rows) == ["better", "control", "worse"]
     assert verdict.rows["control"].gain is None
     gain = verdict.rows["better"].gain
@@ -54,7 +54,7 @@ def test_rows_are_ordered_and_gains_are_against_the_control() -> None:
 
 
 def test_file_and_table(tmp_path) -> None:
-    verdict = weighed(control=answers(0.6, 1), same=answers(0.6, 2))
+    verdict = compared(control=answers(0.6, 1), same=answers(0.6, 2))
     verdict.save(tmp_path / "comparison.json")
     assert ComparisonVerdict.load(tmp_path / "comparison.json") == verdict
     cells = [list(column.cells) for column in methods_table(verdict).columns]

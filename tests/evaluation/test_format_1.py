@@ -35,17 +35,29 @@ def test_some_of_format_1_are_committed():
 @pytest.mark.parametrize("path", VERDICTS, ids=lambda path: path.parent.name)
 def test_a_verdict_keeps_its_numbers(path, tmp_path):
     content, verdict = json.loads(path.read_text()), Verdict.load(path)
-    former = content["arms"]["alone"]
-    if former is None:
-        assert verdict.arms.control is None
-    else:
-        assert verdict.arms.control.model_dump(mode="json") == former
-    assert verdict.arms.student.model_dump(mode="json") == content["arms"]["student"]
-    assert (verdict.retention, verdict.gain and verdict.gain.value) == (
-        content["retention"],
-        content["gain"] and content["gain"]["value"],
-    )
-    assert "alone" not in {*verdict.calibration, *verdict.changes, *(arm for one in verdict.examples for arm in one.answers)}
+    for former, arm in (("teacher", verdict.teacher), ("alone", verdict.control), ("student", verdict.student)):
+        had = content["arms"][former]
+        if had is not None:
+            had["calibration"] = content.get("calibration", {}).get(former, [])
+        assert (arm and arm.model_dump(mode="json")) == had
+    found = verdict.model_dump(mode="json")
+    for field in ("name", "task", "metric", "classes", "seeds", "targets", "met", "cost", "exports", "environment"):
+        assert found[field] == content[field]
+    result = found["results"]["student"]
+    for field in ("retention", "retention_ci95", "gain", "compression", "speedup", "memory_ratio", "agreement"):
+        assert result[field] == content[field]
+    renamed = {"alone": "control", "teacher": "teacher", "student": "student"}
+    assert result["changes"] == {renamed[arm]: counts for arm, counts in content.get("changes", {}).items()}
+    assert len(result["examples"]) == len(content.get("examples", []))
+    for now, before in zip(result["examples"], content.get("examples", []), strict=True):
+        own = {arm: {name: part for name, part in one.items() if part is not None} for arm, one in now["predictions"].items()}
+        was = {
+            arm: {name: part for name, part in one.items() if part is not None} for arm, one in before.pop("answers").items()
+        }
+        assert own == {renamed[arm]: answer for arm, answer in was.items()}
+        assert now["span"] == before.pop("where", None)
+        assert {name: now[name] for name in before} == before
+    assert (found["term_graph"] is None) == (content.get("wiring") is None)
     verdict.save(tmp_path / "verdict.json")
     assert Verdict.load(tmp_path) == verdict
     assert json.loads((tmp_path / "verdict.json").read_text())["format"] == 2
@@ -59,8 +71,18 @@ def test_a_verdict_is_shown(path, tmp_path):
     assert compare({"a": verdict, "b": verdict})["runs"].keys() == {"a", "b"}
     assert compare_table({"a": verdict, "b": verdict}).row_count == 2
     page = write_report(path.parent, tmp_path / "report.html").read_text()
-    assert "Calibration" in page or not verdict.calibration
+    assert "Calibration" in page or not verdict.student.calibration
     assert "What each term compares" in page or verdict.term_graph is None
+
+
+def test_fields_of_the_first_verdicts_suffice(tmp_path):
+    content = json.loads((RESULTS / "cifar10-resnet8" / "verdict.json").read_text())
+    for name in ("items", "calibration", "changes", "examples", "wiring"):
+        content.pop(name, None)
+    (tmp_path / "verdict.json").write_text(json.dumps(content))
+    verdict = Verdict.load(tmp_path)
+    assert (verdict.items, verdict.student.calibration, verdict.term_graph) == (None, [], None)
+    assert (verdict.result.changes, verdict.result.examples) == ({}, [])
 
 
 @pytest.mark.parametrize("path", COMPARISONS, ids=lambda path: path.parent.name)

@@ -2,13 +2,12 @@
 
 from itertools import groupby
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from limbeck.evaluation import model_cost as measure
+from limbeck.evaluation import model_cost
 
 
 class Wrapped(nn.Module):
@@ -29,43 +28,43 @@ def conv():
 def test_parameters_count_tied_weights_once():
     model = nn.Sequential(nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False))
     model[1].weight = model[0].weight
-    assert measure.parameters(model) == 16
+    assert model_cost.parameters(model) == 16
 
 
 def test_macs_of_a_convolution_and_a_linear_layer():
-    assert measure.macs(conv(), torch.zeros(2, 3, 10, 10)) == 8 * 3 * 9 * 100
-    assert measure.macs(nn.Linear(6, 5), torch.zeros(7, 6)) == 30
+    assert model_cost.macs(conv(), torch.zeros(2, 3, 10, 10)) == 8 * 3 * 9 * 100
+    assert model_cost.macs(nn.Linear(6, 5), torch.zeros(7, 6)) == 30
 
 
 def test_macs_see_through_fused_attention_and_recurrence():
     tokens, width = 5, 8
     layer = nn.TransformerEncoderLayer(width, 2, dim_feedforward=16, batch_first=True)
     expected = tokens * (4 * width**2 + 2 * width * 16) + 2 * tokens**2 * width
-    assert measure.macs(layer, torch.zeros(1, tokens, width)) == expected
+    assert model_cost.macs(layer, torch.zeros(1, tokens, width)) == expected
     assert torch.backends.mha.get_fastpath_enabled()
     assert torch.backends.mkldnn.enabled
     lstm = nn.Sequential(nn.LSTM(width, 4, batch_first=True))
-    assert measure.macs(lstm, torch.zeros(1, tokens, width)) == tokens * 4 * 4 * (width + 4)
+    assert model_cost.macs(lstm, torch.zeros(1, tokens, width)) == tokens * 4 * 4 * (width + 4)
 
 
 def test_file_bytes_are_those_of_the_file(tmp_path):
     model = conv()
     save_file(model.state_dict(), tmp_path / "m.safetensors")
-    assert measure.file_bytes(model) == pytest.approx((tmp_path / "m.safetensors").stat().st_size, abs=64)
+    assert model_cost.file_bytes(model) == pytest.approx((tmp_path / "m.safetensors").stat().st_size, abs=64)
     tied = nn.Sequential(nn.Linear(64, 64), nn.Linear(64, 64))
     tied[1].weight = tied[0].weight
-    assert measure.file_bytes(tied) < 1.3 * 64 * 64 * 4
+    assert model_cost.file_bytes(tied) < 1.3 * 64 * 64 * 4
 
 
 def test_peak_memory_is_weights_plus_the_widest_moment():
     model = nn.Sequential(nn.Linear(10, 1000, bias=False), nn.ReLU(), nn.Linear(1000, 10, bias=False), nn.ReLU())
     weights = 2 * 10 * 1000 * 4
-    assert measure.peak_memory(model, torch.zeros(3, 10)) == weights + 2 * 1000 * 4  # in and out of the first ReLU
+    assert model_cost.peak_memory(model, torch.zeros(3, 10)) == weights + 2 * 1000 * 4  # in and out of the first ReLU
 
 
-def test_profile_of_a_model_with_keyword_arguments():
+def test_costs_of_a_model_with_keyword_arguments():
     example = {"input_ids": torch.ones(4, 6), "scale": torch.ones(4, 1)}
-    found = measure.profile({"student": Wrapped()}, example, runs=3)["student"]
+    found = model_cost.measure_costs({"student": Wrapped()}, example, runs=3)["student"]
     assert (found.parameters, found.macs) == (21, 18)
     assert 0 < found.latency_ms.median <= found.latency_ms.p95
 
@@ -78,7 +77,7 @@ def test_models_and_threads_are_left_as_found():
     threads = torch.get_num_threads()
     torch.set_num_threads(2)
     try:
-        measure.profile({"teacher": model, "student": conv()}, torch.randn(2, 3, 4, 4), runs=2)
+        model_cost.measure_costs({"teacher": model, "student": conv()}, torch.randn(2, 3, 4, 4), runs=2)
         assert torch.get_num_threads() == 2
     finally:
         torch.set_num_threads(threads)
@@ -94,7 +93,7 @@ def test_a_failing_model_is_put_back_too():
 
     model, threads = Broken(2, 2).train(), torch.get_num_threads()
     with pytest.raises(RuntimeError, match="threads 1"):
-        measure.latency({"student": model}, torch.zeros(1, 2))
+        model_cost.latency({"student": model}, torch.zeros(1, 2))
     assert model.training
     assert torch.get_num_threads() == threads
 
@@ -111,41 +110,12 @@ def test_latency_takes_turns():
             order.append((self.name, len(x)))
             return x
 
-    runs = measure.STRETCH + 2
-    found = measure.latency({"a": Named("a"), "b": Named("b")}, torch.zeros(9, 1), runs=runs)
+    runs = model_cost.STRETCH + 2
+    found = model_cost.latency({"a": Named("a"), "b": Named("b")}, torch.zeros(9, 1), runs=runs)
     assert set(order) == {("a", 1), ("b", 1)}, "one item at a time"
     stretches = [(name, len(list(same))) for name, same in groupby(name for name, _ in order)]
-    turns = [measure.WARM_UP, measure.STRETCH + 1, 2 + 1]  # the first of a stretch is not timed
+    turns = [model_cost.WARM_UP, model_cost.STRETCH + 1, 2 + 1]  # the first of a stretch is not timed
     assert stretches == [(name, count) for count in turns for name in "ab"]
     assert all(0 <= one.median <= one.p95 for one in found.values())
     with pytest.raises(ValueError, match="at least 1"):
-        measure.latency({"a": Named("a")}, torch.zeros(1), runs=0)
-
-
-def slow_ece(probabilities, labels, bins):
-    total = 0.0
-    for b in range(bins):
-        inside = [i for i, p in enumerate(probabilities) if b / bins < max(p) <= (b + 1) / bins]
-        if inside:
-            confidence = np.mean([max(probabilities[i]) for i in inside])
-            accuracy = np.mean([np.argmax(probabilities[i]) == labels[i] for i in inside])
-            total += len(inside) / len(labels) * abs(confidence - accuracy)
-    return total
-
-
-def test_calibration_against_a_loop_and_torchmetrics():
-    from torchmetrics.functional.classification import multiclass_calibration_error
-
-    rng = np.random.default_rng(0)
-    p, y = rng.dirichlet(np.ones(5), size=400), rng.integers(0, 5, 400)
-    ours = measure.expected_calibration_error(p, y)
-    assert ours == pytest.approx(slow_ece(p, y, 15))
-    theirs = multiclass_calibration_error(torch.tensor(p), torch.tensor(y), num_classes=5, n_bins=15)
-    assert ours == pytest.approx(float(theirs), abs=1e-5)
-    assert measure.expected_calibration_error(np.eye(3), [0, 1, 2]) == 0
-
-
-def test_per_class_and_agreement():
-    assert measure.per_class([[1, 0, 1], [1, 1, 1]], [0, 0, 2], 4) == [0.75, None, 1.0, None]
-    student = np.array([[[1, 0], [0, 1]], [[0, 1], [0, 1]]])
-    assert measure.agreement(student, student[:1]) == 0.75
+        model_cost.latency({"a": Named("a")}, torch.zeros(1), runs=0)

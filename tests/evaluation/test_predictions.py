@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -43,3 +44,18 @@ def test_missing_and_damaged_files_are_named(tmp_path: Path) -> None:
 def softmax(logits: np.ndarray) -> np.ndarray:
     powers = np.exp(logits.astype(np.float64) - logits.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
+
+
+@pytest.mark.parametrize(
+    ("logits", "labels", "said"),
+    [
+        (None, None, "need logits"),
+        (np.zeros((3, 2)), np.zeros(3, int), "are not"),
+        (np.zeros((1, 3, 2)), None, "are not"),
+        (np.full((1, 3, 2), np.nan), np.zeros(3, int), "NaN"),
+        (np.zeros((1, 3, 2)), np.array([0, 1, -100]), "-100 is out of range"),
+    ],
+)
+def test_predictions_are_checked(logits: Any, labels: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Predictions(logits, labels)

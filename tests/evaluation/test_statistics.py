@@ -5,7 +5,7 @@ import time
 import numpy as np
 import pytest
 
-from limbeck.evaluation.statistics import interval, paired_gain, resampled, retention
+from limbeck.evaluation.statistics import interval, paired_gain, per_class, resampled, retention
 
 
 def slow_difference(student, control, resamples, seed):
@@ -148,3 +148,7 @@ def test_what_cannot_be_compared_is_refused(student, control, said):
 def test_retention_refuses_other_test_sets():
     with pytest.raises(ValueError, match="do not share"):
         retention(np.ones((1, 5)), np.ones((1, 6)))
+
+
+def test_per_class():
+    assert per_class([[1, 0, 1], [1, 1, 1]], [0, 0, 2], 4) == [0.75, None, 1.0, None]

@@ -206,6 +206,6 @@ def test_images_that_do_not_decode(tmp_path: Path) -> None:
             tiny.recipe(*changes, *skipping, "training.batch_size=8", "teacher.training.batch_size=8"), tmp_path / "run",
             progress=False,
         )  # fmt: skip
-    assert verdict.arms.student.per_class is not None
+    assert verdict.student.per_class is not None
     log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert log[-1]["epoch"] == 6  # 12 steps of 8 among 17 images: two in each epoch

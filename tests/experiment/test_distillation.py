@@ -66,7 +66,7 @@ def test_one_call_with_tensors_gives_a_sentence(teacher: nn.Module, train: Items
     said = capsys.readouterr().out
     assert said.startswith("kept ")
     assert "distillation " in said
-    assert outcome.verdict.arms.control is not None
+    assert outcome.verdict.control is not None
     assert outcome.verdict.cost is not None
     assert (outcome.verdict.cost.student_steps, outcome.verdict.cost.teacher_items) == (8, 8 * 32)
     assert all(torch.equal(a, b) for a, b in zip(before, weights(teacher), strict=True))
@@ -103,7 +103,7 @@ def test_a_frozen_part_stays_as_the_phase_before_left_it(teacher: nn.Module, tra
 
 def test_without_control_the_gain_is_unknown(teacher: nn.Module, train: Items, test: Items) -> None:
     outcome = limbeck.distill(teacher, Own(4), train, test, training=QUICK, control=False, targets={"gain": 1.0})
-    assert outcome.verdict.arms.control is None
+    assert outcome.verdict.control is None
     assert outcome.verdict.gain is None
     assert not outcome.verdict.met
     assert "had no control" in str(outcome)
@@ -137,7 +137,7 @@ def test_fitting_again_begins_anew(teacher: nn.Module, train: Items, test: Items
     second = job.fit(train)
     assert equal(first, second)
     assert len(job.arms["student"]) == 1
-    assert job.judge(test).cost.student_steps == 8  # type: ignore[union-attr]
+    assert job.evaluate(test).cost.student_steps == 8  # type: ignore[union-attr]
 
 
 def test_the_average_is_what_is_kept(teacher: nn.Module, train: Items) -> None:
@@ -232,4 +232,4 @@ def test_seeds_and_order_of_calls(teacher: nn.Module, test: Items) -> None:
     with pytest.raises(ValueError, match="seeds: expected at least one"):
         Distillation(Own(4), teacher, seeds=())
     with pytest.raises(ValueError, match="call fit"):
-        Distillation(Own(4), teacher).judge(test)
+        Distillation(Own(4), teacher).evaluate(test)

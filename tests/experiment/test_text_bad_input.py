@@ -256,7 +256,7 @@ def test_empty_texts_neither_crash_nor_give_nan() -> None:
     job = Distillation(encoder, encoder(), terms=COMPARED, training=QUICK, control=False)
     student = job.fit(with_empty())
     assert all(bool(parameter.isfinite().all()) for parameter in student.parameters())
-    assert job.judge(with_empty()).items == 12
+    assert job.evaluate(with_empty()).items == 12
 
 
 def test_nothing_but_empty_texts_has_no_words_to_hide() -> None:

@@ -52,7 +52,7 @@ BOTH = ("student", "teacher")
 def test_a_recipe_ships_at_its_end(finished: Path) -> None:
     assert kinds(finished) == [(model, kind, "fp32") for kind in ("pytorch", "onnx") for model in BOTH]
     assert {path.name for path in (finished / "exports").iterdir()} == {"student-fp32.onnx", "teacher-fp32.onnx"}
-    assert Verdict.load(finished).exports[0].metric == Verdict.load(finished).arms.student.metric
+    assert Verdict.load(finished).exports[0].metric == Verdict.load(finished).student.metric
 
 
 def test_a_finished_run_is_shipped_again(run: Path) -> None:

@@ -244,7 +244,7 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(by) == [("student", *kind) for kind in (("pytorch", "fp32"), ("onnx", "fp32"), ("onnx", "int8"))]
     assert {each.error for each in verdict.exports} == {None}
     student = by["student", "onnx", "fp32"]
-    assert student.metric == pytest.approx(verdict.arms.student.metric)
+    assert student.metric == pytest.approx(verdict.student.metric)
     assert student.input == "a text of 11 tokens"
     assert student.peak_memory_bytes == 11
     assert student.opset == TEXT_OPSET

@@ -7,7 +7,7 @@ import pytest
 import scipy.stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from limbeck.evaluation import Predictions, judge
+from limbeck.evaluation import Predictions, build_verdict
 from limbeck.evaluation.statistics import interval, paired_gain, per_seed
 from limbeck.evaluation.verdict import Metric
 from limbeck.metrics.measures import MEASURES, measure
@@ -95,12 +95,14 @@ def test_a_verdict_by_another_metric() -> None:
     for strength, arm in ((3, "teacher"), (1, "control"), (2, "student")):
         logits[arm][:, np.arange(300), labels] += strength
     arms = {arm: Predictions(logits=found, labels=labels) for arm, found in logits.items()}
-    verdict = judge(arms, name="cola", task="classification", seeds=[0, 1], metric=Metric(name="matthews", percent=False))
+    verdict = build_verdict(
+        arms, name="cola", task="classification", seeds=[0, 1], metric=Metric(name="matthews", percent=False)
+    )
     expected = np.mean([matthews_corrcoef(labels, seed) for seed in logits["student"].argmax(-1)])
-    assert verdict.arms.student.metric == pytest.approx(expected)
+    assert verdict.student.metric == pytest.approx(expected)
     assert verdict.gain is not None
     assert verdict.gain.effect
-    assert verdict.retention == pytest.approx(expected / verdict.arms.teacher.metric)  # type: ignore[union-attr]
+    assert verdict.retention == pytest.approx(expected / verdict.teacher.metric)  # type: ignore[union-attr]
 
 
 def test_a_verdict_of_numbers() -> None:
@@ -110,7 +112,7 @@ def test_a_verdict_of_numbers() -> None:
         arm: Predictions(values=(truths + scale * RNG.normal(size=(2, 200))).astype(np.float32), truths=truths)
         for arm, scale in noise.items()
     }
-    verdict = judge(arms, name="stsb", task="regression", seeds=[0, 1], metric=Metric(name="spearman", percent=False))
+    verdict = build_verdict(arms, name="stsb", task="regression", seeds=[0, 1], metric=Metric(name="spearman", percent=False))
     assert verdict.gain is not None
     assert verdict.gain.value > 0.1
     assert verdict.gain.effect

@@ -51,7 +51,7 @@ def test_a_student_keeps_the_words_of_the_training_texts(place: Path, tmp_path: 
     moved = tmp_path / "moved.parquet"
     shutil.copy(place / "test.parquet", moved)
     told = runs.evaluate_run(tmp_path / "run", str(moved))  # by the student's own tokenizer
-    assert told["accuracy"] == pytest.approx(verdict.arms.student.metric)
+    assert told["accuracy"] == pytest.approx(verdict.student.metric)
     assert len(test) == told["items"]
 
 

@@ -231,16 +231,16 @@ def same_without_limbeck(folder: Path, place: Path) -> None:
 def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     verdict = runs.run_recipe(recipe(place, "-bare"), tmp_path / "run", progress=False)
     assert verdict.metric.name == "neighbour_overlap"
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.teacher.metric == 1
-    assert verdict.arms.teacher.ci95 == (1, 1)
-    assert 0.3 < verdict.arms.student.metric < 1  # 0.11 by chance
-    assert verdict.retention == pytest.approx(verdict.arms.student.metric)
-    assert verdict.arms.control is None
+    assert verdict.teacher is not None
+    assert verdict.teacher.metric == 1
+    assert verdict.teacher.ci95 == (1, 1)
+    assert 0.3 < verdict.student.metric < 1  # 0.11 by chance
+    assert verdict.retention == pytest.approx(verdict.student.metric)
+    assert verdict.control is None
     assert models.load_model(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
     same_without_limbeck(tmp_path / "run" / "student", place)
     told = runs.evaluate_run(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
-    assert told["neighbour_overlap"] == pytest.approx(verdict.arms.student.metric)
+    assert told["neighbour_overlap"] == pytest.approx(verdict.student.metric)
 
 
 def test_a_control_without_labels_is_refused(place: Path, tmp_path: Path) -> None:
@@ -263,18 +263,18 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert verdict.metric.name == "probe_accuracy"
     assert verdict.classes == sorted(TOPICS)
     assert verdict.gain is not None
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.control is not None
-    assert verdict.arms.control.metric > 0.9  # each word tells its topic, and a table can learn that
-    assert verdict.arms.student.metric > 0.6
-    assert verdict.agreement is not None
+    assert verdict.teacher is not None
+    assert verdict.control is not None
+    assert verdict.control.metric > 0.9  # each word tells its topic, and a table can learn that
+    assert verdict.student.metric > 0.6
+    assert verdict.result.agreement is not None
     assert (tmp_path / "run" / "student" / "config.json").exists()
     student = models.load_model(tmp_path / "run" / "student")
     assert isinstance(student, StaticEncoder)
     assert not any("linear" in name for name, _ in student.named_parameters())  # the control's layer is no part of a student
     same_without_limbeck(tmp_path / "run" / "student", place)
     told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
-    assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
+    assert told["probe_accuracy"] == pytest.approx(verdict.student.metric)
 
 
 @pytest.mark.parametrize("way", [{"static_embeddings": {"dimensions": 8}}, {"init_from_teacher": {"layers": [0, 2]}}])
@@ -286,7 +286,7 @@ def test_a_student_with_the_words_of_its_texts(place: Path, tmp_path: Path, way:
     rows = max(parameter.shape[0] for name, parameter in ours.named_parameters() if "embedding" in name)
     assert rows < len(WORDS)
     told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher
-    assert told["probe_accuracy"] == pytest.approx(verdict.arms.student.metric)
+    assert told["probe_accuracy"] == pytest.approx(verdict.student.metric)
     texts, _ = sentences(12, 9)
     read = load_tokenizer(str(tmp_path / "run" / "student"))(texts, padding=True, return_tensors="pt")
     with torch.no_grad():
@@ -301,5 +301,5 @@ def test_labels_are_read_only_where_they_judge(place: Path, tmp_path: Path) -> N
     }
     verdict = runs.run_recipe(recipe(place, data=data, metric="knn_accuracy"), tmp_path / "run", progress=False)
     assert verdict.metric.name == "knn_accuracy"
-    assert verdict.arms.teacher is not None
-    assert 0.34 < verdict.arms.student.metric <= 1
+    assert verdict.teacher is not None
+    assert 0.34 < verdict.student.metric <= 1

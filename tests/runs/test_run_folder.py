@@ -54,8 +54,8 @@ def test_what_a_run_leaves(finished: Path) -> None:
     arms = {(json.loads(line)["seed"], json.loads(line)["arm"]) for line in (finished / "log.jsonl").read_text().splitlines()}
     assert arms == {(0, "teacher"), (0, "student"), (0, "control")}
     figures = runs.evaluate_run(finished, "digits", split="test")
-    assert figures["accuracy"] == pytest.approx(verdict["arms"]["student"]["metric"])
-    assert figures["ece"] == pytest.approx(verdict["arms"]["student"]["ece"])
+    assert figures["accuracy"] == pytest.approx(verdict["results"]["student"]["distilled"]["metric"])
+    assert figures["ece"] == pytest.approx(verdict["results"]["student"]["distilled"]["ece"])
 
 
 @pytest.mark.parametrize("options", [{}, {"resume": True, "force": True}])
@@ -252,4 +252,7 @@ def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
     assert bytes_of(out) == before
     resumed = run("--resume")
     assert resumed.returncode == 0, resumed.stderr
-    assert json.loads(resumed.stdout)["arms"]["student"]["per_seed"] == verdict["arms"]["student"]["per_seed"]
+    assert (
+        json.loads(resumed.stdout)["results"]["student"]["distilled"]["per_seed"]
+        == verdict["results"]["student"]["distilled"]["per_seed"]
+    )

@@ -102,8 +102,8 @@ def recipe(place: Path, **changes: Any) -> Recipe:
 
 def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> None:
     verdict = runs.run_recipe(recipe(place), tmp_path / "run", progress=False)
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.teacher.metric > 0.9
+    assert verdict.teacher is not None
+    assert verdict.teacher.metric > 0.9
     assert verdict.retention is not None
     assert verdict.retention > 0.9
     assert verdict.term_graph is not None
@@ -114,10 +114,10 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, ours(ids).logits)
     told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
-    assert told["accuracy"] == pytest.approx(verdict.arms.student.metric)
+    assert told["accuracy"] == pytest.approx(verdict.student.metric)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
     assert tokenizer("the film was great")["input_ids"][0] == 2
-    assert {example.text is not None for example in verdict.examples} <= {True}
+    assert {example.text is not None for example in verdict.result.examples} <= {True}
 
 
 def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None
 def test_another_metric_judges(place: Path, tmp_path: Path) -> None:
     verdict = runs.run_recipe(recipe(place, metric="matthews", control=False), tmp_path / "run", progress=False)
     assert verdict.metric.name == "matthews"
-    assert Verdict.load(tmp_path / "run").arms.student.metric == verdict.arms.student.metric
+    assert Verdict.load(tmp_path / "run").student.metric == verdict.student.metric
 
 
 NAMES = ("anna", "ben", "carla", "dora", "emil", "fritz")
@@ -219,11 +219,11 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
     assert verdict.cost.teacher_items < 2 * verdict.cost.student_steps * 32 / 6  # asked once, then read
     assert verdict.metric.name == "answer_f1"
     assert verdict.items == 80  # questions, though the long contexts are several windows
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.teacher.metric > 0.5  # one place of three by chance
-    assert verdict.arms.student.metric > 0.4
+    assert verdict.teacher is not None
+    assert verdict.teacher.metric > 0.5  # one place of three by chance
+    assert verdict.student.metric > 0.4
     told = runs.evaluate_run(tmp_path / "run", str(reading / "test.parquet"))
-    assert told["answer_f1"] == pytest.approx(verdict.arms.student.metric)
+    assert told["answer_f1"] == pytest.approx(verdict.student.metric)
     student = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / "student")
     assert student.config.num_hidden_layers == 2
 

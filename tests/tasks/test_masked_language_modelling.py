@@ -238,10 +238,10 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     verdict = runs.run_recipe(recipe(place), tmp_path / "run", progress=False)
     assert verdict.metric.name == "masked_accuracy"
     assert verdict.items == 60  # texts, not tokens
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.teacher.metric > 0.6  # of 24 words; most follow from the others
-    assert verdict.arms.student.metric > 0.5
-    assert verdict.arms.control is not None
+    assert verdict.teacher is not None
+    assert verdict.teacher.metric > 0.6  # of 24 words; most follow from the others
+    assert verdict.student.metric > 0.5
+    assert verdict.control is not None
     assert verdict.gain is not None
     kept = load_predictions(tmp_path / "run")["student"].scores
     assert kept is not None
@@ -251,7 +251,7 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, load_model(tmp_path / "run" / "student")(ids).logits)
     told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"), input="text")
-    assert told["masked_accuracy"] == pytest.approx(verdict.arms.student.metric)
+    assert told["masked_accuracy"] == pytest.approx(verdict.student.metric)
 
 
 def test_hidden_tokens_alone_and_a_metric_of_which_less_is_better(place: Path, tmp_path: Path) -> None:
@@ -265,7 +265,7 @@ def test_hidden_tokens_alone_and_a_metric_of_which_less_is_better(place: Path, t
     }
     verdict = runs.run_recipe(recipe(place, **changes), tmp_path / "run", progress=False)
     assert not verdict.metric.higher_is_better
-    assert verdict.arms.teacher is not None
-    assert verdict.arms.student.metric < verdict.arms.teacher.metric  # the teacher knows nothing yet, labels tell more
-    low, high = verdict.arms.student.ci95
-    assert 1 < low < verdict.arms.student.metric < high
+    assert verdict.teacher is not None
+    assert verdict.student.metric < verdict.teacher.metric  # the teacher knows nothing yet, labels tell more
+    low, high = verdict.student.ci95
+    assert 1 < low < verdict.student.metric < high

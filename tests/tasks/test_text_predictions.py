@@ -53,13 +53,13 @@ def test_answers_are_told_by_question_with_their_context(asked: Items) -> None:
     found = task.to_predictions([logits, random_logits(asked, 1)], asked)
     told = found["text_predictions"]
     assert told.choice.shape == found["scores"].shape == (2, 2)  # the third question has no answer
-    assert [told.said(0, unit) for unit in (0, 1)] == ["the barn", "field"]
+    assert [told.text(0, unit) for unit in (0, 1)] == ["the barn", "field"]
     assert told.choice[0].tolist() == ["barn", "field"]
-    assert told.sure[0] == pytest.approx([1, 1])
-    assert ((told.sure[1] > 0) & (told.sure[1] < 1)).all()
-    put = told.asked(1)
+    assert told.confidence[0] == pytest.approx([1, 1])
+    assert ((told.confidence[1] > 0) & (told.confidence[1] < 1)).all()
+    put = told.input(1)
     assert (put.question, put.truth) == ("where is the owl", "field")
-    assert put.text[slice(*put.where)] == "field"
+    assert put.text[slice(*put.span)] == "field"
 
 
 def test_neighbours_are_told_as_texts() -> None:
@@ -69,9 +69,9 @@ def test_neighbours_are_told_as_texts() -> None:
     task.teacher = nn.Identity()
     task._said[items.fingerprint()] = torch.tensor([[1.0, 0.1], [1, 0], [0, 1], [0.1, 1]])
     found = task.to_predictions([torch.tensor([[1.0, 0.1], [0, 1], [1, 0], [0.1, 1]])], items)
-    assert [found["text_predictions"].said(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
+    assert [found["text_predictions"].text(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
     assert found["text_predictions"].choice.tolist() == [[2, 3, 0, 1]]
-    assert found["text_predictions"].sure is None
+    assert found["text_predictions"].confidence is None
     bare = Items(items.storage, items.keys).map_inputs(lambda inputs: inputs["input_ids"].float()[:, :2])
     task._said[bare.fingerprint()] = torch.rand(4, 2)
     assert task.to_predictions([torch.rand(4, 2)], bare)["text_predictions"] is None

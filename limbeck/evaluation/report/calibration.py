@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.report.canvas import COLOURS, LINES, SOFT, Canvas
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
@@ -12,13 +11,13 @@ FEW = 5  # answers of which a mean says too little to be drawn
 
 
 def calibration(verdict: Verdict) -> Section | None:
-    arms = [arm for arm in ARMS if verdict.calibration.get(arm)]
+    arms = [name for name, arm in verdict.arms.items() if arm.calibration]
     if not arms:
         return None
     rows = [
         (arm_title(arm), number_format.percent(found.confidence), number_format.percent(found.accuracy), f"{found.count:,}")
         for arm in arms
-        for found in verdict.calibration[arm]
+        for found in verdict.arms[arm].calibration
     ]
     behind = table(
         "Answers by confidence, all seeds together", ["", "mean confidence", "right", "answers"], rows, tall=len(rows) > 20
@@ -30,12 +29,7 @@ def calibration(verdict: Verdict) -> Section | None:
 
 
 def _says(verdict: Verdict, arms: list[str]) -> str:
-    present = verdict.arms.present()
-    errors = [
-        f"{TITLES[arm]} {number_format.number(ece, 3)}"
-        for arm in arms
-        if arm in present and (ece := present[arm].ece) is not None
-    ]
+    errors = [f"{TITLES[arm]} {number_format.number(ece, 3)}" for arm in arms if (ece := verdict.arms[arm].ece) is not None]
     said = "On the diagonal an arm is as sure as it is right, below it surer than it should be. Larger points hold more answers"
     said += f"; bins of fewer than {FEW} are in the table only."
     return said + (f" Expected calibration error: {', '.join(errors)}." if errors else "")
@@ -46,8 +40,8 @@ def draw(verdict: Verdict) -> str:
     axes = canvas.axes
     axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)))
     ends, lowest = [], 1.0
-    for arm in ARMS:
-        bins = [found for found in verdict.calibration.get(arm) or [] if found.count >= FEW]
+    for arm, measured in verdict.arms.items():
+        bins = [found for found in measured.calibration if found.count >= FEW]
         if not bins:
             continue
         total = sum(found.count for found in bins)

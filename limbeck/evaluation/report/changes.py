@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.examples import Quadrants
+from limbeck.evaluation.agreement import Contingency
 from limbeck.evaluation.report.examples import galleries
 from limbeck.evaluation.report.page import TITLES, Section, paragraph, table
 from limbeck.evaluation.verdict import Verdict
@@ -12,9 +12,9 @@ from limbeck.evaluation.verdict import Verdict
 def changes(verdict: Verdict) -> Section | None:
     """Counts of right and wrong answers, and the items chosen when the run was judged."""
     parts = []
-    if verdict.changes:
+    if verdict.result.changes:
         parts.append(paragraph(_summary(verdict)))
-        tables = [_quadrants(arm, found) for arm, found in verdict.changes.items() if arm in TITLES]
+        tables = [_quadrants(arm, found) for arm, found in verdict.result.changes.items() if arm in TITLES]
         parts.append(f'<div class="beside">{"".join(tables)}</div>')
     parts += galleries(verdict)
     return Section("changes", "What changed", *parts)
@@ -22,7 +22,7 @@ def changes(verdict: Verdict) -> Section | None:
 
 def _summary(verdict: Verdict) -> str:
     said = []
-    control, teacher = verdict.changes.get("control"), verdict.changes.get("teacher")
+    control, teacher = verdict.result.changes.get("control"), verdict.result.changes.get("teacher")
     if control is not None:
         said.append(
             f"Of {control.total:,} answers over all test items and seeds, distillation mended {control.student_only:,} "
@@ -33,12 +33,12 @@ def _summary(verdict: Verdict) -> str:
             f"The student is right {teacher.student_only:,} times where the teacher is wrong, "
             f"and wrong {teacher.other_only:,} times where the teacher is right."
         )
-    if verdict.agreement is not None:
-        said.append(f"Both give the same answer to {number_format.percent(verdict.agreement)} of the items.")
+    if verdict.result.agreement is not None:
+        said.append(f"Both give the same answer to {number_format.percent(verdict.result.agreement)} of the items.")
     return " ".join(said)
 
 
-def _quadrants(arm: str, found: Quadrants) -> str:
+def _quadrants(arm: str, found: Contingency) -> str:
     other = TITLES[arm]
     names = ("gained", "forgot") if arm == "control" else ("student alone", "teacher alone")
 

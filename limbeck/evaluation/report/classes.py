@@ -18,7 +18,7 @@ Columns = Mapping[str, Sequence[float | None]]
 
 
 def classes(verdict: Verdict) -> Section | None:
-    columns = {arm: found.per_class for arm, found in verdict.arms.present().items() if found.per_class}
+    columns = {arm: found.per_class for arm, found in verdict.arms.items() if found.per_class}
     if "student" not in columns:
         return None
     names = [class_name(verdict, at) for at in range(min(map(len, columns.values())))]

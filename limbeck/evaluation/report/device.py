@@ -33,7 +33,7 @@ def _in_pytorch(verdict: Verdict) -> list[Export]:
     """The models as they were, where the exports have no row of them."""
     if any(export.format == "pytorch" for export in verdict.exports):
         return []
-    found = {arm: getattr(verdict.arms, arm) for arm in MODELS}
+    found = {arm: verdict.arms.get(arm) for arm in MODELS}
     return [
         Export(format="pytorch", precision="fp32", model=arm, bytes=one.file_bytes, metric=one.metric, ci95=one.ci95,
                latency_ms=one.latency_ms, peak_memory_bytes=one.peak_memory_bytes)

@@ -7,17 +7,17 @@ from html import escape
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.examples import Example
-from limbeck.evaluation.prediction_views import ItemPrediction, Kind
+from limbeck.evaluation.prediction_views import ExampleKind, ItemPrediction
 from limbeck.evaluation.report.classes import class_name
 from limbeck.evaluation.report.page import TITLES, paragraph
 from limbeck.evaluation.verdict import Verdict
 
-_HEADINGS: dict[Kind, str] = {
+_HEADINGS: dict[ExampleKind, str] = {
     "disagreement": "Where student and teacher disagree",
     "forgot": "What the student forgot",
     "gained": "What the student gained",
 }
-_NOTES: dict[str, dict[Kind, str]] = {
+_NOTES: dict[str, dict[ExampleKind, str]] = {
     "classes": {
         "disagreement": "The surest disagreements first, every class in turn.",
         "forgot": "Right in the control, wrong in the student.",
@@ -48,8 +48,8 @@ def galleries(verdict: Verdict) -> list[str]:
     return [_gallery(kind, heading, verdict) for kind, heading in _HEADINGS.items()]
 
 
-def _gallery(kind: Kind, heading: str, verdict: Verdict) -> str:
-    found = [example for example in verdict.examples if example.kind == kind]
+def _gallery(kind: ExampleKind, heading: str, verdict: Verdict) -> str:
+    found = [example for example in verdict.result.examples if example.kind == kind]
     if not found:
         return ""
     texts = any(example.text is not None for example in found)
@@ -69,7 +69,7 @@ def _family(example: Example) -> str:
 
 
 def _item(example: Example, verdict: Verdict, reading: bool) -> str:
-    lines = "".join(_line(example, arm, verdict) for arm in ARMS if arm in example.answers)
+    lines = "".join(_line(example, arm, verdict) for arm in ARMS if arm in example.predictions)
     seeds = "" if len(verdict.seeds) == 1 else f" · {example.seeds} of {len(verdict.seeds)} seeds"
     unit = "item" if example.question is None else "question"
     return (
@@ -83,7 +83,7 @@ _WORDY = ' class="wordy"'
 
 
 def _in_words(example: Example) -> bool:
-    return any(answer.text is not None for answer in example.answers.values())
+    return any(answer.text is not None for answer in example.predictions.values())
 
 
 def _truth(example: Example, verdict: Verdict) -> str:
@@ -104,7 +104,7 @@ def label_of(example: Example, verdict: Verdict) -> str:
 
 def _line(example: Example, arm: str, verdict: Verdict) -> str:
     """What one arm answered, how good that is, and how sure it was."""
-    answer = example.answers[arm]
+    answer = example.predictions[arm]
     said, style = _said(answer, example, verdict)
     note = answer.score if _family(example) == "neighbours" else answer.confidence
     if answer.value is not None and example.value is not None:
@@ -139,7 +139,7 @@ def _look(example: Example, verdict: Verdict) -> str:
         return f'<img src="{escape(example.image)}" alt="{alt}" width="88" height="88">'
     if example.text is not None:
         question = "" if example.question is None else f"<p><strong>{escape(example.question)}</strong></p>"
-        return f"<blockquote>{question}{_marked(example.text, example.where)}</blockquote>"
+        return f"<blockquote>{question}{_marked(example.text, example.span)}</blockquote>"
     return f'<div class="unseen">{escape(example.input or "not kept")}</div>'
 
 

@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.comparison import ComparisonVerdict, Row, row_cells
+from limbeck.evaluation.comparison import ComparisonVerdict, MethodResult, row_cells
 from limbeck.evaluation.report import appendix
 from limbeck.evaluation.report.canvas import SOFT, Canvas, cut
 from limbeck.evaluation.report.page import Section, figure, head, paragraph, stacked, table, write_page
@@ -143,7 +143,7 @@ def methods_figure(verdict: ComparisonVerdict) -> str:
     return canvas.svg("methods")
 
 
-def _look(name: str, row: Row, control: str) -> tuple[str, str, bool]:
+def _look(name: str, row: MethodResult, control: str) -> tuple[str, str, bool]:
     """Whose colour a method has, its marker, and whether that is hollow."""
     if name == control:
         return "control", "o", True
@@ -152,5 +152,5 @@ def _look(name: str, row: Row, control: str) -> tuple[str, str, bool]:
     return ("student", "o", False) if row.gain.value > 0 else ("teacher", "x", False)
 
 
-def _places(row: Row) -> str:
+def _places(row: MethodResult) -> str:
     return f"{row.rank[0]}" if row.rank[0] == row.rank[1] else f"{row.rank[0]}–{row.rank[1]}"

@@ -8,9 +8,10 @@ from itertools import pairwise, product
 
 from limbeck.core.model_io import LOGITS
 from limbeck.core.taps.tap import Tap
+from limbeck.evaluation.network import Network
 from limbeck.evaluation.report.canvas import apart, cut
 from limbeck.evaluation.report.page import Section, details, figure, table
-from limbeck.evaluation.term_graph import Network, TermEdge, TermGraph
+from limbeck.evaluation.term_graph import TermEdge, TermGraph
 from limbeck.evaluation.verdict import Verdict
 
 WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
@@ -47,8 +48,8 @@ def _renamed(term_graph: TermGraph, output: str) -> TermGraph:
         return [output if tap == LOGITS else tap for tap in taps]
 
     def of(network: Network) -> Network:
-        parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.parts]
-        return network.model_copy(update={"parts": parts})
+        parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.modules]
+        return network.model_copy(update={"modules": parts})
 
     edges = [
         edge.model_copy(update={"student": named(edge.student), "teacher": named(edge.teacher)}) for edge in term_graph.edges
@@ -97,7 +98,7 @@ def _parts(term_graph: TermGraph) -> str:
     rows = [
         (f"{side} · {escape(part.path)}", escape(part.kind), _shape(part.shape))
         for side, network in (("student", term_graph.student), ("teacher", term_graph.teacher))
-        for part in (network.parts if network else [])
+        for part in (network.modules if network else [])
     ]
     return table("The parts of both networks, in order, with the shapes of their outputs", ["part", "kind", "output"], rows)
 
@@ -110,14 +111,14 @@ def draw(term_graph: TermGraph) -> str:
     """Boxes from input to output, downwards; a tapped one has a heavy frame."""
     student, teacher = term_graph.student, term_graph.teacher
     assert teacher is not None
-    deep = max(len(student.parts), len(teacher.parts))
+    deep = max(len(student.modules), len(teacher.modules))
     ours, theirs = _heights(student, deep), _heights(teacher, deep)
     reach = [_by_tap(network, heights) for network, heights in ((student, ours), (teacher, theirs))]
     labels = _labels(term_graph.edges, *reach)
     marks = [
         *_column(student, 0, ours, {tap for edge in term_graph.edges for tap in edge.student}, "student"),
         *_column(teacher, WIDTH - BOX, theirs, {tap for edge in term_graph.edges for tap in edge.teacher}, "teacher"),
-        *_wires(labels, *reach),
+        *_edges(labels, *reach),
     ]
     height = max(TOP + deep * ROW + 4, labels[-1][0] + 20 if labels else 0)
     body = "\n".join(marks)
@@ -126,25 +127,25 @@ def draw(term_graph: TermGraph) -> str:
 
 def _heights(network: Network, deep: int) -> dict[str, float]:
     """The middle of each part's box; a shallow network is spread as far as the deep one, so that both end at one height."""
-    count = len(network.parts)
+    count = len(network.modules)
     step = (deep - 1) / (count - 1) if count > 1 else 0
-    return {part.path: TOP + ROW * step * place + _HEIGHT / 2 for place, part in enumerate(network.parts)}
+    return {part.path: TOP + ROW * step * place + _HEIGHT / 2 for place, part in enumerate(network.modules)}
 
 
 def _by_tap(network: Network, heights: dict[str, float]) -> dict[str, float]:
     """The heights of the parts, by the names of taps that are heard there too."""
-    return heights | {tap: heights[path] for tap, path in network.places.items() if path in heights}
+    return heights | {tap: heights[path] for tap, path in network.tap_modules.items() if path in heights}
 
 
 def _column(network: Network, x: float, heights: dict[str, float], taps: set[str], arm: str) -> list[str]:
-    tapped = {network.part_of(tap) for tap in taps}
+    tapped = {network.module_of(tap) for tap in taps}
     middle = x + BOX / 2
-    head = f"{arm}: {network.model}" + (f" (+{network.hidden})" if network.hidden else "")
+    head = f"{arm}: {network.model}" + (f" (+{network.omitted})" if network.omitted else "")
     anchor, edge = ("start", x) if x == 0 else ("end", x + BOX)
     marks = [_text(edge, 12, head, 23, weight=650, colour=f"var(--{arm})", anchor=anchor)]
     for above, below in pairwise(heights.values()):
         marks.append(_line(f"M{middle:g} {above + _HEIGHT / 2:g} V{below - _HEIGHT / 2:g}", opacity=0.35))
-    for part in network.parts:
+    for part in network.modules:
         y, heavy = heights[part.path], part.path in tapped
         look = (
             f"fill: var(--card); stroke: var(--{arm}); stroke-width: 2" if heavy else "fill: var(--card); stroke: var(--line)"
@@ -188,7 +189,7 @@ def _labels(edges: Sequence[TermEdge], ours: dict[str, float], theirs: dict[str,
     return list(zip(apart([middle for middle, _ in found], LABEL, first, last), (edge for _, edge in found), strict=True))
 
 
-def _wires(labels: Sequence[tuple[float, TermEdge]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
+def _edges(labels: Sequence[tuple[float, TermEdge]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
     """A line for each pair of taps, through the name of its term; below the name its adapter, or its weight."""
     lines, words = [], []
     for y, edge in labels:

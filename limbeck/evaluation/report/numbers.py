@@ -35,9 +35,12 @@ def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
         note = f"[{bracket}, p {number_format.p_value(verdict.gain.p)}"
         found.append(("over the same student alone", value, note if verdict.gain.effect else f"no effect: {note}"))
     if verdict.retention is not None:
-        value, _, bracket = number_format.measured(verdict.retention, verdict.retention_ci95, digits=1).partition(" [")
+        value, _, bracket = number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1).partition(" [")
         found.append(("of the teacher kept", value, f"[{bracket}" if bracket else ""))
-    costs = (("smaller", verdict.compression, "parameters"), ("faster", verdict.speedup, "PyTorch, one item, one thread"))
+    costs = (
+        ("smaller", verdict.result.compression, "parameters"),
+        ("faster", verdict.result.speedup, "PyTorch, one item, one thread"),
+    )
     found += [(what, number_format.times(ratio), note) for what, ratio, note in costs if ratio]
     return found
 
@@ -84,7 +87,7 @@ def goal_text(name: str, value: float, verdict: Verdict) -> str:
 
 def arms(verdict: Verdict) -> Section:
     """Teacher, control and student as columns, their measures as rows: that fits a phone."""
-    present = verdict.arms.present()
+    present = verdict.arms
     columns = {arm: arm_row(found, as_percent=verdict.metric.percent) for arm, found in present.items()}
     rows = []
     for measure in columns["student"]:
@@ -115,7 +118,7 @@ _MEASURES = {
 
 def _explained(verdict: Verdict) -> str:
     said = "The control is the same student, trained on the same data for as many steps, by labels alone. "
-    return (said if verdict.arms.control else "This run trained no control. ") + (
+    return (said if verdict.control else "This run trained no control. ") + (
         "Costs are of one inference of one item on one thread of the processor, in PyTorch."
     )
 
@@ -123,23 +126,27 @@ def _explained(verdict: Verdict) -> str:
 def _against(verdict: Verdict, measure: str) -> str:
     """The student against the teacher, in the words of one measure."""
     if measure.startswith("metric"):
-        return number_format.measured(verdict.retention, verdict.retention_ci95, digits=1)
-    ratios = {"parameters": verdict.compression, "latency": verdict.speedup, "memory": verdict.memory_ratio}
+        return number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1)
+    ratios = {
+        "parameters": verdict.result.compression,
+        "latency": verdict.result.speedup,
+        "memory": verdict.result.memory_ratio,
+    }
     ratios |= {name: _ratio(verdict, field) for name, field in (("file", "file_bytes"), ("MACs", "macs"))}
     ratio = ratios.get(measure)
     return "" if ratio is None else f"1 : {ratio:,.3g}"
 
 
 def _ratio(verdict: Verdict, field: str) -> float | None:
-    if verdict.arms.teacher is None:
+    if verdict.teacher is None:
         return None
-    teacher, student = (getattr(arm, field) for arm in (verdict.arms.teacher, verdict.arms.student))
+    teacher, student = (getattr(arm, field) for arm in (verdict.teacher, verdict.student))
     return teacher / student if teacher and student else None
 
 
 def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
     """The metric of every seed, where there are several."""
-    present = verdict.arms.present()
+    present = verdict.arms
     rows: list[tuple[str, ...]] = []
     for place, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
         cells = [

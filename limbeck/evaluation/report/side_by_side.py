@@ -50,8 +50,8 @@ def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path],
 def _sentence(runs: Mapping[str, Verdict]) -> str:
     """Which student stands highest, and whether its interval keeps clear of the next one's."""
     metric = next(iter(runs.values())).metric
-    order = sorted(runs, key=lambda run: runs[run].arms.student.metric, reverse=metric.higher_is_better)
-    best, second = (runs[run].arms.student for run in (order[0], order[1]))
+    order = sorted(runs, key=lambda run: runs[run].student.metric, reverse=metric.higher_is_better)
+    best, second = (runs[run].student for run in (order[0], order[1]))
     apart = best.ci95[0] > second.ci95[1] if metric.higher_is_better else best.ci95[1] < second.ci95[0]
     reached = number_format.measured(best.metric, best.ci95, as_percent=metric.percent, digits=1)
     return f"the student of {order[0]} stands first with {metric.name} {reached}" + (
@@ -91,7 +91,7 @@ def _dots(runs: Mapping[str, Verdict]) -> str:
     canvas = Canvas(62 + 34 * len(runs), left=16 + 6.4 * longest, right=52, top=22, bottom=42)
     axes = canvas.axes
     for place, verdict in enumerate(runs.values()):
-        for down, (arm, found) in zip((-0.16, 0.0, 0.16), verdict.arms.present().items(), strict=False):
+        for down, (arm, found) in zip((-0.16, 0.0, 0.16), verdict.arms.items(), strict=False):
             canvas.whisker(arm, found.ci95, [place + down, place + down])
             canvas.mark(arm, found.metric, place + down, size=6.5)
         if verdict.gain is not None:
@@ -110,7 +110,7 @@ def _figures(runs: Mapping[str, Verdict]) -> Section | None:
     points = [
         Point(arm, f"{run}, {arm}" if arm == "teacher" else run, found.parameters, found.metric, found.ci95)
         for run, verdict in runs.items()
-        for arm, found in verdict.arms.present().items()
+        for arm, found in verdict.arms.items()
         if found.parameters and arm != "control"
     ]
     if len({point.size for point in points}) < 2:

@@ -41,12 +41,12 @@ class Goal:
 def sizes(verdict: Verdict) -> Section | None:
     parameters = [
         Point(arm, TITLES[arm], found.parameters, found.metric, found.ci95)
-        for arm, found in verdict.arms.present().items()
+        for arm, found in verdict.arms.items()
         if found.parameters
     ]
     files = [
         Point(arm, f"{TITLES[arm]}, safetensors", found.file_bytes, found.metric, found.ci95)
-        for arm, found in verdict.arms.present().items()
+        for arm, found in verdict.arms.items()
         if found.file_bytes
     ] + _exported(verdict)
     figures = [
@@ -75,7 +75,7 @@ def _exported(verdict: Verdict) -> list[Point]:
 def _goals(verdict: Verdict, size: str) -> list[Goal]:
     """What the targets draw into a figure whose x axis is `parameters` or `file_bytes`."""
     found = []
-    teacher, control = verdict.arms.teacher, verdict.arms.control
+    teacher, control = verdict.teacher, verdict.control
     unit_name = " points" if verdict.metric.percent else ""
     sign, unit = (1 if verdict.metric.higher_is_better else -1), (100 if verdict.metric.percent else 1)
     for name, target in verdict.targets.items():

@@ -15,16 +15,16 @@ from limbeck.core.batch import as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.data import Items
 from limbeck.evaluation import (
-    Cost,
     Export,
     Latency,
+    ModelCost,
     Predictions,
-    Profile,
+    RunCost,
     TermGraph,
     Verdict,
     build_term_graph,
-    examples,
-    judge,
+    build_verdict,
+    choose_examples,
 )
 from limbeck.models import get
 from limbeck.objectives import AttentionTransfer, HardTargets, Hint, SoftTargets
@@ -109,17 +109,17 @@ def verdict(count: int = 5, items: Items | None = None, **changes: Any) -> Verdi
         "task": "classification",
         "seeds": SEEDS,
         "classes": [*HOSTILE, *(f"class {place}" for place in range(len(HOSTILE), count))][:count],
-        "profiles": {
-            "teacher": Profile(853_018, 3_430_000, 126_000_000, Latency(4.1, 4.9), 7_900_000),
-            "student": Profile(75_290, 306_000, 12_700_000, Latency(0.62, 0.81), 1_300_000),
+        "model_costs": {
+            "teacher": ModelCost(853_018, 3_430_000, 126_000_000, Latency(4.1, 4.9), 7_900_000),
+            "student": ModelCost(75_290, 306_000, 12_700_000, Latency(0.62, 0.81), 1_300_000),
         },
         "targets": {"gain": 5, "retention": 0.9, "compression": 8, "parameters": 100_000, "speedup": 20},
-        "cost": Cost(student_steps=23_400, teacher_items=2_995_200, wall_s=4210.5),
+        "cost": RunCost(student_steps=23_400, teacher_items=2_995_200, wall_s=4210.5),
         "exports": [*EXPORTS, FAILED],
-        "examples": examples(found, shown, SEEDS),
+        "examples": choose_examples(found, shown, SEEDS),
         "term_graph": wired(),
     }
-    return judge(found, **{**settings, **changes})
+    return build_verdict(found, **{**settings, **changes})
 
 
 def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) -> str:

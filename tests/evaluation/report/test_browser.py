@@ -6,7 +6,7 @@ from limbeck.evaluation.report import write_comparison, write_report, write_side
 
 from . import made
 from .browser import CHROMIUM, Browser
-from .test_methods import weighed
+from .test_methods import compared
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
 
@@ -38,7 +38,7 @@ def browser():
 def pages(tmp_path_factory, rich):
     folder = tmp_path_factory.mktemp("pages")
     run, texts = made.write(folder / "run", rich), made.write(folder / "texts", made.verdict(5, made.texts(600)))
-    weighed(**{f"method{place}": 0.6 + 0.01 * place for place in range(20)}, control=0.7).save(folder / "comparison.json")
+    compared(**{f"method{place}": 0.6 + 0.01 * place for place in range(20)}, control=0.7).save(folder / "comparison.json")
     both = {"run": rich, "another": rich}
     return {
         "run": write_report(run),

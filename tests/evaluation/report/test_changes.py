@@ -5,13 +5,14 @@ import re
 from limbeck.evaluation import Example, ItemPrediction
 from limbeck.evaluation.report.changes import changes
 
+from ..conftest import with_result
 from . import made
 from .html import Page
 
 
 def test_quadrants_add_up_and_are_told_in_a_sentence(rich):
     section = str(changes(rich))
-    control = rich.changes["control"]
+    control = rich.result.changes["control"]
     assert f"distillation mended {control.student_only:,} and spoilt {control.other_only:,}" in section
     assert f"Of {control.total:,} answers" in section
     assert section.count("gained ·") == section.count("forgot ·") == 1
@@ -19,7 +20,7 @@ def test_quadrants_add_up_and_are_told_in_a_sentence(rich):
 
 def test_items_with_pictures_answers_and_what_they_are_called(rich):
     section = str(changes(rich))
-    assert section.count("<img ") == len(rich.examples)
+    assert section.count("<img ") == len(rich.result.examples)
     alternatives = re.findall(r'alt="([^"]*)"', section)
     assert all(found.startswith("Test item ") for found in alternatives)
     assert "Where student and teacher disagree" in section
@@ -34,17 +35,17 @@ def test_texts_stand_as_texts_and_stay_texts():
 
 
 def test_items_of_no_look_are_named(rich):
-    bare = [example.model_copy(update={"image": None, "input": "tensor [7]"}) for example in rich.examples]
-    assert "tensor [7]" in str(changes(rich.model_copy(update={"examples": bare})))
+    bare = [example.model_copy(update={"image": None, "input": "tensor [7]"}) for example in rich.result.examples]
+    assert "tensor [7]" in str(changes(with_result(rich, examples=bare)))
 
 
 def test_a_label_beyond_all_classes_is_its_number(rich):
-    far = rich.examples[0].model_copy(update={"label": 10**15})
-    assert str(10**15) in str(changes(rich.model_copy(update={"examples": [far]})))
+    far = rich.result.examples[0].model_copy(update={"label": 10**15})
+    assert str(10**15) in str(changes(with_result(rich, examples=[far])))
 
 
 def test_without_evidence_there_is_no_section(rich):
-    section = changes(rich.model_copy(update={"changes": {}, "examples": []}))
+    section = changes(with_result(rich, changes={}, examples=[]))
     assert section is None or section.parts == []
 
 
@@ -53,13 +54,13 @@ def example(**fields):
 
 
 def shown(rich, task, *examples):
-    found = rich.model_copy(update={"changes": {}, "task": task, "classes": [], "examples": list(examples)})
+    found = with_result(rich, changes={}, examples=list(examples)).model_copy(update={"task": task, "classes": []})
     return str(changes(found))
 
 
 def test_numbers_stand_beside_the_label_with_their_distance(rich):
     answers = {"teacher": ItemPrediction(value=2.5), "student": ItemPrediction(value=-1.25)}
-    section = shown(rich, "regression", example(value=2.0, answers=answers))
+    section = shown(rich, "regression", example(value=2.0, predictions=answers))
     words = Page(section).text
     assert "label 2 " in words
     assert "teacher 2.5 +0.50" in words
@@ -75,8 +76,8 @@ def test_questions_show_the_marked_answer_and_what_each_said(rich):
         "control": ItemPrediction(text="<script>alert(1)</script>", confidence=0.25, score=0),
         "student": ItemPrediction(text="in Lyon", confidence=0.5, score=0.67),
     }
-    where = (text.index("Lyon"), text.index("Lyon") + 4)
-    one = example(text=text, where=where, truth="Lyon & more", question="where <i>?", answers=answers)
+    span = (text.index("Lyon"), text.index("Lyon") + 4)
+    one = example(text=text, span=span, truth="Lyon & more", question="where <i>?", predictions=answers)
     section = shown(rich, "question_answering", one)
     page = Page(section)
     assert not page.tags & {"script", "b", "i"}
@@ -91,7 +92,7 @@ def test_questions_show_the_marked_answer_and_what_each_said(rich):
 
 def test_neighbours_are_neither_right_nor_wrong(rich):
     answers = {"teacher": ItemPrediction(text="near <script>", score=1), "student": ItemPrediction(text="far", score=0.4)}
-    section = shown(rich, "sentence_embeddings", example(answers=answers))
+    section = shown(rich, "sentence_embeddings", example(predictions=answers))
     page = Page(section)
     assert "script" not in page.tags
     assert "teacher near <script> 100 %" in page.text
@@ -103,6 +104,6 @@ def test_neighbours_are_neither_right_nor_wrong(rich):
 
 def test_a_place_beyond_the_text_marks_nothing(rich):
     answers = {"student": ItemPrediction(text="", confidence=0.5, score=0)}
-    section = shown(rich, "question_answering", example(truth="x", where=(900, 950), answers=answers))
+    section = shown(rich, "question_answering", example(truth="x", span=(900, 950), predictions=answers))
     assert "<mark></mark>" in section
     assert "✗ (nothing)" in Page(section).text

@@ -5,14 +5,14 @@ from html import escape
 from limbeck.evaluation import Metric
 from limbeck.evaluation.report.classes import classes
 
-from ..conftest import CLASSES, make
+from ..conftest import CLASSES, make, with_result
 from . import made
 
 
 def test_least_kept_comes_first(rich):
     section = str(classes(rich))
     arms = rich.arms
-    shares = [one / other for one, other in zip(arms.student.per_class, arms.teacher.per_class, strict=True)]
+    shares = [one / other for one, other in zip(arms["student"].per_class, arms["teacher"].per_class, strict=True)]
     names = [escape(rich.classes[at]) for at in sorted(range(len(shares)), key=shares.__getitem__)]
     places = [section.index(f'<th scope="row">{name}</th>') for name in names]
     assert places == sorted(places)
@@ -33,10 +33,10 @@ def test_without_a_teacher_there_is_no_retention(verdict):
 def test_classes_without_items_or_names_and_metrics_without_classes():
     assert str(classes(make(classes=()))).count('<th scope="row">') == len(CLASSES)
     bare = make()
-    arms = bare.arms.model_copy(update={"student": bare.arms.student.model_copy(update={"per_class": [None, 0.5, 1.0]})})
-    assert ">–<" in str(classes(bare.model_copy(update={"arms": arms})))
-    none = bare.arms.model_copy(update={"student": bare.arms.student.model_copy(update={"per_class": None})})
-    assert classes(bare.model_copy(update={"arms": none})) is None
+    some = bare.student.model_copy(update={"per_class": [None, 0.5, 1.0]})
+    assert ">–<" in str(classes(with_result(bare, distilled=some)))
+    none = bare.student.model_copy(update={"per_class": None})
+    assert classes(with_result(bare, distilled=none)) is None
 
 
 def test_a_class_is_told_by_accuracy_whatever_judges_all_of_them():

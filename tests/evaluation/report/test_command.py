@@ -74,10 +74,10 @@ def test_a_run_from_training_to_its_page(tmp_path):
     verdict = outcome.verdict
     assert verdict.items == len(test)
     assert [edge.name for edge in verdict.term_graph.edges] == ["hard_targets", "soft_targets"]
-    assert [part.path for part in verdict.term_graph.student.parts] == ["body", "head", "logits"]
-    assert verdict.changes["control"].total == len(test)
-    assert verdict.examples
-    for example in verdict.examples:
+    assert [part.path for part in verdict.term_graph.student.modules] == ["body", "head", "logits"]
+    assert verdict.result.changes["control"].total == len(test)
+    assert verdict.result.examples
+    for example in verdict.result.examples:
         assert example.label == int(test.target[example.item])
         assert example.image.startswith("data:image/png")
     assert (tmp_path / "run" / "verdict.json").stat().st_size < 100_000

@@ -30,7 +30,7 @@ def test_a_warning_stands_beside_its_file():
 
 def test_one_file_needs_no_drawing_and_none_no_section():
     file = Export(format="onnx", precision="int8", path="exports/<b>.onnx", bytes=23_000, latency_ms=Latency(0.8, 1.1))
-    section = str(device(make(exports=[file], profiles={})))
+    section = str(device(make(exports=[file], model_costs={})))
     assert "<svg" not in section
     assert "23.0 kB" in section
     assert device(make()) is None

@@ -5,21 +5,21 @@ import json
 import numpy as np
 import pytest
 
-from limbeck.evaluation import Metric, Predictions, weigh_methods
+from limbeck.evaluation import Metric, Predictions, build_comparison
 from limbeck.evaluation.report import is_comparison, methods_figure, write_comparison
 from limbeck.evaluation.report.methods import sentence
 
 from .html import check
 
 
-def weighed(**rates):
+def compared(**rates):
     rng = np.random.default_rng(0)
     hard = rng.random(800)
     students = {
         name.replace("_", "<b>"): Predictions(scores=(hard + rng.normal(scale=0.05, size=(3, 800)) < rate).astype(float))
         for name, rate in rates.items()
     }
-    return weigh_methods(
+    return build_comparison(
         students,
         Predictions(scores=(hard < 0.9).astype(float)[None]),
         name="all <methods>",
@@ -35,7 +35,7 @@ def weighed(**rates):
 
 @pytest.fixture(scope="module")
 def verdict():
-    return weighed(control=0.7, soft_targets=0.8, dist=0.8, same=0.701, flow=0.5)
+    return compared(control=0.7, soft_targets=0.8, dist=0.8, same=0.701, flow=0.5)
 
 
 def test_a_dot_a_whisker_and_places_for_each(verdict):
@@ -49,7 +49,7 @@ def test_a_dot_a_whisker_and_places_for_each(verdict):
 
 def test_the_sentence_counts_ties_as_ties(verdict):
     assert sentence(verdict) == "2 of 4 methods are better than the control, 1 worse; 2 share the first place"
-    assert sentence(weighed(control=0.6, dist=0.8)).endswith("1 of 1 methods are better than the control; dist is first")
+    assert sentence(compared(control=0.6, dist=0.8)).endswith("1 of 1 methods are better than the control; dist is first")
 
 
 def test_the_page_says_what_the_ranking_can_tell(verdict, tmp_path):

@@ -11,8 +11,8 @@ from . import made
 from .html import Page
 
 
-def network(*paths, model="Net", hidden=0):
-    return Network(model=model, parts=[ModuleNode(path=path, kind="Linear", shape=[4]) for path in paths], hidden=hidden)
+def network(*paths, model="Net", omitted=0):
+    return Network(model=model, modules=[ModuleNode(path=path, kind="Linear", shape=[4]) for path in paths], omitted=omitted)
 
 
 def edge(student, teacher, **changes):
@@ -52,7 +52,7 @@ def test_many_terms_stay_inside(count):
 
 def test_terms_are_listed_with_stages_and_hostile_names_stay_names(rich):
     hostile = edge(["a"], ["b"], name="<script>x</script>", stage="<b>warm-up", adapter="</svg>")
-    found = TermGraph(student=network("a", model="<i>", hidden=3), teacher=network("b"), edges=[hostile])
+    found = TermGraph(student=network("a", model="<i>", omitted=3), teacher=network("b"), edges=[hostile])
     section = str(networks(rich.model_copy(update={"term_graph": found})))
     page = Page(section)
     assert not page.tags & {"script", "b", "i"}

@@ -3,6 +3,7 @@
 import json
 import re
 import time
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,8 @@ from ..conftest import make
 from . import made
 from .html import check
 
+RESULTS = Path(__file__).parents[3] / "benchmarks" / "results"
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory, rich):
@@ -22,7 +25,7 @@ def text(tmp_path_factory, rich):
 @pytest.fixture
 def bare(tmp_path):
     """A run of little: no log, no control, no costs."""
-    made.write(tmp_path / "bare", make(control=None, teacher=None, profiles={}))
+    made.write(tmp_path / "bare", make(control=None, teacher=None, model_costs={}))
     (tmp_path / "bare" / "log.jsonl").unlink()
     return tmp_path / "bare"
 
@@ -60,7 +63,7 @@ def test_a_figure_has_a_title_words_and_a_table(text):
 
 
 def test_a_verdict_alone_makes_a_page(tmp_path):
-    make(control=None, teacher=None, profiles={}).save(tmp_path / "verdict.json")
+    make(control=None, teacher=None, model_costs={}).save(tmp_path / "verdict.json")
     text = check(write_report(tmp_path).read_text()).text
     assert "no control" in text
     assert "The log of this run is gone" in text
@@ -69,9 +72,10 @@ def test_a_verdict_alone_makes_a_page(tmp_path):
 
 
 def test_a_run_of_an_older_version_makes_a_page(run):
-    content = json.loads((run / "verdict.json").read_text())
-    for name in ("items", "calibration", "changes", "examples", "term_graph"):
-        del content[name]
+    content = json.loads((RESULTS / "cifar10-resnet8" / "verdict.json").read_text())
+    assert content["format"] == 1
+    for name in ("items", "calibration", "changes", "examples", "wiring"):
+        content.pop(name, None)
     (run / "verdict.json").write_text(json.dumps(content))
     text = check(write_report(run).read_text()).text
     assert "By class" in text
@@ -81,7 +85,7 @@ def test_a_run_of_an_older_version_makes_a_page(run):
 def test_scores_that_are_no_percentages(tmp_path):
     import numpy as np
 
-    from limbeck.evaluation import Metric, Predictions, judge
+    from limbeck.evaluation import Metric, Predictions, build_verdict
 
     rng = np.random.default_rng(0)
     scores = {
@@ -89,7 +93,7 @@ def test_scores_that_are_no_percentages(tmp_path):
         for arm, mean in (("teacher", 2.0), ("control", 3.0), ("student", 2.4))
     }
     metric = Metric(name="cross-entropy", higher_is_better=False, percent=False)
-    judge(scores, name="lm", task="language", seeds=[0, 1], metric=metric, targets={"metric": 2.6}).save(
+    build_verdict(scores, name="lm", task="language", seeds=[0, 1], metric=metric, targets={"metric": 2.6}).save(
         tmp_path / "verdict.json"
     )
     text = check(write_report(tmp_path).read_text()).text

@@ -59,7 +59,7 @@ def test_runs_of_different_kinds_are_refused(tmp_path, change, words):
 
 
 def test_runs_without_teacher_control_or_costs(tmp_path):
-    bare = make(control=None, teacher=None, profiles={})
+    bare = make(control=None, teacher=None, model_costs={})
     text = check(page(tmp_path, a=bare, b=bare).read_text()).text
     assert "a: no control" in text
     assert "Size" not in text

@@ -44,6 +44,6 @@ def test_files_that_failed_or_were_not_measured_are_no_points():
 
 
 def test_without_sizes_there_is_nothing_to_draw():
-    section = sizes(make(profiles={}))
+    section = sizes(make(model_costs={}))
     assert section is not None
     assert section.parts == []

@@ -1,0 +1,204 @@
+"""Builds the verdict of a run from the predictions of its arms on the test set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TypedDict
+
+import numpy as np
+
+from limbeck.evaluation.agreement import Contingency, contingency, teacher_agreement
+from limbeck.evaluation.arms import ARMS
+from limbeck.evaluation.calibration import calibration_bins, expected_calibration_error, softmax
+from limbeck.evaluation.environment import environment
+from limbeck.evaluation.examples import Example
+from limbeck.evaluation.model_cost import ModelCost
+from limbeck.evaluation.predictions import Predictions
+from limbeck.evaluation.statistics import interval, paired_gain, per_class, per_seed, retention
+from limbeck.evaluation.targets import evaluate_targets
+from limbeck.evaluation.term_graph import TermGraph
+from limbeck.evaluation.verdict import Arm, Export, Metric, Result, RunCost, Verdict
+from limbeck.metrics.measures import MEASURES, Floats, Measure, Value
+
+STUDENT = "student"  # the name of the result of a run with one student
+
+
+class Ratios(TypedDict):
+    """Teacher divided by student; None where either is unknown."""
+
+    compression: float | None
+    speedup: float | None
+    memory_ratio: float | None
+
+
+def build_verdict(
+    predictions: Mapping[str, Predictions],
+    *,
+    name: str,
+    task: str,
+    seeds: Sequence[int],
+    metric: Metric | None = None,
+    classes: Sequence[str] = (),
+    model_costs: Mapping[str, ModelCost] | None = None,
+    targets: Mapping[str, float] | None = None,
+    cost: RunCost | None = None,
+    exports: Sequence[Export] = (),
+    examples: Sequence[Example] = (),
+    term_graph: TermGraph | None = None,
+) -> Verdict:
+    """Compares the arms of a run on the test set.
+
+    Args:
+        predictions: by arm: `student` always, `control` and `teacher` where the run had them. All have the same test items in
+            the same order. Row s of student and control is of `seeds[s]`; a teacher may have one row.
+        metric: of the scores; accuracy by default.
+        model_costs: measured cost by arm; the control has the student's by default, since it is the same model.
+        targets: goals by name, see `TARGETS`.
+        examples, term_graph: for the report.
+
+    Raises:
+        ValueError: arms, labels, seeds or classes do not fit together.
+    """
+    metric = metric or Metric()
+    measure = MEASURES.get(metric.name)
+    arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), measure)
+    result = _result(arms, predictions, metric, measure, examples)
+    reached = evaluate_targets(
+        targets or {},
+        _values(result),
+        result.gain,
+        higher_is_better=metric.higher_is_better,
+        unit=100.0 if metric.percent else 1.0,
+    )
+    return Verdict(
+        name=name,
+        task=task,
+        metric=metric,
+        classes=list(classes),
+        seeds=list(seeds),
+        items=predictions["student"].parts(measure).shape[1],
+        teacher=arms.get("teacher"),
+        results={STUDENT: result},
+        targets=reached,
+        met=all(target.met for target in reached.values()),
+        cost=cost,
+        exports=list(exports),
+        term_graph=term_graph,
+        environment=environment(),
+    )
+
+
+def value_of(scores: Floats, measure: Measure | None) -> Value | None:
+    """The function from the means of the scores to the metric; None if the metric is the mean of the scores."""
+    return measure.value if measure is not None and scores.ndim == 3 and scores.shape[2] > 1 else None
+
+
+def _arms(
+    predictions: Mapping[str, Predictions],
+    model_costs: Mapping[str, ModelCost],
+    seeds: int,
+    classes: int,
+    measure: Measure | None,
+) -> dict[str, Arm]:
+    if "student" not in predictions or set(predictions) - set(ARMS):
+        raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'control', 'teacher'")
+    labels = [found.labels for found in predictions.values() if found.labels is not None]
+    if any(not np.array_equal(labels[0], other) for other in labels[1:]):
+        raise ValueError("the arms were evaluated on different labels; expected the same items in the same order")
+    arms = {}
+    for name, found in predictions.items():
+        rows = found.parts(measure).shape[0]
+        if rows != seeds and (name, rows) != ("teacher", 1):
+            raise ValueError(f"{name}: predictions of {rows} seeds, but the run had {seeds}")
+        of_student = model_costs.get("student") if name == "control" else None
+        arms[name] = _arm(found, model_costs.get(name, of_student), classes or None, measure)
+    return arms
+
+
+def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, measure: Measure | None) -> Arm:
+    scores = predictions.parts(measure)
+    value = value_of(scores, measure)
+    mean, ci95 = interval(scores, value=value)
+    arm = Arm(
+        metric=mean,
+        ci95=ci95,
+        per_seed=[float(found) for found in per_seed(scores, value)],
+        **({} if cost is None else {**asdict(cost), "latency_ms": cost.latency_ms}),
+    )
+    if predictions.logits is None or predictions.labels is None:
+        return arm
+    logits, labels, width = predictions.logits, predictions.labels, predictions.logits.shape[2]
+    if classes is not None and classes != width:
+        raise ValueError(f"{classes} class names for logits of {width} classes")
+    return arm.model_copy(
+        update={
+            "ece": float(np.mean([expected_calibration_error(softmax(seed), labels) for seed in logits])),
+            "per_class": per_class(predictions.correct(), labels, width),
+            "calibration": calibration_bins(logits, labels),
+        }
+    )
+
+
+def _result(
+    arms: Mapping[str, Arm],
+    predictions: Mapping[str, Predictions],
+    metric: Metric,
+    measure: Measure | None,
+    examples: Sequence[Example],
+) -> Result:
+    scores = {arm: found.parts(measure) for arm, found in predictions.items()}
+    value, better = value_of(scores["student"], measure), metric.higher_is_better
+    kept = gain = None
+    if "teacher" in scores:
+        kept = retention(scores["student"], scores["teacher"], higher_is_better=better, value=value)
+    if "control" in scores:
+        gain = paired_gain(scores["student"], scores["control"], higher_is_better=better, value=value)
+    return Result(
+        distilled=arms["student"],
+        control=arms.get("control"),
+        retention=kept and kept[0],
+        retention_ci95=kept and kept[1],
+        gain=gain,
+        agreement=teacher_agreement(predictions["student"], predictions.get("teacher")),
+        changes=_changes(predictions),
+        examples=list(examples),
+        **_ratios(arms.get("teacher"), arms["student"]),
+    )
+
+
+def _ratios(teacher: Arm | None, student: Arm) -> Ratios:
+    if teacher is None:
+        return {"compression": None, "speedup": None, "memory_ratio": None}
+    latencies = [arm.latency_ms.median if arm.latency_ms else None for arm in (teacher, student)]
+    return {
+        "compression": _ratio(teacher.parameters, student.parameters),
+        "speedup": _ratio(*latencies),
+        "memory_ratio": _ratio(teacher.peak_memory_bytes, student.peak_memory_bytes),
+    }
+
+
+def _ratio(teacher: float | None, student: float | None) -> float | None:
+    return teacher / student if teacher and student else None
+
+
+def _values(result: Result) -> dict[str, float | None]:
+    """The figures of a result, by the names of targets; the gain, which has an interval, is not among them."""
+    student = result.distilled
+    return {
+        "retention": result.retention,
+        "compression": result.compression,
+        "speedup": result.speedup,
+        "memory_ratio": result.memory_ratio,
+        "metric": student.metric,
+        "parameters": student.parameters,
+        "file_bytes": student.file_bytes,
+        "latency_ms": None if student.latency_ms is None else student.latency_ms.median,
+        "ece": student.ece,
+    }
+
+
+def _changes(predictions: Mapping[str, Predictions]) -> dict[str, Contingency]:
+    correct = {arm: found.correct() for arm, found in predictions.items() if found.logits is not None}
+    student = correct.pop("student", None)
+    return {} if student is None else {arm: contingency(student, other) for arm, other in correct.items()}

@@ -28,9 +28,10 @@ class Role(StrEnum):
 
 
 class OutputCache(Protocol):
-    """Where a frozen actor's answers are kept, by sample key and number of the view."""
+    """Cached outputs of a frozen actor, by sample key and number of the view."""
 
-    def covers(self, taps: Iterable[str]) -> bool: ...
+    def covers(self, taps: Iterable[str]) -> bool:
+        """Whether the signals at all these taps are cached."""
 
     def lookup(
         self,
@@ -38,9 +39,10 @@ class OutputCache(Protocol):
         views: Tensor,
         taps: list[str],
         device: torch.device,
-        live: Callable[[Tensor | None], Any],
+        compute: Callable[[Tensor | None], Any],
         inputs: Any = None,
-    ) -> Mapping[str, Any]: ...
+    ) -> Mapping[str, Any]:
+        """The signals by tap, one row for each item; `compute(rows)` runs the model on rows that are not cached yet."""
 
 
 @dataclass
@@ -50,15 +52,15 @@ class Actor:
     Attributes:
         module: the model; None for an average or snapshot until the run binds it to its original.
         role: who may change it: gradient (`trained`), nobody (`frozen`), the run (`average`, `snapshot`).
-        of: the name of the actor that an average or snapshot follows.
-        decay: of an average: new = decay·old + (1 − decay)·original, after every step.
-        reads: which modality of a mapping of inputs it is called with; None: all of them.
+        of: name of the actor that an average or snapshot copies.
+        decay: of an average, applied after every step: new = decay·old + (1 − decay)·original.
+        reads: the modality that it is called with, if inputs are a mapping of modalities; None: all of them.
         variants: ways to run it, by name (exits, subnetworks): `student@small`.
-        factory: builds the module anew, for stages that re-initialise it.
-        channels_last: keep weights and inputs in channels-last memory; often faster for convolutional models on CPUs.
-        precision: data type that this model computes in; None: the run's. Depthwise convolutions, for one, train faster in
-            float32 on CPUs while their teacher answers faster in bfloat16.
-        answers: where the answers of a frozen model are kept; it is asked only for those that are not there.
+        factory: builds a new module, for stages that re-initialise the actor.
+        channels_last: keep weights and inputs in channels-last memory format; often faster for convolutional models on CPUs.
+        precision: data type that the model computes in; None: the run's. On CPUs depthwise convolutions, for one, train faster
+            in float32 while their teacher runs faster in bfloat16.
+        cache: cached outputs of a frozen model, which then runs only on items that are not cached.
     """
 
     module: nn.Module | None
@@ -80,13 +82,13 @@ class Actor:
 
 
 def trained(module: nn.Module, **options: Any) -> Actor:
-    """A model that the steps which name it train."""
+    """A model that is trained by the updates that name it."""
     return Actor(module, Role.TRAINED, **options)
 
 
 def frozen(module: nn.Module, **options: Any) -> Actor:
-    """A model that never changes: evaluation mode, no parameter gradients. Gradient still passes *through* it to an input that
-    is being trained."""
+    """A model that never changes: evaluation mode, no gradients of its parameters. Gradient still passes *through* it to an
+    input that is trained."""
     return Actor(module, Role.FROZEN, **options)
 
 
@@ -101,7 +103,7 @@ AVERAGE_BIBTEX = """
         archiveprefix = {arXiv},
     }
 """
-"""The entry of the paper behind averages, Mean Teacher."""
+"""The paper behind averages, Mean Teacher."""
 
 
 def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
@@ -110,12 +112,12 @@ def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
 
 
 def snapshot(of: str, **options: Any) -> Actor:
-    """A frozen copy of another actor, taken at the start and again whenever a stage says so."""
+    """A frozen copy of another actor, taken at the start of the run and again at the `Snapshot` events of stages."""
     return Actor(None, Role.SNAPSHOT, of=of, **options)
 
 
 class Actors(Mapping[str, Actor]):
-    """The actors of a run by name. Averages and snapshots are bound to copies of their originals here."""
+    """The actors of a run by name; creates the modules of averages and snapshots as copies of their originals."""
 
     def __init__(self, actors: Mapping[str, Actor]) -> None:
         self._actors = dict(actors)
@@ -140,7 +142,7 @@ class Actors(Mapping[str, Actor]):
     def _refuse_if_trained(self, fixed: Actor) -> None:
         for name, actor in self._actors.items():
             if actor.role is Role.TRAINED and actor.module is fixed.module:
-                raise ValueError(f"actor {name!r} is trained, and the same model is {fixed.role} too; hand over a deep copy")
+                raise ValueError(f"actor {name!r} is trained, and the same model is {fixed.role} too; pass a deep copy")
 
     def __getitem__(self, name: str) -> Actor:
         if name not in self._actors:
@@ -154,7 +156,7 @@ class Actors(Mapping[str, Actor]):
         return len(self._actors)
 
     def matching(self, pattern: str) -> list[str]:
-        """The actors that a name or a pattern such as `peers.*` stands for."""
+        """The names of the actors that a name or a pattern such as `peers.*` matches."""
         if "*" not in pattern:
             self[pattern]
             return [pattern]
@@ -164,7 +166,7 @@ class Actors(Mapping[str, Actor]):
         return found
 
     def update_averages(self) -> None:
-        """Move every average one step towards its original."""
+        """Update every average once from its original."""
         for actor in self._actors.values():
             if actor.role is Role.AVERAGE and actor.of is not None:
                 update_average(actor.model, self[actor.of].model, actor.decay)
@@ -181,7 +183,7 @@ def update_average(mean: nn.Module, original: nn.Module, decay: float) -> None:
 
 
 def actor_inputs(actor: Actor, name: str, inputs: Any) -> Any:
-    """What this actor is called with: the whole input, or the modality that it reads."""
+    """The inputs that this actor is called with: all of them, or the modality that it reads."""
     if actor.reads is None:
         return inputs
     if not isinstance(inputs, Mapping) or actor.reads not in inputs:

@@ -1,6 +1,6 @@
-"""How shapes meet: learnable bridges from a student's signal to the shape of a teacher's.
+"""Adapters: learnable maps from the shape of a student's signal to that of the teacher's.
 
-Adapters are built from the shapes of a dry run, before the optimizer exists, and are dropped at export.
+They are built from the shapes of a dry run, before the optimizer exists, and are dropped at export.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.adapter_layers import DropPrefix, MapToTokens, PoolMap, Resize, TokensToMap
 from limbeck.core.errors import AdapterError
 from limbeck.core.signals import Kind, Match, working_dtype
 from limbeck.utils.registry import Registry
@@ -21,9 +21,9 @@ Shape = tuple[int, ...]
 
 
 class Adapter(nn.Module):
-    """A bridge for one pair of shapes: `adapter(student, teacher) -> (student', teacher')`.
+    """Maps one pair of signals to equal shapes: `adapter(student, teacher) -> (student', teacher')`.
 
-    `student_path` learns; `teacher_path` only rearranges (drops a class token, say) and owns no parameters.
+    `student_path` may have parameters; `teacher_path` only rearranges (drops a class token, say) and has none.
     """
 
     def __init__(self, student_path: nn.Module, teacher_path: nn.Module | None = None) -> None:
@@ -58,59 +58,6 @@ class TapAdapters(nn.Module):
         return (ours, theirs) if many else (ours[0], theirs[0])
 
 
-class Resize(nn.Module):
-    """Maps [B, C, H, W] to another height and width: average pooling to shrink, bilinear interpolation to grow."""
-
-    def __init__(self, size: tuple[int, int]) -> None:
-        super().__init__()
-        self.size = size
-
-    def forward(self, x: Tensor) -> Tensor:
-        if x.shape[2] >= self.size[0] and x.shape[3] >= self.size[1]:
-            return F.adaptive_avg_pool2d(x, self.size)
-        return F.interpolate(x, self.size, mode="bilinear", align_corners=False)
-
-    def extra_repr(self) -> str:
-        return f"size={self.size}"
-
-
-class MapToTokens(nn.Module):
-    """[B, C, H, W] → [B, H·W, C]."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.flatten(2).transpose(1, 2)
-
-
-class TokensToMap(nn.Module):
-    """[B, prefix + S·S, D] → [B, D, S, S]; prefix tokens (a class token) are dropped."""
-
-    def __init__(self, prefix: int, side: int) -> None:
-        super().__init__()
-        self.prefix, self.side = prefix, side
-
-    def forward(self, x: Tensor) -> Tensor:
-        patches = x[:, self.prefix :].transpose(1, 2)
-        return patches.reshape(*patches.shape[:2], self.side, self.side)
-
-
-class DropPrefix(nn.Module):
-    """[B, prefix + T, D] → [B, T, D]."""
-
-    def __init__(self, prefix: int) -> None:
-        super().__init__()
-        self.prefix = prefix
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, self.prefix :]
-
-
-class PoolMap(nn.Module):
-    """[B, C, H, W] → [B, C], the mean over positions."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.mean((2, 3))
-
-
 @registry.register("linear")
 def linear(student: Shape, teacher: Shape) -> nn.Module:
     """A linear map of the last axis: vectors and tokens."""
@@ -119,27 +66,28 @@ def linear(student: Shape, teacher: Shape) -> nn.Module:
 
 @registry.register("conv")
 def conv(student: Shape, teacher: Shape) -> nn.Module:
-    """A 1×1 convolution: channel counts of maps."""
+    """A 1×1 convolution with bias: maps."""
     return nn.Conv2d(student[1], teacher[1], 1, bias=True)
 
 
 @registry.register("conv_bn")
 def conv_bn(student: Shape, teacher: Shape) -> nn.Module:
-    """A 1×1 convolution with batch normalisation: maps whose scales differ too."""
+    """A 1×1 convolution with batch normalisation: maps that differ in scale too."""
     return nn.Sequential(nn.Conv2d(student[1], teacher[1], 1, bias=False), nn.BatchNorm2d(teacher[1]))
 
 
 def build_adapter(spec: str | nn.Module | None, student: Shape, teacher: Shape, match: Match) -> nn.Module | None:
-    """The adapter for one pair of shapes (batch axis included), or None where nothing has to be done.
+    """Returns the adapter for one pair of shapes (batch axis included); None if none is needed.
 
     Args:
-        spec: `"auto"` (what the objective needs, nothing more), `"none"`, the name of a channel bridge (`"linear"`, `"conv"`,
-            `"conv_bn"`: built even when the channel counts agree, as FitNets does), or a module of your own, called with the
+        spec: `"auto"` (what the objective needs, nothing more), `"none"`, the name of a channel adapter (`"linear"`, `"conv"`,
+            `"conv_bn"`: built even if the channel counts agree, as in FitNets), or a module of your own, called with the
             student's signal.
-        match: which axes the objective needs to agree.
+        student, teacher: shapes of the two signals.
+        match: which axes must agree for the objective.
 
     Raises:
-        AdapterError: no adapter can bridge the two shapes; the message holds both.
+        AdapterError: no adapter can make the two shapes agree; the message names both.
     """
     if isinstance(spec, nn.Module):
         return Adapter(spec)
@@ -173,7 +121,7 @@ Bridge = Callable[[Shape, Shape], nn.Module] | None
 def _channels(
     bridge: Bridge, default: Callable[[Shape, Shape], nn.Module], match: Match, s: Shape, t: Shape, axis: int
 ) -> list[nn.Module]:
-    """The channel bridge, where one is asked for or needed."""
+    """The layer for the channel axis, if one is named or needed."""
     needed = match is not Match.SPACE and s[axis] != t[axis]
     if bridge is linear and default is not linear:
         raise AdapterError(
@@ -187,7 +135,7 @@ def _channels(
 def _map_to_map(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Module:
     layers = _channels(bridge, conv_bn, match, s, t, 1)
     if s[2:] != t[2:] and match in (Match.SPACE, Match.EVERYTHING):
-        # Resizing comes where there is less to compute: before the convolution when it shrinks the map.
+        # Resize on the smaller side of the convolution: before it if the map shrinks.
         at = 0 if s[2] * s[3] > t[2] * t[3] else len(layers)
         layers.insert(at, Resize((t[2], t[3])))
     return Adapter(nn.Sequential(*layers))
@@ -227,7 +175,7 @@ def _map_to_vector(s: Shape, t: Shape, match: Match, bridge: Bridge) -> nn.Modul
 
 
 def grid_of(tokens: Shape, other: Shape) -> tuple[int, int]:
-    """(prefix tokens, side) of a square grid of patch tokens: 197 is a class token and 14×14."""
+    """(prefix tokens, side) of a square grid of patch tokens: 197 tokens are a class token and 14×14 patches."""
     count = tokens[1]
     for prefix in (0, 1, 2, 5):  # none, class token, class and distillation token, registers
         side = math.isqrt(max(count - prefix, 0))

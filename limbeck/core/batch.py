@@ -1,4 +1,4 @@
-"""One batch as every part of a run sees it."""
+"""Batches: inputs by view, targets, and what identifies each item."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ DEFAULT_VIEW = "default"
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs by view, with what is known about each item.
+    """Inputs by view, with targets and keys of the items.
 
     Attributes:
-        inputs: view name -> what a model is called with: a tensor `[batch, ...]`, or a mapping of tensors (modalities, or
-            the keyword arguments of a Transformers model).
-        target: class indices `[batch]`, positions `[batch, k]` or the classes of tokens `[batch, tokens]` (-100: no label);
-            class probabilities `[batch, classes]` (a row of zeros: no label); numbers to be predicted `[batch]`, float (NaN: no
+        inputs: view name to the inputs of a model: a tensor `[batch, ...]`, or a mapping of tensors (modalities, or the keyword
+            arguments of a Transformers model).
+        target: class indices `[batch]`, positions `[batch, k]` or classes of tokens `[batch, tokens]` (-100: no label);
+            class probabilities `[batch, classes]` (a row of zeros: no label); regression targets `[batch]`, float (NaN: no
             label).
-        keys: int64 content hash of each item `[batch]`; what randomness and stores are keyed by.
+        keys: int64 content hash of each item `[batch]`; random numbers and cached outputs are keyed by it.
         index: row of each item in its data set `[batch]`.
         mask: real tokens `[batch, tokens]`, or None.
         weight: weight of each item `[batch]`, or None.
-        view: number of the view that each item shows `[batch]`, or None where views never repeat.
+        view: number of the view of each item `[batch]`, or None if views never repeat.
+        extras: further tensors by name, moved along with the batch.
     """
 
     inputs: Mapping[str, Any]
@@ -56,35 +57,34 @@ class Batch:
 def first_items(batch: Batch, count: int) -> Batch:
     """The first `count` items of a batch."""
     names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
-    return replace(batch, **{name: _change(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
+    return replace(batch, **{name: _map_tensors(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
 
 
 def select_rows(value: Any, rows: Tensor) -> Any:
-    """These rows of every tensor within nested mappings."""
-    return _change(value, lambda tensor: tensor[rows.to(tensor.device)])
+    """These rows of every tensor in nested mappings."""
+    return _map_tensors(value, lambda tensor: tensor[rows.to(tensor.device)])
 
 
 def label_mask(target: Tensor, *, per_item: bool = False) -> Tensor:
     """1 where there is a label, 0 where there is none: −100, NaN, or a row of zeros among class probabilities.
 
-    One answer for each entry, `[batch]`, or `[batch, k]` and `[batch, tokens]` where items have several; with `per_item`,
-    `[batch]`: whether an item has any.
+    `[batch]`, or `[batch, k]` and `[batch, tokens]` if items have several labels; with `per_item` always `[batch]`, 1 for an
+    item that has any.
     """
     if target.is_floating_point():
-        there = target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
+        labelled = target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
     else:
-        there = target != UNLABELLED
-    if per_item and there.ndim > 1:
-        there = there.flatten(1).any(1)
-    return there.to(torch.float32)
+        labelled = target != UNLABELLED
+    if per_item and labelled.ndim > 1:
+        labelled = labelled.flatten(1).any(1)
+    return labelled.to(torch.float32)
 
 
 _LABEL_NAMES = ("labels", "label", "target", "targets")
 
 
 def as_batch(data: Any) -> Batch:
-    """A `Batch` from what data loaders give: a `Batch`, a pair (inputs, labels), a mapping with labels among its entries, or
-    inputs alone.
+    """Converts the output of a data loader: a `Batch`, a pair (inputs, labels), a mapping that may hold labels, or inputs.
 
     An `attention_mask` among the inputs becomes the mask of real tokens.
     """
@@ -106,7 +106,7 @@ def as_batch(data: Any) -> Batch:
 
 
 def token_mask(inputs: Any) -> Tensor | None:
-    """The attention mask among the inputs; where actors read tokens of their own, the student's, or else the first one's."""
+    """The attention mask in the inputs; if each actor has its own tokens, the student's, or else the first one's."""
     if not isinstance(inputs, Mapping):
         return None
     if "attention_mask" in inputs:
@@ -116,19 +116,19 @@ def token_mask(inputs: Any) -> Tensor | None:
 
 
 def first_tensor(value: Any) -> Tensor:
-    """The first tensor within nested mappings: what tells the size and the device of a batch."""
+    """The first tensor in nested mappings; it has the size and the device of the batch."""
     while not isinstance(value, Tensor):
         value = next(iter(value.values()))
     return value
 
 
 def _move(value: Any, device: torch.device | str) -> Any:
-    return _change(value, lambda tensor: tensor.to(device, non_blocking=True))
+    return _map_tensors(value, lambda tensor: tensor.to(device, non_blocking=True))
 
 
-def _change(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
-        return {name: _change(part, change) for name, part in value.items()}
+        return {name: _map_tensors(part, change) for name, part in value.items()}
     return value

@@ -1,15 +1,15 @@
-"""Errors of the core, all of them raised before the first step."""
+"""Errors of the core."""
 
 from __future__ import annotations
 
 
 class TapError(ValueError):
-    """A tap that does not exist or gives no tensor."""
+    """A tap that does not exist or yields no tensor."""
 
 
 class AdapterError(ValueError):
-    """Two shapes that no adapter can bridge."""
+    """Two shapes that no adapter can make equal."""
 
 
 class TermError(ValueError):
-    """What went wrong in one term, with the taps it reads."""
+    """An error in one term; the message names the term and its taps."""

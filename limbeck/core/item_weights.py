@@ -14,10 +14,11 @@ from limbeck.utils.registry import Registry
 
 
 class ItemWeight(ABC):
-    """A weight for each item of a batch, computed from what student and teacher say about it; never part of the graph."""
+    """A weight for each item of a batch, computed from the signals of student and teacher; always detached."""
 
     @abstractmethod
-    def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor: ...
+    def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
+        """The weights, `[batch]`."""
 
 
 registry = Registry("item weight")
@@ -26,7 +27,7 @@ registry = Registry("item weight")
 @registry.register("teacher_confidence")
 @dataclass(frozen=True)
 class TeacherConfidence(ItemWeight):
-    """1 − H(p_t)/log C: items on which the teacher is sure count more (the weights of EB-KD, Kwon 2020)."""
+    """1 − H(p_t)/log C: items that the teacher is certain about count more (the weights of EB-KD, Kwon 2020)."""
 
     def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
         if teacher is None:
@@ -37,14 +38,14 @@ class TeacherConfidence(ItemWeight):
 @registry.register("student_uncertainty")
 @dataclass(frozen=True)
 class StudentUncertainty(ItemWeight):
-    """H(p_s)/log C: items on which the student is unsure count more (dynamic distillation, Li et al., EMNLP 2021)."""
+    """H(p_s)/log C: items that the student is uncertain about count more (dynamic distillation, Li et al., EMNLP 2021)."""
 
     def __call__(self, student: AnySignal, teacher: AnySignal | None, target: Tensor | None) -> Tensor:
         return _uncertainty(student)
 
 
 def _uncertainty(logits: AnySignal) -> Tensor:
-    """The entropy of softmax(logits) as a share of the largest possible one, from 0 to 1."""
+    """Entropy of softmax(logits) divided by its maximum log C, from 0 to 1."""
     dense = logits.dense() if isinstance(logits, LinearLogits) else logits
     if not isinstance(dense, Tensor):
         raise ValueError(f"an item weight needs one dense signal of logits; got {type(logits).__name__}")

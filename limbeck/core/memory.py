@@ -1,4 +1,4 @@
-"""What outlives a step: named buffers that belong in the checkpoint."""
+"""State that outlives a step and belongs in the checkpoint."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from limbeck.utils.distributed import all_gather_rows
 
 
 class Memory(nn.Module):
-    """Base of all memories: an `nn.Module` with buffers, so that it moves, saves and resumes with whatever owns it."""
+    """Base class of memories: a module with buffers, which is moved, saved and resumed with its owner."""
 
 
 class PerSampleTable(Memory):
-    """One row for each item of the data set: predictions, scores, features of a past pass.
+    """One row for each item of the data set, such as predictions, scores or features of an earlier epoch.
 
     Args:
         samples: number of items.
@@ -30,19 +30,19 @@ class PerSampleTable(Memory):
         self.register_buffer("written", torch.zeros(samples, dtype=torch.bool))
 
     def read(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """The rows `[batch, width]` of these items, and which of them were ever written `[batch]`."""
+        """The rows `[batch, width]` of these items, and which of them have been written `[batch]`."""
         return self.rows[index], self.written[index]
 
     @torch.no_grad()
     def write(self, index: Tensor, rows: Tensor) -> None:
-        """Keep these rows; every rank ends with the same table."""
+        """Store these rows; all processes store the rows of all."""
         index, rows = all_gather_rows(index), all_gather_rows(rows.detach().to(self.rows.dtype))
         self.rows[index] = rows
         self.written[index] = True
 
 
 class Queue(Memory):
-    """The last `length` rows that were put in, oldest first out (MoCo, 1911.05722)."""
+    """First-in, first-out queue of the last `length` rows (MoCo, 1911.05722)."""
 
     rows: Tensor
     filled: Tensor
@@ -55,23 +55,23 @@ class Queue(Memory):
         self.register_buffer("position", torch.zeros((), dtype=torch.long))
 
     def contents(self) -> Tensor:
-        """The rows held now, `[at most length, width]`."""
+        """The rows in the queue, `[at most length, width]`."""
         return self.rows[: int(self.filled)]
 
     @torch.no_grad()
     def put(self, rows: Tensor) -> None:
-        """Add rows `[batch, width]` of all ranks; the oldest give way."""
+        """Add the rows `[batch, width]` of all processes in place of the oldest."""
         rows = all_gather_rows(rows.detach().to(self.rows.dtype))[-len(self.rows) :]
-        places = (self.position + torch.arange(len(rows), device=rows.device)) % len(self.rows)
-        self.rows[places] = rows
+        slots = (self.position + torch.arange(len(rows), device=rows.device)) % len(self.rows)
+        self.rows[slots] = rows
         self.position.copy_((self.position + len(rows)) % len(self.rows))
         self.filled.copy_(torch.clamp(self.filled + len(rows), max=len(self.rows)))
 
 
 class CountedGenerator(nn.Module):
-    """Counts its draws and seeds a generator with the count, which travels in the state dict.
+    """Random generators that a resumed run repeats bit for bit: each is seeded with a count that is part of the state dict.
 
-    The count is a Python number, not a buffer: reading a buffer on a GPU at every step would wait for the device.
+    The count is a Python number, not a buffer: reading a buffer on a GPU at every step would synchronise with the device.
     """
 
     def __init__(self, seed: int = 0) -> None:
@@ -80,7 +80,7 @@ class CountedGenerator(nn.Module):
         self.count = 0
 
     def next(self, device: torch.device) -> torch.Generator:
-        """A generator for the next draw; in evaluation mode the count stands still, so that draws repeat."""
+        """The generator of the next draw; in evaluation mode the count does not advance, so draws repeat."""
         generator = torch.Generator(device=device)
         generator.manual_seed(self.seed + self.count)
         self.count += int(self.training)

@@ -12,20 +12,23 @@ from torch import Tensor, nn
 from limbeck.core.errors import TapError
 from limbeck.core.signals import LinearLogits, Signal
 
-EMBEDDING = "sentence_embedding"  # what a model of Sentence Transformers returns
-
-
-LOGITS = "logits"  # the tap that every model has: what its forward returns
+LOGITS = "logits"  # the tap that every model has: the output of its forward
+EMBEDDING = "sentence_embedding"  # the key of the output of Sentence Transformers' models
 
 
 def call_model(model: nn.Module, inputs: Any) -> Any:
-    """Call a model with one tensor, or with keyword arguments where the inputs are a mapping."""
+    """Calls a model with one tensor, or with keyword arguments if the inputs are a mapping."""
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
 def logits_of(output: Any) -> Tensor | Signal:
-    """The logits within whatever a model returns: a tensor, an object or mapping with `logits`, or a tuple's first part. Of a
-    model of extractive answers, where they start and where they end, [B, 2, T]; of a sentence encoder, the embedding."""
+    """The logits in the output of a model: a tensor, an object or mapping with `logits`, or the first element of a tuple.
+
+    Of a model for extractive question answering, start and end logits [B, 2, T]; of a sentence encoder, the embedding.
+
+    Raises:
+        TapError: the output holds none of these.
+    """
     if isinstance(output, Tensor | LinearLogits):
         return output
     if isinstance(output, Mapping) and LOGITS in output:
@@ -43,7 +46,7 @@ def logits_of(output: Any) -> Tensor | Signal:
 
 @contextmanager
 def preserve_modes(*models: nn.Module) -> Iterator[None]:
-    """Leave every submodule in the mode (training or evaluation) that it has now, whatever happens inside."""
+    """Restores the mode (training or evaluation) of every submodule afterwards."""
     before = [(module, module.training) for model in models for module in model.modules()]
     try:
         yield
@@ -53,7 +56,7 @@ def preserve_modes(*models: nn.Module) -> Iterator[None]:
 
 
 def as_channels_last(inputs: Any) -> Any:
-    """Images in channels-last memory; everything else as it is."""
+    """Images in channels-last memory format; everything else unchanged."""
     if isinstance(inputs, Tensor) and inputs.ndim == 4:
         return inputs.contiguous(memory_format=torch.channels_last)
     return inputs

@@ -14,9 +14,9 @@ from limbeck.utils.registry import UnknownNameError
 
 @dataclass(frozen=True)
 class Reference:
-    """The name of any signal of a run, `actor[@variant][:tap][#view]`: `student@exit2`, `peers.*`, `net:layer3#weak`.
+    """The name of a signal of a run, `actor[@variant][:tap][#view]`: `student@exit2`, `peers.*`, `net:layer3#weak`.
 
-    Where a tap and an actor have one name, the text names the actor; `:name` is the tap.
+    If a tap and an actor have the same name, the text names the actor; `:name` is the tap.
     """
 
     actor: str
@@ -28,7 +28,7 @@ class Reference:
 
     @classmethod
     def parse(cls, text: str, *, default: str = "student", actors: Mapping[str, Actor] | None = None) -> Reference:
-        """Read a reference. Text without `@`, `:` or an actor's name is a tap of the `default` actor: `"layer2"`."""
+        """Parses a reference. Text without `@`, `:` or an actor's name is a tap of the `default` actor: `"layer2"`."""
         match = cls._pattern.fullmatch(text)
         if match is None:
             if "(" in text:  # input(layer3)
@@ -47,7 +47,7 @@ class Reference:
         return f"{self.actor}{variant}{tap}{view}"
 
     def check(self, actors: Actors) -> None:
-        """Refuse an unknown actor, variant or tap, with the nearest names."""
+        """Raises a ValueError that offers the nearest names if actor, variant or tap is unknown."""
         for name in actors.matching(self.actor):
             actor = actors[name]
             if self.variant is not None and self.variant not in actor.variants:

@@ -1,4 +1,4 @@
-"""Weights and temperatures over time: functions of a stage's progress, from 0 at its first step to 1 at its end."""
+"""Schedules of weights, temperatures and learning rates: functions of a stage's progress, 0 at its first step, 1 at its end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ registry = Registry("schedule")
 
 
 class Schedule(ABC):
-    """A number as a function of progress in [0, 1]. Schedules multiply: `Warmup(until=0.1) * Cosine()`."""
+    """A number as a function of progress in [0, 1]. Schedules can be multiplied: `Warmup(until=0.1) * Cosine()`."""
 
     @abstractmethod
     def __call__(self, progress: float) -> float: ...
@@ -27,7 +27,7 @@ class Schedule(ABC):
 
 @dataclass(frozen=True)
 class Product(Schedule):
-    """Two schedules multiplied."""
+    """The product of two schedules."""
 
     first: Schedule
     second: Schedule
@@ -50,7 +50,7 @@ class Constant(Schedule):
 @registry.register("linear")
 @dataclass(frozen=True)
 class Linear(Schedule):
-    """From `start` to `end` in a straight line between the progress values `begin` and `finish`; flat outside."""
+    """Linear from `start` to `end` between the progress values `begin` and `finish`; constant outside."""
 
     start: float = 0.0
     end: float = 1.0
@@ -76,7 +76,7 @@ class Linear(Schedule):
 )
 @dataclass(frozen=True)
 class Cosine(Schedule):
-    """From `start` to `end` along half a cosine: end + (start − end)(1 + cos πp)/2 (SGDR, 1608.03983)."""
+    """Half a cosine from `start` to `end`: end + (start − end)(1 + cos πp)/2 (SGDR, 1608.03983)."""
 
     start: float = 1.0
     end: float = 0.0
@@ -91,7 +91,7 @@ class Cosine(Schedule):
 @registry.register("warmup")
 @dataclass(frozen=True)
 class Warmup(Schedule):
-    """A linear rise from `start` to 1 during the first `until` of the stage, then `then` over what remains."""
+    """Linear from `start` to 1 over the first `until` of the stage, then `then` over the rest of it."""
 
     until: float = 0.05
     start: float = 0.0
@@ -106,7 +106,7 @@ class Warmup(Schedule):
 @registry.register("step")
 @dataclass(frozen=True)
 class Step(Schedule):
-    """1, multiplied by `factor` each time progress passes one of `at`."""
+    """1, multiplied by `factor` at each progress value in `at`."""
 
     at: tuple[float, ...] = (0.5, 0.75)
     factor: float = 0.1
@@ -120,7 +120,7 @@ def _share(progress: float, begin: float, finish: float) -> float:
 
 
 def schedule(value: float | str | Mapping[str, Any] | Schedule) -> Schedule:
-    """A schedule from a number, a name, or `{name: {arguments}}` as recipes write it."""
+    """Converts a number, a name, or the recipe form `{name: {arguments}}` to a schedule."""
     if isinstance(value, Schedule):
         return value
     if isinstance(value, int | float):

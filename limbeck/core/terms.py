@@ -1,4 +1,4 @@
-"""One term of a loss: what is compared, how, how strongly, and whom it trains."""
+"""Terms of a loss: which signals are compared, by which objective, with what weight, and which actors they train."""
 
 from __future__ import annotations
 
@@ -24,25 +24,26 @@ AUTO = "auto"
 
 @dataclass
 class Term:
-    """Objective, two references, adapter, weight and whom it trains:
+    """An objective with two references, adapter, weight, and which actors it trains:
 
         Term(Hint(), student="layer2", teacher="layer3", weight=100)
 
-    A term is a description: several criteria may be made from the same one, each with its own copy of the objective.
+    A term is only a description: several criteria can be built from it, each with its own copy of the objective.
 
     Attributes:
-        objective: how the two signals are compared.
-        student: what is trained: a reference, a tap of the actor `student`, several taps for objectives that take several, or
-            `"auto"`: taps paired at equal relative depth, feature maps or an encoder's layers as the objective compares them.
-        teacher: what it is compared with: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. Omitted:
-            the tap and view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the
-            matching actors other than the student's own.
+        objective: compares the two signals.
+        student: the trained side: a reference, a tap of the actor `student`, several taps for objectives that take several, or
+            `"auto"`: taps paired at equal relative depth, feature maps or encoder layers as the objective needs.
+        teacher: the target side: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. None: tap and
+            view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the matching actors
+            other than the student's own.
         adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.core.adapters.build_adapter`.
         weight: a number, a schedule, or the recipe form of one.
-        temperature: a schedule for the objective's temperature; None leaves the objective's own.
-        item_weight: weight of each item from what student and teacher say about it.
-        trains: restrict the gradient to these of the actors that the step trains; None: all of them.
-        name: how the term is called in logs; the objective's name when omitted.
+        temperature: a schedule for the objective's temperature; None: the objective's own, constant.
+        item_weight: weight of each item, computed from both signals.
+        trains: restricts the gradient to these of the actors that the update trains; None: all of them.
+        name: the name in logs; by default that of the objective.
+        students, teachers: the parsed references of a bound term.
     """
 
     objective: Objective
@@ -69,19 +70,18 @@ class Term:
         return self.student == AUTO or self.teacher == AUTO
 
     def bind(self, actors: Actors) -> list[Term]:
-        """The same term with parsed references; a pattern on the student's side becomes one term for each actor."""
+        """Parses the references; a pattern on the student's side becomes one term for each actor."""
         students = _parse(self.student, "student", actors)
         names = actors.matching(students[0].actor)
-        bound = [
-            self._bind_one(actors, tuple(_at(r, name) for r in students), name if len(names) > 1 else "") for name in names
-        ]
-        for term in bound[1:]:  # teachers and adapters may own state; each actor has its own
+        bound = [self._bind_one(actors, students, name, suffix=f".{name}" if len(names) > 1 else "") for name in names]
+        for term in bound[1:]:  # teachers and adapters may have state; each actor has its own
             term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
         return bound
 
-    def _bind_one(self, actors: Actors, students: tuple[Reference, ...], suffix: str) -> Term:
-        teachers = self._teachers(actors, students)
-        for reference in (*students, *teachers):
+    def _bind_one(self, actors: Actors, students: Sequence[Reference], actor: str, *, suffix: str) -> Term:
+        own = tuple(_with_actor(reference, actor) for reference in students)
+        teachers = self._teachers(actors, own)
+        for reference in (*own, *teachers):
             try:
                 reference.check(actors)
             except TapError as error:
@@ -89,13 +89,13 @@ class Term:
         return replace(
             self,
             objective=copy.deepcopy(self.objective),
-            name=(self.name or self.objective.name) + (f".{suffix}" if suffix else ""),
-            students=students,
+            name=(self.name or self.objective.name) + suffix,
+            students=own,
             teachers=teachers,
         )
 
     def _teachers(self, actors: Actors, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        """What the target is made of. A pattern stands for the matching actors other than the student's own."""
+        """The references of the target. A pattern stands for the matching actors other than the student's own."""
         if isinstance(self.teacher, Teacher):
             parsed = _parse(self.teacher.references, "teacher", actors)
         elif not self.objective.needs_teacher:
@@ -107,14 +107,15 @@ class Term:
         else:
             raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(actors)}")
         own = students[0].actor
-        found = tuple(_at(r, name) for r in parsed for name in actors.matching(r.actor) if name != own or "*" not in r.actor)
+        pairs = [(reference, name) for reference in parsed for name in actors.matching(reference.actor)]
+        found = tuple(_with_actor(r, name) for r, name in pairs if name != own or "*" not in r.actor)
         if parsed and not found:
             raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
         return found
 
     @property
     def averages_losses(self) -> bool:
-        """Whether the teacher is a pattern over several actors, so that the loss is the mean over them."""
+        """Whether the teacher is a pattern over several actors; the loss is then the mean over them."""
         return isinstance(self.teacher, str) and "*" in self.teacher
 
 
@@ -123,6 +124,6 @@ def _parse(text: str | Sequence[str], default: str, actors: Actors) -> tuple[Ref
     return tuple(Reference.parse(one, default=default, actors=actors) for one in texts)
 
 
-def _at(reference: Reference, actor: str) -> Reference:
-    """The reference with its pattern, if it is one, made out to `actor`."""
+def _with_actor(reference: Reference, actor: str) -> Reference:
+    """The reference with `actor` in place of a pattern."""
     return replace(reference, actor=actor) if "*" in reference.actor else reference

@@ -9,7 +9,8 @@ from typing import Any
 
 from torch import nn
 
-from limbeck.core.adapters import Adapter, DropPrefix, MapToTokens, PoolMap, Resize, TokensToMap
+from limbeck.core.adapter_layers import DropPrefix, MapToTokens, PoolMap, Resize, TokensToMap
+from limbeck.core.adapters import Adapter
 from limbeck.core.schedules import Constant, Cosine, Linear, Product, Schedule
 
 

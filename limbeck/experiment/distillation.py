@@ -18,7 +18,7 @@ from limbeck.core.actors import Actor, Actors, average, frozen, trained
 from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import LOGITS
 from limbeck.core.source import BatchPosition
-from limbeck.core.taps.encoder_layout import MATRICES
+from limbeck.core.taps.attention_modules import MATRICES
 from limbeck.core.taps.tap import Tap
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, TokenStorage, input_for_actor

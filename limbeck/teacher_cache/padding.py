@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, Signal
-from limbeck.core.taps.encoder_layout import MATRICES, STATES
+from limbeck.core.taps.attention_modules import MATRICES, STATES
 from limbeck.core.taps.tap import Tap
 from limbeck.teacher_cache.codecs.tokens import TokenSignals, token_hashes
 from limbeck.teacher_cache.errors import StoreError

@@ -70,7 +70,7 @@ def test_models_without_parameters_can_be_averaged():
 
 def test_one_model_cannot_be_trained_and_frozen():
     one = net()
-    with pytest.raises(ValueError, match="'student' is trained, and the same model is frozen too; hand over a deep copy"):
+    with pytest.raises(ValueError, match="'student' is trained, and the same model is frozen too; pass a deep copy"):
         Actors({"student": trained(one), "teacher": frozen(one)})
 
 

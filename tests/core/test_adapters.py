@@ -7,7 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from limbeck.core.adapters import Adapter, Resize, build_adapter
+from limbeck.core.adapter_layers import Resize
+from limbeck.core.adapters import Adapter, build_adapter
 from limbeck.core.errors import AdapterError
 from limbeck.core.signals import Match
 from limbeck.utils.registry import UnknownNameError

@@ -3,7 +3,8 @@
 import pytest
 from torch import nn
 
-from limbeck.core.adapters import Adapter, PoolMap
+from limbeck.core.adapter_layers import PoolMap
+from limbeck.core.adapters import Adapter
 from limbeck.core.schedules import Cosine, Linear, Step, Warmup
 from limbeck.evaluation.term_text import describe_adapter, describe_weight
 

@@ -25,6 +25,7 @@ def file(tmp_path, monkeypatch):
     """The guide's own example as a file; afterwards the registries are as they were."""
     for registry in (objectives.registry, models.registry):
         monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+        monkeypatch.setattr(registry, "_citations", dict(registry._citations))
     path = tmp_path / f"{NAME}.py"
     path.write_text(FILE, encoding="utf-8")
     yield path

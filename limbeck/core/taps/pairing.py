@@ -16,26 +16,32 @@ from limbeck.core.taps.encoder_layout import equal_depths, layers
 
 @dataclass(frozen=True)
 class FeatureMap:
-    """A module whose output is a feature map: where it stands on the way from input to output, and its shape."""
+    """A module whose output is a feature map [B, C, H, W].
+
+    Attributes:
+        path: of the module.
+        position: share of the leaf modules that have run when it is done, 0 to 1.
+        shape: of its output.
+    """
 
     path: str
-    position: float  # share of the leaf modules that have run when this one is done, 0 to 1
+    position: float
     shape: tuple[int, ...]
 
 
 def feature_maps(model: nn.Module, inputs: Any) -> list[FeatureMap]:
-    """Every module whose output is a map [B, C, H, W], in the order of execution, the outermost first among equals."""
+    """All modules whose output is a map [B, C, H, W], in the order in which they finish."""
     finished: list[tuple[str, int, tuple[int, ...]]] = []
     leaves = 0
 
     def hook(path: str, leaf: bool) -> Callable[..., None]:
-        def listen(module: nn.Module, args: Any, output: Any) -> None:
+        def record(module: nn.Module, args: Any, output: Any) -> None:
             nonlocal leaves
             leaves += leaf
             if isinstance(output, Tensor) and output.ndim == 4:
                 finished.append((path, leaves, tuple(output.shape)))
 
-        return listen
+        return record
 
     handles = [
         module.register_forward_hook(hook(path, not any(True for _ in module.children())))
@@ -52,25 +58,29 @@ def feature_maps(model: nn.Module, inputs: Any) -> list[FeatureMap]:
 
 
 def stage_ends(maps: list[FeatureMap]) -> list[FeatureMap]:
-    """The last map at each resolution: where a network has finished a stage. Of modules that end together (a block and its
-    last layer) the outermost is kept, since its name is the one that people know."""
+    """The last map at each resolution, where a network has finished a stage.
+
+    Of modules that finish together (a block and its last layer) the outermost is returned, whose name is the familiar one. Maps
+    of 1×1 are left out if there are others.
+    """
     by_size: dict[tuple[int, ...], list[FeatureMap]] = {}
-    for depth in maps:
-        by_size.setdefault(depth.shape[2:], []).append(depth)
+    for found in maps:
+        by_size.setdefault(found.shape[2:], []).append(found)
     ends = []
     for group in by_size.values():
-        last = max(depth.position for depth in group)
-        ends.append(min((d for d in group if d.position == last), key=lambda d: d.path.count(".")))
+        last = max(found.position for found in group)
+        ends.append(min((found for found in group if found.position == last), key=lambda found: found.path.count(".")))
     return [end for end in ends if min(end.shape[2:]) > 1] or ends
 
 
 def pair_taps(
     student: nn.Module, teacher: nn.Module, student_inputs: Any, teacher_inputs: Any, kinds: Sequence[str] = ()
 ) -> list[tuple[str, str]]:
-    """Pairs of taps at equal relative depth: each stage end of the student with the teacher's nearest one; or, where `kinds` of
-    signals of an encoder's layers are named, each numbered layer of the student with the teacher's nearest one.
+    """Pairs of (student, teacher) taps at equal relative depth.
 
-    Of several kinds all pairs of a layer stand together: queries(1) and queries(2), keys(1) and keys(2), …
+    Without `kinds`, each stage end of the student is paired with the teacher's nearest one. With `kinds` of signals at an
+    encoder's layers, each numbered layer of the student is paired with the teacher's nearest one; all kinds of a layer come
+    together: queries(1) and queries(2), keys(1) and keys(2), …
 
     Raises:
         TapError: one of the models has no feature maps, or no numbered layers.

@@ -12,13 +12,14 @@ from torch import Tensor, nn
 from limbeck.core.errors import TapError
 from limbeck.core.model_io import LOGITS, call_model, logits_of
 from limbeck.core.signals import Signal
-from limbeck.core.taps.attention import Callbacks, recording_attention
-from limbeck.core.taps.encoder_layout import KINDS
+from limbeck.core.taps.attention_modules import KINDS
+from limbeck.core.taps.attention_recording import Callbacks, recording_attention
 from limbeck.core.taps.tap import Tap
 
 
 def _tensor_of(value: Any, tap: Tap) -> Tensor:
-    value = getattr(value, "last_hidden_state", value)  # of an encoder
+    """The tensor in the output of a module: itself, the last hidden state, or the first element of a tuple."""
+    value = getattr(value, "last_hidden_state", value)
     while isinstance(value, tuple | list) and value:
         value = value[0]
     if not isinstance(value, Tensor):
@@ -27,14 +28,14 @@ def _tensor_of(value: Any, tap: Tap) -> Tensor:
 
 
 class Signals(dict[str, Tensor | Signal]):
-    """Signals by tap. A tap that the model did not reach (an early exit leaves out what comes later) raises when asked for."""
+    """Signals by tap. A tap that was not reached (an early exit skips what comes later) raises a TapError on access."""
 
     def __missing__(self, tap: str) -> Tensor | Signal:
         raise TapError(f"tap {tap!r} was not reached when the model ran")
 
 
 class Hook:
-    """One hook of a probe. A copied or saved model is not listened to: its ears are deaf."""
+    """One hook of a probe. Its copies do nothing, so that a copied or saved model is not recorded."""
 
     def __init__(self, callback: Callable[[Any], None] | None = None) -> None:
         self.callback = callback
@@ -52,14 +53,18 @@ class Hook:
 
 
 class Probe:
-    """A model with taps: `probe(inputs)` runs the model once and returns what was said at each tap.
+    """A model with taps: `probe(inputs)` runs the model once and returns the signal at each tap.
 
-    Hooks are attached while the probe lives and record only during a call; the model's class and `state_dict` stay as they
-    are. `close()` (or leaving a `with` block) removes them. Of a module that runs several times the last output counts, unless
-    its runs are layers that are named by number. How attention is listened to is told at `attention.listening`.
+    Hooks stay on the model until `close()` (or the end of a `with` block) and record only during a call; the model's class and
+    `state_dict` are unchanged. Of a module that runs several times the last output counts, unless its runs are layers with
+    numbers. For attention see `attention_recording.recording_attention`.
 
-    A layer that changes its input in place (such as `ReLU(inplace=True)`) would falsify what was read before it. The first
-    call notices this by the tensor's version, and the tap keeps a copy from then on.
+    A layer that changes its input in place (such as `ReLU(inplace=True)`) would change a signal after it was recorded. The
+    first call detects this by the version of the tensor and runs again; from then on the tap stores a copy.
+
+    Args:
+        model: any module.
+        taps: what to record; more can be added.
     """
 
     def __init__(self, model: nn.Module, taps: Iterable[str | Tap] = (LOGITS,)) -> None:
@@ -67,7 +72,7 @@ class Probe:
         self.taps: dict[str, Tap] = {}
         self._recording = False
         self._recorded: dict[str, tuple[Tensor, int]] = {}
-        self._runs: dict[str, int] = {}  # how often each tap was passed in this call
+        self._runs: dict[str, int] = {}  # number of times each tap was reached in this call
         self._copied: set[str] = set()
         self._attention: dict[nn.Module, Callbacks] = {}
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -75,7 +80,7 @@ class Probe:
             self.add(tap)
 
     def add(self, tap: str | Tap) -> None:
-        """Listen at one more address."""
+        """Record one more tap."""
         tap = Tap.parse(tap)
         if str(tap) in self.taps:
             return
@@ -100,12 +105,12 @@ class Probe:
             return
         if tap.of == "cls":
             tensor = tensor[:, 0]
-        if name in self._copied or tensor.is_inference():  # inference tensors keep no version to notice changes by
+        if name in self._copied or tensor.is_inference():  # inference tensors have no version to compare
             tensor = tensor.clone()
         self._recorded[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
 
     def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Signals:
-        """Run the model on `inputs` (through `run(model, inputs)` where a variant is wanted) and return `{tap: signal}`."""
+        """Runs the model, with `run(model, inputs)` if given, and returns `{tap: signal}`."""
         self._recorded, self._runs, self._recording = {}, {}, True
         try:
             with recording_attention(self.model, self._attention):
@@ -123,13 +128,14 @@ class Probe:
         return signals
 
     def close(self) -> None:
+        """Remove all hooks."""
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
         self._attention.clear()
 
     def __reduce__(self) -> tuple[type[Probe], tuple[nn.Module, tuple[Tap, ...]]]:
-        return Probe, (self.model, tuple(self.taps.values()))  # a copied probe listens to the copied model
+        return Probe, (self.model, tuple(self.taps.values()))  # a copied probe records the copied model
 
     def __enter__(self) -> Probe:
         return self

@@ -8,37 +8,36 @@ from dataclasses import dataclass
 from torch import nn
 
 from limbeck.core.errors import TapError
-from limbeck.core.taps.encoder_layout import (
-    KINDS,
-    HookPoint,
-    attention_hook_point,
-    hidden_hook_point,
-    is_number,
-)
+from limbeck.core.taps.attention_modules import KINDS
+from limbeck.core.taps.encoder_layout import HookPoint, attention_hook_point, hidden_hook_point, is_number
 from limbeck.utils.registry import nearest
 
-SIDES = ("input", "hidden", "cls", *KINDS)  # what is written in front of the address; a bare path is its output
-_WRITTEN = re.compile(r"(\w+)\((.*)\)")
+SIDES = ("input", "hidden", "cls", *KINDS)  # written in front of the address; a bare path is the module's output
+_PATTERN = re.compile(r"(\w+)\((.*)\)")
 
 
 @dataclass(frozen=True)
 class Tap:
-    """The address of a signal: a module's path as in `named_modules()` or a layer's number, and what is read there.
+    """The address of a signal: the path of a module as in `named_modules()` or the number of a layer, and what is read there.
 
-    Written as text, with D the width of a hidden state, d of a head, T the tokens:
+    As text, where D is the width of a hidden state, d that of a head, and T the number of tokens:
 
-        layer3, input(layer3)                 what leaves a module, what goes into it
-        logits                                the model's own output
+        layer3, input(layer3)                 output of a module, input of a module
+        logits                                output of the model
         hidden(N), cls(N)                     the state after layer N [B, T, D], and its first token [B, D]; 0: the embeddings
         scores(P)                             QKᵀ·scale with position biases, before any mask [B, heads, T, T]
-        attention(P)                          the distributions, before dropout [B, heads, T, T]
+        attention(P)                          attention probabilities, before dropout [B, heads, T, T]
         queries(P), keys(P), values(P)        as the attention uses them [B, heads, T, d]
 
-    P is the path of an attention module or of a module that holds exactly one, or the number N of its layer: 1 to L from
-    the input, -1 to -L from the output. Numbers are for encoders that have one list of layers; see `encoders.layers`.
+    P is the path of an attention module or of a module that contains exactly one, or the number N of its layer: 1 to L from
+    the input, -1 to -L from the output. Numbers are for encoders with one list of layers; see `encoder_layout.layers`.
+
+    Attributes:
+        path: path of a module, or number of a layer.
+        of: what is read there: `output`, `input`, `hidden`, `cls`, or a kind of attention.
 
     Raises:
-        TapError: an unknown kind, path or number, or attention that the module cannot tell; the message names what it can.
+        TapError: an unknown kind, path or number, or a signal that the module does not provide; the message names the others.
     """
 
     path: str
@@ -46,12 +45,13 @@ class Tap:
 
     @classmethod
     def parse(cls, text: str | Tap) -> Tap:
+        """Parses the text form."""
         if isinstance(text, Tap):
             return text
-        written = _WRITTEN.fullmatch(text)
-        if written is None:
+        match = _PATTERN.fullmatch(text)
+        if match is None:
             return cls(text)
-        of, path = written.groups()
+        of, path = match.groups()
         if of not in SIDES:
             raise TapError(f"unknown kind {of!r} in tap {text!r}; there are a bare path and {', '.join(SIDES)}")
         return cls(path, of)
@@ -60,12 +60,12 @@ class Tap:
         return self.path if self.of == "output" else f"{self.of}({self.path})"
 
     def hook_point(self, model: nn.Module) -> HookPoint:
-        """The module to listen at; an unknown path raises with the three nearest names."""
+        """Where in the model the hook goes; an unknown path raises with the three nearest names."""
         if self.of in ("hidden", "cls"):
             return hidden_hook_point(model, self.path)
         if self.of in KINDS and is_number(self.path):
             return attention_hook_point(model, self.path, self.of)
-        modules = dict(model.named_modules(remove_duplicate=False))  # a shared module answers to each of its names
+        modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
         if self.path not in modules:
             known = [name for name in modules if name]
             offer = ", ".join(nearest(self.path, known)) or "the model has no submodules"

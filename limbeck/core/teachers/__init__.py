@@ -1,4 +1,4 @@
-"""Who gives the target: a frozen actor needs only its name; these are the others."""
+"""Targets that are more than the signal of one actor; a plain frozen actor is named by its reference."""
 
 from limbeck.core.teachers.base import Teacher
 from limbeck.core.teachers.constant import VirtualTeacher

@@ -1,4 +1,4 @@
-"""Who gives the target, when it is more than one actor's signal."""
+"""The base class of targets that are more than the signal of one actor."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from limbeck.core.signals import AnySignal
 
 
 class Teacher(nn.Module):
-    """Turns the signals it asks for into the target of a term.
+    """Makes the target of a term from the signals that it references.
 
-    A plain actor needs no `Teacher`: its reference is enough. Buffers of a teacher (tables of past predictions, say) are part
-    of the checkpoint; parameters are trained with the step that owns the term.
+    Buffers of a teacher (a table of past predictions, say) are part of the checkpoint; its parameters are trained by the
+    update that has the term.
 
     Attributes:
-        references: the signals it reads, as `actor[@variant][:tap][#view]`; patterns such as `peers.*` stand for several.
+        references: the signals it needs, as `actor[@variant][:tap][#view]`; patterns such as `peers.*` match several.
     """
 
     references: Sequence[str] = ()
 
     @abstractmethod
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
-        """The target for this batch, from the referenced signals in order."""
+        """The target of this batch, from the referenced signals in their order."""
 
     def update(self, student: AnySignal, batch: Batch) -> None:
-        """Called after the step's update with what the student said, for teachers that remember."""
+        """Called after the weights were updated, with the student's signal, for teachers that keep a state."""
 
     def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
-        """Create what depends on shapes, before the optimizer is made."""
+        """Creates what depends on the student's shape, before the optimizer is made."""

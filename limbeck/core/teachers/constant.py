@@ -1,4 +1,4 @@
-"""A teacher made by hand."""
+"""A constant target."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from limbeck.core.teachers.base import Teacher
 
 
 class VirtualTeacher(Teacher):
-    """A constant target that is right with probability `correct` and spreads the rest evenly over the other classes, as logits
-    (Tf-KD, 1909.11723).
+    """Logits with probability `correct` for the label and equal probabilities for all other classes (Tf-KD, 1909.11723).
 
-    An item without a label answers with the student's present logits, detached: there is nothing to be right about.
+    The target of an item without a label is the student's own logits, detached.
 
     Args:
         correct: probability of the label, between 1/classes and 1.
@@ -37,8 +36,8 @@ class VirtualTeacher(Teacher):
         assert isinstance(student, Tensor)
         if batch.target is None:
             raise ValueError("VirtualTeacher: needs labels and the batch has none")
-        said = student.detach().to(torch.promote_types(student.dtype, torch.float32))
+        logits = student.detach().to(torch.promote_types(student.dtype, torch.float32))
         labels = batch.target.argmax(-1) if batch.target.is_floating_point() else batch.target.clamp(min=0)
-        wrong = torch.full_like(said, math.log((1 - self.correct) / (said.shape[-1] - 1)))
-        answer = wrong.scatter(-1, labels[..., None], math.log(self.correct))
-        return torch.where(label_mask(batch.target)[..., None] > 0, answer, said)
+        wrong = torch.full_like(logits, math.log((1 - self.correct) / (logits.shape[-1] - 1)))
+        target = wrong.scatter(-1, labels[..., None], math.log(self.correct))
+        return torch.where(label_mask(batch.target)[..., None] > 0, target, logits)

@@ -1,4 +1,4 @@
-"""Several teachers as one."""
+"""Ensembles of teachers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Ensemble(Teacher):
     """The mean of several teachers' logits.
 
     combine = "logits": z = Σ_k w_k z_k (FedDF, 2006.07242). combine = "probabilities": log Σ_k w_k softmax(z_k), as logits.
-    The two are not the same thing; the mean of the *losses* is a term whose teacher is a pattern such as `peers.*`.
+    For the mean of the *losses* use a term whose teacher is a pattern such as `peers.*`.
 
     Args:
         references: the teachers, e.g. `["first", "second"]` or `"clients.*"`.
         combine: what is averaged.
-        weights: one for each teacher; equal when omitted, and always normalised to sum 1.
+        weights: one for each teacher, normalised to sum 1; by default equal.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class Ensemble(Teacher):
 
 
 def _dense(signals: Sequence[AnySignal]) -> list[Tensor]:
-    """The logits in working precision; what cannot be averaged is refused with all shapes."""
+    """The logits in working precision; raises a ValueError with all shapes if they cannot be averaged."""
     dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
     tensors = [signal for signal in dense if isinstance(signal, Tensor)]
     if len(tensors) < len(dense) or len({signal.shape for signal in tensors}) > 1:

@@ -1,4 +1,4 @@
-"""The student's own past as teacher."""
+"""The student's predictions of the previous epoch as target."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from limbeck.core.teachers.base import Teacher
 
 
 class PastPredictions(Teacher):
-    """What the student said about each item when it last saw it, as logits (PS-KD, 2006.12000).
+    """The student's logits for each item when it last saw it (PS-KD, 2006.12000).
 
-    An item that was never seen answers with the student's present logits, detached: its loss and gradient are zero.
-    The table holds one row for each item of the data set and is part of the checkpoint.
+    The target of an item that was never seen is the student's own logits, detached, so its loss and gradient are zero. The
+    table has one row for each item of the data set and is part of the checkpoint.
     """
 
     def __init__(self) -> None:

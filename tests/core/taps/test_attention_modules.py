@@ -11,7 +11,7 @@ from torch import nn
 from transformers import masking_utils, modeling_utils
 
 from limbeck.core.errors import TapError
-from limbeck.core.taps import attention
+from limbeck.core.taps import attention_recording
 from limbeck.core.taps.probe import Probe
 from tests.encoders import build, close, everything, inputs, reference
 
@@ -31,7 +31,7 @@ def calls(monkeypatch):
         return call
 
     monkeypatch.setitem(REGISTRY._global_mapping, "sdpa", counted("sdpa", REGISTRY["sdpa"]))
-    monkeypatch.setattr(attention, "_step_by_step", counted("ours", attention._step_by_step))
+    monkeypatch.setattr(attention_recording, "_step_by_step", counted("ours", attention_recording._step_by_step))
     return found
 
 

@@ -1,4 +1,4 @@
-"""Listening to attention modules: to queries, keys and values, to scores before the softmax and distributions after it."""
+"""Records signals inside attention modules: queries, keys, values, scores before the softmax, probabilities after it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.errors import TapError
-from limbeck.core.taps.encoder_layout import (
+from limbeck.core.taps.attention_modules import (
     EAGER,
     HEADS,
     MATRICES,
@@ -27,33 +27,33 @@ from limbeck.core.taps.encoder_layout import (
     projections,
 )
 
-Callbacks = dict[str, list[Callable[[Tensor], None]]]  # kind → who hears it
+Callbacks = dict[str, list[Callable[[Tensor], None]]]  # by kind of signal
 
 
 @contextmanager
 def recording_attention(model: nn.Module, wanted: Mapping[nn.Module, Callbacks]) -> Iterator[None]:
-    """Tell the ears what these attention modules compute while the block runs; before and after, nothing is changed.
+    """Calls the callbacks with the signals of these attention modules inside the block.
 
-    Transformers' encoders look their attention function up in a registry at every call. The one that the models are using is
-    replaced there for the time of the block; modules that nobody listens to are passed on to it, and so are those of which
-    only queries, keys or values are wanted. Where scores or distributions are, the attention is computed step by step, as
-    with `attn_implementation="eager"`. Models, configurations and masks stay as they are.
+    Transformers' encoders take their attention function from a registry at every call. Inside the block the function in use is
+    replaced there. Modules without callbacks still use it, and so do those with callbacks for queries, keys or values only; for
+    scores or probabilities the attention is computed step by step, as with `attn_implementation="eager"`. Models,
+    configurations and masks are not changed.
 
     Raises:
-        TapError: gradient checkpointing is on (layers run again in the backward pass, when nobody listens), or the model's
-            implementation of attention keeps no scores.
+        TapError: gradient checkpointing is on (layers would run again in the backward pass, outside the block), or the model's
+            implementation of attention computes no scores.
     """
     if wanted and torch.is_grad_enabled() and any(_is_checkpointed(module) for module in model.modules()):
         raise TapError(f"{type(model).__name__}: attention cannot be tapped under gradient checkpointing; switch it off")
-    places: dict[tuple[int, str | None], MutableMapping[Any, Any]] = {}
+    registries: dict[tuple[int, str | None], MutableMapping[Any, Any]] = {}
     with ExitStack() as stack:
         for module, callbacks in wanted.items():
             if is_registered(module):
                 registry = forward_of(module).__globals__[REGISTRY]
-                places[id(registry), _implementation(module, callbacks)] = registry
+                registries[id(registry), _implementation(module, callbacks)] = registry
             else:
                 stack.enter_context(_projections_hooked(module, callbacks))
-        for (_, name), registry in places.items():
+        for (_, name), registry in registries.items():
             stack.enter_context(_replaced(registry, name, wanted))
         yield
 
@@ -75,7 +75,7 @@ def _implementation(module: nn.Module, callbacks: Callbacks) -> str | None:
 @contextmanager
 def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapping[nn.Module, Callbacks]) -> Iterator[None]:
     function = registry.get(name)
-    local = getattr(registry, "_local_mapping", registry)  # entries here come before those that the whole library shares
+    local = getattr(registry, "_local_mapping", registry)  # its entries take precedence over the library's
     before = local.get(name)
     local[name] = _recording_function(function, wanted, name)
     try:
@@ -89,7 +89,7 @@ def _replaced(registry: MutableMapping[Any, Any], name: str | None, wanted: Mapp
 def _recording_function(
     registered: Callable[..., Any] | None, wanted: Mapping[nn.Module, Callbacks], name: str | None
 ) -> Callable[..., tuple[Tensor, Tensor | None]]:
-    """An attention function that listens at the wanted modules and leaves the others to `registered`."""
+    """An attention function that records the wanted modules and calls `registered` for the others."""
 
     def attend(
         module: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **options: Any
@@ -98,9 +98,9 @@ def _recording_function(
         _record_states(callbacks, query, key, value)
         if callbacks.keys().isdisjoint(MATRICES):
             function = registered or _own_eager(module)
-            answer: tuple[Tensor, Tensor | None] = function(module, query, key, value, mask, **options)
-            return answer
-        if name == "sdpa" and mask is None:  # its masks leave out what its kernel does itself
+            result: tuple[Tensor, Tensor | None] = function(module, query, key, value, mask, **options)
+            return result
+        if name == "sdpa" and mask is None:  # sdpa's kernel applies a causal mask itself
             mask = _causal(module, query, key, options)
         output, weights = _step_by_step(module, query, key, value, mask, callbacks, **options)
         return output, weights if name == "eager" else None
@@ -109,7 +109,7 @@ def _recording_function(
 
 
 def _own_eager(module: nn.Module) -> Callable[..., Any]:
-    """The function that a module hands to the registry for want of a registered one: the eager one of its own file."""
+    """The default attention function of a module: the eager one of its own file."""
     names = [name for name in called_names(module) if EAGER in name]
     if len(names) != 1:
         raise TapError(f"{type(module).__name__} has no {EAGER}; load the model with attn_implementation='sdpa'")
@@ -142,7 +142,7 @@ def _step_by_step(
     softcap: float | None = None,
     **_: Any,
 ) -> tuple[Tensor, Tensor]:
-    """The attention's output [B, T, heads, d] and its weights after dropout; the ears hear of both matrices."""
+    """Returns the output [B, T, heads, d] and the weights after dropout; records scores and probabilities."""
     if softcap is not None:
         raise TapError(f"{type(module).__name__} caps its scores; queries, keys and values can be tapped")
     groups = query.shape[1] // key.shape[1]
@@ -152,7 +152,7 @@ def _step_by_step(
     dropped = F.dropout(weights.to(value.dtype), p=dropout, training=module.training)
     output = torch.matmul(dropped, value)
     if mask is not None and mask.dtype == torch.bool:
-        output = output * mask.any(-1, keepdim=True)  # as the fused kernels do for a token that may look at nothing
+        output = output * mask.any(-1, keepdim=True)  # as in the fused kernels, for a token that attends to nothing
     return output.transpose(1, 2).contiguous(), dropped
 
 
@@ -169,9 +169,9 @@ def _record_matrices(
     scaling: float | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
-    """Scores, then the distribution made of them: [B, heads, T, S]."""
+    """Computes the scores and their softmax [B, heads, T, S], records both, and returns the softmax."""
     scaling = 1 / math.sqrt(query.shape[-1]) if scaling is None else scaling
-    scores = torch.matmul(query, key.transpose(-2, -1)).mul_(scaling)  # scaled queries would be kept for the backward pass
+    scores = torch.matmul(query, key.transpose(-2, -1)).mul_(scaling)  # autograd would save scaled queries
     if mask is not None and mask.dtype != torch.bool and mask.ndim == 4 and mask.shape[1] > 1:
         bias, mask = _split_bias(mask, bias)
     if bias is not None:
@@ -187,7 +187,7 @@ def _record_matrices(
 
 
 def _split_bias(merged: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
-    """A mask that differs from head to head holds a position bias as well: what is finite by far is bias."""
+    """Splits a mask that differs between heads into position bias and boolean mask: entries far from −∞ are bias."""
     kept = merged > torch.finfo(merged.dtype).min / 2
     found = merged.masked_fill(~kept, 0)
     return found if bias is None else bias + found, kept
@@ -198,33 +198,33 @@ def _call(callbacks: Callbacks, kind: str, tensor: Tensor) -> None:
         callback(tensor)
 
 
-# --- attention by code of its own ------------------------------------------------------------------------------------
+# --- attention that calls no registered function ---------------------------------------------------------------------
 
 
 @contextmanager
 def _projections_hooked(module: nn.Module, callbacks: Callbacks) -> Iterator[None]:
-    """Listen to the projections of a module that calls no registered function; its own computation runs as ever."""
+    """Records the projections of a module that calls no registered function; its own computation is unchanged."""
     names, formula = projections(module), formula_of(module) or Formula()
     heads = next(int(getattr(module, name)) for name in HEADS if hasattr(module, name))
-    said: dict[str, Tensor] = {}
+    projected: dict[str, Tensor] = {}
 
-    def projected(name: str) -> Callable[..., None]:
+    def record(name: str) -> Callable[..., None]:
         def hook(_: nn.Module, args: Any, output: Tensor) -> None:
-            said.setdefault(name, output)  # a projection that runs again projects positions
+            projected.setdefault(name, output)  # the second run of a projection is for relative positions
 
         return hook
 
     def before(_: nn.Module, args: Any) -> None:
-        said.clear()
+        projected.clear()
 
     def after(_: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
         matrices = not callbacks.keys().isdisjoint(MATRICES)
-        asked = matrices or formula.unless is not None or formula.rotary is not None
-        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if asked else {}
+        needs_arguments = matrices or formula.unless is not None or formula.rotary is not None
+        given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if needs_arguments else {}
         if formula.unless is not None and given.get(formula.unless) is not None:
             name, other = type(module).__name__, formula.unless
             raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
-        query, key, value = _by_heads([said[name] for name in names], heads)
+        query, key, value = _split_heads([projected[name] for name in names], heads)
         if formula.rotary is not None and given.get(formula.rotary) is not None:
             query, key, value = _rotated(module, given[formula.rotary], query, key, value)
         _record_states(callbacks, query, key, value)
@@ -233,7 +233,7 @@ def _projections_hooked(module: nn.Module, callbacks: Callbacks) -> Iterator[Non
             _record_matrices(callbacks, query, key, mask, bias=bias)
 
     handles = [module.register_forward_pre_hook(before), module.register_forward_hook(after, with_kwargs=True)]
-    handles += [getattr(module, name).register_forward_hook(projected(name)) for name in names]
+    handles += [getattr(module, name).register_forward_hook(record(name)) for name in names]
     try:
         yield
     finally:
@@ -241,7 +241,7 @@ def _projections_hooked(module: nn.Module, callbacks: Callbacks) -> Iterator[Non
             handle.remove()
 
 
-def _by_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tensor]:
+def _split_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tensor]:
     """[B, T, heads·d] each, or one of [B, T, 3·heads·d] → queries, keys and values [B, heads, T, d]."""
     if len(projected) == 1:
         projected = list(projected[0].chunk(3, dim=-1))
@@ -250,6 +250,6 @@ def _by_heads(projected: list[Tensor], heads: int) -> tuple[Tensor, Tensor, Tens
 
 
 def _rotated(module: Any, angles: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
-    """Queries and keys after the module's rotary embeddings, and the values where it turns these too."""
-    turned = states if getattr(module, "rotary_value", False) else states[:2]
-    return (*module.apply_rotary_position_embeddings(angles, *turned), *states[len(turned) :])
+    """Queries and keys after the module's rotary embeddings, and the values if it rotates them too."""
+    rotated = states if getattr(module, "rotary_value", False) else states[:2]
+    return (*module.apply_rotary_position_embeddings(angles, *rotated), *states[len(rotated) :])

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from limbeck.data import Items
-from limbeck.tasks.linear_probe import probe_logits
-from limbeck.tasks.neighbours import nearest, shared, votes
+from limbeck.tasks.sentence_embeddings.linear_probe import probe_logits
+from limbeck.tasks.sentence_embeddings.neighbours import nearest_neighbours, neighbour_overlap, neighbour_votes
 
 MEASURES = ("probe accuracy", "10-NN accuracy", "10 nearest neighbours shared with the teacher")
 Encode = Callable[[list[str]], np.ndarray]
@@ -28,17 +28,19 @@ class Judge:
 
     @classmethod
     def of(cls, items: Items, teachers: Tensor) -> Judge:
-        return cls(items, nearest(teachers))
+        return cls(items, nearest_neighbours(teachers))
 
     def marks(self, embeddings: Tensor) -> dict[str, np.ndarray]:
         """Of each text: whether it is classified rightly from the others, which share of its neighbours is the teacher's."""
         labels, classes = self.items.target, self.items.classes
         assert labels is not None
         assert classes is not None
-        near = nearest(embeddings)
+        near = nearest_neighbours(embeddings)
         probe = probe_logits(embeddings, labels, self.items.keys, classes).argmax(1) == labels
-        counted = votes(near, labels, classes).argmax(1) == labels
-        return dict(zip(MEASURES, (x.double().numpy() for x in (probe, counted, shared(near, self.theirs))), strict=True))
+        counted = neighbour_votes(near, labels, classes).argmax(1) == labels
+        return dict(
+            zip(MEASURES, (x.double().numpy() for x in (probe, counted, neighbour_overlap(near, self.theirs))), strict=True)
+        )
 
 
 def interval(figure: Callable[[np.ndarray], float], count: int, draws: int = 2_000) -> tuple[float, tuple[float, float]]:

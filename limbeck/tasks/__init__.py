@@ -1,4 +1,4 @@
-"""What differs between kinds of problem: the control's loss, evaluation and metric."""
+"""Tasks: what a model predicts, the losses it is trained with, and the metrics it is evaluated by."""
 
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification

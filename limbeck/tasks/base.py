@@ -1,4 +1,4 @@
-"""What differs between kinds of problem: how labels alone teach, what a model answers, and how answers are judged."""
+"""The abstract base of a task."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from limbeck.tasks.input_limits import check_input_limits
 
 
 class Task(ABC):
-    """What the engine need not know about a kind of problem.
+    """What a model predicts, the losses it is trained with, and the metrics it is evaluated by.
 
     Args:
-        metric: what models are judged by, one of `metrics`; the first of them by default.
+        metric: one of `metrics`; the first of them by default.
 
     Attributes:
-        name: as recipes and verdicts write it.
-        metrics: what this kind of problem can be judged by.
-        needs_labels: whether all data must have them.
+        name: in recipes and verdicts.
+        metrics: the metrics that the task supports.
+        needs_labels: whether all data must have labels.
     """
 
     name: ClassVar[str]
@@ -38,7 +38,7 @@ class Task(ABC):
     def __init__(self, metric: str | None = None) -> None:
         chosen = metric or self.metrics[0]
         if chosen not in self.metrics:
-            raise ValueError(f"metric: {chosen!r} does not judge {self.name}; choose one of {', '.join(self.metrics)}")
+            raise ValueError(f"metric: {chosen!r} is no metric of {self.name}; choose one of {', '.join(self.metrics)}")
         self.measure: Measure = measure(chosen)
 
     @property
@@ -53,52 +53,52 @@ class Task(ABC):
         """Prepares for a run before training; for tasks that depend on the teacher or on which labels there are.
 
         Args:
-            teacher: None where there is none at hand.
-            evaluation: what models are selected and judged on.
-            control: whether a model is to learn from the labels of `train` alone.
+            teacher: None if it is not available.
+            evaluation: validation and test data.
+            control: whether a control is trained, which needs the labels of `train`.
         """
 
     def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
-        """How training items are shown: augmented as `views` says."""
+        """The transform of training items: the augmentation in `views`."""
         return Pipeline.from_spec(list(views))
 
     def training_items(self, items: Items) -> Items:
-        """The items that teach by themselves: those with a label."""
+        """The items that training without a teacher uses: those with a label."""
         return items.labelled()
 
     def evaluation_items(self, items: Items) -> Items:
-        """The items that models are judged on: those with a label."""
+        """The items that models are evaluated on: those with a label."""
         return items.labelled()
 
     @property
     def needs_teacher(self) -> bool:
-        """Whether models are judged by how they agree with the teacher, which must then be at hand."""
+        """Whether the metric compares with the teacher, which must then be available."""
         return False
 
     @property
     def may_need_teacher(self) -> bool:
-        """Whether that is still open, until the data is known."""
+        """Whether that is not known before the data is."""
         return False
 
     @abstractmethod
     def hard_terms(self, student: str = "student") -> list[Term]:
-        """What the control learns from: labels only."""
+        """The terms of the control: labels only."""
 
     @abstractmethod
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
-        """How a student learns the teacher's answers to this kind of problem, at a temperature where that means something."""
+        """The terms that compare outputs with the teacher's, at a temperature if the task has one."""
 
     @abstractmethod
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
-        """Refuse outputs that do not fit the labels."""
+        """Raises ValueError if the outputs do not fit the labels."""
 
     @abstractmethod
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
-        """Metrics over the labelled items, by name; the task's own metric is among them."""
+        """Metrics over the labelled items, by name, with the metric of the task among them."""
 
     @abstractmethod
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        """What the models of several seeds answered, as fields of `limbeck.evaluation.Predictions`."""
+        """The outputs of several seeds as fields of `limbeck.evaluation.Predictions`."""
 
     @torch.no_grad()
     def outputs(
@@ -110,7 +110,7 @@ class Task(ABC):
         autocast: torch.dtype | None = None,
         reads: str | None = None,
     ) -> Tensor:
-        """What the model says of every item, `[items, …]` float32 on the CPU, in their order; the model is left in its mode."""
+        """Outputs of all items in their order, `[items, …]` float32 on the CPU. The mode of the model is restored."""
         was_training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
         model.eval()
         rows, found = [], []
@@ -119,36 +119,39 @@ class Task(ABC):
                 inputs: Any = batch.to(device).inputs["default"]
                 if reads is not None:
                     inputs = inputs[reads]
-                answer = logits_of(call_model(model, inputs))
-                if not isinstance(answer, Tensor):
-                    raise ValueError(f"{type(model).__name__} returned {type(answer).__name__}; {self.name} needs logits")
+                output = logits_of(call_model(model, inputs))
+                if not isinstance(output, Tensor):
+                    raise ValueError(f"{type(model).__name__} returned {type(output).__name__}; {self.name} needs logits")
                 assert batch.index is not None
                 rows.append(batch.index)
-                found.append(self.reduce_outputs(answer, batch).float().cpu())
+                found.append(self.reduce_outputs(output, batch).float().cpu())
         model.train(was_training)
         return self.concatenate(found)[torch.cat(rows).argsort()]
 
     def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
-        """Every item once; `Batch.index` says which. Texts of like length stand together, so that little is padded."""
+        """Every item once, with its row in `Batch.index`. Texts are sorted by length, which keeps padding small."""
         lengths = getattr(items.storage, "lengths", None)
         if lengths is None:
             return evaluation_batches(items, batch_size)
         order = lengths.argsort()
         return (replace(batch, index=order[batch.index]) for batch in evaluation_batches(items.select(order), batch_size // 4))
 
-    def reduce_outputs(self, answer: Tensor, batch: Batch) -> Tensor:
-        """What is kept of the answer to a batch: all of it, where that is not more than memory holds."""
-        return answer
+    def reduce_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """What is kept of the outputs of a batch; all of it by default."""
+        return outputs
 
     def concatenate(self, outputs: list[Tensor]) -> Tensor:
         return torch.cat(outputs)
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
-        """Refuse data that a model cannot be trained or judged on, before anything is trained: no labels, texts that are too
-        long, inputs that it does not take, labels that do not fit its outputs, outputs that are no numbers.
+        """Checks before training that a model can be trained or evaluated on data.
 
         Args:
-            who, data: how messages call the model and the data.
+            who, data: the names of model and data in messages.
+
+        Raises:
+            ValueError: there are no labels, texts are too long, the model does not accept the inputs, or its outputs do not
+                fit the labels or are not finite.
         """
         if self.needs_labels and (items.target is None or not len(items.labelled())):
             raise ValueError(f"{data}: the {who} needs labels, and there are none; name the column that holds them (label: …)")
@@ -160,5 +163,5 @@ class Task(ABC):
             reason = str(error).splitlines()[0]
             raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
         if not bool(outputs.isfinite().all()):
-            raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and what it is fed")
+            raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and its inputs")
         self.check_outputs(outputs, items, who, data)

@@ -1,4 +1,4 @@
-"""Classification: one label an item."""
+"""Classification: one class per item."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from limbeck.tasks.base import Task
 
 
 class Classification(Task):
-    """One of several classes an item, judged by accuracy, by F1, or by Matthews' correlation."""
+    """One of several classes per item; metrics: accuracy, F1 or Matthews' correlation."""
 
     name = "classification"
     metrics = ("accuracy", "f1", "matthews")
@@ -41,25 +41,23 @@ class Classification(Task):
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
         super().check(model, items, who, data, reads)
-        _refuse_other_order(model, items.class_names, who, data)
+        _check_class_order(model, items.class_names, who, data)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2:
             raise ValueError(f"the {who} gives logits of shape {tuple(outputs.shape)}; classification needs [items, classes]")
         assert items.target is not None
         if items.target.is_floating_point() or items.target.ndim != 1:
-            raise ValueError(f"{data}: classification needs one class an item, and the labels are no classes")
+            raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes")
         highest, classes = int(items.target.max()), outputs.shape[-1]
         if highest >= classes:
             raise ValueError(
-                f"{data}: labels go up to {highest}, but the {who} tells {classes} classes apart; "
-                f"give it classes: {highest + 1}"
+                f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: {highest + 1}"
             )
 
 
-def _refuse_other_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
-    """A model that came with names for its classes counts them as it was trained to; the data may number the same names
-    otherwise, and every answer would be taken for another one."""
+def _check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
+    """Raises ValueError if model and data number the same class names differently, which would permute the predictions."""
     own = getattr(getattr(model, "config", None), "id2label", None)
     if not own or names is None:
         return

@@ -1,4 +1,4 @@
-"""Whether a model can read the texts it is given: it must know their tokens and have a place for each of them."""
+"""Checks that a model can process texts: its vocabulary holds their tokens, and it has enough positions."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from torch import nn
 from limbeck.data import Items, TokenStorage
 from limbeck.data.text.token_storage import PackedTokens
 
-POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")  # as Transformers calls the tables
+POSITIONS = ("position_embeddings", "position_embedding", "embed_positions", "wpe")  # the tables' names in Transformers
 
 
 def check_input_limits(model: nn.Module, items: Items, who: str, data: str, reads: str | None = None) -> None:
-    """Refuse texts whose tokens, or whose length, a model was not built for.
+    """Checks tokens and length of texts against the vocabulary and the position table of a model.
 
-    A model with a table of positions has no more of them than the table has rows; what is longer would fail in the midst of
-    training, at the first batch with such a text. Models that compute their positions read any length.
+    Longer texts would fail in the middle of training, at the first batch with such a text. Models that compute their positions
+    accept any length.
 
     Raises:
-        ValueError: with the limit.
+        ValueError: a token or the length exceeds the limit, which the message names.
     """
     if not isinstance(items.storage, TokenStorage):
         return
     encodings = items.storage.encodings
     encoding = encodings.get(reads or "", next(iter(encodings.values())))
-    _refuse_unknown(model, encoding, f"{data}: the {who} ({type(model).__name__})")
+    _check_vocabulary(model, encoding, f"{data}: the {who} ({type(model).__name__})")
     limit, length = position_limit(model), encoding.tokenization.max_length
     if limit is not None and length > limit:
         raise ValueError(
@@ -33,14 +33,14 @@ def check_input_limits(model: nn.Module, items: Items, who: str, data: str, read
 
 
 def position_limit(model: nn.Module) -> int | None:
-    """How many tokens the tables of positions have rows for; None where there is no such table."""
+    """The number of tokens for which a model has positions; None if it has no position table."""
     return min(position_limits(model).values(), default=None)
 
 
 def position_limits(model: nn.Module) -> dict[str, int]:
-    """How many tokens each table of positions has rows for, by its path.
+    """The number of tokens of each position table, by its path.
 
-    RoBERTa and its like count from after the padding's row, and BART's begin with rows that are no positions.
+    Without rows that are no positions: those up to the padding's in RoBERTa, and the offset in BART.
     """
     limits = {}
     for path, module in model.named_modules():
@@ -51,19 +51,19 @@ def position_limits(model: nn.Module) -> dict[str, int]:
     return limits
 
 
-def _refuse_unknown(model: nn.Module, encoding: PackedTokens, who: str) -> None:
-    known = _vocabulary(model)
+def _check_vocabulary(model: nn.Module, encoding: PackedTokens, who: str) -> None:
+    known = _vocabulary_size(model)
     highest = int(encoding.ids.values.max()) if len(encoding.ids.values) else 0
     if known is not None and highest >= known:
         (word,) = encoding.tokenization.tokens([highest])
         raise ValueError(
-            f"{who} knows {known:,} tokens, and the texts hold token {highest:,}, {word!r}: they were tokenised for another "
-            "vocabulary. Give the model its own tokenizer (in Python: tokenize(items, {'student': …, 'teacher': …}))"
+            f"{who} has a vocabulary of {known:,} tokens, and the texts hold token {highest:,}, {word!r}: they were tokenised "
+            "for another vocabulary. Give the model its own tokenizer (in Python: tokenize(items, {'student': …, …}))"
         )
 
 
-def _vocabulary(model: nn.Module) -> int | None:
-    """How many tokens a model of Transformers, or one that holds such a model, can look up."""
+def _vocabulary_size(model: nn.Module) -> int | None:
+    """The rows of the token embedding of a Transformers model, or of a module that holds one."""
     for module in model.modules():
         if hasattr(module, "get_input_embeddings"):
             try:

@@ -1,4 +1,4 @@
-"""Masked language modelling: which words stood where tokens are hidden."""
+"""Masked language modelling: predicting hidden tokens."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from limbeck.objectives import HardTargets
 from limbeck.objectives.tokens import ForwardKL
 from limbeck.tasks.base import Task
 
-STREAM = "evaluation"  # keeps the tokens that judge apart from those that any training hides
-FEWER = 8  # an answer is as wide as the vocabulary, so that so much smaller batches are evaluated
+STREAM = "evaluation"  # a random stream of its own: other tokens are hidden than in training
+FEWER = 8  # outputs are as wide as the vocabulary, so batches are smaller by this factor
 
 
 class MaskedLanguageModelling(Task):
-    """Some tokens of each text are hidden, anew in every epoch, and models tell what they were (Devlin et al. 2018,
-    1810.04805). They need no labels, and are judged on hidden tokens that never change: by the share whose word is found, by
-    the cross entropy, or by its exponential. A text is the unit that intervals are drawn over.
+    """Hides some tokens of each text, others in every epoch, and predicts them (Devlin et al. 2018, arXiv 1810.04805).
+
+    Needs no labels. Evaluation hides the same tokens every time. Intervals resample texts.
 
     Args:
         metric: masked_accuracy, masked_cross_entropy or masked_perplexity.
-        share: of the tokens that are hidden; of these 80 % become the mask token, 10 % another one, 10 % stay.
+        share: fraction of the tokens that is hidden; of these 80 % become the mask token, 10 % a random one, 10 % stay.
     """
 
     name = "masked_language_modelling"
@@ -65,17 +65,17 @@ class MaskedLanguageModelling(Task):
             inputs, target = masking(batch.inputs[DEFAULT_VIEW], batch.keys, stream=STREAM)
             yield replace(batch, inputs={DEFAULT_VIEW: inputs}, target=target)
 
-    def reduce_outputs(self, answer: Tensor, batch: Batch) -> Tensor:
-        """Of each text: how many tokens were hidden, how many of them were found, and the sum of their cross entropies."""
+    def reduce_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
+        """By text: numbers of hidden and of correctly predicted tokens, and the sum of their cross entropies, [texts, 3]."""
         assert batch.target is not None
-        target = batch.target.to(answer.device)
-        if answer.shape[:-1] != target.shape:
+        target = batch.target.to(outputs.device)
+        if outputs.shape[:-1] != target.shape:
             raise ValueError(
-                f"it gives outputs of shape {tuple(answer.shape)}; masked language modelling needs logits of tokens "
+                f"it gives outputs of shape {tuple(outputs.shape)}; masked language modelling needs logits of tokens "
                 f"{(*target.shape, 'vocabulary')} (task: AutoModelForMaskedLM)"
             )
         hidden = target != UNLABELLED
-        logits, words = answer[hidden].float(), target[hidden]
+        logits, words = outputs[hidden].float(), target[hidden]
         found = (logits.argmax(-1) == words).float()
         nats = torch.nn.functional.cross_entropy(logits, words, reduction="none")
         per_token = torch.stack([torch.ones_like(nats), found, nats], -1)
@@ -105,5 +105,5 @@ class MaskedLanguageModelling(Task):
 
 
 def _parts(one: Measure, outputs: Sequence[Tensor]) -> Floats:
-    """What the metric is made of: [seeds, texts, 2]."""
+    """The numbers per text from whose means the metric is computed, [seeds, texts, 2]."""
     return one.parts(torch.stack(list(outputs)).numpy(), np.empty(0))

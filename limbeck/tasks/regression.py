@@ -1,4 +1,4 @@
-"""Regression: one number an item."""
+"""Regression: one number per item."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limbeck.tasks.base import Task
 
 
 class Regression(Task):
-    """One number an item, judged by the correlation of Pearson or Spearman (as GLUE's STS-B), or by the squared error."""
+    """One number per item; metrics: Pearson's or Spearman's correlation (as for GLUE's STS-B), or the squared error."""
 
     name = "regression"
     metrics = ("pearson", "spearman", "mean_squared_error")
@@ -24,7 +24,7 @@ class Regression(Task):
         return [Term(SquaredError(), student=student)]
 
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
-        return [Term(LogitMSE(), student=student)]  # one number has no temperature
+        return [Term(LogitMSE(), student=student)]  # a number has no temperature
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None

@@ -44,13 +44,11 @@ def check(train: Items, student: nn.Module, teacher: nn.Module, *terms: Term, **
 
 
 def test_labels_beyond_the_classes(train: Items) -> None:
-    with pytest.raises(
-        ValueError, match=r"training data: labels go up to 9, but the student tells 5 classes apart.*classes: 10"
-    ):
+    with pytest.raises(ValueError, match=r"training data: labels go up to 9, but the student outputs 5 classes.*classes: 10"):
         check(train, cnn(5), cnn(5))
     assert train.target is not None
     few = train.select(train.target < 5)
-    with pytest.raises(ValueError, match=r"test data: labels go up to 9, but the student tells 5"):
+    with pytest.raises(ValueError, match=r"test data: labels go up to 9, but the student outputs 5"):
         check(few, cnn(5), cnn(5), test=train)
     with pytest.raises(ValueError, match=r"validation data: labels go up to 9"):
         check(few, cnn(5), cnn(5), validation=train)

@@ -20,7 +20,7 @@ from limbeck.models import get
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
-from limbeck.tasks.input_limits import positions
+from limbeck.tasks.input_limits import position_limit
 from tests.data.tiny_tokenizers import byte_bpe, of_words
 from tests.runs.test_text_runs import teacher
 
@@ -119,10 +119,13 @@ def test_windows_of_as_many_tokens_are_refused_where_they_part() -> None:
 def test_a_vocabulary_of_another_model() -> None:
     few = encoder(vocab_size=7)
     with pytest.raises(
-        ValueError, match=r"training data: the student \(Bert.*\) knows 7 tokens, and .* hold token 8, 'the'.*another"
+        ValueError,
+        match=r"training data: the student \(Bert.*\) has a vocabulary of 7 tokens, and .* hold token 8, 'the'.*another",
     ):
         check(items(), few)
-    with pytest.raises(ValueError, match=r"the teacher \(Bert.*\) knows 7 tokens, and .* hold token 11, 'unable'.*its own"):
+    with pytest.raises(
+        ValueError, match=r"the teacher \(Bert.*\) has a vocabulary of 7 tokens, and .* hold token 11, 'unable'.*its own"
+    ):
         check(parted(), encoder(), teacher=few)
 
 
@@ -134,7 +137,7 @@ TABLES = {"Bert": 16, "DistilBert": 16, "Roberta": 14, "MPNet": 14, "Electra": 1
 @pytest.mark.parametrize("name", TABLES)
 def test_positions_are_as_many_as_can_be_read(name: str) -> None:
     model = encoder(name, "Model", **({"pad_token_id": 1} if name in ("Roberta", "MPNet") else {}), **_sizes(name))
-    assert positions(model) == TABLES[name]
+    assert position_limit(model) == TABLES[name]
     ids = torch.full((1, TABLES[name]), 5)
     model(input_ids=ids)
     with pytest.raises((IndexError, RuntimeError)):
@@ -147,8 +150,8 @@ def _sizes(name: str) -> dict[str, int]:
 
 def test_models_that_compute_their_positions_read_any_length() -> None:
     model = encoder("ModernBert", pad_token_id=0, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
-    assert positions(model) is None
-    assert positions(nn.Linear(2, 2)) is None
+    assert position_limit(model) is None
+    assert position_limit(nn.Linear(2, 2)) is None
 
 
 @pytest.mark.parametrize(("name", "limit"), [("Bert", 16), ("Roberta", 14)])

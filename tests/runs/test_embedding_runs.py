@@ -249,7 +249,7 @@ def test_a_control_without_labels_is_refused(place: Path, tmp_path: Path) -> Non
     assert not (tmp_path / "run" / "recipe.yaml").exists()
     with pytest.raises(ValueError, match="set metric: neighbour_overlap"):
         runs.run_recipe(recipe(place, "-bare", metric="knn_accuracy"), tmp_path / "run", progress=False)
-    with pytest.raises(RecipeError, match="does not judge sentence_embeddings"):
+    with pytest.raises(RecipeError, match="is no metric of sentence_embeddings"):
         recipe(place, metric="accuracy")
 
 

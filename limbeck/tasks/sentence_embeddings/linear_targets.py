@@ -1,4 +1,4 @@
-"""How an encoder learns from labels alone: through a linear layer that is thrown away with the training."""
+"""Cross entropy of embeddings through a linear layer: how a control of sentence embeddings learns from labels."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from limbeck.objectives import HardTargets
 class LinearTargets(HardTargets):
     """Cross entropy of a learned linear layer on embeddings with the labels. Student [B, D] with labels [B].
 
-    The layer is the objective's own: built from the shapes of the dry run, trained beside the student, never part of it. An
-    item labelled -100 gives exactly 0.
+    The layer belongs to the objective: it is built from the shapes of the dry run, trained with the student and not part of it.
+    An item labelled -100 gives exactly 0.
 
     Args:
-        classes: C, how many the layer tells apart.
-        label_smoothing: mass spread evenly over all classes.
+        classes: C, the number of classes.
+        label_smoothing: probability mass spread evenly over all classes.
 
     Raises:
         ValueError: classes below 2; labels missing, out of range or of another shape.
@@ -34,7 +34,7 @@ class LinearTargets(HardTargets):
     def __init__(self, *, classes: int, label_smoothing: float = 0.0) -> None:
         super().__init__(label_smoothing=label_smoothing)
         if classes < 2:
-            raise ValueError(f"{self.name}: classes is {classes}; labels of one class teach nothing, so use 2 or more")
+            raise ValueError(f"{self.name}: classes is {classes}; a classifier needs 2 or more")
         self.classes = classes
         self.linear = None
 

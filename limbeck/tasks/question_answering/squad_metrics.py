@@ -1,7 +1,7 @@
-"""How answers in words are judged: exact match and F1 as SQuAD v1.1 defines them (Rajpurkar et al. 2016, 1606.05250).
+"""Exact match and F1 of answers, as in SQuAD v1.1 (Rajpurkar et al. 2016, arXiv 1606.05250).
 
 Both compare answers after lower-casing, without punctuation, without the articles a, an and the, and with single spaces;
-where a question has several true answers, the one that fits best counts.
+of several true answers the best counts.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ _ARTICLES = re.compile(r"\b(?:a|an|the)\b")
 
 
 def exact_match(predicted: str, truths: Sequence[str]) -> float:
-    """1 where the answer to one question equals one of the true ones, else 0."""
+    """1 if the answer equals one of the true ones, else 0."""
     return _best(lambda truth: float(normalized(predicted) == normalized(truth)), truths)
 
 
 def f1(predicted: str, truths: Sequence[str]) -> float:
-    """The harmonic mean of precision and recall in the words of the answer to one question, with the best of the true ones.
+    """The harmonic mean of precision and recall over the words of the answer, with the best of the true answers.
 
-    Words count as often as they occur. Without a common word it is 0, also where nothing is left of both answers.
+    Words count as often as they occur. Without a common word it is 0, also if both answers are empty.
     """
     return _best(lambda truth: _overlap(normalized(predicted).split(), normalized(truth).split()), truths)
 

@@ -1,4 +1,4 @@
-"""Extractive question answering: where in a context an answer starts and ends."""
+"""The task of extractive question answering: start and end of the answer in a context."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from limbeck.data import Items, WindowStorage
 from limbeck.data.text.qa_windows import OUTSIDE, extract_scored_answers
 from limbeck.objectives import SpanSoftTargets, SpanTargets
 from limbeck.tasks.base import Task
-from limbeck.tasks.squad_metrics import exact_match, f1, normalized
+from limbeck.tasks.question_answering.squad_metrics import exact_match, f1, normalized
 from limbeck.tasks.text_predictions import TextInput, TextPredictions
 
 SCORES = {"answer_f1": f1, "exact_match": exact_match}
 
 
 class QuestionAnswering(Task):
-    """An answer is a piece of the context, judged by the words it shares with the true ones, or by being one of them, as the
-    script of SQuAD v1.1 does. Items are windows; a question's answer is the best of all its windows.
+    """The answer is a span of the context, with the metrics of SQuAD v1.1.
+
+    Items are windows; the answer to a question is the best span of all its windows.
 
     Args:
         metric: answer_f1 or exact_match.
-        longest: the most tokens of an answer.
+        longest: maximum number of tokens in an answer.
     """
 
     name = "question_answering"
@@ -43,7 +44,7 @@ class QuestionAnswering(Task):
         return [Term(SpanSoftTargets(temperature=temperature), student=student)]
 
     def concatenate(self, outputs: list[Tensor]) -> Tensor:
-        """Windows of several widths as one tensor; what is filled up is never read."""
+        """Outputs of windows of different widths as one tensor, padded at the end."""
         widest = max(found.shape[-1] for found in outputs)
         return torch.cat([torch.nn.functional.pad(found, (0, widest - found.shape[-1])) for found in outputs])
 
@@ -51,27 +52,27 @@ class QuestionAnswering(Task):
         return {name: float(self.scores(outputs, items, name).mean()) for name in self.metrics}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        storage, asked = _windows(items), _asked(items)
-        given = [self._given(found, items) for found in outputs]
-        words = [[seed[row][0] for row in asked] for seed in given]
-        sums = torch.tensor([[seed[row][1] for row in asked] for seed in given], dtype=torch.float64)
-        within = torch.stack([normalizers(found, storage)[asked] for found in outputs])
+        storage, questions = _windows(items), _labelled_questions(items)
+        found = [self._answers(one, items) for one in outputs]
+        answers = [[seed[row][0] for row in questions] for seed in found]
+        logit_sums = torch.tensor([[seed[row][1] for row in questions] for seed in found], dtype=torch.float64)
+        log_normalizers = torch.stack([span_log_normalizers(one, storage)[questions] for one in outputs])
         texts = TextPredictions(
-            choice=np.array([[normalized(answer) for answer in seed] for seed in words], dtype=object),
-            text=lambda seed, unit: words[seed][unit],
-            confidence=(sums - within).exp().numpy(),
-            input=lambda unit: _input(storage, asked[unit]),
+            choice=np.array([[normalized(answer) for answer in seed] for seed in answers], dtype=object),
+            text=lambda seed, unit: answers[seed][unit],
+            confidence=(logit_sums - log_normalizers).exp().numpy(),
+            input=lambda unit: _input(storage, questions[unit]),
         )
-        scores = torch.stack([_scores(seed, items, self.metric) for seed in words]).numpy()
+        scores = torch.stack([_scores(seed, items, self.metric) for seed in answers]).numpy()
         return {"scores": scores, "text_predictions": texts}
 
     def scores(self, outputs: Tensor, items: Items, metric: str) -> Tensor:
         """The score of each labelled question that has windows among the items, float64."""
-        given = self._given(outputs, items)
-        return _scores([given[row][0] for row in _asked(items)], items, metric)
+        found = self._answers(outputs, items)
+        return _scores([found[row][0] for row in _labelled_questions(items)], items, metric)
 
-    def _given(self, outputs: Tensor, items: Items) -> list[tuple[str, float]]:
-        """The answer to each question there is, with its sum of logits."""
+    def _answers(self, outputs: Tensor, items: Items) -> list[tuple[str, float]]:
+        """The answer to every question, with the sum of its start and end logits."""
         return extract_scored_answers([(torch.arange(len(items)), outputs)], items, _windows(items).questions, self.longest)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
@@ -83,9 +84,11 @@ class QuestionAnswering(Task):
             )
 
 
-def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
-    """By which a sum of logits becomes the probability of its first token times that of its last, among all tokens of the
-    context in all windows: float64, one a question there is; −∞ without windows.
+def span_log_normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
+    """The log normalizer of each question's spans, float64; −∞ without windows.
+
+    exp(start logit + end logit − normalizer) is the probability of the start token times that of the end token, among all
+    tokens of the context in all windows of the question.
     """
     spans = storage.spans.pad(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
     inside = outputs.double().masked_fill((spans[..., 0] < 0)[:, None], -torch.inf)
@@ -96,17 +99,17 @@ def normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
     return (largest + torch.zeros_like(largest).index_add_(0, of, powers).log()).sum(1)
 
 
-def _asked(items: Items) -> list[int]:
+def _labelled_questions(items: Items) -> list[int]:
     """The labelled questions that have windows among the items."""
     storage = _windows(items)
     truths = storage.questions.answer_texts
     return [row for row in torch.unique(storage.question).tolist() if truths[row]]
 
 
-def _scores(words: Sequence[str], items: Items, metric: str) -> Tensor:
-    """Of the answers to `_asked(items)`."""
+def _scores(answers: Sequence[str], items: Items, metric: str) -> Tensor:
+    """The scores of the answers to `_labelled_questions(items)`."""
     truths = _windows(items).questions.answer_texts
-    found = [SCORES[metric](answer, truths[row]) for answer, row in zip(words, _asked(items), strict=True)]
+    found = [SCORES[metric](answer, truths[row]) for answer, row in zip(answers, _labelled_questions(items), strict=True)]
     return torch.tensor(found, dtype=torch.float64)
 
 

@@ -1,5 +1,5 @@
 """Distillation inside the training loops of other libraries.
 
-`limbeck.integrations.transformers` is for scripts with a `Trainer`, `limbeck.integrations.sentence_transformers` for those with
-a `SentenceTransformerTrainer`. Each module needs the library that it is named after.
+`limbeck.integrations.transformers` adds a teacher to a `Trainer` of Transformers, `limbeck.integrations.sentence_transformers`
+to a `SentenceTransformerTrainer`. Each package needs the library that it is named after.
 """

@@ -117,6 +117,15 @@ def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
             gradient.copy_(piece.view_as(gradient))
 
 
+def average_gradients(parameters: Iterable[Tensor]) -> None:
+    """Average the gradients over all processes in place, as DDP does."""
+    parameters = list(parameters)
+    all_reduce_gradients(parameters)
+    for parameter in parameters:
+        if parameter.grad is not None:
+            parameter.grad.div_(world_size())
+
+
 def broadcast_parameters(module: torch.nn.Module) -> None:
     """Copy the parameters and buffers of rank 0 to all processes."""
     if world_size() > 1:

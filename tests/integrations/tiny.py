@@ -12,6 +12,8 @@ from transformers import (
     BertForSequenceClassification,
     LlamaConfig,
     LlamaForCausalLM,
+    T5Config,
+    T5ForConditionalGeneration,
     TrainingArguments,
 )
 
@@ -78,6 +80,12 @@ def llama(width, seed):
     torch.manual_seed(seed)
     sizes = {"hidden_size": width, "intermediate_size": 2 * width, "num_hidden_layers": 1, "num_attention_heads": 2}
     return loud(LlamaForCausalLM(LlamaConfig(vocab_size=WORDS, max_position_embeddings=32, **sizes)))
+
+
+def t5(width, seed):
+    torch.manual_seed(seed)
+    sizes = {"d_model": width, "d_kv": 8, "d_ff": width, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
+    return T5ForConditionalGeneration(T5Config(vocab_size=WORDS, dropout_rate=0.0, **sizes)).eval()
 
 
 def writings(count=16):

@@ -12,34 +12,23 @@ from datasets import Dataset
 from transformers import (
     BertForQuestionAnswering,
     BertForTokenClassification,
-    DataCollatorWithPadding,
     DistilBertConfig,
     DistilBertForSequenceClassification,
-    GPT2Config,
-    GPT2LMHeadModel,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
-    T5Config,
-    T5ForConditionalGeneration,
 )
 
 from limbeck import Term, objectives
-from limbeck.integrations.columns import Beside, Columns, predicts_next
-from limbeck.integrations.transformers import DistillationTrainer, Distilling
+from limbeck.integrations.transformers import DistillationMixin, DistillationTrainer
+from limbeck.integrations.transformers.columns import BatchColumns
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, wordpiece
-from tests.integrations.tiny import CLASSES, WORDS, arguments, batch, bert, hinton, ids, loud, texts
+from tests.integrations.tiny import CLASSES, WORDS, arguments, batch, bert, hinton, ids, loud, t5, texts
 
 
 def distilbert():
     torch.manual_seed(0)
     sizes = {"vocab_size": WORDS, "dim": 16, "hidden_dim": 32, "n_layers": 1, "n_heads": 2, "num_labels": CLASSES}
     return loud(DistilBertForSequenceClassification(DistilBertConfig(**sizes, dropout=0.0, attention_dropout=0.0)))
-
-
-def t5(width, seed):
-    torch.manual_seed(seed)
-    sizes = {"d_model": width, "d_kv": 8, "d_ff": width, "num_layers": 1, "num_heads": 2, "decoder_start_token_id": 0}
-    return T5ForConditionalGeneration(T5Config(vocab_size=WORDS, dropout_rate=0.0, **sizes)).eval()
 
 
 def heard(model):
@@ -102,21 +91,6 @@ def test_the_teacher_reads_the_tokens_of_its_own_tokenizer(tmp_path):
     assert (tmp_path / "student" / "tokenizer.json").exists()
 
 
-def test_a_collator_for_two_tokenizers_leaves_common_columns_to_the_student():
-    ours, theirs = wordpiece(), byte_bpe()
-    collate = Beside(DataCollatorWithPadding(ours), DataCollatorWithPadding(theirs))
-    items = [
-        {**ours(text), **{f"teacher_{n}": v for n, v in theirs(text).items()}, "labels": n} for n, text in enumerate(CORPUS)
-    ]
-    found = collate(items)
-    assert found["input_ids"].shape == found["attention_mask"].shape == found["token_type_ids"].shape
-    assert found["teacher_input_ids"].shape[0] == len(CORPUS)
-    assert found["teacher_input_ids"].shape != found["input_ids"].shape
-    assert found["labels"].tolist() == [0, 1, 2, 3]
-    assert collate.tokenizer is ours
-    assert set(collate([ours(text) for text in CORPUS])) == set(ours.model_input_names)
-
-
 def test_tokens_are_labelled_where_they_stand(tmp_path):
     made_of = {"kind": BertForTokenClassification}
     student, teacher = bert(**made_of), bert(24, seed=1, **made_of)
@@ -148,7 +122,7 @@ def test_questions_have_two_labels(tmp_path):
 
 
 def test_a_model_that_writes_is_compared_at_its_labelled_tokens(tmp_path):
-    class Writing(Distilling, Seq2SeqTrainer):
+    class Writing(DistillationMixin, Seq2SeqTrainer):
         pass
 
     student, teacher = t5(16, 0), t5(24, 1)
@@ -172,18 +146,13 @@ def test_a_model_that_writes_is_compared_at_its_labelled_tokens(tmp_path):
     soft = 4 * F.kl_div((s.logits / 2).log_softmax(-1), (t.logits / 2).softmax(-1), reduction="none").sum(-1)
     loss = made.compute_loss(student.train(), given)
     torch.testing.assert_close(loss, 0.5 * s.loss + 0.4 * soft[labels != -100].mean())
-    without = Columns(student, teacher, ["labels"]).batch({"input_ids": tokens, "decoder_input_ids": labels.clamp(min=0)})
+    without = BatchColumns(student, teacher, ["labels"]).batch({"input_ids": tokens, "decoder_input_ids": labels.clamp(min=0)})
     assert without.mask is None
     made.train()
     assert made.evaluate()["eval_loss"] > 0
 
 
-def test_which_models_predict_the_next_token():
-    gpt = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_embd=8, n_layer=1, n_head=1))
-    assert [predicts_next(model) for model in (gpt, bert(), t5(8, 0))] == [True, False, False]
-
-
 def test_a_batch_that_a_model_cannot_read_names_what_it_takes():
-    columns = Columns(bert(), bert(24), ["labels"])
+    columns = BatchColumns(bert(), bert(24), ["labels"])
     with pytest.raises(ValueError, match=r"takes attention_mask, input_ids.* and the batch holds words; name"):
         columns.batch({"words": torch.ones(2, 3)})

@@ -1,4 +1,4 @@
-"""A Trainer with terms computes what a criterion computes, and everything else stays the Trainer's."""
+"""A Trainer with terms computes what a criterion computes; evaluation, precision and its own loss do not change."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import torch.nn.functional as F
 
 pytest.importorskip("transformers")
 
+from transformers import Trainer, TrainerCallback
 
 from limbeck import Criterion, Term, objectives
 from limbeck.core.schedules import Linear
+from limbeck.integrations.transformers import DistillationMixin, DistillationTrainer
 from tests.integrations.tiny import (
     SGD,
     batch,
@@ -27,8 +29,6 @@ from tests.integrations.tiny import (
     weights,
     writings,
 )
-
-# The loss
 
 
 def test_the_loss_is_the_formula(tmp_path):
@@ -149,3 +149,87 @@ def test_the_student_learns_what_the_teacher_says(tmp_path):
     with torch.no_grad():
         agreed = made.model.eval()(**given).logits.argmax(1) == made.teacher(**given).logits.argmax(1)
     assert agreed.float().mean() > 0.85
+
+
+def test_evaluation_is_the_students_own_and_asks_no_teacher(tmp_path):
+    data = texts()
+    made = trainer(tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1, more={"eval_dataset": data[:20]})
+    during = []
+
+    class Watch(TrainerCallback):
+        def on_evaluate(self, *_, **__):
+            during.append(made.state.log_history[-1]["eval_loss"])
+
+    made.add_callback(Watch())
+    made.criterion  # noqa: B018
+    asked = []
+    made.teacher.register_forward_hook(lambda *_: asked.append(1))
+    made.train()
+    assert len(asked) == 2  # once a step of training
+    given = batch(data[:20])
+    with torch.no_grad():
+        expected = made.model.eval()(**given).loss.item()
+    assert made.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-4)
+    assert during[-1] == pytest.approx(expected, rel=1e-4)
+    assert made.predict(data[:20]).predictions.shape == (20, 3)
+    assert len(asked) == 2
+
+
+def test_it_can_evaluate_before_it_trained(tmp_path):
+    made = trainer(tmp_path, more={"eval_dataset": texts(8)})
+    with torch.no_grad():
+        expected = made.model(**batch(texts(8))).loss.item()
+    assert made.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_smoothed_labels_and_a_loss_of_ones_own_stay(tmp_path):
+    class Doubled(Trainer):
+        def compute_loss(self, model, inputs, return_outputs=False, **_):
+            outputs = model(**inputs)
+            return (2 * outputs.loss, outputs) if return_outputs else 2 * outputs.loss
+
+    class Mine(DistillationMixin, Doubled):
+        pass
+
+    given = batch(texts(8))
+    plain, doubled, smoothed = (
+        trainer(tmp_path, kind=kind, terms=[hinton(0)], labels=1, **options)
+        for kind, options in ((DistillationTrainer, {}), (Mine, {}), (DistillationTrainer, {"label_smoothing_factor": 0.1}))
+    )
+    for made in (plain, doubled, smoothed):
+        made.model.train()
+    own = F.cross_entropy(plain.model(**given).logits, given["labels"])
+    torch.testing.assert_close(plain.compute_loss(plain.model, given), own)
+    torch.testing.assert_close(doubled.compute_loss(doubled.model, given), 2 * own)
+    expected = F.cross_entropy(plain.model(**given).logits, given["labels"], label_smoothing=0.1)
+    torch.testing.assert_close(smoothed.compute_loss(smoothed.model, given), expected)
+    doubled.train()
+    assert logged(doubled)[0]["loss_labels"] > 0
+
+
+def test_mixed_precision_reaches_the_teacher_and_adapters_stay_wide(tmp_path):
+    made = trainer(tmp_path, bf16=True)
+    heard = []
+    made.criterion  # noqa: B018
+    made.teacher.classifier.register_forward_hook(lambda module, given, output: heard.append(output.dtype))
+    made.train()
+    assert set(heard) == {torch.bfloat16}
+    assert {p.dtype for p in made.criterion.parameters()} == {torch.float32}
+    assert all(line["loss"] == pytest.approx(line["loss"]) for line in logged(made))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_the_teacher_may_have_another_precision_than_the_student(tmp_path, dtype):
+    made = trainer(tmp_path, teacher=bert(24, 2, seed=1).to(dtype))
+    made.train()
+    wide = trainer(tmp_path)
+    wide.train()
+    assert logged(made)[0]["loss"] == pytest.approx(logged(wide)[0]["loss"], rel=0.05)
+
+
+def test_a_compiled_student_is_compared_at_its_outputs(tmp_path):
+    made = trainer(tmp_path, terms=[hinton()], torch_compile=True, torch_compile_backend="eager")
+    made.train()
+    plain = trainer(tmp_path, terms=[hinton()])
+    plain.train()
+    assert [line["loss"] for line in logged(made)] == pytest.approx([line["loss"] for line in logged(plain)], rel=1e-4)

@@ -197,7 +197,7 @@ def test_teachers_that_cannot_read_the_students_tokens(encoder):
     with pytest.raises(ValueError, match=r"than the student's \(token 0 is '<pad>' in the .*'\[PAD\]' in.*beforehand"):
         DistillationLoss(student, encoder(seed=1, tokenizer=byte_bpe(CORPUS)), terms=[mse()])
     static = SentenceTransformer(modules=[StaticEmbedding(TOKENIZER, embedding_dim=8)], device="cpu")
-    with pytest.raises(ValueError, match="it cannot read what the student's tokenizer makes, input_ids, offsets"):
+    with pytest.raises(ValueError, match="it cannot read what the student's tokenizer returns, input_ids, offsets"):
         DistillationLoss(static, student, terms=[mse()])
     mixed = encoder(seed=1)
     mixed.append(nn.Linear(2, 2).to(torch.bfloat16))
@@ -221,7 +221,7 @@ def test_texts_longer_than_the_teachers_positions(encoder):
     [
         ([mse()], None, "without a teacher the data set needs a column `label`"),
         ([mse()], torch.zeros(4, 2, 16), r"shape \(4, 2, 16\) does not fit 3 columns"),
-        ([mse()], torch.zeros(4, 3, 20), "width 20; hand over width=20"),
+        ([mse()], torch.zeros(4, 3, 20), "width 20; pass width=20"),
         ([mse(), margins()], torch.zeros(4, 16), r"shape \(4, 16\) does not fit 3 columns"),
         ([margins()], torch.zeros(4, 5), r"a query and 2 passages; scores are \[batch, 2\], margins \[batch, 1\]"),
     ],

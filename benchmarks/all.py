@@ -1,44 +1,44 @@
-"""Every recorded figure, measured again: `make bench`. Hours, with what needs LIMBECK_DATA."""
+"""Measures every recorded figure again: `make bench`. Takes hours, and needs LIMBECK_DATA for most."""
 
 import os
 from pathlib import Path
 
 from benchmarks import (
+    cache_accuracy,
+    cache_format,
+    distributed,
     engine,
     exports,
     house,
-    kills,
     methods,
     pages,
-    ranks,
     recipes,
     relations,
     report,
+    resume,
     scale,
     startup,
-    store,
-    store_accuracy,
-    store_core,
+    teacher_cache,
+    text_baselines,
     text_latency,
-    text_rivals,
     text_stage,
-    unseen,
+    unseen_sentences,
 )
 
 VALIDATION = "${LIMBECK_DATA}/data/sst2/validation.parquet"
 
 if __name__ == "__main__":
-    for part in (startup, relations, engine, ranks, kills, report, store_core, scale):
+    for part in (startup, relations, engine, distributed, resume, report, cache_format, scale):
         part.main()
     for name in recipes.TOPICS:
         if name == "digits" or os.environ.get("LIMBECK_DATA"):
             recipes.run(name)
     if os.environ.get("LIMBECK_DATA"):
-        for part in (exports, store, store_accuracy, methods, text_stage, text_rivals):
+        for part in (exports, teacher_cache, cache_accuracy, methods, text_stage, text_baselines):
             part.main()
         for name, bar in text_latency.BARS.items():
             text_latency.measure([Path("runs") / f"benchmark-{name}"], VALIDATION, bar, name=name)
-        for name in unseen.BARS:
-            unseen.run(name)
+        for name in unseen_sentences.BARS:
+            unseen_sentences.run(name)
     house.count(record=True)
     pages.main()

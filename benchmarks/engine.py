@@ -1,11 +1,11 @@
-"""What the engine costs: plain training through it against a bare hand-written loop, same model, same batches.
+"""Measures what the engine costs: plain training through it against a bare loop, same model, same batches.
 
     python -m benchmarks.engine
 
-One process. The two take turns step by step: whenever the engine asks its source for the next batch, the bare loop does one
-step on the same batch first, and the time between two such requests, less the bare step, is the engine's. So both see the
-machine in the same state; the median of the pairs counts, with its bootstrap interval. Both train ResNet-8 (CIFAR size) from
-the same weights on real images (scikit-learn's digits, 32×32 RGB), and their weights must agree at the end.
+One process. The two alternate step by step: whenever the engine asks its source for the next batch, the bare loop first does
+one step on the same batch. The time between two such requests, less the bare step, is the engine's. So both see the machine in
+the same state. The figure is the median of the pairs, with its bootstrap interval. Both train ResNet-8 (CIFAR size) from the
+same weights on real images (scikit-learn's digits, 32×32 RGB), and their weights must agree at the end.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""The student on a device: ResNet-8 beside its teacher ResNet-56, on ONNX Runtime and on ExecuTorch, in float32 and in int8.
+"""Measures a student and its teacher, ResNet-8 and ResNet-56, in ONNX Runtime and ExecuTorch, in float32 and int8.
 
     LIMBECK_DATA=FOLDER python -m benchmarks.exports          # measure and record
-    LIMBECK_DATA=FOLDER python -m benchmarks.exports --dry    # measure and print; --items 500 judges on fewer
+    LIMBECK_DATA=FOLDER python -m benchmarks.exports --dry    # measure and print; --items 500 evaluates on fewer images
 
-The student is the one of benchmarks/results/cifar10-resnet8. Run it while nothing else runs: it measures milliseconds.
+The student is the one in benchmarks/results/cifar10-resnet8. Run it while nothing else runs: it measures milliseconds.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""Many methods on one pair: carry a comparison out, keep its verdict, and put table and plot into the guide.
+"""Compares many methods on one pair of models: runs the comparison, keeps its verdict, writes table and plot into the guide.
 
-    python -m benchmarks.methods                              # all; needs LIMBECK_DATA; goes on where it was stopped
+    python -m benchmarks.methods                              # all; needs LIMBECK_DATA; resumes what was stopped
     python -m benchmarks.methods compare-text                 # one
-    python -m benchmarks.methods compare-methods --run runs/compare-methods   # keep a comparison that is done
+    python -m benchmarks.methods compare-methods --run runs/compare-methods   # keep a finished comparison
 
-Start it in several processes to share the work among them; the last one to finish writes.
+Several processes started at the same time share the work; the last one to finish writes.
 """
 
 from __future__ import annotations

@@ -76,12 +76,12 @@ HIGHLIGHTS = (
     Highlight(
         "Retention",
         "text",
-        "tinybert: kept of the teacher",
+        "tinybert: retention",
         "student's accuracy ÷ teacher's, TinyBERT with 1/8 of the parameters",
         ".3f",
         readme=True,
     ),
-    Highlight("Retention", "main-job", "digits: kept of the teacher", "the same, digits with 1/59 of the parameters", ".3f"),
+    Highlight("Retention", "main-job", "digits: retention", "the same, digits with 1/59 of the parameters", ".3f"),
     Highlight(
         "Device",
         "text",
@@ -108,14 +108,14 @@ HIGHLIGHTS = (
     Highlight(
         "Teacher cache",
         "store",
-        "epoch with a complete store ÷ epoch of plain training",
+        "epoch with a complete cache ÷ epoch of plain training",
         "time of an epoch with cached teacher outputs ÷ an epoch of training without a teacher",
         readme=True,
     ),
     Highlight(
         "Teacher cache",
         "store",
-        "three students after one store, the build included, ÷ the same with the live teacher",
+        "three students after one cache, the build included, ÷ the same with the live teacher",
         "time of three students with the cache, its build included, ÷ with the live teacher",
     ),
     Highlight(
@@ -141,7 +141,7 @@ def highlights(shown: Sequence[Highlight], with_parts: bool) -> str:
     lines = [["measured", "value [95 %]", "on", "seeds", "machine"], ["---"] * 5]
     for each in shown:
         row = rows[each.topic, each.figure]
-        lines.append([_cell(each.label), f"**{_value(each, row)}**", _cell(_data(row)), _seeds(row), _machine(row)])
+        lines.append([_cell(each.label), f"**{_value(each, row)}**", _cell(row["data"]), _seeds(row), _machine(row)])
     if with_parts:
         lines = [[of, *line] for of, line in zip(["", "---", *(each.of for each in shown)], lines, strict=True)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -161,7 +161,7 @@ def _group(row: Row) -> tuple[str, ...]:
 
 def _table(rows: Sequence[Row]) -> str:
     seeds = int(_seeds(rows[0]))
-    about = [_data(rows[0]), *([f"{seeds} seed{'s' * (seeds > 1)}"] if seeds else []), _machine(rows[0])]
+    about = [rows[0]["data"], *([f"{seeds} seed{'s' * (seeds > 1)}"] if seeds else []), _machine(rows[0])]
     lines = [f"`{rows[0]['command']}`<br>", " · ".join(map(_line, about)), ""]
     lines += ["| figure | bar | measured [95 %] | met |", "|---|---|---|---|"]
     for row in rows:
@@ -182,10 +182,6 @@ def _value(each: Highlight, row: Row) -> str:
 def _measured(row: Row) -> str:
     text = f"{row['value']:,g}" if abs(row["value"]) < 1e6 else f"{row['value']:g}"
     return text if row["ci95"] is None else f"{text} [{row['ci95'][0]:g}, {row['ci95'][1]:g}]"
-
-
-def _data(row: Row) -> str:
-    return re.sub(r" over \d+ seed\(s\)", "", row["data"])
 
 
 def _seeds(row: Row) -> str:

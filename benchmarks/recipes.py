@@ -1,12 +1,12 @@
-"""Run the recipes and keep their verdicts: what distillation gave, measured beside the control.
+"""Runs the recipes and keeps their verdicts.
 
     python -m benchmarks.recipes                     # all of them; the CIFAR-10 ones need LIMBECK_DATA
     python -m benchmarks.recipes digits              # one
-    python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a run that is done
+    python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a finished run
 
-A run that was stopped is resumed. Of each run benchmarks/results/NAME/ keeps the verdict and the resolved recipe, and of
-recipes with goals the student, unless it is larger than 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE`
-evaluates it on other data.
+A stopped run is resumed. benchmarks/results/NAME/ keeps the verdict and the resolved recipe of each run, and of recipes with
+goals the student, unless it is larger than 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE` evaluates it on
+other data.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "a
 LARGEST = 2_000_000  # bytes of a file that is kept here
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
-    "retention": ("kept of the teacher", "≥ {goal:g}"),
-    "compression": ("times fewer parameters", "≥ {goal:g}"),
+    "retention": ("retention", "≥ {goal:g}"),
+    "compression": ("compression in parameters", "≥ {goal:g}"),
     "parameters": ("parameters of the student", "≤ {goal:g}"),
-    "speedup": ("times faster in PyTorch, one item", "≥ {goal:g}"),
+    "speedup": ("speed-up in PyTorch, one item", "≥ {goal:g}"),
 }
 
 
@@ -136,7 +136,7 @@ def _points(verdict: Verdict) -> tuple[float, float] | None:
 
 def _items(verdict: Verdict) -> str:
     cost = verdict.cost
-    return "" if cost is None else f"{cost.student_steps:,} student steps over {len(verdict.seeds)} seed(s)"
+    return "" if cost is None else f"{cost.student_steps:,} student steps"
 
 
 def run(name: str) -> None:

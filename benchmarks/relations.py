@@ -1,7 +1,7 @@
-"""Relations without their large tensors, against the forms that build them: time and peak memory, forward and backward.
+"""Measures relational objectives against implementations that build their large tensors: time and peak memory of both passes.
 
-`python -m benchmarks.relations` times both forms in turns in one process, so that whatever else the machine does hits both
-alike, and reports the median of the ratios with a bootstrap interval. Peak memory is what torch's profiler saw allocated
+`python -m benchmarks.relations` times both implementations in turns in one process, so that other load on the machine affects
+both alike, and reports the median of the ratios with a bootstrap interval. Peak memory is what torch's profiler saw allocated
 on the CPU above the level at the start (`profile_memory`, the running total of its `[memory]` events).
 """
 

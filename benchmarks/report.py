@@ -1,6 +1,6 @@
-"""How long the page of a run takes, as a command of its own, and how large it is.
+"""Measures how long the report of a run takes, as a command of its own, and how large it is.
 
-python -m benchmarks.report [RUN]      # a run of three seeds; without one, the digits recipe is carried out first
+python -m benchmarks.report [RUN]      # a run of three seeds; without one, the digits recipe is run first
 """
 
 from __future__ import annotations

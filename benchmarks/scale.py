@@ -1,9 +1,9 @@
-"""How a store grows, and what very large ones need: the tables of docs/scale.md.
+"""Measures how the teacher cache grows, and computes what very large ones need: the tables of docs/scale.md.
 
     python -m benchmarks.scale             # about ten minutes and 400 MB in the system's temporary folder
-    python -m benchmarks.scale --write     # the page again, from the figures of the last measurement
+    python -m benchmarks.scale --write     # write the page again from the last measurement
 
-Measured: look-ups and writing at 10⁴ to 10⁷ items, bytes an item of each format, and how fast one thread turns dense logits
+Measured: lookups and writing at 10⁴ to 10⁷ items, bytes per item of each format, and how fast one thread turns dense logits
 into rows. Computed from that: bytes and hours of data sets that no test machine holds.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.store_core import build, grown, softmaxed
+from benchmarks.cache_format import build, grown, softmaxed
 from limbeck.core.signals import TopK
 from limbeck.evaluation.environment import cores, cpu_name
 from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, store_info

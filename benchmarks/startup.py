@@ -1,8 +1,8 @@
-"""How long starting takes: `limbeck --help`, and `import limbeck` against `import torch`.
+"""Measures how long starting takes: `limbeck --help`, and `import limbeck` against `import torch`.
 
     python -m benchmarks.startup
 
-Whole processes, the two imports in turn; the least of the times of `--help` and the median of the paired ratios count.
+Whole processes, the two imports in turns. The figures are the least time of `--help` and the median of the paired ratios.
 """
 
 from __future__ import annotations

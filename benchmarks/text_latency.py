@@ -1,10 +1,10 @@
-"""How much faster a text student is than its teacher on one thread: sentence by sentence and in batches of 32, in PyTorch and
-in ONNX Runtime, in float32 and in int8; with the sizes of their files and the memory of one sentence.
+"""Measures how much faster a text student is than its teacher, on one thread, in PyTorch and ONNX Runtime, float32 and int8.
 
     OMP_NUM_THREADS=1 python -m benchmarks.text_latency runs/my-text-student --data validation.parquet      # measure and record
     OMP_NUM_THREADS=1 python -m benchmarks.text_latency TEACHER STUDENT --data validation.parquet --dry     # print only
 
-A run's folder holds teacher/ and student/; otherwise each is a folder that `load_model` reads, with a tokenizer in it or in
+Sentences are read one by one and in batches of 32; the sizes of the files and the memory of one sentence are measured too. The
+folder of a run holds teacher/ and student/; otherwise each is a folder that `load_model` reads, with a tokenizer in it or in
 its teacher's. Run it while nothing else runs: it measures milliseconds.
 """
 
@@ -31,7 +31,7 @@ from limbeck.data.storage import TextStorage
 from limbeck.export import PYTORCH, Runner, formats, peak_memory
 from limbeck.export.catalogue import runtime
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import expand
+from limbeck.recipe import expand_variables
 
 MODELS = ("teacher", "student")
 BARS = {"tinybert": 9.4, "mobilebert": 5.5, "distilbert": 1.6}  # of our recipes
@@ -281,7 +281,7 @@ def measure(
 ) -> None:
     """Measure, print and record; the arguments are those of the command."""
     teacher, student = _folders(folders)
-    storage = load_items(expand(data, "--data")).storage
+    storage = load_items(expand_variables(data, "--data")).storage
     if not isinstance(storage, TextStorage):
         raise SystemExit(f"--data {data}: it holds no texts")
     texts = storage.texts[:items]

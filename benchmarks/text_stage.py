@@ -1,18 +1,19 @@
-"""What a TinyBERT stage costs through the engine: speed and peak memory against a loop written by hand.
+"""Measures what a TinyBERT stage costs through the engine: speed and peak memory against a loop written by hand.
 
     LIMBECK_DATA=… OMP_NUM_THREADS=1 python -m benchmarks.text_stage [--quick]
 
-Teacher: all-MiniLM-L6-v2, 6 layers of 384. Student: 4 layers of 312, 12 heads, AdamW. Attention of the mapped layers and hidden
-states, the embeddings' among them, learn by mean squared error over real tokens, through a linear map where widths differ.
+Teacher: all-MiniLM-L6-v2, 6 layers of 384. Student: 4 layers of 312, 12 heads, AdamW. Attention of the mapped layers and all
+mapped hidden states, embeddings included, are compared by mean squared error over real tokens, through a linear map where
+widths differ.
 
 The loop by hand asks both models for `output_attentions` and `output_hidden_states` (eager attention) and compares what they
-return: distributions. Limbeck compares scores before the softmax, as the paper has it, and hears them through taps of models
-that it leaves as they are. Both read the same batches in turns within one process, so that the machine is in the same state for
-both; the ratio is of tokens per second, the median over pairs of steps with its bootstrap interval. Before that both must give
-the same loss where Limbeck compares distributions too, dropout off.
+return: distributions. Limbeck compares scores before the softmax, as the paper does, and reads them through taps without
+changing the models. Both read the same batches in turns within one process, so that the machine is in the same state for both;
+the ratio is of tokens per second, the median over pairs of steps with its bootstrap interval. Before that both must give the
+same loss where Limbeck compares distributions too, dropout off.
 
-Peak memory is how far the resident memory of a fresh process grows over three steps on the longest batches, optimizer included,
-the mean of two processes each; beside it what one pass of the teacher over such a batch takes, tapped and untapped.
+Peak memory is the growth of the resident memory of a fresh process over three steps on the longest batches, optimizer included,
+the mean of two processes each. One pass of the teacher over such a batch is measured too, tapped and untapped.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from benchmarks import minilm, resident
+from benchmarks import memory_growth, minilm
 from benchmarks.bars import record
 from benchmarks.relations import bootstrap
 from limbeck import Criterion
@@ -241,7 +242,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     if given.alone:
-        print(resident.growth(work(given.alone[0], longest(given.alone[1]))))
+        print(memory_growth.growth(work(given.alone[0], longest(given.alone[1]))))
         return
     for name in SETTINGS:
         speed(name, given.quick)

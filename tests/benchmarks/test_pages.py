@@ -29,7 +29,7 @@ def test_every_topic_has_its_place() -> None:
 def test_a_table_for_each_command_and_data_set(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = [
         row("a|b", value=1.9, ci95=[1.2, 2.6], note="on one core"),
-        row("c", command="python y.py", seeds=0, data="digits over 3 seed(s)"),
+        row("c", command="python y.py", seeds=0),
         row("d", value=12_345.0, met=False),
         row("e", topic="speed"),
     ]

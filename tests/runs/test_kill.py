@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import finish, interrupted, outcome
+from benchmarks.resume import finish, interrupted, outcome
 
 
 @pytest.fixture(scope="module")

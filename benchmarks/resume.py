@@ -1,6 +1,6 @@
-"""`kill -9` at random moments of a run, then resume: the weights, the log and the verdict must be those of a quiet run.
+"""Kills a run at random moments and resumes it: weights, log and verdict must equal those of an undisturbed run.
 
-python -m benchmarks.kills
+python -m benchmarks.resume
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def main() -> None:
             print(
                 f"kill {tried} of {KILLS} after {delay:.2f} s: {'the same' if not wrong else 'differs in ' + ', '.join(wrong)}"
             )
-    command = "python -m benchmarks.kills"
+    command = "python -m benchmarks.resume"
     note = "student, control and teacher; the log, the cost and the verdict's figures are compared too"
     record("main-job", FIGURE, f"{KILLS} of {KILLS}", same, None, same == KILLS, command, "digits", RECIPE["seeds"], note)
 

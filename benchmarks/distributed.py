@@ -1,6 +1,6 @@
-"""Two ranks against one: the largest difference of any weight after 20 steps.
+"""Compares training in two processes with training in one: the largest difference of any weight after 20 steps.
 
-python -m benchmarks.ranks
+python -m benchmarks.distributed
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def main() -> None:
         print(f"{case}: {value:.2e}")
     record(
         "main-job",
-        "two ranks against one after 20 steps, largest difference of a weight",
+        "two processes against one after 20 steps, largest difference of a weight",
         "≤ 1e-6",
         max(worst.values()),
         None,
         max(worst.values()) <= 1e-6,
-        "python -m benchmarks.ranks",
+        "python -m benchmarks.distributed",
         "item-wise and relational terms, with and without accumulation, float32, gloo",
         [0],
     )

@@ -1,10 +1,10 @@
-"""What eight stored views cost in accuracy, against a teacher that answers every crop anew: 3 seeds, 30 epochs.
+"""Measures what eight cached views cost in accuracy, against a live teacher that sees a fresh crop in every epoch.
 
-    python -m benchmarks.store_accuracy live       # one arm each; two processes may do them at the same time
-    python -m benchmarks.store_accuracy stored
-    python -m benchmarks.store_accuracy            # weigh both (and train what is missing)
+    python -m benchmarks.cache_accuracy live       # one arm; two processes may train the two arms at the same time
+    python -m benchmarks.cache_accuracy stored
+    python -m benchmarks.cache_accuracy            # compare both, after training what is missing
 
-The recipe is cifar10-resnet8 with 30 epochs; the arms differ in their `store` alone. A run that was stopped goes on.
+The recipe is cifar10-resnet8 with 30 epochs and 3 seeds; the arms differ in their `cache` alone. A stopped run is resumed.
 """
 
 from __future__ import annotations
@@ -43,13 +43,13 @@ def weigh() -> None:
     print(f"stored − live: {points:+.2f} points [{ends[0]:+.2f}, {ends[1]:+.2f}]")
     record(
         "store",
-        "test accuracy with 8 stored views − with the live teacher, points",
+        "test accuracy with 8 cached views − with the live teacher, points",
         "within ±0.3",
         points,
         ends,
         abs(points) <= 0.3,
-        "OMP_NUM_THREADS=1 python -m benchmarks.store_accuracy",
-        f"cifar10, ResNet-56 → ResNet-8, {EPOCHS} epochs of 49,000 images, judged on 5,000",
+        "OMP_NUM_THREADS=1 python -m benchmarks.cache_accuracy",
+        f"cifar10, ResNet-56 → ResNet-8, {EPOCHS} epochs of 49,000 images, evaluated on 5,000",
         stored_verdict.seeds,
     )
 

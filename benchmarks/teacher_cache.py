@@ -1,12 +1,12 @@
-"""What a store saves: an epoch with the teacher's answers on disk, against plain training and against the live teacher.
+"""Measures what the teacher cache saves: an epoch with cached outputs, against plain training and against the live teacher.
 
-    python -m benchmarks.store [epoch] [students] [build]      # needs LIMBECK_DATA
+    python -m benchmarks.teacher_cache [epoch] [students] [build]      # needs LIMBECK_DATA
 
 ResNet-56 → ResNet-8 on CIFAR-10 images, one thread, bfloat16, random crops and flips, eight views, through the engine.
 
 epoch     the three kinds of training take turns, 40 steps at a time; the medians of their steps are compared
-students  three students one after the other, the store's building included, against three with the live teacher
-build     building the store against bare inference of the teacher over the same views
+students  three students one after the other, the build of the cache included, against three with the live teacher
+build     building the cache against bare inference of the teacher over the same views
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from limbeck.teacher_cache import CacheConfig, TeacherQuery, choose_codecs, fill
 
 VIEWS: list[str | Mapping[str, Any]] = [{"random_crop": {"padding": 4}}, "horizontal_flip"]
 COUNT, BATCH, EPOCHS = 8, 128, 15
-COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.store"
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.teacher_cache"
 DATA = "cifar10, ResNet-56 → ResNet-8, bfloat16, one thread, batches of 128, 8 views"
 SETTINGS = Settings(precision="bfloat16", progress=False, device="cpu", threads=1, trackers=())
 
@@ -133,8 +133,8 @@ def epoch(some: Items, model: nn.Module, folder: Path) -> None:
     limit = step["bare live"] / step["bare plain"]
     by_note = f"loops written by hand, in the same turns: {limit:.2f} between live teacher and plain training"
     for figure, goal, value, met, note in (
-        ("epoch with a complete store ÷ epoch of plain training", "≤ 1.05", step["store"] / step["plain"], (0.0, 1.05), None),
-        ("epoch with the live teacher ÷ epoch with the store", "≥ 3.0", step["live"] / step["store"], (3.0, 1e9), by_note),
+        ("epoch with a complete cache ÷ epoch of plain training", "≤ 1.05", step["store"] / step["plain"], (0.0, 1.05), None),
+        ("epoch with the live teacher ÷ epoch with the cache", "≥ 3.0", step["live"] / step["store"], (3.0, 1e9), by_note),
     ):
         data = f"{DATA}, medians of {len(seconds['plain'])} steps"
         record("store", figure, goal, value, None, met[0] <= value <= met[1], f"{COMMAND} epoch", data, [0], note)
@@ -155,8 +155,8 @@ def students(some: Items, model: nn.Module, folder: Path) -> None:
         train(some, count, seed, frozen(model, channels_last=True))
     live = time.perf_counter() - began
     value = stored / live
-    print(f"three students: {stored:.0f} s with the store and its building, {live:.0f} s with the live teacher")
-    figure = "three students after one store, the build included, ÷ the same with the live teacher"
+    print(f"three students: {stored:.0f} s with the cache and its build, {live:.0f} s with the live teacher")
+    figure = "three students after one cache, the build included, ÷ the same with the live teacher"
     data = f"{DATA}, {EPOCHS} epochs of {len(some):,} images"
     record("store", figure, "≤ 0.45", value, None, value <= 0.45, f"{COMMAND} students", data, 3)
 

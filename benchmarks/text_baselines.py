@@ -1,13 +1,13 @@
-"""Students of a sentence encoder, made by Limbeck and by what its users would take instead, in one run.
+"""Compares students of a sentence encoder made by Limbeck with those that other libraries make, in one run.
 
-    LIMBECK_DATA=… OMP_NUM_THREADS=1 python -m benchmarks.text_rivals [static] [layers] [--quick]
+    LIMBECK_DATA=… OMP_NUM_THREADS=1 python -m benchmarks.text_baselines [static] [layers] [--quick]
 
 Teacher: all-MiniLM-L6-v2. Texts: those of agnews' training file, without labels; the teacher's embeddings of them are computed
-once for everybody. Judged on agnews' test file, all embeddings by the same code: see `text_judge`.
+once for all. Evaluated on agnews' test file, all embeddings by the same code, `text_evaluation`.
 
-static  one vector a token: of 192 dimensions for the tokens of the texts, model2vec's of 128 for all tokens, so that the files
-        are of like size. Untrained: `model2vec.distill` and `static_embeddings`. Trained on the teacher's embeddings:
-        model2vec's `StaticModelForSimilarity`, as its documentation has it, from its own table and with its own settings, and
+static  one vector for each token: of 192 dimensions for the tokens of the texts, model2vec's of 128 for all tokens, so that the
+        files are of similar size. Untrained: `model2vec.distill` and `static_embeddings`. Trained on the teacher's embeddings:
+        model2vec's `StaticModelForSimilarity`, as its documentation shows it, from its own table and with its own settings, and
         Limbeck's `StaticEncoder`. Needs model2vec and skeletoken.
 layers  layers 0, 2 and 5 of the teacher, the same weights for both. Sentence Transformers' own distillation, its trainer with
         `MSELoss` on the teacher's embeddings, against Limbeck with terms for embeddings: same texts, epochs, batch size, rate,
@@ -32,7 +32,7 @@ from torch import Tensor, nn
 
 from benchmarks import minilm
 from benchmarks.bars import record
-from benchmarks.text_judge import MEASURES, Encode, Judge, as_tensor, kept, points, size, texts_a_second
+from benchmarks.text_evaluation import MEASURES, Encode, Judge, as_tensor, kept, points, size, texts_a_second
 from limbeck.core.actors import trained
 from limbeck.core.batch import Batch
 from limbeck.core.schedules import Linear, Warmup
@@ -45,7 +45,7 @@ from limbeck.models.loaders import import_package
 from limbeck.models.shrink import CorpusVocabulary, StaticEncoder, from_teacher, static_embeddings, trim_vocabulary
 from limbeck.objectives import get as objective
 
-COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.text_rivals"
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.text_baselines"
 LENGTH = 128  # tokens that are read of a text
 DIMENSIONS, RIVAL_DIMENSIONS = 192, 128  # of static students; ours know the tokens of the texts, the rival's all
 SIF = 1e-3
@@ -94,7 +94,7 @@ class Bench:
 
     @property
     def data(self) -> str:
-        return f"agnews, {len(self.train):,} texts without labels, judged on {len(self.test):,}; {minilm.NAME}"
+        return f"agnews, {len(self.train):,} texts without labels, evaluated on {len(self.test):,}; {minilm.NAME}"
 
     def record(self, figure: str, bar: str, value: float, ci95: Any, met: bool, part: str, note: str | None = None) -> None:
         print(f"{figure}: {value:.4g} {'' if ci95 is None else [round(end, 3) for end in ci95]} ({bar})")
@@ -116,8 +116,8 @@ def told(name: str, started: float, found: dict[str, np.ndarray]) -> dict[str, n
 # --- Limbeck's side ---------------------------------------------------------------------------------------------------
 
 
-class Told(Teacher):
-    """Answers with the embeddings that the teacher gave before."""
+class KnownEmbeddings(Teacher):
+    """Returns embeddings that the teacher has computed before."""
 
     references = ()
 
@@ -125,7 +125,7 @@ class Told(Teacher):
         super().__init__()
         self.embeddings = embeddings
 
-    def answer(self, signals: Any, batch: Batch, student: Any) -> Tensor:
+    def make_target(self, signals: Any, batch: Batch, student: Any) -> Tensor:
         assert batch.index is not None
         return self.embeddings[batch.index]
 
@@ -152,12 +152,12 @@ def saved(student: nn.Module, folder: Path) -> Any:
 
 
 def static_terms(embeddings: Tensor) -> list[Term]:
-    given = {"student": "student", "teacher": Told(embeddings)}
+    given = {"student": "student", "teacher": KnownEmbeddings(embeddings)}
     return [Term(objective("embedding_cosine"), **given), Term(objective("rkd_cosine"), **given, weight=5.0)]  # type: ignore[arg-type]
 
 
 def layer_terms(embeddings: Tensor) -> list[Term]:
-    given = {"student": "student", "teacher": Told(embeddings)}
+    given = {"student": "student", "teacher": KnownEmbeddings(embeddings)}
     names = {"embedding_mse": 10.0, "embedding_cosine": 1.0, "rkd_cosine": 5.0}
     return [Term(objective(name), **given, weight=weight) for name, weight in names.items()]  # type: ignore[arg-type]
 
@@ -215,7 +215,7 @@ def static(bench: Bench) -> None:
     figure = "static, trained: Limbeck − model2vec's StaticModelForSimilarity"
     against(bench, "static", figure, marks["Limbeck, trained"], marks["model2vec, trained"])
     share, ends = kept(marks["Limbeck, trained"][MEASURES[0]], bench.judge.marks(bench.told_test)[MEASURES[0]])
-    bench.record(f"static, trained: {MEASURES[0]}, kept of the teacher", "≥ 0.95", share, ends, share >= 0.95, "static")
+    bench.record(f"static, trained: {MEASURES[0]}, retention", "≥ 0.95", share, ends, share >= 0.95, "static")
     weights = size(bench.folder / "static-trained")
     times = size(minilm.folder()) / weights
     rival = sum(parameter.nbytes for parameter in models["model2vec, trained"].parameters())

@@ -1,4 +1,4 @@
-"""How sentence encoders are judged beside their teacher: what their embeddings tell, how large and how fast they are."""
+"""Evaluates sentence encoders beside their teacher: quality of the embeddings, size and speed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the resident memory of this process grows while something runs; for processes that do nothing else."""
+"""Measures how far the resident memory of this process grows while something runs."""
 
 from __future__ import annotations
 

@@ -1,14 +1,14 @@
-"""What a text student keeps on sentences of which it has seen no phrase.
+"""Measures the retention of a text student on sentences of which it has seen no phrase.
 
-    python -m benchmarks.unseen tinybert                                     # needs LIMBECK_DATA
-    python -m benchmarks.unseen tinybert --set training.batch_size=256       # with changes to the recipe
-    python -m benchmarks.unseen tinybert --run runs/unseen-tinybert          # keep the verdict of a run that is done
-    python -m benchmarks.unseen words                                        # which of them a trimmed vocabulary breaks
+    python -m benchmarks.unseen_sentences tinybert                                   # needs LIMBECK_DATA
+    python -m benchmarks.unseen_sentences tinybert --set training.batch_size=256     # with changes to the recipe
+    python -m benchmarks.unseen_sentences tinybert --run runs/unseen-tinybert        # keep the verdict of a finished run
+    python -m benchmarks.unseen_sentences words                                      # those that a trimmed vocabulary breaks
 
 SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its
-phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them (a word or
-two that other sentences have too stays in): most of their sequences of three words are new. Teacher and student learn from the
-rest.
+phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them, except
+for one or two words that other sentences have too: most of their sequences of three words are new. Teacher and student learn
+from the rest.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from benchmarks import minilm
 from benchmarks.bars import record
-from benchmarks.text_judge import interval
+from benchmarks.text_evaluation import interval
 from limbeck.evaluation import Verdict
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe import Recipe
@@ -75,12 +75,12 @@ def keep(name: str, run: Path) -> None:
     assert value is not None
     record(
         "text",
-        f"{name}: kept of the teacher on sentences of which no phrase was seen",
+        f"{name}: retention on sentences of which no phrase was seen",
         f"≥ {bar}",
         value,
         verdict.result.retention_ci95,
         value >= bar,
-        f"python -m benchmarks.unseen {name}",
+        f"python -m benchmarks.unseen_sentences {name}",
         f"sst2, {verdict.items:,} held out sentences, settings in benchmarks/results/unseen-{name}/recipe.yaml",
         verdict.seeds,
     )
@@ -98,7 +98,18 @@ def broken_words(data: Path) -> None:
         value, ends = interval(lambda rows, broken=broken: 100 * float(broken[rows].mean()), len(broken))  # type: ignore[misc]
         figure = f"unseen sentences with a word that the vocabulary of {name} breaks, %"
         note = f"{len(kept):,} of {len(tokenizer):,} tokens kept"
-        record("text", figure, "no goal", value, ends, True, "python -m benchmarks.unseen words", "sst2, agnews", [0], note)
+        record(
+            "text",
+            figure,
+            "no goal",
+            value,
+            ends,
+            True,
+            "python -m benchmarks.unseen_sentences words",
+            "sst2, agnews",
+            [0],
+            note,
+        )
         print(f"{figure}: {value:.1f} ({note})")
 
 

@@ -1,9 +1,10 @@
-"""The store of teacher signals by itself: bytes an item, look-ups in ten million items, fidelity, kills and flipped bytes.
+"""Measures the files of the teacher cache: bytes per item, lookups in ten million items, fidelity, kills and flipped bytes.
 
-    python -m benchmarks.store_core [--dry] [PART …]
+    python -m benchmarks.cache_format [--dry] [PART …]
 
 Parts are sizes, fidelity, flips, kills and lookups; all by default. `--dry` prints the figures and records none. The largest
-store takes about 300 MB in the system's temporary folder. What is stored is synthetic: the format's cost does not depend on it.
+cache takes about 300 MB in the system's temporary folder. The contents are synthetic: the cost of the format does not depend on
+them.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from tests.store import building, made
 from torch import Tensor
 
 from benchmarks.bars import record
@@ -42,8 +42,9 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.teacher_cache.codecs.top_k import to_top_k
+from tests.teacher_cache import building, made
 
-COMMAND = "python -m benchmarks.store_core"
+COMMAND = "python -m benchmarks.cache_format"
 BATCH, BATCHES, WARM = 256, 400, 100  # look-ups: items a batch, batches, and how many of them come before the clock counts
 GROWTH = (10**4, 10**5, 10**6, 10**7)
 KILLS, FLIPS = 20, 1000
@@ -53,7 +54,7 @@ Give = Callable[[int], Mapping[str, AnySignal]]
 
 
 def build(folder: Path, items: int, views: int, codec: Codec, give: Give, batch: int = 16_384) -> float:
-    """A store of random keys; returns the seconds it took."""
+    """Builds a cache of random keys. Returns the seconds it took."""
     began = time.perf_counter()
     keys = torch.randint(-(2**63), 2**63 - 1, (items,), generator=torch.Generator().manual_seed(items))
     with StoreBuilder(folder, keys, views, {"logits": codec}, {"teacher": "synthetic"}, example=give(8)) as builder:
@@ -137,7 +138,7 @@ def flips(place: Path, report: Report) -> None:
         path.write_bytes(whole[path])
     found = min(checked, refused)
     note = "each found by check and by the first read, with the file's name"
-    report("flipped bytes found", f"{FLIPS} of {FLIPS}", found, None, found == FLIPS, f"a store of {len(files)} files", note)
+    report("flipped bytes found", f"{FLIPS} of {FLIPS}", found, None, found == FLIPS, f"a cache of {len(files)} files", note)
 
 
 def kills(place: Path, report: Report) -> None:
@@ -177,7 +178,7 @@ def grown(folder: Path, items: int) -> dict[str, float]:
     draw = torch.randint(0, items, (BATCHES * BATCH,), generator=torch.Generator().manual_seed(1))
     asked = folder.with_name("asked.safetensors")
     save_file({"keys": keys[draw]}, asked)
-    command = [sys.executable, "-m", "benchmarks.store_core", "--read", str(folder), str(asked)]
+    command = [sys.executable, "-m", "benchmarks.cache_format", "--read", str(folder), str(asked)]
     found = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     size = store_info(folder).per_item or 0.0
     shutil.rmtree(folder)

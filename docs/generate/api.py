@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models
 from limbeck.core import adapters, item_weights, schedules
-from limbeck.data.image.pipeline import transforms
+from limbeck.data.image import transforms
 from limbeck.models import shrink as text
 from limbeck.recipe.base import BaseRecipe
 from limbeck.utils.registry import Registry
@@ -101,7 +101,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
             "limbeck.core.batch": ("Batch",),
             "limbeck.core.source": ("Source", "BatchPosition"),
-            "limbeck.data.sources.generated": ("Generated", "OwnSamples"),
+            "limbeck.data.sources": ("Generated", "OwnSamples"),
             "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
             "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),
         },

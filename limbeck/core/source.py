@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 
@@ -29,6 +31,26 @@ class BatchPosition:
     seed: int = 0
     part: int = 0
     parts: int = 1
+
+    def part_of(self, rows: Tensor) -> Tensor:
+        """This part of the rows of a global batch.
+
+        Raises:
+            ValueError: rows that do not divide into equal parts.
+        """
+        if len(rows) % self.parts:
+            raise ValueError(
+                f"a batch of {len(rows)} items cannot be cut into {self.parts} equal parts (processes × accumulation steps); "
+                f"make batch_size a multiple of {self.parts}"
+            )
+        size = len(rows) // self.parts
+        return rows[self.part * size : (self.part + 1) * size]
+
+    def random_generator(self, stream: str) -> torch.Generator:
+        """A generator seeded by (seed, step, stream); it is the same for all parts of a global batch."""
+        text = f"{self.seed}/{self.step}/{stream}".encode()
+        seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
+        return torch.Generator().manual_seed(seed)
 
 
 class Source(ABC):

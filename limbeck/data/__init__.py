@@ -1,16 +1,25 @@
-"""Where inputs come from: data sets by name or path, keyed views of them, and batches that are functions of their place."""
+"""Data sets, their items and views, and the sources that make batches of them.
+
+    items = load_items("train.parquet")                                    # Items: inputs, content keys, labels
+    views = {"default": Pipeline.from_spec(["random_crop", "horizontal_flip"])}
+    source = Dataset(items, batch_size=128, views=views)                   # batches by position
+
+`loading` reads files, `image` and `text` hold what is particular to a modality, `sources` makes inputs that no data set holds.
+"""
 
 from limbeck.data.dataset import Dataset, evaluation_batches
-from limbeck.data.image.pipeline import Pipeline, to_float
+from limbeck.data.image.pipeline import Pipeline
+from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items, input_for_actor
 from limbeck.data.loading.load import load_items
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
 from limbeck.data.text.per_actor import PerActorStorage, per_actor_items
-from limbeck.data.text.qa_windows import WindowStorage, extract_answers, split_by_question, tokenize_questions
+from limbeck.data.text.qa_answers import extract_answers
+from limbeck.data.text.qa_windows import WindowStorage, split_by_question, tokenize_questions
 from limbeck.data.text.questions import Questions, load_questions
 from limbeck.data.text.token_storage import TokenStorage
-from limbeck.data.text.tokenize import tokenize
+from limbeck.data.text.tokenization import tokenize
 from limbeck.data.text.word_replacements import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Keys: 64-bit hashes of what an item contains, the same in any order, file format or process."""
+"""Content keys: 64-bit hashes of items, the same in every order, file format and process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limbeck.data.storage import TensorStorage, TextStorage
 
 
 def content_key(*parts: Any) -> int:
-    """BLAKE2b of the bytes-like parts one after the other, as a signed 64-bit integer."""
+    """BLAKE2b hash of the concatenated bytes-like parts, as a signed 64-bit integer."""
     digest = hashlib.blake2b(digest_size=8)
     for part in parts:
         digest.update(part)
@@ -22,26 +22,29 @@ def content_key(*parts: Any) -> int:
 
 
 def content_keys(storage: TensorStorage | TextStorage) -> Tensor:
-    """One key per item: of a tensor's raw bytes, of a mapping's tensors in order of their names, of a text's UTF-8 or that of
-    the two texts of a pair.
+    """One key for each item, int64 `[N]`.
+
+    Hashed are the raw bytes of a tensor, those of the tensors of a mapping in order of their names, or the UTF-8 bytes of a
+    text or of both texts of a pair.
     """
     if isinstance(storage, TextStorage):
         return as_keys(text_key(text) if isinstance(text, str) else text_key(*text) for text in storage.texts)
-    rows = [_bytes_by_row(part) for _, part in sorted(storage.parts().items())]
+    rows = [_bytes_by_row(tensor) for _, tensor in sorted(storage.by_name().items())]
     return as_keys(content_key(*parts) for parts in zip(*rows, strict=True))
 
 
 def text_key(*texts: str) -> int:
-    """The key of one or more texts; the byte that stands between them occurs in no UTF-8."""
+    """The key of one or more texts, joined by a byte that does not occur in UTF-8."""
     return content_key(b"\xff".join(text.encode() for text in texts))
 
 
 def as_keys(values: Iterable[int]) -> Tensor:
+    """Keys as an int64 tensor."""
     return torch.from_numpy(np.fromiter(values, dtype=np.int64))
 
 
 def fingerprint(tensors: Mapping[str, Tensor | None]) -> str:
-    """A short hexadecimal name for these tensors' contents."""
+    """A 128-bit hash of named tensors, as 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"{name}:{None if tensor is None else list(tensor.shape)};".encode())
@@ -50,6 +53,6 @@ def fingerprint(tensors: Mapping[str, Tensor | None]) -> str:
     return digest.hexdigest()
 
 
-def _bytes_by_row(part: Tensor) -> Any:
-    flat = part.detach().cpu().contiguous()
-    return flat.view(len(flat), -1).view(torch.uint8).numpy() if flat.numel() else np.empty((len(flat), 0), np.uint8)
+def _bytes_by_row(tensor: Tensor) -> Any:
+    rows = tensor.detach().cpu().contiguous()
+    return rows.view(len(rows), -1).view(torch.uint8).numpy() if rows.numel() else np.empty((len(rows), 0), np.uint8)

@@ -1,4 +1,4 @@
-"""The order in which an epoch shows items: keyed by (seed, epoch), and if wanted with items of like length side by side."""
+"""The order of the items of an epoch, keyed by (seed, epoch); optionally with items of similar length in one batch."""
 
 from __future__ import annotations
 
@@ -7,21 +7,33 @@ from torch import Tensor
 
 from limbeck.data import keyed_random
 
-MOST = 50  # batches that are sorted together
-LEAST_PARTS = 4  # of an epoch, so that few data do not stand beside the same neighbours in every epoch
+MAX_SORTED_BATCHES = 50  # batches whose items are sorted by length together
+MIN_WINDOWS = 4  # sorted windows of an epoch, at least: in a small data set items would otherwise always meet the same others
 
 
-def epoch_order(seed: int, epoch: int, count: int, size: int, steps: int, lengths: Tensor | None = None) -> Tensor:
-    """The rows of `steps` batches of `size`, one after the other: int64 `[steps · size]`.
+def epoch_order(seed: int, epoch: int, count: int, batch_size: int, batches: int, lengths: Tensor | None = None) -> Tensor:
+    """Rows of all batches of an epoch, one batch after the other.
 
-    A permutation of `count` rows, what is left over at its end dropped, or begun again from its start where the steps need
-    more. With `lengths` the same rows are put into batches otherwise: of every 50 batches (fewer where the epoch has fewer
-    than 200) the items are sorted by length and cut into batches anew, and all batches come in a keyed order again.
+    Without `lengths` this is a random permutation of `count` rows. What is left over at its end is dropped; if the batches
+    need more rows, the permutation starts again.
+
+    With `lengths` the same rows are grouped differently: the items of every 50 batches (of a quarter of the epoch if that is
+    less) are sorted by length and cut into batches again, and all batches are then shuffled.
+
+    Args:
+        count: items in the data set.
+        batch_size: items in a batch.
+        batches: batches in the epoch.
+        lengths: length of each item, int64 `[count]`.
+
+    Returns:
+        int64 `[batches · batch_size]`.
     """
-    order = keyed_random.epoch_permutation(seed, epoch, count)[torch.arange(steps * size) % count]
+    order = keyed_random.epoch_permutation(seed, epoch, count)[torch.arange(batches * batch_size) % count]
     if lengths is None:
         return order
-    together = min(MOST, max(1, steps // LEAST_PARTS)) * size
-    sorted_parts = [part[torch.argsort(lengths[part], stable=True)] for part in torch.split(order, together)]
-    batches = torch.cat(sorted_parts).view(steps, size)
-    return batches[keyed_random.permutations(seed, torch.zeros(1, dtype=torch.int64), epoch, "batches", steps)[0]].flatten()
+    window = min(MAX_SORTED_BATCHES, max(1, batches // MIN_WINDOWS)) * batch_size
+    sorted_windows = [rows[torch.argsort(lengths[rows], stable=True)] for rows in torch.split(order, window)]
+    grouped = torch.cat(sorted_windows).view(batches, batch_size)
+    shuffle = keyed_random.permutations(seed, torch.zeros(1, dtype=torch.int64), epoch, "batches", batches)[0]
+    return grouped[shuffle].flatten()

@@ -1,4 +1,4 @@
-"""Computing the next steps' batches in a background thread; what a batch holds does not change by it."""
+"""Computes the batches of the next steps in a background thread."""
 
 from __future__ import annotations
 
@@ -11,25 +11,32 @@ from limbeck.core.source import BatchPosition
 
 
 class Prefetcher:
-    """Answers `compute(place)`, and begins on the same part of the next `depth` steps."""
+    """Returns `compute(position)`, computed ahead of time for the next steps. The content of a batch does not change.
+
+    Args:
+        compute: a pure function of the position.
+        depth: steps to compute ahead; with 0 there is no thread.
+    """
 
     def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int) -> None:
         self._compute, self._depth = compute, depth
-        self._begun: dict[BatchPosition, Future[Batch]] = {}
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth else None  # starts when used
+        self._pending: dict[BatchPosition, Future[Batch]] = {}
+        # the executor starts its thread when it is first used
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth else None
 
     def batch(self, position: BatchPosition) -> Batch:
-        if self._thread is None:
+        """The batch at this position; starts on the same part of the next `depth` steps."""
+        if self._executor is None:
             return self._compute(position)
-        self._forget_all_but_near(position)
-        for ahead in range(self._depth + 1):  # this step too: a second update of the run may ask for it again
+        self._drop_distant(position)
+        for ahead in range(self._depth + 1):  # kept for this step too: another update of the step may read the same batch
             wanted = replace(position, step=position.step + ahead)
-            if wanted not in self._begun:
-                self._begun[wanted] = self._thread.submit(self._compute, wanted)
-        return self._begun[position].result()
+            if wanted not in self._pending:
+                self._pending[wanted] = self._executor.submit(self._compute, wanted)
+        return self._pending[position].result()
 
-    def _forget_all_but_near(self, position: BatchPosition) -> None:
-        for begun in list(self._begun):
-            near = 0 <= begun.step - position.step <= self._depth
-            if not near or (begun.seed, begun.parts) != (position.seed, position.parts):
-                self._begun.pop(begun).cancel()
+    def _drop_distant(self, position: BatchPosition) -> None:
+        for pending in list(self._pending):
+            near = 0 <= pending.step - position.step <= self._depth
+            if not near or (pending.seed, pending.parts) != (position.seed, position.parts):
+                self._pending.pop(pending).cancel()

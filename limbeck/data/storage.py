@@ -1,4 +1,4 @@
-"""Where the inputs of a data set lie: tensors in memory, texts, or encoded images that are decoded when fetched."""
+"""Storage of inputs: tensors in memory, texts, or encoded images that are decoded when they are fetched."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 Text = str | tuple[str, str]
-"""One text, or a pair of them (a question and a passage, two sentences)."""
+"""A text, or a pair of texts (a question and a passage, two sentences)."""
 
 Inputs = Tensor | Mapping[str, Tensor] | Sequence[str] | Sequence[tuple[str, str]]
 
@@ -22,27 +22,28 @@ class Storage(ABC):
     """Inputs by row; immutable.
 
     Attributes:
-        lengths: how long each item is, int64 `[N]`, where a batch is padded to its longest; None where all are of one size.
+        lengths: length of each item, int64 `[N]`, if batches are padded to their longest item; None if all items are of one
+            size.
     """
 
     lengths: Tensor | None = None
 
     @property
     def input_names(self) -> tuple[str, ...]:
-        """The actors that have inputs of their own here, such as tokens of another vocabulary; none where all read the same."""
+        """Names of the inputs if actors read different ones, such as tokens of two vocabularies; empty if all read the same."""
         return ()
 
     @property
     def aligned(self) -> bool:
-        """Whether all actors read the same words, token by token."""
+        """Whether the tokens of all inputs stand for the same characters, token by token."""
         return True
 
     def first_difference(self) -> str | None:
-        """Where they do not, for a message."""
+        """Describes the first token at which inputs are not aligned, for a message; None if they are."""
         return None
 
     def select_input(self, name: str) -> Any:
-        """What one of `names` reads: a storage, or items where it has others of them."""
+        """One of the inputs: a storage, or `Items` if its items differ from those of the others."""
         return self
 
     @abstractmethod
@@ -50,31 +51,33 @@ class Storage(ABC):
 
     @abstractmethod
     def fetch(self, rows: Tensor, workers: int = 0) -> Any:
-        """The inputs at these rows as one batch; up to `workers` threads share the work of decoding."""
+        """The inputs at these rows as one batch. Decoding runs in up to `workers` threads."""
 
     @abstractmethod
-    def select(self, rows: Tensor) -> Storage: ...
+    def select(self, rows: Tensor) -> Storage:
+        """Only these rows, in this order."""
 
 
 class TensorStorage(Storage):
-    """One tensor whose first dimension counts items, or a mapping of such tensors (modalities, a tokenizer's output)."""
+    """A tensor whose first dimension counts items, or a mapping of such tensors (modalities, the output of a tokenizer)."""
 
     def __init__(self, inputs: Tensor | Mapping[str, Tensor]) -> None:
         self.inputs = inputs
-        rows = {name: len(part) for name, part in self.parts().items()}
+        rows = {name: len(tensor) for name, tensor in self.by_name().items()}
         if len(set(rows.values())) != 1:
             raise ValueError(f"inputs: expected tensors of as many rows as there are items, found {rows}")
 
-    def parts(self) -> Mapping[str, Tensor]:
+    def by_name(self) -> Mapping[str, Tensor]:
+        """The tensors by name; a single tensor has the name ""."""
         return {"": self.inputs} if isinstance(self.inputs, Tensor) else self.inputs
 
     def __len__(self) -> int:
-        return len(next(iter(self.parts().values())))
+        return len(next(iter(self.by_name().values())))
 
     def fetch(self, rows: Tensor, workers: int = 0) -> Tensor | dict[str, Tensor]:
         if isinstance(self.inputs, Tensor):
             return self.inputs[rows]
-        return {name: part[rows] for name, part in self.inputs.items()}
+        return {name: tensor[rows] for name, tensor in self.inputs.items()}
 
     def select(self, rows: Tensor) -> TensorStorage:
         return TensorStorage(self.fetch(rows))
@@ -102,7 +105,12 @@ class TextStorage(Storage):
 
 
 class EncodedImageStorage(Storage):
-    """Images too many to keep decoded: `decode` turns each source (bytes or a path) into a uint8 array `[C, H, W]`."""
+    """Encoded images, for data sets that do not fit in memory once decoded.
+
+    Args:
+        sources: what each image is decoded from, bytes or a path.
+        decode: turns a source into a uint8 array `[C, H, W]`.
+    """
 
     def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[np.uint8]]) -> None:
         self.sources, self.decode = sources, decode
@@ -113,7 +121,7 @@ class EncodedImageStorage(Storage):
     def fetch(self, rows: Tensor, workers: int = 0) -> Tensor:
         wanted = [self.sources[row] for row in rows.tolist()]
         if workers > 1:
-            with ThreadPoolExecutor(workers) as threads:  # Pillow decodes outside the interpreter's lock
+            with ThreadPoolExecutor(workers) as threads:  # Pillow releases the interpreter lock while it decodes
                 return torch.from_numpy(np.stack(list(threads.map(self.decode, wanted))))
         return torch.from_numpy(np.stack([self.decode(source) for source in wanted]))
 
@@ -121,13 +129,19 @@ class EncodedImageStorage(Storage):
         return EncodedImageStorage([self.sources[row] for row in rows.tolist()], self.decode)
 
 
-def display_text(text: Text) -> str:
-    """A text for people to read; of a pair, two lines."""
-    return text if isinstance(text, str) else "\n".join(text)
-
-
 def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:
+    """The storage for inputs in memory."""
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
+
+
+def parts_of(text: Text) -> tuple[str, ...]:
+    """The one text, or both texts of a pair."""
+    return (text,) if isinstance(text, str) else text
+
+
+def display_text(text: Text) -> str:
+    """A text for display; the texts of a pair stand on two lines."""
+    return "\n".join(parts_of(text))
 
 
 def _is_pair(text: object) -> bool:

@@ -13,7 +13,7 @@ from limbeck import models, objectives
 from limbeck.core import schedules
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
-from limbeck.data.image.pipeline import transforms
+from limbeck.data.image import transforms
 from limbeck.engine import optimizers
 
 

@@ -24,7 +24,7 @@ def check_input_limits(model: nn.Module, items: Items, who: str, data: str, read
     encodings = items.storage.encodings
     encoding = encodings.get(reads or "", next(iter(encodings.values())))
     _check_vocabulary(model, encoding, f"{data}: the {who} ({type(model).__name__})")
-    limit, length = position_limit(model), encoding.tokenization.max_length
+    limit, length = position_limit(model), encoding.tokenizer.max_length
     if limit is not None and length > limit:
         raise ValueError(
             f"{data}: max_length={length}, and the {who} ({type(model).__name__}) has positions for {limit} tokens; set "
@@ -55,7 +55,7 @@ def _check_vocabulary(model: nn.Module, encoding: PackedTokens, who: str) -> Non
     known = _vocabulary_size(model)
     highest = int(encoding.ids.values.max()) if len(encoding.ids.values) else 0
     if known is not None and highest >= known:
-        (word,) = encoding.tokenization.tokens([highest])
+        (word,) = encoding.tokenizer.tokens([highest])
         raise ValueError(
             f"{who} has a vocabulary of {known:,} tokens, and the texts hold token {highest:,}, {word!r}: they were tokenised "
             "for another vocabulary. Give the model its own tokenizer (in Python: tokenize(items, {'student': …, …}))"

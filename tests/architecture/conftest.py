@@ -8,7 +8,6 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition, Source
-from limbeck.data.sources.generated import piece, position_generator
 
 
 class Blobs(Source):
@@ -24,7 +23,8 @@ class Blobs(Source):
         self.batch_size, self.labelled = batch_size, labelled
 
     def batch(self, place: BatchPosition) -> Batch:
-        rows = piece(torch.randperm(self.samples, generator=position_generator(place, "rows"))[: self.batch_size], place)
+        rows = torch.randperm(self.samples, generator=place.random_generator("rows"))[: self.batch_size]
+        rows = place.part_of(rows)
         return Batch({"default": self.x[rows]}, target=self.y[rows] if self.labelled else None, keys=rows, index=rows)
 
 

@@ -9,7 +9,7 @@ from limbeck.core.actors import frozen, trained
 from limbeck.core.source import BatchPosition
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
-from limbeck.data.sources.generated import Generated, OwnSamples
+from limbeck.data.sources import Generated, OwnSamples
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, epochs, steps
 from limbeck.objectives import HardTargets, Hint, LogitMSE, SoftTargets
 from tests.architecture.conftest import Blobs, net, same, state

@@ -1,6 +1,9 @@
-"""Dataset: a batch is a function of its place, and the pieces of a global batch make the whole."""
+"""Data sets: a batch is a function of its position, and the parts of a global batch make the whole."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import pytest
@@ -9,7 +12,8 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition
-from limbeck.data import Dataset, Items, Pipeline, evaluation_batches, to_float
+from limbeck.data import Dataset, Items, Pipeline, evaluation_batches, to_float, tokenize
+from tests.data.tiny_tokenizers import of_words
 
 SPEC: list[Any] = ["random_crop", "horizontal_flip", {"mixup": {"alpha": 0.4}}]
 
@@ -198,7 +202,7 @@ def test_a_batch_size_above_the_data_is_reduced() -> None:
     assert data.batch(BatchPosition(0)).size == 10
     rows = torch.cat([data.rows(BatchPosition(0, part=part, parts=4)) for part in range(4)])
     assert rows.unique().numel() == len(rows) == 8
-    with pytest.raises(ValueError, match="10 items do not go round 11 parts"):
+    with pytest.raises(ValueError, match="10 items are too few for 11 parts"):
         data.rows(BatchPosition(0, parts=11))
 
 
@@ -221,7 +225,7 @@ def test_an_empty_data_set_is_refused() -> None:
 def test_other_tensors_go_through_untouched() -> None:
     vectors = torch.randn(20, 7)
     views = {"default": Pipeline.from_spec(["horizontal_flip"]), "weak": Pipeline()}
-    with pytest.warns(UserWarning, match="no images"):
+    with pytest.warns(UserWarning, match="these are not images"):
         data = Dataset(Items.from_tensors(vectors), batch_size=5, views=views)
     batch = data.batch(BatchPosition(1))
     assert batch.index is not None
@@ -251,3 +255,40 @@ def test_evaluation_shows_every_item_once_in_order() -> None:
     assert whole.index is not None
     assert torch.equal(whole.index, torch.arange(50))
     assert torch.equal(whole.inputs["default"], to_float(items.fetch(torch.arange(50))))
+
+
+def items_of_tokens(count: int = 60) -> Items:
+    texts = ["the " * (1 + 7 * row % 23) + f"w{row}" for row in range(count)]
+    return tokenize(Items.from_tensors(texts), of_words(["the", *(f"w{row}" for row in range(count))]))
+
+
+def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
+    return [
+        torch.cat([data.rows(BatchPosition(step, 3, part, parts)) for part in range(parts)]).tolist()
+        for step in range(2 * (data.steps_per_epoch or 0))
+    ]
+
+
+@pytest.mark.parametrize("options", [{}, {"drop_last": False}, {"batch_size": 90}])
+def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
+    items = items_of_tokens()
+    options = {"batch_size": 8, **options}
+    grouped, plain = Dataset(items, **options), Dataset(items, **options, group_by_length=False)
+    assert grouped.group_by_length
+    for epoch in (slice(0, grouped.steps_per_epoch), slice(grouped.steps_per_epoch, None)):
+        ours, theirs = (sorted(chain.from_iterable(shown(data)[epoch])) for data in (grouped, plain))
+        assert ours == theirs
+    assert shown(grouped, parts=2) == shown(grouped)
+    assert shown(Dataset(items, **options, prefetch=2)) == shown(grouped)
+
+
+def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> None:
+    items = items_of_tokens(400)
+    taken = []
+    for group in (True, False):
+        data = Dataset(items, batch_size=8, group_by_length=group)
+        taken.append(sum(data.batch(BatchPosition(step)).inputs["default"]["input_ids"].numel() for step in range(50)))
+    assert taken[0] < 0.75 * taken[1]
+    with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
+        Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)
+    assert not Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2).group_by_length

@@ -1,20 +1,13 @@
-"""The order of an epoch: what it shows stays the same, however it is put into batches."""
+"""The order of an epoch: grouping by length does not change the items that it shows."""
 
 from __future__ import annotations
 
-from itertools import chain
-from typing import Any
-
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from limbeck.core.source import BatchPosition
-from limbeck.data import Dataset, Items, tokenize
 from limbeck.data.epoch_order import epoch_order
-from tests.data.tiny_tokenizers import of_words
 
 LENGTHS = torch.randint(1, 60, (2000,), generator=torch.Generator().manual_seed(0))
 
@@ -64,40 +57,3 @@ def test_few_batches_do_not_show_the_same_neighbours_in_every_epoch() -> None:
     lengths = torch.arange(64)  # all different, so that sorting all of them would leave no choice
     epochs = [epoch_order(0, epoch, 64, 8, 8, lengths).view(8, 8).sort(1).values.tolist() for epoch in range(2)]
     assert not {tuple(batch) for batch in epochs[0]} & {tuple(batch) for batch in epochs[1]}
-
-
-def items_of_tokens(count: int = 60) -> Items:
-    texts = ["the " * (1 + 7 * row % 23) + f"w{row}" for row in range(count)]
-    return tokenize(Items.from_tensors(texts), of_words(["the", *(f"w{row}" for row in range(count))]))
-
-
-def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
-    return [
-        torch.cat([data.rows(BatchPosition(step, 3, part, parts)) for part in range(parts)]).tolist()
-        for step in range(2 * (data.steps_per_epoch or 0))
-    ]
-
-
-@pytest.mark.parametrize("options", [{}, {"drop_last": False}, {"batch_size": 90}])
-def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
-    items = items_of_tokens()
-    options = {"batch_size": 8, **options}
-    grouped, plain = Dataset(items, **options), Dataset(items, **options, group_by_length=False)
-    assert grouped.group_by_length
-    for epoch in (slice(0, grouped.steps_per_epoch), slice(grouped.steps_per_epoch, None)):
-        ours, theirs = (sorted(chain.from_iterable(shown(data)[epoch])) for data in (grouped, plain))
-        assert ours == theirs
-    assert shown(grouped, parts=2) == shown(grouped)
-    assert shown(Dataset(items, **options, prefetch=2)) == shown(grouped)
-
-
-def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> None:
-    items = items_of_tokens(400)
-    taken = []
-    for group in (True, False):
-        data = Dataset(items, batch_size=8, group_by_length=group)
-        taken.append(sum(data.batch(BatchPosition(step)).inputs["default"]["input_ids"].numel() for step in range(50)))
-    assert taken[0] < 0.75 * taken[1]
-    with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
-        Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)
-    assert not Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2).group_by_length

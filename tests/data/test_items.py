@@ -1,13 +1,11 @@
-"""Items: keys go by content, splits and label choices go by keys."""
+"""Items: labels, splits and choices of labels go by content."""
 
-import numpy as np
+from __future__ import annotations
+
 import pytest
 import torch
-from PIL import Image
-from torch.utils.data import TensorDataset
 
 from limbeck.data import Items
-from limbeck.data.content_keys import content_key
 
 
 def make(count: int = 300, classes: int = 4, seed: int = 0) -> Items:
@@ -19,22 +17,6 @@ def make(count: int = 300, classes: int = 4, seed: int = 0) -> Items:
 def label_of(items: Items) -> dict[int, int]:
     assert items.target is not None
     return dict(zip(items.keys.tolist(), items.target.tolist(), strict=True))
-
-
-def test_keys_are_hashes_of_the_bytes() -> None:
-    images = torch.randint(0, 256, (3, 1, 2, 2), dtype=torch.uint8)
-    assert Items.from_tensors(images).keys.tolist() == [content_key(image.numpy().tobytes()) for image in images]
-    assert Items.from_tensors(["héllo"]).keys.tolist() == [content_key("héllo".encode())]
-    repeated = Items.from_tensors(torch.ones(2, 3)).keys
-    assert repeated[0] == repeated[1]
-
-
-def test_keys_of_mappings_cover_every_part() -> None:
-    ids, mask = torch.arange(6).view(2, 3), torch.ones(2, 3, dtype=torch.bool)
-    base = Items.from_tensors({"ids": ids, "mask": mask}).keys
-    assert torch.equal(Items.from_tensors({"mask": mask, "ids": ids}).keys, base)
-    assert (Items.from_tensors({"ids": ids, "mask": ~mask}).keys != base).all()
-    assert Items.from_tensors(torch.rand(4, 2).bfloat16()).keys.unique().numel() == 4
 
 
 def test_fetch_and_select_agree() -> None:
@@ -77,25 +59,6 @@ def test_what_counts_as_images() -> None:
     assert not Items.from_tensors(torch.rand(2, 3, 4, 4) - 1).images
     assert not Items.from_tensors(torch.rand(2, 3)).images
     assert not Items.from_tensors(["text"]).images
-
-
-def test_from_torch_dataset() -> None:
-    inputs, labels = torch.rand(5, 3, 4, 4), torch.arange(5)
-    items = Items.from_torch_dataset(TensorDataset(inputs, labels))
-    assert torch.equal(items.fetch(torch.arange(5)), inputs)
-    assert items.images
-    assert items.classes == 5
-    picture = Image.fromarray(np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
-    pictures = Items.from_torch_dataset([(picture, 1), (picture.convert("RGBA"), 0)])  # type: ignore[arg-type]
-    assert pictures.fetch(torch.tensor([0])).shape == (1, 3, 4, 4)
-    assert pictures.keys[0] == pictures.keys[1]
-
-
-def test_from_torch_dataset_refuses_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="row 0: expected a pair"):
-        Items.from_torch_dataset([torch.rand(3)])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"row 1: shape \[4\] differs"):
-        Items.from_torch_dataset([(torch.rand(3), 0), (torch.rand(4), 0)])  # type: ignore[arg-type]
 
 
 def test_encode_replaces_inputs_and_keeps_keys() -> None:

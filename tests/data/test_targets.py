@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import torch
 from torch import Tensor
 
 from limbeck.core.batch import label_mask
-from limbeck.data import Items, load_items
+from limbeck.data import Items
 from limbeck.data.dataset import unaugmented_batch
 
 NAN = float("nan")
+
+
 COUNT = 60
+
+
 MISSING = torch.arange(0, COUNT, 5)
 
 
@@ -98,17 +99,6 @@ def test_every_nan_is_the_same_nan() -> None:
     assert one.fingerprint() == other.fingerprint()
 
 
-def test_which_entries_of_a_batch_have_a_label() -> None:
-    assert label_mask(torch.tensor([0.5, NAN, 0.0])).tolist() == [1, 0, 1]
-    assert label_mask(torch.tensor([3, -100])).tolist() == [1, 0]
-    assert label_mask(torch.tensor([[0.5, 0.5], [0, 0]])).tolist() == [1, 0]
-    tokens = torch.tensor([[-100, 4, 5], [-100, -100, -100]])
-    assert label_mask(tokens).tolist() == [[0, 1, 1], [0, 0, 0]]
-    assert label_mask(tokens, per_item=True).tolist() == [1, 0]
-    for target in (torch.tensor([0.5, NAN]), torch.tensor([[0.5, 0.5], [0, 0]])):
-        assert label_mask(target, per_item=True).tolist() == [1, 0]
-
-
 @pytest.mark.parametrize(
     ("targets", "message"),
     [
@@ -129,42 +119,5 @@ def test_labels_that_cannot_be_are_refused(targets: Any, message: str) -> None:
 
 
 def test_classes_and_other_labels_do_not_go_together() -> None:
-    with pytest.raises(ValueError, match=r"classes=3 asks for one class index per item, found torch.int64 of shape \[2, 2\]"):
+    with pytest.raises(ValueError, match=r"classes=3 needs one class index per item, found torch.int64 of shape \[2, 2\]"):
         Items.from_tensors(torch.rand(2, 2), torch.zeros(2, 2, dtype=torch.int64), classes=3)
-
-
-def parquet(folder: Path, **columns: list[Any]) -> Path:
-    pq.write_table(pa.table(columns), folder / "a.parquet")
-    return folder / "a.parquet"
-
-
-def test_regression_is_asked_for(tmp_path: Path) -> None:
-    file = parquet(tmp_path, text=["a", "b", "c", "d"], label=[0.5, None, NAN, 3.0])
-    items = load_items(file, regression=True)
-    assert same(items.target, torch.tensor([0.5, NAN, NAN, 3.0]))
-    assert items.classes is None
-    with pytest.raises(ValueError, match=r"row 0 holds 0.5; expected class indices .*set `regression: true`"):
-        load_items(file)
-    with pytest.raises(ValueError, match=r"classes=4: with `regression` labels are numbers"):
-        load_items(file, regression=True, classes=4)
-    assert load_items(file, regression=True, label=False).target is None
-
-
-def test_whole_numbers_may_be_regressed_on_too(tmp_path: Path) -> None:
-    file = parquet(tmp_path, text=["a", "b"], label=[-3, 7])
-    (tmp_path / "classes.json").write_text('["low", "high"]')
-    items = load_items(file, regression=True)
-    assert same(items.target, torch.tensor([-3.0, 7.0]))
-    assert items.class_names is None
-
-
-@pytest.mark.parametrize(
-    ("label", "message"),
-    [
-        (["one", "two"], r"column 'label' holds string; regression predicts numbers. Set `label` to another column"),
-        ([1.0, float("-inf")], r"row 1 holds -inf; expected a finite number"),
-    ],
-)
-def test_columns_that_cannot_be_regressed_on(tmp_path: Path, label: list[Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        load_items(parquet(tmp_path, text=["a", "b"], label=label), regression=True)

@@ -276,7 +276,7 @@ def test_nothing_but_empty_texts_has_no_words_to_hide() -> None:
 def test_without_special_tokens_an_empty_text_is_nothing() -> None:
     with (
         pytest.warns(UserWarning, match="1 of 2 items are empty"),
-        pytest.raises(ValueError, match=r"item 1: nothing is left to read of an empty text.*leave such items out"),
+        pytest.raises(ValueError, match=r"item 1: an empty text has no tokens.*leave such items out"),
     ):
         tokenize(Items.from_tensors(["film", ""], [0, 1]), byte_bpe(special=False), 16)
 

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from limbeck import models
 from limbeck.data import Items, load_items
-from limbeck.data.image.pipeline import to_float
+from limbeck.data.image import to_float
 
 
 def train() -> Items:

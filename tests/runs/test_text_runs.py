@@ -150,7 +150,7 @@ def test_bad_text_recipes_say_what_is_wrong(place: Path, tmp_path: Path) -> None
         runs.run_recipe(recipe(place, export={"formats": ["executorch"]}), tmp_path / "shipped", progress=False)
     long = recipe(place)
     long.data.max_length = 64
-    with pytest.raises(ValueError, match="goes up to 32"):
+    with pytest.raises(ValueError, match="is limited to 32"):
         runs.run_recipe(long, tmp_path / "long", progress=False)
     with pytest.raises(ValueError, match="4 layers"):
         runs.run_recipe(

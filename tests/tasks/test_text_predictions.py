@@ -24,7 +24,7 @@ def test_items_as_texts() -> None:
 
 
 def test_texts_beyond_what_memory_should_hold_are_spelt_by_their_tokens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.data.text.tokenize.MAX_TEXT_CHARACTERS", 5)
+    monkeypatch.setattr("limbeck.data.text.tokenization.MAX_TEXT_CHARACTERS", 5)
     items = tokenize(Items.from_tensors(["the   cow"]), of_words(WORDS), 8)
     assert text_of(items, 0) == "the cow"
     assert np.array_equal(items.storage.fetch(torch.tensor([0]))["attention_mask"], [[1, 1, 1, 1]])

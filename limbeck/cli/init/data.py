@@ -14,7 +14,8 @@ from PIL import Image
 
 from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, to_float
-from limbeck.data.loading.columns import column_kind, input_column, read_images
+from limbeck.data.loading.cells import read_images
+from limbeck.data.loading.columns import column_kind, input_column
 from limbeck.data.loading.files import open_table
 from limbeck.recipe import DatasetSpec, classes_and_channels, load
 

@@ -1,1 +1,25 @@
-"""Images: decoding, geometry, colour, and mixing of two images."""
+"""Images: decoding, and transforms whose random numbers are keyed by item and view."""
+
+from limbeck.data.image.colour import ColorJitter
+from limbeck.data.image.decode import decode_images
+from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
+from limbeck.data.image.mixup import CutMix, Mixup
+from limbeck.data.image.pipeline import Pipeline
+from limbeck.data.image.transform import MixTransform, Transform, to_float, transforms
+
+__all__ = [
+    "ColorJitter",
+    "CutMix",
+    "Cutout",
+    "HorizontalFlip",
+    "MixTransform",
+    "Mixup",
+    "Pipeline",
+    "RandomCrop",
+    "RandomErasing",
+    "RandomResizedCrop",
+    "Transform",
+    "decode_images",
+    "to_float",
+    "transforms",
+]

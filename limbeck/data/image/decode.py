@@ -1,4 +1,4 @@
-"""Encoded images to one uint8 tensor: Pillow does the decoding, this file the agreement on size and channels."""
+"""Decodes images with Pillow into uint8 tensors of one size and number of channels."""
 
 from __future__ import annotations
 
@@ -27,12 +27,17 @@ _MODES = {1: "L", 3: "RGB"}
 _GREY = {"1", "L", "LA"}
 _DEEP = {"I", "F", "I;16", "I;16B", "I;16L"}
 _ORIENTATION = 0x0112
-_WORTH_A_THREAD = 1 << 16  # smaller images spend their time in Python, where threads only wait for each other
+_MIN_THREADED_SIZE = 1 << 16  # values of an image; smaller ones spend their time in Python, where threads only wait
 
 
 @dataclass(frozen=True)
 class DecodedImages:
-    """What came of a list of encoded images; `rows` are those whose image decoded."""
+    """The images that were decoded.
+
+    Attributes:
+        keys: content keys, hashes of the decoded pixels, int64 `[N]`.
+        rows: which of the sources were decoded, int64 `[N]`.
+    """
 
     storage: Storage
     keys: Tensor
@@ -48,10 +53,22 @@ def decode_images(
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
 ) -> DecodedImages:
-    """Decode every source (bytes, a path, an array `[H, W]` or `[H, W, C]`) once; keep the pixels if they fit the limit.
+    """Decode every source once, and keep the pixels in memory if they fit the limit.
 
-    Every image is decoded even if its pixels are not kept, since its key is a hash of them, and so that a broken image
-    is found now and not in the middle of a training. `describe(row)` names a row in messages.
+    Every image is decoded even if its pixels are not kept: its key is a hash of them, and a broken image is found now instead
+    of during training.
+
+    Args:
+        sources: bytes, paths, or uint8 arrays `[H, W]` or `[H, W, C]`.
+        describe: returns the name of a row for messages.
+        size: N for N×N, or (height, width): images are resized, then cropped around the centre. Default: images stay as they
+            are and must be of one size.
+        channels: 1 (grey) or 3 (RGB). Default: grey images stay grey, all others become RGB.
+        on_error: "skip" leaves out images that do not decode, with a warning.
+        memory_limit: bytes of decoded pixels that are kept in memory; larger sets are decoded again when they are fetched.
+
+    Raises:
+        ValueError: images that do not decode, or that differ in size or channels.
     """
     if channels not in (None, 1, 3):
         raise ValueError(f"channels={channels}: expected 1 (grey) or 3 (RGB)")
@@ -71,12 +88,12 @@ def decode_images(
             if len(sources) * image.size <= memory_limit:
                 pixels = np.empty((len(sources), *expected), dtype=np.uint8)
         if image.shape != expected:
-            _disagree(image.shape, expected, describe(row), describe(kept[0]))
+            _raise_shape_mismatch(image.shape, expected, describe(row), describe(kept[0]))
         if pixels is not None:
             pixels[len(kept)] = image
         keys.append(content_key(image))
         kept.append(row)
-    _report(broken, describe, len(sources), on_error)
+    _raise_or_warn(broken, describe, len(sources), on_error)
     rows = torch.tensor(kept, dtype=torch.int64)
     if pixels is not None:
         return DecodedImages(TensorStorage(torch.from_numpy(pixels[: len(kept)])), as_keys(keys), rows)
@@ -84,7 +101,7 @@ def decode_images(
 
 
 def decode_image(source: Any, size: tuple[int, int] | None, channels: int | None) -> NDArray[np.uint8]:
-    """One image as uint8 `[C, H, W]`, upright; `size` (height, width) is reached by resizing and cropping the centre."""
+    """One image as uint8 `[C, H, W]`, upright, resized and cropped around its centre to `size` (height, width)."""
     if isinstance(source, np.ndarray):
         return to_array(Image.fromarray(source), size, channels)
     if source is None:
@@ -94,6 +111,7 @@ def decode_image(source: Any, size: tuple[int, int] | None, channels: int | None
 
 
 def to_array(image: Image.Image, size: tuple[int, int] | None, channels: int | None) -> NDArray[np.uint8]:
+    """A Pillow image as uint8 `[C, H, W]`; see `decode_image`."""
     if image.mode in _DEEP:
         raise ValueError(f"its pixels ({image.mode}) are not 8 bits deep; convert it to an 8-bit image")
     if image.getexif().get(_ORIENTATION, 1) != 1:
@@ -108,7 +126,7 @@ def to_array(image: Image.Image, size: tuple[int, int] | None, channels: int | N
 
 
 def _decode_all(decode: Callable[[Any], NDArray[np.uint8]], sources: Sequence[Any]) -> Iterator[Any]:
-    """Arrays in order, an exception in place of each image that fails."""
+    """Decoded arrays in order; an image that fails gives its exception."""
 
     def attempt(source: Any) -> Any:
         try:
@@ -120,15 +138,15 @@ def _decode_all(decode: Callable[[Any], NDArray[np.uint8]], sources: Sequence[An
         return
     threads = os.cpu_count() or 1
     first = attempt(sources[0])
-    if threads == 1 or isinstance(first, Exception) or first.size < _WORTH_A_THREAD:
+    if threads == 1 or isinstance(first, Exception) or first.size < _MIN_THREADED_SIZE:
         yield from map(attempt, sources)
         return
     with ThreadPoolExecutor(threads) as pool:
-        for start in range(0, len(sources), 256):  # in pieces, so that few decoded images wait in memory
+        for start in range(0, len(sources), 256):  # in chunks, so that few decoded images wait in memory
             yield from pool.map(attempt, sources[start : start + 256])
 
 
-def _disagree(shape: tuple[int, ...], first: tuple[int, ...], name: str, first_name: str) -> NoReturn:
+def _raise_shape_mismatch(shape: tuple[int, ...], first: tuple[int, ...], name: str, first_name: str) -> NoReturn:
     if shape[0] != first[0]:
         raise ValueError(f"{name} has {shape[0]} channels, {first_name} has {first[0]}; set `channels: 3` or `channels: 1`")
     raise ValueError(
@@ -137,7 +155,7 @@ def _disagree(shape: tuple[int, ...], first: tuple[int, ...], name: str, first_n
     )
 
 
-def _report(broken: list[tuple[int, Exception]], describe: Callable[[int], str], total: int, on_error: OnError) -> None:
+def _raise_or_warn(broken: list[tuple[int, Exception]], describe: Callable[[int], str], total: int, on_error: OnError) -> None:
     if not broken:
         return
     row, error = broken[0]

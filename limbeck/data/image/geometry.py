@@ -1,4 +1,4 @@
-"""Views that move or blank pixels: crops, the mirror, cutout. Bilinear resizing is written out as four gathers."""
+"""Transforms that move or erase pixels. Bilinear resizing is written as four gathers, so that it is exact on every machine."""
 
 from __future__ import annotations
 
@@ -10,14 +10,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from limbeck.data.image.transform import KeyedGenerator, Transform, check_fraction, to_float, transforms
+from limbeck.data.image.transform import Transform, check_fraction, to_float, transforms
+from limbeck.data.keyed_random import KeyedGenerator
 
-Box = tuple[int, int, int, int]  # top, left, height, width
+ATTEMPTS = 10  # boxes drawn until one fits
+Box = tuple[int, int, int, int]
+"""Top, left, height, width, in pixels."""
 
 
 @transforms.register("random_crop")
 class RandomCrop(Transform):
-    """A window of the image's own size, from the image padded on every side."""
+    """Crops a random window of the size of the image from the padded image.
+
+    Args:
+        padding: pixels added on every side.
+        fill: value of the padding, or "reflect" to mirror the image at its edges.
+    """
 
     name: ClassVar[str] = "random_crop"
 
@@ -30,9 +38,8 @@ class RandomCrop(Transform):
 
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
-        places = 2 * self.padding + 1
-        corner = generator.integers(2, places)
-        windows = self._pad(images).unfold(2, height, 1).unfold(3, width, 1)  # a view: nothing is copied
+        corner = generator.integers(2, 2 * self.padding + 1)
+        windows = self._pad(images).unfold(2, height, 1).unfold(3, width, 1)  # a view, not a copy
         items = torch.arange(len(images), device=images.device)
         return windows[items, :, corner[:, 0], corner[:, 1]]
 
@@ -40,13 +47,13 @@ class RandomCrop(Transform):
         sides = (self.padding,) * 4
         if self.fill == "reflect":
             return F.pad(to_float(images), sides, mode="reflect")
-        # black is exact in uint8 too, and moving bytes is four times cheaper; other fills need not be n / 255
+        # black is exact in uint8 too, and moving bytes is four times faster; other fills need not be n / 255
         return F.pad(images if self.fill == 0 else to_float(images), sides, value=float(self.fill))
 
 
 @transforms.register("horizontal_flip")
 class HorizontalFlip(Transform):
-    """The mirror image with probability `p`."""
+    """Mirrors the image left to right with probability `p`."""
 
     name: ClassVar[str] = "horizontal_flip"
 
@@ -60,10 +67,14 @@ class HorizontalFlip(Transform):
 
 @transforms.register("random_resized_crop")
 class RandomResizedCrop(Transform):
-    """A box of random area and aspect ratio, resized bilinearly (without antialiasing) to `size`, or to the image's own size.
+    """Crops a box of random area and aspect ratio and resizes it bilinearly, without antialiasing.
 
-    `scale` is the box's share of the area, `ratio` its width over its height. Boxes are drawn as torchvision draws them:
-    ten tries, then the largest central box of an allowed ratio.
+    Boxes are drawn as torchvision draws them: if none of ten fits, the largest central box of an allowed ratio is used.
+
+    Args:
+        scale: range of the share of the area that the box covers.
+        ratio: range of width over height of the box.
+        size: of the result, N for N×N or (height, width). Default: the size of the image.
     """
 
     name: ClassVar[str] = "random_resized_crop"
@@ -81,14 +92,14 @@ class RandomResizedCrop(Transform):
         height, width = images.shape[2:]
         numbers = generator.uniform(4 * ATTEMPTS).tolist()
         boxes = torch.tensor(
-            [random_box(row, height, width, self.scale, self.ratio) or self._central(height, width) for row in numbers],
+            [random_box(row, height, width, self.scale, self.ratio) or self._central_box(height, width) for row in numbers],
             device=images.device,
         )
         out_height, out_width = self.size or (height, width)
         images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
         return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
 
-    def _central(self, height: int, width: int) -> Box:
+    def _central_box(self, height: int, width: int) -> Box:
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
         box_height, box_width = min(height, round(width / ratio)), min(width, round(height * ratio))
         return (height - box_height) // 2, (width - box_width) // 2, box_height, box_width
@@ -107,7 +118,10 @@ class RandomResizedCrop(Transform):
     """,
 )
 class Cutout(Transform):
-    """A square of `size` pixels around a random pixel is blanked (DeVries and Taylor 2017); it may hang over the edge."""
+    """Erases a square of `size`×`size` pixels around a random pixel; near an edge the square is cut off.
+
+    Source: DeVries and Taylor 2017, Cutout (arXiv:1708.04552).
+    """
 
     name: ClassVar[str] = "cutout"
 
@@ -139,7 +153,16 @@ class Cutout(Transform):
     """,
 )
 class RandomErasing(Transform):
-    """A random box is blanked with probability `p` (Zhong et al. 2017); none if ten tries find no box that fits."""
+    """Erases a random box with probability `p`; nothing is erased if none of ten drawn boxes fits.
+
+    Args:
+        p: probability.
+        scale: range of the share of the area that the box covers.
+        ratio: range of width over height of the box.
+        fill: value of the erased pixels.
+
+    Source: Zhong et al. 2017, Random Erasing (arXiv:1708.04896).
+    """
 
     name: ClassVar[str] = "random_erasing"
 
@@ -166,13 +189,14 @@ class RandomErasing(Transform):
         return erase(images, box_mask(boxes[:, :2], boxes[:, 2:], height, width), self.fill)
 
 
-ATTEMPTS = 10
-
-
 def random_box(
     numbers: list[float], height: int, width: int, scale: tuple[float, float], ratio: tuple[float, float]
 ) -> Box | None:
-    """The first box of the drawn area and ratio that fits; None if no try does. One item's numbers, in double precision."""
+    """The first box of the drawn areas and ratios that fits, in double precision; None if none fits.
+
+    Args:
+        numbers: uniform random numbers of one item, four for each attempt: area, ratio, top, left.
+    """
     low, high = math.log(ratio[0]), math.log(ratio[1])
     for area, aspect, top, left in zip(*(iter(numbers),) * 4, strict=True):
         pixels = height * width * (scale[0] + area * (scale[1] - scale[0]))
@@ -185,7 +209,12 @@ def random_box(
 
 
 def box_mask(corner: Tensor, extent: Tensor, height: int, width: int) -> Tensor:
-    """`[B, H, W]`: which pixels lie in each item's box, given as `[B, 2]` corner and extent; boxes may hang over the edge."""
+    """Which pixels lie in the box of each item, bool `[B, H, W]`.
+
+    Args:
+        corner: top and left, int64 `[B, 2]`; boxes may reach over the edges.
+        extent: height and width, int64 `[B, 2]`.
+    """
 
     def along(axis: int, length: int) -> Tensor:
         offset = torch.arange(length, device=corner.device) - corner[:, axis, None]
@@ -195,13 +224,17 @@ def box_mask(corner: Tensor, extent: Tensor, height: int, width: int) -> Tensor:
 
 
 def erase(images: Tensor, mask: Tensor, fill: float) -> Tensor:
+    """Images whose pixels under the mask `[B, H, W]` hold `fill`."""
     return (images if fill == 0 else to_float(images)).masked_fill(mask[:, None], fill)
 
 
 def _resample(images: Tensor, take: Callable[[Tensor, Tensor], Tensor], start: Tensor, length: Tensor, size: int) -> Tensor:
-    """Each item's stretch `start … start + length` of rows or columns, brought to `size` by linear interpolation.
+    """Resizes rows or columns `start … start + length` of each image to `size` by linear interpolation.
 
-    Sampling points are those of `F.interpolate(align_corners=False)`; none lies outside the stretch.
+    Sampling points are those of `F.interpolate(align_corners=False)`, clamped to this range.
+
+    Args:
+        take: `_rows` or `_columns`.
     """
     first, extent = start.double()[:, None], length.double()[:, None]
     centres = torch.arange(size, device=images.device, dtype=torch.float64) + 0.5
@@ -212,11 +245,11 @@ def _resample(images: Tensor, take: Callable[[Tensor, Tensor], Tensor], start: T
     share = (offset - lower).float()
     near, far = (take(images, (first + at).long()) for at in (lower, upper))
     share = share[:, None, :, None] if take is _rows else share[:, None, None, :]
-    return near.mul_(1 - share).add_(far.mul_(share))  # in place: large temporaries cost more than the arithmetic
+    return near.mul_(1 - share).add_(far.mul_(share))  # in place: large temporaries take longer than the arithmetic
 
 
 def _rows(images: Tensor, index: Tensor) -> Tensor:
-    """`images[b, :, index[b]]`, copied a row at a time."""
+    """`images[b, :, index[b]]`, copied row by row."""
     count, channels, height, width = images.shape
     plane = torch.arange(count * channels, device=images.device).view(count, channels, 1) * height
     source = (plane + index[:, None, :]).flatten()

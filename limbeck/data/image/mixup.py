@@ -1,4 +1,4 @@
-"""Mixup and CutMix with a partner drawn from the data set by key, so that a mixed image is as reproducible as any view."""
+"""Mixup and CutMix. Partners are drawn from the data set by key, so mixed images are as reproducible as any other view."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from limbeck.data.image.geometry import box_mask
-from limbeck.data.image.transform import KeyedGenerator, MixTransform, to_float, transforms
+from limbeck.data.image.geometry import Box, box_mask
+from limbeck.data.image.transform import MixTransform, to_float, transforms
+from limbeck.data.keyed_random import KeyedGenerator
 
 
 @transforms.register(
@@ -27,7 +28,10 @@ from limbeck.data.image.transform import KeyedGenerator, MixTransform, to_float,
     """,
 )
 class Mixup(MixTransform):
-    """λ of the item and 1 − λ of its partner, λ ~ Beta(α, α) for each item (Zhang et al. 2018)."""
+    """λ · item + (1 − λ) · partner, with λ ~ Beta(α, α) for each item.
+
+    Source: Zhang et al. 2018, mixup (arXiv:1710.09412).
+    """
 
     name: ClassVar[str] = "mixup"
 
@@ -54,9 +58,11 @@ class Mixup(MixTransform):
     """,
 )
 class CutMix(MixTransform):
-    """A box of the partner is pasted over the item; λ ~ Beta(α, α) is the share that stays (Yun et al. 2019).
+    """Pastes a box of the partner over the item; the box covers a share 1 − λ of the image, with λ ~ Beta(α, α).
 
-    The box hangs over the edge where its centre is near one; the share counts the pixels that are really pasted.
+    A box whose centre is near an edge is cut off there. The returned share counts the pixels that were pasted.
+
+    Source: Yun et al. 2019, CutMix (arXiv:1905.04899).
     """
 
     name: ClassVar[str] = "cutmix"
@@ -69,8 +75,8 @@ class CutMix(MixTransform):
         drawn = generator.uniform(3)
         boxes = torch.tensor(
             [
-                _box(math.sqrt(1 - kept), y, x, height, width)
-                for kept, (y, x) in zip(beta_quantiles(self.alpha, drawn[:, 0]), drawn[:, 1:].tolist(), strict=True)
+                _centred_box(math.sqrt(1 - share), y, x, height, width)
+                for share, (y, x) in zip(beta_quantiles(self.alpha, drawn[:, 0]), drawn[:, 1:].tolist(), strict=True)
             ],
             device=images.device,
         )
@@ -79,15 +85,15 @@ class CutMix(MixTransform):
         return torch.where(pasted[:, None], to_float(partners), to_float(images)), share.float()
 
 
-def beta_quantiles(alpha: float, drawn: Tensor) -> list[float]:
-    """Beta(α, α) numbers from uniform ones, by the inverse distribution function, in double precision item by item."""
-    from scipy.special import betaincinv  # here, because few runs mix and it takes long to import
+def beta_quantiles(alpha: float, uniform: Tensor) -> list[float]:
+    """Beta(α, α) numbers from uniform ones `[B]`: the inverse distribution function, in double precision item by item."""
+    from scipy.special import betaincinv  # imported here: few runs mix, and the import takes long
 
-    return [float(betaincinv(alpha, alpha, number + 2.0**-25)) for number in drawn.tolist()]
+    return [float(betaincinv(alpha, alpha, number + 2.0**-25)) for number in uniform.tolist()]
 
 
 def mix_targets(own: Tensor, other: Tensor, share: Tensor, classes: int) -> Tensor:
-    """λ · own + (1 − λ) · other as class probabilities; zeros (no label) where either of the two is unlabelled."""
+    """λ · own + (1 − λ) · other as class probabilities; zeros (no label) if either of the two is unlabelled."""
     own, other = _probabilities(own, classes), _probabilities(other, classes)
     labelled = (own.amax(1, keepdim=True) > 0) & (other.amax(1, keepdim=True) > 0)
     share = share[:, None]
@@ -97,11 +103,11 @@ def mix_targets(own: Tensor, other: Tensor, share: Tensor, classes: int) -> Tens
 def _probabilities(target: Tensor, classes: int) -> Tensor:
     if target.ndim == 2:
         return target
-    known = (target >= 0)[:, None]
-    return F.one_hot(target.clamp(min=0), classes).float() * known
+    labelled = (target >= 0)[:, None]
+    return F.one_hot(target.clamp(min=0), classes).float() * labelled
 
 
-def _box(side: float, y: float, x: float, height: int, width: int) -> tuple[int, int, int, int]:
+def _centred_box(side: float, y: float, x: float, height: int, width: int) -> Box:
     box_height, box_width = int(height * side), int(width * side)
     return int(y * height) - box_height // 2, int(x * width) - box_width // 2, box_height, box_width
 

@@ -1,7 +1,7 @@
-"""Keyed augmentation: `Pipeline` runs transforms one after the other; the transforms are found by name in `views`.
+"""`Pipeline`: keyed augmentation of images by transforms in order.
 
-The guarantee: the same item, seed and view number give the same tensor bit for bit, whatever batch, worker or rank it is
-computed in. Images come and go as values in [0, 1]; normalising them is the models' business.
+The same item, seed and view number give the same tensor bit for bit, in every batch, worker and process. Outputs are images in
+[0, 1]; models normalise their inputs themselves.
 """
 
 from __future__ import annotations
@@ -12,34 +12,16 @@ from typing import Any
 
 from torch import Tensor
 
-from limbeck.data import keyed_random
-from limbeck.data.image.colour import ColorJitter
-from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
-from limbeck.data.image.mixup import CutMix, Mixup, mix_targets
-from limbeck.data.image.transform import KeyedGenerator, MixTransform, PartnerPool, Transform, to_float, transforms
-
-__all__ = [
-    "ColorJitter",
-    "CutMix",
-    "Cutout",
-    "HorizontalFlip",
-    "MixTransform",
-    "Mixup",
-    "Pipeline",
-    "RandomCrop",
-    "RandomErasing",
-    "RandomResizedCrop",
-    "Transform",
-    "to_float",
-    "transforms",
-]
+from limbeck.data.image.mixup import mix_targets
+from limbeck.data.image.transform import MixTransform, PartnerPool, Transform, to_float, transforms
+from limbeck.data.keyed_random import KeyedGenerator, ViewNumber
 
 
 class Pipeline:
-    """Transforms in order; with none, it only turns uint8 into values in [0, 1].
+    """Transforms in order. An empty pipeline only converts uint8 to floats in [0, 1].
 
-    Each transform draws from a stream of its own, named by the view, by the transform and by how often that transform
-    came before, so adding a transform leaves what the others draw unchanged.
+    Each transform draws from its own stream, named by the view, by the transform and by how often that transform came before,
+    so adding a transform does not change what the others draw.
     """
 
     def __init__(self, transforms: Sequence[Transform | MixTransform] = ()) -> None:
@@ -52,11 +34,12 @@ class Pipeline:
 
     @classmethod
     def from_spec(cls, spec: Sequence[str | Mapping[str, Any]]) -> Pipeline:
-        """From names or one-key mappings: `["horizontal_flip", {"random_crop": {"padding": 4}}]`."""
+        """A pipeline from names or one-key mappings: `["horizontal_flip", {"random_crop": {"padding": 4}}]`."""
         return cls([_build(entry) for entry in spec])
 
     @property
     def mixes(self) -> bool:
+        """Whether a transform mixes items, and so their targets."""
         return any(isinstance(transform, MixTransform) for transform in self.transforms)
 
     def __len__(self) -> int:
@@ -68,23 +51,31 @@ class Pipeline:
         keys: Tensor,
         *,
         seed: int = 0,
-        view: keyed_random.ViewNumber = 0,
+        view: ViewNumber = 0,
         stream: str = "default",
         target: Tensor | None = None,
         pool: PartnerPool | None = None,
     ) -> tuple[Tensor, Tensor | None]:
-        """View `view` of each image (one number for all, or one for each), and its target (class probabilities once a transform
-        has mixed).
+        """Compute one view of each image.
 
-        `pool` is the data set that partners for mixing are drawn from; `stream` is the name of the view.
+        Args:
+            images: `[B, C, H, W]`, uint8 or float in [0, 1].
+            keys: int64 `[B]`.
+            view: number of the view: one for all items, or int64 `[B]`.
+            stream: name of the view.
+            target: class indices `[B]` or class probabilities `[B, C]`.
+            pool: the data set that partners for mixing are drawn from.
+
+        Returns:
+            The images, float in [0, 1], and their targets: class probabilities once a transform has mixed items.
         """
         for position, transform in enumerate(self.transforms):
             generator = KeyedGenerator(seed, keys, view, f"{stream}/{self._streams[position]}")
             if isinstance(transform, Transform):
                 images = transform(images, generator)
                 continue
-            rows, pool = self._partners(generator, pool)
-            # the partner has been through the same transforms, under its own key
+            rows, pool = _draw_partners(generator, pool)
+            # the partner goes through the same transforms, under its own key
             partners, partner_target = Pipeline(self.transforms[:position])(
                 pool.fetch(rows),
                 pool.keys[rows],
@@ -99,11 +90,12 @@ class Pipeline:
                 target = mix_targets(target, partner_target, share, _classes(transform, pool))
         return to_float(images).contiguous(), target
 
-    def _partners(self, generator: KeyedGenerator, pool: PartnerPool | None) -> tuple[Tensor, PartnerPool]:
-        if pool is None:
-            raise ValueError(f"{generator.stream}: mixing draws partners from the data set; give it as pool=items")
-        partner = KeyedGenerator(generator.seed, generator.keys, generator.view, f"{generator.stream}/partner")
-        return partner.integers(1, len(pool))[:, 0], pool
+
+def _draw_partners(generator: KeyedGenerator, pool: PartnerPool | None) -> tuple[Tensor, PartnerPool]:
+    if pool is None:
+        raise ValueError(f"{generator.stream}: mixing draws partners from the data set; give it as pool=items")
+    partner = KeyedGenerator(generator.seed, generator.keys, generator.view, f"{generator.stream}/partner")
+    return partner.integers(1, len(pool))[:, 0], pool
 
 
 def _classes(transform: MixTransform, pool: PartnerPool) -> int:

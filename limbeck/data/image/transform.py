@@ -1,63 +1,47 @@
-"""What a keyed transform is, and the random numbers it is given.
+"""Base classes of image transforms, and their registry.
 
-A view promises the same tensor bit for bit for the same (item, seed, view number), whatever else is in the batch. So a
-transform uses gathers and separate elementwise multiplications and additions only (each is rounded correctly, so that
-vectorised loops and their scalar ends agree), sums integers where it must sum, and computes logarithms, roots and the
-like in double precision one item at a time.
+A transform returns the same tensor bit for bit for the same (item, seed, view number), whatever else is in the batch. It
+therefore uses gathers and separate elementwise multiplications and additions only: each is rounded correctly, so vectorised
+loops and their scalar remainders agree. Sums are sums of integers. Logarithms, roots and the like are computed in double
+precision, one item at a time.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from limbeck.data import keyed_random
+from limbeck.data.keyed_random import KeyedGenerator
 from limbeck.utils.registry import Registry
 
 transforms = Registry("transform")
 
 
-@dataclass(frozen=True)
-class KeyedGenerator:
-    """Random numbers of one transform in one view, a row for each item: a pure function of the item's key."""
-
-    seed: int
-    keys: Tensor
-    view: keyed_random.ViewNumber
-    stream: str
-
-    def uniform(self, count: int) -> Tensor:
-        return keyed_random.uniform(self.seed, self.keys, self.view, self.stream, count)
-
-    def integers(self, count: int, high: int) -> Tensor:
-        return keyed_random.integers(self.seed, self.keys, self.view, self.stream, count, high)
-
-
 class Transform(ABC):
-    """Images `[B, C, H, W]` to images, uint8 or float32 in [0, 1]; what only moves pixels may keep uint8."""
+    """Changes images `[B, C, H, W]`, uint8 or float32 in [0, 1]. A transform that only moves pixels may keep uint8."""
 
     name: ClassVar[str]
 
     @abstractmethod
-    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor: ...
+    def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
+        """The transformed images."""
 
 
 class MixTransform(ABC):
-    """Images mixed with a partner each; `share` is how much of every result is still the item itself."""
+    """Mixes each image with an image of another item, its partner."""
 
     name: ClassVar[str]
 
     @abstractmethod
     def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:
-        """The mixed images, and `share` as float32 `[B]`."""
+        """The mixed images, and the share λ of each that is the item itself, float32 `[B]`."""
 
 
 class PartnerPool(Protocol):
-    """Where mixing finds partners: a data set by row. `Items` is one."""
+    """The data set that partners are drawn from, such as `Items`."""
 
     @property
     def keys(self) -> Tensor: ...
@@ -70,11 +54,12 @@ class PartnerPool(Protocol):
 
 
 def to_float(images: Tensor) -> Tensor:
-    """uint8 to float32 in [0, 1]; anything else is handed through."""
+    """uint8 as float32 in [0, 1]; tensors of other data types are returned as they are."""
     return images.to(torch.float32).div_(255) if images.dtype == torch.uint8 else images
 
 
 def check_fraction(name: str, value: float) -> float:
+    """Returns `value`; raises if it is not between 0 and 1."""
     if not 0 <= value <= 1:
         raise ValueError(f"{name}={value}: expected a number from 0 to 1")
     return value

@@ -1,1 +1,5 @@
-"""Loads data sets by name or path: files, columns, and formats."""
+"""Loads data sets by name or path."""
+
+from limbeck.data.loading.load import load_items
+
+__all__ = ["load_items"]

@@ -1,4 +1,4 @@
-"""`digits`: scikit-learn's 1,797 handwritten digits of 8×8 pixels, the data set that needs no download."""
+"""`digits`: the 1,797 handwritten digits of scikit-learn, 8×8 pixels; this data set needs no download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from limbeck.data.items import Items
 
 
 def digit_images() -> tuple[NDArray[np.uint8], Tensor]:
-    """Images `[N, 8, 8]`, their sixteen steps of grey spread over 0 to 255, and labels."""
+    """Images `[N, 8, 8]`, their 17 grey values scaled to 0 to 255, and labels `[N]`."""
     from sklearn.datasets import load_digits
 
     raw = load_digits()
@@ -19,11 +19,11 @@ def digit_images() -> tuple[NDArray[np.uint8], Tensor]:
 
 
 def select_split(items: Items, split: str | None) -> Items:
-    """`train` is two thirds of every class, `test` the rest, chosen by content; None is all of it."""
+    """The items of a split, chosen by content: "train" is two thirds of every class, "test" the rest, None all."""
     if split is None:
         return items
     train, test = items.split(2 / 3, seed=0)
-    parts = {"train": train, "test": test}
-    if split not in parts:
+    splits = {"train": train, "test": test}
+    if split not in splits:
         raise ValueError(f"split={split!r}: digits has the splits train and test")
-    return parts[split]
+    return splits[split]

@@ -1,4 +1,7 @@
-"""From a path or a name to a table: what Hugging Face `datasets` would load, read without leaving cache files behind."""
+"""Opens a data set by path or name as a table.
+
+Paths may be whatever Hugging Face `datasets` loads; files are read directly, so no cache files are written.
+"""
 
 from __future__ import annotations
 
@@ -10,18 +13,23 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from limbeck.data.loading.formats import TABLE_SUFFIXES, read_columns
 from limbeck.utils.registry import nearest
 
-TABLES = {".parquet", ".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".arrow"}
-IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
-SPLITS = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
+SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """Columns, where they came from, and what is known about them besides their values.
+    """Columns of a file or data set, not yet interpreted.
 
-    `features` is the schema that `datasets` writes beside a table: {"label": {"_type": "ClassLabel", "names": […]}}.
+    Attributes:
+        columns: the values.
+        origin: the file, folder or name they were read from, for messages.
+        folder: the folder that paths of images are relative to.
+        features: the schema that `datasets` writes beside a table: {"label": {"_type": "ClassLabel", "names": […]}}.
+        class_names: names of the classes from a `classes.json` beside the file.
     """
 
     columns: pa.Table
@@ -32,6 +40,17 @@ class RawTable:
 
 
 def open_table(name: str | Path, split: str | None) -> RawTable:
+    """Open a file, a folder, or a data set of the Hugging Face hub.
+
+    Args:
+        name: a table file; a folder of table files, of images (one subfolder per class), or written by `save_to_disk`; or the
+            name of a data set on the hub.
+        split: which split, if there are several.
+
+    Raises:
+        FileNotFoundError: nothing of this name, with the nearest names.
+        ValueError: a split that is missing, unknown or not possible; a file that cannot be read.
+    """
     path = Path(name).expanduser()
     if path.is_file():
         if split is not None:
@@ -45,7 +64,7 @@ def open_table(name: str | Path, split: str | None) -> RawTable:
 
 
 def missing_path_error(path: Path) -> FileNotFoundError:
-    """The error for a path that is not there, with what is there instead."""
+    """The error for a path that does not exist, with the nearest names that do."""
     folder = path.parent
     child = path.name
     while not folder.is_dir() and folder != folder.parent:
@@ -55,57 +74,9 @@ def missing_path_error(path: Path) -> FileNotFoundError:
 
 
 def read_file(path: Path) -> RawTable:
-    suffix = path.suffix.lower()
-    if suffix not in TABLES:
-        raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(TABLES))}, found {suffix!r}")
-    try:
-        columns = _READERS[suffix](path)
-    except (pa.ArrowInvalid, ValueError) as error:
-        raise ValueError(f"{path} does not read as {suffix[1:]}: {error}") from error
+    """Read one file; see `read_columns`."""
+    columns = read_columns(path)
     return RawTable(columns, str(path), path.parent, _features(columns.schema), _class_names_beside(path))
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet  # type: ignore[import-untyped]
-
-    return pyarrow.parquet.read_table(path, partitioning=None)
-
-
-def _read_csv(path: Path) -> pa.Table:
-    import pyarrow.csv  # type: ignore[import-untyped]
-
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
-
-
-def _read_json(path: Path) -> pa.Table:
-    """One object per line, or one array of objects."""
-    import pyarrow.json  # type: ignore[import-untyped]
-
-    with path.open("rb") as file:
-        is_array = file.read(256).lstrip()[:1] == b"["
-    if is_array:
-        return pa.Table.from_pylist(json.loads(path.read_text(encoding="utf-8")))
-    return pyarrow.json.read_json(path)
-
-
-def _read_arrow(path: Path) -> pa.Table:
-    with pa.memory_map(str(path)) as file:
-        try:
-            return pa.ipc.open_stream(file).read_all()
-        except pa.ArrowInvalid:
-            return pa.ipc.open_file(file).read_all()
-
-
-_READERS = {
-    ".parquet": _read_parquet,
-    ".csv": _read_csv,
-    ".tsv": _read_csv,
-    ".json": _read_json,
-    ".jsonl": _read_json,
-    ".ndjson": _read_json,
-    ".arrow": _read_arrow,
-}
 
 
 def _open_folder(path: Path, split: str | None) -> RawTable:
@@ -114,22 +85,25 @@ def _open_folder(path: Path, split: str | None) -> RawTable:
     subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     if split is not None and split in subfolders:
         return _open_folder(path / split, None)
-    tables = sorted(entry for entry in path.iterdir() if entry.suffix.lower() in TABLES and entry.name != "classes.json")
+    tables = sorted(
+        entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES and entry.name != "classes.json"
+    )
     if tables:
         return _open_tables(path, tables, split)
-    if split is not None or (subfolders and set(subfolders) <= SPLITS):
+    if split is not None or (subfolders and set(subfolders) <= SPLIT_NAMES):
         raise _wrong_split(path, split, subfolders)
     return _image_folder(path, subfolders)
 
 
 def _open_tables(path: Path, tables: list[Path], split: str | None) -> RawTable:
-    """The files of one split: `train.parquet`, or all of `train-00000-of-00002.parquet` and its like."""
+    """The files of one split: `train.parquet`, or the shards `train-00000-of-00002.parquet` and so on."""
     chosen = [table for table in tables if split is None or _names_split(table.stem, split)]
     if not chosen or (split is None and len(chosen) > 1):
         raise _wrong_split(path, split, [table.stem for table in tables])
-    parts = [read_file(table) for table in chosen]
-    columns = pa.concat_tables([part.columns for part in parts], promote_options="default")
-    return RawTable(columns, parts[0].origin if len(parts) == 1 else str(path), path, parts[0].features, parts[0].class_names)
+    shards = [read_file(table) for table in chosen]
+    columns = pa.concat_tables([shard.columns for shard in shards], promote_options="default")
+    origin = shards[0].origin if len(shards) == 1 else str(path)
+    return RawTable(columns, origin, path, shards[0].features, shards[0].class_names)
 
 
 def _names_split(stem: str, split: str) -> bool:
@@ -137,7 +111,7 @@ def _names_split(stem: str, split: str) -> bool:
 
 
 def _image_folder(path: Path, subfolders: list[str]) -> RawTable:
-    """A class per subfolder, in sorted order; each image is named by its path within the folder."""
+    """Images in one subfolder per class; classes are numbered in sorted order, and images are paths within the folder."""
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(subfolders):
@@ -146,7 +120,8 @@ def _image_folder(path: Path, subfolders: list[str]) -> RawTable:
         labels += [label] * len(found)
     if not files:
         raise ValueError(
-            f"{path}: no data found; expected images in one subfolder per class, or files of {', '.join(sorted(TABLES))}"
+            f"{path}: no data found; expected images in one subfolder per class, "
+            f"or files of {', '.join(sorted(TABLE_SUFFIXES))}"
         )
     columns = pa.table({"image": pa.array(files, pa.string()), "label": pa.array(labels, pa.int64())})
     features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": subfolders}}
@@ -154,7 +129,7 @@ def _image_folder(path: Path, subfolders: list[str]) -> RawTable:
 
 
 def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGES and path.is_file()
+    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _from_disk(path: Path, split: str | None) -> RawTable:
@@ -169,7 +144,7 @@ def _from_hub(name: str, split: str | None) -> RawTable:
 
     try:
         loaded = datasets.load_dataset(name, split=split)
-    except Exception as error:  # no network, no such name, no such split: the hub's own words say which
+    except Exception as error:  # no network, no such name or no such split: the error of `datasets` says which
         near = str(missing_path_error(Path(name))).partition("; ")[2]
         raise FileNotFoundError(
             f"{name!r} is neither a file or folder here ({near}) nor a data set on the Hugging Face hub: {error}"
@@ -190,13 +165,14 @@ def _from_datasets(loaded: Any, origin: str, split: str | None) -> RawTable:
 
 
 def _features(schema: pa.Schema) -> dict[str, Any]:
+    """The schema of `datasets` in the metadata of a table."""
     written = (schema.metadata or {}).get(b"huggingface")
     info = json.loads(written).get("info") if written else None
     return dict(info.get("features") or {}) if info else {}
 
 
 def _class_names_beside(path: Path) -> list[str] | None:
-    """`classes.json` in the same folder: a list of names, or a mapping between names and indices either way round."""
+    """From `classes.json` in the same folder: a list of names, or a mapping of names to indices or of indices to names."""
     beside = path.parent / "classes.json"
     if not beside.is_file() or beside == path:
         return None
@@ -214,9 +190,14 @@ def _class_names_beside(path: Path) -> list[str] | None:
 
 def _is_hub_name(name: str) -> bool:
     parts = name.split("/")
-    return len(parts) <= 2 and all(parts) and parts[0] not in (".", "..", "~") and Path(name).suffix not in TABLES | IMAGES
+    return (
+        len(parts) <= 2
+        and all(parts)
+        and parts[0] not in (".", "..", "~")
+        and Path(name).suffix not in TABLE_SUFFIXES | IMAGE_SUFFIXES
+    )
 
 
 def _wrong_split(where: Path | str, split: str | None, known: list[str]) -> ValueError:
-    asked = "no split was named" if split is None else f"split={split!r} is not there"
-    return ValueError(f"{where}: {asked}; set `split` to one of: {', '.join(known) or '(none)'}")
+    problem = "no split was named" if split is None else f"split={split!r} does not exist"
+    return ValueError(f"{where}: {problem}; set `split` to one of: {', '.join(known) or '(none)'}")

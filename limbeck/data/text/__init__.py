@@ -1,1 +1,38 @@
-"""Texts: tokenization, token storage, masking, question windows, and augmentation."""
+"""Texts: tokenization, masking, questions with contexts, and augmentation."""
+
+from limbeck.data.text.augmentation import AugmentationReport, augment_texts
+from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
+from limbeck.data.text.per_actor import PerActorStorage, per_actor_items
+from limbeck.data.text.qa_answers import extract_answers
+from limbeck.data.text.qa_windows import WindowStorage, split_by_question, tokenize_questions
+from limbeck.data.text.questions import Questions, load_questions
+from limbeck.data.text.token_storage import TokenStorage
+from limbeck.data.text.tokenization import tokenize
+from limbeck.data.text.word_replacements import (
+    EmbeddingReplacements,
+    FallbackReplacements,
+    MaskedModelReplacements,
+    WordReplacements,
+)
+
+__all__ = [
+    "AugmentationReport",
+    "EmbeddingReplacements",
+    "FallbackReplacements",
+    "MaskedModelReplacements",
+    "Masking",
+    "MaskingVocabulary",
+    "PerActorStorage",
+    "Questions",
+    "TokenStorage",
+    "WindowStorage",
+    "WordReplacements",
+    "augment_texts",
+    "extract_answers",
+    "load_questions",
+    "mask_tokens",
+    "per_actor_items",
+    "split_by_question",
+    "tokenize",
+    "tokenize_questions",
+]

@@ -1,9 +1,7 @@
-"""Altered copies of texts, so that a student hears its teacher on more of them than there are (TinyBERT, 1909.10351)."""
+"""`augment_texts`: adds copies of texts in which words are replaced, for distillation on more texts than there are."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,16 +14,13 @@ from torch import Tensor
 from limbeck.data import keyed_random
 from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.items import Items
-from limbeck.data.storage import Text, TextStorage
+from limbeck.data.storage import Text, TextStorage, parts_of
+from limbeck.data.text.augmentation_cache import Copies, cache_path, join_parts, read_cache, text_bytes, write_cache
 from limbeck.data.text.word_replacements import WordReplacements
 from limbeck.data.text.words import WordSpans
-from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.progress_bar import show_progress
 
-CHUNK = 256  # items whose candidates are asked for at once
-FORMAT = "limbeck augmented texts 1"
-ItemCopies = list[tuple[int, Text]]
-"""Of one item: the number of each copy, and its text."""
+CHUNK = 256  # items whose candidates are computed in one call
 Uniforms = list[list[list[float]]]
 """Numbers in [0, 1) by item, copy and word."""
 
@@ -35,10 +30,10 @@ class AugmentationReport:
     """What `augment_texts` did.
 
     Attributes:
-        items: how many there were.
-        copies: how many were added.
-        dropped: copies left out because they were equal to their original or to an earlier copy of it.
-        cached: whether they were found in the cache.
+        items: number of texts.
+        copies: number of copies added.
+        dropped: copies left out because they equal their original or an earlier copy of it.
+        cached: whether the copies were read from the cache.
     """
 
     items: int
@@ -49,7 +44,7 @@ class AugmentationReport:
 
 @dataclass(frozen=True)
 class CopySettings:
-    """How many copies there are, how much of them is altered, and what their chances go by."""
+    """How many copies are made of each item, the probability that a word is replaced, and the seed."""
 
     copies: int
     probability: float
@@ -57,15 +52,15 @@ class CopySettings:
 
     @property
     def cache_key(self) -> str:
-        """Part of the name of a cache file; it must not change, or files of earlier versions are no longer found."""
+        """Part of the name of a cache file; if it changed, files of earlier versions would no longer be found."""
         return f"Draws(copies={self.copies!r}, probability={self.probability!r}, seed={self.seed!r})"
 
     def chances(self, keys: Tensor, words: int) -> Uniforms:
-        """Whether a word is replaced: where its number is below the probability."""
+        """A word is replaced if its number is below the probability."""
         return self._uniform(keys, words, "augment/chance")
 
     def choices(self, keys: Tensor, words: int) -> Uniforms:
-        """By which of its candidates."""
+        """These numbers choose among the candidates."""
         return self._uniform(keys, words, "augment/choice")
 
     def _uniform(self, keys: Tensor, words: int, stream: str) -> Uniforms:
@@ -77,7 +72,7 @@ class CopySettings:
 
 def augment_texts(
     items: Items,
-    candidates: WordReplacements,
+    replacements: WordReplacements,
     *,
     copies: int = 20,
     probability: float = 0.4,
@@ -85,33 +80,32 @@ def augment_texts(
     cache: str | Path | None = None,
     report: Callable[[AugmentationReport], None] | None = None,
 ) -> Items:
-    """The items, and after them altered copies of each: every word is replaced with probability p by one drawn evenly from its
-    K candidates. Of a pair both texts are altered.
+    """Add altered copies after the items: each word is replaced with probability p by one of its K candidates, drawn uniformly.
 
-    Spaces, punctuation, numbers and the case of first letters stay as they are, and so do words without candidates. A copy is
-    dropped if it is equal to its original or to a copy before it, so that short texts have fewer.
+    Of a pair both texts are altered. Spaces, punctuation, numbers and the case of first letters stay as they are, and so do
+    words without candidates. A copy that equals its original or an earlier copy is dropped, so short texts have fewer copies.
 
-    A copy is a pure function of (seed, key of its item, number of the copy) and of the text's candidates, whatever other items
-    there are and in whatever order. Its key is made from the item's, its number and its text: stores and views tell it from all
-    others, and it is the same where more copies are made. Its target is the item's; as other words may call for another answer,
-    let soft targets of the teacher have the greater weight.
+    A copy is a pure function of (seed, key of its item, number of the copy) and of the candidates for the text. It does not
+    depend on other items, on their order, or on the number of copies. Its key is a hash of the item's key, its number and its
+    text. Its target is the item's; as the right answer may change with the words, give soft targets of the teacher the greater
+    weight.
 
     Args:
         items: of texts or of pairs of texts, before `tokenize`.
-        candidates: `MaskedModelReplacements`, `EmbeddingReplacements`, or as in the paper
+        replacements: `MaskedModelReplacements`, `EmbeddingReplacements`, or as in the paper
             `FallbackReplacements(MaskedModelReplacements(bert, tokenizer), EmbeddingReplacements.from_file("glove.txt"))`.
-        copies: N, of each item. Paper: 20.
-        probability: p, of each word. Paper: 0.4.
-        seed: of all draws.
-        cache: a folder in which the finished texts are kept, named by texts, settings, seed and candidates. A file that is
-            damaged is made again, with a warning.
+        copies: N, copies of each item. Paper: 20.
+        probability: p, of replacing a word. Paper: 0.4.
+        seed: seed of all draws.
+        cache: a folder for finished copies, in files named by texts, settings, seed and candidates. A damaged file is written
+            again, with a warning.
         report: called with what was made.
 
     Raises:
-        ValueError: items that are no texts; `copies` below 1; a `probability` outside [0, 1].
+        ValueError: items that are not texts; `copies` below 1; a `probability` outside [0, 1].
 
-    Source: Jiao et al. 2020, TinyBERT (arXiv:1909.10351), Algorithm 1, which puts GloVe's neighbours in place of words of
-    several pieces, and the guesses of BERT in place of all others.
+    Source: Jiao et al. 2020, TinyBERT (arXiv:1909.10351), Algorithm 1, where words of several pieces are replaced by neighbours
+    in GloVe, and all others by predictions of BERT.
     """
     if not isinstance(items.storage, TextStorage):
         raise ValueError("items: expected texts, which are altered before tokenize(…); these items are something else")
@@ -120,13 +114,15 @@ def augment_texts(
     if not 0 <= probability <= 1:
         raise ValueError(f"probability={probability}: expected a number from 0 to 1")
     texts, settings = items.storage.texts, CopySettings(copies, probability, seed)
-    path = None if cache is None else _place(Path(cache), texts, items.keys, candidates, settings)
-    made = None if path is None else _read(path, len(texts))
+    path = made = None
+    if cache is not None:
+        path = cache_path(Path(cache), texts, items.keys, f"{settings.cache_key}\n{replacements.identity}")
+        made = read_cache(path, len(texts))
     cached = made is not None
     if made is None:
-        made = _make(texts, items.keys, candidates, settings)
+        made = _make_copies(texts, items.keys, replacements, settings)
         if path is not None:
-            _write(path, made)
+            write_cache(path, made)
     count = sum(map(len, made))
     if report is not None:
         report(AugmentationReport(len(texts), count, len(texts) * copies - count, cached))
@@ -135,106 +131,57 @@ def augment_texts(
     return _with_copies(items, texts, made)
 
 
-def _with_copies(items: Items, texts: Sequence[Text], made: Sequence[ItemCopies]) -> Items:
-    keys = (_key(key, *copy) for key, some in zip(items.keys.tolist(), made, strict=True) for copy in some)
-    rows = torch.repeat_interleave(torch.tensor([len(some) for some in made], dtype=torch.int64))
+def _with_copies(items: Items, texts: Sequence[Text], made: Sequence[Copies]) -> Items:
+    keys = (_copy_key(key, *copy) for key, copies in zip(items.keys.tolist(), made, strict=True) for copy in copies)
+    rows = torch.repeat_interleave(torch.tensor([len(copies) for copies in made], dtype=torch.int64))
     target = None if items.target is None else torch.cat([items.target, items.target[rows]])
-    storage = TextStorage([*texts, *(text for some in made for _, text in some)])
+    storage = TextStorage([*texts, *(text for copies in made for _, text in copies)])
     return Items(storage, torch.cat([items.keys, as_keys(keys)]), target, items.classes, items.class_names)
 
 
-def _key(key: int, number: int, text: Text) -> int:
-    """With its text, as the same number is another text under other settings, which no store may take for this one."""
-    return content_key(*(value.to_bytes(8, "little", signed=True) for value in (key, number)), _bytes(text))
+def _copy_key(key: int, number: int, text: Text) -> int:
+    """The text is part of the key: with other settings the same number is another text, which caches must not confuse."""
+    return content_key(*(value.to_bytes(8, "little", signed=True) for value in (key, number)), text_bytes(text))
 
 
-def _make(texts: Sequence[Text], keys: Tensor, candidates: WordReplacements, settings: CopySettings) -> list[ItemCopies]:
+def _make_copies(texts: Sequence[Text], keys: Tensor, replacements: WordReplacements, settings: CopySettings) -> list[Copies]:
     """The altered copies of each text."""
     if not settings.probability:
         return [[] for _ in texts]
-    made: list[ItemCopies] = []
+    made: list[Copies] = []
     starts = range(0, len(texts), CHUNK)
     for start in show_progress(starts, "altering texts", len(starts)):
-        parts = [[WordSpans.of(part) for part in _parts(text)] for text in texts[start : start + CHUNK]]
-        offered = iter(candidates([part for item in parts for part in item]))
-        offers = [[options for _ in item for options in next(offered)] for item in parts]
-        some, words = keys[start : start + CHUNK], max(map(len, offers))
-        drawn = settings.chances(some, words), settings.choices(some, words)
-        made += [_copies(*item, settings.probability) for item in zip(parts, offers, *drawn, strict=True)]
+        parts = [[WordSpans.of(part) for part in parts_of(text)] for text in texts[start : start + CHUNK]]
+        by_part = iter(replacements([part for item in parts for part in item]))
+        candidates = [[options for _ in item for options in next(by_part)] for item in parts]
+        chunk_keys, words = keys[start : start + CHUNK], max(map(len, candidates))
+        drawn = settings.chances(chunk_keys, words), settings.choices(chunk_keys, words)
+        made += [_item_copies(*item, settings.probability) for item in zip(parts, candidates, *drawn, strict=True)]
     return made
 
 
-def _copies(
+def _item_copies(
     parts: Sequence[WordSpans],
-    offers: Sequence[Sequence[str]],
+    candidates: Sequence[Sequence[str]],
     chances: Sequence[Sequence[float]],
     choices: Sequence[Sequence[float]],
     probability: float,
-) -> ItemCopies:
-    """The copies of one item that differ from it and from each other; `offers`: the candidates of its words, of all parts."""
+) -> Copies:
+    """The copies of one item that differ from it and from each other.
+
+    Args:
+        parts: the text, or both texts of a pair.
+        candidates: of the words of all parts, in order.
+        chances, choices: by copy and word; there are as many as the longest item of the chunk needs.
+    """
     known, found = {tuple(part.text for part in parts)}, []
     for number, (chance, choice) in enumerate(zip(chances, choices, strict=True)):
         words = iter(
             options[int(share * len(options))] if options and luck < probability else None
-            for options, luck, share in zip(offers, chance, choice, strict=False)  # draws are as many as the longest item needs
+            for options, luck, share in zip(candidates, chance, choice, strict=False)
         )
-        text = tuple(part.replace(islice(words, len(part))) for part in parts)
-        if text not in known:
-            known.add(text)
-            found.append((number, _text(text)))
+        copy = tuple(part.replace(islice(words, len(part))) for part in parts)
+        if copy not in known:
+            known.add(copy)
+            found.append((number, join_parts(copy)))
     return found
-
-
-# --- the cache -------------------------------------------------------------------------------------------------------------
-
-
-def _place(folder: Path, texts: Sequence[Text], keys: Tensor, candidates: WordReplacements, settings: CopySettings) -> Path:
-    """The file of exactly these copies; its folder is made now, so that hours of work are not lost for want of one."""
-    folder.mkdir(parents=True, exist_ok=True)
-    digest = hashlib.blake2b(f"{FORMAT}\n{settings.cache_key}\n{candidates.identity}\n".encode(), digest_size=16)
-    for key, text in zip(keys.tolist(), texts, strict=True):
-        digest.update(content_key(_bytes(text)).to_bytes(8, "little", signed=True) + key.to_bytes(8, "little", signed=True))
-    return folder / f"{digest.hexdigest()}.jsonl"
-
-
-def _write(path: Path, made: Sequence[ItemCopies]) -> None:
-    """A line of what is in the file and its checksum, and then one for each item."""
-    lines = [json.dumps(some, ensure_ascii=False) for some in made]
-    about = {"format": FORMAT, "items": len(made), "checksum": _checksum(lines)}
-    write_atomic(path, "".join(f"{line}\n" for line in [json.dumps(about), *lines]).encode())
-
-
-def _read(path: Path, items: int) -> list[ItemCopies] | None:
-    """What was written there; None where there is nothing, or no longer what was written."""
-    if not path.exists():
-        return None
-    try:
-        about, *lines = path.read_bytes().decode().removesuffix("\n").split("\n")
-        if json.loads(about) != {"format": FORMAT, "items": items, "checksum": _checksum(lines)}:
-            raise ValueError("its checksum is another")
-        return [
-            [(number, _text([text] if isinstance(text, str) else text)) for number, text in json.loads(line)] for line in lines
-        ]
-    except ValueError as error:
-        warnings.warn(f"{path} is damaged ({error}); the texts are made again", stacklevel=3)
-        return None
-
-
-def _checksum(lines: Sequence[str]) -> str:
-    return hashlib.blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
-
-
-def _parts(text: Text) -> tuple[str, ...]:
-    return (text,) if isinstance(text, str) else text
-
-
-def _text(parts: Sequence[str]) -> Text:
-    """What `_parts` took apart."""
-    if len(parts) == 1:
-        return parts[0]
-    first, second = parts
-    return first, second
-
-
-def _bytes(text: Text) -> bytes:
-    return b"\xff".join(part.encode() for part in _parts(text))  # a byte that occurs in no UTF-8

@@ -1,4 +1,4 @@
-"""How texts become tokens: a fast tokenizer with everything fixed that decides what comes out of it."""
+"""`FixedTokenizer`: a fast tokenizer together with all settings that decide its output."""
 
 from __future__ import annotations
 
@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from transformers import BatchEncoding, PreTrainedTokenizerFast
 
-UNLIMITED = 10**9  # Transformers writes 10³⁰ where a tokenizer names no limit
+UNLIMITED = 10**9  # Transformers writes 10³⁰ if a tokenizer has no limit
 
 
 @dataclass(frozen=True)
 class FixedTokenizer:
-    """A tokenizer as it was when it was given: whatever is changed in it later changes nothing here.
+    """A tokenizer and its settings at the time it was passed in; later changes of these have no effect.
 
     Attributes:
-        tokenizer: of Transformers, backed by the tokenizers library.
-        max_length: the most tokens of an item, special ones included.
-        pad_id, pad_type: what `input_ids` and `token_type_ids` are filled up with;
-            pad_left: whether padding stands at the left.
-        identity: names all that the tokens depend on.
+        base: the tokenizer of Transformers, backed by the tokenizers library.
+        max_length: most tokens of an item, special tokens included.
+        pad_id: padding of `input_ids`.
+        pad_type_id: padding of `token_type_ids`.
+        pad_left: whether padding stands at the left.
+        identity: hash of everything that the tokens depend on.
     """
 
-    tokenizer: PreTrainedTokenizerFast
+    base: PreTrainedTokenizerFast
     max_length: int
     pad_id: int
     pad_type_id: int
@@ -35,7 +36,15 @@ class FixedTokenizer:
 
     @classmethod
     def of(cls, tokenizer: Any, max_length: int, name: str = "", pairs: bool = False) -> FixedTokenizer:
-        """Refuse a tokenizer that cannot be used, or not at this length; `name` says whose it is."""
+        """Check a tokenizer and fix its settings.
+
+        Args:
+            name: whose tokenizer it is, for messages.
+            pairs: whether it will encode pairs of texts.
+
+        Raises:
+            ValueError: a slow tokenizer, one without a padding token, or one that cannot encode `max_length` tokens.
+        """
         whose = f"the {name}'s tokenizer" if name else "the tokenizer"
         if not getattr(tokenizer, "is_fast", False):
             kind = type(tokenizer).__name__
@@ -44,7 +53,9 @@ class FixedTokenizer:
             raise ValueError(f"{whose} has no padding token; set tokenizer.pad_token, for instance to tokenizer.eos_token")
         limit, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add(pair=pairs)
         if limit < UNLIMITED and max_length > limit:
-            raise ValueError(f"max_length={max_length}: {whose} goes up to {limit} tokens; set max_length to {limit} or less")
+            raise ValueError(
+                f"max_length={max_length}: {whose} is limited to {limit} tokens; set max_length to {limit} or less"
+            )
         if max_length <= special:
             raise ValueError(
                 f"max_length={max_length}: {whose} adds {special} special tokens, so that no text is left; "
@@ -55,18 +66,19 @@ class FixedTokenizer:
         return cls(tokenizer, max_length, tokenizer.pad_token_id, pad_type_id, pad_left, _identity(tokenizer, max_length))
 
     def __call__(self, *texts: Sequence[Any], truncation: str = "longest_first", **options: Any) -> BatchEncoding:
-        return self.tokenizer(
+        """Encode texts without padding, truncated to `max_length`."""
+        return self.base(
             *map(list, texts), truncation=truncation, max_length=self.max_length, return_attention_mask=False, **options
         )
 
     def tokens(self, ids: Sequence[int]) -> list[str]:
-        """Tokens as they are written in the vocabulary."""
-        return list(self.tokenizer.convert_ids_to_tokens(list(ids)))
+        """Tokens as they stand in the vocabulary."""
+        return list(self.base.convert_ids_to_tokens(list(ids)))
 
 
 def _identity(tokenizer: Any, max_length: int) -> str:
     backend = json.loads(tokenizer.backend_tokenizer.to_str())
-    for state in ("truncation", "padding"):  # left there by whoever called it last
+    for state in ("truncation", "padding"):  # set by the last call
         backend.pop(state, None)
     settings = {
         "backend": backend,

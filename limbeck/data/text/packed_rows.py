@@ -1,4 +1,4 @@
-"""Rows of different lengths laid end to end, so that they take no more memory than what they hold."""
+"""Rows of different lengths, stored end to end without padding."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 
 class PackedRows:
-    """`values[offsets[n] : offsets[n + 1]]` is row n.
+    """Row n is `values[offsets[n] : offsets[n + 1]]`.
 
     Attributes:
-        values: all rows one after the other, `[total, ...]`.
-        offsets: int64 `[N + 1]`, where each row begins; the last entry is the total.
+        values: all rows, one after the other, `[total, …]`.
+        offsets: start of each row, and the total at the end, int64 `[N + 1]`.
     """
 
     def __init__(self, values: Tensor, offsets: Tensor) -> None:
@@ -23,6 +23,7 @@ class PackedRows:
 
     @classmethod
     def from_rows(cls, rows: Sequence[Sequence[int]], dtype: type[np.generic] = np.int32) -> PackedRows:
+        """Pack rows of integers."""
         lengths = np.fromiter(map(len, rows), np.int64, len(rows))
         offsets = np.concatenate([[0], lengths.cumsum()])
         values = np.fromiter(chain.from_iterable(rows), dtype, int(offsets[-1]))
@@ -30,12 +31,13 @@ class PackedRows:
 
     @classmethod
     def concatenate(cls, parts: Sequence[PackedRows]) -> PackedRows:
+        """The rows of all parts."""
         lengths = torch.cat([part.lengths for part in parts])
         return cls(torch.cat([part.values for part in parts]), _offsets(lengths))
 
     @property
     def lengths(self) -> Tensor:
-        """int64 `[N]`."""
+        """Length of each row, int64 `[N]`."""
         return self.offsets.diff()
 
     def __len__(self) -> int:
@@ -48,30 +50,34 @@ class PackedRows:
         """Only these rows, in this order."""
         lengths = self.lengths[rows]
         offsets = _offsets(lengths)
-        moved = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
-        return PackedRows(self.values[moved + torch.arange(len(moved))], offsets)
+        shift = (self.offsets[:-1][rows] - offsets[:-1]).repeat_interleave(lengths)
+        return PackedRows(self.values[shift + torch.arange(len(shift))], offsets)
+
+    def equals(self, other: PackedRows) -> bool:
+        """Whether all rows are equal."""
+        return torch.equal(self.offsets, other.offsets) and torch.equal(self.values, other.values)
 
     def differing_rows(self, other: PackedRows) -> list[int]:
-        """The rows that do not hold the same in both, in order; none after the first of another length."""
+        """Rows that differ, in order, up to and including the first of another length."""
         count = min(len(self), len(other))
         longer = (self.lengths[:count] != other.lengths[:count]).nonzero()[:1, 0]
-        stop = self.offsets[int(longer) if len(longer) else count]  # up to there both have the same offsets
-        places = (self.values[:stop] != other.values[:stop]).nonzero()[:, 0].contiguous()
-        rows = torch.searchsorted(self.offsets, places, right=True) - 1
+        stop = self.offsets[int(longer) if len(longer) else count]  # up to here both have the same offsets
+        positions = (self.values[:stop] != other.values[:stop]).nonzero()[:, 0].contiguous()
+        rows = torch.searchsorted(self.offsets, positions, right=True) - 1
         return [*sorted(set(rows.tolist())), *longer.tolist()]
 
     def mask(self, rows: Tensor, width: int, left: bool = False) -> Tensor:
-        """Where these rows, padded to `width` at the right (or left), hold something of their own: bool `[B, width]`."""
+        """False in the padding and True elsewhere, if these rows are padded to `width` at the right (or left): `[B, width]`."""
         lengths = self.lengths[rows, None]
-        place = torch.arange(width)
-        return place >= width - lengths if left else place < lengths
+        position = torch.arange(width)
+        return position >= width - lengths if left else position < lengths
 
     def pad(self, rows: Tensor, width: int, fill: int = 0, left: bool = False) -> Tensor:
-        """These rows as one tensor `[B, width, ...]`; `width` must hold the longest of them."""
+        """These rows padded to `width`, which must hold the longest of them: `[B, width, …]`."""
         starts, lengths = self.offsets[:-1][rows, None], self.lengths[rows, None]
-        inside = self.mask(rows, width, left)
+        mask = self.mask(rows, width, left)
         padded = self.values.new_full((len(rows), width, *self.values.shape[1:]), fill)
-        padded[inside] = self.values[(starts + torch.arange(width) - (width - lengths if left else 0))[inside]]
+        padded[mask] = self.values[(starts + torch.arange(width) - (width - lengths if left else 0))[mask]]
         return padded
 
 

@@ -1,4 +1,4 @@
-"""One data set as several actors read it, where each reads items of its own: windows of contexts by two tokenizers."""
+"""Items of which each actor reads its own, such as windows of contexts by two tokenizers."""
 
 from __future__ import annotations
 
@@ -16,34 +16,32 @@ from limbeck.data.text.token_storage import TokenStorage
 
 
 class PerActorStorage(Storage):
-    """Items by the name of the actor that reads them; `fetch` gives a mapping of what each of them gives.
+    """Items by the name of the actor that reads them; `fetch` returns a mapping of what each of them reads.
 
-    Actors can be asked about the same items in one step only where these stand in the same order; where there are more of one
-    than of the other (a window holds less of a context in the smaller vocabulary), each can still be judged on its own.
+    Batches for several actors need the same items in the same order. If one actor has more items than another (a smaller
+    vocabulary takes more windows for a context), each can still be evaluated on its own, by `select_input`.
     """
 
     def __init__(self, parts: Mapping[str, Items]) -> None:
         self.parts = dict(parts)
         self.first = next(iter(self.parts.values()))
-        every = [part.storage.lengths for part in self.parts.values() if part.storage.lengths is not None]
-        self.lengths = torch.stack(every).amax(0) if every and self.matches else self.first.storage.lengths
+        lengths = [part.storage.lengths for part in self.parts.values() if part.storage.lengths is not None]
+        self.lengths = torch.stack(lengths).amax(0) if lengths and self.same_items else self.first.storage.lengths
 
     @property
     def input_names(self) -> tuple[str, ...]:
         return tuple(self.parts)
 
     @property
-    def matches(self) -> bool:
-        """Whether the items are the same, in the same order, for all."""
+    def same_items(self) -> bool:
+        """Whether all actors have the same items in the same order."""
         return all(torch.equal(part.keys, self.first.keys) for part in self.parts.values())
 
     @property
     def aligned(self) -> bool:
-        """Whether all tokens stand for the same characters, place by place."""
         return self.first_difference() is None
 
     def first_difference(self) -> str | None:
-        """Where the parts first differ, for a message: "token 3 of window 17, of question 5: student 'un' + '##able', …"."""
         return self._first_difference
 
     @cached_property
@@ -59,7 +57,7 @@ class PerActorStorage(Storage):
         return None
 
     def identity(self, name: str | None = None) -> str:
-        """What the tokens of an actor depend on; all of them without a name."""
+        """Hash of everything that the tokens of an actor depend on. Default: the hashes of all actors."""
         parts = [self.parts[name]] if name is not None else list(self.parts.values())
         return "+".join(part.storage.identity() for part in parts if isinstance(part.storage, TokenStorage))
 
@@ -70,23 +68,23 @@ class PerActorStorage(Storage):
         return len(self.first)
 
     def fetch(self, rows: Tensor, workers: int = 0) -> dict[str, Any]:
-        self._require_match()
+        self._require_same_items()
         return {name: part.fetch(rows, workers) for name, part in self.parts.items()}
 
     def select(self, rows: Tensor) -> PerActorStorage:
-        self._require_match()
+        self._require_same_items()
         return PerActorStorage({name: part.select(rows) for name, part in self.parts.items()})
 
-    def _require_match(self) -> None:
-        if not self.matches:
+    def _require_same_items(self) -> None:
+        if not self.same_items:
             raise ValueError(
-                f"the tokenizers give other windows, and part at {self.first_difference()}; they can be read one at a time "
-                "only. Give both one tokenizer, or cut the student's vocabulary without a size"
+                f"the tokenizers make different windows, and first differ at {self.first_difference()}; actors can read them "
+                "one at a time only. Give both one tokenizer, or cut the student's vocabulary without a size"
             )
 
 
 def per_actor_items(parts: Mapping[str, Items]) -> Items:
-    """The same windows of contexts as each actor reads them; keys and labels are those of the first."""
+    """The same windows of contexts as each actor reads them, by name; keys and labels are those of the first."""
     first = next(iter(parts.values()))
     return Items(PerActorStorage(parts), first.keys, first.target, first.classes, first.class_names)
 

@@ -1,4 +1,4 @@
-"""Questions about texts whose answers are pieces of them, in the columns of SQuAD (Rajpurkar et al. 2016, 1606.05250)."""
+"""Questions whose answers are spans of a context, in the columns of SQuAD (Rajpurkar et al. 2016, arXiv:1606.05250)."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from limbeck.data.loading import columns
+from limbeck.data.loading.cells import read_texts
 from limbeck.data.loading.files import RawTable, open_table
 
-Answer = tuple[str, int]  # the text, and the place in the context where it begins
-IDS_SHOWN = 3  # questions that a message names
+Answer = tuple[str, int]
+"""The text of an answer, and the character of the context at which it starts."""
+
+IDS_SHOWN = 3  # questions named in a message
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,12 @@ class Questions:
     """Questions, each with its context and its answers.
 
     Attributes:
-        answers: for each question (text, start), `context[start : start + len(text)] == text`; empty where it has no label.
-        moved: how many answers did not stand where they said, and were moved to where they stand.
-        lost: how many answers stand nowhere in their context, and were left out.
+        answers: for each question (text, start) with `context[start : start + len(text)] == text`; empty if unlabelled.
+        moved: number of answers that did not stand at their start and were moved to where they do.
+        lost: number of answers that occur nowhere in their context and were left out.
+
+    Raises:
+        ValueError: answers that do not stand in their contexts at their starts.
     """
 
     ids: tuple[str, ...]
@@ -35,12 +40,12 @@ class Questions:
     lost: int = 0
 
     def __post_init__(self) -> None:
-        columns = zip(self.ids, self.contexts, self.answers, strict=True)
-        wrong = [one for one, context, answers in columns if not all(_occurs_at(context, answer) for answer in answers)]
+        rows = zip(self.ids, self.contexts, self.answers, strict=True)
+        wrong = [id for id, context, answers in rows if not all(_occurs_at(context, answer) for answer in answers)]
         if wrong:
             raise ValueError(
-                f"answers: those of {len(wrong):,} questions do not stand in their contexts where they say ({_few(wrong)}); "
-                "correct where they begin, or leave them out, as load_questions does"
+                f"answers: those of {len(wrong):,} questions do not stand in their contexts at their starts "
+                f"({_shown_ids(wrong)}); correct the starts, or leave the answers out, as load_questions does"
             )
 
     def __len__(self) -> int:
@@ -48,7 +53,7 @@ class Questions:
 
     @property
     def answer_texts(self) -> list[list[str]]:
-        """The texts of each question's answers."""
+        """The texts of the answers to each question."""
         return [[text for text, _ in answers] for answers in self.answers]
 
     def select(self, rows: Sequence[int]) -> Questions:
@@ -60,15 +65,17 @@ class Questions:
 
 
 def load_questions(path: str | Path, split: str | None = None) -> Questions:
-    """Questions from the columns `question`, `context`, `answers` with the lists `text` and `answer_start`, and `id`.
+    """Load questions from the columns `question`, `context`, `answers` (lists `text` and `answer_start`) and `id`.
 
     Without ids the rows are numbered. Without answers, or with an empty list of them, a question is unlabelled. An answer that
-    does not stand where it says is moved to the nearest place where it does, or left out where there is none; a warning says
-    how many, and names some.
+    does not stand at its start is moved to its nearest occurrence, or left out if there is none; a warning names some of these.
 
     Args:
-        path: a table, a folder of tables or the name of a data set on the hub, as in `load_items`.
-        split: which part, where there are several.
+        path: a table, a folder of tables or the name of a data set on the Hugging Face hub, as in `load_items`.
+        split: which split, if there are several.
+
+    Raises:
+        ValueError: missing columns, or cells of another type.
     """
     table = open_table(path, split)
     names = table.columns.column_names
@@ -78,26 +85,23 @@ def load_questions(path: str | Path, split: str | None = None) -> Questions:
             raise ValueError(f"{table.origin}: no column {name!r} among {found}; SQuAD has id, question, context and answers")
     if not table.columns.num_rows:
         raise ValueError(f"{table.origin}: the data set is empty")
-    questions, contexts = columns.read_texts(table, "question"), columns.read_texts(table, "context")
-    ids = [str(one) for one in table.columns["id"].to_pylist()] if "id" in names else list(map(str, range(len(questions))))
-    placed = [_placed(context, given) for context, given in zip(contexts, _answers(table), strict=True)]
-    answers = tuple(found for found, _, _ in placed)
-    moved, lost = sum(moved for _, moved, _ in placed), sum(lost for _, _, lost in placed)
+    questions, contexts = read_texts(table, "question"), read_texts(table, "context")
+    ids = [str(id) for id in table.columns["id"].to_pylist()] if "id" in names else list(map(str, range(len(questions))))
+    located = [_locate(context, answers) for context, answers in zip(contexts, _read_answers(table), strict=True)]
+    answers = tuple(found for found, _, _ in located)
+    moved, lost = sum(moved for _, moved, _ in located), sum(lost for _, _, lost in located)
     if moved or lost:
-        wrong = [one for one, (_, moved, lost) in zip(ids, placed, strict=True) if moved or lost]
-        _warn(table.origin, wrong, moved, lost)
+        wrong = [id for id, (_, moved, lost) in zip(ids, located, strict=True) if moved or lost]
+        warnings.warn(
+            f"{table.origin}: {moved + lost:,} answers do not stand in the context at their start "
+            f"(questions {_shown_ids(wrong)}): {moved:,} were moved to their nearest occurrence, {lost:,} occur nowhere and "
+            "were left out",
+            stacklevel=2,
+        )
     return Questions(tuple(ids), tuple(questions), tuple(contexts), answers, moved, lost)
 
 
-def _warn(origin: str, ids: list[str], moved: int, lost: int) -> None:
-    warnings.warn(
-        f"{origin}: {moved + lost:,} answers do not stand in the context where they say (questions {_few(ids)}): "
-        f"{moved:,} were moved to their nearest occurrence, {lost:,} occur nowhere and were left out",
-        stacklevel=3,
-    )
-
-
-def _few(ids: list[str]) -> str:
+def _shown_ids(ids: list[str]) -> str:
     return ", ".join(ids[:IDS_SHOWN]) + (", …" if len(ids) > IDS_SHOWN else "")
 
 
@@ -106,8 +110,8 @@ def _occurs_at(context: str, answer: Answer) -> bool:
     return start >= 0 and context.startswith(text, start)
 
 
-def _answers(table: RawTable) -> list[list[Answer]]:
-    """What the column says, unchecked."""
+def _read_answers(table: RawTable) -> list[list[Answer]]:
+    """The answers of each row, unchecked."""
     if "answers" not in table.columns.column_names:
         return [[] for _ in range(table.columns.num_rows)]
     kind = table.columns.schema.field("answers").type
@@ -115,33 +119,33 @@ def _answers(table: RawTable) -> list[list[Answer]]:
     if not {"text", "answer_start"} <= fields:
         expected = "a struct of the lists text and answer_start"
         raise ValueError(f"{table.origin}: column 'answers' holds {kind}; expected {expected}, as in SQuAD")
-    return [_pairs(cell, table, row) for row, cell in enumerate(table.columns["answers"].to_pylist())]
+    return [_read_cell(cell, table, row) for row, cell in enumerate(table.columns["answers"].to_pylist())]
 
 
-def _pairs(cell: Any, table: RawTable, row: int) -> list[Answer]:
+def _read_cell(cell: Any, table: RawTable, row: int) -> list[Answer]:
     texts, starts = ((cell or {}).get(name) or [] for name in ("text", "answer_start"))
     if len(texts) != len(starts):
         raise ValueError(f"{table.origin}: row {row} has {len(texts)} answer texts and {len(starts)} starts; expected one each")
     return list(zip(texts, starts, strict=True))
 
 
-def _placed(context: str, answers: list[Answer]) -> tuple[tuple[Answer, ...], int, int]:
-    """The answers where they really stand; how many of them were moved, and how many occur nowhere."""
+def _locate(context: str, answers: list[Answer]) -> tuple[tuple[Answer, ...], int, int]:
+    """Answers with the starts at which they stand, how many of them were moved, and how many occur nowhere."""
     found, moved = [], 0
     for text, start in answers:
-        place = _nearest(context, text, start)
-        if place is not None:
-            found.append((text, place))
-            moved += place != start
+        position = _nearest_occurrence(context, text, start)
+        if position is not None:
+            found.append((text, position))
+            moved += position != start
     return tuple(found), moved, len(answers) - len(found)
 
 
-def _nearest(context: str, text: str | None, start: int | None) -> int | None:
-    """Where `text` stands in `context`, as near to `start` as can be; blank texts stand nowhere."""
+def _nearest_occurrence(context: str, text: str | None, start: int | None) -> int | None:
+    """Start of the occurrence of `text` that is nearest to `start`; None if there is none, or if the text is blank."""
     if text is None or not text.strip():
         return None
     wanted = min(max(start or 0, 0), len(context))
-    before = context.rfind(text, 0, wanted + len(text))  # the last that begins at `wanted` or before it
+    before = context.rfind(text, 0, wanted + len(text))  # the last that starts at `wanted` or before
     after = context.find(text, wanted)
-    places = [place for place in (before, after) if place >= 0]
-    return min(places, key=lambda place: abs(place - wanted), default=None)
+    positions = [position for position in (before, after) if position >= 0]
+    return min(positions, key=lambda position: abs(position - wanted), default=None)

@@ -1,4 +1,4 @@
-"""Texts as tokens: kept end to end without padding, padded when they are fetched."""
+"""Storage of tokenized texts: packed without padding, padded when they are fetched."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from limbeck.data.text.fixed_tokenizer import FixedTokenizer
 from limbeck.data.text.packed_rows import PackedRows
 from limbeck.data.text.tokenizer_alignment import describe_token, first_mismatch
 
-TOKENS_SHOWN = 2  # tokens of each side that a message shows
-NO_MORE_TOKENS = "nothing more"  # where an item has ended
+TOKENS_SHOWN = 2  # tokens of each side in a message
+NO_MORE_TOKENS = "no more tokens"  # in a message, if an item has ended
 
 
 @dataclass(frozen=True)
@@ -25,66 +25,68 @@ class PackedTokens:
     """All items as one tokenizer encodes them.
 
     Attributes:
-        ids: int32 token ids.
-        types: int8, which text of a pair a token belongs to; None where the tokenizer does not say.
+        ids: token ids, int32.
+        type_ids: which text of a pair each token belongs to, int8; None if the tokenizer does not return it.
     """
 
-    tokenization: FixedTokenizer
+    tokenizer: FixedTokenizer
     ids: PackedRows
-    types: PackedRows | None = None
+    type_ids: PackedRows | None = None
 
     def select(self, rows: Tensor) -> PackedTokens:
-        return replace(self, ids=self.ids.select(rows), types=None if self.types is None else self.types.select(rows))
+        """Only these rows, in this order."""
+        return replace(self, ids=self.ids.select(rows), type_ids=None if self.type_ids is None else self.type_ids.select(rows))
 
     def fetch(self, rows: Tensor, multiple: int = 1) -> dict[str, Tensor]:
-        """The keyword arguments of a Transformers model, int64 `[B, T]`: T is the longest of these rows, brought to the next
-        `multiple` within the limit of `max_length`.
+        """Keyword arguments for a Transformers model, int64 `[B, T]`.
+
+        T is the length of the longest of these rows, rounded up to a multiple of `multiple`, but not above `max_length`.
         """
-        fixed = self.tokenization
+        tokenizer = self.tokenizer
         longest = int(self.ids.lengths[rows].max()) if len(rows) else 0
-        width = max(longest, min(-(-longest // multiple) * multiple, fixed.max_length))
+        width = max(longest, min(-(-longest // multiple) * multiple, tokenizer.max_length))
         inputs = {
-            "input_ids": self.ids.pad(rows, width, fixed.pad_id, fixed.pad_left).long(),
-            "attention_mask": self.ids.mask(rows, width, fixed.pad_left).long(),
+            "input_ids": self.ids.pad(rows, width, tokenizer.pad_id, tokenizer.pad_left).long(),
+            "attention_mask": self.ids.mask(rows, width, tokenizer.pad_left).long(),
         }
-        if self.types is not None:
-            inputs["token_type_ids"] = self.types.pad(rows, width, fixed.pad_type_id, fixed.pad_left).long()
+        if self.type_ids is not None:
+            inputs["token_type_ids"] = self.type_ids.pad(rows, width, tokenizer.pad_type_id, tokenizer.pad_left).long()
         return inputs
 
     def same_inputs(self, other: PackedTokens) -> bool:
-        """Whether a model is fed exactly the same by both, whatever their tokenizers call it."""
-        ours, theirs = self.tokenization, other.tokenization
+        """Whether models receive exactly the same tensors from both."""
+        ours, theirs = self.tokenizer, other.tokenizer
         padding = (ours.pad_id, ours.pad_type_id, ours.pad_left) == (theirs.pad_id, theirs.pad_type_id, theirs.pad_left)
-        return padding and _equal(self.ids, other.ids) and _equal(self.types, other.types)
+        return padding and self.ids.equals(other.ids) and _equal(self.type_ids, other.type_ids)
 
     def show_tokens(self, row: int, start: int) -> str:
-        """The tokens of an item from the one numbered `start`, for a message."""
+        """The tokens of an item from index `start`, for a message."""
         ids = self.ids[row][start:].tolist()
-        shown = " + ".join(repr(word) for word in self.tokenization.tokens(ids[:TOKENS_SHOWN]))
+        shown = " + ".join(repr(token) for token in self.tokenizer.tokens(ids[:TOKENS_SHOWN]))
         return (shown + (" …" if len(ids) > TOKENS_SHOWN else "")) or NO_MORE_TOKENS
 
-    def show_token(self, row: int, place: int) -> str:
-        """A single token of an item with its id, for a message."""
-        ids = self.ids[row][place : place + 1].tolist()
-        return f"{self.tokenization.tokens(ids)[0]!r} (id {ids[0]})" if ids else NO_MORE_TOKENS
+    def show_token(self, row: int, index: int) -> str:
+        """One token of an item with its id, for a message."""
+        ids = self.ids[row][index : index + 1].tolist()
+        return f"{self.tokenizer.tokens(ids)[0]!r} (id {ids[0]})" if ids else NO_MORE_TOKENS
 
 
 class TokenStorage(Storage):
-    """Items as tokens, by one tokenizer or by several.
+    """Items as tokens of one tokenizer or of several.
 
-    By one, `fetch` gives `{"input_ids", "attention_mask"}`, with `"token_type_ids"` where the tokenizer makes them; by several,
-    a mapping of such mappings by name, of which each actor reads its own (`reads="student"`).
+    With one, `fetch` returns `{"input_ids", "attention_mask"}`, and `"token_type_ids"` if the tokenizer makes them; with
+    several, a mapping of such mappings by name, of which each actor reads its own (`reads="student"`).
 
     Args:
-        encodings: by name; a single one, which all actors read, has the name "".
-        identities: what the tokens depend on, by the names the tokenizers were given by.
-        first_mismatches: for each encoding but the first, by name, the number of the first token at which it differs from the
+        encodings: packed tokens by name; a single encoding, which all actors read, has the name "".
+        identities: identity of each tokenizer, by the names under which the tokenizers were passed in.
+        first_mismatches: for each encoding but the first, by name, the index of the first token at which it differs from the
             first encoding, int32 `[N]`; -1 for items in which it does not.
-        multiple: batches are padded to a multiple of so many tokens.
-        texts: what the tokens were made of, where that was kept for people to read.
+        multiple: batches are padded to a multiple of this number of tokens.
+        texts: the texts that were tokenized, if they are kept for display.
 
     Attributes:
-        lengths: tokens of each item, int64 `[N]`, in its longest encoding.
+        lengths: tokens of each item in its longest encoding, int64 `[N]`.
     """
 
     lengths: Tensor
@@ -111,23 +113,22 @@ class TokenStorage(Storage):
         return TokenStorage({"": self.encodings[name]}, {"": self.identity(name)}, multiple=self.multiple, texts=self.texts)
 
     def for_actors(self, names: Sequence[str]) -> TokenStorage:
-        """The same for actors that read by name, where all of them read the one encoding."""
+        """A single encoding under several names, for actors that read by name; other storages are returned as they are."""
         if self.input_names or not names:
             return self
         identities = {name: self.identity(name) for name in names}
-        nowhere = torch.full((len(self),), -1, dtype=torch.int32)
-        encodings, first_mismatches = dict.fromkeys(names, self.encodings[""]), dict.fromkeys(names[1:], nowhere)
+        no_mismatch = torch.full((len(self),), -1, dtype=torch.int32)
+        encodings, first_mismatches = dict.fromkeys(names, self.encodings[""]), dict.fromkeys(names[1:], no_mismatch)
         return TokenStorage(encodings, identities, first_mismatches, self.multiple, self.texts)
 
     @property
     def aligned(self) -> bool:
-        """Whether all encodings of every item have as many tokens, of the same characters: then what models say of one token
-        can be compared place by place.
+        """Whether all encodings of every item have the same number of tokens, of the same characters: then outputs of models
+        can be compared token by token.
         """
-        return all(bool((places < 0).all()) for places in self.first_mismatches.values())
+        return all(bool((tokens < 0).all()) for tokens in self.first_mismatches.values())
 
     def first_difference(self) -> str | None:
-        """Where the encodings first part, for a message: "token 3 of item 17: student 'un' + '##able', teacher 'unable'"."""
         differing = [(name, (tokens >= 0).nonzero()[:, 0]) for name, tokens in self.first_mismatches.items()]
         first_items = [(int(items[0]), name) for name, items in differing if len(items)]
         if not first_items:
@@ -138,20 +139,22 @@ class TokenStorage(Storage):
         return describe_token(token, f"item {item}", {name: self.encodings[name].show_tokens(item, token) for name in names})
 
     def first_id_difference(self) -> str | None:
-        """Where the encodings first hold other ids, be it for the same characters, for a message; None where all are equal."""
+        """Describes the first token id that differs between encodings, even for the same characters; None if all are equal."""
         one, *others = self.encodings
         for other in others:
             pair = {name: self.encodings[name] for name in (one, other)}
             ours, theirs = (encoding.ids for encoding in pair.values())
             for item in ours.differing_rows(theirs)[:1]:
                 token = first_mismatch(ours[item].tolist(), theirs[item].tolist())
-                shown = {name: each.show_token(item, token) for name, each in pair.items()}
+                shown = {name: encoding.show_token(item, token) for name, encoding in pair.items()}
                 return describe_token(token, f"item {item}", shown)
         return None
 
     def identity(self, name: str | None = None) -> str:
-        """A fingerprint of what the token ids depend on: tokenizer, special tokens, lengths, sides. `name`: those that this
-        actor reads, else all.
+        """Hash of everything that the token ids depend on: tokenizer, special tokens, lengths, sides.
+
+        Args:
+            name: the input of one actor. Default: all inputs.
         """
         if name is not None and name in self.identities:
             return self.identities[name]
@@ -161,15 +164,15 @@ class TokenStorage(Storage):
 
     @property
     def tokenizer(self) -> Any:
-        """Of the only encoding, or else of the student's: what belongs beside a student."""
-        return (self.encodings.get("student") or next(iter(self.encodings.values()))).tokenization.tokenizer
+        """The tokenizer of Transformers of the student's encoding, or of the only one."""
+        return (self.encodings.get("student") or next(iter(self.encodings.values()))).tokenizer.base
 
     def text(self, row: int) -> str:
-        """An item for people to read, the texts of a pair on two lines; as its tokens spell it, where the text was not kept."""
+        """The text of an item for display; if texts were not kept, its decoded tokens."""
         if self.texts is not None:
             return display_text(self.texts[row])
         first = next(iter(self.encodings.values()))
-        return str(first.tokenization.tokenizer.decode(first.ids[row].tolist(), skip_special_tokens=True))
+        return str(first.tokenizer.base.decode(first.ids[row].tolist(), skip_special_tokens=True))
 
     def __len__(self) -> int:
         return len(self.lengths)
@@ -180,7 +183,7 @@ class TokenStorage(Storage):
 
     def select(self, rows: Tensor) -> TokenStorage:
         encodings = {name: encoding.select(rows) for name, encoding in self.encodings.items()}
-        first_mismatches = {name: places[rows] for name, places in self.first_mismatches.items()}
+        first_mismatches = {name: tokens[rows] for name, tokens in self.first_mismatches.items()}
         texts = None if self.texts is None else [self.texts[row] for row in rows.tolist()]
         return TokenStorage(encodings, self.identities, first_mismatches, self.multiple, texts)
 
@@ -188,4 +191,4 @@ class TokenStorage(Storage):
 def _equal(ours: PackedRows | None, theirs: PackedRows | None) -> bool:
     if ours is None or theirs is None:
         return ours is theirs
-    return torch.equal(ours.offsets, theirs.offsets) and torch.equal(ours.values, theirs.values)
+    return ours.equals(theirs)

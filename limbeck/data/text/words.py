@@ -1,4 +1,4 @@
-"""The words of a text, which can be exchanged while everything between them stays as it is."""
+"""Finds the words of a text, so that they can be replaced while everything between them stays as it is."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ _BETWEEN_BLANKS = re.compile(rf"(?<!\S)([^\w\s]*)({WORD})([^\w\s]*)(?!\S)")
 
 @dataclass(frozen=True)
 class WordSpans:
-    """A text, and where its words stand in it.
+    """A text and the positions of its words.
 
-    A word is what stands between blanks without the punctuation at its ends, if nothing but letters is left, or letters around
-    apostrophes and hyphens. So numbers (`2nd`), abbreviations (`U.S.`), addresses and lone punctuation are no words, nor are
-    endings that were cut off (`'s`).
+    A word is a string between white space, without the punctuation at its ends, if it consists of letters, or of letters
+    around apostrophes and hyphens. Numbers (`2nd`), abbreviations (`U.S.`), addresses, lone punctuation and endings that were
+    cut off (`'s`) are not words.
 
     Attributes:
-        text: as it was given.
-        spans: first character of each word, and the one after its last.
+        text: the text.
+        spans: start and end of each word, in characters.
     """
 
     text: str
@@ -32,19 +32,19 @@ class WordSpans:
 
     @classmethod
     def of(cls, text: str) -> WordSpans:
-        """The words of `text`."""
+        """Find the words of `text`."""
         return cls(text, tuple(found.span(2) for found in _BETWEEN_BLANKS.finditer(text) if _is_attached(*found.group(1, 3))))
 
     @cached_property
     def words(self) -> tuple[str, ...]:
-        """How they are written."""
+        """The words as they stand in the text."""
         return tuple(self.text[start:end] for start, end in self.spans)
 
     def __len__(self) -> int:
         return len(self.spans)
 
     def replace(self, words: Iterable[str | None]) -> str:
-        """The text with another word in place of each of its own; None: the word stays."""
+        """The text with each word replaced; None leaves a word as it is."""
         parts, done = [], 0
         for (start, end), word in zip(self.spans, words, strict=True):
             if word is not None:
@@ -54,20 +54,21 @@ class WordSpans:
 
 
 def is_word(text: str) -> bool:
-    """Whether nothing but letters, or letters around apostrophes and hyphens, is in it."""
+    """Whether a string consists of letters, or of letters around apostrophes and hyphens."""
     return _WHOLE.fullmatch(text) is not None
 
 
 def match_case(word: str, other: str) -> str:
-    """`other` with the first letter large or small as that of `word`, or all in capitals where `word` is."""
+    """`other` in capitals if `word` is, else with its first letter in the case of `word`'s."""
     if len(word) > 1 and word.isupper():
         return other.upper()
     return (other[:1].upper() if word[:1].isupper() else other[:1].lower()) + other[1:]
 
 
 def distinct_words(word: str, others: Iterable[str], count: int) -> tuple[str, ...]:
-    """The first `count` of `others` in the case of `word`, without `word` itself and without one that is already there,
-    however these are capitalised; in the order of the alphabet.
+    """The first `count` of `others` that differ from `word` and from each other in more than case.
+
+    They are returned in the case of `word`, in alphabetical order.
     """
     found: dict[str, str] = {}
     for other in others:
@@ -79,15 +80,15 @@ def distinct_words(word: str, others: Iterable[str], count: int) -> tuple[str, .
 
 
 def whole_word_tokens(tokenizer: Any) -> dict[int, str]:
-    """The tokens of a vocabulary that are words by themselves, by id: no pieces of words, special tokens, numbers or signs.
+    """The tokens of a vocabulary that are words, by id, without pieces of words, special tokens, numbers and punctuation.
 
-    Whether a token is the piece of a word is found out by spelling it and encoding that after a blank, so that it does not
-    matter how a tokenizer marks its pieces (`##ing`, `Ġword`, `▁word`).
+    A token is a whole word if its text, encoded after a space, is this one token. This does not depend on how a tokenizer
+    marks pieces (`##ing`, `Ġword`, `▁word`).
     """
     special = set(tokenizer.all_special_ids)
     ids = sorted(id for id in tokenizer.get_vocab().values() if id not in special)
-    spelled = [tokenizer.convert_tokens_to_string([token]).strip() for token in tokenizer.convert_ids_to_tokens(ids)]
-    words = {id: word for id, word in zip(ids, spelled, strict=True) if is_word(word)}
+    texts = [tokenizer.convert_tokens_to_string([token]).strip() for token in tokenizer.convert_ids_to_tokens(ids)]
+    words = {id: text for id, text in zip(ids, texts, strict=True) if is_word(text)}
     if not words:
         return {}
     encoded: Sequence[Sequence[int]] = tokenizer([f" {word}" for word in words.values()], add_special_tokens=False)["input_ids"]
@@ -95,8 +96,10 @@ def whole_word_tokens(tokenizer: Any) -> dict[int, str]:
 
 
 def _is_attached(before: str, after: str) -> bool:
-    """Whether these signs are punctuation of a whole word: no accents or vowel signs written on its letters, and no apostrophe
-    in front without one behind, as of an ending that was cut off its word.
+    """Whether these characters are punctuation around a whole word.
+
+    They are not if they are accents or vowel signs of its letters, or an apostrophe in front without one behind, as of an
+    ending that was cut off its word.
     """
     signs = all(unicodedata.category(sign)[0] in "PS" for sign in before + after)
     return signs and not (before.endswith(("'", "’")) and not after.startswith(("'", "’")))

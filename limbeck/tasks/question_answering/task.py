@@ -11,7 +11,8 @@ from torch import Tensor
 
 from limbeck.core.terms import Term
 from limbeck.data import Items, WindowStorage
-from limbeck.data.text.qa_windows import OUTSIDE, extract_scored_answers
+from limbeck.data.text.qa_answers import extract_scored_answers
+from limbeck.data.text.qa_windows import OUTSIDE
 from limbeck.objectives import SpanSoftTargets, SpanTargets
 from limbeck.tasks.base import Task
 from limbeck.tasks.question_answering.squad_metrics import exact_match, f1, normalized
@@ -92,7 +93,7 @@ def span_log_normalizers(outputs: Tensor, storage: WindowStorage) -> Tensor:
     """
     spans = storage.spans.pad(torch.arange(len(storage)), outputs.shape[2], OUTSIDE)
     inside = outputs.double().masked_fill((spans[..., 0] < 0)[:, None], -torch.inf)
-    of, count = storage.question, len(storage.questions)
+    of, count = storage.question_rows, len(storage.questions)
     largest = torch.full((count, 2), -torch.inf, dtype=torch.float64)
     largest = largest.scatter_reduce_(0, of[:, None].expand(-1, 2), inside.amax(2), "amax").nan_to_num(neginf=0)
     powers = (inside - largest[of][..., None]).exp().sum(2)
@@ -103,7 +104,7 @@ def _labelled_questions(items: Items) -> list[int]:
     """The labelled questions that have windows among the items."""
     storage = _windows(items)
     truths = storage.questions.answer_texts
-    return [row for row in torch.unique(storage.question).tolist() if truths[row]]
+    return [row for row in torch.unique(storage.question_rows).tolist() if truths[row]]
 
 
 def _scores(answers: Sequence[str], items: Items, metric: str) -> Tensor:

@@ -1,13 +1,12 @@
-"""Inputs that no data set holds."""
+"""Noise for a generator."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
 
 from limbeck.core.source import BatchPosition
-from limbeck.data.sources.generated import Generated, OwnSamples, piece
+from limbeck.data.sources.generated import Generated
 
 
 def test_noise_depends_on_the_place_alone():
@@ -29,65 +28,6 @@ def test_pieces_make_up_the_global_batch(parts):
     assert torch.equal(torch.cat(pieces), whole)
 
 
-def test_batches_that_cannot_be_cut_are_refused():
-    with pytest.raises(ValueError, match=r"8 items cannot be cut into 3 equal pieces .*multiple of 3"):
-        piece(torch.zeros(8), BatchPosition(0, parts=3))
+def test_a_batch_of_nothing_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size is 0"):
         Generated("g", batch_size=0)
-
-
-class Fixed(nn.Module):
-    """Says the same next-token probabilities everywhere."""
-
-    def __init__(self, probabilities: list[float]) -> None:
-        super().__init__()
-        self.logits = nn.Parameter(torch.tensor(probabilities).log())
-        self.dropout = nn.Dropout(0.5)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        assert not self.training
-        return self.logits.expand(*tokens.shape, -1)
-
-
-def own(model: nn.Module, **options) -> OwnSamples:
-    prompts = torch.arange(20).view(10, 2) % 3
-    source = OwnSamples("student", prompts, **{"batch_size": 4, "new_tokens": 6, **options})
-    source.bind({"student": model})
-    return source
-
-
-def test_samples_continue_prompts_and_the_mask_marks_what_was_sampled():
-    batch = own(Fixed([0.5, 0.25, 0.25])).batch(BatchPosition(0))
-    tokens = batch.inputs["default"]
-    assert tokens.shape == (4, 8)
-    assert torch.equal(tokens[:, :2], (torch.arange(20).view(10, 2) % 3)[batch.index])
-    assert batch.mask.tolist() == [[0, 1, 1, 1, 1, 1, 1, 0]] * 4  # position i speaks of token i + 1
-
-
-def test_samples_follow_the_model_at_the_temperature():
-    for temperature, expected in ((1.0, [0.7, 0.2, 0.1, 0]), (0.5, [0.49, 0.04, 0.01, 0])):
-        source = own(Fixed([0.7, 0.2, 0.1, 0]), batch_size=10, new_tokens=400, temperature=temperature)
-        tokens = source.batch(BatchPosition(0)).inputs["default"][:, 2:]
-        shares = torch.bincount(tokens.flatten(), minlength=4) / tokens.numel()
-        torch.testing.assert_close(shares, torch.tensor(expected) / sum(expected), rtol=0, atol=0.02)
-
-
-def test_pieces_of_samples_make_up_the_global_batch_and_the_modes_stay():
-    model = Fixed([0.5, 0.25, 0.25]).train()
-    model.dropout.eval()
-    source = own(model)
-    whole = source.batch(BatchPosition(0)).inputs["default"]
-    pieces = [source.batch(BatchPosition(0, part=part, parts=2)).inputs["default"] for part in range(2)]
-    assert torch.equal(torch.cat(pieces), whole)
-    assert not torch.equal(source.batch(BatchPosition(1)).inputs["default"], whole)
-    assert model.training
-    assert not model.dropout.training
-
-
-def test_who_writes_must_be_known():
-    with pytest.raises(ValueError, match="'student' is not among the actors: teacher"):
-        OwnSamples("student", torch.zeros(2, 2)).bind({"teacher": nn.Identity()})
-    with pytest.raises(ValueError, match="within a run only"):
-        OwnSamples("student", torch.zeros(2, 2)).batch(BatchPosition(0))
-    with pytest.raises(ValueError, match="temperature is 0"):
-        OwnSamples("student", torch.zeros(2, 2), temperature=0)

@@ -1,11 +1,10 @@
-"""Altered copies of texts: functions of key, number and seed alone, counted, keyed apart, and kept in a verified cache."""
+"""Altered copies of texts are functions of key, number and seed alone."""
 
 from __future__ import annotations
 
 import random
 import warnings
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -16,48 +15,10 @@ from hypothesis import strategies as st
 from limbeck.data import AugmentationReport, EmbeddingReplacements, Items, augment_texts, keyed_random, tokenize
 from limbeck.data.content_keys import text_key
 from limbeck.data.text.words import WordSpans
+from tests.data.text.altered import ANSWERS, TEXTS, Fixed, copies_of, items_of, texts_of
 from tests.data.tiny_tokenizers import wordpiece
 
-ANSWERS = {
-    "good": ("decent", "fine", "nice"),
-    "Good": ("Decent", "Fine", "Nice"),
-    "film": ("cinema", "movie"),
-    "bad": ("awful", "poor", "weak", "worse"),
-    "late": ("tardy",),
-}
-TEXTS = ["Good film, late!", "a bad film.", "good good good", "no word has any", "late", "", "bad, bad film: 2nd half late"]
 few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-
-
-class Fixed:
-    """Candidates from a dictionary; counts how often it is asked."""
-
-    def __init__(self, answers: dict[str, tuple[str, ...]] = ANSWERS) -> None:
-        self.answers, self.asked = answers, 0
-        self.identity = f"fixed {sorted(answers.items())}"
-
-    def __call__(self, texts: Sequence[WordSpans]) -> list[list[tuple[str, ...]]]:
-        self.asked += 1
-        return [[self.answers.get(word, ()) for word in text.words] for text in texts]
-
-
-def items_of(texts: Sequence[Any]) -> Items:
-    return Items.from_tensors(list(texts), torch.arange(len(texts)), classes=max(len(texts), 1))
-
-
-def texts_of(items: Items) -> list[Any]:
-    found: list[Any] = items.fetch(torch.arange(len(items)))
-    return found
-
-
-def copies_of(texts: Sequence[Any], **options: Any) -> dict[Any, list[tuple[int, Any]]]:
-    """By text: key and text of each of its copies, in order."""
-    items = augment_texts(items_of(texts), Fixed(), **options)
-    made: dict[Any, list[tuple[int, Any]]] = {text: [] for text in texts}
-    assert items.target is not None
-    for key, row, text in list(zip(items.keys.tolist(), items.target.tolist(), texts_of(items), strict=True))[len(texts) :]:
-        made[texts[row]].append((key, text))
-    return made
 
 
 def one_by_one(text: str, copies: int, probability: float, seed: int) -> list[str]:
@@ -209,83 +170,19 @@ def test_only_texts_can_be_altered() -> None:
             augment_texts(items, Fixed())
 
 
-# --- the cache -------------------------------------------------------------------------------------------------------------
-
-ODD = ["bad\nfilm", 'late "film"\u2028', "bad \\ film", "good\u0085 film"]
-
-
-@pytest.mark.parametrize("texts", [TEXTS, ODD, [("bad", "late film"), ("", "good"), ("film\r\n", "x")], []], ids=len)
-def test_what_was_kept_is_what_was_made(tmp_path: Path, texts: list[Any]) -> None:
-    told: list[AugmentationReport] = []
-    provider, folder = Fixed(), tmp_path / "new" / "folder"
-    items = items_of(texts)
-    plain = augment_texts(items, Fixed(), copies=4)
-    first, second = (augment_texts(items, provider, copies=4, cache=folder, report=told.append) for _ in range(2))
-    for made in (first, second):
-        assert texts_of(made) == texts_of(plain)
-        assert made.fingerprint() == plain.fingerprint()
-    assert provider.asked == (1 if texts else 0)
-    assert [report.cached for report in told] == [False, True]
-    assert (told[0].copies, told[0].dropped) == (told[1].copies, told[1].dropped)
-    assert len(list(folder.iterdir())) == 1
-
-
-def test_anything_else_is_kept_apart(tmp_path: Path) -> None:
-    variants: list[tuple[Items, Fixed, dict[str, Any]]] = [
-        (items_of(TEXTS), Fixed(), {}),
-        (items_of(TEXTS[::-1]), Fixed(), {}),
-        (items_of(TEXTS[1:]), Fixed(), {}),
-        (items_of(TEXTS), Fixed({"good": ("fine",)}), {}),
-        (items_of(TEXTS), Fixed(), {"seed": 1}),
-        (items_of(TEXTS), Fixed(), {"probability": 0.5}),
-        (items_of(TEXTS), Fixed(), {"copies": 2}),
-    ]
-    for count, (items, provider, options) in enumerate(variants, 1):
-        augment_texts(items, provider, cache=tmp_path, **options)
-        assert len(list(tmp_path.iterdir())) == count
-        assert provider.asked == 1
-    augment_texts(items_of(TEXTS), again := Fixed(), cache=tmp_path)
-    assert again.asked == 0
-
-
-@pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "not UTF-8", "of other items", "no JSON"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
-    expected = augment_texts(items_of(TEXTS), Fixed(), cache=tmp_path)
-    (path,) = tmp_path.iterdir()
-    whole = path.read_bytes()
-    lines = whole.split(b"\n")
-    path.write_bytes(
-        {
-            "cut": whole[: len(whole) // 2],
-            "flipped": whole.replace(b"movie", b"mouse", 1),
-            "emptied": b"",
-            "not UTF-8": whole + b"\xff",
-            "of other items": b"\n".join([*lines[:-2], b""]),
-            "no JSON": b"{\n" + b"\n".join(lines[1:]),
-        }[damage]
-    )
-    assert path.read_bytes() != whole
-    provider = Fixed()
-    with pytest.warns(UserWarning, match=r"is damaged .*the texts are made again"):
-        made = augment_texts(items_of(TEXTS), provider, cache=tmp_path)
-    assert provider.asked == 1
-    assert made.fingerprint() == expected.fingerprint()
-    assert path.read_bytes() == whole  # put right
-
-
 def test_neighbours_are_looked_for_once_a_word() -> None:
     """However many texts and copies it stands in: that is what makes sixty thousand sentences a matter of a minute."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklm", k=6)) for _ in range(300)]
     provider = EmbeddingReplacements(words, torch.randn(300, 8, generator=torch.Generator().manual_seed(0)))
     asked: list[str] = []
-    learn = provider._find
+    learn = provider._find_neighbours
 
     def listened(new: Iterable[str]) -> None:
         asked.extend(known := list(new))
         learn(known)
 
-    provider._find = listened  # type: ignore[method-assign]
+    provider._find_neighbours = listened  # type: ignore[method-assign]
     texts = [" ".join(draw.choices(words, k=8)) for _ in range(1000)]
     made = augment_texts(items_of(texts), provider, copies=3)
     assert len(made) > 3500

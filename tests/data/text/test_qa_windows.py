@@ -1,4 +1,4 @@
-"""Windows of contexts: every answer is found again, and the best span is the best."""
+"""Windows of contexts: overlap, labels, splits and limits."""
 
 from __future__ import annotations
 
@@ -9,49 +9,16 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from limbeck.data import (
-    Items,
     Questions,
-    WindowStorage,
     evaluation_batches,
     extract_answers,
-    per_actor_items,
-    tokenize,
     tokenize_questions,
 )
 from limbeck.data.content_keys import text_key
-from tests.data.tiny_tokenizers import byte_bpe, of_words, wordpiece
-
-TOKENIZERS = {"wordpiece": wordpiece(), "byte-level": byte_bpe(), "without special tokens": byte_bpe(special=False)}
-ALPHABET = "abc é.ñ’😀\n-"
-
-
-def ask(context: str, answer: str | None = None, question: str = "who is it?", start: int | None = None) -> Questions:
-    answers = () if answer is None else ((answer, context.index(answer) if start is None else start),)
-    return Questions(("q",), (question,), (context,), (answers,))
-
-
-def join(*asked: Questions) -> Questions:
-    columns = [sum((getattr(one, name) for one in asked), ()) for name in ("ids", "questions", "contexts", "answers")]
-    return Questions(*columns)
-
-
-def storage(items: Items) -> WindowStorage:
-    assert isinstance(items.storage, WindowStorage)
-    return items.storage
-
-
-def sure(items: Items) -> list[tuple[Tensor, Tensor]]:
-    """What a model says that is sure of the labels: each window on its own, at its own width."""
-    said = []
-    for row, (first, last) in enumerate((items.target if items.target is not None else torch.tensor([])).tolist()):
-        logits = torch.full((1, 2, int(storage(items).lengths[row])), -5.0)
-        if last > 0:
-            logits[0, 0, first] = logits[0, 1, last] = 5
-        said.append((torch.tensor([row]), logits))
-    return said
+from tests.data.text.contexts import ALPHABET, TOKENIZERS, ask, join, storage, sure
+from tests.data.tiny_tokenizers import of_words, wordpiece
 
 
 @settings(deadline=None, max_examples=80)
@@ -80,30 +47,13 @@ def test_an_answer_is_found_again(data: st.DataObject, context: str, name: str, 
         assert answer.strip() in found
 
 
-def test_the_answer_is_the_text_as_it_is_written() -> None:
-    asked = join(
-        ask("Zoë's  CAFÉ – the 2nd one.", "CAFÉ – the"),
-        ask("We keep data. We share data with partners.", "data", start=23),
-        ask("nobody knows"),
-        ask(""),
-    )
-    items = tokenize_questions(asked, TOKENIZERS["wordpiece"])
-    assert len(items) == 4
-    assert items.target is not None
-    assert items.target[2:].tolist() == [[-100, -100]] * 2
-    assert items.classes is None
-    assert extract_answers(sure(items), items, asked)[:2] == ["CAFÉ – the", "data"]
-    assert extract_answers(sure(items), items, asked)[3] == ""
-    assert len(items.labelled()) == 2
-
-
 def test_windows_overlap_and_hold_the_whole_context_once() -> None:
     words = [f"w{number}" for number in range(40)]
     tokenizer = of_words([*words, "who"])
     asked = join(ask(" ".join(words), "w9 w10", "who"), ask("w1 w2", "w2", "who"))
     items = tokenize_questions(asked, tokenizer, max_length=16, stride=4)
     kept = storage(items)
-    assert kept.question.tolist() == [0, 0, 0, 0, 0, 1]  # of 12 tokens each, 8 of them new
+    assert kept.question_rows.tolist() == [0, 0, 0, 0, 0, 1]  # of 12 tokens each, 8 of them new
     seen = [
         [int(token) - 5 for token in items.fetch(torch.tensor([row]))["input_ids"][0] if 5 <= token < 45] for row in range(6)
     ]
@@ -116,7 +66,7 @@ def test_windows_overlap_and_hold_the_whole_context_once() -> None:
     types = items.fetch(torch.tensor([5]))["token_type_ids"]
     assert types.tolist() == [[0, 0, 0, 1, 1, 1]]
     chosen = items.select(torch.tensor([5, 1]))
-    assert storage(chosen).question.tolist() == [1, 0]
+    assert storage(chosen).question_rows.tolist() == [1, 0]
     assert torch.equal(storage(chosen).spans[1], kept.spans[1])
 
 
@@ -135,64 +85,6 @@ def test_an_answer_belongs_to_the_windows_that_hold_all_of_it(answer: str, expec
     items = tokenize_questions(ask(" ".join(words), answer, "who"), of_words([*words, "who"]), max_length=16, stride=4)
     assert items.target is not None
     assert items.target.tolist() == expected
-
-
-def test_of_equal_spans_the_first_is_the_answer() -> None:
-    words = [f"w{number}" for number in range(28)]
-    asked = ask(" ".join(words), question="who")
-    items = tokenize_questions(asked, of_words([*words, "who"]), max_length=16, stride=4)
-    said = torch.zeros(3, 2, 16)
-    said[1:, :, 3] = 1  # w8, and w16 in the next window
-    assert extract_answers([(torch.arange(3), said)], items, asked) == ["w8"]
-
-
-def reference(said: Tensor, spans: list[list[int]], context: str, longest: int) -> tuple[float, str]:
-    best = (-torch.inf, "")
-    for first in range(len(spans)):
-        for last in range(first, min(first + longest, len(spans))):
-            score = float(said[0, first] + said[1, last])
-            if spans[first][0] >= 0 and spans[last][0] >= 0 and score > best[0]:
-                best = (score, context[spans[first][0] : spans[last][1]].strip())
-    return best
-
-
-@settings(deadline=None, max_examples=30)
-@given(st.integers(0, 2**31), st.integers(1, 40), st.integers(0, 7))
-def test_the_best_span_over_all_windows(seed: int, longest: int, more: int) -> None:
-    words = " ".join(f"w{number}" for number in range(30))
-    asked = join(ask(words), ask("w3 w4 w5"), ask(""))
-    items = tokenize_questions(asked, of_words([f"w{number}" for number in range(30)]), max_length=24, stride=5)
-    generator = torch.Generator().manual_seed(seed)
-    said, expected = [], [(-torch.inf, "")] * 3
-    for row in torch.randperm(len(items), generator=generator).tolist():
-        logits = torch.randn(1, 2, int(storage(items).lengths[row]) + more, generator=generator)
-        said.append((torch.tensor([row]), logits))
-        question = int(storage(items).question[row])
-        spans = storage(items).spans[row].tolist()
-        expected[question] = max(expected[question], reference(logits[0], spans, asked.contexts[question], longest))
-    assert extract_answers(said, items, asked, longest) == [text for _, text in expected]
-    joined = torch.full((len(items), 2, 31), torch.nan)  # all rows as one tensor; what stands in the padding is not read
-    for (row,), logits in said:
-        joined[row, :, : logits.shape[2]] = logits[0]
-    assert extract_answers([(torch.arange(len(items)), joined)], items, asked, longest) == [text for _, text in expected]
-
-
-def test_answers_are_asked_of_the_windows_there_are() -> None:
-    asked = join(ask("the cat", "cat"), ask("the dog", "dog"))
-    items = tokenize_questions(asked, TOKENIZERS["wordpiece"])
-    part = items.select(torch.tensor([1]))
-    assert extract_answers(sure(part), part, asked) == ["", "dog"]
-    said = sure(items)
-    with pytest.raises(ValueError, match="logits: none, or NaN, for 1 of 2 windows"):
-        extract_answers(said[:1], items, asked)
-    with pytest.raises(ValueError, match="logits: none, or NaN, for 2 of 2 windows"):
-        extract_answers([(rows, logits * torch.nan) for rows, logits in said], items, asked)
-    with pytest.raises(ValueError, match=r"expected \[1, 2, \d+ or more\] for these windows, found \[1, 2, 3\]"):
-        extract_answers([(said[0][0], said[0][1][..., :3])], items, asked)
-    with pytest.raises(ValueError, match="longest=0: expected 1 or more"):
-        extract_answers(said, items, asked, longest=0)
-    with pytest.raises(ValueError, match="expected windows of contexts"):
-        extract_answers(said, Items.from_tensors(torch.rand(2, 2)), asked)
 
 
 def test_windows_in_batches() -> None:
@@ -220,7 +112,7 @@ def test_long_questions_are_cut() -> None:
 def test_empty_questions_and_contexts_are_counted() -> None:
     asked = join(ask("the cat", "cat"), ask("the cat", question=" "), ask(""))
     asked = Questions(("a", "b", "c"), asked.questions, asked.contexts, asked.answers)
-    said = r"^2 of 3 questions are empty, or their contexts are \(the first: b\); leave them out where"
+    said = r"^2 of 3 questions are empty, or their contexts are \(the first: b\); leave them out if"
     with pytest.warns(UserWarning, match=said):
         tokenize_questions(asked, TOKENIZERS["wordpiece"])
     with warnings.catch_warnings():
@@ -228,70 +120,12 @@ def test_empty_questions_and_contexts_are_counted() -> None:
         tokenize_questions(asked.select([0]), TOKENIZERS["wordpiece"])
 
 
-# --- two tokenizers --------------------------------------------------------------------------------------------------
-
-PIECES = of_words(["the", "film", "is", "un", "##able"])
-WHOLE = of_words(["the", "fi", "##lm", "is", "unable"])
-
-
-def both(asked: Questions, **options: Any) -> Items:
-    return per_actor_items(
-        {"student": tokenize_questions(asked, PIECES, **options), "teacher": tokenize_questions(asked, WHOLE, **options)}
-    )
-
-
-def test_splits_of_as_many_tokens_are_told_apart() -> None:
-    asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
-    found = both(asked)
-    ours, theirs = (found.for_actor(name).storage.lengths for name in ("student", "teacher"))
-    assert ours is not None
-    assert torch.equal(ours, theirs)  # type: ignore[arg-type]
-    assert not found.storage.aligned
-    said = "token 4 of window 1, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
-    assert found.storage.first_difference() == said
-    part = found.select(torch.tensor([0])).storage
-    assert part.aligned
-    assert part.first_difference() is None
-
-
-def test_a_split_of_the_question_counts_too() -> None:
-    found = both(ask("the is", question="unable film")).storage
-    said = "token 1 of window 0, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
-    assert found.first_difference() == said
-
-
-def test_of_more_windows_the_first_token_that_differs_is_named() -> None:
-    found = both(ask("the unable unable unable unable is", question="the"), max_length=10, stride=2)
-    assert len(found.for_actor("student")) > len(found.for_actor("teacher"))
-    with pytest.raises(ValueError, match=r"token 4 of window 0, of question q: student 'un' .* read one at a time only\. Give"):
-        found.fetch(torch.tensor([0]))
-
-
-def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
-    from tokenizers import processors
-
-    strict, loose = (byte_bpe(["the film"] * 9) for _ in range(2))
-    loose.backend_tokenizer.post_processor = processors.RobertaProcessing(
-        ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
-    )
-    asked = ask("the film the film", question="the film")
-    parts = {"student": tokenize_questions(asked, strict), "teacher": tokenize_questions(asked, loose)}
-    assert not torch.equal(storage(parts["student"]).spans.values, storage(parts["teacher"]).spans.values)
-    assert per_actor_items(parts).storage.aligned
-
-
-def test_only_windows_stand_side_by_side() -> None:
-    parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
-    with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
-        per_actor_items(parts).storage.first_difference()
-
-
 @pytest.mark.parametrize(
     ("options", "tokenizer", "message"),
     [
         ({"max_length": 20, "stride": 9}, wordpiece(), r"stride=9: windows of max_length=20 .*a number from 0 to 8"),
         ({"stride": -1}, wordpiece(), r"stride=-1: .*a number from 0 to 190"),
-        ({}, wordpiece(model_max_length=128), r"max_length=384: the tokenizer goes up to 128 tokens"),
+        ({}, wordpiece(model_max_length=128), r"max_length=384: the tokenizer is limited to 128 tokens"),
         ({}, wordpiece(padding_side="left"), r"pads at the left.*set padding_side to 'right'"),
         ({"max_length": 3}, wordpiece(), r"max_length=3: the tokenizer adds 3 special tokens"),
     ],

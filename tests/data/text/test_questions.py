@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.data import load_questions
-from limbeck.data.text.questions import _nearest
+from limbeck.data.text.questions import _nearest_occurrence
 
 CONTEXT = "We keep data. We share data with partners."
 
@@ -58,7 +58,7 @@ def test_answers_that_do_not_stand_where_they_say(tmp_path: Path) -> None:
     with pytest.warns(UserWarning, match="do not stand") as caught:
         questions = load_questions(write(tmp_path, answers))
     assert [str(one.message).partition(": ")[2] for one in caught] == [
-        "7 answers do not stand in the context where they say (questions q0, q1, q2, …): 4 were moved to their nearest "
+        "7 answers do not stand in the context at their start (questions q0, q1, q2, …): 4 were moved to their nearest "
         "occurrence, 3 occur nowhere and were left out"
     ]
     assert (questions.moved, questions.lost) == (4, 3)
@@ -68,9 +68,9 @@ def test_answers_that_do_not_stand_where_they_say(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.text("ab ", max_size=12), st.text("ab ", min_size=1, max_size=3), st.integers(-3, 15))
-def test_the_nearest_place(context: str, text: str, start: int) -> None:
+def test_the_nearest_occurrence_place(context: str, text: str, start: int) -> None:
     places = [place for place in range(len(context)) if context.startswith(text, place)]
-    found = _nearest(context, text, start)
+    found = _nearest_occurrence(context, text, start)
     if not places or not text.strip():
         assert found is None
     else:

@@ -1,0 +1,157 @@
+"""Reads the cells of a column: images, texts, arrays, class indices or numbers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa  # type: ignore[import-untyped]
+import pyarrow.compute as pc  # type: ignore[import-untyped]
+import torch
+from torch import Tensor
+
+from limbeck.core.objective import UNLABELLED
+from limbeck.data.loading.arrow_types import is_list, is_number, is_text
+from limbeck.data.loading.files import RawTable
+from limbeck.utils.registry import nearest
+
+
+def read_images(table: RawTable, column: str) -> list[Any]:
+    """What each row's image is decoded from: bytes, or the path of a file."""
+    cells = table.columns[column]  # chunked: an array of more than 2 GiB of bytes would overflow its offsets
+    if pa.types.is_struct(cells.type):
+        paths = pc.struct_field(cells, "path").to_pylist() if cells.type.get_field_index("path") >= 0 else None
+        contents = pc.struct_field(cells, "bytes").to_pylist()
+        return [
+            content if content is not None or not paths else _full_path(table, paths[row])
+            for row, content in enumerate(contents)
+        ]
+    if is_text(cells.type):
+        return [_full_path(table, path) for path in cells.to_pylist()]
+    return list(cells.to_pylist())
+
+
+def read_texts(table: RawTable, column: str) -> list[str]:
+    """Texts, which may be of no characters.
+
+    Raises:
+        ValueError: a cell without a value.
+    """
+    cells = _plain(table.columns[column])
+    _refuse_empty_cells(cells, table, column)
+    texts: list[str] = cells.to_pylist()
+    return texts
+
+
+def read_array(table: RawTable, column: str) -> Tensor:
+    """Numbers, or nested lists of equal lengths, as one tensor `[N, …]`: uint8 stays, other numbers become float32."""
+    cells = table.columns[column].combine_chunks()
+    shape = [len(cells)]
+    while True:
+        if isinstance(cells.type, pa.ExtensionType):
+            cells = cells.storage
+        _refuse_empty_cells(cells, table, column)
+        if not is_list(cells.type):
+            break
+        lengths = pc.list_value_length(cells).unique().to_pylist()
+        if len(lengths) != 1:
+            raise ValueError(f"{table.origin}: column {column!r} holds lists of different lengths {sorted(lengths)[:4]}")
+        shape.append(lengths[0])
+        cells = cells.flatten()
+    values = cells.to_numpy(zero_copy_only=False)
+    values = values if values.dtype == np.uint8 else values.astype(np.float32)
+    return torch.from_numpy(values.copy()).view(shape if len(shape) > 1 else [-1, 1])
+
+
+def read_labels(table: RawTable, column: str, classes: int | None) -> tuple[Tensor, list[str] | None]:
+    """Class indices (-100: an empty cell, or -1 in a ClassLabel column), and the names of the classes if they are known.
+
+    Names become indices by the ClassLabel feature, by `classes.json`, or else in sorted order.
+
+    Raises:
+        ValueError: cells that are not class indices or known names; `classes` that contradicts the names.
+    """
+    cells = _plain(table.columns[column])
+    feature = table.features.get(column)
+    of_feature = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
+    names = of_feature or table.class_names
+    where = f"{table.origin}: column {column!r}"
+    if is_text(cells.type):
+        target, names = _from_names(cells, names, where)
+    else:
+        target = _from_numbers(cells, where)
+        if of_feature is not None:
+            target[target == -1] = UNLABELLED
+    if names is not None and classes is not None and len(names) != classes:
+        shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+        raise ValueError(f"classes={classes}, but {where} has {len(names)} classes: {shown}")
+    _check_range(target, len(names) if names is not None else classes, where)
+    return target, names
+
+
+def read_numbers(table: RawTable, column: str) -> Tensor:
+    """Numbers to predict, float32 `[N]`; NaN for an empty cell."""
+    cells = _plain(table.columns[column])
+    where = f"{table.origin}: column {column!r}"
+    if not is_number(cells.type):
+        raise ValueError(f"{where} holds {cells.type}; regression predicts numbers. Set `label` to another column")
+    numbers = pc.fill_null(cells.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
+    infinite = np.isinf(numbers)
+    if infinite.any():
+        row = int(infinite.argmax())
+        raise ValueError(f"{where}: row {row} holds {numbers[row]}; expected a finite number, or an empty cell for no label")
+    return torch.from_numpy(numbers.astype(np.float32))
+
+
+def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[Tensor, list[str]]:
+    values = cells.to_pylist()
+    if names is None:
+        names = sorted({value for value in values if value is not None})
+    index = {name: number for number, name in enumerate(names)}
+    for row, value in enumerate(values):
+        if value is not None and value not in index:
+            offer = ", ".join(nearest(value, names))
+            raise ValueError(f"{where}: row {row} holds {value!r}, which is not a known class; nearest: {offer}")
+    return torch.tensor([UNLABELLED if value is None else index[value] for value in values]), names
+
+
+def _from_numbers(cells: pa.Array, where: str) -> Tensor:
+    if not (is_number(cells.type) or pa.types.is_boolean(cells.type)):
+        raise ValueError(f"{where} holds {cells.type}; expected class indices or names. Set `label` to another column")
+    numbers = pc.fill_null(cells.cast(pa.float64()), float(UNLABELLED)).to_numpy(zero_copy_only=False)
+    numbers = np.where(np.isnan(numbers), UNLABELLED, numbers)
+    fractional = numbers != np.floor(numbers)
+    if fractional.any():
+        row = int(fractional.argmax())
+        raise ValueError(
+            f"{where}: row {row} holds {numbers[row]}; expected class indices (whole numbers) or names. "
+            "To predict numbers, set `regression: true`"
+        )
+    return torch.from_numpy(numbers.astype(np.int64))
+
+
+def _check_range(target: Tensor, classes: int | None, where: str) -> None:
+    wrong = (target < 0) & (target != UNLABELLED)
+    if classes is not None:
+        wrong |= target >= classes
+    if wrong.any():
+        row = int(wrong.nonzero()[0, 0])
+        expected = "0 or more" if classes is None else f"0 to {classes - 1} ({classes} classes)"
+        raise ValueError(f"{where}: row {row} holds {int(target[row])}; expected {expected}, or an empty cell for no label")
+
+
+def _refuse_empty_cells(cells: pa.Array, table: RawTable, column: str) -> None:
+    if cells.null_count:
+        row = cells.is_null().index(True).as_py()
+        first = f"the first in row {row} of {len(cells)}"
+        raise ValueError(f"{table.origin}: column {column!r} has empty cells, {first}; leave such rows out")
+
+
+def _full_path(table: RawTable, path: str | None) -> str | None:
+    return path if path is None or table.folder is None else str(table.folder / path)
+
+
+def _plain(cells: pa.ChunkedArray) -> pa.Array:
+    """One array, without dictionary encoding."""
+    array = cells.combine_chunks()
+    return array.cast(array.type.value_type) if pa.types.is_dictionary(array.type) else array

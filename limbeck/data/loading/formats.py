@@ -1,0 +1,69 @@
+"""Readers of table files: Parquet, CSV, JSON and Arrow."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa  # type: ignore[import-untyped]
+
+
+def read_columns(path: Path) -> pa.Table:
+    """Read a file in the format that its suffix names.
+
+    Raises:
+        ValueError: another suffix; a file that cannot be read in this format.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in _READERS:
+        raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(_READERS))}, found {suffix!r}")
+    try:
+        return _READERS[suffix](path)
+    except (pa.ArrowInvalid, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    import pyarrow.parquet  # type: ignore[import-untyped]
+
+    return pyarrow.parquet.read_table(path, partitioning=None)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    import pyarrow.csv  # type: ignore[import-untyped]
+
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+
+
+def _read_json(path: Path) -> pa.Table:
+    """One object per line, or an array of objects."""
+    import pyarrow.json  # type: ignore[import-untyped]
+
+    with path.open("rb") as file:
+        is_array = file.read(256).lstrip()[:1] == b"["
+    if is_array:
+        return pa.Table.from_pylist(json.loads(path.read_text(encoding="utf-8")))
+    return pyarrow.json.read_json(path)
+
+
+def _read_arrow(path: Path) -> pa.Table:
+    """The stream format, or the file format."""
+    with pa.memory_map(str(path)) as file:
+        try:
+            return pa.ipc.open_stream(file).read_all()
+        except pa.ArrowInvalid:
+            return pa.ipc.open_file(file).read_all()
+
+
+_READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".json": _read_json,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".arrow": _read_arrow,
+}
+TABLE_SUFFIXES = frozenset(_READERS)

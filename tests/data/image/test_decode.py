@@ -1,0 +1,71 @@
+"""Decoding: sizes, channels, broken images and the memory limit."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from limbeck.data import load_items
+from tests.data.loading.files import CELLS, EXPECTED, PIXELS, cell, everything, folder_of_images, parquet, png, targets
+
+
+def test_images_over_the_memory_limit_are_decoded_when_fetched_and_are_the_same(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0] * 6)
+    kept, lazy = load_items(file), load_items(file, memory_limit=100)
+    rows = torch.tensor([4, 0, 4])
+    for workers in (0, 3):
+        assert torch.equal(lazy.fetch(rows, workers), kept.fetch(rows))
+    assert torch.equal(lazy.select(rows).fetch(torch.arange(3)), kept.fetch(rows))
+    assert lazy.fingerprint() == kept.fingerprint()
+
+
+def test_broken_images_are_named_and_counted_or_skipped(tmp_path: Path) -> None:
+    cells = [*CELLS[:2], {"bytes": b"broken", "path": None}, CELLS[3], {"bytes": None, "path": None}]
+    file = parquet(tmp_path / "a.parquet", image=cells, label=[0, 1, 2, 3, 4])
+    with pytest.raises(ValueError, match=r"2 of 5 images do not decode, the first at .*a.parquet row 2.*on_error: skip"):
+        load_items(file)
+    with pytest.warns(UserWarning, match=r"2 of 5 images do not decode.*left out"):
+        items = load_items(file, on_error="skip")
+    assert targets(items) == [0, 1, 3]
+    assert torch.equal(everything(items), EXPECTED[[0, 1, 3]])
+    root = folder_of_images(tmp_path / "folder")
+    (root / "dog" / "b.png").write_bytes(png(PIXELS[0])[:40])
+    with pytest.raises(ValueError, match=r"the first at .*dog/b.png"):
+        load_items(root)
+    with pytest.raises(ValueError, match="on_error='ignore'"):
+        load_items(root, on_error="ignore")  # type: ignore[arg-type]
+
+
+def test_sizes_and_channels(tmp_path: Path) -> None:
+    wide = np.zeros((5, 9, 3), dtype=np.uint8)
+    wide[:, 2:7] = 200  # the centre that a square crop keeps
+    file = parquet(tmp_path / "a.parquet", image=[CELLS[0], cell(wide)], label=[0, 1])
+    with pytest.raises(ValueError, match=r"row 1 is 9×5 pixels, .*row 0 is 4×5; .*`size: 4`"):
+        load_items(file)
+    items = load_items(file, size=5)
+    assert everything(items).shape == (2, 3, 5, 5)
+    assert (everything(items)[1] == 200).all()
+    assert everything(load_items(file, size=(6, 3), channels=1)).shape == (2, 1, 6, 3)
+    with pytest.raises(ValueError, match="channels=2: expected 1"):
+        load_items(file, channels=2)
+
+
+def test_grey_and_colour_together_need_channels(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=[CELLS[0], cell(PIXELS[1, :, :, 0])], label=[0, 1])
+    with pytest.raises(ValueError, match=r"row 1 has 1 channels, .*row 0 has 3; set `channels: 3`"):
+        load_items(file)
+    items = load_items(file, channels=3)
+    assert torch.equal(everything(items)[1], EXPECTED[1, 0].expand(3, -1, -1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert everything(load_items(parquet(tmp_path / "b.parquet", image=[cell(PIXELS[1, :, :, 0])]))).shape[1] == 1
+
+
+def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=[cell(np.full((4, 4), 5000, dtype=np.uint16))], label=[0])
+    with pytest.raises(ValueError, match="not 8 bits deep"):
+        load_items(file)

@@ -1,0 +1,88 @@
+"""Files, folders, splits and names of data sets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck.data import load_items
+from tests.data.loading.files import CELLS, EXPECTED, everything, folder_of_images, parquet, targets
+
+
+def test_folder_of_images(tmp_path: Path) -> None:
+    items = load_items(folder_of_images(tmp_path / "data"))
+    assert items.class_names == ["cat", "dog"]
+    assert targets(items) == [0, 1, 1]
+    assert torch.equal(everything(items), EXPECTED[[2, 1, 0]])
+
+
+def test_folder_of_images_with_splits(tmp_path: Path) -> None:
+    folder_of_images(tmp_path / "train")
+    folder_of_images(tmp_path / "test")
+    assert len(load_items(tmp_path, split="train")) == 3
+    with pytest.raises(ValueError, match="no split was named; set `split` to one of: test, train"):
+        load_items(tmp_path)
+    with pytest.raises(ValueError, match="split='val' does not exist"):
+        load_items(tmp_path, split="val")
+
+
+def test_folder_of_tables(tmp_path: Path) -> None:
+    parquet(tmp_path / "train-00000-of-00002.parquet", text=["a", "b"], label=[0, 1])
+    parquet(tmp_path / "train-00001-of-00002.parquet", text=["c"], label=[1])
+    parquet(tmp_path / "test.parquet", text=["d"], label=[1])
+    assert everything(load_items(tmp_path, split="train")) == ["a", "b", "c"]
+    assert everything(load_items(tmp_path, split="test")) == ["d"]
+    with pytest.raises(ValueError, match="no split was named"):
+        load_items(tmp_path)
+    with pytest.raises(ValueError, match="is a single file and has no splits"):
+        load_items(tmp_path / "test.parquet", split="train")
+
+
+def test_what_datasets_writes(tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(
+        {"pixels": datasets.Image(), "kind": datasets.Value("string"), "label": datasets.ClassLabel(names=["x", "y"])}
+    )
+    rows = {"pixels": CELLS[:3], "kind": ["a"] * 3, "label": [1, 0, -1]}
+    data = datasets.Dataset.from_dict(rows, features=features)
+    data.save_to_disk(str(tmp_path / "one"))
+    datasets.DatasetDict({"train": data, "test": data.select([2, 0])}).save_to_disk(str(tmp_path / "two"))
+    data.to_parquet(str(tmp_path / "three.parquet"))
+    for place in ({"name_or_path": tmp_path / "one"}, {"name_or_path": tmp_path / "three.parquet"}):
+        items = load_items(**place)
+        assert torch.equal(everything(items), EXPECTED[:3])
+        assert targets(items) == [1, 0, -100]
+        assert items.class_names == ["x", "y"]
+    assert targets(load_items(tmp_path / "two", split="test")) == [-100, 1]
+    with pytest.raises(ValueError, match="one of: test, train"):
+        load_items(tmp_path / "two")
+
+
+def test_a_hub_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> None:
+    datasets = pytest.importorskip("datasets")
+    data = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]})
+    monkeypatch.setattr(datasets, "load_dataset", lambda name, split: data)
+    assert targets(load_items("someone/something", split="train")) == [1, 0]
+
+    def fail(name: str, split: str | None) -> None:
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(FileNotFoundError, match=r"neither a file or folder here .* no network"):
+        load_items("someone/something")
+
+
+def test_missing_files_name_their_neighbours(tmp_path: Path) -> None:
+    parquet(tmp_path / "train.parquet", text=["a"], label=[0])
+    with pytest.raises(FileNotFoundError, match=r"trian.parquet; nearest names in .*: train.parquet"):
+        load_items(tmp_path / "trian.parquet")
+    with pytest.raises(FileNotFoundError, match=r"nearest names in .*: train.parquet"):
+        load_items(tmp_path / "trian" / "deep" / "x.csv")
+
+
+def test_loading_leaves_no_files_behind(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0] * 6)
+    load_items(file)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]

@@ -1,0 +1,75 @@
+"""Windows of two tokenizers, as each actor reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from limbeck.data import (
+    Items,
+    Questions,
+    per_actor_items,
+    tokenize,
+    tokenize_questions,
+)
+from tests.data.text.contexts import ask, join, storage
+from tests.data.tiny_tokenizers import byte_bpe, of_words
+
+PIECES = of_words(["the", "film", "is", "un", "##able"])
+
+
+WHOLE = of_words(["the", "fi", "##lm", "is", "unable"])
+
+
+def both(asked: Questions, **options: Any) -> Items:
+    return per_actor_items(
+        {"student": tokenize_questions(asked, PIECES, **options), "teacher": tokenize_questions(asked, WHOLE, **options)}
+    )
+
+
+def test_splits_of_as_many_tokens_are_told_apart() -> None:
+    asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
+    found = both(asked)
+    ours, theirs = (found.for_actor(name).storage.lengths for name in ("student", "teacher"))
+    assert ours is not None
+    assert torch.equal(ours, theirs)  # type: ignore[arg-type]
+    assert not found.storage.aligned
+    said = "token 4 of window 1, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
+    assert found.storage.first_difference() == said
+    part = found.select(torch.tensor([0])).storage
+    assert part.aligned
+    assert part.first_difference() is None
+
+
+def test_a_split_of_the_question_counts_too() -> None:
+    found = both(ask("the is", question="unable film")).storage
+    said = "token 1 of window 0, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
+    assert found.first_difference() == said
+
+
+def test_of_more_windows_the_first_token_that_differs_is_named() -> None:
+    found = both(ask("the unable unable unable unable is", question="the"), max_length=10, stride=2)
+    assert len(found.for_actor("student")) > len(found.for_actor("teacher"))
+    with pytest.raises(ValueError, match=r"token 4 of window 0, of question q: student 'un' .* one at a time only\. Give"):
+        found.fetch(torch.tensor([0]))
+
+
+def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
+    from tokenizers import processors
+
+    strict, loose = (byte_bpe(["the film"] * 9) for _ in range(2))
+    loose.backend_tokenizer.post_processor = processors.RobertaProcessing(
+        ("</s>", 2), ("<s>", 1), trim_offsets=False, add_prefix_space=False
+    )
+    asked = ask("the film the film", question="the film")
+    parts = {"student": tokenize_questions(asked, strict), "teacher": tokenize_questions(asked, loose)}
+    assert not torch.equal(storage(parts["student"]).spans.values, storage(parts["teacher"]).spans.values)
+    assert per_actor_items(parts).storage.aligned
+
+
+def test_only_windows_stand_side_by_side() -> None:
+    parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
+    with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
+        per_actor_items(parts).storage.first_difference()

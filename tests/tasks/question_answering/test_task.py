@@ -36,7 +36,7 @@ def test_confidence_is_the_share_of_the_best_pair_among_all_pairs(asked: Items) 
         for place, span in enumerate(storage.spans[window].tolist()):
             if span[0] >= 0:
                 for end in (0, 1):
-                    total[int(storage.question[window])][end] += math.exp(float(logits[window, end, place]))
+                    total[int(storage.question_rows[window])][end] += math.exp(float(logits[window, end, place]))
     expected = [math.log(start) + math.log(end) for start, end in total]
     assert span_log_normalizers(logits, storage).tolist() == pytest.approx(expected)
 

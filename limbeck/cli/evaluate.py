@@ -29,9 +29,9 @@ def evaluate(
         print(json.dumps(figures))
     else:
         from limbeck.evaluation import number_format
-        from limbeck.metrics.measures import MEASURES
+        from limbeck.metrics import METRICS
 
         name = figures["metric"]
-        shown = number_format.measured(figures[name], figures["ci95"], as_percent=MEASURES[name].percent)
+        shown = number_format.measured(figures[name], figures["ci95"], as_percent=METRICS[name].percent)
         sure = f", ECE {figures['ece']:.3f}" if "ece" in figures else ""
         console.print(f"{name} {shown} on {figures['items']:,} items{sure}", markup=False)

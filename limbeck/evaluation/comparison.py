@@ -18,9 +18,9 @@ from limbeck.evaluation.format_1 import upgrade_comparison
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval, interval, paired_gain, per_seed, resampled
-from limbeck.evaluation.verdict import Metric
+from limbeck.evaluation.verdict import MetricInfo
 from limbeck.evaluation.verdict_builder import value_of
-from limbeck.metrics.measures import MEASURES, Floats, Value
+from limbeck.metrics import METRICS, Floats, FromMeans
 from limbeck.utils.atomic_files import write_text_atomic
 
 RESAMPLES = 4_000
@@ -46,7 +46,7 @@ class ComparisonVerdict(Record):
     format: Literal[2] = 2
     name: str
     task: str
-    metric: Metric
+    metric: MetricInfo
     control: str
     seeds: list[int]
     items: int
@@ -71,7 +71,7 @@ def build_comparison(
     *,
     name: str,
     task: str,
-    metric: Metric,
+    metric: MetricInfo,
     control: str,
     seeds: Sequence[int],
     seconds: Mapping[str, float],
@@ -84,9 +84,9 @@ def build_comparison(
         students: predictions by method, `[seeds, items, …]`, for the same items in the same order.
         control: the name of the method without a teacher.
     """
-    measure = MEASURES.get(metric.name)
-    scores = {method: found.parts(measure) for method, found in students.items()}
-    value, better = value_of(scores[control], measure), metric.higher_is_better
+    metric_function = METRICS.get(metric.name)
+    scores = {method: found.item_statistics(metric_function) for method, found in students.items()}
+    value, better = value_of(scores[control], metric_function), metric.higher_is_better
     ranks = rank_ranges(scores, higher_is_better=better, value=value)
     rows = {}
     for method, own in scores.items():
@@ -109,7 +109,7 @@ def build_comparison(
         control=control,
         seeds=list(seeds),
         items=next(iter(scores.values())).shape[1],
-        teacher=None if teacher is None else float(per_seed(teacher.parts(measure), value).mean()),
+        teacher=None if teacher is None else float(per_seed(teacher.item_statistics(metric_function), value).mean()),
         rows={method: rows[method] for method in best_first},
         failed=dict(failed),
         environment=environment,
@@ -117,7 +117,7 @@ def build_comparison(
 
 
 def rank_ranges(
-    scores: Mapping[str, Floats], *, higher_is_better: bool = True, value: Value | None = None, seed: int = 0
+    scores: Mapping[str, Floats], *, higher_is_better: bool = True, value: FromMeans | None = None, seed: int = 0
 ) -> dict[str, tuple[int, int]]:
     """The ranks that each method may have: from 1 + the number of methods that are better to the number that are not worse.
 

@@ -16,7 +16,7 @@ from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.thumbnail import thumbnail
 from limbeck.evaluation.truncate import truncate, truncate_around
-from limbeck.metrics.measures import Floats
+from limbeck.metrics import Floats
 from limbeck.tasks.text_predictions import text_of
 
 PER_KIND = 8

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from limbeck.evaluation.calibration import softmax
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
-from limbeck.metrics.measures import Floats
+from limbeck.metrics import Floats
 
 ExampleKind: TypeAlias = Literal["disagreement", "forgot", "gained"]
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError
 
 from limbeck.evaluation.arms import current_name
-from limbeck.metrics.measures import Measure
+from limbeck.metrics import Metric
 from limbeck.tasks.text_predictions import TextPredictions
 from limbeck.utils.atomic_files import write_atomic
 
@@ -78,15 +78,15 @@ class Predictions:
         """The given scores, or else whether the predicted class is correct, [seeds, items]."""
         return self.correct().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
 
-    def parts(self, measure: Measure | None) -> NDArray[np.float64]:
-        """The numbers per item from whose means the metric is computed: [seeds, items], or [seeds, items, k] for k means."""
-        if self.scores is not None or measure is None:
+    def item_statistics(self, metric: Metric | None) -> NDArray[np.float64]:
+        """The numbers whose means the metric is computed from: [seeds, items], or [seeds, items, k] for k means."""
+        if self.scores is not None or metric is None:
             return self.item_scores()
         if self.values is not None and self.truths is not None:
-            return measure.parts(self.values[..., None], self.truths)
+            return metric.item_statistics(self.values[..., None], self.truths)
         assert self.logits is not None
         assert self.labels is not None
-        return measure.parts(self.logits, self.labels)
+        return metric.item_statistics(self.logits, self.labels)
 
     def correct(self) -> NDArray[np.bool_]:
         """Whether the predicted class is the label, [seeds, items]."""

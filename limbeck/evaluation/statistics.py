@@ -9,7 +9,7 @@ distinct columns. For accuracies these are a handful, whatever the size of the t
 are one small matrix product. Nothing is approximated by this. Scores that are all distinct (losses) take seconds.
 
 A metric that is no mean (a correlation) has several numbers an item, `[seeds, items, k]`, and a `value` that makes the
-metric of their means; see `limbeck.metrics.measures`. Each resample takes the means again, seed by seed.
+metric of their means; see `limbeck.metrics.metric`. Each resample takes the means again, seed by seed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.metrics.measures import Floats, Value, mean_of_one
+from limbeck.metrics import Floats, FromMeans, first_mean
 
 Interval: TypeAlias = tuple[float, float]
 
@@ -51,17 +51,17 @@ class Gain:
 
 
 def interval(
-    scores: ArrayLike, *, value: Value | None = None, resamples: int = RESAMPLES, seed: int = 0
+    scores: ArrayLike, *, value: FromMeans | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, Interval]:
     """The metric of `scores`, its mean over the seeds, and its 95 % percentile interval."""
     checked = _checked(scores)
     return float(per_seed(checked, value).mean()), _percentiles(resampled([checked], resamples, seed, value)[0])
 
 
-def per_seed(scores: Floats, value: Value | None = None) -> Floats:
+def per_seed(scores: Floats, value: FromMeans | None = None) -> Floats:
     """The metric of each seed, `[seeds]`."""
     parts = scores if scores.ndim == 3 else scores[..., None]
-    return (value or mean_of_one)(parts.mean(axis=1))
+    return (value or first_mean)(parts.mean(axis=1))
 
 
 def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:
@@ -81,7 +81,7 @@ def paired_gain(
     control: ArrayLike,
     *,
     higher_is_better: bool = True,
-    value: Value | None = None,
+    value: FromMeans | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Gain:
@@ -111,7 +111,7 @@ def retention(
     teacher: ArrayLike,
     *,
     higher_is_better: bool = True,
-    value: Value | None = None,
+    value: FromMeans | None = None,
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, Interval] | None:
@@ -130,7 +130,7 @@ def retention(
     return top / bottom, _percentiles(above / below)
 
 
-def resampled(arms: Sequence[Floats], resamples: int, seed: int, value: Value | None = None) -> Floats:
+def resampled(arms: Sequence[Floats], resamples: int, seed: int, value: FromMeans | None = None) -> Floats:
     """The metric of each arm under the same `resamples` draws of items and seeds: [arms, resamples].
 
     An arm of one seed is paired with every seed of the others.

@@ -18,14 +18,14 @@ from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval
 from limbeck.evaluation.targets import Target
 from limbeck.evaluation.term_graph import TermGraph
-from limbeck.metrics.measures import Measure
+from limbeck.metrics import Metric
 from limbeck.utils.atomic_files import write_text_atomic
 
 FORMAT = 2
 FILE = "verdict.json"
 
 
-class Metric(Record):
+class MetricInfo(Record):
     """The metric of a run. `percent`: the value is a fraction shown as a percentage, and differences are shown in points."""
 
     name: str = "accuracy"
@@ -33,8 +33,8 @@ class Metric(Record):
     percent: bool = True
 
     @classmethod
-    def of(cls, measure: Measure) -> Metric:
-        return cls(name=measure.name, higher_is_better=measure.higher_is_better, percent=measure.percent)
+    def of(cls, metric: Metric) -> MetricInfo:
+        return cls(name=metric.name, higher_is_better=metric.higher_is_better, percent=metric.percent)
 
 
 class Arm(Record):
@@ -148,7 +148,7 @@ class Verdict(Record):
     format: Literal[2] = 2
     name: str
     task: str
-    metric: Metric
+    metric: MetricInfo
     classes: list[str]
     seeds: list[int]
     items: int | None = None

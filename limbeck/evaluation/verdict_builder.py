@@ -18,8 +18,8 @@ from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.statistics import interval, paired_gain, per_class, per_seed, retention
 from limbeck.evaluation.targets import evaluate_targets
 from limbeck.evaluation.term_graph import TermGraph
-from limbeck.evaluation.verdict import Arm, Export, Metric, Result, RunCost, Verdict
-from limbeck.metrics.measures import MEASURES, Floats, Measure, Value
+from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict
+from limbeck.metrics import METRICS, Floats, FromMeans, Metric
 
 STUDENT = "student"  # the name of the result of a run with one student
 
@@ -38,7 +38,7 @@ def build_verdict(
     name: str,
     task: str,
     seeds: Sequence[int],
-    metric: Metric | None = None,
+    metric: MetricInfo | None = None,
     classes: Sequence[str] = (),
     model_costs: Mapping[str, ModelCost] | None = None,
     targets: Mapping[str, float] | None = None,
@@ -60,10 +60,10 @@ def build_verdict(
     Raises:
         ValueError: arms, labels, seeds or classes do not fit together.
     """
-    metric = metric or Metric()
-    measure = MEASURES.get(metric.name)
-    arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), measure)
-    result = _result(arms, predictions, metric, measure, examples)
+    metric = metric or MetricInfo()
+    metric_function = METRICS.get(metric.name)
+    arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), metric_function)
+    result = _result(arms, predictions, metric, metric_function, examples)
     reached = evaluate_targets(
         targets or {},
         _values(result),
@@ -77,7 +77,7 @@ def build_verdict(
         metric=metric,
         classes=list(classes),
         seeds=list(seeds),
-        items=predictions["student"].parts(measure).shape[1],
+        items=predictions["student"].item_statistics(metric_function).shape[1],
         teacher=arms.get("teacher"),
         results={STUDENT: result},
         targets=reached,
@@ -89,9 +89,9 @@ def build_verdict(
     )
 
 
-def value_of(scores: Floats, measure: Measure | None) -> Value | None:
+def value_of(scores: Floats, metric_function: Metric | None) -> FromMeans | None:
     """The function from the means of the scores to the metric; None if the metric is the mean of the scores."""
-    return measure.value if measure is not None and scores.ndim == 3 and scores.shape[2] > 1 else None
+    return metric_function.from_means if metric_function is not None and scores.ndim == 3 and scores.shape[2] > 1 else None
 
 
 def _arms(
@@ -99,7 +99,7 @@ def _arms(
     model_costs: Mapping[str, ModelCost],
     seeds: int,
     classes: int,
-    measure: Measure | None,
+    metric_function: Metric | None,
 ) -> dict[str, Arm]:
     if "student" not in predictions or set(predictions) - set(ARMS):
         raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'control', 'teacher'")
@@ -108,17 +108,17 @@ def _arms(
         raise ValueError("the arms were evaluated on different labels; expected the same items in the same order")
     arms = {}
     for name, found in predictions.items():
-        rows = found.parts(measure).shape[0]
+        rows = found.item_statistics(metric_function).shape[0]
         if rows != seeds and (name, rows) != ("teacher", 1):
             raise ValueError(f"{name}: predictions of {rows} seeds, but the run had {seeds}")
         of_student = model_costs.get("student") if name == "control" else None
-        arms[name] = _arm(found, model_costs.get(name, of_student), classes or None, measure)
+        arms[name] = _arm(found, model_costs.get(name, of_student), classes or None, metric_function)
     return arms
 
 
-def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, measure: Measure | None) -> Arm:
-    scores = predictions.parts(measure)
-    value = value_of(scores, measure)
+def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, metric_function: Metric | None) -> Arm:
+    scores = predictions.item_statistics(metric_function)
+    value = value_of(scores, metric_function)
     mean, ci95 = interval(scores, value=value)
     arm = Arm(
         metric=mean,
@@ -143,12 +143,12 @@ def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, 
 def _result(
     arms: Mapping[str, Arm],
     predictions: Mapping[str, Predictions],
-    metric: Metric,
-    measure: Measure | None,
+    metric: MetricInfo,
+    metric_function: Metric | None,
     examples: Sequence[Example],
 ) -> Result:
-    scores = {arm: found.parts(measure) for arm, found in predictions.items()}
-    value, better = value_of(scores["student"], measure), metric.higher_is_better
+    scores = {arm: found.item_statistics(metric_function) for arm, found in predictions.items()}
+    value, better = value_of(scores["student"], metric_function), metric.higher_is_better
     kept = gain = None
     if "teacher" in scores:
         kept = retention(scores["student"], scores["teacher"], higher_is_better=better, value=value)

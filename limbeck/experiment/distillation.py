@@ -26,7 +26,7 @@ from limbeck.engine import Freeze, LearningRateScale, Run, Stage, Unfreeze, Upda
 from limbeck.engine.stages import Event
 from limbeck.engine.training import Model, Phase, TermFactory, Training, new_model
 from limbeck.evaluation import (
-    Metric,
+    MetricInfo,
     Predictions,
     RunCost,
     TermGraph,
@@ -345,7 +345,7 @@ class Distillation:
         return Validation(
             evaluate,
             actor="average" if training.ema is not None else "student",
-            metric=self.task.metric,
+            metric=self.task.metric.name,
             higher_is_better=self.task.higher_is_better,
             every=epoch * training.validate_every,
             patience=training.patience,
@@ -382,7 +382,7 @@ class Distillation:
             predictions,
             name=self.name,
             task=self.task.name,
-            metric=Metric.of(self.task.measure),
+            metric=MetricInfo.of(self.task.metric),
             seeds=self.seeds,
             classes=known.class_names or (),
             model_costs=model_costs,

@@ -240,12 +240,12 @@ class _ExportJob:
 
     def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:
         """What to say of what int8 loses, and what helps."""
-        measure, before = self.task.measure, self.metrics[name][0]
-        lost = before - metric if measure.higher_is_better else (metric - before) / max(before, 1e-12)
+        judged, before = self.task.metric, self.metrics[name][0]
+        lost = before - metric if judged.higher_is_better else (metric - before) / max(before, 1e-12)
         if lost <= BEARABLE:
             return None, None
-        points = f"{number_format.number(100 * lost, 1)} " + ("points" if measure.higher_is_better else "% more")
-        said = points if measure.name == "accuracy" else f"{points} of {measure.name}"
+        points = f"{number_format.number(100 * lost, 1)} " + ("points" if judged.higher_is_better else "% more")
+        said = points if judged.name == "accuracy" else f"{points} of {judged.name}"
         if isinstance(self.examples[name], Mapping):
             return f"int8 loses {said}", "Ship fp32"
         trained = self.aware is not None

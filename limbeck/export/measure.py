@@ -44,8 +44,8 @@ class WithFixedInputs(nn.Module):
 
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
     """The task's metric of what a model says of `items`, and its 95 % interval over them."""
-    parts = Predictions(**task.to_predictions([outputs], items)).parts(task.measure)
-    return interval(parts, value=value_of(parts, task.measure))
+    parts = Predictions(**task.to_predictions([outputs], items)).item_statistics(task.metric)
+    return interval(parts, value=value_of(parts, task.metric))
 
 
 def latencies(

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from rich.table import Table
 from rich.text import Text
 
+from limbeck import metrics
 from limbeck.evaluation import Export, number_format
-from limbeck.metrics.measures import measure
 
 NARROW = 100  # columns of a terminal, below which some are left out
 
@@ -45,7 +45,9 @@ def _cells(export: Export, metric: str) -> dict[str, str]:
     """What a record shows, by column title."""
     time = export.latency_ms
     return {
-        f"{metric} [95 %]": number_format.measured(export.metric, export.ci95, as_percent=measure(metric).percent, digits=1),
+        f"{metric} [95 %]": number_format.measured(
+            export.metric, export.ci95, as_percent=metrics.get(metric).percent, digits=1
+        ),
         "size": number_format.size(export.bytes),
         "latency": number_format.milliseconds(time.median if time else None),
         "p95": number_format.milliseconds(time.p95 if time else None),

@@ -1,5 +1,40 @@
-"""What models are judged by, each metric a function of means over items."""
+"""What models are judged by: metrics by name, each a function of means over items.
 
-from limbeck.metrics.measures import MEASURES, Floats, Measure, Parts, Value, measure
+>>> from limbeck import metrics
+>>> metrics.get("accuracy").compute(logits, labels)  # [seeds]
+"""
 
-__all__ = ["MEASURES", "Floats", "Measure", "Parts", "Value", "measure"]
+from __future__ import annotations
+
+from limbeck.metrics import classification, regression, tokens
+from limbeck.metrics.metric import Floats, FromMeans, ItemStatistics, Metric, first_mean
+from limbeck.utils.registry import UnknownNameError
+
+__all__ = ["METRICS", "Floats", "FromMeans", "ItemStatistics", "Metric", "first_mean", "get"]
+
+METRICS = {
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", classification.correct, first_mean),
+        Metric("f1", classification.confusion_cells, classification.f1),
+        Metric("matthews", classification.confusion_cells, classification.matthews, percent=False),
+        Metric("pearson", regression.moments, regression.correlation, percent=False),
+        Metric("spearman", regression.rank_moments, regression.correlation, percent=False),
+        Metric("answer_f1", classification.correct, first_mean),  # of extracted answers: the task scores each question
+        Metric("exact_match", classification.correct, first_mean),
+        Metric("masked_accuracy", tokens.predicted_tokens, tokens.token_mean),
+        Metric("masked_cross_entropy", tokens.token_nats, tokens.token_mean, higher_is_better=False, percent=False),
+        Metric("masked_perplexity", tokens.token_nats, tokens.perplexity, higher_is_better=False, percent=False),
+        Metric("probe_accuracy", classification.correct, first_mean),  # of embeddings: the task makes logits of them
+        Metric("knn_accuracy", classification.correct, first_mean),
+        Metric("neighbour_overlap", classification.correct, first_mean),  # the task scores each text
+        Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
+    )
+}
+
+
+def get(name: str) -> Metric:
+    """The metric called `name`; an unknown name raises a ValueError that offers the nearest."""
+    if name not in METRICS:
+        raise UnknownNameError("metric", name, sorted(METRICS))
+    return METRICS[name]

@@ -32,9 +32,9 @@ def evaluate_run(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     task.check(student, items, "student", data)
     known = task.evaluation_items(items)
     answers = Predictions(**task.to_predictions([task.outputs(student, known)], known))
-    scores = answers.parts(task.measure)
-    value, ci95 = interval(scores, value=value_of(scores, task.measure))
-    figures = {"run": str(folder), "data": data, "items": len(known), "metric": task.metric, task.metric: value}
+    scores = answers.item_statistics(task.metric)
+    value, ci95 = interval(scores, value=value_of(scores, task.metric))
+    figures = {"run": str(folder), "data": data, "items": len(known), "metric": task.metric.name, task.metric.name: value}
     if answers.logits is None or answers.labels is None:
         return {**figures, "ci95": list(ci95)}
     return {**figures, "ci95": list(ci95), "ece": expected_calibration_error(softmax(answers.logits[0]), answers.labels)}

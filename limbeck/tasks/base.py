@@ -11,11 +11,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from limbeck import metrics
 from limbeck.core.batch import Batch
 from limbeck.core.model_io import call_model, logits_of
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
-from limbeck.metrics.measures import Measure, measure
+from limbeck.metrics import Metric
 from limbeck.tasks.input_limits import check_input_limits
 
 
@@ -39,15 +40,11 @@ class Task(ABC):
         chosen = metric or self.metrics[0]
         if chosen not in self.metrics:
             raise ValueError(f"metric: {chosen!r} is no metric of {self.name}; choose one of {', '.join(self.metrics)}")
-        self.measure: Measure = measure(chosen)
-
-    @property
-    def metric(self) -> str:
-        return self.measure.name
+        self.metric: Metric = metrics.get(chosen)
 
     @property
     def higher_is_better(self) -> bool:
-        return self.measure.higher_is_better
+        return self.metric.higher_is_better
 
     def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:  # noqa: B027
         """Prepares for a run before training; for tasks that depend on the teacher or on which labels there are.

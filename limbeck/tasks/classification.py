@@ -32,8 +32,8 @@ class Classification(Task):
         known = items.target >= 0
         logits, target = outputs[known], items.target[known]
         loss = nn.functional.cross_entropy(logits, target)
-        value = self.measure.of(logits[None].numpy(), target.numpy())[0]
-        return {self.metric: float(value), "cross_entropy": float(loss)}
+        value = self.metric.compute(logits[None].numpy(), target.numpy())[0]
+        return {self.metric.name: float(value), "cross_entropy": float(loss)}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         assert items.target is not None

@@ -10,11 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from limbeck import metrics
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.objective import UNLABELLED
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, MaskingVocabulary, Pipeline, TokenStorage
-from limbeck.metrics.measures import Floats, Measure, measure
+from limbeck.metrics import Floats, Metric
 from limbeck.objectives import HardTargets
 from limbeck.objectives.tokens import ForwardKL
 from limbeck.tasks.base import Task
@@ -82,10 +83,11 @@ class MaskedLanguageModelling(Task):
         return per_token.new_zeros(len(target), 3).index_add_(0, hidden.nonzero()[:, 0], per_token)
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
-        return {name: float(one.value(_parts(one, [outputs]).mean(1))[0]) for name in self.metrics for one in [measure(name)]}
+        chosen = [metrics.get(name) for name in self.metrics]
+        return {metric.name: float(metric.from_means(_parts(metric, [outputs]).mean(1))[0]) for metric in chosen}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        return {"scores": _parts(self.measure, outputs)}
+        return {"scores": _parts(self.metric, outputs)}
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if not bool(outputs[:, 0].any()):
@@ -104,6 +106,6 @@ class MaskedLanguageModelling(Task):
         return Masking(MaskingVocabulary.of(items.storage.tokenizer), self.share)
 
 
-def _parts(one: Measure, outputs: Sequence[Tensor]) -> Floats:
+def _parts(one: Metric, outputs: Sequence[Tensor]) -> Floats:
     """The numbers per text from whose means the metric is computed, [seeds, texts, 2]."""
-    return one.parts(torch.stack(list(outputs)).numpy(), np.empty(0))
+    return one.item_statistics(torch.stack(list(outputs)).numpy(), np.empty(0))

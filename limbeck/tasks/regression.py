@@ -30,8 +30,8 @@ class Regression(Task):
         assert items.target is not None
         known = items.target.isfinite()
         values, truths = outputs[known], items.target[known]
-        value = self.measure.of(values.reshape(1, len(truths), 1).numpy(), truths.numpy())[0]
-        return {self.metric: float(value), "squared_error": float((values.flatten() - truths).square().mean())}
+        value = self.metric.compute(values.reshape(1, len(truths), 1).numpy(), truths.numpy())[0]
+        return {self.metric.name: float(value), "squared_error": float((values.flatten() - truths).square().mean())}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         assert items.target is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from limbeck.evaluation import ComparisonVerdict, Metric, Predictions, build_comparison, methods_table
+from limbeck.evaluation import ComparisonVerdict, MetricInfo, Predictions, build_comparison, methods_table
 from limbeck.evaluation.comparison import rank_ranges
 
 
@@ -20,7 +20,7 @@ def compared(**students: Predictions) -> ComparisonVerdict:
         None,
         name="few",
         task="classification",
-        metric=Metric(),
+        metric=MetricInfo(),
         control="control",
         seeds=(0, 1, 2),
         seconds={"control": 3.0},

@@ -28,7 +28,7 @@ def test_what_was_answered_comes_back(tmp_path: Path) -> None:
 def test_scores_of_several_means_come_back_and_no_others_are_taken(tmp_path: Path) -> None:
     scores = np.random.default_rng(0).random((2, 40, 3))
     save_predictions({"student": Predictions(scores=scores)}, tmp_path)
-    assert np.array_equal(load_predictions(tmp_path)["student"].parts(None), scores)
+    assert np.array_equal(load_predictions(tmp_path)["student"].item_statistics(None), scores)
     with pytest.raises(ValueError, match="neither"):
         Predictions(scores=scores[0, 0])
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from limbeck.evaluation import Metric, arms_table, compare, compare_table
+from limbeck.evaluation import MetricInfo, arms_table, compare, compare_table
 
 from .conftest import make
 
@@ -49,7 +49,7 @@ def test_runs_side_by_side(verdict):
     ("change", "said"),
     [
         ({"task": "detection"}, "task differs .classification and detection"),
-        ({"metric": Metric(name="F1")}, "metric differs .accuracy and F1"),
+        ({"metric": MetricInfo(name="F1")}, "metric differs .accuracy and F1"),
         ({"classes": ["a", "b", "c"]}, "classes differ"),
     ],
 )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limbeck.evaluation import Metric, Predictions, build_verdict
+from limbeck.evaluation import MetricInfo, Predictions, build_verdict
 
 
 def test_numbers(verdict):
@@ -25,7 +25,7 @@ def test_a_metric_where_less_is_better():
         name: Predictions(scores=np.full((1, 50), value))
         for name, value in (("teacher", 2.0), ("control", 3.0), ("student", 2.5))
     }
-    metric = Metric(name="cross-entropy", higher_is_better=False, percent=False)
+    metric = MetricInfo(name="cross-entropy", higher_is_better=False, percent=False)
     verdict = build_verdict(scores, name="lm", task="language", seeds=[0], metric=metric, targets={"metric": 2.6, "gain": 0.4})
     assert verdict.gain.value == pytest.approx(0.5)
     assert verdict.retention == pytest.approx(0.8)

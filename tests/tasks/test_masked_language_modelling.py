@@ -138,9 +138,9 @@ def test_intervals_resample_texts_and_divide_sums(items: Items, model: nn.Module
         task = MaskedLanguageModelling(metric)
         outputs = task.outputs(model, items)
         answers = Predictions(**task.to_predictions([outputs, outputs], items))
-        parts = answers.parts(task.measure)
+        parts = answers.item_statistics(task.metric)
         assert parts.shape == (2, len(items), 2)
-        value, (low, high) = interval(parts, value=task.measure.value)
+        value, (low, high) = interval(parts, value=task.metric.from_means)
         rows = outputs.double().numpy()
         assert value == pytest.approx(rows[:, column].sum() / rows[:, 0].sum())
         drawn = [rows[generator.integers(len(rows), size=len(rows))].sum(0) for _ in range(4000)]

@@ -181,7 +181,7 @@ def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> 
     some = data.test_items.labelled()
     some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIAL_ITEMS])
     task = Classification()
-    right = task.compute_metrics(task.outputs(teacher, some), some)[task.metric]
+    right = task.compute_metrics(task.outputs(teacher, some), some)[task.metric.name]
     text = f", right on {number_format.percent(right)} of {len(some)} test items"
     if right < 2 / (data.classes or 2):
         text += (

@@ -13,15 +13,15 @@ from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, tidy
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
 from limbeck.evaluation.training_curves import Curve, Curves, read_curves
-from limbeck.evaluation.verdict import Metric
-from limbeck.metrics.measures import MEASURES
+from limbeck.evaluation.verdict import MetricInfo
+from limbeck.metrics import METRICS
 
 POINTS = 240  # a small drawing shows no more
 FIGURES = 24  # of one kind; a recipe with more terms than that lists the others by name
 Lines = Mapping[tuple[str, int], Curve]
 
 
-def training(log: Path, metric: Metric) -> Section:
+def training(log: Path, metric: MetricInfo) -> Section:
     """Figures from the run's log; a section that says so where it is gone."""
     name, heading = "training", "Training"
     if not log.exists():
@@ -58,7 +58,7 @@ def _without_twins(curves: Curves) -> Curves:
     return {**{quantity: lines for quantity, lines in curves.items() if quantity != "loss"}, **({"loss": loss} if loss else {})}
 
 
-def _group(group: str, title: str, curves: Curves, metric: Metric) -> str:
+def _group(group: str, title: str, curves: Curves, metric: MetricInfo) -> str:
     if not curves:
         return ""
     shown, hidden = list(curves)[:FIGURES], list(curves)[FIGURES:]
@@ -70,9 +70,9 @@ def _group(group: str, title: str, curves: Curves, metric: Metric) -> str:
     return f'<div class="group"><h3>{escape(title)}</h3>\n{grid(figures)}\n{more}</div>'
 
 
-def _is_percentage(quantity: str, metric: Metric) -> bool:
+def _is_percentage(quantity: str, metric: MetricInfo) -> bool:
     """Whether a quantity is read so: as the metric is that judges, and others as their measure says."""
-    known = MEASURES.get(quantity)
+    known = METRICS.get(quantity)
     return metric.percent if quantity == metric.name else known is not None and known.percent
 
 

@@ -64,7 +64,7 @@ class QuestionAnswering(Task):
             confidence=(logit_sums - log_normalizers).exp().numpy(),
             input=lambda unit: _input(storage, questions[unit]),
         )
-        scores = torch.stack([_scores(seed, items, self.metric) for seed in answers]).numpy()
+        scores = torch.stack([_scores(seed, items, self.metric.name) for seed in answers]).numpy()
         return {"scores": scores, "text_predictions": texts}
 
     def scores(self, outputs: Tensor, items: Items, metric: str) -> Tensor:

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck import metrics
 from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.metrics.measures import measure
 from limbeck.objectives import EmbeddingCosine
 from limbeck.tasks.base import Task
 from limbeck.tasks.sentence_embeddings.linear_probe import probe_logits
@@ -53,12 +53,12 @@ class SentenceEmbeddings(Task):
         self._for_teacher |= {items.fingerprint(): items.for_actor("teacher") for items in evaluation}
         labelled = all(items.classes is not None and len(items.labelled()) > 1 for items in evaluation or [train])
         if self.by_default and not labelled:
-            self.measure = measure(OVERLAP)
+            self.metric = metrics.get(OVERLAP)
         self.by_default &= not evaluation  # known from now on
-        if self.metric != OVERLAP and evaluation and not labelled:
+        if self.metric.name != OVERLAP and evaluation and not labelled:
             raise ValueError(
-                f"metric: {self.metric} needs labels of the evaluation data, and there are none; name the column that holds "
-                f"them (label: …), or set metric: {OVERLAP}"
+                f"metric: {self.metric.name} needs labels of the evaluation data, and there are none; name the column that "
+                f"holds them (label: …), or set metric: {OVERLAP}"
             )
         if control and train.classes is None:
             raise ValueError(
@@ -70,7 +70,7 @@ class SentenceEmbeddings(Task):
 
     @property
     def needs_teacher(self) -> bool:
-        return self.metric == OVERLAP
+        return self.metric.name == OVERLAP
 
     @property
     def may_need_teacher(self) -> bool:
@@ -104,8 +104,8 @@ class SentenceEmbeddings(Task):
             items, outputs = items.select(known), outputs[known]
         found = self.to_predictions([outputs], items)
         if "scores" in found:
-            return {self.metric: float(found["scores"].mean())}
-        return {self.metric: float(self.measure.of(found["logits"], found["labels"])[0])}
+            return {self.metric.name: float(found["scores"].mean())}
+        return {self.metric.name: float(self.metric.compute(found["logits"], found["labels"])[0])}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
         if self.needs_teacher:
@@ -122,7 +122,7 @@ class SentenceEmbeddings(Task):
         """Logits of each item's class from the other items, [items, classes]."""
         assert items.target is not None
         assert items.classes is not None
-        if self.metric == "probe_accuracy":
+        if self.metric.name == "probe_accuracy":
             return probe_logits(embeddings, items.target, items.keys, items.classes)
         counts = neighbour_votes(nearest_neighbours(embeddings), items.target, items.classes)
         return counts.clamp_min(1e-6).log()  # their softmax is the share of the votes

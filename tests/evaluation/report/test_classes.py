@@ -2,7 +2,7 @@
 
 from html import escape
 
-from limbeck.evaluation import Metric
+from limbeck.evaluation import MetricInfo
 from limbeck.evaluation.report.classes import classes
 
 from ..conftest import CLASSES, make, with_result
@@ -41,7 +41,7 @@ def test_classes_without_items_or_names_and_metrics_without_classes():
 
 def test_a_class_is_told_by_accuracy_whatever_judges_all_of_them():
     found = make()
-    judged = found.model_copy(update={"metric": Metric(name="matthews", percent=False)})
+    judged = found.model_copy(update={"metric": MetricInfo(name="matthews", percent=False)})
     section = str(classes(judged))
     assert "accuracy by class" in section
     assert "accuracy, %" in section

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from limbeck.evaluation import Metric, Predictions, build_comparison
+from limbeck.evaluation import MetricInfo, Predictions, build_comparison
 from limbeck.evaluation.report import is_comparison, methods_figure, write_comparison
 from limbeck.evaluation.report.methods import sentence
 
@@ -24,7 +24,7 @@ def compared(**rates):
         Predictions(scores=(hard < 0.9).astype(float)[None]),
         name="all <methods>",
         task="classification",
-        metric=Metric(),
+        metric=MetricInfo(),
         control="control",
         seeds=[0, 1, 2],
         seconds=dict.fromkeys(students, 60.0),

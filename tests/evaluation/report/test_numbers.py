@@ -2,7 +2,7 @@
 
 import pytest
 
-from limbeck.evaluation import Metric
+from limbeck.evaluation import MetricInfo
 from limbeck.evaluation.report import numbers
 
 from ..conftest import make
@@ -27,7 +27,7 @@ def test_goals_in_their_units(verdict, name, value, shown):
 
 
 def test_goals_of_a_metric_that_is_no_percentage(verdict):
-    plain = verdict.model_copy(update={"metric": Metric(name="loss", percent=False)})
+    plain = verdict.model_copy(update={"metric": MetricInfo(name="loss", percent=False)})
     assert (numbers.goal_text("metric", 2.5, plain), numbers.goal_text("gain", 0.5, plain)) == ("2.5", "0.5")
 
 

@@ -85,14 +85,14 @@ def test_a_run_of_an_older_version_makes_a_page(run):
 def test_scores_that_are_no_percentages(tmp_path):
     import numpy as np
 
-    from limbeck.evaluation import Metric, Predictions, build_verdict
+    from limbeck.evaluation import MetricInfo, Predictions, build_verdict
 
     rng = np.random.default_rng(0)
     scores = {
         arm: Predictions(scores=rng.gamma(4, mean / 4, (2, 80)))
         for arm, mean in (("teacher", 2.0), ("control", 3.0), ("student", 2.4))
     }
-    metric = Metric(name="cross-entropy", higher_is_better=False, percent=False)
+    metric = MetricInfo(name="cross-entropy", higher_is_better=False, percent=False)
     build_verdict(scores, name="lm", task="language", seeds=[0, 1], metric=metric, targets={"metric": 2.6}).save(
         tmp_path / "verdict.json"
     )

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from limbeck.evaluation import Metric
+from limbeck.evaluation import MetricInfo
 from limbeck.evaluation.report.training import POINTS, draw, training
 
 from . import made
@@ -12,7 +12,7 @@ from . import made
 
 def section(tmp_path, text):
     (tmp_path / "log.jsonl").write_text(text)
-    return str(training(tmp_path / "log.jsonl", Metric()))
+    return str(training(tmp_path / "log.jsonl", MetricInfo()))
 
 
 def test_terms_validation_and_the_teachers_own_training(tmp_path):
@@ -49,6 +49,6 @@ def test_drawings_stay_small_whatever_they_hold():
 def test_figures_beside_the_metric_are_read_as_their_own_measure_says(tmp_path):
     line = {"arm": "student", "step": 1, "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75}}
     (tmp_path / "log.jsonl").write_text(json.dumps(line))
-    section = str(training(tmp_path / "log.jsonl", Metric(name="answer_f1")))
+    section = str(training(tmp_path / "log.jsonl", MetricInfo(name="answer_f1")))
     for said in ("Student 50.0 % → 50.0 %", "Student 25.0 % → 25.0 %", "Student 0.75 → 0.75"):
         assert said in section

@@ -28,10 +28,10 @@ def prepared(task: SentenceEmbeddings, items: Items, *, control: bool = False) -
 
 
 def test_the_metric_goes_by_the_labels() -> None:
-    assert prepared(SentenceEmbeddings(), data()).metric == "probe_accuracy"
-    assert prepared(SentenceEmbeddings(), data(labelled=False)).metric == "neighbour_overlap"
+    assert prepared(SentenceEmbeddings(), data()).metric.name == "probe_accuracy"
+    assert prepared(SentenceEmbeddings(), data(labelled=False)).metric.name == "neighbour_overlap"
     task = SentenceEmbeddings("neighbour_overlap")
-    assert prepared(task, data()).metric == "neighbour_overlap"
+    assert prepared(task, data()).metric.name == "neighbour_overlap"
     some = data().without_labels(torch.arange(20))
     assert len(prepared(SentenceEmbeddings("knn_accuracy"), some).evaluation_items(some)) == 40
     assert len(task.evaluation_items(some)) == 60
@@ -63,7 +63,7 @@ def test_figures_and_answers_agree_and_have_intervals(metric: str) -> None:
     student = nn.Sequential(nn.Linear(6, 4), nn.Tanh())
     outputs = task.outputs(student, items)
     answers = Predictions(**task.to_predictions([outputs, outputs], items))
-    value, (low, high) = interval(answers.parts(task.measure))
+    value, (low, high) = interval(answers.item_statistics(task.metric))
     assert task.compute_metrics(outputs, items) == {metric: pytest.approx(value)}
     assert low < value < high
     assert 0.3 < value < 1

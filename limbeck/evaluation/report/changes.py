@@ -40,7 +40,7 @@ def _summary(verdict: Verdict) -> str:
 
 def _quadrants(arm: str, found: Contingency) -> str:
     other = TITLES[arm]
-    names = ("gained", "forgot") if arm == "control" else ("student alone", "teacher alone")
+    names = ("gained", "forgot") if arm == "control" else ("only the student", "only the teacher")
 
     def cell(count: int, note: str = "") -> str:
         below = f"{note} · " if note else ""

@@ -33,7 +33,7 @@ def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
             verdict.gain.value, verdict.gain.ci95, as_percent=verdict.metric.percent
         ).partition(" [")
         note = f"[{bracket}, p {number_format.p_value(verdict.gain.p)}"
-        found.append(("over the same student alone", value, note if verdict.gain.effect else f"no effect: {note}"))
+        found.append(("over the control", value, note if verdict.gain.effect else f"no effect: {note}"))
     if verdict.retention is not None:
         value, _, bracket = number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1).partition(" [")
         found.append(("of the teacher kept", value, f"[{bracket}" if bracket else ""))

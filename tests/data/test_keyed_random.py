@@ -72,3 +72,31 @@ def test_permutation_is_one_and_changes_with_seed_and_epoch() -> None:
     assert torch.equal(order, keyed_random.epoch_permutation(0, 0, 1000))
     for other in (keyed_random.epoch_permutation(0, 1, 1000), keyed_random.epoch_permutation(1, 0, 1000), torch.arange(1000)):
         assert (order == other).sum() < 10
+
+
+def test_permutations_are_drawn_for_each_key_and_epoch() -> None:
+    orders = keyed_random.permutations(0, KEYS[:200], 3, "views", 5)
+    assert torch.equal(orders.sort(1).values, torch.arange(5).expand(200, 5))
+    assert torch.equal(keyed_random.permutations(0, KEYS[100:101], 3, "views", 5)[0], orders[100])
+    assert orders.unique(dim=0).shape[0] > 90  # of 120
+    assert not torch.equal(orders, keyed_random.permutations(0, KEYS[:200], 4, "views", 5))
+
+
+def test_hashes_do_not_depend_on_the_order_of_the_keys() -> None:
+    hashes = keyed_random.hashes(0, KEYS, "split")
+    assert torch.equal(keyed_random.hashes(0, KEYS.flip(0), "split"), hashes.flip(0))
+    assert hashes.unique().numel() == len(KEYS)
+    assert not torch.equal(hashes, keyed_random.hashes(0, KEYS, "labels"))
+
+
+def test_each_item_may_have_a_view_of_its_own() -> None:
+    views = torch.arange(len(KEYS)) % 3
+    mixed = keyed_random.uniform(0, KEYS, views, "crop", 2)
+    for view in range(3):
+        assert torch.equal(mixed[views == view], keyed_random.uniform(0, KEYS, view, "crop", 2)[views == view])
+
+
+def test_a_generator_draws_what_the_functions_draw() -> None:
+    generator = keyed_random.KeyedGenerator(4, KEYS, 2, "crop")
+    assert torch.equal(generator.uniform(3), keyed_random.uniform(4, KEYS, 2, "crop", 3))
+    assert torch.equal(generator.integers(3, 10), keyed_random.integers(4, KEYS, 2, "crop", 3, 10))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
 from limbeck.data import Items
+from limbeck.data.storage import EncodedImageStorage, TensorStorage, as_storage, display_text, parts_of
 
 
 @pytest.mark.parametrize(
@@ -21,3 +24,53 @@ from limbeck.data import Items
 def test_lists_that_are_neither_texts_nor_pairs(inputs: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Items.from_tensors(inputs)
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [torch.arange(12).view(4, 3), {"a": torch.arange(4), "b": torch.rand(4, 2)}, ["a", "", "b", "c"], [("a", "b")] * 4],
+    ids=["tensor", "mapping", "texts", "pairs"],
+)
+def test_selected_rows_are_fetched_rows(inputs: Any) -> None:
+    storage, rows = as_storage(inputs), torch.tensor([3, 0, 3])
+    chosen = storage.select(rows)
+    assert (len(storage), len(chosen)) == (4, 3)
+    ours, theirs = chosen.fetch(torch.arange(3)), storage.fetch(rows)
+    if isinstance(theirs, list):
+        assert ours == theirs
+    else:
+        ours, theirs = (TensorStorage(each).by_name() for each in (ours, theirs))
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(ours[name], theirs[name]) for name in ours)
+    assert storage.input_names == ()
+    assert storage.aligned
+    assert storage.select_input("student") is storage
+
+
+def test_tensors_of_a_mapping_have_as_many_rows() -> None:
+    with pytest.raises(ValueError, match=r"as many rows as there are items, found \{'a': 3, 'b': 2\}"):
+        as_storage({"a": torch.zeros(3), "b": torch.zeros(2)})
+
+
+@pytest.mark.parametrize("workers", [0, 3])
+def test_encoded_images_are_decoded_when_they_are_fetched(workers: int) -> None:
+    decoded = []
+
+    def decode(source: int) -> np.ndarray:
+        decoded.append(source)
+        return np.full((1, 2, 2), source, dtype=np.uint8)
+
+    storage = EncodedImageStorage([10, 20, 30], decode)
+    assert decoded == []
+    images = storage.fetch(torch.tensor([2, 0]), workers)
+    assert images.dtype == torch.uint8
+    assert images[:, 0, 0, 0].tolist() == [30, 10]
+    assert sorted(decoded) == [10, 30]
+    assert storage.select(torch.tensor([1])).fetch(torch.tensor([0]))[0, 0, 0, 0] == 20
+
+
+def test_pairs_are_displayed_on_two_lines() -> None:
+    assert display_text("one") == "one"
+    assert display_text(("one", "two")) == "one\ntwo"
+    assert parts_of("one") == ("one",)
+    assert parts_of(("one", "two")) == ("one", "two")

@@ -253,21 +253,6 @@ def test_texts_of_all_kinds_come_before_the_questions(reading: Path, tmp_path: P
     assert verdict.cost.student_steps > 3  # of 36 texts in twelves, and some with questions
 
 
-def test_windows_of_a_question_stay_together(reading: Path) -> None:
-    from limbeck.data import WindowStorage, load_questions, split_by_question, tokenize_questions
-
-    tokenizer = transformers.AutoTokenizer.from_pretrained(reading / "teacher")
-    items = tokenize_questions(load_questions(reading / "train.parquet"), tokenizer, 24, 4)
-    assert len(items) > 300
-    few, most = split_by_question(items, 0.2)
-    parts = [part.storage for part in (few, most)]
-    asked = [set(part.question.tolist()) for part in parts if isinstance(part, WindowStorage)]
-    assert not asked[0] & asked[1]
-    assert len(asked[0]) == 60
-    again, _ = split_by_question(items.select(torch.arange(len(items)).flip(0)), 0.2)
-    assert set(again.keys.tolist()) == set(few.keys.tolist())
-
-
 def test_texts_without_questions_are_refused_by_name(place: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="question"):
         runs.run_recipe(recipe(place, task="question_answering"), tmp_path / "run", progress=False)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
 
 from limbeck.data import load_items
+from limbeck.data.image.decode import decode_image, decode_images
 from tests.data.loading.files import CELLS, EXPECTED, PIXELS, cell, everything, folder_of_images, parquet, png, targets
 
 
@@ -69,3 +74,35 @@ def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path: Path) -> N
     file = parquet(tmp_path / "a.parquet", image=[cell(np.full((4, 4), 5000, dtype=np.uint16))], label=[0])
     with pytest.raises(ValueError, match="not 8 bits deep"):
         load_items(file)
+
+
+def test_images_are_turned_upright() -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90° clockwise
+    Image.fromarray(PIXELS[0]).save(buffer, "PNG", exif=exif)
+    upright = decode_image(buffer.getvalue(), None, None)
+    assert np.array_equal(upright, np.rot90(PIXELS[0], -1).transpose(2, 0, 1))
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.integers(1, 9), st.sampled_from([1, 3]))
+def test_any_image_takes_any_size(height: int, width: int, new_height: int, new_width: int, channels: int) -> None:
+    image = np.full((height, width, 3), 77, dtype=np.uint8)
+    decoded = decode_image(png(image), (new_height, new_width), channels)
+    assert decoded.shape == (channels, new_height, new_width)
+    assert decoded.flags.c_contiguous
+    assert (abs(decoded.astype(int) - 77) <= 1).all()
+
+
+def test_arrays_bytes_and_paths_are_decoded_alike(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(png(PIXELS[0]))
+    sources = [PIXELS[0], png(PIXELS[0]), tmp_path / "a.png"]
+    decoded = decode_images(sources, str)
+    assert decoded.keys.unique().numel() == 1
+    assert torch.equal(decoded.storage.fetch(torch.arange(3)), EXPECTED[:1].expand(3, -1, -1, -1))
+    assert decoded.rows.tolist() == [0, 1, 2]
+
+
+def test_without_any_image_nothing_is_loaded() -> None:
+    with pytest.raises(ValueError, match=r"no image decodes; 2 of 2 images do not decode"):
+        decode_images([b"x", None], str, on_error="skip")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.nn import functional as F
 
 from limbeck.data import Pipeline
-from limbeck.data.image.geometry import RandomResizedCrop, random_box
+from limbeck.data.image.geometry import RandomResizedCrop, box_mask, random_box
 from limbeck.data.keyed_random import KeyedGenerator
 
 
@@ -76,3 +78,21 @@ def test_random_erasing_blanks_the_right_share() -> None:
     assert 0.4 < hit.float().mean() < 0.6
     assert erased[hit].min() > 0.08
     assert erased[hit].max() < 0.22
+
+
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=40, max_size=40), st.integers(1, 40), st.integers(1, 40))
+def test_random_boxes_lie_in_the_image(numbers: list[float], height: int, width: int) -> None:
+    box = random_box(numbers, height, width, (0.08, 1.0), (3 / 4, 4 / 3))
+    if box is not None:
+        top, left, box_height, box_width = box
+        assert 0 <= top <= top + box_height <= height
+        assert 0 <= left <= left + box_width <= width
+        assert box_height > 0
+        assert box_width > 0
+
+
+@given(st.integers(-5, 9), st.integers(-5, 9), st.integers(0, 9), st.integers(0, 9))
+def test_a_mask_is_true_in_its_box_even_over_the_edge(top: int, left: int, height: int, width: int) -> None:
+    (mask,) = box_mask(torch.tensor([[top, left]]), torch.tensor([[height, width]]), 6, 5)
+    expected = [[top <= y < top + height and left <= x < left + width for x in range(5)] for y in range(6)]
+    assert mask.tolist() == expected

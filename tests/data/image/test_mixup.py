@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from limbeck.data import Items, Pipeline
-from limbeck.data.image.mixup import beta_quantiles
+from limbeck.data.image.mixup import beta_quantiles, mix_targets
 from tests.data.image.pictures import look, make_items
 
 
@@ -60,3 +60,9 @@ def test_beta_has_its_moments() -> None:
         assert shares.mean().item() == pytest.approx(0.5, abs=0.03)
         assert shares.var().item() == pytest.approx(1 / (4 * (2 * alpha + 1)), rel=0.1)
         assert all(math.isfinite(share) for share in shares.tolist())
+
+
+def test_targets_may_be_probabilities_already() -> None:
+    own, other = torch.tensor([[0.5, 0.5, 0], [1, 0, 0]]), torch.tensor([2, -100])
+    mixed = mix_targets(own, other, torch.tensor([0.75, 0.75]), 3)
+    assert mixed.tolist() == [[0.375, 0.375, 0.25], [0, 0, 0]]

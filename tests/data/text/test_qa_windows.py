@@ -14,6 +14,7 @@ from limbeck.data import (
     Questions,
     evaluation_batches,
     extract_answers,
+    split_by_question,
     tokenize_questions,
 )
 from limbeck.data.content_keys import text_key
@@ -135,3 +136,20 @@ def test_windows_that_cannot_be(options: dict[str, Any], tokenizer: Any, message
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):
             tokenize_questions(ask("the cat", "cat"), tokenizer, **options)
+
+
+def test_a_split_keeps_all_windows_of_a_question_together() -> None:
+    words = [f"w{number}" for number in range(30)]
+    asked = [
+        ask(" ".join(words[number % 7 : number % 30 + 1] or ["w0"]), question=f"who w{number // 30}") for number in range(300)
+    ]
+    items = tokenize_questions(join(*asked), of_words([*words, "who"]), 16, 4)
+    assert len(items) > 300
+    first, second = split_by_question(items, 0.2)
+    numbers = [set(storage(part).question_rows.tolist()) for part in (first, second)]
+    assert not numbers[0] & numbers[1]
+    assert len(numbers[0]) == 60
+    again, _ = split_by_question(items.select(torch.arange(len(items)).flip(0)), 0.2)
+    assert set(again.keys.tolist()) == set(first.keys.tolist())
+    other, _ = split_by_question(items, 0.2, seed=1)
+    assert set(other.keys.tolist()) != set(first.keys.tolist())

@@ -144,12 +144,3 @@ def test_a_generator_makes_one_view():
 def test_mixed_precision_reaches_the_models():
     (ours,), _ = read({"student": trained(Net())}, GradientPlan(frozenset({"student"})), "body", autocast=torch.bfloat16)
     assert ours.dtype is torch.bfloat16
-
-
-def test_a_listener_that_is_thrown_away_leaves_no_hooks():
-    s = Net()
-    probes = ProbeSet(Actors({"student": trained(s)}))
-    probes.add([Reference("student", tap="body")])
-    assert s.body._forward_hooks
-    del probes
-    assert not s.body._forward_hooks

@@ -1,167 +1,124 @@
-"""Listening to attention leaves nothing behind, and interferes with nobody."""
+"""Attention modules: which signals can be tapped, and which are refused."""
 
 from __future__ import annotations
 
-import copy
-import functools
-
 import pytest
 import torch
+import transformers
 from torch import nn
 from transformers import masking_utils, modeling_utils
 
 from limbeck.core.errors import TapError
-from limbeck.core.taps import attention_recording
+from limbeck.core.taps.encoder_layout import attention_layers
 from limbeck.core.taps.probe import Probe
-from tests.encoders import build, close, everything, inputs, reference
+from tests.encoders import IDS, MASK, TEXT, L, build, close, inputs
 
 REGISTRY = modeling_utils.ALL_ATTENTION_FUNCTIONS
 
 
-@pytest.fixture
-def calls(monkeypatch):
-    """Which functions computed attention, in order."""
-    found = []
-
-    def counted(name, function):
-        def call(*args, **kwargs):
-            found.append(name)
-            return function(*args, **kwargs)
-
-        return call
-
-    monkeypatch.setitem(REGISTRY._global_mapping, "sdpa", counted("sdpa", REGISTRY["sdpa"]))
-    monkeypatch.setattr(attention_recording, "_step_by_step", counted("ours", attention_recording._step_by_step))
-    return found
+def deberta():
+    sizes = TEXT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"], "position_buckets": 8, "share_att_key": True}
+    torch.manual_seed(0)
+    return transformers.DebertaV2Model(transformers.DebertaV2Config(**sizes)).double().eval()
 
 
-@pytest.mark.parametrize(
-    ("taps", "expected"),
-    [
-        (["logits", "hidden(1)", "encoder.layer.0"], ["sdpa"] * 3),
-        (["queries(3)", "keys(3)", "values(1)"], ["sdpa"] * 3),
-        (["scores(1)", "values(3)"], ["ours", "sdpa", "sdpa"]),
-        (["attention(-1)"], ["sdpa", "sdpa", "ours"]),
-    ],
-)
-def test_only_layers_whose_matrices_are_tapped_leave_the_models_implementation(calls, taps, expected):
+def test_disentangled_attention_gives_its_states_and_refuses_its_scores():
+    model, given = deberta(), {"input_ids": IDS, "attention_mask": MASK}
+    with Probe(model, ["queries(2)", "values(2)", "hidden(1)", "hidden(3)"]) as probe, torch.no_grad():
+        heard, expected = probe(given), model(**given, output_hidden_states=True).hidden_states
+    query = model.encoder.layer[1].attention.self.query_proj(expected[1])
+    close(heard["queries(2)"], query.reshape(3, 7, 4, 8).transpose(1, 2))  # of tokens, not of positions
+    close(heard["hidden(1)"], expected[1])
+    close(heard["hidden(3)"], expected[3])
+    with pytest.raises(TapError, match=r"DebertaV2Model: scores of .* disentangled position terms .* queries, keys and values"):
+        Probe(model, ["scores(2)"])
+
+
+def test_the_first_deberta_has_numbered_layers_and_attention_of_its_own():
+    sizes = TEXT | {"relative_attention": True, "pos_att_type": ["c2p", "p2c"]}
+    torch.manual_seed(0)
+    model = transformers.DebertaModel(transformers.DebertaConfig(**sizes)).double().eval()
+    given = {"input_ids": IDS, "attention_mask": MASK}
+    with Probe(model, [f"hidden({n})" for n in range(L + 1)]) as probe, torch.no_grad():
+        heard, expected = probe(given), model(**given, output_hidden_states=True).hidden_states
+    for n in range(L + 1):
+        close(heard[f"hidden({n})"], expected[n])
+    with pytest.raises(TapError, match=r"DisentangledSelfAttention attends by code of its own, .* can be tapped: in_proj"):
+        Probe(model, ["queries(1)"])
+
+
+def test_an_input_projection_alone_makes_no_attention():
+    mixer = nn.Module()
+    mixer.in_proj = nn.Linear(2, 6)
+    assert attention_layers(nn.Sequential(mixer)) == []
+
+
+def test_luke_is_refused_where_entities_change_its_formula():
+    model, given = build("Luke"), inputs("Luke")
+    entities = {"entity_ids": torch.ones(3, 1, dtype=torch.long), "entity_position_ids": torch.ones(3, 1, 2, dtype=torch.long)}
+    with Probe(model, ["scores(1)"]) as probe, torch.no_grad():
+        assert probe(given)["scores(1)"].shape == (3, 4, 7, 7)
+        with pytest.raises(TapError, match="LukeSelfAttention attends otherwise where it is given entity_hidden_states; leave"):
+            probe(given | entities)
+
+
+def torch_encoder():
+    return nn.TransformerEncoder(nn.TransformerEncoderLayer(32, 4, 64, batch_first=True), 2, enable_nested_tensor=False).eval()
+
+
+def test_torchs_own_attention_is_refused_and_its_layers_are_numbered():
+    model, x = torch_encoder(), torch.rand(2, 5, 32)
+    with pytest.raises(TapError, match="MultiheadAttention computes it within one fused function"):
+        Probe(model, ["queries(1)"])
+    with Probe(model, ["hidden(1)", "logits"]) as probe, torch.no_grad():
+        close(probe(x)["hidden(1)"], model.layers[0](x), 1e-6)
+
+
+class Foreign(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(8, 8) for _ in range(3))
+        self.heads = 2
+
+    def forward(self, x):
+        return self.q_proj(x) + self.k_proj(x) + self.v_proj(x)
+
+
+def test_attention_of_unknown_formula_is_refused_with_what_is_possible():
+    with pytest.raises(TapError, match=r"Foreign attends by code of its own, .* can be tapped: q_proj, k_proj, v_proj"):
+        Probe(nn.Sequential(Foreign(), Foreign()), ["scores(1)"])
+    model, x = nn.Sequential(Foreign(), Foreign()), torch.rand(2, 5, 8)
+    with Probe(model, ["hidden(-1)"]) as probe:
+        assert torch.equal(probe(x)["hidden(-1)"], model(x))
+
+
+def test_an_implementation_that_keeps_no_scores_is_refused(monkeypatch):
     model = build("Bert")
-    with Probe(model, taps) as probe, torch.no_grad():
-        probe(inputs("Bert"), lambda one, given: one(**given)[0])
-        assert calls == expected
-        calls.clear()
-        model(**inputs("Bert"))
-    assert calls == ["sdpa"] * 3
+    monkeypatch.setitem(REGISTRY, "fast", REGISTRY["sdpa"])
+    monkeypatch.setitem(masking_utils.ALL_MASK_ATTENTION_FUNCTIONS, "fast", masking_utils.sdpa_mask)
+    model.set_attn_implementation("fast")
+    with pytest.raises(TapError, match="runs 'fast', which keeps no scores; load the model with attn_implementation='sdpa'"):
+        Probe(model, ["attention(1)"])(inputs("Bert"))
+    assert Probe(model, ["queries(1)"])(inputs("Bert"))["queries(1)"].shape == (3, 4, 7, 8)
 
 
-def hooks(model):
-    return [hook for m in model.modules() for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
-
-
-@pytest.mark.parametrize("name", ["Bert", "MPNet"])
-def test_everything_is_as_before_after_an_exception(name):
-    model = build(name)
-    entries, config = dict(REGISTRY._local_mapping), model.config.to_dict()
-
-    def fails(one, given):
-        one(**given)
-        assert name == "MPNet" or REGISTRY._local_mapping != entries
-        raise KeyError("the user's")
-
-    with Probe(model, everything()) as probe, torch.no_grad():
-        with pytest.raises(KeyError, match="the user's"):
-            probe(inputs(name), fails)
-        assert REGISTRY._local_mapping == entries
-        assert model.config._attn_implementation == ("sdpa" if name == "Bert" else "eager")
-        assert model.config.to_dict() == config
-        assert hooks(model) == []
-        heard = probe(inputs(name))
-    close(heard["attention(1)"], reference(name).attentions[0])
-
-
-def test_an_entry_of_the_users_own_is_put_back(monkeypatch):
-    monkeypatch.setitem(REGISTRY, "sdpa", functools.partial(REGISTRY["sdpa"]))
-    mine = REGISTRY["sdpa"]
-    with Probe(build("Bert"), ["scores(1)"]) as probe, torch.no_grad():
-        probe(inputs("Bert"), lambda one, given: one(**given)[0])
-    assert REGISTRY._local_mapping["sdpa"] is mine
-
-
-def test_two_probes_on_one_model_and_one_within_the_other():
-    model, inner, entries = build("Bert"), {}, dict(REGISTRY._local_mapping)
-    with Probe(model, ["scores(1)"]) as one, Probe(model, ["attention(1)", "queries(2)"]) as other, torch.no_grad():
-
-        def within(model, given):
-            inner.update(other(given))
-            return model(**given)[0]
-
-        for heard in (one(inputs("Bert")), one(inputs("Bert"), within)):
-            assert list(heard) == ["scores(1)"]
-        assert sorted(inner) == ["attention(1)", "queries(2)"]
-        assert torch.equal(heard["scores(1)"], one(inputs("Bert"))["scores(1)"])
-        close(other(inputs("Bert"))["attention(1)"], reference("Bert").attentions[0])
-    assert REGISTRY._local_mapping == entries
-
-
-def test_student_and_teacher_of_one_class_at_once():
-    teacher, student = build("Bert").requires_grad_(False), build("Bert")
-    for parameter in student.parameters():
-        parameter.data.mul_(1.1)
-    with Probe(student, ["scores(2)"]) as ours, Probe(teacher, ["scores(2)", "queries(1)"]) as theirs:
-
-        def both(one, given):  # a student that runs its teacher
-            with torch.no_grad():
-                said.update(theirs(given))
-            return one(**given)[0]
-
-        said = {}
-        heard = ours(inputs("Bert"), both)
-        alone = theirs(inputs("Bert"))
-    assert heard["scores(2)"].requires_grad
-    assert not said["scores(2)"].requires_grad
-    close(said["scores(2)"], alone["scores(2)"])
-    assert (heard["scores(2)"] - said["scores(2)"]).abs().max() > 0.01
-
-
-def test_nothing_is_recorded_outside_a_call_or_after_closing():
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_gradient_checkpointing_is_refused_while_training():
     model = build("Bert")
-    probe = Probe(model, ["scores(1)", "queries(1)"])
-    model(**inputs("Bert"))
-    assert probe._recorded == {}
-    probe.close()
-    with pytest.raises(TapError, match="was not reached"):
-        probe(inputs("Bert"))["scores(1)"]
+    model.gradient_checkpointing_enable()
+    with Probe(model, ["scores(1)"]) as probe:
+        assert probe(inputs("Bert"))["scores(1)"].requires_grad  # in evaluation mode nothing runs again
+        model.train()
+        with pytest.raises(TapError, match="under gradient checkpointing; switch it off"):
+            probe(inputs("Bert"))
 
 
-def test_a_copied_probe_listens_to_the_copied_model():
-    with Probe(build("Bert"), ["scores(1)"]) as probe, torch.no_grad():
-        twin = copy.deepcopy(probe)
-        nn.init.zeros_(twin.model.encoder.layer[0].attention.self.query.weight)
-        nn.init.zeros_(twin.model.encoder.layer[0].attention.self.query.bias)
-        assert twin(inputs("Bert"))["scores(1)"].abs().max() == 0
-        assert probe(inputs("Bert"))["scores(1)"].abs().max() > 0.1
-
-
-def test_queries_that_are_changed_in_place_are_kept_as_they_were(monkeypatch):
-    def spoils(module, query, key, value, mask, **options):
-        query.mul_(0)
-        return REGISTRY["sdpa"](module, query, key, value, mask, **options)
-
+def test_scores_that_are_capped_and_softmaxes_with_sinks_are_refused():
     model = build("Bert")
-    with Probe(model, ["queries(1)"]) as probe, torch.no_grad():
-        expected = probe(inputs("Bert"))["queries(1)"].clone()
-        monkeypatch.setitem(REGISTRY, "spoils", spoils)
-        monkeypatch.setitem(masking_utils.ALL_MASK_ATTENTION_FUNCTIONS, "spoils", masking_utils.sdpa_mask)
-        model.set_attn_implementation("spoils")
-        close(probe(inputs("Bert"))["queries(1)"], expected)
-
-
-@pytest.mark.slow
-def test_a_compiled_stand_in_is_listened_to():
-    model = build("Bert")
-    compiled = torch.compile(model, backend="eager")
-    with Probe(model, ["scores(1)", "attention(2)", "queries(3)"]) as probe, torch.no_grad():
-        compiled(**inputs("Bert"))  # without a probe first
-        heard, expected = probe(inputs("Bert"), lambda _, given: compiled(**given)[0]), probe(inputs("Bert"))
-    for tap, signal in expected.items():
-        close(heard[tap], signal)
+    part = model.encoder.layer[0].attention.self
+    part.sinks = nn.Parameter(torch.zeros(4))
+    with pytest.raises(TapError, match="has sinks; queries, keys and values can be tapped"):
+        Probe(model, ["attention(1)"])
+    del part.sinks
+    with Probe(model, ["scores(1)"]) as probe, pytest.raises(TapError, match="BertSelfAttention caps its scores"):
+        probe(inputs("Bert"), lambda one, given: one(**given, softcap=5.0))

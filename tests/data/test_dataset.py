@@ -43,14 +43,14 @@ def joined(batches: list[Batch]) -> Batch:
     return Batch(inputs=views, **columns)
 
 
-def test_a_batch_is_a_function_of_its_place() -> None:
+def test_batches_are_functions_of_their_position() -> None:
     assert_same(make().batch(BatchPosition(9, seed=4)), make().batch(BatchPosition(9, seed=4)))
     data = make()
     data.batch(BatchPosition(30))
     assert_same(data.batch(BatchPosition(9, seed=4)), make().batch(BatchPosition(9, seed=4)))
 
 
-def test_no_global_randomness_is_read_or_moved() -> None:
+def test_the_global_generator_is_not_used() -> None:
     state = torch.get_rng_state()
     first = make().batch(BatchPosition(0))
     assert torch.equal(torch.get_rng_state(), state)
@@ -59,7 +59,7 @@ def test_no_global_randomness_is_read_or_moved() -> None:
 
 
 @pytest.mark.parametrize("parts", [2, 3, 12])
-def test_parts_make_the_whole(parts: int) -> None:
+def test_parts_make_up_the_global_batch(parts: int) -> None:
     for step in (0, 5):
         pieces = [make().batch(BatchPosition(step, seed=1, part=part, parts=parts)) for part in range(parts)]
         assert_same(joined(pieces), make().batch(BatchPosition(step, seed=1)))
@@ -98,7 +98,7 @@ def numbered(epochs: int, **options: Any) -> tuple[Tensor, Tensor]:
     return torch.stack(numbers), torch.stack(images)
 
 
-def test_every_pass_shows_all_views_of_each_item_in_an_order_of_its_own() -> None:
+def test_a_cycle_of_epochs_shows_all_views_of_each_item() -> None:
     numbers, images = numbered(8, view_count=4)
     for done in (0, 4):
         assert torch.equal(numbers[done : done + 4].sort(0).values, torch.arange(4)[:, None].expand(4, 12))
@@ -110,7 +110,7 @@ def test_every_pass_shows_all_views_of_each_item_in_an_order_of_its_own() -> Non
         assert not torch.equal(first[0], first[1])
 
 
-def test_a_view_of_an_item_is_the_same_whatever_views_stand_beside_it() -> None:
+def test_views_do_not_depend_on_the_views_of_other_items() -> None:
     items, pipeline = make_items(12), Pipeline.from_spec(SPEC)
     rows = torch.arange(12)
     mixed_views = torch.tensor([0, 1, 2] * 4)
@@ -131,7 +131,7 @@ def rows_of(batch: Batch) -> Any:
     return zip(batch.keys, batch.view, batch.inputs["default"], strict=True)
 
 
-def test_runs_of_other_seeds_see_the_same_views_in_another_order() -> None:
+def test_runs_with_one_view_seed_see_the_same_views() -> None:
     pipeline = {"default": Pipeline.from_spec(["random_crop"])}
     data = Dataset(make_items(12), batch_size=12, views=pipeline, view_count=2, view_seed=9)
     shown = []
@@ -144,7 +144,7 @@ def test_runs_of_other_seeds_see_the_same_views_in_another_order() -> None:
     assert all(torch.equal(shown[0][pair], shown[1][pair]) for pair in shown[0])
 
 
-def test_views_of_two_names_are_independent_and_the_target_is_the_default_one() -> None:
+def test_named_views_are_independent_and_the_default_view_gives_the_target() -> None:
     data = Dataset(
         make_items(), batch_size=40, views={"weak": Pipeline.from_spec(["random_crop"]), "default": Pipeline.from_spec(SPEC)}
     )
@@ -222,7 +222,7 @@ def test_an_empty_data_set_is_refused() -> None:
         Dataset(make_items().select(torch.tensor([], dtype=torch.int64)))
 
 
-def test_other_tensors_go_through_untouched() -> None:
+def test_tensors_that_are_not_images_are_passed_through() -> None:
     vectors = torch.randn(20, 7)
     views = {"default": Pipeline.from_spec(["horizontal_flip"]), "weak": Pipeline()}
     with pytest.warns(UserWarning, match="these are not images"):
@@ -270,7 +270,7 @@ def shown(data: Dataset, parts: int = 1) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("options", [{}, {"drop_last": False}, {"batch_size": 90}])
-def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
+def test_tokens_are_grouped_by_length_by_default(options: dict[str, Any]) -> None:
     items = items_of_tokens()
     options = {"batch_size": 8, **options}
     grouped, plain = Dataset(items, **options), Dataset(items, **options, group_by_length=False)
@@ -282,7 +282,7 @@ def test_a_data_set_groups_tokens_by_itself(options: dict[str, Any]) -> None:
     assert shown(Dataset(items, **options, prefetch=2)) == shown(grouped)
 
 
-def test_grouping_saves_tokens_and_is_refused_where_there_are_no_lengths() -> None:
+def test_grouping_saves_tokens_and_needs_lengths() -> None:
     items = items_of_tokens(400)
     taken = []
     for group in (True, False):

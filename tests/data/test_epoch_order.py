@@ -22,7 +22,7 @@ sizes = st.integers(1, 90).flatmap(lambda count: st.tuples(st.just(count), st.in
 
 @settings(deadline=None)
 @given(sizes, st.integers(0, 3), st.integers(0, 3), st.data())
-def test_the_same_items_as_without_lengths(sizes: tuple[int, int, bool], seed: int, epoch: int, data: st.DataObject) -> None:
+def test_grouping_keeps_the_items_of_an_epoch(sizes: tuple[int, int, bool], seed: int, epoch: int, data: st.DataObject) -> None:
     count, size, drop_last = sizes
     lengths = torch.tensor(data.draw(st.lists(st.integers(1, 5), min_size=count, max_size=count)))
     steps = count // size if drop_last else -(-count // size)
@@ -34,7 +34,7 @@ def test_the_same_items_as_without_lengths(sizes: tuple[int, int, bool], seed: i
     assert int((plain.bincount(minlength=count) == 0).sum()) == (count % size if drop_last else 0)
 
 
-def test_most_padding_is_gone() -> None:
+def test_grouping_removes_most_padding() -> None:
     plain, grouped = (epoch_order(0, 0, 2000, 8, 250, lengths) for lengths in (None, LENGTHS))
     assert padding(plain, LENGTHS, 8) > 0.35
     assert padding(grouped, LENGTHS, 8) < 0.03
@@ -53,7 +53,7 @@ def test_epochs_and_seeds_differ_in_batches_and_in_their_order() -> None:
     assert all(abs(mean - float(LENGTHS.double().mean())) < 5 for mean in means)  # not the longest
 
 
-def test_few_batches_do_not_show_the_same_neighbours_in_every_epoch() -> None:
+def test_short_epochs_do_not_repeat_their_batches() -> None:
     lengths = torch.arange(64)  # all different, so that sorting all of them would leave no choice
     epochs = [epoch_order(0, epoch, 64, 8, 8, lengths).view(8, 8).sort(1).values.tolist() for epoch in range(2)]
     assert not {tuple(batch) for batch in epochs[0]} & {tuple(batch) for batch in epochs[1]}

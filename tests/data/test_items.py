@@ -31,7 +31,7 @@ def test_fetch_and_select_agree() -> None:
     assert texts.select(torch.tensor([True, False, True])).fetch(torch.arange(2)) == ["a", "c"]
 
 
-def test_classes_come_from_labels_names_or_the_caller() -> None:
+def test_number_of_classes() -> None:
     data = torch.rand(3, 2)
     assert Items.from_tensors(data, [0, 2, -100]).classes == 3
     assert Items.from_tensors(data, [0, 2, 1], class_names=["a", "b", "c", "d"]).classes == 4
@@ -53,7 +53,7 @@ def test_wrong_targets_are_refused(targets: list[int] | torch.Tensor, message: s
         Items.from_tensors(torch.rand(3, 2), targets, classes=3)
 
 
-def test_what_counts_as_images() -> None:
+def test_images_are_recognised() -> None:
     assert Items.from_tensors(torch.zeros(2, 3, 4, 4, dtype=torch.uint8)).images
     assert Items.from_tensors(torch.rand(2, 3, 4, 4)).images
     assert not Items.from_tensors(torch.rand(2, 3, 4, 4) - 1).images
@@ -61,7 +61,7 @@ def test_what_counts_as_images() -> None:
     assert not Items.from_tensors(["text"]).images
 
 
-def test_encode_replaces_inputs_and_keeps_keys() -> None:
+def test_map_inputs_keeps_keys_and_labels() -> None:
     items = Items.from_tensors(["a", "bb", "ccc"], [0, 1, 0])
     encoded = items.map_inputs(lambda texts: {"length": torch.tensor([len(text) for text in texts])}, batch_size=2)
     assert encoded.fetch(torch.tensor([2]))["length"].tolist() == [3]
@@ -81,7 +81,7 @@ def test_split_is_a_stratified_partition(fraction: float) -> None:
     assert (share - fraction).abs().max() < 0.03
 
 
-def test_split_goes_by_content_and_seed_and_not_by_order() -> None:
+def test_split_depends_on_content_and_seed() -> None:
     items = make()
     shuffled = items.select(torch.randperm(len(items), generator=torch.Generator().manual_seed(1)))
     assert label_of(items.split(0.7, seed=3)[0]) == label_of(shuffled.split(0.7, seed=3)[0])
@@ -102,12 +102,12 @@ def test_split_spreads_classes_of_one_item() -> None:
 
 
 @pytest.mark.parametrize("fraction", [0, 1, 1.5])
-def test_split_refuses_a_part_of_nothing(fraction: float) -> None:
+def test_split_refuses_fractions_out_of_range(fraction: float) -> None:
     with pytest.raises(ValueError, match="expected a number between 0 and 1"):
         make().split(fraction)
 
 
-def test_keep_labels_is_balanced_and_goes_by_key() -> None:
+def test_keep_labels_is_balanced_and_depends_on_keys() -> None:
     items = make()
     few = items.keep_labels(42)
     assert len(few) == len(items)
@@ -121,10 +121,10 @@ def test_keep_labels_is_balanced_and_goes_by_key() -> None:
     assert label_of(shuffled.keep_labels(42).labelled()) == label_of(kept)
     assert label_of(items.keep_labels(42, seed=1).labelled()) != label_of(kept)
     more = label_of(items.keep_labels(80).labelled())
-    assert label_of(kept).items() <= more.items()  # fewer labels are a part of more labels
+    assert label_of(kept).items() <= more.items()  # the larger choice contains the smaller one
 
 
-def test_keep_labels_fills_up_for_a_class_that_runs_out() -> None:
+def test_keep_labels_takes_more_of_others_if_a_class_runs_out() -> None:
     items = Items.from_tensors(torch.rand(60, 2), [0] * 3 + [1] * 20 + [2] * 37)
     kept = items.keep_labels(23).labelled()
     assert kept.target is not None
@@ -141,7 +141,7 @@ def test_keep_labels_counts_labelled_items_only() -> None:
         Items.from_tensors(torch.rand(3, 2)).keep_labels(1)
 
 
-def test_unlabel_changes_a_copy() -> None:
+def test_without_labels_changes_a_copy() -> None:
     items = make()
     before = items.fingerprint()
     without = items.without_labels(torch.tensor([0, 1]))
@@ -150,7 +150,7 @@ def test_unlabel_changes_a_copy() -> None:
     assert without.target[:2].tolist() == [-100, -100]
 
 
-def test_fingerprint_tells_content_labels_and_order_apart() -> None:
+def test_fingerprint_depends_on_content_labels_and_order() -> None:
     items = make()
     assert make().fingerprint() == items.fingerprint()
     reordered = items.select(torch.arange(len(items)).flip(0))

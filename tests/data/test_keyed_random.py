@@ -9,7 +9,7 @@ PINNED = [5335097237157345866, -4012691086071442335, -9152934017485722591, -3124
 KEYS = torch.arange(20_000)  # the worst case: consecutive keys
 
 
-def test_a_draw_depends_on_its_own_key_only() -> None:
+def test_draws_do_not_depend_on_other_keys() -> None:
     whole = keyed_random.uniform(3, KEYS, 5, "crop", 4)
     rows = torch.randperm(len(KEYS))[:257]
     assert torch.equal(keyed_random.uniform(3, KEYS[rows], 5, "crop", 4), whole[rows])
@@ -17,7 +17,7 @@ def test_a_draw_depends_on_its_own_key_only() -> None:
 
 
 def test_values_are_pinned() -> None:
-    # views stored on disk by one version must be found again by the next
+    # views cached by one version must be found by the next
     keys = torch.tensor([0, 1, -1, 2**63 - 1])
     assert keyed_random.random_bits(0, keys, 0, "", 1)[:, 0].tolist() == PINNED
 
@@ -61,12 +61,12 @@ def test_integers_fill_their_range(high: int) -> None:
     assert draws.double().mean().item() == pytest.approx((high - 1) / 2, rel=0.02)
 
 
-def test_integers_refuse_a_range_they_cannot_fill() -> None:
+def test_integers_of_a_wrong_range_are_refused() -> None:
     with pytest.raises(ValueError, match="high=0"):
         keyed_random.integers(0, KEYS, 0, "crop", 1, 0)
 
 
-def test_permutation_is_one_and_changes_with_seed_and_epoch() -> None:
+def test_epoch_permutations_differ_by_seed_and_epoch() -> None:
     order = keyed_random.epoch_permutation(0, 0, 1000)
     assert torch.equal(order.sort().values, torch.arange(1000))
     assert torch.equal(order, keyed_random.epoch_permutation(0, 0, 1000))

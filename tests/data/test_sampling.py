@@ -60,7 +60,7 @@ def test_a_subset_is_even_over_the_strata_and_part_of_a_larger_one(strata: list[
     assert torch.equal(larger[:count], subset)
 
 
-def test_other_seeds_choose_others() -> None:
+def test_other_seeds_choose_other_items() -> None:
     keys, labels = made([0, 1] * 30)
     rows = torch.arange(60)
     assert not torch.equal(stratified_split(keys, labels, 0.5, 1), stratified_split(keys, labels, 0.5, 2))

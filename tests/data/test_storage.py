@@ -21,7 +21,7 @@ from limbeck.data.storage import EncodedImageStorage, TensorStorage, as_storage,
         (["a", None], r"row 1 is None; expected a text"),
     ],
 )
-def test_lists_that_are_neither_texts_nor_pairs(inputs: Any, message: str) -> None:
+def test_lists_of_neither_texts_nor_pairs_are_refused(inputs: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Items.from_tensors(inputs)
 

@@ -50,7 +50,7 @@ def without_label(items: Items) -> list[int]:
     return (label_mask(items.target, per_item=True) == 0).nonzero()[:, 0].tolist()
 
 
-def test_labels_that_are_no_classes_know_what_is_missing(items: Items) -> None:
+def test_unlabelled_items_are_counted(items: Items) -> None:
     assert items.classes is None
     assert repr(items) == f"Items({COUNT}, 48 labelled)"
     assert without_label(items) == MISSING.tolist()
@@ -76,7 +76,7 @@ def test_a_split_takes_its_share_of_the_labelled_and_of_the_others(items: Items)
     assert not set(first.keys.tolist()) & set(second.keys.tolist())
 
 
-def test_keeping_labels_goes_by_key(items: Items) -> None:
+def test_labels_are_kept_by_key(items: Items) -> None:
     few, more = items.keep_labels(10), items.keep_labels(20)
     assert len(few.labelled()) == 10
     assert set(few.labelled().keys.tolist()) < set(more.labelled().keys.tolist())
@@ -86,12 +86,12 @@ def test_keeping_labels_goes_by_key(items: Items) -> None:
         items.keep_labels(49)
 
 
-def test_the_fingerprint_knows_the_labels(items: Items) -> None:
+def test_fingerprints_depend_on_labels(items: Items) -> None:
     again = items.select(torch.arange(COUNT))
     assert again.fingerprint() == items.fingerprint() != items.without_labels(torch.tensor([1])).fingerprint()
 
 
-def test_every_nan_is_the_same_nan() -> None:
+def test_all_nans_have_one_fingerprint() -> None:
     inputs = torch.rand(2, 3)
     negative = torch.tensor([1.0, -NAN])
     assert negative.view(torch.int32)[1] != torch.tensor(NAN).view(torch.int32)
@@ -113,11 +113,11 @@ def test_every_nan_is_the_same_nan() -> None:
         ([0.5, 1.5], "target: expected one for each of 3 items"),
     ],
 )
-def test_labels_that_cannot_be_are_refused(targets: Any, message: str) -> None:
+def test_wrong_labels_are_refused(targets: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Items.from_tensors(torch.rand(3, 2), targets)
 
 
-def test_classes_and_other_labels_do_not_go_together() -> None:
+def test_classes_of_other_labels_are_refused() -> None:
     with pytest.raises(ValueError, match=r"classes=3 needs one class index per item, found torch.int64 of shape \[2, 2\]"):
         Items.from_tensors(torch.rand(2, 2), torch.zeros(2, 2, dtype=torch.int64), classes=3)

@@ -23,7 +23,7 @@ def test_from_torch_dataset() -> None:
     assert pictures.keys[0] == pictures.keys[1]
 
 
-def test_from_torch_dataset_refuses_what_does_not_fit() -> None:
+def test_items_that_are_not_pairs_of_one_shape_are_refused() -> None:
     with pytest.raises(ValueError, match="row 0: expected a pair"):
         Items.from_torch_dataset([torch.rand(3)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"row 1: shape \[4\] differs"):

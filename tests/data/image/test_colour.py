@@ -25,7 +25,7 @@ def test_hue_agrees_with_colorsys() -> None:
             assert turned[0, :, y, x].tolist() == pytest.approx(expected, abs=1e-5)
 
 
-def test_contrast_and_saturation_keep_what_they_should() -> None:
+def test_contrast_and_saturation_keep_uniform_grey() -> None:
     grey = torch.full((8, 3, 4, 4), 0.37)
     out, _ = Pipeline.from_spec([{"color_jitter": {"brightness": 0}}])(grey, torch.arange(8))
     torch.testing.assert_close(out, grey, rtol=0, atol=1e-4)  # a uniform grey has neither contrast nor saturation

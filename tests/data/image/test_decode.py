@@ -70,7 +70,7 @@ def test_grey_and_colour_together_need_channels(tmp_path: Path) -> None:
         assert everything(load_items(parquet(tmp_path / "b.parquet", image=[cell(PIXELS[1, :, :, 0])]))).shape[1] == 1
 
 
-def test_sixteen_bit_images_are_refused_rather_than_clipped(tmp_path: Path) -> None:
+def test_sixteen_bit_images_are_refused(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", image=[cell(np.full((4, 4), 5000, dtype=np.uint16))], label=[0])
     with pytest.raises(ValueError, match="not 8 bits deep"):
         load_items(file)

@@ -22,7 +22,7 @@ def test_random_crop_takes_every_window_of_the_padded_image() -> None:
     assert min(counts) > 30
 
 
-def test_horizontal_flip_is_the_mirror_image_with_its_probability() -> None:
+def test_horizontal_flip_mirrors_with_its_probability() -> None:
     image = torch.rand(1, 3, 6, 5)
     out, _ = Pipeline.from_spec([{"horizontal_flip": {"p": 0.25}}])(image.expand(1000, -1, -1, -1), torch.arange(1000))
     mirrored = [torch.equal(each, image[0].flip(-1)) for each in out]
@@ -54,14 +54,14 @@ def test_random_resized_crop_of_the_whole_image_is_the_image() -> None:
     assert torch.equal(out, images)
 
 
-def test_a_box_that_never_fits_becomes_the_largest_central_one() -> None:
+def test_a_box_that_never_fits_is_replaced_by_the_central_one() -> None:
     images = torch.rand(2, 1, 4, 40)
     out, _ = Pipeline([RandomResizedCrop(scale=(1, 1), ratio=(1, 1))])(images, torch.arange(2))
     expected = F.interpolate(images[..., 18:22], (4, 40), mode="bilinear", align_corners=False)
     torch.testing.assert_close(out, expected, rtol=0, atol=2e-6)
 
 
-def test_cutout_blanks_one_square() -> None:
+def test_cutout_erases_one_square() -> None:
     images = torch.ones(200, 3, 16, 16)
     out, _ = Pipeline.from_spec([{"cutout": {"size": 6}}])(images, torch.arange(200))
     holes = (out == 0).sum((1, 2, 3)) / 3
@@ -70,7 +70,7 @@ def test_cutout_blanks_one_square() -> None:
     assert torch.equal(out[:, 0], out[:, 2])
 
 
-def test_random_erasing_blanks_the_right_share() -> None:
+def test_random_erasing_erases_its_share() -> None:
     images = torch.ones(500, 1, 32, 32)
     out, _ = Pipeline.from_spec([{"random_erasing": {"p": 0.5, "scale": [0.1, 0.2]}}])(images, torch.arange(500))
     erased = (out == 0).float().mean((1, 2, 3))

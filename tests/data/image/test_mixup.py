@@ -13,7 +13,7 @@ from tests.data.image.pictures import look, make_items
 
 
 def test_mixup_mixes_images_and_targets_in_the_same_share() -> None:
-    # item n is uniformly n / 50 and of class n, so that the image alone gives partner and share away
+    # item n is uniformly n / 50 and of class n, so that partner and share follow from the image
     images = (torch.arange(50) / 50).view(50, 1, 1, 1).expand(50, 1, 2, 2).contiguous()
     items = Items.from_tensors(images, torch.arange(50))
     out, target = look(Pipeline.from_spec([{"mixup": {"alpha": 1.0}}]), items, torch.arange(50))
@@ -35,7 +35,7 @@ def test_cutmix_targets_count_the_pasted_pixels() -> None:
     assert (out != images).any()
 
 
-def test_partners_are_the_same_whatever_the_batch_and_spread_over_the_data() -> None:
+def test_partners_are_spread_over_the_data() -> None:
     items = Items.from_tensors(torch.rand(300, 1, 2, 2), torch.arange(300))
     _, target = look(Pipeline.from_spec([{"mixup": {"alpha": 5.0}}]), items, torch.arange(300))
     partners = (target - torch.diag(target.diagonal())).argmax(1)
@@ -43,7 +43,7 @@ def test_partners_are_the_same_whatever_the_batch_and_spread_over_the_data() -> 
 
 
 @pytest.mark.parametrize("mix", ["mixup", "cutmix"])
-def test_a_mix_with_an_unlabelled_item_has_no_label(mix: str) -> None:
+def test_mixing_with_an_unlabelled_item_gives_no_label(mix: str) -> None:
     items = make_items(count=200)
     _, target = look(Pipeline.from_spec([mix]), items, torch.arange(200))
     assert items.target is not None
@@ -54,7 +54,7 @@ def test_a_mix_with_an_unlabelled_item_has_no_label(mix: str) -> None:
     assert 0.02 < (labelled == 0).float().mean() < 0.3  # one partner in seven has no label
 
 
-def test_beta_has_its_moments() -> None:
+def test_moments_of_beta_quantiles() -> None:
     for alpha in (0.2, 1.0, 4.0):
         shares = torch.tensor(beta_quantiles(alpha, torch.rand(4000, generator=torch.Generator().manual_seed(0))))
         assert shares.mean().item() == pytest.approx(0.5, abs=0.03)

@@ -72,7 +72,7 @@ def test_views_do_not_depend_on_the_number_of_threads(spec: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS.values() if spec], ids=[name for name in SPECS if name != "nothing"])
-def test_another_seed_view_or_stream_is_another_image(spec: list[Any]) -> None:
+def test_other_seeds_views_and_streams_give_other_images(spec: list[Any]) -> None:
     pipeline, items = Pipeline.from_spec(spec), make_items()
     rows = torch.arange(len(items))
     base, _ = look(pipeline, items, rows)
@@ -83,7 +83,7 @@ def test_another_seed_view_or_stream_is_another_image(spec: list[Any]) -> None:
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
-def test_views_stay_float_in_range_and_leave_their_input_alone(spec: list[Any]) -> None:
+def test_views_are_floats_in_range_and_do_not_change_their_input(spec: list[Any]) -> None:
     items = make_items()
     rows = torch.arange(len(items))
     before = items.fetch(rows).clone()
@@ -103,7 +103,7 @@ def test_float_images_are_treated_like_uint8_ones(name: str) -> None:
     assert torch.equal(from_uint8, from_float)
 
 
-def test_nothing_is_exactly_division_by_255() -> None:
+def test_an_empty_pipeline_divides_by_255() -> None:
     images = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16)
     out, _ = Pipeline()(images, torch.zeros(1, dtype=torch.int64))
     assert out.flatten().tolist() == [torch.tensor(n / 255, dtype=torch.float32).item() for n in range(256)]
@@ -152,11 +152,11 @@ def test_registered_names() -> None:
         ([{"mixup": {"alpha": 0}}], "alpha=0"),
     ],
 )
-def test_wrong_specs_are_refused_by_name(spec: list[Any], message: str) -> None:
+def test_wrong_specs_are_refused(spec: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Pipeline.from_spec(spec)
 
 
-def test_mixing_without_a_data_set_says_what_is_missing() -> None:
+def test_mixing_without_a_data_set_is_refused() -> None:
     with pytest.raises(ValueError, match="pool=items"):
         Pipeline.from_spec(["mixup"])(torch.rand(2, 1, 2, 2), torch.arange(2))

@@ -31,7 +31,7 @@ def test_lists_of_numbers_are_arrays(tmp_path: Path) -> None:
         load_items(ragged)
 
 
-def test_a_label_that_classes_json_does_not_name(tmp_path: Path) -> None:
+def test_unknown_class_names_are_refused(tmp_path: Path) -> None:
     (tmp_path / "classes.json").write_text('{"cat": 1, "dog": 0}')
     file = parquet(tmp_path / "a.parquet", text=["x", "y"], label=["cat", "dgo"])
     with pytest.raises(ValueError, match=r"row 1 holds 'dgo', which is not a known class; nearest: dog"):
@@ -57,7 +57,7 @@ def same(one: Tensor | None, other: Tensor | None) -> bool:
     return one.dtype == other.dtype and torch.equal(one.nan_to_num(-1e9), other.nan_to_num(-1e9))
 
 
-def test_regression_is_asked_for(tmp_path: Path) -> None:
+def test_regression_reads_numbers(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", text=["a", "b", "c", "d"], label=[0.5, None, NAN, 3.0])
     items = load_items(file, regression=True)
     assert same(items.target, torch.tensor([0.5, NAN, NAN, 3.0]))
@@ -69,7 +69,7 @@ def test_regression_is_asked_for(tmp_path: Path) -> None:
     assert load_items(file, regression=True, label=False).target is None
 
 
-def test_whole_numbers_may_be_regressed_on_too(tmp_path: Path) -> None:
+def test_regression_reads_integers(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", text=["a", "b"], label=[-3, 7])
     (tmp_path / "classes.json").write_text('["low", "high"]')
     items = load_items(file, regression=True)
@@ -84,12 +84,12 @@ def test_whole_numbers_may_be_regressed_on_too(tmp_path: Path) -> None:
         ([1.0, float("-inf")], r"row 1 holds -inf; expected a finite number"),
     ],
 )
-def test_columns_that_cannot_be_regressed_on(tmp_path: Path, label: list[Any], message: str) -> None:
+def test_wrong_regression_columns_are_refused(tmp_path: Path, label: list[Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_items(parquet(tmp_path / "a.parquet", text=["a", "b"], label=label), regression=True)
 
 
-def test_texts_may_be_empty_but_cells_may_not(tmp_path: Path) -> None:
+def test_empty_texts_are_read_and_empty_cells_refused(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", question=["a", "b"], sentence=["c", None], label=[0, 1])
     with pytest.raises(ValueError, match="column 'sentence' has empty cells, the first in row 1 of 2; leave such rows out"):
         load_items(file, input=["question", "sentence"])

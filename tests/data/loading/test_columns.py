@@ -30,7 +30,7 @@ from tests.data.loading.files import parquet
         ({"text": [], "label": []}, {}, "the data set is empty"),
     ],
 )
-def test_columns_and_labels_that_do_not_fit(
+def test_ambiguous_missing_and_wrong_columns_are_named(
     tmp_path: Path, columns: dict[str, list[Any]], options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ValueError, match=message):
@@ -69,6 +69,6 @@ def test_one_column_in_a_list_is_that_column(tmp_path: Path) -> None:
         (["question", "idx"], r"column 'idx' holds int64; pairs are of texts"),
     ],
 )
-def test_columns_that_make_no_pairs(tmp_path: Path, wanted: list[str], message: str) -> None:
+def test_wrong_pair_columns_are_refused(tmp_path: Path, wanted: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_items(parquet(tmp_path / "a.parquet", **COLUMNS), input=wanted)

@@ -74,7 +74,7 @@ def test_a_hub_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> No
         load_items("someone/something")
 
 
-def test_missing_files_name_their_neighbours(tmp_path: Path) -> None:
+def test_missing_files_list_the_nearest_names(tmp_path: Path) -> None:
     parquet(tmp_path / "train.parquet", text=["a"], label=[0])
     with pytest.raises(FileNotFoundError, match=r"trian.parquet; nearest names in .*: train.parquet"):
         load_items(tmp_path / "trian.parquet")

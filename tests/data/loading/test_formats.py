@@ -30,7 +30,7 @@ def test_json_by_line_or_as_an_array(tmp_path: Path, suffix: str) -> None:
     assert targets(items) == [1, 0]
 
 
-def test_an_unknown_format_and_a_broken_file_say_so(tmp_path: Path) -> None:
+def test_unknown_formats_and_broken_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.xlsx").write_bytes(b"x")
     with pytest.raises(ValueError, match=r"expected a folder of images or one of .*found '.xlsx'"):
         load_items(tmp_path / "a.xlsx")

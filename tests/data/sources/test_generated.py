@@ -9,7 +9,7 @@ from limbeck.core.source import BatchPosition
 from limbeck.data.sources.generated import Generated
 
 
-def test_noise_depends_on_the_place_alone():
+def test_noise_depends_on_the_position_only():
     source, again = Generated("g", batch_size=8, noise=(2, 3)), Generated("g", batch_size=8, noise=(2, 3))
     torch.manual_seed(1)
     first = source.batch(BatchPosition(3, seed=5)).inputs["default"]
@@ -21,13 +21,13 @@ def test_noise_depends_on_the_place_alone():
 
 
 @pytest.mark.parametrize("parts", [2, 4, 8])
-def test_pieces_make_up_the_global_batch(parts):
+def test_parts_make_up_the_global_batch(parts):
     source = Generated("g", batch_size=8, noise=3)
     whole = source.batch(BatchPosition(0)).inputs["default"]
     pieces = [source.batch(BatchPosition(0, part=part, parts=parts)).inputs["default"] for part in range(parts)]
     assert torch.equal(torch.cat(pieces), whole)
 
 
-def test_a_batch_of_nothing_is_refused() -> None:
+def test_a_batch_size_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="batch_size is 0"):
         Generated("g", batch_size=0)

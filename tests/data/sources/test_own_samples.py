@@ -11,7 +11,7 @@ from limbeck.data.sources.own_samples import OwnSamples
 
 
 class Fixed(nn.Module):
-    """Says the same next-token probabilities everywhere."""
+    """Outputs the same next-token probabilities everywhere."""
 
     def __init__(self, probabilities: list[float]) -> None:
         super().__init__()
@@ -30,12 +30,12 @@ def own(model: nn.Module, **options) -> OwnSamples:
     return source
 
 
-def test_samples_continue_prompts_and_the_mask_marks_what_was_sampled():
+def test_samples_continue_prompts_and_the_mask_marks_them():
     batch = own(Fixed([0.5, 0.25, 0.25])).batch(BatchPosition(0))
     tokens = batch.inputs["default"]
     assert tokens.shape == (4, 8)
     assert torch.equal(tokens[:, :2], (torch.arange(20).view(10, 2) % 3)[batch.index])
-    assert batch.mask.tolist() == [[0, 1, 1, 1, 1, 1, 1, 0]] * 4  # position i speaks of token i + 1
+    assert batch.mask.tolist() == [[0, 1, 1, 1, 1, 1, 1, 0]] * 4  # position i predicts token i + 1
 
 
 def test_samples_follow_the_model_at_the_temperature():
@@ -46,7 +46,7 @@ def test_samples_follow_the_model_at_the_temperature():
         torch.testing.assert_close(shares, torch.tensor(expected) / sum(expected), rtol=0, atol=0.02)
 
 
-def test_pieces_of_samples_make_up_the_global_batch_and_the_modes_stay():
+def test_parts_of_samples_make_up_the_global_batch_and_modes_are_kept():
     model = Fixed([0.5, 0.25, 0.25]).train()
     model.dropout.eval()
     source = own(model)
@@ -58,7 +58,7 @@ def test_pieces_of_samples_make_up_the_global_batch_and_the_modes_stay():
     assert not model.dropout.training
 
 
-def test_who_writes_must_be_known():
+def test_unknown_and_unbound_actors_are_refused():
     with pytest.raises(ValueError, match="'student' is not among the actors: teacher"):
         OwnSamples("student", torch.zeros(2, 2)).bind({"teacher": nn.Identity()})
     with pytest.raises(ValueError, match="within a run only"):

@@ -23,7 +23,7 @@ TEXTS = ["Good film, late!", "a bad film.", "good good good", "no word has any",
 
 
 class Fixed:
-    """Candidates from a dictionary; counts how often it is asked."""
+    """Candidates from a dictionary; counts its calls."""
 
     def __init__(self, answers: dict[str, tuple[str, ...]] = ANSWERS) -> None:
         self.answers, self.asked = answers, 0

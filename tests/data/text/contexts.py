@@ -1,4 +1,4 @@
-"""Questions with contexts, their windows, and the outputs of a model that is sure of the labels."""
+"""Questions with contexts, their windows, and logits of a model that is certain of the labels."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def storage(items: Items) -> WindowStorage:
 
 
 def sure(items: Items) -> list[tuple[Tensor, Tensor]]:
-    """What a model says that is sure of the labels: each window on its own, at its own width."""
+    """Logits of a model that is certain of the labels: one window at a time, at its own width."""
     said = []
     for row, (first, last) in enumerate((items.target if items.target is not None else torch.tensor([])).tolist()):
         logits = torch.full((1, 2, int(storage(items).lengths[row])), -5.0)

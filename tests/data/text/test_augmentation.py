@@ -22,7 +22,7 @@ few = settings(max_examples=25, deadline=None, suppress_health_check=[HealthChec
 
 
 def one_by_one(text: str, copies: int, probability: float, seed: int) -> list[str]:
-    """The copies of one text, word by word from the same draws."""
+    """The copies of one text, computed word by word from the same draws."""
     words, made = WordSpans.of(text), [text]
     for number in range(copies):
         key = torch.tensor([text_key(text)])
@@ -68,7 +68,7 @@ def test_originals_come_first_with_their_keys_and_copies_have_their_targets() ->
 
 @few
 @given(order=st.permutations(range(len(TEXTS))), kept=st.integers(1, len(TEXTS)))
-def test_a_copy_depends_on_its_own_item_alone(order: list[int], kept: int) -> None:
+def test_copies_do_not_depend_on_other_items(order: list[int], kept: int) -> None:
     everything = copies_of(TEXTS, copies=5)
     some = [TEXTS[row] for row in order[:kept]]
     with warnings.catch_warnings():
@@ -76,7 +76,7 @@ def test_a_copy_depends_on_its_own_item_alone(order: list[int], kept: int) -> No
         assert copies_of(some, copies=5) == {text: everything[text] for text in some}
 
 
-def test_how_many_items_are_asked_about_at_once_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = copies_of(TEXTS)
     monkeypatch.setattr("limbeck.data.text.augmentation.CHUNK", 2)
     assert copies_of(TEXTS) == expected
@@ -104,7 +104,7 @@ def test_equal_copies_are_dropped_and_counted() -> None:
     assert told == [AugmentationReport(items=2, copies=6, dropped=94, cached=False)]
 
 
-def test_probability_zero_alters_nothing_and_asks_nobody() -> None:
+def test_probability_zero_alters_nothing() -> None:
     provider, told = Fixed(), list[AugmentationReport]()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -119,7 +119,7 @@ def test_probability_one_replaces_every_word_that_has_candidates() -> None:
         assert not {word for _, text in copies for word in WordSpans.of(text).words} & ANSWERS.keys()
 
 
-def test_words_are_replaced_with_that_probability_and_evenly() -> None:
+def test_words_are_replaced_with_the_probability_and_uniformly() -> None:
     text = " ".join(["bad"] * 500)
     (copies,) = copies_of([text], probability=0.3, copies=20).values()
     words = [word for _, copy in copies for word in copy.split()]
@@ -140,7 +140,7 @@ def test_both_texts_of_a_pair_are_altered() -> None:
     assert len({key for copies in made.values() for key, _ in copies}) == sum(map(len, made.values()))
 
 
-def test_altered_items_are_tokenised_like_any_others() -> None:
+def test_altered_items_are_tokenized() -> None:
     made = tokenize(augment_texts(items_of(TEXTS), Fixed(), copies=2), wordpiece(), 16)
     assert len(made.fetch(torch.tensor([len(made) - 1]))["input_ids"]) == 1
 
@@ -159,19 +159,19 @@ def test_no_items_and_no_candidates() -> None:
         ({"probability": float("nan")}, "probability=nan"),
     ],
 )
-def test_settings_that_make_no_sense_are_refused(options: dict[str, Any], message: str) -> None:
+def test_wrong_settings_are_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         augment_texts(items_of(TEXTS), Fixed(), **options)
 
 
-def test_only_texts_can_be_altered() -> None:
+def test_items_that_are_not_texts_are_refused() -> None:
     for items in (Items.from_tensors(torch.rand(3, 2)), tokenize(items_of(TEXTS), wordpiece(), 16)):
         with pytest.raises(ValueError, match=r"expected texts, which are altered before tokenize"):
             augment_texts(items, Fixed())
 
 
-def test_neighbours_are_looked_for_once_a_word() -> None:
-    """However many texts and copies it stands in: that is what makes sixty thousand sentences a matter of a minute."""
+def test_neighbours_are_computed_once_for_each_word() -> None:
+    """However many texts and copies contain it; otherwise sixty thousand sentences would take hours instead of a minute."""
     draw = random.Random(0)
     words = ["".join(draw.choices("abcdefghijklm", k=6)) for _ in range(300)]
     provider = EmbeddingReplacements(words, torch.randn(300, 8, generator=torch.Generator().manual_seed(0)))

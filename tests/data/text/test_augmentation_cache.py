@@ -14,7 +14,7 @@ ODD = ["bad\nfilm", 'late "film"\u2028', "bad \\ film", "good\u0085 film"]
 
 
 @pytest.mark.parametrize("texts", [TEXTS, ODD, [("bad", "late film"), ("", "good"), ("film\r\n", "x")], []], ids=len)
-def test_what_was_kept_is_what_was_made(tmp_path: Path, texts: list[Any]) -> None:
+def test_cached_copies_are_those_that_were_written(tmp_path: Path, texts: list[Any]) -> None:
     told: list[AugmentationReport] = []
     provider, folder = Fixed(), tmp_path / "new" / "folder"
     items = items_of(texts)
@@ -29,7 +29,7 @@ def test_what_was_kept_is_what_was_made(tmp_path: Path, texts: list[Any]) -> Non
     assert len(list(folder.iterdir())) == 1
 
 
-def test_anything_else_is_kept_apart(tmp_path: Path) -> None:
+def test_other_settings_have_other_files(tmp_path: Path) -> None:
     variants: list[tuple[Items, Fixed, dict[str, Any]]] = [
         (items_of(TEXTS), Fixed(), {}),
         (items_of(TEXTS[::-1]), Fixed(), {}),
@@ -48,7 +48,7 @@ def test_anything_else_is_kept_apart(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["cut", "flipped", "emptied", "not UTF-8", "of other items", "no JSON"])
-def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
+def test_a_damaged_file_is_written_again(tmp_path: Path, damage: str) -> None:
     expected = augment_texts(items_of(TEXTS), Fixed(), cache=tmp_path)
     (path,) = tmp_path.iterdir()
     whole = path.read_bytes()
@@ -69,4 +69,4 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, damage: str) -> None:
         made = augment_texts(items_of(TEXTS), provider, cache=tmp_path)
     assert provider.asked == 1
     assert made.fingerprint() == expected.fingerprint()
-    assert path.read_bytes() == whole  # put right
+    assert path.read_bytes() == whole  # repaired

@@ -13,7 +13,7 @@ from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words, wordpiece
 TOKENIZER = wordpiece()
 
 
-def test_the_identity_names_what_the_tokens_depend_on() -> None:
+def test_identity_depends_on_all_settings() -> None:
     items = Items.from_tensors(["the fox"])
 
     def identity(tokenizer: Any, max_length: int = 128) -> str:
@@ -35,7 +35,7 @@ def test_the_identity_names_what_the_tokens_depend_on() -> None:
     assert len({base, *others}) == 9
 
 
-def test_changing_a_tokenizer_later_changes_nothing() -> None:
+def test_later_changes_of_a_tokenizer_have_no_effect() -> None:
     tokenizer = of_words(["the", "fox"])
     done = tokenize(Items.from_tensors(["the fox", "fox"]), tokenizer)
     before, identity = everything(done), tokens(done).identity()
@@ -45,7 +45,7 @@ def test_changing_a_tokenizer_later_changes_nothing() -> None:
     assert tokens(done).identity() == identity
 
 
-def test_tokenizers_that_cannot_be_used() -> None:
+def test_wrong_tokenizers_are_refused() -> None:
     items = Items.from_tensors(CORPUS)
     short = of_words(["the"], model_max_length=64)
     with pytest.raises(ValueError, match="max_length=128: the tokenizer is limited to 64 tokens; set max_length to 64 or less"):

@@ -1,4 +1,4 @@
-"""Masking: which tokens are hidden goes by key and view, and the shares are BERT's."""
+"""Masking: tokens are chosen by key and view, in the shares of BERT."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def rows(count: int, length: int) -> tuple[Tensor, Tensor, Tensor]:
     return ids, torch.ones_like(ids), torch.arange(count) * 77 + 1
 
 
-def test_shares_are_fifteen_percent_and_eighty_ten_ten() -> None:
+def test_shares_of_chosen_masked_and_replaced_tokens() -> None:
     ids, mask, keys = rows(400, 130)
     hidden, labels = mask_tokens(ids, mask, keys, 0, 0, VOCABULARY)
     chosen = labels != -100
@@ -45,7 +45,7 @@ def test_shares_are_fifteen_percent_and_eighty_ten_ten() -> None:
     st.booleans(),
     st.integers(0, 4),
 )
-def test_an_item_is_masked_alike_in_every_batch(items: list[list[int]], share: float, left: bool, more: int) -> None:
+def test_masking_does_not_depend_on_the_batch(items: list[list[int]], share: float, left: bool, more: int) -> None:
     def masked(chosen: list[int], width: int, left: bool) -> list[tuple[list[int], list[int]]]:
         gaps = [[0] * (width - len(items[n])) for n in chosen]
         ids = [gap + items[n] if left else items[n] + gap for n, gap in zip(chosen, gaps, strict=True)]
@@ -67,7 +67,7 @@ def test_an_item_is_masked_alike_in_every_batch(items: list[list[int]], share: f
         assert all(now == token or label != -100 for now, token, label in zip(hidden, ids, labels, strict=True))
 
 
-def test_all_are_chosen_at_a_share_of_one_and_nothing_is_changed_in_place() -> None:
+def test_a_share_of_one_chooses_all_tokens() -> None:
     ids, mask, keys = rows(4, 9)
     before = ids.clone()
     _, labels = mask_tokens(ids, mask, keys, 0, 0, VOCABULARY, share=1)
@@ -80,7 +80,7 @@ def test_all_are_chosen_at_a_share_of_one_and_nothing_is_changed_in_place() -> N
             Masking(VOCABULARY, share=share)
 
 
-def test_views_seeds_and_keys_choose_otherwise() -> None:
+def test_other_views_seeds_and_keys_choose_other_tokens() -> None:
     ids, mask, keys = rows(20, 60)
     _, base = mask_tokens(ids, mask, keys, 0, 0, VOCABULARY)
     assert torch.equal(mask_tokens(ids, mask, keys, 0, 0, VOCABULARY)[1], base)
@@ -92,7 +92,7 @@ KNOWN = ["the", "fox", "is", "an", "story", "it", "what", "half", "weak", "that"
 WORDS = of_words(KNOWN)
 
 
-def test_what_is_known_of_a_tokenizer() -> None:
+def test_masking_vocabulary() -> None:
     known = MaskingVocabulary.of(WORDS)
     assert known == MaskingVocabulary(mask_id=4, size=len(WORDS), special=(0, 1, 2, 3, 4))
     with pytest.raises(ValueError, match="has no mask token, which masked-language modelling needs; set mask_token"):
@@ -106,7 +106,7 @@ def masked(texts: list[str] = CORPUS, tokenizer: Any = WORDS, **options: Any) ->
     )
 
 
-def test_a_view_of_items_of_tokens() -> None:
+def test_masking_as_a_view() -> None:
     data = masked()
     first, again, later = data.batch(BatchPosition(0)), masked().batch(BatchPosition(0)), data.batch(BatchPosition(1))
     assert first.target is not None
@@ -124,7 +124,7 @@ def test_a_view_of_items_of_tokens() -> None:
     assert not torch.equal(first.target[first.index.argsort()], later.target[later.index.argsort()])
 
 
-def test_few_views_repeat() -> None:
+def test_a_limited_number_of_views_repeats() -> None:
     data = masked(view_count=2)
     shown = []
     for epoch in range(4):
@@ -138,7 +138,7 @@ def test_few_views_repeat() -> None:
     assert len(early) == 8
 
 
-def test_actors_with_surroundings_of_their_own_see_the_same_tokens_hidden() -> None:
+def test_actors_with_different_token_types_read_the_same_masks() -> None:
     plain = of_words(KNOWN, types=False)
     batch = masked(tokenizer={"student": plain, "teacher": WORDS}).batch(BatchPosition(0))
     inputs = batch.inputs["default"]

@@ -13,7 +13,7 @@ rows_of_numbers = st.lists(st.lists(st.integers(-9, 9), max_size=7), min_size=1,
 
 @settings(deadline=None)
 @given(rows_of_numbers, st.data(), st.booleans(), st.integers(0, 3))
-def test_rows_come_back_padded_as_lists_would(rows: list[list[int]], data: st.DataObject, left: bool, more: int) -> None:
+def test_padding_and_selection(rows: list[list[int]], data: st.DataObject, left: bool, more: int) -> None:
     ragged = PackedRows.from_rows(rows)
     assert ragged.values.dtype == torch.int32
     assert ragged.lengths.tolist() == [len(row) for row in rows]
@@ -31,7 +31,7 @@ def test_rows_come_back_padded_as_lists_would(rows: list[list[int]], data: st.Da
 
 @settings(deadline=None)
 @given(rows_of_numbers, st.data())
-def test_rows_are_unlike_as_lists_are(rows: list[list[int]], data: st.DataObject) -> None:
+def test_differing_rows(rows: list[list[int]], data: st.DataObject) -> None:
     others = [data.draw(st.just(row) | st.lists(st.integers(0, 1), max_size=7)) for row in rows]
     expected = [n for n, (one, other) in enumerate(zip(rows, others, strict=True)) if one != other]
     longer = [n for n in expected if len(rows[n]) != len(others[n])]
@@ -41,7 +41,7 @@ def test_rows_are_unlike_as_lists_are(rows: list[list[int]], data: st.DataObject
     assert PackedRows.from_rows(rows).differing_rows(PackedRows.from_rows([*rows, [1]])) == []
 
 
-def test_parts_are_joined_and_entries_may_have_axes() -> None:
+def test_concatenation_and_entries_of_several_dimensions() -> None:
     joined = PackedRows.concatenate([PackedRows.from_rows([[1], [2, 3]]), PackedRows.from_rows([[], [4]])])
     assert [joined[n].tolist() for n in range(4)] == [[1], [2, 3], [], [4]]
     pairs = PackedRows(torch.arange(6).view(3, 2), torch.tensor([0, 1, 3]))

@@ -29,7 +29,7 @@ def both(asked: Questions, **options: Any) -> Items:
     )
 
 
-def test_splits_of_as_many_tokens_are_told_apart() -> None:
+def test_different_tokens_of_equal_number_are_not_aligned() -> None:
     asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
     found = both(asked)
     ours, theirs = (found.for_actor(name).storage.lengths for name in ("student", "teacher"))
@@ -43,20 +43,20 @@ def test_splits_of_as_many_tokens_are_told_apart() -> None:
     assert part.first_difference() is None
 
 
-def test_a_split_of_the_question_counts_too() -> None:
+def test_different_tokens_of_the_question_are_not_aligned() -> None:
     found = both(ask("the is", question="unable film")).storage
     said = "token 1 of window 0, of question q: student 'un' + '##able' …, teacher 'unable' + 'fi' …"
     assert found.first_difference() == said
 
 
-def test_of_more_windows_the_first_token_that_differs_is_named() -> None:
+def test_different_windows_are_read_one_actor_at_a_time() -> None:
     found = both(ask("the unable unable unable unable is", question="the"), max_length=10, stride=2)
     assert len(found.for_actor("student")) > len(found.for_actor("teacher"))
     with pytest.raises(ValueError, match=r"token 4 of window 0, of question q: student 'un' .* one at a time only\. Give"):
         found.fetch(torch.tensor([0]))
 
 
-def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
+def test_spaces_before_words_of_a_context_do_not_count() -> None:
     from tokenizers import processors
 
     strict, loose = (byte_bpe(["the film"] * 9) for _ in range(2))
@@ -69,7 +69,7 @@ def test_a_space_before_a_word_of_a_context_is_no_difference() -> None:
     assert per_actor_items(parts).storage.aligned
 
 
-def test_only_windows_stand_side_by_side() -> None:
+def test_only_windows_are_combined() -> None:
     parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
     with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
         per_actor_items(parts).storage.first_difference()

@@ -1,4 +1,4 @@
-"""Answers from outputs for windows: the best span is the best."""
+"""Answers from outputs for windows, against a loop over spans."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.data.text.contexts import TOKENIZERS, ask, join, storage, sure
 from tests.data.tiny_tokenizers import of_words
 
 
-def test_the_answer_is_the_text_as_it_is_written() -> None:
+def test_answers_are_text_of_the_context() -> None:
     asked = join(
         ask("Zoë's  CAFÉ – the 2nd one.", "CAFÉ – the"),
         ask("We keep data. We share data with partners.", "data", start=23),
@@ -34,7 +34,7 @@ def test_the_answer_is_the_text_as_it_is_written() -> None:
     assert len(items.labelled()) == 2
 
 
-def test_of_equal_spans_the_first_is_the_answer() -> None:
+def test_ties_go_to_the_first_span() -> None:
     words = [f"w{number}" for number in range(28)]
     asked = ask(" ".join(words), question="who")
     items = tokenize_questions(asked, of_words([*words, "who"]), max_length=16, stride=4)
@@ -55,7 +55,7 @@ def reference(said: Tensor, spans: list[list[int]], context: str, longest: int) 
 
 @settings(deadline=None, max_examples=30)
 @given(st.integers(0, 2**31), st.integers(1, 40), st.integers(0, 7))
-def test_the_best_span_over_all_windows(seed: int, longest: int, more: int) -> None:
+def test_the_best_span_agrees_with_a_loop(seed: int, longest: int, more: int) -> None:
     words = " ".join(f"w{number}" for number in range(30))
     asked = join(ask(words), ask("w3 w4 w5"), ask(""))
     items = tokenize_questions(asked, of_words([f"w{number}" for number in range(30)]), max_length=24, stride=5)
@@ -68,13 +68,13 @@ def test_the_best_span_over_all_windows(seed: int, longest: int, more: int) -> N
         spans = storage(items).spans[row].tolist()
         expected[question] = max(expected[question], reference(logits[0], spans, asked.contexts[question], longest))
     assert extract_answers(said, items, asked, longest) == [text for _, text in expected]
-    joined = torch.full((len(items), 2, 31), torch.nan)  # all rows as one tensor; what stands in the padding is not read
+    joined = torch.full((len(items), 2, 31), torch.nan)  # all rows as one tensor; logits in the padding are not read
     for (row,), logits in said:
         joined[row, :, : logits.shape[2]] = logits[0]
     assert extract_answers([(torch.arange(len(items)), joined)], items, asked, longest) == [text for _, text in expected]
 
 
-def test_answers_are_asked_of_the_windows_there_are() -> None:
+def test_missing_and_wrong_logits_are_refused() -> None:
     asked = join(ask("the cat", "cat"), ask("the dog", "dog"))
     items = tokenize_questions(asked, TOKENIZERS["wordpiece"])
     part = items.select(torch.tensor([1]))

@@ -24,7 +24,7 @@ from tests.data.tiny_tokenizers import of_words, wordpiece
 
 @settings(deadline=None, max_examples=80)
 @given(st.data(), st.text(ALPHABET, min_size=1, max_size=60), st.sampled_from(sorted(TOKENIZERS)), st.integers(0, 5))
-def test_an_answer_is_found_again(data: st.DataObject, context: str, name: str, stride: int) -> None:
+def test_labels_cover_the_answer(data: st.DataObject, context: str, name: str, stride: int) -> None:
     start = data.draw(st.integers(0, len(context) - 1))
     answer = context[start : start + data.draw(st.integers(1, 8))]
     if not answer.strip():
@@ -81,14 +81,14 @@ def test_windows_overlap_and_hold_the_whole_context_once() -> None:
         ("w11 w12 w13 w14 w15 w16 w17 w18 w19 w20", [[0, 0]] * 3),
     ],
 )
-def test_an_answer_belongs_to_the_windows_that_hold_all_of_it(answer: str, expected: list[list[int]]) -> None:
+def test_windows_without_the_whole_answer_are_labelled_zero(answer: str, expected: list[list[int]]) -> None:
     words = [f"w{number}" for number in range(28)]
     items = tokenize_questions(ask(" ".join(words), answer, "who"), of_words([*words, "who"]), max_length=16, stride=4)
     assert items.target is not None
     assert items.target.tolist() == expected
 
 
-def test_windows_in_batches() -> None:
+def test_batches_of_windows() -> None:
     items = tokenize_questions(join(*[ask("the cat is it . " * n, "cat") for n in range(1, 6)]), TOKENIZERS["wordpiece"], 32, 8)
     target = items.target
     assert target is not None
@@ -131,7 +131,7 @@ def test_empty_questions_and_contexts_are_counted() -> None:
         ({"max_length": 3}, wordpiece(), r"max_length=3: the tokenizer adds 3 special tokens"),
     ],
 )
-def test_windows_that_cannot_be(options: dict[str, Any], tokenizer: Any, message: str) -> None:
+def test_wrong_options_of_windows_are_refused(options: dict[str, Any], tokenizer: Any, message: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Questions in SQuAD's columns: what is read, and what is put right."""
+"""Questions in SQuAD's columns, and misplaced answers."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_questions_contexts_and_answers(tmp_path: Path) -> None:
     assert load_questions(tmp_path, split="a") == questions
 
 
-def test_answers_that_do_not_stand_where_they_say(tmp_path: Path) -> None:
+def test_misplaced_answers_are_moved_or_left_out(tmp_path: Path) -> None:
     answers = [
         (["data"], [9]),  # one to the right of the first
         (["data"], [20]),  # nearer to the second
@@ -68,7 +68,7 @@ def test_answers_that_do_not_stand_where_they_say(tmp_path: Path) -> None:
 
 @settings(deadline=None)
 @given(st.text("ab ", max_size=12), st.text("ab ", min_size=1, max_size=3), st.integers(-3, 15))
-def test_the_nearest_occurrence_place(context: str, text: str, start: int) -> None:
+def test_nearest_occurrence(context: str, text: str, start: int) -> None:
     places = [place for place in range(len(context)) if context.startswith(text, place)]
     found = _nearest_occurrence(context, text, start)
     if not places or not text.strip():
@@ -78,7 +78,7 @@ def test_the_nearest_occurrence_place(context: str, text: str, start: int) -> No
         assert abs(found - start) == min(abs(place - start) for place in places)
 
 
-def test_what_may_be_left_out(tmp_path: Path) -> None:
+def test_ids_and_answers_are_optional(tmp_path: Path) -> None:
     questions = load_questions(write(tmp_path, None, id=[7, 8], question=["a", ""], context=["", "b"]))
     assert questions.ids == ("7", "8")
     assert questions.contexts == ("", "b")
@@ -103,7 +103,7 @@ def test_what_may_be_left_out(tmp_path: Path) -> None:
         ({"question": [], "context": []}, "the data set is empty"),
     ],
 )
-def test_tables_that_hold_no_questions(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
+def test_wrong_columns_of_questions_are_refused(tmp_path: Path, columns: dict[str, list[Any]], message: str) -> None:
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=message):
         load_questions(tmp_path / "a.parquet")

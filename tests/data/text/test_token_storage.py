@@ -24,7 +24,7 @@ STUDENT = of_words(["the", "un", "##believ", "##able", "fox"])
 TEACHER = of_words(["fox", "unbelievable", "the"])
 
 
-def test_items_of_tokens_are_items() -> None:
+def test_items_of_tokens_are_selected_split_and_batched() -> None:
     items = tokenize(Items.from_tensors([*CORPUS, *PAIRS[0]], torch.arange(6) % 2), TOKENIZER)
     rows = torch.tensor([5, 0, 3])
     chosen = items.select(rows)
@@ -39,7 +39,7 @@ def test_items_of_tokens_are_items() -> None:
     assert set(Dataset(items, batch_size=2).batch(BatchPosition(0)).inputs["default"]) == set(everything(items))
 
 
-def test_sixty_thousand_sentences_take_a_few_megabytes() -> None:
+def test_memory_of_sixty_thousand_sentences() -> None:
     done = tokens(tokenize(Items.from_tensors(["the fox " * 12] * 1000), of_words(["the", "fox"])))
     (encoding,) = done.encodings.values()
     assert encoding.type_ids is not None
@@ -48,7 +48,7 @@ def test_sixty_thousand_sentences_take_a_few_megabytes() -> None:
     assert 60 * sum(part.nbytes for part in kept) < 10e6
 
 
-def test_each_actor_reads_its_own() -> None:
+def test_each_actor_reads_its_own_encoding() -> None:
     done = tokenize(Items.from_tensors(CORPUS), {"teacher": TOKENIZER, "student": byte_bpe()})
     inputs = everything(done)
     assert list(inputs) == ["teacher", "student"]
@@ -62,7 +62,7 @@ def test_each_actor_reads_its_own() -> None:
     assert torch.equal(select_rows(inputs, torch.tensor([2]))["student"]["input_ids"], inputs["student"]["input_ids"][[2]])
 
 
-def test_where_two_encodings_part_is_named() -> None:
+def test_the_first_difference_of_two_encodings_is_named() -> None:
     items = Items.from_tensors(["the fox", "fox", "the fox unbelievable fox", "unbelievable"])
     done = tokenize(items, {"student": STUDENT, "teacher": TEACHER})
     assert not tokens(done).aligned
@@ -74,7 +74,7 @@ def test_where_two_encodings_part_is_named() -> None:
     assert part.lengths.tolist() == [3, 5]
 
 
-def test_one_encoding_may_go_on_where_the_other_ends() -> None:
+def test_the_end_of_the_shorter_encoding_is_a_difference() -> None:
     short = wordpiece_like(STUDENT)
     from tokenizers import processors
 
@@ -83,7 +83,7 @@ def test_one_encoding_may_go_on_where_the_other_ends() -> None:
     assert done.first_difference() == "token 3 of item 0: student no more tokens, teacher '[SEP]'"
 
 
-def test_a_space_before_a_word_is_no_difference() -> None:
+def test_spaces_before_words_do_not_count() -> None:
     loose = byte_bpe(["the fox"] * 9)
     strict = byte_bpe(["the fox"] * 9)
     from tokenizers import processors
@@ -106,7 +106,7 @@ def test_a_third_tokenizer_is_compared_with_the_first() -> None:
     assert done.first_difference() == "token 2 of item 1: a 'unbelievable' + 'fox' …, c 'un' + '##believ' …"
 
 
-def test_other_ids_of_the_same_words_are_named() -> None:
+def test_the_first_id_that_differs_is_named() -> None:
     again = of_words(["the", "un", "##believ", "##able", "dog", "fox"])
     done = tokens(tokenize(Items.from_tensors(["the", "the fox"]), {"student": STUDENT, "teacher": again}))
     assert done.aligned

@@ -22,7 +22,7 @@ PAIRS = [("what is it?", CORPUS[0]), ("", CORPUS[1]), (CORPUS[2], ""), ("", "")]
 @pytest.mark.parametrize("texts", [CORPUS, [*CORPUS, ""], PAIRS], ids=["texts", "with an empty one", "pairs"])
 @pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize("make", [wordpiece, byte_bpe])
-def test_a_batch_is_what_the_tokenizer_makes_of_it(texts: list[Any], side: str, make: Any) -> None:
+def test_batches_agree_with_the_tokenizer(texts: list[Any], side: str, make: Any) -> None:
     tokenizer = make(padding_side=side, pad_token_type_id=1)
     items = Items.from_tensors(texts, [0] * len(texts))
     done = tokenize(items, tokenizer)
@@ -43,7 +43,7 @@ TOKENIZER = wordpiece()
 
 @settings(deadline=None, max_examples=40)
 @given(st.lists(st.text(max_size=30), min_size=1, max_size=6), st.integers(3, 20), st.integers(1, 9))
-def test_any_text_within_any_length(texts: list[str], max_length: int, multiple: int) -> None:
+def test_truncation_and_padding_agree_with_the_tokenizer(texts: list[str], max_length: int, multiple: int) -> None:
     tokenizer = TOKENIZER
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -57,7 +57,7 @@ def test_any_text_within_any_length(texts: list[str], max_length: int, multiple:
     assert width == max_length or (width % multiple == 0 and width - longest < multiple)
 
 
-def test_what_is_too_long_is_cut_and_counted_once() -> None:
+def test_long_texts_are_cut_and_counted() -> None:
     items = Items.from_tensors([*CORPUS, "fox"])
     with pytest.warns(
         UserWarning, match=r"^4 of 5 items \(80.0%\) are longer than max_length=6 tokens and were cut$"
@@ -74,14 +74,14 @@ def test_what_is_too_long_is_cut_and_counted_once() -> None:
         tokenize(items, named, max_length=6)
 
 
-def test_of_a_pair_the_longer_text_is_cut() -> None:
+def test_the_longer_text_of_a_pair_is_cut() -> None:
     items = Items.from_tensors([("the fox", "the dog " * 20)])
     with pytest.warns(UserWarning, match="1 of 1 items"):
         done = tokenize(items, of_words(["the", "fox", "dog"]), max_length=10)
     assert everything(done)["token_type_ids"].tolist() == [[0] * 4 + [1] * 6]
 
 
-def test_the_same_tokenizer_twice_is_one_encoding() -> None:
+def test_equal_tokenizers_give_one_encoding() -> None:
     again = copy.deepcopy(TOKENIZER)
     again(CORPUS, truncation=True, max_length=5, padding=True)  # leaves its settings in the backend
     done = tokens(tokenize(Items.from_tensors(CORPUS), {"student": TOKENIZER, "teacher": again}))
@@ -92,7 +92,7 @@ def test_the_same_tokenizer_twice_is_one_encoding() -> None:
     assert done.identity() == done.identity("teacher") == done.identity("student")
 
 
-def test_vocabularies_that_differ_where_no_text_goes_are_one_encoding_too() -> None:
+def test_vocabularies_that_differ_in_unused_tokens_give_one_encoding() -> None:
     items = Items.from_tensors(["the fox", "fox the"])
     named = {"student": of_words(["the", "fox", "dog"]), "teacher": of_words(["the", "fox", "cat"])}
     done = tokens(tokenize(items, named))
@@ -104,7 +104,7 @@ def test_vocabularies_that_differ_where_no_text_goes_are_one_encoding_too() -> N
     assert other.aligned
 
 
-def test_token_types_or_padding_of_ones_own_keep_both() -> None:
+def test_other_token_types_or_padding_give_two_encodings() -> None:
     items = Items.from_tensors(CORPUS)
     for teacher in (wordpiece_like(TOKENIZER, types=False), wordpiece_like(TOKENIZER, padding_side="left")):
         done = tokenize(items, {"student": TOKENIZER, "teacher": teacher})
@@ -113,7 +113,7 @@ def test_token_types_or_padding_of_ones_own_keep_both() -> None:
         assert same(everything(done)["teacher"], teacher(CORPUS, padding="longest", return_tensors="pt"))
 
 
-def test_items_that_are_no_texts_or_empty_ones() -> None:
+def test_items_that_are_not_texts_or_have_no_tokens_are_refused() -> None:
     with pytest.raises(ValueError, match="expected texts, as load_items reads"):
         tokenize(Items.from_tensors(torch.rand(3, 2)), TOKENIZER)
     with pytest.raises(ValueError, match="item 1: an empty text has no tokens"):

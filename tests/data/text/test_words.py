@@ -1,4 +1,4 @@
-"""Words: what counts as one, exchange that leaves everything else alone, capitals, and the whole words of a vocabulary."""
+"""Words of a text and of a vocabulary: their spans, replacement and case."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tests.data.tiny_tokenizers import SPECIAL, byte_bpe, of_words, wordpiece
         ("it 's they 're 'tis", ["it", "they"]),
         ("http://a.b/c me@there.org snake_case and/or", []),
         ("- -- ... ! 'a", []),
-        ("cafe\u0301 cafe", ["cafe"]),  # with an accent written behind it, the e is no whole letter
+        ("cafe\u0301 cafe", ["cafe"]),  # with an accent written behind it, the e is not a letter by itself
         ("tab\tline\nend\u00a0there", ["tab", "line", "end", "there"]),
         ("well--known trailing- -leading a'", ["trailing", "leading", "a"]),
         ("", []),
@@ -37,7 +37,7 @@ def test_what_is_a_word(text: str, words: list[str]) -> None:
 
 
 @given(st.text(alphabet=string.ascii_letters + " \t\n.,'’-é1_\u0301", max_size=40))
-def test_spans_hold_the_words_and_nothing_else_changes(text: str) -> None:
+def test_replacing_words_changes_nothing_else(text: str) -> None:
     parsed = WordSpans.of(text)
     assert len(parsed) == len(parsed.words)
     assert [text[start:end] for start, end in parsed.spans] == list(parsed.words)
@@ -48,7 +48,7 @@ def test_spans_hold_the_words_and_nothing_else_changes(text: str) -> None:
     assert [part.split(">")[0] for part in marked.split("<")[1:]] == list(parsed.words)
 
 
-def test_an_exchange_leaves_what_stands_between_words() -> None:
+def test_replacement_keeps_what_stands_between_words() -> None:
     words = WordSpans.of("  A fine,\tfine day - isn't it?\n")
     assert words.replace(["One", None, "poor", None, "wasn't", None]) == "  One fine,\tpoor day - wasn't it?\n"
     with pytest.raises(ValueError, match="shorter"):
@@ -56,7 +56,7 @@ def test_an_exchange_leaves_what_stands_between_words() -> None:
 
 
 def test_long_texts_are_read_in_linear_time() -> None:
-    """Nothing here may be tried in all ways: this would take years."""
+    """A regular expression that backtracks would take years here."""
     assert WordSpans.of("-".join("a" * 20_000) + "1").words == ()
     assert WordSpans.of("'" * 20_000 + "a" * 20_000 + "1").words == ()
 
@@ -74,25 +74,25 @@ def test_long_texts_are_read_in_linear_time() -> None:
         ("café", "iPhone", "iPhone"),
     ],
 )
-def test_case_of_the_word_that_was_there(word: str, other: str, cased: str) -> None:
+def test_match_case(word: str, other: str, cased: str) -> None:
     assert match_case(word, other) == cased
 
 
-def test_distinct_words_are_the_first_ones_in_the_order_of_the_alphabet() -> None:
+def test_distinct_words() -> None:
     others = ["good", "Zeal", "GOOD", "zeal", "able", "fine", "Fine", "late"]
     assert distinct_words("Good", others, 3) == ("Able", "Fine", "Zeal")
     assert distinct_words("Good", others, 10) == ("Able", "Fine", "Late", "Zeal")
     assert distinct_words("good", ["Good"], 2) == ()
 
 
-def test_whole_words_are_no_pieces_signs_numbers_or_special_tokens() -> None:
+def test_whole_word_tokens() -> None:
     tokenizer = of_words(["film", "##ing", "ing", "!", "2", "2nd", "don", "é", "a"])
     known = {tokenizer.convert_tokens_to_ids(word): word for word in ("film", "ing", "don", "a")}
-    assert whole_word_tokens(tokenizer) == known  # é is never reached: the tokenizer takes its accent off
+    assert whole_word_tokens(tokenizer) == known  # é is never produced: the tokenizer removes its accent
 
 
 @pytest.mark.parametrize("tokenizer", [wordpiece(), byte_bpe(size=400)], ids=["wordpiece", "byte_bpe"])
-def test_a_whole_word_is_what_it_is_encoded_as(tokenizer: object) -> None:
+def test_whole_words_are_encoded_as_their_token(tokenizer: object) -> None:
     words = whole_word_tokens(tokenizer)
     assert {"the", "is", "it"} <= set(words.values())
     assert not set(SPECIAL) & set(words.values())

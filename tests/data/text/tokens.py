@@ -25,6 +25,6 @@ def same(ours: dict[str, Tensor], theirs: Any) -> bool:
 
 
 def wordpiece_like(tokenizer: Any, types: bool = True, **options: Any) -> Any:
-    """The same tokens with other surroundings."""
+    """A tokenizer of the same tokens with other types or padding."""
     vocabulary = sorted(tokenizer.get_vocab(), key=tokenizer.get_vocab().get)[5:]
     return of_words(vocabulary, types, **options)

@@ -32,7 +32,7 @@ TEXTS = [
 FAMILIES = {
     "Bert": {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24},
     "DistilBert": {"dim": 16, "n_layers": 2, "n_heads": 2, "hidden_dim": 24},
-    "MobileBert": {  # its head is no layer of its own
+    "MobileBert": {  # its head is not a layer of its own
         **{"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 24},
         **{"embedding_size": 16, "intra_bottleneck_size": 16},
     },
@@ -44,7 +44,7 @@ def masked_model(tokenizer: Any, family: str = "Bert", rows: int | None = None) 
     config = getattr(transformers, f"{family}Config")(vocab_size=rows or len(tokenizer), **FAMILIES[family])
     model: nn.Module = getattr(transformers, f"{family}ForMaskedLM")(config).eval()
     for parameter in model.parameters():
-        nn.init.normal_(parameter, std=0.3)  # as initialised, guesses are nearly the same everywhere
+        nn.init.normal_(parameter, std=0.3)  # with the default initialisation, predictions are nearly the same everywhere
     return model
 
 

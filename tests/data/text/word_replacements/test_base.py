@@ -23,7 +23,7 @@ class Fixed:
         return [[tuple(self.answers.get(word, "").split()) for word in text.words] for text in texts]
 
 
-def test_the_first_that_has_any_is_asked() -> None:
+def test_the_first_provider_with_candidates_is_used() -> None:
     first, second = Fixed({"good": "fine nice"}), Fixed({"good": "bad", "film": "movie"})
     both = FallbackReplacements(first, second)
     assert both(parsed(["good film", "", "late good"])) == [[("fine", "nice"), ("movie",)], [], [(), ("fine", "nice")]]
@@ -32,7 +32,7 @@ def test_the_first_that_has_any_is_asked() -> None:
         FallbackReplacements()
 
 
-def test_candidates_are_in_the_order_of_the_alphabet() -> None:
+def test_candidates_are_in_alphabetical_order() -> None:
     words, vectors = table()
     tokenizer = of_words(VOCABULARY)
     for provider in (EmbeddingReplacements(words, vectors), MaskedModelReplacements(masked_model(tokenizer), tokenizer)):

@@ -29,7 +29,7 @@ def nearest(words: list[str], vectors: Tensor, word: str, count: int, minimum: f
 
 
 @pytest.mark.parametrize(("count", "minimum"), [(1, 0.3), (4, 0.6), (7, -1.0), (500, -1.0)])
-def test_neighbours_are_those_of_a_loop_over_words(count: int, minimum: float) -> None:
+def test_neighbours_agree_with_a_loop_over_words(count: int, minimum: float) -> None:
     words, vectors = table()
     neighbours = EmbeddingReplacements(words, vectors, count=count, minimum=minimum)
     (found,) = neighbours(parsed([" ".join(words)]))
@@ -40,7 +40,7 @@ def test_neighbours_are_those_of_a_loop_over_words(count: int, minimum: float) -
     assert sizes == {min(count, len(words) - 1)} if minimum == -1 else max(sizes) <= count
 
 
-def test_neighbours_do_not_depend_on_what_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_neighbours_do_not_depend_on_earlier_calls(monkeypatch: pytest.MonkeyPatch) -> None:
     words, vectors = table(200)
     text = parsed([" ".join(words)])
     (together,) = EmbeddingReplacements(words, vectors)(text)
@@ -50,14 +50,14 @@ def test_neighbours_do_not_depend_on_what_was_asked_before(monkeypatch: pytest.M
     assert [one(parsed([word]))[0][0] for word in words] == together
 
 
-def test_equally_near_words_go_by_the_alphabet() -> None:
-    """Ten words of one vector: which three are taken must not go by how a matrix product rounds."""
+def test_ties_are_resolved_alphabetically() -> None:
+    """Ten words of one vector: which three are chosen must not depend on the rounding of a matrix product."""
     words = ["own", *"jihgfedcba", "far", "further"]
     vectors = torch.tensor([[1.0, 0.1], *[[1.0, 0.2]] * 10, [-1.0, 0.3], [-1.0, -2.0]])
     assert EmbeddingReplacements(words, vectors, count=3)(parsed(["own"])) == [[("a", "b", "c")]]
 
 
-def test_words_are_found_as_they_are_written_or_in_lower_case() -> None:
+def test_words_are_looked_up_as_written_then_in_lower_case() -> None:
     words = ["good", "fine", "Paris", "London", "paris", "42", "!", "good"]
     vectors = torch.eye(8)[[0, 0, 1, 1, 2, 3, 4, 5]] + 0.01 * torch.arange(8)[:, None]
     neighbours = EmbeddingReplacements(words, vectors, count=1, minimum=0.5)
@@ -66,7 +66,7 @@ def test_words_are_found_as_they_are_written_or_in_lower_case() -> None:
     assert found == [("Fine",), ("FINE",), ("fine",), ("London",), ()]
 
 
-def test_other_capitals_take_no_neighbours_place() -> None:
+def test_spellings_in_other_case_are_not_neighbours() -> None:
     words = ["good", "Good", "GOOD", *(each for word in ("fine", "late") for each in (word, word.title(), word.upper())), "far"]
     turns = [0.0, 0.01, 0.02, 0.1, 0.11, 0.12, 0.2, 0.21, 0.22, 3.0]
     vectors = torch.tensor([[torch.tensor(turn).cos(), torch.tensor(turn).sin()] for turn in turns])
@@ -96,14 +96,14 @@ def test_vectors_from_a_file(tmp_path: Path, header: str) -> None:
         (". 1 2\n", "none of them consists of letters"),
     ],
 )
-def test_files_that_read_otherwise_are_refused(tmp_path: Path, content: str, message: str) -> None:
+def test_wrong_files_of_vectors_are_refused(tmp_path: Path, content: str, message: str) -> None:
     path = tmp_path / "vectors.txt"
     path.write_text(content)
     with pytest.raises(ValueError, match=message):
         EmbeddingReplacements.from_file(path)
 
 
-def test_tables_that_make_no_sense_are_refused() -> None:
+def test_wrong_tables_and_options_are_refused() -> None:
     with pytest.raises(ValueError, match=r"expected one for each of 2 words, found \[3, 4\]"):
         EmbeddingReplacements(["a", "b"], torch.ones(3, 4))
     with pytest.raises(ValueError, match="count=0: expected 1 or more"):
@@ -112,7 +112,7 @@ def test_tables_that_make_no_sense_are_refused() -> None:
         EmbeddingReplacements(["a"], torch.ones(1, 4), minimum=1.5)
 
 
-def test_the_identity_of_neighbours_names_all_that_matters() -> None:
+def test_identity_depends_on_table_and_options() -> None:
     words, vectors = table()
     made = [
         EmbeddingReplacements(words, vectors),

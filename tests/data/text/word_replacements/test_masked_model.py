@@ -16,7 +16,7 @@ from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words
 
 
 def guessed(model: nn.Module, tokenizer: Any, words: WordSpans, number: int, count: int) -> tuple[str, ...]:
-    """One word of one text, hidden alone: by Algorithm 1, over whole words."""
+    """Algorithm 1 for one word of one text, over whole words."""
     start, end = words.spans[number]
     encoded = tokenizer(words.text, return_offsets_mapping=True, return_tensors="pt")
     places = [place for place, span in enumerate(encoded.offset_mapping[0].tolist()) if start <= span[0] < span[1] <= end]
@@ -35,7 +35,7 @@ def guessed(model: nn.Module, tokenizer: Any, words: WordSpans, number: int, cou
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_guesses_are_those_of_a_loop_over_words(family: str) -> None:
+def test_predictions_agree_with_a_loop_over_words(family: str) -> None:
     tokenizer = of_words(VOCABULARY)
     model, texts = masked_model(tokenizer, family), parsed(TEXTS)
     found = MaskedModelReplacements(model, tokenizer, count=4, batch_size=3)(texts)
@@ -44,7 +44,7 @@ def test_guesses_are_those_of_a_loop_over_words(family: str) -> None:
     assert [list(map(len, text)) for text in found] == [[4] * 6, [4] * 5, [4, 4, 0, 0], [4], [], [], [0, 4, 4, 4]]
 
 
-def test_what_is_guessed_does_not_depend_on_what_stands_beside_it() -> None:
+def test_predictions_do_not_depend_on_other_texts() -> None:
     tokenizer = of_words(VOCABULARY)
     masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=3)
     together = masked(parsed(TEXTS))
@@ -54,15 +54,15 @@ def test_what_is_guessed_does_not_depend_on_what_stands_beside_it() -> None:
     assert masked([]) == []
 
 
-def test_accents_that_the_tokenizer_takes_off_make_no_other_word() -> None:
+def test_a_word_without_its_accent_is_no_candidate() -> None:
     tokenizer = of_words(VOCABULARY)
     (((candidates),),) = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=50)(parsed(["café"]))
     everything = set(whole_word_tokens(tokenizer).values())
     assert set(candidates) == everything - {"cafe"}
 
 
-def test_spellings_with_other_capitals_take_nobodys_place() -> None:
-    """A vocabulary with capitals, whose model holds GOOD, Good and good for likeliest."""
+def test_spellings_in_other_case_count_once() -> None:
+    """A vocabulary with capitals, whose model predicts GOOD, Good and good with the highest probability."""
     words = [each for word in ("good", "bad", "late", "fine") for each in (word, word.title(), word.upper())]
     tokenizer = byte_bpe([f" {word}" for word in words] * 3, size=400)
     spelled = whole_word_tokens(tokenizer)
@@ -74,7 +74,7 @@ def test_spellings_with_other_capitals_take_nobodys_place() -> None:
 
 
 def _fixed(tokenizer: Any, biases: dict[int, float]) -> nn.Module:
-    """A masked model that says the same everywhere."""
+    """A masked model with the same outputs for all inputs."""
     model = masked_model(tokenizer)
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
@@ -84,15 +84,15 @@ def _fixed(tokenizer: Any, biases: dict[int, float]) -> nn.Module:
     return model
 
 
-def test_first_words_of_byte_level_vocabularies_are_whole() -> None:
-    """Without a blank in front, the first word is cut into other tokens than later."""
+def test_first_words_of_byte_level_vocabularies_have_candidates() -> None:
+    """Without a space in front, the first word is split into other tokens than elsewhere."""
     tokenizer = byte_bpe(CORPUS, size=420)
     found = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=2)(parsed(["is that it", "it is"]))
     assert [list(map(len, text)) for text in found] == [[2, 2, 2], [2, 2]]
 
 
 @pytest.mark.parametrize(("together", "passes"), [(1, 16), (2, 8), (3, 7), (100, 7)])
-def test_words_hidden_at_once(together: int, passes: int) -> None:
+def test_words_masked_in_one_pass(together: int, passes: int) -> None:
     tokenizer = of_words(VOCABULARY)
     masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, together=together)
     made = list(masked._passes(parsed([" ".join(VOCABULARY[:16])])))
@@ -103,13 +103,13 @@ def test_words_hidden_at_once(together: int, passes: int) -> None:
         assert all(later - earlier == passes for earlier, later in pairwise(places))
 
 
-def test_texts_beyond_the_length_are_read_up_to_it() -> None:
+def test_words_beyond_max_length_have_no_candidates() -> None:
     tokenizer = of_words(VOCABULARY)
     masked = MaskedModelReplacements(masked_model(tokenizer), tokenizer, count=2, max_length=4)
     assert list(map(len, masked(parsed(["the film is good"]))[0])) == [2, 2, 0, 0]
 
 
-def test_the_model_is_left_without_hooks_and_its_identity_names_all_that_matters() -> None:
+def test_hooks_are_removed_and_identity_depends_on_model_and_options() -> None:
     tokenizer = of_words(VOCABULARY)
     model = masked_model(tokenizer)
     masked = MaskedModelReplacements(model.train(), tokenizer)
@@ -130,7 +130,7 @@ def test_the_model_is_left_without_hooks_and_its_identity_names_all_that_matters
     assert len({masked.identity, *(other.identity for other in others)}) == 5
 
 
-def test_masked_models_that_cannot_guess_are_refused() -> None:
+def test_wrong_models_and_options_are_refused() -> None:
     tokenizer = of_words(VOCABULARY)
     model = masked_model(tokenizer)
     for name in ("count", "together", "batch_size"):

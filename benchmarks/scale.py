@@ -79,7 +79,7 @@ def measure() -> None:
 
 def growth_table(found: dict[str, Any]) -> str:
     lines = [
-        "| items | written a second | bytes an item | look-up of 256: median, 2.5 to 97.5 % | first look-up | resident growth |"
+        "| items | written per second | bytes per item | lookup of 256: median, 2.5 to 97.5 % | first lookup | resident growth |"
     ]
     lines += ["|---:|---:|---:|---:|---:|---:|"]
     for row in found["growth"]:
@@ -91,7 +91,7 @@ def growth_table(found: dict[str, Any]) -> str:
 
 
 def needs_table(found: dict[str, Any]) -> str:
-    """Bytes from what was measured; hours for a teacher that answers 1,000 images, or 10,000 tokens, a second."""
+    """Bytes from what was measured; hours for a teacher that processes 1,000 images, or 10,000 tokens, per second."""
     formats = found["formats"]
     images, tokens = (lambda name: formats[f"image, {name}"]["bytes"]), (lambda name: formats[f"token, {name}"]["bytes"])
     rows = [
@@ -102,7 +102,7 @@ def needs_table(found: dict[str, Any]) -> str:
         ("1 billion tokens, k = 64", tokens("k = 64"), TOKENS, 10_000),
     ]
     lines = [
-        "| store | bytes an answer | in all | teacher's hours at 1,000 images or 10,000 tokens a second |",
+        "| cache | bytes per output | in all | teacher's hours at 1,000 images or 10,000 tokens per second |",
         "|---|---:|---:|---:|",
     ]
     for name, size, count, rate in rows:
@@ -111,21 +111,21 @@ def needs_table(found: dict[str, Any]) -> str:
 
 
 def encoding_table(found: dict[str, Any]) -> str:
-    lines = ["| answers | encoded a second, one thread |", "|---|---:|"]
+    lines = ["| outputs | encoded per second, one thread |", "|---|---:|"]
     lines += [f"| {name} of {CASES[name][0]:,} | {row['rows_per_second']:,.0f} |" for name, row in found["formats"].items()]
     return "\n".join(lines)
 
 
-def write() -> None:
-    found, page = json.loads(RESULTS.read_text()), PAGE.read_text()
+def fill(page: str) -> str:
+    """The page with its tables written again."""
+    found = json.loads(RESULTS.read_text())
     tables = {"growth": growth_table(found), "needs": needs_table(found), "encoding": encoding_table(found)}
     for name, table in tables.items():
         page = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda at, table=table: f"{at[1]}{table}\n{at[2]}", page, flags=re.S
         )
     machine = f"{found['machine']['cpu']}, {found['machine']['cores']} cores"
-    page = re.sub(r"(<!-- machine -->).*?(<!-- end -->)", lambda at: f"{at[1]}{machine}{at[2]}", page)
-    write_text_atomic(PAGE, page)
+    return re.sub(r"(<!-- machine -->).*?(<!-- end -->)", lambda at: f"{at[1]}{machine}{at[2]}", page)
 
 
 def main() -> None:
@@ -133,7 +133,7 @@ def main() -> None:
     parser.add_argument("--write", action="store_true")
     if not parser.parse_args().write:
         measure()
-    write()
+    write_text_atomic(PAGE, fill(PAGE.read_text()))
 
 
 if __name__ == "__main__":

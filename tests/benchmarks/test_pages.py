@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks import bars, pages
+from benchmarks import bars, pages, scale
 
 MACHINE = {"cpu": "Some CPU", "cores": 2}
 
@@ -20,6 +20,11 @@ def test_the_committed_pages_are_those_that_the_script_writes() -> None:
     for page in pages.PAGES:
         text = page.read_text(encoding="utf-8")
         assert pages.fill(text) == text, f"{page.name} differs from bars.json: python -m benchmarks.pages"
+
+
+def test_the_page_on_scale_is_the_one_that_its_script_writes() -> None:
+    text = scale.PAGE.read_text(encoding="utf-8")
+    assert scale.fill(text) == text, "docs/scale.md differs from scale.json: python -m benchmarks.scale --write"
 
 
 def test_every_topic_has_its_place() -> None:

@@ -17,18 +17,13 @@ from limbeck.engine import Optimizer, Settings
 from limbeck.evaluation.targets import TARGETS
 from limbeck.recipe import Comparison, Recipe, built_in_recipes, read_yaml
 from limbeck.recipe.base import BaseRecipe
-from limbeck.recipe.schema.parts import (
-    DatasetSpec,
-    DataSpec,
-    ExportSpec,
-    ModelSpec,
-    OptimizerSpec,
-    QuantizationAwareSpec,
-    Spec,
-    StageSpec,
-    TermSpec,
-    TrainingSpec,
-)
+from limbeck.recipe.schema.base import Spec
+from limbeck.recipe.schema.data import DatasetSpec, DataSpec
+from limbeck.recipe.schema.export import ExportSpec, QuantizationAwareSpec
+from limbeck.recipe.schema.models import ModelSpec
+from limbeck.recipe.schema.stages import StageSpec
+from limbeck.recipe.schema.terms import TermSpec
+from limbeck.recipe.schema.training import OptimizerSpec, TrainingSpec
 
 # What takes a part's fields in the end describes them, so that nothing is said twice.
 TAKERS: dict[type[BaseModel], tuple[Any, ...]] = {

@@ -1,12 +1,37 @@
-"""Recipes: jobs written as YAML, from the text to the parts."""
+"""Recipes: jobs written as YAML. The schema checks a recipe and builds what it describes."""
 
-from limbeck.recipe.base import classes_and_channels, load
-from limbeck.recipe.built_in import built_in_recipes, find_recipe
-from limbeck.recipe.comparison import CONTROL, Comparison
-from limbeck.recipe.plugin import load_plugin, loaded_plugins
-from limbeck.recipe.recipe import Recipe
-from limbeck.recipe.schema.parts import DatasetSpec, ExportSpec
-from limbeck.recipe.yaml_text import RecipeError, apply_override, describe_missing, expand_variables, read_yaml
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from limbeck.utils.lazy_imports import lazy_attributes
+
+if TYPE_CHECKING:
+    from limbeck.recipe.built_in import built_in_recipes, find_recipe
+    from limbeck.recipe.comparison import CONTROL, Comparison
+    from limbeck.recipe.dataset_reader import RecipeItems, classes_and_channels
+    from limbeck.recipe.errors import RecipeError
+    from limbeck.recipe.overrides import apply_override
+    from limbeck.recipe.paths import describe_missing, expand_variables
+    from limbeck.recipe.plugin import load_plugin, loaded_plugins
+    from limbeck.recipe.recipe import Recipe
+    from limbeck.recipe.schema.data import DatasetSpec
+    from limbeck.recipe.schema.export import ExportSpec
+    from limbeck.recipe.yaml_loader import read_yaml
+
+_HOMES = {
+    "limbeck.recipe.built_in": ("built_in_recipes", "find_recipe"),
+    "limbeck.recipe.comparison": ("CONTROL", "Comparison"),
+    "limbeck.recipe.dataset_reader": ("RecipeItems", "classes_and_channels"),
+    "limbeck.recipe.errors": ("RecipeError",),
+    "limbeck.recipe.overrides": ("apply_override",),
+    "limbeck.recipe.paths": ("describe_missing", "expand_variables"),
+    "limbeck.recipe.plugin": ("load_plugin", "loaded_plugins"),
+    "limbeck.recipe.recipe": ("Recipe",),
+    "limbeck.recipe.schema.data": ("DatasetSpec",),
+    "limbeck.recipe.schema.export": ("ExportSpec",),
+    "limbeck.recipe.yaml_loader": ("read_yaml",),
+}
 
 __all__ = [
     "CONTROL",
@@ -15,14 +40,16 @@ __all__ = [
     "ExportSpec",
     "Recipe",
     "RecipeError",
+    "RecipeItems",
     "apply_override",
     "built_in_recipes",
     "classes_and_channels",
     "describe_missing",
     "expand_variables",
     "find_recipe",
-    "load",
     "load_plugin",
     "loaded_plugins",
     "read_yaml",
 ]
+
+__getattr__ = lazy_attributes(__name__, _HOMES)

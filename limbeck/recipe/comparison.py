@@ -1,4 +1,4 @@
-"""A comparison: one pair of models, one training, many methods."""
+"""A comparison: several methods on the same models, data and training."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pydantic import Field, model_validator
 
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.recipe import Recipe
-from limbeck.recipe.schema.parts import TermSpec
+from limbeck.recipe.schema.terms import TermSpec
 
+CONTROL = "control"  # the variant trained on labels only
 RESERVED = ("teacher", "checkpoints")  # folders of the comparison itself
-CONTROL = "control"  # the control among the variants: labels only
 
 
 class Comparison(BaseRecipe):
-    """Several methods on the same teacher, student, data, seeds and steps, each of which differs in its terms alone.
+    """Several methods with the same teacher, student, data, seeds and steps; only their terms differ.
 
-    Each variant is a run of its own, so that a comparison can be stopped and gone on with between any two of them. The
-    control is a variant too, `control`, and is added where it is missing.
+    Each variant is a run in a folder of its own, so that a comparison can be stopped and resumed between any two of them.
+    The control is a variant too, named `control`. It is added if the recipe does not list it.
     """
 
-    variants: dict[str, list[TermSpec]] = Field(min_length=1, description="the terms of each method, by a name of its own")
+    variants: dict[str, list[TermSpec]] = Field(min_length=1, description="the terms of each method, by a name of your choice")
 
     @model_validator(mode="after")
-    def _with_control(self) -> Self:
+    def _check_variants(self) -> Self:
         if not self.student.named:
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         for name, terms in self.variants.items():
@@ -36,12 +36,15 @@ class Comparison(BaseRecipe):
                     f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder"
                 )
         if CONTROL not in self.variants:
-            control = TermSpec.model_validate("hard_targets")
-            self.variants = {CONTROL: [control], **self.variants}
+            self.variants = {CONTROL: [TermSpec.model_validate("hard_targets")], **self.variants}
         return self
 
     def variant(self, name: str, weights: str | None = None) -> Recipe:
-        """The recipe of one variant; `weights`: of the teacher, where it was trained for all of them."""
+        """Returns the recipe of one variant.
+
+        Args:
+            weights: of the teacher, if it was trained for all variants.
+        """
         content: dict[str, Any] = self.model_dump(mode="json", exclude={"variants"})
         if weights is not None:
             content["teacher"] |= {"weights": weights, "training": None}

@@ -1,35 +1,61 @@
-"""How the data of a recipe becomes what models read: texts as tokens of one vocabulary or two, altered copies beside them."""
+"""The data of a recipe, as its models read it: loaded, split, augmented, and texts as tokens."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
-from limbeck.recipe.schema.parts import AugmentSpec, DatasetSpec, ModelSpec
-from limbeck.recipe.yaml_text import RecipeError, expand_variables
+import torch
 
-if TYPE_CHECKING:
-    from limbeck.data import Items
-    from limbeck.data.text.word_replacements import WordReplacements
-    from limbeck.models.shrink import CorpusVocabulary
-    from limbeck.recipe.base import BaseRecipe
+from limbeck.data import (
+    Items,
+    load_questions,
+    per_actor_items,
+    split_by_question,
+    tokenize,
+    tokenize_questions,
+)
+from limbeck.data.storage import TextStorage
+from limbeck.models.shrink import CorpusVocabulary
+from limbeck.recipe.augmentation import augment_items
+from limbeck.recipe.errors import RecipeError
+from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.data import DatasetSpec, DataSpec
+from limbeck.recipe.schema.models import ModelSpec, StudentSpec
+from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
+from limbeck.tasks import Task
+
+
+class RecipeItems(NamedTuple):
+    """The items of a recipe.
+
+    Attributes:
+        teacher_train: all training items with all their labels.
+        train: the training items that the student sees.
+        validation: None if the recipe has none.
+    """
+
+    teacher_train: Items
+    train: Items
+    validation: Items | None
+    test: Items
 
 
 class DatasetReader:
-    """The data of one recipe.
+    """Reads the data sets of one recipe. Tokenizers are loaded once, when they are first needed.
 
     Attributes:
-        students_tokenizer: what the student reads by, where it has a vocabulary of its own and that is known already, as in a
-            finished run; it is then not made again from the training texts.
+        student_tokenizer: set for a finished run whose student has a vocabulary of its own; otherwise that vocabulary is
+            made from the training texts.
     """
 
-    def __init__(self, job: BaseRecipe) -> None:
-        self.job = job
+    def __init__(self, task: Task, data: DataSpec, teacher: ModelSpec, student: StudentSpec) -> None:
+        self.task, self.data, self.teacher, self.student = task, data, teacher, student
         self.student_tokenizer: Any = None
 
     def use_student_tokenizer(self, tokenizer: Any) -> None:
-        """Read everything as a finished student does, which needs neither its teacher nor its training texts."""
+        """Reads all texts with the tokenizer of a finished student; neither its teacher nor its training texts are needed."""
         self.__dict__ |= {"tokenizer": tokenizer, "vocabulary": None}
         self.student_tokenizer = None
 
@@ -37,216 +63,114 @@ class DatasetReader:
 
     @cached_property
     def tokenizer(self) -> Any:
-        """Of texts: the one that the data names, or else the teacher's."""
-        given = self.job.data.tokenizer
-        if given is None:
-            return self._own_tokenizer(self.job.teacher, "data.tokenizer: texts need a tokenizer; name one")
-        from limbeck.models.tokenizer import load_tokenizer
-
-        local = self.job.teacher.args.get("local_files_only", False)
-        found = load_tokenizer(expand_variables(given, "data.tokenizer"), local_files_only=local)
-        for who, spec in (("teacher", self.job.teacher), ("student", self.job.student)):
-            self._check_vocabulary(found, who, spec)
-        return found
-
-    def _own_tokenizer(self, model: ModelSpec, missing: str = "") -> Any:
-        """What a model by name brings along. `missing`: what to say where it has no name; None is answered otherwise."""
-        from limbeck.models.tokenizer import load_tokenizer
-
-        name = model.args.get("name_or_path")
-        if name is None:
-            if missing:
-                raise RecipeError(f"{missing} (a folder, or a name on the Hugging Face hub)")
-            return None
-        return load_tokenizer(
-            expand_variables(name, "args.name_or_path"), local_files_only=model.args.get("local_files_only", False)
-        )
-
-    def _check_vocabulary(self, tokenizer: Any, who: str, model: ModelSpec) -> None:
-        """A model reads its own vocabulary alone; whatever other ids it is given, it answers something."""
-        from limbeck.data.text.tokenizer_alignment import vocabulary_difference
-
-        try:
-            own = self._own_tokenizer(model)
-        except (OSError, ValueError):  # it has none, which is why the data names one
-            return
-        if own is None:
-            return
-        read, known = tokenizer.get_vocab(), own.get_vocab()
-        numbers = set(read.values())  # what the model knows besides, nobody asks it
-        kept = {word: at for word, at in known.items() if word in read or at in numbers}
-        apart = vocabulary_difference(read, kept, ("that one's", f"the {who}'s"))
-        if apart is not None:
-            raise RecipeError(
-                f"data.tokenizer: {self.job.data.tokenizer} is not what the {who} reads: {apart}. Leave it out: each model "
-                "brings its own along"
-            )
+        """The teacher's, and the student's too if it has none of its own."""
+        return teacher_tokenizer(self.data, self.teacher, self.student)
 
     @cached_property
     def vocabulary(self) -> CorpusVocabulary | None:
-        """What the training texts leave of the teacher's vocabulary, where the student keeps no more than that."""
-        spec = self.job.student.vocabulary
+        """The tokens of the training texts, if the student keeps only these of the teacher's vocabulary."""
+        spec = self.student.vocabulary
         if spec is None:
             return None
-        from limbeck.models.shrink import CorpusVocabulary
-
-        texts = (text for part in (self.job.data.train, *spec.texts) for text in self._texts(part))
+        texts = (text for dataset in (self.data.train, *spec.texts) for text in self._vocabulary_texts(dataset))
         return CorpusVocabulary.of(self.tokenizer, texts, size=spec.size, min_count=spec.min_count)
 
     @property
     def tokenizers(self) -> Any:
-        """One for all, or the student's and the teacher's by name."""
+        """One tokenizer for both models, or the student's and the teacher's by name."""
         own = self.student_tokenizer or (self._own_student_tokenizer if self.vocabulary is None else self.vocabulary.tokenizer)
         return self.tokenizer if own is None else {"student": own, "teacher": self.tokenizer}
 
     @cached_property
     def _own_student_tokenizer(self) -> Any:
-        """That of a student by another name; None where the data names one for both, or the student brings none along."""
-        student, data = self.job.student, self.job.data
-        name, theirs = (each.args.get("name_or_path") for each in (student, self.job.teacher))
-        if data.tokenizer is not None or name is None or name == theirs:
-            return None
-        try:
-            return self._own_tokenizer(student)
-        except OSError:
-            return None
+        return student_tokenizer(self.data, self.teacher, self.student)
 
-    def _texts(self, part: DatasetSpec) -> Iterator[str]:
-        from limbeck.data import load_questions
-        from limbeck.data.storage import TextStorage
-
-        if self.job.task == "question_answering" and part == self.job.data.train:
-            questions = load_questions(expand_variables(part.path, "data"), part.split)
+    def _vocabulary_texts(self, spec: DatasetSpec) -> Iterator[str]:
+        if self._asks_questions and spec == self.data.train:
+            questions = load_questions(expand_variables(spec.path, "data"), spec.split)
             yield from dict.fromkeys([*questions.questions, *questions.contexts])
             return
-        storage = self.raw_items(part).storage
+        storage = self.raw_items(spec).storage
         if not isinstance(storage, TextStorage):
-            raise RecipeError(f"student.vocabulary: {part.path} holds no texts, whose words could be kept")
+            raise RecipeError(f"student.vocabulary: {spec.path} holds no texts, whose words could be kept")
         for text in storage.texts:
             yield from (text,) if isinstance(text, str) else text
 
     # --- items -------------------------------------------------------------------------------------------------------
 
-    def items(self, part: DatasetSpec) -> Items:
-        """The items of one data set; texts as tokens."""
-        if self.job.task == "question_answering" and part.label is not False:
-            return self._windows(part)
-        return self.texts(part)
+    def items(self, spec: DatasetSpec) -> Items:
+        """Returns the items of one data set, texts as tokens, questions as windows of their contexts."""
+        if self._asks_questions and spec.label is not False:
+            return self._windows(spec)
+        return self.texts(spec)
 
-    def texts(self, part: DatasetSpec) -> Items:
-        """Texts of any kind, also where the task's own are questions."""
-        return self._tokens(self.raw_items(part))
+    def texts(self, spec: DatasetSpec) -> Items:
+        """Returns the items of one data set, texts as tokens, for any task."""
+        return self._tokenized(self.raw_items(spec))
 
-    def raw_items(self, part: DatasetSpec) -> Items:
-        """The items as the data holds them."""
-        from limbeck.recipe.base import load
+    def raw_items(self, spec: DatasetSpec) -> Items:
+        """Returns the items of one data set as they are stored."""
+        unlabelled = self.task.name == "masked_language_modelling"  # its labels are the tokens themselves
+        return spec.load(regression=self.task.name == "regression", labels=not unlabelled)
 
-        hidden = self.job.task == "masked_language_modelling"  # tokens are the labels, and a column of others says nothing
-        return load(part, regression=self.job.task == "regression", labels=not hidden)
+    @property
+    def _asks_questions(self) -> bool:
+        return self.task.name == "question_answering"
 
-    def _windows(self, part: DatasetSpec) -> Items:
-        from limbeck.data import load_questions, per_actor_items, tokenize_questions
-
-        data, tokenizers = self.job.data, self.tokenizers
-        questions = load_questions(expand_variables(part.path, "data"), part.split)
-        if part.limit is not None:
-            questions = questions.select(range(min(part.limit, len(questions))))
+    def _windows(self, spec: DatasetSpec) -> Items:
+        tokenizers, size = self.tokenizers, (self.data.max_length, self.data.stride)
+        questions = load_questions(expand_variables(spec.path, "data"), spec.split)
+        if spec.limit is not None:
+            questions = questions.select(range(min(spec.limit, len(questions))))
         if not isinstance(tokenizers, dict):
-            return tokenize_questions(questions, tokenizers, data.max_length, data.stride)
-        return per_actor_items(
-            {name: tokenize_questions(questions, each, data.max_length, data.stride) for name, each in tokenizers.items()}
-        )
+            return tokenize_questions(questions, tokenizers, *size)
+        return per_actor_items({name: tokenize_questions(questions, each, *size) for name, each in tokenizers.items()})
 
-    def _tokens(self, items: Items) -> Items:
-        from limbeck.data import tokenize
-        from limbeck.data.storage import TextStorage
-
+    def _tokenized(self, items: Items) -> Items:
         if not isinstance(items.storage, TextStorage):
             return items
-        return tokenize(items, self.tokenizers, self.job.data.max_length)
+        return tokenize(items, self.tokenizers, self.data.max_length)
 
-    def load(self) -> tuple[Items, Items, Items | None, Items]:
-        """(all labels, what the student sees, validation, test)."""
-        if self.job.task == "question_answering":
+    # --- all data of a recipe ----------------------------------------------------------------------------------------
+
+    def load(self) -> RecipeItems:
+        """Returns all data of the recipe; classes are numbered as in the training data."""
+        if self._asks_questions:
             return self._load_questions()
-        data = self.job.data
-        train, validation = self.raw_items(data.train), None
-        if isinstance(data.validation, DatasetSpec):
-            validation = self.raw_items(data.validation)
-        elif data.validation > 0:
-            validation, train = train.split(data.validation)
-        seen = self._augmented(self._student_items(train))
-        everything = self._tokens(train)
-        seen = everything if seen is train else self._tokens(seen)
-        if validation is not None:
-            validation = self._tokens(validation).align_classes(train.class_names, "data.validation")
-        return everything, seen, validation, self.items(data.test).align_classes(train.class_names, "data.test")
+        raw, raw_validation = self.raw_items(self.data.train), None
+        if isinstance(self.data.validation, DatasetSpec):
+            raw_validation = self.raw_items(self.data.validation)
+        elif self.data.validation > 0:
+            raw_validation, raw = raw.split(self.data.validation)
+        shown = self._augmented(self._student_items(raw))
+        teacher_train = self._tokenized(raw)
+        train = teacher_train if shown is raw else self._tokenized(shown)
+        validation = raw_validation and self._tokenized(raw_validation).align_classes(raw.class_names, "data.validation")
+        test = self.items(self.data.test).align_classes(raw.class_names, "data.test")
+        return RecipeItems(teacher_train, train, validation, test)
 
-    def _load_questions(self) -> tuple[Items, Items, Items | None, Items]:
-        from limbeck.data import split_by_question
-
-        data = self.job.data
-        if data.augment is not None:
+    def _load_questions(self) -> RecipeItems:
+        if self.data.augment is not None:
             raise RecipeError("data.augment: a context with other words has its answer elsewhere; leave it out")
-        train, validation = self.items(data.train), None
-        if isinstance(data.validation, DatasetSpec):
-            validation = self.items(data.validation)
-        elif data.validation > 0:  # all windows of a question stay together
-            validation, train = split_by_question(train, data.validation)
-        return train, self._student_items(train), validation, self.items(data.test)
+        train, validation = self.items(self.data.train), None
+        if isinstance(self.data.validation, DatasetSpec):
+            validation = self.items(self.data.validation)
+        elif self.data.validation > 0:  # all windows of a question stay together
+            validation, train = split_by_question(train, self.data.validation)
+        return RecipeItems(train, self._student_items(train), validation, self.items(self.data.test))
 
     def _student_items(self, train: Items) -> Items:
-        """What the student gets to see of the training items."""
-        data = self.job.data
-        seen = train if data.labels is None else train.keep_labels(data.labels, data.labels_seed)
-        return seen if data.unlabelled else self.job.new_task().training_items(seen)
-
-    # --- altered copies ----------------------------------------------------------------------------------------------
+        """Returns the training items with the labels that the student may see."""
+        shown = train if self.data.labels is None else train.keep_labels(self.data.labels, self.data.labels_seed)
+        return shown if self.data.unlabelled else self.task.training_items(shown)
 
     def _augmented(self, items: Items) -> Items:
-        """The items and their altered copies, where the recipe wants some."""
-        spec = self.job.data.augment
-        if spec is None:
+        if self.data.augment is None:
             return items
-        from limbeck.data.text.augmentation import augment_texts
+        return augment_items(items, self.data.augment, self.teacher, self.vocabulary, self.data.max_length)
 
-        cache = None if spec.cache is None else expand_variables(spec.cache, "data.augment.cache")
-        options: dict[str, Any] = {"copies": spec.copies, "probability": spec.probability, "seed": spec.seed, "cache": cache}
-        return augment_texts(items, self._candidates(spec), **options)
 
-    def _candidates(self, spec: AugmentSpec) -> WordReplacements:
-        from limbeck.data.text.word_replacements import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
-
-        found: list[WordReplacements] = []
-        if spec.masked is not None:
-            model, tokenizer = self._encoder(expand_variables(spec.masked, "data.augment.masked"), "AutoModelForMaskedLM")
-            limit = self.job.data.max_length
-            found.append(MaskedModelReplacements(model, tokenizer, count=spec.count, together=spec.together, max_length=limit))
-        options: dict[str, Any] = {"count": spec.count, "minimum": spec.minimum}
-        if spec.neighbours == "embeddings":
-            found.append(EmbeddingReplacements.from_encoder(*self._embeddings(), **options))
-        elif spec.neighbours:
-            found.append(
-                EmbeddingReplacements.from_file(expand_variables(spec.neighbours, "data.augment.neighbours"), **options)
-            )
-        return found[0] if len(found) == 1 else FallbackReplacements(*found)
-
-    def _embeddings(self) -> tuple[Any, Any]:
-        """An encoder and its tokenizer, whose whole words may come in: no others than the student's vocabulary has."""
-        name = self.job.teacher.args.get("name_or_path")
-        if name is None:
-            raise RecipeError(
-                "data.augment.neighbours: the teacher has no embeddings to be read before it is built; name a file"
-            )
-        encoder, tokenizer = self._encoder(expand_variables(name, "teacher.args.name_or_path"), "AutoModel")
-        if self.vocabulary is None:
-            return encoder, tokenizer
-        return self.vocabulary.cut(encoder), self.vocabulary.tokenizer
-
-    def _encoder(self, name: str, kind: str) -> tuple[Any, Any]:
-        from limbeck import models
-        from limbeck.models.tokenizer import load_tokenizer
-
-        local = self.job.teacher.args.get("local_files_only", False)
-        model = models.get("transformers", name_or_path=name, task=kind, local_files_only=local)
-        return model, load_tokenizer(name, local_files_only=local)
+def classes_and_channels(items: Items) -> tuple[int | None, int | None]:
+    """Returns the number of classes and, for images, of channels; None where the data has none."""
+    first = items.fetch(torch.tensor([0]))
+    return items.classes, (first.shape[1] if getattr(first, "ndim", 0) == 4 else None)

@@ -6,9 +6,10 @@ import warnings
 from collections.abc import Mapping
 from typing import Any
 
-from limbeck.recipe.yaml_text import RecipeError
+from limbeck.recipe.errors import RecipeError
 
 RENAMED = {"store": "cache", "preset": "method"}
+RENAMED_IN_STAGES = {"slow": "lr_scale"}
 RENAMED_VARIANTS = {"alone": "control"}
 
 
@@ -21,6 +22,11 @@ def rename_old_keys(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
     current = _renamed(content, RENAMED, origin, "{}:")
     if isinstance(current.get("variants"), Mapping):
         current["variants"] = _renamed(current["variants"], RENAMED_VARIANTS, origin, "variant {}")
+    if isinstance(current.get("stages"), list):
+        current["stages"] = [
+            _renamed(stage, RENAMED_IN_STAGES, f"{origin}: stages.{number}", "{}:") if isinstance(stage, Mapping) else stage
+            for number, stage in enumerate(current["stages"])
+        ]
     return current
 
 
@@ -33,11 +39,10 @@ def rename_old_override(override: str) -> str:
 
 def _renamed(content: Mapping[str, Any], names: Mapping[str, str], origin: str, kind: str) -> dict[str, Any]:
     for old, new in names.items():
-        if old in content and new in content:
-            raise RecipeError(
-                f"{origin}: {kind.format(old)} is the old name of {kind.format(new)}, and both are given; keep the latter"
-            )
-        if old in content:
-            text = f"{origin}: {kind.format(old)} is now called {kind.format(new)}; the old name is read for one more version"
-            warnings.warn(text, FutureWarning, stacklevel=3)
+        if old not in content:
+            continue
+        both = f"{origin}: {kind.format(old)} is the old name of {kind.format(new)}"
+        if new in content:
+            raise RecipeError(f"{both}, and both are given; keep the latter")
+        warnings.warn(f"{both}; it is read for one more version", FutureWarning, stacklevel=3)
     return {names.get(key, key): value for key, value in content.items()}

@@ -1,4 +1,4 @@
-"""Parts of a user's own, from a Python file given by hand."""
+"""Plugins: Python files of the user, whose parts a recipe may name."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from limbeck.recipe.yaml_text import RecipeError
+from torch import nn
 
-loaded_plugins: list[Path] = []  # by hand, in this process: who wants to go on with a run has to give them again
+from limbeck import models
+from limbeck.recipe.errors import RecipeError
+
+loaded_plugins: list[Path] = []  # in this process; a command that resumes a run has to name them again
 
 
 def load_plugin(path: str | Path) -> None:
-    """Run a Python file given by hand, so that recipes can name what is in it.
+    """Runs a Python file, so that recipes can name what is in it.
 
-    What the file registers goes by the names it chose. Besides, each function and each `nn.Module` class that it defines is
-    a model: `make_student` in `nets/my_models.py` is called `my_models.py:make_student`. The file may import its neighbours.
+    Parts that the file registers keep their names. In addition, each function and each `nn.Module` class that it defines is
+    a model: `make_student` in `nets/my_models.py` is called `my_models.py:make_student`. The file may import modules from
+    its own folder.
 
     Raises:
         RecipeError: there is no such file, or it fails; the message names the line.
@@ -35,9 +39,7 @@ def load_plugin(path: str | Path) -> None:
     try:
         spec.loader.exec_module(module)
     except Exception as error:
-        line = next(
-            (frame.lineno for frame in reversed(traceback.extract_tb(error.__traceback__)) if _is_frame_of(frame, path)), None
-        )
+        line = _line_of(error, path)
         where = f"{path}, line {line}" if line else f"{path}"
         raise RecipeError(f"--plugin {where}: {type(error).__name__}: {error}") from error
     _register_models(module, path.name)
@@ -45,17 +47,15 @@ def load_plugin(path: str | Path) -> None:
         loaded_plugins.append(path)
 
 
-def _is_frame_of(frame: traceback.FrameSummary, path: Path) -> bool:
-    return Path(frame.filename).resolve() == path.resolve()
+def _line_of(error: Exception, path: Path) -> int | None:
+    """Returns the last line of the file that the error passed through."""
+    frames = reversed(traceback.extract_tb(error.__traceback__))
+    return next((frame.lineno for frame in frames if Path(frame.filename).resolve() == path.resolve()), None)
 
 
 def _register_models(module: ModuleType, file: str) -> None:
-    """Enter the functions and module classes that are the file's own; what it imports is not offered."""
-    from torch import nn
-
-    from limbeck.models import registry
-
+    """Registers the functions and module classes that the file defines itself; what it imports is not registered."""
     for name, part in vars(module).items():
         own = getattr(part, "__module__", None) == module.__name__ and not name.startswith("_")
         if own and (inspect.isfunction(part) or (inspect.isclass(part) and issubclass(part, nn.Module))):
-            registry.register(f"{file}:{name}")(part)
+            models.registry.register(f"{file}:{name}")(part)

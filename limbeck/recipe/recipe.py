@@ -6,31 +6,28 @@ import functools
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, model_validator
+from torch import nn
 
-from limbeck.recipe.base import BaseRecipe, classes_and_channels
-from limbeck.recipe.schema.parts import (
-    DatasetSpec,
-    ExportSpec,
-    MethodField,
-    StageSpec,
-    TermSpec,
-    TrainingSpec,
-    build_terms,
-    length,
-)
-from limbeck.recipe.yaml_text import expand_variables
+from limbeck import methods
+from limbeck.data import Items
+from limbeck.engine.training import FromTeacher, Model, Phase, Training
+from limbeck.evaluation.targets import check_targets
+from limbeck.experiment.distillation import Distillation
+from limbeck.models.shrink import CorpusVocabulary
+from limbeck.recipe.base import BaseRecipe
+from limbeck.recipe.dataset_reader import classes_and_channels
+from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.data import DatasetSpec
+from limbeck.recipe.schema.export import ExportSpec
+from limbeck.recipe.schema.stages import MethodField, StageSpec
+from limbeck.recipe.schema.terms import TermSpec, build_terms
+from limbeck.recipe.schema.training import TrainingSpec, length
 from limbeck.utils.registry import nearest
 
-if TYPE_CHECKING:
-    from torch import nn
-
-    from limbeck.data import Items
-    from limbeck.engine.training import FromTeacher, Model, Phase, Training
-    from limbeck.experiment.distillation import Distillation
-    from limbeck.models.shrink import CorpusVocabulary
+GIVEN = ("teacher", "task", "items")  # arguments of a method that the recipe fills in
 
 
 class Recipe(BaseRecipe):
@@ -42,9 +39,11 @@ class Recipe(BaseRecipe):
         None, description="a published method by name, such as {tinybert: {layers: 4}}: it makes student and stages"
     )
     control: bool = True
-    control_training: TrainingSpec | None = Field(None, description="where the student's settings would handicap the control")
+    control_training: TrainingSpec | None = Field(
+        None, description="of the control, if the student's settings would put it at a disadvantage"
+    )
     targets: dict[str, float] = Field(default_factory=dict)
-    export: ExportSpec | None = Field(None, description="ship the student as these files, and measure them")
+    export: ExportSpec | None = Field(None, description="write the student as these files, and measure them")
 
     @model_validator(mode="before")
     @classmethod
@@ -55,8 +54,6 @@ class Recipe(BaseRecipe):
 
     @model_validator(mode="after")
     def _check_consistency(self) -> Self:
-        from limbeck.evaluation.targets import check_targets
-
         if sum(map(bool, (self.terms, self.stages, self.method is not None))) != 1:
             raise ValueError("give terms:, stages: or method:, one of the three")
         if self.method is None and not self.student.named:
@@ -66,13 +63,18 @@ class Recipe(BaseRecipe):
         check_targets(self.targets)
         return self
 
+    def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
+        known = [each for each in inspect.signature(methods.registry[name]).parameters if each not in GIVEN]
+        for argument in arguments:
+            if argument not in known:
+                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
+        if self.student.named:
+            raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
+
     def distillation(
         self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False
     ) -> Distillation:
-        """The job that this recipe describes."""
-        from limbeck.engine.training import FromTeacher
-        from limbeck.experiment.distillation import Distillation
-
+        """Returns the distillation that this recipe describes."""
         training = self.training.build()
         student, phases = self._student_and_phases(teacher, train, training)
         if (vocabulary := self.reader.vocabulary) is not None:
@@ -97,9 +99,6 @@ class Recipe(BaseRecipe):
         )
 
     def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
-        """What the student is made of, and its stages."""
-        from limbeck.engine.training import Phase
-
         if self.method is not None:
             return self._from_method(teacher, train)
         classes, channels = classes_and_channels(train)
@@ -109,8 +108,6 @@ class Recipe(BaseRecipe):
         return student, [self._phase(stage, classes, channels) for stage in self.stages]
 
     def _phase(self, stage: StageSpec, classes: int | None, channels: int | None) -> Phase:
-        from limbeck.engine.training import Phase
-
         return Phase(
             functools.partial(build_terms, stage.terms),
             length(stage.epochs, stage.steps),
@@ -118,49 +115,33 @@ class Recipe(BaseRecipe):
             stage.freeze,
             stage.name,
             unfreeze=stage.unfreeze,
-            lr_scale=stage.slow,
+            lr_scale=stage.lr_scale,
             trains=stage.trains,
             actors={name: actor.builder(classes, channels) for name, actor in stage.actors.items()},
             data=None if stage.data is None else self.items(stage.data),
         )
 
     def _from_method(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
-        from limbeck import methods
-
+        """Returns what the published method makes; `general` names texts that it loads first."""
         assert self.method is not None
-        ((name, arguments),) = self.method.items()
-        given = dict(arguments)
-        if (general := given.pop("general", None)) is not None:
-            part = DatasetSpec.model_validate({"path": general} if isinstance(general, str) else general)
-            given["general"] = self.reader.texts(part.model_copy(update={"label": False}))
-            given |= self._general_teacher(name, given)
-        made: tuple[Model, list[Phase]] = methods.registry[name](teacher, task=self.new_task(), items=train, **given)
+        ((name, given),) = self.method.items()
+        arguments = dict(given)
+        if (general := arguments.pop("general", None)) is not None:
+            texts = DatasetSpec.model_validate(general).model_copy(update={"label": False})
+            arguments["general"] = self.reader.texts(texts)
+            arguments |= self._general_teacher(name, arguments)
+        made: tuple[Model, list[Phase]] = methods.registry[name](teacher, task=self.new_task(), items=train, **arguments)
         return made
 
-    def _general_teacher(self, method: str, given: Mapping[str, Any]) -> dict[str, str]:
-        """Texts of all kinds are answered by what the teacher was before this recipe fine-tuned it, where the method tells the
-        two apart."""
-        from limbeck import methods
-
+    def _general_teacher(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """Returns the teacher for general texts, if the method takes one: the teacher before this recipe fine-tunes it."""
         field = "general_teacher"
-        start = given.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if start is None or field not in inspect.signature(methods.registry[method]).parameters:
+        name = arguments.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
+        if name is None or field not in inspect.signature(methods.registry[method]).parameters:
             return {}
-        return {field: expand_variables(start, f"method.{method}.{field}")}
-
-    def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
-        from limbeck import methods
-
-        known = [
-            name for name in inspect.signature(methods.registry[name]).parameters if name not in ("teacher", "task", "items")
-        ]
-        for argument in arguments:
-            if argument not in known:
-                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
-        if self.student.named:
-            raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
+        return {field: expand_variables(name, f"method.{method}.{field}")}
 
 
 def _with_smaller_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:
-    """The student as it is made of a teacher with a smaller vocabulary."""
+    """Returns the student made from the teacher after its vocabulary is cut."""
     return student(vocabulary.cut(teacher))

@@ -11,7 +11,7 @@ import torch
 
 from limbeck import objectives
 from limbeck.recipe import Comparison, Recipe, read_yaml
-from limbeck.recipe.schema.parts import TermSpec
+from limbeck.recipe.schema.terms import TermSpec
 from tests.docs.pages import DOCS, ROOT, blocks, pages
 
 RUNNABLE = {address: "\n".join(blocks(text, "python", ".run")) for address, text in pages().items()}

@@ -11,7 +11,7 @@ import torch
 from docs.generate import methods
 from limbeck import models, objectives
 from limbeck.recipe import load_plugin, read_yaml
-from limbeck.recipe.schema.parts import TermSpec
+from limbeck.recipe.schema.terms import TermSpec
 from tests.docs.pages import DOCS, blocks
 from tests.objectives import cases, test_properties
 

@@ -25,14 +25,14 @@ def test_a_built_in_recipe_means_the_same_with_the_old_keys(path, monkeypatch):
     if set(old) == set(content):
         assert kind.from_dict(old, files=False) == kind.from_dict(content, files=False)
         return
-    with pytest.warns(FutureWarning, match=r"is now called (cache|method):"):
+    with pytest.warns(FutureWarning, match=r"old name of (cache|method):"):
         assert kind.from_dict(old, files=False) == kind.from_dict(content, files=False)
 
 
 def test_old_keys_in_a_file_and_on_the_command_line(tmp_path):
     path = tmp_path / "old.yaml"
     path.write_text(yaml.safe_dump(tiny.content() | {"store": {"path": "kept", "views": 2}}))
-    with pytest.warns(FutureWarning, match=r"old.yaml: store: is now called cache:"):
+    with pytest.warns(FutureWarning, match=r"old.yaml: store: is the old name of cache:"):
         recipe = Recipe.read(path, ["store.views=4"])
     assert recipe.cache is not None
     assert (recipe.cache.path, recipe.cache.views) == ("kept", 4)
@@ -47,7 +47,7 @@ def test_both_keys_at_once_are_refused():
 
 def test_the_old_name_of_the_control_among_variants():
     content = {key: value for key, value in tiny.content().items() if key != "terms"}
-    with pytest.warns(FutureWarning, match="variant alone is now called variant control"):
+    with pytest.warns(FutureWarning, match="variant alone is the old name of variant control"):
         old = Comparison.from_dict(content | {"variants": {"alone": ["hard_targets"], "soft": ["soft_targets"]}})
     assert list(old.variants) == ["control", "soft"]
     assert rename_old_keys({"variants": {"soft": []}}, "here") == {"variants": {"soft": []}}

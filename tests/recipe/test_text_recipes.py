@@ -124,7 +124,7 @@ def test_a_shared_teacher_is_trained_once(place: Path, tmp_path: Path) -> None: 
     assert len(list((tmp_path / "teachers").iterdir())) == 2
 
 
-def test_stages_freeze_slow_and_train_an_assistant(place: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_stages_freeze_scale_rates_and_train_an_assistant(place: Path, tmp_path: Path) -> None:  # noqa: F811
     smaller = {"narrower": {"layers": 2, "hidden": 16, "initialise": "truncate"}}
     between = {"from_teacher": {"narrower": {"layers": 4, "hidden": 16, "initialise": "truncate"}}}
     hidden = {"hidden_states": {"student": "assistant:hidden(-1)", "teacher": "teacher:hidden(-1)"}}
@@ -134,7 +134,7 @@ def test_stages_freeze_slow_and_train_an_assistant(place: Path, tmp_path: Path) 
             "terms": [{"hidden_states": {"student": "hidden(-1)", "teacher": "assistant:hidden(-1)"}}],
             "steps": 4,
             "freeze": ["bert.embeddings"],
-            "slow": {"bert.encoder.layer.0": 0.1},
+            "lr_scale": {"bert.encoder.layer.0": 0.1},
             "data": {"path": str(place / "train.parquet"), "label": False},
         },
         {"terms": ["soft_targets"], "steps": 4, "unfreeze": [""]},
@@ -144,7 +144,7 @@ def test_stages_freeze_slow_and_train_an_assistant(place: Path, tmp_path: Path) 
     assert verdict.cost is not None
     assert verdict.cost.student_steps == 12
     again = Recipe.read(tmp_path / "run" / "recipe.yaml")
-    assert again.stages[1].slow == {"bert.encoder.layer.0": 0.1}
+    assert again.stages[1].lr_scale == {"bert.encoder.layer.0": 0.1}
     assert again.stages[0].actors["assistant"].from_teacher == between["from_teacher"]
 
 

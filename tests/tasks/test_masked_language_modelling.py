@@ -25,7 +25,7 @@ from limbeck.models import load_model
 from limbeck.models.shrink import init_from_teacher
 from limbeck.objectives import get
 from limbeck.recipe import Recipe
-from limbeck.recipe.schema.parts import TermSpec
+from limbeck.recipe.schema.terms import TermSpec
 from limbeck.tasks import MaskedLanguageModelling
 from tests.data.tiny_tokenizers import of_words
 from tests.runs.test_text_runs import teacher

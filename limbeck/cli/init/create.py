@@ -21,7 +21,7 @@ from limbeck.cli.init.suggest import SHARE, suggest_student, suggest_taps, sugge
 from limbeck.cli.init.text import RecipeDraft, format_args, write
 from limbeck.evaluation import number_format
 from limbeck.recipe import Recipe, load_plugin, read_yaml
-from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
+from limbeck.recipe.schema.models import ModelSpec, TeacherSpec
 from limbeck.tasks import Classification
 from limbeck.utils.atomic_files import write_atomic
 

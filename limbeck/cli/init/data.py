@@ -17,7 +17,7 @@ from limbeck.data import Items, to_float
 from limbeck.data.loading.cells import read_images
 from limbeck.data.loading.columns import column_kind, input_column
 from limbeck.data.loading.files import open_table
-from limbeck.recipe import DatasetSpec, classes_and_channels, load
+from limbeck.recipe import DatasetSpec, classes_and_channels
 
 TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # that images are brought to where they differ or are large
@@ -82,7 +82,7 @@ def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
     Raises:
         InitError: no labels, or classes in the test data that are not those of the training data.
     """
-    train_items, test_items = load(train), load(test)
+    train_items, test_items = train.load(), test.load()
     if train_items.classes is None:
         raise InitError(f"{train.path}: the training data has no labels; name their column with --label")
     if train_items.class_names and test_items.class_names and train_items.class_names != test_items.class_names:

@@ -14,7 +14,7 @@ from limbeck.cli.init.data import UserData
 from limbeck.cli.init.questions import InitError
 from limbeck.core.errors import TapError
 from limbeck.core.taps.pairing import pair_taps
-from limbeck.recipe.schema.parts import ModelSpec
+from limbeck.recipe.schema.models import ModelSpec
 
 SHARE = 10  # a student has about a tenth of the teacher's parameters
 UPDATES = 6_000  # about as many as 15 epochs of 50,000 items

@@ -10,7 +10,7 @@ import yaml
 
 from limbeck.cli.init.suggest import SuggestedTraining
 from limbeck.recipe import DatasetSpec
-from limbeck.recipe.schema.parts import ModelSpec, TeacherSpec
+from limbeck.recipe.schema.models import ModelSpec, TeacherSpec
 
 ATTENTION = 30  # shared among the pairs; the papers' 1,000 drowns the other terms in a short training
 

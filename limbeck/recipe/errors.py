@@ -1,0 +1,48 @@
+"""Errors of recipes: one line a problem, with the field, the value and what was expected."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from limbeck.utils.registry import nearest
+
+VALIDATION_TAGS = ("DatasetSpec", "Share")  # which kind of validation data an error is about; not part of the field's path
+MAX_VALUE = 80  # characters of a value that are printed
+
+
+class RecipeError(ValueError):
+    """A recipe that cannot be run. The message names the field, the value and what was expected."""
+
+
+def format_error(model: type[BaseModel], error: Any) -> str:
+    """Returns one line for one of pydantic's errors; an unknown field gets the nearest known names."""
+    path = ".".join(str(step) for step in error["loc"] if step not in VALIDATION_TAGS and not str(step).startswith("function-"))
+    if error["type"] == "extra_forbidden":
+        known = _fields_at(model, error["loc"][:-1])
+        return f"  {path}: there is no such field; nearest: {', '.join(nearest(str(error['loc'][-1]), known))}"
+    value = repr(error.get("input"))
+    value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 3] + "…"
+    message = re.sub(r"^Value error, ", "", error["msg"])
+    got = "" if isinstance(error.get("input"), Mapping) and error["type"] == "value_error" else f" (got {value})"
+    return f"  {path or 'recipe'}: {message}{got}"
+
+
+def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
+    """Returns the names of the fields at a path of the model."""
+    schema = model.model_json_schema()
+    here: Any = schema
+    for step in path:
+        here = _resolve(here, schema)
+        here = here.get("items", {}) if isinstance(step, int) else here.get("properties", {}).get(step, here)
+    return list(_resolve(here, schema).get("properties", {})) or list(model.model_fields)
+
+
+def _resolve(node: Any, schema: Mapping[str, Any]) -> Any:
+    for option in (node, *node.get("anyOf", ()), *node.get("allOf", ())):
+        if "$ref" in option:
+            return schema["$defs"][option["$ref"].rsplit("/", 1)[-1]]
+    return node

@@ -1,0 +1,52 @@
+"""`cache:` the teacher's outputs, kept on disk."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.base import Spec, default_of
+from limbeck.teacher_cache.cache_config import CacheConfig
+
+
+class CacheSpec(Spec):
+    """The teacher's outputs, kept on disk: each is computed once for any number of epochs, seeds and students."""
+
+    path: str = Field(
+        default_of(CacheConfig, "path"),
+        description="a folder; auto: one beside the run, which other runs and seeds find again",
+    )
+    views: int | None = Field(
+        default_of(CacheConfig, "views"),
+        gt=0,
+        le=9999,
+        description="augmented views of each item; none: 8, or 1 without views",
+    )
+    logits: Literal["auto", "fp16", "bf16", "fp32"] | dict[str, Any] = Field(
+        default_of(CacheConfig, "logits"),
+        description="auto, fp16, bf16, fp32, or the largest only, such as {k: 16, values: steps}",
+    )
+    features: Literal["fp16", "bf16", "fp32", "int8"] = Field(
+        default_of(CacheConfig, "features"), description="of all taps but the logits"
+    )
+    strict: bool = Field(
+        default_of(CacheConfig, "strict"), description="never run the teacher; an output that is not cached is an error"
+    )
+    view_seed: int = Field(
+        default_of(CacheConfig, "view_seed"), description="seed of the views, for all runs that share the cache"
+    )
+
+    def build(self) -> CacheConfig:
+        return CacheConfig(**self.model_dump() | {"path": expand_variables(self.path, "cache.path")})
+
+
+def _cache(value: Any) -> Any:
+    """Returns the long form of `auto`, `off` (which YAML reads as false) and a folder."""
+    if value is False or value == "off":
+        return None
+    return {"path": "auto" if value is True else value} if isinstance(value, str | bool) else value
+
+
+CacheField = Annotated[CacheSpec | None, BeforeValidator(_cache)]

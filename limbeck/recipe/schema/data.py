@@ -1,0 +1,105 @@
+"""`data:` training, validation and test data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import torch
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from limbeck.data import Items, load_items
+from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.base import Spec
+
+
+class DatasetSpec(Spec):
+    """One data set: a path or a name, and which columns hold what."""
+
+    path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
+    split: str | None = None
+    input: str | list[str] | None = Field(
+        None, description="the input column, if it is not found by type or name; two columns of texts make pairs"
+    )
+    label: str | Literal[False] | None = Field(
+        None, description="the label column, if it is not found by type or name; false: there is none"
+    )
+    size: int | None = Field(None, gt=0, description="resize images to this many pixels a side")
+    channels: Literal[1, 3] | None = None
+    on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
+    limit: int | None = Field(None, gt=0, description="use only the first items, this many")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        return {"path": value} if isinstance(value, str) else value
+
+    def load(self, *, regression: bool = False, labels: bool = True) -> Items:
+        """Loads the items.
+
+        Args:
+            regression: labels are numbers, not classes.
+            labels: False: without labels, also if the data has some.
+        """
+        items = load_items(
+            expand_variables(self.path, "data"),
+            split=self.split,
+            input=self.input,
+            label=self.label if labels else False,
+            size=self.size,
+            channels=self.channels,
+            regression=regression,
+            on_error=self.on_error,
+        )
+        return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
+
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+ValidationField = Annotated[
+    Annotated[Share, Tag("Share")] | Annotated[DatasetSpec, Tag("DatasetSpec")],
+    Discriminator(lambda value: "DatasetSpec" if isinstance(value, DatasetSpec | Mapping | str) else "Share"),
+]
+
+
+class WordReplacementSpec(Spec):
+    """Where the replacements of words come from: neighbours among word vectors, or predictions of a masked language model."""
+
+    neighbours: str | Literal[False] = Field(
+        "embeddings", description="embeddings: the teacher's own, of whole words; or a file of word vectors, such as GloVe's"
+    )
+    minimum: float = Field(0.3, ge=-1, le=1, description="the smallest cosine of a neighbour")
+    masked: str | None = Field(None, description="a masked language model (name or folder), used before the neighbours")
+    together: int = Field(1, gt=0, description="words masked at once; more is faster, and less exact")
+    count: int = Field(15, gt=0, description="candidates for each word")
+
+    @model_validator(mode="after")
+    def _check_source(self) -> WordReplacementSpec:
+        if not self.neighbours and self.masked is None:
+            raise ValueError("neighbours is false and there is no masked model; words need candidates from one of the two")
+        return self
+
+
+class AugmentSpec(WordReplacementSpec):
+    """Augmented copies of the training texts, which the student sees too (TinyBERT)."""
+
+    copies: int = Field(20, gt=0, description="of each text, at most")
+    probability: float = Field(0.4, ge=0, le=1, description="that a word is replaced")
+    seed: int = Field(0, description="of the copies")
+    cache: str | None = Field(None, description="a folder that keeps the augmented texts; none: they are made at each start")
+
+
+class DataSpec(Spec):
+    """Training, validation and test data."""
+
+    train: DatasetSpec
+    test: DatasetSpec
+    validation: ValidationField = Field(
+        0.0, description="a share of the training data, or a data set of its own; 0: none, the last state is used"
+    )
+    labels: int | None = Field(None, gt=0, description="keep this many training labels; all other items become unlabelled")
+    labels_seed: int = 0
+    tokenizer: str | None = Field(None, description="of texts: a name or folder for Transformers; none: the teacher's own")
+    max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
+    stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
+    unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
+    augment: AugmentSpec | None = Field(None, description="augmented copies of the texts that the student sees")

@@ -1,0 +1,143 @@
+"""`teacher:`, `student:` and `actors:`: models by name, or made from the teacher."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any, Self
+
+import torch
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+from torch import nn
+
+from limbeck import models
+from limbeck.engine.training import FromTeacher
+from limbeck.models.shrink import from_teacher
+from limbeck.recipe.errors import RecipeError
+from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.base import NamedPart, Precision, Spec
+from limbeck.recipe.schema.data import DatasetSpec
+from limbeck.recipe.schema.training import TrainingSpec
+
+PRETRAINED = ("transformers", "sentence_transformers", "timm", "torchvision")  # models that come with weights
+
+
+class ModelSpec(Spec):
+    """A model by name, with its arguments."""
+
+    model: str
+    args: dict[str, Any] = Field(default_factory=dict)
+    weights: str | None = Field(None, description="a safetensors file, or a .pt file that loads with weights_only=True")
+    channels_last: bool = Field(False, description="memory layout; often faster for convolutional models on CPUs")
+    precision: Precision | None = Field(None, description="of this model's computation; none: the training's")
+
+    @field_validator("model")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        models.require_known(name)
+        return name
+
+    def new(self, classes: int | None, channels: int | None) -> nn.Module:
+        """Builds the model; class and channel counts come from the data if `args` does not give them."""
+        args = {
+            name: expand_variables(value, f"args.{name}") if isinstance(value, str) else value
+            for name, value in self.args.items()
+        }
+        accepted = inspect.signature(models.registry[self.model]).parameters
+        if self.model == "transformers" and classes is not None:
+            args.setdefault("num_labels", classes)
+        for name, value in (("classes", classes), ("num_classes", classes), ("channels", channels)):
+            if name in accepted and value is not None:
+                args.setdefault(name, value)
+        try:
+            model = models.get(self.model, **args)
+        except ValueError as error:
+            raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
+        if self.weights is not None:
+            models.load_weights(model, expand_variables(self.weights, "weights"))
+        return model
+
+    def options(self) -> dict[str, Any]:
+        """Returns how the model runs, as arguments of `Actor`."""
+        precision = None if self.precision is None else getattr(torch, self.precision)
+        return {"channels_last": self.channels_last, "precision": precision}
+
+
+class VocabularySpec(Spec):
+    """The part of the teacher's vocabulary that a student keeps: the tokens of the training texts."""
+
+    size: int | None = Field(
+        None, gt=0, description="the most tokens; frequent ones are kept, other words are split into smaller pieces"
+    )
+    min_count: int = Field(1, gt=0, description="how often a token must occur to be kept")
+    texts: list[DatasetSpec] = Field(default_factory=list, description="further texts whose tokens are kept")
+
+
+def _vocabulary(value: Any) -> Any:
+    """Returns the long form of `true` and of a size."""
+    if value is True:
+        return {}
+    return {"size": value} if isinstance(value, int) and not isinstance(value, bool) else (value or None)
+
+
+class StudentSpec(ModelSpec):
+    """The student: a model by name, one that is made from the teacher, or what a method makes."""
+
+    model: str = ""
+    from_teacher: NamedPart | None = Field(
+        None, description="a function of limbeck.models.shrink with its arguments: {init_from_teacher: {layers: [0, 2, 4]}}"
+    )
+    vocabulary: Annotated[VocabularySpec | None, BeforeValidator(_vocabulary)] = Field(
+        None, description="of texts: true keeps the tokens of the training texts, a number this many of them at most"
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        return ModelSpec._check_name(name) if name else name
+
+    @model_validator(mode="after")
+    def _check_one_way(self) -> Self:
+        if self.model and self.from_teacher:
+            raise ValueError("a student is a model: (by name) or made from_teacher:, one of the two")
+        if self.from_teacher is not None:
+            from_teacher[next(iter(self.from_teacher))]  # raises with the nearest names
+        if self.vocabulary is not None and self.model:
+            raise ValueError(f"vocabulary: it is cut from the teacher's, and model {self.model!r} is not made from that")
+        return self
+
+    @property
+    def named(self) -> bool:
+        """Whether it says what the student is."""
+        return bool(self.model or self.from_teacher)
+
+    def builder(self, classes: int | None, channels: int | None) -> Callable[..., nn.Module]:
+        """Returns a function that makes the student: without arguments, or from the teacher."""
+        if self.from_teacher is None:
+            return functools.partial(self.new, classes, channels)
+        ((function, arguments),) = self.from_teacher.items()
+        return FromTeacher(functools.partial(from_teacher[function], **arguments))
+
+
+class ActorSpec(StudentSpec):
+    """A further model: an assistant if a stage trains it, else a further teacher."""
+
+    @model_validator(mode="after")
+    def _check_named(self) -> Self:
+        if not self.named:
+            raise ValueError("a model is needed: model: (by name) or from_teacher:")
+        return self
+
+
+class TeacherSpec(ModelSpec):
+    """The teacher: with weights, or trained first on all training labels."""
+
+    training: TrainingSpec | None = Field(None, description="train it first, with these settings")
+    shared: bool = Field(False, description="keep the trained teacher beside the runs, where others with the same one find it")
+
+    @model_validator(mode="after")
+    def _check_trained(self) -> Self:
+        if self.weights is None and self.training is None and self.model not in PRETRAINED:
+            raise ValueError("a teacher needs weights: (a file) or training: (to be trained first); it has neither")
+        return self

@@ -1,0 +1,68 @@
+"""`terms:` objectives, what they compare, and their weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from limbeck import objectives
+from limbeck.core import item_weights
+from limbeck.core.schedules import schedule
+from limbeck.core.terms import Term
+from limbeck.recipe.schema.base import Spec, check_buildable, default_of, named_part
+
+WIRING = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")  # all else: of the objective
+
+
+class TermSpec(Spec):
+    """One term: an objective by name, its hyperparameters, and the two signals that it compares."""
+
+    objective: str
+    student: str | list[str] = default_of(Term, "student")
+    teacher: str | list[str] | None = default_of(Term, "teacher")
+    adapter: str = default_of(Term, "adapter")
+    weight: float | str | dict[str, Any] = default_of(Term, "weight")
+    item_weight: str | None = default_of(Term, "item_weight")
+    name: str = default_of(Term, "name")
+    trains: list[str] | None = default_of(Term, "trains")
+    hyperparameters: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "objective" in value:
+            return value
+        ((name, arguments),) = named_part(value).items()
+        wiring = {key: arguments.pop(key) for key in WIRING if key in arguments}
+        return {"objective": name, "hyperparameters": arguments, **wiring}
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        check_buildable(self.build)
+        return self
+
+    def build(self) -> Term:
+        arguments = dict(self.hyperparameters)
+        scheduled = isinstance(arguments.get("temperature"), str | Mapping)
+        temperature = schedule(arguments.pop("temperature")) if scheduled else None
+        return Term(
+            objectives.get(self.objective, **arguments),
+            student=_taps(self.student),
+            teacher=None if self.teacher is None else _taps(self.teacher),
+            adapter=self.adapter,
+            weight=schedule(self.weight),
+            temperature=temperature,
+            item_weight=item_weights.registry.get(self.item_weight) if self.item_weight else None,
+            trains=self.trains,
+            name=self.name,
+        )
+
+
+def build_terms(specs: Sequence[TermSpec]) -> list[Term]:
+    return [spec.build() for spec in specs]
+
+
+def _taps(value: str | list[str]) -> str | tuple[str, ...]:
+    return tuple(value) if isinstance(value, list) else value

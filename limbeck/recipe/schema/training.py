@@ -1,0 +1,111 @@
+"""`training:` and `optimizer:`."""
+
+from __future__ import annotations
+
+from typing import Any, Literal, Self
+
+import torch
+from pydantic import ConfigDict, Field, field_validator, model_validator
+from torch import nn
+
+from limbeck.data import Pipeline
+from limbeck.engine import Length, Optimizer, Settings, epochs, steps
+from limbeck.engine.training import Training, default_optimizer
+from limbeck.recipe.schema.base import NamedPart, Precision, Spec, check_buildable, default_of
+
+
+class OptimizerSpec(Spec):
+    """An optimizer of torch.optim by name. Fields that are not listed are its arguments (momentum, weight_decay, betas, …)."""
+
+    model_config = ConfigDict(extra="allow")
+    name: str = default_optimizer().name
+    lr: float = Field(default_optimizer().lr, gt=0)
+    schedule: float | str | dict[str, Any] = Field(
+        default_factory=lambda: {"warmup": {"until": 0.05, "then": "cosine"}}, description="of the learning rate"
+    )
+    decay_vectors: bool = Field(
+        default_of(Optimizer, "decay_vectors"), description="weight decay on biases and normalisation weights too"
+    )
+
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        check_buildable(lambda: self.build().build([nn.Parameter(torch.zeros(1, 1))]))
+        return self
+
+    def build(self) -> Optimizer:
+        return Optimizer(self.name, self.lr, self.schedule, dict(self.model_extra or {}), self.decay_vectors)
+
+
+class TrainingSpec(Spec):
+    """How models are trained."""
+
+    epochs: float | None = Field(None, gt=0)
+    steps: int | None = Field(None, gt=0)
+    batch_size: int = Field(default_of(Training, "batch_size"), gt=0)
+    views: list[NamedPart] = Field(
+        default_factory=lambda: list(default_of(Training, "views")), description="augmentation of the training images, in order"
+    )
+    optimizer: OptimizerSpec = Field(default_factory=lambda: OptimizerSpec.model_validate({}))
+    precision: Precision = default_of(Settings, "precision")
+    ema: float | None = Field(
+        default_of(Training, "ema"), gt=0, lt=1, description="decay of an average of the student, which is then kept"
+    )
+    accumulate: int = Field(default_of(Settings, "accumulate"), gt=0)
+    clip: float | None = Field(default_of(Settings, "clip"), gt=0)
+    compile: bool = default_of(Settings, "compile")
+    patience: int | None = Field(default_of(Training, "patience"), gt=0)
+    validate_every: int = Field(default_of(Training, "validate_every"), gt=0, description="epochs between evaluations")
+    checkpoint_every: int | None = Field(
+        default_of(Settings, "checkpoint_every"), gt=0, description="steps between checkpoints; none: every epoch"
+    )
+    log_every: int = Field(default_of(Settings, "log_every"), gt=0)
+    trackers: list[str] = Field(default_factory=lambda: list(default_of(Settings, "trackers")))
+    prefetch: int = Field(default_of(Training, "prefetch"), ge=0)
+    device: Literal["cpu"] | None = default_of(Settings, "device")
+    threads: int | None = Field(
+        default_of(Settings, "threads"), gt=0, description="of the CPU; very small models are fastest with 1"
+    )
+
+    @field_validator("views")
+    @classmethod
+    def _check_views(cls, views: list[NamedPart]) -> list[NamedPart]:
+        check_buildable(lambda: Pipeline.from_spec(views))
+        return views
+
+    @model_validator(mode="after")
+    def _check_length(self) -> Self:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError(f"epochs is {self.epochs:g} and steps is {self.steps}; give one of the two")
+        return self
+
+    def build(self) -> Training:
+        settings = Settings(
+            precision=self.precision,
+            accumulate=self.accumulate,
+            clip=self.clip,
+            compile=self.compile,
+            checkpoint_every=self.checkpoint_every,
+            log_every=self.log_every,
+            trackers=tuple(self.trackers),
+            device=self.device,
+            threads=self.threads,
+        )
+        return Training(
+            length=length(self.epochs, self.steps),
+            batch_size=self.batch_size,
+            views=self.views,
+            optimizer=self.optimizer.build(),
+            ema=self.ema,
+            settings=settings,
+            patience=self.patience,
+            validate_every=self.validate_every,
+            prefetch=self.prefetch,
+        )
+
+
+def length(epoch_count: float | None, step_count: int | None) -> Length:
+    """Returns the length of a training; the default of `Training` if neither epochs nor steps are given."""
+    if step_count is not None:
+        return steps(step_count)
+    default: Length = default_of(Training, "length")
+    return default if epoch_count is None else epochs(epoch_count)

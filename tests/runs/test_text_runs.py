@@ -107,7 +107,7 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     assert verdict.retention is not None
     assert verdict.retention > 0.9
     assert verdict.term_graph is not None
-    assert verdict.term_graph.student.part_of("queries(-1)") == "bert.encoder.layer.1.attention.self"
+    assert verdict.term_graph.student.module_of("queries(-1)") == "bert.encoder.layer.1.attention.self"
     plain = transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
     ours = load_model(tmp_path / "run" / "student")
     ids = torch.tensor([[2, 5, 6, 3]])

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
-from limbeck.data import Items
+from limbeck.data import Items, input_for_actor
 
 
 def make(count: int = 300, classes: int = 4, seed: int = 0) -> Items:
@@ -155,3 +157,56 @@ def test_fingerprint_depends_on_content_labels_and_order() -> None:
     assert make().fingerprint() == items.fingerprint()
     reordered = items.select(torch.arange(len(items)).flip(0))
     assert len({items.fingerprint(), make(seed=1).fingerprint(), reordered.fingerprint()}) == 3
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lambda texts: torch.tensor([[len(text)] for text in texts]), [[3], [1]]),
+        (lambda texts: [text.upper() for text in texts], ["CCC", "A"]),
+        (lambda texts: [(text, "!") for text in texts], [("ccc", "!"), ("a", "!")]),
+    ],
+    ids=["tensor", "texts", "pairs"],
+)
+def test_map_inputs_concatenates_batches(function: Any, expected: list[Any]) -> None:
+    items = Items.from_tensors(["a", "bb", "ccc"]).map_inputs(function, batch_size=2)
+    found = items.fetch(torch.tensor([2, 0]))
+    assert (found.tolist() if isinstance(found, torch.Tensor) else found) == expected
+
+
+def test_classes_are_numbered_as_in_the_training_data() -> None:
+    items = Items.from_tensors(torch.rand(4, 2), [0, 1, -100, 1], class_names=["dog", "eel"])
+    aligned = items.align_classes(["cat", "dog", "eel"])
+    assert aligned.target is not None
+    assert aligned.target.tolist() == [1, 2, -100, 2]
+    assert (aligned.classes, aligned.class_names) == (3, ["cat", "dog", "eel"])
+    assert torch.equal(aligned.keys, items.keys)
+    for unchanged in (items.align_classes(None), items.align_classes(["dog", "eel"]), make().align_classes(["dog"])):
+        assert unchanged.target is not None
+        assert unchanged.class_names in (["dog", "eel"], None)
+    unlabelled = Items(items.storage, items.keys, None, 2, ["dog", "eel"])
+    assert unlabelled.align_classes(["eel", "dog"]).target is None
+    with pytest.raises(ValueError, match=r"test data: class 'eel' is none of the 1 of the training data \(0: dog\)"):
+        items.align_classes(["dog"], "test data")
+
+
+@pytest.mark.parametrize(
+    ("actor", "names", "expected"),
+    [
+        ("student", (), None),
+        ("student", ("student", "teacher"), "student"),
+        ("average", ("student", "teacher"), "student"),
+        ("assistant", ("student", "teacher"), "teacher"),
+        ("average", ("teacher",), "teacher"),
+    ],
+)
+def test_which_input_an_actor_reads(actor: str, names: tuple[str, ...], expected: str | None) -> None:
+    assert input_for_actor(actor, names) == expected
+
+
+def test_the_representation_names_the_first_classes() -> None:
+    names = [f"class {number}" for number in range(6)]
+    items = Items.from_tensors(torch.rand(2, 2), [0, -100], class_names=names)
+    shown = "0: class 0, 1: class 1, 2: class 2, 3: class 3, 4: class 4, …"
+    assert repr(items) == f"Items(2, 1 labelled, classes=6 ({shown}))"
+    assert repr(Items.from_tensors(["a"])) == "Items(1)"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from limbeck.data import load_items
+from limbeck.data.loading.formats import read_columns
 from tests.data.loading.files import everything, targets
 
 
@@ -37,3 +41,25 @@ def test_unknown_formats_and_broken_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.parquet").write_bytes(b"not a table")
     with pytest.raises(ValueError, match=r"a.parquet cannot be read as parquet"):
         load_items(tmp_path / "a.parquet")
+
+
+def write(path: Path, table: pa.Table, kind: str) -> Path:
+    if kind == "parquet":
+        pq.write_table(table, path)
+    elif kind in ("csv", "tsv"):
+        options = pyarrow.csv.WriteOptions(delimiter="\t" if kind == "tsv" else ",")
+        pyarrow.csv.write_csv(table, path, options)
+    elif kind in ("arrow stream", "arrow file"):
+        new = pa.ipc.new_stream if kind == "arrow stream" else pa.ipc.new_file
+        with new(str(path), table.schema) as writer:
+            writer.write_table(table)
+    else:
+        path.write_text("\n".join(map(json.dumps, table.to_pylist())))
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "csv", "tsv", "jsonl", "ndjson", "arrow stream", "arrow file"])
+def test_every_format_returns_the_columns(tmp_path: Path, kind: str) -> None:
+    table = pa.table({"text": ["a,\tb", "", "ü\n"], "label": [1, 0, -3], "x": [0.5, 2.0, 1e-9]})
+    read = read_columns(write(tmp_path / f"a.{kind.split()[0].upper()}", table, kind))
+    assert read.to_pydict() == table.to_pydict()

@@ -9,6 +9,7 @@ import torch
 
 from limbeck.data import (
     Items,
+    PerActorStorage,
     Questions,
     per_actor_items,
     tokenize,
@@ -73,3 +74,33 @@ def test_only_windows_are_combined() -> None:
     parts = dict.fromkeys(("student", "teacher"), tokenize(Items.from_tensors(["the film"]), PIECES))
     with pytest.raises(ValueError, match=r"expected windows of contexts.*tokenize\(items, \{'student'"):
         per_actor_items(parts).storage.first_difference()
+
+
+def test_each_actor_reads_its_own_windows() -> None:
+    asked = join(ask("the is", question="is the"), ask("the unable film", question="the"))
+    found = both(asked)
+    parts = {name: found.for_actor(name) for name in ("student", "teacher")}
+    inputs = found.fetch(torch.tensor([1, 0]))
+    for name, part in parts.items():
+        expected = part.fetch(torch.tensor([1, 0]))
+        assert all(torch.equal(inputs[name][key], expected[key]) for key in expected)
+    chosen = found.select(torch.tensor([1]))
+    assert len(chosen) == 1
+    assert chosen.fetch(torch.tensor([0])).keys() == {"student", "teacher"}
+    identity = per_actor(found).identity
+    assert identity("student") == parts["student"].storage.identity()  # type: ignore[attr-defined]
+    assert identity() == f"{identity('student')}+{identity('teacher')}"
+
+
+def test_more_windows_of_one_actor_are_named() -> None:
+    texts = ask("the is the is the is", question="the")
+    short, long = (tokenize_questions(texts, PIECES, 9, stride) for stride in (2, 0))
+    storage = PerActorStorage({"student": short, "teacher": long.select(torch.tensor([0]))})
+    assert storage.first_difference() == f"{len(short)} windows for the student, 1 for the teacher"
+    assert not storage.aligned
+    assert not storage.same_items
+
+
+def per_actor(items: Items) -> PerActorStorage:
+    assert isinstance(items.storage, PerActorStorage)
+    return items.storage

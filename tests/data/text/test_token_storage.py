@@ -7,7 +7,7 @@ import torch
 from limbeck.core.actors import actor_inputs, trained
 from limbeck.core.batch import as_batch, select_rows
 from limbeck.core.source import BatchPosition
-from limbeck.data import Dataset, Items, evaluation_batches, tokenize
+from limbeck.data import Dataset, Items, TokenStorage, evaluation_batches, tokenize
 from limbeck.data.dataset import unaugmented_batch
 from tests.data.text.tokens import everything, same, tokens, wordpiece_like
 from tests.data.tiny_tokenizers import CORPUS, byte_bpe, of_words, wordpiece
@@ -112,3 +112,27 @@ def test_the_first_id_that_differs_is_named() -> None:
     assert done.aligned
     assert done.first_id_difference() == "token 2 of item 1: student 'fox' (id 9), teacher 'fox' (id 10)"
     assert done.select(torch.tensor([0])).first_id_difference() is None
+
+
+def test_one_encoding_under_several_names() -> None:
+    one = tokens(tokenize(Items.from_tensors(CORPUS), TOKENIZER))
+    assert one.for_actors(()) is one
+    named = one.for_actors(("student", "teacher"))
+    assert named.input_names == ("student", "teacher")
+    assert named.for_actors(("a", "b")) is named
+    assert named.aligned
+    assert named.identity("teacher") == named.identity() == one.identity()
+    inputs, expected = named.fetch(torch.arange(4)), one.fetch(torch.arange(4))
+    assert same(inputs["student"], expected)
+    assert same(inputs["teacher"], expected)
+    assert same(named.select_input("teacher").fetch(torch.arange(4)), expected)
+
+
+def test_texts_for_display() -> None:
+    texts = [("what is it?", "The FOX."), ("who?", "")]
+    done = tokens(tokenize(Items.from_tensors(texts), TOKENIZER))
+    assert done.text(0) == "what is it?\nThe FOX."
+    assert done.select(torch.tensor([1])).text(0) == "who?\n"
+    assert done.tokenizer is TOKENIZER
+    decoded = TokenStorage(done.encodings, done.identities)  # texts were not kept
+    assert decoded.text(0) == TOKENIZER.decode(done.fetch(torch.tensor([0]))["input_ids"][0], skip_special_tokens=True)

@@ -20,16 +20,20 @@ if TYPE_CHECKING:
     from limbeck.core.terms import Term
     from limbeck.data import Dataset, Items, Pipeline, load_items
     from limbeck.engine import Optimizer, Run, Settings, Stage, Update, Validation, epochs, steps
-    from limbeck.engine.training import FromTeacher, Phase, Training
+    from limbeck.engine.training import Phase, Training
     from limbeck.evaluation import Verdict
-    from limbeck.experiment.distillation import Distillation, Outcome, distill
+    from limbeck.experiment.distill import Outcome, distill
+    from limbeck.experiment.distillation import Distillation
+    from limbeck.models.from_teacher import FromTeacher
 
 _HOMES = {
     "limbeck.core.actors": ("average", "frozen", "snapshot", "trained"),
     "limbeck.core.criterion": ("Criterion",),
-    "limbeck.experiment.distillation": ("Distillation", "Outcome", "distill"),
+    "limbeck.experiment.distill": ("Outcome", "distill"),
+    "limbeck.experiment.distillation": ("Distillation",),
     "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Update", "Validation", "epochs", "steps"),
-    "limbeck.engine.training": ("FromTeacher", "Phase", "Training"),
+    "limbeck.engine.training": ("Phase", "Training"),
+    "limbeck.models.from_teacher": ("FromTeacher",),
     "limbeck.data": ("Dataset", "Items", "Pipeline", "load_items"),
     "limbeck.core.terms": ("Term",),
     "limbeck.evaluation": ("Verdict",),

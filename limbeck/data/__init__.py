@@ -11,6 +11,7 @@ from limbeck.data.dataset import Dataset, evaluation_batches
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items, input_for_actor
+from limbeck.data.loading.as_items import as_items
 from limbeck.data.loading.load import load_items
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
@@ -36,6 +37,7 @@ __all__ = [
     "Questions",
     "TokenStorage",
     "WindowStorage",
+    "as_items",
     "augment_texts",
     "evaluation_batches",
     "extract_answers",

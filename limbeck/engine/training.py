@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-
-from torch import nn
 
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Length, Optimizer, Settings, epochs
+from limbeck.models.from_teacher import ModelOrBuilder
 
 Views = Sequence[str | Mapping[str, Any]]
 TermFactory = Callable[[], list[Term]]
@@ -22,27 +20,6 @@ def default_optimizer() -> Optimizer:
     """AdamW at 2e-3 with a short warm-up and a cosine: a start that trains most small networks."""
     schedule = Warmup(0.05, then=Cosine())
     return Optimizer("adamw", lr=2e-3, schedule=schedule, options={"weight_decay": 0.05}, decay_vectors=False)
-
-
-@dataclass(frozen=True)
-class FromTeacher:
-    """A student that is made from the teacher, once that is trained: `FromTeacher(lambda teacher: …)`."""
-
-    make: Callable[[nn.Module], nn.Module]
-
-    def __call__(self, teacher: nn.Module) -> nn.Module:
-        return self.make(teacher)
-
-
-Model = nn.Module | FromTeacher | Callable[[], nn.Module]
-"""A module, which every seed starts from as it is; or what makes one, from weights that the seed draws or from the teacher."""
-
-
-def new_model(model: Model, teacher: nn.Module) -> nn.Module:
-    """The model as a training starts with it."""
-    if isinstance(model, nn.Module):
-        return copy.deepcopy(model)
-    return model(teacher) if isinstance(model, FromTeacher) else model()
 
 
 @dataclass
@@ -70,7 +47,7 @@ class Phase:
     unfreeze: Sequence[str] = ()
     lr_scale: Mapping[str, float] = field(default_factory=dict)
     trains: str = "student"
-    actors: Mapping[str, Model] = field(default_factory=dict)
+    actors: Mapping[str, ModelOrBuilder] = field(default_factory=dict)
     data: Items | None = None
 
 

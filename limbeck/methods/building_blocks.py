@@ -11,8 +11,9 @@ from limbeck.core.schedules import Linear, Warmup
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Optimizer, epochs
-from limbeck.engine.training import FromTeacher, Phase
+from limbeck.engine.training import Phase
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import collect_hidden_states, init_from_teacher, narrower
 from limbeck.models.shrink.factorised import factorised_student
 from limbeck.models.shrink.sentence_encoders import for_sentence_encoders

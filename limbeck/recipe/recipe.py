@@ -13,9 +13,10 @@ from torch import nn
 
 from limbeck import methods
 from limbeck.data import Items
-from limbeck.engine.training import FromTeacher, Model, Phase, Training
+from limbeck.engine.training import Phase, Training
 from limbeck.evaluation.targets import check_targets
 from limbeck.experiment.distillation import Distillation
+from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.dataset_reader import classes_and_channels
@@ -94,11 +95,11 @@ class Recipe(BaseRecipe):
             task=self.new_task(),
             student_options=self.student.options(),
             teacher_options=self.teacher.options(),
-            store=None if self.cache is None else self.cache.build(),
+            cache=None if self.cache is None else self.cache.build(),
             resume=resume,
         )
 
-    def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[Model, list[Phase]]:
+    def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[ModelOrBuilder, list[Phase]]:
         if self.method is not None:
             return self._from_method(teacher, train)
         classes, channels = classes_and_channels(train)
@@ -121,7 +122,7 @@ class Recipe(BaseRecipe):
             data=None if stage.data is None else self.items(stage.data),
         )
 
-    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[Model, list[Phase]]:
+    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[ModelOrBuilder, list[Phase]]:
         """Returns what the published method makes; `general` names texts that it loads first."""
         assert self.method is not None
         ((name, given),) = self.method.items()
@@ -130,7 +131,9 @@ class Recipe(BaseRecipe):
             texts = DatasetSpec.model_validate(general).model_copy(update={"label": False})
             arguments["general"] = self.reader.texts(texts)
             arguments |= self._general_teacher(name, arguments)
-        made: tuple[Model, list[Phase]] = methods.registry[name](teacher, task=self.new_task(), items=train, **arguments)
+        made: tuple[ModelOrBuilder, list[Phase]] = methods.registry[name](
+            teacher, task=self.new_task(), items=train, **arguments
+        )
         return made
 
     def _general_teacher(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:

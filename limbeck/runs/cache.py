@@ -74,14 +74,20 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     with lock_run(out or folder):
         teacher = load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, out or folder)
     job = recipe.distillation(teacher, seen, folder=folder, resume=True)
-    asked, codecs, place = job.ask(seen)
+    plan = job.plan_cache(seen)
     quiet = console is None or distributed.rank() > 0
     progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet)
-    with closing(asked), progress as bar:
+    with closing(plan), progress as bar:
         task = bar.add_task("the teacher's answers", total=None)
-        fill_cache(asked, place, codecs, lambda done, total: bar.update(task, completed=done, total=total), batch_size)
-    save_cache_recipe(recipe, place, out or folder)
-    return place
+        fill_cache(
+            plan.query,
+            plan.folder,
+            plan.codecs,
+            lambda done, total: bar.update(task, completed=done, total=total),
+            batch_size,
+        )
+    save_cache_recipe(recipe, plan.folder, out or folder)
+    return plan.folder
 
 
 def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path) -> None:
@@ -146,8 +152,8 @@ def _ask_again(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
     taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
-    with closing(recipe.distillation(build_teacher(recipe, everything), seen).ask(seen)[0]) as asked:
-        return replace(asked, taps=taps)
+    with closing(recipe.distillation(build_teacher(recipe, everything), seen).plan_cache(seen)) as plan:
+        return replace(plan.query, taps=taps)
 
 
 def _compare(name: str, store: Store, asked: TeacherQuery, samples: int, seed: int) -> CacheCheck:

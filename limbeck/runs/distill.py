@@ -50,18 +50,20 @@ def run_recipe(
     teacher = build_teacher(recipe, all_train)
     job = recipe.distillation(teacher, train, folder=folder, resume=True)  # check_folder has checked what it may resume
     job.check(train, validation=validation, test=test)
-    job.training, job.control_training = with_progress(job.training, progress), with_progress(job.control_training, progress)
+    training, control_training = job.experiment.training, job.experiment.control_training
+    job.experiment.training = with_progress(training, progress)
+    job.experiment.control_training = with_progress(control_training, progress)
     try:
         with lock_run(folder):
             prepare_folder(recipe, folder, resume=resume)
-            job.teacher = load_or_train_teacher(recipe, teacher, all_train, folder, progress=progress)
+            job.experiment.teacher = load_or_train_teacher(recipe, teacher, all_train, folder, progress=progress)
             job.fit(train, validation)
-            if job.answers is not None:
-                save_cache_recipe(recipe, job.answers, folder)
+            if job.cache_folder is not None:
+                save_cache_recipe(recipe, job.cache_folder, folder)
             verdict = job.evaluate(test)
             if recipe.export is None:
                 return verdict
-            run = RunModels(recipe, folder, job.best, job.teacher, train, test)
+            run = RunModels(recipe, folder, job.best, job.experiment.teacher, train, test)
             write_exports(recipe.export, run, console, progress=progress)
             return Verdict.load(folder)
     except OSError as error:

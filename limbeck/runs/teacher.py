@@ -16,7 +16,7 @@ from torch import nn
 from limbeck import models
 from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
-from limbeck.experiment.distillation import teach
+from limbeck.experiment.teacher_training import train_teacher
 from limbeck.recipe import Recipe, classes_and_channels
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
@@ -96,7 +96,7 @@ def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool
     build = functools.partial(spec.new, *classes_and_channels(train))
     training, task = with_progress(spec.training.build(), progress), recipe.new_task()
     checkpoints, log = folder / "checkpoints" / TEACHER, folder / "log.jsonl"
-    return teach(build, train, training, task=task, seed=recipe.seeds[0], folder=checkpoints, log=log, resume=True)
+    return train_teacher(build, train, training, task=task, seed=recipe.seeds[0], folder=checkpoints, log=log, resume=True)
 
 
 def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:

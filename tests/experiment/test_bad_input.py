@@ -159,7 +159,7 @@ def test_a_part_to_freeze_that_is_not_there(train: Items, tmp_path: Path) -> Non
 def test_a_recipe_is_refused_before_its_teacher_is_trained(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str, said: str
 ) -> None:
-    monkeypatch.setattr("limbeck.runs.teacher.teach", lambda *_, **__: pytest.fail("the teacher was trained first"))
+    monkeypatch.setattr("limbeck.runs.teacher.train_teacher", lambda *_, **__: pytest.fail("the teacher was trained first"))
     with pytest.raises(ValueError, match=said):
         run_recipe(tiny.recipe(change), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()

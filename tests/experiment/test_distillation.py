@@ -127,8 +127,8 @@ def test_a_module_starts_every_seed_and_both_arms_from_its_weights(teacher: nn.M
 
 def test_a_function_draws_other_weights_for_every_seed(teacher: nn.Module) -> None:
     job = Distillation(lambda: Own(4), teacher, training=QUICK, seeds=(0, 1))
-    assert equal(job.new_student(0), job.new_student(0))
-    assert not equal(job.new_student(0), job.new_student(1))
+    assert equal(job.experiment.new_student(0), job.experiment.new_student(0))
+    assert not equal(job.experiment.new_student(0), job.experiment.new_student(1))
 
 
 def test_fitting_again_begins_anew(teacher: nn.Module, train: Items, test: Items) -> None:
@@ -157,7 +157,7 @@ def test_the_best_state_by_validation_is_kept(teacher: nn.Module, train: Items) 
     )
     job.fit(seen, held_out)
     for model, run in zip(job.arms["student"], job.runs, strict=True):
-        figures = job.task.compute_metrics(job.task.outputs(model, held_out), held_out)
+        figures = job.experiment.task.compute_metrics(job.experiment.task.outputs(model, held_out), held_out)
         assert figures["accuracy"] == run.clock.best
     assert job.scores["student"][job.arms["student"].index(job.best)] == max(job.scores["student"])
 

@@ -83,7 +83,7 @@ def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
 
 @pytest.fixture
 def untrained(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("limbeck.runs.teacher.teach", lambda *_, **__: pytest.fail("the teacher was trained first"))
+    monkeypatch.setattr("limbeck.runs.teacher.train_teacher", lambda *_, **__: pytest.fail("the teacher was trained first"))
 
 
 # --- tokenizers ------------------------------------------------------------------------------------------------------

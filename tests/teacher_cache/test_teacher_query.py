@@ -139,8 +139,8 @@ def test_answers_ahead_are_the_answers_on_the_way(tmp_path: Path, teacher: str) 
     ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'ahead'}, views: 2}}")
     _, seen, _, _ = ahead.load()
     job = ahead.distillation(runs.build_teacher(ahead, seen), seen)
-    asked, codecs, folder = job.ask(seen)
-    fill_cache(asked, folder, codecs, lambda done, total: said.append((done, total)), batch_size=32)
+    plan = job.plan_cache(seen)
+    fill_cache(plan.query, plan.folder, plan.codecs, lambda done, total: said.append((done, total)), batch_size=32)
     assert said[-1] == (400, 400)
     student_of(
         tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'journal'}, views: 2}}"

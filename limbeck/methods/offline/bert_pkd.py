@@ -9,8 +9,9 @@ from torch import nn
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import FromTeacher, Phase
+from limbeck.engine.training import Phase
 from limbeck.methods.building_blocks import adamw, depth, fewer_layers, weighed
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import layer_map
 from limbeck.objectives import EmbeddingCosine
 from limbeck.tasks import Task

@@ -9,8 +9,9 @@ from torch import nn
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import FromTeacher, Phase, TermFactory
+from limbeck.engine.training import Phase, TermFactory
 from limbeck.methods.building_blocks import Initialise, adamw, student_of, weighed
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import EmbeddingCosine, EmbeddingMSE, RKDCosine
 from limbeck.tasks import Task
 

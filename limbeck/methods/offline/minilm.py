@@ -11,8 +11,9 @@ from torch import nn
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
-from limbeck.engine.training import FromTeacher, Phase
+from limbeck.engine.training import Phase
 from limbeck.methods.building_blocks import Initialise, adamw, depth, fine_tuning, heads_of, spread, student_of, width
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import AttentionDistributions, ValueRelation
 from limbeck.tasks import Task
 

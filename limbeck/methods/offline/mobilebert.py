@@ -11,8 +11,9 @@ from torch import nn
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
-from limbeck.engine.training import FromTeacher, Phase
+from limbeck.engine.training import Phase
 from limbeck.methods.building_blocks import adamw, depth, fine_tuning, heads_of, width
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import layer_map
 from limbeck.models.shrink import mobilebert as bottleneck
 from limbeck.objectives import AttentionDistributions, FeatureMapTransfer

@@ -10,8 +10,9 @@ from limbeck.core.schedules import Cosine, Warmup
 from limbeck.data import Items
 from limbeck.engine import Optimizer
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import FromTeacher, Phase
+from limbeck.engine.training import Phase
 from limbeck.methods.offline.embeddings import embedding_terms
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import static_student
 from limbeck.tasks import Task
 

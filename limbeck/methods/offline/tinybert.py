@@ -10,9 +10,10 @@ from torch import nn
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
-from limbeck.engine.training import FromTeacher, Model, Phase
+from limbeck.engine.training import Phase
 from limbeck.methods.building_blocks import Initialise, adamw, depth, fine_tuning, heads_of, smaller, weighed
 from limbeck.models import get
+from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import layer_map
 from limbeck.models.shrink.layer_map import Rule
 from limbeck.objectives import AttentionScores, HiddenStates
@@ -97,6 +98,6 @@ def tinybert(
     return student, [*stages, answers]
 
 
-def _encoder(model: nn.Module | str) -> Model:
+def _encoder(model: nn.Module | str) -> ModelOrBuilder:
     """What makes the encoder, without a head, anew for each training; a module is taken as it is."""
     return functools.partial(get, "transformers", name_or_path=model, task="AutoModel") if isinstance(model, str) else model

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from torch import nn
 
 from limbeck import models
-from limbeck.engine.training import FromTeacher
+from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import from_teacher
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables

@@ -14,7 +14,7 @@ from limbeck import models
 from limbeck.data import Items, evaluation_batches, load_items
 from limbeck.engine import Settings, steps
 from limbeck.engine.training import Training
-from limbeck.experiment.distillation import teach
+from limbeck.experiment.teacher_training import train_teacher
 from limbeck.export.base import frozen_copy
 from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
 from limbeck.export.quantization.pt2e import quantize_graph
@@ -35,7 +35,7 @@ def images(items: Items) -> Tensor:
 @functools.cache
 def trained_on_digits() -> nn.Module:
     training = Training(length=steps(250), batch_size=64, settings=QUIET)
-    return teach(lambda: models.get("tiny_cnn", width=8, size=8), digits()[0], training)
+    return train_teacher(lambda: models.get("tiny_cnn", width=8, size=8), digits()[0], training)
 
 
 def in_int8(model: nn.Module, calibration: Tensor) -> GraphModule:

@@ -1,0 +1,54 @@
+"""Training a teacher on labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from limbeck.core.actors import average, trained
+from limbeck.data import Items
+from limbeck.engine import Run, Stage, Update
+from limbeck.engine.training import Training
+from limbeck.experiment.experiment import training_source
+from limbeck.tasks import Classification, Task
+
+
+def train_teacher(
+    build: Callable[[], nn.Module],
+    train: Items,
+    training: Training,
+    *,
+    task: Task | None = None,
+    seed: int = 0,
+    folder: Path | None = None,
+    log: Path | None = None,
+    resume: bool = False,
+) -> nn.Module:
+    """Builds a teacher and trains it on the labels.
+
+    Args:
+        build: returns the model; its random weights are drawn from the seed.
+        train: items without a label are left out.
+        training: how it is trained.
+        task: None: classification.
+        folder, log, resume: see `Run`.
+
+    Returns:
+        The trained model, or its average if the training has one, on the CPU and in evaluation mode.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = build()
+    task, train = task or Classification(), train.for_actor("teacher")
+    task.prepare(None, train, [], control=True)
+    source = training_source(task.training_items(train), training, task)
+    stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
+    actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
+    settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
+    run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
+    run.fit(resume=resume)
+    return run.actors["average" if training.ema is not None else "teacher"].model.cpu().eval()

@@ -98,7 +98,7 @@ def parted() -> Items:
 def test_tokenizers_that_part_are_refused_where_tokens_are_compared() -> None:
     hidden = Term(objectives.HiddenStates(), student="hidden(-1)", teacher="hidden(-1)")
     said = (
-        r"term 'hidden_states' compares tokens one by one, .* part at token 1 of item 1: student 'un' \+ '##able' …, teacher "
+        r"term 'hidden_states' compares tokens one by one, .* differ at token 1 of item 1: student 'un' \+ '##able' …, teacher "
     )
     with pytest.raises(ValueError, match=said + r"'unable' \+ .*one tokenizer.*compare whole texts"):
         check(parted(), encoder(), hidden)
@@ -111,8 +111,8 @@ def test_windows_of_as_many_tokens_are_refused_where_they_part() -> None:
     known = {"student": ["the", "un", "##able", "film"], "teacher": ["the", "unable", "fi", "##lm"]}
     train = per_actor_items({name: tokenize_questions(asked, of_words(words), 16, 2) for name, words in known.items()})
     reader = encoder(head="ForQuestionAnswering", vocab_size=12)
-    said = r"term 'span_soft_targets' compares tokens one by one, .* part at token 2 of window 0, of question q: student 'film'"
-    with pytest.raises(ValueError, match=said + r" .*, teacher 'fi' \+ '##lm' …\. Give both one tokenizer"):
+    said = r"term 'span_soft_targets' compares tokens one by one, .* differ at token 2 of window 0, of question q: "
+    with pytest.raises(ValueError, match=said + r"student 'film' .*, teacher 'fi' \+ '##lm' …\. Give both one tokenizer"):
         check(train, reader, Term(objectives.SpanSoftTargets()), teacher=reader, task=QuestionAnswering())
 
 

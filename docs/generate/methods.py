@@ -19,9 +19,9 @@ from limbeck.objectives.description import describe
 from limbeck.recipe import find_recipe, read_yaml
 
 KNOWLEDGE = {
-    "output": ("Outputs", "What the teacher answers: class scores."),
-    "feature": ("Features", "What the teacher sees on the way: maps and vectors inside the network."),
-    "relation": ("Relations", "How the teacher arranges items, channels or tokens with respect to each other."),
+    "output": ("Outputs", "Compares the logits of the outputs."),
+    "feature": ("Features", "Compares activations inside the networks: maps, vectors and hidden states."),
+    "relation": ("Relations", "Compares relations between items, channels or tokens."),
 }
 AGREE = {
     Match.NOTHING: "the batch, and what its description says",
@@ -37,8 +37,8 @@ hide: [toc]
 
 # Methods
 
-An objective compares two signals and gives one loss for each item. It is named in a recipe's `terms:`, or made with
-`objectives.get(name)`. `limbeck methods` prints the same table. Several of them add up: each is a term with its weight.
+An objective compares two signals and returns one loss for each item. It is named in a recipe's `terms:`, or built with
+`objectives.get(name)`. `limbeck methods` prints the same table. Several objectives are added, each a term with its weight.
 
 s and t are the signals of student and teacher, y labels, p softmax. Each formula is one item's loss; a batch's loss is the mean
 over its items. For an objective of your own see [How to add an objective](../guide/new-objective.md).

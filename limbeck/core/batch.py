@@ -9,8 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED
-
 DEFAULT_VIEW = "default"
 
 
@@ -63,21 +61,6 @@ def first_items(batch: Batch, count: int) -> Batch:
 def select_rows(value: Any, rows: Tensor) -> Any:
     """These rows of every tensor in nested mappings."""
     return _map_tensors(value, lambda tensor: tensor[rows.to(tensor.device)])
-
-
-def label_mask(target: Tensor, *, per_item: bool = False) -> Tensor:
-    """1 where there is a label, 0 where there is none: −100, NaN, or a row of zeros among class probabilities.
-
-    `[batch]`, or `[batch, k]` and `[batch, tokens]` if items have several labels; with `per_item` always `[batch]`, 1 for an
-    item that has any.
-    """
-    if target.is_floating_point():
-        labelled = target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
-    else:
-        labelled = target != UNLABELLED
-    if per_item and labelled.ndim > 1:
-        labelled = labelled.flatten(1).any(1)
-    return labelled.to(torch.float32)
 
 
 _LABEL_NAMES = ("labels", "label", "target", "targets")

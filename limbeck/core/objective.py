@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.labels import UNLABELLED
 from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
 from limbeck.utils.registry import Registry
 
 registry = Registry("objective")
 
-UNLABELLED = -100  # the label of an item that has none, as in torch's ignore_index
+Knowledge: TypeAlias = Literal["output", "feature", "relation"]  # what kind of signal an objective compares
 
 # What holds for every objective that does not list it in `exempt`.
 PROPERTIES = {
@@ -50,7 +51,7 @@ class Objective(nn.Module, ABC):
     """
 
     name: ClassVar[str]
-    knowledge: ClassVar[Literal["output", "feature", "relation"]]
+    knowledge: ClassVar[Knowledge]
     formula: ClassVar[str]
     source: ClassVar[str]
     bibtex: ClassVar[str] = ""  # the entry of its paper; empty if there is none to cite

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from limbeck.core.adapters import TapAdapters
-from limbeck.core.batch import Batch, first_tensor, label_mask
+from limbeck.core.batch import Batch, first_tensor
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.labels import label_mask
 from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal, LinearLogits, detach
 from limbeck.core.teachers import Teacher

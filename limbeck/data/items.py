@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.sampling import balanced_subset, stratified_split
 from limbeck.data.storage import Inputs, Storage, as_storage

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import label_mask
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED, label_mask
 
 
 def as_target(targets: Tensor | Sequence[int] | Sequence[float], classes: int | None = None) -> Tensor:

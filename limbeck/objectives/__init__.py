@@ -1,11 +1,10 @@
-"""How student and teacher signals are compared: one loss per item, by name.
+"""Objectives: how student and teacher signals are compared, one loss per item, by name.
 
 >>> from limbeck import objectives
 >>> soft = objectives.get("soft_targets", temperature=2.0)
 >>> soft(student_logits, teacher_logits)  # [batch]
 
-Every module of this package is imported, so that an objective in a file of its own is found by its name. The classes below are
-those that can be imported from here.
+All modules of this package are imported, so an objective in a new file is found by its name.
 """
 
 from __future__ import annotations
@@ -14,7 +13,8 @@ import pkgutil
 from importlib import import_module
 from typing import Any, cast
 
-from limbeck.core.objective import UNLABELLED, Objective, registry
+from limbeck.core.labels import UNLABELLED
+from limbeck.core.objective import Objective, registry
 from limbeck.core.signals import Match
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
@@ -23,14 +23,13 @@ from limbeck.objectives.features import (
     Channelwise,
     Flow,
     Hint,
-    MarginFeatures,
     NeuronSelectivity,
     StandardizedFeatures,
     Variational,
-    margin_from_batchnorm,
 )
 from limbeck.objectives.knowledge_review import Review
 from limbeck.objectives.logits import Decoupled, Dist, HardTargets, LogitMSE, SoftTargets, TeacherArgmax, WeightedSoftLabels
+from limbeck.objectives.margin_features import MarginFeatures, margin_from_batchnorm
 from limbeck.objectives.masked_generative import MaskedGenerative
 from limbeck.objectives.regression import SquaredError
 from limbeck.objectives.relations import (
@@ -109,17 +108,17 @@ __all__ = [
 
 
 def get(name: str, **hyperparameters: Any) -> Objective:
-    """The objective called `name`; unknown names and hyperparameters are a `ValueError` that offers the nearest."""
+    """Builds the objective called `name`; unknown names and hyperparameters raise a ValueError that offers the nearest."""
     return cast(Objective, registry.get(name, **hyperparameters))
 
 
 def names() -> list[str]:
-    """All names that `get` knows."""
+    """The names of all objectives."""
     return registry.names()
 
 
 def discover() -> None:
-    """Import every module of this package, each of which registers what it defines."""
+    """Imports all modules of this package, which register their objectives."""
     for module in pkgutil.iter_modules(__path__, f"{__name__}."):
         import_module(module.name)
 

@@ -1,34 +1,34 @@
-"""Contrastive representation distillation: noise-contrastive estimation against memory banks of both sides."""
+"""Contrastive representation distillation (CRD)."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.memory import CountedGenerator
-from limbeck.core.objective import OWN_NETWORKS, Objective, registry, require
+from limbeck.core.objective import OWN_NETWORKS, Knowledge, Objective, registry, require
 from limbeck.objectives.functional.elementary import l2_normalize
 
 
 @registry.register("contrastive")
 class Contrastive(Objective):
-    """The two sides' embeddings of one item must be told from embeddings of other items.
+    """Noise-contrastive estimation: both sides' embeddings of an item against those of other items, from memory banks.
 
-    Features [B, ...] are flattened; both sides pass a learned linear layer to `dim` numbers and are L2-normalised. The
-    student's embedding is scored against the teacher's bank, the teacher's against the student's, and both losses add up.
-    Negatives are drawn on the device, with replacement, uniformly over the data set. Banks are updated in training mode
-    only, after the loss; several ranks gather the batch first, so that all keep the same banks. `index` (each item's row in
-    the data set) is required. Banks, normalisers and the count of draws are in the state dict. The precision is that of the
-    linear layers. Call `build(..., samples=n)` before the first use.
+    Features [B, ...] are flattened; a learned linear layer on each side maps them to `dim` numbers, which are L2-normalised.
+    The student's embedding is scored against the teacher's bank and the teacher's against the student's; the two losses are
+    added. Negatives are drawn on the device, uniformly over the data set and with replacement. Banks are updated in training
+    mode only, after the loss; with several processes from the gathered batch, so that all have the same banks. `index` (the
+    row of each item in the data set) is required. Banks, normalisers and the count of draws are in the state dict. The
+    arithmetic runs in the precision of the linear layers. Call `build(..., samples=n)` before the first use.
 
     Args:
         temperature: τ of the scores.
-        negatives: K, drawn per item.
+        negatives: K, the number of negatives for each item.
         momentum: share of the old entry when a bank is updated.
         dim: length of the embeddings.
 
@@ -40,7 +40,7 @@ class Contrastive(Objective):
     """
 
     name = "contrastive"
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    knowledge: ClassVar[Knowledge] = "relation"
     formula = "−log h(s, t⁺) − Σ_k log(1 − h(s, t_k)) and with s, t swapped, h = e^{s·t/τ}/Z / (e^{s·t/τ}/Z + K/n)"
     source = "Tian et al. 2019 (CRD), arXiv 1910.10699"
     bibtex = """
@@ -54,7 +54,7 @@ class Contrastive(Objective):
         }
     """
     weight = 0.8
-    over_batch = True  # items meet through the banks, which must see the items of all ranks
+    over_batch = True  # the banks must see the items of all processes
     exempt: ClassVar[Mapping[str, str]] = {
         **dict.fromkeys(("minimum", "stationary"), OWN_NETWORKS),
         **dict.fromkeys(("permutation", "independence"), "negatives are drawn by position in the batch"),
@@ -95,7 +95,7 @@ class Contrastive(Objective):
 
     def _build(self, d_student: int, d_teacher: int, samples: int, dim: int) -> None:
         self.student_embedding, self.teacher_embedding = nn.Linear(d_student, dim), nn.Linear(d_teacher, dim)
-        bound = math.sqrt(3 / dim)  # entries of unit length, on average
+        bound = math.sqrt(3 / dim)  # the expected length of an entry is 1
         for side in ("student_bank", "teacher_bank"):
             self.register_buffer(side, torch.empty(samples, dim).uniform_(-bound, bound))
 
@@ -122,11 +122,11 @@ class Contrastive(Objective):
         return torch.cat([index.unsqueeze(1), drawn], dim=1)
 
     def _scores(self, embedding: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
-        # Gathering copies the entries, so that the update of the bank leaves the graph of this step alone.
+        # Indexing copies the entries, so the update of the bank does not affect the graph of this step.
         return torch.bmm(bank[rows], embedding.unsqueeze(-1)).squeeze(-1) / self.temperature
 
     def _normalizer(self, scores: Tensor) -> Tensor:
-        """log Z of both directions [2, 1, 1]: the first training batch's estimate, n times the mean of e^score, stays."""
+        """log Z of both directions [2, 1, 1]: n times the mean of e^score on the first training batch, then constant."""
         estimate = scores.flatten(1).logsumexp(1) + math.log(len(self.student_bank) / scores[0].numel())
         known = torch.where(self.log_normalizer.isnan(), estimate, self.log_normalizer)
         if self.training:
@@ -135,7 +135,7 @@ class Contrastive(Objective):
 
     def _estimate(self, scores: Tensor, log_z: Tensor) -> Tensor:
         noise = math.log(self.negatives / len(self.student_bank))
-        odds = scores - log_z - noise  # logarithm of how much likelier the data is than the noise
+        odds = scores - log_z - noise  # log-ratio of data to noise
         return -F.logsigmoid(odds[..., 0]) - F.logsigmoid(-odds[..., 1:]).sum(-1)
 
     @torch.no_grad()
@@ -149,4 +149,4 @@ class Contrastive(Objective):
             raise ValueError(f"{self.name}: index {tuple(index.shape)} does not fit student {tuple(student.shape)}")
         samples = len(self.student_bank)
         if self.validate and bool(((index < 0) | (index >= samples)).any()):
-            raise ValueError(f"{self.name}: index leaves the {samples} rows that build(samples={samples}) made")
+            raise ValueError(f"{self.name}: index exceeds the {samples} rows of build(samples={samples})")

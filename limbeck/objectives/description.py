@@ -1,4 +1,4 @@
-"""What there is to choose from: each objective's name, kind of knowledge, formula, source and defaults."""
+"""Descriptions of objectives: name, kind of knowledge, formula, source and defaults."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limbeck.core.objective import Objective, registry
 
 
 def describe(name: str) -> dict[str, Any]:
-    """An objective as data: what `limbeck methods` shows."""
+    """The fields that `limbeck methods` shows of an objective."""
     kind = cast(type[Objective], registry[name])
     parameters = inspect.signature(kind.__init__).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}

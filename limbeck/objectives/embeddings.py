@@ -1,6 +1,6 @@
-"""Objectives on embeddings [B, D], and on the scores that embeddings are made for.
+"""Objectives on embeddings [B, D], and on the scores of passages for a query.
 
-The objectives of `limbeck.objectives.relations` compare how a batch's embeddings lie to each other, whatever their widths.
+The objectives of `limbeck.objectives.relations` compare the relations within a batch of embeddings of any widths.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from limbeck.objectives.logits import LogitObjective
 
 
 class EmbeddingObjective(FeatureObjective):
-    """What the objectives on embeddings share. An adapter, a linear projection, makes widths equal before."""
+    """Base class. An adapter, a linear projection, makes widths equal first."""
 
     ndims: ClassVar[tuple[int, ...]] = (2,)
     expects: ClassVar[tuple[str, ...]] = ("embeddings [B, D]",)
@@ -24,12 +24,12 @@ class EmbeddingObjective(FeatureObjective):
 
 @registry.register("embedding_mse")
 class EmbeddingMSE(EmbeddingObjective):
-    """Mean squared difference of two embeddings, over their dimensions. Embeddings [B, D] of equal widths.
+    """Mean squared difference of two embeddings over their dimensions. Embeddings [B, D] of equal widths.
 
     Raises:
         ValueError: shapes that differ.
 
-    Source: Reimers & Gurevych 2020, arXiv 2004.09813, where a sentence and its translation both learn the teacher's embedding.
+    Source: Reimers & Gurevych 2020, arXiv 2004.09813, for a sentence and its translation.
     """
 
     name = "embedding_mse"
@@ -52,14 +52,14 @@ class EmbeddingMSE(EmbeddingObjective):
 
 @registry.register("embedding_cosine")
 class EmbeddingCosine(EmbeddingObjective):
-    """One minus the cosine of two embeddings: their length does not matter. Embeddings [B, D] of equal widths.
+    """One minus the cosine of two embeddings. Embeddings [B, D] of equal widths.
 
     The cosine with a zero vector counts as 0.
 
     Raises:
         ValueError: shapes that differ.
 
-    Source: the cosine form of Reimers & Gurevych 2020, arXiv 2004.09813, for embeddings that are compared by their cosine.
+    Source: the cosine form of Reimers & Gurevych 2020, arXiv 2004.09813.
     """
 
     name = "embedding_cosine"
@@ -73,10 +73,10 @@ class EmbeddingCosine(EmbeddingObjective):
 
 @registry.register("margin_mse")
 class MarginMSE(LogitObjective):
-    """Squared difference of the margins by which a query's positive passage is scored above its negatives.
+    """Squared difference of the margins between the scores of a query's positive passage and its negatives.
 
-    Scores [B, N], N ≥ 2: the first column is the positive's, all others are negatives', over which the mean is taken; with one
-    negative this is the paper's form. The teacher's scores may have another offset than the student's, but not another scale.
+    Scores [B, N], N ≥ 2: the first column is the positive, all others are negatives, over which the mean is taken; the paper
+    has one negative. The teacher's scores may differ from the student's in offset, but not in scale.
 
     Raises:
         ValueError: fewer than two scores, shapes that differ.
@@ -103,7 +103,7 @@ class MarginMSE(LogitObjective):
         super().check(student, teacher, target)
         if student.shape[1] < 2:
             shapes = f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)}"
-            raise ValueError(f"{self.name}: {shapes} hold no negatives; scores [batch, 1 + negatives] are needed")
+            raise ValueError(f"{self.name}: {shapes} have no negatives; scores [batch, 1 + negatives] are needed")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         s, t = (scores[:, :1] - scores[:, 1:] for scores in (student, teacher))

@@ -1,27 +1,34 @@
 """Objectives on features: maps [batch, channels, height, width], or vectors [batch, channels] where the class says so.
 
-An adapter makes channel counts and sizes equal before. Notation: s student, t teacher, H·W the positions of a map.
+An adapter makes channel counts and sizes equal first. Notation: s student, t teacher, H·W the positions of a map.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core.objective import Objective, registry, require
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.functional.elementary import kl_divergence, l2_normalize, softened_log_probs, standardize
+from limbeck.objectives.functional.elementary import (
+    item_mean,
+    kl_divergence,
+    l2_normalize,
+    per_channel,
+    softened_log_probs,
+    standardize,
+)
 
 
 class FeatureObjective(Objective):
-    """What the objectives on features share."""
+    """Base class."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "feature"
+    knowledge: ClassVar[Knowledge] = "feature"
     match: ClassVar[Match] = Match.EVERYTHING
 
 
@@ -32,7 +39,7 @@ class Hint(FeatureObjective):
     Raises:
         ValueError: shapes that differ.
 
-    Source: Romero et al. 2014 (FitNets), arXiv 1412.6550, whose ½ is left to the weight.
+    Source: Romero et al. 2014 (FitNets), arXiv 1412.6550; its factor ½ is part of the weight.
     """
 
     name = "hint"
@@ -52,12 +59,12 @@ class Hint(FeatureObjective):
     weight = 100.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return _item_mean((student - teacher).square())
+        return item_mean((student - teacher).square())
 
 
 @registry.register("attention_transfer")
 class AttentionTransfer(FeatureObjective):
-    """Where the activations are large, as one normalised map per item. Maps; channel counts may differ.
+    """Mean squared difference of L2-normalised attention maps Σ_c |F_c|^power. Maps; channel counts may differ.
 
     Args:
         power: exponent of the absolute activations.
@@ -100,10 +107,10 @@ class AttentionTransfer(FeatureObjective):
 
 @registry.register("neuron_selectivity")
 class NeuronSelectivity(FeatureObjective):
-    """Distance between two sets of channel maps: maximum mean discrepancy with the kernel k(x, y) = (x·y)².
+    """Maximum mean discrepancy between the channel maps of both sides, with the kernel k(x, y) = (x·y)².
 
-    Maps; channel counts may differ. Since Σ_xy (x·y)² = ‖XYᵀ‖² = ⟨XᵀX, YᵀY⟩ for maps in rows, nothing larger than one
-    C×C or one HW×HW matrix per item is built, whichever costs less.
+    Maps; channel counts may differ. Since Σ_xy (x·y)² = ‖XYᵀ‖² = ⟨XᵀX, YᵀY⟩ for maps in rows, only one C×C or one HW×HW
+    matrix per item is computed, whichever costs less.
 
     Raises:
         ValueError: heights or widths that differ.
@@ -141,10 +148,10 @@ class NeuronSelectivity(FeatureObjective):
 
 @registry.register("flow")
 class Flow(FeatureObjective):
-    """How features change between two layers: the product of two maps, channel by channel.
+    """Mean squared difference of the flow between two layers: the channel-wise inner products of their maps.
 
-    Each side is a tuple (F₁, F₂) of maps; the larger map is max-pooled to the size of the smaller. F₁ of the student
-    needs as many channels as F₁ of the teacher, and so do F₂.
+    Each side is a tuple (F₁, F₂) of maps; the larger map is max-pooled to the size of the smaller. F₁ of student and teacher
+    must have equal channel counts, and so must F₂.
 
     Raises:
         ValueError: a side that is not two taps, channel counts that differ.
@@ -182,10 +189,10 @@ class Flow(FeatureObjective):
 
 @registry.register("channelwise")
 class Channelwise(FeatureObjective):
-    """Where each channel looks: KL between the channels' softmax distributions over positions. Maps of equal shapes.
+    """KL between the channels' softmax distributions over positions, the mean over channels. Maps of equal shapes.
 
     Args:
-        temperature: T.
+        temperature: T of both softmaxes.
 
     Raises:
         ValueError: temperature not above 0, shapes that differ.
@@ -224,7 +231,7 @@ class Channelwise(FeatureObjective):
 class StandardizedFeatures(FeatureObjective):
     """Half the mean squared difference after each channel is standardised over the batch and all positions.
 
-    Maps or vectors of equal shapes. A constant channel becomes zero. Equals 1 − Pearson correlation per channel.
+    Maps or vectors of equal shapes. A constant channel becomes zero. Equal to 1 − Pearson's correlation per channel.
 
     Raises:
         ValueError: shapes that differ.
@@ -250,18 +257,18 @@ class StandardizedFeatures(FeatureObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         axes = (0, *range(2, student.ndim))
-        return _item_mean((standardize(student, axes) - standardize(teacher, axes)).square()) / 2
+        return item_mean((standardize(student, axes) - standardize(teacher, axes)).square()) / 2
 
 
 @registry.register("variational")
 class Variational(FeatureObjective):
-    """Gaussian log-likelihood of the teacher's features, with a variance learned per channel.
+    """Negative Gaussian log-likelihood of the teacher's features, with a learned variance for each channel.
 
-    Maps or vectors of equal shapes; the regressor μ is the adapter on the student's tap. At equality the gradient is zero,
-    the value is ½ log σ².
+    Maps or vectors of equal shapes; the regressor μ is the adapter on the student's tap. At equality the gradient is zero and
+    the value ½ log σ².
 
     Args:
-        init_variance: σ² at the start.
+        init_variance: initial σ².
 
     Raises:
         ValueError: init_variance not above 1e-5, shapes that differ.
@@ -306,91 +313,8 @@ class Variational(FeatureObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         assert self.rho is not None
-        variance = _per_channel(F.softplus(self.rho) + self.floor, student)
-        return _item_mean(variance.log() + (teacher - student).square() / variance) / 2
-
-
-@registry.register("margin_features")
-class MarginFeatures(FeatureObjective):
-    """Squared difference before the activation, where it matters after it.
-
-    Both sides are PRE-activations, maps or vectors of equal shapes. The teacher's negative values are lifted to the margin
-    m_c; an element where the student is at or below a teacher that is at or below zero adds nothing. The mean runs over
-    all elements of the item, those that add nothing included.
-
-    Args:
-        margin: m_c per channel, ≤ 0, see `margin_from_batchnorm`. None: the mean of the teacher's negative values in the
-            batch at hand, per channel (0 for a channel that has none).
-
-    Raises:
-        ValueError: a margin above 0, a margin of another length than the channels, shapes that differ.
-
-    Source: Heo et al. 2019 (OFD), arXiv 1904.01866; its weight 1e-3 multiplies a sum, the 1 here a mean.
-    """
-
-    name = "margin_features"
-    formula = "mean (s − t')² [not s ≤ t' ≤ 0], t' = max(t, m_c), m_c = E[t : t < 0]"
-    source = "Heo et al. 2019 (OFD), arXiv 1904.01866"
-    bibtex = """
-        @inproceedings{heo2019comprehensive,
-            title = {A Comprehensive Overhaul of Feature Distillation},
-            author = {Heo, Byeongho and Kim, Jeesoo and Yun, Sangdoo and Park, Hyojin and Kwak, Nojun and Choi, Jin Young},
-            booktitle = {Proceedings of the IEEE/CVF International Conference on Computer Vision},
-            year = {2019},
-            eprint = {1904.01866},
-            archiveprefix = {arXiv},
-        }
-    """
-    exempt: ClassVar[Mapping[str, str]] = {"independence": "a margin that is not given is estimated from the batch"}
-    margin: Tensor | None
-
-    def __init__(self, *, margin: Tensor | Sequence[float] | None = None) -> None:
-        super().__init__()
-        values = None if margin is None else torch.as_tensor(margin, dtype=torch.get_default_dtype()).detach().clone()
-        lifted = values is not None and bool((values > 0).any())
-        require(not lifted, self.name, "margin", margin, "use values of 0 or less, the mean of each channel's negatives")
-        self.register_buffer("margin", values)
-
-    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
-        super().check(student, teacher, target)
-        if self.margin is not None and self.margin.shape != teacher.shape[1:2]:
-            margin = f"the margin {tuple(self.margin.shape)}"
-            raise ValueError(f"{self.name}: {margin} does not fit the channels of teacher {tuple(teacher.shape)}")
-
-    def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        margin = self._mean_negative(teacher) if self.margin is None else self.margin.to(teacher.dtype)
-        lifted = torch.maximum(teacher, _per_channel(margin, teacher))
-        counted = (student > lifted) | (lifted > 0)
-        return _item_mean(torch.where(counted, student - lifted, 0.0).square())
-
-    @staticmethod
-    def _mean_negative(teacher: Tensor) -> Tensor:
-        axes = (0, *range(2, teacher.ndim))
-        return teacher.clamp_max(0).sum(axes) / (teacher < 0).sum(axes).clamp_min(1)
-
-
-def margin_from_batchnorm(norm: nn.BatchNorm1d | nn.BatchNorm2d) -> Tensor:
-    """E[x : x < 0] per channel, for `MarginFeatures`, of what leaves a batch norm: x ~ N(bias, weight²).
-
-    A channel that is hardly ever negative, or constant, gets 0.
-    """
-    if norm.weight is None or norm.bias is None:
-        raise ValueError(f"margin_features: {norm} has no weight and bias; pass margin=None to estimate from the batch")
-    mean, deviation = norm.bias.detach().double(), norm.weight.detach().double().abs()
-    z = -mean / deviation.clamp_min(torch.finfo(torch.float64).tiny)
-    density = torch.exp(-z.square() / 2) / math.sqrt(2 * math.pi)
-    below_zero = torch.special.ndtr(z)
-    margin = mean - deviation * density / below_zero.clamp_min(torch.finfo(torch.float64).tiny)
-    return torch.where(below_zero > 1e-3, margin, 0.0).clamp_max(0).to(norm.weight.dtype)
-
-
-def _item_mean(values: Tensor) -> Tensor:
-    return values.flatten(1).mean(1)
-
-
-def _per_channel(values: Tensor, features: Tensor) -> Tensor:
-    """One value per channel, shaped to broadcast over features whose axis 1 is the channel."""
-    return values.view(1, -1, *[1] * (features.ndim - 2))
+        variance = per_channel(F.softplus(self.rho) + self.floor, student)
+        return item_mean(variance.log() + (teacher - student).square() / variance) / 2
 
 
 def _max_pool(features: Tensor, size: list[int]) -> Tensor:

@@ -1,4 +1,4 @@
-"""Knowledge review: deep student maps are fused into shallower ones before each level is compared with the teacher."""
+"""Knowledge review (ReviewKD): deep student maps are fused into shallower ones before each level is compared."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ Shape = tuple[int, ...]
 
 @registry.register("review")
 class Review(FeatureObjective):
-    """Every level of the teacher is learned from the student's level and all deeper ones.
+    """Hierarchical context loss between each level of the teacher and the student's fusion of that level and all deeper ones.
 
-    Each side is a tuple of two maps or more, shallow to deep, equal in height and width level by level; channel counts may
-    differ. The fusion modules are learned and normalise over the batch. Each fused map is compared with the teacher's by
-    the hierarchical context loss: mean squared differences at full size and pooled to 4, 2 and 1 (where that is smaller
-    than the map), weighted 1, ½, ¼, ⅛ and divided by the sum of the weights. Levels add up. The precision is that of the
-    fusion modules.
+    Each side is a tuple of two maps or more, shallow to deep, equal in height and width at each level; channel counts may
+    differ. The fusion modules are learned and normalise over the batch. The hierarchical context loss of a level is the mean
+    squared difference at full size and average-pooled to 4, 2 and 1 (if that is smaller than the map), weighted 1, ½, ¼, ⅛
+    and divided by the sum of the weights; the levels are added. The arithmetic runs in the precision of the fusion modules.
 
     Args:
-        mid_channels: channels in which levels are fused; None: the most that any teacher level has, at most 512.
+        mid_channels: channels in which levels are fused; None: the largest channel count of the teacher, at most 512.
 
     Raises:
         ValueError: mid_channels below 1, fewer than two levels, sides that do not fit.
@@ -104,7 +103,7 @@ class Review(FeatureObjective):
 
 
 class Fusion(nn.Module):
-    """One level: the student's map, mixed with the fused map of the next deeper level by learned attention."""
+    """Fuses the student's map of one level with the fused map of the next deeper level by learned attention."""
 
     def __init__(self, c_in: int, mid: int, c_out: int, *, deeper: bool) -> None:
         super().__init__()
@@ -113,7 +112,7 @@ class Fusion(nn.Module):
         self.outward = nn.Sequential(nn.Conv2d(mid, c_out, kernel_size=3, padding=1, bias=False), nn.BatchNorm2d(c_out))
 
     def forward(self, x: Tensor, deeper: Tensor | None) -> tuple[Tensor, Tensor]:
-        """The map to compare with the teacher, and the fused map for the next shallower level."""
+        """Returns the map to compare with the teacher, and the fused map for the next shallower level."""
         x = self.inward(x)
         if self.attention is not None and deeper is not None:
             deeper = F.interpolate(deeper, size=x.shape[2:], mode="nearest")
@@ -123,7 +122,7 @@ class Fusion(nn.Module):
 
 
 def hierarchical_context(s: Tensor, t: Tensor) -> Tensor:
-    """Mean squared difference per item, at full size and after average pooling to coarser ones."""
+    """Mean squared difference per item at full size and after average pooling to 4, 2 and 1, weighted: [B]."""
     loss, weight, total = (s - t).square().mean((1, 2, 3)), 1.0, 1.0
     for size in (4, 2, 1):
         if size >= min(s.shape[2:]):

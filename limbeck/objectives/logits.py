@@ -1,28 +1,29 @@
-"""Objectives on class scores: logits [batch, classes]; four of them also take token logits [batch, tokens, classes].
+"""Objectives on logits [batch, classes]; four of them also take token logits [batch, tokens, classes].
 
 Notation: s, t student and teacher logits, y label, p_T(z) = softmax(z / T). A Kullback-Leibler divergence is a sum over
-classes, never a mean, and carries T², so that its gradient does not shrink with the temperature or the class count.
+classes, never a mean, times T², so that its gradient does not shrink with the temperature or the class count.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED, Objective, registry, require
+from limbeck.core.labels import is_labelled
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, TopK
 from limbeck.objectives.functional.elementary import kl_divergence, pearson, softened_log_probs, standardize
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 
 
 class LogitObjective(Objective):
-    """What the objectives on logits share."""
+    """Base class."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
+    knowledge: ClassVar[Knowledge] = "output"
     match: ClassVar[Match] = Match.EVERYTHING
     ndims: ClassVar[tuple[int, ...]] = (2, 3)
 
@@ -35,7 +36,7 @@ class HardTargets(LogitObjective):
     (mixup). An item labelled -100, or with a row of zeros for probabilities, gives exactly 0.
 
     Args:
-        label_smoothing: mass spread evenly over all classes, as in `torch.nn.functional.cross_entropy`.
+        label_smoothing: probability that is spread evenly over all classes, as in `torch.nn.functional.cross_entropy`.
 
     Raises:
         ValueError: label_smoothing outside [0, 1]; labels missing, out of range or of another shape.
@@ -70,19 +71,19 @@ class HardTargets(LogitObjective):
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         loss = _cross_entropy(student, target, self.label_smoothing)
-        return torch.where(_labelled(target), loss, 0.0)
+        return torch.where(is_labelled(target), loss, 0.0)
 
 
 @registry.register("soft_targets")
 class SoftTargets(LogitObjective):
     """Kullback-Leibler divergence from the teacher's softened distribution to the student's.
 
-    [B, C] gives [B], [B, T, V] gives [B, T]. The teacher may be `TopK`: the mass outside the support is then one more
-    outcome, compared with the student's mass there; that needs temperature 1 and no standardisation.
+    [B, C] gives [B], [B, T, V] gives [B, T]. The teacher may be `TopK`: the probability of all other classes is then one more
+    outcome, compared with the student's probability of them; this needs temperature 1 and no standardisation.
 
     Args:
-        temperature: T; softens both distributions. A schedule may set it at every step.
-        standardize: first z ← (z − mean) / σ over classes, on both sides (the source uses T = 2 and weight 9 with it).
+        temperature: T of both distributions. A schedule may set it at every step.
+        standardize: first z ← (z − mean) / σ over classes, on both sides (the source uses it with T = 2 and weight 9).
 
     Raises:
         ValueError: temperature not above 0; shapes that differ; a TopK teacher with temperature ≠ 1 or standardize.
@@ -176,7 +177,7 @@ class LogitMSE(LogitObjective):
 
 @registry.register("teacher_argmax")
 class TeacherArgmax(LogitObjective):
-    """Cross entropy with the class the teacher prefers (hard distillation). [B, C] gives [B], [B, T, V] gives [B, T].
+    """Cross entropy with the teacher's most likely class (hard distillation). [B, C] gives [B], [B, T, V] gives [B, T].
 
     Raises:
         ValueError: shapes that differ.
@@ -199,7 +200,7 @@ class TeacherArgmax(LogitObjective):
         }
     """
     weight = 0.5
-    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it is least at a one-hot student")
+    exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "its minimum is at a one-hot student")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return _cross_entropy(student, teacher.argmax(-1))
@@ -207,14 +208,14 @@ class TeacherArgmax(LogitObjective):
 
 @registry.register("decoupled")
 class Decoupled(LogitObjective):
-    """Soft targets split in two: how sure the teacher is of the label, and how it ranks all other classes.
+    """Soft targets in two parts: the binary distribution of label and rest, and the distribution among all other classes.
 
     [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0.
 
     Args:
-        alpha: weight of the binary part, label against the rest.
-        beta: weight of the part among the other classes; the source uses 2 to 8, by teacher and student.
-        temperature: T, in both parts.
+        alpha: weight of the binary part.
+        beta: weight of the part among the other classes; the source uses 2 to 8, depending on teacher and student.
+        temperature: T of both parts.
 
     Raises:
         ValueError: temperature not above 0, negative weights, fewer than two classes, labels missing or out of range.
@@ -257,10 +258,10 @@ class Decoupled(LogitObjective):
         binary_s, others_s = self._split(student, label)
         binary_t, others_t = self._split(teacher, label)
         loss = self.alpha * kl_divergence(binary_t, binary_s) + self.beta * kl_divergence(others_t, others_s)
-        return self.temperature**2 * torch.where(_labelled(target), loss, 0.0)
+        return self.temperature**2 * torch.where(is_labelled(target), loss, 0.0)
 
     def _split(self, logits: Tensor, label: Tensor) -> tuple[Tensor, Tensor]:
-        """log b [B, 2] and log n [B, C] (0 at the label, on both sides, so that it adds nothing)."""
+        """log b [B, 2] and log n [B, C]; the entry of the label is 0 on both sides, so it contributes nothing."""
         scaled = logits / self.temperature
         is_label = torch.zeros_like(scaled, dtype=torch.bool).scatter(-1, label, True)
         others = scaled.masked_fill(is_label, -torch.inf)
@@ -270,15 +271,15 @@ class Decoupled(LogitObjective):
 
 @registry.register("dist")
 class Dist(LogitObjective):
-    """Correlation instead of equality: the teacher's preferences among classes, and among the items of the batch.
+    """One minus Pearson's correlation of the probabilities, over the classes of each item and over the items of each class.
 
-    [B, C] gives [B]; every item carries the batch's mean over classes. A constant row or column correlates with nothing
-    (ρ = 0), which is what a batch of one item gives for its columns.
+    [B, C] gives [B]; the part over items is the same for all items of the batch. The correlation of a constant row or column
+    is 0, as it is for the columns of a batch of one item.
 
     Args:
         beta: weight of the rows (classes of one item).
         gamma: weight of the columns (items of one class).
-        temperature: T.
+        temperature: T of both distributions.
 
     Raises:
         ValueError: temperature not above 0, negative weights, shapes that differ.
@@ -322,13 +323,13 @@ class Dist(LogitObjective):
 
 @registry.register("weighted_soft_labels")
 class WeightedSoftLabels(LogitObjective):
-    """Soft labels, weighed by how much the student still lags behind the teacher on the item.
+    """Soft labels, weighted by how much larger the student's cross entropy with the label is than the teacher's.
 
     [B, C] with labels [B] (or probabilities [B, C], of which the largest counts); unlabelled items give 0. The weight w
-    passes no gradient.
+    has no gradient.
 
     Args:
-        temperature: T.
+        temperature: T of both distributions.
 
     Raises:
         ValueError: temperature not above 0, labels missing or out of range, shapes that differ.
@@ -354,8 +355,8 @@ class WeightedSoftLabels(LogitObjective):
     needs_target = True
     ndims = (2,)
     exempt: ClassVar[Mapping[str, str]] = {
-        "minimum": "its weight shrinks for students better than the teacher",
-        "gradient": "its weight passes none, on purpose",
+        "minimum": "its weight decreases for students better than the teacher",
+        "gradient": "its weight is detached",
     }
 
     def __init__(self, *, temperature: float = 2.0) -> None:
@@ -366,11 +367,11 @@ class WeightedSoftLabels(LogitObjective):
     def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         soft = -(softened_log_probs(teacher, self.temperature).exp() * softened_log_probs(student, self.temperature)).sum(-1)
         loss = self._weights(student.detach(), teacher, _label(target)) * self.temperature**2 * soft
-        return torch.where(_labelled(target), loss, 0.0)
+        return torch.where(is_labelled(target), loss, 0.0)
 
     @staticmethod
     def _weights(student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
-        tiny = torch.finfo(student.dtype).tiny  # a teacher without any doubt has cross entropy 0
+        tiny = torch.finfo(student.dtype).tiny  # the cross entropy of a certain teacher is 0
         lag = _cross_entropy(student, label) / _cross_entropy(teacher, label).clamp_min(tiny)
         return -torch.expm1(-lag)
 
@@ -388,10 +389,6 @@ def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0)
     return loss.reshape(logits.shape[:-1])
 
 
-def _labelled(target: Tensor) -> Tensor:
-    return target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
-
-
 def _label(target: Tensor) -> Tensor:
-    """The class of each item; class 0 stands in where there is none."""
+    """The class of each item; 0 if it has no label."""
     return target.argmax(-1) if target.is_floating_point() else target.long().clamp_min(0)

@@ -1,4 +1,4 @@
-"""Masked generative distillation: the student's map, with holes, must still let the teacher's map be generated."""
+"""Masked generative distillation (MGD): the teacher's map is generated from the student's with positions masked."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from limbeck.objectives.features import FeatureObjective
 
 @registry.register("masked_generative")
 class MaskedGenerative(FeatureObjective):
-    """Mean squared difference between the teacher's map and one generated from the student's map with positions dropped.
+    """Mean squared difference between the teacher's map and one generated from the student's map with positions masked.
 
-    Maps of equal height and width. The generator (3×3 convolution, ReLU, 3×3 convolution) is learned and takes care of
-    channel counts. In training each position of each item is dropped, in all channels, with probability `ratio`; in
-    evaluation mode nothing is. A checkpoint resumes the sequence of masks. The precision is that of the generator.
+    Maps of equal height and width; channel counts may differ. The generator (3×3 convolution, ReLU, 3×3 convolution) is
+    learned. In training mode each position of each item is masked, in all channels, with probability `ratio`; in evaluation
+    mode none is. The sequence of masks is resumed from a checkpoint. The arithmetic runs in the precision of the generator.
 
     Args:
-        ratio: probability with which a position is dropped.
+        ratio: probability that a position is masked.
 
     Raises:
         ValueError: ratio outside [0, 1), heights or widths that differ.
 
     Source: Yang et al. 2022 (MGD), arXiv 2205.01529; its weights (2e-5 detection, 7e-5 classification) multiply a sum, the
-    1 here a mean.
+    weight here a mean.
     """
 
     name = "masked_generative"

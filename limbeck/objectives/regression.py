@@ -1,14 +1,14 @@
-"""The error of a predicted number: student [batch, 1] or [batch], labels [batch]."""
+"""Objectives on predicted numbers: student [batch, 1] or [batch], labels [batch]."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry
+from limbeck.core.objective import Knowledge, Objective, registry
 from limbeck.core.signals import tensors_of
 
 
@@ -25,7 +25,7 @@ class SquaredError(Objective):
     """
 
     name = "squared_error"
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
+    knowledge: ClassVar[Knowledge] = "output"
     formula = "(s − y)²"
     source = "mean squared error"
     ndims: ClassVar[tuple[int, ...]] = (1, 2)
@@ -41,7 +41,7 @@ class SquaredError(Objective):
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape = tensors_of(student)[0].shape
         if len(shape) == 2 and shape[1] != 1:
-            raise ValueError(f"{self.name}: the student gives {tuple(shape)}; one number an item is needed: [batch, 1]")
+            raise ValueError(f"{self.name}: the student outputs {tuple(shape)}; one number for each item is needed: [batch, 1]")
         if not target.is_floating_point() or target.shape != shape[:1]:
             what = f"{str(target.dtype).removeprefix('torch.')} {tuple(target.shape)}"
             raise ValueError(f"{self.name}: the labels are {what}; numbers of floating point, [{shape[0]}], are needed")

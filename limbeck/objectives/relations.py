@@ -1,33 +1,33 @@
-"""Objectives on relations: how the items of a batch (or the channels of a map) lie to each other.
+"""Objectives on relations between the items of a batch, or between the channels of a map.
 
-Features [N, ...] are flattened to [N, D]; student and teacher need not have the same D. A loss over pairs ij (or triplets
-ijk) gives item i the mean of its row, so that the mean over items is the mean over all pairs, the diagonal included.
+Features [N, ...] are flattened to [N, D]; D may differ between student and teacher. The loss of item i is the mean over the
+pairs ij (or triplets ijk), so that the mean over items is the mean over all pairs, the diagonal included.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry, require
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
 from limbeck.objectives.functional.elementary import huber, l2_normalize
 from limbeck.objectives.functional.triplet_angles import angle_losses
 
 
 class RelationObjective(Objective):
-    """What the objectives on relations between items share."""
+    """Base class of relations between items."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    knowledge: ClassVar[Knowledge] = "relation"
     over_batch: ClassVar[bool] = True
 
 
 @registry.register("rkd_distance")
 class RKDDistance(RelationObjective):
-    """Pairwise Euclidean distances, each side in units of its mean positive distance.
+    """Huber loss of pairwise Euclidean distances, each side divided by its mean positive distance.
 
     Raises:
         ValueError: batches that differ.
@@ -56,7 +56,7 @@ class RKDDistance(RelationObjective):
     @staticmethod
     def _distances(features: Tensor) -> Tensor:
         x = features.flatten(1)
-        # The exact mode: differences of squares would lose near-duplicates, and its gradient at distance 0 is 0.
+        # The exact mode: differences of squares lose near-duplicates. Its gradient at distance 0 is 0.
         distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
         mean = distances.sum() / (distances > 0).sum().clamp_min(1)
         return distances / torch.where(mean > 0, mean, 1.0)
@@ -64,9 +64,9 @@ class RKDDistance(RelationObjective):
 
 @registry.register("rkd_angle")
 class RKDAngle(RelationObjective):
-    """Angles at item i between items j and k, for all triplets.
+    """Huber loss of the angles at item i between items j and k, for all triplets.
 
-    Works on the N×N products of the centred items: neither the N×N×D differences nor all N³ angles are ever in memory.
+    Computed from the N×N inner products of the centred items: neither the N×N×D differences nor all N³ angles are in memory.
 
     Raises:
         ValueError: batches that differ.
@@ -86,7 +86,7 @@ class RKDAngle(RelationObjective):
 
 @registry.register("rkd_cosine")
 class RKDCosine(RelationObjective):
-    """Pairwise cosines; a zero vector's are zero.
+    """Huber loss of pairwise cosines; the cosines of a zero vector are 0.
 
     Raises:
         ValueError: batches that differ.
@@ -105,7 +105,7 @@ class RKDCosine(RelationObjective):
 
 @registry.register("similarity_preserving")
 class SimilarityPreserving(RelationObjective):
-    """Rows of the matrix of inner products, each normalised to length 1 (L2, not L1).
+    """Mean squared difference of the matrices of inner products with L2-normalised rows.
 
     Raises:
         ValueError: batches that differ.
@@ -139,7 +139,7 @@ class SimilarityPreserving(RelationObjective):
 
 @registry.register("probabilistic_transfer")
 class ProbabilisticTransfer(RelationObjective):
-    """How likely each item is to be picked as the neighbour of another, from cosines moved to [0, 1].
+    """KL of the probabilities of each item to be the neighbour of another, which are cosines shifted to [0, 1].
 
     Raises:
         ValueError: batches that differ.
@@ -176,11 +176,11 @@ class ProbabilisticTransfer(RelationObjective):
 
 @registry.register("correlation_congruence")
 class CorrelationCongruence(RelationObjective):
-    """A Gaussian kernel between L2-normalised items, as its Taylor series.
+    """Mean squared difference of Gaussian kernels between L2-normalised items, as a Taylor series.
 
     Args:
         gamma: the kernel is exp(−γ ‖x_i − x_j‖²).
-        order: last power of the series.
+        order: highest power of the series.
 
     Raises:
         ValueError: gamma not above 0, a negative order, batches that differ.
@@ -224,7 +224,7 @@ class CorrelationCongruence(RelationObjective):
 
 @registry.register("channel_correlation")
 class ChannelCorrelation(Objective):
-    """Which channels of one item go together. Maps with equal channel counts; heights and widths may differ.
+    """Mean squared difference of the correlations between channels. Maps of equal channel counts; sizes may differ.
 
     Raises:
         ValueError: channel counts or batches that differ.
@@ -233,7 +233,7 @@ class ChannelCorrelation(Objective):
     """
 
     name = "channel_correlation"
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    knowledge: ClassVar[Knowledge] = "relation"
     formula = "mean over C² of (G_s − G_t)², G = FFᵀ over H·W with rows L2-normalised"
     source = "Liu et al. 2021 (ICKD), Exploring Inter-Channel Correlation for Diversity-preserved KD, ICCV"
     bibtex = """

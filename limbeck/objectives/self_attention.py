@@ -1,33 +1,32 @@
-"""Objectives on how the tokens of an item relate within self-attention: softmax(XXᵀ/√d) of queries, keys or values X.
+"""Objectives on relations between tokens within self-attention: softmax(XXᵀ/√d) of queries, keys or values X.
 
-Queries, keys and values come as [B, heads, T, d], or as [B, T, D] with all heads side by side. Student and teacher may differ
-in width: only relations, [T, T] for each head, are compared. `mask` [B, T] marks real tokens; padded keys are left out of the
-softmax.
+Queries, keys and values are [B, heads, T, d], or [B, T, D] with concatenated heads. Student and teacher may differ in width:
+only relations, [T, T] for each head, are compared. `mask` [B, T] marks real tokens; padded keys are left out of the softmax.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from torch import Tensor
 
-from limbeck.core.objective import registry, require
+from limbeck.core.objective import Knowledge, registry, require
 from limbeck.core.signals import shape_of, tensors_of
 from limbeck.objectives.functional.relation_divergence import relation_divergence
-from limbeck.objectives.functional.token_masks import blank
+from limbeck.objectives.functional.token_masks import zero_padding
 from limbeck.objectives.transformers import OTHER_HEADS, AttentionDistributions, TokenObjective
 
 
 class SelfAttentionObjective(TokenObjective):
-    """What the objectives on relations between tokens share: X [B, heads, T, d] or [B, T, D], split into relation heads.
+    """Base class: X [B, heads, T, d] or [B, T, D], split into relation heads.
 
     Args:
-        heads: relation heads that each X is split into; None: the heads it comes with, of which [B, T, D] has one.
+        heads: number of relation heads; None: the heads of X, one for [B, T, D].
     """
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    knowledge: ClassVar[Knowledge] = "relation"
     ndims: ClassVar[tuple[int, ...]] = (3, 4)
 
     def __init__(self, *, heads: int | None) -> None:
@@ -55,22 +54,22 @@ class SelfAttentionObjective(TokenObjective):
         return f"equal batches and token counts are needed{own_heads}"
 
     def divergence(self, student: Tensor, teacher: Tensor, mask: Tensor | None) -> Tensor:
-        """KL of the relations within one pair of signals, the mean over relation heads and real queries: [B]."""
+        """KL of the relations of one pair of signals, the mean over relation heads and real queries: [B]."""
         real = self.real(student, mask)
-        s, t = (blank(_split(x, self.heads), real) for x in (student, teacher))
+        s, t = (zero_padding(_split(x, self.heads), real) for x in (student, teacher))
         return relation_divergence(s, t, real)
 
 
 @registry.register("value_relation")
 class ValueRelation(SelfAttentionObjective):
-    """How the values of an item's tokens relate: KL of softmax(VVᵀ/√d), the mean over heads and real queries.
+    """KL of the value relations softmax(VVᵀ/√d), the mean over heads and real queries.
 
-    Values [B, heads, T, d] or [B, T, D]; widths may differ. The second half of MiniLM's loss; the first is
-    `attention_distributions`, of the same layer.
+    Values [B, heads, T, d] or [B, T, D]; widths may differ. The second part of MiniLM's loss; the first is
+    `attention_distributions` of the same layer.
 
     Args:
-        heads: heads that the values are split into, which must divide both widths. None: those they come with, as in the paper;
-            both sides then need as many. Values [B, T, D] come with one.
+        heads: number of relation heads, which must divide both widths. None: the heads of the values, as in the paper, equal
+            on both sides; values [B, T, D] have one.
 
     Raises:
         ValueError: heads below 1 or not a divisor of both widths, token or head counts that differ, a mask of another shape
@@ -95,13 +94,13 @@ class ValueRelation(SelfAttentionObjective):
 
 @registry.register("self_attention_relations")
 class SelfAttentionRelations(SelfAttentionObjective):
-    """How the tokens of an item relate in queries, in keys and in values: three times KL of softmax(XXᵀ/√d), added up.
+    """KL of softmax(XXᵀ/√d) for queries, keys and values, added.
 
-    Each side is a tuple (queries, keys, values), each [B, heads, T, d] or [B, T, D]. Their heads are laid side by side and
-    split anew into relation heads, so neither widths nor head counts of student and teacher need agree.
+    Each side is a tuple (queries, keys, values), each [B, heads, T, d] or [B, T, D]. Their heads are concatenated and split
+    into relation heads, so widths and head counts of student and teacher may differ.
 
     Args:
-        heads: relation heads; must divide all widths. The paper takes 48 for teachers of base size, 64 for large ones.
+        heads: number of relation heads, which must divide all widths. The paper uses 48 for base teachers, 64 for large ones.
 
     Raises:
         ValueError: heads below 1 or not a divisor of all widths, a side that is not three taps, token counts that differ, a
@@ -149,7 +148,7 @@ def _width(shape: tuple[int, ...]) -> int:
 
 
 def _split(x: Tensor, heads: int | None) -> Tensor:
-    """[B, heads, T, d] or [B, T, D] as [B, heads, T, d] with this many heads; None: as many as there are."""
+    """[B, heads, T, d] or [B, T, D] as [B, heads, T, d] with this many heads; None: its own."""
     if x.ndim == 4 and heads in (None, x.shape[1]):
         return x
     tokens = x.transpose(1, 2) if x.ndim == 4 else x

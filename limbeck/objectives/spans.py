@@ -1,27 +1,27 @@
-"""Objectives on extractive answers: logits [batch, 2, tokens] of where an answer starts and where it ends.
+"""Objectives of extractive question answering: start and end logits [batch, 2, tokens] of the answer span.
 
-Positions are classes here, and padding is no position: it is left out of every softmax.
+The classes are the positions of real tokens; padding is left out of every softmax.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry, require
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
 from limbeck.objectives.logits import SoftTargets
 
 
 class SpanObjective(Objective):
-    """What the objectives on answers share."""
+    """Base class."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "output"
+    knowledge: ClassVar[Knowledge] = "output"
     match: ClassVar[Match] = Match.EVERYTHING
     ndims: ClassVar[tuple[int, ...]] = (3,)
     expects: ClassVar[tuple[str, ...]] = ("start and end logits [B, 2, T]",)
@@ -32,7 +32,7 @@ class SpanObjective(Objective):
 
 @registry.register("span_targets")
 class SpanTargets(SpanObjective):
-    """Cross entropy with the tokens where the answer starts and ends, the mean of both.
+    """Cross entropy with the first and the last token of the answer, the mean of both.
 
     Student [B, 2, T] with labels [B, 2]. An item labelled -100 gives exactly 0. `mask` [B, T] marks real tokens.
 
@@ -80,10 +80,10 @@ class SpanSoftTargets(SpanObjective):
     """Kullback-Leibler divergence from the teacher's distributions over start and end tokens to the student's, the mean of
     both.
 
-    [B, 2, T] gives [B]. `mask` [B, T] marks real tokens; the teacher must have read the same ones.
+    [B, 2, T] gives [B]. `mask` [B, T] marks real tokens, which must be the same for the teacher.
 
     Args:
-        temperature: T; softens both distributions.
+        temperature: T of both distributions.
 
     Raises:
         ValueError: temperature not above 0; shapes that differ.
@@ -107,5 +107,5 @@ class SpanSoftTargets(SpanObjective):
 
 
 def without_padding(logits: Tensor, mask: Tensor | None) -> Tensor:
-    """Padding as unlikely as a number can say without being infinite, so that 0 · log 0 is 0."""
+    """Replaces the logits of padding by a very low finite number, so that 0 · log 0 is 0."""
     return logits if mask is None else logits.masked_fill(~mask.bool()[:, None], torch.finfo(logits.dtype).min / 4)

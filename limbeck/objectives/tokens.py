@@ -1,7 +1,6 @@
-"""Objectives on the logits of token sequences, [batch, tokens, vocabulary]: a loss for each token.
+"""Objectives on the logits of token sequences [batch, tokens, vocabulary]: one loss for each token.
 
-A vocabulary is large, so that only the tokens that count are ever softened; padding costs nothing and gets a gradient of
-exactly zero, whatever stands there.
+Only the tokens that count are computed, since vocabularies are large; padding has a loss and a gradient of exactly zero.
 """
 
 from __future__ import annotations
@@ -11,7 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED, registry, require
+from limbeck.core.labels import is_labelled
+from limbeck.core.objective import registry, require
 from limbeck.core.signals import TopK
 from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
@@ -21,13 +21,13 @@ from limbeck.objectives.transformers import HiddenCosine
 
 @registry.register("forward_kl")
 class ForwardKL(LogitObjective):
-    """Kullback-Leibler divergence from the teacher's distribution over next or hidden tokens to the student's.
+    """Kullback-Leibler divergence from the teacher's distribution over the vocabulary to the student's.
 
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:
-    the mass outside the support is then one more outcome, compared with the student's mass there; that needs temperature 1.
+    the probability of all other tokens is then one more outcome, compared with the student's; this needs temperature 1.
 
     Args:
-        temperature: T; softens both distributions.
+        temperature: T of both distributions.
 
     Raises:
         ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T]; a TopK teacher with
@@ -58,7 +58,7 @@ class ForwardKL(LogitObjective):
         real = self._real(student, mask) if isinstance(teacher, TopK) else None
         if real is None:
             super().check_values(student, teacher, mask)
-        else:  # the tail has no axis of classes, so that `counted` does not fit it
+        else:  # the tail has no axis of classes, to which `counted` would broadcast
             super().check_values(student, _picked(teacher, real), None)
 
     def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -77,7 +77,7 @@ class ForwardKL(LogitObjective):
         return None if real is None else real[..., None]
 
     def _real(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        """The real tokens. The mask of a text that has one answer for all its tokens says nothing about that."""
+        """Which tokens are real; None for logits [B, V], which have no axis of tokens."""
         if mask is None or signal.ndim == 2:
             return None
         if mask.shape != signal.shape[:2]:
@@ -95,18 +95,18 @@ class ForwardKL(LogitObjective):
 
 @registry.register("masked_kl")
 class MaskedKL(ForwardKL):
-    """The same divergence at the labelled tokens alone: those that masked language modelling hides.
+    """`forward_kl` at the labelled tokens only: those that are masked in masked language modelling.
 
-    [B, T, V] with labels [B, T] gives [B, T], and exactly 0 at tokens labelled -100; [B, V] with labels [B] gives [B]. Of all
-    tokens some 15 % are hidden, and only these are computed. The teacher may be `TopK`, as for `forward_kl`.
+    [B, T, V] with labels [B, T] gives [B, T], and exactly 0 at tokens labelled -100; [B, V] with labels [B] gives [B]. Only
+    labelled tokens, some 15 % of all, are computed. The teacher may be `TopK`, as for `forward_kl`.
 
     Args:
-        temperature: T; softens both distributions.
+        temperature: T of both distributions.
 
     Raises:
         ValueError: temperature not above 0; labels missing or out of range; shapes that differ.
 
-    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, whose code restricts its soft targets so on demand.
+    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, as an option of the authors' code.
     """
 
     name = "masked_kl"
@@ -117,7 +117,7 @@ class MaskedKL(ForwardKL):
 
     def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
         assert target is not None
-        known = target.sum(-1) > 0 if target.is_floating_point() else target != UNLABELLED
+        known = is_labelled(target)
         real = self._real(student, mask)
         return known if real is None else known & real
 

@@ -1,30 +1,30 @@
-"""Objectives on what a Transformer computes for each token: hidden states, attention scores and attention distributions.
+"""Objectives on hidden states, attention scores and attention distributions of transformers.
 
 Notation: s student, t teacher, B items, T tokens, D dimensions, n the real tokens of an item. `mask` [B, T] marks real tokens;
-see `limbeck.objectives.functional.token_masks`. An adapter makes the widths of hidden states equal before. Queries, keys and
+see `limbeck.objectives.functional.token_masks`. An adapter makes the widths of hidden states equal first. Queries, keys and
 values are compared in `limbeck.objectives.self_attention`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.objective import Objective, registry, require
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
 from limbeck.objectives.functional.attention_divergence import attention_divergence
 from limbeck.objectives.functional.elementary import cosine_distance
-from limbeck.objectives.functional.token_masks import blank, broadcast_mask, pairs, token_mean
+from limbeck.objectives.functional.token_masks import broadcast_mask, token_mean, token_pairs, zero_padding
 
 OTHER_HEADS = "`self_attention_relations` (MiniLM v2) compares models whose head counts differ"
 
 
 class TokenObjective(Objective):
-    """An objective on signals [..., T, D] or [..., T, T] that leaves padding out; one loss per item, [B]."""
+    """Base class of objectives on signals [..., T, D] or [..., T, T] that leave out padding; one loss per item, [B]."""
 
     def real(self, signal: Tensor, mask: Tensor | None) -> Tensor:
         """Which tokens of a signal are real: bool [B, T]."""
@@ -41,9 +41,9 @@ class TokenObjective(Objective):
 
 
 class HiddenObjective(TokenObjective):
-    """What the objectives on hidden states [B, T, D] share."""
+    """Base class of objectives on hidden states [B, T, D]."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "feature"
+    knowledge: ClassVar[Knowledge] = "feature"
     match: ClassVar[Match] = Match.EVERYTHING
     ndims: ClassVar[tuple[int, ...]] = (3,)
     expects: ClassVar[tuple[str, ...]] = ("hidden states [B, T, D]",)
@@ -52,10 +52,10 @@ class HiddenObjective(TokenObjective):
 
 @registry.register("hidden_states")
 class HiddenStates(HiddenObjective):
-    """Mean squared difference of hidden states, over an item's real tokens and all dimensions.
+    """Mean squared difference of hidden states over an item's real tokens and all dimensions.
 
-    Hidden states [B, T, D] of equal shapes, or the output of the embedding layer. An adapter, the paper's W_h, is built where
-    the widths differ.
+    Hidden states [B, T, D] of equal shapes, or the output of the embedding layer. If the widths differ, an adapter is built,
+    the paper's W_h.
 
     Raises:
         ValueError: shapes that differ, a mask of another shape than [B, T].
@@ -80,19 +80,19 @@ class HiddenStates(HiddenObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = self.real(student, mask)
-        return token_mean(blank(student - teacher, real).square().mean(2), real)
+        return token_mean(zero_padding(student - teacher, real).square().mean(2), real)
 
 
 @registry.register("hidden_cosine")
 class HiddenCosine(HiddenObjective):
-    """One minus the cosine of each token's two hidden states, over an item's real tokens.
+    """One minus the cosine of a token's hidden states, the mean over an item's real tokens.
 
     Hidden states [B, T, D] of equal shapes. The cosine with a zero vector counts as 0.
 
     Raises:
         ValueError: shapes that differ, a mask of another shape than [B, T].
 
-    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, which weights it 1 beside 5 (soft targets) and 2 (masked tokens).
+    Source: Sanh et al. 2019 (DistilBERT), arXiv 1910.01108, with weight 1 beside 5 (soft targets) and 2 (masked tokens).
     """
 
     name = "hidden_cosine"
@@ -110,14 +110,14 @@ class HiddenCosine(HiddenObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = self.real(student, mask)
-        return token_mean(cosine_distance(blank(student, real), blank(teacher, real)), real)
+        return token_mean(cosine_distance(zero_padding(student, real), zero_padding(teacher, real)), real)
 
 
 @registry.register("feature_map_transfer")
 class FeatureMapTransfer(HiddenObjective):
-    """Squared difference of layer-normalised hidden states, and how far their means and variances lie apart.
+    """Squared differences of layer-normalised hidden states and of their means, and absolute difference of their variances.
 
-    Hidden states [B, T, D] of equal shapes; all three parts are averages over an item's real tokens. LN is a layer norm without
+    Hidden states [B, T, D] of equal shapes; all three parts are means over an item's real tokens. LN is a layer norm without
     parameters (ε = 1e-5), variances are population variances over D.
 
     Args:
@@ -156,7 +156,7 @@ class FeatureMapTransfer(HiddenObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = self.real(student, mask)
-        s, t = blank(student, real), blank(teacher, real)
+        s, t = zero_padding(student, real), zero_padding(teacher, real)
         maps = F.layer_norm(s, s.shape[2:]) - F.layer_norm(t, t.shape[2:])
         (s_variance, s_mean), (t_variance, t_mean) = (torch.var_mean(x, dim=2, correction=0) for x in (s, t))
         shape = self.map_weight * maps.square().mean(2)
@@ -166,9 +166,9 @@ class FeatureMapTransfer(HiddenObjective):
 
 
 class AttentionObjective(TokenObjective):
-    """What the objectives on attention matrices [B, heads, T, T] (queries before keys) share. They never get an adapter."""
+    """Base class of objectives on attention matrices [B, heads, T, T] (queries, keys), which have no adapters."""
 
-    knowledge: ClassVar[Literal["output", "feature", "relation"]] = "relation"
+    knowledge: ClassVar[Knowledge] = "relation"
     ndims: ClassVar[tuple[int, ...]] = (4,)
 
     def _agree(self, student: tuple[int, ...], teacher: tuple[int, ...]) -> bool:
@@ -178,15 +178,15 @@ class AttentionObjective(TokenObjective):
         return f"equal shapes [batch, heads, tokens, tokens] are needed; {OTHER_HEADS}"
 
     def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        return pairs(self.real(signal, mask))
+        return token_pairs(self.real(signal, mask))
 
 
 @registry.register("attention_scores")
 class AttentionScores(AttentionObjective):
     """Mean squared difference of attention scores before the softmax, over heads and an item's real (query, key) pairs.
 
-    Scores [B, heads, T, T] of equal shapes, QKᵀ/√d. What is added at padded keys (−∞, say) does not count; the authors' code
-    sets it to zero and averages over it.
+    Scores [B, heads, T, T] of equal shapes, QKᵀ/√d. Entries at padded keys (−∞, say) do not count; the authors' code sets them
+    to zero and averages over them.
 
     Raises:
         ValueError: shapes that differ (head counts among them), a mask of another shape than [B, T].
@@ -202,18 +202,18 @@ class AttentionScores(AttentionObjective):
     tap_kinds = ("scores",)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        real = pairs(self.real(student, mask))
-        squares = (student - teacher).masked_fill_(~real, 0.0).square()  # in place: these matrices are the largest there are
+        real = token_pairs(self.real(student, mask))
+        squares = (student - teacher).masked_fill_(~real, 0.0).square()  # in place, since these matrices are large
         return squares.sum((1, 2, 3)) / (student.shape[1] * real.sum((1, 2, 3)).clamp_min(1))
 
 
 @registry.register("attention_distributions")
 class AttentionDistributions(AttentionObjective):
-    """Kullback-Leibler divergence of attention distributions: a sum over real keys, the mean over heads and real queries.
+    """Kullback-Leibler divergence of attention distributions: summed over real keys, mean over heads and real queries.
 
-    Distributions [B, heads, T, T] of equal shapes, after the softmax and before its dropout; each row sums to 1 over the real
-    keys. Within logarithms a probability below 1e-30 counts as 1e-30 and passes no gradient: 0 log 0 = 0, and where the
-    student's is 0 the loss stays finite.
+    Distributions [B, heads, T, T] of equal shapes, after the softmax and before dropout; each row sums to 1 over the real keys.
+    Within logarithms a probability below 1e-30 counts as 1e-30 and has no gradient, so that 0 log 0 = 0 and the loss is finite
+    if the student's probability is 0.
 
     Raises:
         ValueError: shapes that differ (head counts among them), a mask of another shape than [B, T], a teacher's probability
@@ -243,11 +243,11 @@ class AttentionDistributions(AttentionObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = self.real(student, mask)
-        return token_mean(attention_divergence(student, teacher, pairs(real)).mean(1), real)
+        return token_mean(attention_divergence(student, teacher, token_pairs(real)).mean(1), real)
 
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         super().check_values(student, teacher, mask)
-        counted = torch.where(pairs(self.real(teacher, mask)), teacher, 0.0)
+        counted = torch.where(token_pairs(self.real(teacher, mask)), teacher, 0.0)
         if bool(((counted < 0) | (counted > 1.01)).any()):  # half precision rounds
             raise ValueError(
                 f"{self.name}: the teacher signal holds values from {float(counted.min()):.3g} to {float(counted.max()):.3g}; "

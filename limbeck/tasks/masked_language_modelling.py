@@ -12,7 +12,7 @@ from torch import Tensor
 
 from limbeck import metrics
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, MaskingVocabulary, Pipeline, TokenStorage
 from limbeck.metrics import Floats, Metric

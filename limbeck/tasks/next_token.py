@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 
 CAUSAL_LOSSES = ("ForCausalLM", "ForConditionalGeneration")  # `loss_type` of models that shift their labels
 

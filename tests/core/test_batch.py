@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from limbeck.core.batch import label_mask
+from limbeck.core.labels import label_mask
 
 NAN = float("nan")
 

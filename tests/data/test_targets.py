@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import label_mask
+from limbeck.core.labels import label_mask
 from limbeck.data import Items
 from limbeck.data.dataset import unaugmented_batch
 

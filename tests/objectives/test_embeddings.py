@@ -48,7 +48,7 @@ def test_only_margins_count():
 
 
 def test_scores_without_a_negative_are_refused():
-    with pytest.raises(ValueError, match=r"margin_mse: student \(5, 1\) and teacher \(5, 1\) hold no negatives"):
+    with pytest.raises(ValueError, match=r"margin_mse: student \(5, 1\) and teacher \(5, 1\) have no negatives"):
         MarginMSE()(normal(5, 1), normal(5, 1))
     with pytest.raises(ValueError, match=r"margin_mse: student \(5, 3\) and teacher \(5, 2\) do not fit"):
         MarginMSE()(normal(5, 3), normal(5, 2))

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from limbeck import objectives
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.core.signals import LinearLogits, TopK
 from limbeck.objectives import Decoupled, Dist, HardTargets, SoftTargets, WeightedSoftLabels
 
@@ -140,7 +140,7 @@ def test_top_k_elsewhere_is_refused():
     with pytest.raises(ValueError, match="do not fit student"):
         SoftTargets(temperature=1)(logits(3, 4), teacher)
     outside = TopK(teacher.values, torch.full((2, 1), 4), teacher.tail)
-    with pytest.raises(ValueError, match="indices leave the 4 classes"):
+    with pytest.raises(ValueError, match="indices exceed the 4 classes"):
         SoftTargets(temperature=1)(s, outside)
 
 

@@ -65,7 +65,7 @@ def test_equals_the_loops(case, seed, batch):
 @every
 @given(seed=seeds, batch=batches)
 @few
-def test_least_and_stationary_at_equality(case, seed, batch):
+def test_minimum_and_stationary_at_equality(case, seed, batch):
     equal, other = twins(case, seed, batch), case.inputs(seed, batch)
     objective = case.objective(equal)
     loss = loss_of(objective, equal)
@@ -137,7 +137,7 @@ def test_inputs_stay_and_the_teacher_gets_no_gradient(case):
 
 
 @every
-def test_attached_lets_the_gradient_pass_through_the_teacher(case):
+def test_teacher_gradient_lets_the_gradient_pass_through_the_teacher(case):
     if not case.kind.needs_teacher or case.name == "teacher_argmax":
         pytest.skip("no gradient with respect to the teacher exists")
     inputs = case.inputs(3).each(lambda x: x.clone().requires_grad_())

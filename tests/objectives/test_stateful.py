@@ -103,7 +103,7 @@ def test_index_and_samples_are_required():
         contrastive()(s, t)
     with pytest.raises(ValueError, match=r"samples=n"):
         Contrastive().build((4, 6), (4, 10))
-    with pytest.raises(ValueError, match="index leaves the 20 rows"):
+    with pytest.raises(ValueError, match="index exceeds the 20 rows"):
         contrastive()(s, t, index=INDEX + 5)
     with pytest.raises(ValueError, match=r"index \(3,\) does not fit student \(4, 6\)"):
         contrastive()(s, t, index=INDEX[:3])

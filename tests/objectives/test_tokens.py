@@ -137,7 +137,7 @@ def test_what_does_not_fit_is_refused(name: str) -> None:
         objectives.get(name, temperature=2.0)(s, top_k(t, 2), **given(name))
     with pytest.raises(ValueError, match=rf"{name}: the TopK teacher's values \(2, 3, 2\).* do not fit student \(2, 4, 5\)"):
         objective(s, top_k(t[:, :3], 2), **given(name))
-    with pytest.raises(ValueError, match=f"{name}: the TopK teacher's indices leave the 4 classes"):
+    with pytest.raises(ValueError, match=f"{name}: the TopK teacher's indices exceed the 4 classes"):
         objective(s[..., :4], top_k(t, 5), **given(name))
 
 

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import Batch, label_mask
+from limbeck.core.batch import Batch
+from limbeck.core.labels import label_mask
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher
 

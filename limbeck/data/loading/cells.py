@@ -10,7 +10,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.data.loading.arrow_types import is_list, is_number, is_text
 from limbeck.data.loading.files import RawTable
 from limbeck.utils.registry import nearest

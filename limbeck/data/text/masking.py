@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.data import keyed_random
 from limbeck.data.image.transform import PartnerPool
 from limbeck.data.keyed_random import ViewNumber

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.data import keyed_random
 from limbeck.data.content_keys import as_keys, text_key
 from limbeck.data.items import Items

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor, nn, stack
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.objective import UNLABELLED
+from limbeck.core.labels import UNLABELLED
 from limbeck.integrations.position_limits import PositionLimits
 from limbeck.integrations.transformers.collator import TEACHER_PREFIX, strip_prefix
 from limbeck.tasks.next_token import is_encoder_decoder, next_token_targets, predicts_next_token, without_peft

@@ -1,6 +1,6 @@
-"""KL between given distributions over keys, [B, heads, T, T], without a copy of them beside the gradient.
+"""KL between distributions over keys [B, heads, T, T], with little memory beyond that of the distributions.
 
-Only the distributions themselves wait for the backward pass. Everything else is made for a few items at a time, here and there.
+Only the distributions are saved for the backward pass. Everything else is computed for a few items at a time, in both passes.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch.autograd.function import once_differentiable
 from limbeck.objectives.functional.chunking import chunk_slices
 from limbeck.objectives.functional.elementary import log_ratio
 
-FLOOR = 1e-30  # of probabilities within logarithms; the steepest gradient, 1/FLOOR, leaves room for loss scales
+FLOOR = 1e-30  # of probabilities within logarithms; the largest gradient, 1/FLOOR, leaves room for loss scales
 
 
 def attention_divergence(student: Tensor, teacher: Tensor, counted: Tensor) -> Tensor:
     """Σ_j t_j (log t_j − log s_j) of each row: [B, heads, T].
 
     Args:
-        student, teacher: distributions [B, heads, T, T]. What is below `FLOOR` counts as `FLOOR` within logarithms.
+        student, teacher: distributions [B, heads, T, T]. Values below `FLOOR` count as `FLOOR` within logarithms.
         counted: which (query, key) pairs are real, bool [B, 1, T, T].
     """
     divergences: Tensor = _AttentionDivergence.apply(student, teacher, counted)  # type: ignore[no-untyped-call]
@@ -59,4 +59,4 @@ class _AttentionDivergence(torch.autograd.Function):
 
 
 def _floored(probabilities: Tensor, real: Tensor) -> Tensor:
-    return torch.where(real & ~(probabilities < FLOOR), probabilities, FLOOR)  # NaN stays NaN
+    return torch.where(real & ~(probabilities < FLOOR), probabilities, FLOOR)  # NaN remains NaN

@@ -1,4 +1,8 @@
-"""Small numerically safe pieces that several objectives are made of."""
+"""Elementary functions of objectives, numerically stable at zero vectors, constant rows and near equality.
+
+The textbook forms 1 − cos and log p − log q subtract two numbers of size 1, which in float32 leaves little but rounding where
+student and teacher nearly agree.
+"""
 
 from __future__ import annotations
 
@@ -18,46 +22,56 @@ def softened_log_probs(logits: Tensor, temperature: float) -> Tensor:
 
 
 def l2_normalize(x: Tensor, dim: int = -1) -> Tensor:
-    """x / ‖x‖₂ along `dim`; zero vectors stay zero and pass a finite gradient."""
+    """x / ‖x‖₂ along `dim`; zero vectors remain zero, with a finite gradient."""
     norm = torch.linalg.vector_norm(x, dim=dim, keepdim=True)
     return x / torch.where(norm > 0, norm, 1.0)
 
 
 def standardize(x: Tensor, dim: int | tuple[int, ...] = -1) -> Tensor:
-    """(x − mean) / σ along `dim`, σ the population deviation; what is constant becomes zero, with a finite gradient."""
+    """(x − mean) / σ along `dim`, σ the population deviation; constant rows become zero, with a finite gradient."""
     mean = x.mean(dim, keepdim=True)
     centred = x - mean
     variance = centred.square().mean(dim, keepdim=True)
-    rounding = (8 * torch.finfo(x.dtype).eps * mean.detach()).square()  # a constant's mean may be off by a few ulps
+    rounding = (8 * torch.finfo(x.dtype).eps * mean.detach()).square()  # the mean of a constant may be off by a few ulps
     return centred / torch.where(variance > rounding, variance, 1.0).sqrt()
 
 
 def pearson(x: Tensor, y: Tensor, dim: int = -1) -> Tensor:
-    """Pearson correlation along `dim`; zero where either side is constant."""
+    """Pearson's correlation along `dim`; zero if either side is constant."""
     return (standardize(_scaled(x, dim), dim) * standardize(_scaled(y, dim), dim)).mean(dim)
 
 
 def _scaled(x: Tensor, dim: int) -> Tensor:
-    """x over its largest value, which a correlation does not see, so that squares of tiny probabilities do not vanish."""
+    """x divided by its largest absolute value, so that squares of tiny probabilities do not underflow."""
     largest = x.detach().abs().amax(dim, keepdim=True)
     return x / torch.where(largest > 0, largest, 1.0)
 
 
 def huber(difference: Tensor) -> Tensor:
-    """½x² where abs(x) ≤ 1, abs(x) − ½ beyond."""
+    """Huber loss with δ = 1: ½x² if abs(x) ≤ 1, else abs(x) − ½."""
     return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)
 
 
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 − cos(x, y) over the last axis, as ½‖x/‖x‖ − y/‖y‖‖²; the cosine with a zero vector counts as 0."""
-    zeros = sum((~side.detach().any(-1)).to(side.dtype) for side in (x, y))  # each takes ½ from the square
+    zeros = sum((~side.detach().any(-1)).to(side.dtype) for side in (x, y))  # each would contribute ½ too little
     return (l2_normalize(x) - l2_normalize(y)).square().sum(-1).add(zeros) / 2
 
 
 def log_ratio(p: Tensor, q: Tensor) -> Tensor:
     """log p − log q of positive numbers, as ±log(1 + abs(p − q)/min(p, q)).
 
-    Without autograd: the gradient of the quotient may overflow where the quotient does not.
+    Not for autograd: the gradient of the quotient may overflow where the quotient does not.
     """
     difference = p - q
     return difference.abs().div_(torch.minimum(p, q)).log1p_().copysign_(difference)
+
+
+def item_mean(values: Tensor) -> Tensor:
+    """The mean over all elements of an item: [B, ...] → [B]."""
+    return values.flatten(1).mean(1)
+
+
+def per_channel(values: Tensor, features: Tensor) -> Tensor:
+    """One value for each channel, broadcastable to features with channels in axis 1."""
+    return values.view(1, -1, *[1] * (features.ndim - 2))

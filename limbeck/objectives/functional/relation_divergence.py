@@ -1,8 +1,8 @@
-"""KL between the relations softmax(XXᵀ/√d) of two sides, without keeping any of them.
+"""KL between the relations softmax(XXᵀ/√d) of two sides, without storing the relations.
 
-Relations are heads·T² numbers for each item, far more than the T·D of X. They are made for a few heads at a time, and the
-gradient with respect to X is taken while they are at hand: what waits for the backward pass, where it is only multiplied by a
-number for each item, has the size of X.
+Relations are heads·T² numbers for each item, far more than the T·D of X. They are computed for a few heads at a time, together
+with the gradient with respect to X. Only this gradient, of the size of X, is saved for the backward pass, which multiplies it
+by one number for each item.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.autograd.function import once_differentiable
 
 from limbeck.objectives.functional.chunking import chunk_slices
 
-SHUT_OUT = -1e30  # added to a padded key's score: its probability is exactly 0, its logarithm finite
+MASKED_SCORE = -1e30  # added to the score of a padded key: its probability is exactly 0, its logarithm finite
 
 
 def relation_divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tensor:
@@ -28,7 +28,7 @@ def relation_divergence(student: Tensor, teacher: Tensor, real: Tensor) -> Tenso
     """
     batch, heads = student.shape[:2]
     share = real.to(student.dtype) / (heads * real.sum(1, keepdim=True).clamp_min(1))
-    bias = torch.where(real, 0.0, SHUT_OUT).to(student.dtype)
+    bias = torch.where(real, 0.0, MASKED_SCORE).to(student.dtype)
     of_each_head = (x.repeat_interleave(heads, dim=0) for x in (share[:, :, None], bias[:, None, :]))
     wanted = [torch.is_grad_enabled() and x.requires_grad for x in (student, teacher)]
     sides = student.flatten(0, 1), teacher.flatten(0, 1)
@@ -48,7 +48,7 @@ class _RowDivergence(torch.autograd.Function):
             p = log_p.exp()
             difference = log_p.sub_(log_q)
             gap = _gap(p, log_q, difference)
-            divergences = (p * difference).add_(gap).sum(2, keepdim=True)  # q − p sums to 0; it keeps small divergences precise
+            divergences = (p * difference).add_(gap).sum(2, keepdim=True)  # q − p sums to 0 and keeps small divergences precise
             losses[rows] = (divergences * share[rows]).sum((1, 2))
             if ours is not None:
                 ours[rows] = _through_products(gap, share[rows], student[rows])
@@ -71,13 +71,15 @@ def _log_relations(x: Tensor, bias: Tensor) -> Tensor:
 
 
 def _gap(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
-    """q − p, with all digits where the two nearly agree (difference: log p − log q). Uses up log q."""
+    """q − p, accurate where the two nearly agree; difference = log p − log q. Overwrites log q."""
     if difference.amin() > -0.9 * math.log(torch.finfo(difference.dtype).max):  # beyond, p / q may overflow
         return torch.neg(difference, out=log_q).expm1_().mul_(p)
     return torch.where(difference > -1, difference.neg().expm1_().mul_(p), log_q.exp_().sub_(p))
 
 
 def _through_products(gradient: Tensor, share: Tensor, x: Tensor) -> Tensor:
-    """The gradient of the scores XXᵀ/√d, share · gradient [rows, T, T], handed on to X. Weighing X's rows instead of the
-    gradient's spares T² products."""
+    """The gradient with respect to X, given that of the scores XXᵀ/√d, share · gradient [rows, T, T].
+
+    Weighting the rows of X instead of the gradient saves T² products.
+    """
     return torch.baddbmm((gradient @ x).mul_(share), gradient.mT, x * share).mul_(x.shape[2] ** -0.5)

@@ -1,8 +1,8 @@
-"""What the objectives on tokens share: padding never counts.
+"""Masks of real tokens: padding never changes a loss.
 
 The mask [B, T] marks an item's real tokens; without one all are real. An item's loss is the mean over its own real tokens (or
-queries, or pairs of query and key), so neither what stands in the padding nor how much of it there is changes value or
-gradient. Padding gets a gradient of exactly zero, and an item without a real token a loss of exactly zero.
+queries, or pairs of query and key), so neither the content nor the amount of padding changes value or gradient. Padding has a
+gradient of exactly zero, and an item without a real token a loss of exactly zero.
 """
 
 from __future__ import annotations
@@ -11,15 +11,15 @@ import torch
 from torch import Tensor
 
 
-def blank(signal: Tensor, real: Tensor) -> Tensor:
-    """Zero where the tokens of [B, T, D] or [B, heads, T, d] are padding.
+def zero_padding(signal: Tensor, real: Tensor) -> Tensor:
+    """[B, T, D] or [B, heads, T, d] with zeros at padding.
 
-    Whatever is computed from a blanked signal is finite: nothing multiplied by zero afterwards could be infinite.
+    Everything computed from it is finite, so multiplying by zero afterwards never yields NaN.
     """
     return torch.where(broadcast_mask(real, signal), signal, 0.0)
 
 
-def pairs(real: Tensor) -> Tensor:
+def token_pairs(real: Tensor) -> Tensor:
     """Which pairs of query and key are real, [B, 1, T, T]."""
     return real[:, None, :, None] & real[:, None, None, :]
 
@@ -30,5 +30,5 @@ def token_mean(losses: Tensor, real: Tensor) -> Tensor:
 
 
 def broadcast_mask(real: Tensor, signal: Tensor) -> Tensor:
-    """[B, T] with an axis for all heads (where the signal has any) and one for all dimensions."""
+    """[B, T] with an axis for heads (if the signal has them) and one for dimensions."""
     return real[:, None, :, None] if signal.ndim == 4 else real[:, :, None]

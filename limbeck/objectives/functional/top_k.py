@@ -1,4 +1,4 @@
-"""A teacher that holds its largest probabilities only: what fits a student, and the divergence from it."""
+"""Divergence from a teacher of which only the largest probabilities are known."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ from torch import Tensor
 from limbeck.core.signals import TopK
 
 ANOTHER_TEMPERATURE = (
-    "a TopK teacher holds probabilities at temperature 1, and how its tail would spread at another one is not known"
+    "a TopK teacher has probabilities at temperature 1, and those at another temperature cannot be derived from them"
 )
 
 
 def check_top_k(objective: str, student: Tensor, teacher: TopK, validate: bool) -> None:
-    """Refuse what does not fit the student; `validate`: look at the indices, too, which waits for the device."""
+    """Raises a ValueError if the teacher does not fit the student; `validate` checks the indices too (synchronises)."""
     values, indices, tail = teacher.values, teacher.indices, teacher.tail
     lead, classes = student.shape[:-1], student.shape[-1]
     if values.shape[:-1] != lead or indices.shape != values.shape or tail.shape != lead:
         shapes = f"values {tuple(values.shape)}, indices {tuple(indices.shape)} and tail {tuple(tail.shape)}"
         raise ValueError(f"{objective}: the TopK teacher's {shapes} do not fit student {tuple(student.shape)}")
     if validate and bool(((indices < 0) | (indices >= classes)).any()):
-        raise ValueError(f"{objective}: the TopK teacher's indices leave the {classes} classes of the student")
+        raise ValueError(f"{objective}: the TopK teacher's indices exceed the {classes} classes of the student")
 
 
 def kl_top_k(teacher: TopK, student: Tensor) -> Tensor:
-    """KL over the support plus one outcome for all classes outside it; nothing is renormalised."""
+    """KL over the k classes plus one outcome for all others; nothing is renormalised."""
     lowest = torch.finfo(student.dtype).min  # not −∞: the support may be all classes, and 0 · ∞ is not 0
     total = student.logsumexp(-1)
     log_q = student.gather(-1, teacher.indices) - total.unsqueeze(-1)

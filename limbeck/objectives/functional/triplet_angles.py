@@ -1,10 +1,10 @@
 """Angles between all triplets of items, from the N×N products alone.
 
-With G = XXᵀ of the centred items, ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii. The N³ cosines are made for a few
-anchors i at a time, and once more in the backward pass: memory stays at N², and time does not grow with N³·D.
+With G = XXᵀ of the centred items, ⟨x_j − x_i, x_k − x_i⟩ = G_jk − G_ij − G_ik + G_ii. The N³ cosines are computed for a few
+anchors i at a time, and again in the backward pass, so that memory is O(N²) and time does not grow with N³·D.
 
-The difference of products loses digits when two items nearly coincide. Products are therefore kept in float64, in which
-distinct float32 items stay distinct.
+Differences of products lose digits if two items nearly coincide. The products are therefore computed in float64, in which
+distinct float32 items remain distinct.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-CHUNK = {"cpu": 2**15}  # cosines made at a time: what a core's cache holds
-CHUNK_ELSEWHERE = 2**22  # an accelerator wants few, large kernels
+CHUNK = {"cpu": 2**15}  # cosines at a time: about a core's cache
+CHUNK_ELSEWHERE = 2**22  # accelerators need few, large kernels
 
 
 def angle_losses(student: Tensor, teacher: Tensor) -> Tensor:
@@ -62,22 +62,22 @@ class _AngleLosses(torch.autograd.Function):
 
 
 class _Side:
-    """One side's products, and the gradient that reaches them."""
+    """The products of one side, and the accumulated gradient with respect to them."""
 
     def __init__(self, products: Tensor) -> None:
         squares = products.diagonal()
         both = squares[:, None] + squares
         squared_distance = both - 2 * products
-        same = squared_distance <= 4096 * torch.finfo(products.dtype).eps * both  # below this it is rounding
+        same = squared_distance <= 4096 * torch.finfo(products.dtype).eps * both  # below this it is rounding error
         self.products = products
         self.scale = torch.where(same, 0.0, squared_distance.clamp_min(torch.finfo(products.dtype).tiny).rsqrt())
         self.offset = products - squares[:, None] / 2
-        self.pairs = torch.zeros_like(products)  # the gradient of G_jk, then those of what belongs to anchor i and item j
+        self.pairs = torch.zeros_like(products)  # gradients of G_jk, then of the terms of anchor i and item j
         self.inner = torch.zeros_like(products)
         self.squared = torch.zeros_like(products)
 
     def cosines(self, anchors: slice) -> Tensor:
-        """[anchors, j, k]; zero where an item coincides with the anchor."""
+        """The cosines [anchors, j, k]; zero if an item coincides with the anchor."""
         scale, offset = self.scale[anchors], self.offset[anchors]
         cosines = self.products - offset[:, :, None]
         cosines -= offset[:, None, :]
@@ -86,7 +86,7 @@ class _Side:
         return cosines
 
     def accumulate(self, anchors: slice, slope: Tensor, cosines: Tensor) -> None:
-        """Add the gradient that `slope`, that of the cosines (symmetric in j and k), hands to the products."""
+        """Adds the gradient of the products, given that of the cosines, `slope`, which is symmetric in j and k."""
         scale = self.scale[anchors]
         self.squared[anchors] = -scale.square() * (slope * cosines).sum(2)
         weights = slope * scale[:, :, None]
@@ -95,7 +95,7 @@ class _Side:
         self.pairs += weights.sum(0)
 
     def gradient(self) -> Tensor:
-        """cos = (G_jk − G_ij − G_ik + G_ii) / (d_ij d_ik) and d_ij² = G_ii + G_jj − 2 G_ij, backwards."""
+        """The gradient through cos = (G_jk − G_ij − G_ik + G_ii) / (d_ij d_ik) and d_ij² = G_ii + G_jj − 2 G_ij."""
         anchored = self.inner + self.squared
         diagonal = anchored.sum(1) + self.squared.sum(0)
         return self.pairs - 2 * anchored + diagonal.diag()

@@ -17,15 +17,10 @@ from limbeck.objectives import (
     SelfAttentionRelations,
     ValueRelation,
 )
-from limbeck.objectives.functional import chunking
-from limbeck.objectives.functional.relation_divergence import relation_divergence
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-# Hidden states
 
 
 def test_hidden_losses_do_not_shrink_with_padding():
@@ -59,9 +54,6 @@ def test_feature_map_transfer_weighs_its_three_parts():
     torch.testing.assert_close(FeatureMapTransfer()(s, t), 100 * maps + 5000 * means + 5 * variances)
     only = FeatureMapTransfer(mean_weight=0, variance_weight=0, weight=1)
     torch.testing.assert_close(only(3 * s + 2, t), only(s, t), rtol=1e-3, atol=0)  # but for ε
-
-
-# Attention
 
 
 def test_scores_at_padding_are_neither_compared_nor_counted():
@@ -119,93 +111,6 @@ def test_attention_is_square(objective):
         objective(torch.full((2, 3, 4, 5), 0.2), torch.full((2, 3, 4, 5), 0.2))
 
 
-# Relations between tokens
-
-
-def test_heads_side_by_side_are_the_same_as_heads_apart():
-    s, t = normal(2, 4, 5, 3), normal(2, 4, 5, 6, seed=1)
-    ours, theirs = (x.transpose(1, 2).flatten(2) for x in (s, t))
-    apart = ValueRelation()(s, t)
-    for objective, pair in ((ValueRelation(heads=4), (s, t)), (ValueRelation(heads=4), (ours, theirs))):
-        assert torch.equal(objective(*pair), apart)
-    again = SelfAttentionRelations(heads=4)((ours,) * 3, (t,) * 3)
-    torch.testing.assert_close(again, 3 * apart)
-
-
-def test_relation_heads_free_the_head_counts():
-    s, t = normal(2, 2, 5, 12), normal(2, 3, 5, 16, seed=1)
-    loss = SelfAttentionRelations(heads=8)((s, s, s), (t, t, t))
-    torch.testing.assert_close(loss, 3 * ValueRelation(heads=8)(s, t))
-    with pytest.raises(ValueError, match=r"value_relation: student \(2, 2, 5, 12\) and teacher \(2, 3, 5, 16\) do not fit"):
-        ValueRelation()(s, t)
-
-
-def test_heads_that_do_not_divide_name_those_that_do():
-    side = (torch.zeros(2, 5, 312),) * 3
-    wide = (torch.zeros(2, 12, 5, 64),) * 3
-    with pytest.raises(
-        ValueError, match=r"heads is 48, .* widths 312 and 768 .*; use one of 1, 2, 3, 4, 6, 8, 12, 24$"
-    ) as error:
-        SelfAttentionRelations()(side, wide)
-    assert "(2, 5, 312)" in str(error.value)
-    assert "(2, 12, 5, 64)" in str(error.value)
-
-
-def test_relations_need_three_taps_and_equal_tokens():
-    x = torch.zeros(2, 5, 48)
-    with pytest.raises(ValueError, match="self_attention_relations: the student side has 1 taps; it needs 3"):
-        SelfAttentionRelations()(x, x)
-    with pytest.raises(ValueError, match=r"\(2, 5, 48\) and teacher \(2, 4, 48\) do not fit; equal batches and token counts"):
-        SelfAttentionRelations()((x,) * 3, (x[:, :4],) * 3)
-
-
-def direct(student: torch.Tensor, teacher: torch.Tensor, real: torch.Tensor) -> torch.Tensor:
-    """The same through autograd, every relation in memory."""
-
-    def log_relations(x):
-        scores = x @ x.mT / x.shape[3] ** 0.5
-        return scores.masked_fill(~real[:, None, None, :], -1e30).log_softmax(3)
-
-    log_p, log_q = log_relations(teacher), log_relations(student)
-    return ((log_p.exp() * (log_p - log_q)).sum(3).mean(1) * real).sum(1) / real.sum(1)
-
-
-@pytest.mark.parametrize("chunk", [1, 20, 2**17])
-@pytest.mark.parametrize("learns", [(True, False), (False, True), (True, True)])
-def test_gradients_of_distributions_equal_those_of_autograd(chunk, learns, monkeypatch):
-    monkeypatch.setitem(chunking.CHUNK, "cpu", chunk)
-    s, t = (normal(3, 2, 3, 3, seed=seed).softmax(3).requires_grad_(learn) for seed, learn in enumerate(learns))
-    ours = AttentionDistributions()(s, t, teacher_gradient=True)
-    direct = (t * (t.log() - s.log())).sum(3).mean((1, 2))
-    torch.testing.assert_close(ours, direct)
-    weights = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
-    inputs = [x for x in (s, t) if x.requires_grad]
-    for a, b in zip(*(torch.autograd.grad((x * weights).sum(), inputs) for x in (ours, direct)), strict=True):
-        torch.testing.assert_close(a, b)
-
-
-@pytest.mark.parametrize("chunk", [1, 60, 2**17])
-@pytest.mark.parametrize("learns", [(True, False), (False, True), (True, True)])
-def test_both_sides_gradients_equal_those_of_autograd(chunk, learns, monkeypatch):
-    monkeypatch.setitem(chunking.CHUNK, "cpu", chunk)
-    s, t = (normal(3, 4, 5, width, seed=width).requires_grad_(learn) for width, learn in zip((2, 6), learns, strict=True))
-    real = torch.arange(5) < torch.tensor([[5], [2], [1]])
-    ours, theirs = (f(s, t, real) for f in (relation_divergence, direct))
-    torch.testing.assert_close(ours, theirs)
-    weights = torch.tensor([1.0, -2.0, 3.0], dtype=torch.float64)
-    inputs = [x for x in (s, t) if x.requires_grad]
-    for a, b in zip(*(torch.autograd.grad((x * weights).sum(), inputs) for x in (ours, theirs)), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-9, atol=1e-12)
-
-
-def test_no_relation_waits_for_the_backward_pass():
-    s, t = torch.randn(2, 40, 24, requires_grad=True), torch.randn(2, 40, 48)
-    kept = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
-        SelfAttentionRelations(heads=12)((s, s, s), (t, t, t)).sum().backward()
-    assert 0 < max(kept) <= s.numel()
-
-
 @pytest.mark.parametrize("scale", [1.0, 0.1, 0.01])
 def test_small_divergences_keep_their_digits(scale):
     """At the end of a training student and teacher nearly agree; what float32 rounds away must not be what is left."""
@@ -220,15 +125,6 @@ def test_small_divergences_keep_their_digits(scale):
     single, precise = (HiddenCosine()(*(x.to(dtype) for x in hidden)) for dtype in (torch.float32, torch.float64))
     torch.testing.assert_close(single.double(), precise, rtol=1e-5, atol=0)
 
-
-def test_relations_of_equal_sides_are_exactly_nothing():
-    x = torch.randn(2, 6, 96, requires_grad=True)
-    loss = SelfAttentionRelations()((x, x, x), (x.detach(),) * 3)
-    assert not loss.any()
-    assert not torch.autograd.grad(loss.sum(), x)[0].any()
-
-
-# Whole models
 
 TRANSFORMER_LAYER = "bert.encoder.layer.{}"
 TAPS = tuple(f"{TRANSFORMER_LAYER}.attention.self.{part}" for part in ("query", "key", "value"))

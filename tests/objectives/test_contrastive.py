@@ -1,4 +1,4 @@
-"""Objectives that draw, remember or own networks: masks, memory banks, fusion."""
+"""Contrastive representation distillation: banks, normaliser, resumption."""
 
 from __future__ import annotations
 
@@ -8,83 +8,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from limbeck.objectives import Contrastive, MaskedGenerative, Review
+from limbeck.objectives import Contrastive
 
 
 def maps(*shape: int, seed: int = 0) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
-
-
-# Masked generation
-
-
-def generative() -> MaskedGenerative:
-    torch.manual_seed(0)
-    objective = MaskedGenerative()
-    objective.build((4, 3, 6, 6), (4, 5, 6, 6))
-    return objective
-
-
-def test_masks_differ_by_step_item_and_position_and_drop_the_ratio():
-    objective = generative()
-    first, second = (objective._mask(torch.ones(64, 3, 20, 20)) for _ in range(2))
-    assert first.shape == (64, 1, 20, 20)
-    assert 1 - first.mean().item() == pytest.approx(0.65, abs=0.02)
-    assert not torch.equal(first, second)
-    assert not torch.equal(first[0], first[1])
-
-
-def test_masks_ignore_the_global_generator_and_resume_from_a_checkpoint():
-    s, t = maps(4, 3, 6, 6), maps(4, 5, 6, 6, seed=1)
-    objective = generative()
-    objective(s, t)
-    saved = copy.deepcopy(objective.state_dict())
-    ahead = [objective(s, t) for _ in range(3)]
-    torch.manual_seed(123)
-    resumed = MaskedGenerative()
-    resumed.load_state_dict(saved)
-    assert all(torch.equal(resumed(s, t), loss) for loss in ahead)
-
-
-def test_nothing_is_masked_in_evaluation():
-    s, t = maps(4, 3, 6, 6), maps(4, 5, 6, 6, seed=1)
-    objective = generative().eval()
-    expected = (objective.generator(s) - t).square().mean((1, 2, 3))
-    torch.testing.assert_close(objective(s, t), expected)
-    assert objective.draws.count == 0
-
-
-# Knowledge review
-
-
-def test_review_takes_three_levels_and_refuses_others():
-    sizes = [(4, 8), (6, 4), (8, 2)]
-    student = tuple(maps(2, c, n, n, seed=c) for c, n in sizes)
-    teacher = tuple(maps(2, c + 1, n, n, seed=c + 1) for c, n in sizes)
-    objective = Review(mid_channels=3)
-    loss = objective(student, teacher)
-    assert loss.shape == (2,)
-    assert len(objective.fusions) == 3
-    loss.sum().backward()
-    assert all(p.grad is not None for p in objective.parameters())
-    with pytest.raises(ValueError, match="review: was built for 3 levels and got 2"):
-        objective(student[:2], teacher[:2])
-    with pytest.raises(ValueError, match="review: 3 student taps and 2 teacher taps do not fit"):
-        objective(student, teacher[:2])
-    with pytest.raises(ValueError, match="review: the student side has 1 taps; it needs two or more"):
-        Review()(student[0], teacher[0])
-
-
-def test_gradient_of_a_shallow_level_reaches_deeper_ones():
-    student = tuple(maps(2, 3, n, n, seed=n).requires_grad_() for n in (8, 4))
-    objective = Review(mid_channels=3)
-    objective.build(((2, 3, 8, 8), (2, 3, 4, 4)), ((2, 3, 8, 8), (2, 3, 4, 4)))
-    _, deep = objective.fusions[1](student[1], None)
-    out, _ = objective.fusions[0](student[0], deep)
-    assert torch.autograd.grad(out.sum(), student[1], retain_graph=True)[0].abs().sum() > 0
-
-
-# Contrastive
 
 
 def contrastive(**hyperparameters: float) -> Contrastive:

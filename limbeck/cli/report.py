@@ -18,12 +18,12 @@ def report(
 
     The page is made from verdict.json and log.jsonl; no data and no models are needed.
     """
-    from limbeck.evaluation.report import beside, is_comparison, write_comparison, write_report, write_side_by_side
+    from limbeck.evaluation.report import is_comparison, page_path, write_comparison, write_report, write_side_by_side
     from limbeck.runs import load_verdicts, require_verdict
 
     if len(runs) > 1:
         found = load_verdicts(runs)
-        page = write_side_by_side(found, dict(zip(found, runs, strict=True)), out or beside(runs))
+        page = write_side_by_side(found, dict(zip(found, runs, strict=True)), out or page_path(runs))
     elif is_comparison(runs[0]):
         page = write_comparison(runs[0], out)
     else:

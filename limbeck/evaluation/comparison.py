@@ -136,9 +136,9 @@ def rank_ranges(
 
 
 def methods_table(verdict: ComparisonVerdict) -> Table:
-    """One row per method, best first: metric, gain over the control, possible ranks."""
+    """One row per method, best first: metric, gain over the control, possible ranks, seconds."""
     table = Table(title=Text(verdict.name), header_style="bold", title_justify="left")
-    for position, title in enumerate(("method", f"{verdict.metric.name} [95 %]", "gain over the control", "places", "s")):
+    for position, title in enumerate(("method", f"{verdict.metric.name} [95 %]", "gain over the control", "ranks", "s")):
         table.add_column(title, justify="left" if position == 0 else "right")
     for method, row in verdict.rows.items():
         table.add_row(Text(method), *row_cells(verdict, row))
@@ -153,6 +153,11 @@ def row_cells(verdict: ComparisonVerdict, row: MethodResult) -> list[str]:
     gain = "the control" if row.gain is None else number_format.difference(row.gain.value, row.gain.ci95, as_percent=percent)
     if row.gain is not None and not row.gain.effect:
         gain = f"no effect: {gain}"
-    places = f"{row.rank[0]}" if row.rank[0] == row.rank[1] else f"{row.rank[0]}–{row.rank[1]}"
     seconds = number_format.NONE if row.wall_s is None else f"{row.wall_s:,.0f}"
-    return [number_format.measured(row.metric, row.ci95, as_percent=percent), gain, places, seconds]
+    return [number_format.measured(row.metric, row.ci95, as_percent=percent), gain, format_ranks(row), seconds]
+
+
+def format_ranks(row: MethodResult) -> str:
+    """`3`, or `2–5` for several possible ranks."""
+    best, worst = row.rank
+    return f"{best}" if best == worst else f"{best}–{worst}"

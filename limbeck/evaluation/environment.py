@@ -1,4 +1,4 @@
-"""Where a number was measured: versions and hardware, but no host name, user or path, since verdicts are published."""
+"""Versions and hardware of a measurement, without host name, user or paths, since verdicts are published."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import torch
 
 
 def environment() -> dict[str, str | int]:
-    """Versions, processor, cores and threads of this process; the accelerator where there is one."""
+    """Versions, processor, cores and threads of this process, and the GPU if there is one."""
     found: dict[str, str | int] = {
         "python": platform.python_version(),
         "torch": str(torch.__version__),
-        "limbeck": _limbeck(),
+        "limbeck": _limbeck_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu_name(),
         "cores": cores(),
@@ -27,7 +27,7 @@ def environment() -> dict[str, str | int]:
 
 
 def cpu_name() -> str:
-    """The processor as its maker calls it; the architecture where the system does not say."""
+    """The model name of the processor, or its architecture if the name is unknown."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(errors="replace").splitlines():
@@ -37,11 +37,11 @@ def cpu_name() -> str:
 
 
 def cores() -> int:
-    """Cores this process may use, which in a container are fewer than the machine has."""
+    """The number of cores that this process may use; in a container fewer than the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _limbeck() -> str:
+def _limbeck_version() -> str:
     try:
         return version("limbeck")
     except PackageNotFoundError:

@@ -22,12 +22,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 WARM_UP = 5
-STRETCH = 10  # timed inferences that a model makes in one turn
+TURN = 10  # timed inferences of a model before the next model has its turn
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds of one inference: the usual case and the bad one."""
+    """Milliseconds of one inference: median and 95th percentile."""
 
     median: float
     p95: float
@@ -35,7 +35,7 @@ class Latency:
 
 @dataclass(frozen=True)
 class ModelCost:
-    """What `profile` measures of one model."""
+    """The cost of one model."""
 
     parameters: int
     file_bytes: int
@@ -47,7 +47,12 @@ class ModelCost:
 def measure_costs(
     models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu"
 ) -> dict[str, ModelCost]:
-    """Measure all of `models` on the first item of `example` (a tensor, a tuple, or a mapping of keyword arguments)."""
+    """The costs of `models` by name, on the first item of a batch.
+
+    Args:
+        example: the batch: a tensor, a tuple, or a mapping of keyword arguments.
+        runs: timed inferences of each model.
+    """
     times = latency(models, example, runs=runs, device=device)
     return {
         name: ModelCost(
@@ -62,12 +67,12 @@ def measure_costs(
 
 
 def parameters(model: nn.Module) -> int:
-    """Numbers the model has learnt; weights used in several places count once."""
+    """Number of parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def file_bytes(model: nn.Module) -> int:
-    """Size of the model as a safetensors file, by writing one."""
+    """Size of the model as a safetensors file, which is written to a temporary folder."""
     from safetensors.torch import save_model
 
     with tempfile.TemporaryDirectory() as folder:
@@ -77,10 +82,9 @@ def file_bytes(model: nn.Module) -> int:
 
 
 def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
-    """Multiply-accumulates of one inference: half the FLOPs that torch counts in matrix products and convolutions.
+    """Multiply-accumulates of one inference: half of the FLOPs that torch counts in matrix products and convolutions.
 
-    Fused kernels hide their products from the counter (attention and LSTMs on a CPU would count as nothing), so it
-    runs the plain ones.
+    Runs without fused kernels, whose operations the counter does not see (attention and LSTMs on a CPU would count as zero).
     """
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
@@ -89,7 +93,7 @@ def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
     torch.backends.mha.set_fastpath_enabled(False)
     try:
         with (
-            _at_rest(model, device),
+            _evaluating(model, device),
             sdpa_kernel(SDPBackend.MATH),
             torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
             FlopCounterMode(display=False) as counter,
@@ -101,32 +105,31 @@ def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
 
 
 def latency(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Latency]:
-    """Time of one inference of each model, on one thread.
+    """Latency of one inference of each model, on one thread.
 
-    The models take turns in one process, so that whatever disturbs the machine meanwhile disturbs all of them. A turn is a
-    stretch of inferences, the first of them not timed: on its device a model is alone and finds its own weights in the
-    caches, not those of a teacher ten times as large.
+    The models take turns in one process, so that disturbances affect all of them. A turn has several inferences, the first of
+    which is not timed: on its device a model runs alone, with its own weights in the caches.
     """
     if runs < 1:
         raise ValueError(f"runs is {runs}; expected at least 1")
     times: dict[str, list[float]] = {name: [] for name in models}
-    with _one_thread(), _all_at_rest(list(models.values()), device):
+    with _one_thread(), _all_evaluating(list(models.values()), device):
         item = _one(example, device)
         for model in models.values():
             _times(model, item, device, WARM_UP)
-        for start in range(0, runs, STRETCH):
+        for start in range(0, runs, TURN):
             for name, model in models.items():
-                times[name] += _times(model, item, device, min(STRETCH, runs - start) + 1)[1:]
+                times[name] += _times(model, item, device, min(TURN, runs - start) + 1)[1:]
     return {name: Latency(float(np.median(ms)), float(np.percentile(ms, 95))) for name, ms in times.items()}
 
 
 def peak_memory(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
-    """Bytes of the weights and buffers, plus the most that tensors made during one inference hold at any one time.
+    """Bytes of parameters and buffers, plus the peak of the tensors allocated during one inference.
 
-    On the CPU each result of an operator counts until its storage is freed (scratch space inside a kernel is not
-    seen); on CUDA the allocator is asked.
+    On the CPU the result of each operator counts until its storage is freed (scratch memory of a kernel is not seen); on CUDA
+    the allocator's statistics are used.
     """
-    with _at_rest(model, device):
+    with _evaluating(model, device):
         item = _one(example, device)
         owned: dict[int, int] = {
             storage._cdata: storage.nbytes() for storage in _storages([*model.parameters(), *model.buffers()])
@@ -138,14 +141,14 @@ def peak_memory(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
             before = int(torch.cuda.memory_allocated())
             _call(model, item)
             return weights + int(torch.cuda.max_memory_allocated()) - before
-        ledger = _Ledger(set(owned) | {storage._cdata for storage in _storages(tree_leaves(item))})
-        with ledger:
+        tracker = _AllocationTracker(set(owned) | {storage._cdata for storage in _storages(tree_leaves(item))})
+        with tracker:
             _call(model, item)
-        return weights + ledger.peak
+        return weights + tracker.peak
 
 
-class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Adds every new storage while operators run, and takes it off when it is freed."""
+class _AllocationTracker(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Sums the sizes of new storages while operators run, and subtracts them when they are freed."""
 
     def __init__(self, known: set[int]) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
@@ -164,12 +167,12 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         return result
 
     def _free(self, address: int, size: int) -> None:
-        self.known.discard(address)  # the address may be used again
+        self.known.discard(address)  # the address may be reused
         self.live -= size
 
 
 def output_of(result: Any) -> Any:
-    """The logits of what a model returned: a tensor as it is, or the `.logits` of a Transformers output."""
+    """The logits of a model's output: the tensor itself, or `.logits` of a Transformers output."""
     return result.logits if hasattr(result, "logits") else result
 
 
@@ -181,7 +184,7 @@ def _call(model: nn.Module, item: Any) -> Any:
 
 
 def _one(example: Any, device: str) -> Any:
-    """The first item of a batch, on `device`. Every tensor is taken to have the batch as its first axis."""
+    """The first item of a batch, on `device`. The first dimension of every tensor is the batch."""
     plain = dict(example) if isinstance(example, Mapping) else example
     return tree_map(lambda leaf: leaf[:1].to(device) if isinstance(leaf, Tensor) else leaf, plain)
 
@@ -191,18 +194,18 @@ def _storages(leaves: list[Any]) -> Iterator[torch.UntypedStorage]:
 
 
 def _times(model: nn.Module, item: Any, device: str, count: int) -> list[float]:
-    """Milliseconds of each of `count` inferences, waiting for the device before and after."""
+    """Milliseconds of each of `count` inferences, synchronised with the device."""
     found = []
     for _ in range(count):
-        _wait(device)
+        _synchronise(device)
         start = time.perf_counter_ns()
         _call(model, item)
-        _wait(device)
+        _synchronise(device)
         found.append((time.perf_counter_ns() - start) / 1e6)
     return found
 
 
-def _wait(device: str) -> None:
+def _synchronise(device: str) -> None:
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize()
 
@@ -218,30 +221,29 @@ def _one_thread() -> Iterator[None]:
 
 
 @contextmanager
-def _at_rest(model: nn.Module, device: str) -> Iterator[None]:
-    """`model` in eval mode on `device`, put back afterwards module by module: some may have been frozen in eval
-    mode."""
+def _evaluating(model: nn.Module, device: str) -> Iterator[None]:
+    """Runs with `model` in eval mode on `device`; restores the mode of every module and the device afterwards."""
     modes = [(module, module.training) for module in model.modules()]
-    homes = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
-    away = homes - {torch.empty(0, device=device).device}
-    if len(homes) > 1 and away:
-        raise ValueError(f"the model lies on {sorted(map(str, homes))}; bring it to one device before measuring")
+    devices = {tensor.device for tensor in [*model.parameters(), *model.buffers()]}
+    elsewhere = devices - {torch.empty(0, device=device).device}
+    if len(devices) > 1 and elsewhere:
+        raise ValueError(f"the model is on {sorted(map(str, devices))}; move it to one device before measuring")
     model.eval()
-    if away:
+    if elsewhere:
         model.to(device)
     try:
         yield
     finally:
-        if away:
-            model.to(next(iter(away)))
+        if elsewhere:
+            model.to(next(iter(elsewhere)))
         for module, training in modes:
             module.training = training
 
 
 @contextmanager
-def _all_at_rest(models: list[nn.Module], device: str) -> Iterator[None]:
+def _all_evaluating(models: list[nn.Module], device: str) -> Iterator[None]:
     if not models:
         yield
         return
-    with _at_rest(models[0], device), _all_at_rest(models[1:], device):
+    with _evaluating(models[0], device), _all_evaluating(models[1:], device):
         yield

@@ -1,4 +1,4 @@
-"""Numbers as people read them; one spelling for the sentence, the tables and the report."""
+"""Formats numbers for the verdict's sentence, tables and reports."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NONE = "–"
 
 
 def number(value: float, digits: int, *, sign: bool = False) -> str:
-    """Fixed digits with a real minus sign, and no minus before a zero."""
+    """Fixed digits with a minus sign U+2212, and none before zero."""
     text = f"{value:+.{digits}f}" if sign else f"{value:.{digits}f}"
     if float(text) == 0:
         text = f"{0:.{digits}f}"
@@ -20,8 +20,7 @@ def percent(value: float | None, digits: int = 1) -> str:
 
 
 def measured(value: float | None, ci95: Interval | None = None, *, as_percent: bool = True, digits: int = 2) -> str:
-    """A metric with its interval: `71.24 % [70.31, 72.10]`, or `0.7124 [0.7031, 0.7210]` where percent make no
-    sense."""
+    """A metric with its interval: `71.24 % [70.31, 72.10]`, or `0.7124 [0.7031, 0.7210]` if it is no percentage."""
     if value is None:
         return NONE
     scale, digits = (100.0, digits) if as_percent else (1.0, digits + 2)
@@ -30,8 +29,7 @@ def measured(value: float | None, ci95: Interval | None = None, *, as_percent: b
 
 
 def difference(value: float, ci95: Interval, *, as_percent: bool = True) -> str:
-    """A gain with its interval: `+1.9 points [1.2, 2.6]`. More digits where one would round an end of the interval to
-    zero."""
+    """A gain with its interval: `+1.9 points [1.2, 2.6]`; one more digit if an end of the interval would round to zero."""
     scale, digits, unit = (100.0, 1, " points") if as_percent else (1.0, 3, "")
     if 0 < scale * min(map(abs, ci95)) < 0.5 * 10**-digits:
         digits += 1
@@ -43,12 +41,12 @@ def _bracket(ci95: Interval, scale: float, digits: int) -> str:
 
 
 def p_value(p: float) -> str:
-    """`= 0.03`, or `< 0.001` below that."""
+    """`= 0.03`, or `< 0.001`."""
     return "< 0.001" if p < 0.001 else f"= {p:.2g}"
 
 
-def fraction(ratio: float) -> str:
-    """How small the student is when the teacher is `ratio` times as large: `at 1/11 of its size`."""
+def relative_size(ratio: float) -> str:
+    """The size of a student whose teacher is `ratio` times as large: `at 1/11 of its size`."""
     if ratio >= 9.95:
         return f"at 1/{ratio:.0f} of its size"
     if ratio >= 1.05:
@@ -61,12 +59,12 @@ def times(ratio: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """`11.2 M`: three significant digits, thousands by letter."""
+    """`11.2 M`: three significant digits with a prefix."""
     return NONE if value is None else _scaled(value, 1000, ("", " k", " M", " G", " T"))
 
 
 def size(value: float | None) -> str:
-    """Bytes in powers of 1,000, as disks and downloads count."""
+    """Bytes in powers of 1,000: `44.7 kB`."""
     return NONE if value is None else _scaled(value, 1000, (" B", " kB", " MB", " GB", " TB"))
 
 
@@ -75,12 +73,12 @@ def milliseconds(value: float | None) -> str:
 
 
 def _scaled(value: float, base: float, units: tuple[str, ...]) -> str:
-    step = 0
-    while abs(value) >= 0.9995 * base and step < len(units) - 1:
-        value, step = value / base, step + 1
-    return (_digits(value) if step else f"{value:.0f}") + units[step]
+    power = 0
+    while abs(value) >= 0.9995 * base and power < len(units) - 1:
+        value, power = value / base, power + 1
+    return (_digits(value) if power else f"{value:.0f}") + units[power]
 
 
 def _digits(value: float) -> str:
-    """Three significant digits, never in exponents."""
+    """Three significant digits without an exponent."""
     return f"{value:.{2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0}f}"

@@ -1,4 +1,4 @@
-"""What every part of a verdict's file is made of."""
+"""The base of all records in the JSON files of evaluation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Record(BaseModel):
-    """A frozen row of fields that JSON holds; a field that nobody knows is refused."""
+    """An immutable record of JSON fields; unknown fields are an error."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

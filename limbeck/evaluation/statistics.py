@@ -1,15 +1,15 @@
-"""How sure the numbers are: bootstrap intervals over test items and over seeds.
+"""Bootstrap intervals over test items and seeds.
 
-Scores are arrays `[seeds, items]`, one number per run and test item (accuracy: 0 or 1); the metric is their mean. One
-resample draws as many items as there are, and as many seeds as there are, with replacement; all arms of a comparison
-see the same draw. That pairing removes what the arms share, above all that some items are hard for everybody.
+Scores are arrays `[seeds, items]`, one number per seed and test item (accuracy: 0 or 1); the metric is their mean. A resample
+draws items and seeds with replacement, as many as there are of each; all arms of a comparison use the same draws. This pairing
+removes the variance that the arms share, above all that some items are hard for every model.
 
-Items with equal scores in every arm and seed are interchangeable, so a draw of items is a multinomial count over the
-distinct columns. For accuracies these are a handful, whatever the size of the test set, and ten thousand resamples
-are one small matrix product. Nothing is approximated by this. Scores that are all distinct (losses) take seconds.
+Items with equal scores in every arm and seed are interchangeable, so that a draw of items is a multinomial count over the
+distinct columns. Accuracies have few of them, whatever the size of the test set, and ten thousand resamples are one small
+matrix product. This is exact. Scores that are all distinct (losses) take seconds.
 
-A metric that is no mean (a correlation) has several numbers an item, `[seeds, items, k]`, and a `value` that makes the
-metric of their means; see `limbeck.metrics.metric`. Each resample takes the means again, seed by seed.
+A metric that is no mean (a correlation) has several numbers per item, `[seeds, items, k]`, and a function `value` from their
+means to the metric; see `limbeck.metrics.metric`. Each resample computes these means anew, by seed.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from limbeck.metrics import Floats, FromMeans, first_mean
 Interval: TypeAlias = tuple[float, float]
 
 RESAMPLES = 10_000
-_CELLS = 1 << 22  # resamples are drawn in blocks of at most this many counts, to bound memory
+_CELLS = 1 << 22  # maximal number of counts drawn at once, which bounds memory
 
 
 @dataclass(frozen=True)
 class Gain:
-    """What distillation gave: student minus control, in the metric's own unit (accuracy 0.021: 2.1 points), positive
-    when the student is better (for a metric where less is better: control minus student).
+    """Student minus control in the unit of the metric (accuracy 0.021: 2.1 points); positive if the student is better (control
+    minus student for a metric of which less is better).
 
     Attributes:
         value: the difference of the two means.
         ci95: 95 % interval of the paired bootstrap.
-        p: two-sided probability of a difference this clear without an effect.
+        p: two-sided p-value of the paired bootstrap.
     """
 
     value: float
@@ -46,14 +46,14 @@ class Gain:
 
     @property
     def effect(self) -> bool:
-        """Whether the interval keeps clear of zero; otherwise this is reported as no effect."""
+        """Whether the interval does not contain zero; otherwise the gain is reported as no effect."""
         return not self.ci95[0] <= 0.0 <= self.ci95[1]
 
 
 def interval(
     scores: ArrayLike, *, value: FromMeans | None = None, resamples: int = RESAMPLES, seed: int = 0
 ) -> tuple[float, Interval]:
-    """The metric of `scores`, its mean over the seeds, and its 95 % percentile interval."""
+    """The metric of `scores` averaged over seeds, and its 95 % percentile interval."""
     checked = _checked(scores)
     return float(per_seed(checked, value).mean()), _percentiles(resampled([checked], resamples, seed, value)[0])
 
@@ -65,8 +65,7 @@ def per_seed(scores: Floats, value: FromMeans | None = None) -> Floats:
 
 
 def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) -> list[float | None]:
-    """Mean score of each class over its items and all seeds (for accuracy: the recall); None where the test set has
-    no item.
+    """Mean score of each class over its items and all seeds (for accuracy: the recall); None for classes without items.
 
     `scores` [seeds, items] or [items], `labels` [items].
     """
@@ -85,17 +84,19 @@ def paired_gain(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> Gain:
-    """The gain of `student` over `control`, of one shape: equal rows come from equal seeds, columns from equal items.
+    """The gain of `student` over `control`. Both have the same shape: rows are of the same seeds, columns of the same items.
 
-    p is twice the smaller share of resampled differences on either side of zero, counting one more than was seen
-    (Davison and Hinkley 1997, 4.2.3), so that it is never zero.
+    p is twice the smaller share of resampled differences on either side of zero, with one added to the count (Davison and
+    Hinkley 1997, 4.2.3), so that it is never zero.
     """
     ours, theirs = _checked(student), _checked(control)
     if ours.shape != theirs.shape:
-        raise ValueError(f"student scores {ours.shape} and control scores {theirs.shape} are no pairs of [seeds, items]")
+        raise ValueError(
+            f"student scores {ours.shape} and control scores {theirs.shape} differ in shape; expected pairs of [seeds, items]"
+        )
     sign = 1.0 if higher_is_better else -1.0
     if value is None:
-        # The difference is taken item by item, before resampling, so that identical arms differ by exactly zero.
+        # by item and before resampling, so that equal arms differ by exactly zero
         difference = sign * (ours - theirs)
         found, draws = float(difference.mean()), resampled([difference], resamples, seed)[0]
     else:
@@ -115,10 +116,10 @@ def retention(
     resamples: int = RESAMPLES,
     seed: int = 0,
 ) -> tuple[float, Interval] | None:
-    """The share of the teacher's metric that the student keeps (inverted where less is better), with its interval.
+    """Student over teacher metric (teacher over student if less is better), with its interval.
 
-    A teacher of one seed stands beside every seed of the student. None when the denominator is zero or, as a
-    correlation may be, below it, in the data or in any resample: such a ratio says nothing.
+    A teacher of one seed is compared with every seed of the student. None if the denominator is zero or negative, as a
+    correlation may be, in the data or in any resample.
     """
     kept, whole = _checked(student), _checked(teacher)
     if not higher_is_better:
@@ -131,15 +132,15 @@ def retention(
 
 
 def resampled(arms: Sequence[Floats], resamples: int, seed: int, value: FromMeans | None = None) -> Floats:
-    """The metric of each arm under the same `resamples` draws of items and seeds: [arms, resamples].
+    """The metric of each arm under the same `resamples` draws of items and seeds, [arms, resamples].
 
-    An arm of one seed is paired with every seed of the others.
+    An arm of one seed is compared with every seed of the others.
     """
     parts = [arm if arm.ndim == 3 else arm[..., None] for arm in arms]
     seeds, items, k = max(part.shape[0] for part in parts), parts[0].shape[1], parts[0].shape[2]
     for part in parts:
         if part.shape[1:] != (items, k) or part.shape[0] not in (1, seeds):
-            raise ValueError(f"scores of {[arm.shape for arm in arms]} do not share seeds and items")
+            raise ValueError(f"scores of shapes {[arm.shape for arm in arms]} differ in seeds or items")
     rows = np.concatenate([np.broadcast_to(part, (seeds, items, k)).transpose(0, 2, 1) for part in parts])
     columns, counts = np.unique(rows.reshape(-1, items), axis=1, return_counts=True)
     rng = np.random.default_rng(seed)
@@ -151,7 +152,7 @@ def resampled(arms: Sequence[Floats], resamples: int, seed: int, value: FromMean
         seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
         sums = (item_counts @ columns.T).reshape(size, len(arms), seeds, k)
         if value is None:
-            found.append(np.einsum("bas,bs->ab", sums[..., 0], seed_counts) / (items * seeds))  # divided last: exact
+            found.append(np.einsum("bas,bs->ab", sums[..., 0], seed_counts) / (items * seeds))  # divided last, which is exact
         else:
             found.append(np.einsum("bas,bs->ab", value(sums / items), seed_counts) / seeds)
     return np.concatenate(found, axis=1)
@@ -167,5 +168,5 @@ def _checked(scores: ArrayLike) -> Floats:
     if array.ndim not in (2, 3) or not array.size:
         raise ValueError(f"scores of shape {array.shape}; expected [seeds, items] with at least one of each")
     if not np.isfinite(array).all():
-        raise ValueError("scores hold NaN or infinity; an item without a score cannot be averaged away")
+        raise ValueError("scores hold NaN or infinity; every item needs a score")
     return array

@@ -17,8 +17,8 @@ Curves: TypeAlias = dict[str, dict[tuple[str, int], Curve]]  # quantity -> (arm,
 def read_curves(log: Path) -> tuple[Curves, Curves]:
     """Training and validation curves of a `log.jsonl`.
 
-    Lines that are no JSON object (a run that was killed leaves half of one) are passed over. Stages follow each other
-    on one axis. Updates logged twice, by a run that was resumed, keep their last value.
+    Skips lines that are no JSON object (a killed run may leave a partial one). Stages follow each other on one axis. Of updates
+    that a resumed run logged twice, the last value counts.
     """
     training: Curves = defaultdict(lambda: defaultdict(dict))
     validation: Curves = defaultdict(lambda: defaultdict(dict))
@@ -35,8 +35,7 @@ def read_curves(log: Path) -> tuple[Curves, Curves]:
 
 
 class _Clock:
-    """Updates since the start of the run. Steps count from 0 in every stage; a stage begins where the last one
-    ended."""
+    """Updates since the start of the run, from steps that count from 0 in every stage."""
 
     def __init__(self) -> None:
         self.stage: dict[tuple[str, int], int] = {}
@@ -48,7 +47,7 @@ class _Clock:
         if step is None:
             return None
         stage = _whole(line.get("stage"))
-        stage = self.stage.get(who, 0) if stage is None else stage  # validation lines need not say
+        stage = self.stage.get(who, 0) if stage is None else stage  # validation lines may have no stage
         self.stage[who] = stage
         if (who, stage) not in self.start:
             self.start[who, stage] = self.latest[who]

@@ -194,7 +194,7 @@ class Verdict(Record):
 
     def _kept(self) -> str:
         compression = self.result.compression
-        size = "" if compression is None else f" {number_format.fraction(compression)}"
+        size = "" if compression is None else f" {number_format.relative_size(compression)}"
         if self.retention is not None:
             return f"kept {number_format.percent(self.retention)} of the teacher{size}"
         reached = number_format.measured(self.student.metric, as_percent=self.metric.percent, digits=1)

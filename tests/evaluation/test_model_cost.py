@@ -110,11 +110,11 @@ def test_latency_takes_turns():
             order.append((self.name, len(x)))
             return x
 
-    runs = model_cost.STRETCH + 2
+    runs = model_cost.TURN + 2
     found = model_cost.latency({"a": Named("a"), "b": Named("b")}, torch.zeros(9, 1), runs=runs)
     assert set(order) == {("a", 1), ("b", 1)}, "one item at a time"
     stretches = [(name, len(list(same))) for name, same in groupby(name for name, _ in order)]
-    turns = [model_cost.WARM_UP, model_cost.STRETCH + 1, 2 + 1]  # the first of a stretch is not timed
+    turns = [model_cost.WARM_UP, model_cost.TURN + 1, 2 + 1]  # the first of a stretch is not timed
     assert stretches == [(name, count) for count in turns for name in "ab"]
     assert all(0 <= one.median <= one.p95 for one in found.values())
     with pytest.raises(ValueError, match="at least 1"):

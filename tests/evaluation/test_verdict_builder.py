@@ -44,7 +44,7 @@ def scores(seeds=1, items=4):
         ({"control": scores()}, "expected 'student'"),
         ({"student": scores(), "tutor": scores()}, "tutor"),
         ({"student": scores(2)}, "2 seeds, but the run had 1"),
-        ({"student": scores(), "control": scores(items=5)}, "no pairs"),
+        ({"student": scores(), "control": scores(items=5)}, "differ in shape; expected pairs"),
     ],
 )
 def test_arms_that_do_not_belong_together_are_refused(predictions, said):

@@ -71,7 +71,7 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
     _print(console, "teacher", _size(teacher, network) + _teacher_accuracy(teacher, network, data))
     student, small = _student(options, questions, data, network, plugins)
     ratio = models.count_parameters(network) / models.count_parameters(small)
-    _print(console, "student", f"{_size(student, small)}, {number_format.fraction(ratio)}")
+    _print(console, "student", f"{_size(student, small)}, {number_format.relative_size(ratio)}")
     pairs = suggest_taps(small, network, data)
     if pairs:
         _print(console, "taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))

@@ -1,4 +1,4 @@
-"""What a reader needs to do it again: the recipe, the environment, and the papers to cite."""
+"""The end of a page: the recipe, the papers to cite, and the environment."""
 
 from __future__ import annotations
 
@@ -16,19 +16,16 @@ from limbeck.utils.registry import UnknownNameError
 
 
 def recipe(path: Path) -> Section:
-    """The resolved recipe of a run, as it is on disk; or a word that it is gone."""
+    """The resolved recipe of a run, or a note that it is missing."""
     if not path.exists():
-        gone = (
-            "The recipe of this run is missing (recipe.yaml): the numbers above stand, but they cannot be made again from it."
-        )
-        return Section("recipe", "Recipe", paragraph(gone))
+        return Section("recipe", "Recipe", paragraph("recipe.yaml is missing, so the run cannot be repeated from its folder."))
     text = path.read_text(encoding="utf-8", errors="replace")
-    note = "Resolved: every value that the run used, defaults too. Saved as a file, it carries the run out again."
+    note = "The resolved recipe with all defaults. Saved as a file, it repeats the run."
     return Section("recipe", "Recipe", paragraph(note, soft=True), block("Recipe", text, columns=True))
 
 
 def papers(path: Path) -> Section | None:
-    """BibTeX of what the recipe used; nothing where it is gone, or names parts that are not installed here."""
+    """BibTeX of the papers behind a recipe; None if it is missing or names parts that are not installed here."""
     try:
         found = bibtex(read(path))
     except (ValueError, KeyError, TypeError, AttributeError, UnknownNameError):
@@ -37,7 +34,7 @@ def papers(path: Path) -> Section | None:
 
 
 def read(path: Path) -> Mapping[str, Any]:
-    """The fields of a recipe on disk; none where there is no such file, or no recipe in it."""
+    """The fields of a recipe on disk; empty if there is no such file or no recipe in it."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
@@ -48,7 +45,7 @@ def read(path: Path) -> Mapping[str, Any]:
 def environment(verdict: Verdict) -> Section:
     facts = {**verdict.environment, "seeds": ", ".join(map(str, verdict.seeds))}
     if verdict.cost is not None:
-        facts["items the teacher answered"] = f"{verdict.cost.teacher_items:,}"
+        facts["items processed by the teacher"] = f"{verdict.cost.teacher_items:,}"
     return environment_of(facts)
 
 
@@ -58,6 +55,6 @@ def environment_of(facts: Mapping[str, str | int]) -> Section:
 
 
 def block(name: str, text: str, *, columns: bool = False) -> str:
-    """Text as it is, in a frame; in several columns where it is long and its lines are short."""
+    """Preformatted text in a frame, in several columns if `columns`."""
     style = "columns" if columns else "plain"
     return f'<pre class="{style}" role="region" aria-label="{escape(name)}">{escape(text)}</pre>'

@@ -1,4 +1,4 @@
-"""Whether the arms are as sure as they are right: the reliability diagram."""
+"""The reliability diagram: accuracy over confidence."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from limbeck.evaluation.report.canvas import COLOURS, LINES, SOFT, Canvas
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
 
-FEW = 5  # answers of which a mean says too little to be drawn
+FEW = 5  # smaller bins are not drawn
 
 
 def calibration(verdict: Verdict) -> Section | None:
@@ -20,19 +20,22 @@ def calibration(verdict: Verdict) -> Section | None:
         for found in verdict.arms[arm].calibration
     ]
     behind = table(
-        "Answers by confidence, all seeds together", ["", "mean confidence", "right", "answers"], rows, tall=len(rows) > 20
+        "Predictions by confidence, all seeds together",
+        ["", "mean confidence", "accuracy", "predictions"],
+        rows,
+        tall=len(rows) > 20,
     )
     title = "Confidence against accuracy"
     return Section(
-        "calibration", "Calibration", figure("reliability", title, draw(verdict), _says(verdict, arms), behind, wide=True)
+        "calibration", "Calibration", figure("reliability", title, draw(verdict), _caption(verdict, arms), behind, wide=True)
     )
 
 
-def _says(verdict: Verdict, arms: list[str]) -> str:
+def _caption(verdict: Verdict, arms: list[str]) -> str:
     errors = [f"{TITLES[arm]} {number_format.number(ece, 3)}" for arm in arms if (ece := verdict.arms[arm].ece) is not None]
-    said = "On the diagonal an arm is as sure as it is right, below it surer than it should be. Larger points hold more answers"
-    said += f"; bins of fewer than {FEW} are in the table only."
-    return said + (f" Expected calibration error: {', '.join(errors)}." if errors else "")
+    text = "On the diagonal confidence equals accuracy; below it an arm is overconfident. Larger points hold more predictions; "
+    text += f"bins of fewer than {FEW} are only in the table."
+    return text + (f" Expected calibration error: {', '.join(errors)}." if errors else "")
 
 
 def draw(verdict: Verdict) -> str:
@@ -55,6 +58,6 @@ def draw(verdict: Verdict) -> str:
     axes.set_ylim(-0.03, 1.03)
     axes.locator_params(nbins=6)
     canvas.label("x", "confidence", percent=True)
-    canvas.label("y", "right", percent=True)
+    canvas.label("y", "accuracy", percent=True)
     canvas.at_right(ends)
     return canvas.svg("reliability")

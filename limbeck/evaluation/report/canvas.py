@@ -1,7 +1,7 @@
-"""One look for all drawings: small matplotlib figures that become SVG inside the page and take its colours.
+"""Small matplotlib figures as SVG in the style and colours of the page.
 
-A drawing is 340 units wide, the width of a phone, so that its letters are as large there as the text around it. Colours are
-names of the page's: one drawing serves light, dark and paper. Every arm has a shape beside its colour.
+A figure is 340 units wide, the width of a phone, so that its letters are as large there as the text around it. Colours are CSS
+variables of the page: the same figure works in light, dark and print. Every arm has a shape as well as a colour.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MARKERS = {"student": "o", "control": "o", "teacher": "s"}
 LINES = {"student": "-", "control": (0, (4, 2)), "teacher": (0, (1, 1.5))}
 HOLLOW = frozenset({"control"})
 _NAMES = {INK: "currentColor", SOFT: "soft"} | {colour: arm for arm, colour in COLOURS.items()}
-_PAPER = "#010208"  # what is left open inside a hollow mark
+_PAPER = "#010208"  # the inside of a hollow mark
 _NAMES[_PAPER] = "page"
 _STYLE = {
     "svg.fonttype": "none",
@@ -32,11 +32,11 @@ _STYLE = {
     "path.simplify": True,
 }
 _LINE = 14.0  # points between two labels
-NARROW = 5  # so many times the smallest are the largest sizes, at most, that stand close together
+NARROW = 5  # below this ratio of the largest to the smallest size, ticks are not logarithmic
 
 
 class Canvas:
-    """A figure with one pair of axes. The margins are fixed, in points: left, right, bottom and top of the axes."""
+    """A figure with one pair of axes and fixed margins, in points."""
 
     def __init__(
         self,
@@ -58,10 +58,10 @@ class Canvas:
             self.figure = Figure(figsize=(width / 72, height / 72))
             place = (left / width, bottom / height, (width - left - right) / width, self.inner / height)
             self.axes: Any = self.figure.add_axes(place)
-        self._quiet()
+        self._style_axes()
 
-    def _quiet(self) -> None:
-        """Little ink: two thin axes and a faint grid."""
+    def _style_axes(self) -> None:
+        """Two thin axes and a faint grid."""
         axes = self.axes
         axes.set_facecolor("none")
         axes.spines[["top", "right"]].set_visible(False)
@@ -76,7 +76,7 @@ class Canvas:
     def mark(
         self, arm: str, x: float, y: float, *, marker: str = "", hollow: bool | None = None, size: float = 8, **more: Any
     ) -> None:
-        """One point of an arm, in its shape and colour."""
+        """A point in the shape and colour of an arm."""
         hollow = arm in HOLLOW if hollow is None else hollow
         colour = COLOURS.get(arm, INK)
         inside = _PAPER if hollow else colour
@@ -89,12 +89,12 @@ class Canvas:
         self.axes.plot(x, y, color=COLOURS.get(arm, INK), linewidth=1.6, zorder=3, solid_capstyle="butt")
 
     def text(self, x: float, y: float, text: str, colour: str = INK, **more: Any) -> None:
-        """Words beside a point, in the units of the axes."""
+        """Text beside a point, in data coordinates."""
         given = {"ha": "left", "va": "center", "size": 11, "xytext": (7, 0)} | more
         self._write(text, (x, y), color=colour, **given)
 
     def at_right(self, labels: Iterable[tuple[float, str, str]]) -> None:
-        """Words at the right edge, each (y, text, colour) at its height, moved apart where they would touch."""
+        """Texts (y, text, colour) at the right edge, moved apart where they would overlap."""
         low, high = self.axes.get_ylim()
         forward = self.axes.yaxis.get_transform().transform
         bottom, top = forward([low, high])
@@ -106,17 +106,19 @@ class Canvas:
             )
 
     def beside(self, y: float, text: str, colour: str = INK) -> None:
-        """Words in a column at the right of the axes, flush with the edge, at a height of the data."""
+        """Text in a column right of the axes, flush right, at a height of the data."""
         place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (self.right - 2, 0), "ha": "right"}
         self._write(text, (1, y), va="center", size=11, color=colour, **place)
 
     def _write(self, text: str, at: tuple[float, float], **look: Any) -> None:
-        self.axes.annotate(plain(text), at, textcoords="offset points", annotation_clip=False, parse_math=False, **look)
+        self.axes.annotate(
+            without_surrogates(text), at, textcoords="offset points", annotation_clip=False, parse_math=False, **look
+        )
 
     def rows(self, names: Sequence[str]) -> None:
-        """A name for each row, the first at the top: the y axis of a drawing of dots."""
+        """Names of rows, the first at the top, as the y axis of a dot plot."""
         axes = self.axes
-        axes.set_yticks(range(len(names)), [plain(name) for name in names], parse_math=False)
+        axes.set_yticks(range(len(names)), [without_surrogates(name) for name in names], parse_math=False)
         axes.set_ylim(len(names) - 0.45, -0.6)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
@@ -124,40 +126,40 @@ class Canvas:
         axes.grid(axis="x", color=INK, alpha=0.13, linewidth=0.7)
 
     def label(self, axis: str, text: str, *, percent: bool = False) -> None:
-        """What an axis (`x` or `y`) shows; as a percentage where the values are fractions that are read as such."""
+        """The label of an axis (`x` or `y`); `percent`: its values are fractions shown as percentages."""
         own = getattr(self.axes, f"{axis}axis")
         if percent:
             percent_axis(own)
-        own.set_label_text(plain(f"{text}, %" if percent else text), parse_math=False)
+        own.set_label_text(without_surrogates(f"{text}, %" if percent else text), parse_math=False)
 
     def svg(self, name: str) -> str:
-        """The drawing as an `<svg>` element that needs nothing outside the page; `name` keeps its ids apart from others'."""
+        """The figure as a self-contained `<svg>` element; `name` makes its ids unique."""
         import matplotlib
 
         buffer = io.StringIO()
         silent = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         with matplotlib.rc_context(_STYLE), warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # a letter that matplotlib's font lacks, the browser's has
+            warnings.simplefilter("ignore", UserWarning)  # a character that matplotlib's font lacks, the browser's has
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
         svg = buffer.getvalue()
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-        return rename(_in_page_colours(svg), name).replace("<svg", '<svg class="plot"', 1)
+        return prefix_ids(_in_page_colours(svg), name).replace("<svg", '<svg class="plot"', 1)
 
 
 def _in_page_colours(svg: str) -> str:
-    """The page's names for colours; outside a page, the light ones."""
+    """Replaces colours by CSS variables of the page, with the light colours outside of one."""
     for colour, name in _NAMES.items():
         svg = svg.replace(colour, f"var(--{name}, {LIGHT[name]})" if name in LIGHT else name)
     return svg
 
 
-def rename(svg: str, name: str) -> str:
-    """The same drawing with ids of its own: several on one page must not answer to each other's."""
+def prefix_ids(svg: str, name: str) -> str:
+    """The figure with `name` in front of its ids, since several are on one page."""
     return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
 
 
 def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
-    """Ascending places at least `gap` apart, as near as may be to those wanted; within [low, high] if there is room."""
+    """Ascending positions at least `gap` apart and near the wanted ones, within [low, high] if they fit."""
     places = [max(value, low) for value in wanted]
     for at in range(1, len(places)):
         places[at] = max(places[at], places[at - 1] + gap)
@@ -169,7 +171,7 @@ def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1
 
 
 def log_x(canvas: Canvas, unit: Any = number_format.count) -> None:
-    """A logarithmic x axis whose ticks are written as people read them."""
+    """A logarithmic x axis with ticks formatted by `unit`."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter, NullLocator
 
     axis = canvas.axes.xaxis
@@ -177,22 +179,22 @@ def log_x(canvas: Canvas, unit: Any = number_format.count) -> None:
     low, high = canvas.axes.get_xlim()
     ratio = high / low
     subs: tuple[float, ...] = (1.0,) if ratio > 300 else (1.0, 3.0) if ratio > 8 else (1.0, 2.0, 5.0)
-    if ratio < NARROW:  # too little for round steps of a logarithm, and all that are finer would touch
+    if ratio < NARROW:  # too narrow for logarithmic ticks
         axis.set_major_locator(MaxNLocator(3, steps=[1, 2, 5, 10]))
         axis.set_minor_locator(NullLocator())
     else:
         axis.set_major_locator(LogLocator(10, subs=subs, numticks=12))
     axis.set_minor_formatter(NullFormatter())
-    axis.set_major_formatter(FuncFormatter(lambda value, _: tidy(unit(value))))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: strip_zeros(unit(value))))
 
 
-def tidy(text: str) -> str:
-    """`100 k` rather than `100.00 k`: ticks are round numbers."""
+def strip_zeros(text: str) -> str:
+    """`100 k` instead of `100.00 k`."""
     return re.sub(r"\.0+(?= |$)|(\.\d*?[1-9])0+(?= |$)", r"\1", text)
 
 
 def log_y(canvas: Canvas) -> None:
-    """A logarithmic y axis, its ticks in plain figures."""
+    """A logarithmic y axis with ticks as plain numbers."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
     axis = canvas.axes.yaxis
@@ -204,17 +206,17 @@ def log_y(canvas: Canvas) -> None:
 
 
 def percent_axis(axis: Any) -> None:
-    """Ticks of fractions, as percentages."""
+    """Formats ticks of fractions as percentages."""
     from matplotlib.ticker import FuncFormatter
 
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g}".replace("-", "−")))
 
 
-def plain(text: str) -> str:
-    """Without what is no text at all, such as the lone surrogates that JSON may hold."""
+def without_surrogates(text: str) -> str:
+    """Text without lone surrogates, which JSON may hold."""
     return text.encode(errors="replace").decode()
 
 
 def cut(text: str, length: int) -> str:
-    """At most so many letters, the last of them an ellipsis where there were more."""
+    """Text cut to `length` characters, the last an ellipsis."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -1,4 +1,4 @@
-"""Class by class: what the student kept of the teacher."""
+"""Accuracy by class, and the share of the teacher's that the student keeps."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
 
-SHORT = 15  # letters of a class's name
-ROWS = 20  # what a drawing shows; the table has them all
-MEASURE = "accuracy"  # within a class, whatever metric judges all of them together
+SHORT = 15  # characters of a class name
+ROWS = 20  # in the figure; the table has all
+MEASURE = "accuracy"  # within a class, whatever the metric of the run
 Columns = Mapping[str, Sequence[float | None]]
 
 
@@ -27,29 +27,29 @@ def classes(verdict: Verdict) -> Section | None:
         return None
     shown = order[:ROWS]
     svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()})
-    titles = ["class", *(arm_title(arm) for arm in columns), *(["kept"] if "teacher" in columns else [])]
+    titles = ["class", *(arm_title(arm) for arm in columns), *(["retention"] if "teacher" in columns else [])]
     rows = [_row(names[at], at, columns) for at in [*order, *(at for at in range(len(names)) if at not in order)]]
-    order_said = "least kept" if "teacher" in columns else "worst"
-    behind = table(f"{MEASURE} by class, {order_said} first", titles, rows, tall=len(rows) > ROWS)
-    title = "What the student kept of the teacher" if "teacher" in columns else "What the student reached"
+    first = "lowest retention" if "teacher" in columns else "lowest"
+    behind = table(f"{MEASURE} by class, {first} first", titles, rows, tall=len(rows) > ROWS)
+    title = "Retention by class" if "teacher" in columns else "Accuracy by class"
     return Section(
-        "classes", "By class", figure("by-class", title, svg, _says(order, names, columns, verdict), behind, wide=True)
+        "classes", "By class", figure("by-class", title, svg, _caption(order, names, columns, verdict), behind, wide=True)
     )
 
 
 def class_name(verdict: Verdict, at: int) -> str:
-    """What a class is called; its number, where it has no name."""
+    """The name of a class, or its number if it has none."""
     return verdict.classes[at] if 0 <= at < len(verdict.classes) else str(at)
 
 
 def kept(columns: Columns, at: int) -> float | None:
-    """The share of the teacher's score in one class that the student reaches."""
+    """The student's share of the teacher's accuracy in one class."""
     student, teacher = columns["student"][at], columns.get("teacher", [None] * (at + 1))[at]
     return student / teacher if student is not None and teacher else None
 
 
 def _worst_first(columns: Columns, count: int) -> list[int]:
-    """Classes with test items, by what was kept, then by what the student reaches."""
+    """Classes with test items, by retention, then by the student's accuracy."""
 
     def rank(at: int) -> tuple[float, float]:
         share, student = kept(columns, at), columns["student"][at]
@@ -63,23 +63,25 @@ def _row(name: str, at: int, columns: Columns) -> list[str]:
     return [escape(name), *values, *([number_format.percent(kept(columns, at))] if "teacher" in columns else [])]
 
 
-def _says(order: Sequence[int], names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
+def _caption(order: Sequence[int], names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
     worst, best = order[0], order[-1]
     shares = [share for at in order if (share := kept(columns, at)) is not None]
     if shares:
         least, most = number_format.percent(shares[0]), number_format.percent(shares[-1])
-        said = f"Least was kept of {cut(names[worst], SHORT)} ({least}), most of {cut(names[best], SHORT)} ({most})."
-        said += " Squares are the teacher, rings the control, discs the student; at the right what was kept."
+        text = (
+            f"Retention is lowest for {cut(names[worst], SHORT)} ({least}) and highest for {cut(names[best], SHORT)} ({most})."
+        )
+        text += " Squares are the teacher, rings the control, discs the student; retention is on the right."
     else:
-        said = f"The student is worst at {cut(names[worst], SHORT)} and best at {cut(names[best], SHORT)}."
-        said += " Rings are the control, discs the student."
+        text = f"The student is worst at {cut(names[worst], SHORT)} and best at {cut(names[best], SHORT)}."
+        text += " Rings are the control, discs the student."
     if len(order) > ROWS:
-        said += f" Drawn are the {ROWS} of {len(order)} classes of which least was kept; the table has them all."
-    return said
+        text += f" The figure shows the {ROWS} lowest of {len(order)} classes, the table all."
+    return text
 
 
 def draw(names: Sequence[str], columns: Columns) -> str:
-    """A line for each class from the control to the teacher, with a mark for every arm."""
+    """One row per class with a mark for every arm."""
     longest = max(len(cut(name, SHORT)) for name in names)
     canvas = Canvas(58 + 19 * len(names), left=14 + 6.2 * longest, right=46, top=8, bottom=42)
     axes = canvas.axes

@@ -1,4 +1,4 @@
-"""On the device: how fast, how large and how right the exported files are, beside the teacher exported the same way."""
+"""Exported files: latency, size and metric of the student beside the teacher exported in the same way."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MODELS = ("teacher", "student")
 
 
 def device(verdict: Verdict) -> Section | None:
-    """Every file in one table, the failed ones with reason and remedy; latency drawn where two or more were measured."""
+    """A table of all files, failed ones with reason and remedy; a figure of latencies if two or more were measured."""
     rows = [*_in_pytorch(verdict), *verdict.exports]
     if not verdict.exports:
         return None
@@ -24,13 +24,15 @@ def device(verdict: Verdict) -> Section | None:
     if len(timed) < 2:
         return Section("device", "On the device", behind, _failed(verdict))
     item = ", ".join(dict.fromkeys(row.input for row in timed if row.input)) or "one item"
-    says = f"{_says(timed)} Points are medians, whiskers reach to the 95th percentile; {item}, one thread, logarithmic scale."
-    drawn = figure("latency", "Latency by runtime and precision", draw(timed), says, _latencies(timed), wide=True)
+    caption = (
+        f"{_caption(timed)} Points are medians, whiskers end at the 95th percentile; {item}, one thread, logarithmic scale."
+    )
+    drawn = figure("latency", "Latency by runtime and precision", draw(timed), caption, _latencies(timed), wide=True)
     return Section("device", "On the device", drawn, behind, _failed(verdict))
 
 
 def _in_pytorch(verdict: Verdict) -> list[Export]:
-    """The models as they were, where the exports have no row of them."""
+    """Rows of the models in PyTorch, if the exports have none."""
     if any(export.format == "pytorch" for export in verdict.exports):
         return []
     found = {arm: verdict.arms.get(arm) for arm in MODELS}
@@ -42,19 +44,19 @@ def _in_pytorch(verdict: Verdict) -> list[Export]:
 
 
 def _settings(rows: Sequence[Export]) -> list[tuple[str, str]]:
-    """Runtime and precision, each pair once, in the order of the verdict."""
+    """Distinct pairs of runtime and precision, in the order of the verdict."""
     return list(dict.fromkeys((row.format, row.precision) for row in rows))
 
 
-def _says(rows: Sequence[Export]) -> str:
-    """How much faster the student is, by runtime and precision."""
-    said = []
+def _caption(rows: Sequence[Export]) -> str:
+    """The speedup of the student by runtime and precision, in a sentence."""
+    speedups = []
     for format, precision in _settings(rows):
         times = {row.model: row.latency_ms for row in rows if (row.format, row.precision) == (format, precision)}
         teacher, student = (times.get(model) for model in MODELS)
         if teacher is not None and student is not None:
-            said.append(f"{format} {precision} {number_format.times(teacher.median / student.median)}")
-    return f"The student is faster than its teacher: {', '.join(said)}." if said else "Latency of the student’s files."
+            speedups.append(f"{format} {precision} {number_format.times(teacher.median / student.median)}")
+    return f"The student is faster than its teacher: {', '.join(speedups)}." if speedups else "Latency of the student’s files."
 
 
 def _table(rows: Sequence[Export], verdict: Verdict) -> str:
@@ -67,7 +69,7 @@ def _table(rows: Sequence[Export], verdict: Verdict) -> str:
         ]
         for row in rows
     ]
-    return table("Every file, measured in its runtime; difference: the largest to PyTorch’s output", titles, lines)
+    return table("Every file, measured in its runtime; difference: the largest from PyTorch’s output", titles, lines)
 
 
 def _whose(row: Export) -> str:
@@ -104,20 +106,20 @@ def _ends(row: Export) -> tuple[float, float]:
 
 
 def _failed(verdict: Verdict) -> str:
-    told = [export for export in verdict.exports if export.error or export.warning]
+    reported = [export for export in verdict.exports if export.error or export.warning]
     lines = [
         (
             f"{escape(row.format)} {escape(row.precision)}, {escape(row.model)}",
             f'<span class="{"bad" if row.error else ""}">{escape(row.error or row.warning or "")}</span>'
             + (f"<br><strong>Remedy:</strong> {escape(row.remedy)}" if row.remedy else ""),
         )
-        for row in told
+        for row in reported
     ]
-    return table("What went wrong, and what to do", ["file", "reason and remedy"], lines, text=1) if lines else ""
+    return table("Errors and warnings", ["file", "reason and remedy"], lines, text=1) if lines else ""
 
 
 def draw(rows: Sequence[Export]) -> str:
-    """A line for each runtime and precision, with the teacher and the student on it."""
+    """One row per runtime and precision with teacher and student."""
     settings = _settings(rows)
     names = [f"{format} {precision}" for format, precision in settings]
     canvas = Canvas(60 + 34 * len(names), left=16 + 6.0 * max(map(len, names)), right=52, top=20)

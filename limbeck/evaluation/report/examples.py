@@ -1,4 +1,4 @@
-"""Test items to look at: what each is, what is true of it, and what the arms said."""
+"""Galleries of test items: each with its label and the predictions of all arms."""
 
 from __future__ import annotations
 
@@ -19,24 +19,24 @@ _HEADINGS: dict[ExampleKind, str] = {
 }
 _NOTES: dict[str, dict[ExampleKind, str]] = {
     "classes": {
-        "disagreement": "The surest disagreements first, every class in turn.",
-        "forgot": "Right in the control, wrong in the student.",
-        "gained": "Wrong in the control, right in the student.",
+        "disagreement": "The most confident disagreements first; classes take turns.",
+        "forgot": "Correct in the control, wrong in the student.",
+        "gained": "Wrong in the control, correct in the student.",
     },
     "numbers": {
-        "disagreement": "The largest differences first. Signed numbers are distances from the label.",
-        "forgot": "The control was nearer to the label.",
+        "disagreement": "The largest differences first. Signed numbers are differences from the label.",
+        "forgot": "The control is nearer to the label.",
         "gained": "The student is nearer to the label than the control.",
     },
     "answers": {
-        "disagreement": "Different answers, the surest first. The marked words are the true answer; percentages are how sure "
-        "each model was.",
-        "forgot": "Better answered by the control.",
-        "gained": "Better answered by the student than by the control.",
+        "disagreement": "Different answers, the most confident first. The marked words are the true answer; percentages are "
+        "confidences.",
+        "forgot": "The control’s answer is better.",
+        "gained": "The student’s answer is better than the control’s.",
     },
     "neighbours": {
-        "disagreement": "For each text its nearest neighbour among the test texts, as each model sees it; texts first whose "
-        "neighbours differ most. Percentages are the share of the teacher's ten nearest that the model finds.",
+        "disagreement": "The nearest neighbour of each text among the test texts, by model; texts whose neighbours differ most "
+        "first. Percentages are the share of the teacher's ten nearest neighbours that the model finds.",
         "forgot": "The control finds more of the teacher's neighbours.",
         "gained": "The student finds more of the teacher's neighbours than the control.",
     },
@@ -44,7 +44,7 @@ _NOTES: dict[str, dict[ExampleKind, str]] = {
 
 
 def galleries(verdict: Verdict) -> list[str]:
-    """The items chosen when the run was judged, kind by kind."""
+    """The examples of the verdict by kind, as HTML."""
     return [_gallery(kind, heading, verdict) for kind, heading in _HEADINGS.items()]
 
 
@@ -60,7 +60,7 @@ def _gallery(kind: ExampleKind, heading: str, verdict: Verdict) -> str:
 
 
 def _family(example: Example) -> str:
-    """Which kind of answers an example holds."""
+    """The kind of predictions of an example."""
     if example.label is not None:
         return "classes"
     if example.value is not None:
@@ -83,18 +83,18 @@ _WORDY = ' class="wordy"'
 
 
 def _in_words(example: Example) -> bool:
-    return any(answer.text is not None for answer in example.predictions.values())
+    return any(prediction.text is not None for prediction in example.predictions.values())
 
 
 def _truth(example: Example, verdict: Verdict) -> str:
-    """The line of what is true; of neighbours nothing is."""
-    said = label_of(example, verdict)
+    """The line of the label; neighbours have none."""
+    label = label_of(example, verdict)
     title = "label" if example.truth is None else "true"
-    return "" if not said else f"<dt>{title}</dt><dd><strong>{escape(said)}</strong></dd><dd></dd>"
+    return "" if not label else f"<dt>{title}</dt><dd><strong>{escape(label)}</strong></dd><dd></dd>"
 
 
 def label_of(example: Example, verdict: Verdict) -> str:
-    """What is true of an item, as text; empty where nothing is known."""
+    """The label of an item as text; empty if unknown."""
     if example.label is not None:
         return class_name(verdict, example.label)
     if example.value is not None:
@@ -103,29 +103,29 @@ def label_of(example: Example, verdict: Verdict) -> str:
 
 
 def _line(example: Example, arm: str, verdict: Verdict) -> str:
-    """What one arm answered, how good that is, and how sure it was."""
-    answer = example.predictions[arm]
-    said, style = _said(answer, example, verdict)
-    note = answer.score if _family(example) == "neighbours" else answer.confidence
-    if answer.value is not None and example.value is not None:
-        shown = number_format.number(answer.value - example.value, 2, sign=True)
+    """The line of one arm: prediction, whether it is correct, confidence."""
+    prediction = example.predictions[arm]
+    text, style = _prediction(prediction, example, verdict)
+    note = prediction.score if _family(example) == "neighbours" else prediction.confidence
+    if prediction.value is not None and example.value is not None:
+        shown = number_format.number(prediction.value - example.value, 2, sign=True)
     else:
         shown = "" if note is None else number_format.percent(note, 0)
-    return f'<dt>{TITLES[arm]}</dt><dd class="{style}">{escape(said)}</dd><dd class="sure">{shown}</dd>'
+    return f'<dt>{TITLES[arm]}</dt><dd class="{style}">{escape(text)}</dd><dd class="sure">{shown}</dd>'
 
 
-def _said(answer: ItemPrediction, example: Example, verdict: Verdict) -> tuple[str, str]:
-    """An answer with its mark, and the class of style that goes with it."""
-    if answer.label is not None:
-        good = answer.label == example.label
-        return f"{'✓' if good else '✗'} {class_name(verdict, answer.label)}", "good" if good else "bad"
-    if answer.value is not None:
-        return _number(answer.value), ""
-    said = answer.text or "(nothing)"
-    if _family(example) == "neighbours" or answer.score is None:
-        return said, ""
-    mark, style = ("✓", "good") if answer.score >= 1 else ("✗", "bad") if answer.score <= 0 else ("≈", "")
-    return f"{mark} {said}", style
+def _prediction(prediction: ItemPrediction, example: Example, verdict: Verdict) -> tuple[str, str]:
+    """A prediction with its mark, and its CSS class."""
+    if prediction.label is not None:
+        good = prediction.label == example.label
+        return f"{'✓' if good else '✗'} {class_name(verdict, prediction.label)}", "good" if good else "bad"
+    if prediction.value is not None:
+        return _number(prediction.value), ""
+    text = prediction.text or "(nothing)"
+    if _family(example) == "neighbours" or prediction.score is None:
+        return text, ""
+    mark, style = ("✓", "good") if prediction.score >= 1 else ("✗", "bad") if prediction.score <= 0 else ("≈", "")
+    return f"{mark} {text}", style
 
 
 def _number(value: float) -> str:
@@ -133,7 +133,7 @@ def _number(value: float) -> str:
 
 
 def _look(example: Example, verdict: Verdict) -> str:
-    """The item itself: its picture, its text, or a word about what it is."""
+    """The item: its picture, its text or a description."""
     if example.image is not None:
         alt = escape(f"Test item {example.item}, labelled {label_of(example, verdict)}")
         return f'<img src="{escape(example.image)}" alt="{alt}" width="88" height="88">'
@@ -143,9 +143,9 @@ def _look(example: Example, verdict: Verdict) -> str:
     return f'<div class="unseen">{escape(example.input or "not kept")}</div>'
 
 
-def _marked(text: str, where: tuple[int, int] | None) -> str:
-    """A text with the piece that holds the answer marked."""
-    if where is None:
+def _marked(text: str, span: tuple[int, int] | None) -> str:
+    """A text with the answer marked."""
+    if span is None:
         return escape(text)
-    start, end = where
+    start, end = span
     return f"{escape(text[:start])}<mark>{escape(text[start:end])}</mark>{escape(text[end:])}"

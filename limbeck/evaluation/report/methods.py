@@ -1,4 +1,4 @@
-"""The page of a comparison: every method on one pair of models, with what the ranking can tell and what it cannot."""
+"""The page of a comparison: the ranking of all methods on one pair of models, and its limits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from html import escape
 from pathlib import Path
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.comparison import ComparisonVerdict, MethodResult, row_cells
+from limbeck.evaluation.comparison import ComparisonVerdict, MethodResult, format_ranks, row_cells
 from limbeck.evaluation.report import appendix
 from limbeck.evaluation.report.canvas import SOFT, Canvas, cut
 from limbeck.evaluation.report.page import Section, figure, head, paragraph, stacked, table, write_page
@@ -16,7 +16,7 @@ SHORT = 22
 
 
 def is_comparison(folder: Path) -> bool:
-    """Whether a directory is that of a comparison, finished or not."""
+    """Whether a folder is that of a comparison, finished or not."""
     return (folder / FILE).exists() or "variants" in appendix.read(folder / "recipe.yaml")
 
 
@@ -24,8 +24,8 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
     """Write `report.html` into the folder of a comparison, or to `out`, from its `comparison.json`.
 
     Raises:
-        FileNotFoundError: the folder holds no comparison that is finished.
-        ValueError: what it holds is none that this version can read.
+        FileNotFoundError: the folder holds no finished comparison.
+        ValueError: it is not a comparison that this version reads.
     """
     place = Path(folder)
     verdict = load(place)
@@ -44,7 +44,7 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
 
 
 def load(folder: Path) -> ComparisonVerdict:
-    """The verdict of a finished comparison, with errors that say what to do."""
+    """Loads the verdict of a finished comparison."""
     path = folder / FILE
     if not path.exists():
         raise FileNotFoundError(f"{path}: no comparison here; `limbeck compare` writes it when its last run has ended")
@@ -58,12 +58,12 @@ def load(folder: Path) -> ComparisonVerdict:
 
 
 def sentence(verdict: ComparisonVerdict) -> str:
-    """The ranking in a line: who is better than the control for sure, and who may be the best."""
+    """The ranking in one line: how many methods are better than the control, and which may be the best."""
     gains = [row.gain for row in verdict.rows.values() if row.gain is not None]
     better = sum(gain.effect and gain.value > 0 for gain in gains)
     worse = sum(gain.effect and gain.value < 0 for gain in gains)
     first = [name for name, row in verdict.rows.items() if row.rank[0] == 1]
-    best = f"{first[0]} is first" if len(first) == 1 else f"{len(first)} share the first place"
+    best = f"{first[0]} is first" if len(first) == 1 else f"{len(first)} share first place"
     harmed = f", {worse} worse" if worse else ""
     return f"{better} of {len(gains)} methods are better than the control{harmed}; {best}"
 
@@ -75,54 +75,51 @@ def _ranking(verdict: ComparisonVerdict) -> Section:
         for name, row in verdict.rows.items()
     ]
     behind = table(
-        "Every method, best first", ["method", metric, "gain over the control", "places", "seconds"], rows, tall=len(rows) > 30
+        "Every method, best first", ["method", metric, "gain over the control", "ranks", "seconds"], rows, tall=len(rows) > 30
     )
     drawn = figure(
-        "methods", f"Every method by {verdict.metric.name}", methods_figure(verdict), _says(verdict), behind, wide=True
+        "methods", f"Every method by {verdict.metric.name}", methods_figure(verdict), _caption(verdict), behind, wide=True
     )
     return Section("ranking", "Ranking", drawn)
 
 
-def _says(verdict: ComparisonVerdict) -> str:
+def _caption(verdict: ComparisonVerdict) -> str:
     best = next(iter(verdict.rows))
     reached = number_format.measured(verdict.rows[best].metric, verdict.rows[best].ci95, as_percent=verdict.metric.percent)
-    said = (
-        f"Highest stands {best} with {reached}. Discs are surely better than the control, rings no effect, crosses worse. "
-        "Whiskers and the band, which is the control’s, are 95 % intervals; at the right the places that the data leave open."
+    text = (
+        f"{best} is first with {reached}. Discs are better than the control, rings show no effect, crosses are worse. "
+        "Whiskers, and the band of the control, are 95 % intervals; the possible ranks are on the right."
     )
     teacher = number_format.measured(verdict.teacher, as_percent=verdict.metric.percent)
-    return said + ("" if verdict.teacher is None else f" The teacher reaches {teacher}.")
+    return text + ("" if verdict.teacher is None else f" The teacher reaches {teacher}.")
 
 
 def _failed(verdict: ComparisonVerdict) -> Section:
     rows = [(escape(name), escape(reason)) for name, reason in verdict.failed.items()]
-    return Section(
-        "failed", "Methods that failed", table("What went wrong", ["method", "reason"], rows, text=1) if rows else ""
-    )
+    return Section("failed", "Methods that failed", table("Failures", ["method", "reason"], rows, text=1) if rows else "")
 
 
 def _limits(verdict: ComparisonVerdict) -> Section:
     shared = sum(row.rank[0] != row.rank[1] for row in verdict.rows.values())
     return Section(
         "limits",
-        "What the ranking can tell",
+        "Limits of the ranking",
         paragraph(
-            "Two methods are told apart where the 95 % interval of their paired difference, over the same test items and "
-            "seeds, keeps clear of zero. Where it does not they are a tie, however their means are ordered: the places of a "
-            "method run from one more than those surely better, to all but those surely worse. "
-            f"{shared} of {len(verdict.rows)} methods have more than one place open."
+            "Two methods differ if the 95 % interval of their paired difference, over the same test items and seeds, does not "
+            "contain zero. Otherwise they tie, whatever the order of their means: the ranks of a method run from one more than "
+            "the number of better methods to the number of those that are not worse. "
+            f"{shared} of {len(verdict.rows)} methods have more than one possible rank."
         ),
         paragraph(
-            "It cannot tell how the methods would stand with weights tuned for this task, with other models, other data or "
-            f"longer training: each was given the one setting of the recipe, the same steps and {len(verdict.seeds)} seeds. "
-            "The intervals are not widened for the number of pairs, so that of many equal methods a few will look different "
-            "by chance."
+            "The ranking holds for the weights, models, data and training length of this recipe: each method had the one "
+            f"setting of the recipe, the same number of steps and {len(verdict.seeds)} seeds. The intervals are not corrected "
+            "for the number of pairs, so that among many equal methods a few will look different by chance."
         ),
     )
 
 
 def methods_figure(verdict: ComparisonVerdict) -> str:
-    """A dot with its whisker for every method, best first, as an `<svg>` element that stands alone as well."""
+    """A dot with its whisker for every method, best first, as an `<svg>` element that also works outside a page."""
     rows = verdict.rows
     longest = max(len(cut(name, SHORT)) for name in rows)
     canvas = Canvas(56 + 19 * len(rows), left=14 + 6.4 * longest, right=48, top=22, bottom=40)
@@ -135,8 +132,8 @@ def methods_figure(verdict: ComparisonVerdict) -> str:
         arm, marker, hollow = _look(name, row, verdict.control)
         canvas.whisker(arm, row.ci95, [place, place])
         canvas.mark(arm, row.metric, place, marker=marker, hollow=hollow, size=6.5)
-        canvas.beside(place, _places(row))
-    canvas.beside(-0.95, "places")
+        canvas.beside(place, format_ranks(row))
+    canvas.beside(-0.95, "ranks")
     canvas.rows([cut(name, SHORT) for name in rows])
     axes.locator_params(axis="x", nbins=5)
     canvas.label("x", verdict.metric.name, percent=verdict.metric.percent)
@@ -144,13 +141,9 @@ def methods_figure(verdict: ComparisonVerdict) -> str:
 
 
 def _look(name: str, row: MethodResult, control: str) -> tuple[str, str, bool]:
-    """Whose colour a method has, its marker, and whether that is hollow."""
+    """The arm whose colour a method has, its marker, and whether that is hollow."""
     if name == control:
         return "control", "o", True
     if row.gain is None or not row.gain.effect:
         return "teacher", "o", True
     return ("student", "o", False) if row.gain.value > 0 else ("teacher", "x", False)
-
-
-def _places(row: MethodResult) -> str:
-    return f"{row.rank[0]}" if row.rank[0] == row.rank[1] else f"{row.rank[0]}–{row.rank[1]}"

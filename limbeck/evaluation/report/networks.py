@@ -1,4 +1,4 @@
-"""The two networks side by side, with a line for each term from where it reads in the student to where in the teacher."""
+"""Student and teacher side by side, with a line for each term between the modules that it compares."""
 
 from __future__ import annotations
 
@@ -15,19 +15,21 @@ from limbeck.evaluation.term_graph import TermEdge, TermGraph
 from limbeck.evaluation.verdict import Verdict
 
 WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
-OUTPUTS = {"sentence_embeddings": "embedding", "regression": "prediction"}  # what a model's own output is, by task
-_HEIGHT, LABEL = 30, 31  # of a box; from one term's name to the next
+OUTPUTS = {"sentence_embeddings": "embedding", "regression": "prediction"}  # the name of a model's output, by task
+_HEIGHT, LABEL = 30, 31  # height of a box; distance between the names of two terms
 
 
 def networks(verdict: Verdict) -> Section | None:
-    """The diagram and the table of terms; left out where the verdict does not hold how the run was wired."""
+    """The diagram and the table of terms; None if the verdict has no term graph."""
     if verdict.term_graph is None:
         return None
-    term_graph = _renamed(verdict.term_graph, OUTPUTS.get(verdict.task, LOGITS))
+    term_graph = _output_renamed(verdict.term_graph, OUTPUTS.get(verdict.task, LOGITS))
     drawn = (
         ""
         if term_graph.teacher is None
-        else figure("term_graph", "What each term compares", draw(term_graph), _says(term_graph), _parts(term_graph), wide=True)
+        else figure(
+            "term-graph", "What each term compares", draw(term_graph), _caption(term_graph), _modules(term_graph), wide=True
+        )
     )
     terms = _terms(term_graph.edges)
     return Section(
@@ -35,12 +37,12 @@ def networks(verdict: Verdict) -> Section | None:
         "Taps and adapters",
         drawn,
         terms,
-        "" if drawn else details("The parts", _parts(term_graph)),
+        "" if drawn else details("Modules", _modules(term_graph)),
     )
 
 
-def _renamed(term_graph: TermGraph, output: str) -> TermGraph:
-    """The same with another name for what the models answer, which is no logits everywhere."""
+def _output_renamed(term_graph: TermGraph, output: str) -> TermGraph:
+    """The graph with another name for the output of the models, if they are no logits."""
     if output == LOGITS:
         return term_graph
 
@@ -48,8 +50,8 @@ def _renamed(term_graph: TermGraph, output: str) -> TermGraph:
         return [output if tap == LOGITS else tap for tap in taps]
 
     def of(network: Network) -> Network:
-        parts = [part.model_copy(update={"path": named([part.path])[0]}) for part in network.modules]
-        return network.model_copy(update={"modules": parts})
+        modules = [module.model_copy(update={"path": named([module.path])[0]}) for module in network.modules]
+        return network.model_copy(update={"modules": modules})
 
     edges = [
         edge.model_copy(update={"student": named(edge.student), "teacher": named(edge.teacher)}) for edge in term_graph.edges
@@ -57,13 +59,12 @@ def _renamed(term_graph: TermGraph, output: str) -> TermGraph:
     return TermGraph(student=of(term_graph.student), teacher=term_graph.teacher and of(term_graph.teacher), edges=edges)
 
 
-def _says(term_graph: TermGraph) -> str:
+def _caption(term_graph: TermGraph) -> str:
     assert term_graph.teacher is not None
-    shown = [_sentence(edge) for edge in term_graph.edges]
-    said = f"{term_graph.student.model} at the left, its teacher {term_graph.teacher.model} at the right. " + " ".join(
-        shown[:8]
-    )
-    return said + (f" {len(shown) - 8} more terms are in the table." if len(shown) > 8 else "")
+    student, teacher = term_graph.student.model, term_graph.teacher.model
+    terms = [_sentence(edge) for edge in term_graph.edges]
+    text = f"The student {student} on the left, its teacher {teacher} on the right. {' '.join(terms[:8])}"
+    return text + (f" {len(terms) - 8} more terms are in the table." if len(terms) > 8 else "")
 
 
 def _sentence(edge: TermEdge) -> str:
@@ -94,13 +95,13 @@ def _terms(edges: Sequence[TermEdge]) -> str:
     return table("The terms of the loss", titles, rows, text=len(titles) - 2)
 
 
-def _parts(term_graph: TermGraph) -> str:
+def _modules(term_graph: TermGraph) -> str:
     rows = [
-        (f"{side} · {escape(part.path)}", escape(part.kind), _shape(part.shape))
+        (f"{side} · {escape(module.path)}", escape(module.kind), _shape(module.shape))
         for side, network in (("student", term_graph.student), ("teacher", term_graph.teacher))
-        for part in (network.modules if network else [])
+        for module in (network.modules if network else [])
     ]
-    return table("The parts of both networks, in order, with the shapes of their outputs", ["part", "kind", "output"], rows)
+    return table("Modules of both networks in order, with the shapes of their outputs", ["module", "class", "output"], rows)
 
 
 def _shape(shape: Sequence[int]) -> str:
@@ -108,7 +109,7 @@ def _shape(shape: Sequence[int]) -> str:
 
 
 def draw(term_graph: TermGraph) -> str:
-    """Boxes from input to output, downwards; a tapped one has a heavy frame."""
+    """Boxes from input to output, downwards; tapped modules have a heavy frame."""
     student, teacher = term_graph.student, term_graph.teacher
     assert teacher is not None
     deep = max(len(student.modules), len(teacher.modules))
@@ -126,14 +127,14 @@ def draw(term_graph: TermGraph) -> str:
 
 
 def _heights(network: Network, deep: int) -> dict[str, float]:
-    """The middle of each part's box; a shallow network is spread as far as the deep one, so that both end at one height."""
+    """The middle of each module's box; both networks are spread over the same height."""
     count = len(network.modules)
     step = (deep - 1) / (count - 1) if count > 1 else 0
-    return {part.path: TOP + ROW * step * place + _HEIGHT / 2 for place, part in enumerate(network.modules)}
+    return {module.path: TOP + ROW * step * index + _HEIGHT / 2 for index, module in enumerate(network.modules)}
 
 
 def _by_tap(network: Network, heights: dict[str, float]) -> dict[str, float]:
-    """The heights of the parts, by the names of taps that are heard there too."""
+    """The heights of modules, also by the names of taps that read them."""
     return heights | {tap: heights[path] for tap, path in network.tap_modules.items() if path in heights}
 
 
@@ -145,24 +146,24 @@ def _column(network: Network, x: float, heights: dict[str, float], taps: set[str
     marks = [_text(edge, 12, head, 23, weight=650, colour=f"var(--{arm})", anchor=anchor)]
     for above, below in pairwise(heights.values()):
         marks.append(_line(f"M{middle:g} {above + _HEIGHT / 2:g} V{below - _HEIGHT / 2:g}", opacity=0.35))
-    for part in network.modules:
-        y, heavy = heights[part.path], part.path in tapped
+    for module in network.modules:
+        y, heavy = heights[module.path], module.path in tapped
         look = (
             f"fill: var(--card); stroke: var(--{arm}); stroke-width: 2" if heavy else "fill: var(--card); stroke: var(--line)"
         )
         marks.append(_box(x + 1, y - _HEIGHT / 2, BOX - 2, _HEIGHT, look))
-        marks.append(_text(middle, y - 2.5, _tail(part.path, 13 if heavy else 15), 16, weight=600 if heavy else 400))
-        marks.append(_text(middle, y + 10, _shape(part.shape), 17, colour="var(--soft)"))
+        marks.append(_text(middle, y - 2.5, _tail(module.path, 13 if heavy else 15), 16, weight=600 if heavy else 400))
+        marks.append(_text(middle, y + 10, _shape(module.shape), 17, colour="var(--soft)"))
     return marks
 
 
 def _tail(path: str, length: int) -> str:
-    """The end of a path, where parts differ that begin alike."""
+    """The end of a path, in which modules of one model differ."""
     return path if len(path) <= length else "…" + path[1 - length :]
 
 
 def _pairs(edge: TermEdge, ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, float]]:
-    """The heights that a term connects. What reads another actor is in no column; the table names it."""
+    """The heights that a term connects, without references to other actors, which are in no column."""
     taps = (
         zip(edge.student, edge.teacher, strict=True)
         if len(edge.student) == len(edge.teacher)
@@ -177,7 +178,7 @@ def _height(heights: dict[str, float], tap: str) -> float | None:
 
 
 def _labels(edges: Sequence[TermEdge], ours: dict[str, float], theirs: dict[str, float]) -> list[tuple[float, TermEdge]]:
-    """The terms that connect the two columns, each with the height of its name: at its lines, or as near as others let it."""
+    """The terms that connect the two columns, with the heights of their names, moved apart where they would overlap."""
     found = []
     for edge in edges:
         middles = [(start + end) / 2 for start, end in _pairs(edge, ours, theirs)]
@@ -190,7 +191,7 @@ def _labels(edges: Sequence[TermEdge], ours: dict[str, float], theirs: dict[str,
 
 
 def _edges(labels: Sequence[tuple[float, TermEdge]], ours: dict[str, float], theirs: dict[str, float]) -> list[str]:
-    """A line for each pair of taps, through the name of its term; below the name its adapter, or its weight."""
+    """A line for each pair of taps through the name of its term, with its adapter or weight below."""
     lines, words = [], []
     for y, edge in labels:
         for start, end in _pairs(edge, ours, theirs):
@@ -223,7 +224,7 @@ def _text(
     anchor: str = "middle",
     halo: bool = False,
 ) -> str:
-    """Words of at most so many letters, centred unless told otherwise."""
+    """Text cut to `length` characters, centred by default; `halo`: on a background that separates it from lines."""
     look = f"fill: {colour}; font-weight: {weight}"
     look += "; stroke: var(--page); stroke-width: 3px; stroke-linejoin: round; paint-order: stroke" if halo else ""
     look += "; font-size: 9.5px" if halo and weight == 400 else ""

@@ -1,4 +1,4 @@
-"""The numbers first: the sentence, the goals and what became of them, and the arms side by side."""
+"""The top of a run's page: the verdict in a sentence, the targets, and the arms side by side."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from limbeck.evaluation.verdict import Verdict
 
 
 def head(verdict: Verdict) -> str:
-    """The verdict in a sentence, its circumstances, and the four numbers that people ask for."""
+    """The verdict in a sentence, facts about the run, and its key figures."""
     facts = [verdict.task.replace("_", " "), seeds(verdict)]
     if verdict.items is not None:
         facts.append(f"{verdict.items:,} test {'questions' if verdict.task == 'question_answering' else 'items'}")
     if verdict.cost is not None:
-        facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of work"]
+        facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of computation"]
     return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))
 
 
@@ -36,7 +36,7 @@ def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
         found.append(("over the control", value, note if verdict.gain.effect else f"no effect: {note}"))
     if verdict.retention is not None:
         value, _, bracket = number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1).partition(" [")
-        found.append(("of the teacher kept", value, f"[{bracket}" if bracket else ""))
+        found.append(("of the teacher’s metric kept", value, f"[{bracket}" if bracket else ""))
     costs = (
         ("smaller", verdict.result.compression, "parameters"),
         ("faster", verdict.result.speedup, "PyTorch, one item, one thread"),
@@ -50,14 +50,14 @@ def targets(verdict: Verdict) -> Section | None:
         return None
     rows = [(escape(name), *_target(name, target, verdict)) for name, target in verdict.targets.items()]
     rows = rows if any(target.reason for target in verdict.targets.values()) else [row[:-1] for row in rows]
-    titles = ["target", "verdict", "goal", "reached", "why"]
+    titles = ["target", "result", "goal", "reached", "reason"]
     missed = sum(not target.met for target in verdict.targets.values())
-    said = "every goal of the recipe was reached" if verdict.met else f"{missed} of {len(rows)} goals missed"
+    summary = "all targets met" if verdict.met else f"{missed} of {len(rows)} targets missed"
     return Section(
         "targets",
         "Targets met" if verdict.met else "Targets missed",
-        f"<p>{mark(verdict.met, said)}</p>",
-        table("What the recipe asked for", titles[: len(rows[0])], rows, text=4),
+        f"<p>{mark(verdict.met, summary)}</p>",
+        table("Targets of the recipe", titles[: len(rows[0])], rows, text=4),
     )
 
 
@@ -73,7 +73,7 @@ def _target(name: str, target: Target, verdict: Verdict) -> tuple[str, ...]:
 
 
 def goal_text(name: str, value: float, verdict: Verdict) -> str:
-    """A goal, or what was reached of it, in the unit that people use."""
+    """A goal or the value reached, in its usual unit."""
     percent = verdict.metric.percent
     if name == "retention" or (name == "metric" and percent):
         return f"{100 * value:.4g} %"
@@ -86,7 +86,7 @@ def goal_text(name: str, value: float, verdict: Verdict) -> str:
 
 
 def arms(verdict: Verdict) -> Section:
-    """Teacher, control and student as columns, their measures as rows: that fits a phone."""
+    """The arms as columns and their measures as rows, which fits a phone."""
     present = verdict.arms
     columns = {arm: arm_row(found, as_percent=verdict.metric.percent) for arm, found in present.items()}
     rows = []
@@ -101,7 +101,7 @@ def arms(verdict: Verdict) -> Section:
         "arms",
         "Teacher, control and student",
         paragraph(_explained(verdict)),
-        table("What each is, and what it costs", titles, rows),
+        table("Metric and cost of each arm", titles, rows),
     )
 
 
@@ -117,14 +117,14 @@ _MEASURES = {
 
 
 def _explained(verdict: Verdict) -> str:
-    said = "The control is the same student, trained on the same data for as many steps, by labels alone. "
-    return (said if verdict.control else "This run trained no control. ") + (
-        "Costs are of one inference of one item on one thread of the processor, in PyTorch."
+    control = "The control is the same student, trained with labels only on the same data for the same number of steps. "
+    return (control if verdict.control else "This run trained no control. ") + (
+        "Costs are of one inference on one item, on one CPU thread in PyTorch."
     )
 
 
 def _against(verdict: Verdict, measure: str) -> str:
-    """The student against the teacher, in the words of one measure."""
+    """The ratio of student to teacher in one measure, as text."""
     if measure.startswith("metric"):
         return number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1)
     ratios = {
@@ -145,7 +145,7 @@ def _ratio(verdict: Verdict, field: str) -> float | None:
 
 
 def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
-    """The metric of every seed, where there are several."""
+    """The metric of every seed, if there are several."""
     present = verdict.arms
     rows: list[tuple[str, ...]] = []
     for place, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):

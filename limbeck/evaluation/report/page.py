@@ -1,7 +1,7 @@
-"""What every page is made of: the frame, sections, tables, figures with the numbers behind them.
+"""The parts of every page: frame, sections, tables, and figures with tables of their values.
 
-The page loads nothing and runs nothing: its policy forbids scripts and addresses, and pictures lie in it as data. Arguments
-called `html` (and the cells of tables) are HTML already; all others are text and are escaped here.
+A page loads and runs nothing: its content security policy forbids scripts and external resources, and pictures are embedded.
+Arguments called `html` and the cells of tables are HTML; all others are text and are escaped here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from limbeck.evaluation.report.canvas import plain
+from limbeck.evaluation.report.canvas import without_surrogates
 from limbeck.evaluation.report.style import STYLE
 from limbeck.utils.atomic_files import write_text_atomic
 
@@ -42,7 +42,7 @@ _PAGE = """<!doctype html>
 
 
 class Section:
-    """A part of the page with a heading of its own, which the list of contents names."""
+    """A section of the page with a heading, listed in the table of contents."""
 
     def __init__(self, name: str, heading: str, *html: str) -> None:
         self.name, self.heading, self.parts = name, heading, [part for part in html if part]
@@ -53,7 +53,7 @@ class Section:
 
 
 def write_page(path: Path, title: str, header: str, sections: Iterable[Section | None], made_from: str) -> Path:
-    """Write one page; sections that have nothing to show are left out."""
+    """Writes one page without empty sections."""
     present = [section for section in sections if section is not None and section.parts]
     text = _PAGE.format(
         title=escape(title),
@@ -63,7 +63,7 @@ def write_page(path: Path, title: str, header: str, sections: Iterable[Section |
         body="\n".join(map(str, present)),
         footer=f"Made by Limbeck from {escape(made_from)}. Brackets are 95 % intervals.",
     )
-    write_text_atomic(path, plain(text))
+    write_text_atomic(path, without_surrogates(text))
     return path
 
 
@@ -73,7 +73,7 @@ def _contents(sections: Sequence[Section]) -> str:
 
 
 def head(eyebrow: str, sentence: str, facts: Sequence[str]) -> str:
-    """The top of the page: what it is about, the one sentence to remember, and a line of facts."""
+    """The top of the page: name, summary sentence and a line of facts."""
     return (
         f'<p class="eyebrow">{escape(eyebrow)}</p>\n<h1>{escape(sentence[:1].upper() + sentence[1:])}.</h1>\n'
         f'<p class="soft">{escape(" · ".join(facts))}</p>'
@@ -81,7 +81,7 @@ def head(eyebrow: str, sentence: str, facts: Sequence[str]) -> str:
 
 
 def key_numbers(numbers: Sequence[tuple[str, str, str]]) -> str:
-    """A few large numbers: each with what it is, and what stands below it in small print."""
+    """A few large figures: (label, value, note in small print)."""
     cells = "".join(
         f"<div><dt>{escape(what)}</dt><dd>{escape(value)}</dd>{f'<dd>{escape(note)}</dd>' if note else ''}</div>"
         for what, value, note in numbers
@@ -96,19 +96,19 @@ def paragraph(text: str, *, soft: bool = False) -> str:
 def table(
     caption: str, titles: Sequence[str], rows: Iterable[Sequence[str]], *, tall: bool = False, text: int | None = None
 ) -> str:
-    """A table that scrolls inside its frame, by keyboard too. Titles and cells are HTML: callers escape what comes from files.
+    """A table that scrolls inside its frame, also by keyboard. Titles and cells are HTML: callers escape text from files.
 
     Args:
-        tall: it may be long, and scrolls downwards as well.
-        text: the column that holds sentences, which may be broken into lines.
+        tall: it may be long and also scrolls vertically.
+        text: index of the column with sentences, which may wrap.
     """
     styles = [' class="text"' if at == text else "" for at in range(len(titles))]
     header = "".join(f'<th scope="col"{style}>{title}</th>' for title, style in zip(titles, styles, strict=True))
     body = "\n".join(f'<tr><th scope="row">{row[0]}</th>{_cells(row, text)}</tr>' for row in rows)
     frame = "scroll tall" if tall else "scroll"
-    said = escape(caption)
+    label = escape(caption)
     return (
-        f'<div class="{frame}" role="region" aria-label="{said}" tabindex="0"><table><caption>{said}</caption>'
+        f'<div class="{frame}" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>'
         f"<thead><tr>{header}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>"
     )
 
@@ -117,25 +117,26 @@ def _cells(row: Sequence[str], text: int | None) -> str:
     return "".join(f'<td class="text">{cell}</td>' if at == text else f"<td>{cell}</td>" for at, cell in enumerate(row) if at)
 
 
-def figure(name: str, title: str, svg: str, says: str, html: str, *, wide: bool = False, level: int = 3) -> str:
-    """A drawing with its title, what is to be seen in it, and the table behind it.
+def figure(name: str, title: str, svg: str, caption: str, html: str, *, wide: bool = False, level: int = 3) -> str:
+    """A figure with title, caption and the table of its values.
 
     Args:
-        name: unique on the page; letters of an id.
-        says: what is seen, in words: the caption, and for those who do not see it the alternative.
+        name: an id, unique on the page.
+        caption: describes what the figure shows; also its text alternative.
         html: the table.
-        level: of its heading.
+        wide: over the whole width, with the caption beside it.
+        level: of the heading.
     """
     labelled = svg.replace("<svg", f'<svg role="img" aria-labelledby="{name}-t" aria-describedby="{name}-s"', 1)
     kind = ' class="wide"' if wide else ""
     return (
         f'<figure id="{name}"{kind} aria-labelledby="{name}-t"><h{level} id="{name}-t">{escape(title)}</h{level}>\n{labelled}\n'
-        f'<figcaption id="{name}-s">{escape(says)}</figcaption>\n{details("The numbers", html)}</figure>'
+        f'<figcaption id="{name}-s">{escape(caption)}</figcaption>\n{details("Values", html)}</figure>'
     )
 
 
 def grid(parts: Iterable[str], *, two: bool = False) -> str:
-    """Figures in as many columns as there is room for, or in two."""
+    """Figures in as many columns as fit, or in two."""
     shown = "\n".join(filter(None, parts))
     return f'<div class="grid{" two" if two else ""}">{shown}</div>' if shown else ""
 
@@ -145,7 +146,7 @@ def details(summary: str, html: str) -> str:
 
 
 def sign(arm: str) -> str:
-    """The arm's mark, as the drawings have it: a square, a ring, a disc."""
+    """The mark of an arm, as in figures: square, ring or disc."""
     return f'<span class="sign {arm}" aria-hidden="true"></span>'
 
 
@@ -154,11 +155,11 @@ def arm_title(arm: str) -> str:
 
 
 def stacked(text: str) -> str:
-    """A value, and its interval in small print below; HTML."""
+    """A value with its interval below in small print; HTML."""
     value, bracket, rest = escape(text).partition(" [")
     return f"{value}<small>[{rest}</small>" if bracket else value
 
 
 def mark(good: bool, text: str) -> str:
-    """A judgement in a sign, a word and a colour; HTML."""
+    """Good or bad as a sign, a word and a colour; HTML."""
     return f'<span class="mark {"good" if good else "bad"}">{"✓" if good else "✗"} {escape(text)}</span>'

@@ -1,4 +1,4 @@
-"""The page of one run, made from the files that it left: `verdict.json`, and log and recipe where they are still there."""
+"""The page of one run, from its `verdict.json`, and its log and recipe if they are there."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
 
     Raises:
         FileNotFoundError: the directory holds no verdict.
-        ValueError: what it holds is none that this version can read.
+        ValueError: it is not a verdict that this version reads.
     """
     run = Path(run_dir)
     verdict = Verdict.load(run / "verdict.json")

@@ -1,4 +1,4 @@
-"""Several runs of one task on one page."""
+"""The page of several runs of one task."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ SHORT = 16
 _MISSING = "not set"
 
 
-def beside(folders: Sequence[Path]) -> Path:
-    """Where the page of several runs goes: into the directory that they lie in, or here where they lie apart."""
+def page_path(folders: Sequence[Path]) -> Path:
+    """The path of the page of several runs: in their common parent folder, or else in the working directory."""
     parents = {folder.resolve().parent for folder in folders}
     return (parents.pop() if len(parents) == 1 else Path()) / "comparison-report.html"
 
@@ -29,10 +29,10 @@ def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path],
     """Write one page of several runs, by name.
 
     Args:
-        folders: of the runs, for their recipes; that one is gone is said.
+        folders: of the runs, for their recipes.
 
     Raises:
-        ValueError: the runs differ in task, metric or classes: their numbers mean different things.
+        ValueError: the runs differ in task, metric or classes.
     """
     compare(runs)
     first = next(iter(runs.values()))
@@ -48,14 +48,14 @@ def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path],
 
 
 def _sentence(runs: Mapping[str, Verdict]) -> str:
-    """Which student stands highest, and whether its interval keeps clear of the next one's."""
+    """The best student, and whether its interval overlaps with that of the second."""
     metric = next(iter(runs.values())).metric
     order = sorted(runs, key=lambda run: runs[run].student.metric, reverse=metric.higher_is_better)
     best, second = (runs[run].student for run in (order[0], order[1]))
     apart = best.ci95[0] > second.ci95[1] if metric.higher_is_better else best.ci95[1] < second.ci95[0]
     reached = number_format.measured(best.metric, best.ci95, as_percent=metric.percent, digits=1)
-    return f"the student of {order[0]} stands first with {metric.name} {reached}" + (
-        "" if apart else f"; its interval meets that of {order[1]}’s"
+    return f"the best student is that of {order[0]} with {metric.name} {reached}" + (
+        "" if apart else f"; its interval overlaps with that of {order[1]}"
     )
 
 
@@ -66,7 +66,7 @@ def _numbers(runs: Mapping[str, Verdict]) -> Section:
         *(arm_title(name) if name in ("teacher", "control", "student") else escape(name) for name in next(iter(rows.values()))),
     ]
     behind = table("The runs", titles, [(escape(run), *(_cell(text) for text in row.values())) for run, row in rows.items()])
-    drawn = figure("arms-of-runs", "Teacher, control and student of each run", _dots(runs), _says(runs), behind, wide=True)
+    drawn = figure("arms-of-runs", "Teacher, control and student of each run", _dots(runs), _caption(runs), behind, wide=True)
     return Section("runs", "The runs", drawn)
 
 
@@ -75,14 +75,14 @@ def _cell(text: str) -> str:
     return stacked(value) + (f"<small>{escape(note)}</small>" if note else "")
 
 
-def _says(runs: Mapping[str, Verdict]) -> str:
-    said = []
+def _caption(runs: Mapping[str, Verdict]) -> str:
+    gains = []
     for run, verdict in runs.items():
         gain = verdict.gain
         shown = None if gain is None else number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
-        said.append(f"{run}: {'no control' if shown is None else shown}")
+        gains.append(f"{run}: {'no control' if shown is None else shown}")
     signs = "Squares are teachers, rings controls, discs students, whiskers 95 % intervals."
-    return f"{signs} Gains over the control: {'; '.join(said)}."
+    return f"{signs} Gains over the control: {'; '.join(gains)}."
 
 
 def _dots(runs: Mapping[str, Verdict]) -> str:
@@ -105,7 +105,7 @@ def _dots(runs: Mapping[str, Verdict]) -> str:
 
 
 def _figures(runs: Mapping[str, Verdict]) -> Section | None:
-    """The students by size, where two or more are of known size; teachers too."""
+    """Students and teachers by size, if at least two sizes are known."""
     metric = next(iter(runs.values())).metric
     points = [
         Point(arm, f"{run}, {arm}" if arm == "teacher" else run, found.parameters, found.metric, found.ci95)
@@ -120,9 +120,9 @@ def _figures(runs: Mapping[str, Verdict]) -> Section | None:
         (escape(p.name), number_format.count(p.size), number_format.measured(p.metric, p.ci95, as_percent=metric.percent))
         for p in points
     ]
-    says = "Students are discs, teachers squares; parameters on a logarithmic scale, whiskers are 95 % intervals."
-    behind = table("What is drawn", ["", "parameters", escape(metric.name)], rows)
-    drawn = figure("size-runs", "By parameters", svg, says, behind)
+    caption = "Students are discs, teachers squares; parameters on a logarithmic scale, whiskers are 95 % intervals."
+    behind = table("Plotted values", ["", "parameters", escape(metric.name)], rows)
+    drawn = figure("size-runs", "By parameters", svg, caption, behind)
     return Section("size", f"Size against {metric.name}", grid([drawn], two=True))
 
 
@@ -135,11 +135,11 @@ def _targets(runs: Mapping[str, Verdict]) -> Section | None:
         cells = [verdict.targets.get(name) for name in names]
         marks = [number_format.NONE if cell is None else mark(cell.met, "met" if cell.met else "missed") for cell in cells]
         rows.append((escape(run), *marks))
-    return Section("targets", "Targets", table("What each recipe asked for", ["run", *map(escape, names)], rows))
+    return Section("targets", "Targets", table("Targets of each recipe", ["run", *map(escape, names)], rows))
 
 
 def _recipes(recipes: Mapping[str, Path]) -> Section:
-    """Where the recipes differ, value by value."""
+    """The values in which the recipes differ."""
     gone = [run for run, path in recipes.items() if not path.exists()]
     flat = {run: dict(_flat(appendix.read(path))) for run, path in recipes.items() if path.exists()}
     fields = dict.fromkeys(field for values in flat.values() for field in values)
@@ -148,17 +148,13 @@ def _recipes(recipes: Mapping[str, Path]) -> Section:
     ]
     rows = [(f"<code>{escape(f)}</code>", *(escape(values.get(f, _MISSING)) for values in flat.values())) for f in differing]
     note = f"<p>The recipe of {escape(', '.join(gone))} is missing.</p>" if gone else ""
-    same = "" if rows or len(flat) < 2 else "<p>The recipes agree in every value.</p>"
-    shown = (
-        table("Values that are not the same everywhere", ["field", *map(escape, flat)], rows, tall=len(rows) > 20)
-        if rows
-        else ""
-    )
+    same = "" if rows or len(flat) < 2 else "<p>The recipes are equal.</p>"
+    shown = table("Values that differ", ["field", *map(escape, flat)], rows, tall=len(rows) > 20) if rows else ""
     return Section("recipes", "Where the recipes differ", note, same, shown)
 
 
 def _flat(content: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every value of a recipe with its address: `teacher.args.depth`, `terms.0.weight`."""
+    """Every value of a recipe with its path: `teacher.args.depth`, `terms.0.weight`."""
     parts = content.items() if isinstance(content, Mapping) else enumerate(content) if isinstance(content, list) else None
     if parts is None or not content:
         yield path, "none" if content is None else str(content)
@@ -173,4 +169,4 @@ def _environments(runs: Mapping[str, Verdict]) -> Section:
         (escape(name), *(escape(str(verdict.environment.get(name, number_format.NONE))) for verdict in runs.values()))
         for name in names
     ]
-    return Section("environment", "Environment", table("Where each was measured", ["", *map(escape, runs)], rows))
+    return Section("environment", "Environment", table("Where each run was measured", ["", *map(escape, runs)], rows))

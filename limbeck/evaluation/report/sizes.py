@@ -1,4 +1,4 @@
-"""Size against quality: where the three arms and the exported files lie, and where the recipe wanted them."""
+"""Metric over size: the arms, the exported files and the targets of the recipe."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FORMATS = {"onnx": "^", "executorch": "D"}  # markers of the runtimes; PyTorch's
 
 @dataclass(frozen=True)
 class Point:
-    """One model or file: whose it is, what it is called, its size and its quality."""
+    """A model or file: arm, name, size and metric."""
 
     arm: str
     name: str
@@ -31,7 +31,7 @@ class Point:
 
 @dataclass(frozen=True)
 class Goal:
-    """A line that a target draws: across at a quality, or upright at a size."""
+    """The line of a target: horizontal at a metric, or vertical at a size."""
 
     text: str
     metric: float | None = None
@@ -51,7 +51,7 @@ def sizes(verdict: Verdict) -> Section | None:
     ] + _exported(verdict)
     figures = [
         _figure("size-parameters", "By parameters", parameters, _goals(verdict, "parameters"), verdict, number_format.count),
-        _figure("size-bytes", "By the size of the file", files, _goals(verdict, "file_bytes"), verdict, number_format.size),
+        _figure("size-bytes", "By file size", files, _goals(verdict, "file_bytes"), verdict, number_format.size),
     ]
     return Section("size", f"Size against {verdict.metric.name}", grid(filter(None, figures), two=True))
 
@@ -73,7 +73,7 @@ def _exported(verdict: Verdict) -> list[Point]:
 
 
 def _goals(verdict: Verdict, size: str) -> list[Goal]:
-    """What the targets draw into a figure whose x axis is `parameters` or `file_bytes`."""
+    """The lines of the targets in a figure whose x axis is `parameters` or `file_bytes`."""
     found = []
     teacher, control = verdict.teacher, verdict.control
     unit_name = " points" if verdict.metric.percent else ""
@@ -113,14 +113,14 @@ def _figure(
         )
         for goal in goals
     ]
-    behind = table(f"{title}: what is drawn", ["", "size", escape(verdict.metric.name)], rows)
-    return figure(name, title, svg, _says(points, goals, verdict, unit), behind)
+    behind = table(f"{title}: plotted values", ["", "size", escape(verdict.metric.name)], rows)
+    return figure(name, title, svg, _caption(points, goals, verdict, unit), behind)
 
 
 def draw(
     name: str, points: Sequence[Point], goals: Sequence[Goal], metric: str, percent: bool, unit: Callable[[float], str]
 ) -> str:
-    """Quality over size, the latter on a logarithmic scale; whiskers are intervals, dashed lines what targets ask for."""
+    """Metric over size on a logarithmic scale; whiskers are intervals, dashed lines targets."""
     upright = sorted((goal for goal in goals if goal.size is not None), key=lambda goal: goal.size or 0)
     room = 14 * max(len(upright), 1)
     canvas = Canvas(260 + room, left=54, right=70, top=8 + room)
@@ -155,12 +155,12 @@ def draw(
 
 
 def _name(canvas: Canvas, points: Sequence[Point]) -> None:
-    """Each arm's name beside its point; names at about one size give way to each other."""
+    """The name of each arm beside its point; names that would overlap are moved apart."""
     low, high = canvas.axes.get_ylim()
     left, right = canvas.axes.get_xlim()
     middle = (left * right) ** 0.5
     sides = [[p for p in points if p.size < middle], [p for p in points if p.size >= middle]]
-    if right / left < NARROW:  # names of both sides would meet in the middle
+    if right / left < NARROW:  # names from both sides would overlap in the middle
         sides = [list(points)]
     for own in sides:
         own.sort(key=lambda p: p.metric)
@@ -173,14 +173,14 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
             )  # fmt: skip
 
 
-def _says(points: Sequence[Point], goals: Sequence[Goal], verdict: Verdict, unit: Callable[[float], str]) -> str:
+def _caption(points: Sequence[Point], goals: Sequence[Goal], verdict: Verdict, unit: Callable[[float], str]) -> str:
     quality = {p.name: number_format.measured(p.metric, as_percent=verdict.metric.percent, digits=1) for p in points}
     arms = ", ".join(f"{p.name.partition(',')[0]} {unit(p.size)} at {quality[p.name]}" for p in points if p.format == "pytorch")
-    said = f"{arms[:1].upper()}{arms[1:]}. Sizes on a logarithmic scale; whiskers are 95 % intervals."
+    text = f"{arms[:1].upper()}{arms[1:]}. Sizes are on a logarithmic scale; whiskers are 95 % intervals."
     if len({p.format for p in points}) > 1:
         shapes = ", ".join(f"{_SHAPES[kind]} {kind}" for kind in FORMATS if any(p.format == kind for p in points))
-        said += f" Files: {shapes}; hollow int8."
-    return said + (" Dashed lines are the recipe's targets." if goals else "")
+        text += f" Files: {shapes}; hollow int8."
+    return text + (" Dashed lines are targets." if goals else "")
 
 
 _SHAPES = {"onnx": "triangles", "executorch": "diamonds"}

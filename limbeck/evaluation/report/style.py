@@ -1,6 +1,6 @@
-"""How the pages look: on a screen, light and dark, on a phone, and on paper.
+"""The CSS of all pages: for screens, light and dark, for phones, and for print.
 
-Text keeps a contrast of at least 4.5 to what lies behind it, the arms' colours too, since words are set in them.
+All text colours, including those of the arms, have a contrast of at least 4.5 to their background.
 """
 
 LIGHT = {

@@ -1,4 +1,4 @@
-"""How the training went: every term and every validation figure, by arm and seed; the teacher's own training too."""
+"""Training curves: every term and validation metric by arm and seed, and the teacher's own training."""
 
 from __future__ import annotations
 
@@ -10,37 +10,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, tidy
+from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, strip_zeros
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
 from limbeck.evaluation.training_curves import Curve, Curves, read_curves
 from limbeck.evaluation.verdict import MetricInfo
 from limbeck.metrics import METRICS
 
-POINTS = 240  # a small drawing shows no more
-FIGURES = 24  # of one kind; a recipe with more terms than that lists the others by name
+POINTS = 240  # per line; a small figure shows no more
+FIGURES = 24  # of one group; others are listed by name
 Lines = Mapping[tuple[str, int], Curve]
 
 
 def training(log: Path, metric: MetricInfo) -> Section:
-    """Figures from the run's log; a section that says so where it is gone."""
+    """Figures from the log of a run, or a note that it is missing."""
     name, heading = "training", "Training"
     if not log.exists():
-        return Section(
-            name, heading, paragraph("The log of this run is gone (log.jsonl), so its curves cannot be drawn.", soft=True)
-        )
+        return Section(name, heading, paragraph("log.jsonl is missing, so there are no training curves.", soft=True))
     terms, validation = read_curves(log)
     groups = [
         ("validation", "Validation", validation, False),
-        ("terms", "Terms", _without_twins(terms), False),
-        ("teacher", "The teacher's own training", _without_twins(terms), True),
+        ("terms", "Terms", _without_duplicates(terms), False),
+        ("teacher", "The teacher's own training", _without_duplicates(terms), True),
     ]
     parts = []
     for group, title, curves, of_teacher in groups:
         own = {quantity: _of(lines, of_teacher) for quantity, lines in curves.items()}
         parts.append(_group(group, title, {quantity: lines for quantity, lines in own.items() if lines}, metric))
     if not any(parts):
-        return Section(name, heading, paragraph("The log of this run holds no figures.", soft=True))
-    note = "One line for each seed, by update of the weights: the student solid, the control dashed, the teacher dotted."
+        return Section(name, heading, paragraph("log.jsonl holds no values.", soft=True))
+    note = "One line per seed over weight updates: student solid, control dashed, teacher dotted."
     return Section(name, heading, paragraph(note), *parts)
 
 
@@ -48,8 +46,8 @@ def _of(lines: Lines, teacher: bool) -> dict[tuple[str, int], Curve]:
     return {who: curve for who, curve in lines.items() if (who[0] == "teacher") == teacher}
 
 
-def _without_twins(curves: Curves) -> Curves:
-    """Without the loss of an arm that learns from a single term of weight one: it would be drawn twice."""
+def _without_duplicates(curves: Curves) -> Curves:
+    """Without the loss of an arm with a single term of weight one, which would be drawn twice."""
     loss = {
         who: curve
         for who, curve in curves.get("loss", {}).items()
@@ -71,24 +69,24 @@ def _group(group: str, title: str, curves: Curves, metric: MetricInfo) -> str:
 
 
 def _is_percentage(quantity: str, metric: MetricInfo) -> bool:
-    """Whether a quantity is read so: as the metric is that judges, and others as their measure says."""
+    """Whether a quantity is shown as a percentage: the metric as the run has it, others as their own definition has it."""
     known = METRICS.get(quantity)
     return metric.percent if quantity == metric.name else known is not None and known.percent
 
 
 def _figure(name: str, quantity: str, lines: Lines, percent: bool) -> str:
     steps = sorted({update for curve in lines.values() for update in curve})
-    asked = sorted({steps[int(share * (len(steps) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)})
+    chosen = sorted({steps[int(share * (len(steps) - 1))] for share in (0, 0.25, 0.5, 0.75, 1)})
     rows = [
-        (f"{TITLES.get(arm, escape(arm))}, seed {seed}", *(_number(_near(curve, update), percent) for update in asked))
+        (f"{TITLES.get(arm, escape(arm))}, seed {seed}", *(_number(_near(curve, update), percent) for update in chosen))
         for (arm, seed), curve in sorted(lines.items())
     ]
-    behind = table(f"{quantity} by update", ["", *(f"{update:,}" for update in asked)], rows)
-    return figure(name, quantity, draw(name, lines, percent), _says(lines, percent), behind, level=4)
+    behind = table(f"{quantity} by update", ["", *(f"{update:,}" for update in chosen)], rows)
+    return figure(name, quantity, draw(name, lines, percent), _caption(lines, percent), behind, level=4)
 
 
 def _near(curve: Curve, update: int) -> float:
-    """The last value up to an update; curves are not all logged at the same ones."""
+    """The last value up to an update; not all curves have values at the same updates."""
     known = [step for step in curve if step <= update]
     return curve[max(known)] if known else float("nan")
 
@@ -99,48 +97,48 @@ def _number(value: float, percent: bool) -> str:
     return number_format.percent(value) if percent else f"{value:.4g}".replace("-", "−")
 
 
-def _says(lines: Lines, percent: bool) -> str:
-    """Where each arm began and ended, on average over its seeds."""
-    said = []
+def _caption(lines: Lines, percent: bool) -> str:
+    """First and last value of each arm, averaged over its seeds."""
+    arms = []
     for arm in dict.fromkeys(arm for arm, _ in lines):
         own = [curve for (who, _), curve in lines.items() if who == arm]
         first, last = (float(np.mean([curve[pick(curve)] for curve in own])) for pick in (min, max))
-        said.append(f"{TITLES.get(arm, arm)} {_number(first, percent)} → {_number(last, percent)}")
+        arms.append(f"{TITLES.get(arm, arm)} {_number(first, percent)} → {_number(last, percent)}")
     seeds = len({seed for _, seed in lines})
-    text = ", ".join(said)
+    text = ", ".join(arms)
     return f"{text[:1].upper()}{text[1:]}{f' (means of {seeds} seeds)' if seeds > 1 else ''}."
 
 
 def draw(name: str, lines: Lines, percent: bool = False) -> str:
-    """One quantity: a line for each arm and seed, the arm's name at its end."""
+    """One quantity: a line per arm and seed, with the name of the arm at its end."""
     canvas = Canvas(190, width=300, right=54, left=48)
     ends: dict[str, list[float]] = {}
     for (arm, _), curve in sorted(lines.items()):
-        x, y = _thinned(curve)
+        x, y = _downsampled(curve)
         marker = {"marker": "o", "markersize": 3.5} if len(x) < 3 else {}
         canvas.axes.plot(x, y, color=COLOURS.get(arm, INK), linestyle=LINES.get(arm, "-"), linewidth=1.4, alpha=0.85, **marker)
         ends.setdefault(arm, []).extend(y[np.isfinite(y)][-1:])
-    if _wants_logarithm(lines):
+    if _needs_log_scale(lines):
         log_y(canvas)
     else:
         canvas.axes.locator_params(axis="y", nbins=5)
         if percent:
             percent_axis(canvas.axes.yaxis)
     canvas.axes.locator_params(axis="x", nbins=4, integer=True)
-    canvas.axes.xaxis.set_major_formatter(lambda value, _: tidy(number_format.count(value)))
+    canvas.axes.xaxis.set_major_formatter(lambda value, _: strip_zeros(number_format.count(value)))
     canvas.label("x", "update")
     labels = [(float(np.mean(last)), TITLES.get(arm, arm), COLOURS.get(arm, INK)) for arm, last in ends.items() if last]
     canvas.at_right(labels)
     return canvas.svg(name)
 
 
-def _wants_logarithm(lines: Lines) -> bool:
+def _needs_log_scale(lines: Lines) -> bool:
     values = [value for curve in lines.values() for value in curve.values() if np.isfinite(value)]
     return bool(values) and min(values) > 0 and max(values) / min(values) > 50
 
 
-def _thinned(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """At most `POINTS` points, each the mean of its stretch; what is not finite leaves a gap."""
+def _downsampled(curve: Curve) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """At most `POINTS` points, each the mean of an interval; values that are not finite leave a gap."""
     x = np.array(sorted(curve), dtype=np.float64)
     y = np.array([curve[int(update)] for update in x])
     y[~np.isfinite(y)] = np.nan

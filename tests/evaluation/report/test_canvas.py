@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import Canvas, apart, log_x, rename, tidy
+from limbeck.evaluation.report.canvas import Canvas, apart, log_x, prefix_ids, strip_zeros
 
 
 def test_a_drawing_takes_the_pages_colours_and_keeps_its_ids_apart():
@@ -54,7 +54,7 @@ def test_labels_that_do_not_touch_stay_where_they_belong():
     ("text", "shown"), [("100.00 k", "100 k"), ("1.50 MB", "1.5 MB"), ("10", "10"), ("200", "200"), ("0.30", "0.3")]
 )
 def test_ticks_are_round_numbers(text, shown):
-    assert tidy(text) == shown
+    assert strip_zeros(text) == shown
 
 
 @pytest.mark.parametrize("reach", [3, 50, 10_000])
@@ -68,7 +68,7 @@ def test_a_logarithmic_axis_has_ticks(reach):
 
 def test_ids_and_what_refers_to_them_are_renamed_together():
     assert (
-        rename('<a id="p"/><use xlink:href="#p" clip-path="url(#p)"/>', "n")
+        prefix_ids('<a id="p"/><use xlink:href="#p" clip-path="url(#p)"/>', "n")
         == '<a id="n-p"/><use xlink:href="#n-p" clip-path="url(#n-p)"/>'
     )
 

@@ -13,8 +13,8 @@ from .html import Page
 def test_quadrants_add_up_and_are_told_in_a_sentence(rich):
     section = str(changes(rich))
     control = rich.result.changes["control"]
-    assert f"distillation mended {control.student_only:,} and spoilt {control.other_only:,}" in section
-    assert f"Of {control.total:,} answers" in section
+    assert f"distillation corrected {control.student_only:,} and broke {control.other_only:,}" in section
+    assert f"Of {control.total:,} predictions" in section
     assert section.count("gained ·") == section.count("forgot ·") == 1
 
 

@@ -82,5 +82,5 @@ def test_a_run_from_training_to_its_page(tmp_path):
         assert example.image.startswith("data:image/png")
     assert (tmp_path / "run" / "verdict.json").stat().st_size < 100_000
     page = check((tmp_path / "run" / "report.html").read_text())
-    assert "The recipe of this run is missing" in page.text
+    assert "recipe.yaml is missing" in page.text
     assert typed(tmp_path / "run").exit_code == 0

@@ -48,14 +48,14 @@ def test_a_dot_a_whisker_and_places_for_each(verdict):
 
 
 def test_the_sentence_counts_ties_as_ties(verdict):
-    assert sentence(verdict) == "2 of 4 methods are better than the control, 1 worse; 2 share the first place"
+    assert sentence(verdict) == "2 of 4 methods are better than the control, 1 worse; 2 share first place"
     assert sentence(compared(control=0.6, dist=0.8)).endswith("1 of 1 methods are better than the control; dist is first")
 
 
 def test_the_page_says_what_the_ranking_can_tell(verdict, tmp_path):
     verdict.save(tmp_path / "comparison.json")
     text = check(write_comparison(tmp_path).read_text()).text
-    for part in ("all <methods>", "soft<b>targets", "out of <memory>", "What the ranking can tell", "control (control)", "tie"):
+    for part in ("all <methods>", "soft<b>targets", "out of <memory>", "Limits of the ranking", "control (control)", "tie"):
         assert part in text, part
     assert write_comparison(tmp_path, tmp_path / "other.html").name == "other.html"
 

@@ -41,7 +41,7 @@ def test_the_page_is_whole_and_inert(text):
 def test_every_part_stands_in_the_page(text, rich):
     text = check(text).text
     headings = [
-        *("Targets missed", "Teacher, control and student", "Size against accuracy", "On the device", "What changed"),
+        *("Targets missed", "Teacher, control and student", "Size against accuracy", "On the device", "Predictions that changed"),
         *("Where student and teacher disagree", "What the student forgot", "What the student gained", "By class"),
         *("Calibration", "Taps and adapters", "Training", "Validation", "Terms", "The teacher's own training"),
         *("Recipe", "Papers to cite", "Environment"),
@@ -66,8 +66,8 @@ def test_a_verdict_alone_makes_a_page(tmp_path):
     make(control=None, teacher=None, model_costs={}).save(tmp_path / "verdict.json")
     text = check(write_report(tmp_path).read_text()).text
     assert "no control" in text
-    assert "The log of this run is gone" in text
-    assert "recipe of this run is missing" in text
+    assert "log.jsonl is missing" in text
+    assert "recipe.yaml is missing" in text
     assert "Papers" not in text
 
 
@@ -118,9 +118,9 @@ def test_half_a_log_is_drawn_and_no_log_is_said(bare):
     (bare / "log.jsonl").write_text(made.log()[: len(made.log()) // 3])
     assert 'id="terms-0"' in write_report(bare).read_text()
     (bare / "log.jsonl").write_text('{"seed": 0, "arm": "stud')
-    assert "holds no figures" in write_report(bare).read_text()
+    assert "log.jsonl holds no values" in write_report(bare).read_text()
     (bare / "log.jsonl").unlink()
-    assert "log of this run is gone" in write_report(bare).read_text()
+    assert "log.jsonl is missing" in write_report(bare).read_text()
 
 
 @pytest.mark.parametrize(

@@ -42,14 +42,14 @@ def keep(name: str, run: Path) -> None:
 
 def table(verdict: ComparisonVerdict) -> str:
     """The comparison as Markdown, best first; without the seconds, which several processes on one machine make meaningless."""
-    lines = [f"| method | {verdict.metric.name} [95 %] | gain over the control | places |", "|---|---|---|---|"]
+    lines = [f"| method | {verdict.metric.name} [95 %] | gain over the control | ranks |", "|---|---|---|---|"]
     lines += [f"| `{method}` | " + " | ".join(row_cells(verdict, row)[:-1]) + " |" for method, row in verdict.rows.items()]
     lines += [f"| `{method}` | failed: {reason.split(';')[0]} | | |" for method, reason in verdict.failed.items()]
     return "\n".join(lines)
 
 
 def summary(verdict: ComparisonVerdict) -> str:
-    """How many methods the data tell apart from the control, and from the best."""
+    """How many methods differ from the control, and which may be the best."""
     gains = [row.gain for row in verdict.rows.values() if row.gain is not None]
     helped, harmed = (sum(gain.effect and (gain.value > 0) is sign for gain in gains) for sign in (True, False))
     first = [method for method, row in verdict.rows.items() if row.rank[0] == 1]
@@ -58,8 +58,8 @@ def summary(verdict: ComparisonVerdict) -> str:
     seeds = ", ".join(map(str, verdict.seeds))
     return (
         f"{verdict.items:,} test items, seeds {seeds}, {machine}.{teacher} Of {len(gains)} methods {helped} "
-        f"did better than the control, {harmed} worse, and {len(gains) - helped - harmed} cannot be told from it. "
-        f"First place is open to: {', '.join(first)}."
+        f"are better than the control, {harmed} worse, and {len(gains) - helped - harmed} show no effect. "
+        f"First rank is possible for: {', '.join(first)}."
     )
 
 

@@ -144,10 +144,10 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
     "verdicts": (
         "Verdicts and recipes",
-        "What a run proved, and how a recipe is read and carried out.",
+        "The outcome of a run, and how a recipe is read and carried out.",
         {
             "limbeck": ("Verdict",),
-            "limbeck.evaluation": ("Arm", "Gain", "Target", "build_verdict", "interval", "paired_gain", "write_report"),
+            "limbeck.evaluation": ("Result", "Arm", "Gain", "Target", "build_verdict", "interval", "paired_gain", "write_report"),
             "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
             "limbeck.runs": ("run_recipe", "open_run", "evaluate_run"),
         },

@@ -2,10 +2,12 @@
 
 import json
 import os
+import re
+from pathlib import Path
 
 import pytest
 
-from limbeck.evaluation import Gain, Verdict
+from limbeck.evaluation import Arm, Gain, Result, RunCost, Target, Verdict
 
 from .conftest import make, with_result
 
@@ -67,6 +69,14 @@ def test_the_schema_is_format_2(verdict):
             *("per_class", "calibration"),
         }
     assert set(content["results"]["student"]["gain"]) == {"value", "ci95", "p"}
+
+
+def test_the_documentation_names_every_field():
+    text = (Path(__file__).parents[2] / "docs" / "concepts.md").read_text()
+    block = text[text.index("`verdict.json` has these fields") :]
+    named = set(re.findall(r"[a-z_0-9]+", block[: block.index("In Python")]))
+    for record in (Verdict, Result, Arm, RunCost, Target):
+        assert set(record.model_fields) <= named
 
 
 def test_arms_are_those_that_the_run_has(verdict):

@@ -41,7 +41,13 @@ def test_the_page_is_whole_and_inert(text):
 def test_every_part_stands_in_the_page(text, rich):
     text = check(text).text
     headings = [
-        *("Targets missed", "Teacher, control and student", "Size against accuracy", "On the device", "Predictions that changed"),
+        *(
+            "Targets missed",
+            "Teacher, control and student",
+            "Size against accuracy",
+            "On the device",
+            "Predictions that changed",
+        ),
         *("Where student and teacher disagree", "What the student forgot", "What the student gained", "By class"),
         *("Calibration", "Taps and adapters", "Training", "Validation", "Terms", "The teacher's own training"),
         *("Recipe", "Papers to cite", "Environment"),

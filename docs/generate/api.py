@@ -147,7 +147,9 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "The outcome of a run, and how a recipe is read and carried out.",
         {
             "limbeck": ("Verdict",),
-            "limbeck.evaluation": ("Result", "Arm", "Gain", "Target", "build_verdict", "interval", "paired_gain", "write_report"),
+            "limbeck.evaluation": (
+                *("Result", "Arm", "Gain", "Target", "build_verdict", "interval", "paired_gain", "write_report"),
+            ),
             "limbeck.recipe": ("Recipe", "Comparison", "RecipeError", "load_plugin"),
             "limbeck.runs": ("run_recipe", "open_run", "evaluate_run"),
         },

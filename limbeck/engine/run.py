@@ -86,8 +86,7 @@ class Run:
         self.compiled = CompiledModels(self.actors, self.settings.compile)
         self.interrupt = InterruptHandler()
         self.updates: list[BoundUpdate] = []  # of the current stage
-        _refuse_to_train_fixed(self.actors, self.stages)
-        _place(self.actors, self.device)
+        _prepare(self.actors, self.stages, self.device)
 
     def fit(self, *, resume: bool = False) -> Run:
         """Trains; with `resume`, from the newest checkpoint of the folder, if there is one.
@@ -101,8 +100,7 @@ class Run:
         if self.checkpoints is not None and not resume and self.checkpoints.found():
             raise ValueError(f"{self.folder} holds checkpoints of a training; go on with resume=True or choose another folder")
         state = self.checkpoints.newest() if self.checkpoints is not None and resume else None
-        if state is not None:
-            self.clock = Clock(**state["clock"])
+        self.clock = self.clock if state is None else Clock(**state["clock"])
         self.log.file.rewind(self.clock.updates)
         if self.clock.finished:
             load_actors(state, self.actors)
@@ -176,9 +174,8 @@ class Run:
         progress = self.clock.step / max(total, 1)
         batches = StepBatches(self.clock.step, self.seed, self.settings.accumulate, self.device)
         items = 0
-        for one in self.updates:
-            if self.clock.step % one.update.every:
-                continue
+        due = [one for one in self.updates if self.clock.step % one.update.every == 0]
+        for one in due:
             for repeat in range(one.update.repeat):
                 batch = batches.draw(one, repeat)
                 self._update(one, batch, progress)
@@ -247,14 +244,11 @@ def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | Non
     return Accelerator(cpu=settings.device == "cpu", log_with=list(trackers) or None, project_dir=folder and str(folder))
 
 
-def _refuse_to_train_fixed(actors: Actors, stages: Sequence[Stage]) -> None:
+def _prepare(actors: Actors, stages: Sequence[Stage], device: torch.device) -> None:
+    """Moves the models to the device; all processes then hold the same weights."""
     for name in (name for stage in stages for update in stage.updates for name in update.trains):
         if actors[name].role is not Role.TRAINED:
             raise ValueError(f"an update trains {name!r}, whose role is {actors[name].role}; make it trained(…)")
-
-
-def _place(actors: Actors, device: torch.device) -> None:
-    """Moves the models to the device; all processes then hold the same weights."""
     for actor in actors.values():
         actor.model.to(device)
         distributed.broadcast_parameters(actor.model)

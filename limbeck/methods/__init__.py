@@ -1,11 +1,11 @@
-"""Papers as code: a function returns the terms, or a student and its stages, with the defaults of the paper.
+"""Published methods: functions that return the terms, or a student and its stages, with the defaults of the paper.
 
     from limbeck import methods
 
     student, stages = methods.tinybert(teacher, task=task, items=train, layers=4, hidden=312)
     job = Distillation(student, teacher, phases=stages, task=task)
 
-Recipes name them: `method: {tinybert: {layers: 4, hidden: 312}}`.
+In a recipe: `method: {tinybert: {layers: 4, hidden: 312}}`.
 """
 
 from limbeck.methods.offline.bert_pkd import bert_pkd

@@ -26,11 +26,11 @@ METHODS: dict[str, dict[str, Any]] = {
 }
 
 
-def named(place: Path, preset: Any, **changes: Any) -> Recipe:  # noqa: F811
+def named(place: Path, method: Any, **changes: Any) -> Recipe:  # noqa: F811
     """The tiny text recipe with a method in place of its terms, and an untrained teacher, which is enough here."""
     content = recipe(place, training=QUICK).model_dump(mode="json", exclude={"terms", "stages", "student"})
     content["teacher"] = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}}
-    return Recipe.from_dict(content | {"method": preset, "control": False} | changes)
+    return Recipe.from_dict(content | {"method": method, "control": False} | changes)
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -63,9 +63,9 @@ def test_the_stages_of_tinybert_change_what_they_are_about(place: Path) -> None:
 
 def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(place: Path, tmp_path: Path) -> None:  # noqa: F811
     general = str(place / "test.parquet")
-    preset = {"tinybert": METHODS["tinybert"] | {"general": general, "general_epochs": 1}}
+    method = {"tinybert": METHODS["tinybert"] | {"general": general, "general_epochs": 1}}
     fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
-    wanted = named(place, preset, teacher=fine_tuned)
+    wanted = named(place, method, teacher=fine_tuned)
     teacher = load(place)
     _, stages = wanted._from_method(teacher, wanted.load()[1])
     assert [stage.name for stage in stages] == ["general", "layers", "prediction"]
@@ -79,8 +79,8 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
 
 def test_tinybert_with_a_narrower_table(place: Path, tmp_path: Path) -> None:  # noqa: F811
     """More words than a table of the hidden size has room for: those of other texts too, each a few numbers wide."""
-    preset = {"tinybert": METHODS["tinybert"] | {"embedding": 8}}
-    wanted = named(place, preset, student={"vocabulary": {"texts": [str(place / "test.parquet")]}})
+    method = {"tinybert": METHODS["tinybert"] | {"embedding": 8}}
+    wanted = named(place, method, student={"vocabulary": {"texts": [str(place / "test.parquet")]}})
     runs.run_recipe(wanted, tmp_path / "run", progress=False)
     student = transformers.ElectraForSequenceClassification.from_pretrained(tmp_path / "run" / "student")
     assert (student.config.embedding_size, student.config.hidden_size, student.config.num_hidden_layers) == (8, 16, 2)

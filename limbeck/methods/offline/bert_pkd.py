@@ -10,7 +10,8 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs as passes
 from limbeck.engine.training import Phase
-from limbeck.methods.building_blocks import adamw, depth, fewer_layers, weighed
+from limbeck.methods.text_students import fewer_layers, layer_count
+from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import layer_map
 from limbeck.objectives import EmbeddingCosine
@@ -30,15 +31,15 @@ def bert_pkd(
     epochs: float = 4.0,
     lr: float = 5e-5,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """The teacher's first layers, patient with what its first token says in between:
+    """Trains the teacher's first layers on its outputs and on the hidden states of its first token:
 
-    (1 − α) · labels + α · T² KL(teacher‖student) + β · Σ_j ‖h_s/‖h_s‖ − h_t/‖h_t‖‖² of the first token's hidden states.
+    (1 − α) · labels + α · T² KL(teacher‖student) + β · Σ_j ‖h_s/‖h_s‖ − h_t/‖h_t‖‖², j over the mapped layers.
 
     Args:
         teacher: an encoder of Transformers.
-        task: what it answers.
+        task: of the teacher.
         layers: of the student. Default: half of the teacher's.
-        how: skip: layer m of the student learns from every ⌊N/M⌋-th of the teacher; last: from its last layers but one.
+        how: "skip": layer m of the student learns from every ⌊N/M⌋-th of the teacher; "last": from its last layers but one.
         alpha, beta, temperature: the middle of what the paper searches: α 0.2 to 0.7, β 10 to 1,000, T 5 to 20.
 
     Raises:
@@ -46,15 +47,15 @@ def bert_pkd(
     """
     if not 0 <= alpha <= 1:
         raise ValueError(f"bert_pkd: alpha is {alpha}; expected a number from 0 to 1")
-    count = depth(teacher)
+    count = layer_count(teacher)
     ours = max(2, count // 2) if layers is None else layers
     if not 2 <= ours <= count:
         raise ValueError(f"bert_pkd: layers is {ours}; expected 2 to {count}, as many as the teacher has at most")
     pairs = layer_map(ours, count, how) if how == "skip" else layer_map(ours - 1, count - 1, how)
 
-    def patient() -> list[Term]:
+    def patience() -> list[Term]:
         # the squared distance of two unit vectors is 2 (1 − cos)
         return [Term(EmbeddingCosine(), f"cls({m})", f"cls({n})", weight=2.0, name=f"patience.{m}") for m, n in pairs]
 
-    terms = weighed((1 - alpha, task.hard_terms), (alpha, lambda: task.soft_terms(temperature)), (beta, patient))
-    return fewer_layers(range(ours)), [Phase(terms, passes(epochs), adamw(lr), name="patience")]
+    terms = weighted_terms((1 - alpha, task.hard_terms), (alpha, lambda: task.soft_terms(temperature)), (beta, patience))
+    return fewer_layers(range(ours)), [Phase(terms, passes(epochs), bert_adamw(lr), name="patience")]

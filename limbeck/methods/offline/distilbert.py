@@ -10,7 +10,8 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs as passes
 from limbeck.engine.training import Phase
-from limbeck.methods.building_blocks import adamw, fewer_layers, spread, weighed
+from limbeck.methods.text_students import fewer_layers, kept_layers
+from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import HiddenCosine
 from limbeck.tasks import Task
@@ -29,25 +30,25 @@ def distilbert(
     epochs: float = 3.0,
     lr: float = 5e-5,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """The teacher with every other layer left out, trained in one stage on
+    """Trains every other layer of the teacher in one stage on
 
     soft · T² KL(teacher‖student) + hard · labels + cosine · (1 − cos(h_s, h_t)) of the last hidden states.
 
-    With `task: masked_language_modelling` this is the paper's pre-training (lr 5e-4 there); with any other task, its
+    With `task: masked_language_modelling` this is the pre-training of the paper (lr 5e-4 there); with any other task it is its
     task-specific form.
 
     Args:
         teacher: an encoder of Transformers.
-        task: what it answers.
-        layers: a number of layers, evenly spaced from the first to the last, or which ones, from 0. Default: half of them.
-        soft, hard, cosine: 5, 2 and 1, as the authors ran it.
+        task: of the teacher.
+        layers: a number of layers, evenly spaced from the first to the last, or their indices from 0. Default: half of them.
+        soft, hard, cosine: 5, 2 and 1, as in the authors' code.
 
     Raises:
         ValueError: more layers than the teacher has, a negative weight.
     """
-    terms = weighed(
+    terms = weighted_terms(
         (soft, lambda: task.soft_terms(temperature)),
         (hard, task.hard_terms),
         (cosine, lambda: [Term(HiddenCosine(), student="hidden(-1)")]),
     )
-    return fewer_layers(spread(layers, teacher)), [Phase(terms, passes(epochs), adamw(lr), name="distillation")]
+    return fewer_layers(kept_layers(layers, teacher)), [Phase(terms, passes(epochs), bert_adamw(lr), name="distillation")]

@@ -1,4 +1,4 @@
-"""Sentence encoders made smaller: their embeddings are what is learned (Reimers & Gurevych 2020, arXiv 2004.09813)."""
+"""Smaller sentence encoders that learn the teacher's embeddings (Reimers & Gurevych 2020, arXiv 2004.09813)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs as passes
 from limbeck.engine.training import Phase, TermFactory
-from limbeck.methods.building_blocks import Initialise, adamw, student_of, weighed
+from limbeck.methods.text_students import Initialise, text_student
+from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import EmbeddingCosine, EmbeddingMSE, RKDCosine
 from limbeck.tasks import Task
@@ -30,30 +31,31 @@ def embeddings(
     epochs: float = 3.0,
     lr: float = 1e-4,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """A sentence encoder with fewer layers, or thinner ones, that puts texts where the teacher puts them:
+    """Trains a sentence encoder with fewer or narrower layers on
 
     mse · MSE + cosine · (1 − cos) of the embeddings + relations · Huber of the cosines between the texts of a batch.
 
-    A student of another width meets the teacher's embeddings through a learned linear map, which is then dropped; its own
-    embeddings are shaped by the relations, which need no equal widths.
+    If the widths differ, MSE and cosine compare the student's embedding after a learned linear map, which is dropped at the
+    end; the relations need no equal widths and shape the student's own embeddings.
 
     Args:
         teacher: a `SentenceEncoder` (model `sentence_transformers`).
         task: `SentenceEmbeddings`.
-        items: some texts, on which `initialise: svd` chooses what to keep of a wider teacher.
-        layers: a number, or which of the teacher's, from 0. Default: half of them.
+        items: texts on which `initialise="svd"` chooses what to keep of a wider teacher.
+        layers: a number of layers, or their indices from 0. Default: half of the teacher's.
         hidden: width. Default: the teacher's.
+        mse, cosine, relations: weights; the paper uses MSE alone.
 
     Raises:
         ValueError: more layers than the teacher has, all weights 0.
     """
-    student = student_of(teacher, items, layers=layers, hidden=hidden, initialise=initialise)
-    return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), adamw(lr), name="embeddings")]
+    student = text_student(teacher, items, layers=layers, hidden=hidden, initialise=initialise)
+    return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), bert_adamw(lr), name="embeddings")]
 
 
 def embedding_terms(mse: float, cosine: float, relations: float) -> TermFactory:
-    """What makes the terms of the loss above."""
-    return weighed(
+    """Returns a function that makes the terms of the loss of `embeddings`."""
+    return weighted_terms(
         (mse, lambda: [Term(EmbeddingMSE())]),
         (cosine, lambda: [Term(EmbeddingCosine())]),
         (relations, lambda: [Term(RKDCosine())]),

@@ -7,13 +7,16 @@ from limbeck.objectives import HardTargets, SoftTargets
 
 
 def hinton(temperature: float = 4.0, alpha: float = 0.9) -> list[Term]:
-    """(1 − α)·CE(labels) + α·T²·KL(teacher ‖ student), at temperature T.
+    """Returns the terms of (1 − α)·CE(labels) + α·T²·KL(teacher ‖ student), at temperature T.
 
     Items without a label take part in the second term only.
 
     Args:
         temperature: T; 4 is usual for small images.
-        alpha: weight of the teacher, between 0 and 1. With 1 the labels are not used at all.
+        alpha: weight of the teacher, above 0 and at most 1. With 1 the labels are not used.
+
+    Raises:
+        ValueError: `alpha` is out of range.
     """
     if not 0 < alpha <= 1:
         raise ValueError(f"hinton: alpha is {alpha}; expected a number above 0 and at most 1")

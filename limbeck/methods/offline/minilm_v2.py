@@ -10,13 +10,14 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
 from limbeck.engine.training import Phase
-from limbeck.methods.building_blocks import Initialise, adamw, depth, family, fine_tuning, student_of
+from limbeck.methods.text_students import Initialise, layer_count, model_type, text_student
+from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import SelfAttentionRelations
 from limbeck.tasks import Task
 
 LARGE = 24  # layers of what the paper calls a large teacher
-UPPER_MIDDLE = {"roberta": 19, "xlm-roberta": 19}  # which of its layers is taught, by family
+UPPER_MIDDLE = {"roberta": 19, "xlm-roberta": 19}  # the layer of a large teacher that is imitated, by family; else 21
 
 
 def minilm_v2(
@@ -40,39 +41,39 @@ def minilm_v2(
     hard: float = 0.5,
     temperature: float = 2.0,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """A student whose last layer relates tokens as one layer of the teacher does: KL of softmax(QQᵀ/√d), softmax(KKᵀ/√d) and
-    softmax(VVᵀ/√d), all heads laid side by side and split into relation heads, so that neither widths nor heads need agree;
-    then fine-tuning on the task.
+    """Trains the student's last layer on the self-attention relations of one layer of the teacher, then fine-tunes on the task.
+
+    The first stage is KL of softmax(QQᵀ/√d), softmax(KKᵀ/√d) and softmax(VVᵀ/√d), where all heads are concatenated and split
+    into relation heads, so that neither widths nor numbers of heads have to agree.
 
     Args:
         teacher: an encoder of Transformers.
-        task: what it answers; fine-tuning is hard · labels + soft · T² KL(teacher‖student).
-        items: some texts, on which `initialise: svd` chooses what to keep of the teacher.
-        layers: a number, or which of the teacher's, from 0. Default: half of them.
+        task: of the fine-tuning: hard · labels + soft · T² KL(teacher‖student).
+        items: texts on which `initialise="svd"` chooses what to keep of the teacher.
+        layers: a number of layers, or their indices from 0. Default: half of the teacher's.
         hidden, heads, feed_forward: sizes. Default: the teacher's.
-        relation_heads: must divide both widths. None: as in the paper, 48, and 64 for teachers of 24 layers.
-        teacher_layer: from 1. None: as in the paper, the last, and of 24 layers the 21st, for RoBERTa and XLM-RoBERTa the 19th.
+        relation_heads: a divisor of both widths. None: as in the paper, 48, and 64 for teachers of 24 layers.
+        teacher_layer: from 1. None: as in the paper, the last; of 24 layers the 21st, for RoBERTa and XLM-RoBERTa the 19th.
         general: texts without labels for the first stage; None: those of the task.
         relation_epochs, relation_lr: of the first stage (400,000 steps of 256 texts at 6e-4 in the paper).
-        fine_tuning_epochs: 0 leaves the stage out, as for a student that is to be fine-tuned by others.
+        fine_tuning_epochs: 0: no fine-tuning.
 
     Raises:
         ValueError: more layers than the teacher has; relation heads that do not divide the widths (with those that do).
     """
-    large = depth(teacher) == LARGE
-    layer = teacher_layer or (UPPER_MIDDLE.get(family(teacher), 21) if large else depth(teacher))
-    parts = relation_heads or (64 if large else 48)
-    student = student_of(
-        teacher, items, layers=layers, hidden=hidden, initialise=initialise, heads=heads, feed_forward=feed_forward
-    )
+    large = layer_count(teacher) == LARGE
+    layer = teacher_layer or (UPPER_MIDDLE.get(model_type(teacher), 21) if large else layer_count(teacher))
+    split = relation_heads or (64 if large else 48)
+    sizes = {"hidden": hidden, "heads": heads, "feed_forward": feed_forward}
+    student = text_student(teacher, items, layers=layers, initialise=initialise, **sizes)
 
     def relations() -> list[Term]:
         ours, theirs = ([f"{part}({number})" for part in ("queries", "keys", "values")] for number in (-1, layer))
-        return [Term(SelfAttentionRelations(heads=parts), ours, theirs)]
+        return [Term(SelfAttentionRelations(heads=split), ours, theirs)]
 
-    stages = [Phase(relations, epochs(relation_epochs), adamw(relation_lr), name="relations", data=general)]
+    stages = [Phase(relations, epochs(relation_epochs), bert_adamw(relation_lr), name="relations", data=general)]
     if fine_tuning_epochs:
         stages.append(
-            fine_tuning(task, soft=soft, hard=hard, temperature=temperature, count=fine_tuning_epochs, lr=fine_tuning_lr)
+            fine_tuning(task, soft=soft, hard=hard, temperature=temperature, length=fine_tuning_epochs, lr=fine_tuning_lr)
         )
     return student, stages

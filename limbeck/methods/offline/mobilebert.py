@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable
 
 from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
-from limbeck.engine.training import Phase
-from limbeck.methods.building_blocks import adamw, depth, fine_tuning, heads_of, width
+from limbeck.engine.training import Phase, TermFactory
+from limbeck.methods.text_students import head_count, hidden_size, layer_count
+from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import layer_map
-from limbeck.models.shrink import mobilebert as bottleneck
+from limbeck.models.shrink import mobilebert as bottleneck_student
 from limbeck.objectives import AttentionDistributions, FeatureMapTransfer
 from limbeck.tasks import Task
 
@@ -46,20 +46,20 @@ def mobilebert(
     hard: float = 0.5,
     temperature: float = 1.0,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """A student with bottlenecks that grows layer by layer, then learns the task (progressive knowledge transfer):
+    """Trains a student with bottlenecks layer by layer (progressive knowledge transfer), then on the task.
 
-    for m = 1, …, M: layer m learns the teacher's feature map and its attention, while the layers before it follow at a tenth
-    of the rate; after that all layers learn hard · labels + soft · T² KL(teacher‖student).
+    Stage m = 1, …, M: layer m learns the feature map and the attention of its teacher layer, and earlier layers are trained at
+    a tenth of the learning rate. Last stage: hard · labels + soft · T² KL(teacher‖student) trains all layers.
 
     Args:
         teacher: an encoder of Transformers with token embeddings.
-        task: what it answers.
+        task: of the last stage.
         layers: M. Default: the teacher's number; fewer ones learn from evenly spaced layers.
         intra, heads, feed_forward, feed_forward_networks, embedding, trigram: see `limbeck.models.shrink.mobilebert`.
-        feature_map, attention: weights. Attention is compared head by head and left out where the heads differ, which they do
-            where the teacher's number does not divide `intra`.
+        feature_map, attention: weights. Attention is compared head by head, and left out if the numbers of heads differ, as
+            they do if the teacher's does not divide `intra`.
         layer_epochs: of each layer (10,000 steps of 2,048 texts in the paper).
-        earlier: the share of the rate at which earlier layers follow; 0 freezes them, as the paper describes.
+        earlier: factor of the learning rate of earlier layers; 0 freezes them, as the paper describes.
         soft, hard: a half each, as in the paper.
 
     Raises:
@@ -67,47 +67,37 @@ def mobilebert(
     """
     if not 0 <= earlier <= 1:
         raise ValueError(f"mobilebert: earlier is {earlier}; expected a number from 0 (frozen) to 1 (at the full rate)")
-    count = depth(teacher)
-    pairs = layer_map(layers or count, count)
-    theirs = heads_of(teacher)
-    inside = intra or max(1, width(teacher) // 4)
-    compared = attention
-    if attention and (heads or (theirs if inside % theirs == 0 else 0)) != theirs:
-        compared = 0.0
+    sizes = {"layers": layers, "intra": intra, "heads": heads, "feed_forward": feed_forward, "embedding": embedding}
+    student = functools.partial(bottleneck_student, **sizes, feed_forward_networks=feed_forward_networks, trigram=trigram)
+    count, length, optimizer = layer_count(teacher), epochs(layer_epochs), bert_adamw(layer_lr)
+    attention = attention if _equal_heads(teacher, intra, heads, warn=attention != 0) else 0.0
+    stages = []
+    for ours, theirs in layer_map(layers or count, count):
+        stage = Phase(_layer_terms(ours, theirs, feature_map, attention), length, optimizer, name=f"layer {ours}")
+        if earlier:
+            stage.lr_scale = dict.fromkeys(_below(ours), earlier)
+        else:
+            stage.freeze = _below(ours)
+        stages.append(stage)
+    last = fine_tuning(task, soft=soft, hard=hard, temperature=temperature, length=fine_tuning_epochs, lr=fine_tuning_lr)
+    last.unfreeze = [""]
+    return FromTeacher(student), [*stages, last]
+
+
+def _equal_heads(teacher: nn.Module, intra: int | None, heads: int | None, *, warn: bool) -> bool:
+    """Whether student and teacher have equal numbers of heads, so that attention can be compared."""
+    theirs, inside = head_count(teacher), intra or max(1, hidden_size(teacher) // 4)
+    equal = (heads or (theirs if inside % theirs == 0 else 0)) == theirs
+    if warn and not equal:
         warnings.warn(
             f"mobilebert: attention is compared head by head, and the student does not have the teacher's {theirs} heads "
-            f"(intra={inside}); its term is left out. A multiple of {theirs} keeps it, and attention: 0 says that you know",
-            stacklevel=2,
+            f"(intra={inside}); its term is left out. A multiple of {theirs} keeps it, and attention: 0 hides this warning",
+            stacklevel=3,
         )
-    student = FromTeacher(
-        functools.partial(
-            bottleneck,
-            layers=layers,
-            intra=intra,
-            heads=heads,
-            feed_forward=feed_forward,
-            feed_forward_networks=feed_forward_networks,
-            embedding=embedding,
-            trigram=trigram,
-        )
-    )
-    stages = [
-        Phase(
-            _terms(ours, theirs, feature_map, compared),
-            epochs(layer_epochs),
-            adamw(layer_lr),
-            name=f"layer {ours}",
-            freeze=[] if ours == 1 or earlier else _before(ours),
-            lr_scale=dict.fromkeys(_before(ours), earlier) if ours > 1 and earlier else {},
-        )
-        for ours, theirs in pairs
-    ]
-    last = fine_tuning(task, soft=soft, hard=hard, temperature=temperature, count=fine_tuning_epochs, lr=fine_tuning_lr)
-    last.unfreeze = [""]
-    return student, [*stages, last]
+    return equal
 
 
-def _terms(ours: int, theirs: int, feature_map: float, attention: float) -> Callable[[], list[Term]]:
+def _layer_terms(ours: int, theirs: int, feature_map: float, attention: float) -> TermFactory:
     def make() -> list[Term]:
         maps = [Term(FeatureMapTransfer(), f"hidden({ours})", f"hidden({theirs})", weight=feature_map)]
         heads = [Term(AttentionDistributions(), f"attention({ours})", f"attention({theirs})", weight=attention)]
@@ -116,6 +106,6 @@ def _terms(ours: int, theirs: int, feature_map: float, attention: float) -> Call
     return make
 
 
-def _before(layer: int) -> list[str]:
-    """Parts below layer `layer`, counted from 1."""
-    return [EMBEDDINGS, *(f"{LAYERS}.{earlier}" for earlier in range(layer - 1))]
+def _below(layer: int) -> list[str]:
+    """The parts below a layer, counted from 1; none below the first, whose stage trains the embeddings too."""
+    return [EMBEDDINGS, *(f"{LAYERS}.{earlier}" for earlier in range(layer - 1))] if layer > 1 else []

@@ -1,4 +1,4 @@
-"""Static embeddings: one vector a token, made from a sentence encoder and then trained on it (Model2Vec and its successor)."""
+"""Static embeddings from a sentence encoder: one vector per token (Tulkens & van Dongen 2024, Model2Vec)."""
 
 from __future__ import annotations
 
@@ -31,24 +31,25 @@ def static_embeddings(
     epochs: float = 5.0,
     lr: float = 3e-3,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """A table of token vectors in place of a network: each token alone through the teacher, projected on the leading
-    directions, frequent tokens weighed down; then the table learns where the teacher puts whole texts:
+    """Replaces the encoder by a table of token vectors, and trains the table on the teacher's embeddings of texts.
 
-    mse · MSE + cosine · (1 − cos), through a learned linear map where widths differ, + relations · Huber of the cosines between
+    A vector is the teacher's embedding of the token alone, projected on the leading principal directions and weighted by
+    a/(a + p), where p is the token's probability. The loss is that of `embeddings`:
+
+    mse · MSE + cosine · (1 − cos), after a learned linear map if the widths differ, + relations · Huber of the cosines between
     the texts of a batch.
 
     Args:
         teacher: a `SentenceEncoder` (model `sentence_transformers`).
         task: `SentenceEmbeddings`.
         dimensions: of the vectors; None: the teacher's.
-        half: keep the table in float16, half of the file for the same answers but for rounding; training is in float32.
-        sif: a of the weights a/(a + p), p a token's probability.
+        sif: a of the weights a/(a + p).
+        half: whether the table is saved in float16, which halves the file and changes embeddings by rounding only; training
+            is in float32.
         epochs, lr: a table takes large steps; there are no other weights.
 
     Raises:
-        ValueError: a teacher that is no sentence encoder, more dimensions than it has, all weights 0.
-
-    Source: Tulkens & van Dongen 2024 (Model2Vec and its training on sentence embeddings).
+        ValueError: the teacher is no sentence encoder, more dimensions than it has, all weights 0.
     """
     student = FromTeacher(functools.partial(static_student, dimensions=dimensions, sif=sif, half=half))
     optimizer = Optimizer("adam", lr, Warmup(0.05, then=Cosine()))

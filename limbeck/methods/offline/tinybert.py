@@ -1,9 +1,12 @@
-"""TinyBERT: distilling BERT for natural language understanding (Jiao et al. 2020, arXiv 1909.10351)."""
+"""TinyBERT: distilling BERT for natural language understanding (Jiao et al. 2020, arXiv 1909.10351).
+
+The paper augments the texts of the task: `data.augment` in a recipe, or `limbeck.data.augment_texts`.
+"""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
@@ -11,7 +14,8 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import epochs
 from limbeck.engine.training import Phase
-from limbeck.methods.building_blocks import Initialise, adamw, depth, fine_tuning, heads_of, smaller, weighed
+from limbeck.methods.text_students import Initialise, head_count, layer_count, resized_student
+from limbeck.methods.training_stages import bert_adamw, fine_tuning, weighted_terms
 from limbeck.models import get
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import layer_map
@@ -46,58 +50,61 @@ def tinybert(
     attention: float = 1.0,
     hard: float = 0.0,
 ) -> tuple[FromTeacher, list[Phase]]:
-    """A narrow student that learns its layers first, its answers after that:
+    """Trains a narrow student on the teacher's layers first, then on its outputs.
 
-    1. with `general` texts: hidden states and attention of the mapped layers (general distillation);
-    2. the same on the task's texts: L = Σ_m MSE(W h_s^m, h_t^g(m)) + attention · Σ_m MSE(A_s^m, A_t^g(m)), m = 0 being the
-       embeddings, A the scores before the softmax, W a learned projection;
-    3. the answers: T² KL(teacher‖student).
-
-    Give the student altered copies of the texts besides (`data.augment`, or `limbeck.data.augment_texts`), as the
-    paper does for the stages of the task.
+    1. With `general` texts: the loss of stage 2 (general distillation).
+    2. On the task's texts: Σ_m MSE(W h_s^m, h_t^g(m)) + attention · Σ_m MSE(A_s^m, A_t^g(m)); m = 0 are the embeddings, A the
+       scores before the softmax, W a learned projection.
+    3. T² KL(teacher‖student) + hard · labels.
 
     Args:
-        teacher: an encoder of Transformers, fine-tuned; the student has its family and head.
-        task: what it answers.
-        items: some of the task's texts, on which `initialise: svd` chooses what to keep of the teacher.
-        layers, hidden, heads, feed_forward: sizes. The paper's small student: 4 layers of 312, 12 heads, 1,200. Attention is
-            compared head by head, so heads are the teacher's; feed_forward defaults to the teacher's proportion.
-        embedding: width of the vocabulary's table, where a projection to `hidden` follows it (the student is an ELECTRA then):
-            a small student is mostly table, and with a narrower one it knows more words. Not in the paper.
-        initialise: random (after a general distillation, as in the paper), truncate or svd: the teacher's weights, cut.
-        mapping: g, "uniform" as in the paper, "auto" (the nearest relative depth), "last", or the teacher's layers written out,
-            from 1; see `limbeck.models.shrink.layer_map`.
-        general: texts of all kinds, without labels, for a stage before those of the task.
-        general_teacher: who answers them: the encoder before it was fine-tuned, as in the paper, itself or by its name or
-            folder. None: the teacher; a recipe that fine-tunes its teacher takes what it started from.
+        teacher: a fine-tuned encoder of Transformers; the student has its family and head.
+        task: of the last stage.
+        items: texts on which `initialise="svd"` chooses what to keep of the teacher.
+        layers, hidden, heads, feed_forward: sizes; in the paper 4, 312, 12 and 1,200. Attention is compared head by head, so
+            heads default to the teacher's; feed_forward defaults to the teacher's proportion.
+        embedding: width of the embedding table, if it is projected to `hidden` (an ELECTRA); not in the paper.
+        initialise: "random" (after a general distillation, as in the paper), "truncate" or "svd" of the teacher's weights.
+        mapping: g: "uniform" as in the paper, "auto", "last", or the teacher's layers from 1; see `layer_map`.
+        general: texts without labels for a stage before those of the task.
+        general_teacher: of that stage: the encoder before its fine-tuning, as in the paper, as a module, name or folder. None:
+            the teacher; in a recipe that fine-tunes its teacher, the model that this started from.
         layer_epochs: 20 in the paper (10 for large data sets, 50 for CoLA).
-        attention: weight of the attention terms; 0 leaves them out, and heads are then free.
+        attention: weight of the attention terms; 0 leaves them out, and heads are free then.
         hard: weight of the labels in the last stage; 0 in the paper.
 
     Raises:
         ValueError: sizes larger than the teacher's, heads that do not divide the width, a mapping out of range.
     """
-    pairs = layer_map(layers, depth(teacher), mapping)
-    theirs = heads_of(teacher) if heads is None and attention else heads
-    sizes = {"layers": layers, "hidden": hidden, "heads": theirs, "feed_forward": feed_forward}
-    student = smaller(items, initialise=initialise, embedding=embedding, chosen=None, **sizes)
-
-    def inner(who: str = "") -> list[Term]:
-        states = [Term(HiddenStates(), f"hidden({m})", f"{who}hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]
-        scores = [Term(AttentionScores(), f"scores({m})", f"{who}scores({n})", name=f"attention.{m}") for m, n in pairs]
-        return weighed((1.0, lambda: states), (attention, lambda: scores))()
-
-    stages = [Phase(inner, epochs(layer_epochs), adamw(layer_lr), name="layers")]
+    terms = functools.partial(_layer_terms, layer_map(layers, layer_count(teacher), mapping), attention)
+    heads = head_count(teacher) if heads is None and attention else heads
+    stages = [Phase(terms, epochs(layer_epochs), bert_adamw(layer_lr), name="layers")]
     if general is not None:
-        other = {} if general_teacher is None else {GENERAL: _encoder(general_teacher)}
-        terms = functools.partial(inner, "".join(f"{name}:" for name in other))
-        stages.insert(0, Phase(terms, epochs(general_epochs), adamw(general_lr), name="general", data=general, actors=other))
-    answers = fine_tuning(
-        task, soft=1.0, hard=hard, temperature=temperature, count=prediction_epochs, lr=prediction_lr, name="prediction"
-    )
-    return student, [*stages, answers]
+        stages.insert(0, _general_stage(terms, general, general_teacher, general_epochs, general_lr))
+    options = {"temperature": temperature, "length": prediction_epochs, "lr": prediction_lr}
+    stages.append(fine_tuning(task, soft=1.0, hard=hard, name="prediction", **options))
+    sizes = {"layers": layers, "hidden": hidden, "heads": heads, "feed_forward": feed_forward}
+    student = resized_student(items, sizes, initialise=initialise, embedding=embedding)
+    return student, stages
+
+
+def _layer_terms(pairs: Sequence[tuple[int, int]], attention: float, actor: str = "") -> list[Term]:
+    """The terms of the mapped layers; `actor` is the prefix of the teacher's references."""
+    states = [Term(HiddenStates(), f"hidden({m})", f"{actor}hidden({n})", name=f"hidden.{m}") for m, n in [(0, 0), *pairs]]
+    scores = [Term(AttentionScores(), f"scores({m})", f"{actor}scores({n})", name=f"attention.{m}") for m, n in pairs]
+    return weighted_terms((1.0, lambda: states), (attention, lambda: scores))()
+
+
+def _general_stage(
+    terms: Callable[..., list[Term]], texts: Items, teacher: nn.Module | str | None, length: float, lr: float
+) -> Phase:
+    stage = Phase(terms, epochs(length), bert_adamw(lr), name="general", data=texts)
+    if teacher is not None:
+        stage.terms = functools.partial(terms, f"{GENERAL}:")
+        stage.actors = {GENERAL: _encoder(teacher)}
+    return stage
 
 
 def _encoder(model: nn.Module | str) -> ModelOrBuilder:
-    """What makes the encoder, without a head, anew for each training; a module is taken as it is."""
+    """A builder of the encoder without a head; a module is returned as it is."""
     return functools.partial(get, "transformers", name_or_path=model, task="AutoModel") if isinstance(model, str) else model

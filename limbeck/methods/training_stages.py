@@ -1,0 +1,50 @@
+"""Losses, optimizers and stages that several methods share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from limbeck.core.schedules import Linear, Warmup
+from limbeck.core.terms import Term
+from limbeck.engine import Optimizer, epochs
+from limbeck.engine.training import Phase, TermFactory
+from limbeck.tasks import Task
+
+
+def bert_adamw(lr: float, weight_decay: float = 0.01, warmup: float = 0.1) -> Optimizer:
+    """Returns the optimizer that BERT and its students are trained with: AdamW, warm-up, then a linear decay to 0."""
+    schedule = Warmup(warmup, then=Linear(1.0, 0.0))
+    return Optimizer("adamw", lr, schedule, {"weight_decay": weight_decay}, decay_vectors=False)
+
+
+def fine_tuning(
+    task: Task, *, soft: float, hard: float, temperature: float, length: float, lr: float, name: str = "fine-tuning"
+) -> Phase:
+    """Returns a stage on the task's own outputs: hard · labels + soft · T² KL(teacher‖student).
+
+    Args:
+        length: in epochs.
+    """
+    terms = weighted_terms((hard, task.hard_terms), (soft, lambda: task.soft_terms(temperature)))
+    return Phase(terms, epochs(length), bert_adamw(lr), name=name)
+
+
+def weighted_terms(*parts: tuple[float, Callable[[], Sequence[Term]]]) -> TermFactory:
+    """Returns a function that makes the terms of several parts, multiplied by their weights; a part of weight 0 is left out.
+
+    Raises:
+        ValueError: a weight is negative, or all are 0.
+    """
+    for weight, _ in parts:
+        if weight < 0:
+            raise ValueError(f"a weight is {weight:g}; expected 0 or more")
+    if not any(weight for weight, _ in parts):
+        raise ValueError("all weights are 0; expected one above that")
+
+    def make() -> list[Term]:
+        found = [(weight, term) for weight, terms in parts if weight for term in terms()]
+        for weight, term in found:
+            term.weight = term.weight * weight
+        return [term for _, term in found]
+
+    return make

@@ -51,7 +51,7 @@ class Actor:
 
     Attributes:
         module: the model; None for an average or snapshot until the run binds it to its original.
-        role: who may change it: gradient (`trained`), nobody (`frozen`), the run (`average`, `snapshot`).
+        role: who changes it: an optimizer (`trained`), nobody (`frozen`), the run (`average`, `snapshot`).
         of: name of the actor that an average or snapshot copies.
         decay: of an average, applied after every step: new = decay·old + (1 − decay)·original.
         reads: the modality that it is called with, if inputs are a mapping of modalities; None: all of them.

@@ -93,7 +93,7 @@ class Criterion(nn.Module):
     def _set_losses(self, losses: list[TermLoss]) -> None:
         self.losses = losses
         self.terms = [loss.term for loss in losses]
-        self.token_level = [loss.per_token for loss in losses]
+        self.per_token = [loss.per_token for loss in losses]
         self.objectives = nn.ModuleList(term.objective for term in self.terms)
         self.adapters = nn.ModuleList(loss.adapter for loss in losses)
         self.teachers = nn.ModuleList(

@@ -25,7 +25,7 @@ PROPERTIES = {
     "permutation": "The loss of an item does not depend on its position in the batch.",
     "independence": "The loss of an item depends on the other items if and only if the objective compares items.",
 }
-OWN_NETWORKS = "its own networks stand between student and teacher"
+OWN_NETWORKS = "its own networks are between student and teacher"
 
 
 class Objective(nn.Module, ABC):
@@ -138,7 +138,7 @@ class Objective(nn.Module, ABC):
     def _check_ndims(self, side: str, signal: Any) -> None:
         for part in tensors_of(signal):
             if self.ndims and part.ndim not in self.ndims and not isinstance(signal, TopK):
-                wanted = " or ".join(f"{rank}" for rank in self.ndims)
+                wanted = " or ".join(map(str, self.ndims))
                 raise ValueError(f"{self.name}: the {side} signal has shape {tuple(part.shape)}; expected {wanted} axes")
 
     def _check_shapes(self, student: Any, teacher: Any) -> None:

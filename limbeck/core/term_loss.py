@@ -28,6 +28,8 @@ class TermLoss:
     Attributes:
         term: the term, bound to actors.
         plan: which actors the criterion trains.
+        trains: the actors that the gradient of this term may change.
+        trains_generator: whether the actor that makes the inputs is among them; gradient then passes through the teacher too.
         adapter: makes the shapes of student and teacher agree.
         per_token: whether the objective returns one loss for each token, `[batch, tokens]`, instead of one for each item.
         last_uses: signals that no later term of the criterion reads.
@@ -35,19 +37,11 @@ class TermLoss:
 
     def __init__(self, term: Term, plan: GradientPlan) -> None:
         self.term, self.plan = term, plan
+        self.trains = plan.trains if term.trains is None else frozenset(term.trains)
+        self.trains_generator = plan.trains_generator and plan.generator in self.trains
         self.adapter = TapAdapters([])
         self.per_token = False
         self.last_uses: set[Reference] = set()
-
-    @property
-    def trains(self) -> set[str]:
-        """The actors that the gradient of this term may change."""
-        return set(self.plan.trains if self.term.trains is None else self.term.trains)
-
-    @property
-    def trains_generator(self) -> bool:
-        """Whether this term trains the actor that makes the inputs; its gradient then passes through the teacher too."""
-        return self.plan.trains_generator and self.plan.generator in self.trains
 
     def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, *, gathered: bool) -> Tensor:
         """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.

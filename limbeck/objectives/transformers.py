@@ -238,7 +238,7 @@ class AttentionDistributions(AttentionObjective):
     expects = ("attention distributions [B, heads, T, T]",)
     tap_kinds = ("attention",)
     exempt: ClassVar[Mapping[str, str]] = {
-        "stationary": "the gradient is −1 for all keys of a row alike: zero as soon as a softmax keeps their sum at 1"
+        "stationary": "the gradient is −1 for all keys of a row, and zero behind a softmax, which keeps their sum at 1"
     }
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:

@@ -182,7 +182,7 @@ def test_a_language_model_on_its_own_samples() -> None:
     batch = own.batch(BatchPosition(0))
     assert batch.mask is not None
     assert batch.mask.sum(1).tolist() == [5.0] * 8  # five sampled tokens each; prompt and padding count for nothing
-    assert one.updates[0].criterion.token_level == [True]
+    assert one.updates[0].criterion.per_token == [True]
 
 
 def test_a_server_that_distils_its_clients() -> None:

@@ -86,7 +86,7 @@ def unsupported_reason(module: nn.Module, kind: str) -> str:
     formula = formula_of(module)
     if formula is None:
         offer = ", ".join(projections(module))
-        return f"{name} attends by code of its own, whose formula is not known; its projections can be tapped: {offer}"
+        return f"{name} has attention code of its own, whose formula is not known; its projections can be tapped: {offer}"
     if formula.obstacle and kind in MATRICES:
         return f"{name} adds {formula.obstacle} to its scores; queries, keys and values can be tapped"
     return ""

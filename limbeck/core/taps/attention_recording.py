@@ -223,7 +223,7 @@ def _projections_hooked(module: nn.Module, callbacks: Callbacks) -> Iterator[Non
         given = inspect.signature(module.forward).bind(*args, **kwargs).arguments if needs_arguments else {}
         if formula.unless is not None and given.get(formula.unless) is not None:
             name, other = type(module).__name__, formula.unless
-            raise TapError(f"{name} attends otherwise where it is given {other}; leave them out, or tap hidden states")
+            raise TapError(f"{name} computes attention differently when given {other}; leave them out, or tap hidden states")
         query, key, value = _split_heads([projected[name] for name in names], heads)
         if formula.rotary is not None and given.get(formula.rotary) is not None:
             query, key, value = _rotated(module, given[formula.rotary], query, key, value)

@@ -79,7 +79,7 @@ def require_aligned_tokens(criterion: Criterion, columns: BatchColumns, inputs: 
         ValueError: with the term.
     """
     different = columns.has_teacher_tokens(inputs)
-    for term, by_token in zip(criterion.terms, criterion.token_level, strict=True):
+    for term, by_token in zip(criterion.terms, criterion.per_token, strict=True):
         if not by_token and not isinstance(term.objective, TokenObjective | SpanObjective):
             continue
         if different and term.teachers:

@@ -43,7 +43,7 @@ def test_the_first_deberta_has_numbered_layers_and_attention_of_its_own():
         heard, expected = probe(given), model(**given, output_hidden_states=True).hidden_states
     for n in range(L + 1):
         close(heard[f"hidden({n})"], expected[n])
-    with pytest.raises(TapError, match=r"DisentangledSelfAttention attends by code of its own, .* can be tapped: in_proj"):
+    with pytest.raises(TapError, match=r"DisentangledSelfAttention has attention code of its own, .* can be tapped: in_proj"):
         Probe(model, ["queries(1)"])
 
 
@@ -58,7 +58,7 @@ def test_luke_is_refused_where_entities_change_its_formula():
     entities = {"entity_ids": torch.ones(3, 1, dtype=torch.long), "entity_position_ids": torch.ones(3, 1, 2, dtype=torch.long)}
     with Probe(model, ["scores(1)"]) as probe, torch.no_grad():
         assert probe(given)["scores(1)"].shape == (3, 4, 7, 7)
-        with pytest.raises(TapError, match="LukeSelfAttention attends otherwise where it is given entity_hidden_states; leave"):
+        with pytest.raises(TapError, match="computes attention differently when given entity_hidden_states; leave"):
             probe(given | entities)
 
 
@@ -85,7 +85,7 @@ class Foreign(nn.Module):
 
 
 def test_attention_of_unknown_formula_is_refused_with_what_is_possible():
-    with pytest.raises(TapError, match=r"Foreign attends by code of its own, .* can be tapped: q_proj, k_proj, v_proj"):
+    with pytest.raises(TapError, match=r"Foreign has attention code of its own, .* can be tapped: q_proj, k_proj, v_proj"):
         Probe(nn.Sequential(Foreign(), Foreign()), ["scores(1)"])
     model, x = nn.Sequential(Foreign(), Foreign()), torch.rand(2, 5, 8)
     with Probe(model, ["hidden(-1)"]) as probe:

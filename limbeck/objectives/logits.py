@@ -16,6 +16,7 @@ from torch import Tensor
 from limbeck.core.labels import is_labelled
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, TopK
+from limbeck.objectives.functional.cross_entropy import class_of, cross_entropy
 from limbeck.objectives.functional.elementary import kl_divergence, pearson, softened_log_probs, standardize
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 
@@ -70,7 +71,7 @@ class HardTargets(LogitObjective):
         self.label_smoothing = label_smoothing
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        loss = _cross_entropy(student, target, self.label_smoothing)
+        loss = cross_entropy(student, target, self.label_smoothing)
         return torch.where(is_labelled(target), loss, 0.0)
 
 
@@ -203,7 +204,7 @@ class TeacherArgmax(LogitObjective):
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "its minimum is at a one-hot student")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return _cross_entropy(student, teacher.argmax(-1))
+        return cross_entropy(student, teacher.argmax(-1))
 
 
 @registry.register("decoupled")
@@ -254,7 +255,7 @@ class Decoupled(LogitObjective):
             raise ValueError(f"{self.name}: needs two classes at least; student {tuple(student.shape)} has one")
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        label = _label(target).unsqueeze(-1)
+        label = class_of(target).unsqueeze(-1)
         binary_s, others_s = self._split(student, label)
         binary_t, others_t = self._split(teacher, label)
         loss = self.alpha * kl_divergence(binary_t, binary_s) + self.beta * kl_divergence(others_t, others_s)
@@ -366,29 +367,11 @@ class WeightedSoftLabels(LogitObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         soft = -(softened_log_probs(teacher, self.temperature).exp() * softened_log_probs(student, self.temperature)).sum(-1)
-        loss = self._weights(student.detach(), teacher, _label(target)) * self.temperature**2 * soft
+        loss = self._weights(student.detach(), teacher, class_of(target)) * self.temperature**2 * soft
         return torch.where(is_labelled(target), loss, 0.0)
 
     @staticmethod
     def _weights(student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
         tiny = torch.finfo(student.dtype).tiny  # the cross entropy of a certain teacher is 0
-        lag = _cross_entropy(student, label) / _cross_entropy(teacher, label).clamp_min(tiny)
+        lag = cross_entropy(student, label) / cross_entropy(teacher, label).clamp_min(tiny)
         return -torch.expm1(-lag)
-
-
-def _cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross entropy over the last axis, unreduced; targets are labels or probabilities."""
-    soft = target.is_floating_point()
-    rows = target.to(logits.dtype).reshape(-1, logits.shape[-1]) if soft else target.long().reshape(-1)
-    loss = F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        rows,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    return loss.reshape(logits.shape[:-1])
-
-
-def _label(target: Tensor) -> Tensor:
-    """The class of each item; 0 if it has no label."""
-    return target.argmax(-1) if target.is_floating_point() else target.long().clamp_min(0)

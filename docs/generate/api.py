@@ -127,7 +127,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "factorised",
                 "mobilebert",
                 "trim_vocabulary",
-                "Trimmed",
+                "TrimReport",
                 "CorpusVocabulary",
                 "static_embeddings",
                 "StaticEncoder",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from limbeck.export.exporter import export_models, merge_records
     from limbeck.export.memory import peak_memory
     from limbeck.export.pytorch import PYTORCH
-    from limbeck.export.table import exports_table, remarks
+    from limbeck.export.summary import exports_table, remarks
 
 _HOMES = {
     "limbeck.export.base": ("Format", "Runner"),
@@ -31,7 +31,7 @@ _HOMES = {
     "limbeck.export.memory": ("peak_memory",),
     "limbeck.export.pytorch": ("PYTORCH",),
     "limbeck.export.exporter": ("merge_records", "export_models"),
-    "limbeck.export.table": ("exports_table", "remarks"),
+    "limbeck.export.summary": ("exports_table", "remarks"),
 }
 
 __all__ = [

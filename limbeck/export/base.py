@@ -25,13 +25,13 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.export.errors import ExportError
-from limbeck.export.texts import IDS, MASK, first_tokens, token_logits
+from limbeck.export.text_models import IDS, MASK, first_tokens, token_logits
 from limbeck.export.trace import single_output
 from limbeck.models import MissingPackageError
 from limbeck.utils.registry import Registry
 
 formats = Registry("format")
-INSTALL = "pip install 'limbeck[export]'"
+INSTALL_COMMAND = "pip install 'limbeck[export]'"
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
 """What a model is called with: one tensor `[N, …]`, or tokens, the keyword arguments of a model of texts, each `[N, T]`."""
 
@@ -110,11 +110,11 @@ class Format(ABC):
             check_calibration(calibration)
         self.require_packages(writing=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        twin, few = frozen_copy(model), first_two(example)
+        frozen, items = frozen_copy(model), first_two(example)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
-            draft = Path(folder) / path.name
-            self._write(self._prepared(twin, few), draft, few, precision, calibration)
-            shutil.move(draft, path)
+            temporary = Path(folder) / path.name
+            self._write(self._prepared(frozen, items), temporary, items, precision, calibration)
+            shutil.move(temporary, path)
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         """`model` as `_write` takes it: of tensors alone, and with one tensor as its answer."""
@@ -146,7 +146,9 @@ class Format(ABC):
             try:
                 importlib.import_module(package)
             except ImportError as error:
-                raise MissingPackageError(f"format {self.name!r} needs {package.partition('.')[0]}: {INSTALL}") from error
+                raise MissingPackageError(
+                    f"format {self.name!r} needs {package.partition('.')[0]}: {INSTALL_COMMAND}"
+                ) from error
 
     def opset_of(self, runner: Runner) -> int | None:
         """The opset of a file of this format."""
@@ -159,8 +161,10 @@ class Format(ABC):
             ExportError: they cannot; the message names a format that can.
         """
         if not self.texts:
-            can = " or ".join(repr(name) for name in formats if getattr(formats[name], "texts", False))
-            raise ExportError(f"format {self.name!r} takes images and other tensors, but no models of texts", f"Use {can}")
+            supported = " or ".join(repr(name) for name in formats if getattr(formats[name], "texts", False))
+            raise ExportError(
+                f"format {self.name!r} takes images and other tensors, but no models of texts", f"Use {supported}"
+            )
 
     def libraries(self, path: Path) -> tuple[str, ...]:
         """The modules that opening this file imports; `packages` unless they depend on what is in it."""
@@ -169,11 +173,11 @@ class Format(ABC):
 
 def frozen_copy(model: nn.Module) -> nn.Module:
     """A copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients; the model is not touched."""
-    twin = copy.deepcopy(model).to("cpu", torch.float32).eval()
-    for tensor in (*twin.parameters(), *twin.buffers()):
+    frozen = copy.deepcopy(model).to("cpu", torch.float32).eval()
+    for tensor in (*frozen.parameters(), *frozen.buffers()):
         tensor.requires_grad_(False)
         tensor.data = tensor.data.contiguous()  # models may come in channels-last memory
-    return twin
+    return frozen
 
 
 def first_two(example: Any) -> Any:
@@ -198,7 +202,7 @@ def check_calibration(batches: Sequence[Tensor]) -> None:
         )
 
 
-def existing(path: Path) -> Path:
+def require_file(path: Path) -> Path:
     """`path`, or the error that there is no such file."""
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")

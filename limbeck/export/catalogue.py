@@ -8,8 +8,8 @@ from limbeck.export.pytorch import PYTORCH, PyTorch
 
 def runtime(name: str) -> Format:
     """The format called `name`, PyTorch's own among them."""
-    found: Format = PyTorch() if name == PYTORCH else formats.get(name)
-    return found
+    kind: Format = PyTorch() if name == PYTORCH else formats.get(name)
+    return kind
 
 
 __all__ = ["executorch", "formats", "onnx", "runtime"]

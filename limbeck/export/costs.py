@@ -19,7 +19,7 @@ from limbeck.export.errors import ExportError
 from limbeck.export.measure import latencies, noise
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
-from limbeck.export.table import NARROW
+from limbeck.export.summary import NARROW_TERMINAL
 from limbeck.models import load_model
 from limbeck.models.saving import CONFIG, MODULES
 
@@ -67,11 +67,13 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
     """
     kinds = {name: format_of(path) for name, path in paths.items()}
     runners = {name: kinds[name].open(path) for name, path in paths.items()}
-    stated = next((runner.shape for runner in runners.values() if runner.shape), tuple(shape))  # those of one run read the same
-    shapes = {name: _shape(runner, tuple(shape) or stated, paths[name]) for name, runner in runners.items()}
+    known_shape = next(
+        (runner.shape for runner in runners.values() if runner.shape), tuple(shape)
+    )  # those of one run read the same
+    shapes = {name: _shape(runner, tuple(shape) or known_shape, paths[name]) for name, runner in runners.items()}
     times: dict[str, Latency] = {}
-    for same in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
-        group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == same}
+    for key in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
+        group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == key}
         times |= latencies(group, {name: runner.like(noise(shapes[name])) for name, runner in group.items()})
     console, rows = console or Console(quiet=True), {}
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
@@ -93,25 +95,27 @@ def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency, runn
     )
 
 
-def _shape(runner: Runner, given: tuple[int, ...], path: Path) -> tuple[int, ...]:
+def _shape(runner: Runner, requested: tuple[int, ...], path: Path) -> tuple[int, ...]:
     if runner.names:
-        if len(given) > 1:
-            raise ExportError(f"{path} reads texts, and {given} are no number of tokens", f"Give one, such as --shape {TOKENS}")
-        return given or (TOKENS,)
-    if not (runner.shape or given):
+        if len(requested) > 1:
+            raise ExportError(
+                f"{path} reads texts, and {requested} are no number of tokens", f"Give one, such as --shape {TOKENS}"
+            )
+        return requested or (TOKENS,)
+    if not (runner.shape or requested):
         raise ExportError(f"{path} does not state the shape of its input", "Give that of one item, such as --shape 3,32,32")
-    return runner.shape or given
+    return runner.shape or requested
 
 
 def costs_table(rows: Mapping[str, Costs], width: int = 120) -> Table:
     """One row a model or file; in a narrow terminal without the 95th percentile."""
     table = Table(header_style="bold")
     table.add_column("", overflow="fold")
-    shown = {name: _cells(row) for name, row in rows.items()}
-    titles = [title for title in next(iter(shown.values()), {}) if width >= NARROW or title != "p95"]
+    cells_by_name = {name: _cells(row) for name, row in rows.items()}
+    titles = [title for title in next(iter(cells_by_name.values()), {}) if width >= NARROW_TERMINAL or title != "p95"]
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
-    for name, cells in shown.items():
+    for name, cells in cells_by_name.items():
         table.add_row(Text(name), *(cells[title] for title in titles))
     return table
 

@@ -26,8 +26,8 @@ from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
 
 EXPORTS = "exports"  # the folder within a run's
-SAME = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
-BEARABLE = 0.005  # of the metric that int8 may lose without a word
+FP32_TOLERANCE = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
+MAX_INT8_LOSS = 0.005  # of the metric that int8 may lose without a word
 CALIBRATION_BATCH = 64
 
 
@@ -75,7 +75,7 @@ def export_models(
     console = console or Console(quiet=True)
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + len(kinds))
-        records = job.as_they_are()
+        records = job.pytorch_records()
         for each, precision in kinds:
             bar.update(todo, advance=1, description=f"{each.name} {precision}")
             records += job.export_models(each, precision)
@@ -84,8 +84,8 @@ def export_models(
 
 def merge_records(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
     """The records of a run after another export: what was exported again replaces what stood there."""
-    made = {_kind(record) for record in new}
-    return [*(record for record in before if _kind(record) not in made), *new]
+    replaced = {_kind(record) for record in new}
+    return [*(record for record in before if _kind(record) not in replaced), *new]
 
 
 def _kind(record: Export) -> tuple[str, str, str]:
@@ -119,13 +119,13 @@ class _ExportJob:
         return {name: self.task.evaluation_items(self.test.for_actor(name)) for name in self.models}
 
     @cached_property
-    def resting(self) -> dict[str, nn.Module]:
+    def frozen(self) -> dict[str, nn.Module]:
         return {name: frozen_copy(model) for name, model in self.models.items()}
 
     @cached_property
     def reference(self) -> dict[str, Tensor]:
         """PyTorch's logits on the test set, by model."""
-        return {name: self.task.outputs(model, self.tests[name]) for name, model in self.resting.items()}
+        return {name: self.task.outputs(model, self.tests[name]) for name, model in self.frozen.items()}
 
     @cached_property
     def metrics(self) -> dict[str, tuple[float, Interval]]:
@@ -140,22 +140,22 @@ class _ExportJob:
     @cached_property
     def calibration(self) -> list[Tensor]:
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
-        some = self.train.select(order[: self.calibration_items])
-        return [batch.inputs["default"] for batch in evaluation_batches(some, CALIBRATION_BATCH)]
+        items = self.train.select(order[: self.calibration_items])
+        return [batch.inputs["default"] for batch in evaluation_batches(items, CALIBRATION_BATCH)]
 
     @cached_property
     def quantizable(self) -> nn.Module:
         """The student that int8 files are written from."""
-        return self.resting["student"] if self.aware is None else self.aware()
+        return self.frozen["student"] if self.aware is None else self.aware()
 
     # --- PyTorch -----------------------------------------------------------------------------------------------------
 
-    def as_they_are(self) -> list[Export]:
+    def pytorch_records(self) -> list[Export]:
         """The models in PyTorch, by the yardsticks of the files."""
         ones = {name: first(example) for name, example in self.examples.items()}
-        times = latencies(self.resting, ones)
+        times = latencies(self.frozen, ones)
         records = []
-        for name, model in self.resting.items():
+        for name, model in self.frozen.items():
             metric, ci95 = self.metrics[name]
             record = Export(
                 model=name,
@@ -200,19 +200,19 @@ class _ExportJob:
     def _written(self, name: str, kind: Format, precision: str) -> _File:
         """One file, written, opened again, and found to compute what the model computes."""
         path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
-        model = self.quantizable if (name, precision) == ("student", "int8") else self.resting[name]
+        model = self.quantizable if (name, precision) == ("student", "int8") else self.frozen[name]
         path.unlink(missing_ok=True)  # an older one must not pass for this one
         example = self.examples[name]
-        shown = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
-        kind.write(model, path, example, precision=precision, calibration=shown)
+        calibration = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
+        kind.write(model, path, example, precision=precision, calibration=calibration)
         runner = kind.open(path)
         logits = self.task.outputs(RunnerModule(runner), self.tests[name])
-        apart, most = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], SAME)
-        if precision == "fp32" and not apart <= most:
+        difference, allowed = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], FP32_TOLERANCE)
+        if precision == "fp32" and not difference <= allowed:
             path.unlink()
             raise ExportError(
-                f"the file does not compute what the model computes: its outputs differ by up to {apart:.2g}, "
-                f"and rounding explains {most:.2g}",
+                f"the file does not compute what the model computes: its outputs differ by up to {difference:.2g}, "
+                f"and rounding explains {allowed:.2g}",
                 "Look for what forward does differently while it is traced: random numbers, torch.jit.is_tracing, caches",
             )
         return _File(path, runner, logits)
@@ -240,17 +240,17 @@ class _ExportJob:
 
     def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:
         """What to say of what int8 loses, and what helps."""
-        judged, before = self.task.metric, self.metrics[name][0]
-        lost = before - metric if judged.higher_is_better else (metric - before) / max(before, 1e-12)
-        if lost <= BEARABLE:
+        metric_kind, before = self.task.metric, self.metrics[name][0]
+        drop = before - metric if metric_kind.higher_is_better else (metric - before) / max(before, 1e-12)
+        if drop <= MAX_INT8_LOSS:
             return None, None
-        points = f"{number_format.number(100 * lost, 1)} " + ("points" if judged.higher_is_better else "% more")
-        said = points if judged.name == "accuracy" else f"{points} of {judged.name}"
+        points = f"{number_format.number(100 * drop, 1)} " + ("points" if metric_kind.higher_is_better else "% more")
+        loss = points if metric_kind.name == "accuracy" else f"{points} of {metric_kind.name}"
         if isinstance(self.examples[name], Mapping):
-            return f"int8 loses {said}", "Ship fp32"
+            return f"int8 loses {loss}", "Ship fp32"
         trained = self.aware is not None
-        helps = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
-        return f"int8 loses {said}", f"{helps}; or ship fp32"
+        remedy = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
+        return f"int8 loses {loss}", f"{remedy}; or ship fp32"
 
 
 def _example(items: Items) -> Inputs:

@@ -22,9 +22,9 @@ from limbeck.evaluation.environment import cores
 from limbeck.export.base import Format
 from limbeck.export.errors import ExportError
 
-FIRST, MORE = 2, 3  # processes at once; and how many more where the first do not agree
+FIRST, EXTRA = 2, 3  # processes at once; and how many more where the first do not agree
 RESOLUTION = 300_000  # bytes
-PATIENCE = 600  # seconds
+TIMEOUT = 600  # seconds
 
 
 def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
@@ -33,22 +33,22 @@ def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
     Raises:
         ExportError: the file does not open or run there.
     """
-    made_by = type(kind)
-    command = [sys.executable, "-m", "limbeck.export.memory_growth", made_by.__module__, made_by.__qualname__]
+    format_class = type(kind)
+    command = [sys.executable, "-m", "limbeck.export.memory_growth", format_class.__module__, format_class.__qualname__]
     command += [str(path.resolve()), ",".join(map(str, shape))]
-    with ThreadPoolExecutor(max_workers=min(MORE, cores())) as pool:
-        found = list(pool.map(_child, [command] * FIRST))
-        if max(found) - min(found) > RESOLUTION:
-            found += pool.map(_child, [command] * MORE)
-    return int(statistics.median(found))
+    with ThreadPoolExecutor(max_workers=min(EXTRA, cores())) as pool:
+        growth = list(pool.map(_child, [command] * FIRST))
+        if max(growth) - min(growth) > RESOLUTION:
+            growth += pool.map(_child, [command] * EXTRA)
+    return int(statistics.median(growth))
 
 
 def _child(command: list[str]) -> int:
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
+        finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ExportError(f"a fresh process did not run {Path(command[-2]).name} within {PATIENCE} s") from error
-    if done.returncode:
-        reason = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
+        raise ExportError(f"a fresh process did not run {Path(command[-2]).name} within {TIMEOUT} s") from error
+    if finished.returncode:
+        reason = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
         raise ExportError(f"a fresh process could not run {Path(command[-2]).name}: {reason}")
-    return int(json.loads(done.stdout.splitlines()[-1])["bytes"])
+    return int(json.loads(finished.stdout.splitlines()[-1])["bytes"])

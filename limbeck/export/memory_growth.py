@@ -26,24 +26,24 @@ RESET_PEAK = "5"  # see proc(5)
 POPULATE_READ = 22  # see madvise(2); since Linux 5.14, and before it the call changes nothing
 
 
-def memory_growth(opening: Format, path: Path, shape: Sequence[int]) -> int:
+def memory_growth(kind: Format, path: Path, shape: Sequence[int]) -> int:
     """Bytes by which this process grows while it opens `path` and runs one item on one thread."""
-    opening.require_packages()
-    for library in opening.libraries(path):
+    kind.require_packages()
+    for library in kind.libraries(path):
         importlib.import_module(library)
     torch.set_num_threads(1)
     noise = torch.rand(1, *shape)
-    _return_what_is_free()
-    _bring_in_libraries()
+    _release_free_memory()
+    _populate_libraries()
     before = _reset_peak()
-    runner = opening.open(path)
+    runner = kind.open(path)
     item = runner.like(noise)
     for _ in range(INFERENCES):
         runner(item)
     return max(0, _peak() - before)
 
 
-def _return_what_is_free() -> None:
+def _release_free_memory() -> None:
     """Give freed memory back, or the model would move into it and seem to need none."""
     gc.collect()
     try:
@@ -52,7 +52,7 @@ def _return_what_is_free() -> None:
         return
 
 
-def _bring_in_libraries() -> None:
+def _populate_libraries() -> None:
     """Make every page of the imported libraries resident now. Otherwise their code would be counted when it first runs, as if
     it were the model's: pages that processes share, and that the system drops when it needs room."""
     if not MAPS.exists():

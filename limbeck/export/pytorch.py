@@ -65,11 +65,11 @@ class PyTorch(Format):
         if isinstance(kind, str):
             name = kind.replace("-", "_")
             module = f"transformers.models.{name}.modeling_{name}"  # loaded lazily by transformers itself
-            found += [module] if _there(module) else []
+            found += [module] if _module_exists(module) else []
         return tuple(found)
 
 
-def _there(module: str) -> bool:
+def _module_exists(module: str) -> bool:
     try:
         return find_spec(module) is not None
     except ModuleNotFoundError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from torch.export import ExportedProgram
 
 TORCH = Path(torch.__file__).parent
-OURS = Path(__file__).parent
+THIS_PACKAGE = Path(__file__).parent
 BATCH, TOKENS = "batch", "tokens"  # what the axes are called in a file that takes any number of items, of any length
 
 DATA_DEPENDENT = "the values of a tensor decide here what the model does next, and a file holds one course of computing"
@@ -39,9 +39,9 @@ class Logits(nn.Module):
         self.model = model
 
     def forward(self, inputs: Tensor) -> Tensor:
-        found = logits_of(self.model(inputs))
-        assert isinstance(found, Tensor)
-        return found
+        logits = logits_of(self.model(inputs))
+        assert isinstance(logits, Tensor)
+        return logits
 
 
 def single_output(model: nn.Module, example: Tensor) -> nn.Module:
@@ -52,7 +52,7 @@ def single_output(model: nn.Module, example: Tensor) -> nn.Module:
     """
     try:
         with torch.no_grad():
-            answer = model(example)
+            output = model(example)
     except Exception as error:
         raise ExportError(
             f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {first_line(error)}",
@@ -60,16 +60,16 @@ def single_output(model: nn.Module, example: Tensor) -> nn.Module:
             failing_line(error),
         ) from error
     try:
-        found = logits_of(answer)
+        logits = logits_of(output)
     except TapError:
-        found = None
-    if not isinstance(found, Tensor):
+        logits = None
+    if not isinstance(logits, Tensor):
         raise ExportError(
-            f"{type(model).__name__} returns {type(answer).__name__}, and a file has one tensor as its output",
+            f"{type(model).__name__} returns {type(output).__name__}, and a file has one tensor as its output",
             "Export a wrapper whose forward returns the logits alone",
         )
     hooked = bool(model._forward_pre_hooks or model._forward_hooks)
-    return Logits(model) if found is not answer or hooked else model
+    return Logits(model) if logits is not output or hooked else model
 
 
 def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bool) -> ExportedProgram:
@@ -88,22 +88,22 @@ def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bo
         with suppress_logs(), torch.no_grad():
             return export(model, inputs, dynamic_shapes=shapes if any_batch else None, strict=False)
     except Exception as error:
-        raise _explained(error) from error
+        raise _trace_error(error) from error
 
 
 def failing_line(error: BaseException) -> str | None:
     """`file.py:12` of the innermost line that is neither torch's nor ours, below the call that failed; None where torch alone
     is to blame."""
     frames = traceback.extract_tb(error.__traceback__)
-    entered = [place for place, frame in enumerate(frames) if TORCH in Path(frame.filename).parents]
+    entered = [position for position, frame in enumerate(frames) if TORCH in Path(frame.filename).parents]
     for frame in reversed(frames[entered[0] :] if entered else []):
         file = Path(frame.filename)
-        if TORCH not in file.parents and OURS not in file.parents and file.exists():
+        if TORCH not in file.parents and THIS_PACKAGE not in file.parents and file.exists():
             return f"{file.name}:{frame.lineno}" + (f" ({frame.line})" if frame.line else "")
     return None
 
 
-def _explained(error: Exception) -> ExportError:
+def _trace_error(error: Exception) -> ExportError:
     from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 
     where, reason = failing_line(error), first_line(error)

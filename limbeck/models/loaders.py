@@ -22,7 +22,7 @@ from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_log
 from limbeck.utils.registry import nearest
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
-LATER = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings
+EAGER_IMPORTS = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings
 NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
 
 
@@ -86,14 +86,16 @@ def transformers_model(
         model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
     elif pretrained:
         with suppress_transformers_logs(transformers):
-            model, told = _read(
+            model, loading_info = _load_pretrained(
                 lambda: auto.from_pretrained(
                     name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
                 ),
                 str(name_or_path),
                 options,
             )
-        _tell_fresh(str(name_or_path), sorted([*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])]))
+        _warn_missing_weights(
+            str(name_or_path), sorted([*loading_info["missing_keys"], *(key for key, *_ in loading_info["mismatched_keys"])])
+        )
     else:
         made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
         model = auto.from_config(made)
@@ -101,22 +103,22 @@ def transformers_model(
     return model
 
 
-def _read(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any]) -> tuple[Any, Any]:
+def _load_pretrained(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any]) -> tuple[Any, Any]:
     """Transformers prints which weights do not fit and raises without them; the reason is nearly always another head."""
     try:
         return load()
     except RuntimeError as error:
         if "ignore_mismatched_sizes" not in str(error):
             raise
-        asked = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "its configuration"
+        requested = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "its configuration"
         raise ValueError(
-            f"{name}: its weights are of other sizes than {asked} asks for (num_labels is how many classes the data has, "
+            f"{name}: its weights are of other sizes than {requested} asks for (num_labels is how many classes the data has, "
             "where it is not given); give what the model was trained with, or ignore_mismatched_sizes: true to start a head "
             "of this size afresh"
         ) from error
 
 
-def _tell_fresh(name: str, missing: list[str]) -> None:
+def _warn_missing_weights(name: str, missing: list[str]) -> None:
     """Weights that the checkpoint lacks are drawn at random, which a user must know before trusting what they say."""
     if missing:
         shown = ", ".join(missing[:3]) + (f", … {len(missing)} in all" if len(missing) > 3 else "")
@@ -238,12 +240,12 @@ def _torchvision(
     """The published model; with another head, a new one that takes over everything else."""
     head = {} if classes is None else {"num_classes": classes}
     with _weights_only():
-        donor: nn.Module | None = models.get_model(name, weights=published, **options) if published else None
-    if donor is not None and classes in (None, len(published.meta["categories"])):
-        return donor
+        pretrained: nn.Module | None = models.get_model(name, weights=published, **options) if published else None
+    if pretrained is not None and classes in (None, len(published.meta["categories"])):
+        return pretrained
     model: nn.Module = models.get_model(name, weights=None, **head, **options)
-    if donor is not None:
-        own, given = model.state_dict(), donor.state_dict()
+    if pretrained is not None:
+        own, given = model.state_dict(), pretrained.state_dict()
         fitting = {key: value for key, value in given.items() if value.shape == own[key].shape}  # all but the head
         model.load_state_dict(fitting, strict=False)
     return model
@@ -253,12 +255,12 @@ def _torchvision(
 def _weights_only() -> Iterator[None]:
     """Make torch.hub, which asks `torch.load` for whole pickles, read tensors only."""
     variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
-    before = os.environ.get(variable)
+    previous = os.environ.get(variable)
     os.environ[variable] = "1"
     try:
         yield
     finally:
-        os.environ.pop(variable) if before is None else os.environ.update({variable: before})
+        os.environ.pop(variable) if previous is None else os.environ.update({variable: previous})
 
 
 def _normalise_inside(model: nn.Module, channels: int, mean: Statistics, std: Statistics) -> None:
@@ -275,9 +277,9 @@ def import_package(package: str) -> ModuleType:
     """An optional package; its absence is an error with the command that installs it."""
     try:
         with suppress_logs():
-            found = importlib.import_module(package)
-            importlib.import_module(LATER.get(package, package))
-        return found
+            module = importlib.import_module(package)
+            importlib.import_module(EAGER_IMPORTS.get(package, package))
+        return module
     except ModuleNotFoundError as error:
         if error.name != package:
             raise

@@ -75,7 +75,7 @@ def load_model(folder: str | Path) -> nn.Module:
     except ValueError as error:
         raise ValueError(f"{path} is not JSON: {error}") from error
     if isinstance(config, dict) and "architectures" in config and "format" not in config:
-        return _of_transformers(Path(folder), config["architectures"])
+        return _load_transformers(Path(folder), config["architectures"])
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
         raise ValueError(f"{path}: format {FORMAT} is expected, found {found!r}")
@@ -86,15 +86,15 @@ def load_model(folder: str | Path) -> nn.Module:
     return model.eval()
 
 
-def _of_transformers(folder: Path, architectures: Any) -> nn.Module:
+def _load_transformers(folder: Path, architectures: Any) -> nn.Module:
     """A folder as Transformers writes it; weights in safetensors only, and no code of its own."""
     transformers = import_package("transformers")
     name = str(architectures[0]) if architectures else ""
-    kind = getattr(transformers, name, None)
-    if kind is None or not hasattr(kind, "from_pretrained"):
+    model_class = getattr(transformers, name, None)
+    if model_class is None or not hasattr(model_class, "from_pretrained"):
         raise ValueError(
             f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
         )
     with suppress_transformers_logs(transformers):
-        model: nn.Module = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True)
+        model: nn.Module = model_class.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return model.eval()

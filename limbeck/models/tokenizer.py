@@ -17,28 +17,28 @@ def load_tokenizer(name_or_path: str, *, local_files_only: bool = False) -> Any:
     A folder of Sentence Transformers may keep it beside its first module, and say that it reads less text than its tokenizer
     could give, or lower-case letters only.
     """
-    place = Path(name_or_path)
-    modules, settings = _json(place / "modules.json"), {}
+    folder = Path(name_or_path)
+    modules, settings = _read_json(folder / "modules.json"), {}
     if modules:
-        place = place / modules[0]["path"]
-        settings = _json(place / SETTINGS)
-    automatic = import_package("transformers").AutoTokenizer
-    source = str(place) if modules else name_or_path
-    tokenizer = automatic.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
+        folder = folder / modules[0]["path"]
+        settings = _read_json(folder / SETTINGS)
+    auto = import_package("transformers").AutoTokenizer
+    source = str(folder) if modules else name_or_path
+    tokenizer = auto.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
     if settings.get("max_seq_length"):
         tokenizer.model_max_length = min(tokenizer.model_max_length, settings["max_seq_length"])
     if settings.get("do_lower_case"):
-        _lower(tokenizer)
+        _prepend_lowercase(tokenizer)
     return tokenizer
 
 
-def _lower(tokenizer: Any) -> None:
+def _prepend_lowercase(tokenizer: Any) -> None:
     """Put lower-casing before whatever else the tokenizer does with letters."""
     from tokenizers.normalizers import Lowercase, Sequence
 
-    before = tokenizer.backend_tokenizer.normalizer
-    tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *([] if before is None else [before])])
+    normalizer = tokenizer.backend_tokenizer.normalizer
+    tokenizer.backend_tokenizer.normalizer = Sequence([Lowercase(), *([] if normalizer is None else [normalizer])])
 
 
-def _json(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}

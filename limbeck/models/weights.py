@@ -55,7 +55,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             model; the message names the first differing keys and the likely reason.
     """
     own = model.state_dict()
-    state = _unprefixed(_unwrapped(_read(Path(path)), path), own)
+    state = _strip_prefix(_unwrap(_read(Path(path)), path), own)
     for alias, key in _aliases(model).items():
         if alias not in state and key in state:
             state[alias] = state[key]
@@ -90,7 +90,7 @@ def _read(path: Path) -> Any:
         raise ValueError(f"{path} is truncated, or not a torch checkpoint: {error}") from error
 
 
-def _unwrapped(content: Any, path: str | Path) -> State:
+def _unwrap(content: Any, path: str | Path) -> State:
     """The plain state inside the wrappers of training scripts."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
@@ -103,11 +103,11 @@ def _unwrapped(content: Any, path: str | Path) -> State:
     return {str(key): value for key, value in content.items()}
 
 
-def _unprefixed(state: State, own: State) -> State:
+def _strip_prefix(state: State, own: State) -> State:
     """`state` without a prefix that all its keys have and none of the model's."""
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
-            return _unprefixed({key.removeprefix(prefix): value for key, value in state.items()}, own)
+            return _strip_prefix({key.removeprefix(prefix): value for key, value in state.items()}, own)
     return state
 
 
@@ -116,20 +116,20 @@ def _aliases(model: nn.Module) -> dict[str, str]:
     first: dict[tuple[object, ...], str] = {}
     aliases = {}
     for key, tensor in model.state_dict().items():
-        place = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-        if tensor.numel() and tensor.data_ptr() and first.setdefault(place, key) != key:
-            aliases[key] = first[place]
+        storage = (tensor.device, tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
+        if tensor.numel() and tensor.data_ptr() and first.setdefault(storage, key) != key:
+            aliases[key] = first[storage]
     return aliases
 
 
 def _check(state: State, own: State, model: nn.Module, path: str | Path) -> None:
     state = dict(sorted(state.items(), key=lambda item: item[0].endswith("num_batches_tracked")))  # the dullest last
     missing = [f"missing {key} {list(own[key].shape)}" for key in own if key not in state]
-    foreign = [f"unexpected {key} {list(state[key].shape)}" for key in state if key not in own]
+    unexpected = [f"unexpected {key} {list(state[key].shape)}" for key in state if key not in own]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
     resized = [f"{key} is {list(state[key].shape)}, the model needs {list(own[key].shape)}" for key in shapes]
     # One of each kind before a second of any: a hundred missing keys must not hide that the head differs.
-    rounds = zip(*(group + [""] * len(own | state) for group in (resized, missing, foreign)), strict=False)
+    rounds = zip(*(group + [""] * len(own | state) for group in (resized, missing, unexpected)), strict=False)
     lines = [line for group in rounds for line in group if line]
     if lines:
         rest = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from limbeck.export.base import Format, Runner, existing, formats
+from limbeck.export.base import Format, Runner, formats, require_file
 from limbeck.export.errors import ExportError
 from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
 from limbeck.export.quantization.pt2e import quantize_graph
@@ -58,38 +58,38 @@ class ExecuTorch(Format):
             super().require_packages(writing=writing)
 
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
-        example = _in_order(example)
-        one = example[:1]
+        example = _default_layout(example)
+        example_item = example[:1]
         if precision == "int8":
             rewritten = lower_for_xnnpack(capture_graph(model, example, any_batch=True))
-            ready: nn.Module = quantize_graph(capture_graph(rewritten, example, any_batch=True), calibration)
+            prepared: nn.Module = quantize_graph(capture_graph(rewritten, example, any_batch=True), calibration)
         else:
-            ready = lower_for_xnnpack(capture_graph(model, one, any_batch=False))
-        path.write_bytes(_lowered(trace(ready, one, any_batch=False)))
+            prepared = lower_for_xnnpack(capture_graph(model, example_item, any_batch=False))
+        path.write_bytes(_lower(trace(prepared, example_item, any_batch=False)))
 
     def open(self, path: Path) -> Runner:
         self.require_packages()
-        _check_header(existing(path))
-        method = _loaded(path)
-        shape, dtype = _input(method, path)
+        _check_header(require_file(path))
+        method = _load_method(path)
+        shape, dtype = _input_spec(method, path)
 
         def run(inputs: Tensor) -> Tensor:
-            ready = _in_order(inputs.detach().cpu().to(dtype))
+            prepared = _default_layout(inputs.detach().cpu().to(dtype))
             try:
-                return torch.cat([method.execute([item])[0] for item in torch.split(ready, 1)])
+                return torch.cat([method.execute([item])[0] for item in torch.split(prepared, 1)])
             except RuntimeError as error:
                 raise ExportError(f"{path} cannot compute on inputs {list(inputs.shape)}: {error}") from error
 
         return Runner(run, shape, dtype)
 
 
-def _in_order(inputs: Tensor) -> Tensor:
+def _default_layout(inputs: Tensor) -> Tensor:
     """A copy in default memory layout. `contiguous()` is no help: images of one channel in channels-last memory count as both,
     and the runtime looks at the strides."""
     return inputs.clone(memory_format=torch.contiguous_format)
 
 
-def _lowered(program: ExportedProgram) -> bytes:
+def _lower(program: ExportedProgram) -> bytes:
     """The file's content: XNNPACK's part of the graph, and the rest in operators that the runtime has."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
@@ -97,11 +97,11 @@ def _lowered(program: ExportedProgram) -> bytes:
     try:
         with suppress_logs():
             edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-            made = edge.to_executorch(ExecutorchBackendConfig(segment_alignment=ALIGNMENT))
+            lowered = edge.to_executorch(ExecutorchBackendConfig(segment_alignment=ALIGNMENT))
     except Exception as error:
-        raise _unlowered(error) from error
-    _check_operators(made.executorch_program)
-    content: bytes = made.buffer
+        raise _lowering_error(error) from error
+    _check_operators(lowered.executorch_program)
+    content: bytes = lowered.buffer
     return content
 
 
@@ -112,7 +112,7 @@ def _check_operators(program: Any) -> None:
     known = Runtime.get().operator_registry.operator_names
     needed = {f"{each.name}.{each.overload}".rstrip(".") for plan in program.execution_plan for each in plan.operators}
     if needed - known:
-        raise _lacking(", ".join(sorted(needed - known)))
+        raise _missing_kernel(", ".join(sorted(needed - known)))
 
 
 def _check_header(path: Path) -> None:
@@ -127,17 +127,17 @@ def _check_header(path: Path) -> None:
         raise ExportError(
             f"{path} is an ExecuTorch file of a kind that is not known here", "Write it again with limbeck export"
         )
-    whole = max(program, start + segments if length >= 32 else 0)
-    if size < whole:
-        raise ExportError(f"{path} is truncated: {size:,} of {whole:,} bytes", "Copy or write it again")
+    expected_size = max(program, start + segments if length >= 32 else 0)
+    if size < expected_size:
+        raise ExportError(f"{path} is truncated: {size:,} of {expected_size:,} bytes", "Copy or write it again")
 
 
-def _loaded(path: Path) -> Any:
+def _load_method(path: Path) -> Any:
     """The program's method in the runtime, on one thread."""
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
-    with suppress_logs(), captured_stderr() as said:
+    with suppress_logs(), captured_stderr() as printed:
         if portable_lib._threadpool_get_thread_count() != 1:  # of the process; not to be changed while something runs
             portable_lib._unsafe_reset_threadpool(1)
         try:
@@ -148,18 +148,20 @@ def _loaded(path: Path) -> Any:
         else:
             failure = None
     if failure is not None:
-        raise _unreadable(path, failure, said) from failure
+        raise _load_error(path, failure, printed) from failure
     if method is None:
         raise ExportError(f"{path} has no method {METHOD!r}", "Export the model's forward")
     return method
 
 
-def _input(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
+def _input_spec(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
     """Shape of one item and type of the numbers that a method reads."""
-    about = method.metadata
-    if about.num_inputs() != 1 or about.num_outputs() != 1:
-        raise ExportError(f"{path} has {about.num_inputs()} inputs and {about.num_outputs()} outputs; expected one of each")
-    tensor = about.input_tensor_meta(0)
+    metadata = method.metadata
+    if metadata.num_inputs() != 1 or metadata.num_outputs() != 1:
+        raise ExportError(
+            f"{path} has {metadata.num_inputs()} inputs and {metadata.num_outputs()} outputs; expected one of each"
+        )
+    tensor = metadata.input_tensor_meta(0)
     batch, *shape = tensor.sizes()
     if batch != 1 or tensor.dtype() not in DTYPES:
         raise ExportError(
@@ -169,36 +171,36 @@ def _input(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
     return tuple(shape), DTYPES[tensor.dtype()]
 
 
-def _unlowered(error: Exception) -> ExportError:
+def _lowering_error(error: Exception) -> ExportError:
     causes: list[BaseException] = [error]
-    while (deeper := causes[-1].__cause__ or causes[-1].__context__) is not None:
-        causes.append(deeper)
-    found = next((name for cause in causes if (name := _operator(str(cause)))), None)
-    if found is not None:
-        return _lacking(found)
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    operator = next((name for cause in causes if (name := _operator_name(str(cause)))), None)
+    if operator is not None:
+        return _missing_kernel(operator)
     reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
     return ExportError(f"the graph cannot be turned into an ExecuTorch program: {reason}", where=failing_line(causes[-1]))
 
 
-def _unreadable(path: Path, error: Exception, said: Sequence[str]) -> ExportError:
-    found = _operator(" ".join(said))
-    if found is not None:
-        return ExportError(f"{path} needs the operator {found}, which this runtime lacks", "Upgrade executorch")
+def _load_error(path: Path, error: Exception, printed: Sequence[str]) -> ExportError:
+    operator = _operator_name(" ".join(printed))
+    if operator is not None:
+        return ExportError(f"{path} needs the operator {operator}, which this runtime lacks", "Upgrade executorch")
     return ExportError(
         f"{path} is damaged, or of another version of ExecuTorch ({error})", "Write it again with limbeck export"
     )
 
 
-def _lacking(operator: str) -> ExportError:
+def _missing_kernel(operator: str) -> ExportError:
     return ExportError(
         f"ExecuTorch has no kernel for {operator}", "Replace the layer that needs it by others that compute the same"
     )
 
 
-def _operator(text: str) -> str | None:
+def _operator_name(text: str) -> str | None:
     matches = (re.search(pattern, text) for pattern in OPERATORS)
-    found = next((match[1] for match in matches if match), None)
-    return None if found is None else re.sub(r"torch\._ops\.|\.default\b|'", "", found)
+    operator = next((match[1] for match in matches if match), None)
+    return None if operator is None else re.sub(r"torch\._ops\.|\.default\b|'", "", operator)
 
 
 @contextmanager
@@ -207,14 +209,14 @@ def captured_stderr() -> Iterator[list[str]]:
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:
         _flush()
-        kept = {stream: os.dup(stream) for stream in (1, 2)}
-        for stream in kept:
+        duplicates = {stream: os.dup(stream) for stream in (1, 2)}
+        for stream in duplicates:
             os.dup2(file.fileno(), stream)
         try:
             yield lines
         finally:
             _flush()
-            for stream, before in kept.items():
+            for stream, before in duplicates.items():
                 os.dup2(before, stream)
                 os.close(before)
             file.seek(0)

@@ -29,9 +29,9 @@ def lower_for_xnnpack(graph: GraphModule) -> GraphModule:
     """Rewrite `graph`, as `torch.export` made it, in place; shapes are known to its nodes, and lost to those that are new."""
     for node in list(graph.graph.nodes):
         rewrite = REWRITES.get(node.target)
-        instead = rewrite(graph, node) if rewrite is not None else None
-        if instead is not None:
-            node.replace_all_uses_with(instead)
+        replacement = rewrite(graph, node) if rewrite is not None else None
+        if replacement is not None:
+            node.replace_all_uses_with(replacement)
             graph.graph.erase_node(node)
     graph.graph.eliminate_dead_code()
     graph.recompile()
@@ -41,7 +41,7 @@ def lower_for_xnnpack(graph: GraphModule) -> GraphModule:
 def _slice(graph: GraphModule, node: Node) -> Node | None:
     """Every s-th row and t-th column of a map is a depthwise 1×1 convolution of ones with those strides; all of an axis is
     the input itself."""
-    source, axis, step = _read(node)
+    source, axis, step = _slice_arguments(node)
     if axis is not None and step == 1:
         assert isinstance(source, Node)
         return source
@@ -49,10 +49,10 @@ def _slice(graph: GraphModule, node: Node) -> Node | None:
     if axis not in (ROWS, COLUMNS) or value is None or value.dim() != 4 or not value.is_floating_point():
         return None
     strides = {axis: step}
-    if axis == ROWS and any(_cuts_columns(user) for user in node.users):
+    if axis == ROWS and any(_slices_columns(user) for user in node.users):
         return None  # what follows takes both
     if axis == COLUMNS and isinstance(source, Node) and source.target is aten.slice.Tensor and len(source.users) == 1:
-        before, its_axis, its_step = _read(source)
+        before, its_axis, its_step = _slice_arguments(source)
         if its_axis == ROWS:
             source, strides = before, {ROWS: its_step, COLUMNS: step}
     channels = value.shape[1]
@@ -62,11 +62,11 @@ def _slice(graph: GraphModule, node: Node) -> Node | None:
         return graph.graph.call_function(aten.conv2d.default, (source, ones, None, stride, [0, 0], [1, 1], channels))
 
 
-def _cuts_columns(node: Node) -> bool:
-    return node.target is aten.slice.Tensor and _read(node)[1] == COLUMNS and _read(node)[2] != 1
+def _slices_columns(node: Node) -> bool:
+    return node.target is aten.slice.Tensor and _slice_arguments(node)[1] == COLUMNS and _slice_arguments(node)[2] != 1
 
 
-def _read(node: Node) -> tuple[Any, int | None, int]:
+def _slice_arguments(node: Node) -> tuple[Any, int | None, int]:
     """(input, axis, step) of a slice that runs from end to end; axis None for any other."""
     arguments: tuple[Any, ...] = (*node.args, *(None, 0, None, None, 1)[len(node.args) :])
     source, axis, start, end, step = arguments
@@ -77,9 +77,9 @@ def _read(node: Node) -> tuple[Any, int | None, int]:
 def _mean(graph: GraphModule, node: Node) -> Node | None:
     """The average over space keeps its axes, which are flattened after it."""
     arguments: tuple[Any, ...] = node.args
-    source, axes, *keeps = arguments
+    source, axes, *keepdim = arguments
     value = _value(source)
-    if value is None or value.dim() != 4 or any(keeps) or node.kwargs or sorted(axis % 4 for axis in axes) != [ROWS, COLUMNS]:
+    if value is None or value.dim() != 4 or any(keepdim) or node.kwargs or sorted(axis % 4 for axis in axes) != [ROWS, COLUMNS]:
         return None
     with graph.graph.inserting_before(node):
         mean = graph.graph.call_function(aten.mean.dim, (source, [2, 3], True))
@@ -89,8 +89,8 @@ def _mean(graph: GraphModule, node: Node) -> Node | None:
 def _hardsigmoid(graph: GraphModule, node: Node) -> Node:
     """min(max(x + 3, 0), 6) / 6."""
     with graph.graph.inserting_before(node):
-        raised = graph.graph.call_function(aten.add.Tensor, (node.args[0], 3.0))
-        clamped = graph.graph.call_function(aten.hardtanh.default, (raised, 0.0, 6.0))
+        shifted = graph.graph.call_function(aten.add.Tensor, (node.args[0], 3.0))
+        clamped = graph.graph.call_function(aten.hardtanh.default, (shifted, 0.0, 6.0))
         return graph.graph.call_function(aten.mul.Tensor, (clamped, 1 / 6))
 
 
@@ -102,10 +102,10 @@ def _attention(graph: GraphModule, node: Node) -> Node | None:
         return None
     scale = node.kwargs.get("scale") or 1 / math.sqrt(found.shape[-1])
     with graph.graph.inserting_before(node):
-        turned = graph.graph.call_function(aten.transpose.int, (key, -2, -1))
+        transposed = graph.graph.call_function(aten.transpose.int, (key, -2, -1))
         scaled = graph.graph.call_function(aten.mul.Tensor, (query, scale))
-        likeness = graph.graph.call_function(aten.matmul.default, (scaled, turned))
-        shares = graph.graph.call_function(aten.softmax.int, (likeness, -1))
+        scores = graph.graph.call_function(aten.matmul.default, (scaled, transposed))
+        shares = graph.graph.call_function(aten.softmax.int, (scores, -1))
         return graph.graph.call_function(aten.matmul.default, (shares, value))
 
 

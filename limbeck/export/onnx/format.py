@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.base import Format, Inputs, Runner, existing, formats
+from limbeck.export.base import Format, Inputs, Runner, formats, require_file
 from limbeck.export.errors import ExportError
-from limbeck.export.onnx.attention import plain_attention
+from limbeck.export.onnx.attention import simplify_attention
 from limbeck.export.onnx.fuse_slices import fuse_slices
 from limbeck.export.onnx.strip_metadata import strip_metadata
 from limbeck.export.quantization.dynamic import quantize_dynamic_weights
-from limbeck.export.texts import IDS
+from limbeck.export.text_models import IDS
 from limbeck.export.trace import BATCH, TOKENS, failing_line, trace
 from limbeck.utils.log_silencing import suppress_logs
 
@@ -65,11 +65,11 @@ class Onnx(Format):
         import onnx
 
         of_texts = isinstance(example, Mapping)
-        content = _converted(model, example)
-        content = strip_metadata(fuse_slices(plain_attention(content) if of_texts else content))
+        content = _convert(model, example)
+        content = strip_metadata(fuse_slices(simplify_attention(content) if of_texts else content))
         if precision == "int8":
             content = strip_metadata(
-                quantize_dynamic_weights(content, path) if of_texts else _quantized(content, calibration, path)
+                quantize_dynamic_weights(content, path) if of_texts else _quantize_static(content, calibration, path)
             )
         if content.ByteSize() > LARGEST:
             raise ExportError(f"the model is {content.ByteSize():,} bytes, and an ONNX file holds at most {LARGEST:,}")
@@ -84,9 +84,9 @@ class Onnx(Format):
 
     def open(self, path: Path) -> Runner:
         self.require_packages()
-        session = _session(existing(path))
+        session = _open_session(require_file(path))
         read, given = session.get_inputs(), session.get_outputs()
-        if len(given) == 1 and _tokens(read):
+        if len(given) == 1 and _reads_tokens(read):
             return _text_runner(session, tuple(each.name for each in read))
         if len(read) != 1 or len(given) != 1:
             raise ExportError(f"{path} has {len(read)} inputs and {len(given)} outputs; expected one of each")
@@ -95,17 +95,17 @@ class Onnx(Format):
         if open_axes or read[0].type not in TYPES:
             raise ExportError(f"{path} reads {read[0].type} {read[0].shape}; expected numbers, with only the first axis open")
         name, dtype = read[0].name, TYPES[read[0].type]
-        at_once = batch if isinstance(batch, int) else None
+        fixed_batch = batch if isinstance(batch, int) else None
 
         def run(inputs: Tensor) -> Tensor:
-            pieces = torch.split(inputs, at_once) if at_once else (inputs,)
+            pieces = torch.split(inputs, fixed_batch) if fixed_batch else (inputs,)
             found = [session.run(None, {name: piece.detach().cpu().to(dtype).numpy()})[0] for piece in pieces]
             return torch.from_numpy(found[0]) if len(found) == 1 else torch.cat([torch.from_numpy(each) for each in found])
 
         return Runner(run, tuple(shape), dtype)
 
 
-def _tokens(read: Sequence[Any]) -> bool:
+def _reads_tokens(read: Sequence[Any]) -> bool:
     """Whether a file reads texts: tokens of any number in any number of them."""
     whole = all(each.type == "tensor(int64)" and len(each.shape) == 2 and not isinstance(each.shape[1], int) for each in read)
     return whole and IDS in [each.name for each in read]
@@ -122,7 +122,7 @@ def _text_runner(session: Any, names: tuple[str, ...]) -> Runner:
     return Runner(run, (), torch.int64, names)
 
 
-def _converted(model: nn.Module, example: Inputs) -> ModelProto:
+def _convert(model: nn.Module, example: Inputs) -> ModelProto:
     of_texts = isinstance(example, Mapping)
     program = trace(model, list(example.values()) if isinstance(example, Mapping) else example, any_batch=True)
     try:
@@ -138,7 +138,7 @@ def _converted(model: nn.Module, example: Inputs) -> ModelProto:
                 verbose=False,
             )
     except Exception as error:
-        raise _unconvertible(error) from error
+        raise _conversion_error(error) from error
     assert exported is not None
     content: ModelProto = exported.model_proto
     _name_axes(content, (BATCH, TOKENS) if of_texts else (BATCH,))
@@ -164,7 +164,7 @@ def _axes(value: Any) -> Any:
     return value.type.tensor_type.shape.dim
 
 
-def _quantized(content: ModelProto, calibration: Sequence[Tensor], path: Path) -> ModelProto:
+def _quantize_static(content: ModelProto, calibration: Sequence[Tensor], path: Path) -> ModelProto:
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -174,7 +174,7 @@ def _quantized(content: ModelProto, calibration: Sequence[Tensor], path: Path) -
         quantize_static(
             plain,
             quantized,
-            _Reader(calibration),
+            _CalibrationReader(calibration),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,  # with VNNI and on ARM as exact as QInt8, and twice as fast here
@@ -184,18 +184,18 @@ def _quantized(content: ModelProto, calibration: Sequence[Tensor], path: Path) -
     return onnx.load(quantized)
 
 
-class _Reader:
+class _CalibrationReader:
     """Calibration batches, one at a time, as ONNX Runtime asks for them."""
 
     def __init__(self, batches: Sequence[Tensor]) -> None:
-        self.left: Iterator[Tensor] = iter(batches)
+        self.remaining: Iterator[Tensor] = iter(batches)
 
     def get_next(self) -> dict[str, Any] | None:
-        batch = next(self.left, None)
+        batch = next(self.remaining, None)
         return None if batch is None else {INPUT: batch.cpu().numpy()}
 
 
-def _session(path: Path) -> Any:
+def _open_session(path: Path) -> Any:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -204,11 +204,11 @@ def _session(path: Path) -> Any:
     try:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its errors share no base class but this
-        raise _unreadable(path, error) from error
+        raise _load_error(path, error) from error
 
 
-def _unreadable(path: Path, error: Exception) -> ExportError:
-    operator, reason = _operator(error), " ".join(str(error).split())
+def _load_error(path: Path, error: Exception) -> ExportError:
+    operator, reason = _operator_name(error), " ".join(str(error).split())
     if operator is not None:
         return ExportError(
             f"{path} needs the operator {operator}, which this ONNX Runtime lacks",
@@ -219,17 +219,17 @@ def _unreadable(path: Path, error: Exception) -> ExportError:
     return ExportError(f"{path} does not open in ONNX Runtime: {reason}")
 
 
-def _unconvertible(error: Exception) -> ExportError:
+def _conversion_error(error: Exception) -> ExportError:
     causes = [error]
     while causes[-1].__cause__ is not None and isinstance(causes[-1].__cause__, Exception):
         causes.append(causes[-1].__cause__)
-    found = next((name for cause in causes if (name := _operator(cause))), None)
+    found = next((name for cause in causes if (name := _operator_name(cause))), None)
     if found is not None:
         return ExportError(f"ONNX has no operator for torch's {found}", "Replace it by others that compute the same")
     reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
     return ExportError(f"the graph cannot be turned into ONNX: {reason}", where=failing_line(causes[-1]))
 
 
-def _operator(error: Exception) -> str | None:
+def _operator_name(error: Exception) -> str | None:
     matches = (re.search(pattern, str(error)) for pattern in OPERATORS)
     return next((match[1] for match in matches if match), None)

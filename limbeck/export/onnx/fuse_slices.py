@@ -18,12 +18,12 @@ FIELDS = ("starts", "ends", "axes", "steps")  # a slice's inputs after the data
 def fuse_slices(model: ModelProto) -> ModelProto:
     """Join such slices in `model`, in place; the result is the same."""
     graph = model.graph
-    made = {output: node for node in graph.node for output in node.output}
-    readers = Counter(name for node in graph.node for name in node.input)
-    readers.update(output.name for output in graph.output)
+    producers = {output: node for node in graph.node for output in node.output}
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(output.name for output in graph.output)
     for node in list(graph.node):
-        before = made.get(node.input[0]) if node.op_type == "Slice" else None
-        if before is not None and before.op_type == "Slice" and readers[before.output[0]] == 1:
+        before = producers.get(node.input[0]) if node.op_type == "Slice" else None
+        if before is not None and before.op_type == "Slice" and uses[before.output[0]] == 1:
             _join(graph, before, node)
     return model
 

@@ -13,12 +13,12 @@ def strip_metadata(model: ModelProto) -> ModelProto:
     """Take out of `model`, in place, what changes no result. Names of nodes and tensors stay: runtimes speak of them."""
     model.doc_string = ""
     del model.metadata_props[:]
-    _without_notes(model.graph)
-    _shared(model.graph)
+    _remove_notes(model.graph)
+    _share_constants(model.graph)
     return model
 
 
-def _without_notes(graph: GraphProto) -> None:
+def _remove_notes(graph: GraphProto) -> None:
     graph.doc_string = ""
     for notes in (graph.metadata_props, graph.value_info, graph.quantization_annotation):
         del notes[:]
@@ -27,36 +27,36 @@ def _without_notes(graph: GraphProto) -> None:
         del part.metadata_props[:]
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                _without_notes(inner)
+            for subgraph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                _remove_notes(subgraph)
 
 
-def _shared(graph: GraphProto) -> None:
+def _share_constants(graph: GraphProto) -> None:
     """Let nodes that read equal constants read the same one: the zero points and scales of a quantized graph are many and
     few of them differ. Constants that inner graphs read by name stay."""
     first: dict[bytes, str] = {}
-    instead: dict[str, str] = {}
-    kept = {output.name for output in graph.output} | _read_inside(graph)
+    replacement: dict[str, str] = {}
+    kept = {output.name for output in graph.output} | _names_in_subgraphs(graph)
     for constant in graph.initializer:
         name, constant.name = constant.name, ""
         content = constant.SerializeToString(deterministic=True)
         constant.name = name
         if name not in kept and first.setdefault(content, name) != name:
-            instead[name] = first[content]
+            replacement[name] = first[content]
     for node in graph.node:
-        for place, name in enumerate(node.input):
-            node.input[place] = instead.get(name, name)
+        for position, name in enumerate(node.input):
+            node.input[position] = replacement.get(name, name)
     read = kept | {name for node in graph.node for name in node.input}
     constants = [constant for constant in graph.initializer if constant.name in read]
     del graph.initializer[:]
     graph.initializer.extend(constants)
 
 
-def _read_inside(graph: GraphProto) -> set[str]:
+def _names_in_subgraphs(graph: GraphProto) -> set[str]:
     """Names that the graphs inside nodes (branches, loops) read."""
-    found: set[str] = set()
+    names: set[str] = set()
     for node in graph.node:
         for attribute in node.attribute:
-            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
-                found |= {name for each in inner.node for name in each.input} | _read_inside(inner)
-    return found
+            for subgraph in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])):
+                names |= {name for each in subgraph.node for name in each.input} | _names_in_subgraphs(subgraph)
+    return names

@@ -11,7 +11,7 @@ from torch.fx import GraphModule
 
 from limbeck.utils.log_silencing import suppress_logs
 
-AT_ONCE = 64  # items; more only cost memory
+CALIBRATION_BATCH = 64  # items; more only cost memory
 
 
 def quantize_graph(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphModule:
@@ -27,27 +27,27 @@ def quantize_graph(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphMo
     with suppress_logs(), torch.no_grad():
         observed = prepare_pt2e(graph, quantizer())
         for batch in calibration:
-            for piece in torch.split(batch, AT_ONCE):
+            for piece in torch.split(batch, CALIBRATION_BATCH):
                 observed(piece)
-        made: GraphModule = convert_pt2e(observed)
-    return made
+        converted: GraphModule = convert_pt2e(observed)
+    return converted
 
 
-def quantizer(*, aware: bool = False) -> Any:
+def quantizer(*, qat: bool = False) -> Any:
     """What XNNPACK quantizes, and how; `aware`: for training, where weights are quantized between their present extremes, as
     `quantized` will do it, and the ranges of activations follow them slowly."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
-    config = get_symmetric_quantization_config(is_per_channel=True, is_qat=aware)
-    if aware:
-        config = _present_weights(config)
-    chooser = XNNPACKQuantizer()
+    config = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
+    if qat:
+        config = _current_weight_ranges(config)
+    result = XNNPACKQuantizer()
     # Those with BatchNorm are sought by tracing examples of them, for seconds, and here it is always folded already.
-    chooser.SUPPORTED_PATTERNS = [each for each in chooser.SUPPORTED_PATTERNS if not each.is_qat]
-    return chooser.set_global(config)
+    result.SUPPORTED_PATTERNS = [each for each in result.SUPPORTED_PATTERNS if not each.is_qat]
+    return result.set_global(config)
 
 
-def _present_weights(config: Any) -> Any:
+def _current_weight_ranges(config: Any) -> Any:
     """By default the range of a weight is a moving average too, which lags behind the weight that is trained."""
     import dataclasses
 

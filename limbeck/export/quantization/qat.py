@@ -42,7 +42,7 @@ from limbeck.utils.log_silencing import suppress_logs
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
-WATCHED = 2 / 3  # of the stage, in which ranges still follow the activations
+OBSERVED_SHARE = 2 / 3  # of the stage, in which ranges still follow the activations
 
 
 def quantization_aware(
@@ -93,15 +93,17 @@ def quantization_aware(
     source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
     length = Length(epochs, "epochs")
     first = source.batch(BatchPosition(0, seed)).inputs["default"]
-    hardened = frozen_copy(student)
-    for ours, theirs in zip(hardened.parameters(), student.parameters(), strict=True):
+    trained_copy = frozen_copy(student)
+    for ours, theirs in zip(trained_copy.parameters(), student.parameters(), strict=True):
         ours.requires_grad_(theirs.requires_grad)
-    shadow = FakeQuantized(single_output(hardened, first_two(first)), first, watched=int(WATCHED * length.in_steps(source)))
+    fake_quantized = FakeQuantized(
+        single_output(trained_copy, first_two(first)), first, observed_batches=int(OBSERVED_SHARE * length.in_steps(source))
+    )
     optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
     stage = Stage([Update(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
-    guide = frozen(frozen_copy(teacher), **(teacher_options or {}))
+    frozen_teacher = frozen(frozen_copy(teacher), **(teacher_options or {}))
     run = Run(
-        {"student": trained(shadow, precision=torch.float32), "teacher": guide},
+        {"student": trained(fake_quantized, precision=torch.float32), "teacher": frozen_teacher},
         [stage],
         source=source,
         seed=seed,
@@ -110,8 +112,8 @@ def quantization_aware(
         log=log,
     )
     run.fit(resume=resume)
-    shadow.cpu().release()
-    return hardened.eval()
+    fake_quantized.cpu().release()
+    return trained_copy.eval()
 
 
 class FakeQuantized(nn.Module):
@@ -125,12 +127,12 @@ class FakeQuantized(nn.Module):
 
     seen: Tensor
 
-    def __init__(self, model: nn.Module, example: Tensor, watched: int) -> None:
+    def __init__(self, model: nn.Module, example: Tensor, observed_batches: int) -> None:
         from torchao.quantization.pt2e.fake_quantize import FakeQuantizeBase
         from torchao.quantization.pt2e.quantize_pt2e import prepare_qat_pt2e
 
         super().__init__()
-        self.watched = watched
+        self.observed_batches = observed_batches
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
         self._model = (model,)  # in a tuple, so that its parameters are not taken for ours
         folded = capture_graph(model, example[:2], any_batch=True)
@@ -138,16 +140,16 @@ class FakeQuantized(nn.Module):
         self._folded = {name: value.clone() for name, value in folded.state_dict().items()}
         graph = capture_graph(lower_for_xnnpack(folded), example[:2], any_batch=True)
         with suppress_logs():
-            self.graph = prepare_qat_pt2e(graph, quantizer(aware=True))
+            self.graph = prepare_qat_pt2e(graph, quantizer(qat=True))
         fakes = [each for each in self.graph.modules() if isinstance(each, FakeQuantizeBase)]
         self._activations = [each for each in fakes if not each.is_per_channel]
         with torch.no_grad():
             self.train()(example)
 
     def forward(self, inputs: Tensor) -> Tensor:
-        watching = self.training and int(self.seen) <= self.watched
+        observing = self.training and int(self.seen) <= self.observed_batches
         for each in self._activations:
-            each.enable_observer(watching)
+            each.enable_observer(observing)
         if self.training:
             self.seen += 1
         logits: Tensor = self.graph(inputs)
@@ -176,7 +178,7 @@ def fold_batchnorm(graph: GraphModule) -> None:
         if norm.target is not aten.batch_norm.default:
             continue
         convolution, *statistics = norm.args[:5]
-        if not _folds(convolution, statistics) or targets.count(convolution.args[1].target) != 1:
+        if not _can_fold(convolution, statistics) or targets.count(convolution.args[1].target) != 1:
             continue
         _fold(graph, convolution, statistics, eps=norm.args[7])
         convolution.args = (*convolution.args[:2], statistics[1], *convolution.args[3:])
@@ -185,7 +187,7 @@ def fold_batchnorm(graph: GraphModule) -> None:
     graph.recompile()
 
 
-def _folds(convolution: Node, statistics: Sequence[Any]) -> bool:
+def _can_fold(convolution: Node, statistics: Sequence[Any]) -> bool:
     """Whether a BatchNorm has all its parameters, and a convolution before it that nobody else reads."""
     if convolution.target not in CONVOLUTIONS or len(convolution.users) != 1:
         return False
@@ -210,5 +212,5 @@ def _fold(graph: GraphModule, convolution: Node, statistics: Sequence[Node], eps
 
 def _tensor(graph: GraphModule, node: Any) -> Tensor:
     path, _, name = str(node.target).rpartition(".")
-    found: Tensor = getattr(graph.get_submodule(path), name)
-    return found.data
+    tensor: Tensor = getattr(graph.get_submodule(path), name)
+    return tensor.data

@@ -14,7 +14,7 @@ from limbeck.models.base import record_spec, registry
 from limbeck.models.loaders import import_package
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
-PLAIN = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts
+TEXT_MODALITY = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts
 
 
 @registry.register(NAME)
@@ -76,7 +76,7 @@ class SentenceEncoder(nn.Module):
     def __init__(self, sentence_transformer: nn.Module) -> None:
         super().__init__()
         first, *after = [*sentence_transformer.children()] or [nn.Identity()]
-        if getattr(first, "modality_config", {}).get("text") != PLAIN or not after:
+        if getattr(first, "modality_config", {}).get("text") != TEXT_MODALITY or not after:
             raise ValueError(
                 f"a sentence encoder is a Transformer whose last hidden states are pooled; this one, which begins with "
                 f"{type(first).__name__}, is none"
@@ -87,9 +87,11 @@ class SentenceEncoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
         """The embeddings of the texts; tokens with mask 0 are padding."""
         first, *after = self.sentence_transformer.children()
-        given = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        known: Any = first.model_forward_params  # None: it takes whatever there is
-        inputs = {name: part for name, part in given.items() if part is not None and (known is None or name in known)}
+        tensors = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
+        accepted: Any = first.model_forward_params  # None: it takes whatever there is
+        inputs = {
+            name: tensor for name, tensor in tensors.items() if tensor is not None and (accepted is None or name in accepted)
+        }
         # the first module would call the network's `forward`, past the hooks that listen to it
         features: dict[str, Any] = {**inputs, "token_embeddings": self.transformer(**inputs).last_hidden_state}
         for module in after:
@@ -114,7 +116,7 @@ class SentenceEncoder(nn.Module):
         # deepcopy puts the new network wherever the old one stood
         student = copy.deepcopy(self.sentence_transformer, {id(network): made})
         if made.config.hidden_size != network.config.hidden_size:
-            _widen(student, made.config.hidden_size)
+            _set_width(student, made.config.hidden_size)
         if tokenizer is not None:
             first = next(student.children())
             setattr(first, "processor" if hasattr(first, "processor") else "tokenizer", tokenizer)  # the former since version 6
@@ -125,7 +127,7 @@ class SentenceEncoder(nn.Module):
         self.sentence_transformer.save_pretrained(str(folder), create_model_card=False)  # type: ignore[operator]
 
 
-def _widen(sentence_transformer: nn.Module, width: int) -> None:
+def _set_width(sentence_transformer: nn.Module, width: int) -> None:
     """Tell the modules after the network how wide its states are now."""
     after: list[Any] = list(sentence_transformer.children())[1:]
     for module in after:

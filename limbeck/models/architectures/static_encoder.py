@@ -44,8 +44,8 @@ class StaticEncoder(nn.Module):
             raise ValueError(f"{type(static).__name__} has no StaticEmbedding as its first module; see static_embeddings")
         self.half_in_file = half or first.embedding.weight.dtype == torch.float16  # type: ignore[union-attr]
         self.embedding: nn.EmbeddingBag = first.embedding.float()  # type: ignore[union-attr, assignment]
-        self.reader: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
-        before, after = special_tokens_around(self.reader)
+        self.tokenizer: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
+        before, after = special_tokens_around(self.tokenizer)
         self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
         record_spec(self, NAME, {})  # a folder tells all the rest
 
@@ -61,22 +61,24 @@ class StaticEncoder(nn.Module):
         """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder, in the
         precision of the file."""
         table = self.embedding.weight.detach().cpu().to(torch.float16 if self.half_in_file else torch.float32)
-        static = import_package(NAME).SentenceTransformer(modules=[static_embedding_module(self.reader, table)], device="cpu")
+        static = import_package(NAME).SentenceTransformer(
+            modules=[static_embedding_module(self.tokenizer, table)], device="cpu"
+        )
         static.save_pretrained(str(folder), create_model_card=False)
 
 
-def static_embedding_module(reader: Tokenizer, table: Tensor) -> nn.Module:
+def static_embedding_module(tokenizer: Tokenizer, table: Tensor) -> nn.Module:
     try:
         modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
     except ModuleNotFoundError:  # where they were before version 6
         modules = importlib.import_module("sentence_transformers.models")
-    made: nn.Module = modules.StaticEmbedding(reader, embedding_weights=table)
-    return made
+    module: nn.Module = modules.StaticEmbedding(tokenizer, embedding_weights=table)
+    return module
 
 
-def special_tokens_around(reader: Tokenizer) -> tuple[list[int], list[int]]:
+def special_tokens_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
     """The ids of the special tokens before and after a text."""
-    texts = ("a", *reader.get_vocab())  # one that is not empty once it is tokenized
-    encoding = next(found for found in map(reader.encode, texts) if 0 in found.special_tokens_mask)
-    own = [place for place, special in enumerate(encoding.special_tokens_mask) if not special]
+    texts = ("a", *tokenizer.get_vocab())  # one that is not empty once it is tokenized
+    encoding = next(found for found in map(tokenizer.encode, texts) if 0 in found.special_tokens_mask)
+    own = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
     return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]

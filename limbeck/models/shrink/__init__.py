@@ -17,7 +17,7 @@ from limbeck.models.shrink.layer_map import layer_map
 from limbeck.models.shrink.mobilebert import mobilebert
 from limbeck.models.shrink.sentence_encoders import for_sentence_encoders
 from limbeck.models.shrink.static_embeddings import static_embeddings, static_student
-from limbeck.models.shrink.vocabulary import CorpusVocabulary, Trimmed, trim_vocabulary
+from limbeck.models.shrink.vocabulary import CorpusVocabulary, TrimReport, trim_vocabulary
 from limbeck.models.shrink.width import narrower
 from limbeck.utils.registry import Registry
 
@@ -30,7 +30,7 @@ from_teacher.register("static_embeddings")(static_student)
 __all__ = [
     "CorpusVocabulary",
     "StaticEncoder",
-    "Trimmed",
+    "TrimReport",
     "collect_hidden_states",
     "factorised",
     "from_teacher",

@@ -43,14 +43,14 @@ class EmbeddingTables:
         spread = [second_moment(part - part.mean(0)) for part in parts]
         return torch.stack(spread).sum(0) + torch.outer(mean, mean)
 
-    def onward(self, matrix: Tensor) -> Tensor:
+    def apply_projection(self, matrix: Tensor) -> Tensor:
         """P·M for a matrix [e, …]: what stands behind the norm."""
         return matrix if self.project is None else self.project @ matrix
 
-    def words_in_stream(self) -> Tensor:
+    def words_at_first_layer(self) -> Tensor:
         """Each word at the mean position and type as it enters the first layer, [vocabulary, hidden]."""
         sums = self.words + sum(part.mean(0) for part in (self.positions, self.types) if part is not None)
-        return self.onward((self.weight * nn.functional.layer_norm(sums, sums.shape[-1:])).T).T + self.shift
+        return self.apply_projection((self.weight * nn.functional.layer_norm(sums, sums.shape[-1:])).T).T + self.shift
 
 
 def embedding_tables(model: PreTrainedModel) -> EmbeddingTables:

@@ -11,7 +11,7 @@ from torch import nn
 from limbeck.models.shrink.depth import init_from_teacher
 from limbeck.models.shrink.embedding_tables import EmbeddingTables, embedding_tables, fill
 from limbeck.models.shrink.principal_directions import layernorm_projection
-from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, like
+from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, match_teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -75,7 +75,7 @@ def factorised(
     tables = embedding_tables(teacher)
     if not 2 <= embedding < tables.words.shape[1]:
         raise ValueError(f"embedding={embedding} must be between 2 and {tables.words.shape[1] - 1}, below the teacher's width")
-    student = _fresh(teacher, tables, embedding, "Albert" if shared else "Electra")
+    student = _build_student(teacher, tables, embedding, "Albert" if shared else "Electra")
     share = _fill_embedding(student, tables) if initialise == "svd" else float("nan")
     if not shared:
         _copy_layers_and_head(student, teacher)
@@ -95,7 +95,7 @@ def factorised_student(
     return factorised(start, embedding, shared=shared, initialise=initialise)[0]
 
 
-def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, embedding: int, family: str) -> PreTrainedModel:
+def _build_student(teacher: PreTrainedModel, tables: EmbeddingTables, embedding: int, family: str) -> PreTrainedModel:
     """A student of `family` with the teacher's head and sizes, but for the embedding."""
     import transformers
 
@@ -107,7 +107,7 @@ def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, embedding: int, fa
         **fields,
         **label_config(teacher),
     )
-    return like(teacher, class_in_family(teacher, family)(config))
+    return match_teacher(teacher, class_in_family(teacher, family)(config))
 
 
 def _rows(table: torch.Tensor | None) -> int:
@@ -117,15 +117,15 @@ def _rows(table: torch.Tensor | None) -> int:
 def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables) -> float:
     """Put the teacher's tables into the student's, by the formula above; returns the share of the variance kept."""
     embeddings, width = student.base_model.embeddings, student.config.embedding_size
-    turn, share = layernorm_projection(tables.moment(), width)
-    turn = turn.float()
-    scale = (share * len(turn) / width) ** 0.5
-    fill(embeddings.word_embeddings, tables.words @ turn)
-    fill(embeddings.position_embeddings, None if tables.positions is None else tables.positions @ turn)
-    fill(embeddings.token_type_embeddings, None if tables.types is None else tables.types @ turn)
+    projection, share = layernorm_projection(tables.moment(), width)
+    projection = projection.float()
+    scale = (share * len(projection) / width) ** 0.5
+    fill(embeddings.word_embeddings, tables.words @ projection)
+    fill(embeddings.position_embeddings, None if tables.positions is None else tables.positions @ projection)
+    fill(embeddings.token_type_embeddings, None if tables.types is None else tables.types @ projection)
     linear = _projection(student)
     with torch.no_grad():
-        linear.weight.copy_(tables.onward(tables.weight[:, None] * turn * scale))
+        linear.weight.copy_(tables.apply_projection(tables.weight[:, None] * projection * scale))
         linear.bias.copy_(tables.shift)
     return share
 

@@ -27,12 +27,12 @@ def collect_hidden_states(encoder: nn.Module, items: Items, texts: int = TEXTS) 
     """
     network: Any = encoder.transformer if isinstance(encoder, SentenceEncoder) else encoder
     some = items.for_actor("student").select(items.keys.argsort()[:texts])
-    found = []
+    collected = []
     with preserve_modes(network):
         network.eval()
         for batch in evaluation_batches(some, BATCH):
             inputs = batch.inputs[DEFAULT_VIEW]
             assert batch.mask is not None
             states = network(**inputs, output_hidden_states=True).hidden_states
-            found += [state[batch.mask].float() for state in states]
-    return torch.cat(found)
+            collected += [state[batch.mask].float() for state in states]
+    return torch.cat(collected)

@@ -42,7 +42,7 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
     if not 1 <= ours <= theirs:
         raise ValueError(f"{counts}: the student needs at least 1 layer, and no more than the teacher has")
     if not isinstance(how, str):
-        return _written_out(how, ours, theirs)
+        return _explicit_map(how, ours, theirs)
     if how == "uniform":
         return [(layer, -(-layer * theirs // ours)) for layer in range(1, ours + 1)]
     if how == "last":
@@ -55,7 +55,7 @@ def layer_map(student_layers: int, teacher_layers: int, how: Rule | Sequence[int
     raise ValueError(f"how={how!r}: use {rules} or one teacher layer for each of the student's {ours}")
 
 
-def _written_out(layers: Sequence[int], ours: int, theirs: int) -> list[tuple[int, int]]:
+def _explicit_map(layers: Sequence[int], ours: int, theirs: int) -> list[tuple[int, int]]:
     counts = f"the student has {ours} layers and the teacher has {theirs}, counted from 1"
     if len(layers) != ours:
         raise ValueError(f"how={list(layers)} names {len(layers)} layers; {counts}")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from limbeck.models.shrink.embedding_tables import EmbeddingTables, embedding_tables, fill
 from limbeck.models.shrink.principal_directions import centred, principal_directions, second_moment
-from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, like
+from limbeck.models.shrink.transformers_variants import class_in_family, copy_matching, label_config, match_teacher
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -73,7 +73,7 @@ def mobilebert(
     if wrong:
         raise ValueError(f"{', '.join(wrong)}: sizes start at 1, and neither width may exceed the hidden size {hidden}")
     sizes["num_attention_heads"] = _heads(teacher.config.num_attention_heads, intra, heads)
-    student = _fresh(teacher, tables, sizes, trigram)
+    student = _build_student(teacher, tables, sizes, trigram)
     _fill_embedding(student, tables, embedding, trigram)
     _copy_head(student, teacher)
     return student
@@ -87,7 +87,7 @@ def _heads(theirs: int, intra: int, heads: int | None) -> int:
     return heads
 
 
-def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, sizes: dict[str, int], trigram: bool) -> PreTrainedModel:
+def _build_student(teacher: PreTrainedModel, tables: EmbeddingTables, sizes: dict[str, int], trigram: bool) -> PreTrainedModel:
     from transformers import MobileBertConfig
 
     kept: dict[str, Any] = {name: getattr(teacher.config, name) for name in ("vocab_size", "hidden_size", "pad_token_id")}
@@ -99,7 +99,7 @@ def _fresh(teacher: PreTrainedModel, tables: EmbeddingTables, sizes: dict[str, i
         **sizes,
         **label_config(teacher),
     )
-    return like(teacher, class_in_family(teacher, "MobileBert")(config))
+    return match_teacher(teacher, class_in_family(teacher, "MobileBert")(config))
 
 
 def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables, embedding: int, trigram: bool) -> None:
@@ -125,7 +125,7 @@ def _as_linear(tables: EmbeddingTables) -> Tensor:
     deviation = (moment.trace() / len(moment)).sqrt().float()
     linear = torch.diag(tables.weight) / deviation
     linear = linear - linear.mean(1, keepdim=True)  # times C
-    return tables.onward(linear)
+    return tables.apply_projection(linear)
 
 
 def _copy_head(student: PreTrainedModel, teacher: PreTrainedModel) -> None:

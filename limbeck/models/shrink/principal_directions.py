@@ -43,18 +43,18 @@ def layernorm_projection(moment: Tensor, width: int) -> tuple[Tensor, float]:
     return basis @ _orthogonal_to_ones(width).to(moment).T + mean, float(kept)
 
 
-def layernorm_projection_keeping(moment: Tensor, width: int, apart: Tensor) -> tuple[Tensor, float]:
+def layernorm_projection_keeping(moment: Tensor, width: int, kept: Tensor) -> tuple[Tensor, float]:
     """Like `normalisable`, but the coordinates `apart` [K] stay coordinates, the first K of the new ones.
 
     V takes (1, …, 1) over the other coordinates to (1, …, 1) over the other new ones.
     """
     others = torch.ones(len(moment), dtype=torch.bool, device=moment.device)
-    others[apart] = False
-    turn = torch.zeros(len(moment), width, dtype=moment.dtype, device=moment.device)
-    turn[apart, torch.arange(len(apart), device=moment.device)] = 1
-    turn[others, len(apart) :] = layernorm_projection(moment[others][:, others], width - len(apart))[0]
+    others[kept] = False
+    projection = torch.zeros(len(moment), width, dtype=moment.dtype, device=moment.device)
+    projection[kept, torch.arange(len(kept), device=moment.device)] = 1
+    projection[others, len(kept) :] = layernorm_projection(moment[others][:, others], width - len(kept))[0]
     moment = centred(moment)
-    return turn, float(torch.trace(turn.T @ moment @ turn) / moment.trace())
+    return projection, float(torch.trace(projection.T @ moment @ projection) / moment.trace())
 
 
 def _orthogonal_to_ones(count: int) -> Tensor:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 UNUSED = re.compile(r"\[unused\d+\]$")  # places that BERT's vocabulary keeps free
 
-_made: dict[str, nn.Module] = {}  # the last student that was made from a teacher: each token had to go through it
+_last_student: dict[str, nn.Module] = {}  # the last student that was made from a teacher: each token had to go through it
 
 
 def static_embeddings(
@@ -75,11 +75,11 @@ def static_embeddings(
         )
     library = import_package(NAME)
     whole = isinstance(encoder, library.SentenceTransformer)
-    reader = _reader(getattr(encoder, "tokenizer", None) if tokenizer is None and whole else tokenizer)
+    reader = _backend_tokenizer(getattr(encoder, "tokenizer", None) if tokenizer is None and whole else tokenizer)
     vectors = _token_vectors(encoder, reader, None if whole else pooling, batch_size)
-    ordinary = _ordinary(reader)
+    ordinary = _text_tokens(reader)
     table = torch.zeros(len(vectors), vectors.shape[1] if dimensions is None else dimensions)
-    table[ordinary] = _projected(vectors[ordinary], dimensions) * _weights(reader, ordinary, sif, texts)[:, None]
+    table[ordinary] = _project(vectors[ordinary], dimensions) * _sif_weights(reader, ordinary, sif, texts)[:, None]
     made: nn.Module = library.SentenceTransformer(modules=[static_embedding_module(reader, table)], device="cpu")
     return made
 
@@ -109,18 +109,18 @@ def static_student(
         raise ValueError(f"static_embeddings: a sentence encoder is needed (model: {NAME}), and the teacher is a {kind}")
     settings = {"dimensions": dimensions, "sif": sif, "texts": None if texts is None else list(texts)}
     key = fingerprint(teacher.state_dict()) + json.dumps(settings)
-    if key not in _made:
+    if key not in _last_student:
         whole = teacher.sentence_transformer
         static = static_embeddings(whole, dimensions=dimensions, sif=sif, texts=texts, batch_size=batch_size)
-        _made.clear()
-        _made[key] = StaticEncoder(static)
-    student = copy.deepcopy(_made[key])
+        _last_student.clear()
+        _last_student[key] = StaticEncoder(static)
+    student = copy.deepcopy(_last_student[key])
     assert isinstance(student, StaticEncoder)
     student.half_in_file = half
     return student
 
 
-def _reader(tokenizer: Any) -> Tokenizer:
+def _backend_tokenizer(tokenizer: Any) -> Tokenizer:
     """A copy of the tokenizer's backend without truncation and padding."""
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
@@ -129,7 +129,7 @@ def _reader(tokenizer: Any) -> Tokenizer:
     return tokenizer_from_spec(json.loads(tokenizer.backend_tokenizer.to_str()))
 
 
-def _ordinary(reader: Tokenizer) -> list[int]:
+def _text_tokens(reader: Tokenizer) -> list[int]:
     """Ids of the tokens that stand for text, in ascending order."""
     special = {index for index, token in reader.get_added_tokens_decoder().items() if token.special}
     names = reader.get_vocab()
@@ -156,7 +156,7 @@ def _token_vectors(encoder: nn.Module, reader: Tokenizer, pooling: str | None, b
     return torch.cat(parts)
 
 
-def _projected(vectors: Tensor, dimensions: int | None) -> Tensor:
+def _project(vectors: Tensor, dimensions: int | None) -> Tensor:
     if dimensions is None:
         return vectors
     most = min(vectors.shape)
@@ -166,7 +166,7 @@ def _projected(vectors: Tensor, dimensions: int | None) -> Tensor:
     return vectors @ principal_directions(second_moment(vectors), dimensions)[0].float()
 
 
-def _weights(reader: Tokenizer, ordinary: list[int], sif: float, texts: Sequence[str] | None) -> Tensor:
+def _sif_weights(reader: Tokenizer, ordinary: list[int], sif: float, texts: Sequence[str] | None) -> Tensor:
     """a/(a + p) for each of the tokens `ordinary`."""
     if texts is None:
         frequency = 1 / torch.arange(2, len(ordinary) + 2, dtype=torch.float64)

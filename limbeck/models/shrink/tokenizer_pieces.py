@@ -79,7 +79,7 @@ class TokenizerPieces:
         merges = self.spec["model"].get("merges", ())
         return {tuple(merge.split(" ") if isinstance(merge, str) else merge): rank for rank, merge in enumerate(merges)}
 
-    def only(self, kept: set[str]) -> tuple[dict[str, Any], list[int]]:
+    def restricted_to(self, kept: set[str]) -> tuple[dict[str, Any], list[int]]:
         """The JSON with the pieces `kept` alone, numbered anew in their old order, and their old ids."""
         spec, model = copy.deepcopy(self.spec), self.spec["model"]
         own = sorted((piece for piece in kept if piece in self.own), key=self.own.__getitem__)

@@ -26,21 +26,21 @@ def build_same_class(
     """
     student = type(teacher)(config)
     for path, _ in list(student.named_modules()):
-        if path and _left_out(teacher, path):
+        if path and _is_absent(teacher, path):
             parent, _, name = path.rpartition(".")
             setattr(student.get_submodule(parent), name, None)
-    student = like(teacher, student)
+    student = match_teacher(teacher, student)
     if state is not None:
-        homeless = sorted(state.keys() - student.state_dict().keys())
-        if homeless:
+        unmatched = sorted(state.keys() - student.state_dict().keys())
+        if unmatched:
             raise ValueError(
-                f"{type(teacher).__name__} builds its first layer otherwise: no place for {homeless[0]}; keep layer 0"
+                f"{type(teacher).__name__} builds its first layer otherwise: no place for {unmatched[0]}; keep layer 0"
             )
         student.load_state_dict(state)
     return student
 
 
-def like(teacher: PreTrainedModel, student: PreTrainedModel) -> PreTrainedModel:
+def match_teacher(teacher: PreTrainedModel, student: PreTrainedModel) -> PreTrainedModel:
     """`student` in the teacher's precision and on its device, in evaluation mode, with the record of how it was built."""
     import transformers
 
@@ -92,7 +92,7 @@ def _head_of(model: PreTrainedModel) -> str | None:
     return head.group() if head else None
 
 
-def _left_out(model: nn.Module, path: str) -> bool:
+def _is_absent(model: nn.Module, path: str) -> bool:
     """Whether `model` has None where its class could have a module (a pooler that was not asked for)."""
     parent, _, name = path.rpartition(".")
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Trimmed:
+class TrimReport:
     """What `trim_vocabulary` did.
 
     Attributes:
@@ -65,7 +65,7 @@ class CorpusVocabulary:
         first = range((tokenizer.pad_token_id or 0) + 1)
         needed = pieces.required() | {piece for piece, index in pieces.ids.items() if index in first}
         counts = count_tokens(tokenizer_from_spec(pieces.spec), list(texts))
-        spec, rows = pieces.only(_kept(pieces, counts, needed, size, min_count))
+        spec, rows = pieces.restricted_to(_choose_pieces(pieces, counts, needed, size, min_count))
         return cls(_with_spec(tokenizer, spec), rows)
 
     def cut(self, model: Any) -> Any:
@@ -76,7 +76,7 @@ class CorpusVocabulary:
         rows = token_embedding(model).num_embeddings
         if max(self.rows) >= rows:
             raise ValueError(f"the vocabulary was cut from one of {max(self.rows) + 1} tokens or more, the model has {rows}")
-        return _sliced(model, self.rows)
+        return _slice_rows(model, self.rows)
 
 
 def trim_vocabulary(
@@ -86,7 +86,7 @@ def trim_vocabulary(
     *,
     size: int | None = None,
     min_count: int = 1,
-) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, Trimmed]:
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, TrimReport]:
     """A model and its tokenizer with only those tokens that `texts` use, and the rows of the tables that belong to them.
 
     Kept are, in this order: special and added tokens; single characters, so that a new word still breaks into pieces (all
@@ -117,14 +117,14 @@ def trim_vocabulary(
     if max(pieces.ids.values()) >= rows:
         raise ValueError(f"the tokenizer has {len(pieces.ids)} tokens, the model {rows}: they do not belong together")
     counts = count_tokens(tokenizer_from_spec(pieces.spec), texts)
-    kept = _kept(pieces, counts, _needed(model, pieces), size, min_count)
-    spec, old = pieces.only(kept)
-    trimmed = _sliced(model, old)
+    kept = _choose_pieces(pieces, counts, _required_pieces(model, pieces), size, min_count)
+    spec, old = pieces.restricted_to(kept)
+    trimmed = _slice_rows(model, old)
     report = _report(counts, kept, spec, texts, model, trimmed)
     return trimmed, _with_spec(tokenizer, spec), report
 
 
-def _needed(model: PreTrainedModel, pieces: TokenizerPieces) -> set[str]:
+def _required_pieces(model: PreTrainedModel, pieces: TokenizerPieces) -> set[str]:
     """What stays whatever the texts say."""
     named = {value for name, value in model.config.to_dict().items() if name.endswith("_token_id") and isinstance(value, int)}
     if first_position(model):  # RoBERTa counts positions from the padding token's id, which must not move
@@ -132,7 +132,9 @@ def _needed(model: PreTrainedModel, pieces: TokenizerPieces) -> set[str]:
     return pieces.required() | {piece for piece, index in pieces.ids.items() if index in named}
 
 
-def _kept(pieces: TokenizerPieces, counts: Counter[str], needed: set[str], size: int | None, min_count: int) -> set[str]:
+def _choose_pieces(
+    pieces: TokenizerPieces, counts: Counter[str], needed: set[str], size: int | None, min_count: int
+) -> set[str]:
     ids, ranks = pieces.ids, pieces.ranks()
     kept = needed | pieces.letters(counts)
     if size is not None and len(kept) > size:
@@ -145,7 +147,7 @@ def _kept(pieces: TokenizerPieces, counts: Counter[str], needed: set[str], size:
     return kept
 
 
-def _sliced(model: PreTrainedModel, old: list[int]) -> PreTrainedModel:
+def _slice_rows(model: PreTrainedModel, old: list[int]) -> PreTrainedModel:
     """`model` with the rows `old` of everything that has one row for each token."""
     kind, config = type(model), model.config
     wider, smaller = copy.deepcopy(config), copy.deepcopy(config)
@@ -188,11 +190,11 @@ def _report(
     texts: Sequence[str],
     model: PreTrainedModel,
     trimmed: PreTrainedModel,
-) -> Trimmed:
+) -> TrimReport:
     after, reader = count_tokens(tokenizer_from_spec(spec), texts), spec["model"]
     unknown = reader["vocab"][reader["unk_id"]][0] if reader.get("unk_id") is not None else reader.get("unk_token")
     total = max(1, after.total())
-    return Trimmed(
+    return TrimReport(
         before=token_embedding(model).num_embeddings,
         after=len(kept),
         whole=sum(count for piece, count in counts.items() if piece in kept) / max(1, counts.total()),

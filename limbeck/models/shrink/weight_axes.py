@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 HIDDEN, HEADS, FEED_FORWARD, EMBEDDING = "hidden_size", "num_attention_heads", "feed_forward", "embedding_size"
-INSIDE = "inside attention"  # as wide as the hidden size, but made of heads and not part of the residual stream
+ATTENTION_INNER = "inside attention"  # as wide as the hidden size, but made of heads and not part of the residual stream
 FEED_FORWARD_FIELDS = ("intermediate_size", "hidden_dim")  # most encoders', DistilBERT's
-ALONGSIDE = ("pooler_output_size", "pooler_hidden_size")  # fields that must equal the hidden size
+HIDDEN_SIZE_ALIASES = ("pooler_output_size", "pooler_hidden_size")  # fields that must equal the hidden size
 PROJECTION = re.compile(r"(^|_)(query|key|value|[qkv])(_lin|_proj)?$")  # the module that makes queries, keys or values
 
 
@@ -26,12 +26,12 @@ class Axis(NamedTuple):
     times: int
 
 
-def resized(config: PreTrainedConfig, **sizes: int) -> PreTrainedConfig:
+def resize_config(config: PreTrainedConfig, **sizes: int) -> PreTrainedConfig:
     """A copy of `config` with other sizes, given by the names that all families understand, and `feed_forward`."""
     changed = copy.deepcopy(config)
     for name, size in sizes.items():
         setattr(changed, field_of(config, name), size)
-    for field in ALONGSIDE:
+    for field in HIDDEN_SIZE_ALIASES:
         if HIDDEN in sizes and hasattr(config, field):
             setattr(changed, field, sizes[HIDDEN])
     return changed
@@ -64,7 +64,7 @@ def axes_of(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, 
         changes[EMBEDDING] = (config.embedding_size + 1, 1)
     axes: dict[str, list[Axis | None]] = {name: [None] * len(shape) for name, shape in _shapes(kind, config).items()}
     for size, (value, step) in changes.items():
-        for name, steps in axis_growth(kind, config, resized(config, **{size: value}), step).items():
+        for name, steps in axis_growth(kind, config, resize_config(config, **{size: value}), step).items():
             axes[name] = [Axis(size, times) if times else axis for axis, times in zip(axes[name], steps, strict=True)]
     return {name: _inside_attention(name, found) for name, found in axes.items()}
 
@@ -76,14 +76,14 @@ def _inside_attention(name: str, axes: list[Axis | None]) -> list[Axis | None]:
     if first is None or first.follows != HIDDEN:
         return axes
     if PROJECTION.search(module) or first.times > 1:
-        return [Axis(INSIDE, first.times), *axes[1:]]
+        return [Axis(ATTENTION_INNER, first.times), *axes[1:]]
     square = len(axes) == 2 and axes[1] == first
     if square and any(part.startswith("att") for part in path):
-        return [first, Axis(INSIDE, 1)]
+        return [first, Axis(ATTENTION_INNER, 1)]
     return axes
 
 
-def cut(weight: Tensor, dim: int, times: int, sizes: tuple[int, ...], kept: tuple[int, ...]) -> Tensor:
+def slice_blocks(weight: Tensor, dim: int, times: int, sizes: tuple[int, ...], kept: tuple[int, ...]) -> Tensor:
     """The leading part of an axis that is `times` blocks of `sizes`, each to be cut down to `kept`."""
     blocks = weight.reshape(*weight.shape[:dim], times, *sizes, *weight.shape[dim + 1 :])
     for offset, size in enumerate(kept, start=dim + 1):

@@ -26,24 +26,24 @@ from limbeck.models.shrink.embedding_tables import embedding_tables
 from limbeck.models.shrink.principal_directions import layernorm_projection_keeping, second_moment
 from limbeck.models.shrink.transformers_variants import build_same_class
 from limbeck.models.shrink.weight_axes import (
+    ATTENTION_INNER,
     EMBEDDING,
     FEED_FORWARD,
     HEADS,
     HIDDEN,
-    INSIDE,
     Axis,
     axes_of,
-    cut,
     field_of,
-    resized,
+    resize_config,
+    slice_blocks,
 )
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 Initialise = Literal["random", "truncate", "svd"]
-OFF = 0.25  # a norm's weight that is further from the typical one, relatively, marks a coordinate of its own
-FOREIGN = ("intra_bottleneck_size", "num_key_value_heads")  # sizes that this module does not know how to shrink
+OUTLIER = 0.25  # a norm's weight that is further from the typical one, relatively, marks a coordinate of its own
+UNSUPPORTED_SIZES = ("intra_bottleneck_size", "num_key_value_heads")  # sizes that this module does not know how to shrink
 
 
 def narrower(
@@ -94,7 +94,7 @@ def narrower(
         raise ValueError(f"layers must be at least 1, got {layers}")
     if initialise == "random":
         return build_same_class(
-            teacher, resized(config_of_depth(teacher.config, [m * count // depth for m in range(depth)]), **sizes)
+            teacher, resize_config(config_of_depth(teacher.config, [m * count // depth for m in range(depth)]), **sizes)
         )
     if initialise not in ("truncate", "svd"):
         raise ValueError(f"initialise={initialise!r}: use 'random', 'truncate' or 'svd'")
@@ -105,7 +105,9 @@ def narrower(
     if not hasattr(config, "num_hidden_groups"):  # ALBERT's one layer is the same however often it is repeated
         state = with_layers(state, layer_stack(teacher), chosen)
     moments = _moments(teacher, states) if initialise == "svd" else {}
-    return build_same_class(teacher, resized(config, **sizes), _carried_over(type(teacher), config, sizes, state, moments))
+    return build_same_class(
+        teacher, resize_config(config, **sizes), _transfer_weights(type(teacher), config, sizes, state, moments)
+    )
 
 
 def _sizes(
@@ -118,11 +120,14 @@ def _sizes(
     """The student's sizes, those not given in the teacher's proportions."""
     config, name = teacher.config, type(teacher).__name__
     known = all(hasattr(config, field_of(config, size)) for size in (HIDDEN, HEADS, FEED_FORWARD))
-    if not known or config.is_encoder_decoder or any(hasattr(config, field) for field in FOREIGN):
+    if not known or config.is_encoder_decoder or any(hasattr(config, field) for field in UNSUPPORTED_SIZES):
         raise ValueError(f"{name}: an encoder whose sizes are hidden size, heads and feed-forward width is needed")
     hidden = config.hidden_size if hidden is None else hidden
     share = hidden / config.hidden_size
-    sizes = {HIDDEN: hidden, FEED_FORWARD: round(_own(config, FEED_FORWARD) * share) if feed_forward is None else feed_forward}
+    sizes = {
+        HIDDEN: hidden,
+        FEED_FORWARD: round(_size_of(config, FEED_FORWARD) * share) if feed_forward is None else feed_forward,
+    }
     if hasattr(config, EMBEDDING):
         sizes[EMBEDDING] = round(config.embedding_size * share) if embedding is None else embedding
     elif embedding is not None:
@@ -147,7 +152,7 @@ def _heads(config: PreTrainedConfig, hidden: int, heads: int | None) -> int:
 
 def _require_no_larger(teacher: PreTrainedModel, sizes: dict[str, int]) -> None:
     """Refuse sizes for which the teacher has no weights."""
-    own = {name: _own(teacher.config, name) for name in sizes}
+    own = {name: _size_of(teacher.config, name) for name in sizes}
     for name, size in sizes.items():
         if size > own[name]:
             raise ValueError(f"{name} is {size}, the teacher's is {own[name]}: only initialise='random' can make it larger")
@@ -166,7 +171,7 @@ def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tenso
     width = teacher.config.hidden_size
     if states is not None and states.shape[-1] != width:
         raise ValueError(f"states are {list(states.shape)}; the last axis must be the teacher's hidden size {width}")
-    stream = embedding_tables(teacher).words_in_stream() if states is None else states.detach().reshape(-1, width)
+    stream = embedding_tables(teacher).words_at_first_layer() if states is None else states.detach().reshape(-1, width)
     moments = {HIDDEN: second_moment(stream.to(teacher.device))}
     if hasattr(teacher.config, EMBEDDING) and embedding_tables(teacher).project is not None:
         moments[EMBEDDING] = second_moment(embedding_tables(teacher).words)
@@ -176,14 +181,14 @@ def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tenso
 def _rotation(moment: Tensor, width: int, norms: list[Tensor]) -> Rotation:
     """V for one space, in which the coordinates that `norms` single out stay what they are."""
     gamma = torch.stack([norm.double() for norm in norms])
-    typical = gamma.median(1, keepdim=True).values
-    off = ((gamma - typical).abs() / typical.abs()).max(0).values
-    most = off.argsort(descending=True)[: width // 4]
-    turn, share = layernorm_projection_keeping(moment, width, most[off[most] > OFF])
-    return turn.float(), (share * len(moment) / width) ** 0.5
+    median = gamma.median(1, keepdim=True).values
+    deviation = ((gamma - median).abs() / median.abs()).max(0).values
+    ranked = deviation.argsort(descending=True)[: width // 4]
+    rotation, share = layernorm_projection_keeping(moment, width, ranked[deviation[ranked] > OUTLIER])
+    return rotation.float(), (share * len(moment) / width) ** 0.5
 
 
-def _carried_over(
+def _transfer_weights(
     kind: type[PreTrainedModel],
     config: PreTrainedConfig,
     sizes: dict[str, int],
@@ -192,12 +197,14 @@ def _carried_over(
 ) -> dict[str, Tensor]:
     """The teacher's weights, each axis cut or rotated to the student's size. `config` has the student's depth already."""
     axes = axes_of(kind, config)
-    if not any(axis and axis.follows == INSIDE for found in axes.values() for axis in found):
+    if not any(axis and axis.follows == ATTENTION_INNER for found in axes.values() for axis in found):
         raise ValueError(f"the attention weights of {kind.__name__} are not recognised; use initialise='random'")
-    before = _parts(config, {name: _own(config, name) for name in sizes})
-    after = _parts(config, sizes)
-    if any(new > old for new, old in zip(after[INSIDE], before[INSIDE], strict=True)):  # heads fewer, but wider
-        before[INSIDE], after[INSIDE] = before[HIDDEN], after[HIDDEN]
+    before = _axis_blocks(config, {name: _size_of(config, name) for name in sizes})
+    after = _axis_blocks(config, sizes)
+    if any(
+        new > old for new, old in zip(after[ATTENTION_INNER], before[ATTENTION_INNER], strict=True)
+    ):  # heads fewer, but wider
+        before[ATTENTION_INNER], after[ATTENTION_INNER] = before[HIDDEN], after[HIDDEN]
     rotations: dict[str, Rotation] = {}
     for size, moment in moments.items():
         same = [Axis(name, 1) for name in ((size,) if EMBEDDING in moments else (HIDDEN, EMBEDDING))]
@@ -216,20 +223,20 @@ def _carried_over(
 
 def _resize(name: str, weight: Tensor, dim: int, axis: Axis, before: Any, after: Any, rotations: dict[str, Rotation]) -> Tensor:
     if axis.follows not in rotations:
-        return cut(weight, dim, axis.times, before[axis.follows], after[axis.follows])
-    turn, scale = rotations[axis.follows]
-    turn = turn.to(weight.device)
+        return slice_blocks(weight, dim, axis.times, before[axis.follows], after[axis.follows])
+    rotation, scale = rotations[axis.follows]
+    rotation = rotation.to(weight.device)
     if weight.dim() == 1 and name.endswith("weight"):  # a norm's
-        turned = weight.float() @ turn.square() * scale
+        rotated = weight.float() @ rotation.square() * scale
     else:
-        turned = (weight.float().movedim(dim, -1) @ turn).movedim(-1, dim)
-    return turned.to(weight.dtype)
+        rotated = (weight.float().movedim(dim, -1) @ rotation).movedim(-1, dim)
+    return rotated.to(weight.dtype)
 
 
-def _parts(config: PreTrainedConfig, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
+def _axis_blocks(config: PreTrainedConfig, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
     """What an axis of each kind is made of."""
-    return {name: (size,) for name, size in sizes.items()} | {INSIDE: (sizes[HEADS], sizes[HIDDEN] // sizes[HEADS])}
+    return {name: (size,) for name, size in sizes.items()} | {ATTENTION_INNER: (sizes[HEADS], sizes[HIDDEN] // sizes[HEADS])}
 
 
-def _own(config: PreTrainedConfig, name: str) -> int:
+def _size_of(config: PreTrainedConfig, name: str) -> int:
     return int(getattr(config, field_of(config, name)))

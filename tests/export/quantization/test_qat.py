@@ -84,7 +84,7 @@ def test_a_stage_that_was_stopped_goes_on_as_if_it_had_not_been(tmp_path: Path, 
 @torch.no_grad()
 def test_ranges_follow_the_first_batches_of_training_only() -> None:
     x = images(digits()[0])[:32]
-    shadow = FakeQuantized(frozen_copy(trained_on_digits()), x, watched=2)
+    shadow = FakeQuantized(frozen_copy(trained_on_digits()), x, observed_batches=2)
 
     def ranges() -> list[Tensor]:
         return [each.scale.clone() for each in shadow._activations]

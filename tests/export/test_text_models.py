@@ -159,14 +159,14 @@ def test_mobilebert_in_int8(tmp_path: Path) -> None:
 
 def test_a_table_of_embeddings_has_eight_bits(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from limbeck.models.architectures.sentence_encoder import token_logits
+    from limbeck.models.architectures.sentence_encoder import wrap_sentence_transformer
 
     words = {word: place for place, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(500))])}
     tokenizer = transformers.BertTokenizerFast(vocab=words)
     modules = __import__("sentence_transformers.sentence_transformer.modules", fromlist=["StaticEmbedding"])
     torch.manual_seed(0)
     table = modules.StaticEmbedding(tokenizer.backend_tokenizer, embedding_weights=torch.randn(len(words), 64))
-    model = token_logits(library.SentenceTransformer(modules=[table], device="cpu"))
+    model = wrap_sentence_transformer(library.SentenceTransformer(modules=[table], device="cpu"))
     inputs = dict(tokenizer(["1 2 3", "77 4 5 6 7 8"], padding=True, return_tensors="pt"))
     sizes = {}
     for precision in ("fp32", "int8"):
@@ -182,12 +182,12 @@ def test_a_table_of_embeddings_has_eight_bits(tmp_path: Path) -> None:
 
 def test_a_sentence_encoder_pools_as_it_does_in_pytorch(tmp_path: Path) -> None:
     library = pytest.importorskip("sentence_transformers")
-    from limbeck.models.architectures.sentence_encoder import token_logits
+    from limbeck.models.architectures.sentence_encoder import wrap_sentence_transformer
     from tests.runs.test_text_runs import FILLER, teacher
 
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *FILLER]
     teacher(tmp_path / "bert", words, transformers.BertModel, layers=1, hidden=32, tokens=32)
-    model = token_logits(library.SentenceTransformer(str(tmp_path / "bert"), device="cpu")).eval()
+    model = wrap_sentence_transformer(library.SentenceTransformer(str(tmp_path / "bert"), device="cpu")).eval()
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "bert")
     inputs = dict(tokenizer(["the film", "a story of the very cast"], padding=True, return_tensors="pt"))
     formats.get("onnx").write(model, tmp_path / "encoder.onnx", inputs)

@@ -10,7 +10,7 @@ from rich.text import Text
 from limbeck import metrics
 from limbeck.evaluation import Export, number_format
 
-NARROW = 100  # columns of a terminal, below which some are left out
+NARROW_TERMINAL = 100  # columns of a terminal, below which some are left out
 
 
 def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "accuracy") -> Table:
@@ -21,7 +21,7 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
     table = Table(header_style="bold", caption=f"latency and memory: {', '.join(inputs)}, one thread" if inputs else None)
     for title in ("model", "as"):
         table.add_column(title, no_wrap=True)
-    left_out = ("p95", "difference") if width < NARROW else ()
+    left_out = ("p95", "difference") if width < NARROW_TERMINAL else ()
     titles = [title for title in _cells(rows[0], metric) if title not in left_out] if rows else []
     for title in titles:
         table.add_column(Text(title), justify="right", no_wrap=True)
@@ -35,9 +35,9 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
 def remarks(exports: Iterable[Export]) -> list[str]:
     """What went wrong or must be known, one line each, with its remedy."""
     return [
-        ". ".join(filter(None, (f"{export.model} {export.format} {export.precision}: {said}", export.remedy)))
+        ". ".join(filter(None, (f"{export.model} {export.format} {export.precision}: {message}", export.remedy)))
         for export in exports
-        if (said := export.error or export.warning)
+        if (message := export.error or export.warning)
     ]
 
 

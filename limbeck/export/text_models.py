@@ -14,7 +14,7 @@ from limbeck.export.errors import ExportError
 from limbeck.export.trace import failing_line, first_line
 
 IDS, MASK = "input_ids", "attention_mask"
-WIDTH = 8  # tokens of an example: more than one and two, which tracing takes for constants
+EXAMPLE_TOKENS = 8  # tokens of an example: more than one and two, which tracing takes for constants
 
 
 class TokenLogits(nn.Module):
@@ -29,9 +29,9 @@ class TokenLogits(nn.Module):
         self.model, self.names = model, tuple(names)
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        found = logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
-        assert isinstance(found, Tensor)
-        return found
+        logits = logits_of(self.model(**dict(zip(self.names, inputs, strict=True))))
+        assert isinstance(logits, Tensor)
+        return logits
 
 
 def first_tokens(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -39,10 +39,12 @@ def first_tokens(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
     Every name with a tensor stays, in its order; the mask of padding is added where there is none.
     """
-    given = {name: part for name, part in example.items() if isinstance(part, Tensor)}
-    given.setdefault(MASK, torch.ones_like(given[IDS]))
-    cut = {name: torch.cat((part[:1], part[-1:]))[:, : WIDTH - 1].cpu().long() for name, part in given.items()}
-    return {name: F.pad(part, (0, WIDTH - part.shape[1])) for name, part in cut.items()}
+    tensors = {name: tensor for name, tensor in example.items() if isinstance(tensor, Tensor)}
+    tensors.setdefault(MASK, torch.ones_like(tensors[IDS]))
+    tokens = {
+        name: torch.cat((tensor[:1], tensor[-1:]))[:, : EXAMPLE_TOKENS - 1].cpu().long() for name, tensor in tensors.items()
+    }
+    return {name: F.pad(tensor, (0, EXAMPLE_TOKENS - tensor.shape[1])) for name, tensor in tokens.items()}
 
 
 def token_logits(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
@@ -51,19 +53,20 @@ def token_logits(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits
     Raises:
         ExportError: it does not take them, or returns no logits.
     """
-    made, kind = TokenLogits(model, list(example)), type(model).__name__
+    wrapped, model_class = TokenLogits(model, list(example)), type(model).__name__
     try:
         with torch.no_grad():
-            made(*example.values())
+            wrapped(*example.values())
     except (TapError, AssertionError) as error:
         raise ExportError(
-            f"{kind} returns no single tensor of logits, and a file has one as its output",
+            f"{model_class} returns no single tensor of logits, and a file has one as its output",
             "Export a wrapper whose forward returns the logits alone",
         ) from error
     except Exception as error:
         raise ExportError(
-            f"{kind} does not run on tokens ({', '.join(example)}) of shape {[*example[IDS].shape]}: {first_line(error)}",
-            "Give it the inputs that its forward takes, of a tokenizer that belongs to it",
+            f"{model_class} does not run on tokens ({', '.join(example)}) of shape "
+            f"{[*example[IDS].shape]}: {first_line(error)}",
+            "Pass the inputs that its forward takes, from the tokenizer of the model",
             failing_line(error),
         ) from error
-    return made
+    return wrapped

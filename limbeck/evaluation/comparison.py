@@ -127,12 +127,12 @@ def rank_ranges(
     """
     means = resampled(list(scores.values()), RESAMPLES, seed, value)
     means = means if higher_is_better else -means
-    places = {}
+    ranks = {}
     for at, method in enumerate(scores):
         low, high = np.percentile(means - means[at], [2.5, 97.5], axis=1)
         better, worse = int((low > 0).sum()), int((high < 0).sum())
-        places[method] = (1 + better, len(scores) - worse)
-    return places
+        ranks[method] = (1 + better, len(scores) - worse)
+    return ranks
 
 
 def methods_table(verdict: ComparisonVerdict) -> Table:

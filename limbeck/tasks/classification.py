@@ -61,7 +61,7 @@ def _check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, 
     own = getattr(getattr(model, "config", None), "id2label", None)
     if not own or names is None:
         return
-    theirs = [str(own[place]) for place in sorted(own)]
+    theirs = [str(own[index]) for index in sorted(own)]
     if theirs != list(names) and sorted(theirs) == sorted(names):
         raise ValueError(
             f"{data}: the classes are numbered {_numbered(names)}, and those of the {who} {_numbered(theirs)}; write them in "
@@ -70,4 +70,4 @@ def _check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, 
 
 
 def _numbered(names: Sequence[str]) -> str:
-    return ", ".join(f"{place} {name!r}" for place, name in enumerate(names))
+    return ", ".join(f"{index} {name!r}" for index, name in enumerate(names))

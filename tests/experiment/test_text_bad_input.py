@@ -20,7 +20,6 @@ from limbeck.models import get
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
-from limbeck.tasks.input_limits import position_limit
 from tests.data.tiny_tokenizers import byte_bpe, of_words
 from tests.runs.test_text_runs import teacher
 
@@ -130,28 +129,6 @@ def test_a_vocabulary_of_another_model() -> None:
 
 
 # --- lengths ---------------------------------------------------------------------------------------------------------
-
-TABLES = {"Bert": 16, "DistilBert": 16, "Roberta": 14, "MPNet": 14, "Electra": 16, "Albert": 16}
-
-
-@pytest.mark.parametrize("name", TABLES)
-def test_positions_are_as_many_as_can_be_read(name: str) -> None:
-    model = encoder(name, "Model", **({"pad_token_id": 1} if name in ("Roberta", "MPNet") else {}), **_sizes(name))
-    assert position_limit(model) == TABLES[name]
-    ids = torch.full((1, TABLES[name]), 5)
-    model(input_ids=ids)
-    with pytest.raises((IndexError, RuntimeError)):
-        model(input_ids=torch.full((1, TABLES[name] + 1), 5))
-
-
-def _sizes(name: str) -> dict[str, int]:
-    return {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 16} if name == "DistilBert" else {}
-
-
-def test_models_that_compute_their_positions_read_any_length() -> None:
-    model = encoder("ModernBert", pad_token_id=0, cls_token_id=1, sep_token_id=2, bos_token_id=1, eos_token_id=2)
-    assert position_limit(model) is None
-    assert position_limit(nn.Linear(2, 2)) is None
 
 
 @pytest.mark.parametrize(("name", "limit"), [("Bert", 16), ("Roberta", 14)])

@@ -56,8 +56,8 @@ class Canvas:
         self.inner, self.right = height - bottom - top, right
         with matplotlib.rc_context(_STYLE):
             self.figure = Figure(figsize=(width / 72, height / 72))
-            place = (left / width, bottom / height, (width - left - right) / width, self.inner / height)
-            self.axes: Any = self.figure.add_axes(place)
+            bounds = (left / width, bottom / height, (width - left - right) / width, self.inner / height)
+            self.axes: Any = self.figure.add_axes(bounds)
         self._style_axes()
 
     def _style_axes(self) -> None:
@@ -107,8 +107,8 @@ class Canvas:
 
     def beside(self, y: float, text: str, colour: str = INK) -> None:
         """Text in a column right of the axes, flush right, at a height of the data."""
-        place: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (self.right - 2, 0), "ha": "right"}
-        self._write(text, (1, y), va="center", size=11, color=colour, **place)
+        position: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "xytext": (self.right - 2, 0), "ha": "right"}
+        self._write(text, (1, y), va="center", size=11, color=colour, **position)
 
     def _write(self, text: str, at: tuple[float, float], **look: Any) -> None:
         self.axes.annotate(
@@ -160,14 +160,14 @@ def prefix_ids(svg: str, name: str) -> str:
 
 def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:
     """Ascending positions at least `gap` apart and near the wanted ones, within [low, high] if they fit."""
-    places = [max(value, low) for value in wanted]
-    for at in range(1, len(places)):
-        places[at] = max(places[at], places[at - 1] + gap)
+    positions = [max(value, low) for value in wanted]
+    for index in range(1, len(positions)):
+        positions[index] = max(positions[index], positions[index - 1] + gap)
     limit = high
-    for at in reversed(range(len(places))):
-        places[at] = min(places[at], limit)
-        limit = places[at] - gap
-    return places
+    for index in reversed(range(len(positions))):
+        positions[index] = min(positions[index], limit)
+        limit = positions[index] - gap
+    return positions
 
 
 def log_x(canvas: Canvas, unit: Any = number_format.count) -> None:

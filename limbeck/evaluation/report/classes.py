@@ -85,16 +85,16 @@ def draw(names: Sequence[str], columns: Columns) -> str:
     longest = max(len(cut(name, SHORT)) for name in names)
     canvas = Canvas(58 + 19 * len(names), left=14 + 6.2 * longest, right=46, top=8, bottom=42)
     axes = canvas.axes
-    for place in range(len(names)):
-        values = [column[place] for column in columns.values() if column[place] is not None]
-        axes.plot([min(values), max(values)], [place, place], color=INK, alpha=0.25, linewidth=1.2, zorder=2)  # type: ignore[type-var]
+    for index in range(len(names)):
+        values = [column[index] for column in columns.values() if column[index] is not None]
+        axes.plot([min(values), max(values)], [index, index], color=INK, alpha=0.25, linewidth=1.2, zorder=2)  # type: ignore[type-var]
         for arm in ARMS:
-            value = columns[arm][place] if arm in columns else None
+            value = columns[arm][index] if arm in columns else None
             if value is not None:
-                canvas.mark(arm, value, place, size=8.5 if arm == "teacher" else 6)
-        share = kept(columns, place)
+                canvas.mark(arm, value, index, size=8.5 if arm == "teacher" else 6)
+        share = kept(columns, index)
         if share is not None:
-            canvas.beside(place, number_format.percent(share, 0), COLOURS["student"])
+            canvas.beside(index, number_format.percent(share, 0), COLOURS["student"])
     canvas.rows([cut(name, SHORT) for name in names])
     axes.locator_params(axis="x", nbins=5)
     canvas.label("x", MEASURE, percent=True)

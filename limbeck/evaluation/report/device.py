@@ -126,14 +126,14 @@ def draw(rows: Sequence[Export]) -> str:
     axes = canvas.axes
     axes.set_xlim(min(_ends(row)[0] for row in rows) / 1.6, max(_ends(row)[1] for row in rows) * 1.25)
     log_x(canvas, lambda value: f"{value:g}")
-    for place, setting in enumerate(settings):
+    for index, setting in enumerate(settings):
         own = {row.model: _ends(row) for row in rows if (row.format, row.precision) == setting}
         for model, (median, p95) in own.items():
             down = {"teacher": -0.12, "student": 0.12}.get(model, 0.0)
-            canvas.whisker(model, [median, p95], [place + down, place + down])
-            canvas.mark(model, median, place + down, size=7)
+            canvas.whisker(model, [median, p95], [index + down, index + down])
+            canvas.mark(model, median, index + down, size=7)
         if set(MODELS) <= set(own):
-            canvas.beside(place, number_format.times(own["teacher"][0] / own["student"][0]))
+            canvas.beside(index, number_format.times(own["teacher"][0] / own["student"][0]))
     canvas.beside(-0.85, "faster")
     canvas.rows(names)
     canvas.label("x", "milliseconds")

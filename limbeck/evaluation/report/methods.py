@@ -27,9 +27,9 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
         FileNotFoundError: the folder holds no finished comparison.
         ValueError: it is not a comparison that this version reads.
     """
-    place = Path(folder)
-    verdict = load(place)
-    recipe = place / "recipe.yaml"
+    run = Path(folder)
+    verdict = load(run)
+    recipe = run / "recipe.yaml"
     sections = [
         _ranking(verdict),
         _failed(verdict),
@@ -40,7 +40,7 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
     ]
     facts = [verdict.task, f"{len(verdict.rows)} methods", f"{len(verdict.seeds)} seeds", f"{verdict.items:,} test items"]
     top = head(verdict.name, sentence(verdict), facts)
-    return write_page(out or place / "report.html", verdict.name, top, sections, "comparison.json and recipe.yaml")
+    return write_page(out or run / "report.html", verdict.name, top, sections, "comparison.json and recipe.yaml")
 
 
 def load(folder: Path) -> ComparisonVerdict:
@@ -128,11 +128,11 @@ def methods_figure(verdict: ComparisonVerdict) -> str:
     if control is not None:
         axes.axvspan(*control.ci95, color=SOFT, alpha=0.14, linewidth=0, zorder=0)
         axes.axvline(control.metric, color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1)
-    for place, (name, row) in enumerate(rows.items()):
+    for index, (name, row) in enumerate(rows.items()):
         arm, marker, hollow = _look(name, row, verdict.control)
-        canvas.whisker(arm, row.ci95, [place, place])
-        canvas.mark(arm, row.metric, place, marker=marker, hollow=hollow, size=6.5)
-        canvas.beside(place, format_ranks(row))
+        canvas.whisker(arm, row.ci95, [index, index])
+        canvas.mark(arm, row.metric, index, marker=marker, hollow=hollow, size=6.5)
+        canvas.beside(index, format_ranks(row))
     canvas.beside(-0.95, "ranks")
     canvas.rows([cut(name, SHORT) for name in rows])
     axes.locator_params(axis="x", nbins=5)

@@ -148,9 +148,9 @@ def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
     """The metric of every seed, if there are several."""
     present = verdict.arms
     rows: list[tuple[str, ...]] = []
-    for place, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
+    for index, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
         cells = [
-            number_format.measured(arm.per_seed[place], as_percent=verdict.metric.percent) if len(arm.per_seed) > place else ""
+            number_format.measured(arm.per_seed[index], as_percent=verdict.metric.percent) if len(arm.per_seed) > index else ""
             for arm in present.values()
         ]
         rows.append((f"{escape(verdict.metric.name)}, seed {seed}", *cells, ""))

@@ -90,13 +90,13 @@ def _dots(runs: Mapping[str, Verdict]) -> str:
     metric = next(iter(runs.values())).metric
     canvas = Canvas(62 + 34 * len(runs), left=16 + 6.4 * longest, right=52, top=22, bottom=42)
     axes = canvas.axes
-    for place, verdict in enumerate(runs.values()):
+    for index, verdict in enumerate(runs.values()):
         for down, (arm, found) in zip((-0.16, 0.0, 0.16), verdict.arms.items(), strict=False):
-            canvas.whisker(arm, found.ci95, [place + down, place + down])
-            canvas.mark(arm, found.metric, place + down, size=6.5)
+            canvas.whisker(arm, found.ci95, [index + down, index + down])
+            canvas.mark(arm, found.metric, index + down, size=6.5)
         if verdict.gain is not None:
             unit = 100 if metric.percent else 1
-            canvas.beside(place, number_format.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
+            canvas.beside(index, number_format.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
     canvas.beside(-0.85, "gain")
     canvas.rows([cut(name, SHORT) for name in runs])
     axes.locator_params(axis="x", nbins=5)

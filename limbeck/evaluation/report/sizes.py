@@ -141,9 +141,9 @@ def draw(
     for goal in goals:
         if goal.metric is not None:
             axes.axhline(goal.metric, color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1)
-    for place, goal in enumerate(upright):
+    for index, goal in enumerate(upright):
         axes.axvline(goal.size, color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1)
-        canvas.text(goal.size or 0, axes.get_ylim()[1], goal.text, SOFT, va="bottom", xytext=(-3, 1 + 14 * place))
+        canvas.text(goal.size or 0, axes.get_ylim()[1], goal.text, SOFT, va="bottom", xytext=(-3, 1 + 14 * index))
     canvas.at_right([(goal.metric, goal.text, SOFT) for goal in goals if goal.metric is not None])
     for point in points:
         if point.ci95 is not None:

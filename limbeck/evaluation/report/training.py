@@ -61,8 +61,8 @@ def _group(group: str, title: str, curves: Curves, metric: MetricInfo) -> str:
         return ""
     shown, hidden = list(curves)[:FIGURES], list(curves)[FIGURES:]
     figures = [
-        _figure(f"{group}-{place}", quantity, curves[quantity], _is_percentage(quantity, metric))
-        for place, quantity in enumerate(shown)
+        _figure(f"{group}-{index}", quantity, curves[quantity], _is_percentage(quantity, metric))
+        for index, quantity in enumerate(shown)
     ]
     more = paragraph(f"Not drawn: {', '.join(hidden)}.", soft=True) if hidden else ""
     return f'<div class="group"><h3>{escape(title)}</h3>\n{grid(figures)}\n{more}</div>'

@@ -12,7 +12,7 @@ from limbeck.integrations.position_limits import PositionLimits
 from tests.integrations.tiny import bert, ids, t5
 
 
-def test_each_side_of_a_model_that_writes_has_positions_of_its_own():
+def test_encoder_and_decoder_have_their_own_limits():
     torch.manual_seed(0)
     sizes = {"d_model": 8, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 1, "decoder_attention_heads": 1}
     more = {"max_encoder_position_embeddings": 48, "max_decoder_position_embeddings": 16, "attention_window": 4}
@@ -24,7 +24,7 @@ def test_each_side_of_a_model_that_writes_has_positions_of_its_own():
         positions.refuse_longer({"decoder_input_ids": torch.ones(2, 17)})
 
 
-def test_texts_laid_end_to_end_begin_at_the_first_position():
+def test_packed_texts_are_not_limited():
     positions = PositionLimits.of_model(bert(), "student", "")
     positions.refuse_longer({"input_ids": torch.ones(1, 90), "position_ids": torch.arange(90)[None] % 30})
     positions.refuse_longer({"pixel_values": torch.ones(1, 90)})

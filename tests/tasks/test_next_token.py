@@ -15,7 +15,7 @@ from limbeck.tasks.next_token import next_token_targets, predicts_next_token
 from tests.integrations.tiny import WORDS, bert, t5
 
 
-def test_which_models_predict_the_next_token():
+def test_models_that_predict_the_next_token():
     gpt = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_embd=8, n_layer=1, n_head=1))
     assert [predicts_next_token(model) for model in (gpt, bert(), t5(8, 0))] == [True, False, False]
 

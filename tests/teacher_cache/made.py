@@ -9,7 +9,18 @@ import torch
 from torch import Tensor
 
 from limbeck.core.signals import AnySignal
-from limbeck.teacher_cache import Codec, Dense, ScaledInt8, Store, StoreBuilder, Tokens, TokenSignals, TopKCodec
+from limbeck.teacher_cache import (
+    Codec,
+    Dense,
+    IncrementalStore,
+    ScaledInt8,
+    Store,
+    StoreBuilder,
+    Tokens,
+    TokenSignals,
+    TopKCodec,
+)
+from limbeck.teacher_cache.codecs.row_table import RowTable
 
 IDENTITY = {"teacher": "b1946ac9", "views": "d8e8fca2", "precision": "bfloat16"}
 CODECS: dict[str, Codec] = {
@@ -18,6 +29,9 @@ CODECS: dict[str, Codec] = {
     "layer3": ScaledInt8(),
     "text": Tokens(TopKCodec(2, classes=300)),
 }
+
+
+DENSE: dict[str, Codec] = {"logits": Dense("fp16")}
 
 
 def keys(count: int, seed: int = 0) -> Tensor:
@@ -73,3 +87,20 @@ def content(folder: Path) -> dict[str, bytes]:
         for path in folder.rglob("*")
         if path.is_file() and path.name != ".lock"
     }
+
+
+def builder(folder: Path, keys: Tensor, views: int = 2, **changes: object) -> StoreBuilder:
+    return StoreBuilder(folder, keys, views, DENSE, IDENTITY, **{"rows_per_shard": 20, **changes})  # type: ignore[arg-type]
+
+
+def incremental(
+    folder: Path, keys: Tensor, codecs: Mapping[str, Codec] = DENSE, views: int = 2, rows: int = 32
+) -> IncrementalStore:
+    return IncrementalStore(folder, keys, views, codecs, IDENTITY, rows_per_shard=20, rows_per_file=rows)
+
+
+def roundtrip(codec: Codec, signal: Tensor) -> Tensor:
+    """Encoded, converted to plain tensors as in a file, and decoded."""
+    decoded = codec.decode(RowTable.from_tensors(codec.encode(signal).tensors()))
+    assert isinstance(decoded, Tensor)
+    return decoded

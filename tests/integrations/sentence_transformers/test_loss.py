@@ -114,7 +114,7 @@ def test_gradient_reaches_the_student_alone(encoder):
     assert len(own) == 2  # weight and bias of one projection from 16 to 24
 
 
-def test_what_the_teacher_says_may_be_computed_before(encoder):
+def test_teacher_outputs_may_be_computed_beforehand(encoder):
     student, teacher = encoder(), encoder(seed=1)
     texts = (QUERIES, POSITIVES, NEGATIVES)
     theirs = torch.stack(embedded(teacher, *texts), 1)
@@ -149,7 +149,7 @@ def test_a_loss_among_the_librarys_own(encoder, tmp_path):
     torch.testing.assert_close(again.encode(QUERIES, convert_to_tensor=True), student.encode(QUERIES, convert_to_tensor=True))
 
 
-def test_the_student_learns_what_the_teacher_says(encoder, tmp_path):
+def test_the_student_learns_from_the_teacher(encoder, tmp_path):
     student, teacher = encoder(), encoder(24, seed=1)
     loss = DistillationLoss(student, teacher, terms=[Term(objectives.get("rkd_cosine"))])
     trainer = train(student, loss, tmp_path, {"text": QUERIES + POSITIVES}, max_steps=40, learning_rate=1e-2)

@@ -28,7 +28,7 @@ def test_vocabularies_of_other_sizes(tmp_path):
         made.train()
 
 
-def test_tokenizers_decide_where_they_are_known(tmp_path):
+def test_known_tokenizers_are_compared_instead_of_sizes(tmp_path):
     ours, theirs = wordpiece(), byte_bpe()
     size = max(len(ours), len(theirs))
     models = {"student": bert(vocab_size=size), "teacher": bert(24, vocab_size=size)}
@@ -76,7 +76,7 @@ def test_taps_that_do_not_exist(tmp_path):
     ("options", "message"),
     [({"labels": -1}, "labels=-1: it is the weight"), ({"terms": []}, "at least one term")],
 )
-def test_arguments_of_ones_own(tmp_path, options, message):
+def test_bad_arguments_are_named(tmp_path, options, message):
     given = {"train_dataset": texts(), "teacher": bert(24, 2), "terms": everywhere()} | options
     with pytest.raises(ValueError, match=message):
         DistillationTrainer(bert(), arguments(tmp_path), **given).train()
@@ -89,7 +89,7 @@ def test_no_labels_and_no_data(tmp_path):
         DistillationTrainer(bert(), arguments(tmp_path), teacher=bert(24, 2), terms=everywhere()).create_optimizer()
 
 
-def test_devices_that_it_does_not_run_on(tmp_path, monkeypatch):
+def test_several_gpus_in_one_process_are_refused(tmp_path, monkeypatch):
     given = arguments(tmp_path)
     monkeypatch.setattr(type(given), "n_gpu", 2)
     with pytest.raises(ValueError, match="one process each"):
@@ -103,14 +103,14 @@ def test_devices_that_it_does_not_run_on(tmp_path, monkeypatch):
         ({"use_liger_kernel": True}, "computes no logits"),
     ],
 )
-def test_arguments_that_take_the_signals_away(tmp_path, given, message):
+def test_arguments_under_which_signals_are_missing(tmp_path, given, message):
     made = trainer(tmp_path)
     found = SimpleNamespace(**{"torch_compile": False, "use_liger_kernel": False} | given)
     with pytest.raises(ValueError, match=message):
         checks.require_signals(found, made.criterion)
 
 
-def test_the_encoder_of_a_model_that_writes(tmp_path):
+def test_the_encoder_of_an_encoder_decoder_is_refused(tmp_path):
     tokens, mask = ids(8)
     rows = [{"input_ids": i, "attention_mask": m, "labels": i} for i, m in zip(tokens, mask, strict=True)]
     term = Term(objectives.get("hidden_states"), student="encoder.block.0", teacher="encoder.block.0")
@@ -120,7 +120,7 @@ def test_the_encoder_of_a_model_that_writes(tmp_path):
     trainer(tmp_path, student=t5(16, 0), teacher=t5(16, 1), data=rows, terms=[inside]).train()
 
 
-def test_a_loss_that_is_told_in_vain():
+def test_a_loss_that_ignores_the_number_of_items():
     assert checks.ignores_count(lambda count: torch.tensor(3.0))
     assert not checks.ignores_count(lambda count: 3.0 / count)
     assert not checks.ignores_count(lambda count: torch.tensor(torch.nan))

@@ -43,7 +43,7 @@ def beside(columns):
 
 
 @pytest.mark.parametrize("unused", [True, False])
-def test_a_column_that_only_the_teacher_takes_reaches_it_alone(tmp_path, unused):
+def test_a_column_of_the_teacher_does_not_reach_the_student(tmp_path, unused):
     teacher, student = bert(24, 2, seed=1), distilbert()
     rows = Dataset.from_list(
         [{n: v.tolist() for n, v in row.items()} | {"token_type_ids": [0] * 4 + [1] * 5} for row in texts(16)]
@@ -59,7 +59,7 @@ def test_a_column_that_only_the_teacher_takes_reaches_it_alone(tmp_path, unused)
     assert {"labels" in call for call in said} == {True, False}  # not in the trial run
 
 
-def test_the_teacher_reads_the_tokens_of_its_own_tokenizer(tmp_path):
+def test_the_teacher_reads_tokens_of_its_own_tokenizer(tmp_path):
     ours, theirs = wordpiece(), byte_bpe()
     long = {"max_position_embeddings": 64}
     teacher, student = bert(24, 2, seed=1, vocab_size=len(theirs), **long), bert(vocab_size=len(ours), **long)
@@ -91,7 +91,7 @@ def test_the_teacher_reads_the_tokens_of_its_own_tokenizer(tmp_path):
     assert (tmp_path / "student" / "tokenizer.json").exists()
 
 
-def test_tokens_are_labelled_where_they_stand(tmp_path):
+def test_token_classification_compares_every_real_token(tmp_path):
     made_of = {"kind": BertForTokenClassification}
     student, teacher = bert(**made_of), bert(24, seed=1, **made_of)
     given = batch(texts(4)) | {"labels": torch.randint(CLASSES, (4, 9)).index_fill(1, torch.tensor([0, 2]), -100)}
@@ -121,7 +121,7 @@ def test_questions_have_two_labels(tmp_path):
     torch.testing.assert_close(made.compute_loss(student.train(), given), sum(ends) / 2)
 
 
-def test_a_model_that_writes_is_compared_at_its_labelled_tokens(tmp_path):
+def test_an_encoder_decoder_is_compared_at_its_labelled_tokens(tmp_path):
     class Writing(DistillationMixin, Seq2SeqTrainer):
         pass
 
@@ -152,7 +152,7 @@ def test_a_model_that_writes_is_compared_at_its_labelled_tokens(tmp_path):
     assert made.evaluate()["eval_loss"] > 0
 
 
-def test_a_batch_that_a_model_cannot_read_names_what_it_takes():
+def test_an_unreadable_batch_is_refused_with_the_models_inputs():
     columns = BatchColumns(bert(), bert(24), ["labels"])
     with pytest.raises(ValueError, match=r"takes attention_mask, input_ids.* and the batch holds words; name"):
         columns.batch({"words": torch.ones(2, 3)})

@@ -38,7 +38,7 @@ def test_adapters_are_trained_and_not_saved_with_the_student(tmp_path):
     torch.testing.assert_close(student(**given).logits, made.model.eval()(**given).logits, rtol=0, atol=0)
 
 
-def test_what_the_terms_learn_decays_as_the_student_does(tmp_path):
+def test_adapters_have_the_weight_decay_of_the_student(tmp_path):
     made = trainer(tmp_path, weight_decay=0.1)
     optimizer = made.create_optimizer()
     decay = {id(p): group["weight_decay"] for group in optimizer.param_groups for p in group["params"]}
@@ -59,7 +59,7 @@ def test_a_resumed_run_is_the_uninterrupted_one(tmp_path):
     assert logged(resumed)[-1]["loss"] == logged(whole)[-1]["loss"]
 
 
-def test_a_second_training_goes_on_with_the_same_adapters(tmp_path):
+def test_a_second_training_continues_with_the_same_adapters(tmp_path):
     made = trainer(tmp_path)
     made.train()
     first = made.criterion
@@ -67,7 +67,7 @@ def test_a_second_training_goes_on_with_the_same_adapters(tmp_path):
     assert made.criterion is first
 
 
-def test_a_model_that_is_made_anew_has_its_own_criterion(tmp_path):
+def test_a_new_model_gets_a_new_criterion(tmp_path):
     options = {"teacher": bert(24, 2, seed=1), "terms": everywhere(), "train_dataset": texts()}
     made = DistillationTrainer(model_init=lambda: bert(), args=arguments(tmp_path), **options)
     made.train()
@@ -77,7 +77,7 @@ def test_a_model_that_is_made_anew_has_its_own_criterion(tmp_path):
     same(weights(made), weights_then, rtol=0, atol=0)
 
 
-def test_an_optimizer_of_ones_own_gets_the_adapters(tmp_path):
+def test_an_own_optimizer_gets_the_adapters(tmp_path):
     student = bert()
     optimizer = torch.optim.SGD(student.parameters(), lr=0.1)
     made = trainer(tmp_path, student, more={"optimizers": (optimizer, None)})

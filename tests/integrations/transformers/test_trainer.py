@@ -138,7 +138,7 @@ def test_weights_follow_their_schedules_and_a_teacher_without_weight_does_not_ru
     assert ["loss_labels" in line for line in lines] == [True] * 9 + [False]
 
 
-def test_the_student_learns_what_the_teacher_says(tmp_path):
+def test_the_student_learns_from_the_teacher(tmp_path):
     data = texts(64, labels=False)
     options = {"max_steps": 60, "per_device_train_batch_size": 32, "learning_rate": 5e-3}
     made = trainer(tmp_path, terms=[hinton(1)], data=data, labels=0, **options)
@@ -151,7 +151,7 @@ def test_the_student_learns_what_the_teacher_says(tmp_path):
     assert agreed.float().mean() > 0.85
 
 
-def test_evaluation_is_the_students_own_and_asks_no_teacher(tmp_path):
+def test_evaluation_does_not_run_the_teacher(tmp_path):
     data = texts()
     made = trainer(tmp_path, max_steps=2, eval_strategy="steps", eval_steps=1, more={"eval_dataset": data[:20]})
     during = []
@@ -182,7 +182,7 @@ def test_it_can_evaluate_before_it_trained(tmp_path):
     assert made.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-4)
 
 
-def test_smoothed_labels_and_a_loss_of_ones_own_stay(tmp_path):
+def test_smoothed_labels_and_an_own_loss_are_kept(tmp_path):
     class Doubled(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, **_):
             outputs = model(**inputs)

@@ -19,7 +19,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "store"
 
 
-def test_a_manifest_reads_back_as_it_was_written(folder: Path) -> None:
+def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     manifest = read_manifest(folder)
     assert manifest.codecs == made.CODECS
     assert manifest.identity == made.IDENTITY
@@ -36,7 +36,7 @@ def test_each_single_byte_counts(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("cut", [0, 1, 50, -2])
-def test_a_cut_manifest_is_found(folder: Path, cut: int) -> None:
+def test_a_truncated_manifest_is_refused(folder: Path, cut: int) -> None:
     (folder / NAME).write_bytes((folder / NAME).read_bytes()[:cut])
     with pytest.raises(CorruptFileError, match=NAME):
         read_manifest(folder)
@@ -74,13 +74,13 @@ def test_fields_that_describe_no_store_are_an_error(folder: Path, change: Callab
         read_manifest(folder)
 
 
-def test_a_later_format_says_so(folder: Path) -> None:
+def test_a_later_format_is_refused(folder: Path) -> None:
     rewritten(folder, lambda m: m.update(format=2))
     with pytest.raises(StoreError, match="format 2, and this version reads format 1; update limbeck"):
         read_manifest(folder)
 
 
-def test_no_store_says_so(tmp_path: Path) -> None:
+def test_a_folder_without_a_store_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match=r"no store of teacher signals here"):
         Store.open(tmp_path)
 

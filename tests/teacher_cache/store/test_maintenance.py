@@ -35,7 +35,7 @@ def test_info_adds_up(tmp_path: Path) -> None:
     assert found.taps["text"] == "Tokens(each=TopKCodec(k=2, classes=300, values='steps'))"
 
 
-def test_one_more_view_costs_what_info_says(tmp_path: Path) -> None:
+def test_info_predicts_the_bytes_of_one_more_view(tmp_path: Path) -> None:
     keys = made.keys(200)
     made.build(tmp_path, keys, 2, rows=200)
     before = store_info(tmp_path)
@@ -43,7 +43,7 @@ def test_one_more_view_costs_what_info_says(tmp_path: Path) -> None:
     assert store_info(tmp_path).total - before.total == pytest.approx(before.per_view, rel=0.05)
 
 
-def test_info_of_a_store_with_nothing_in_it_yet(tmp_path: Path) -> None:
+def test_info_of_an_empty_store(tmp_path: Path) -> None:
     with StoreBuilder(tmp_path, made.keys(9), 2, made.CODECS, {}, rows_per_shard=5):
         pass
     found = store_info(tmp_path)
@@ -51,7 +51,7 @@ def test_info_of_a_store_with_nothing_in_it_yet(tmp_path: Path) -> None:
     assert Store.open(tmp_path).read(made.keys(9), 0).signals == {}
 
 
-def test_a_thousand_flipped_bytes_are_a_thousand_found(tmp_path: Path) -> None:
+def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
     keys, draw = made.keys(20), random.Random(5)
     made.build(tmp_path, keys, 2, made.CODECS, made.signals, rows=20)
     files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path.name != ".lock"]
@@ -73,7 +73,7 @@ def test_a_thousand_flipped_bytes_are_a_thousand_found(tmp_path: Path) -> None:
     assert check_store(tmp_path, progress=False) == []
 
 
-def test_check_names_every_damaged_file(tmp_path: Path) -> None:
+def test_check_names_every_corrupt_file(tmp_path: Path) -> None:
     made.build(tmp_path, made.keys(50))
     (tmp_path / "segments/000/0000-00001.safetensors").unlink()
     (tmp_path / "README.md").write_text("another page")
@@ -88,7 +88,7 @@ def test_check_names_every_damaged_file(tmp_path: Path) -> None:
     assert "no store" in check_store(tmp_path / "segments")[0]
 
 
-def test_prune_removes_what_no_manifest_names_and_nothing_else(tmp_path: Path) -> None:
+def test_prune_removes_only_files_that_no_manifest_names(tmp_path: Path) -> None:
     keys = made.keys(50)
     made.build(tmp_path, keys)
     whole = made.content(tmp_path)
@@ -115,7 +115,7 @@ def test_prune_removes_what_no_manifest_names_and_nothing_else(tmp_path: Path) -
     assert prune_store(tmp_path) == []
 
 
-def test_prune_leaves_a_journal_that_is_needed_and_a_store_at_work(tmp_path: Path) -> None:
+def test_prune_keeps_an_unfinished_journal_and_refuses_a_locked_store(tmp_path: Path) -> None:
     keys = made.keys(50)
     with IncrementalStore(tmp_path, keys, 2, {"logits": made.Dense()}, {}, rows_per_shard=20) as journal:
         journal.append(keys, 0, made.dense(keys, 0))

@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def test_any_order_of_samples_and_views_is_answered_row_by_row(folder: Path) -> None:
+def test_samples_and_views_are_read_in_any_order(folder: Path) -> None:
     store, keys = Store.open(folder), made.keys(90)
     places, views = torch.randint(0, 90, (40,)), torch.randint(0, 3, (40,))
     got = store.read(keys[places], views).signals
@@ -39,7 +39,7 @@ def test_any_order_of_samples_and_views_is_answered_row_by_row(folder: Path) -> 
     assert len(text.signal.values) == int(text.lengths.sum())
 
 
-def test_what_is_not_there_is_said_and_left_out(folder: Path) -> None:
+def test_missing_rows_are_reported_and_left_out(folder: Path) -> None:
     store, keys = Store.open(folder), made.keys(90)
     asked = torch.cat([keys[:2], torch.tensor([0, -(2**63), 2**63 - 1]), keys[2:4]])
     views = torch.tensor([0, 3, 0, 0, 0, -1, 2])
@@ -49,7 +49,7 @@ def test_what_is_not_there_is_said_and_left_out(folder: Path) -> None:
     assert torch.equal(reading.signals["logits"], want.half().float())  # type: ignore[arg-type]
 
 
-def test_a_batch_of_nothing(folder: Path) -> None:
+def test_an_empty_batch(folder: Path) -> None:
     for keys in (torch.zeros(0, dtype=torch.int64), torch.tensor([1, 2])):
         reading = Store.open(folder).read(keys, 0)
         assert set(reading.signals) == set(made.CODECS)
@@ -64,7 +64,7 @@ def test_taps_are_chosen_by_name(folder: Path) -> None:
         store.read(made.keys(90)[:3], 0, ["layer4"])
 
 
-def test_reading_ahead_gives_what_reading_gives(folder: Path) -> None:
+def test_read_ahead_returns_the_result_of_read(folder: Path) -> None:
     store, keys = Store.open(folder), made.keys(90)
     begun = [store.read_ahead(part, 1, ["logits"]) for part in keys.split(20)]
     for part, future in zip(keys.split(20), begun, strict=True):
@@ -73,7 +73,7 @@ def test_reading_ahead_gives_what_reading_gives(folder: Path) -> None:
         store.read_ahead(keys, 0, ["layer4"]).result()
 
 
-def test_no_room_for_resident_pages_changes_no_answer(folder: Path) -> None:
+def test_a_small_memory_budget_changes_no_signal(folder: Path) -> None:
     keys = made.keys(90)
     roomy, tight = Store.open(folder), Store.open(folder, resident=0)
     for view in range(3):
@@ -97,7 +97,7 @@ def test_a_copied_store_is_opened_again(folder: Path) -> None:
     assert _sum(copy.copy(Store.open(folder))) == _sum(Store.open(folder))  # as a process that starts anew does it
 
 
-def test_only_what_is_read_is_verified(tmp_path: Path) -> None:
+def test_only_files_that_are_read_are_verified(tmp_path: Path) -> None:
     keys = made.keys(50)
     made.build(tmp_path, keys, views=2)
     path = tmp_path / "segments/000/0001-00000.safetensors"
@@ -110,7 +110,7 @@ def test_only_what_is_read_is_verified(tmp_path: Path) -> None:
         store.read_ahead(keys, 1).result()
 
 
-def test_damaged_keys_are_found_before_the_first_answer(tmp_path: Path) -> None:
+def test_corrupt_keys_are_found_before_the_first_lookup(tmp_path: Path) -> None:
     keys = made.keys(50)
     made.build(tmp_path, keys)
     path = tmp_path / "segments/000/keys.safetensors"

@@ -50,7 +50,7 @@ def test_the_stored_distribution_is_the_given_one(size: tuple[int, int], sharpne
 
 
 @pytest.mark.parametrize("values", ["steps", "fp16"])
-def test_rounding_makes_no_ties(values: str) -> None:
+def test_rounding_keeps_the_order(values: str) -> None:
     z = torch.linspace(0, 0.01, 50).repeat(3, 1)
     stored = through(TopKCodec(50, 50, values), z)  # type: ignore[arg-type]
     assert bool((stored.values.diff(dim=1) < 0).all())
@@ -69,7 +69,7 @@ def test_fp32_is_exact_and_an_unordered_support_is_ordered() -> None:
 
 
 @pytest.mark.parametrize("values", ["steps", "fp16", "fp32"])
-def test_a_tail_of_nothing_stays_nothing_and_a_small_one_stays(values: str) -> None:
+def test_a_zero_tail_stays_zero_and_a_small_one_stays(values: str) -> None:
     for tail in (0.0, 1e-6, 0.5):
         given = TopK(torch.tensor([[0.75, 0.25]]) * (1 - tail), torch.tensor([[0, 1]]), torch.tensor([tail]))
         stored = through(TopKCodec(2, 5, values), given)  # type: ignore[arg-type]
@@ -91,7 +91,7 @@ def test_a_vocabulary_above_two_to_the_seventeen_keeps_its_indices() -> None:
 
 @settings(deadline=None)
 @given(st.floats(0.01, 1), st.integers(1, 40), sharpness, st.sampled_from(["steps", "fp16", "fp32"]), st.integers(0, 2**32))
-def test_ragged_keeps_as_many_as_hold_the_mass(mass: float, bound: int, sharpness: float, values: str, seed: int) -> None:
+def test_ragged_keeps_the_fewest_entries_of_a_mass(mass: float, bound: int, sharpness: float, values: str, seed: int) -> None:
     z = logits(6, 40, sharpness, seed)
     codec = RaggedTopK(mass, bound, 40, values)  # type: ignore[arg-type]
     exact, stored = to_top_k(z, bound, 40), through(codec, z)
@@ -110,7 +110,7 @@ def test_ragged_keeps_as_many_as_hold_the_mass(mass: float, bound: int, sharpnes
         assert float(divergence(TopK(kept.values, kept.indices, kept.tail.clamp_min(0)), got)) <= 6e-4
 
 
-def test_what_a_ragged_item_lacks_changes_no_loss() -> None:
+def test_padding_entries_change_no_loss() -> None:
     z = torch.tensor([[9.0, 0, 0, 0, 0], [1.0, 0.9, 0.8, 0, 0]])
     codec, student = RaggedTopK(0.8, 5, 5, "fp32"), logits(2, 5, 1.0, 3)
     together = SoftTargets(temperature=1)(student, through(codec, z))
@@ -119,7 +119,7 @@ def test_what_a_ragged_item_lacks_changes_no_loss() -> None:
     assert [through(codec, z[i : i + 1]).values.shape[1] for i in range(2)] == [1, 4]
 
 
-def test_batches_of_other_widths_join() -> None:
+def test_batches_of_other_widths_are_concatenated() -> None:
     codec = RaggedTopK(0.9, 20, 50)
     z = torch.cat([logits(3, 50, 9.0, 0), logits(3, 50, 0.1, 1)])
     joined = concat_tables([codec.encode(z[:3]), codec.encode(z[3:])])

@@ -38,7 +38,7 @@ def sequences(lengths: list[int], classes: int = 50) -> TokenSignals:
     st.lists(st.integers(0, 5), max_size=6),
     st.sampled_from([Dense("fp16"), ScaledInt8(), TopKCodec(3, 50), RaggedTopK(0.9, 9, 50)]),
 )
-def test_every_token_is_an_item_of_the_inner_codec(lengths: list[int], inner: Codec) -> None:
+def test_every_token_is_encoded_by_the_inner_codec(lengths: list[int], inner: Codec) -> None:
     given = sequences(lengths)
     stored = Tokens(inner).decode(RowTable.from_tensors(Tokens(inner).encode(given).tensors()))
     alone = inner.decode(inner.encode(given.signal))
@@ -51,7 +51,7 @@ def test_every_token_is_an_item_of_the_inner_codec(lengths: list[int], inner: Co
 
 @settings(deadline=None)
 @given(st.lists(st.lists(st.integers(0, 200_000), max_size=5), min_size=1, max_size=5), st.data())
-def test_a_hash_tells_ids_order_and_number_apart(texts: list[list[int]], data: st.DataObject) -> None:
+def test_a_hash_depends_on_ids_order_and_number(texts: list[list[int]], data: st.DataObject) -> None:
     def hashes(of: list[list[int]]) -> torch.Tensor:
         return token_hashes(
             torch.tensor([token for text in of for token in text], dtype=torch.int64), torch.tensor([len(t) for t in of])
@@ -80,7 +80,7 @@ def test_lengths_must_fit_the_tokens() -> None:
         Tokens(Dense()).encode(TokenSignals(given.signal, torch.tensor([2, 2]), given.hashes))
 
 
-def test_a_text_that_is_tokenised_otherwise_now_is_refused(tmp_path: Path) -> None:
+def test_a_text_that_is_tokenized_differently_is_refused(tmp_path: Path) -> None:
     keys = made.keys(30)
     store = made.build(
         tmp_path, keys, codecs={"text": made.CODECS["text"]}, give=lambda k, v: {"text": made.signals(k, v)["text"]}

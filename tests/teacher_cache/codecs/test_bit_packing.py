@@ -11,7 +11,7 @@ from limbeck.teacher_cache.codecs.bit_packing import bits_for, pack, packed_byte
 
 @settings(deadline=None)
 @given(st.integers(1, 56), st.integers(0, 9), st.integers(1, 20), st.integers(0, 2**32))
-def test_what_is_packed_comes_back(width: int, rows: int, count: int, seed: int) -> None:
+def test_unpack_inverts_pack(width: int, rows: int, count: int, seed: int) -> None:
     values = torch.randint(0, 2**width, (rows, count), generator=torch.Generator().manual_seed(seed))
     packed = pack(values, width)
     assert packed.shape == (rows, packed_bytes(count, width))
@@ -20,7 +20,7 @@ def test_what_is_packed_comes_back(width: int, rows: int, count: int, seed: int)
 
 @settings(deadline=None)
 @given(st.integers(1, 18), st.integers(1, 12), st.integers(0, 2**32))
-def test_the_documented_numpy_line_reads_it(width: int, k: int, seed: int) -> None:
+def test_the_documented_numpy_line_unpacks(width: int, k: int, seed: int) -> None:
     values = torch.randint(0, 2**width, (1, k), generator=torch.Generator().manual_seed(seed))
     row = pack(values, width)[0].numpy()
     read = np.unpackbits(row, bitorder="little")[: k * width].reshape(k, width) @ (1 << np.arange(width))
@@ -28,7 +28,7 @@ def test_the_documented_numpy_line_reads_it(width: int, k: int, seed: int) -> No
 
 
 @pytest.mark.parametrize("width", range(1, 57))
-def test_the_largest_integers_keep_to_their_bits(width: int) -> None:
+def test_the_largest_integers_stay_in_their_bits(width: int) -> None:
     values = torch.tensor([[2**width - 1, 0, 2**width - 1]])
     assert torch.equal(unpack(pack(values, width), 3, width), values)
 

@@ -39,7 +39,7 @@ lengths = st.lists(st.integers(0, 4), max_size=6)
 
 @settings(deadline=None)
 @given(lengths, st.lists(st.integers(0, 5), max_size=8))
-def test_take_is_choosing_rows(lengths: list[int], places: list[int]) -> None:
+def test_take_selects_rows(lengths: list[int], places: list[int]) -> None:
     chosen = [place for place in places if place < len(lengths)]
     whole = table(lengths)
     assert rows(whole.take(torch.tensor(chosen, dtype=torch.int64))) == [rows(whole)[place] for place in chosen]
@@ -47,20 +47,20 @@ def test_take_is_choosing_rows(lengths: list[int], places: list[int]) -> None:
 
 @settings(deadline=None)
 @given(st.lists(lengths, min_size=1, max_size=4))
-def test_concat_is_one_after_the_other(parts: list[list[int]]) -> None:
+def test_concat_appends_rows(parts: list[list[int]]) -> None:
     tables = [table(part, 100 * number) for number, part in enumerate(parts)]
     assert rows(concat_tables(tables)) == [row for part in tables for row in rows(part)]
 
 
 @settings(deadline=None)
 @given(lengths)
-def test_a_table_is_plain_tensors_and_back(lengths: list[int]) -> None:
+def test_a_table_is_rebuilt_from_plain_tensors(lengths: list[int]) -> None:
     tensors = table(lengths).tensors()
     assert set(tensors) == {"column", "outer/offsets", "outer/entry", "outer/inner/offsets", "outer/inner/leaf"}
     assert rows(RowTable.from_tensors(tensors)) == rows(table(lengths))
 
 
-def test_lists_that_leave_their_entries_are_told() -> None:
+def test_inconsistent_offsets_are_detected() -> None:
     entries = RowTable({"entry": torch.arange(3)})
     assert RowTable({}, {"list": RaggedColumn(torch.tensor([0, 1, 3]), entries)}).is_consistent()
     for offsets in ([0, 2, 4], [0, 2, 2], [1, 2, 3], [0, 5, 3], []):

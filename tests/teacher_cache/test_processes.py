@@ -33,7 +33,7 @@ def content(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in shards}
 
 
-def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
+def test_two_processes_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
     exact = "cache={views: 3, logits: fp32}"
     for count in (1, 2):
         limbeck(count, "cache", "build", recipe, "--out", tmp_path / str(count), "--set", exact)
@@ -41,7 +41,7 @@ def test_two_ranks_build_the_store_of_one(recipe: Path, tmp_path: Path) -> None:
     assert content(tmp_path / "1") == content(tmp_path / "2")
 
 
-def test_two_ranks_fill_one_store_as_they_train(recipe: Path, tmp_path: Path) -> None:
+def test_two_processes_fill_one_store_during_training(recipe: Path, tmp_path: Path) -> None:
     where = f"cache={{views: 2, logits: fp32, path: {tmp_path / 'kept'}}}"
     limbeck(2, "distill", recipe, "--out", tmp_path / "two", "--set", where)
     found = store_info(tmp_path / "kept" / "logits")

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -8,26 +7,18 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limbeck.teacher_cache import Codec, CorruptFileError, Dense, IdentityError, IncrementalStore, StoreError, TokenSignals
+from limbeck.teacher_cache import IdentityError, IncrementalStore, StoreError, TokenSignals
 from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import made
-
-DENSE: dict[str, Codec] = {"logits": Dense("fp16")}
-
-
-def journal(
-    folder: Path, keys: torch.Tensor, codecs: dict[str, Codec] = DENSE, views: int = 2, part: int = 32
-) -> IncrementalStore:
-    return IncrementalStore(folder, keys, views, codecs, made.IDENTITY, rows_per_shard=20, rows_per_file=part)
 
 
 def logits(keys: torch.Tensor, view: int) -> torch.Tensor:
     return made.drawn(keys, view, 0, 10).half().float()
 
 
-def test_rows_are_readable_as_soon_as_they_are_there(tmp_path: Path) -> None:
+def test_rows_are_readable_at_once(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         for part in keys[torch.randperm(50)].split(12):
             one.append(part, 1, made.dense(part, 1))
             assert bool(one.has(part, 1).all())
@@ -41,13 +32,13 @@ def test_rows_are_readable_as_soon_as_they_are_there(tmp_path: Path) -> None:
 
 @settings(deadline=None, max_examples=8)
 @given(st.integers(1, 30), st.integers(1, 70), st.booleans(), st.integers(0, 2**32))
-def test_a_compacted_journal_is_what_a_builder_writes(
+def test_a_compacted_store_has_the_bytes_of_a_builder(
     tmp_path_factory: pytest.TempPathFactory, batch: int, part: int, reopen: bool, seed: int
 ) -> None:
     folder, keys = tmp_path_factory.mktemp("stores"), made.keys(25)
     made.build(folder / "built", keys, codecs=made.CODECS, give=made.signals)
     order = torch.randperm(50, generator=torch.Generator().manual_seed(seed))
-    one = journal(folder / "kept", keys, made.CODECS, part=part)
+    one = made.incremental(folder / "kept", keys, made.CODECS, rows=part)
     for places in order.split(batch):
         for view in (0, 1):
             some = keys[places[places // 25 == view] % 25]
@@ -55,7 +46,7 @@ def test_a_compacted_journal_is_what_a_builder_writes(
         if reopen:
             one.flush()
             one.close()
-            one = journal(folder / "kept", keys, made.CODECS, part=part)
+            one = made.incremental(folder / "kept", keys, made.CODECS, rows=part)
     assert one.complete
     one.compact()
     one.close()
@@ -63,9 +54,9 @@ def test_a_compacted_journal_is_what_a_builder_writes(
     assert not (folder / "kept" / "journal").exists()
 
 
-def test_a_compacted_journal_still_answers(tmp_path: Path) -> None:
+def test_a_compacted_store_is_still_readable(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         for view in (0, 1):
             one.append(keys, view, made.dense(keys, view))
         one.compact()
@@ -75,17 +66,17 @@ def test_a_compacted_journal_still_answers(tmp_path: Path) -> None:
 
 def test_an_incomplete_journal_is_not_compacted(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         one.append(keys[:30], 0, made.dense(keys[:30], 0))
         with pytest.raises(StoreError, match="70 rows are missing"):
             one.compact()
 
 
-def test_a_new_journal_goes_on_from_the_last(tmp_path: Path) -> None:
+def test_a_reopened_store_continues_its_journal(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         one.append(keys[:40], 0, made.dense(keys[:40], 0))
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         assert torch.equal(one.has(keys, 0), torch.arange(50) < 40)
         assert torch.equal(one.read(keys[:40], 0).signals["logits"], logits(keys[:40], 0))  # type: ignore[arg-type]
         one.append(keys[30:], 0, made.dense(keys[30:], 0))
@@ -96,9 +87,9 @@ def test_a_new_journal_goes_on_from_the_last(tmp_path: Path) -> None:
     ]
 
 
-def test_a_row_that_comes_again_stays_as_it_was(tmp_path: Path) -> None:
+def test_a_row_that_is_appended_again_does_not_change(tmp_path: Path) -> None:
     keys = made.keys(5)
-    with journal(tmp_path, keys) as one:
+    with made.incremental(tmp_path, keys) as one:
         twice = torch.cat([keys, keys[:2]])
         one.append(twice, 0, {"logits": torch.arange(7.0).unsqueeze(1).expand(7, 10)})
         one.append(keys, 0, {"logits": torch.full((5, 10), 99.0)})
@@ -107,10 +98,10 @@ def test_a_row_that_comes_again_stays_as_it_was(tmp_path: Path) -> None:
         assert read[:, 0].tolist() == [0, 1, 2, 3, 4]
 
 
-def test_what_stands_in_shards_is_not_kept_again(tmp_path: Path) -> None:
+def test_rows_in_shards_are_not_stored_again(tmp_path: Path) -> None:
     keys = made.keys(50)
     made.build(tmp_path, keys, views=1)
-    with journal(tmp_path, keys, views=2) as one:
+    with made.incremental(tmp_path, keys, views=2) as one:
         assert bool(one.has(keys, 0).all())
         one.append(keys, 0, made.dense(keys, 0))
         one.flush()
@@ -124,9 +115,9 @@ def test_what_stands_in_shards_is_not_kept_again(tmp_path: Path) -> None:
     assert {k: v for k, v in made.content(tmp_path).items() if "whole" not in k} == made.content(tmp_path / "whole")
 
 
-def test_ragged_signals_come_back_from_memory_and_from_the_disk(tmp_path: Path) -> None:
+def test_ragged_signals_are_read_from_memory_and_from_the_disk(tmp_path: Path) -> None:
     keys = made.keys(20)
-    with journal(tmp_path, keys, made.CODECS, part=8) as one:
+    with made.incremental(tmp_path, keys, made.CODECS, rows=8) as one:
         for part in keys.split(6):
             one.append(part, 0, made.signals(part, 0))
         text = one.read(keys, 0, ["text"], hashes=keys * 5).signals["text"]
@@ -134,9 +125,9 @@ def test_ragged_signals_come_back_from_memory_and_from_the_disk(tmp_path: Path) 
         assert torch.equal(text.lengths, keys.remainder(4))
 
 
-def test_samples_and_views_that_it_was_not_made_for_are_refused(tmp_path: Path) -> None:
+def test_unknown_samples_and_views_are_refused(tmp_path: Path) -> None:
     keys = made.keys(50)
-    with journal(tmp_path, keys[:40]) as one:
+    with made.incremental(tmp_path, keys[:40]) as one:
         with pytest.raises(StoreError, match=f"sample {int(keys[40])}, view 0: the store was not opened for it"):
             one.append(keys, 0, made.dense(keys, 0))
         with pytest.raises(StoreError, match="view 2: the store was not opened for it"):
@@ -146,33 +137,9 @@ def test_samples_and_views_that_it_was_not_made_for_are_refused(tmp_path: Path) 
         assert not bool(one.has(keys, 0).any())
 
 
-def test_a_damaged_part_is_named_and_can_be_deleted(tmp_path: Path) -> None:
-    keys = made.keys(50)
-    with journal(tmp_path, keys) as one:
-        one.append(keys, 0, made.dense(keys, 0))
-    path = tmp_path / "journal" / "0000-000000.safetensors"
-    data = path.read_bytes()
-    path.write_bytes(data[:-3] + bytes([data[-3] ^ 8]) + data[-2:])
-    with pytest.raises(CorruptFileError, match=r"0000-000000.*delete this file"):
-        journal(tmp_path, keys)
-    path.unlink()
-    with journal(tmp_path, keys) as one:
-        assert not bool(one.has(keys, 0).any())
-
-
-def test_a_part_of_another_store_is_refused(tmp_path: Path) -> None:
-    keys = made.keys(10)
-    for name, identity in (("a", made.IDENTITY), ("b", {"teacher": "another"})):
-        with IncrementalStore(tmp_path / name, keys, 1, DENSE, identity, rows_per_shard=9) as one:
-            one.append(keys, 0, made.dense(keys, 0))
-    os.replace(tmp_path / "b/journal/0000-000000.safetensors", tmp_path / "a/journal/0000-000000.safetensors")
-    with pytest.raises(CorruptFileError, match="written for another store"):
-        journal(tmp_path / "a", keys, views=1)
-
-
 def test_one_writer_at_a_time_and_of_one_teacher(tmp_path: Path) -> None:
     keys = made.keys(10)
-    with journal(tmp_path, keys), pytest.raises(FolderInUseError):
-        journal(tmp_path, keys)
+    with made.incremental(tmp_path, keys), pytest.raises(FolderInUseError):
+        made.incremental(tmp_path, keys)
     with pytest.raises(IdentityError, match="teacher"):
-        IncrementalStore(tmp_path, keys, 2, DENSE, {**made.IDENTITY, "teacher": "x"}, rows_per_shard=20)
+        IncrementalStore(tmp_path, keys, 2, made.DENSE, {**made.IDENTITY, "teacher": "x"}, rows_per_shard=20)

@@ -1,0 +1,88 @@
+"""The commands on caches: build, info, verify, prune."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from safetensors.torch import load_file, save_file
+
+from limbeck.runs.cache import verify_cache
+from limbeck.teacher_cache import (
+    IdentityError,
+    find_stores,
+)
+from tests import tiny
+from tests.teacher_cache.cached_runs import AUGMENTED, HINT, LONGER, student_of, teacher_items, train_teacher
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return train_teacher(tmp_path_factory.mktemp("teacher"))
+
+
+def test_the_commands_build_show_verify_and_prune_a_cache(tmp_path: Path, teacher: str) -> None:
+    from typer.testing import CliRunner
+
+    from limbeck.cli import app
+
+    recipe = tiny.write(tmp_path, *LONGER, teacher, "teacher.training=null", AUGMENTED, HINT)
+    call = lambda *words: CliRunner().invoke(app, ["cache", *map(str, words)], catch_exceptions=False)  # noqa: E731
+    kept = tmp_path / "kept"
+    assert call("build", recipe, "--out", kept, "--set", "cache={views: 2}").exit_code == 0
+    shown = call("info", kept)
+    assert shown.exit_code == 0
+    assert "400 of 400" in shown.output
+    verified = call("verify", kept, "--sample", 50)
+    assert verified.exit_code == 0, verified.output
+    assert "50 items computed again" in verified.output
+    student_of(
+        tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, HINT, f"cache={{path: {kept}, views: 2, strict: true}}"
+    )
+    assert teacher_items(tmp_path / "run") == 0
+    stray = kept / "logits" / "segments" / "000" / ".0000-00000.safetensors.abc"
+    stray.write_bytes(b"half")
+    assert "left over" in call("prune", kept).output
+    assert stray.exists()
+    assert call("prune", kept, "--remove").exit_code == 0
+    assert not stray.exists()
+    shard = next((kept / "logits").rglob("0001-00000.safetensors"))
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 1
+    shard.write_bytes(content)
+    damaged = call("verify", kept, "--sample", 8)
+    assert damaged.exit_code == 3
+    assert "1 damaged files" in damaged.output
+
+
+def test_taps_that_were_cached_by_different_runs_are_all_verified(tmp_path: Path, teacher: str) -> None:
+    kept = tmp_path / "kept"
+    where = f"cache={{path: {kept}, views: 2}}"
+    changes = (teacher, "teacher.training=null", AUGMENTED, where)
+    student_of(tmp_path / "first", *changes)
+    student_of(tmp_path / "second", *changes, HINT)  # the folder remembers the recipe of the first
+    compared = verify_cache(kept, 40)
+    assert len(compared) > 1
+    assert all(one.samples == 40 and one.passed for one in compared)
+
+
+def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", "cache=auto")
+    student_of(tmp_path / "first", *changes, AUGMENTED)
+    student_of(tmp_path / "second", *changes)
+    found = find_stores(tmp_path / "store")
+    assert len(found) == 2
+    assert all(name.startswith("logits in ") for name in found)
+    assert [one.samples for one in verify_cache(tmp_path / "store", 30)] == [30, 30]
+
+
+def test_verify_refuses_a_teacher_that_changed(tmp_path: Path, teacher: str) -> None:
+    weights = Path(teacher.removeprefix("teacher.weights="))
+    own = tmp_path / "teacher.safetensors"
+    own.write_bytes(weights.read_bytes())
+    kept = tmp_path / "kept"
+    student_of(tmp_path / "run", f"teacher.weights={own}", "teacher.training=null", f"cache={{path: {kept}}}")
+    tensors = load_file(own)
+    save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, own)
+    with pytest.raises(IdentityError, match="teacher"):
+        verify_cache(kept)

@@ -1,0 +1,60 @@
+"""The folders of a cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limbeck.teacher_cache import CacheConfig, Codec, Dense, cache_folder, choose_codecs, find_stores, tap_folder
+from tests.teacher_cache import made
+from tests.teacher_cache.cached_runs import AUGMENTED, student_of, teacher_items
+from tests.teacher_cache.queries import query
+
+
+def test_other_runs_and_seeds_find_the_auto_folder(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", AUGMENTED, "cache=auto")
+    student_of(tmp_path / "first", *changes)
+    student_of(tmp_path / "more", *changes, "seeds=[1]")
+    assert teacher_items(tmp_path / "more") <= 8 * 200 - teacher_items(tmp_path / "first") + 32 * 8
+    assert len(list((tmp_path / "store").iterdir())) == 1
+    student_of(tmp_path / "other", *changes, "training.views=[{random_crop: {padding: 2}}]")
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
+def test_a_path_is_taken_as_it_is_and_auto_needs_a_run_folder(tmp_path: Path) -> None:
+    one = query()
+    codecs = choose_codecs(one, CacheConfig())
+    assert cache_folder(one, CacheConfig(path=tmp_path), None, codecs) == tmp_path
+    with pytest.raises(ValueError, match="cache: auto places the cache beside the run, which has no folder"):
+        cache_folder(one, CacheConfig(), None, codecs)
+
+
+def test_the_auto_folder_depends_on_teacher_views_and_codecs(tmp_path: Path) -> None:
+    codecs: dict[str, Codec] = {"logits": Dense("fp16")}
+    first = cache_folder(query(), CacheConfig(), tmp_path, codecs)
+    more = query()
+    more.source.view_count = 5
+    others = [
+        cache_folder(query(seed=1), CacheConfig(), tmp_path, codecs),
+        cache_folder(more, CacheConfig(), tmp_path, codecs),
+        cache_folder(query(), CacheConfig(), tmp_path, {"logits": Dense("fp32")}),
+    ]
+    assert cache_folder(query(), CacheConfig(), tmp_path, codecs) == first
+    assert first.parent == tmp_path / "store"
+    assert len({first, *others}) == 4
+
+
+def test_taps_become_folder_names(tmp_path: Path) -> None:
+    assert tap_folder(tmp_path, "hidden(-1)") == tmp_path / "hidden(-1)"
+    assert tap_folder(tmp_path, "a/b") == tmp_path / "a%2Fb"
+
+
+def test_stores_are_found_by_their_taps(tmp_path: Path) -> None:
+    keys = made.keys(5)
+    made.build(tmp_path / "one" / "logits", keys)
+    assert find_stores(tmp_path) == {"logits": tmp_path / "one" / "logits"}
+    made.build(tmp_path / "two" / "logits", keys)
+    assert set(find_stores(tmp_path)) == {"logits in one", "logits in two"}
+    (tmp_path / "two" / "logits" / "manifest.json").write_text("{")
+    assert set(find_stores(tmp_path).values()) == {tmp_path / "one" / "logits", tmp_path / "two" / "logits"}

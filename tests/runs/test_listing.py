@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,19 @@ def test_a_stopped_run_says_how_far_it_is(tmp_path: Path) -> None:
         ("control", 1, 0, 600),
     ]
     assert (found.done, found.of) == (772, 2412)
+
+
+def test_a_run_whose_control_was_called_alone(tmp_path: Path) -> None:
+    """The log, the checkpoints and the verdict of a run before verdicts of format 2."""
+    job = tiny.recipe("training={epochs: 20}")
+    former = {"arm": "alone", "seed": 0, "stage": 0, "round": 150, "moment": 150, "epoch": 20.0}
+    lines = [line("teacher", 0, 12, 0.4), line("student", 0, 600, 20.0), former]
+    begun(tmp_path / "half", job, lines, {"teacher": 12, "seed-0-student": 600, "seed-0-alone": 160})
+    assert [(one.arm, one.done) for one in only(tmp_path).trainings] == [("teacher", 12), ("student", 600), ("control", 160)]
+    verdict = Path(__file__).parents[2] / "benchmarks" / "results" / "cifar10-resnet8" / "verdict.json"
+    shutil.copy(verdict, tmp_path / "half" / "verdict.json")
+    assert only(tmp_path).state == "finished"
+    assert only(tmp_path).said.startswith("kept ")
 
 
 def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> None:

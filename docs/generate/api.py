@@ -101,6 +101,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
             "limbeck.core.batch": ("Batch",),
             "limbeck.core.source": ("Source", "BatchPosition"),
+            "limbeck.data.table": ("TableEncoder", "TableOptions"),
             "limbeck.data.sources": ("Generated", "OwnSamples"),
             "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
             "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),

@@ -63,7 +63,8 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
     },
     ModelSpec: {
         "model": "a name from the registry of models, `transformers`, `timm` or `torchvision`",
-        "args": "the builder's arguments; class and channel counts come from the data where they are left out",
+        "args": "the builder's arguments; classes, channels and the length of vectors (`inputs`) come from the data where they "
+        "are left out",
     },
     TrainingSpec: {
         "epochs": "length in passes over the data; 30 where neither `epochs` nor `steps` is given",

@@ -4,7 +4,8 @@
     views = {"default": Pipeline.from_spec(["random_crop", "horizontal_flip"])}
     source = Dataset(items, batch_size=128, views=views)                   # batches by position
 
-`loading` reads files, `image` and `text` hold what is particular to a modality, `sources` makes inputs that no data set holds.
+`loading` reads files; `image`, `text` and `table` hold what is particular to a modality, `sources` makes inputs that no data
+set holds.
 """
 
 from limbeck.data.dataset import Dataset, evaluation_batches
@@ -13,6 +14,7 @@ from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items, input_for_actor
 from limbeck.data.loading.as_items import as_items
 from limbeck.data.loading.load import load_items
+from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
 from limbeck.data.text.per_actor import PerActorStorage, per_actor_items
@@ -35,10 +37,14 @@ __all__ = [
     "PerActorStorage",
     "Pipeline",
     "Questions",
+    "TableEncoder",
+    "TableOptions",
+    "TableStorage",
     "TokenStorage",
     "WindowStorage",
     "as_items",
     "augment_texts",
+    "encode_tables",
     "evaluation_batches",
     "extract_answers",
     "input_for_actor",

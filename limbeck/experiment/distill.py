@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from limbeck.data import as_items
+from limbeck.data import as_items, encode_tables
 from limbeck.evaluation import Verdict
 from limbeck.experiment.distillation import Distillation
 from limbeck.methods import hinton
@@ -56,8 +56,8 @@ def distill(
     if "phases" not in options:
         options.setdefault("terms", functools.partial(hinton, temperature, alpha))
     job = Distillation(student, teacher, **options)
-    train, test = as_items(train), as_items(test)
     validation = None if validation is None else as_items(validation)
+    train, test, validation = encode_tables(as_items(train), as_items(test), validation)
     job.check(train, validation=validation, test=test)
     job.fit(train, validation)
     return Outcome(job.best, job.evaluate(test))

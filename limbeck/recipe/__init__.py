@@ -9,7 +9,7 @@ from limbeck.utils.lazy_imports import lazy_attributes
 if TYPE_CHECKING:
     from limbeck.recipe.built_in import built_in_recipes, find_recipe
     from limbeck.recipe.comparison import CONTROL, Comparison
-    from limbeck.recipe.dataset_reader import RecipeItems, classes_and_channels
+    from limbeck.recipe.dataset_reader import DataSizes, RecipeItems, data_sizes
     from limbeck.recipe.errors import RecipeError
     from limbeck.recipe.overrides import apply_override
     from limbeck.recipe.paths import describe_missing, expand_variables
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "limbeck.recipe.built_in": ("built_in_recipes", "find_recipe"),
     "limbeck.recipe.comparison": ("CONTROL", "Comparison"),
-    "limbeck.recipe.dataset_reader": ("RecipeItems", "classes_and_channels"),
+    "limbeck.recipe.dataset_reader": ("DataSizes", "RecipeItems", "data_sizes"),
     "limbeck.recipe.errors": ("RecipeError",),
     "limbeck.recipe.overrides": ("apply_override",),
     "limbeck.recipe.paths": ("describe_missing", "expand_variables"),
@@ -36,6 +36,7 @@ _HOMES = {
 __all__ = [
     "CONTROL",
     "Comparison",
+    "DataSizes",
     "DatasetSpec",
     "ExportSpec",
     "Recipe",
@@ -43,7 +44,7 @@ __all__ = [
     "RecipeItems",
     "apply_override",
     "built_in_recipes",
-    "classes_and_channels",
+    "data_sizes",
     "describe_missing",
     "expand_variables",
     "find_recipe",

@@ -10,6 +10,8 @@ import torch
 
 from limbeck.data import (
     Items,
+    TableEncoder,
+    TableStorage,
     load_questions,
     per_actor_items,
     split_by_question,
@@ -21,7 +23,7 @@ from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.augmentation import augment_items
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.data import DatasetSpec, DataSpec
+from limbeck.recipe.schema.data import DatasetSpec, DataSpec, TableSpec
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
 from limbeck.tasks import Task
@@ -48,11 +50,13 @@ class DatasetReader:
     Attributes:
         student_tokenizer: set for a finished run whose student has a vocabulary of its own; otherwise that vocabulary is
             made from the training texts.
+        table_encoder: of a table; set for a finished run, otherwise learned from the training rows.
     """
 
     def __init__(self, task: Task, data: DataSpec, teacher: ModelSpec, student: StudentSpec) -> None:
         self.task, self.data, self.teacher, self.student = task, data, teacher, student
         self.student_tokenizer: Any = None
+        self.table_encoder: TableEncoder | None = None
 
     def use_student_tokenizer(self, tokenizer: Any) -> None:
         """Reads all texts with the tokenizer of a finished student; neither its teacher nor its training texts are needed."""
@@ -106,11 +110,13 @@ class DatasetReader:
 
     def texts(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set, texts as tokens, for any task."""
-        return self._tokenized(self.raw_items(spec))
+        return self._readable(self.raw_items(spec))
 
     def raw_items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set as they are stored."""
         unlabelled = self.task.name == "masked_language_modelling"  # its labels are the tokens themselves
+        if self.table_encoder is not None:  # all data has the columns of the training data
+            spec = spec.model_copy(update={"table": _named_columns(spec, self.data.train, self.table_encoder)})
         return spec.load(regression=self.task.name == "regression", labels=not unlabelled)
 
     @property
@@ -126,10 +132,30 @@ class DatasetReader:
             return tokenize_questions(questions, tokenizers, *size)
         return per_actor_items({name: tokenize_questions(questions, each, *size) for name, each in tokenizers.items()})
 
-    def _tokenized(self, items: Items) -> Items:
+    def _readable(self, items: Items, data: str = "data") -> Items:
+        """Returns items as models read them: texts as tokens, rows of a table as vectors."""
+        if isinstance(items.storage, TableStorage):
+            return self._fitted_encoder()(items, data)
         if not isinstance(items.storage, TextStorage):
             return items
         return tokenize(items, self.tokenizers, self.data.max_length)
+
+    def _fitted_encoder(self) -> TableEncoder:
+        if self.table_encoder is None:
+            self._split()
+        assert self.table_encoder is not None
+        return self.table_encoder
+
+    def _split(self) -> tuple[Items, Items | None]:
+        """Returns training and validation items as they are stored. The statistics of a table come from the former."""
+        train, validation = self.raw_items(self.data.train), None
+        if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
+            validation, train = train.split(self.data.validation)
+        if isinstance(train.storage, TableStorage) and self.table_encoder is None:
+            self.table_encoder = TableEncoder.fit(train)
+        if isinstance(self.data.validation, DatasetSpec):
+            validation = self.raw_items(self.data.validation)
+        return train, validation
 
     # --- all data of a recipe ----------------------------------------------------------------------------------------
 
@@ -137,16 +163,14 @@ class DatasetReader:
         """Returns all data of the recipe; classes are numbered as in the training data."""
         if self._asks_questions:
             return self._load_questions()
-        raw, raw_validation = self.raw_items(self.data.train), None
-        if isinstance(self.data.validation, DatasetSpec):
-            raw_validation = self.raw_items(self.data.validation)
-        elif self.data.validation > 0:
-            raw_validation, raw = raw.split(self.data.validation)
+        raw, raw_validation = self._split()
         shown = self._augmented(self._student_items(raw))
-        teacher_train = self._tokenized(raw)
-        train = teacher_train if shown is raw else self._tokenized(shown)
-        validation = raw_validation and self._tokenized(raw_validation).align_classes(raw.class_names, "data.validation")
-        test = self.items(self.data.test).align_classes(raw.class_names, "data.test")
+        teacher_train = self._readable(raw)
+        train = teacher_train if shown is raw else self._readable(shown)
+        validation = raw_validation and self._readable(raw_validation, "data.validation").align_classes(
+            raw.class_names, "data.validation"
+        )
+        test = self._readable(self.raw_items(self.data.test), "data.test").align_classes(raw.class_names, "data.test")
         return RecipeItems(teacher_train, train, validation, test)
 
     def _load_questions(self) -> RecipeItems:
@@ -170,7 +194,27 @@ class DatasetReader:
         return augment_items(items, self.data.augment, self.teacher, self.vocabulary, self.data.max_length)
 
 
-def classes_and_channels(items: Items) -> tuple[int | None, int | None]:
-    """Returns the number of classes and, for images, of channels; None where the data has none."""
+def _named_columns(spec: DatasetSpec, train: DatasetSpec, encoder: TableEncoder) -> TableSpec:
+    """Returns the columns that the encoder reads, with the options of the data set or else of the training data."""
+    own, columns = spec.table or train.table or TableSpec.model_validate({}), encoder.columns
+    return own.model_copy(update={"numeric": columns.numeric, "categorical": columns.categorical, "exclude": ()})
+
+
+class DataSizes(NamedTuple):
+    """The sizes of models that follow from data; None where it has none.
+
+    Attributes:
+        channels: of images and spectrograms.
+        inputs: length of vectors.
+    """
+
+    classes: int | None
+    channels: int | None
+    inputs: int | None
+
+
+def data_sizes(items: Items) -> DataSizes:
+    """Returns the sizes of models that follow from these items."""
     first = items.fetch(torch.tensor([0]))
-    return items.classes, (first.shape[1] if getattr(first, "ndim", 0) == 4 else None)
+    shape = tuple(getattr(first, "shape", ()))
+    return DataSizes(items.classes, shape[1] if len(shape) == 4 else None, shape[1] if len(shape) == 2 else None)

@@ -19,7 +19,7 @@ from limbeck.experiment.distillation import Distillation
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
-from limbeck.recipe.dataset_reader import classes_and_channels
+from limbeck.recipe.dataset_reader import DataSizes, data_sizes
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.export import ExportSpec
@@ -102,13 +102,13 @@ class Recipe(BaseRecipe):
     def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[ModelOrBuilder, list[Phase]]:
         if self.method is not None:
             return self._from_method(teacher, train)
-        classes, channels = classes_and_channels(train)
-        student = self.student.builder(classes, channels)
+        sizes = data_sizes(train)
+        student = self.student.builder(*sizes)
         if not self.stages:
             return student, [Phase(functools.partial(build_terms, self.terms), training.length)]
-        return student, [self._phase(stage, classes, channels) for stage in self.stages]
+        return student, [self._phase(stage, sizes) for stage in self.stages]
 
-    def _phase(self, stage: StageSpec, classes: int | None, channels: int | None) -> Phase:
+    def _phase(self, stage: StageSpec, sizes: DataSizes) -> Phase:
         return Phase(
             functools.partial(build_terms, stage.terms),
             length(stage.epochs, stage.steps),
@@ -118,7 +118,7 @@ class Recipe(BaseRecipe):
             unfreeze=stage.unfreeze,
             lr_scale=stage.lr_scale,
             trains=stage.trains,
-            actors={name: actor.builder(classes, channels) for name, actor in stage.actors.items()},
+            actors={name: actor.builder(*sizes) for name, actor in stage.actors.items()},
             data=None if stage.data is None else self.items(stage.data),
         )
 

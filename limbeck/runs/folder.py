@@ -10,6 +10,8 @@ from pathlib import Path
 from torch import nn
 
 from limbeck import models
+from limbeck.data.table import TableEncoder
+from limbeck.data.table.encoder import FILE_NAME as TABLE_FILE
 from limbeck.evaluation import Verdict
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, describe_missing, loaded_plugins, read_yaml
@@ -35,6 +37,8 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
     recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
     if recipe.student.vocabulary is not None:
         recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)
+    if (folder / STUDENT / TABLE_FILE).exists():
+        recipe.reader.table_encoder = TableEncoder.load(folder / STUDENT)
     return recipe, models.load_model(folder / STUDENT)
 
 

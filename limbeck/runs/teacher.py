@@ -17,7 +17,7 @@ from limbeck import models
 from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
 from limbeck.experiment.teacher_training import train_teacher
-from limbeck.recipe import Recipe, classes_and_channels
+from limbeck.recipe import Recipe, data_sizes
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
 
@@ -26,10 +26,9 @@ NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch",
 
 def build_teacher(recipe: Recipe, train: Items) -> nn.Module:
     """Returns the teacher of a recipe with its weights; before its training, if the recipe trains it."""
-    classes, channels = classes_and_channels(train)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seeds[0])
-        return recipe.teacher.new(classes, channels).eval()
+        return recipe.teacher.new(*data_sizes(train)).eval()
 
 
 def load_or_train_teacher(
@@ -93,7 +92,7 @@ def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool
     """Trains the teacher on all labels. Its checkpoints and log are written into `folder`."""
     spec = recipe.teacher
     assert spec.training is not None
-    build = functools.partial(spec.new, *classes_and_channels(train))
+    build = functools.partial(spec.new, *data_sizes(train))
     training, task = with_progress(spec.training.build(), progress), recipe.new_task()
     checkpoints, log = folder / "checkpoints" / TEACHER, folder / "log.jsonl"
     return train_teacher(build, train, training, task=task, seed=recipe.seeds[0], folder=checkpoints, log=log, resume=True)

@@ -13,11 +13,12 @@ import torch
 from PIL import Image
 
 from limbeck.cli.init.questions import InitError
-from limbeck.data import Items, to_float
+from limbeck.data import Items, encode_tables, to_float
 from limbeck.data.loading.cells import read_images
-from limbeck.data.loading.columns import column_kind, input_column
+from limbeck.data.loading.columns import column_kind, input_candidates, input_column
 from limbeck.data.loading.files import open_table
-from limbeck.recipe import DatasetSpec, classes_and_channels
+from limbeck.data.table.columns import may_be_table
+from limbeck.recipe import DatasetSpec, data_sizes
 
 TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # that images are brought to where they differ or are large
@@ -40,7 +41,7 @@ class UserData:
 
     @property
     def channels(self) -> int | None:
-        return classes_and_channels(self.train_items)[1]
+        return data_sizes(self.train_items).channels
 
     @property
     def labelled(self) -> int:
@@ -83,6 +84,7 @@ def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
         InitError: no labels, or classes in the test data that are not those of the training data.
     """
     train_items, test_items = train.load(), test.load()
+    train_items, test_items, _ = encode_tables(train_items, test_items)
     if train_items.classes is None:
         raise InitError(f"{train.path}: the training data has no labels; name their column with --label")
     if train_items.class_names and test_items.class_names and train_items.class_names != test_items.class_names:
@@ -99,7 +101,9 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     if part.path == "digits":
         return None, None
     table = open_table(part.path, part.split)
-    if isinstance(part.input, list):  # pairs of texts
+    if isinstance(part.input, list) or part.table is not None:  # pairs of texts, columns of a table
+        return None, None
+    if part.input is None and may_be_table(table, input_candidates(table)):
         return None, None
     column = input_column(table, part.input)
     if column_kind(table, column) != "image":

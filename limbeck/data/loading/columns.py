@@ -28,15 +28,20 @@ def input_column(table: RawTable, wanted: str | None) -> str:
     names: list[str] = table.columns.column_names
     if wanted is not None:
         return _named(table, "input", wanted)
+    found = input_candidates(table)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ValueError(f"{table.origin}: which column is the input? Set `input` to one of: {', '.join(found)}")
+    raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
+
+
+def input_candidates(table: RawTable) -> list[str]:
+    """The columns that may be the input: those of images, else those whose name is usual for inputs, else all but labels."""
+    names: list[str] = table.columns.column_names
     by_kind = [name for name in names if _holds_images(table, name)]
     by_name = [name for name in names if name.lower() in INPUT_NAMES]
-    rest = [name for name in names if name.lower() not in LABEL_NAMES]
-    for found in (by_kind, by_name, rest):
-        if len(found) == 1:
-            return found[0]
-        if found:
-            raise ValueError(f"{table.origin}: which column is the input? Set `input` to one of: {', '.join(found)}")
-    raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
+    return by_kind or by_name or [name for name in names if name.lower() not in LABEL_NAMES]
 
 
 def input_columns(table: RawTable, wanted: Sequence[str]) -> tuple[str, ...]:

@@ -13,9 +13,10 @@ from torch import Tensor
 from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import read_array, read_images, read_labels, read_numbers, read_texts
-from limbeck.data.loading.columns import column_kind, input_column, input_columns, label_column
+from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_column
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
+from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
 
 
 def load_items(
@@ -30,8 +31,12 @@ def load_items(
     regression: bool = False,
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
+    table: TableOptions | None = None,
 ) -> Items:
     """Load a data set.
+
+    Several columns of numbers and categories, none of which is the input by type or name, are the features of a table. Its
+    items are rows; `limbeck.data.TableEncoder` turns them into vectors.
 
     Args:
         name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder per
@@ -46,6 +51,7 @@ def load_items(
         regression: whether labels are numbers to predict; an empty cell or NaN is an unlabelled item.
         on_error: "skip" leaves out images that do not decode, with a warning.
         memory_limit: bytes of decoded images that are kept in memory; larger sets are decoded again when they are fetched.
+        table: reads a table, and says which of its columns are numeric or categorical if types do not.
 
     Raises:
         FileNotFoundError: nothing of this name, with the nearest names.
@@ -58,12 +64,16 @@ def load_items(
         images, target = digit_images()
         decoded = decoder.decode(list(images), "digits")
         return select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
-    table = open_table(name_or_path, split)
-    if not table.columns.num_rows:
-        raise ValueError(f"{table.origin}: the data set is empty")
-    inputs = (input_column(table, input),) if isinstance(input, str | None) else input_columns(table, input)
-    labels = label_column(table, label, inputs)
-    return _from_table(table, inputs, _LabelReader(labels, classes, regression), decoder)
+    raw = open_table(name_or_path, split)
+    if not raw.columns.num_rows:
+        raise ValueError(f"{raw.origin}: the data set is empty")
+    if input is not None and table is not None:
+        raise ValueError(f"input={input!r}: one column is the input, or a table is; leave out `input` or `table`")
+    if table is not None or (input is None and may_be_table(raw, input_candidates(raw))):
+        labels = _LabelReader(label_column(raw, label, ()), classes, regression)
+        return _table_items(raw, table or TableOptions(), labels)
+    inputs = (input_column(raw, input),) if isinstance(input, str | None) else input_columns(raw, input)
+    return _from_columns(raw, inputs, _LabelReader(label_column(raw, label, inputs), classes, regression), decoder)
 
 
 @dataclass(frozen=True)
@@ -105,7 +115,14 @@ class _LabelReader:
         return read_labels(table, self.column, self.classes)
 
 
-def _from_table(table: RawTable, inputs: Sequence[str], labels: _LabelReader, decoder: _Decoder) -> Items:
+def _table_items(table: RawTable, options: TableOptions, labels: _LabelReader) -> Items:
+    """Rows of a table, not yet encoded."""
+    target, names = labels.read(table)
+    rows = read_table(table, find_columns(table, labels.column, options), options)
+    return Items(rows, rows.keys(), target, labels.classes, names)
+
+
+def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelReader, decoder: _Decoder) -> Items:
     target, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
     if len(inputs) == 2:
         pairs = list(zip(*(read_texts(table, column) for column in inputs), strict=True))

@@ -6,11 +6,33 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from limbeck.data import Items, load_items
+from limbeck.data import Items, TableOptions, load_items
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.base import Spec
+from limbeck.recipe.schema.base import Spec, default_of
+
+
+class TableSpec(Spec):
+    """Which columns of a table are inputs. By default all but the label are, numeric or categorical by their type."""
+
+    numeric: tuple[str, ...] = Field((), description="columns of numbers; if any are named, only named columns are read")
+    categorical: tuple[str, ...] = Field((), description="columns of categories; numbers named here are codes")
+    exclude: tuple[str, ...] = Field((), description="columns that are not read")
+    max_categories: int = Field(
+        default_of(TableOptions, "max_categories"), gt=1, description="the most values of a column of texts"
+    )
+    nan: Literal["refuse", "missing"] = Field(
+        default_of(TableOptions, "nan"), description="a cell that holds NaN is an error, or a missing value like an empty cell"
+    )
+
+    def build(self) -> TableOptions:
+        return TableOptions(**self.model_dump())
+
+
+def _table(value: Any) -> Any:
+    """Returns the long form of `true`."""
+    return {} if value is True else value or None
 
 
 class DatasetSpec(Spec):
@@ -26,6 +48,9 @@ class DatasetSpec(Spec):
     )
     size: int | None = Field(None, gt=0, description="resize images to this many pixels a side")
     channels: Literal[1, 3] | None = None
+    table: Annotated[TableSpec | None, BeforeValidator(_table)] = Field(
+        None, description="true: several columns are the input; or which, such as {categorical: [sex], exclude: [id]}"
+    )
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
     limit: int | None = Field(None, gt=0, description="use only the first items, this many")
 
@@ -33,6 +58,12 @@ class DatasetSpec(Spec):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _check_one_input(self) -> DatasetSpec:
+        if self.input is not None and self.table is not None:
+            raise ValueError("one column is the input:, or a table: is; leave one of them out")
+        return self
 
     def load(self, *, regression: bool = False, labels: bool = True) -> Items:
         """Loads the items.
@@ -50,6 +81,7 @@ class DatasetSpec(Spec):
             channels=self.channels,
             regression=regression,
             on_error=self.on_error,
+            table=None if self.table is None else self.table.build(),
         )
         return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
 

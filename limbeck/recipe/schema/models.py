@@ -38,8 +38,8 @@ class ModelSpec(Spec):
         models.require_known(name)
         return name
 
-    def new(self, classes: int | None, channels: int | None) -> nn.Module:
-        """Builds the model; class and channel counts come from the data if `args` does not give them."""
+    def new(self, classes: int | None, channels: int | None, inputs: int | None = None) -> nn.Module:
+        """Builds the model; classes, channels and the length of vectors come from the data if `args` does not give them."""
         args = {
             name: expand_variables(value, f"args.{name}") if isinstance(value, str) else value
             for name, value in self.args.items()
@@ -47,7 +47,8 @@ class ModelSpec(Spec):
         accepted = inspect.signature(models.registry[self.model]).parameters
         if self.model == "transformers" and classes is not None:
             args.setdefault("num_labels", classes)
-        for name, value in (("classes", classes), ("num_classes", classes), ("channels", channels)):
+        given = (("classes", classes), ("num_classes", classes), ("channels", channels), ("inputs", inputs))
+        for name, value in given:
             if name in accepted and value is not None:
                 args.setdefault(name, value)
         try:
@@ -112,10 +113,10 @@ class StudentSpec(ModelSpec):
         """Whether it says what the student is."""
         return bool(self.model or self.from_teacher)
 
-    def builder(self, classes: int | None, channels: int | None) -> Callable[..., nn.Module]:
+    def builder(self, classes: int | None, channels: int | None, inputs: int | None = None) -> Callable[..., nn.Module]:
         """Returns a function that makes the student: without arguments, or from the teacher."""
         if self.from_teacher is None:
-            return functools.partial(self.new, classes, channels)
+            return functools.partial(self.new, classes, channels, inputs)
         ((function, arguments),) = self.from_teacher.items()
         return FromTeacher(functools.partial(from_teacher[function], **arguments))
 

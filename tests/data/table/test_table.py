@@ -1,0 +1,152 @@
+"""Tables: which columns are read, how they become vectors, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from limbeck.data import Items, TableEncoder, TableOptions, TableStorage, load_items
+from tests.data.loading.files import parquet
+
+COLUMNS: dict[str, list[Any]] = {
+    "age": [20, 40, None, 60],
+    "sex": [True, False, True, True],
+    "site": ["b", "a", "b", None],
+    "code": [1.0, 3.0, 3.0, 1.0],
+    "label": [0, 1, 1, 0],
+}
+
+
+def load(folder: Path, options: TableOptions | None = None, **changes: list[Any]) -> Items:
+    return load_items(parquet(folder / "rows.parquet", **COLUMNS | changes), table=options)
+
+
+def vectors(items: Items) -> torch.Tensor:
+    found: torch.Tensor = items.fetch(torch.arange(len(items)))
+    return found
+
+
+def test_columns_are_found_by_type(tmp_path: Path) -> None:
+    items = load(tmp_path)
+    assert isinstance(items.storage, TableStorage)
+    assert list(items.storage.numeric) == ["age", "sex", "code"]
+    assert list(items.storage.categorical) == ["site"]
+    assert items.target is not None
+    assert items.target.tolist() == [0, 1, 1, 0]
+
+
+def test_vectors_are_scaled_imputed_and_flagged(tmp_path: Path) -> None:
+    items = load(tmp_path, TableOptions(categorical=("site", "code"), numeric=("age",)))
+    encoder = TableEncoder.fit(items)
+    assert encoder.names == ["age", "age is missing", "site=a", "site=b", "site is missing", "code=1", "code=3"]
+    ages = np.array([20, 40, 40, 60])  # the median stands for the missing one
+    expected = torch.tensor(
+        [[0, 0, 0, 1, 0, 1, 0], [0, 0, 1, 0, 0, 0, 1], [0, 1, 0, 1, 0, 0, 1], [0, 0, 0, 1, 1, 1, 0]], dtype=torch.float32
+    )
+    expected[:, 0] = torch.from_numpy((ages - ages.mean()) / ages.std())
+    torch.testing.assert_close(vectors(encoder(items)), expected)
+
+
+def test_statistics_come_from_the_training_rows_only(tmp_path: Path) -> None:
+    train = load(tmp_path)
+    test = load(tmp_path, age=[1000, None, 0, 5], site=["a", "a", "b", "a"])
+    alone = vectors(TableEncoder.fit(train)(test))
+    assert alone[0, 0] == pytest.approx((1000 - 40) / np.std([20, 40, 40, 60]))
+    assert alone[1, 1] == 1
+
+
+def test_an_encoder_is_the_same_after_saving(tmp_path: Path) -> None:
+    items = load(tmp_path, age=[0.1, 0.7, None, 1e-9])
+    encoder = TableEncoder.fit(items)
+    encoder.save(tmp_path / "student")
+    read = TableEncoder.load(tmp_path / "student")
+    assert read == encoder
+    assert torch.equal(vectors(read(items)), vectors(encoder(items)))
+    (tmp_path / "student" / "table.json").write_text('{"format": 7}')
+    with pytest.raises(ValueError, match="in format 1, found format 7"):
+        TableEncoder.load(tmp_path / "student")
+
+
+def test_encoders_of_other_rows_have_another_identity(tmp_path: Path) -> None:
+    one, other = TableEncoder.fit(load(tmp_path)), TableEncoder.fit(load(tmp_path, age=[20, 40, None, 61]))
+    assert one.identity() == TableEncoder.fit(load(tmp_path)).identity() != other.identity()
+
+
+def test_unknown_categories_and_first_missing_values_are_counted(tmp_path: Path) -> None:
+    encoder = TableEncoder.fit(load(tmp_path))
+    with pytest.warns(UserWarning, match=r"test: column 'site': 2 rows hold a category .* lack \('x'\)"):
+        assert vectors(encoder(load(tmp_path, site=["x", "y", "a", None]), "test"))[0, -3:].tolist() == [0, 0, 0]
+    with pytest.warns(UserWarning, match="test: column 'code': 1 values are missing, as in no training row; the median 2"):
+        encoder(load(tmp_path, code=[1.0, None, 3.0, 3.0]), "test")
+
+
+def test_keys_are_of_the_values(tmp_path: Path) -> None:
+    items = load(tmp_path)
+    turned = load(tmp_path, **{name: values[::-1] for name, values in COLUMNS.items()})
+    assert torch.equal(items.keys, turned.keys.flip(0))
+    assert len(items.keys.unique()) == 4
+    assert torch.equal(items.select(torch.tensor([2, 0])).keys, items.keys[[2, 0]])
+    encoder = TableEncoder.fit(items)
+    assert torch.equal(vectors(encoder(items.select(torch.tensor([2, 0])))), vectors(encoder(items))[[2, 0]])
+
+
+def test_a_constant_column_is_zero(tmp_path: Path) -> None:
+    items = load(tmp_path, age=[7, 7, 7, 7])
+    assert vectors(TableEncoder.fit(items)(items))[:, 0].tolist() == [0, 0, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("options", "changes", "message"),
+    [
+        ({}, {"age": [1.0, float("inf"), 2.0, 3.0]}, "column 'age': row 1 holds inf; leave the cell empty"),
+        ({}, {"id": [1, 2, 3, 4]}, r"column 'id' seems to number the rows. Leave it out \(table: {exclude: \[id\]}\)"),
+        ({"max_categories": 1}, {}, "column 'site' holds 2 different texts, more than max_categories=1"),
+        ({"numeric": ("agee",)}, {}, "table.numeric: .* has no column 'agee'; nearest: age"),
+        ({"numeric": ("site",)}, {}, "column 'site' holds string, and numbers are expected"),
+        ({"numeric": ("age",), "categorical": ("age",)}, {}, "column 'age' is named twice"),
+        ({"numeric": ("label",)}, {}, "column 'label' is named twice"),
+        ({"exclude": ("age", "sex", "site", "code")}, {}, "no columns besides the label"),
+    ],
+)
+def test_bad_columns_are_refused(tmp_path: Path, options: dict[str, Any], changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        load(tmp_path, TableOptions(**options), **changes)
+
+
+def test_nan_is_refused_with_its_row_or_means_missing(tmp_path: Path) -> None:
+    nan = {"age": [1.0, 2.0, float("nan"), None]}
+    with pytest.raises(ValueError, match=r"column 'age': row 2 holds nan; .*set table: {nan: missing}"):
+        load(tmp_path, **nan)
+    storage = load(tmp_path, TableOptions(nan="missing"), **nan).storage
+    assert isinstance(storage, TableStorage)
+    assert storage.numeric["age"].isnan().tolist() == [False, False, True, True]
+
+
+def test_a_column_without_values_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"column 'age' has no value in the training rows; leave it out: exclude: \[age\]"):
+        TableEncoder.fit(load(tmp_path, age=[None] * 4))
+
+
+def test_rows_are_not_read_before_they_are_encoded(tmp_path: Path) -> None:
+    items = load(tmp_path)
+    with pytest.raises(ValueError, match=r"turn them into vectors first: encoder = TableEncoder.fit\(train\)"):
+        items.fetch(torch.tensor([0]))
+    with pytest.raises(ValueError, match="expected rows of a table"):
+        TableEncoder.fit(Items.from_tensors(torch.zeros(2, 3)))
+
+
+def test_a_table_is_not_one_column(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="leave out `input` or `table`"):
+        load_items(parquet(tmp_path / "a.parquet", **COLUMNS), input="age", table=TableOptions())
+
+
+def test_csv_and_parquet_give_the_same_items(tmp_path: Path) -> None:
+    text = "age,sex,site,code,label\n20,true,b,1,0\n40,false,a,3,1\n,true,b,3,1\n60,true,,1,0\n"
+    (tmp_path / "rows.csv").write_text(text.replace(",,1", ",NA,1"))
+    csv = load_items(tmp_path / "rows.csv", table=TableOptions(categorical=("code", "site"), numeric=("age", "sex")))
+    both = load(tmp_path, TableOptions(categorical=("code", "site"), numeric=("age", "sex")))
+    assert csv.storage.categorical["code"].tolist() == both.storage.categorical["code"].tolist()  # type: ignore[attr-defined]

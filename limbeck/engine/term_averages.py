@@ -32,7 +32,9 @@ class TermAverages:
         names = sorted(self._sums)
         if not names:
             return {}
-        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].double() for name in names]))
+        on_mps = self._sums[names[0]].device.type == "mps"  # which has no float64
+        wide = torch.float32 if on_mps else torch.float64
+        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].to(wide) for name in names]))
         means = {name: float(total) / self._updates[name] for name, total in zip(names, sums.tolist(), strict=True)}
         self._sums.clear()
         self._updates.clear()

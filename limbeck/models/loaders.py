@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
 EAGER_IMPORTS = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings
@@ -77,7 +77,7 @@ def transformers_model(
     transformers = import_package("transformers")
     if not task.startswith("AutoModel") or not hasattr(transformers, task):
         known = [name for name in dir(transformers) if name.startswith("AutoModel")]
-        raise ValueError(f"task must be an auto class, got {task!r}; nearest: {', '.join(nearest(task, known))}")
+        raise ValueError(f"task must be an auto class, got {task!r}; nearest: {', '.join(nearest_names(task, known))}")
     auto = getattr(transformers, task)
     source = {"local_files_only": local_files_only, "revision": revision}
     model: nn.Module
@@ -163,7 +163,7 @@ def timm_model(
     timm = import_package("timm")
     if "/" not in model and not timm.is_model(model):
         known = timm.list_models()
-        raise ValueError(f"timm has no model {model!r}; nearest: {', '.join(nearest(model.split('.')[0], known))}")
+        raise ValueError(f"timm has no model {model!r}; nearest: {', '.join(nearest_names(model.split('.')[0], known))}")
     if classes is not None:
         options["num_classes"] = classes
     network: nn.Module = timm.create_model(model, pretrained=pretrained, in_chans=channels, **options)
@@ -213,7 +213,7 @@ def torchvision_model(
     models: ModuleType = import_package("torchvision").models
     known = [name for name in models.list_models(module=models) if name not in NOT_LOGITS]
     if model not in known:
-        raise ValueError(f"torchvision has no classifier {model!r}; nearest: {', '.join(nearest(model, known))}")
+        raise ValueError(f"torchvision has no classifier {model!r}; nearest: {', '.join(nearest_names(model, known))}")
     published = None
     if weights is not None:
         kinds = list(models.get_model_weights(model).__members__)

@@ -25,7 +25,7 @@ from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.yaml_loader import read_yaml
 from limbeck.tasks import Task
 from limbeck.utils.atomic_files import write_text_atomic
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 
 class BaseRecipe(Spec):
@@ -134,7 +134,7 @@ class BaseRecipe(Spec):
 def _read_fields(path: Path) -> dict[str, Any]:
     if not path.exists():
         known = [file.name for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        offer = f"; nearest: {', '.join(nearest(path.name, known))}" if known else ""
+        offer = f"; nearest: {', '.join(nearest_names(path.name, known))}" if known else ""
         raise RecipeError(f"recipe {path}: there is no such file{offer}")
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 VALIDATION_TAGS = ("DatasetSpec", "Share")  # which kind of validation data an error is about; not part of the field's path
 MAX_VALUE = 80  # characters of a value that are printed
@@ -23,7 +23,7 @@ def format_error(model: type[BaseModel], error: Any) -> str:
     path = ".".join(str(step) for step in error["loc"] if step not in VALIDATION_TAGS and not str(step).startswith("function-"))
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, error["loc"][:-1])
-        return f"  {path}: there is no such field; nearest: {', '.join(nearest(str(error['loc'][-1]), known))}"
+        return f"  {path}: there is no such field; nearest: {', '.join(nearest_names(str(error['loc'][-1]), known))}"
     value = repr(error.get("input"))
     value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 3] + "…"
     message = re.sub(r"^Value error, ", "", error["msg"])

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from limbeck.recipe.errors import RecipeError
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 
 def expand_variables(text: str, field: str) -> str:
@@ -52,5 +52,5 @@ def describe_missing(path: Path) -> str:
     folder = path.parent
     if not folder.is_dir():
         return f"there is no folder {folder}"
-    offer = ", ".join(nearest(path.name, sorted(os.listdir(folder))))
+    offer = ", ".join(nearest_names(path.name, sorted(os.listdir(folder))))
     return f"there is no file {path}" + (f"; nearest: {offer}" if offer else "; the folder is empty")

@@ -26,7 +26,7 @@ from limbeck.recipe.schema.export import ExportSpec
 from limbeck.recipe.schema.stages import MethodField, StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
 from limbeck.recipe.schema.training import TrainingSpec, length
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 GIVEN = ("teacher", "task", "items")  # arguments of a method that the recipe fills in
 
@@ -68,7 +68,7 @@ class Recipe(BaseRecipe):
         known = [each for each in inspect.signature(methods.registry[name]).parameters if each not in GIVEN]
         for argument in arguments:
             if argument not in known:
-                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest(argument, known))}")
+                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest_names(argument, known))}")
         if self.student.named:
             raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
 

@@ -1,4 +1,4 @@
-"""Parts by name: the one mechanism by which recipes and the command line find objectives, models, views and the rest."""
+"""Registries: recipes and the command line find objectives, models, views and all other parts by name."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import Any, TypeVar
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 
-def nearest(name: str, known: list[str], count: int = 3) -> list[str]:
-    """The names in `known` that a person most likely meant by `name`, best first."""
+def nearest_names(name: str, known: list[str], count: int = 3) -> list[str]:
+    """Returns the names in `known` that are most similar to `name`, best first."""
     return difflib.get_close_matches(name, known, n=count, cutoff=0.0)
 
 
 class UnknownNameError(KeyError, ValueError):
-    """A name that no part carries; the message offers the nearest ones."""
+    """No part has this name; the message lists the nearest ones."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
-        offer = ", ".join(nearest(name, known)) or "nothing is registered"
+        offer = ", ".join(nearest_names(name, known)) or "nothing is registered"
         self.message = f"unknown {what} {name!r}; nearest: {offer}"
-        super().__init__(what, name, known)  # what pickle rebuilds it from, when a worker process raises it
+        super().__init__(what, name, known)  # pickle rebuilds the error from these when a worker process raises it
 
     def __str__(self) -> str:
         return self.message
 
 
 class Registry:
-    """Names to parts of one kind, e.g. `Registry("objective")`.
+    """Parts of one kind by name, e.g. `Registry("objective")`.
 
-    Installed packages add parts through the entry-point group `limbeck.<kind>s`; they are loaded when a name is not
-    found among the parts already known, so that start-up pays nothing for them.
+    Installed packages add parts through the entry-point group `limbeck.<kind>s`. They are loaded when a name is not found among
+    the registered parts, so that they do not slow down the start.
+
+    Args:
+        kind: what messages call a part.
     """
 
     def __init__(self, kind: str) -> None:
@@ -40,11 +43,14 @@ class Registry:
         self._citations: dict[str, str] = {}
 
     def register(self, name: str, *, cite: str = "") -> Callable[[Part], Part]:
-        """Decorator: `@objectives.register("hint")` above a class or function.
+        """Returns a decorator for a class or function: `@objectives.register("hint")`.
 
         Args:
-            name: what recipes call the part.
+            name: the name of the part in recipes.
             cite: the BibTeX entry of its paper; a class may have it as attribute `bibtex` instead.
+
+        Raises:
+            ValueError: another part has this name.
         """
 
         def add(part: Part) -> Part:
@@ -57,7 +63,7 @@ class Registry:
         return add
 
     def citation(self, name: str) -> str:
-        """The BibTeX entry of the part called `name`; empty if the name is unknown or there is no paper to cite."""
+        """Returns the BibTeX entry of a part; empty if the name is unknown or there is no paper to cite."""
         return self._citations.get(name, "")
 
     def __getitem__(self, name: str) -> Callable[..., Any]:
@@ -68,7 +74,12 @@ class Registry:
         return self._parts[name]
 
     def get(self, name: str, /, **hyperparameters: Any) -> Any:
-        """Build the part called `name`; unknown or ill-typed hyperparameters are a `ValueError` that names them."""
+        """Builds a part.
+
+        Raises:
+            UnknownNameError: no part has this name.
+            ValueError: unknown hyperparameters, or of a wrong type; the message names them.
+        """
         part = self[name]
         try:
             return part(**hyperparameters)
@@ -76,6 +87,7 @@ class Registry:
             raise ValueError(f"{self.kind} {name!r}: {error}") from error
 
     def names(self) -> list[str]:
+        """Returns the names of all registered parts, sorted."""
         return sorted(self._parts)
 
     def __contains__(self, name: object) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 from limbeck.core.errors import TapError
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.encoder_layout import HookPoint, attention_hook_point, hidden_hook_point, is_number
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 SIDES = ("input", "hidden", "cls", *KINDS)  # written in front of the address; a bare path is the module's output
 _PATTERN = re.compile(r"(\w+)\((.*)\)")
@@ -68,7 +68,7 @@ class Tap:
         modules = dict(model.named_modules(remove_duplicate=False))  # a shared module has several names
         if self.path not in modules:
             known = [name for name in modules if name]
-            offer = ", ".join(nearest(self.path, known)) or "the model has no submodules"
+            offer = ", ".join(nearest_names(self.path, known)) or "the model has no submodules"
             raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
         return attention_hook_point(model, self.path, self.of) if self.of in KINDS else HookPoint(self.path, self.of)
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.loading.arrow_types import is_list, is_number, is_text
 from limbeck.data.loading.files import RawTable
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 
 def read_images(table: RawTable, column: str) -> list[Any]:
@@ -110,7 +110,7 @@ def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[T
     index = {name: number for number, name in enumerate(names)}
     for row, value in enumerate(values):
         if value is not None and value not in index:
-            offer = ", ".join(nearest(value, names))
+            offer = ", ".join(nearest_names(value, names))
             raise ValueError(f"{where}: row {row} holds {value!r}, which is not a known class; nearest: {offer}")
     return torch.tensor([UNLABELLED if value is None else index[value] for value in values]), names
 

@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_columns
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
@@ -69,7 +69,7 @@ def missing_path_error(path: Path) -> FileNotFoundError:
     child = path.name
     while not folder.is_dir() and folder != folder.parent:
         child, folder = folder.name, folder.parent
-    offer = ", ".join(nearest(child, sorted(os.listdir(folder)))) or "nothing"
+    offer = ", ".join(nearest_names(child, sorted(os.listdir(folder)))) or "nothing"
     return FileNotFoundError(f"no such file or folder: {path}; nearest names in {folder.resolve()}: {offer}")
 
 

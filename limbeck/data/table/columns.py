@@ -15,7 +15,7 @@ from torch import Tensor
 from limbeck.data.loading.arrow_types import is_number, is_text
 from limbeck.data.loading.files import RawTable
 from limbeck.data.table.storage import Categories, TableStorage
-from limbeck.utils.registry import nearest
+from limbeck.utils.registry import nearest_names
 
 ROW_NUMBERS = ("id", "index", "key", "row", "row_id", "uuid", "__index_level_0__")
 """Names of columns that number the rows. They are no features, so a table with one needs its columns named."""
@@ -126,7 +126,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
 def _require(table: RawTable, name: str, option: str) -> None:
     names = table.columns.column_names
     if name not in names:
-        raise ValueError(f"{option}: {table.origin} has no column {name!r}; nearest: {', '.join(nearest(name, names))}")
+        raise ValueError(f"{option}: {table.origin} has no column {name!r}; nearest: {', '.join(nearest_names(name, names))}")
 
 
 def _read_numbers(table: RawTable, name: str, nan: str) -> Tensor:

@@ -1,10 +1,10 @@
-"""The student as a file for a device: written, checked against PyTorch, measured in its own runtime.
+"""Exports models to ONNX and ExecuTorch, checks each file against PyTorch and measures it in its own runtime.
 
     from limbeck.export import formats
 
     formats.get("onnx").write(student, Path("student.onnx"), images)
 
-Names load when they are first used: a process that only opens a file must not pay for what writes and judges it.
+Names are imported on first use, so that a process that only opens a file does not import what writes and evaluates it.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What every export format does: write a model as a file, and open the file again in the runtime it is meant for.
+"""Base class of export formats: writes a model to a file, and opens the file in its runtime.
 
     from limbeck.export import formats
 
@@ -6,7 +6,7 @@
     onnx.write(student, Path("student-int8.onnx"), images[:2], precision="int8", calibration=[images])
     logits = onnx.open(Path("student-int8.onnx"))(images)
 
-A new format is one subclass of `Format` with `@formats.register(name)` above it.
+A new format is a subclass of `Format`, registered by `@formats.register(name)`.
 """
 
 from __future__ import annotations
@@ -33,18 +33,18 @@ from limbeck.utils.registry import Registry
 formats = Registry("format")
 INSTALL_COMMAND = "pip install 'limbeck[export]'"
 Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
-"""What a model is called with: one tensor `[N, …]`, or tokens, the keyword arguments of a model of texts, each `[N, T]`."""
+"""Inputs of a model: one tensor `[N, …]`, or the keyword arguments of a text model, tokens `[N, T]` each."""
 
 
 @dataclass(frozen=True)
 class Runner:
-    """A file opened in its runtime, on one thread: `runner(inputs)`, `[N, *shape]` in, outputs `[N, …]` out, for any N.
+    """An exported file, loaded in its runtime on one thread: `runner(inputs)` maps `[N, *shape]` to outputs `[N, …]`.
 
     Attributes:
-        run: the call; it loops where the file is fixed to one item.
-        shape: of one item, without the batch axis; empty where any will do, as with texts.
+        run: the forward pass, for any N; it loops over the items if the file has a fixed batch size.
+        shape: of one item, without the batch axis; empty if any shape is accepted, as by text models.
         dtype: of the inputs.
-        names: of the inputs of a model of texts, which is called with a mapping of them, each `[N, T]` for any T; else empty.
+        names: input names of a text model, which takes a mapping of them, `[N, T]` each, for any T; else empty.
     """
 
     run: Callable[[Any], Tensor]
@@ -56,8 +56,7 @@ class Runner:
         return self.run(inputs)
 
     def like(self, noise: Tensor) -> Inputs:
-        """Inputs of the kind that is read here, of the shape of `noise`, numbers in [0, 1]; where whole ones are read, zeros,
-        and a text without padding."""
+        """Returns example inputs of the shape of `noise`, numbers in [0, 1]: for a text model zeros, with a mask of ones."""
         if not self.names:
             return noise.to(self.dtype)
         empty = torch.zeros(noise.shape, dtype=self.dtype)
@@ -65,16 +64,16 @@ class Runner:
 
 
 class Format(ABC):
-    """One kind of file, and the runtime that reads it.
+    """A file format and the runtime that reads it.
 
     Attributes:
-        name: as recipes and the command line write it.
-        suffix: of its files, with the dot.
-        precisions: what it can be written in, of "fp32" and "int8".
-        packages: the modules that opening a file imports; where one is absent, the error says how to install it.
-        writers: the modules that writing a file imports beside them.
-        opset: the version of the operators that its files are made of, where it has one.
-        texts: whether models of texts can be written.
+        name: in recipes and on the command line.
+        suffix: file suffix, with the dot.
+        precisions: those of "fp32" and "int8" that it supports.
+        packages: modules imported to open a file; if one is missing, the error says how to install it.
+        writers: further modules imported to write a file.
+        opset: version of the operators in its files, if the format has one.
+        texts: whether text models are supported.
     """
 
     name: ClassVar[str]
@@ -88,18 +87,17 @@ class Format(ABC):
     def write(
         self, model: nn.Module, path: Path, example: Inputs, *, precision: str = "fp32", calibration: Sequence[Tensor] = ()
     ) -> None:
-        """Write `model` to `path`, whole or not at all. The model stays as it is: a copy of it, on the CPU and in evaluation
-        mode, is what is exported.
+        """Writes `model` to `path` atomically. It exports a copy on the CPU in evaluation mode; the model is not changed.
 
         Args:
-            example: inputs `[N, …]` as the model takes them, N ≥ 1; of texts a mapping with `input_ids`, as a tokenizer gives.
+            example: inputs `[N, …]` of the model, N ≥ 1; for a text model a mapping with `input_ids`, as a tokenizer returns.
             precision: one of `precisions`.
-            calibration: batches of real training inputs; int8 takes the ranges of activations from them. Models of texts need
-                none: their activations are measured as they come.
+            calibration: batches of training inputs, from which int8 takes the ranges of activations. Text models need none,
+                since they are quantized dynamically.
 
         Raises:
-            ExportError: the model cannot be exported: reason, remedy, and the line to blame where there is one.
-            ValueError: a precision that the format does not have; fewer than two distinct items to calibrate on.
+            ExportError: the model cannot be exported; it has the reason, the remedy and, if known, the line of code.
+            ValueError: a precision that the format does not support; fewer than two distinct calibration items.
             MissingPackageError: a package is missing.
         """
         if precision not in self.precisions:
@@ -117,30 +115,32 @@ class Format(ABC):
             shutil.move(temporary, path)
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
-        """`model` as `_write` takes it: of tensors alone, and with one tensor as its answer."""
+        """Wraps `model` for `_write`: tensors in, one tensor out."""
         return single_output(model, example) if isinstance(example, Tensor) else token_logits(model, example)
 
     @abstractmethod
     def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
-        """Write `model`, a copy at rest that may be changed and that returns one tensor, to `path`; `example` is `[2, …]`: two
-        items, so that tracing (`limbeck.export.trace.trace`) does not take the batch axis for a constant. Where `texts` is
-        set, it may be a mapping of tokens, and the model takes its tensors one after the other."""
+        """Writes `model` to `path`: a copy in evaluation mode that may be modified and that returns one tensor.
+
+        `example` is `[2, …]`: two items, so that tracing (`limbeck.export.trace.trace`) does not specialise the batch axis.
+        If `texts` is set it may be a mapping of tokens, and the model takes its tensors as positional arguments.
+        """
 
     @abstractmethod
     def open(self, path: Path) -> Runner:
-        """Open a file, for one thread.
+        """Opens a file in its runtime, on one thread.
 
         Raises:
-            FileNotFoundError: there is no such file.
-            ExportError: it is damaged, of another kind, or needs an operator that the runtime lacks.
+            FileNotFoundError: the file does not exist.
+            ExportError: the file is damaged, of another format, or needs an operator that the runtime lacks.
             MissingPackageError: a package is missing.
         """
 
     def require_packages(self, *, writing: bool = False) -> None:
-        """Import `packages`, so that what opening a file costs afterwards is the file's own; `writing`: the `writers` too.
+        """Imports `packages`, and `writers` too if `writing`; the cost of opening a file is then the cost of the file alone.
 
         Raises:
-            MissingPackageError: one is missing; the message says how to install it.
+            MissingPackageError: a package is missing; the message says how to install it.
         """
         for package in (*self.packages, *(self.writers if writing else ())):
             try:
@@ -151,28 +151,29 @@ class Format(ABC):
                 ) from error
 
     def opset_of(self, runner: Runner) -> int | None:
-        """The opset of a file of this format."""
+        """Returns the opset of an opened file."""
         return self.opset
 
     def require_texts(self) -> None:
-        """Refuse models of texts where they cannot be written.
+        """Checks that the format supports text models.
 
         Raises:
-            ExportError: they cannot; the message names a format that can.
+            ExportError: it does not; the message names formats that do.
         """
         if not self.texts:
             supported = " or ".join(repr(name) for name in formats if getattr(formats[name], "texts", False))
             raise ExportError(
-                f"format {self.name!r} takes images and other tensors, but no models of texts", f"Use {supported}"
+                f"format {self.name!r} does not support text models, only models of images and other tensors",
+                f"Use {supported}",
             )
 
     def libraries(self, path: Path) -> tuple[str, ...]:
-        """The modules that opening this file imports; `packages` unless they depend on what is in it."""
+        """Modules imported to open this file; `packages` unless they depend on its content."""
         return self.packages
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """A copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients; the model is not touched."""
+    """Returns a copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients."""
     frozen = copy.deepcopy(model).to("cpu", torch.float32).eval()
     for tensor in (*frozen.parameters(), *frozen.buffers()):
         tensor.requires_grad_(False)
@@ -181,19 +182,19 @@ def frozen_copy(model: nn.Module) -> nn.Module:
 
 
 def first_two(example: Any) -> Any:
-    """Two items of a batch, the same twice where there is only one; of texts their first tokens."""
+    """Returns two items of a batch, the same one twice if there is only one; for texts their first tokens."""
     if isinstance(example, Mapping) and IDS in example:
         return first_tokens(example)
     if not isinstance(example, Tensor):
         raise ExportError(
-            f"the model reads {type(example).__name__}, and a file has one tensor as its input",
-            "Export a wrapper whose forward takes one tensor and builds the rest from it",
+            f"the model takes {type(example).__name__}, but an exported file takes one tensor",
+            "Export a wrapper whose forward takes one tensor and builds the other inputs from it",
         )
     return torch.cat((example[:1], example[-1:])).cpu()
 
 
 def check_calibration(batches: Sequence[Tensor]) -> None:
-    """Refuse items that cannot show the range of an activation."""
+    """Checks that the calibration items can show the ranges of activations."""
     first = next((batch[0] for batch in batches if len(batch)), None)
     if first is None or not any(bool((batch != first).any()) for batch in batches):
         raise ValueError(
@@ -203,7 +204,7 @@ def check_calibration(batches: Sequence[Tensor]) -> None:
 
 
 def require_file(path: Path) -> Path:
-    """`path`, or the error that there is no such file."""
+    """Returns `path` if it exists."""
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
     return path

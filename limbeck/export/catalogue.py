@@ -1,4 +1,4 @@
-"""All formats: those that come with Limbeck register themselves when they are imported here."""
+"""All export formats; importing this module registers those of Limbeck."""
 
 from limbeck.export.base import Format, formats
 from limbeck.export.executorch import format as executorch
@@ -7,7 +7,7 @@ from limbeck.export.pytorch import PYTORCH, PyTorch
 
 
 def runtime(name: str) -> Format:
-    """The format called `name`, PyTorch's own among them."""
+    """Returns the format called `name`, which may be "pytorch"."""
     kind: Format = PyTorch() if name == PYTORCH else formats.get(name)
     return kind
 

@@ -1,4 +1,4 @@
-"""What one model or file costs on this machine, whatever it is in."""
+"""Latency, memory and size of models and exported files on this machine."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from limbeck.export.summary import NARROW_TERMINAL
 from limbeck.models import load_model
 from limbeck.models.saving import CONFIG, MODULES
 
-TOKENS = 32  # of a text, where nobody says how many
+TOKENS = 32  # default length of a text
 
 
 @dataclass(frozen=True)
 class Costs:
-    """One row of `limbeck profile`; what cannot be known of a file is None."""
+    """One row of `limbeck profile`; values that are unknown for a file are None."""
 
     format: str
     path: str
@@ -40,11 +40,11 @@ class Costs:
 
 
 def format_of(path: Path) -> Format:
-    """The format of a file, by its suffix; of a student's folder, PyTorch.
+    """Returns the format of a file by its suffix; a student folder is in PyTorch format.
 
     Raises:
-        FileNotFoundError: nothing is there.
-        ExportError: it is none of them.
+        FileNotFoundError: the path does not exist.
+        ExportError: the suffix is unknown.
     """
     if not path.exists():
         raise FileNotFoundError(f"there is no file {path}")
@@ -57,13 +57,13 @@ def format_of(path: Path) -> Format:
 
 
 def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
-    """Costs of files and students' folders by name, on one thread, on random input; they take turns where time is measured.
+    """Measures files and student folders by name, on random input and one thread; latency runs are interleaved.
 
     Args:
-        shape: of one item, where a file does not state it; else what another one states. Of texts, how many tokens.
+        shape: of one item, for files that do not contain it; default: that of another file. For texts, the number of tokens.
 
     Raises:
-        ExportError: a file does not open, or states no shape.
+        ExportError: a file does not open, or the shape of its input is unknown.
     """
     kinds = {name: format_of(path) for name, path in paths.items()}
     runners = {name: kinds[name].open(path) for name, path in paths.items()}
@@ -99,16 +99,16 @@ def _shape(runner: Runner, requested: tuple[int, ...], path: Path) -> tuple[int,
     if runner.names:
         if len(requested) > 1:
             raise ExportError(
-                f"{path} reads texts, and {requested} are no number of tokens", f"Give one, such as --shape {TOKENS}"
+                f"{path} is a text model, and {requested} is not a number of tokens", f"Give one, such as --shape {TOKENS}"
             )
         return requested or (TOKENS,)
     if not (runner.shape or requested):
-        raise ExportError(f"{path} does not state the shape of its input", "Give that of one item, such as --shape 3,32,32")
+        raise ExportError(f"the shape of the input of {path} is unknown", "Give that of one item, such as --shape 3,32,32")
     return runner.shape or requested
 
 
 def costs_table(rows: Mapping[str, Costs], width: int = 120) -> Table:
-    """One row a model or file; in a narrow terminal without the 95th percentile."""
+    """Returns a table with one row per model or file; a narrow terminal shows no 95th percentile."""
     table = Table(header_style="bold")
     table.add_column("", overflow="fold")
     cells_by_name = {name: _cells(row) for name, row in rows.items()}

@@ -1,15 +1,15 @@
-"""What is said when a model cannot become a file, or a file cannot be read."""
+"""The error of exports."""
 
 from __future__ import annotations
 
 
 class ExportError(RuntimeError):
-    """A model that cannot be written in a format, or a file that its runtime cannot read.
+    """Raised if a model cannot be written in a format, or if a runtime cannot read a file.
 
     Attributes:
-        reason: what is in the way.
-        remedy: what the user can do about it; empty where nothing is known.
-        where: `file.py:12` of the line of the model's own code, where one is to blame; it stands in the message too.
+        reason: why it failed.
+        remedy: what to do about it; empty if unknown.
+        where: `file.py:12`, the line of the model's code that caused it, or None; it is part of the message.
     """
 
     def __init__(self, reason: str, remedy: str = "", where: str | None = None) -> None:

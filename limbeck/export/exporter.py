@@ -1,4 +1,4 @@
-"""From models to shipped files: each written, checked against PyTorch on the test set, and measured in its own runtime."""
+"""Exports models in several formats, checks each file against PyTorch on the test set and measures it in its runtime."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
 
-EXPORTS = "exports"  # the folder within a run's
-FP32_TOLERANCE = 1e-4  # how far a float32 file may be from PyTorch, see `tolerance`
-MAX_INT8_LOSS = 0.005  # of the metric that int8 may lose without a word
+EXPORTS = "exports"  # subfolder of the run folder
+FP32_TOLERANCE = 1e-4  # allowed difference of float32 files, see `tolerance`
+MAX_INT8_LOSS = 0.005  # drop of the metric above which int8 gives a warning
 CALIBRATION_BATCH = 64
 
 
@@ -44,24 +44,24 @@ def export_models(
     task: Task | None = None,
     console: Console | None = None,
 ) -> list[Export]:
-    """Write every model in every format and precision into `folder/exports`, check and measure each file there.
+    """Writes every model in every format and precision to `folder/exports`, then checks and measures each file.
 
-    An export that fails is a record with its reason and the remedy; the others go on. The models stay as they are.
+    A failed export becomes a record with reason and remedy, and the others continue. The models are not changed.
 
     Args:
-        models: by role, "student" and perhaps "teacher".
-        train: items to calibrate int8 on; those of texts need none.
-        test: items that the task can judge models on; the metric is measured on all of them. Of texts, one of the middle
-            length is what latency and memory are measured on, without padding.
-        into: names of formats.
-        precisions: of "fp32" and "int8"; a format leaves out what it does not have.
-        calibration_items: how many training items show the ranges of activations.
-        aware: makes the student that int8 files are written from, where quantization is to be trained for; it is called at
-            most once, and only when an int8 file is asked for.
-        task: what judges the models, prepared for `test`; classification by default.
+        models: by role: "student" and optionally "teacher".
+        train: calibration items of int8; not used for text models.
+        test: labelled items; the metric is computed on all of them. Latency and memory of text models are measured on one
+            text of median length, without padding.
+        into: format names.
+        precisions: of "fp32" and "int8"; those that a format does not support are skipped.
+        calibration_items: number of training items from which the ranges of activations are taken.
+        aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
+            int8 file is written.
+        task: computes the metric, prepared for `test`; default: classification.
 
     Returns:
-        For each model one record of PyTorch and one for each file, in this order.
+        One record per model in PyTorch, then one per file.
 
     Raises:
         MissingPackageError: a format's packages are not installed.
@@ -83,7 +83,7 @@ def export_models(
 
 
 def merge_records(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
-    """The records of a run after another export: what was exported again replaces what stood there."""
+    """Merges the records of a run with `new` ones, which replace those of the same model, format and precision."""
     replaced = {_kind(record) for record in new}
     return [*(record for record in before if _kind(record) not in replaced), *new]
 
@@ -94,7 +94,7 @@ def _kind(record: Export) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class _File:
-    """An export on its way to a record."""
+    """A written file with its runner and its outputs on the test set."""
 
     path: Path
     runner: Runner
@@ -103,7 +103,7 @@ class _File:
 
 @dataclass
 class _ExportJob:
-    """What the exports of a run have in common, computed once."""
+    """What all exports of a run share, computed once."""
 
     models: Mapping[str, nn.Module]
     train: Items
@@ -115,7 +115,7 @@ class _ExportJob:
 
     @cached_property
     def tests(self) -> dict[str, Items]:
-        """What each model is judged on, as it reads it."""
+        """The evaluation items of each model, with the inputs that it reads."""
         return {name: self.task.evaluation_items(self.test.for_actor(name)) for name in self.models}
 
     @cached_property
@@ -124,17 +124,17 @@ class _ExportJob:
 
     @cached_property
     def reference(self) -> dict[str, Tensor]:
-        """PyTorch's logits on the test set, by model."""
+        """Outputs of PyTorch on the test set, by model."""
         return {name: self.task.outputs(model, self.tests[name]) for name, model in self.frozen.items()}
 
     @cached_property
     def metrics(self) -> dict[str, tuple[float, Interval]]:
-        """PyTorch's metric on the test set with its interval, by model."""
+        """Metric of PyTorch on the test set with its interval, by model."""
         return {name: metric_of(self.reference[name], self.tests[name], self.task) for name in self.models}
 
     @cached_property
     def examples(self) -> dict[str, Inputs]:
-        """Test items as each model reads them: of texts one of the middle length, so that nothing is padded."""
+        """Example inputs of each model: for texts one of median length, so that none is padded."""
         return {name: _example(items) for name, items in self.tests.items()}
 
     @cached_property
@@ -151,7 +151,7 @@ class _ExportJob:
     # --- PyTorch -----------------------------------------------------------------------------------------------------
 
     def pytorch_records(self) -> list[Export]:
-        """The models in PyTorch, by the yardsticks of the files."""
+        """Measures the models in PyTorch as the files are measured."""
         ones = {name: first(example) for name, example in self.examples.items()}
         times = latencies(self.frozen, ones)
         records = []
@@ -172,7 +172,7 @@ class _ExportJob:
         return records
 
     def _memory_in_pytorch(self, model: nn.Module, example: Inputs) -> int | None:
-        """None where only this process knows how the model is built."""
+        """Returns None if no other process can build the model."""
         with tempfile.TemporaryDirectory() as folder:
             try:
                 PyTorch().write(model, Path(folder, "model"), example)
@@ -183,7 +183,7 @@ class _ExportJob:
     # --- files -------------------------------------------------------------------------------------------------------
 
     def export_models(self, kind: Format, precision: str) -> list[Export]:
-        """All models in one format and precision."""
+        """Exports all models in one format and precision."""
         files: dict[str, _File] = {}
         records: dict[str, Export] = {}
         for name in self.models:
@@ -198,10 +198,10 @@ class _ExportJob:
         return [records[name] for name in self.models]
 
     def _written(self, name: str, kind: Format, precision: str) -> _File:
-        """One file, written, opened again, and found to compute what the model computes."""
+        """Writes one file, opens it again and checks its outputs."""
         path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
         model = self.quantizable if (name, precision) == ("student", "int8") else self.frozen[name]
-        path.unlink(missing_ok=True)  # an older one must not pass for this one
+        path.unlink(missing_ok=True)  # a failed export must not leave an older file
         example = self.examples[name]
         calibration = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
         kind.write(model, path, example, precision=precision, calibration=calibration)
@@ -212,8 +212,8 @@ class _ExportJob:
             path.unlink()
             raise ExportError(
                 f"the file does not compute what the model computes: its outputs differ by up to {difference:.2g}, "
-                f"and rounding explains {allowed:.2g}",
-                "Look for what forward does differently while it is traced: random numbers, torch.jit.is_tracing, caches",
+                f"more than rounding explains ({allowed:.2g})",
+                "Check what forward does differently under tracing: random numbers, torch.jit.is_tracing, caches",
             )
         return _File(path, runner, logits)
 
@@ -239,7 +239,7 @@ class _ExportJob:
         )
 
     def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:
-        """What to say of what int8 loses, and what helps."""
+        """Returns a warning and a remedy if int8 lowers the metric too much."""
         metric_kind, before = self.task.metric, self.metrics[name][0]
         drop = before - metric if metric_kind.higher_is_better else (metric - before) / max(before, 1e-12)
         if drop <= MAX_INT8_LOSS:
@@ -261,13 +261,13 @@ def _example(items: Items) -> Inputs:
 
 
 def _shape(example: Inputs) -> tuple[int, ...]:
-    """Of one item; of a text how many tokens."""
+    """Shape of one item; for a text the number of tokens."""
     inputs = example if isinstance(example, Tensor) else next(iter(example.values()))
     return tuple(inputs.shape[1:])
 
 
 def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
-    """None where no process of its own can be started or none can open the file, which is no reason to withhold it."""
+    """Returns None if no fresh process can be started or can open the file; the file is kept nevertheless."""
     try:
         return peak_memory(kind, path, shape)
     except (ExportError, OSError):
@@ -275,7 +275,7 @@ def _memory(kind: Format, path: Path, shape: Sequence[int]) -> int | None:
 
 
 def _failed(name: str, kind: Format, precision: str, error: Exception) -> Export:
-    """Exporters raise whatever they raise; none of it may end a run that has trained for hours."""
+    """Returns the record of a failed export: any error of an exporter must not end a run that has trained for hours."""
     if isinstance(error, ExportError):
         reason, remedy = error.reason, error.remedy or None
     else:

@@ -1,4 +1,4 @@
-"""What a file does in its own runtime: its answers on the test set, the time of one item, the memory of one item."""
+"""Metric, latency and differences of models and exported files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RUNS = 100
 
 
 class RunnerModule(nn.Module):
-    """A file's runner where a model is expected, so that the yardsticks for models measure files too."""
+    """Wraps a `Runner` as a module, so that files are measured by the functions for models."""
 
     def __init__(self, runner: Runner) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class RunnerModule(nn.Module):
 
 
 class WithFixedInputs(nn.Module):
-    """A model with its own inputs, whatever it is called with: models that read a text as other tokens can take turns."""
+    """Ignores its argument and calls the model with fixed inputs, so that models with other tokenizers can be interleaved."""
 
     def __init__(self, model: nn.Module, inputs: Inputs) -> None:
         super().__init__()
@@ -43,7 +43,7 @@ class WithFixedInputs(nn.Module):
 
 
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
-    """The task's metric of what a model says of `items`, and its 95 % interval over them."""
+    """Returns the metric of the outputs for `items` and its 95 % interval over items."""
     parts = Predictions(**task.to_predictions([outputs], items)).item_statistics(task.metric)
     return interval(parts, value=value_of(parts, task.metric))
 
@@ -51,34 +51,35 @@ def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interva
 def latencies(
     models: Mapping[str, Runner | nn.Module], inputs: Mapping[str, Inputs], *, runs: int = RUNS
 ) -> dict[str, Latency]:
-    """Milliseconds of one call on one thread, each model with its own inputs; those in `models` take turns."""
+    """Latency of one call in milliseconds on one thread, each model with its own inputs; the runs are interleaved."""
     modules = {name: RunnerModule(each) if isinstance(each, Runner) else each for name, each in models.items()}
     return latency({name: WithFixedInputs(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
 
 
 def largest_difference(logits: Tensor, reference: Tensor) -> float:
+    """Returns max |logits − reference|."""
     return float((logits - reference).abs().max())
 
 
 def tolerance(reference: Tensor, absolute: float) -> float:
-    """How far float32 files may be from PyTorch: `absolute` on logits up to 1, and in proportion above, as rounding is."""
+    """Allowed difference of float32 files: `absolute` · max(1, largest |reference|), since rounding is relative."""
     return absolute * max(1.0, float(reference.abs().max()))
 
 
 def describe_inputs(inputs: Inputs) -> str:
-    """One item in words: "a text of 22 tokens", "an input of 3×32×32"."""
+    """Describes one item: "a text of 22 tokens", "an input of 3×32×32"."""
     if isinstance(inputs, Mapping):
         return f"a text of {next(iter(inputs.values())).shape[1]} tokens"
     return f"an input of {'×'.join(map(str, inputs.shape[1:]))}"
 
 
 def first(inputs: Inputs, count: int = 1) -> Inputs:
-    """The first items of a batch."""
+    """Returns the first `count` items of a batch."""
     if isinstance(inputs, Mapping):
         return {name: part[:count] for name, part in inputs.items()}
     return inputs[:count]
 
 
 def noise(shape: Sequence[int]) -> Tensor:
-    """What `Runner.like` makes one item of."""
+    """Returns one random item, for `Runner.like`."""
     return torch.rand(1, *shape)

@@ -1,11 +1,11 @@
-"""Memory of one inference, by one yardstick for every runtime: how far the resident memory of a fresh process grows.
+"""Peak memory of one inference, measured alike in every runtime: how far the resident memory of a fresh process grows.
 
-The process (`limbeck.export.memory_growth`) imports the runtime's libraries first, makes all their pages resident, returns
-what that left free to the system, and notes its resident memory. It then opens the file, runs one item on one thread a few
-times, and reads its peak. The growth holds weights, activations and the runtime's own structures: what an application that
-has the library loaded pays for the model. Linux counts resident pages in batches on each processor, so that two equal
-processes differ by some 0.1 MB: differences below 0.3 MB mean nothing. Where Linux is older than 5.14, or the system another
-one, pages of the libraries that are touched for the first time count too, some megabytes in each runtime.
+The process (`limbeck.export.memory_growth`) imports the libraries of the runtime, makes all their pages resident, returns
+free memory to the system and records its resident memory. It then opens the file, runs one item on one thread a few times,
+and reads its peak. The growth contains weights, activations and structures of the runtime: what the model costs an
+application that has loaded the library. Linux counts resident pages in batches per processor, so that two equal processes
+differ by about 0.1 MB; differences below 0.3 MB mean nothing. Before Linux 5.14 and on other systems, pages of the libraries
+that are first used during inference count too, some megabytes per runtime.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from limbeck.evaluation.environment import cores
 from limbeck.export.base import Format
 from limbeck.export.errors import ExportError
 
-FIRST, EXTRA = 2, 3  # processes at once; and how many more where the first do not agree
+FIRST, EXTRA = 2, 3  # parallel processes, and further ones if these differ by more than RESOLUTION
 RESOLUTION = 300_000  # bytes
 TIMEOUT = 600  # seconds
 
 
 def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
-    """Bytes by which a fresh process grows while it opens `path` and runs one item of `shape`; the median of several.
+    """Bytes by which a fresh process grows while it opens `path` and runs one item of `shape`; the median of several processes.
 
     Raises:
-        ExportError: the file does not open or run there.
+        ExportError: the file does not open or run in a fresh process.
     """
     format_class = type(kind)
     command = [sys.executable, "-m", "limbeck.export.memory_growth", format_class.__module__, format_class.__qualname__]

@@ -1,9 +1,9 @@
-"""Run as a process of its own by `limbeck.export.memory`: how far it grows for one model.
+"""Measures by how much this process grows for one model; started by `limbeck.export.memory`.
 
     python -m limbeck.export.memory_growth limbeck.export.onnx.format Onnx student-int8.onnx 3,32,32      # prints {"bytes": …}
     python -m limbeck.export.memory_growth limbeck.export.onnx.format Onnx text-int8.onnx 24              # a text of 24 tokens
 
-It imports as little as it can, for it is started often.
+It imports little, because it is started often.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def memory_growth(kind: Format, path: Path, shape: Sequence[int]) -> int:
 
 
 def _release_free_memory() -> None:
-    """Give freed memory back, or the model would move into it and seem to need none."""
+    """Returns freed memory to the system; the model would otherwise reuse it and appear to need none."""
     gc.collect()
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
@@ -53,8 +53,8 @@ def _release_free_memory() -> None:
 
 
 def _populate_libraries() -> None:
-    """Make every page of the imported libraries resident now. Otherwise their code would be counted when it first runs, as if
-    it were the model's: pages that processes share, and that the system drops when it needs room."""
+    """Makes every page of the imported libraries resident. Their code would otherwise count as memory of the model when it
+    first runs, although processes share these pages and the system can drop them."""
     if not MAPS.exists():
         return
     libc = ctypes.CDLL(None)
@@ -66,7 +66,7 @@ def _populate_libraries() -> None:
 
 
 def _reset_peak() -> int:
-    """Start a new peak; returns the resident memory from which it starts."""
+    """Resets the peak and returns the present resident memory."""
     try:
         CLEAR.write_text(RESET_PEAK)
     except OSError:  # no /proc, or one that must not be written: the peak so far stands, and small growth hides below it

@@ -1,4 +1,4 @@
-"""PyTorch itself as a runtime, so that what a file costs stands beside what the model cost before."""
+"""PyTorch as a runtime, so that files are compared with the model that they were made from."""
 
 from __future__ import annotations
 
@@ -19,13 +19,12 @@ from limbeck.models import load_model, save_model, spec_of
 from limbeck.models.saving import CONFIG, MODULES
 
 PYTORCH = "pytorch"
-TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # what models of texts read
-LIBRARIES = ("transformers", "timm", "torchvision")  # models that another package builds, by the name of their builder
+TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # inputs of text models
+LIBRARIES = ("transformers", "timm", "torchvision")  # builders that need a package of the same name
 
 
 class PyTorch(Format):
-    """A student's folder, as `save_model` writes it; the float32 model in eval mode. It is no export, so it is not among
-    `formats`."""
+    """A student folder as `save_model` writes it, run in float32 in evaluation mode. Not an export, hence not in `formats`."""
 
     name = PYTORCH
     suffix = ""
@@ -37,7 +36,7 @@ class PyTorch(Format):
 
     def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
         if spec_of(model) is None and not hasattr(model, "save_pretrained"):
-            raise ExportError(f"how this {type(model).__name__} is built is unknown, so it cannot be built elsewhere")
+            raise ExportError(f"it is unknown how to build this {type(model).__name__}, so that no other process can load it")
         save_model(model, None, path)
 
     def open(self, path: Path) -> Runner:
@@ -56,7 +55,7 @@ class PyTorch(Format):
         return Runner(run, stated_shape(path))
 
     def libraries(self, path: Path) -> tuple[str, ...]:
-        """Those that build the model, so that their import does not count as its memory."""
+        """The modules that build the model; their import must not count as memory of the model."""
         config = _config(path)
         built_by, kind = config.get("model"), config.get("model_type")
         found = [built_by] if built_by in LIBRARIES else []
@@ -64,7 +63,7 @@ class PyTorch(Format):
             found.append("sentence_transformers")
         if isinstance(kind, str):
             name = kind.replace("-", "_")
-            module = f"transformers.models.{name}.modeling_{name}"  # loaded lazily by transformers itself
+            module = f"transformers.models.{name}.modeling_{name}"  # imported lazily by transformers
             found += [module] if _module_exists(module) else []
         return tuple(found)
 
@@ -77,7 +76,7 @@ def _module_exists(module: str) -> bool:
 
 
 def stated_shape(folder: Path) -> tuple[int, ...]:
-    """The shape of one input, as far as the arguments of the model in `folder` tell; empty where they do not."""
+    """The shape of one input from the arguments of the model in `folder`; empty if they do not contain it."""
     args = _config(folder).get("args", {})
     if isinstance(args.get("channels"), int) and isinstance(args.get("size"), int):
         return (args["channels"], args["size"], args["size"])

@@ -1,4 +1,4 @@
-"""Exports as a table for the terminal."""
+"""Records of exports as a table and as messages for the terminal."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from rich.text import Text
 from limbeck import metrics
 from limbeck.evaluation import Export, number_format
 
-NARROW_TERMINAL = 100  # columns of a terminal, below which some are left out
+NARROW_TERMINAL = 100  # terminal width below which some columns are left out
 
 
 def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "accuracy") -> Table:
-    """One row a file: what it reaches and what it costs in its own runtime; a failed one says so. In a narrow terminal without
-    the 95th percentile and the difference. `metric`: what the models were judged by."""
+    """Returns a table with one row per file: its metric and its costs, or "failed".
+
+    A narrow terminal shows neither the 95th percentile nor the difference. `metric` is the name of the metric.
+    """
     rows = list(exports)
     inputs = list(dict.fromkeys(export.input for export in rows if export.input))
     table = Table(header_style="bold", caption=f"latency and memory: {', '.join(inputs)}, one thread" if inputs else None)
@@ -33,7 +35,7 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
 
 
 def remarks(exports: Iterable[Export]) -> list[str]:
-    """What went wrong or must be known, one line each, with its remedy."""
+    """Returns errors and warnings of the records, one line each, with their remedies."""
     return [
         ". ".join(filter(None, (f"{export.model} {export.format} {export.precision}: {message}", export.remedy)))
         for export in exports
@@ -42,7 +44,7 @@ def remarks(exports: Iterable[Export]) -> list[str]:
 
 
 def _cells(export: Export, metric: str) -> dict[str, str]:
-    """What a record shows, by column title."""
+    """The cells of a record by column title."""
     time = export.latency_ms
     return {
         f"{metric} [95 %]": number_format.measured(

@@ -1,4 +1,4 @@
-"""Models of texts as a file holds them: tokens in, one tensor out, for any number of texts of any length."""
+"""Wraps text models for export: tokens in, one tensor out, for any number of texts of any length."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from limbeck.export.errors import ExportError
 from limbeck.export.trace import failing_line, first_line
 
 IDS, MASK = "input_ids", "attention_mask"
-EXAMPLE_TOKENS = 8  # tokens of an example: more than one and two, which tracing takes for constants
+EXAMPLE_TOKENS = 8  # length of an example; tracing specialises lengths of 1 and 2
 
 
 class TokenLogits(nn.Module):
-    """A model of texts over tensors in a fixed order.
+    """A text model that takes its tensors as positional arguments.
 
     Args:
-        names: the model's keyword arguments, in that order.
+        names: keyword arguments of the model, in that order.
     """
 
     def __init__(self, model: nn.Module, names: Sequence[str]) -> None:
@@ -35,9 +35,10 @@ class TokenLogits(nn.Module):
 
 
 def first_tokens(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The first tokens of two texts, `[2, WIDTH]`, the last of them padding, so that no shortcut for unpadded texts is traced.
+    """Returns the first tokens of two texts, `[2, EXAMPLE_TOKENS]`. The last one is padding, so that tracing does not take a
+    shortcut for texts without padding.
 
-    Every name with a tensor stays, in its order; the mask of padding is added where there is none.
+    All tensors are kept in their order; the attention mask is added if it is missing.
     """
     tensors = {name: tensor for name, tensor in example.items() if isinstance(tensor, Tensor)}
     tensors.setdefault(MASK, torch.ones_like(tensors[IDS]))
@@ -48,10 +49,10 @@ def first_tokens(example: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def token_logits(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits:
-    """`model` so that it takes the tensors of `example` one after the other and returns one.
+    """Wraps `model` so that it takes the tensors of `example` as positional arguments and returns one tensor.
 
     Raises:
-        ExportError: it does not take them, or returns no logits.
+        ExportError: the model does not take them, or returns no logits.
     """
     wrapped, model_class = TokenLogits(model, list(example)), type(model).__name__
     try:
@@ -59,8 +60,8 @@ def token_logits(model: nn.Module, example: Mapping[str, Tensor]) -> TokenLogits
             wrapped(*example.values())
     except (TapError, AssertionError) as error:
         raise ExportError(
-            f"{model_class} returns no single tensor of logits, and a file has one as its output",
-            "Export a wrapper whose forward returns the logits alone",
+            f"{model_class} returns no single tensor of logits, but an exported file returns one tensor",
+            "Export a wrapper whose forward returns only the logits",
         ) from error
     except Exception as error:
         raise ExportError(

@@ -1,4 +1,4 @@
-"""From a module to its graph: what both formats start from, and where most models that cannot be exported are found out."""
+"""Traces a module to a graph, the first step of all formats, and explains why a model cannot be traced."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 
 TORCH = Path(torch.__file__).parent
 THIS_PACKAGE = Path(__file__).parent
-BATCH, TOKENS = "batch", "tokens"  # what the axes are called in a file that takes any number of items, of any length
+BATCH, TOKENS = "batch", "tokens"  # names of the dynamic axes in a file
 
-DATA_DEPENDENT = "the values of a tensor decide here what the model does next, and a file holds one course of computing"
+DATA_DEPENDENT = "the control flow depends on the values of a tensor here, but a file holds one sequence of operators"
 KEEP_IN_GRAPH = (
-    "Compute both courses and choose with torch.where, branch with torch.cond, or move what decides out of forward "
+    "Compute both branches and select with torch.where, branch with torch.cond, or move the decision out of forward "
     "(no `if tensor`, `.item()`, `int(tensor)` or loop over values)"
 )
-STAY_IN_TORCH = "Write it with torch operators: numpy, lists and .tolist() leave the graph"
-ANY_BATCH = "Read the batch size from the input (x.shape[0]) where forward uses it as a number, and do not check it"
+STAY_IN_TORCH = "Use torch operators: numpy, lists and .tolist() are not part of the graph"
+ANY_BATCH = "Read the batch size from the input (x.shape[0]) wherever forward uses it, and do not check it"
 
 
 class Logits(nn.Module):
-    """A model as a file holds it: one tensor in, one tensor out, whatever class of output it returns."""
+    """Wraps a model to return its logits as one tensor, whatever class its output has."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class Logits(nn.Module):
 
 
 def single_output(model: nn.Module, example: Tensor) -> nn.Module:
-    """`model` so that it takes one tensor and returns one.
+    """Wraps `model`, if needed, so that it takes one tensor and returns one.
 
     Raises:
-        ExportError: it takes more than one input, returns no logits, or does not run at all.
+        ExportError: the model takes more than one input, returns no logits, or fails.
     """
     try:
         with torch.no_grad():
@@ -56,7 +56,7 @@ def single_output(model: nn.Module, example: Tensor) -> nn.Module:
     except Exception as error:
         raise ExportError(
             f"{type(model).__name__} does not run on one tensor of shape {list(example.shape)}: {first_line(error)}",
-            "Where it takes several inputs, export a wrapper whose forward takes one tensor and builds the rest from it",
+            "If it takes several inputs, export a wrapper whose forward takes one tensor and builds the others from it",
             failing_line(error),
         ) from error
     try:
@@ -65,21 +65,24 @@ def single_output(model: nn.Module, example: Tensor) -> nn.Module:
         logits = None
     if not isinstance(logits, Tensor):
         raise ExportError(
-            f"{type(model).__name__} returns {type(output).__name__}, and a file has one tensor as its output",
-            "Export a wrapper whose forward returns the logits alone",
+            f"{type(model).__name__} returns {type(output).__name__}, but an exported file returns one tensor",
+            "Export a wrapper whose forward returns only the logits",
         )
     hooked = bool(model._forward_pre_hooks or model._forward_hooks)
     return Logits(model) if logits is not output or hooked else model
 
 
 def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bool) -> ExportedProgram:
-    """The graph of `model`, which is at rest, on inputs like `example`; `any_batch`: of any number of them. Several inputs are
-    tokens `[N, T]`: then of any length too, up to what the model allows.
+    """Traces `model`, in evaluation mode, on inputs like `example`.
+
+    Args:
+        example: one tensor, or several of tokens `[N, T]`, whose length is dynamic too, up to the limit of the model.
+        any_batch: whether the batch size is dynamic.
 
     Raises:
-        ExportError: its course of computing depends on the data, or it leaves torch on the way; the line is named.
+        ExportError: the control flow depends on data, or the model uses more than torch operators; it names the line.
     """
-    from torch.export import Dim, export  # takes a second, which opening a file need not wait for
+    from torch.export import Dim, export  # takes a second to import; opening a file does not need it
 
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     batch: dict[int, Any] = {0: Dim(BATCH, min=1)}
@@ -92,8 +95,7 @@ def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bo
 
 
 def failing_line(error: BaseException) -> str | None:
-    """`file.py:12` of the innermost line that is neither torch's nor ours, below the call that failed; None where torch alone
-    is to blame."""
+    """Returns `file.py:12` of the innermost line outside torch and this package, below the call that failed, or None."""
     frames = traceback.extract_tb(error.__traceback__)
     entered = [position for position, frame in enumerate(frames) if TORCH in Path(frame.filename).parents]
     for frame in reversed(frames[entered[0] :] if entered else []):
@@ -115,5 +117,5 @@ def _trace_error(error: Exception) -> ExportError:
 
 
 def first_line(error: BaseException) -> str:
-    """What an error says, in one line."""
+    """Returns the first line of an error message."""
     return next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -1,1 +1,1 @@
-"""ExecuTorch files, run by its runtime with XNNPACK."""
+"""ExecuTorch export, run with XNNPACK."""

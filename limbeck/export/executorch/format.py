@@ -1,4 +1,4 @@
-"""ExecuTorch files (.pte), run by its runtime with XNNPACK, the way a phone would run them; int8 by PT2E."""
+"""ExecuTorch files (.pte), run by the ExecuTorch runtime with XNNPACK, as on a phone; int8 by PT2E."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from limbeck.export.trace import failing_line, trace
 from limbeck.utils.log_silencing import suppress_logs
 
 METHOD = "forward"
-ALIGNMENT = 16  # bytes; what XNNPACK asks for. The default of 128 fills a small file with gaps
+ALIGNMENT = 16  # bytes that XNNPACK requires; the default of 128 pads small files
 DTYPES = {0: torch.uint8, 1: torch.int8, 2: torch.int16, 3: torch.int32, 4: torch.int64, 5: torch.float16, 6: torch.float32}
 HEADER = struct.Struct("<4s4s4sIQQQ")  # root, identifier; extended header: mark, length, program, start and size of segments
 OPERATORS = (
@@ -38,10 +38,10 @@ OPERATORS = (
 
 @formats.register("executorch")
 class ExecuTorch(Format):
-    """ExecuTorch for one item at a time, which is how a device uses it: memory is planned ahead for one item. The network runs
-    in XNNPACK; what XNNPACK does not know runs in ExecuTorch's portable kernels.
+    """ExecuTorch with a batch size of one, as a device uses it, since memory is planned ahead of time. The network runs in
+    XNNPACK; operators that XNNPACK does not support run in the portable kernels of ExecuTorch.
 
-    int8: weights symmetric for each output channel, activations of eight signed bits with a zero point.
+    int8: symmetric weights per output channel, signed 8-bit activations with a zero point.
     """
 
     name = "executorch"
@@ -54,7 +54,7 @@ class ExecuTorch(Format):
     )
 
     def require_packages(self, *, writing: bool = False) -> None:
-        with suppress_logs(), captured_stderr():  # some of its parts greet the terminal as they load
+        with suppress_logs(), captured_stderr():  # some modules print on import
             super().require_packages(writing=writing)
 
     def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
@@ -84,13 +84,13 @@ class ExecuTorch(Format):
 
 
 def _default_layout(inputs: Tensor) -> Tensor:
-    """A copy in default memory layout. `contiguous()` is no help: images of one channel in channels-last memory count as both,
-    and the runtime looks at the strides."""
+    """Returns a copy in default memory layout. `contiguous()` does not suffice: one-channel images in channels-last memory
+    count as contiguous, but the runtime reads the strides."""
     return inputs.clone(memory_format=torch.contiguous_format)
 
 
 def _lower(program: ExportedProgram) -> bytes:
-    """The file's content: XNNPACK's part of the graph, and the rest in operators that the runtime has."""
+    """Lowers the graph to XNNPACK and portable operators, and returns the content of the file."""
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
     from executorch.exir import ExecutorchBackendConfig, to_edge_transform_and_lower
 
@@ -106,7 +106,7 @@ def _lower(program: ExportedProgram) -> bytes:
 
 
 def _check_operators(program: Any) -> None:
-    """Refuse what the runtime has no kernel for, before a file is there that does not open."""
+    """Checks that the runtime has a kernel for each operator, before a file is written that would not open."""
     from executorch.runtime import Runtime
 
     known = Runtime.get().operator_registry.operator_names
@@ -116,29 +116,27 @@ def _check_operators(program: Any) -> None:
 
 
 def _check_header(path: Path) -> None:
-    """Refuse what is no program or not all of one: the runtime trusts what a file says of its own size."""
+    """Checks that the file is a complete program: the runtime trusts the sizes in its header."""
     with path.open("rb") as file:
         head = file.read(HEADER.size)
     size = path.stat().st_size
     if len(head) < HEADER.size or head[4:6] != b"ET":
-        raise ExportError(f"{path} is no ExecuTorch file", "Write one with limbeck export --format executorch")
+        raise ExportError(f"{path} is not an ExecuTorch file", "Write one with limbeck export --format executorch")
     _, _, mark, length, program, start, segments = HEADER.unpack(head)
     if mark != b"eh00":
-        raise ExportError(
-            f"{path} is an ExecuTorch file of a kind that is not known here", "Write it again with limbeck export"
-        )
+        raise ExportError(f"{path} is an ExecuTorch file with an unknown header", "Write it again with limbeck export")
     expected_size = max(program, start + segments if length >= 32 else 0)
     if size < expected_size:
         raise ExportError(f"{path} is truncated: {size:,} of {expected_size:,} bytes", "Copy or write it again")
 
 
 def _load_method(path: Path) -> Any:
-    """The program's method in the runtime, on one thread."""
+    """Loads the `forward` method in the runtime, on one thread."""
     from executorch.extension.pybindings import portable_lib
     from executorch.runtime import Runtime
 
     with suppress_logs(), captured_stderr() as printed:
-        if portable_lib._threadpool_get_thread_count() != 1:  # of the process; not to be changed while something runs
+        if portable_lib._threadpool_get_thread_count() != 1:  # global; must not change while a method runs
             portable_lib._unsafe_reset_threadpool(1)
         try:
             program = Runtime.get().load_program(path)
@@ -155,7 +153,7 @@ def _load_method(path: Path) -> Any:
 
 
 def _input_spec(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
-    """Shape of one item and type of the numbers that a method reads."""
+    """Shape and dtype of one input item of a method."""
     metadata = method.metadata
     if metadata.num_inputs() != 1 or metadata.num_outputs() != 1:
         raise ExportError(
@@ -165,8 +163,8 @@ def _input_spec(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
     batch, *shape = tensor.sizes()
     if batch != 1 or tensor.dtype() not in DTYPES:
         raise ExportError(
-            f"{path} reads {batch} items at a time, of type {tensor.dtype()}; expected one item of numbers",
-            "Export it for one item",
+            f"{path} has batch size {batch} and scalar type {tensor.dtype()}; expected one item of a known number type",
+            "Export it with batch size 1",
         )
     return tuple(shape), DTYPES[tensor.dtype()]
 
@@ -179,7 +177,7 @@ def _lowering_error(error: Exception) -> ExportError:
     if operator is not None:
         return _missing_kernel(operator)
     reason = next(iter(str(causes[-1]).strip().splitlines()), type(causes[-1]).__name__)
-    return ExportError(f"the graph cannot be turned into an ExecuTorch program: {reason}", where=failing_line(causes[-1]))
+    return ExportError(f"the graph cannot be lowered to ExecuTorch: {reason}", where=failing_line(causes[-1]))
 
 
 def _load_error(path: Path, error: Exception, printed: Sequence[str]) -> ExportError:
@@ -193,7 +191,7 @@ def _load_error(path: Path, error: Exception, printed: Sequence[str]) -> ExportE
 
 def _missing_kernel(operator: str) -> ExportError:
     return ExportError(
-        f"ExecuTorch has no kernel for {operator}", "Replace the layer that needs it by others that compute the same"
+        f"ExecuTorch has no kernel for {operator}", "Replace the layer that needs it by an equivalent of other operators"
     )
 
 
@@ -205,7 +203,7 @@ def _operator_name(text: str) -> str | None:
 
 @contextmanager
 def captured_stderr() -> Iterator[list[str]]:
-    """Keep what native code prints off the terminal, and out of what is piped; its lines are in the list afterwards."""
+    """Captures stdout and stderr of native code; its lines are in the list afterwards."""
     lines: list[str] = []
     with tempfile.TemporaryFile() as file:
         _flush()
@@ -224,7 +222,7 @@ def captured_stderr() -> Iterator[list[str]]:
 
 
 def _flush() -> None:
-    """Python's buffers, and those of the C library, where there is a way to them."""
+    """Flushes the buffers of Python and, if possible, of the C library."""
     for stream in (sys.stdout, sys.stderr):
         if stream is not None:
             stream.flush()

@@ -1,5 +1,5 @@
-"""A graph in operators that XNNPACK takes over, with the same result. What it does not take over splits the network into parts
-with copies between them: on small networks that costs a third of the time, and bytes in the file."""
+"""Rewrites a graph into equivalent operators that XNNPACK supports. An unsupported operator splits the network into parts with
+copies between them, which costs a third of the latency of small networks and bytes in the file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from torch.fx import GraphModule, Node
 from limbeck.export.trace import trace
 
 aten = torch.ops.aten
-ROWS, COLUMNS = 2, 3  # axes of a map
-END = 2**31 - 1  # from here on a slice means "to the end"
+ROWS, COLUMNS = 2, 3  # axes of a feature map
+END = 2**31 - 1  # slice ends from here on mean "to the end"
 
 
 def capture_graph(model: nn.Module, example: Tensor, *, any_batch: bool) -> GraphModule:
-    """The graph of a model at rest as a module of its own, with the model's names for its parameters; see `trace`."""
+    """Traces a model in evaluation mode to a `GraphModule` with the parameter names of the model; see `trace`."""
     graph = trace(model, example, any_batch=any_batch).module(check_guards=False)
     assert isinstance(graph, GraphModule)
     return graph
 
 
 def lower_for_xnnpack(graph: GraphModule) -> GraphModule:
-    """Rewrite `graph`, as `torch.export` made it, in place; shapes are known to its nodes, and lost to those that are new."""
+    """Rewrites `graph`, as `torch.export` returns it, in place. New nodes have no shape metadata."""
     for node in list(graph.graph.nodes):
         rewrite = REWRITES.get(node.target)
         replacement = rewrite(graph, node) if rewrite is not None else None
@@ -39,8 +39,8 @@ def lower_for_xnnpack(graph: GraphModule) -> GraphModule:
 
 
 def _slice(graph: GraphModule, node: Node) -> Node | None:
-    """Every s-th row and t-th column of a map is a depthwise 1×1 convolution of ones with those strides; all of an axis is
-    the input itself."""
+    """Replaces strided slices of a feature map by a depthwise 1×1 convolution of ones with those strides, and slices of a whole
+    axis by their input."""
     source, axis, step = _slice_arguments(node)
     if axis is not None and step == 1:
         assert isinstance(source, Node)
@@ -50,7 +50,7 @@ def _slice(graph: GraphModule, node: Node) -> Node | None:
         return None
     strides = {axis: step}
     if axis == ROWS and any(_slices_columns(user) for user in node.users):
-        return None  # what follows takes both
+        return None  # the next slice fuses both
     if axis == COLUMNS and isinstance(source, Node) and source.target is aten.slice.Tensor and len(source.users) == 1:
         before, its_axis, its_step = _slice_arguments(source)
         if its_axis == ROWS:
@@ -67,7 +67,7 @@ def _slices_columns(node: Node) -> bool:
 
 
 def _slice_arguments(node: Node) -> tuple[Any, int | None, int]:
-    """(input, axis, step) of a slice that runs from end to end; axis None for any other."""
+    """Returns (input, axis, step) of a slice over a whole axis; axis is None for any other slice."""
     arguments: tuple[Any, ...] = (*node.args, *(None, 0, None, None, 1)[len(node.args) :])
     source, axis, start, end, step = arguments
     whole = start in (None, 0) and (end is None or (isinstance(end, int) and end >= END))
@@ -75,7 +75,7 @@ def _slice_arguments(node: Node) -> tuple[Any, int | None, int]:
 
 
 def _mean(graph: GraphModule, node: Node) -> Node | None:
-    """The average over space keeps its axes, which are flattened after it."""
+    """Lets the spatial mean keep its axes, and flattens them after it."""
     arguments: tuple[Any, ...] = node.args
     source, axes, *keepdim = arguments
     value = _value(source)
@@ -95,7 +95,7 @@ def _hardsigmoid(graph: GraphModule, node: Node) -> Node:
 
 
 def _attention(graph: GraphModule, node: Node) -> Node | None:
-    """softmax(q·kᵀ / √d)·v, where there is neither a mask nor dropout: torch's own takes care of rows that are masked whole."""
+    """softmax(q·kᵀ / √d)·v, without mask and dropout: the decomposition of torch handles rows that are fully masked."""
     query, key, value, *rest = node.args
     found = _value(query)
     if any(rest) or set(node.kwargs) - {"scale"} or found is None:
@@ -110,13 +110,13 @@ def _attention(graph: GraphModule, node: Node) -> Node | None:
 
 
 def _value(node: Any) -> Tensor | None:
-    """What is known of a node's result before anything runs."""
+    """The fake tensor of the result of a node, if there is one."""
     found = node.meta.get("val") if isinstance(node, Node) else None
     return found if isinstance(found, Tensor) else None
 
 
 def _constant(graph: GraphModule, value: Tensor) -> Node:
-    """A new buffer of the graph, and the node that reads it."""
+    """Adds a buffer to the graph and returns a node that reads it."""
     taken = {name for name, _ in graph.named_buffers()}
     name = next(name for count in range(len(taken) + 1) if (name := f"_ones_{count}") not in taken)
     graph.register_buffer(name, value)
@@ -129,4 +129,4 @@ REWRITES: dict[Any, Callable[[GraphModule, Node], Node | None]] = {
     aten.hardsigmoid.default: _hardsigmoid,
     aten.scaled_dot_product_attention.default: _attention,
 }
-"""Each answers with the node to take instead, or None where the node stays."""
+"""Each returns the replacement of a node, or None to keep it."""

@@ -1,1 +1,1 @@
-"""ONNX files, run by ONNX Runtime."""
+"""ONNX export, run with ONNX Runtime."""

@@ -1,5 +1,5 @@
-"""Attention of an exported Transformer without what surrounds it: in small students its reshapes, and the fifteen operators
-that turn a mask of padding into one of pairs of tokens, take as long as a layer."""
+"""Simplifies the attention of exported Transformers. In small students the reshapes around it, and the fifteen operators that
+expand a padding mask to pairs of tokens, take as long as a layer."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 HEADS_FIRST = [0, 2, 1, 3]  # [B, T, heads, d] ↔ [B, heads, T, d]
-PAIRS = "attended"  # what the mask of pairs of tokens is called
-PAIR_MASK, VECTOR_INPUTS = 3, 3  # of attention's inputs, that which is a mask, and how many before it are vectors of tokens
-PROBE_TOKENS = 2048  # tokens of the texts on which a mask is looked at: wider than windows of local attention
+PAIRS = "attended"  # name of the mask over pairs of tokens
+PAIR_MASK, VECTOR_INPUTS = 3, 3  # index of the mask among the inputs of attention; the number of inputs before it
+PROBE_TOKENS = 2048  # length of the texts that probe a mask: longer than windows of local attention
 
 
 def simplify_attention(model: ModelProto) -> ModelProto:
-    """Change the attention of `model`, in place, to read [B, T, heads·d] and, where that is what its mask says, the mask of
-    padding alone; the result is the same. The shapes between nodes must still be known.
+    """Rewrites the attention of `model` in place to read [B, T, heads·d] and, if its mask hides padding only, one mask made
+    from the padding mask. The outputs do not change. The model must still contain the shapes between nodes.
     """
     graph = model.graph
     shapes = {value.name: value.type.tensor_type.shape.dim for value in graph.value_info}
@@ -37,7 +37,7 @@ def simplify_attention(model: ModelProto) -> ModelProto:
 
 
 def _fuse_head_split(graph: GraphProto, node: NodeProto, producers: Mapping[str, NodeProto], shapes: Mapping[str, Any]) -> None:
-    """Let one attention split the heads itself, where reshapes and transpositions around it do nothing else."""
+    """Lets an attention node split the heads itself, if the reshapes and transpositions around it do only that."""
     from onnx import helper
 
     sources = [_source_of_heads(producers, name) for name in node.input[:VECTOR_INPUTS]]
@@ -55,7 +55,7 @@ def _fuse_head_split(graph: GraphProto, node: NodeProto, producers: Mapping[str,
 
 
 def _source_of_heads(producers: Mapping[str, NodeProto], name: str) -> str | None:
-    """What [B, T, heads·d] was before it became [B, heads, T, d]."""
+    """The name of [B, T, heads·d] from which [B, heads, T, d] called `name` was made, or None."""
     transposed = producers.get(name)
     if transposed is None or not _swaps_heads(transposed):
         return None
@@ -64,7 +64,7 @@ def _source_of_heads(producers: Mapping[str, NodeProto], name: str) -> str | Non
 
 
 def _merge_of_heads(graph: GraphProto, name: str) -> NodeProto | None:
-    """The reshape to [B, T, heads·d] that alone reads an attention's output, once it is turned."""
+    """The reshape to [B, T, heads·d] after the transposition of an attention output, if nothing else reads that."""
     transposed = [node for node in graph.node if name in node.input]
     if len(transposed) != 1 or not _swaps_heads(transposed[0]):
         return None
@@ -78,8 +78,7 @@ def _swaps_heads(node: NodeProto) -> bool:
 
 
 def _is_padding_mask(model: ModelProto, name: str) -> bool:
-    """Whether the tensor called `name` tells of every pair of tokens whether the second is padding, and nothing more: it is
-    computed for two long texts, padded differently."""
+    """Whether the mask called `name` hides the padding and nothing else; computed on two long texts with different padding."""
     import onnxruntime
     from onnx import ModelProto, TensorProto, helper
 
@@ -98,12 +97,12 @@ def _is_padding_mask(model: ModelProto, name: str) -> bool:
         (mask,) = session.run(None, feed)
         pairs = (2, 1, PROBE_TOKENS, PROBE_TOKENS)
         return np.array_equal(np.broadcast_to(mask, pairs), np.broadcast_to(is_token[:, None, None], pairs))
-    except Exception:  # not of booleans, not of this shape, or not for so many tokens: no such mask
+    except Exception:  # not boolean, of another shape, or not for so many tokens
         return False
 
 
 def _insert_padding_mask(graph: GraphProto) -> None:
-    """Let every attention read [B, 1, T, T], made of the mask of padding once."""
+    """Lets every attention node read one mask [B, 1, T, T], made from the padding mask."""
     from onnx import TensorProto, helper, numpy_helper
 
     constants = {"axes": [1, 2], "one": [1], "ones": [1, 1]}
@@ -130,7 +129,7 @@ def _tensor_name(part: str) -> str:
 
 
 def _remove_unused(graph: GraphProto) -> None:
-    """Take out nodes whose results nobody reads, and inputs and constants likewise."""
+    """Removes nodes, inputs and constants that nothing reads."""
     while True:
         read = Counter(name for node in graph.node for name in node.input)
         read.update(output.name for output in graph.output)

@@ -1,5 +1,5 @@
-"""Slices that follow each other on different axes, as `x[:, :, ::2, ::2]` is exported, become one: each costs a pass over
-memory and the start of a kernel, which in small networks is much of the whole."""
+"""Fuses consecutive slices on different axes, as `x[:, :, ::2, ::2]` is exported, into one. Each slice costs a pass over memory
+and a kernel launch, a large part of the latency of small networks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
-FIELDS = ("starts", "ends", "axes", "steps")  # a slice's inputs after the data
+FIELDS = ("starts", "ends", "axes", "steps")  # inputs of a slice after the data
 
 
 def fuse_slices(model: ModelProto) -> ModelProto:
-    """Join such slices in `model`, in place; the result is the same."""
+    """Fuses consecutive slices of `model` in place; the outputs do not change."""
     graph = model.graph
     producers = {output: node for node in graph.node for output in node.output}
     uses = Counter(name for node in graph.node for name in node.input)
@@ -39,7 +39,7 @@ def _join(graph: GraphProto, before: NodeProto, node: NodeProto) -> None:
         parts.append(np.concatenate([numpy_helper.to_array(constants[name]) for name in (first, second)]))
     axes = parts[FIELDS.index("axes")].tolist() if len(parts) == len(FIELDS) else [-1]
     if min(axes) < 0 or len(set(axes)) < len(axes):
-        return  # counted from the end, or the same axis twice: not worth telling apart
+        return  # negative axes, or the same axis twice: not fused
     names = [f"{node.output[0]}_{field}" for field in FIELDS]
     graph.initializer.extend(numpy_helper.from_array(part, name) for part, name in zip(parts, names, strict=True))
     del node.input[1:]

@@ -1,5 +1,5 @@
-"""An ONNX graph without what no runtime reads: the exporter's notes (which tell paths of the machine that wrote them), the
-shapes between nodes (which runtimes infer), constants that nothing reads, and all but one of equal ones."""
+"""Removes from an ONNX graph what no runtime needs: notes of the exporter (which contain paths of the machine), shapes between
+nodes (which runtimes infer), unused constants, and duplicates of constants."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def strip_metadata(model: ModelProto) -> ModelProto:
-    """Take out of `model`, in place, what changes no result. Names of nodes and tensors stay: runtimes speak of them."""
+    """Strips `model` in place; the outputs do not change. Names of nodes and tensors stay, since runtimes report them."""
     model.doc_string = ""
     del model.metadata_props[:]
     _remove_notes(model.graph)
@@ -32,8 +32,8 @@ def _remove_notes(graph: GraphProto) -> None:
 
 
 def _share_constants(graph: GraphProto) -> None:
-    """Let nodes that read equal constants read the same one: the zero points and scales of a quantized graph are many and
-    few of them differ. Constants that inner graphs read by name stay."""
+    """Merges equal constants: most zero points and scales of a quantized graph are equal. Constants that subgraphs read by name
+    stay."""
     first: dict[bytes, str] = {}
     replacement: dict[str, str] = {}
     kept = {output.name for output in graph.output} | _names_in_subgraphs(graph)
@@ -53,7 +53,7 @@ def _share_constants(graph: GraphProto) -> None:
 
 
 def _names_in_subgraphs(graph: GraphProto) -> set[str]:
-    """Names that the graphs inside nodes (branches, loops) read."""
+    """Names that subgraphs of nodes (branches, loops) read."""
     names: set[str] = set()
     for node in graph.node:
         for attribute in node.attribute:

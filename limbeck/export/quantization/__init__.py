@@ -1,1 +1,1 @@
-"""int8 models: quantization-aware training, PT2E and dynamic quantization."""
+"""int8 quantization: PT2E, dynamic and quantization-aware training."""

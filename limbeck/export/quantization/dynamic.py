@@ -1,9 +1,8 @@
-"""int8 without calibration, for models of texts: ONNX Runtime's dynamic quantization.
+"""int8 of text models without calibration: dynamic quantization by ONNX Runtime.
 
-Weights and tables of embeddings have eight bits in the file: weights of matrix products symmetric with a scale for each output
-channel, a table of embeddings with one scale and a zero point. What goes into a product is measured as it comes, for the whole
-batch, and quantized to eight unsigned bits, and the product is computed in whole numbers. Attention, normalisation and
-activations stay in float32.
+Weights of matrix products are stored in 8 bits, symmetric with a scale per output channel; embedding tables in 8 bits with
+one scale and a zero point. The inputs of a product are quantized at run time to unsigned 8 bits, with one range for the whole
+batch, and the product is computed in integers. Attention, normalisation and activation functions stay in float32.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ QUANTIZED = ("MatMul", "Gemm", "Gather")
 
 
 def quantize_dynamic_weights(content: ModelProto, path: Path) -> ModelProto:
-    """`content` in int8; drafts are written beside `path`."""
+    """Returns `content` in int8; temporary files are written beside `path`."""
     import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -33,6 +32,6 @@ def quantize_dynamic_weights(content: ModelProto, path: Path) -> ModelProto:
             op_types_to_quantize=list(QUANTIZED),
             per_channel=True,
             weight_type=QuantType.QInt8,
-            extra_options={"MatMulConstBOnly": True},  # products of two activations, as in attention, gain nothing
+            extra_options={"MatMulConstBOnly": True},  # products of two activations, as in attention, do not get faster
         )
     return onnx.load(quantized)

@@ -1,4 +1,4 @@
-"""int8 by torch.export and torchao: a graph with fake quantization, as XNNPACK computes, and the quantized graph it becomes."""
+"""int8 by torch.export and torchao (PT2E), with the quantization scheme of XNNPACK."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.fx import GraphModule
 
 from limbeck.utils.log_silencing import suppress_logs
 
-CALIBRATION_BATCH = 64  # items; more only cost memory
+CALIBRATION_BATCH = 64  # items per forward pass; more only cost memory
 
 
 def quantize_graph(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphModule:
-    """`graph` in int8: weights symmetric for each output channel, activations with a zero point, their ranges chosen so that
-    what was seen in `calibration` suffers least. Operators that XNNPACK has no int8 kernel for stay in float32.
+    """Quantizes `graph` to int8: symmetric weights per output channel, activations with a zero point, ranges that minimise the
+    error on `calibration`. Operators without an int8 kernel in XNNPACK stay in float32.
 
     Args:
-        graph: of a model at rest, for any number of items, as `torch.export` made it; it is used up.
-        calibration: batches of real training inputs.
+        graph: from `torch.export`, of a model in evaluation mode, with a dynamic batch size; it is modified.
+        calibration: batches of training inputs.
     """
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
@@ -34,21 +34,21 @@ def quantize_graph(graph: GraphModule, calibration: Sequence[Tensor]) -> GraphMo
 
 
 def quantizer(*, qat: bool = False) -> Any:
-    """What XNNPACK quantizes, and how; `aware`: for training, where weights are quantized between their present extremes, as
-    `quantized` will do it, and the ranges of activations follow them slowly."""
+    """Returns the quantizer of XNNPACK. With `qat`, for training: weights use their current minimum and maximum, as
+    `quantize_graph` does, and the ranges of activations are moving averages."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer, get_symmetric_quantization_config
 
     config = get_symmetric_quantization_config(is_per_channel=True, is_qat=qat)
     if qat:
         config = _current_weight_ranges(config)
     result = XNNPACKQuantizer()
-    # Those with BatchNorm are sought by tracing examples of them, for seconds, and here it is always folded already.
+    # Patterns with BatchNorm take seconds to trace, and BatchNorm is always folded here.
     result.SUPPORTED_PATTERNS = [each for each in result.SUPPORTED_PATTERNS if not each.is_qat]
     return result.set_global(config)
 
 
 def _current_weight_ranges(config: Any) -> Any:
-    """By default the range of a weight is a moving average too, which lags behind the weight that is trained."""
+    """Replaces the default range of a weight, a moving average, which lags behind the trained weight."""
     import dataclasses
 
     from torchao.quantization.pt2e.fake_quantize import FusedMovingAvgObsFakeQuantize

@@ -1,19 +1,19 @@
-"""Quantization-aware distillation: the student, quantized as it will be shipped, learns from its teacher.
+"""Quantization-aware distillation: trains the student from its teacher under fake quantization.
 
     hardened = quantization_aware(student, teacher, train, epochs=2)
     formats.get("executorch").write(hardened, path, images, precision="int8", calibration=[images])
 
-What comes back is the student's own class with other weights, so that every format writes it like any student: to int8, and it
-is saved and loaded like one. Training sees the weights rounded exactly as `limbeck.export.quantization.pt2e.quantized` rounds
-them; the ranges of activations are found anew by each format's calibration.
+The result has the class of the student with other weights, so that every format exports it, and it is saved and loaded like
+any student. Training rounds the weights exactly as `limbeck.export.quantization.pt2e.quantize_graph` does; each format
+calibrates the ranges of activations again.
 
-BatchNorm keeps the statistics that the student was judged with: it is folded into the convolution before it, so that what is
-rounded in training is what is rounded in the file. Quantization-aware training ends with frozen BatchNorm as a rule; in a short
-stage at a small rate it may as well begin so. This also avoids torchao's own switch between the modes of a traced BatchNorm,
-which forgets its epsilon and its momentum.
+BatchNorm keeps its evaluation statistics and is folded into the convolution before it, so that training rounds the same
+weights as the file. Quantization-aware training usually ends with frozen BatchNorm; a short stage at a small learning rate can
+start with it. This also avoids the switch of torchao between the modes of a traced BatchNorm, which loses its epsilon and
+momentum.
 
-Source: Jacob et al. 2018 (arXiv:1712.05877) for training under fake quantization, Hinton et al. 2015 (arXiv:1503.02531) for
-what is learned; together as in Mishra & Marr 2018 (arXiv:1711.05852).
+Source: Jacob et al. 2018 (arXiv:1712.05877) for training under fake quantization, Hinton et al. 2015 (arXiv:1503.02531) for the
+loss; both together: Mishra & Marr 2018 (arXiv:1711.05852).
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ from limbeck.utils.log_silencing import suppress_logs
 
 aten = torch.ops.aten
 CONVOLUTIONS = (aten.conv1d.default, aten.conv2d.default, aten.conv3d.default)
-OBSERVED_SHARE = 2 / 3  # of the stage, in which ranges still follow the activations
+OBSERVED_SHARE = 2 / 3  # share of the stage in which the ranges of activations are updated
 
 
 def quantization_aware(
@@ -63,27 +63,26 @@ def quantization_aware(
     log: str | Path | None = None,
     resume: bool = False,
 ) -> nn.Module:
-    """Train a copy of `student` under fake quantization, with the labels and `teacher`'s logits (Hinton's method).
+    """Trains a copy of `student` under fake quantization on labels and teacher logits (Hinton's method).
 
-    A run of the engine like any other: a function of its arguments and the seed, logged, kept in checkpoints.
+    An ordinary run of the engine: deterministic given arguments and seed, with log and checkpoints.
 
     Args:
-        student: trained already; it stays as it is.
-        teacher: in float32; it stays as it is.
-        train: training items; those without a label learn from the teacher alone.
-        epochs: length of the stage, in passes over `train`. Over its last third the ranges of activations stand still.
-        lr: peak rate of AdamW, which warms up for a twentieth of the stage and falls along a cosine to zero.
+        student: a trained model; not changed.
+        teacher: in float32; not changed.
+        train: training items; those without a label use the teacher only.
+        epochs: length of the stage, in passes over `train`. The ranges of activations are fixed in its last third.
+        lr: peak learning rate of AdamW, with warm-up over 5 % of the stage and cosine decay to zero.
         temperature, alpha: of Hinton's method.
-        batch_size, views: as the student was trained.
-        teacher_options: how the teacher runs, as `Actor` takes it.
-        settings: precision, checkpoints, logs; the student computes in float32, whatever the precision.
-        folder: where checkpoints go, those of each length, rate and seed into a folder of their own; None: nowhere.
-        log: where the log goes; None: into the folder.
-        resume: go on from the newest checkpoint of the folder.
+        batch_size, views: as in the training of the student.
+        teacher_options: options of the teacher's `Actor`.
+        settings: precision, checkpoints, logs; the student always computes in float32.
+        folder: of checkpoints, with a subfolder per length, learning rate and seed; None: no checkpoints.
+        log: path of the log; None: in the folder.
+        resume: continue from the newest checkpoint of the folder.
 
     Returns:
-        A model of the student's class, on the CPU and in evaluation mode. Each BatchNorm behind a convolution only adds a
-        bias now.
+        A model of the student's class, on the CPU, in evaluation mode. Each BatchNorm after a convolution only adds a bias.
 
     Raises:
         ExportError: the student cannot be exported.
@@ -93,18 +92,16 @@ def quantization_aware(
     source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
     length = Length(epochs, "epochs")
     first = source.batch(BatchPosition(0, seed)).inputs["default"]
-    trained_copy = frozen_copy(student)
-    for ours, theirs in zip(trained_copy.parameters(), student.parameters(), strict=True):
-        ours.requires_grad_(theirs.requires_grad)
-    fake_quantized = FakeQuantized(
-        single_output(trained_copy, first_two(first)), first, observed_batches=int(OBSERVED_SHARE * length.in_steps(source))
-    )
+    trained_copy = _trainable_copy(student)
+    batches = int(OBSERVED_SHARE * length.in_steps(source))
+    fake_quantized = FakeQuantized(single_output(trained_copy, first_two(first)), first, observed_batches=batches)
     optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
-    stage = Stage([Update(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")
-    frozen_teacher = frozen(frozen_copy(teacher), **(teacher_options or {}))
     run = Run(
-        {"student": trained(fake_quantized, precision=torch.float32), "teacher": frozen_teacher},
-        [stage],
+        {
+            "student": trained(fake_quantized, precision=torch.float32),
+            "teacher": frozen(frozen_copy(teacher), **(teacher_options or {})),
+        },
+        [Stage([Update(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")],
         source=source,
         seed=seed,
         settings=replace(settings or Settings(), compile=False, labels={"seed": seed, "arm": "int8"}),
@@ -116,13 +113,21 @@ def quantization_aware(
     return trained_copy.eval()
 
 
+def _trainable_copy(student: nn.Module) -> nn.Module:
+    """Returns a copy to export in which the parameters that the student trains require gradients."""
+    copied = frozen_copy(student)
+    for ours, theirs in zip(copied.parameters(), student.parameters(), strict=True):
+        ours.requires_grad_(theirs.requires_grad)
+    return copied
+
+
 class FakeQuantized(nn.Module):
-    """A model's graph with fake quantization, in which the model's weights are trained.
+    """The graph of a model with fake quantization, which trains the weights of the model.
 
     Args:
-        model: at rest, one tensor in, one out.
-        example: a batch that the ranges of activations start from.
-        watched: for how many batches of training they follow what comes; kept in the state, like the ranges.
+        model: in evaluation mode, one tensor in, one out.
+        example: a batch that initialises the ranges of activations.
+        observed_batches: number of training batches that update the ranges. The count is part of the state, like the ranges.
     """
 
     seen: Tensor
@@ -134,7 +139,7 @@ class FakeQuantized(nn.Module):
         super().__init__()
         self.observed_batches = observed_batches
         self.register_buffer("seen", torch.zeros((), dtype=torch.int64))
-        self._model = (model,)  # in a tuple, so that its parameters are not taken for ours
+        self._model = (model,)  # in a tuple, so that its parameters are not registered here
         folded = capture_graph(model, example[:2], any_batch=True)
         fold_batchnorm(folded)
         self._folded = {name: value.clone() for name, value in folded.state_dict().items()}
@@ -156,13 +161,13 @@ class FakeQuantized(nn.Module):
         return logits
 
     def train(self, mode: bool = True) -> FakeQuantized:
-        """A graph computes the same in both modes, and torchao forbids to set one; only the ranges are affected."""
+        """Sets the flag only: the graph computes the same in both modes, and torchao forbids to call its `train`."""
         for each in self.modules():
             each.training = mode
         return self
 
     def release(self) -> None:
-        """Give the trained weights back to the model."""
+        """Copies the trained weights to the model."""
         (model,) = self._model
         state = self._folded | self.graph.state_dict()
         model.load_state_dict({name: state.get(name, value) for name, value in model.state_dict().items()})
@@ -170,8 +175,8 @@ class FakeQuantized(nn.Module):
 
 @torch.no_grad()
 def fold_batchnorm(graph: GraphModule) -> None:
-    """Fold each BatchNorm behind a convolution into its weight, and let the convolution add its bias, in place. In a model of
-    the same weights, what is left of the BatchNorm adds this bias and nothing else."""
+    """Folds each BatchNorm after a convolution into its weight and bias, in place. In a model with these weights the BatchNorm
+    only adds this bias."""
     read = [node.args[1] for node in graph.graph.nodes if node.target in CONVOLUTIONS]
     targets = [node.target for node in read]
     for norm in list(graph.graph.nodes):
@@ -188,7 +193,7 @@ def fold_batchnorm(graph: GraphModule) -> None:
 
 
 def _can_fold(convolution: Node, statistics: Sequence[Any]) -> bool:
-    """Whether a BatchNorm has all its parameters, and a convolution before it that nobody else reads."""
+    """Whether a BatchNorm has all parameters and is the only user of a convolution."""
     if convolution.target not in CONVOLUTIONS or len(convolution.users) != 1:
         return False
     bias = convolution.args[2] if len(convolution.args) > 2 else None

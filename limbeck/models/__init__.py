@@ -1,4 +1,4 @@
-"""Compact students, and loaders for the models of other libraries.
+"""Compact students, and loaders for models of other libraries.
 
     from limbeck import models
 
@@ -6,7 +6,7 @@
     models.save_model(student, None, "student")
     student = models.load_model("student")
 
-Image models take [B, C, H, W] in [0, 1], normalise inside and return logits [B, classes].
+Image models take [B, C, H, W] in [0, 1], normalise their inputs and return logits [B, classes].
 """
 
 from limbeck.models.architectures.mlp import mlp

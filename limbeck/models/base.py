@@ -1,4 +1,4 @@
-"""What every model shares: the registry, the record of how a model was built, and normalisation inside the network."""
+"""The model registry, the record of how a model was built, and input normalisation."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ registry = Registry("model")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-Statistics = Sequence[float] | float | None  # per channel, one for all channels, or the default
+Statistics = Sequence[float] | float | None  # per channel, one for all channels, or None for the default
 Arguments = ParamSpec("Arguments")
 Model = TypeVar("Model", bound=nn.Module)
 
 
 def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Arguments, Model]], Callable[Arguments, Model]]:
-    """Decorator: registers a function that builds a model, and lets each model remember its arguments.
+    """Decorator that registers a function that builds a model, and records the arguments in each model.
 
-    The arguments are recorded with their defaults, so that a saved student survives a later change of a default. `cite` is the
-    BibTeX entry of its paper.
+    The arguments are recorded with their defaults, so that a saved student does not depend on later changes of defaults.
+    `cite` is the BibTeX entry of the paper.
     """
 
     def decorate(build: Callable[Arguments, Model]) -> Callable[Arguments, Model]:
@@ -45,74 +45,74 @@ def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Argumen
 
 
 def record_spec(model: nn.Module, name: str, args: dict[str, Any]) -> None:
-    """Attach to `model` how it was built. A plain attribute: class and `state_dict` stay as they are."""
+    """Records how `model` was built in a plain attribute, so that class and `state_dict` do not change."""
     model.__dict__["built_from"] = {"model": name, "args": dict(args)}
 
 
 def spec_of(model: nn.Module) -> dict[str, Any] | None:
-    """How `model` was built, `{"model": name, "args": {...}}`; None where it was not built here."""
+    """Returns how `model` was built, `{"model": name, "args": {...}}`, or None if unknown."""
     spec: dict[str, Any] | None = model.__dict__.get("built_from")
     return spec
 
 
 def require_known(name: str) -> None:
-    """Refuse a name that no model carries.
+    """Checks that a model is registered.
 
     Raises:
-        ValueError: the nearest names; or, of a model in a file of the user's own, how that file is given.
+        ValueError: an unknown name; the message has the nearest names, or how to load the file that defines the model.
     """
     file = name.partition(":")[0]
     if file.endswith(".py") and not any(known.startswith(f"{file}:") for known in registry):
         raise ValueError(
-            f"model {name!r} is in a file of one's own, which only runs when it is given by hand: --plugin {file} "
+            f"model {name!r} is defined in a file, which only runs if it is given explicitly: --plugin {file} "
             f"(in Python: limbeck.recipe.load_plugin({file!r}))"
         )
-    registry[name]  # asks installed packages too
+    registry[name]  # loads entry points of installed packages too
 
 
 def get(name: str, /, **args: Any) -> nn.Module:
-    """Build the model called `name`.
+    """Builds the model called `name`.
 
     Raises:
-        ValueError: an unknown name, an argument that the model does not take, or a value that it cannot use.
+        ValueError: an unknown name, an unknown argument, or an invalid value.
     """
     require_known(name)
     model: nn.Module = registry.get(name, **args)
-    if spec_of(model) is None:  # a part of another package, registered without `builder`
+    if spec_of(model) is None:  # of another package, registered without `register_builder`
         record_spec(model, name, args)
     return model
 
 
 def names() -> list[str]:
-    """The names that `get` knows, sorted."""
+    """Returns the names of all models, sorted."""
     return registry.names()
 
 
 def count_parameters(model: nn.Module) -> int:
-    """The number of parameters, shared ones counted once; buffers are not parameters."""
+    """Returns the number of parameters; shared ones count once, buffers do not count."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
 def require_positive(**values: int) -> None:
-    """Raise a `ValueError` that names the first of `values` below one."""
+    """Raises a `ValueError` that names the first of `values` below one."""
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
 
 
 class Normalize(nn.Module):
-    """Images in [0, 1] to zero mean and unit deviation: (x - mean) / std per channel, shapes [B, C, H, W] → the same.
+    """Normalises images in [0, 1] to zero mean and unit deviation: (x - mean) / std per channel, [B, C, H, W] → the same.
 
-    It stands inside the network, so that whoever receives the exported model cannot forget it. Its buffers are not
-    persistent: the keys of `state_dict` stay those of the plain network.
+    It is part of the network, so that an exported model contains it. Its buffers are not persistent: the keys of `state_dict`
+    are those of the plain network.
 
     Args:
         channels: C.
         mean, std: one number per channel, or one for all. Default: ImageNet's for three channels, otherwise 0.5.
 
     Raises:
-        ValueError: as many statistics as there are not channels, or a deviation that is not positive; in `forward`,
-            images that are not floating point or have another number of channels (which would broadcast silently).
+        ValueError: a wrong number of statistics, or a deviation that is not positive; in `forward`, images that are not
+            floating point or have another number of channels (which would broadcast silently).
     """
 
     mean: Tensor

@@ -1,4 +1,4 @@
-"""Students that are made from their teacher, and models that are built anew for each seed."""
+"""Students made from their teacher, and models built for each seed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import nn
 
 @dataclass(frozen=True)
 class FromTeacher:
-    """A student that is made from the trained teacher: `FromTeacher(lambda teacher: …)`."""
+    """Makes the student from the trained teacher: `FromTeacher(lambda teacher: …)`."""
 
     make: Callable[[nn.Module], nn.Module]
 
@@ -20,7 +20,7 @@ class FromTeacher:
 
 
 ModelOrBuilder = nn.Module | FromTeacher | Callable[[], nn.Module]
-"""A module, of which every seed trains a copy; or what builds one, from random weights of the seed or from the teacher."""
+"""A module, which every seed copies; or a builder, which is called for every seed, with the teacher or without arguments."""
 
 
 def build_model(model: ModelOrBuilder, teacher: nn.Module) -> nn.Module:

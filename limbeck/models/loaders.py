@@ -1,8 +1,7 @@
-"""Models of transformers, timm and torchvision, each library imported when it is asked for.
+"""Loads models of transformers, timm and torchvision; each library is imported on first use.
 
-Image models come out like ours: they take images in [0, 1] and normalise inside. The normalisation is hung on as a
-forward pre-hook, so that class, `state_dict` and the addresses of taps stay those of the library. What a model
-remembers of its making is enough to build it again without a download of weights.
+Image models take images in [0, 1] and normalise them. The normalisation is a forward pre-hook, so that class, `state_dict` and
+the paths of taps are those of the library. The recorded spec builds a model again without downloading weights.
 """
 
 from __future__ import annotations
@@ -21,13 +20,13 @@ from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statisti
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
 from limbeck.utils.registry import nearest_names
 
-PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # where the package is called otherwise than its module
-EAGER_IMPORTS = {"transformers": "transformers.modeling_utils"}  # what a package imports at first use, with others' warnings
-NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs too, and change their input with their weights
+PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # packages whose name differs from their module
+EAGER_IMPORTS = {"transformers": "transformers.modeling_utils"}  # lazy imports of a package that print warnings
+NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs, and transform their inputs depending on the weights
 
 
 class MissingPackageError(ImportError, ValueError):
-    """An optional package is not installed; the message is the command that installs it."""
+    """An optional package is not installed; the message has the command that installs it."""
 
 
 @registry.register(
@@ -55,13 +54,13 @@ def transformers_model(
     config: dict[str, Any] | None = None,
     **options: Any,
 ) -> nn.Module:
-    """A model of Hugging Face transformers, from the hub, a folder or a configuration; it returns a `ModelOutput`.
+    """Loads a model of Hugging Face Transformers from the hub, a folder or a configuration; it returns a `ModelOutput`.
 
     Args:
-        name_or_path: name on the hub or local folder.
+        name_or_path: name on the hub, or a local folder.
         task: the auto class, such as "AutoModelForCausalLM".
-        pretrained: with weights (safetensors only); otherwise freshly initialised from the configuration.
-        local_files_only: never ask the hub.
+        pretrained: load weights (safetensors only); otherwise initialise randomly from the configuration.
+        local_files_only: do not access the hub.
         revision: branch, tag or commit on the hub.
         config: the whole configuration instead of a name, with its "model_type".
         options: further configuration, such as `num_labels=3` or `num_hidden_layers=2`.
@@ -104,7 +103,7 @@ def transformers_model(
 
 
 def _load_pretrained(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any]) -> tuple[Any, Any]:
-    """Transformers prints which weights do not fit and raises without them; the reason is nearly always another head."""
+    """Explains the error for weights of other shapes, nearly always the head, which Transformers only logs."""
     try:
         return load()
     except RuntimeError as error:
@@ -112,17 +111,17 @@ def _load_pretrained(load: Callable[[], tuple[Any, Any]], name: str, options: di
             raise
         requested = ", ".join(f"{key}={value!r}" for key, value in options.items()) or "its configuration"
         raise ValueError(
-            f"{name}: its weights are of other sizes than {requested} asks for (num_labels is how many classes the data has, "
-            "where it is not given); give what the model was trained with, or ignore_mismatched_sizes: true to start a head "
-            "of this size afresh"
+            f"{name}: its weights have other shapes than {requested} needs (num_labels defaults to the number of classes of "
+            "the data); give the values that the model was trained with, or ignore_mismatched_sizes: true to initialise a new "
+            "head of this size"
         ) from error
 
 
 def _warn_missing_weights(name: str, missing: list[str]) -> None:
-    """Weights that the checkpoint lacks are drawn at random, which a user must know before trusting what they say."""
+    """Warns of weights that the checkpoint lacks, which are initialised randomly."""
     if missing:
         shown = ", ".join(missing[:3]) + (f", … {len(missing)} in all" if len(missing) > 3 else "")
-        warnings.warn(f"{name} holds no weights for {shown}: these start fresh, and need training", stacklevel=3)
+        warnings.warn(f"{name} has no weights for {shown}: these are initialised randomly and need training", stacklevel=3)
 
 
 @registry.register(
@@ -145,13 +144,13 @@ def timm_model(
     std: Statistics = None,
     **options: Any,
 ) -> nn.Module:
-    """A model of timm, images [B, channels, H, W] in [0, 1] → logits [B, classes].
+    """Loads a model of timm, images [B, channels, H, W] in [0, 1] → logits [B, classes].
 
     Args:
         model: name, as in `timm.list_models()`.
-        pretrained: with its published weights.
-        classes: size of the head; None keeps the model's own.
-        mean, std: default: those the model was trained with.
+        pretrained: load the published weights.
+        classes: size of the head; None: that of the model.
+        mean, std: default: those of the training of the model.
         options: further arguments of `timm.create_model`.
 
     Raises:
@@ -197,12 +196,12 @@ def torchvision_model(
     std: Statistics = None,
     **options: Any,
 ) -> nn.Module:
-    """A classification model of torchvision, images [B, 3, H, W] in [0, 1] → logits [B, classes].
+    """Loads a classification model of torchvision, images [B, 3, H, W] in [0, 1] → logits [B, classes].
 
     Args:
         model: name, as in `torchvision.models.list_models()`.
         weights: name of published weights, such as "DEFAULT" or "IMAGENET1K_V1".
-        classes: size of the head, None for 1000; with `weights`, a head of another size is freshly initialised.
+        classes: size of the head, None for 1000; with `weights`, a head of another size is initialised randomly.
         mean, std: default: those of the weights, or ImageNet's.
         options: further arguments of the model's builder.
 
@@ -237,7 +236,7 @@ def _torchvision(
     classes: int | None,
     options: dict[str, Any],
 ) -> nn.Module:
-    """The published model; with another head, a new one that takes over everything else."""
+    """Builds the published model, or one with another head and all other weights of it."""
     head = {} if classes is None else {"num_classes": classes}
     with _weights_only():
         pretrained: nn.Module | None = models.get_model(name, weights=published, **options) if published else None
@@ -253,7 +252,7 @@ def _torchvision(
 
 @contextmanager
 def _weights_only() -> Iterator[None]:
-    """Make torch.hub, which asks `torch.load` for whole pickles, read tensors only."""
+    """Makes torch.hub read tensors only; by default it lets `torch.load` read any pickle."""
     variable = "TORCH_FORCE_WEIGHTS_ONLY_LOAD"
     previous = os.environ.get(variable)
     os.environ[variable] = "1"
@@ -274,7 +273,7 @@ def _normalise(model: nn.Module, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ..
 
 
 def import_package(package: str) -> ModuleType:
-    """An optional package; its absence is an error with the command that installs it."""
+    """Imports an optional package, or raises `MissingPackageError` with the command that installs it."""
     try:
         with suppress_logs():
             module = importlib.import_module(package)

@@ -1,4 +1,4 @@
-"""A student as a folder: its weights and how to build it, readable without the run that made it."""
+"""Saves a student to a folder with its weights and how to build it, and loads it."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
-MODULES = "modules.json"  # in every folder of Sentence Transformers
+MODULES = "modules.json"  # exists in folders of Sentence Transformers
 
 
 def save_model(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path) -> None:
-    """Write `model.safetensors` and `config.json` into `folder`, which is made if need be. A model of Transformers or of
-    Sentence Transformers is written as these do, and loads there without Limbeck.
+    """Writes `model.safetensors` and `config.json` to `folder`, which is created if needed. Models of Transformers and of
+    Sentence Transformers are saved in the format of these libraries, which load them without Limbeck.
 
     Args:
-        spec: `{"model": name, "args": {...}}` as for `get`; None takes what the model remembers of its making.
+        spec: `{"model": name, "args": {...}}` as for `get`; None: the spec recorded in the model.
 
     Raises:
-        ValueError: a model of unknown making without a spec, or arguments that JSON cannot hold.
+        ValueError: a model without a recorded spec, or arguments that JSON cannot represent.
     """
     spec = spec or spec_of(model)
     write: Any = getattr(model, "save_pretrained", None)
-    if write is not None:  # a folder that the model's own library loads
+    if write is not None:  # the folder format of the library of the model
         with suppress_transformers_logs(import_package("transformers")):
             write(folder)
         if (Path(folder) / CONFIG).is_file() or spec is None:
             return
     if spec is None:
         raise ValueError(
-            f"how to build this {type(model).__name__} is unknown; build it with limbeck.models.get(name, ...) "
+            f"it is unknown how to build this {type(model).__name__}; build it with limbeck.models.get(name, ...) "
             'or give spec={"model": name, "args": {...}}'
         )
     text = _config(spec)
@@ -55,15 +55,15 @@ def _config(spec: dict[str, Any]) -> str:
     try:
         return json.dumps(config, indent=2) + "\n"
     except TypeError as error:
-        raise ValueError(f"the arguments of {spec['model']!r} cannot be kept as JSON: {error}") from error
+        raise ValueError(f"the arguments of {spec['model']!r} cannot be saved as JSON: {error}") from error
 
 
 def load_model(folder: str | Path) -> nn.Module:
-    """The model that `save_model` wrote into `folder`, on the CPU and in evaluation mode.
+    """Loads the model that `save_model` wrote to `folder`, on the CPU in evaluation mode.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: a `config.json` of another format, an unknown model, or weights that do not fit it.
+        ValueError: a `config.json` of another format, an unknown model, or weights that do not match it.
     """
     path = Path(folder) / CONFIG
     if (Path(folder) / MODULES).is_file():
@@ -78,7 +78,7 @@ def load_model(folder: str | Path) -> nn.Module:
         return _load_transformers(Path(folder), config["architectures"])
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
-        raise ValueError(f"{path}: format {FORMAT} is expected, found {found!r}")
+        raise ValueError(f"{path}: expected format {FORMAT}, got {found!r}")
     if not isinstance(config.get("model"), str) or not isinstance(config.get("args"), dict):
         raise ValueError(f'{path}: "model" must be a name and "args" an object')
     model = get(config["model"], **config["args"])
@@ -87,7 +87,7 @@ def load_model(folder: str | Path) -> nn.Module:
 
 
 def _load_transformers(folder: Path, architectures: Any) -> nn.Module:
-    """A folder as Transformers writes it; weights in safetensors only, and no code of its own."""
+    """Loads a folder of Transformers; weights in safetensors only, and no remote code."""
     transformers = import_package("transformers")
     name = str(architectures[0]) if architectures else ""
     model_class = getattr(transformers, name, None)

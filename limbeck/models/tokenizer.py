@@ -1,4 +1,4 @@
-"""The tokenizer that belongs to a model, with what the model knows of it beyond what Transformers reads."""
+"""Loads the tokenizer of a model, with the settings of Sentence Transformers."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 from limbeck.models.loaders import import_package
 
-SETTINGS = "sentence_bert_config.json"  # how Sentence Transformers feeds its first module
+SETTINGS = "sentence_bert_config.json"  # settings of the first module of Sentence Transformers
 
 
 def load_tokenizer(name_or_path: str, *, local_files_only: bool = False) -> Any:
-    """The fast tokenizer of a model of Transformers or of Sentence Transformers, by name or folder.
+    """Loads the fast tokenizer of a model of Transformers or Sentence Transformers, by name or folder.
 
-    A folder of Sentence Transformers may keep it beside its first module, and say that it reads less text than its tokenizer
-    could give, or lower-case letters only.
+    In a folder of Sentence Transformers the tokenizer may be beside the first module, whose settings may limit the length and
+    ask for lower case.
     """
     folder = Path(name_or_path)
     modules, settings = _read_json(folder / "modules.json"), {}
@@ -33,7 +33,7 @@ def load_tokenizer(name_or_path: str, *, local_files_only: bool = False) -> Any:
 
 
 def _prepend_lowercase(tokenizer: Any) -> None:
-    """Put lower-casing before whatever else the tokenizer does with letters."""
+    """Prepends lower-casing to the normalizer."""
     from tokenizers.normalizers import Lowercase, Sequence
 
     normalizer = tokenizer.backend_tokenizer.normalizer

@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors, written whole or not at all, and read with an explanation when they do not fit."""
+"""Saves weights as safetensors atomically, and loads them with an explanation if they do not match the model."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from limbeck.models.base import spec_of
 from limbeck.utils.atomic_files import write_atomic
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys under which training scripts put the weights
-PREFIXES = ("module.", "_orig_mod.", "model.")  # left in the keys by DataParallel, torch.compile and Lightning
+WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys of the weights in checkpoints of training scripts
+PREFIXES = ("module.", "_orig_mod.", "model.")  # key prefixes of DataParallel, torch.compile and Lightning
 SHOWN = 4  # differing keys named in an error
 CONVERT = (
-    "Where you trust the file, open it with the code that wrote it and convert it once: "
+    "If you trust the file, open it with the code that wrote it and convert it once: "
     "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 )
 
@@ -29,13 +29,13 @@ State = dict[str, Tensor]
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
-    """Write the `state_dict` of `model` as safetensors.
+    """Saves the `state_dict` of `model` as safetensors.
 
-    The file is written beside `path`, flushed to the disk and renamed: after a full disk or a crash the old file is
-    still whole. Tensors shared by several names (tied embeddings) are written once.
+    The file is written beside `path`, flushed to disk and renamed: a full disk or a crash leaves the old file intact. Tensors
+    with several names (tied embeddings) are written once.
 
     Raises:
-        OSError: the disk is full, or the folder cannot be written.
+        OSError: the disk is full, or the folder is not writable.
     """
     aliases = _aliases(model)
     own = {key: tensor for key, tensor in model.state_dict().items() if key not in aliases}
@@ -44,15 +44,15 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> None:
-    """Load the weights in `path` into `model`, all of them or, on an error, none.
+    """Loads the weights in `path` into `model`: all of them, or none on an error.
 
     Reads `.safetensors`, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with `torch.load(weights_only=True)`, which runs no
     code. Checkpoints wrapped as `{"state_dict": …}` or `{"model": …}` and keys prefixed with `module.` are unwrapped.
 
     Raises:
-        FileNotFoundError: no such file.
-        ValueError: another kind of file, a truncated one, one that holds more than tensors, or weights of another
-            model; the message names the first differing keys and the likely reason.
+        FileNotFoundError: the file does not exist.
+        ValueError: another file type, a truncated file, one with more than tensors, or weights of another model; the message
+            has the first differing keys and the likely reason.
     """
     own = model.state_dict()
     state = _strip_prefix(_unwrap(_read(Path(path)), path), own)
@@ -60,7 +60,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
         if alias not in state and key in state:
             state[alias] = state[key]
     for key in own.keys() - state.keys():
-        if key.endswith("num_batches_tracked"):  # absent from checkpoints older than torch 0.4.1, and not a weight
+        if key.endswith("num_batches_tracked"):  # not a weight, and absent before torch 0.4.1
             state[key] = own[key]
     _check(state, own, model, path)
     model.load_state_dict(state)
@@ -77,21 +77,21 @@ def _read(path: Path) -> Any:
     if path.suffix not in TORCH_SUFFIXES:
         raise ValueError(
             f"{path}: weights are read from .safetensors or {', '.join(TORCH_SUFFIXES)}, "
-            f"got {path.suffix or 'no suffix'!r}; other files may run code when they are opened. {CONVERT}"
+            f"got {path.suffix or 'no suffix'!r}; other files may run code when they are loaded. {CONVERT}"
         )
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"{path} is damaged or holds more than tensors, and opening it could run code: {reason} {CONVERT}"
+            f"{path} is damaged or contains more than tensors, and loading it could run code: {reason} {CONVERT}"
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is truncated, or not a torch checkpoint: {error}") from error
 
 
 def _unwrap(content: Any, path: str | Path) -> State:
-    """The plain state inside the wrappers of training scripts."""
+    """Returns the state dict inside the wrappers of training scripts."""
     while isinstance(content, Mapping):
         inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
         if inner is None:
@@ -99,12 +99,12 @@ def _unwrap(content: Any, path: str | Path) -> State:
         content = inner
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         keys = [str(key) for key in content][:SHOWN] if isinstance(content, Mapping) else type(content).__name__
-        raise ValueError(f"{path} holds no state_dict (names to tensors), but {keys}")
+        raise ValueError(f"{path} contains no state_dict (names to tensors), but {keys}")
     return {str(key): value for key, value in content.items()}
 
 
 def _strip_prefix(state: State, own: State) -> State:
-    """`state` without a prefix that all its keys have and none of the model's."""
+    """Strips a prefix that all keys of `state` have and no key of the model has."""
     for prefix in PREFIXES:
         if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
             return _strip_prefix({key.removeprefix(prefix): value for key, value in state.items()}, own)
@@ -112,7 +112,7 @@ def _strip_prefix(state: State, own: State) -> State:
 
 
 def _aliases(model: nn.Module) -> dict[str, str]:
-    """Names of tensors that are the same tensor as an earlier name, with that name."""
+    """Maps each name of a shared tensor to its first name."""
     first: dict[tuple[object, ...], str] = {}
     aliases = {}
     for key, tensor in model.state_dict().items():
@@ -123,24 +123,24 @@ def _aliases(model: nn.Module) -> dict[str, str]:
 
 
 def _check(state: State, own: State, model: nn.Module, path: str | Path) -> None:
-    state = dict(sorted(state.items(), key=lambda item: item[0].endswith("num_batches_tracked")))  # the dullest last
+    state = dict(sorted(state.items(), key=lambda item: item[0].endswith("num_batches_tracked")))  # the least informative last
     missing = [f"missing {key} {list(own[key].shape)}" for key in own if key not in state]
     unexpected = [f"unexpected {key} {list(state[key].shape)}" for key in state if key not in own]
     shapes = [key for key in own if key in state and own[key].shape != state[key].shape]
     resized = [f"{key} is {list(state[key].shape)}, the model needs {list(own[key].shape)}" for key in shapes]
-    # One of each kind before a second of any: a hundred missing keys must not hide that the head differs.
+    # One of each kind before a second of any: many missing keys must not hide that the head differs.
     rounds = zip(*(group + [""] * len(own | state) for group in (resized, missing, unexpected)), strict=False)
     lines = [line for group in rounds for line in group if line]
     if lines:
         rest = f" and {len(lines) - SHOWN} more" if len(lines) > SHOWN else ""
         built = (spec_of(model) or {"model": type(model).__name__})["model"]
         raise ValueError(
-            f"{path} does not fit this {built}: {'; '.join(lines[:SHOWN])}{rest}. Likely reason: {_reason(state, own)}."
+            f"{path} does not match this {built}: {'; '.join(lines[:SHOWN])}{rest}. Likely reason: {_reason(state, own)}."
         )
 
 
 def _reason(state: State, own: State) -> str:
-    """What most probably differs between the model that was saved and the one at hand."""
+    """Returns the likely difference between the saved model and this one."""
     common = state.keys() & own.keys()
     differing = {key for key in common if state[key].shape != own[key].shape}
     if len(common) < 0.1 * len(own):

@@ -105,7 +105,7 @@ def test_a_foreign_checkpoint_is_explained(model, tmp_path, args, message):
 @pytest.mark.parametrize("content", [[1, 2], {"epoch": 3}, {}, torch.zeros(3)])
 def test_a_file_without_weights_says_what_it_holds(model, tmp_path, content):
     torch.save(content, tmp_path / "w.pt")
-    with pytest.raises(ValueError, match="holds no state_dict"):
+    with pytest.raises(ValueError, match="contains no state_dict"):
         models.load_weights(model, tmp_path / "w.pt")
 
 

@@ -42,7 +42,7 @@ def test_a_run_with_own_models_is_opened_again_only_with_the_file(tmp_path: Path
     assert student.head.out_features == 10  # type: ignore[union-attr]  # num_classes came from the data
     monkeypatch.setattr(registry, "_parts", before)  # as in another process
     for reopen in (lambda: open_run(tmp_path / "run"), lambda: models.load_model(tmp_path / "run" / "student")):
-        with pytest.raises(ValueError, match=r"my_models\.py:\w+' is in a file of one's own.*--plugin my_models\.py"):
+        with pytest.raises(ValueError, match=r"my_models\.py:\w+' is defined in a file.*--plugin my_models\.py"):
             reopen()
     load_plugin(file)
     assert evaluate_run(tmp_path / "run", "digits", split="test") == figures

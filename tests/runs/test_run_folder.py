@@ -207,7 +207,7 @@ def test_a_damaged_teacher_is_named(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"weights.safetensors is truncated"):
         run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     weights.write_bytes(whole)
-    with pytest.raises(ValueError, match=r"weights.safetensors does not fit this tiny_cnn.*Likely reason"):
+    with pytest.raises(ValueError, match=r"weights.safetensors does not match this tiny_cnn.*Likely reason"):
         run_recipe(tiny.recipe(*changes, "teacher.args.width=16"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
     run_recipe(tiny.recipe(*changes, "control=false"), tmp_path / "run", progress=False)

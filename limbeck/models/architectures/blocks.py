@@ -1,6 +1,6 @@
-"""Building blocks of the mobile networks: convolution with normalisation, squeeze-and-excitation, inverted residual.
+"""Building blocks of mobile networks: convolution with normalisation, squeeze-and-excitation, inverted residual.
 
-No operation is in place, here or in any other model: a tap may hold the tensor that it would overwrite.
+No model uses in-place operations, which could overwrite a tensor that a tap recorded.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ class ConvNormAct(nn.Sequential):
     """Convolution without bias, BatchNorm, activation: [B, inputs, H, W] → [B, outputs, ⌈H/stride⌉, ⌈W/stride⌉].
 
     Args:
-        kernel: odd side of the window; the padding keeps the size at stride 1.
-        groups: `inputs` makes it depthwise.
+        kernel: odd kernel size; the padding keeps the size at stride 1.
+        groups: `inputs` for a depthwise convolution.
         activation: class of the activation, None for a linear layer.
     """
 
@@ -51,13 +51,13 @@ class SqueezeExcite(nn.Module):
 
 
 class InvertedResidual(nn.Module):
-    """Widen, filter each channel, narrow: [B, inputs, H, W] → [B, outputs, ⌈H/stride⌉, ⌈W/stride⌉].
+    """1×1 expansion, depthwise convolution, 1×1 projection: [B, inputs, H, W] → [B, outputs, ⌈H/stride⌉, ⌈W/stride⌉].
 
-    The input is added when the shapes agree. The 1×1 convolution that widens is left out when `expanded == inputs`.
+    The input is added if the shapes agree. There is no expansion if `expanded == inputs`.
 
     Args:
         expanded: channels inside the block.
-        squeeze: whether squeeze-and-excitation, to a quarter of the channels, follows the depthwise convolution.
+        squeeze: whether squeeze-and-excitation to a quarter of the channels follows the depthwise convolution.
         activation: class of the activation inside; the block's output is linear.
 
     Source: Sandler et al. 2018 (arXiv:1801.04381); Howard et al. 2019 (arXiv:1905.02244).
@@ -90,6 +90,6 @@ class InvertedResidual(nn.Module):
 
 
 def divisible(value: float, by: int = 8) -> int:
-    """`value` rounded to a multiple of `by`, never down by more than a tenth (the MobileNets' channel rule)."""
+    """Rounds `value` to a multiple of `by`, never down by more than 10 % (the channel rule of the MobileNets)."""
     rounded = max(by, int(value + by / 2) // by * by)
     return rounded if rounded >= 0.9 * value else rounded + by

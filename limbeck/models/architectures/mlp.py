@@ -12,14 +12,14 @@ from limbeck.models.base import kaiming_normal, register_builder, require_positi
 
 @register_builder("mlp")
 def mlp(inputs: int, hidden: Sequence[int] = (64, 64), classes: int = 10, dropout: float = 0.0) -> MLP:
-    """Linear layers with ReLU between them, [B, inputs] → logits [B, classes].
+    """Linear layers with ReLU, [B, inputs] → logits [B, classes].
 
-    Axes after the first are flattened, so that small images can be read as they are; nothing is normalised.
+    Axes after the first are flattened, so that small images need no reshape. Inputs are not normalised.
 
     Args:
-        inputs: length of a vector.
+        inputs: size of an input vector.
         hidden: units of each hidden layer; empty for a linear model.
-        dropout: after each hidden layer.
+        dropout: rate after each hidden layer.
 
     Raises:
         ValueError: a number below one.

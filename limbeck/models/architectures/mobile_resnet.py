@@ -1,4 +1,4 @@
-"""A student for 32-pixel images, made of inverted residuals: depth and channels for few parameters."""
+"""A ResNet of inverted residuals for 32-pixel images, with few parameters."""
 
 from __future__ import annotations
 
@@ -36,22 +36,21 @@ def mobile_resnet(
 ) -> MobileResNet:
     """Three stages of inverted residuals, [B, channels, H, W] in [0, 1] → logits [B, classes]; total stride 4.
 
-    The plan is the CIFAR ResNet's, with depthwise convolutions in place of full ones: a block costs
-    2·expansion·width² parameters instead of 18·width². The defaults have 64,270. Convolutions by channel are slow to
-    train on a CPU, about a quarter of the pace of a `resnet_cifar` of this size; choose it for its size on disk or for
-    a device that is fast at them.
+    The structure is that of the CIFAR ResNet with depthwise convolutions: a block has 2·expansion·width² parameters instead
+    of 18·width². The default model has 64,270. Depthwise convolutions are slow to train on a CPU, at about a quarter of the
+    speed of a `resnet_cifar` of this size; the model suits small files and devices with fast depthwise convolutions.
 
     Args:
         widths: channels of the three stages.
-        blocks: inverted residuals in each of them.
-        expansion: channels inside a block, as a multiple of those that enter it.
-        squeeze: squeeze-and-excitation in every block.
+        blocks: inverted residuals per stage.
+        expansion: factor from the input channels of a block to those inside.
+        squeeze: whether every block has squeeze-and-excitation.
         mean, std: normalisation, see `Normalize`.
 
     Raises:
         ValueError: not three stages, or a number below one.
 
-    Source: Sandler et al. 2018 (arXiv:1801.04381) in the plan of He et al. 2015 (arXiv:1512.03385).
+    Source: Sandler et al. 2018 (arXiv:1801.04381), in the structure of He et al. 2015 (arXiv:1512.03385).
     """
     require_positive(expansion=expansion, classes=classes, channels=channels)
     if len(widths) != 3 or len(blocks) != 3 or min(*widths, *blocks) < 1:

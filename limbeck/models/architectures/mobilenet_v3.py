@@ -12,7 +12,7 @@ from limbeck.models.base import Normalize, Statistics, register_builder, require
 
 
 class Row(NamedTuple):
-    """One line of the paper's tables 1 and 2."""
+    """One row of tables 1 and 2 of the paper."""
 
     kernel: int
     expanded: int
@@ -90,14 +90,14 @@ def mobilenet_v3(
 
     Args:
         variant: "small" or "large".
-        width: factor on all channel counts, which stay multiples of eight.
-        stride: total downsampling, a power of two up to 32. 32 suits 224 pixels; 4 or 8 leaves 32-pixel images an
-            8×8 or 4×4 map. The strided layers nearest to the input give up their stride first.
-        dropout: before the logits.
+        width: factor of all channel counts, which are rounded to multiples of eight.
+        stride: total downsampling, a power of two up to 32. 32 suits 224 pixels; 4 or 8 gives 8×8 or 4×4 feature maps for
+            32-pixel images. The strided layers nearest to the input lose their stride first.
+        dropout: rate before the logits.
         mean, std: normalisation, see `Normalize`.
 
     Raises:
-        ValueError: another variant or stride, a width that is not positive.
+        ValueError: an unknown variant or stride, a width that is not positive.
 
     Source: Howard et al. 2019, tables 1 and 2 (arXiv:1905.02244). The keys of `state_dict` are torchvision's.
     """
@@ -152,7 +152,7 @@ class MobileNetV3(nn.Module):
 
 
 def _strides(strides: list[int], total: int) -> list[int]:
-    """`strides` with the first ones set to 1, so that their product is `total`."""
+    """Sets the first of `strides` to 1, so that their product is `total`."""
     product = 1
     kept = []
     for stride in reversed(strides):

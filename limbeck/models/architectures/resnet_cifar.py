@@ -35,8 +35,8 @@ def resnet_cifar(
     """A ResNet for small images, [B, channels, H, W] in [0, 1] → logits [B, classes].
 
     Parameters for 10 classes and width 16: depth 8 75,290; 20 269,722; 56 853,018; 110 1,727,962.
-    Of the same size as depth 8 but deeper: depth 20, widths (8, 18, 36) 84,830; depth 14, widths (8, 24, 40) 72,642;
-    depth 14, widths (16, 24, 40) 81,578. Widths that are multiples of eight run faster than their count suggests.
+    Deeper with about as many as depth 8: depth 20, widths (8, 18, 36) 84,830; depth 14, widths (8, 24, 40) 72,642; depth 14,
+    widths (16, 24, 40) 81,578. Widths that are multiples of eight run faster than their number of parameters suggests.
 
     Args:
         depth: 6n + 2 from 8 to 110, n blocks in each of the three stages.
@@ -45,7 +45,7 @@ def resnet_cifar(
         mean, std: normalisation, see `Normalize`.
 
     Raises:
-        ValueError: another depth, with the two nearest valid ones; widths that are not three or that decrease.
+        ValueError: an invalid depth (the message has the two nearest); widths that are not three or that decrease.
 
     Source: He et al. 2015, section 4.2 (arXiv:1512.03385), shortcut A.
     """
@@ -98,9 +98,9 @@ class BasicBlock(nn.Module):
 
 
 class PaddedShortcut(nn.Module):
-    """Shortcut A: every `stride`-th pixel, zero channels on both sides; the odd one comes last.
+    """Shortcut A: every `stride`-th pixel, with zero channels added on both sides; an odd one is added last.
 
-    The slice is a view, so that padding is the only copy.
+    The slice is a view, so that the padding is the only copy.
     """
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:

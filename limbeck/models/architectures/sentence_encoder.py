@@ -1,4 +1,4 @@
-"""Models of Sentence Transformers over padded ids, as everything here calls models."""
+"""Wraps models of Sentence Transformers to be called with padded token ids."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ from limbeck.models.base import record_spec, registry
 from limbeck.models.loaders import import_package
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
-TEXT_MODALITY = {"method": "forward", "method_output_name": "last_hidden_state"}  # how the network is asked about texts
+TEXT_MODALITY = {
+    "method": "forward",
+    "method_output_name": "last_hidden_state",
+}  # modality of text encoders in Sentence Transformers
 
 
 @registry.register(NAME)
 def sentence_transformers_model(name_or_path: str, *, local_files_only: bool = False, revision: str | None = None) -> nn.Module:
-    """A model of Sentence Transformers, from the hub or a folder: token ids [B, L] → embeddings [B, D].
+    """Loads a model of Sentence Transformers from the hub or a folder: token ids [B, L] → embeddings [B, D].
 
-    An encoder of Transformers will do too: the mean of its hidden states is then taken. What is returned is a
-    `SentenceEncoder`, or a `StaticEncoder` where the model is a table of token vectors.
+    An encoder of Transformers works too, with mean pooling. Returns a `SentenceEncoder`, or a `StaticEncoder` if the model is a
+    table of token vectors.
 
     Args:
-        name_or_path: name on the hub or local folder.
-        local_files_only: never ask the hub.
+        name_or_path: name on the hub, or a local folder.
+        local_files_only: do not access the hub.
         revision: branch, tag or commit on the hub.
 
     Raises:
         MissingPackageError: sentence-transformers is not installed.
-        ValueError: no such model, or one that would run code of its own.
+        ValueError: the model does not exist, or needs remote code.
     """
     library, transformers = import_package(NAME), import_package("transformers")
     with suppress_transformers_logs(transformers):
@@ -53,24 +56,23 @@ def sentence_transformers_model(name_or_path: str, *, local_files_only: bool = F
 
 
 def wrap_sentence_transformer(sentence_transformer: nn.Module) -> nn.Module:
-    """A `SentenceTransformer` as a module that is called with padded token ids."""
-
+    """Wraps a `SentenceTransformer` as a module that is called with padded token ids."""
     first = next(sentence_transformer.children(), None)
     static = isinstance(getattr(first, "embedding", None), nn.EmbeddingBag)
     return StaticEncoder(sentence_transformer) if static else SentenceEncoder(sentence_transformer)
 
 
 class SentenceEncoder(nn.Module):
-    """A `SentenceTransformer` that is called with tokens: [B, L] → [B, D], for the same tokens what its `encode` gives.
+    """Calls a `SentenceTransformer` with tokens: [B, L] → [B, D], equal to its `encode` for the same tokens.
 
-    Its modules stay as they are, pooling and normalisation among them; layers are tapped by number, as in `hidden(-1)`. Prompts
-    that it puts before texts are not part of it: they belong into the data.
+    It contains all modules, such as pooling and normalisation; layers are tapped by number, as in `hidden(-1)`. It adds no
+    prompts to the texts: these belong in the data.
 
     Args:
-        sentence_transformer: stays inside, and is trained and saved as it is.
+        sentence_transformer: the wrapped model, which is trained and saved; not copied.
 
     Raises:
-        ValueError: a model that is no Transformer over tokens with a pooling after it.
+        ValueError: a model that is not a Transformer over tokens followed by pooling.
     """
 
     def __init__(self, sentence_transformer: nn.Module) -> None:
@@ -78,21 +80,21 @@ class SentenceEncoder(nn.Module):
         first, *after = [*sentence_transformer.children()] or [nn.Identity()]
         if getattr(first, "modality_config", {}).get("text") != TEXT_MODALITY or not after:
             raise ValueError(
-                f"a sentence encoder is a Transformer whose last hidden states are pooled; this one, which begins with "
-                f"{type(first).__name__}, is none"
+                f"a sentence encoder is a Transformer followed by pooling; the first module of this one is "
+                f"{type(first).__name__}"
             )
         self.sentence_transformer = sentence_transformer
-        record_spec(self, NAME, {})  # a folder tells all the rest
+        record_spec(self, NAME, {})  # the folder has everything else
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
-        """The embeddings of the texts; tokens with mask 0 are padding."""
+        """Returns the embeddings of the texts; tokens with mask 0 are padding."""
         first, *after = self.sentence_transformer.children()
         tensors = {"input_ids": input_ids, "attention_mask": attention_mask, "token_type_ids": token_type_ids}
-        accepted: Any = first.model_forward_params  # None: it takes whatever there is
+        accepted: Any = first.model_forward_params  # None: it accepts all inputs
         inputs = {
             name: tensor for name, tensor in tensors.items() if tensor is not None and (accepted is None or name in accepted)
         }
-        # the first module would call the network's `forward`, past the hooks that listen to it
+        # the first module would call `forward` of the network directly, without its hooks
         features: dict[str, Any] = {**inputs, "token_embeddings": self.transformer(**inputs).last_hidden_state}
         for module in after:
             features = module(features)
@@ -101,40 +103,41 @@ class SentenceEncoder(nn.Module):
 
     @property
     def transformer(self) -> Any:
-        """The network that turns tokens into hidden states, a `PreTrainedModel`."""
+        """The `PreTrainedModel` inside."""
         return next(self.sentence_transformer.children()).model
 
     def with_transformer(self, make: Callable[[Any], Any], tokenizer: Any = None) -> SentenceEncoder:
-        """The same with a network that `make` makes of this one's, and another tokenizer if one is given; all that follows, the
-        pooling first, is kept.
+        """Returns a copy with the network `make(self.transformer)` and, if given, another tokenizer; it keeps later modules.
 
         Raises:
-            ValueError: another width, and a learned module that was made for the old one.
+            ValueError: the width changes, and a later module has parameters of the old width.
         """
         network = self.transformer
         made = make(network)
-        # deepcopy puts the new network wherever the old one stood
+        # deepcopy replaces the old network by the new one
         student = copy.deepcopy(self.sentence_transformer, {id(network): made})
         if made.config.hidden_size != network.config.hidden_size:
             _set_width(student, made.config.hidden_size)
         if tokenizer is not None:
             first = next(student.children())
-            setattr(first, "processor" if hasattr(first, "processor") else "tokenizer", tokenizer)  # the former since version 6
+            setattr(
+                first, "processor" if hasattr(first, "processor") else "tokenizer", tokenizer
+            )  # `processor` since version 6
         return SentenceEncoder(student).train(made.training)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write it as Sentence Transformers does, in safetensors; `SentenceTransformer(folder)` loads it."""
+        """Saves the model in the format of Sentence Transformers, with safetensors; `SentenceTransformer(folder)` loads it."""
         self.sentence_transformer.save_pretrained(str(folder), create_model_card=False)  # type: ignore[operator]
 
 
 def _set_width(sentence_transformer: nn.Module, width: int) -> None:
-    """Tell the modules after the network how wide its states are now."""
+    """Sets the width of the hidden states in the modules after the network."""
     after: list[Any] = list(sentence_transformer.children())[1:]
     for module in after:
         if any(True for _ in module.parameters()):
             raise ValueError(
-                f"{type(module).__name__} follows the network and was trained for its width; keep that (init_from_teacher), or "
-                "take a teacher without such a module"
+                f"{type(module).__name__} follows the network and has parameters of its width; keep the width "
+                "(init_from_teacher), or use a teacher without such a module"
             )
         if hasattr(module, "pooling_output_dimension"):
             scale = module.pooling_output_dimension // module.embedding_dimension

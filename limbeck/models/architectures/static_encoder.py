@@ -1,4 +1,4 @@
-"""Static embeddings as a model: the mean of fixed token vectors, without a network."""
+"""Static embeddings as a model: the mean of the vectors of the tokens, without a network."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from limbeck.models.loaders import import_package
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-NAME = "sentence_transformers"  # the loader that opens its folder
+NAME = "sentence_transformers"  # name of the loader of its folder
 
 
 class StaticEncoder(nn.Module):
-    """A static embedding as a model over padded ids: the mean of the vectors of a text's tokens, [B, L] → [B, D].
+    """Static embeddings over padded ids: the mean of the vectors of the tokens, [B, L] → [B, D].
 
-    Its table is that of the `SentenceTransformer`: what is trained here is what that one answers and saves. Special tokens
-    around a text are left out, as there. `save_pretrained` writes a folder that Sentence Transformers loads.
+    It shares its table with the `SentenceTransformer`, so that training changes both. Special tokens around a text are ignored,
+    as there. `save_pretrained` writes a folder that Sentence Transformers loads.
 
     Args:
-        static: what `static_embeddings` returned, or any `SentenceTransformer` whose first module is a `StaticEmbedding`; a
-            table in half precision is widened.
-        half: write the table in float16, which halves the file and changes a number by 1/2048 of it at most. It is trained and
-            judged in float32.
+        static: from `static_embeddings`, or any `SentenceTransformer` whose first module is a `StaticEmbedding`; a table in
+            half precision is converted to float32.
+        half: save the table in float16, which halves the file, with a relative error up to 1/2048. Training and evaluation use
+            float32.
 
     Raises:
-        ValueError: a model without such a table.
+        ValueError: the first module is not a `StaticEmbedding`.
     """
 
     around: Tensor
@@ -47,19 +47,18 @@ class StaticEncoder(nn.Module):
         self.tokenizer: Tokenizer = first.tokenizer  # type: ignore[union-attr, assignment]
         before, after = special_tokens_around(self.tokenizer)
         self.register_buffer("around", torch.tensor(before + after, dtype=torch.long), persistent=False)
-        record_spec(self, NAME, {})  # a folder tells all the rest
+        record_spec(self, NAME, {})  # the folder has everything else
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None, token_type_ids: Tensor | None = None) -> Tensor:
-        """Mean over the tokens with mask 1; zero for a text without any. Token types, which some batches hold, are ignored."""
-        counted = (input_ids[..., None] != self.around).all(-1)  # torch.isin has no counterpart in ONNX
+        """Returns the mean over tokens with mask 1, zero if there are none. Token types are ignored."""
+        counted = (input_ids[..., None] != self.around).all(-1)  # ONNX has no operator for torch.isin
         if attention_mask is not None:
             counted = counted & attention_mask.bool()
         vectors = F.embedding(input_ids, self.embedding.weight) * counted[..., None]
         return vectors.sum(1) / counted.sum(1, keepdim=True).clamp(min=1)
 
     def save_pretrained(self, folder: str | Path) -> None:
-        """Write it as a `SentenceTransformer` of one `StaticEmbedding`, in safetensors; that one loads it by its folder, in the
-        precision of the file."""
+        """Saves a `SentenceTransformer` of one `StaticEmbedding`, with safetensors; it loads in the precision of the file."""
         table = self.embedding.weight.detach().cpu().to(torch.float16 if self.half_in_file else torch.float32)
         static = import_package(NAME).SentenceTransformer(
             modules=[static_embedding_module(self.tokenizer, table)], device="cpu"
@@ -68,17 +67,18 @@ class StaticEncoder(nn.Module):
 
 
 def static_embedding_module(tokenizer: Tokenizer, table: Tensor) -> nn.Module:
+    """Builds the `StaticEmbedding` of the installed version of Sentence Transformers."""
     try:
         modules = importlib.import_module("sentence_transformers.sentence_transformer.modules")
-    except ModuleNotFoundError:  # where they were before version 6
+    except ModuleNotFoundError:  # before version 6
         modules = importlib.import_module("sentence_transformers.models")
     module: nn.Module = modules.StaticEmbedding(tokenizer, embedding_weights=table)
     return module
 
 
 def special_tokens_around(tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
-    """The ids of the special tokens before and after a text."""
-    texts = ("a", *tokenizer.get_vocab())  # one that is not empty once it is tokenized
+    """Returns the ids of the special tokens before and after a text."""
+    texts = ("a", *tokenizer.get_vocab())  # the first that does not tokenize to nothing
     encoding = next(found for found in map(tokenizer.encode, texts) if 0 in found.special_tokens_mask)
     own = [position for position, special in enumerate(encoding.special_tokens_mask) if not special]
     return encoding.ids[: own[0]], encoding.ids[own[-1] + 1 :]

@@ -1,4 +1,4 @@
-"""A plain convolutional network for small images; small as a student, wide as a teacher."""
+"""A plain convolutional network for small images, as a student or, with more width, a teacher."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ def tiny_cnn(
 
     Args:
         width: channels of the first stage; the others have twice and four times as many.
-        size: pixels of a side that the images have, 8 or more. It decides which stages halve the map, so that about
-            four to twelve pixels remain: below 16 the second, below 48 the second and third, otherwise all three.
-            Other sizes than this one are accepted too, the average over space sees to it.
-        blocks: convolutions in each stage.
-        separable: every convolution but the first becomes depthwise 3×3 and pointwise 1×1, about an eighth of the
+        size: height and width of the images, 8 or more. It sets which stages halve the resolution, so that 4 to 12 pixels
+            remain: below 16 the second, below 48 the second and third, otherwise all three. The model accepts other sizes
+            too, by its global average pooling.
+        blocks: convolutions per stage.
+        separable: whether all convolutions but the first are depthwise 3×3 and pointwise 1×1, with about an eighth of the
             parameters.
         mean, std: normalisation, see `Normalize`.
 
@@ -72,7 +72,7 @@ class TinyCNN(nn.Module):
 
 
 def _stage(inputs: int, outputs: int, blocks: int, stride: int, separable: bool, first: bool) -> nn.Sequential:
-    """The first convolution of the network stays full: with one to three input channels there is nothing to save."""
+    """Builds a stage. The first convolution of the network is never separable: one to three input channels save nothing."""
     plan = [(inputs, stride)] + [(outputs, 1)] * (blocks - 1)
     return nn.Sequential(
         *(

@@ -38,16 +38,16 @@ def vit_tiny(
 ) -> VisionTransformer:
     """A pre-norm transformer over patches, [B, channels, size, size] in [0, 1] → logits [B, classes].
 
-    With size 224, patch 16, depth 12 and 1000 classes it is DeiT-Tiny, 5,717,416 parameters, with the same keys.
+    With size 224, patch 16, depth 12 and 1000 classes it is DeiT-Tiny, 5,717,416 parameters, with the same state keys.
 
     Args:
-        size, patch: sides of the image and of a patch in pixels; there are (size/patch)² tokens and the class token.
+        size, patch: side of the image and of a patch in pixels; (size/patch)² tokens and a class token.
         dim, depth, heads: width of a token, number of blocks, attention heads of dim/heads each.
-        dropout: after attention and within the feed-forward layers.
+        dropout: rate after attention and in the feed-forward layers.
         mean, std: normalisation, see `Normalize`.
 
     Raises:
-        ValueError: sizes that do not divide; in `forward`, images of another size (positions are learned).
+        ValueError: sizes that do not divide; in `forward`, images of another size, since position embeddings are learned.
 
     Source: Dosovitskiy et al. 2021 (arXiv:2010.11929); sizes of Touvron et al. 2021 (arXiv:2012.12877).
     """
@@ -108,7 +108,7 @@ class PatchEmbedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then feed-forward, each behind its norm and beside its residual: [B, T, dim] → the same."""
+    """Pre-norm attention and feed-forward with residual connections: [B, T, dim] → the same."""
 
     def __init__(self, dim: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -143,7 +143,7 @@ class Attention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with GELU between them, applied to each token: [B, T, dim] → the same."""
+    """Two linear layers with GELU, applied per token: [B, T, dim] → the same."""
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()

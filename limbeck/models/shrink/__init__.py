@@ -1,4 +1,4 @@
-"""Text students made from a teacher: fewer layers, smaller sizes, a smaller vocabulary, or no network at all.
+"""Makes text students from a teacher: fewer layers, smaller sizes, a smaller vocabulary, or static embeddings.
 
     from limbeck.models import shrink
 
@@ -6,7 +6,7 @@
     student, tokenizer, report = shrink.trim_vocabulary(student, tokenizer, texts)
     student.save_pretrained("student")
 
-Every student is an ordinary model of Transformers (or Sentence Transformers), saved and loaded as one.
+Every student is an ordinary model of Transformers or Sentence Transformers.
 """
 
 from limbeck.models.architectures.static_encoder import StaticEncoder

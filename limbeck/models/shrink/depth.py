@@ -1,4 +1,4 @@
-"""A student that is the teacher with some of its layers left out."""
+"""Makes a student from some layers of the teacher."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def init_from_teacher(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
-    """A student of the teacher's class with some of its layers and everything else: embeddings, pooler, head.
+    """Makes a student of the teacher's class with some of its layers and all other parts: embeddings, pooler, head.
 
-    The weights are copied, so that training starts from much of what the teacher knows: DistilBERT's first step, there with
-    the layers 0, 2, 4, 7, 9 and 11 of twelve. Works for every model of Transformers with one stack of layers, text or image.
+    All weights are copied, the initialisation of DistilBERT, which keeps the layers 0, 2, 4, 7, 9 and 11 of twelve. Works for
+    every model of Transformers with one stack of layers, text or image.
 
     Args:
-        teacher: stays as it is; the student shares no storage with it.
-        layers: which to keep, counted from 0 and in ascending order; negative ones count from the end.
+        teacher: not changed; the student shares no storage with it.
+        layers: indices of the layers to keep, from 0 in ascending order; negative ones count from the end.
 
     Returns:
         A model in the teacher's precision and on its device, every parameter trainable, in evaluation mode.
 
     Raises:
-        ValueError: no layers, a layer that is not there, layers that are repeated or not in order, or a model without one
-            stack of layers (an encoder and a decoder; ALBERT, whose layers are one shared layer).
+        ValueError: no layers, an index out of range, repeated or unordered layers, or a model without one stack of layers (an
+            encoder with a decoder; ALBERT, which repeats one shared layer).
 
     Source: Sanh et al. 2019 (DistilBERT, arXiv:1910.01108).
     """
@@ -41,26 +41,25 @@ def init_from_teacher(teacher: PreTrainedModel, layers: Sequence[int]) -> PreTra
 
 
 def layer_stack(model: PreTrainedModel) -> str:
-    """The path of the `nn.ModuleList` that holds the layers: the outermost whose items are of one class and as many as there
-    are layers.
+    """Returns the path of the `nn.ModuleList` of the layers: the outermost one with items of one class, one per layer.
 
     Raises:
         ValueError: there is none, or more than one.
     """
     name, count = type(model).__name__, getattr(model.config, "num_hidden_layers", None)
     if getattr(model.config, "is_encoder_decoder", False):
-        raise ValueError(f"{name} has an encoder and a decoder; a model with one stack of layers is needed")
+        raise ValueError(f"{name} has an encoder and a decoder; expected a model with one stack of layers")
     lists = {path: module for path, module in model.named_modules() if isinstance(module, nn.ModuleList)}
     stacks = [path for path, items in lists.items() if len(items) == count and len({type(item) for item in items}) == 1]
     outermost = [path for path in stacks if not any(path.startswith(f"{other}.") for other in stacks)]
     if len(outermost) != 1:
-        found = ", ".join(outermost) or "none (ALBERT and its like repeat one shared layer: set num_hidden_layers instead)"
-        raise ValueError(f"{name} needs one list of its {count} layers to choose from; found {found}")
+        found = ", ".join(outermost) or "none (models such as ALBERT repeat one shared layer: set num_hidden_layers instead)"
+        raise ValueError(f"{name} must have one list of its {count} layers; found {found}")
     return str(outermost[0])
 
 
 def config_of_depth(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrainedConfig:
-    """A copy of `config` for the layers `chosen`, each of which keeps its kind (local or global attention)."""
+    """Returns a copy of `config` for the layers `chosen`, each with its own type (local or global attention)."""
     changed = copy.deepcopy(config)
     changed.num_hidden_layers = len(chosen)
     for field, value in config.to_dict().items():
@@ -70,7 +69,7 @@ def config_of_depth(config: PreTrainedConfig, chosen: Sequence[int]) -> PreTrain
 
 
 def with_layers(state: dict[str, Tensor], stack: str, chosen: Sequence[int]) -> dict[str, Tensor]:
-    """`state` with the layers `chosen`, numbered anew; keys outside the stack stay."""
+    """Returns `state` with the layers `chosen`, renumbered; keys outside the stack are kept."""
     place = {str(layer): str(index) for index, layer in enumerate(chosen)}
     kept = {}
     for key, tensor in state.items():

@@ -1,4 +1,4 @@
-"""A student whose vocabulary table is a product of two smaller ones, in a class that Transformers has for it."""
+"""Makes a student with a factorised embedding table, as an ELECTRA or an ALBERT."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from limbeck.models.shrink.transformers_variants import class_in_family, copy_ma
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # whose layers are ELECTRA's, weight for weight
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "electra")  # same layer weights as ELECTRA
 SHARED = (
     "vocab_size",
     "hidden_size",
@@ -39,37 +39,38 @@ def factorised(
     shared: bool = False,
     initialise: Literal["svd", "random"] = "svd",
 ) -> tuple[PreTrainedModel, float]:
-    """The teacher with its embedding tables [vocabulary, H] replaced by [vocabulary, e] and a projection e → H.
+    """Replaces the embedding tables [vocabulary, H] of the teacher by [vocabulary, e] and a projection e → H.
 
-    The student is an ELECTRA, or with `shared` an ALBERT, whose one layer is applied as often as the teacher has layers.
-    Of an ELECTRA student the layers are the teacher's, and whatever parts of the head have the same name and shape; ELECTRA's
-    head for sequence classification has another activation, and learns anew. ALBERT's layer is fresh. For fewer or smaller
-    layers make the teacher smaller first: `factorised(init_from_teacher(teacher, [0, 3, 6]), 64)`; a trimmed vocabulary
-    (`trim_vocabulary`) leaves more of the e dimensions to the words of the task.
+    The student is an ELECTRA, or with `shared` an ALBERT, which applies one layer as often as the teacher has layers. An
+    ELECTRA student copies the layers of the teacher, and the parts of the head with equal name and shape; its head for
+    sequence classification has another activation and must be trained. The layer of ALBERT is initialised randomly. For fewer
+    or smaller layers shrink the teacher first: `factorised(init_from_teacher(teacher, [0, 3, 6]), 64)`. After
+    `trim_vocabulary` the e dimensions represent the words of the task better.
 
-    With `"svd"` the embedding is filled from the teacher's. BERT computes γ ⊙ LN(w + p + t) + β in H dimensions, ELECTRA
-    and ALBERT P·(γ' ⊙ LN(w' + p' + t') + β') + b with LN in e. Let V [H, e] be the orthonormal map that LayerNorm respects
-    with the largest share of E[xxᵀ], x = w + p + t; then w' = Vᵀw (the best approximation of rank e − 1, plus the mean),
-    likewise p' and t', γ' = 1, β' = 0, P = √(share·H/e)·diag(γ)·V and b = β. Nothing is lost where the teacher's tables
-    have rank e − 1 after their mean is subtracted.
+    With `"svd"` the embedding is computed from the teacher's. BERT computes γ ⊙ LN(w + p + t) + β in H dimensions, ELECTRA
+    and ALBERT P·(γ' ⊙ LN(w' + p' + t') + β') + b with LN in e. Let V [H, e] be the orthonormal map that commutes with LayerNorm
+    and keeps the largest share of E[xxᵀ], x = w + p + t; then w' = Vᵀw (the best approximation of rank e − 1, plus the mean),
+    likewise p' and t', γ' = 1, β' = 0, P = √(share·H/e)·diag(γ)·V and b = β. The result is exact if the tables
+    of the teacher have rank e − 1 after their mean is subtracted.
 
     Args:
         teacher: BERT, RoBERTa, XLM-RoBERTa, CamemBERT or ELECTRA.
         embedding: e, between 2 and H − 1.
-        shared: one layer for all depths.
-        initialise: the embedding: from the teacher, or fresh.
+        shared: use one layer for all depths.
+        initialise: the embedding, from the teacher or randomly.
 
     Returns:
         The student, in evaluation mode, and the share of the variance of x that V keeps, 0 to 1 (NaN for `"random"`).
 
     Raises:
-        ValueError: another family, `embedding` out of range, an unknown `initialise`, a head that the student's family lacks.
+        ValueError: another family, `embedding` out of range, an unknown `initialise`, a head that the student's
+            family does not have.
 
     Source: Lan et al. 2020 (ALBERT, arXiv:1909.11942); Clark et al. 2020 (ELECTRA, arXiv:2003.10555).
     """
     kind = teacher.config.model_type
     if kind not in FAMILIES:
-        raise ValueError(f"factorised takes {', '.join(FAMILIES)}, got {kind}: its layers are not ELECTRA's")
+        raise ValueError(f"factorised takes {', '.join(FAMILIES)}, got {kind}, whose layers differ from those of ELECTRA")
     if initialise not in ("svd", "random"):
         raise ValueError(f"initialise={initialise!r}: use 'svd' or 'random'")
     tables = embedding_tables(teacher)
@@ -90,13 +91,13 @@ def factorised_student(
     shared: bool = False,
     initialise: Literal["svd", "random"] = "svd",
 ) -> PreTrainedModel:
-    """The student of `factorised` alone, as recipes name it, of the `layers` that are given (from 0) or of all."""
+    """Returns the student of `factorised`, for recipes, with some `layers` of the teacher (from 0) or all."""
     start = teacher if layers is None else init_from_teacher(teacher, layers)
     return factorised(start, embedding, shared=shared, initialise=initialise)[0]
 
 
 def _build_student(teacher: PreTrainedModel, tables: EmbeddingTables, embedding: int, family: str) -> PreTrainedModel:
-    """A student of `family` with the teacher's head and sizes, but for the embedding."""
+    """Builds a student of `family` with the head and sizes of the teacher, except the embedding."""
     import transformers
 
     fields: dict[str, Any] = {field: getattr(teacher.config, field) for field in SHARED}
@@ -115,7 +116,7 @@ def _rows(table: torch.Tensor | None) -> int:
 
 
 def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables) -> float:
-    """Put the teacher's tables into the student's, by the formula above; returns the share of the variance kept."""
+    """Fills the tables of the student by the formula above, and returns the share of the variance that is kept."""
     embeddings, width = student.base_model.embeddings, student.config.embedding_size
     projection, share = layernorm_projection(tables.moment(), width)
     projection = projection.float()

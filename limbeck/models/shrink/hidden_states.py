@@ -1,4 +1,4 @@
-"""What is in the hidden states of an encoder on real texts: the directions that a narrower student should keep."""
+"""Collects hidden states of an encoder on texts, from which a narrower student takes its directions."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from limbeck.core.model_io import preserve_modes
 from limbeck.data import Items, evaluation_batches
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 
-TEXTS = 256  # some thousands of tokens, many times the width of an encoder
+TEXTS = 256  # thousands of tokens, many times the width of an encoder
 BATCH = 32
 
 
 @torch.no_grad()
 def collect_hidden_states(encoder: nn.Module, items: Items, texts: int = TEXTS) -> Tensor:
-    """The hidden states of all layers at the real tokens of some texts, [tokens · (layers + 1), H], for `narrower(states=…)`.
+    """Returns the hidden states of all layers without padding, [tokens · (layers + 1), H], for `narrower(states=…)`.
 
     Args:
-        encoder: of Transformers, or a sentence encoder; evaluated, and left as it is.
-        items: tokens, of which those with the smallest keys are read: a choice that does not depend on their order.
-        texts: so many items.
+        encoder: of Transformers, or a sentence encoder; run in evaluation mode, and not changed.
+        items: tokenized texts; those with the smallest keys are used, independent of their order.
+        texts: number of items.
     """
     network: Any = encoder.transformer if isinstance(encoder, SentenceEncoder) else encoder
     some = items.for_actor("student").select(items.keys.argsort()[:texts])

@@ -1,4 +1,4 @@
-"""MobileBERT: a student as deep as its teacher and as wide between its layers, but thin inside them."""
+"""Makes a MobileBERT: as deep as the teacher and with its hidden size, but with bottlenecks inside the layers."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ def mobilebert(
     embedding: int | None = None,
     trigram: bool = True,
 ) -> PreTrainedModel:
-    """A MobileBERT with the teacher's vocabulary, head and hidden size, so that feature maps compare without adapters.
+    """Makes a MobileBERT with the vocabulary, head and hidden size of the teacher, so that feature maps need no adapters.
 
-    Each layer narrows the stream from H to `intra`, attends and runs several small feed-forward networks there, and widens
-    again; its norms are a scale and a shift (NoNorm), which cost less than LayerNorm. Attention maps compare as well, one by
-    one, where `intra` can be divided by the teacher's number of heads.
+    Each layer projects the stream from H to `intra`, applies attention and several small feed-forward networks, and projects
+    back; its norms are a scale and a shift (NoNorm), which cost less than LayerNorm. Attention maps match one by one if
+    `intra` is divisible by the number of heads of the teacher.
 
     The embedding is the teacher's: with x = w + p + t and L = diag(γ)·C/σ, C subtracting the mean over the features and σ
-    the typical deviation of x, LayerNorm is about L·x + β. The words L·w become a table [vocabulary, e] and e of the 3·e
-    columns of the input layer, their best approximation of rank e; positions L·p and types L·t are full tables. The other
-    2·e columns belong to the next and the previous token (the trigram input: a convolution of width 3 over the words,
-    which makes up for the small table) and start at zero. The layers are fresh; of the head is copied what has the same
-    name and shape (BERT's pooler and classifier).
+    the root mean square deviation of x, LayerNorm is approximately L·x + β. The words L·w become a table [vocabulary, e] and
+    e of the 3·e columns of the input layer, their best approximation of rank e; positions L·p and types L·t are full tables.
+    The other 2·e columns belong to the next and the previous token (the trigram input: a convolution of width 3 over the
+    words, which compensates for the small table) and start at zero. The layers are initialised randomly; parts of the head
+    with equal name and shape are copied (pooler and classifier of BERT).
 
     Args:
         teacher: an encoder with token embeddings, such as BERT, RoBERTa, DistilBERT or MPNet.
         layers: default: the teacher's.
         intra: width inside a layer, default: a quarter of the hidden size.
-        heads: default: the teacher's where they divide `intra`, otherwise the largest smaller number that does.
+        heads: default: the teacher's if they divide `intra`, otherwise the largest smaller number that does.
         feed_forward: width inside a feed-forward network, default 4·intra.
-        feed_forward_networks: how many follow each other in a layer.
+        feed_forward_networks: number of feed-forward networks per layer.
         embedding: e, default: a quarter of the hidden size.
-        trigram: whether a token's input sees its neighbours.
+        trigram: whether the input of a token includes its neighbours.
 
     Returns:
         `MobileBertModel` or `MobileBertFor…`, in the teacher's precision and on its device, in evaluation mode.
@@ -68,15 +68,19 @@ def mobilebert(
         "intermediate_size": 4 * intra if feed_forward is None else feed_forward,
         "num_feedforward_networks": feed_forward_networks,
     }
-    wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
-    wrong += [f"{name}={sizes[name]}" for name in ("intra_bottleneck_size", "embedding_size") if sizes[name] > hidden]
-    if wrong:
-        raise ValueError(f"{', '.join(wrong)}: sizes start at 1, and neither width may exceed the hidden size {hidden}")
+    _check_sizes(sizes, hidden)
     sizes["num_attention_heads"] = _heads(teacher.config.num_attention_heads, intra, heads)
     student = _build_student(teacher, tables, sizes, trigram)
     _fill_embedding(student, tables, embedding, trigram)
     _copy_head(student, teacher)
     return student
+
+
+def _check_sizes(sizes: dict[str, int], hidden: int) -> None:
+    wrong = [f"{name}={size}" for name, size in sizes.items() if size < 1]
+    wrong += [f"{name}={sizes[name]}" for name in ("intra_bottleneck_size", "embedding_size") if sizes[name] > hidden]
+    if wrong:
+        raise ValueError(f"{', '.join(wrong)}: sizes must be at least 1, and widths at most the hidden size {hidden}")
 
 
 def _heads(theirs: int, intra: int, heads: int | None) -> int:
@@ -105,13 +109,13 @@ def _build_student(teacher: PreTrainedModel, tables: EmbeddingTables, sizes: dic
 def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables, embedding: int, trigram: bool) -> None:
     embeddings, linear = student.base_model.embeddings, _as_linear(tables)
     words = tables.words @ linear.T
-    passes = trigram or embedding < len(linear)  # otherwise MobileBERT has no input layer, and the words go in as they are
+    passes = trigram or embedding < len(linear)  # otherwise MobileBERT has no input layer
     directions = principal_directions(second_moment(words), embedding)[0].float() if passes else torch.eye(embedding).to(words)
     fill(embeddings.word_embeddings, words @ directions)
     if tables.positions is not None:
         fill(embeddings.position_embeddings, tables.positions @ linear.T)
     fill(embeddings.token_type_embeddings, None if tables.types is None else tables.types @ linear.T)
-    own = slice(embedding, 2 * embedding) if trigram else slice(None)  # the columns are: next token, this one, previous one
+    own = slice(embedding, 2 * embedding) if trigram else slice(None)  # columns: next token, this one, previous one
     with torch.no_grad():
         embeddings.embedding_transformation.weight.zero_()
         embeddings.embedding_transformation.weight[:, own] = directions.to(embeddings.embedding_transformation.weight)
@@ -120,7 +124,7 @@ def _fill_embedding(student: PreTrainedModel, tables: EmbeddingTables, embedding
 
 
 def _as_linear(tables: EmbeddingTables) -> Tensor:
-    """L [hidden, e] with LayerNorm and projection ≈ L·x + …: the deviation that LayerNorm divides by is the typical one."""
+    """L [hidden, e] with LayerNorm and projection ≈ L·x + …, for the mean deviation instead of that of each token."""
     moment = centred(tables.moment())
     deviation = (moment.trace() / len(moment)).sqrt().float()
     linear = torch.diag(tables.weight) / deviation

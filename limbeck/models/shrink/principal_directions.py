@@ -1,4 +1,4 @@
-"""The directions of a space that carry most of what is in it."""
+"""Principal directions of a second moment, and projections that commute with LayerNorm."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ def second_moment(rows: Tensor) -> Tensor:
 
 
 def centred(moment: Tensor) -> Tensor:
-    """The second moment after LayerNorm's first step, x − mean(x): C M C with C = I − 11ᵀ/D."""
+    """Second moment of x − mean(x), the first step of LayerNorm: C M C with C = I − 11ᵀ/D."""
     moment = moment - moment.mean(0, keepdim=True)
     return moment - moment.mean(1, keepdim=True)
 
 
 def principal_directions(moment: Tensor, count: int) -> tuple[Tensor, float]:
-    """The `count` orthonormal directions [D, count] with the largest second moment, largest first, and the share they keep.
+    """Returns the `count` orthonormal directions [D, count] with the largest second moment, largest first, and their share.
 
-    Projecting on them is the best approximation of rank `count`, as the truncated singular value decomposition gives it.
+    The projection on them is the best approximation of rank `count` (truncated singular value decomposition).
     """
     values, vectors = torch.linalg.eigh(moment)  # ascending
     kept = values[len(values) - count :].sum() / values.sum()
@@ -29,24 +29,24 @@ def principal_directions(moment: Tensor, count: int) -> tuple[Tensor, float]:
 
 
 def layernorm_projection(moment: Tensor, width: int) -> tuple[Tensor, float]:
-    """An orthonormal map V [D, width] that LayerNorm respects, and the share of the centred second moment it keeps.
+    """Returns an orthonormal map V [D, width] that commutes with LayerNorm, and its share of the centred second moment.
 
-    LayerNorm subtracts the mean of the coordinates, so that a rotation commutes with it only if it takes the direction
-    (1, …, 1)/√D to (1, …, 1)/√width. V does, and spends its other width − 1 directions on the leading ones of the centred
-    moment: V = B Qᵀ + 11ᵀ/√(D·width), B [D, width − 1] those directions, Q [width, width − 1] orthonormal and orthogonal to
+    LayerNorm subtracts the mean of the coordinates, so that a rotation commutes with it only if it maps
+    (1, …, 1)/√D to (1, …, 1)/√width. V does, and its other width − 1 directions are the leading ones of the centred moment:
+    V = B Qᵀ + 11ᵀ/√(D·width), B [D, width − 1] those directions, Q [width, width − 1] orthonormal and orthogonal to
     1. For centred x then VᵀX is centred too, and LayerNorm(Vᵀx) = √(width/D)·(‖x‖/‖Vᵀx‖)·Vᵀ LayerNorm(x) before its weights.
     """
     moment, ones = centred(moment), torch.ones_like(moment) / len(moment)
-    basis, _ = principal_directions(moment - moment.trace() * ones, width - 1)  # (1, …, 1) last, so that it is none of them
+    basis, _ = principal_directions(moment - moment.trace() * ones, width - 1)  # excludes (1, …, 1)
     kept = torch.trace(basis.T @ moment @ basis) / moment.trace()
     mean = torch.full((len(moment), width), (len(moment) * width) ** -0.5).to(moment)
     return basis @ _orthogonal_to_ones(width).to(moment).T + mean, float(kept)
 
 
 def layernorm_projection_keeping(moment: Tensor, width: int, kept: Tensor) -> tuple[Tensor, float]:
-    """Like `normalisable`, but the coordinates `apart` [K] stay coordinates, the first K of the new ones.
+    """Like `layernorm_projection`, but keeps the coordinates `kept` [K] as the first K new ones.
 
-    V takes (1, …, 1) over the other coordinates to (1, …, 1) over the other new ones.
+    V maps (1, …, 1) over the other coordinates to (1, …, 1) over the other new ones.
     """
     others = torch.ones(len(moment), dtype=torch.bool, device=moment.device)
     others[kept] = False
@@ -58,7 +58,7 @@ def layernorm_projection_keeping(moment: Tensor, width: int, kept: Tensor) -> tu
 
 
 def _orthogonal_to_ones(count: int) -> Tensor:
-    """Orthonormal columns [count, count − 1], each of which sums to zero: a Householder reflection without its first column."""
+    """Orthonormal columns [count, count − 1] with sum zero: a Householder reflection without its first column."""
     towards = torch.full((count,), count**-0.5, dtype=torch.float64)
     towards[0] -= 1
     reflection = torch.eye(count, dtype=torch.float64) - 2 * torch.outer(towards, towards) / towards.dot(towards)

@@ -1,4 +1,4 @@
-"""Shrinks sentence encoders by the functions that shrink Transformers."""
+"""Applies functions that shrink Transformers to sentence encoders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limbeck.models.architectures.sentence_encoder import SentenceEncoder
 
 
 def for_sentence_encoders(shrink: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
-    """A way to make a student from a Transformer, for sentence encoders too: what they hold is made anew, the rest kept."""
+    """Extends a function that shrinks a Transformer to sentence encoders, whose other modules are kept."""
 
     @functools.wraps(shrink)
     def make(teacher: nn.Module, **arguments: Any) -> nn.Module:

@@ -1,4 +1,4 @@
-"""Sentence embeddings without a network: one vector for each token, taken from a sentence encoder once."""
+"""Static sentence embeddings: one vector per token, computed once by a sentence encoder."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerFast
 
-UNUSED = re.compile(r"\[unused\d+\]$")  # places that BERT's vocabulary keeps free
+UNUSED = re.compile(r"\[unused\d+\]$")  # free entries of the vocabulary of BERT
 
-_last_student: dict[str, nn.Module] = {}  # the last student that was made from a teacher: each token had to go through it
+_last_student: dict[str, nn.Module] = {}  # the last student by teacher and settings, since it takes minutes to make
 
 
 def static_embeddings(
@@ -38,25 +38,25 @@ def static_embeddings(
     pooling: Literal["mean", "cls"] = "mean",
     batch_size: int = 1024,
 ) -> nn.Module:
-    """A `SentenceTransformer` that averages fixed token vectors: hundreds of times faster than its teacher.
+    """Makes a `SentenceTransformer` that averages fixed token vectors: hundreds of times faster than its teacher.
 
-    Each token goes through the encoder on its own, between the special tokens that a text gets, and is pooled as the
-    encoder pools. The vectors are centred and projected on their `dimensions` leading principal directions; then frequent
-    tokens are weighed down, v ← v · a/(a + p), with p the token's probability: counted in `texts`, or by Zipf's law,
-    p ∝ 1/(rank + 1) with the rank in the vocabulary, which starts with the frequent tokens. Special and unused tokens get
-    the zero vector. Trim the vocabulary first (`trim_vocabulary`) where the table should be small.
+    The encoder embeds each token alone, between the special tokens around a text, with its own pooling. The vectors are
+    centred and projected on their `dimensions` leading principal directions; then frequent tokens are weighted down,
+    v ← v · a/(a + p), where p is the probability of the token: counted in `texts`, or by Zipf's law, p ∝ 1/(rank + 1) with
+    the rank in the vocabulary, which starts with frequent tokens. Special and unused tokens have zero vectors. For a small
+    table trim the vocabulary first (`trim_vocabulary`).
 
-    The result is a starting point that needs no data. Trained on the teacher's sentence embeddings it becomes much better:
-    `StaticEncoder` is the same table as a model for that.
+    The result needs no data. Training on sentence embeddings of the teacher improves it much: `StaticEncoder` is the trainable
+    model of the same table.
 
     Args:
         encoder: a `SentenceTransformer`, or a Transformers encoder with its `tokenizer`.
-        tokenizer: the encoder's fast tokenizer; None takes that of the `SentenceTransformer`.
-        dimensions: of the vectors; None keeps the encoder's and does not rotate.
-        sif: a; 0 < a, and the larger, the less frequent tokens are weighed down.
-        texts: where probabilities are counted instead of assumed.
-        pooling: of a Transformers encoder: mean over the tokens, special ones included, or the first token.
-        batch_size: tokens that go through the encoder at once.
+        tokenizer: the fast tokenizer of the encoder; None: that of the `SentenceTransformer`.
+        dimensions: of the vectors; None: those of the encoder, without projection.
+        sif: a > 0; larger values weight frequent tokens down less.
+        texts: texts in which probabilities are counted.
+        pooling: of a Transformers encoder: mean over all tokens, special ones included, or the first token.
+        batch_size: tokens per forward pass.
 
     Returns:
         A `SentenceTransformer` with one module, its native `StaticEmbedding`, on the CPU.
@@ -93,20 +93,19 @@ def static_student(
     batch_size: int = 1024,
     half: bool = False,
 ) -> StaticEncoder:
-    """`static_embeddings` of a sentence encoder as a model that can be trained; for the arguments see there.
+    """Returns `static_embeddings` of a sentence encoder as a trainable model; the arguments are the same.
 
-    Every token goes through the teacher, which takes minutes, so the last result is kept: each seed, and the control, starts
-    from a copy of it.
+    Embedding all tokens takes minutes, so the last result is cached: each seed and the control start from a copy of it.
 
     Args:
-        half: as of `StaticEncoder`.
+        half: see `StaticEncoder`.
 
     Raises:
-        ValueError: a teacher that is no `SentenceEncoder`.
+        ValueError: the teacher is not a `SentenceEncoder`.
     """
     if not isinstance(teacher, SentenceEncoder):
         kind = type(teacher).__name__
-        raise ValueError(f"static_embeddings: a sentence encoder is needed (model: {NAME}), and the teacher is a {kind}")
+        raise ValueError(f"static_embeddings: the teacher is a {kind}; expected a sentence encoder (model: {NAME})")
     settings = {"dimensions": dimensions, "sif": sif, "texts": None if texts is None else list(texts)}
     key = fingerprint(teacher.state_dict()) + json.dumps(settings)
     if key not in _last_student:
@@ -121,23 +120,23 @@ def static_student(
 
 
 def _backend_tokenizer(tokenizer: Any) -> Tokenizer:
-    """A copy of the tokenizer's backend without truncation and padding."""
+    """Returns a copy of the backend of a fast tokenizer without truncation and padding."""
     if not getattr(tokenizer, "is_fast", False):
         raise ValueError(
-            f"a SentenceTransformer, or an encoder with its fast tokenizer, is needed; got {type(tokenizer).__name__}"
+            f"expected a SentenceTransformer, or an encoder with its fast tokenizer; got {type(tokenizer).__name__}"
         )
     return tokenizer_from_spec(json.loads(tokenizer.backend_tokenizer.to_str()))
 
 
 def _text_tokens(reader: Tokenizer) -> list[int]:
-    """Ids of the tokens that stand for text, in ascending order."""
+    """Returns the ids of ordinary tokens, neither special nor unused, in ascending order."""
     special = {index for index, token in reader.get_added_tokens_decoder().items() if token.special}
     names = reader.get_vocab()
     return sorted(index for name, index in names.items() if index not in special and not UNUSED.match(name))
 
 
 def _token_vectors(encoder: nn.Module, reader: Tokenizer, pooling: str | None, batch_size: int) -> Tensor:
-    """What the encoder makes of each token alone, by id: [vocabulary, D]. `pooling` None: the encoder pools itself."""
+    """Embeds each token alone, by id: [vocabulary, D]. `pooling` is None if the encoder pools itself."""
     before, after = special_tokens_around(reader)
     device = next(encoder.parameters()).device
     count, parts = max(reader.get_vocab().values()) + 1, []
@@ -167,7 +166,7 @@ def _project(vectors: Tensor, dimensions: int | None) -> Tensor:
 
 
 def _sif_weights(reader: Tokenizer, ordinary: list[int], sif: float, texts: Sequence[str] | None) -> Tensor:
-    """a/(a + p) for each of the tokens `ordinary`."""
+    """Returns a/(a + p) for each of the tokens `ordinary`."""
     if texts is None:
         frequency = 1 / torch.arange(2, len(ordinary) + 2, dtype=torch.float64)
     else:

@@ -1,4 +1,4 @@
-"""The vocabulary of a fast tokenizer as its JSON says it: which pieces there are, and the same with fewer of them."""
+"""Reads the vocabulary of a fast tokenizer from its JSON, and restricts it to some of its pieces."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 KINDS = ("WordPiece", "BPE", "Unigram")
-CHUNK = 1024  # texts that are tokenized at once
-BYTE = re.compile(r"<0x[0-9A-F]{2}>$")  # the pieces of last resort where a tokenizer falls back on bytes
+CHUNK = 1024  # texts per call of the tokenizer
+BYTE = re.compile(r"<0x[0-9A-F]{2}>$")  # pieces of byte fallback
 
 
 @dataclass(frozen=True)
 class TokenizerPieces:
-    """The JSON of a tokenizer, and its pieces by name: those of its model, and those that were added beside it."""
+    """The JSON of a tokenizer, and the ids of its pieces: those of its model (`own`) and added tokens."""
 
     spec: dict[str, Any]
     own: dict[str, int]
@@ -31,10 +31,10 @@ class TokenizerPieces:
 
     @classmethod
     def of(cls, tokenizer: PreTrainedTokenizerFast) -> TokenizerPieces:
-        """The pieces of a fast tokenizer.
+        """Reads the pieces of a fast tokenizer.
 
         Raises:
-            ValueError: a tokenizer in Python, or a model other than WordPiece, BPE without affixes, or Unigram.
+            ValueError: a slow tokenizer, or a model other than WordPiece, BPE without affixes, or Unigram.
         """
         if not getattr(tokenizer, "is_fast", False):
             raise ValueError(f"{type(tokenizer).__name__} is not a fast tokenizer; load it with AutoTokenizer, use_fast=True")
@@ -51,11 +51,11 @@ class TokenizerPieces:
 
     @property
     def ids(self) -> dict[str, int]:
-        """Every piece with its id."""
+        """The ids of all pieces."""
         return self.own | self.added
 
     def required(self) -> set[str]:
-        """Added tokens, the piece for the unknown, what is put around a text, all bytes where the tokenizer works on bytes."""
+        """Returns added tokens, the unknown token, special tokens around a text and, for byte-level tokenizers, all bytes."""
         model, kept = self.spec["model"], set(self.added)
         kept |= set(_strings(self.spec.get("post_processor"))) | set(_strings(self.spec.get("padding")))
         if isinstance(model["vocab"], list):
@@ -69,18 +69,18 @@ class TokenizerPieces:
         return (kept | {piece for piece in self.own if BYTE.match(piece)}) & self.ids.keys()
 
     def letters(self, pieces: Iterable[str]) -> set[str]:
-        """The single characters of which `pieces` are made, at the beginning of a word and inside."""
+        """Returns the single characters of `pieces`, at the beginning of a word and inside."""
         prefix = self.spec["model"].get("continuing_subword_prefix") or ""
         characters = {character for piece in pieces if piece in self.own for character in piece.removeprefix(prefix)}
         return (characters | {prefix + character for character in characters}) & self.own.keys()
 
     def ranks(self) -> dict[tuple[str, str], int]:
-        """BPE's merges in the order in which they are applied; none of other kinds."""
+        """Returns the merges of BPE with their ranks; empty for other kinds."""
         merges = self.spec["model"].get("merges", ())
         return {tuple(merge.split(" ") if isinstance(merge, str) else merge): rank for rank, merge in enumerate(merges)}
 
     def restricted_to(self, kept: set[str]) -> tuple[dict[str, Any], list[int]]:
-        """The JSON with the pieces `kept` alone, numbered anew in their old order, and their old ids."""
+        """Returns the JSON with the pieces `kept` only, renumbered in their old order, and their old ids."""
         spec, model = copy.deepcopy(self.spec), self.spec["model"]
         own = sorted((piece for piece in kept if piece in self.own), key=self.own.__getitem__)
         beside = sorted((piece for piece in kept if piece not in self.own), key=self.added.__getitem__)
@@ -103,7 +103,7 @@ class TokenizerPieces:
 
 
 def tokenizer_from_spec(spec: dict[str, Any]) -> Tokenizer:
-    """The tokenizer that the JSON describes, without truncation and padding."""
+    """Builds the tokenizer of the JSON, without truncation and padding."""
     from tokenizers import Tokenizer
 
     made = Tokenizer.from_str(json.dumps(spec))
@@ -113,7 +113,7 @@ def tokenizer_from_spec(spec: dict[str, Any]) -> Tokenizer:
 
 
 def count_tokens(reader: Tokenizer, texts: Sequence[str]) -> Counter[str]:
-    """How often each piece occurs in `texts`, special tokens around them not counted."""
+    """Counts each piece in `texts`, without special tokens around them."""
     counts: Counter[str] = Counter()
     for start in range(0, len(texts), CHUNK):
         for encoding in reader.encode_batch(texts[start : start + CHUNK], add_special_tokens=False):
@@ -122,9 +122,9 @@ def count_tokens(reader: Tokenizer, texts: Sequence[str]) -> Counter[str]:
 
 
 def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:
-    """All that BPE makes on its way from single characters to `piece`, `piece` included.
+    """Returns all pieces that BPE merges on the way from single characters to `piece`, and `piece` itself.
 
-    Within a word the merges inside a piece happen as if it stood alone: the lowest rank first, the leftmost among equals.
+    Merges within a piece do not depend on the word around it: lowest rank first, leftmost of equals.
     """
     parts, made = list(piece), {piece}
     while len(parts) > 1:
@@ -137,7 +137,7 @@ def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:
 
 
 def _strings(value: Any) -> Iterator[str]:
-    """Every string somewhere in a piece of JSON."""
+    """Yields every string in a JSON value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict | list):
@@ -146,7 +146,7 @@ def _strings(value: Any) -> Iterator[str]:
 
 
 def _renumber(processor: Any, ids: dict[str, int]) -> None:
-    """Give the special tokens that are put around a text their new ids, in place."""
+    """Sets the new ids of the special tokens around a text, in place."""
     if not processor:
         return
     for inner in processor.get("processors", ()):

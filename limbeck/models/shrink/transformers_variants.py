@@ -1,4 +1,4 @@
-"""Transformers models built beside a teacher: of its class in other sizes, or of another family with its head."""
+"""Builds models of Transformers like a teacher: of its class in other sizes, or of another family with its head."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from limbeck.models.base import record_spec
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-HEAD = re.compile(r"For[A-Z]\w*$")  # the end of a class name that says what the model is for
+HEAD = re.compile(r"For[A-Z]\w*$")  # suffix of a class name that names its head
 LABELS = ("id2label", "label2id", "problem_type")
 
 
 def build_same_class(
     teacher: PreTrainedModel, config: PreTrainedConfig, state: dict[str, Tensor] | None = None
 ) -> PreTrainedModel:
-    """A model of the teacher's class made from `config`, with `state` in it (None: freshly initialised).
+    """Builds a model of the teacher's class from `config`, with the weights `state` (None: random initialisation).
 
-    Like the teacher it is in the same precision and on the same device, and has no pooler where the teacher has none. It
-    shares no storage with it, every parameter is trainable, and it is in evaluation mode, as `from_pretrained` leaves models.
+    It has the precision and device of the teacher, and no pooler if the teacher has none. It shares no storage with it, every
+    parameter is trainable, and it is in evaluation mode, like models from `from_pretrained`.
     """
     student = type(teacher)(config)
     for path, _ in list(student.named_modules()):
@@ -34,19 +34,19 @@ def build_same_class(
         unmatched = sorted(state.keys() - student.state_dict().keys())
         if unmatched:
             raise ValueError(
-                f"{type(teacher).__name__} builds its first layer otherwise: no place for {unmatched[0]}; keep layer 0"
+                f"the first layer of {type(teacher).__name__} has other parameters: no place for {unmatched[0]}; keep layer 0"
             )
         student.load_state_dict(state)
     return student
 
 
 def match_teacher(teacher: PreTrainedModel, student: PreTrainedModel) -> PreTrainedModel:
-    """`student` in the teacher's precision and on its device, in evaluation mode, with the record of how it was built."""
+    """Moves `student` to the precision and device of the teacher, in evaluation mode, and records how it was built."""
     import transformers
 
     student = student.to(teacher.device)
     for parameter in student.parameters():
-        parameter.data = parameter.data.to(teacher.dtype)  # buffers keep theirs: rotary frequencies need float32
+        parameter.data = parameter.data.to(teacher.dtype)  # not the buffers: rotary frequencies need float32
     head = _head_of(student)
     if head is not None and hasattr(transformers, f"AutoModel{head}"):
         record_spec(student, "transformers", {"task": f"AutoModel{head}", "config": student.config.to_dict()})
@@ -54,10 +54,10 @@ def match_teacher(teacher: PreTrainedModel, student: PreTrainedModel) -> PreTrai
 
 
 def class_in_family(teacher: PreTrainedModel, family: str) -> type[PreTrainedModel]:
-    """The class of `family`, such as "MobileBert", that has the teacher's head.
+    """Returns the class of `family`, such as "MobileBert", with the head of the teacher.
 
     Raises:
-        ValueError: the family has no such head; the message names those that it has.
+        ValueError: the family has no such head; the message has those that it has.
     """
     import transformers
 
@@ -71,12 +71,12 @@ def class_in_family(teacher: PreTrainedModel, family: str) -> type[PreTrainedMod
 
 
 def label_config(teacher: PreTrainedModel) -> dict[str, object]:
-    """The part of the configuration that says what the head's outputs mean, its number of classes included."""
+    """Returns the fields of the configuration about labels, including the number of classes."""
     return {field: getattr(teacher.config, field) for field in LABELS}
 
 
 def copy_matching(student: nn.Module, teacher: nn.Module) -> None:
-    """Copy every parameter that has the same name and the same shape in both."""
+    """Copies every parameter with equal name and shape."""
     given = teacher.state_dict()
     fitting = {
         name: given[name] for name, own in student.state_dict().items() if name in given and given[name].shape == own.shape
@@ -85,7 +85,7 @@ def copy_matching(student: nn.Module, teacher: nn.Module) -> None:
 
 
 def _head_of(model: PreTrainedModel) -> str | None:
-    """`"ForSequenceClassification"` and the like; `""` for a model without head, None where the class does not say."""
+    """Returns a suffix such as `"ForSequenceClassification"`; `""` without head, None if the class name has no suffix."""
     if model.base_model is model:
         return ""
     head = HEAD.search(type(model).__name__)
@@ -93,7 +93,7 @@ def _head_of(model: PreTrainedModel) -> str | None:
 
 
 def _is_absent(model: nn.Module, path: str) -> bool:
-    """Whether `model` has None where its class could have a module (a pooler that was not asked for)."""
+    """Whether a module that the class can have, such as a pooler, is None in `model`."""
     parent, _, name = path.rpartition(".")
     try:
         holder = model.get_submodule(parent)

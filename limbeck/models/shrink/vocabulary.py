@@ -1,4 +1,4 @@
-"""A vocabulary cut down to what a task's texts need, in tokenizer and model alike."""
+"""Trims the vocabulary of tokenizer and model to the tokens of given texts."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrimReport:
-    """What `trim_vocabulary` did.
+    """Report of `trim_vocabulary`.
 
     Attributes:
-        before, after: number of tokens in the vocabulary.
-        whole: share of the texts' tokens that are still one piece.
-        unknown: share of the tokens that the trimmed tokenizer makes of the texts that are the unknown token.
-        longer: how many times as many tokens the texts have now.
-        bytes_saved: parameters of the model, in its own precision.
+        before, after: size of the vocabulary.
+        whole: share of the tokens of the texts that are still one token.
+        unknown: share of unknown tokens after trimming.
+        longer: factor by which the number of tokens of the texts grows.
+        bytes_saved: of the parameters of the model, in its precision.
     """
 
     before: int
@@ -45,11 +45,11 @@ class TrimReport:
 
 @dataclass(frozen=True)
 class CorpusVocabulary:
-    """What a corpus leaves of a vocabulary, for models that are yet to be made.
+    """A vocabulary trimmed to a corpus, to be applied to models later.
 
     Attributes:
-        tokenizer: with the tokens that were kept.
-        rows: of each of its tokens, the row in the tables of models with the whole vocabulary.
+        tokenizer: with the kept tokens.
+        rows: for each of its tokens, the row in the tables of models with the full vocabulary.
     """
 
     tokenizer: PreTrainedTokenizerFast
@@ -59,8 +59,8 @@ class CorpusVocabulary:
     def of(
         cls, tokenizer: PreTrainedTokenizerFast, texts: Iterable[str], *, size: int | None = None, min_count: int = 1
     ) -> CorpusVocabulary:
-        """As `trim_vocabulary` chooses it; ids up to that of the padding stay what they are, since some models count positions
-        from there."""
+        """Chooses tokens like `trim_vocabulary`. Ids up to that of the padding token do not change, since some models count
+        positions from there."""
         pieces = TokenizerPieces.of(tokenizer)
         first = range((tokenizer.pad_token_id or 0) + 1)
         needed = pieces.required() | {piece for piece, index in pieces.ids.items() if index in first}
@@ -69,13 +69,13 @@ class CorpusVocabulary:
         return cls(_with_spec(tokenizer, spec), rows)
 
     def cut(self, model: Any) -> Any:
-        """`model` with these tokens alone; it stays as it is, and so do the answers for texts that they spell alike. A sentence
-        encoder gets the tokenizer too, which it brings along."""
+        """Returns a copy of `model` with these tokens only. Its outputs for texts with unchanged tokens do not change. A
+        sentence encoder also gets the tokenizer, which it contains."""
         if isinstance(model, SentenceEncoder):
             return model.with_transformer(self.cut, tokenizer=copy.deepcopy(self.tokenizer))
         rows = token_embedding(model).num_embeddings
         if max(self.rows) >= rows:
-            raise ValueError(f"the vocabulary was cut from one of {max(self.rows) + 1} tokens or more, the model has {rows}")
+            raise ValueError(f"the vocabulary was trimmed from at least {max(self.rows) + 1} tokens, but the model has {rows}")
         return _slice_rows(model, self.rows)
 
 
@@ -87,22 +87,22 @@ def trim_vocabulary(
     size: int | None = None,
     min_count: int = 1,
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, TrimReport]:
-    """A model and its tokenizer with only those tokens that `texts` use, and the rows of the tables that belong to them.
+    """Trims a model and its tokenizer to the tokens of `texts`, with their rows of the embedding tables.
 
-    Kept are, in this order: special and added tokens; single characters, so that a new word still breaks into pieces (all
-    bytes, where the tokenizer works on bytes); then the tokens of the texts, the most frequent first. Of byte pair encoding
-    the merges between kept tokens stay, and a token brings along those that it is merged from. Without `size` and
-    `min_count` the texts are tokenized exactly as before, and the model's answers to them do not change.
+    It keeps, in this order: special and added tokens; single characters, so that new words can still be split (all bytes of
+    byte-level tokenizers); then the tokens of the texts, most frequent first. For byte pair encoding, merges between kept
+    tokens are kept, and with a token all tokens that it is merged from. Without `size` and `min_count` the tokenization of
+    the texts and the outputs of the model for them do not change.
 
     Args:
-        model: any text model of Transformers; it stays as it is.
-        tokenizer: its fast tokenizer (WordPiece, BPE or Unigram); it stays as it is.
-        texts: what the model will read, such as the training texts; not truncated.
-        size: the new vocabulary's size at most; None keeps every token that is frequent enough.
-        min_count: how often a token must occur to be kept.
+        model: a text model of Transformers; not changed.
+        tokenizer: its fast tokenizer (WordPiece, BPE or Unigram); not changed.
+        texts: texts of the task, such as the training texts; not truncated.
+        size: maximal size of the vocabulary; None: all tokens that are frequent enough.
+        min_count: minimal number of occurrences of a kept token.
 
     Returns:
-        The trimmed model (in evaluation mode), its tokenizer, and what was kept. Both save and load as always.
+        The trimmed model in evaluation mode, its tokenizer, and a report. Both are saved and loaded as usual.
 
     Raises:
         ValueError: no texts, a tokenizer that is not fast or of another kind, one with more tokens than the model, or a
@@ -112,10 +112,10 @@ def trim_vocabulary(
     """
     texts = list(texts)
     if not texts:
-        raise ValueError("texts is empty; give the texts that the model will read, such as those it is trained on")
+        raise ValueError("texts is empty; give texts of the task, such as the training texts")
     pieces, rows = TokenizerPieces.of(tokenizer), token_embedding(model).num_embeddings
     if max(pieces.ids.values()) >= rows:
-        raise ValueError(f"the tokenizer has {len(pieces.ids)} tokens, the model {rows}: they do not belong together")
+        raise ValueError(f"the tokenizer has {len(pieces.ids)} tokens, but the model {rows}: they do not belong together")
     counts = count_tokens(tokenizer_from_spec(pieces.spec), texts)
     kept = _choose_pieces(pieces, counts, _required_pieces(model, pieces), size, min_count)
     spec, old = pieces.restricted_to(kept)
@@ -125,9 +125,9 @@ def trim_vocabulary(
 
 
 def _required_pieces(model: PreTrainedModel, pieces: TokenizerPieces) -> set[str]:
-    """What stays whatever the texts say."""
+    """Returns the pieces that are kept independent of the texts."""
     named = {value for name, value in model.config.to_dict().items() if name.endswith("_token_id") and isinstance(value, int)}
-    if first_position(model):  # RoBERTa counts positions from the padding token's id, which must not move
+    if first_position(model):  # RoBERTa counts positions from the id of the padding token, which must not change
         named |= set(range(model.config.pad_token_id))
     return pieces.required() | {piece for piece, index in pieces.ids.items() if index in named}
 
@@ -148,7 +148,7 @@ def _choose_pieces(
 
 
 def _slice_rows(model: PreTrainedModel, old: list[int]) -> PreTrainedModel:
-    """`model` with the rows `old` of everything that has one row for each token."""
+    """Returns `model` with the rows `old` of every weight with one row per token."""
     kind, config = type(model), model.config
     wider, smaller = copy.deepcopy(config), copy.deepcopy(config)
     wider.vocab_size, smaller.vocab_size = config.vocab_size + 1, len(old)
@@ -168,15 +168,15 @@ def _renumber(config: PreTrainedConfig, places: dict[int, int]) -> None:
 
 
 def _with_spec(tokenizer: PreTrainedTokenizerFast, spec: dict[str, Any]) -> PreTrainedTokenizerFast:
-    """A tokenizer of the same class and settings that reads `spec`, made through the files in which it is kept."""
+    """Builds a tokenizer of the same class and settings from `spec`, by saving and loading its files."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tokenizer.save_pretrained(folder)
-        for file in {*tokenizer.vocab_files_names.values(), "added_tokens.json"}:  # they would bring the old ids back
+        for file in {*tokenizer.vocab_files_names.values(), "added_tokens.json"}:  # they have the old ids
             (folder / file).unlink(missing_ok=True)
         (folder / "tokenizer.json").write_text(json.dumps(spec, ensure_ascii=False), encoding="utf-8")
         settings = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-        settings.pop("added_tokens_decoder", None)  # by old ids too; tokenizer.json has the added tokens
+        settings.pop("added_tokens_decoder", None)  # has the old ids; tokenizer.json has the added tokens
         (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
         made: PreTrainedTokenizerFast = type(tokenizer).from_pretrained(folder)
     made.name_or_path = tokenizer.name_or_path

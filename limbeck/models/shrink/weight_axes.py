@@ -1,4 +1,4 @@
-"""What each axis of each weight is: found by building the model again, without storage, in slightly other sizes."""
+"""Finds which size each axis of each weight follows, by building the model on the meta device in slightly other sizes."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 HIDDEN, HEADS, FEED_FORWARD, EMBEDDING = "hidden_size", "num_attention_heads", "feed_forward", "embedding_size"
-ATTENTION_INNER = "inside attention"  # as wide as the hidden size, but made of heads and not part of the residual stream
-FEED_FORWARD_FIELDS = ("intermediate_size", "hidden_dim")  # most encoders', DistilBERT's
+ATTENTION_INNER = "inside attention"  # as large as the hidden size, but composed of heads and not part of the residual stream
+FEED_FORWARD_FIELDS = ("intermediate_size", "hidden_dim")  # of most encoders; of DistilBERT
 HIDDEN_SIZE_ALIASES = ("pooler_output_size", "pooler_hidden_size")  # fields that must equal the hidden size
-PROJECTION = re.compile(r"(^|_)(query|key|value|[qkv])(_lin|_proj)?$")  # the module that makes queries, keys or values
+PROJECTION = re.compile(r"(^|_)(query|key|value|[qkv])(_lin|_proj)?$")  # modules that compute queries, keys or values
 
 
 class Axis(NamedTuple):
-    """An axis of a weight: the size that it follows, and how many times (3 for fused queries, keys and values)."""
+    """An axis of a weight: the size that it follows, and its factor (3 for fused queries, keys and values)."""
 
     follows: str
     times: int
 
 
 def resize_config(config: PreTrainedConfig, **sizes: int) -> PreTrainedConfig:
-    """A copy of `config` with other sizes, given by the names that all families understand, and `feed_forward`."""
+    """Returns a copy of `config` with other sizes, by the attribute names of all families and `feed_forward`."""
     changed = copy.deepcopy(config)
     for name, size in sizes.items():
         setattr(changed, field_of(config, name), size)
@@ -38,7 +38,7 @@ def resize_config(config: PreTrainedConfig, **sizes: int) -> PreTrainedConfig:
 
 
 def field_of(config: PreTrainedConfig, size: str) -> str:
-    """The name under which `config` keeps a size."""
+    """Returns the name of the field of a size in `config`."""
     names = FEED_FORWARD_FIELDS if size == FEED_FORWARD else (size,)
     return next((name for name in names if hasattr(config, name)), size)
 
@@ -53,7 +53,7 @@ def axis_growth(
 
 
 def axes_of(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, list[Axis | None]]:
-    """Each weight's axes, None for one that follows no size of the architecture."""
+    """Returns the axes of each weight, None for an axis that follows no size of the architecture."""
     heads = config.num_attention_heads
     changes = {
         HIDDEN: (config.hidden_size + heads, heads),
@@ -70,7 +70,7 @@ def axes_of(kind: type[PreTrainedModel], config: PreTrainedConfig) -> dict[str, 
 
 
 def _inside_attention(name: str, axes: list[Axis | None]) -> list[Axis | None]:
-    """Tell the axis that runs over heads from the residual stream, which has the same size."""
+    """Distinguishes axes over heads from axes of the residual stream, which have the same size."""
     *path, module, _ = name.split(".") if name.count(".") else ("", "", "")
     first = axes[0] if axes else None
     if first is None or first.follows != HIDDEN:
@@ -84,7 +84,7 @@ def _inside_attention(name: str, axes: list[Axis | None]) -> list[Axis | None]:
 
 
 def slice_blocks(weight: Tensor, dim: int, times: int, sizes: tuple[int, ...], kept: tuple[int, ...]) -> Tensor:
-    """The leading part of an axis that is `times` blocks of `sizes`, each to be cut down to `kept`."""
+    """Slices an axis of `times` blocks of `sizes` to the leading `kept` of each."""
     blocks = weight.reshape(*weight.shape[:dim], times, *sizes, *weight.shape[dim + 1 :])
     for offset, size in enumerate(kept, start=dim + 1):
         blocks = blocks.narrow(offset, 0, size)

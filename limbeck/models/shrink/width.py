@@ -1,17 +1,15 @@
-"""A student of the teacher's family in smaller sizes, fresh or with as much of the teacher as fits.
+"""Makes a student of the teacher's family in smaller sizes, with random weights or weights from the teacher.
 
-How the teacher's weights are carried over with `initialise="svd"`: the residual stream is rotated before it is sliced, so
-that what is kept is its leading directions instead of its leading coordinates. With V [H, hidden] from hidden states every
-weight W that reads the stream becomes W·V, every weight and bias that writes to it Vᵀ·W and Vᵀ·b, embeddings included. V is
-orthonormal, keeps the mean of the coordinates (which LayerNorm subtracts) and else the directions with the largest second
-moment.
+`initialise="svd"` rotates the residual stream before slicing it, so that the student keeps its leading directions instead of
+its leading coordinates. With V [H, hidden] from hidden states, every weight W that reads the stream becomes W·V, and every
+weight and bias that writes to it Vᵀ·W and Vᵀ·b, embeddings included. V is orthonormal, keeps the mean of the coordinates
+(which LayerNorm subtracts) and otherwise the directions with the largest second moment.
 
-A norm's weights γ do not commute with a rotation: they become the nearest diagonal of Vᵀ·diag(γ)·V, which is Σ_i γ_i V_ij²,
-times √(share·H/hidden), since LayerNorm brings the student's fewer coordinates to unit variance. So that this is near
-enough, coordinates that some norm weighs a quarter more or less than its median are not rotated but kept as they are, at
-most hidden/4 of them: trained encoders have a few that carry much. Where all γ of a norm are equal and hidden is the
-teacher's, the rotated student computes what the teacher computes, up to the non-linearities of pooler and head, which are
-rotated as if they were linear.
+The weights γ of a norm do not commute with a rotation: they become the nearest diagonal of Vᵀ·diag(γ)·V, which is
+Σ_i γ_i V_ij², times √(share·H/hidden), since LayerNorm scales the fewer coordinates of the student to unit variance. To keep
+the error small, coordinates whose γ differs by more than a quarter from the median of a norm are not rotated, at most
+hidden/4 of them: trained encoders have a few such outliers. If all γ of a norm are equal and hidden is that of the teacher, the
+rotated student computes the same function, up to the non-linearities of pooler and head, which are rotated as if linear.
 """
 
 from __future__ import annotations
@@ -42,8 +40,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 Initialise = Literal["random", "truncate", "svd"]
-OUTLIER = 0.25  # a norm's weight that is further from the typical one, relatively, marks a coordinate of its own
-UNSUPPORTED_SIZES = ("intra_bottleneck_size", "num_key_value_heads")  # sizes that this module does not know how to shrink
+OUTLIER = 0.25  # relative deviation from the median of a norm above which a coordinate is not rotated
+UNSUPPORTED_SIZES = ("intra_bottleneck_size", "num_key_value_heads")  # fields of architectures that cannot be shrunk here
 
 
 def narrower(
@@ -57,24 +55,24 @@ def narrower(
     initialise: Initialise = "random",
     states: Tensor | None = None,
 ) -> PreTrainedModel:
-    """A student of the teacher's class and head in other sizes: TinyBERT's 4 layers of 312, MiniLM's 6 of 384.
+    """Makes a student of the teacher's class and head in other sizes, such as 4 layers of 312 (TinyBERT) or 6 of 384 (MiniLM).
 
-    `initialise` says what its weights are:
+    `initialise` sets its weights:
 
-    - `"random"`: fresh ones, as the class initialises them.
-    - `"truncate"`: the leading slice of each of the teacher's weights, in layers evenly spaced from the first to the last
-      (0, 2, 4, 7, 9, 11 of twelve). Of attention the leading heads are taken, and of each head its leading dimensions.
-    - `"svd"`: the same for heads, feed-forward networks and layers, but of the residual stream the leading directions of
-      `states` are kept, by a rotation V [H, hidden] that is carried through all weights (see the head of this module).
+    - `"random"`: as the class initialises them.
+    - `"truncate"`: the leading slice of each weight of the teacher, in layers evenly spaced from the first to the last
+      (0, 2, 4, 7, 9, 11 of twelve). Attention keeps the leading heads, and of each head its leading dimensions.
+    - `"svd"`: the same for heads, feed-forward networks and layers, but the residual stream keeps the leading directions of
+      `states`, by a rotation V [H, hidden] of all weights (see the docstring of this module).
 
     Args:
         teacher: an encoder of Transformers with one stack of layers.
-        layers, hidden, heads, feed_forward: sizes. Unset: the teacher's number of layers and hidden size; heads and
-            feed-forward width in the teacher's proportion to the hidden size (heads: the nearest number that divides it).
-        embedding: width of a factorised embedding (ELECTRA, ALBERT). Unset: in proportion.
-        states: hidden states of the teacher, [..., H], whose directions `"svd"` keeps: those of all layers on a few hundred
-            texts of the task. Without them the token embeddings stand in, which say little about deeper layers: there
-            `"svd"` is no better than `"truncate"`. Models that read images need them.
+        layers, hidden, heads, feed_forward: sizes. Default: layers and hidden size of the teacher; heads and feed-forward
+            width in proportion to the hidden size (heads: the nearest number that divides it).
+        embedding: width of a factorised embedding (ELECTRA, ALBERT). Default: in proportion.
+        states: hidden states of the teacher, [..., H], for `"svd"`: those of all layers on a few hundred texts of the task.
+            Default: the token embeddings, which represent deeper layers badly: `"svd"` is then no better than `"truncate"`.
+            Image models need them.
 
     Returns:
         A model in the teacher's precision and on its device, every parameter trainable, in evaluation mode.
@@ -82,10 +80,10 @@ def narrower(
     Raises:
         ValueError: heads that do not divide the hidden size (with those that do), a size below 1, `embedding` for a family
             without one, a family whose sizes are not these, an unknown `initialise`; with weights from the teacher, a size
-            larger than the teacher's or weights whose attention is not recognised.
+            larger than the teacher's or attention weights that are not recognised.
 
-    Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351); Xu et al. 2024 (arXiv:2311.18823) for slices of a larger model's
-    weights; Ashkboos et al. 2024 (SliceGPT, arXiv:2401.15024) for rotating the stream before slicing.
+    Source: Jiao et al. 2020 (TinyBERT, arXiv:1909.10351); Xu et al. 2024 (arXiv:2311.18823) for slicing the weights of a larger
+    model; Ashkboos et al. 2024 (SliceGPT, arXiv:2401.15024) for rotating the stream before slicing.
     """
     sizes = _sizes(teacher, hidden, heads, feed_forward, embedding)
     count = teacher.config.num_hidden_layers
@@ -99,12 +97,18 @@ def narrower(
     if initialise not in ("truncate", "svd"):
         raise ValueError(f"initialise={initialise!r}: use 'random', 'truncate' or 'svd'")
     _require_no_larger(teacher, sizes | {"num_hidden_layers": depth})
+    moments = _moments(teacher, states) if initialise == "svd" else {}
+    return _smaller_copy(teacher, depth, sizes, moments)
+
+
+def _smaller_copy(teacher: PreTrainedModel, depth: int, sizes: dict[str, int], moments: dict[str, Tensor]) -> PreTrainedModel:
+    """Returns a student with weights of the teacher, in `depth` evenly spaced layers."""
+    count = teacher.config.num_hidden_layers
     chosen = [round(layer * (count - 1) / max(1, depth - 1)) for layer in range(depth)]
     config = config_of_depth(teacher.config, chosen)
     state = teacher.state_dict()
     if not hasattr(config, "num_hidden_groups"):  # ALBERT's one layer is the same however often it is repeated
         state = with_layers(state, layer_stack(teacher), chosen)
-    moments = _moments(teacher, states) if initialise == "svd" else {}
     return build_same_class(
         teacher, resize_config(config, **sizes), _transfer_weights(type(teacher), config, sizes, state, moments)
     )
@@ -117,11 +121,11 @@ def _sizes(
     feed_forward: int | None,
     embedding: int | None,
 ) -> dict[str, int]:
-    """The student's sizes, those not given in the teacher's proportions."""
+    """Returns the sizes of the student; those not given are in proportion to the teacher's."""
     config, name = teacher.config, type(teacher).__name__
     known = all(hasattr(config, field_of(config, size)) for size in (HIDDEN, HEADS, FEED_FORWARD))
     if not known or config.is_encoder_decoder or any(hasattr(config, field) for field in UNSUPPORTED_SIZES):
-        raise ValueError(f"{name}: an encoder whose sizes are hidden size, heads and feed-forward width is needed")
+        raise ValueError(f"{name}: expected an encoder whose sizes are hidden size, heads and feed-forward width")
     hidden = config.hidden_size if hidden is None else hidden
     share = hidden / config.hidden_size
     sizes = {
@@ -131,7 +135,7 @@ def _sizes(
     if hasattr(config, EMBEDDING):
         sizes[EMBEDDING] = round(config.embedding_size * share) if embedding is None else embedding
     elif embedding is not None:
-        raise ValueError(f"{name} has no embedding of its own width; factorised({name}, embedding={embedding}) makes one")
+        raise ValueError(f"{name} has no factorised embedding; factorised({name}, embedding={embedding}) makes one")
     wrong = [f"{field}={size}" for field, size in sizes.items() if size < 1]
     if wrong:
         raise ValueError(f"sizes must be at least 1, got {', '.join(wrong)}")
@@ -140,7 +144,7 @@ def _sizes(
 
 def _heads(config: PreTrainedConfig, hidden: int, heads: int | None) -> int:
     fitting = [count for count in range(1, hidden + 1) if hidden % count == 0]
-    if hasattr(config, "rope_parameters"):  # rotary positions turn pairs of a head's dimensions
+    if hasattr(config, "rope_parameters"):  # rotary positions rotate pairs of dimensions of a head
         fitting = [count for count in fitting if hidden // count % 2 == 0]
     if heads is None:
         wanted = config.num_attention_heads * hidden / config.hidden_size
@@ -151,7 +155,7 @@ def _heads(config: PreTrainedConfig, hidden: int, heads: int | None) -> int:
 
 
 def _require_no_larger(teacher: PreTrainedModel, sizes: dict[str, int]) -> None:
-    """Refuse sizes for which the teacher has no weights."""
+    """Checks that the teacher has weights for all sizes."""
     own = {name: _size_of(teacher.config, name) for name in sizes}
     for name, size in sizes.items():
         if size > own[name]:
@@ -163,11 +167,11 @@ def _require_no_larger(teacher: PreTrainedModel, sizes: dict[str, int]) -> None:
         )
 
 
-Rotation = tuple[Tensor, float]  # V, and by how much a norm behind it must be scaled
+Rotation = tuple[Tensor, float]  # V, and the scale of a norm after it
 
 
 def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tensor]:
-    """What is in the residual stream, and in the embedding where a projection stands between the two."""
+    """Second moments of the residual stream and, if it is projected, of the embedding."""
     width = teacher.config.hidden_size
     if states is not None and states.shape[-1] != width:
         raise ValueError(f"states are {list(states.shape)}; the last axis must be the teacher's hidden size {width}")
@@ -179,7 +183,7 @@ def _moments(teacher: PreTrainedModel, states: Tensor | None) -> dict[str, Tenso
 
 
 def _rotation(moment: Tensor, width: int, norms: list[Tensor]) -> Rotation:
-    """V for one space, in which the coordinates that `norms` single out stay what they are."""
+    """Returns V for one space, which keeps coordinates that are outliers in `norms`."""
     gamma = torch.stack([norm.double() for norm in norms])
     median = gamma.median(1, keepdim=True).values
     deviation = ((gamma - median).abs() / median.abs()).max(0).values
@@ -195,7 +199,7 @@ def _transfer_weights(
     state: dict[str, Tensor],
     moments: dict[str, Tensor],
 ) -> dict[str, Tensor]:
-    """The teacher's weights, each axis cut or rotated to the student's size. `config` has the student's depth already."""
+    """Slices or rotates each axis of the teacher's weights to the student's size. `config` has the student's depth."""
     axes = axes_of(kind, config)
     if not any(axis and axis.follows == ATTENTION_INNER for found in axes.values() for axis in found):
         raise ValueError(f"the attention weights of {kind.__name__} are not recognised; use initialise='random'")
@@ -226,7 +230,7 @@ def _resize(name: str, weight: Tensor, dim: int, axis: Axis, before: Any, after:
         return slice_blocks(weight, dim, axis.times, before[axis.follows], after[axis.follows])
     rotation, scale = rotations[axis.follows]
     rotation = rotation.to(weight.device)
-    if weight.dim() == 1 and name.endswith("weight"):  # a norm's
+    if weight.dim() == 1 and name.endswith("weight"):  # of a norm
         rotated = weight.float() @ rotation.square() * scale
     else:
         rotated = (weight.float().movedim(dim, -1) @ rotation).movedim(-1, dim)
@@ -234,7 +238,7 @@ def _resize(name: str, weight: Tensor, dim: int, axis: Axis, before: Any, after:
 
 
 def _axis_blocks(config: PreTrainedConfig, sizes: dict[str, int]) -> dict[str, tuple[int, ...]]:
-    """What an axis of each kind is made of."""
+    """Block sizes of the axes that follow each size."""
     return {name: (size,) for name, size in sizes.items()} | {ATTENTION_INNER: (sizes[HEADS], sizes[HIDDEN] // sizes[HEADS])}
 
 

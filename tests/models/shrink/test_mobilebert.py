@@ -113,7 +113,7 @@ def test_sizes(build):
         ("Bert", "Model", {"embedding": 0}, "embedding_size=0"),
         ("Bert", "LMHeadModel", {}, "no counterpart among MobileBertModel, MobileBertForMaskedLM"),
         ("ViT", "ForImageClassification", {}, "no token embeddings"),
-        ("MobileBert", "Model", {}, "positions behind a projection"),
+        ("MobileBert", "Model", {}, "positions after a projection"),
     ],
 )
 def test_refusals(family, head, sizes, message, build):
@@ -123,5 +123,5 @@ def test_refusals(family, head, sizes, message, build):
 
 def test_a_decoder_without_a_norm_above_its_embeddings():
     config = transformers.GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=1, bos_token_id=0, eos_token_id=0)
-    with pytest.raises(ValueError, match="no norm above its embeddings"):
+    with pytest.raises(ValueError, match="no norm after its embeddings"):
         text.mobilebert(transformers.GPT2Model(config))

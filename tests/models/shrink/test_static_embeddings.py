@@ -160,7 +160,7 @@ def test_the_encoder_stays_as_it_is(sentence_encoder, wordpiece):
         ({"dimensions": 33}, "dimensions=33 must be between 1 and 32"),
         ({"sif": 0}, "sif and batch_size must be positive"),
         ({"pooling": "max"}, "pooling 'mean' or 'cls'"),
-        ({"tokenizer": None}, "an encoder with its fast tokenizer, is needed; got NoneType"),
+        ({"tokenizer": None}, "an encoder with its fast tokenizer; got NoneType"),
     ],
 )
 def test_refusals(args, message, encoder, wordpiece):

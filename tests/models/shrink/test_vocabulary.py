@@ -209,7 +209,7 @@ def test_refusals(wordpiece, build, sentences):
         text.trim_vocabulary(model, wordpiece, [])
     with pytest.raises(ValueError, match="size=9 is too small: special tokens and single characters alone are"):
         text.trim_vocabulary(model, wordpiece, sentences, size=9)
-    with pytest.raises(ValueError, match="the model 60: they do not belong together"):
+    with pytest.raises(ValueError, match="but the model 60: they do not belong together"):
         text.trim_vocabulary(build("Bert"), wordpiece, sentences)
     with pytest.raises(ValueError, match="InPython is not a fast tokenizer"):
         text.trim_vocabulary(model, InPython(), sentences)

@@ -59,7 +59,7 @@ def test_arguments_that_json_cannot_hold(tmp_path):
     ("config", "message"),
     [
         ("{", "is not JSON"),
-        ("[]", "format 1 is expected"),
+        ("[]", "expected format 1"),
         ('{"model": "mlp", "args": {"inputs": 4}, "format": 2}', "expected format 1, got 2"),
         ('{"model": 3, "args": {}, "format": 1}', '"model" must be a name'),
         ('{"model": "mpl", "args": {}, "format": 1}', "nearest: mlp"),

@@ -80,6 +80,6 @@ def test_a_file_that_fails_is_named_with_its_line(tmp_path: Path, text: str, mes
 def test_a_recipe_never_runs_a_file_that_it_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "evil.py").write_text("open('was-here', 'w').close()\ndef net(): ...\n")
-    with pytest.raises(RecipeError, match="only runs when it is given by hand"):
+    with pytest.raises(RecipeError, match="only runs if it is given explicitly"):
         Recipe.from_dict(tiny.content("student.model=evil.py:net", "student.args={}"))
     assert not (tmp_path / "was-here").exists()

@@ -61,5 +61,5 @@ def _explicit_map(layers: Sequence[int], ours: int, theirs: int) -> list[tuple[i
         raise ValueError(f"how={list(layers)} names {len(layers)} layers; {counts}")
     wrong = [layer for layer in layers if not 1 <= layer <= theirs]
     if wrong:
-        raise ValueError(f"how={list(layers)}: layer {wrong[0]} does not exist; {counts}")
+        raise ValueError(f"how={list(layers)}: no layer {wrong[0]}; {counts}")
     return list(enumerate(layers, start=1))

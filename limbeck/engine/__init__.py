@@ -1,6 +1,7 @@
 """The training loop: runs, stages, updates, optimizers, checkpoints, logs."""
 
-from limbeck.engine.checks import DeadTermError, NonFiniteError
+from limbeck.engine.dead_terms import DeadTermError
+from limbeck.engine.finite_check import NonFiniteError
 from limbeck.engine.interrupts import Interrupted
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.run import Run

@@ -13,7 +13,7 @@ from limbeck.core.actors import Actors
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition, Source
-from limbeck.engine.checks import DeadTermCheck, warn_of_same_object
+from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.seeding import mix_seeds
 from limbeck.engine.stages import Stage, Update

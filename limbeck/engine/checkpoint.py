@@ -1,4 +1,4 @@
-"""The whole state of a run on disk: one safetensors file, replaced in one go, so that a checkpoint is whole or not there."""
+"""Checkpoints: the state of a run in one safetensors file that is written atomically."""
 
 from __future__ import annotations
 
@@ -16,22 +16,29 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from limbeck.engine.checks import NonFiniteError
+from limbeck.engine.finite_check import check_weights
 
 FORMAT = 2
 FILE = "state.safetensors"
-KEPT = 2  # should the newest checkpoint be damaged later (a failing disk), the one before is still there
+KEPT = 2  # the one before is there if the newest is damaged later (a failing disk)
 
 
 class CheckpointError(RuntimeError):
-    """A checkpoint that cannot be written or read."""
+    """A checkpoint cannot be written or read."""
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
-    """Write `state` (nested mappings and lists of tensors, numbers, strings) into the folder `folder`.
+    """Writes a state into a folder.
 
-    Tensors and their tree are one file, written beside, flushed to disk and renamed: at every update, also after `kill -9` or
-    on a full disk, the folder holds the old state or the new one, never a part.
+    The file is written under another name, flushed to disk and renamed, so that after `kill -9` or on a full disk the folder
+    holds the old state or the new one, never a part.
+
+    Args:
+        folder: made if there is none.
+        state: nested mappings and lists of tensors, numbers and strings.
+
+    Raises:
+        CheckpointError: it could not be written; what was there before is unchanged.
     """
     tensors: dict[str, Tensor] = {}
     described = {"limbeck": json.dumps({"format": FORMAT, "state": _split(state, "", tensors)})}
@@ -45,15 +52,19 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
-            folder.rmdir()  # only where nothing else is in it
+            folder.rmdir()  # fails if something else is in it
         raise CheckpointError(
-            f"could not write the checkpoint {folder}: {error}. What was saved before is whole; make room, then go on with "
+            f"could not write the checkpoint {folder}: {error}. What was saved before is complete; make room, then go on with "
             "--resume (in Python: resume=True)"
         ) from error
 
 
 def load_checkpoint(folder: Path) -> dict[str, Any]:
-    """Read what `save_checkpoint` wrote."""
+    """Reads what `save_checkpoint` wrote.
+
+    Raises:
+        CheckpointError: the file is damaged, of another program, or of another version.
+    """
     file = folder / FILE
     try:
         with safe_open(file, framework="pt") as opened:
@@ -64,76 +75,75 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     except (OSError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"{file} is damaged: {error}. Delete {folder} to begin this training anew") from error
     if described.get("format") != FORMAT:
-        raise CheckpointError(f"{file} has format {described.get('format')}; this version reads format {FORMAT}")
+        raise CheckpointError(
+            f"{file} has format {described.get('format')}; this version reads format {FORMAT}. Resume with the version that "
+            f"wrote it, or delete {folder} to begin this training anew"
+        )
     state = _join(described["state"], tensors)
     assert isinstance(state, dict)
     return state
 
 
 class Checkpoints:
-    """The checkpoints of one training in a folder: the newest to resume from, and the one before."""
+    """The checkpoints of one training in a folder; the newest two are kept."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def save(self, update: int, state: Mapping[str, Any]) -> Path:
-        """Write the checkpoint of this update (updates done so far), then drop the older ones.
+        """Writes a checkpoint, then deletes older ones.
+
+        Args:
+            update: number of updates so far, which names the folder.
+            state: of the run.
 
         Raises:
-            NonFiniteError: a model holds NaN; the checkpoints before stay as they are.
+            NonFiniteError: a model holds NaN; earlier checkpoints are unchanged.
+            CheckpointError: it could not be written; earlier checkpoints are unchanged.
         """
-        _refuse_nan(state.get("actors", {}), update)
+        check_weights(state.get("actors", {}), update)
         folder = self.folder / f"step-{update:09d}"
         save_checkpoint(folder, state)
-        kept = [one for one in self.found() if one <= folder][-KEPT:]  # later ones belong to a training that was begun anew
+        kept = [one for one in self.found() if one <= folder][-KEPT:]  # later ones are of a training that was started over
         for old in set(self.folder.glob("step-*")) - set(kept):
             shutil.rmtree(old, ignore_errors=True)
         return folder
 
     def found(self) -> list[Path]:
+        """Returns the folders of all checkpoints, oldest first."""
         return sorted(file.parent for file in self.folder.glob(f"step-*/{FILE}"))
 
     def newest(self) -> dict[str, Any] | None:
-        """The state of the newest whole checkpoint; None where there is none."""
+        """Returns the state of the newest readable checkpoint; None if there is none."""
         found = self.found()
-        for place in reversed(found):
+        for folder in reversed(found):
             try:
-                return load_checkpoint(place)
+                return load_checkpoint(folder)
             except CheckpointError as error:
-                if place == found[0]:
+                if folder == found[0]:
                     raise
                 warnings.warn(f"{error}. Going on from the checkpoint before", stacklevel=2)
         return None
 
 
-def _refuse_nan(actors: Mapping[str, Mapping[str, Tensor]], update: int) -> None:
-    """A finite loss can have a gradient that is none; the weights are then lost before the next loss shows it."""
-    for name, tensors in actors.items():
-        for key, tensor in tensors.items():
-            if tensor.is_floating_point() and bool(tensor.isnan().any()):
-                raise NonFiniteError(
-                    f"{key} of the {name} holds NaN at step {update}, so no checkpoint is written; the last one is whole. Try "
-                    "a smaller learning rate, gradient clipping (clip: 1.0) or precision: float32"
-                )
-
-
 def _split(value: Any, path: str, tensors: dict[str, Tensor]) -> Any:
-    """The JSON tree of a state, its tensors put aside under numbered paths."""
+    """Returns the state as a JSON tree; its tensors are moved to `tensors` under numbered paths."""
     if isinstance(value, Tensor):
         key = f"{len(tensors)}{path}"  # the number keeps "a/b" apart from "b" within "a"
         tensors[key] = value.detach()
         return {"__tensor__": key}
     if isinstance(value, Mapping):
-        # Optimizers key their state by integers, which JSON turns to text.
+        # Optimizers have integers as keys, which JSON turns into text.
         integers = bool(value) and all(isinstance(key, int) for key in value)
         tree = {str(key): _split(part, f"{path}/{key}", tensors) for key, part in value.items()}
         return {"__integers__": tree} if integers else tree
     if isinstance(value, list | tuple):
-        return [_split(part, f"{path}/{place}", tensors) for place, part in enumerate(value)]
+        return [_split(part, f"{path}/{index}", tensors) for index, part in enumerate(value)]
     return value
 
 
 def _join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
+    """Inverts `_split`."""
     if isinstance(tree, dict):
         if "__tensor__" in tree:
             return tensors[tree["__tensor__"]]
@@ -146,13 +156,13 @@ def _join(tree: Any, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Contiguous tensors of which no two share memory, as safetensors wants them."""
+    """Returns contiguous tensors of which no two share memory, as safetensors requires."""
     seen: set[int] = set()
     own = {}
     for name, tensor in tensors.items():
-        place = tensor.untyped_storage().data_ptr()
-        own[name] = tensor.clone(memory_format=torch.contiguous_format) if place in seen else tensor.contiguous()
-        seen.add(place)
+        pointer = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone(memory_format=torch.contiguous_format) if pointer in seen else tensor.contiguous()
+        seen.add(pointer)
     return own
 
 

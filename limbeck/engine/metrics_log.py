@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from limbeck.engine.clock import Clock
-from limbeck.engine.term_averages import FiniteCheck, TermAverages
+from limbeck.engine.finite_check import FiniteCheck
+from limbeck.engine.term_averages import TermAverages
 from limbeck.utils import distributed
+from limbeck.utils.atomic_files import write_text_atomic
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -36,9 +38,7 @@ class LogFile:
             return
         text = self.path.read_text(encoding="utf-8", errors="replace")
         kept = [line for line in text.splitlines() if self._stays(line, update)]
-        beside = self.path.with_name(f".{self.path.name}")
-        beside.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        beside.replace(self.path)
+        write_text_atomic(self.path, "".join(line + "\n" for line in kept))
 
     def _stays(self, line: str, update: int) -> bool:
         try:

@@ -43,15 +43,15 @@ for _name, _kind in vars(torch.optim).items():
 
 @dataclass
 class Optimizer:
-    """How the parameters of a stage are changed.
+    """An optimizer of `torch.optim` with a schedule of its learning rate.
 
-    The learning rate at progress p of the stage is `lr · schedule(p)`: a pure function, so a resumed run needs no state for it.
+    The learning rate at progress p of the stage is `lr · schedule(p)`; as a pure function it needs no state in checkpoints.
 
     Attributes:
-        name: any optimizer of `torch.optim`, in any case: `sgd`, `adamw`, `nadam`, …
-        lr: the peak learning rate.
+        name: of the optimizer, in any case: `sgd`, `adamw`, `nadam`, …
+        lr: peak learning rate.
         schedule: a schedule of the rate, e.g. `Warmup(0.05, then=Cosine())`, or its recipe form.
-        options: what the optimizer takes besides (momentum, weight_decay, betas, …).
+        options: further arguments of the optimizer (momentum, weight_decay, betas, …).
         decay_vectors: whether weight decay also applies to biases and normalisation weights.
     """
 
@@ -66,7 +66,15 @@ class Optimizer:
         self.kind = cast(type[torch.optim.Optimizer], registry[self.name.lower()])
 
     def build(self, parameters: Sequence[nn.Parameter], lr_scale: Mapping[int, float] | None = None) -> torch.optim.Optimizer:
-        """Returns the optimizer of these parameters; `lr_scale` maps a parameter's id to its factor of the learning rate."""
+        """Builds the optimizer.
+
+        Args:
+            parameters: in this order.
+            lr_scale: factor of the learning rate by a parameter's id, where it is not 1.
+
+        Raises:
+            ValueError: the optimizer does not take one of the options.
+        """
         groups: list[dict[str, Any]] = []
         for factor in dict.fromkeys((lr_scale or {}).get(id(p), 1.0) for p in parameters):
             alike = [p for p in parameters if (lr_scale or {}).get(id(p), 1.0) == factor]
@@ -80,7 +88,7 @@ class Optimizer:
             raise ValueError(f"optimizer {self.name!r}: {error}") from error
 
     def set_rate(self, optimizer: torch.optim.Optimizer, progress: float) -> float:
-        """Set the learning rate for this progress, and return it."""
+        """Sets the learning rate for this progress of the stage, and returns it."""
         assert isinstance(self.schedule, Schedule)
         rate = self.lr * self.schedule(progress)
         for group in optimizer.param_groups:

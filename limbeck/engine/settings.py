@@ -1,4 +1,4 @@
-"""How a run is carried out: everything that is not distillation."""
+"""Settings of a run: device, precision, accumulation, checkpoints, logs."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.floa
 
 @dataclass(frozen=True)
 class Settings:
-    """Devices, precision, accumulation, checkpoints and logs.
+    """Settings of a run that do not depend on the method.
 
     Attributes:
         precision: "float32", or mixed precision in "bfloat16" or "float16" (with loss scaling).
-        accumulate: pieces into which a batch is cut for memory; the result is the same as without.
-        clip: the largest norm of the gradient of an update; None: no clipping.
-        compile: run actors through `torch.compile`, where only their output is tapped.
+        accumulate: pieces into which a batch is cut to save memory; the gradient is that of the whole batch.
+        clip: maximum norm of the gradient; None: no clipping.
+        compile: whether actors of which only the output is tapped run through `torch.compile`.
         checkpoint_every: steps between checkpoints; None: at the end of every epoch.
         log_every: steps between log entries.
-        trackers: any of Accelerate's trackers by name ("tensorboard", "wandb", "mlflow", …).
-        progress: show a progress bar.
-        labels: what log entries carry to tell runs apart, e.g. {"seed": 0, "arm": "student"}.
-        device: where to run; None: what Accelerate finds.
-        threads: of the CPU; None: torch's own choice. Very small models are fastest with 1.
+        trackers: Accelerate's trackers by name ("tensorboard", "wandb", "mlflow", …).
+        progress: whether a progress bar is shown.
+        labels: entries of every log line, such as {"seed": 0, "arm": "student"}.
+        device: None: what Accelerate finds.
+        threads: of the CPU; None: torch's default. Very small models are fastest with 1.
     """
 
     precision: str = "float32"

@@ -1,4 +1,4 @@
-"""How a student is to be trained: from what it is made, what it is compared with in which stage, and how it is optimised."""
+"""Training settings, and the stages of a distillation as methods and recipes describe them."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ TermFactory = Callable[[], list[Term]]
 
 
 def default_optimizer() -> Optimizer:
-    """AdamW at 2e-3 with a short warm-up and a cosine: a start that trains most small networks."""
+    """Returns AdamW at 2e-3 with a short warm-up and a cosine, which trains most small networks."""
     schedule = Warmup(0.05, then=Cosine())
     return Optimizer("adamw", lr=2e-3, schedule=schedule, options={"weight_decay": 0.05}, decay_vectors=False)
 
 
 @dataclass
 class Phase:
-    """One stage of a recipe: what is compared, for how long, how it is optimised.
+    """One stage of a distillation: terms, length and optimizer.
 
     Attributes:
-        terms: makes the terms anew; objectives own state, so every training needs its own.
+        terms: makes new terms; objectives have state, so every training needs its own.
         length: in epochs of the stage's data, or in steps.
-        optimizer: None: the distillation's own.
-        freeze: parts of the student that stay as they are during this stage and after; "" is the whole of it.
-        unfreeze: parts that learn again from here on, at the full rate.
-        lr_scale: parts of the student that learn more slowly from here on, and by what factor: `{"bert.encoder.layer.0": 0.1}`.
-        trains: whom this stage trains: the student, or one of `actors`.
-        actors: further models of this stage and those after it, by name: a model that a stage trains is an assistant, any
-            other a further teacher.
-        data: other items than the training data, such as texts without labels; the control does without them.
+        optimizer: None: that of the training.
+        freeze: modules that are not trained from this stage on; "" is the whole model.
+        name: shown in logs.
+        unfreeze: modules that are trained again from this stage on, at the full learning rate.
+        lr_scale: factors of the learning rate by module, from this stage on: `{"bert.encoder.layer.0": 0.1}`.
+        trains: the student, or one of `actors`.
+        actors: further models of this stage and later ones, by name. A model that a stage trains is an assistant, any other a
+            further teacher.
+        data: items other than the training data, such as texts without labels; the control does not use them.
     """
 
     terms: TermFactory
@@ -53,18 +54,18 @@ class Phase:
 
 @dataclass
 class Training:
-    """How models are trained, whatever they learn from.
+    """How a model is trained, whatever it is compared with.
 
     Attributes:
-        length: of a single-stage training.
-        batch_size: items of a global batch (over all ranks and accumulation steps).
-        views: keyed augmentation, as names or one-key mappings; see `limbeck.data.image.pipeline`.
-        optimizer: of every stage that names none.
-        ema: decay of an average of the student, which is then what is evaluated and kept; None: no average.
+        length: of a training with a single stage.
+        batch_size: items of a global batch, over all processes and accumulation steps.
+        views: augmentation, as names or one-key mappings; see `limbeck.data.image.pipeline`.
+        optimizer: of every stage without its own.
+        ema: decay of an average of the student, which is then evaluated and kept; None: no average.
         settings: precision, accumulation, clipping, checkpoints, logs.
-        patience: stop after so many evaluations without improvement.
+        patience: evaluations without improvement after which the training stops; None: it does not.
         validate_every: epochs between evaluations.
-        prefetch: batches prepared ahead by a thread; results do not depend on it.
+        prefetch: batches that a thread prepares ahead; results do not depend on it.
     """
 
     length: Length = field(default_factory=lambda: epochs(30))

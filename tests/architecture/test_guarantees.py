@@ -69,7 +69,7 @@ def test_a_term_on_a_tap_that_is_cut_from_the_graph_is_dead(blobs: Blobs) -> Non
 def test_a_term_about_an_actor_that_nobody_trains_is_dead(blobs: Blobs) -> None:
     actors = {"student": trained(net(8)), "other": trained(net(8, seed=3))}
     stage = Stage([Update([Term(HardTargets()), Term(HardTargets(), student="other")])], steps(1), SGD)
-    with pytest.raises(DeadTermError, match="trains nobody"):
+    with pytest.raises(DeadTermError, match="trains nothing"):
         Run(actors, [stage], source=blobs, settings=QUIET).fit()
 
 

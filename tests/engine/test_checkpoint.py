@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from limbeck.engine import checkpoint
 from limbeck.engine.checkpoint import FILE, CheckpointError, Checkpoints, load_checkpoint, save_checkpoint
-from limbeck.engine.checks import NonFiniteError
+from limbeck.engine.finite_check import NonFiniteError
 
 
 def state(value: float = 1.0) -> dict[str, Any]:

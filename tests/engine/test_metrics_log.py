@@ -1,20 +1,14 @@
-"""What a run says: no line twice, no number that is none, a bar that fits the terminal."""
+"""Log file and trackers: every line once, also after a run was killed and resumed."""
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
-import torch
-from rich.console import Console
 
-from limbeck.engine.checks import NonFiniteError
 from limbeck.engine.metrics_log import LogFile
-from limbeck.engine.settings import Settings
-from limbeck.engine.stage_progress import StageProgressBar
-from limbeck.engine.term_averages import FiniteCheck, TermAverages
+from tests.engine.training_runs import quiet, train
 
 
 def lines(path: Path) -> list[dict[str, object]]:
@@ -47,34 +41,17 @@ def test_rewinding_drops_what_a_killed_process_half_wrote(tmp_path: Path) -> Non
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_means_over_an_interval() -> None:
-    averages = TermAverages()
-    for value in (1.0, 2.0, 6.0):
-        averages.add({"loss": torch.tensor(value)})
-    averages.add({"rare": torch.tensor(4.0)})
-    assert averages.means() == {"loss": 3.0, "rare": 4.0}
-    assert averages.means() == {}
+def test_accelerate_trackers_get_the_values(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    train(quiet(log_every=10), count=30, folder=tmp_path)
+    (event,) = tmp_path.rglob("events.out.tfevents.*")
+    events = EventAccumulator(str(event)).Reload()
+    assert [e.step for e in events.Scalars("hard_targets")] == [10, 20, 30]
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_a_value_that_is_no_number_stops_the_run(value: float) -> None:
-    finite = FiniteCheck()
-    finite.add({"soft_targets": torch.tensor(1.0)}, update=6)
-    with pytest.raises(NonFiniteError, match=r"term 'soft_targets' became NaN or infinite at step 7.*checkpoint.*smaller"):
-        finite.add({"soft_targets": torch.tensor(value)}, update=7)
-    with pytest.raises(NonFiniteError, match="the loss became"):
-        finite.add({"loss": torch.tensor(value)}, update=7)
-
-
-@pytest.mark.parametrize("width", [80, 160])
-def test_the_bar_keeps_its_title_and_counts(width: int) -> None:
-    out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=True, color_system=None)
-    with StageProgressBar(Settings(labels={"arm": "2 student"}), "", 10_800, 0, console) as bar:
-        bar.advance_to(10_799)
-        bar.show({"attention_transfer": 0.00217, "hard_targets": 0.1, "loss": 0.1911}, 12_345.6)
-    shown = out.getvalue()
-    for part in ("2 student", "10799/10800", "12,346 items/s", "loss 0.191"):
-        assert part in shown
-    assert ("hard_targets 0.1" in shown) == (width == 160)  # what does not fit is cut off, at the end
-    assert max(len(line) for line in shown.replace("\r", "\n").splitlines()) <= width + 20  # and control codes
+def test_the_log_holds_each_interval_once(tmp_path: Path) -> None:
+    train(quiet(log_every=10, trackers=(), labels={"seed": 3}), count=25, folder=tmp_path)
+    entries = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [(e["seed"], e["step"]) for e in entries] == [(3, 10), (3, 20), (3, 25)]
+    assert all(e["values"]["loss"] == pytest.approx(e["values"]["hard_targets"]) for e in entries)

@@ -1,4 +1,4 @@
-"""What a run refuses: terms that teach nobody, references to one and the same thing, losses that are no numbers."""
+"""Checks of a term's gradient in the first steps: a term that trains nothing stops the run."""
 
 from __future__ import annotations
 
@@ -16,20 +16,15 @@ from limbeck.utils import distributed
 
 
 class DeadTermError(RuntimeError):
-    """A term with weight that gives no gradient to those it trains."""
+    """A term with a weight gives no gradient to what it trains."""
 
 
-class NonFiniteError(RuntimeError):
-    """A loss that became NaN or infinite."""
-
-
-# What rounding leaves of a gradient that is zero in exact arithmetic, where a model is compared with itself.
-ROUNDING = 1e-6
-PIECE = 1 << 20  # entries of a gradient that are looked at together
+ROUNDING = 1e-6  # largest norm of a gradient that is zero in exact arithmetic, where a model is compared with itself
+PIECE = 1 << 20  # entries of a gradient that are converted to double precision at a time
 
 
 def same_object(term: Term, criterion: Criterion) -> bool:
-    """Whether both references of a term are the same signal of the same model."""
+    """Returns whether student and teacher references of a term name the same signal of the same model."""
     return any(
         criterion.actors[s.actor].model is criterion.actors[t.actor].model
         and (s.variant, s.tap, s.view) == (t.variant, t.tap, t.view)
@@ -38,7 +33,7 @@ def same_object(term: Term, criterion: Criterion) -> bool:
 
 
 def warn_of_same_object(criterion: Criterion) -> None:
-    """Warn where a term compares a model with itself: such a loss is zero for ever, or all noise."""
+    """Warns of terms that compare a model with itself: such a loss is always zero, or noise."""
     for term in criterion.terms:
         if same_object(term, criterion):
             sides = f"student {' '.join(map(str, term.students))} and teacher {' '.join(map(str, term.teachers))}"
@@ -46,10 +41,13 @@ def warn_of_same_object(criterion: Criterion) -> None:
 
 
 class DeadTermCheck:
-    """At its first active step every term must give a finite, non-zero gradient to those it trains.
+    """Checks that every term gives a finite, non-zero gradient to what it trains in its first active step.
 
-    A term whose teacher starts as a copy of the student (an average, a snapshot, the student's past) may be zero at first; it
-    is looked at again in each of the next `grace` steps. A term that learns from labels waits for a batch that has some.
+    A term whose teacher starts as a copy of the student (an average, a snapshot, past predictions) may be zero at first: it is
+    checked again in each of the next `grace` steps. A term on labels is checked at the first batch that has some.
+
+    Attributes:
+        left: checks left by the name of the term; empty once all terms have passed.
     """
 
     def __init__(self, criterion: Criterion, learners: Mapping[str, Sequence[nn.Parameter]], grace: int = 100) -> None:
@@ -60,12 +58,21 @@ class DeadTermCheck:
         return bool(self.left)
 
     def __call__(self, losses: Mapping[str, Tensor], counts: Tensor, scale: float) -> None:
-        """Look at every term of this step that was not yet seen alive. `losses` are the terms' values, still in the graph."""
+        """Checks the terms that have not passed yet.
+
+        Args:
+            losses: values of the terms, with their graph.
+            counts: items (or tokens) that each term averages over, `[terms]`.
+            scale: of the loss, in float16.
+
+        Raises:
+            DeadTermError: a term gives no gradient, or one that is not finite.
+        """
         for position, term in enumerate(self.criterion.terms):
             if term.name not in self.left or term.name not in losses or float(counts[position]) < 1:
                 continue
             if term.objective.needs_target and not float(distributed.all_reduce_sum(losses[term.name].detach().abs())):
-                continue  # no item of this batch has a label: where labels are few, that is nobody's fault
+                continue  # no item of this batch has a label
             self.left[term.name] -= 1
             for actor in self._trained_by(term):
                 norm = self._gradient(losses[term.name] * scale, self.learners[actor])
@@ -75,19 +82,19 @@ class DeadTermCheck:
                     raise DeadTermError(_explain(term, actor, norm))
 
     def _trained_by(self, term: Term) -> list[str]:
-        """The actors that this term should reach; inputs that are trained are reached through every actor."""
+        """Returns the actors that the term should reach; a trained generator of inputs is reached through every actor."""
         reached = set().union(*(self.criterion.plan.reached_from(r.actor) for r in term.students))
         if term.trains is not None:
             reached &= set(term.trains)
         if not reached:
             raise DeadTermError(
-                f"term {term.name!r} trains nobody: its student side {' '.join(map(str, term.students))} is not upstream or "
-                f"part of what this step trains ({', '.join(sorted(self.criterion.plan.trains))})"
+                f"term {term.name!r} trains nothing: its student side {' '.join(map(str, term.students))} is not upstream or "
+                f"part of what this update trains ({', '.join(sorted(self.criterion.plan.trains))})"
             )
         return sorted(reached)
 
     def _gradient(self, loss: Tensor, parameters: Sequence[nn.Parameter]) -> float | None:
-        """The norm of the gradient over all ranks; None where there is no path at all."""
+        """Returns the norm of the gradient over all processes; None if no path leads to the parameters."""
         wanted = [p for p in parameters if p.requires_grad]
         if not loss.requires_grad or not wanted:
             return None
@@ -103,7 +110,7 @@ class DeadTermCheck:
 
 
 def _norm(gradient: Tensor) -> Tensor:
-    """In double precision, piece by piece: a copy of a whole table of embeddings would be a run's peak of memory."""
+    """Returns the norm in double precision. Pieces keep the peak of memory low for large embedding tables."""
     pieces: Sequence[Tensor] = torch.split(gradient.detach().flatten(), PIECE)
     norm: Tensor = torch.stack([piece.double().norm() for piece in pieces]).norm()
     return norm

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import warnings
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import torch
 from torch import nn
 
 from limbeck import Distillation, Term, Training, objectives
@@ -21,30 +19,11 @@ from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from limbeck.tasks import MaskedLanguageModelling, QuestionAnswering, Task
 from tests.data.tiny_tokenizers import byte_bpe, of_words
+from tests.experiment.tiny_texts import WORDS, encoder, items, texts
 from tests.runs.test_text_runs import teacher
 
 transformers = pytest.importorskip("transformers")
-WORDS = ["good", "bad", "film", "the", "un", "##able", "unable"]
 QUICK = Training(length=steps(3), batch_size=4, settings=Settings(progress=False, trackers=()))
-
-
-def encoder(name: str = "Bert", head: str = "ForSequenceClassification", **options: Any) -> nn.Module:
-    sizes = {"vocab_size": 40, "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 16}
-    torch.manual_seed(0)
-    config = getattr(transformers, f"{name}Config")(**(sizes | {"max_position_embeddings": 16} | options))
-    model: nn.Module = getattr(transformers, f"{name}{head}")(config)
-    return model
-
-
-def texts(count: int = 12, seed: int = 0) -> tuple[list[str], list[int]]:
-    draw = random.Random(seed)
-    labels = [place % 2 for place in range(count)]
-    return [" ".join([("bad", "good")[label], *draw.choices(("the", "film"), k=3)]) for label in labels], labels
-
-
-def items(max_length: int = 16) -> Items:
-    written, labels = texts()
-    return tokenize(Items.from_tensors(written, labels), of_words(WORDS), max_length)
 
 
 def check(train: Items, student: nn.Module, *terms: Term, teacher: nn.Module | None = None, **others: Any) -> None:

@@ -14,9 +14,8 @@ from torch import Tensor, nn
 
 from limbeck import Distillation, Term, Training, models, objectives
 from limbeck.data import Items, load_items
-from limbeck.engine import Settings, steps
+from limbeck.engine import NonFiniteError, Settings, steps
 from limbeck.engine.checkpoint import Checkpoints
-from limbeck.engine import NonFiniteError
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from tests import tiny

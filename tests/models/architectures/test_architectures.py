@@ -1,10 +1,9 @@
-"""Every other network: published parameter counts, shapes, resolutions and refusals."""
+"""All networks: published parameter counts, shapes, normalisation and errors."""
 
 import pytest
 import torch
 
 from limbeck import models
-from limbeck.models.architectures.blocks import divisible
 
 
 @pytest.mark.parametrize(
@@ -54,55 +53,6 @@ def test_normalisation_is_inside_and_not_in_the_state(name, args, shape):
     plain.load_state_dict(model.state_dict())
     images = torch.rand(2, *shape)
     assert torch.allclose(model(images), plain(model.normalize(images)), atol=1e-6)
-
-
-@pytest.mark.parametrize("stride", [4, 8, 16, 32])
-@pytest.mark.parametrize("variant", ["small", "large"])
-def test_mobilenet_downsamples_by_stride(variant, stride):
-    model = models.mobilenet_v3(variant, 0.35, classes=4, stride=stride)
-    assert model.features(torch.rand(1, 3, 64, 64)).shape[-1] == 64 // stride
-
-
-@pytest.mark.parametrize(("size", "maps"), [(8, (8, 4, 4)), (28, (28, 14, 7)), (64, (32, 16, 8))])
-def test_tiny_cnn_keeps_a_useful_resolution(size, maps):
-    model, x = models.tiny_cnn(4, size=size), torch.rand(1, 1, size, size)
-    for layer, side in zip((model.layer1, model.layer2, model.layer3), maps, strict=True):
-        x = layer(x)
-        assert x.shape[-1] == side
-
-
-def test_separable_is_smaller():
-    full, separable = (models.count_parameters(models.tiny_cnn(separable=flag)) for flag in (False, True))
-    assert separable < full / 4
-
-
-def test_vit_blocks_give_tokens():
-    model, seen = models.vit_tiny(dim=24, depth=4), []
-    model.get_submodule("blocks.3").register_forward_hook(lambda module, inputs, output: seen.append(output.shape))
-    model(torch.rand(2, 3, 32, 32))
-    assert seen == [(2, 65, 24)]
-
-
-def test_vit_attention_equals_a_slow_reference():
-    attention = models.vit_tiny(dim=12, depth=1).blocks[0].attn.double()
-    x = torch.randn(2, 5, 12, dtype=torch.double)
-    query, key, value = attention.qkv(x).chunk(3, dim=-1)
-    heads = []
-    for h in range(3):
-        part = slice(4 * h, 4 * h + 4)
-        weights = (query[..., part] @ key[..., part].transpose(1, 2) / 4**0.5).softmax(-1)
-        heads.append(weights @ value[..., part])
-    assert torch.allclose(attention(x), attention.proj(torch.cat(heads, -1)))
-
-
-def test_mlp_flattens_and_may_be_linear():
-    assert models.mlp(64, classes=3)(torch.rand(2, 1, 8, 8)).shape == (2, 3)
-    assert models.count_parameters(models.mlp(4, hidden=(), classes=3)) == 15
-
-
-@pytest.mark.parametrize(("value", "expected"), [(16, 16), (5.6, 8), (72 / 4, 24), (11, 16), (92, 96), (90, 88)])
-def test_channels_are_multiples_of_eight_never_a_tenth_below(value, expected):
-    assert divisible(value) == expected
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,11 @@
     views = {"default": Pipeline.from_spec(["random_crop", "horizontal_flip"])}
     source = Dataset(items, batch_size=128, views=views)                   # batches by position
 
-`loading` reads files; `image`, `text` and `table` hold what is particular to a modality, `sources` makes inputs that no data
-set holds.
+`loading` reads files; `image`, `audio`, `text` and `table` hold what is particular to a modality, `sources` makes inputs that
+no data set holds.
 """
 
+from limbeck.data.audio import AudioOptions
 from limbeck.data.dataset import Dataset, evaluation_batches
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
@@ -26,6 +27,7 @@ from limbeck.data.text.tokenization import tokenize
 from limbeck.data.text.word_replacements import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
 
 __all__ = [
+    "AudioOptions",
     "AugmentationReport",
     "Dataset",
     "EmbeddingReplacements",

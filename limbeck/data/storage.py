@@ -1,4 +1,4 @@
-"""Storage of inputs: tensors in memory, texts, or encoded images that are decoded when they are fetched."""
+"""Storage of inputs: tensors in memory, texts, or encoded images and sounds that are decoded when they are fetched."""
 
 from __future__ import annotations
 
@@ -104,15 +104,15 @@ class TextStorage(Storage):
         return TextStorage(self.fetch(rows))
 
 
-class EncodedImageStorage(Storage):
-    """Encoded images, for data sets that do not fit in memory once decoded.
+class EncodedStorage(Storage):
+    """Encoded images or sounds, for data sets that do not fit in memory once decoded.
 
     Args:
-        sources: what each image is decoded from, bytes or a path.
-        decode: turns a source into a uint8 array `[C, H, W]`.
+        sources: what each item is decoded from, bytes or a path.
+        decode: turns a source into an array, for images uint8 `[C, H, W]`; all of one shape.
     """
 
-    def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[np.uint8]]) -> None:
+    def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[Any]]) -> None:
         self.sources, self.decode = sources, decode
 
     def __len__(self) -> int:
@@ -125,8 +125,8 @@ class EncodedImageStorage(Storage):
                 return torch.from_numpy(np.stack(list(threads.map(self.decode, wanted))))
         return torch.from_numpy(np.stack([self.decode(source) for source in wanted]))
 
-    def select(self, rows: Tensor) -> EncodedImageStorage:
-        return EncodedImageStorage([self.sources[row] for row in rows.tolist()], self.decode)
+    def select(self, rows: Tensor) -> EncodedStorage:
+        return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
 
 
 def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:

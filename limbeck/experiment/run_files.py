@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import nn
 
 from limbeck.data import Items, TokenStorage
+from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.table import EncodedTable
 from limbeck.evaluation import Predictions, Verdict, save_predictions
 from limbeck.models import save_model, save_weights, spec_of
@@ -29,6 +30,8 @@ def write_run(folder: Path, student: nn.Module, test: Items, predictions: Mappin
         test.storage.tokenizer.save_pretrained(folder / "student")
     if isinstance(test.storage, EncodedTable):
         test.storage.encoder.save(folder / "student")
+    if isinstance(test.storage, SpectrogramStorage):
+        test.storage.options.save(folder / "student")
     save_predictions(predictions, folder)
     verdict.save(folder / "verdict.json")
     write_report(folder)

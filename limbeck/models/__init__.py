@@ -16,9 +16,10 @@ from limbeck.models.architectures.resnet_cifar import resnet_cifar
 from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
 from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
-from limbeck.models.loaders import MissingPackageError, timm_model, torchvision_model, transformers_model
+from limbeck.models.loaders import timm_model, torchvision_model, transformers_model
 from limbeck.models.saving import load_model, save_model
 from limbeck.models.weights import load_weights, save_weights
+from limbeck.utils.optional_packages import MissingPackageError
 
 __all__ = [
     "MissingPackageError",

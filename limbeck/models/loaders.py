@@ -18,15 +18,12 @@ from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
+from limbeck.utils.optional_packages import MissingPackageError
 from limbeck.utils.registry import nearest_names
 
 PIP_NAMES = {"sentence_transformers": "sentence-transformers"}  # packages whose name differs from their module
 EAGER_IMPORTS = {"transformers": "transformers.modeling_utils"}  # lazy imports of a package that print warnings
 NOT_LOGITS = ("googlenet", "inception_v3")  # return auxiliary outputs, and transform their inputs depending on the weights
-
-
-class MissingPackageError(ImportError, ValueError):
-    """An optional package is not installed; the message has the command that installs it."""
 
 
 @registry.register(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import torch
 
 from limbeck.data import (
+    AudioOptions,
     Items,
     TableEncoder,
     TableStorage,
@@ -18,12 +20,13 @@ from limbeck.data import (
     tokenize,
     tokenize_questions,
 )
+from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.storage import TextStorage
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.augmentation import augment_items
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.data import DatasetSpec, DataSpec, TableSpec
+from limbeck.recipe.schema.data import AudioSpec, DatasetSpec, DataSpec, TableSpec
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
 from limbeck.tasks import Task
@@ -51,12 +54,14 @@ class DatasetReader:
         student_tokenizer: set for a finished run whose student has a vocabulary of its own; otherwise that vocabulary is
             made from the training texts.
         table_encoder: of a table; set for a finished run, otherwise learned from the training rows.
+        audio: of spectrograms; set for a finished run, otherwise by the training data.
     """
 
     def __init__(self, task: Task, data: DataSpec, teacher: ModelSpec, student: StudentSpec) -> None:
         self.task, self.data, self.teacher, self.student = task, data, teacher, student
         self.student_tokenizer: Any = None
         self.table_encoder: TableEncoder | None = None
+        self.audio: AudioOptions | None = None
 
     def use_student_tokenizer(self, tokenizer: Any) -> None:
         """Reads all texts with the tokenizer of a finished student; neither its teacher nor its training texts are needed."""
@@ -117,6 +122,8 @@ class DatasetReader:
         unlabelled = self.task.name == "masked_language_modelling"  # its labels are the tokens themselves
         if self.table_encoder is not None:  # all data has the columns of the training data
             spec = spec.model_copy(update={"table": _named_columns(spec, self.data.train, self.table_encoder)})
+        if self.audio is not None:
+            spec = spec.model_copy(update={"audio": _same_spectrograms(spec, self.audio)})
         return spec.load(regression=self.task.name == "regression", labels=not unlabelled)
 
     @property
@@ -151,6 +158,8 @@ class DatasetReader:
         train, validation = self.raw_items(self.data.train), None
         if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
             validation, train = train.split(self.data.validation)
+        if isinstance(train.storage, SpectrogramStorage):
+            self.audio = train.storage.options
         if isinstance(train.storage, TableStorage) and self.table_encoder is None:
             self.table_encoder = TableEncoder.fit(train)
         if isinstance(self.data.validation, DatasetSpec):
@@ -198,6 +207,21 @@ def _named_columns(spec: DatasetSpec, train: DatasetSpec, encoder: TableEncoder)
     """Returns the columns that the encoder reads, with the options of the data set or else of the training data."""
     own, columns = spec.table or train.table or TableSpec.model_validate({}), encoder.columns
     return own.model_copy(update={"numeric": columns.numeric, "categorical": columns.categorical, "exclude": ()})
+
+
+def _same_spectrograms(spec: DatasetSpec, audio: AudioOptions) -> AudioSpec:
+    """Returns the options of the training data. Only `resample` may be another for other data."""
+    own, same = spec.audio, AudioSpec(**asdict(audio))
+    if own is None:
+        return same
+    same = same.model_copy(update={"resample": own.resample})
+    for name in type(own).model_fields:
+        if name in own.model_fields_set and getattr(own, name) != getattr(same, name):
+            raise RecipeError(
+                f"data: {spec.path}: audio.{name} is {getattr(own, name)!r}, and the training data has "
+                f"{getattr(same, name)!r}; leave it out, the model expects spectrograms of one kind"
+            )
+    return same
 
 
 class DataSizes(NamedTuple):

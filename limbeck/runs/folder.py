@@ -10,6 +10,8 @@ from pathlib import Path
 from torch import nn
 
 from limbeck import models
+from limbeck.data.audio.options import FILE_NAME as AUDIO_FILE
+from limbeck.data.audio.options import AudioOptions
 from limbeck.data.table import TableEncoder
 from limbeck.data.table.encoder import FILE_NAME as TABLE_FILE
 from limbeck.evaluation import Verdict
@@ -39,6 +41,8 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
         recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)
     if (folder / STUDENT / TABLE_FILE).exists():
         recipe.reader.table_encoder = TableEncoder.load(folder / STUDENT)
+    if (folder / STUDENT / AUDIO_FILE).exists():
+        recipe.reader.audio = AudioOptions.load(folder / STUDENT)
     return recipe, models.load_model(folder / STUDENT)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from limbeck.data import Items
-from limbeck.data.storage import EncodedImageStorage, TensorStorage, as_storage, display_text, parts_of
+from limbeck.data.storage import EncodedStorage, TensorStorage, as_storage, display_text, parts_of
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_encoded_images_are_decoded_when_they_are_fetched(workers: int) -> None:
         decoded.append(source)
         return np.full((1, 2, 2), source, dtype=np.uint8)
 
-    storage = EncodedImageStorage([10, 20, 30], decode)
+    storage = EncodedStorage([10, 20, 30], decode)
     assert decoded == []
     images = storage.fetch(torch.tensor([2, 0]), workers)
     assert images.dtype == torch.uint8

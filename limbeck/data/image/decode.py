@@ -18,7 +18,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from limbeck.data.content_keys import as_keys, content_key
-from limbeck.data.storage import EncodedImageStorage, Storage, TensorStorage
+from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
 from limbeck.utils.progress_bar import show_progress
 
 OnError = Literal["raise", "skip"]
@@ -97,7 +97,7 @@ def decode_images(
     rows = torch.tensor(kept, dtype=torch.int64)
     if pixels is not None:
         return DecodedImages(TensorStorage(torch.from_numpy(pixels[: len(kept)])), as_keys(keys), rows)
-    return DecodedImages(EncodedImageStorage([sources[row] for row in kept], decode), as_keys(keys), rows)
+    return DecodedImages(EncodedStorage([sources[row] for row in kept], decode), as_keys(keys), rows)
 
 
 def decode_image(source: Any, size: tuple[int, int] | None, channels: int | None) -> NDArray[np.uint8]:

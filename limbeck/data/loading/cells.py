@@ -17,7 +17,7 @@ from limbeck.utils.registry import nearest_names
 
 
 def read_images(table: RawTable, column: str) -> list[Any]:
-    """What each row's image is decoded from: bytes, or the path of a file."""
+    """What each row's image or sound is decoded from: bytes, or the path of a file."""
     cells = table.columns[column]  # chunked: an array of more than 2 GiB of bytes would overflow its offsets
     if pa.types.is_struct(cells.type):
         paths = pc.struct_field(cells, "path").to_pylist() if cells.type.get_field_index("path") >= 0 else None
@@ -59,6 +59,10 @@ def read_array(table: RawTable, column: str) -> Tensor:
         shape.append(lengths[0])
         cells = cells.flatten()
     values = cells.to_numpy(zero_copy_only=False)
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        position = int((~np.isfinite(values)).argmax())
+        row = position // (len(values) // shape[0])
+        raise ValueError(f"{table.origin}: column {column!r}: row {row} holds {values[position]}; expected finite numbers")
     values = values if values.dtype == np.uint8 else values.astype(np.float32)
     return torch.from_numpy(values.copy()).view(shape if len(shape) > 1 else [-1, 1])
 

@@ -11,16 +11,18 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from limbeck.data.loading.arrow_types import is_binary, is_number_array, is_text
 from limbeck.data.loading.files import IMAGE_SUFFIXES, RawTable
 
-ColumnKind = Literal["image", "text", "array"]
+ColumnKind = Literal["image", "audio", "text", "array"]
 
+AUDIO_SUFFIXES = (".wav", ".flac", ".ogg")
+AUDIO_BEGINNINGS = (b"RIFF", b"fLaC", b"OggS")  # of files; of RIFF, those that go on with WAVE
 IMAGE_NAMES = ("image", "img", "image_path", "file_name", "path")
 INPUT_NAMES = (*IMAGE_NAMES, "pixel_values", "text", "sentence", "content", "input", "inputs", "features", "x")
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y", "fine_label")
 
 
 def input_column(table: RawTable, wanted: str | None) -> str:
-    """The column `wanted`; by default the only column of images, else the only one whose name is usual for inputs, else the
-    only one that is not the label.
+    """The column `wanted`; by default the only column of images or sounds, else the only one whose name is usual for inputs,
+    else the only one that is not the label.
 
     Raises:
         ValueError: no such column, or several.
@@ -37,9 +39,10 @@ def input_column(table: RawTable, wanted: str | None) -> str:
 
 
 def input_candidates(table: RawTable) -> list[str]:
-    """The columns that may be the input: those of images, else those whose name is usual for inputs, else all but labels."""
+    """The columns that may be the input: those of images and sounds, else those whose name is usual for inputs, else all but
+    labels."""
     names: list[str] = table.columns.column_names
-    by_kind = [name for name in names if _holds_images(table, name)]
+    by_kind = [name for name in names if _holds_images(table, name) or _holds_sounds(table, name)]
     by_name = [name for name in names if name.lower() in INPUT_NAMES]
     return by_kind or by_name or [name for name in names if name.lower() not in LABEL_NAMES]
 
@@ -79,15 +82,17 @@ def label_column(table: RawTable, wanted: str | Literal[False] | None, inputs: S
 
 
 def column_kind(table: RawTable, column: str) -> ColumnKind:
-    """Whether cells are images, texts or arrays of numbers."""
+    """Whether cells are images, sounds, texts or arrays of numbers."""
     kind = table.columns.schema.field(column).type
+    if _holds_sounds(table, column):
+        return "audio"
     if _holds_images(table, column):
         return "image"
     if is_text(kind):
         return "text"
     if is_number_array(kind):
         return "array"
-    raise ValueError(f"{table.origin}: column {column!r} holds {kind}; expected images, texts or arrays of numbers")
+    raise ValueError(f"{table.origin}: column {column!r} holds {kind}; expected images, sounds, texts or arrays of numbers")
 
 
 def _named(table: RawTable, option: str, wanted: str) -> str:
@@ -104,11 +109,35 @@ def _holds_images(table: RawTable, column: str) -> bool:
     declared = feature.get("_type") if isinstance(feature, dict) else None
     if declared is not None or column.lower() == "audio":
         return declared == "Image"
+    if _holds_sounds(table, column):
+        return False
     if pa.types.is_struct(kind):
         return bool(kind.get_field_index("bytes") >= 0)
     if is_binary(kind):
         return True
     return is_text(kind) and column.lower() in IMAGE_NAMES and _first_is_image_path(table.columns[column])
+
+
+def _holds_sounds(table: RawTable, column: str) -> bool:
+    """Declared as `Audio`; or bytes or paths of files, in a column called audio or whose first one is a sound."""
+    kind = table.columns.schema.field(column).type
+    feature = table.features.get(column)
+    declared = feature.get("_type") if isinstance(feature, dict) else None
+    if declared is not None:
+        return bool(declared == "Audio")
+    files = is_binary(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
+    if not files and not is_text(kind):
+        return False
+    return (files and column.lower() == "audio") or _first_is_sound(table.columns[column])
+
+
+def _first_is_sound(cells: pa.ChunkedArray) -> bool:
+    first = next((cell for cell in cells.slice(0, 16).to_pylist() if cell is not None), "")
+    if isinstance(first, dict):
+        first = first.get("bytes") or first.get("path") or ""
+    if isinstance(first, bytes):
+        return first[:4] in AUDIO_BEGINNINGS and (first[:4] != b"RIFF" or first[8:12] == b"WAVE")
+    return first.lower().endswith(AUDIO_SUFFIXES) and len(first) < 4096
 
 
 def _first_is_image_path(cells: pa.ChunkedArray) -> bool:

@@ -10,6 +10,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from limbeck.data.audio.decode import DecodedAudio, decode_audio
+from limbeck.data.audio.options import AudioOptions
 from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import read_array, read_images, read_labels, read_numbers, read_texts
@@ -32,6 +34,7 @@ def load_items(
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
     table: TableOptions | None = None,
+    audio: AudioOptions | None = None,
 ) -> Items:
     """Load a data set.
 
@@ -49,9 +52,11 @@ def load_items(
         channels: 1 (grey) or 3 (RGB). Default: grey images stay grey, all others become RGB.
         classes: number of classes, if the labels do not show all of them.
         regression: whether labels are numbers to predict; an empty cell or NaN is an unlabelled item.
-        on_error: "skip" leaves out images that do not decode, with a warning.
-        memory_limit: bytes of decoded images that are kept in memory; larger sets are decoded again when they are fetched.
+        on_error: "skip" leaves out images and sounds that do not decode, with a warning.
+        memory_limit: bytes of decoded images or spectrograms that are kept in memory; larger sets are decoded again when they
+            are fetched.
         table: reads a table, and says which of its columns are numeric or categorical if types do not.
+        audio: how sounds become log-mel spectrograms; None: the defaults of `AudioOptions`.
 
     Raises:
         FileNotFoundError: nothing of this name, with the nearest names.
@@ -59,7 +64,7 @@ def load_items(
     """
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
-    decoder = _Decoder(size, channels, on_error, memory_limit)
+    decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if str(name_or_path) == "digits":
         images, target = digit_images()
         decoded = decoder.decode(list(images), "digits")
@@ -78,12 +83,17 @@ def load_items(
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Options of `decode_images`."""
+    """Options of `decode_images` and `decode_audio`."""
 
     size: int | tuple[int, int] | None
     channels: int | None
     on_error: OnError
     memory_limit: int
+    audio: AudioOptions | None
+
+    def decode_sounds(self, sources: list[object], origin: str) -> DecodedAudio:
+        describe, options = partial(_describe_source, origin, sources), self.audio or AudioOptions()
+        return decode_audio(sources, describe, options, on_error=self.on_error, memory_limit=self.memory_limit)
 
     def decode(self, sources: list[object], origin: str) -> DecodedImages:
         return decode_images(
@@ -129,6 +139,12 @@ def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelReader, 
         return Items.from_tensors(pairs, target, classes=labels.classes, class_names=names)
     (column,) = inputs
     kind = column_kind(table, column)
+    if kind == "audio":
+        sounds = decoder.decode_sounds(read_images(table, column), table.origin)
+        target = None if target is None else target[sounds.rows]
+        return Items(sounds.storage, sounds.keys, target, labels.classes, names)
+    if decoder.audio is not None:
+        raise ValueError(f"{table.origin}: column {column!r} holds {kind}s, no sounds; leave out `audio`")
     if kind == "image":
         decoded = decoder.decode(read_images(table, column), table.origin)
         target = None if target is None else target[decoded.rows]

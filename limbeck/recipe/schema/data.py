@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from limbeck.data import Items, TableOptions, load_items
+from limbeck.data import AudioOptions, Items, TableOptions, load_items
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import Spec, default_of
 
@@ -28,6 +28,27 @@ class TableSpec(Spec):
 
     def build(self) -> TableOptions:
         return TableOptions(**self.model_dump())
+
+
+class AudioSpec(Spec):
+    """How sounds become log-mel spectrograms. Validation and test data are read as the training data is."""
+
+    n_mels: int = Field(default_of(AudioOptions, "n_mels"), gt=0, description="bands of frequencies")
+    n_fft: int = Field(default_of(AudioOptions, "n_fft"), gt=1, description="samples of a window")
+    hop: int = Field(default_of(AudioOptions, "hop"), gt=0, description="samples from one window to the next")
+    sample_rate: int | None = Field(None, gt=0, description="samples a second; none: those of the first sound")
+    resample: bool = Field(
+        default_of(AudioOptions, "resample"), description="convert sounds of another sample rate, which are refused otherwise"
+    )
+    seconds: float = Field(
+        default_of(AudioOptions, "seconds"), gt=0, description="length of every sound: shorter ones are padded, longer ones cut"
+    )
+    crop: Literal["start", "center"] = Field(
+        default_of(AudioOptions, "crop"), description="which part of a longer sound is kept"
+    )
+
+    def build(self) -> AudioOptions:
+        return AudioOptions(**self.model_dump())
 
 
 def _table(value: Any) -> Any:
@@ -51,7 +72,8 @@ class DatasetSpec(Spec):
     table: Annotated[TableSpec | None, BeforeValidator(_table)] = Field(
         None, description="true: several columns are the input; or which, such as {categorical: [sex], exclude: [id]}"
     )
-    on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image that does not decode")
+    audio: AudioSpec | None = Field(None, description="of sounds: their spectrograms, such as {n_mels: 64, seconds: 1}")
+    on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image or sound that does not decode")
     limit: int | None = Field(None, gt=0, description="use only the first items, this many")
 
     @model_validator(mode="before")
@@ -82,6 +104,7 @@ class DatasetSpec(Spec):
             regression=regression,
             on_error=self.on_error,
             table=None if self.table is None else self.table.build(),
+            audio=None if self.audio is None else self.audio.build(),
         )
         return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
 

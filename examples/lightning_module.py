@@ -1,7 +1,7 @@
-"""Distillation as a Lightning module: the criterion is a part of the module, and the teacher is not.
+"""Distillation as a Lightning module: the criterion is a submodule, and the teacher is not.
 
-What the criterion itself learns (here a convolution that widens the student's map) is found among the module's parameters and
-is saved with it. The teacher is in no checkpoint and in no optimizer.
+The parameters of the criterion (here a convolution that widens the student's feature map) are parameters of the module and are
+saved with it. The teacher is in no checkpoint and in no optimizer.
 """
 
 import lightning
@@ -20,7 +20,7 @@ def digits(split: str, batch_size: int = 64) -> DataLoader:
 
 
 class Supervised(lightning.LightningModule):
-    """A model that learns from labels."""
+    """A model trained on labels."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class Supervised(lightning.LightningModule):
 
 
 class Distilled(Supervised):
-    """The same model, learning from a teacher too."""
+    """The same model, trained on a teacher's outputs as well."""
 
     def __init__(self, student: nn.Module, teacher: nn.Module, example: list[Tensor]) -> None:
         super().__init__(student)
@@ -61,7 +61,7 @@ class Distilled(Supervised):
 
 def main(epochs: int = 6) -> dict[str, float]:
     lightning.seed_everything(0, verbose=False)
-    torch.set_num_threads(1)  # the fastest for models as small as these
+    torch.set_num_threads(1)  # fastest for models this small
     train, test = digits("train"), digits("test")
 
     def fit(module: Supervised) -> float:

@@ -1,7 +1,7 @@
-"""Distillation in a loop of one's own: the criterion runs student and teacher and returns one loss.
+"""Distillation in your own training loop: the criterion runs student and teacher and returns the loss.
 
-The teacher learns from all labels. The student is a seventh of its width; it learns from the labels, from the teacher's
-softened probabilities, and from one of its feature maps.
+The teacher is trained on all labels. The student is a seventh as wide; it is trained on the labels, on the teacher's softened
+probabilities, and on one of its feature maps.
 """
 
 import torch
@@ -42,12 +42,12 @@ def distil(teacher: nn.Module, data: DataLoader) -> nn.Module:
     terms = [
         Term(objectives.get("hard_targets"), weight=0.1),
         Term(objectives.get("soft_targets", temperature=4), weight=0.9),
-        Term(objectives.get("hint"), student="layer2", teacher="layer2"),  # 8 and 56 channels: a 1×1 convolution is built
+        Term(objectives.get("hint"), student="layer2", teacher="layer2"),  # 8 and 56 channels: an adapter is built
     ]
-    criterion = Criterion(terms, student, teacher, example=next(iter(data)))  # the example shows the shapes
-    optimizer = torch.optim.AdamW([*student.parameters(), *criterion.parameters()], lr=1e-2)  # the convolution learns too
+    criterion = Criterion(terms, student, teacher, example=next(iter(data)))  # gives the shapes
+    optimizer = torch.optim.AdamW([*student.parameters(), *criterion.parameters()], lr=1e-2)  # the adapter is trained too
     for epoch in range(EPOCHS):
-        student.train()  # the teacher stays in evaluation mode, whatever is done here
+        student.train()  # the teacher stays in evaluation mode
         for batch in data:
             values = criterion(batch)
             optimizer.zero_grad()
@@ -59,7 +59,7 @@ def distil(teacher: nn.Module, data: DataLoader) -> nn.Module:
 
 def main() -> dict[str, float]:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the fastest for models as small as these
+    torch.set_num_threads(1)  # fastest for models this small
     train, test = digits("train"), digits("test")
     loader = DataLoader(train, batch_size=64, shuffle=True)
     teacher = train_teacher(loader)

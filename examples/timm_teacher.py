@@ -1,7 +1,7 @@
-"""A teacher of timm: any of its models teaches a small student, in one call that ends with the verdict.
+"""A teacher from timm, distilled into a small student in one call that returns the verdict.
 
-Here the teacher starts from random weights, so that nothing is downloaded, and learns the digits first. With
-`pretrained=True` the published weights are fetched, and `Distillation` goes on from there.
+Here the teacher starts from random weights, so that nothing is downloaded, and is trained on the digits first. With
+`pretrained=True` the published weights are downloaded instead.
 """
 
 import torch
@@ -24,9 +24,9 @@ def learn(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, passes: 
 
 def main(passes: int = 3) -> dict[str, float]:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the fastest for models as small as these
+    torch.set_num_threads(1)  # fastest for models this small
     train, test = load_items("digits", split="train"), load_items("digits", split="test")
-    teacher = models.get("timm", model="resnet10t", classes=10, channels=1)  # images in [0, 1]; it normalises inside
+    teacher = models.get("timm", model="resnet10t", classes=10, channels=1)  # takes images in [0, 1]; normalises inside
     learn(teacher, train.fetch(torch.arange(len(train))).float() / 255, train.target, passes)
     student = models.get("tiny_cnn", width=4, size=8)
     quiet = Training(epochs(passes), batch_size=64, settings=Settings(progress=False))

@@ -1,7 +1,8 @@
-"""Distillation with the Trainer of Transformers: `compute_loss` asks the criterion, everything else stays the Trainer's.
+"""Distillation with the Trainer of Transformers: `compute_loss` returns the criterion's loss, and nothing else changes.
 
-Two vision transformers with random weights stand for a teacher and a student of the hub: replace `vit` by
-`AutoModelForImageClassification.from_pretrained(…)`. Models for text work alike; the mask of real tokens is found in the batch.
+Two vision transformers with random weights stand for a teacher and a student from the hub: replace `vit` by
+`AutoModelForImageClassification.from_pretrained(…)`. Text models work in the same way; their mask of real tokens is taken from
+the batch.
 """
 
 import tempfile
@@ -37,14 +38,14 @@ def digits(split: str) -> list[dict[str, Any]]:
 
 
 class Distiller(Trainer):
-    """A Trainer whose loss is a criterion's."""
+    """A Trainer with the loss of a criterion."""
 
     def __init__(self, *args: Any, criterion: Criterion, **options: Any) -> None:
         super().__init__(*args, **options)
         self.criterion = criterion
 
     def compute_loss(self, model: nn.Module, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
-        if not model.training:  # evaluation has no use for the teacher
+        if not model.training:  # evaluation needs no teacher
             return super().compute_loss(model, inputs, return_outputs)
         loss = self.criterion(inputs)["loss"]
         return (loss, None) if return_outputs else loss
@@ -65,13 +66,13 @@ def arguments(folder: str, epochs: int) -> TrainingArguments:
     )
 
 
-def accuracy(answers: Any) -> dict[str, float]:
-    return {"accuracy": float((answers.predictions.argmax(-1) == answers.label_ids).mean())}
+def accuracy(outputs: Any) -> dict[str, float]:
+    return {"accuracy": float((outputs.predictions.argmax(-1) == outputs.label_ids).mean())}
 
 
 def main(epochs: int = 5) -> dict[str, float]:
     torch.manual_seed(0)
-    torch.set_num_threads(1)  # the fastest for models as small as these
+    torch.set_num_threads(1)  # fastest for models this small
     train, test = digits("train"), digits("test")
     teacher, student = vit(64, layers=3), vit(16, layers=1)
     terms = [

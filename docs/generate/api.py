@@ -31,7 +31,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
     "methods": (
         "Methods",
-        "Papers on texts as code: a student and its stages; see [Papers on texts, by name](../../guide/methods.md).",
+        "Published methods for texts: a student and its stages; see [Papers on texts, by name](../../guide/methods.md).",
         {
             "limbeck.methods": (
                 "distilbert",
@@ -48,7 +48,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
     "runs": (
         "Runs",
-        "Stages and steps with actors: what every method is made of.",
+        "Stages and updates with actors: what every method consists of.",
         {
             "limbeck": ("Run", "Stage", "Update", "Settings", "Validation", "Optimizer", "epochs", "steps"),
             "limbeck.engine": (

@@ -1,4 +1,4 @@
-"""A network of one's own, wide as a teacher and narrow as a student. Nothing in it knows of Limbeck."""
+"""A network of your own, wide as a teacher and narrow as a student. It does not depend on Limbeck."""
 
 from torch import Tensor, nn
 
@@ -18,7 +18,7 @@ class Net(nn.Module):
         self.head = nn.Linear(4 * width, classes)
 
     def forward(self, images: Tensor) -> Tensor:
-        normalised = (images - 0.5) / 0.5  # inside the network, so that whoever runs the exported file cannot forget it
+        normalised = (images - 0.5) / 0.5  # inside the network, so that the exported file includes it
         maps = self.stage3(self.stage2(self.stage1(normalised)))
         return self.head(maps.mean((2, 3)))
 

@@ -1,4 +1,4 @@
-"""The exported student on one image, with ONNX Runtime and nothing of Limbeck or PyTorch."""
+"""Runs the exported student on one image with ONNX Runtime, without Limbeck or PyTorch."""
 
 from pathlib import Path
 

@@ -103,6 +103,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck.core.source": ("Source", "BatchPosition"),
             "limbeck.data.table": ("TableEncoder", "TableOptions"),
             "limbeck.data.audio": ("AudioOptions", "log_mel"),
+            "limbeck.data.loading.fields": ("load_fields",),
             "limbeck.data.sources": ("Generated", "OwnSamples"),
             "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
             "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),

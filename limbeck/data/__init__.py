@@ -10,10 +10,12 @@ no data set holds.
 
 from limbeck.data.audio import AudioOptions
 from limbeck.data.dataset import Dataset, evaluation_batches
+from limbeck.data.fields import FieldStorage, field_items
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items, input_for_actor
 from limbeck.data.loading.as_items import as_items
+from limbeck.data.loading.fields import load_fields
 from limbeck.data.loading.load import load_items
 from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
@@ -32,6 +34,7 @@ __all__ = [
     "Dataset",
     "EmbeddingReplacements",
     "FallbackReplacements",
+    "FieldStorage",
     "Items",
     "MaskedModelReplacements",
     "Masking",
@@ -49,7 +52,9 @@ __all__ = [
     "encode_tables",
     "evaluation_batches",
     "extract_answers",
+    "field_items",
     "input_for_actor",
+    "load_fields",
     "load_items",
     "load_questions",
     "mask_tokens",

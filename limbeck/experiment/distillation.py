@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from limbeck.core.terms import Term
-from limbeck.data import Items, evaluation_batches
+from limbeck.data import FieldStorage, Items, evaluation_batches
 from limbeck.engine import Run
 from limbeck.engine.training import Phase, TermFactory, Training
 from limbeck.evaluation import MetricInfo, RunCost, TermGraph, Verdict, build_verdict, choose_examples, measure_costs
@@ -197,8 +197,12 @@ class Distillation:
         known = task.evaluation_items(test.for_actor("student"))
         items = {"teacher": task.evaluation_items(test.for_actor("teacher"))} | dict.fromkeys(self.arms, known)
         predictions = predict_arms(self.experiment, {"teacher": [teacher], **self.arms}, items)
-        example = next(evaluation_batches(known, 1)).inputs["default"]
-        model_costs = measure_costs({"teacher": teacher, "student": self.best}, example)
+        example, models = next(evaluation_batches(known, 1)).inputs["default"], {"teacher": teacher, "student": self.best}
+        if isinstance(test.storage, FieldStorage):  # each with the field that it reads
+            theirs = next(evaluation_batches(items["teacher"], 1)).inputs["default"]
+            model_costs = measure_costs({"teacher": teacher}, theirs) | measure_costs({"student": self.best}, example)
+        else:
+            model_costs = measure_costs(models, example)
         cost = self.cost
         verdict = build_verdict(
             predictions,

@@ -54,6 +54,17 @@ class BaseRecipe(Spec):
         return self
 
     @model_validator(mode="after")
+    def _check_reads(self) -> Self:
+        fields = self.data.train.fields
+        for role in ("teacher", "student"):
+            reads = getattr(self, role).reads
+            if fields is None and reads is not None:
+                raise ValueError(f"{role}.reads: {reads!r}, and data.train has no fields:; leave it out, or name the fields")
+            if fields is not None and reads not in fields:
+                raise ValueError(f"{role}.reads: {reads!r} is none of the fields of data.train: {', '.join(fields)}")
+        return self
+
+    @model_validator(mode="after")
     def _check_seeds(self) -> Self:
         if len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"seeds {self.seeds} hold one twice")

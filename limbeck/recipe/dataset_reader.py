@@ -11,6 +11,7 @@ import torch
 
 from limbeck.data import (
     AudioOptions,
+    FieldStorage,
     Items,
     TableEncoder,
     TableStorage,
@@ -124,7 +125,18 @@ class DatasetReader:
             spec = spec.model_copy(update={"table": _named_columns(spec, self.data.train, self.table_encoder)})
         if self.audio is not None:
             spec = spec.model_copy(update={"audio": _same_spectrograms(spec, self.audio)})
-        return spec.load(regression=self.task.name == "regression", labels=not unlabelled)
+        train = self.data.train
+        if (
+            train.fields is not None and spec.fields is None and spec.input is None
+        ):  # all data has the fields of the training data
+            spec = spec.model_copy(update={"fields": train.fields, "size": spec.size or train.size, "channels": train.channels})
+        return spec.load(regression=self.task.name == "regression", labels=not unlabelled, reads=self._reads)
+
+    @property
+    def _reads(self) -> dict[str, str]:
+        """The fields that student and teacher read, if the data has fields."""
+        found = {"student": self.student.reads, "teacher": self.teacher.reads}
+        return {actor: field for actor, field in found.items() if field is not None}
 
     @property
     def _asks_questions(self) -> bool:
@@ -158,8 +170,10 @@ class DatasetReader:
         train, validation = self.raw_items(self.data.train), None
         if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
             validation, train = train.split(self.data.validation)
-        if isinstance(train.storage, SpectrogramStorage):
-            self.audio = train.storage.options
+        parts = train.storage.fields.values() if isinstance(train.storage, FieldStorage) else (train,)
+        for storage in (part.storage for part in parts):
+            if isinstance(storage, SpectrogramStorage):
+                self.audio = storage.options
         if isinstance(train.storage, TableStorage) and self.table_encoder is None:
             self.table_encoder = TableEncoder.fit(train)
         if isinstance(self.data.validation, DatasetSpec):

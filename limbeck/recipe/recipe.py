@@ -102,7 +102,7 @@ class Recipe(BaseRecipe):
     def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[ModelOrBuilder, list[Phase]]:
         if self.method is not None:
             return self._from_method(teacher, train)
-        sizes = data_sizes(train)
+        sizes = data_sizes(train.for_actor("student"))
         student = self.student.builder(*sizes)
         if not self.stages:
             return student, [Phase(functools.partial(build_terms, self.terms), training.length)]

@@ -19,7 +19,9 @@ from limbeck.runs.teacher import rebuild_teacher
 def evaluate_run(folder: Path, data: str, **columns: Any) -> dict[str, Any]:
     """Returns the student's metric on other data, with its 95 % interval."""
     recipe, student = open_run(folder)
-    like = recipe.data.test
+    like = recipe.data.test if recipe.data.train.fields is None else recipe.data.train
+    if recipe.student.reads is not None:  # new items need the student's field only
+        columns["input"] = columns.get("input") or recipe.student.reads
     part = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     task = recipe.new_task()
     alone = not (task.needs_teacher or task.may_need_teacher)

@@ -28,7 +28,7 @@ def build_teacher(recipe: Recipe, train: Items) -> nn.Module:
     """Returns the teacher of a recipe with its weights; before its training, if the recipe trains it."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seeds[0])
-        return recipe.teacher.new(*data_sizes(train)).eval()
+        return recipe.teacher.new(*data_sizes(train.for_actor("teacher"))).eval()
 
 
 def load_or_train_teacher(
@@ -92,7 +92,7 @@ def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool
     """Trains the teacher on all labels. Its checkpoints and log are written into `folder`."""
     spec = recipe.teacher
     assert spec.training is not None
-    build = functools.partial(spec.new, *data_sizes(train))
+    build = functools.partial(spec.new, *data_sizes(train.for_actor("teacher")))
     training, task = with_progress(spec.training.build(), progress), recipe.new_task()
     checkpoints, log = folder / "checkpoints" / TEACHER, folder / "log.jsonl"
     return train_teacher(build, train, training, task=task, seed=recipe.seeds[0], folder=checkpoints, log=log, resume=True)

@@ -130,7 +130,7 @@ def _teacher(options: InitOptions, questions: Questions, data: UserData, plugins
     elif fields["model"] not in READY_MADE:
         fields["training"] = {}
     spec = TeacherSpec.model_validate(fields)
-    network = spec.new(data.classes, data.channels).eval()
+    network = spec.new(*data.sizes).eval()
     Classification().check(network, data.test_items, "teacher", data.test.path)
     return spec, network
 
@@ -146,7 +146,7 @@ def _student(
         args = (best.args | args) if named == best.model else args
     spec = ModelSpec.model_validate({"model": _model_name(named, plugins), "args": args})
     with torch.random.fork_rng(devices=[]):
-        network = spec.new(data.classes, data.channels).eval()
+        network = spec.new(*data.sizes).eval()
     Classification().check(network, data.test_items, "student", data.test.path)
     return spec, network
 

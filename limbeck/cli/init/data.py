@@ -19,6 +19,7 @@ from limbeck.data.loading.columns import column_kind, input_candidates, input_co
 from limbeck.data.loading.files import open_table
 from limbeck.data.table.columns import may_be_table
 from limbeck.recipe import DatasetSpec, data_sizes
+from limbeck.recipe.dataset_reader import DataSizes
 
 TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # that images are brought to where they differ or are large
@@ -40,8 +41,12 @@ class UserData:
         return self.train_items.classes
 
     @property
+    def sizes(self) -> DataSizes:
+        return data_sizes(self.train_items)
+
+    @property
     def channels(self) -> int | None:
-        return data_sizes(self.train_items).channels
+        return self.sizes.channels
 
     @property
     def labelled(self) -> int:

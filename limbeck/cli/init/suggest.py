@@ -37,10 +37,7 @@ def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
         InitError: inputs for which no model is known, such as texts.
     """
     wanted = models.count_parameters(teacher) / SHARE
-    built = (
-        ModelSpec.model_validate({"model": name, "args": args}).new(data.classes, data.channels)
-        for name, args in _suitable(data)
-    )
+    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes) for name, args in _suitable(data))
     found = [
         StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
         for model, spec in _with_spec(built)
@@ -79,7 +76,7 @@ def _with_spec(built: Iterator[nn.Module]) -> Iterator[tuple[nn.Module, dict[str
 
 def _explicit_args(args: dict[str, Any]) -> dict[str, Any]:
     """Arguments as a recipe gives them: the rest has defaults, or follows from the data."""
-    named = ("inputs", "hidden", "width", "size", "depth", "variant", "stride")
+    named = ("hidden", "width", "size", "depth", "variant", "stride")
     return {name: value for name, value in args.items() if name in named}
 
 

@@ -15,7 +15,7 @@ from limbeck.data.audio.options import AudioOptions
 from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import read_array, read_images, read_labels, read_numbers, read_texts
-from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_column
+from limbeck.data.loading.columns import LABEL_NAMES, column_kind, input_candidates, input_column, input_columns, label_column
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
@@ -79,6 +79,26 @@ def load_items(
         return _table_items(raw, table or TableOptions(), labels)
     inputs = (input_column(raw, input),) if isinstance(input, str | None) else input_columns(raw, input)
     return _from_columns(raw, inputs, _LabelReader(label_column(raw, label, inputs), classes, regression), decoder)
+
+
+def load_columns(
+    table: RawTable,
+    column: str,
+    *,
+    label: str | Literal[False] | None = None,
+    size: int | tuple[int, int] | None = None,
+    channels: int | None = None,
+    regression: bool = False,
+    on_error: OnError = "raise",
+    memory_limit: int = MEMORY_LIMIT,
+    audio: AudioOptions | None = None,
+) -> Items:
+    """The items of one column of an open table; see `load_items`."""
+    found = (
+        None if label is False else (label or next((name for name in LABEL_NAMES if name in table.columns.column_names), None))
+    )
+    labels = _LabelReader(label_column(table, found or False, (column,)), None, regression)
+    return _from_columns(table, (column,), labels, _Decoder(size, channels, on_error, memory_limit, audio))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
-from limbeck.data import AudioOptions, Items, TableOptions, load_items
+from limbeck.data import AudioOptions, Items, TableOptions, load_fields, load_items
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import Spec, default_of
 
@@ -72,6 +72,12 @@ class DatasetSpec(Spec):
     table: Annotated[TableSpec | None, BeforeValidator(_table)] = Field(
         None, description="true: several columns are the input; or which, such as {categorical: [sex], exclude: [id]}"
     )
+    fields: dict[str, Literal["image", "audio", "array"]] | None = Field(
+        None, min_length=2, description="columns that models read, and what each holds: {wave: audio, image: image}"
+    )
+    missing: Literal["refuse", "skip"] = Field(
+        "refuse", description="an item without one of its fields is an error, or is left out and counted"
+    )
     audio: AudioSpec | None = Field(None, description="of sounds: their spectrograms, such as {n_mels: 64, seconds: 1}")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image or sound that does not decode")
     limit: int | None = Field(None, gt=0, description="use only the first items, this many")
@@ -83,17 +89,34 @@ class DatasetSpec(Spec):
 
     @model_validator(mode="after")
     def _check_one_input(self) -> DatasetSpec:
+        if self.fields is not None and (self.input is not None or self.table is not None):
+            raise ValueError("fields: are the inputs; leave out input: and table:")
         if self.input is not None and self.table is not None:
             raise ValueError("one column is the input:, or a table: is; leave one of them out")
         return self
 
-    def load(self, *, regression: bool = False, labels: bool = True) -> Items:
+    def load(self, *, regression: bool = False, labels: bool = True, reads: Mapping[str, str] | None = None) -> Items:
         """Loads the items.
 
         Args:
             regression: labels are numbers, not classes.
             labels: False: without labels, also if the data has some.
+            reads: of `fields`, which each actor reads.
         """
+        if self.fields is not None:
+            items = load_fields(
+                expand_variables(self.path, "data"),
+                self.fields,
+                reads or {},
+                split=self.split,
+                missing=self.missing,
+                label=self.label if labels else False,
+                size=self.size,
+                channels=self.channels,
+                regression=regression,
+                audio=None if self.audio is None else self.audio.build(),
+            )
+            return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
         items = load_items(
             expand_variables(self.path, "data"),
             split=self.split,

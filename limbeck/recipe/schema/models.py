@@ -29,6 +29,7 @@ class ModelSpec(Spec):
     model: str
     args: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = Field(None, description="a safetensors file, or a .pt file that loads with weights_only=True")
+    reads: str | None = Field(None, description="of data with fields: the one that it is called with")
     channels_last: bool = Field(False, description="memory layout; often faster for convolutional models on CPUs")
     precision: Precision | None = Field(None, description="of this model's computation; none: the training's")
 

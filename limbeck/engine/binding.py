@@ -80,7 +80,7 @@ def bind_updates(
     for position, update in enumerate(stage.updates):
         inputs = update.source or source
         if inputs is None:
-            raise ValueError("an update names no source and the run has none; hand over source=…")
+            raise ValueError("an update names no source and the run has none; pass source=…")
         inputs.bind(models)
         example = inputs.batch(BatchPosition(0, seed))
         criterion = _build_criterion(update, actors, inputs, example, seed=mix_seeds(seed, number, position), device=device)

@@ -73,11 +73,11 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
     except KeyError as error:
         raise CheckpointError(f"{file} is no checkpoint of a run: another program wrote it. Move it away") from error
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{file} is damaged: {error}. Delete {folder} to begin this training anew") from error
+        raise CheckpointError(f"{file} is damaged: {error}. Delete {folder} to start this training over") from error
     if described.get("format") != FORMAT:
         raise CheckpointError(
             f"{file} has format {described.get('format')}; this version reads format {FORMAT}. Resume with the version that "
-            f"wrote it, or delete {folder} to begin this training anew"
+            f"wrote it, or delete {folder} to start this training over"
         )
     state = _join(described["state"], tensors)
     assert isinstance(state, dict)

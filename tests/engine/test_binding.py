@@ -48,5 +48,5 @@ def test_the_state_of_an_update_comes_back() -> None:
 
 
 def test_an_update_without_a_source_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"names no source and the run has none; hand over source=…"):
+    with pytest.raises(ValueError, match=r"names no source and the run has none; pass source=…"):
         bind(Update([Term(HardTargets(), student="a")], trains="a"))

@@ -129,7 +129,7 @@ def test_a_truncated_one_falls_back_to_the_one_before(tmp_path: Path) -> None:
     assert newest is not None
     assert newest["actors"]["student"]["w"][0] == 5
     (tmp_path / "step-000000005" / FILE).write_bytes(b"")
-    with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match=r"damaged.*Delete .*to begin"):
+    with pytest.warns(UserWarning, match="damaged"), pytest.raises(CheckpointError, match=r"damaged.*Delete .*to start"):
         kept.newest()
 
 

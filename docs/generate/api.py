@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models
-from limbeck.core import adapters, item_weights, schedules
+from limbeck.core import adapters, schedules, teachers, weighers
 from limbeck.data.image import transforms
 from limbeck.models import shrink as text
 from limbeck.recipe.base import BaseRecipe
@@ -90,7 +90,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         {
             "limbeck.core.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
             "limbeck.core.schedules": ("Schedule",),
-            "limbeck.core.item_weights": ("ItemWeight",),
+            "limbeck.core.weighers": ("Weigher",),
             "limbeck.core.memory": ("PerSampleTable", "Queue"),
         },
     ),
@@ -164,7 +164,8 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Models": (models.registry, "For `teacher: {model: …, args: {…}}` and `student:`."),
     "Transforms": (transforms, "For `training.views`; they run in the order in which they are listed."),
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
-    "Item weights": (item_weights.registry, "For the `item_weight` of a term."),
+    "Teachers": (teachers.registry, "For the `teacher` of a term, where it is more than one actor's signal."),
+    "Weighers": (weighers.registry, "For the `item_weight` or `temperature` of a term, and the `by` of an ensemble."),
     "Methods": (methods.registry, "For `preset:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),

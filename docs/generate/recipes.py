@@ -81,12 +81,14 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "objective": "the name of an objective, see [Methods](../methods/index.md)",
         "student": "what is trained: a tap such as `layer2`, a list of taps for objectives that take several, or `auto`: taps "
         "paired at equal relative depth",
-        "teacher": "what it is compared with: a tap of the teacher; none: the same tap as the student's",
+        "teacher": "what it is compared with: a tap of the teacher, or a teacher by name such as "
+        '`{ensemble: {of: "teachers.*", by: confidence}}`; none: the same tap as the student\'s',
         "adapter": "`auto`: what the shapes need and nothing more; `none`; or `linear`, `conv`, `conv_bn`, built in any case",
         "weight": "a number, or a schedule such as `{linear: {start: 0, end: 1}}`",
-        "item_weight": "a weight for each item: `teacher_confidence` or `student_uncertainty`",
+        "item_weight": "a weigher, such as `student_uncertainty` or `{entropy: {of: teacher}}`: a weight for each item",
         "trains": "restrict the gradient to these actors; none: all that the step trains",
-        "hyperparameters": "the objective's arguments",
+        "hyperparameters": "the objective's arguments; `temperature` may be a schedule, or a weigher such as "
+        "`{by_confidence: {low: 1, high: 6}}`",
     },
     StageSpec: {
         "name": "how logs call the stage",

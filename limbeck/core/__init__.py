@@ -7,7 +7,6 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.errors import AdapterError, TapError, TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
-from limbeck.core.item_weights import ItemWeight
 from limbeck.core.memory import Memory, PerSampleTable, Queue
 from limbeck.core.objective import Objective
 from limbeck.core.probe_set import ProbeSet
@@ -16,6 +15,7 @@ from limbeck.core.schedules import Schedule
 from limbeck.core.signals import LinearLogits, Match, Signal, TopK
 from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
+from limbeck.core.weighers import Weigher
 
 __all__ = [
     "Actor",
@@ -27,7 +27,6 @@ __all__ = [
     "Criterion",
     "ForwardCache",
     "GradientPlan",
-    "ItemWeight",
     "LinearLogits",
     "Match",
     "Memory",
@@ -44,6 +43,7 @@ __all__ = [
     "Term",
     "TermError",
     "TopK",
+    "Weigher",
     "as_batch",
     "average",
     "build_adapter",

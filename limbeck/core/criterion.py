@@ -99,6 +99,7 @@ class Criterion(nn.Module):
         self.teachers = nn.ModuleList(
             term.teacher if isinstance(term.teacher, Teacher) else nn.Identity() for term in self.terms
         )
+        self.weighers = nn.ModuleList(nn.ModuleDict(term.weighers) for term in self.terms)
 
     def forward(
         self,
@@ -152,7 +153,7 @@ class Criterion(nn.Module):
 
     def _step_seed(self) -> int:
         """Seed of the random variants of one step in a loop of your own: the next number of torch's generator."""
-        varied = any(r.variant is not None for term in self.terms for r in (*term.students, *term.teachers))
+        varied = any(reference.variant is not None for term in self.terms for reference in term.references)
         return int(torch.randint(2**62, ())) if varied else self.seed
 
     def counts(self, batch: Batch) -> Tensor:
@@ -164,6 +165,13 @@ class Criterion(nn.Module):
         for term in self.terms:
             if isinstance(term.teacher, Teacher) and all(r in forward_cache for r in term.students):
                 term.teacher.update(detach(join([forward_cache[r] for r in term.students])), batch)
+
+    def read_weight_statistics(self) -> dict[str, Tensor]:
+        """Number, sum and sum of squares of the weights that each weigher gave since the last call, by `term.weigher`.
+
+        `weigher` is `item_weight`, `temperature`, or the name of a member of an ensemble.
+        """
+        return {f"{loss.term.name}.{name}": sums for loss in self.losses for name, sums in loss.statistics.read().items()}
 
     def close(self) -> None:
         """Remove all hooks from the models. The criterion cannot be used afterwards."""

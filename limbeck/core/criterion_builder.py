@@ -23,7 +23,7 @@ from limbeck.core.signals import AnySignal, shape_of, working_dtype
 from limbeck.core.taps.pairing import pair_taps
 from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
-from limbeck.core.term_loss import TermLoss, naming
+from limbeck.core.term_loss import TermLoss, expand, naming, soften
 from limbeck.core.terms import AUTO, Term
 from limbeck.utils.registry import UnknownNameError
 
@@ -103,7 +103,7 @@ class CriterionBuilder:
     # --- one bound term ----------------------------------------------------------------------------------------------
 
     def _build(self, term: Term) -> TermLoss:
-        self.probes.add((*term.students, *term.teachers))
+        self.probes.add(term.references)
         loss, forward_cache, device = TermLoss(term, self.plan), self._dry_run(), self.example.device
         with torch.no_grad(), naming(term):
             self._check_trains(loss)
@@ -112,7 +112,8 @@ class CriterionBuilder:
             if isinstance(term.teacher, Teacher):
                 term.teacher.build(_first_shape(student), samples=self.samples)
                 term.teacher.to(device)
-            teachers = loss.teacher_signals(forward_cache, self.example, student)
+            teachers = self._teacher_signals(loss, forward_cache, student)
+            self._build_weighers(loss, forward_cache, student, teachers)
             if teachers:
                 loss.adapter = _build_adapters(term, student, teachers[0]).to(device, dtype)
             with preserve_modes(loss.adapter):
@@ -123,8 +124,55 @@ class CriterionBuilder:
                 term.objective.build(shape_of(ours), None if theirs is None else shape_of(theirs), samples=self.samples)
             term.objective.to(device, dtype)
             losses = [self._try(term, *pair) for pair in pairs]
+            self._check_weights(loss, forward_cache, student, teachers, pairs, losses)
         loss.per_token = losses[0].ndim == 2
         return loss
+
+    def _teacher_signals(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal) -> list[Any]:
+        """The targets of the example, in evaluation mode so that the teacher remembers nothing of it."""
+        teacher = loss.term.teacher
+        if not isinstance(teacher, Teacher):
+            return loss.teacher_signals(forward_cache, self.example, student)
+        with preserve_modes(teacher):
+            teacher.eval()
+            return loss.teacher_signals(forward_cache, self.example, student)
+
+    def _build_weighers(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal, teachers: list[Any]) -> None:
+        for name, weigher in loss.term.weighers.items():
+            signals = [*teachers, *(forward_cache[reference] for reference in loss.term.further[name])]
+            weigher.prepare(signals, student, self.example.device, self.samples)
+
+    def _check_weights(
+        self,
+        loss: TermLoss,
+        forward_cache: ForwardCache,
+        student: AnySignal,
+        teachers: list[Any],
+        pairs: Sequence[tuple[Any, Any]],
+        losses: Sequence[Tensor],
+    ) -> None:
+        """Refuses weights that do not fit the losses, and temperatures by item where the objective has no such form."""
+        with preserve_modes(*loss.term.weighers.values()):
+            for weigher in loss.term.weighers.values():
+                weigher.eval()
+            weights = loss.weights(forward_cache, self.example, student, teachers, 0.0)
+        for weight in weights.values():
+            expand(loss.of_teacher(weight, 0, len(teachers), self.example.size), losses[0])
+        if "temperature" in weights:
+            self._check_temperature_form(loss.term, *pairs[0])
+
+    def _check_temperature_form(self, term: Term, student: Any, teacher: Any) -> None:
+        """Sets the objective's temperature to 1, at which its loss must be that at T of T times the logits, divided by T²."""
+        twice = torch.full((self.example.size,), 2.0, device=self.example.device)
+        term.objective.temperature = 2.0  # type: ignore[assignment]
+        expected = self._try(term, student, teacher)
+        term.objective.temperature = 1.0  # type: ignore[assignment]
+        found = 4 * self._try(term, soften(student, twice), soften(teacher, twice))
+        if not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
+            raise ValueError(
+                f"temperature: the loss of {term.objective.name!r} is not T²·f(student/T, teacher/T), so items cannot have "
+                "temperatures of their own; give one number or a schedule"
+            )
 
     def _try(self, term: Term, student: Any, teacher: Any) -> Tensor:
         """The losses of the example, in evaluation mode so that the objective remembers nothing of it."""
@@ -200,7 +248,7 @@ def _set_last_uses(losses: Sequence[TermLoss]) -> None:
     teachers = [loss for loss in losses if isinstance(loss.term.teacher, Teacher)]
     later = {reference for loss in teachers for reference in loss.term.students}  # teachers are updated from these at the end
     for loss in reversed(losses):
-        loss.last_uses = {*loss.term.students, *loss.term.teachers} - later
+        loss.last_uses = set(loss.term.references) - later
         later |= loss.last_uses
 
 

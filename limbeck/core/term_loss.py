@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -16,9 +16,11 @@ from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.labels import label_mask
 from limbeck.core.references import Reference
-from limbeck.core.signals import AnySignal, LinearLogits, detach
+from limbeck.core.schedules import Schedule
+from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
+from limbeck.core.weight_statistics import WeightStatistics
 from limbeck.utils import distributed
 
 
@@ -33,6 +35,7 @@ class TermLoss:
         adapter: makes the shapes of student and teacher agree.
         per_token: whether the objective returns one loss for each token, `[batch, tokens]`, instead of one for each item.
         last_uses: signals that no later term of the criterion reads.
+        statistics: of the weights of items, since they were last read.
     """
 
     def __init__(self, term: Term, plan: GradientPlan) -> None:
@@ -42,6 +45,7 @@ class TermLoss:
         self.adapter = TapAdapters([])
         self.per_token = False
         self.last_uses: set[Reference] = set()
+        self.statistics = WeightStatistics()
 
     def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, *, gathered: bool) -> Tensor:
         """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
@@ -49,16 +53,43 @@ class TermLoss:
         Args:
             gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
         """
-        if self.term.temperature is not None:
-            self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[operator, assignment]
+        if isinstance(self.term.temperature, Schedule):
+            self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[assignment]
         student = self.student_signal(forward_cache)
-        teachers = self.teacher_signals(forward_cache, batch, student)
+        teachers = self.teacher_signals(forward_cache, batch, student, progress)
+        weights = self.weights(forward_cache, batch, student, teachers, progress)
+        self._record(weights)
         mask = self.mask(batch)
         sums = []
-        for teacher in teachers or [None]:
+        for number, teacher in enumerate(teachers or [None]):
             ours, theirs = (student, None) if teacher is None else self.adapter(student, teacher)
-            sums.append(self._sum(ours, theirs, batch, mask, gathered))
+            own = {name: self.of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
+            sums.append(self._sum(ours, theirs, batch, mask, own, gathered))
         return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
+
+    def weights(
+        self, forward_cache: ForwardCache, batch: Batch, student: AnySignal, teachers: Sequence[Any], progress: float
+    ) -> dict[str, Tensor]:
+        """What the term's weighers give, by name: `item_weight`, `temperature`."""
+        given = {}
+        for name, weigher in self.term.weighers.items():
+            signals = [*teachers, *(forward_cache[reference] for reference in self.term.further[name])]
+            with naming(self.term):
+                given[name] = weigher(signals, batch, student, progress)
+        return given
+
+    @staticmethod
+    def of_teacher(weight: Tensor, number: int, teachers: int, items: int) -> Tensor:
+        """The weights for the loss of one teacher: a row if there is one for each teacher, else all."""
+        return weight[number] if weight.ndim > 1 and weight.shape[:2] == (teachers, items) else weight
+
+    def _record(self, weights: Mapping[str, Tensor]) -> None:
+        """Notes the weights of this batch for the log; an ensemble's by the name of its member."""
+        for name, weight in weights.items():
+            self.statistics.add(name, weight)
+        if isinstance(self.term.teacher, Teacher):
+            for name, weight in self.term.teacher.given_weights.items():
+                self.statistics.add(name, weight)
 
     def student_signal(self, forward_cache: ForwardCache) -> AnySignal:
         """The student's signal, detached where this term does not train what lies upstream of it."""
@@ -69,11 +100,14 @@ class TermLoss:
         signal = forward_cache[reference]
         return signal if self.plan.reached_from(reference.actor) & self.trains else detach(signal)
 
-    def teacher_signals(self, forward_cache: ForwardCache, batch: Batch, student: AnySignal) -> list[Any]:
+    def teacher_signals(
+        self, forward_cache: ForwardCache, batch: Batch, student: AnySignal, progress: float = 0.0
+    ) -> list[Any]:
         """The targets: one, one for each teacher where the losses are averaged, or none."""
         teacher = self.term.teacher
         signals = [forward_cache[reference] for reference in self.term.teachers]
         if isinstance(teacher, Teacher):
+            teacher.progress = progress
             inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
             return [teacher.make_target(inputs, batch, student)]
         if not signals:
@@ -92,13 +126,19 @@ class TermLoss:
             mask = mask * label_mask(batch.target, per_item=not self.per_token)
         return mask
 
-    def _sum(self, student: Any, teacher: Any, batch: Batch, mask: Tensor, gathered: bool) -> Tensor:
+    def _sum(
+        self, student: Any, teacher: Any, batch: Batch, mask: Tensor, weights: Mapping[str, Tensor], gathered: bool
+    ) -> Tensor:
         term = self.term
         target, index, tokens, weight = batch.target, batch.index, batch.mask, batch.weight
+        temperature, item_weight = weights.get("temperature"), weights.get("item_weight")
+        if temperature is not None:
+            student, teacher = soften(student, temperature), soften(teacher, temperature)
         across = gathered and term.objective.over_batch and distributed.world_size() > 1
         if across:
             student, teacher = _gather(student), _gather(teacher)
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
+            temperature, item_weight = _gather(temperature), _gather(item_weight)
         teacher_learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
         keywords = {
             "target": target,
@@ -114,9 +154,9 @@ class TermLoss:
                 loss = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
             else:
                 loss = term.objective(student, teacher, **keywords)
-            item_weight = term.item_weight(student, teacher, target).detach() if term.item_weight else None
-            for factor in (mask, weight, item_weight):
-                loss = loss if factor is None else loss * _expand(factor, loss)
+            squared = None if temperature is None else temperature.square()
+            for factor in (mask, weight, item_weight, squared):
+                loss = loss if factor is None else loss * expand(factor, loss)
         return loss.sum()
 
 
@@ -139,6 +179,17 @@ def naming(term: Term) -> Iterator[None]:
         raise TermError(f"term {term.name!r} ({taps}): {error}") from error
 
 
+def soften(signal: Any, temperature: Tensor) -> Any:
+    """The logits of each item divided by its own temperature, `[batch]` or `[batch, tokens]`."""
+    if isinstance(signal, LinearLogits):
+        signal = signal.dense()
+    if signal is None:
+        return None
+    if not isinstance(signal, Tensor):
+        raise ValueError(f"a temperature for each item needs dense logits on both sides; got {type(signal).__name__}")
+    return signal.to(working_dtype(signal)) / expand(temperature, signal)
+
+
 def _gather(signal: Any) -> Any:
     if isinstance(signal, tuple):
         return tuple(_gather(part) for part in signal)
@@ -147,7 +198,7 @@ def _gather(signal: Any) -> Any:
     return signal if signal is None else distributed.all_gather_rows(signal)
 
 
-def _expand(weight: Tensor, loss: Tensor) -> Tensor:
+def expand(weight: Tensor, loss: Tensor) -> Tensor:
     """A weight for each item or token, with trailing axes so that it multiplies the losses."""
     if weight.shape != loss.shape[: weight.ndim]:
         raise ValueError(f"weights or a mask of shape {tuple(weight.shape)} do not fit losses of shape {tuple(loss.shape)}")

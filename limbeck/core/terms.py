@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.errors import TapError
-from limbeck.core.item_weights import ItemWeight
 from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule, schedule
-from limbeck.core.teachers import Teacher
+from limbeck.core.schedules import registry as schedules
+from limbeck.core.teachers import Teacher, teacher
+from limbeck.core.weighers import Weigher, weigher
+from limbeck.core.weighers import registry as weighers
 
 if TYPE_CHECKING:
     from limbeck.core.objective import Objective
@@ -34,40 +36,57 @@ class Term:
         objective: compares the two signals.
         student: the trained side: a reference, a tap of the actor `student`, several taps for objectives that take several, or
             `"auto"`: taps paired at equal relative depth, feature maps or encoder layers as the objective needs.
-        teacher: the target side: a reference, a tap of the actor `teacher`, several of them, or a `Teacher`. None: tap and
-            view of the student's side, at the teacher. A pattern (`peers.*`) averages the losses over the matching actors
-            other than the student's own.
+        teacher: the target side: a reference, a tap of the actor `teacher`, several of them, or a `Teacher` (in its recipe form
+            `{ensemble: {of: "peers.*"}}` too). None: tap and view of the student's side, at the teacher. A pattern (`peers.*`)
+            averages the losses over the matching actors other than the student's own.
         adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.core.adapters.build_adapter`.
         weight: a number, a schedule, or the recipe form of one.
-        temperature: a schedule for the objective's temperature; None: the objective's own, constant.
-        item_weight: weight of each item, computed from both signals.
+        temperature: a schedule for the objective's temperature, or a `Weigher` that gives each item its own; None: the
+            objective's own, constant. Its loss at temperature T must be T²·f(student/T, teacher/T) if items have their own.
+        item_weight: a `Weigher`, its name or its recipe form: a weight for each item, token, or teacher of a pattern.
         trains: restricts the gradient to these of the actors that the update trains; None: all of them.
         name: the name in logs; by default that of the objective.
-        students, teachers: the parsed references of a bound term.
+        students, teachers, further: the parsed references of a bound term; `further` are those of its weighers, by weigher.
     """
 
     objective: Objective
     student: str | Sequence[str] = "student"
-    teacher: str | Sequence[str] | Teacher | None = None
+    teacher: str | Sequence[str] | Mapping[str, Any] | Teacher | None = None
     adapter: str | nn.Module | None = AUTO
     weight: float | Schedule = 1.0
-    temperature: float | Schedule | None = None
-    item_weight: ItemWeight | None = None
+    temperature: float | str | Mapping[str, Any] | Schedule | Weigher | None = None
+    item_weight: str | Mapping[str, Any] | Weigher | None = None
     trains: Sequence[str] | None = None
     name: str = ""
     students: tuple[Reference, ...] = field(default=(), repr=False)
     teachers: tuple[Reference, ...] = field(default=(), repr=False)
+    further: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         self.weight = schedule(self.weight)
+        if isinstance(self.teacher, Mapping):
+            self.teacher = teacher(self.teacher)
+        if self.item_weight is not None:
+            self.item_weight = weigher(self.item_weight)
         if self.temperature is not None:
-            self.temperature = schedule(self.temperature)
+            self.temperature = _schedule_or_weigher(self.temperature)
             if not hasattr(self.objective, "temperature"):
                 raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule")
 
     @property
     def wants_auto_taps(self) -> bool:
         return self.student == AUTO or self.teacher == AUTO
+
+    @property
+    def weighers(self) -> dict[str, Weigher]:
+        """The weighers of the term, by what they give."""
+        parts = {"item_weight": self.item_weight, "temperature": self.temperature}
+        return {name: part for name, part in parts.items() if isinstance(part, Weigher)}
+
+    @property
+    def references(self) -> tuple[Reference, ...]:
+        """All signals that the bound term reads."""
+        return (*self.students, *self.teachers, *(reference for found in self.further.values() for reference in found))
 
     def bind(self, actors: Actors) -> list[Term]:
         """Parses the references; a pattern on the student's side becomes one term for each actor."""
@@ -76,12 +95,16 @@ class Term:
         bound = [self._bind_one(actors, students, name, suffix=f".{name}" if len(names) > 1 else "") for name in names]
         for term in bound[1:]:  # teachers and adapters may have state; each actor has its own
             term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
+        for term in bound:
+            if isinstance(term.teacher, Teacher):
+                term.teacher.bind([str(reference) for reference in term.teachers])
         return bound
 
     def _bind_one(self, actors: Actors, students: Sequence[Reference], actor: str, *, suffix: str) -> Term:
         own = tuple(_with_actor(reference, actor) for reference in students)
         teachers = self._teachers(actors, own)
-        for reference in (*own, *teachers):
+        further = {name: _parse_single(part.references, actors) for name, part in self.weighers.items()}
+        for reference in (*own, *teachers, *(r for found in further.values() for r in found)):
             try:
                 reference.check(actors)
             except TapError as error:
@@ -92,6 +115,9 @@ class Term:
             name=(self.name or self.objective.name) + suffix,
             students=own,
             teachers=teachers,
+            further=further,
+            item_weight=copy.deepcopy(self.item_weight),  # weighers may have state; each criterion and actor has its own
+            temperature=copy.deepcopy(self.temperature),
         )
 
     def _teachers(self, actors: Actors, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
@@ -101,6 +127,7 @@ class Term:
         elif not self.objective.needs_teacher:
             return ()
         elif self.teacher is not None:
+            assert not isinstance(self.teacher, Mapping)  # __post_init__ has made a teacher of it
             parsed = _parse(self.teacher, "teacher", actors)
         elif "teacher" in actors:
             parsed = tuple(Reference("teacher", tap=r.tap, view=r.view) for r in students)
@@ -108,7 +135,8 @@ class Term:
             raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(actors)}")
         own = students[0].actor
         pairs = [(reference, name) for reference in parsed for name in actors.matching(reference.actor)]
-        found = tuple(_with_actor(r, name) for r, name in pairs if name != own or "*" not in r.actor)
+        with_own = isinstance(self.teacher, Teacher) and self.teacher.own
+        found = tuple(_with_actor(r, name) for r, name in pairs if with_own or name != own or "*" not in r.actor)
         if parsed and not found:
             raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
         return found
@@ -122,6 +150,23 @@ class Term:
 def _parse(text: str | Sequence[str], default: str, actors: Actors) -> tuple[Reference, ...]:
     texts = (text,) if isinstance(text, str) else tuple(text)
     return tuple(Reference.parse(one, default=default, actors=actors) for one in texts)
+
+
+def _parse_single(texts: Sequence[str], actors: Actors) -> tuple[Reference, ...]:
+    """The references of a weigher; raises a ValueError for a pattern."""
+    for text in texts:
+        if "*" in text:
+            raise ValueError(f"a weigher reads {text!r}; name single signals, such as peers.a")
+    return _parse(texts, "student", actors)
+
+
+def _schedule_or_weigher(value: float | str | Mapping[str, Any] | Schedule | Weigher) -> Schedule | Weigher:
+    if isinstance(value, Weigher):
+        return value
+    name = value if isinstance(value, str) else next(iter(value), None) if isinstance(value, Mapping) else None
+    if name is not None and name not in schedules and name in weighers:
+        return weigher(value)  # type: ignore[arg-type]
+    return schedule(value)
 
 
 def _with_actor(reference: Reference, actor: str) -> Reference:

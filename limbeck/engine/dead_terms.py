@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from limbeck.core.actors import Role
 from limbeck.core.criterion import Criterion
-from limbeck.core.teachers import PastPredictions
+from limbeck.core.teachers import PastPredictions, Teacher
 from limbeck.core.terms import Term
 from limbeck.utils import distributed
 
@@ -24,7 +24,12 @@ PIECE = 1 << 20  # entries of a gradient that are converted to double precision 
 
 
 def same_object(term: Term, criterion: Criterion) -> bool:
-    """Returns whether student and teacher references of a term name the same signal of the same model."""
+    """Returns whether student and teacher references of a term name the same signal of the same model.
+
+    An ensemble may hold the student's own signal.
+    """
+    if isinstance(term.teacher, Teacher) and len(term.teachers) > 1:
+        return False
     return any(
         criterion.actors[s.actor].model is criterion.actors[t.actor].model
         and (s.variant, s.tap, s.view) == (t.variant, t.tap, t.view)

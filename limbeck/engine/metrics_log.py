@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from limbeck.core.weight_statistics import mean_and_spread
 from limbeck.engine.clock import Clock
 from limbeck.engine.finite_check import FiniteCheck
 from limbeck.engine.term_averages import TermAverages
@@ -85,12 +86,20 @@ class MetricsLog:
         """Raises `NonFiniteError` if a value of any update so far was not finite."""
         self._finite.raise_if_not_finite()
 
-    def write_means(self, clock: Clock, steps_per_epoch: int | None) -> dict[str, float]:
-        """Writes and returns the mean of each value since the last call, over all processes."""
+    def write_means(
+        self, clock: Clock, steps_per_epoch: int | None, weights: Mapping[str, Tensor] | None = None
+    ) -> dict[str, float]:
+        """Writes and returns the mean of each value since the last call, over all processes.
+
+        Args:
+            weights: number, sum and sum of squares of the weights of items, by name; their mean and spread are written.
+        """
         self.raise_if_not_finite()
         values = self._averages.means()
         epoch = {"epoch": round(clock.step / steps_per_epoch, 4)} if steps_per_epoch else {}
-        self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, **epoch, values=values)
+        spread = {n: mean_and_spread(distributed.all_reduce_sum(s)) for n, s in sorted((weights or {}).items())}
+        more = {"weights": spread} if spread else {}
+        self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, **epoch, values=values, **more)
         self._track(values, clock)
         return values
 

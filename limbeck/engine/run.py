@@ -28,7 +28,7 @@ from limbeck.engine.settings import Settings
 from limbeck.engine.stage_progress import StageProgressBar
 from limbeck.engine.stages import Stage
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
-from limbeck.engine.term_averages import add_piece
+from limbeck.engine.term_averages import add_piece, read_weight_statistics
 from limbeck.engine.validation import Validation, Validator
 from limbeck.utils import distributed
 
@@ -133,7 +133,8 @@ class Run:
                 at_epoch = steps_per_epoch is not None and self.clock.step % steps_per_epoch == 0
                 if self.clock.step % self.settings.log_every == 0 or at_end:
                     now = time.perf_counter()
-                    bar.show(self.log.write_means(self.clock, steps_per_epoch), items / max(now - logged, 1e-9))
+                    values = self.log.write_means(self.clock, steps_per_epoch, read_weight_statistics(self.updates))
+                    bar.show(values, items / max(now - logged, 1e-9))
                     logged, items = now, 0
                 stop = self.validator.evaluate_if_due(self.clock, at_epoch=at_epoch, at_end=at_end)
                 self.clock.wall_s += time.perf_counter() - began

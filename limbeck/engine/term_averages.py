@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from limbeck.core.criterion import Criterion
 from limbeck.utils import distributed
+
+if TYPE_CHECKING:
+    from limbeck.engine.binding import BoundUpdate
 
 
 class TermAverages:
@@ -50,3 +54,12 @@ def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion
             values[term.name] = values[term.name] + share if term.name in values else share
             total = term.weight(progress) * share  # type: ignore[operator]
             values["loss"] = values["loss"] + total if "loss" in values else total
+
+
+def read_weight_statistics(updates: Sequence[BoundUpdate]) -> dict[str, Tensor]:
+    """Sums of the weights of items of a stage's updates since the last call, by name; those of one name are added."""
+    total: dict[str, Tensor] = {}
+    for update in updates:
+        for name, sums in update.criterion.read_weight_statistics().items():
+            total[name] = total[name] + sums if name in total else sums
+    return total

@@ -10,11 +10,12 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from limbeck import models, objectives
-from limbeck.core import schedules
+from limbeck.core import schedules, teachers, weighers
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
 from limbeck.data.image import transforms
 from limbeck.engine import optimizers
+from limbeck.utils.registry import Registry
 
 
 def bibtex(recipe: BaseModel | Mapping[str, Any]) -> str:
@@ -53,7 +54,14 @@ def entries() -> list[str]:
 
 def _of_other_parts() -> Iterator[tuple[str, str]]:
     """Name and entry of everything that is no objective."""
-    for registry in (models.registry, transforms, optimizers.registry, schedules.registry):
+    for registry in (
+        models.registry,
+        transforms,
+        optimizers.registry,
+        schedules.registry,
+        teachers.registry,
+        weighers.registry,
+    ):
         yield from ((name, registry.citation(name)) for name in registry)
     yield "ema", AVERAGE_BIBTEX
     for name in objectives.registry:
@@ -67,6 +75,17 @@ def _of_terms(fields: Mapping[str, Any]) -> Iterator[str]:
             objective, options = _objective(term["objective"]), term.get("hyperparameters", {})
             yield objective.bibtex
             yield from (objective.option_bibtex.get(option, "") for option, value in options.items() if value)
+            yield from _of_named(teachers.registry, term.get("teacher"))
+            yield from _of_named(weighers.registry, term.get("item_weight"))
+
+
+def _of_named(registry: Registry, value: Any) -> Iterator[str]:
+    """The papers of a teacher or weigher in its recipe form, and of the weigher of an ensemble."""
+    named = value if isinstance(value, Mapping) else {value: None} if isinstance(value, str) else {}
+    for name, arguments in named.items():
+        yield registry.citation(name)
+        if isinstance(arguments, Mapping):
+            yield from _of_named(weighers.registry, arguments.get("by"))
 
 
 def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:

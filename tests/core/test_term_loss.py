@@ -14,9 +14,9 @@ from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
-from limbeck.core.item_weights import ItemWeight, TeacherConfidence
 from limbeck.core.schedules import Linear
 from limbeck.core.terms import Term
+from limbeck.core.weighers import TeacherConfidence, Weigher
 from limbeck.objectives import (
     HardTargets,
     Hint,
@@ -82,14 +82,14 @@ def test_item_weights_multiply_and_do_not_renormalise():
     losses = Criterion(HINTON, s, t)(Batch({"default": X}, target=Y, weight=weight))
     torch.testing.assert_close(losses["soft_targets"], (hinton(s(X), t(X)) * weight).sum() / 6)
     sure = Criterion([Term(SoftTargets(), item_weight=TeacherConfidence())], s, t)((X, Y))["loss"]
-    expected = (hinton(s(X), t(X)) * TeacherConfidence()(s(X), t(X), None)).sum() / 6
+    expected = (hinton(s(X), t(X)) * TeacherConfidence().weigh([t(X)], None, s(X), 0.0)).sum() / 6
     torch.testing.assert_close(sure, expected)
 
 
 def test_no_gradient_passes_through_item_weights():
-    class ByLoss(ItemWeight):
-        def __call__(self, student, teacher, target):
-            return F.cross_entropy(student, target, reduction="none")
+    class ByLoss(Weigher):
+        def weigh(self, signals, batch, student, progress):
+            return F.cross_entropy(student, batch.target, reduction="none")
 
     s = student()
     Criterion([Term(HardTargets(), item_weight=ByLoss())], s)((X, Y))["loss"].backward()
@@ -100,11 +100,11 @@ def test_no_gradient_passes_through_item_weights():
 
 
 def test_item_weights_of_another_shape_are_refused():
-    class Wrong(ItemWeight):
-        def __call__(self, student, teacher, target):
+    class Wrong(Weigher):
+        def weigh(self, signals, batch, student, progress):
             return torch.ones(len(student), 2)
 
-    with pytest.raises(TermError, match=r"shape \(6, 2\) do not fit losses of shape \(6,\)"):
+    with pytest.raises(TermError, match=r"shape \(2, 2\) do not fit losses of shape \(2,\)"):
         Criterion([Term(HardTargets(), item_weight=Wrong())], student())((X, Y))
 
 

@@ -88,7 +88,7 @@ def test_numbers_in_exponents_are_numbers() -> None:
         ("terms.0={soft_target: {}}", "terms.0: unknown objective 'soft_target'; nearest: soft_targets"),
         ("terms.1.soft_targets.temprature=3", "terms.1: objective 'soft_targets'.*'temprature'"),
         ("terms.1.soft_targets.weight={linea: {}}", "terms.1: unknown schedule 'linea'; nearest: linear"),
-        ("terms.1.soft_targets.item_weight=foo", "terms.1: unknown item weight 'foo'; nearest: "),
+        ("terms.1.soft_targets.item_weight=foo", "terms.1: unknown weigher 'foo'; nearest: "),
         ("terms.0.hint={}", "terms.0: expected a name, or one name with its arguments"),
         ("terms=3", "terms: .*valid list.*got 3"),
         ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms:, stages: or method:, one of the three"),

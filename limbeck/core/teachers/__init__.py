@@ -1,8 +1,8 @@
 """Targets that are more than the signal of one actor; a plain frozen actor is named by its reference."""
 
-from limbeck.core.teachers.base import Teacher
+from limbeck.core.teachers.base import Teacher, registry, teacher
 from limbeck.core.teachers.constant import VirtualTeacher
 from limbeck.core.teachers.ensemble import Ensemble
 from limbeck.core.teachers.past_predictions import PastPredictions
 
-__all__ = ["Ensemble", "PastPredictions", "Teacher", "VirtualTeacher"]
+__all__ = ["Ensemble", "PastPredictions", "Teacher", "VirtualTeacher", "registry", "teacher"]

@@ -1,14 +1,18 @@
-"""The base class of targets that are more than the signal of one actor."""
+"""The base class of targets that are more than the signal of one actor, and their registry."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
+from limbeck.utils.registry import Registry
+
+registry = Registry("teacher")
 
 
 class Teacher(nn.Module):
@@ -19,9 +23,15 @@ class Teacher(nn.Module):
 
     Attributes:
         references: the signals it needs, as `actor[@variant][:tap][#view]`; patterns such as `peers.*` match several.
+        own: whether a pattern also matches the actor on the student's side of the term.
+        progress: of the stage, 0 to 1; set before every call of `make_target`.
+        given_weights: what the last call weighed its signals with, by name; a weight for each item. They are logged.
     """
 
     references: Sequence[str] = ()
+    own: bool = False
+    progress: float = 0.0
+    given_weights: Mapping[str, Tensor] = {}
 
     @abstractmethod
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
@@ -30,5 +40,27 @@ class Teacher(nn.Module):
     def update(self, student: AnySignal, batch: Batch) -> None:
         """Called after the weights were updated, with the student's signal, for teachers that keep a state."""
 
+    def bind(self, signals: Sequence[str]) -> None:
+        """Receives the names of the signals that `make_target` will get: the references, patterns written out."""
+
     def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
         """Creates what depends on the student's shape, before the optimizer is made."""
+
+
+def teacher(value: Mapping[str, Any]) -> Teacher:
+    """Converts the recipe form `{name: {arguments}}` to a teacher, e.g. `{ensemble: {of: "teachers.*"}}`.
+
+    Raises:
+        ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
+    """
+    if len(value) != 1:
+        raise ValueError(
+            f'a teacher is one name with its arguments, such as {{ensemble: {{of: "peers.*"}}}}; got {dict(value)}'
+        )
+    ((name, given),) = value.items()
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f'teacher {name!r}: its arguments are {given!r}; expected a mapping such as {{of: "peers.*"}}')
+    built = registry.get(name, **(given or {}))
+    if not isinstance(built, Teacher):
+        raise ValueError(f"teacher {name!r} is {type(built).__name__}; expected a subclass of limbeck.core.teachers.Teacher")
+    return built

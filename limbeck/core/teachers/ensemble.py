@@ -2,60 +2,133 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
-from limbeck.core.teachers.base import Teacher
+from limbeck.core.teachers.base import Teacher, registry
+from limbeck.core.teachers.class_sets import ClassSets
+from limbeck.core.weighers import Weigher, weigher
+
+LEAST = 1e-6  # share of a teacher in classes that it alone knows: its logits count there, however little it is trusted
 
 
+@registry.register("ensemble")
 class Ensemble(Teacher):
-    """The mean of several teachers' logits.
+    """The weighted mean of several teachers' logits or probabilities; Σ_k w_k = 1 for each item.
 
     combine = "logits": z = Σ_k w_k z_k (FedDF, 2006.07242). combine = "probabilities": log Σ_k w_k softmax(z_k), as logits.
     For the mean of the *losses* use a term whose teacher is a pattern such as `peers.*`.
 
+    With `classes` the teachers may tell different classes apart. "logits": z_c is the weighted mean of the centred logits of
+    those that know class c; for sets without a common class, the logits side by side. "probabilities": a teacher gives
+    probability 0 to classes that it does not know.
+
     Args:
-        references: the teachers, e.g. `["first", "second"]` or `"clients.*"`.
+        of: the teachers, e.g. `["first", "second"]` or `"clients.*"`.
+        by: a weigher, its name (`confidence`), or its recipe form: weighs the teachers for each item, normalised to sum 1.
+        own: whether a pattern also matches the actor on the student's side of the term.
+        classes: class names of each teacher, by its name or in the order of the teachers; see `ClassSets`.
         combine: what is averaged.
         weights: one for each teacher, normalised to sum 1; by default equal.
+
+    Raises:
+        ValueError: outputs of different shapes without `classes`, weights that are negative, both `by` and `weights`.
     """
 
     def __init__(
         self,
-        references: str | Sequence[str],
+        of: str | Sequence[str],
         *,
+        by: str | Mapping[str, Any] | Weigher | None = None,
+        own: bool = False,
+        classes: Mapping[str, Sequence[str]] | Sequence[Sequence[str]] | None = None,
         combine: Literal["logits", "probabilities"] = "logits",
         weights: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
         if combine not in ("logits", "probabilities"):
             raise ValueError(f"Ensemble: combine is {combine!r}; expected 'logits' or 'probabilities'")
-        self.references = (references,) if isinstance(references, str) else tuple(references)
-        self.combine = combine
+        if by is not None and weights is not None:
+            raise ValueError(f"Ensemble: weights are {weights} and by is {by!r}; give one of the two")
+        self.by = None if by is None else weigher(by)
+        if self.by is not None and any("*" in reference for reference in self.by.references):
+            raise ValueError(f"Ensemble: by reads {', '.join(self.by.references)}; name single signals, such as peers.a")
+        self.references = ((of,) if isinstance(of, str) else tuple(of)) + tuple(self.by.references if self.by else ())
+        self.combine, self.own = combine, own
         self.weights = None if weights is None else tuple(weights)
         if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
             raise ValueError(f"Ensemble: weights are {self.weights}; expected numbers of 0 or more, not all 0")
+        self.classes = None if classes is None else ClassSets(classes)
+        self.members: list[str] | None = None
+        self.samples: int | None = None
+
+    def bind(self, signals: Sequence[str]) -> None:
+        self.members = list(signals[: len(signals) - self._read])
+        if self.classes is not None:
+            self.classes.bind(self.members)
+
+    def build(self, student: tuple[int, ...], *, samples: int | None) -> None:
+        self.samples = samples
+        if self.classes is not None and student[-1] != len(self.classes.merged):
+            raise ValueError(
+                f"Ensemble: the student outputs {student[-1]} classes and the teachers' sets together hold "
+                f"{len(self.classes.merged)} ({', '.join(map(str, self.classes.merged))}); give the student as many, or name "
+                "its classes by the key student"
+            )
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
-        stacked = torch.stack(_dense(signals))
-        if self.weights is not None and len(self.weights) != len(signals):
-            raise ValueError(f"Ensemble: {len(self.weights)} weights for {len(signals)} teachers")
-        weights = self.weights or (1.0,) * len(signals)
-        shares = (stacked.new_tensor(weights) / sum(weights)).view(-1, *[1] * (stacked.ndim - 1))
-        if self.combine == "logits":
+        members = signals[: len(signals) - self._read]
+        outputs = _dense(members, same=self.classes is None)
+        if self.classes is None:
+            stacked, known = torch.stack(outputs), None
+        else:
+            stacked, known = self.classes.merge(outputs)
+        shares = self._shares(stacked, [*stacked, *signals[len(members) :]], batch, student)
+        if self.combine == "probabilities":
+            return torch.logsumexp(torch.log_softmax(stacked, -1) + shares.log(), dim=0)
+        if known is None:
             return (shares * stacked).sum(0)
-        return torch.logsumexp(torch.log_softmax(stacked, -1) + shares.log(), dim=0)
+        shares = shares.clamp_min(LEAST) * known.view(len(known), *[1] * (stacked.ndim - 2), known.shape[-1])
+        return (shares * stacked).sum(0) / shares.sum(0)
+
+    @property
+    def _read(self) -> int:
+        """How many signals the weigher reads beside those of the members."""
+        return len(self.by.references) if self.by is not None else 0
+
+    def _shares(self, stacked: Tensor, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+        """The weights of the teachers, broadcastable to their stacked logits."""
+        count = len(stacked)
+        if self.by is None:
+            if self.weights is not None and len(self.weights) != count:
+                raise ValueError(f"Ensemble: {len(self.weights)} weights for {count} teachers")
+            weights = self.weights or (1.0,) * count
+            return (stacked.new_tensor(weights) / sum(weights)).view(-1, *[1] * (stacked.ndim - 1))
+        self.by.prepare(signals, student, stacked.device, self.samples)
+        given: Tensor = self.by(signals, batch, student, self.progress)
+        if given.ndim < stacked.ndim - 1 and count == 1:
+            given = given[None]
+        if given.shape != stacked.shape[: given.ndim] or given.ndim < 2:
+            raise ValueError(
+                f"Ensemble: by gives weights of shape {tuple(given.shape)}; expected one for each teacher and item, "
+                f"{tuple(stacked.shape[:2])}"
+            )
+        total = given.sum(0, keepdim=True)
+        shares = torch.where(total > 0, given / total.clamp_min(torch.finfo(given.dtype).tiny), 1 / count)
+        names = self.members or [str(number) for number in range(count)]
+        self.given_weights = dict(zip(names, shares.detach(), strict=True))
+        return shares.to(stacked.dtype).view(*shares.shape, *[1] * (stacked.ndim - shares.ndim))
 
 
-def _dense(signals: Sequence[AnySignal]) -> list[Tensor]:
+def _dense(signals: Sequence[AnySignal], *, same: bool) -> list[Tensor]:
     """The logits in working precision; raises a ValueError with all shapes if they cannot be averaged."""
     dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
     tensors = [signal for signal in dense if isinstance(signal, Tensor)]
-    if len(tensors) < len(dense) or len({signal.shape for signal in tensors}) > 1:
+    if len(tensors) < len(dense) or (same and len({signal.shape for signal in tensors}) > 1):
         raise ValueError(f"Ensemble: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
     return [signal.to(torch.promote_types(signal.dtype, torch.float32)) for signal in tensors]

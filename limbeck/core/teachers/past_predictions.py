@@ -10,9 +10,22 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.memory import PerSampleTable
 from limbeck.core.signals import AnySignal
-from limbeck.core.teachers.base import Teacher
+from limbeck.core.teachers.base import Teacher, registry
 
 
+@registry.register(
+    "past_predictions",
+    cite="""
+        @inproceedings{kim2021self,
+            title = {Self-Knowledge Distillation with Progressive Refinement of Targets},
+            author = {Kim, Kyungyul and Ji, ByeongMoon and Yoon, Doyoung and Hwang, Sangheum},
+            booktitle = {International Conference on Computer Vision},
+            year = {2021},
+            eprint = {2006.12000},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
 class PastPredictions(Teacher):
     """The student's logits for each item when it last saw it (PS-KD, 2006.12000).
 

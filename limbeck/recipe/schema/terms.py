@@ -8,7 +8,6 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from limbeck import objectives
-from limbeck.core import item_weights
 from limbeck.core.schedules import schedule
 from limbeck.core.terms import Term
 from limbeck.recipe.schema.base import Spec, check_buildable, default_of, named_part
@@ -21,10 +20,10 @@ class TermSpec(Spec):
 
     objective: str
     student: str | list[str] = default_of(Term, "student")
-    teacher: str | list[str] | None = default_of(Term, "teacher")
+    teacher: str | list[str] | dict[str, Any] | None = default_of(Term, "teacher")
     adapter: str = default_of(Term, "adapter")
     weight: float | str | dict[str, Any] = default_of(Term, "weight")
-    item_weight: str | None = default_of(Term, "item_weight")
+    item_weight: str | dict[str, Any] | None = default_of(Term, "item_weight")
     name: str = default_of(Term, "name")
     trains: list[str] | None = default_of(Term, "trains")
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
@@ -45,8 +44,8 @@ class TermSpec(Spec):
 
     def build(self) -> Term:
         arguments = dict(self.hyperparameters)
-        scheduled = isinstance(arguments.get("temperature"), str | Mapping)
-        temperature = schedule(arguments.pop("temperature")) if scheduled else None
+        varies = isinstance(arguments.get("temperature"), str | Mapping)  # over time, or from item to item
+        temperature = arguments.pop("temperature") if varies else None
         return Term(
             objectives.get(self.objective, **arguments),
             student=_taps(self.student),
@@ -54,7 +53,7 @@ class TermSpec(Spec):
             adapter=self.adapter,
             weight=schedule(self.weight),
             temperature=temperature,
-            item_weight=item_weights.registry.get(self.item_weight) if self.item_weight else None,
+            item_weight=self.item_weight,
             trains=self.trains,
             name=self.name,
         )
@@ -64,5 +63,5 @@ def build_terms(specs: Sequence[TermSpec]) -> list[Term]:
     return [spec.build() for spec in specs]
 
 
-def _taps(value: str | list[str]) -> str | tuple[str, ...]:
+def _taps(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value

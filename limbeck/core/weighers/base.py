@@ -1,0 +1,106 @@
+"""The base class of weights and temperatures for each item."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.batch import Batch
+from limbeck.core.signals import AnySignal, LinearLogits, detach, shape_of
+from limbeck.utils.registry import Registry
+
+registry = Registry("weigher")
+
+Shape = tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+
+class Weigher(nn.Module, ABC):
+    """A weight or a temperature for each item (token, teacher) of a batch, computed from the signals of the step.
+
+    As `item_weight` of a term it multiplies the losses, as `temperature` it replaces the objective's, and as `by` of an
+    `Ensemble` it weighs the members. Buffers are part of the checkpoint; change them only while `self.training`, because a dry
+    run calls the weigher too. Parameters are trained by the update that has the term; gradient reaches them and nothing else,
+    because all signals are detached.
+
+    Attributes:
+        references: further signals that it reads, as `actor[@variant][:tap][#view]`; no patterns.
+    """
+
+    references: Sequence[str] = ()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._prepared = False
+
+    @abstractmethod
+    def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
+        """The weights of the items `[B]`, of tokens `[B, T]`, or of each teacher for each item `[K, B]` or `[K, B, T]`.
+
+        Args:
+            signals: of the term's teacher side (one; one for each actor if it is a pattern; none without a teacher), or of the
+                members of an ensemble; then those of `references`. All are detached.
+            batch: with targets, keys and index of the items.
+            student: the signal of the student's side, detached.
+            progress: of the stage, 0 to 1.
+        """
+
+    def build(self, signals: Sequence[Shape], student: Shape, *, samples: int | None) -> None:
+        """Creates what depends on shapes, before the optimizer is made.
+
+        Args:
+            signals, student: shapes of what `weigh` receives, batch axis included.
+            samples: number of items in the training set; None if the source has no data set.
+        """
+
+    def prepare(self, signals: Sequence[AnySignal], student: AnySignal, device: torch.device, samples: int | None) -> None:
+        """Calls `build` once, with the shapes of these signals."""
+        if not self._prepared:
+            self.build([shape_of(signal) for signal in signals], shape_of(student), samples=samples)
+            self.to(device)
+            self._prepared = True
+
+    def forward(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
+        """`weigh` of the detached signals; without gradient, unless the weigher has parameters."""
+        own = [detach(signal) for signal in signals]
+        with torch.autocast(batch.device.type, enabled=False):
+            weights = self.weigh(own, batch, detach(student), progress)
+        return weights if any(True for _ in self.parameters()) else weights.detach()
+
+    def own(self, signals: Sequence[AnySignal]) -> list[AnySignal]:
+        """The signals of the teachers, without those of `references`."""
+        return list(signals[: len(signals) - len(self.references)])
+
+
+def weigher(value: str | Mapping[str, Any] | Weigher) -> Weigher:
+    """Converts a name, or the recipe form `{name: {arguments}}`, to a weigher.
+
+    Raises:
+        ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
+    """
+    if isinstance(value, Weigher):
+        return value
+    if isinstance(value, str):
+        value = {value: {}}
+    if not isinstance(value, Mapping) or len(value) != 1:
+        raise ValueError(
+            f"a weigher is a name, or one name with its arguments such as {{entropy: {{of: student}}}}; got {value!r}"
+        )
+    ((name, given),) = value.items()
+    if given is not None and not isinstance(given, Mapping):
+        raise ValueError(f"weigher {name!r}: its arguments are {given!r}; expected a mapping such as {{of: student}}")
+    built = registry.get(name, **(given or {}))
+    if not isinstance(built, Weigher):
+        raise ValueError(f"weigher {name!r} is {type(built).__name__}; expected a subclass of limbeck.core.weighers.Weigher")
+    return built
+
+
+def dense_logits(signal: AnySignal) -> Tensor:
+    """Logits as one tensor in float32, or in float64 if they are; raises a ValueError for other signals."""
+    dense = signal.dense() if isinstance(signal, LinearLogits) else signal
+    if not isinstance(dense, Tensor):
+        raise ValueError(f"an item weight needs one dense signal of logits; got {type(signal).__name__}")
+    return dense.to(torch.promote_types(dense.dtype, torch.float32))

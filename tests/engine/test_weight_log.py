@@ -1,0 +1,88 @@
+"""Weights of items in the log, and weighers with state and parameters in checkpoints."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import torch
+
+from limbeck import Run, Settings, Stage, Term, Update, frozen, objectives, steps, trained
+from limbeck.core.batch import Batch
+from limbeck.core.source import Source
+from limbeck.core.weighers import Weigher
+
+GENERATOR = torch.Generator().manual_seed(0)
+X, Y = torch.randn(40, 8, 3, generator=GENERATOR), torch.randint(4, (40, 8), generator=GENERATOR)
+
+
+class Points(Source):
+    """Batch i is rows i of X and Y."""
+
+    steps_per_epoch = 40
+
+    def batch(self, position):
+        return Batch({"default": X[position.step % 40]}, target=Y[position.step % 40])
+
+
+class Counting(Weigher):
+    """The n-th batch has weight n: state that must survive a stop."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.zeros(()))
+
+    def weigh(self, signals, batch, student, progress):
+        if self.training:
+            self.count += 1
+        return self.count.expand(batch.size)
+
+
+def linear(seed):
+    torch.manual_seed(seed)
+    return torch.nn.Linear(3, 4)
+
+
+def run(folder, length, **settings):
+    soft = objectives.get("soft_targets")
+    terms = [
+        Term(soft, teacher={"ensemble": {"of": "teachers.*", "by": "routing"}}, name="routed"),
+        Term(objectives.get("hard_targets"), item_weight=Counting(), weight=0.01),
+    ]
+    actors = {"student": trained(linear(0)), "teachers.a": frozen(linear(1)), "teachers.b": frozen(linear(2))}
+    stages = [Stage([Update(terms)], steps(length))]
+    options = Settings(device="cpu", trackers=[], progress=False, log_every=5, **settings)
+    return Run(actors, stages, source=Points(), folder=folder, settings=options)
+
+
+def test_mean_and_spread_of_weights_are_logged(tmp_path):
+    run(tmp_path, 10).fit()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first, second = (line["weights"] for line in lines if "weights" in line)
+    assert first["hard_targets.item_weight"] == pytest.approx({"mean": 3, "spread": 2**0.5})  # 1 to 5
+    assert second["hard_targets.item_weight"] == pytest.approx({"mean": 8, "spread": 2**0.5})
+    routed = [second[f"routed.teachers.{name}"]["mean"] for name in "ab"]
+    assert sum(routed) == pytest.approx(1)
+    assert routed[0] != pytest.approx(0.5)  # it has learned
+
+
+def test_a_stopped_run_goes_on_with_state_and_parameters_of_weighers(tmp_path):
+    whole = run(tmp_path / "whole", 10).fit()
+    stopped = run(tmp_path / "stopped", 10, checkpoint_every=4)
+    save, calls = stopped._save, []
+
+    def save_and_stop():
+        save()
+        calls.append(stopped.clock.step)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    stopped._save = save_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    assert calls == [4]
+    resumed = run(tmp_path / "stopped", 10).fit(resume=True)
+    for name, tensor in whole.updates[0].criterion.state_dict().items():
+        assert torch.equal(tensor, resumed.updates[0].criterion.state_dict()[name]), name
+    assert torch.equal(whole.actors["student"].model.weight, resumed.actors["student"].model.weight)
+    assert whole.updates[0].criterion.terms[1].item_weight.count == 10

@@ -1,37 +1,65 @@
-"""`limbeck evaluate`: the student of a run on other data."""
+"""`limbeck evaluate`: a run, or an exported file, on other data."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from limbeck.cli.shared import JsonOption, PluginOption, console, load_plugins
 
+if TYPE_CHECKING:
+    from limbeck.runs import Evaluation
+
 
 def evaluate(
-    run: Annotated[Path, typer.Argument(help="A run directory.")],
+    what: Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, or an exported file (.onnx, .pte).")],
     data: Annotated[str, typer.Option(help="A data file, folder or name.")],
     split: Annotated[str | None, typer.Option(help="Which part of the data.")] = None,
     input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
     label: Annotated[str | None, typer.Option(help="The label column.")] = None,
+    task: Annotated[str | None, typer.Option(help="Of a file: classification when omitted, or as its run says.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Of a file: the task's first when omitted, or as its run says.")] = None,
+    tokenizer: Annotated[str | None, typer.Option(help="Of a file that reads texts: a folder, or a name on the hub.")] = None,
+    max_length: Annotated[int | None, typer.Option(help="Of a file that reads texts: the most tokens.")] = None,
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Evaluate the student of a run on other data."""
-    from limbeck.runs import evaluate_run
+    """Evaluate the student of a run on other data, with its control and teacher if the run has kept them; or one file.
+
+    An exported file is run in its own runtime. In the folder of its run it needs no options.
+    """
+    from limbeck.runs import FileOptions, evaluate_file, evaluate_run
 
     load_plugins(plugin)
-    figures = evaluate_run(run, data, split=split, input=input_column, label=label)
-    if as_json:
-        print(json.dumps(figures))
+    options = {"--task": task, "--metric": metric, "--tokenizer": tokenizer, "--max-length": max_length}
+    columns = {"split": split, "input": input_column, "label": label}
+    listener = None if as_json else console
+    if what.is_file() or (what / "config.json").is_file() or (not what.exists() and what.suffix):
+        found = evaluate_file(what, data, FileOptions(*options.values()), console=listener, **columns)  # type: ignore[arg-type]
     else:
-        from limbeck.evaluation import number_format
-        from limbeck.metrics import METRICS
+        given = [name for name, value in options.items() if value is not None]
+        if given:
+            raise typer.BadParameter(f"{given[0]} is an option of exported files; a run has its own in recipe.yaml")
+        found = evaluate_run(what, data, console=listener, **columns)
+    if as_json:
+        print(json.dumps(found.as_json()))
+    else:
+        _print_evaluation(found)
 
-        name = figures["metric"]
-        shown = number_format.measured(figures[name], figures["ci95"], as_percent=METRICS[name].percent)
-        sure = f", ECE {figures['ece']:.3f}" if "ece" in figures else ""
-        console.print(f"{name} {shown} on {figures['items']:,} items{sure}", markup=False)
+
+def _print_evaluation(found: Evaluation) -> None:
+    from limbeck.evaluation import arms_table, number_format
+
+    verdict = found.verdict
+    if len(verdict.arms) > 1:
+        console.print(arms_table(verdict))
+        console.print(verdict.sentence(), style="bold", markup=False, highlight=False)
+        console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
+    else:
+        student = verdict.student
+        shown = number_format.measured(student.metric, student.ci95, as_percent=verdict.metric.percent)
+        ece = "" if student.ece is None else f", ECE {student.ece:.3f}"
+        console.print(f"{verdict.metric.name} {shown} on {verdict.items:,} items{ece}", markup=False)

@@ -218,7 +218,8 @@ class Distillation:
             term_graph=self.term_graph,
         )
         if self.experiment.folder is not None:
-            write_run(self.experiment.folder, self.best, known, predictions, verdict)
+            best = {name: models[self._best_row] for name, models in self.arms.items()}
+            write_run(self.experiment.folder, best, known, predictions, verdict)
         return verdict
 
 

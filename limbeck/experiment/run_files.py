@@ -1,4 +1,4 @@
-"""The files that an experiment leaves in its folder: student, predictions, verdict, report."""
+"""The files that an experiment leaves in its folder: student and control, predictions, verdict, report."""
 
 from __future__ import annotations
 
@@ -14,24 +14,35 @@ from limbeck.evaluation import Predictions, Verdict, save_predictions
 from limbeck.models import save_model, save_weights, spec_of
 
 
-def write_run(folder: Path, student: nn.Module, test: Items, predictions: Mapping[str, Predictions], verdict: Verdict) -> None:
+def write_run(
+    folder: Path, models: Mapping[str, nn.Module], test: Items, predictions: Mapping[str, Predictions], verdict: Verdict
+) -> None:
     """Writes the verdict after everything that it speaks of, and the report last, which is made from it.
 
     Of a module that Limbeck has not built only the weights are saved, since only its user knows how to build it.
+
+    Args:
+        models: by the name of their folder, `student` and `control`; they read the same tokens.
     """
     from limbeck.evaluation.report import write_report
 
-    if spec_of(student) is not None:
-        save_model(student, None, folder / "student")
-    else:
-        (folder / "student").mkdir(parents=True, exist_ok=True)
-        save_weights(student, folder / "student" / "model.safetensors")
-    if isinstance(test.storage, TokenStorage):
-        test.storage.tokenizer.save_pretrained(folder / "student")
-    if isinstance(test.storage, EncodedTable):
-        test.storage.encoder.save(folder / "student")
-    if isinstance(test.storage, SpectrogramStorage):
-        test.storage.options.save(folder / "student")
+    for name, model in models.items():
+        _save_with_preprocessing(model, test, folder / name)
     save_predictions(predictions, folder)
     verdict.save(folder / "verdict.json")
     write_report(folder)
+
+
+def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> None:
+    """Writes a model, and how items become its inputs."""
+    if spec_of(model) is not None:
+        save_model(model, None, folder)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        save_weights(model, folder / "model.safetensors")
+    if isinstance(items.storage, TokenStorage):
+        items.storage.tokenizer.save_pretrained(folder)
+    if isinstance(items.storage, EncodedTable):
+        items.storage.encoder.save(folder)
+    if isinstance(items.storage, SpectrogramStorage):
+        items.storage.options.save(folder)

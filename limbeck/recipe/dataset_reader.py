@@ -64,10 +64,14 @@ class DatasetReader:
         self.table_encoder: TableEncoder | None = None
         self.audio: AudioOptions | None = None
 
-    def use_student_tokenizer(self, tokenizer: Any) -> None:
-        """Reads all texts with the tokenizer of a finished student; neither its teacher nor its training texts are needed."""
-        self.__dict__ |= {"tokenizer": tokenizer, "vocabulary": None}
-        self.student_tokenizer = None
+    def use_tokenizers(self, student: Any, teacher: Any = None) -> None:
+        """Reads texts with the tokenizers of a finished run, so that its training texts are not needed.
+
+        Args:
+            teacher: None: the student's tokens are all that is read.
+        """
+        self.__dict__ |= {"tokenizer": teacher or student, "vocabulary": None, "_own_student_tokenizer": None}
+        self.student_tokenizer = student if teacher is not None else None
 
     # --- tokenizers --------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from limbeck.runs.cache import build_cache, describe_cache, prune_cache, verify_cache
     from limbeck.runs.compare import run_comparison
     from limbeck.runs.distill import run_recipe
-    from limbeck.runs.evaluate import evaluate_run
+    from limbeck.runs.evaluate import Evaluation, evaluate_run
+    from limbeck.runs.evaluate_exported import FileOptions, evaluate_file
     from limbeck.runs.export import export_run
     from limbeck.runs.folder import RunError, load_verdicts, open_run, require_verdict, resume_command
     from limbeck.runs.listing import list_runs, runs_table
@@ -21,7 +22,8 @@ _HOMES = {
     "limbeck.runs.cache": ("build_cache", "describe_cache", "prune_cache", "verify_cache"),
     "limbeck.runs.compare": ("run_comparison",),
     "limbeck.runs.distill": ("run_recipe",),
-    "limbeck.runs.evaluate": ("evaluate_run",),
+    "limbeck.runs.evaluate": ("Evaluation", "evaluate_run"),
+    "limbeck.runs.evaluate_exported": ("FileOptions", "evaluate_file"),
     "limbeck.runs.export": ("export_run",),
     "limbeck.runs.folder": ("RunError", "load_verdicts", "open_run", "require_verdict", "resume_command"),
     "limbeck.runs.listing": ("list_runs", "runs_table"),
@@ -30,10 +32,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "Evaluation",
+    "FileOptions",
     "RunError",
     "build_cache",
     "build_teacher",
     "describe_cache",
+    "evaluate_file",
     "evaluate_run",
     "export_run",
     "list_runs",

@@ -14,7 +14,7 @@ from limbeck.data import Items, TokenStorage
 from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, formats, merge_records
-from limbeck.recipe import ExportSpec, Recipe
+from limbeck.recipe import ExportSpec, Recipe, data_sizes
 from limbeck.runs.folder import VERDICT, RunError, lock_run, open_run, require_file
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
@@ -66,7 +66,7 @@ def export_run(
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     check_texts(spec, test)
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
-    teacher = rebuild_teacher(recipe, all_train, folder, console) if needs_teacher else None
+    teacher = rebuild_teacher(recipe, folder, data_sizes(all_train), console) if needs_teacher else None
     with lock_run(folder):
         return write_exports(spec, RunModels(recipe, folder, student, teacher, train, test), console, progress=progress)
 

@@ -21,7 +21,7 @@ from limbeck.utils import distributed
 from limbeck.utils.folder_lock import lock_folder
 
 RECIPE, VERDICT = "recipe.yaml", "verdict.json"
-STUDENT, TEACHER = "student", "teacher"
+STUDENT, CONTROL, TEACHER = "student", "control", "teacher"
 
 
 class RunError(ValueError):
@@ -74,6 +74,14 @@ def require_file(folder: Path, file: str, what: str) -> None:
 def class_names_of(folder: Path) -> list[str] | None:
     """Returns the class names of a run in label order; None if the classes have no names."""
     return (Verdict.load(folder).classes or None) if (folder / VERDICT).exists() else None
+
+
+def class_count_of(folder: Path) -> int | None:
+    """Returns the number of classes of a run; None if it has no classes, or no verdict."""
+    if not (folder / VERDICT).exists():
+        return None
+    verdict = Verdict.load(folder)
+    return len(verdict.classes or verdict.student.per_class or ()) or None
 
 
 def resume_command(folder: Path, *options: str) -> str:

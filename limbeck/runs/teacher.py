@@ -17,7 +17,7 @@ from limbeck import models
 from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
 from limbeck.experiment.teacher_training import train_teacher
-from limbeck.recipe import Recipe, data_sizes
+from limbeck.recipe import DataSizes, Recipe, data_sizes
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
 
@@ -26,9 +26,7 @@ NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch",
 
 def build_teacher(recipe: Recipe, train: Items) -> nn.Module:
     """Returns the teacher of a recipe with its weights; before its training, if the recipe trains it."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seeds[0])
-        return recipe.teacher.new(*data_sizes(train.for_actor("teacher"))).eval()
+    return _new_teacher(recipe, data_sizes(train.for_actor("teacher")))
 
 
 def load_or_train_teacher(
@@ -59,13 +57,17 @@ def load_or_train_teacher(
     return trained
 
 
-def rebuild_teacher(recipe: Recipe, train: Items, folder: Path, console: Console) -> nn.Module | None:
-    """Returns the teacher of a finished run. Prints why and returns None if it cannot be rebuilt."""
+def rebuild_teacher(recipe: Recipe, folder: Path, sizes: DataSizes, console: Console) -> nn.Module | None:
+    """Returns the teacher of a finished run. Prints why and returns None if it cannot be rebuilt.
+
+    Args:
+        sizes: of the run's data.
+    """
     try:
         if (folder / TEACHER / "config.json").exists():
             return models.load_model(folder / TEACHER)
         if recipe.teacher.training is None:
-            return build_teacher(recipe, train)
+            return _new_teacher(recipe, sizes)
         reason = f"{folder / TEACHER} is gone"
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         reason = str(error)
@@ -76,6 +78,12 @@ def rebuild_teacher(recipe: Recipe, train: Items, folder: Path, console: Console
 def with_progress(training: Training, progress: bool) -> Training:
     """Returns the training with its progress bar switched on or off."""
     return replace(training, settings=replace(training.settings, progress=progress))
+
+
+def _new_teacher(recipe: Recipe, sizes: DataSizes) -> nn.Module:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seeds[0])
+        return recipe.teacher.new(*sizes).eval()
 
 
 def _load_or_train_shared(recipe: Recipe, train: Items, shared: Path, *, progress: bool) -> nn.Module:

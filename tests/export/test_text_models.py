@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -256,6 +257,18 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     costs = runs.profile_run(tmp_path / "run")
     assert costs["student onnx int8"].peak_memory_bytes == 32
     assert costs["student pytorch fp32"].macs
+    file, test = tmp_path / "run" / "exports" / "student-fp32.onnx", str(tmp_path / "test.parquet")
+    found = runs.evaluate_file(file, test).as_json()  # with the run's tokenizer and metric
+    assert (found["metric"], found["items"]) == ("matthews", 81)
+    assert found["matthews"] == pytest.approx(student.metric)
+    moved = tmp_path / "student.onnx"
+    shutil.copy(file, moved)
+    with pytest.raises(runs.RunError, match=r"student.onnx reads texts, .*name it with --tokenizer"):
+        runs.evaluate_file(moved, test)
+    options = runs.FileOptions(metric="matthews", tokenizer=str(tmp_path / "teacher"), max_length=32)
+    assert runs.evaluate_file(moved, test, options).as_json()["matthews"] == pytest.approx(student.metric)
+    with pytest.raises(runs.RunError, match=r"digits: its inputs are 1×8×8, and .*student.onnx reads texts"):
+        runs.evaluate_file(moved, "digits", options)
 
 
 def test_memory_of_a_text_in_a_fresh_process(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ def test_a_run_with_own_models_is_opened_again_only_with_the_file(tmp_path: Path
     fields = tiny.content("control=false", "teacher.model=my_models.py:Teacher", "teacher.args={width: 6}")
     fields["student"] = {"model": "my_models.py:make_student"}
     run_recipe(Recipe.from_dict(fields), tmp_path / "run", progress=False)
-    figures = evaluate_run(tmp_path / "run", "digits", split="test")
+    figures = evaluate_run(tmp_path / "run", "digits", split="test").as_json()
     _, student = open_run(tmp_path / "run")
     assert student.head.out_features == 10  # type: ignore[union-attr]  # num_classes came from the data
     monkeypatch.setattr(registry, "_parts", before)  # as in another process
@@ -45,7 +45,7 @@ def test_a_run_with_own_models_is_opened_again_only_with_the_file(tmp_path: Path
         with pytest.raises(ValueError, match=r"my_models\.py:\w+' is defined in a file.*--plugin my_models\.py"):
             reopen()
     load_plugin(file)
-    assert evaluate_run(tmp_path / "run", "digits", split="test") == figures
+    assert evaluate_run(tmp_path / "run", "digits", split="test").as_json() == figures
 
 
 def test_the_file_may_import_its_neighbours_and_bear_any_name(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_a_student_keeps_the_words_of_the_training_texts(place: Path, tmp_path: 
     assert own.tokenize("the film was great") == whole.tokenize("the film was great")
     moved = tmp_path / "moved.parquet"
     shutil.copy(place / "test.parquet", moved)
-    told = runs.evaluate_run(tmp_path / "run", str(moved))  # by the student's own tokenizer
+    told = runs.evaluate_run(tmp_path / "run", str(moved)).as_json()  # by the student's own tokenizer
     assert told["accuracy"] == pytest.approx(verdict.student.metric)
     assert len(test) == told["items"]
 

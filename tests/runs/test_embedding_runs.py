@@ -239,7 +239,7 @@ def test_without_labels_from_recipe_to_verdict(place: Path, tmp_path: Path) -> N
     assert verdict.control is None
     assert models.load_model(tmp_path / "run" / "student").transformer.config.num_hidden_layers == 2
     same_without_limbeck(tmp_path / "run" / "student", place)
-    told = runs.evaluate_run(tmp_path / "run", str(place / "test-bare.parquet"))  # beside its teacher, built again
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test-bare.parquet")).as_json()  # beside its teacher, built again
     assert told["neighbour_overlap"] == pytest.approx(verdict.student.metric)
 
 
@@ -273,7 +273,7 @@ def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path)
     assert isinstance(student, StaticEncoder)
     assert not any("linear" in name for name, _ in student.named_parameters())  # the control's layer is no part of a student
     same_without_limbeck(tmp_path / "run" / "student", place)
-    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet")).as_json()
     assert told["probe_accuracy"] == pytest.approx(verdict.student.metric)
 
 
@@ -285,7 +285,9 @@ def test_a_student_with_the_words_of_its_texts(place: Path, tmp_path: Path, way:
     ours = models.load_model(tmp_path / "run" / "student")
     rows = max(parameter.shape[0] for name, parameter in ours.named_parameters() if "embedding" in name)
     assert rows < len(WORDS)
-    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))  # by its own tokenizer, without the teacher
+    told = runs.evaluate_run(
+        tmp_path / "run", str(place / "test.parquet")
+    ).as_json()  # by its own tokenizer, without the teacher
     assert told["probe_accuracy"] == pytest.approx(verdict.student.metric)
     texts, _ = sentences(12, 9)
     read = load_tokenizer(str(tmp_path / "run" / "student"))(texts, padding=True, return_tensors="pt")

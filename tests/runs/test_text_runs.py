@@ -113,7 +113,7 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     ids = torch.tensor([[2, 5, 6, 3]])
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, ours(ids).logits)
-    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet")).as_json()
     assert told["accuracy"] == pytest.approx(verdict.student.metric)
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
     assert tokenizer("the film was great")["input_ids"][0] == 2
@@ -222,7 +222,7 @@ def test_question_answering_from_recipe_to_verdict(reading: Path, tmp_path: Path
     assert verdict.teacher is not None
     assert verdict.teacher.metric > 0.5  # one place of three by chance
     assert verdict.student.metric > 0.4
-    told = runs.evaluate_run(tmp_path / "run", str(reading / "test.parquet"))
+    told = runs.evaluate_run(tmp_path / "run", str(reading / "test.parquet")).as_json()
     assert told["answer_f1"] == pytest.approx(verdict.student.metric)
     student = transformers.AutoModelForQuestionAnswering.from_pretrained(tmp_path / "run" / "student")
     assert student.config.num_hidden_layers == 2

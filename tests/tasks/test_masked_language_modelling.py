@@ -250,7 +250,7 @@ def test_distilbert_from_recipe_to_verdict(place: Path, tmp_path: Path) -> None:
     ids = torch.tensor([[2, 5, 4, 6, 3]])
     assert plain.config.num_hidden_layers == 2
     assert torch.equal(plain(ids).logits, load_model(tmp_path / "run" / "student")(ids).logits)
-    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"), input="text")
+    told = runs.evaluate_run(tmp_path / "run", str(place / "test.parquet"), input="text").as_json()
     assert told["masked_accuracy"] == pytest.approx(verdict.student.metric)
 
 

@@ -87,7 +87,7 @@ class Onnx(Format):
         session = _open_session(require_file(path))
         read, given = session.get_inputs(), session.get_outputs()
         if len(given) == 1 and _reads_tokens(read):
-            return _text_runner(session, tuple(each.name for each in read))
+            return _text_runner(session, path, tuple(each.name for each in read))
         if len(read) != 1 or len(given) != 1:
             raise ExportError(f"{path} has {len(read)} inputs and {len(given)} outputs; expected one of each")
         batch, *shape = read[0].shape
@@ -101,7 +101,7 @@ class Onnx(Format):
 
         def run(inputs: Tensor) -> Tensor:
             pieces = torch.split(inputs, fixed_batch) if fixed_batch else (inputs,)
-            found = [session.run(None, {name: piece.detach().cpu().to(dtype).numpy()})[0] for piece in pieces]
+            found = [_outputs(session, path, {name: piece.detach().cpu().to(dtype).numpy()}) for piece in pieces]
             return torch.from_numpy(found[0]) if len(found) == 1 else torch.cat([torch.from_numpy(each) for each in found])
 
         return Runner(run, tuple(shape), dtype)
@@ -113,13 +113,20 @@ def _reads_tokens(read: Sequence[Any]) -> bool:
     return whole and IDS in [each.name for each in read]
 
 
-def _text_runner(session: Any, names: tuple[str, ...]) -> Runner:
+def _outputs(session: Any, path: Path, inputs: Mapping[str, Any]) -> Any:
+    try:
+        return session.run(None, inputs)[0]
+    except Exception as error:  # its errors share no base class but this
+        shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
+        raise ExportError(f"{path} cannot compute on inputs {shapes}: {' '.join(str(error).split())}") from error
+
+
+def _text_runner(session: Any, path: Path, names: tuple[str, ...]) -> Runner:
     def run(inputs: Mapping[str, Tensor]) -> Tensor:
         missing = [name for name in names if name not in inputs]
         if missing:
             raise ExportError(f"the file takes {', '.join(names)}; missing: {', '.join(missing)}")
-        found = session.run(None, {name: inputs[name].detach().cpu().long().numpy() for name in names})
-        return torch.from_numpy(found[0])
+        return torch.from_numpy(_outputs(session, path, {name: inputs[name].detach().cpu().long().numpy() for name in names}))
 
     return Runner(run, (), torch.int64, names)
 

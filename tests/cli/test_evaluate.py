@@ -1,0 +1,57 @@
+"""`limbeck evaluate`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck.export import formats
+from limbeck.models import load_model
+from tests.cli.conftest import Limbeck
+
+
+def test_evaluate(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    code, out, _ = limbeck("evaluate", finished, "--data", "digits", "--split", "test")
+    assert code == 0
+    assert "on 599 items" in out
+    assert max(map(len, out.splitlines())) <= 80
+    for part in ("teacher", "control", "student", "accuracy", "ECE", "of the teacher; distillation "):
+        assert part in out
+    code, out, _ = limbeck("evaluate", finished, "--data", "digits", "--split", "test", "--json")
+    figures = json.loads(out)
+    assert figures["ci95"][0] <= figures["accuracy"] <= figures["ci95"][1]
+    assert set(figures["arms"]) == {"teacher", "control", "student"}
+    assert figures["gain"]["ci95"][0] <= figures["gain"]["value"] <= figures["gain"]["ci95"][1]
+    for arguments, said in (
+        ((finished, "--data", tmp_path / "no.parquet"), "no.parquet"),
+        ((tmp_path / "no-run", "--data", "digits"), "there is no"),
+        ((tmp_path, "--data", "digits"), "no run directory"),
+        ((tmp_path / "no.onnx", "--data", "digits"), "there is no file"),
+    ):
+        code, out, err = limbeck("evaluate", *arguments)
+        assert (code, out) == (2, "")
+        assert said in err
+    code, _, err = limbeck("evaluate", finished, "--data", "digits", "--tokenizer", "bert")
+    assert code == 2
+    assert "--tokenizer is an option of exported files" in " ".join(err.replace("│", " ").split())
+
+
+def test_evaluate_an_exported_file(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    file = tmp_path / "student.onnx"
+    formats.get("onnx").write(load_model(finished / "student"), file, torch.zeros(2, 1, 8, 8))
+    code, out, _ = limbeck("evaluate", file, "--data", "digits", "--split", "test")
+    assert code == 0
+    assert out.startswith("accuracy ")
+    assert "on 599 items, ECE" in out
+    figures = json.loads(limbeck("evaluate", file, "--data", "digits", "--split", "test", "--json")[1])
+    in_pytorch = json.loads(limbeck("evaluate", finished, "--data", "digits", "--split", "test", "--json")[1])
+    assert figures["accuracy"] == pytest.approx(in_pytorch["accuracy"])
+    assert figures["file"] == str(file)
+    code, out, err = limbeck("evaluate", finished / "recipe.yaml", "--data", "digits")
+    assert (code, out) == (2, "")
+    assert "recipe.yaml is no run, no student's folder" in err

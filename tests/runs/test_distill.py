@@ -1,0 +1,111 @@
+"""A recipe run in a folder: what it leaves, on a full disk and in several processes."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from limbeck import models, runs
+from limbeck.engine import checkpoint
+from limbeck.engine.checkpoint import CheckpointError
+from limbeck.engine.metrics_log import LogFile
+from limbeck.evaluation import Verdict
+from limbeck.runs import RunError, run_recipe
+from tests import ranks, tiny
+from tests.runs.run_files import bytes_of
+
+
+def test_what_a_run_leaves(finished: Path) -> None:
+    names = {path.name for path in finished.iterdir()}
+    assert names == {
+        ".lock",
+        "recipe.yaml",
+        "student",
+        "control",
+        "teacher",
+        "checkpoints",
+        "log.jsonl",
+        "predictions.safetensors",
+        "verdict.json",
+        "report.html",
+    }
+    verdict = json.loads((finished / "verdict.json").read_text())
+    assert verdict["cost"]["student_steps"] == 12
+    arms = {(json.loads(line)["seed"], json.loads(line)["arm"]) for line in (finished / "log.jsonl").read_text().splitlines()}
+    assert arms == {(0, "teacher"), (0, "student"), (0, "control")}
+    figures = runs.evaluate_run(finished, "digits", split="test").as_json()
+    assert figures["accuracy"] == pytest.approx(verdict["results"]["student"]["distilled"]["metric"])
+    assert figures["ece"] == pytest.approx(verdict["results"]["student"]["distilled"]["ece"])
+
+
+def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of the places where a run writes fails once; each time it is resumed, and ends as a quiet one."""
+    folder = tmp_path / "run"
+
+    def full_at(call: int, original: Any) -> Any:
+        calls = iter(range(1000))
+
+        def write(*args: Any, **options: Any) -> Any:
+            if next(calls) == call:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            return original(*args, **options)
+
+        return write
+
+    for owner, name, call, error in (
+        (checkpoint, "save_file", 1, CheckpointError),
+        (LogFile, "write", 1, RunError),
+        (models, "save_model", 0, RunError),
+        (checkpoint, "save_file", 3, CheckpointError),
+        (os, "replace", 5, (RunError, CheckpointError)),
+        (Verdict, "save", 0, RunError),
+    ):
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, full_at(call, getattr(owner, name)))
+            with pytest.raises(error, match=r"No space left.*make room.*--resume"):
+                run_recipe(tiny.recipe(), folder, resume=True, progress=False)
+    run_recipe(tiny.recipe(), folder, resume=True, progress=False)
+    for file in ("student/model.safetensors", "teacher/model.safetensors", "log.jsonl"):
+        assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
+
+
+def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
+    file, out = tiny.write(tmp_path, "seeds=[0,1]"), tmp_path / "run"
+    command = ranks.command(2, "limbeck.cli", "distill", file, "--out", out, "--json")
+
+    def run(*options: str) -> subprocess.CompletedProcess[str]:
+        process = subprocess.Popen(
+            [*command, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=ranks.ENVIRONMENT
+        )
+        try:
+            out, err = process.communicate(timeout=120)
+        finally:
+            process.terminate()  # unlike a kill, it is passed on to the ranks
+        return subprocess.CompletedProcess(command, process.returncode, out, err)
+
+    done = run()
+    assert done.returncode == 0, done.stderr
+    verdict = json.loads(done.stdout)  # printed once
+    assert verdict == json.loads((out / "verdict.json").read_text())
+    assert verdict["cost"]["student_steps"] == 24
+    lines = (out / "log.jsonl").read_text().splitlines()
+    assert len(lines) == len(set(lines)) == 3 + 2 * 2 * (3 + 1)  # the teacher's; of two arms and seeds, with a validation each
+    two, one = (models.load_model(folder / "student").state_dict() for folder in (out, finished))
+    assert two.keys() == one.keys()
+    before = bytes_of(out)
+    refused = run()
+    assert refused.returncode != 0
+    assert "holds a run already" in refused.stderr
+    assert bytes_of(out) == before
+    resumed = run("--resume")
+    assert resumed.returncode == 0, resumed.stderr
+    assert (
+        json.loads(resumed.stdout)["results"]["student"]["distilled"]["per_seed"]
+        == verdict["results"]["student"]["distilled"]["per_seed"]
+    )

@@ -1,0 +1,95 @@
+"""A finished run on other data: student, control and teacher."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import pytest
+import yaml
+from rich.console import Console
+
+from limbeck import runs
+from limbeck.evaluation import Verdict
+from limbeck.runs import run_recipe
+from tests import tiny
+from tests.runs.images import write_images
+
+
+def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "run"
+    moved.mkdir()
+    fields = tiny.content("data.train=${NO_SUCH_PLACE}/x.parquet")
+    (moved / "recipe.yaml").write_text(yaml.safe_dump(fields))
+    (moved / "student").symlink_to(finished / "student")
+    assert runs.evaluate_run(moved, "digits", split="test").as_json()["items"] == 599
+
+
+def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: Path) -> None:
+    write_images(tmp_path / "data", ["cat", "dog", "emu"])
+    where = f"{{path: {tmp_path}/data}}"
+    changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false", "training.steps=1",
+               "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
+    assert runs.evaluate_run(tmp_path / "run", str(tmp_path / "data")).as_json()["items"] == 9
+    write_images(tmp_path / "other", ["dog", "fox"])
+    with pytest.raises(ValueError, match=r"class 'fox' is none of the 3 of the training data \(0: cat, 1: dog, 2: emu\)"):
+        runs.evaluate_run(tmp_path / "run", str(tmp_path / "other"))
+
+
+def test_data_that_lack_a_class_are_numbered_as_the_training_data(tmp_path: Path) -> None:
+    """By themselves dog and emu would be 0 and 1, and each right answer a wrong one."""
+    write_images(tmp_path / "data", ["cat", "dog", "emu"])
+    (tmp_path / "part").mkdir()
+    for name in ("dog", "emu"):
+        (tmp_path / "part" / name).symlink_to(tmp_path / "data" / name)
+    changes = [f"data.train={{path: {tmp_path}/data}}", f"data.test={{path: {tmp_path}/part}}", "data.validation=0",
+               "control=false", "training.steps=1", "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    verdict = run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
+    assert verdict.classes == ["cat", "dog", "emu"]
+    test = tiny.recipe(*changes).load()[3]
+    assert test.class_names == ["cat", "dog", "emu"]
+    assert test.target is not None
+    assert sorted(test.target.tolist()) == [1, 1, 1, 2, 2, 2]
+    whole, part = (runs.evaluate_run(tmp_path / "run", str(tmp_path / name)).as_json()["accuracy"] for name in ("data", "part"))
+    missed = 9 - round(9 * whole)
+    assert 6 - round(6 * part) <= missed  # what is right among all is right among some
+
+
+def test_student_control_and_teacher_of_a_run_are_compared_on_the_new_data(finished: Path) -> None:
+    """On the run's own test set gain, retention and intervals are those of its verdict."""
+    verdict = Verdict.load(finished)
+    found = runs.evaluate_run(finished, "digits", split="test").as_json()
+    assert list(found["arms"]) == ["teacher", "control", "student"]
+    for name, arm in verdict.arms.items():
+        assert found["arms"][name]["accuracy"] == pytest.approx(arm.metric)
+        assert found["arms"][name]["ci95"] == pytest.approx(list(arm.ci95), abs=1e-3)
+        assert found["arms"][name]["ece"] == pytest.approx(arm.ece)
+    assert found["arms"]["student"] == {name: found[name] for name in ("accuracy", "ci95", "ece")}
+    assert verdict.gain is not None
+    assert found["gain"]["value"] == pytest.approx(verdict.gain.value)
+    assert found["gain"]["ci95"] == pytest.approx(verdict.gain.ci95)
+    assert found["retention"] == pytest.approx(verdict.retention)
+    assert found["retention_ci95"] == pytest.approx(verdict.result.retention_ci95)
+
+
+def test_of_several_seeds_the_models_of_the_best_student_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    verdict = run_recipe(tiny.recipe("seeds=[0,1]", "data.validation=0.2"), folder, progress=False)
+    found = runs.evaluate_run(folder, "digits", split="test").as_json()["arms"]
+    assert verdict.control is not None
+    assert verdict.student.per_seed[0] != verdict.student.per_seed[1]
+    (row,) = [n for n in (0, 1) if verdict.student.per_seed[n] == pytest.approx(found["student"]["accuracy"])]
+    assert found["control"]["accuracy"] == pytest.approx(verdict.control.per_seed[row])
+
+
+def test_a_run_without_control_and_teacher_is_evaluated_without_them(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("control", "teacher", "checkpoints"))
+    console = Console(file=io.StringIO(), width=200)
+    found = runs.evaluate_run(folder, "digits", split="test", console=console).as_json()
+    assert list(found["arms"]) == ["student"]
+    assert (found["gain"], found["retention"], found["retention_ci95"]) == (None, None, None)
+    assert "without the teacher, which cannot be rebuilt: " in console.file.getvalue()  # type: ignore[attr-defined]
+    assert found["accuracy"] == runs.evaluate_run(finished, "digits", split="test").as_json()["accuracy"]

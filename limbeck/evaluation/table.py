@@ -36,12 +36,16 @@ def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
 
 
 def arms_table(verdict: Verdict) -> Table:
-    """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns."""
+    """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns.
+
+    Figures that no arm has are left out.
+    """
     arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.items()}
     table = _table(Text(verdict.name), list(arms), first="")
     for title in arms["student"]:
-        shown = title.replace("metric", verdict.metric.name)
-        table.add_row(Text(shown), *(_stacked(row[title]) for row in arms.values()))
+        cells = [_stacked(row[title]) for row in arms.values()]
+        if any(cell != number_format.NONE for cell in cells):
+            table.add_row(Text(title.replace("metric", verdict.metric.name)), *cells)
     return table
 
 

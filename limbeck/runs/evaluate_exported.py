@@ -91,7 +91,9 @@ def _read_in_run(
         fields["metric"] = options.metric
     if options.max_length is not None:
         fields["data"]["max_length"] = options.max_length
+    encoder = recipe.reader.table_encoder
     recipe = Recipe.from_dict(fields, str(run / RECIPE), files=False)
+    recipe.reader.table_encoder = encoder
     items, teacher = read_for_run(recipe, run, data, columns, console, tokenizer=options.tokenizer)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
@@ -117,8 +119,8 @@ def _read(path: Path, runner: Runner, data: str, options: FileOptions, columns: 
     items = DatasetReader(task, section, unknown, unknown).items(spec)
     if isinstance(items.storage, EncodedTable):
         raise RunError(
-            f"{data}: it is a table, and {path} reads its columns as those of the training data were encoded; evaluate the file "
-            "in the folder of its run"
+            f"{data}: it is a table, and how {path} encodes the columns is kept in its run; evaluate the file in the folder of "
+            "its run"
         )
     task.prepare(None, items, [items], control=False)
     return items, task

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import limbeck
@@ -15,8 +17,9 @@ from limbeck import models
 from limbeck.cli import app
 from limbeck.data.table import TableEncoder
 from limbeck.evaluation import Verdict
+from limbeck.export import formats
 from limbeck.recipe import Recipe, RecipeError, data_sizes
-from limbeck.runs import evaluate_run, run_recipe
+from limbeck.runs import RunError, evaluate_file, evaluate_run, run_recipe
 from tests.data.loading.files import parquet
 
 DATA = Path(os.environ.get("LIMBECK_DATA", "/")) / "data" / "heart_disease"
@@ -52,12 +55,24 @@ def test_a_run_keeps_the_statistics_of_its_training_rows(tmp_path: Path) -> None
     kept = TableEncoder.load(run / "student")
     assert kept == made.reader.table_encoder
     assert kept.numeric[0].mean < 25  # neither the test rows nor the new ones have a part in it
-    assert evaluate_run(run, test)["accuracy"] == pytest.approx(verdict.student.metric)
+    assert evaluate_run(run, test).as_json()["accuracy"] == pytest.approx(verdict.student.metric)
     Path(train).unlink()  # new rows need the student's folder only
     far = rows(tmp_path, "far.parquet", shift=1000, extra=["x"] * 120)
-    assert evaluate_run(run, far)["items"] == 120
+    assert evaluate_run(run, far).as_json()["items"] == 120
     with pytest.raises(ValueError, match="no column 'site'"):
         evaluate_run(run, str(parquet(tmp_path / "few.parquet", age=[1, 2], label=[0, 1])))
+
+
+def test_an_exported_file_reads_a_table_as_its_run_does(tmp_path: Path) -> None:
+    pytest.importorskip("onnxscript")
+    train, test, run = rows(tmp_path, "train.parquet"), rows(tmp_path, "test.parquet", shift=5), tmp_path / "run"
+    verdict = run_recipe(recipe(train, test), run, progress=False)
+    file = run / "exports" / "student-fp32.onnx"
+    formats.get("onnx").write(models.load_model(run / "student"), file, torch.zeros(2, 4))
+    assert evaluate_file(file, test).as_json()["accuracy"] == pytest.approx(verdict.student.metric)
+    shutil.copy(file, tmp_path / "student.onnx")
+    with pytest.raises(RunError, match=r"test.parquet: it is a table, .*in the folder of its run"):
+        evaluate_file(tmp_path / "student.onnx", test)
 
 
 def test_validation_rows_have_no_part_in_the_statistics(tmp_path: Path) -> None:

@@ -13,16 +13,17 @@ from torch import Tensor
 
 from limbeck import tasks
 from limbeck.data import Items, evaluation_batches
+from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.table import EncodedTable
 from limbeck.export import Runner
 from limbeck.export.costs import format_of
 from limbeck.export.measure import RunnerModule
-from limbeck.recipe import DatasetSpec, Recipe
+from limbeck.recipe import DatasetSpec
 from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.recipe.schema.data import DataSpec
 from limbeck.recipe.schema.models import StudentSpec
 from limbeck.runs.evaluate import Evaluation, evaluate_models, read_for_run
-from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, open_run
+from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, read_recipe
 from limbeck.tasks import Task
 
 
@@ -83,17 +84,15 @@ def _read_in_run(
     path: Path, run: Path, data: str, options: FileOptions, columns: Mapping[str, Any], console: Console
 ) -> tuple[Items, Task]:
     """Returns the data as the model in the file reads it in its run, and the task of the run, prepared."""
-    recipe, _ = open_run(run)
-    fields = recipe.model_dump(mode="json")
+    recipe = read_recipe(run)
+    changes: dict[str, Any] = {}
     if options.task not in (None, recipe.task):
-        fields |= {"task": options.task, "metric": None}
+        changes |= {"task": options.task, "metric": None}
     if options.metric is not None:
-        fields["metric"] = options.metric
+        changes["metric"] = options.metric
     if options.max_length is not None:
-        fields["data"]["max_length"] = options.max_length
-    encoder = recipe.reader.table_encoder
-    recipe = Recipe.from_dict(fields, str(run / RECIPE), files=False)
-    recipe.reader.table_encoder = encoder
+        changes["data"] = recipe.data.model_dump(mode="json") | {"max_length": options.max_length}
+    recipe = read_recipe(run, changes) if changes else recipe
     items, teacher = read_for_run(recipe, run, data, columns, console, tokenizer=options.tokenizer)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
@@ -117,11 +116,9 @@ def _read(path: Path, runner: Runner, data: str, options: FileOptions, columns: 
     section = DataSpec.model_validate({"train": spec, "test": spec, "tokenizer": options.tokenizer, **length})
     unknown = StudentSpec.model_validate({})
     items = DatasetReader(task, section, unknown, unknown).items(spec)
-    if isinstance(items.storage, EncodedTable):
-        raise RunError(
-            f"{data}: it is a table, and how {path} encodes the columns is kept in its run; evaluate the file in the folder of "
-            "its run"
-        )
+    if isinstance(items.storage, EncodedTable | SpectrogramStorage):
+        kind = "a table" if isinstance(items.storage, EncodedTable) else "of sounds"
+        raise RunError(f"{data}: it is {kind}, whose encoding is kept in the run of {path}; evaluate the file in its folder")
     task.prepare(None, items, [items], control=False)
     return items, task
 

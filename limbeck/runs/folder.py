@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -35,15 +36,25 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
         RunError: `folder` is no run, or its student is not trained yet.
     """
     require_file(folder, f"{STUDENT}/config.json", "student")
+    return read_recipe(folder), models.load_model(folder / STUDENT)
+
+
+def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
+    """Returns the recipe of a finished run, which reads data as the student of the run does.
+
+    Args:
+        changes: fields that are replaced.
+    """
     written = folder / RECIPE
-    recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written), files=False)
+    content = read_yaml(written.read_text(encoding="utf-8")) | dict(changes or {})
+    recipe = Recipe.from_dict(content, str(written), files=False)
     if recipe.student.vocabulary is not None:
         recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)
     if (folder / STUDENT / TABLE_FILE).exists():
         recipe.reader.table_encoder = TableEncoder.load(folder / STUDENT)
     if (folder / STUDENT / AUDIO_FILE).exists():
         recipe.reader.audio = AudioOptions.load(folder / STUDENT)
-    return recipe, models.load_model(folder / STUDENT)
+    return recipe
 
 
 def load_verdicts(folders: Sequence[Path]) -> dict[str, Verdict]:

@@ -43,7 +43,7 @@ def test_a_run_keeps_how_its_sounds_became_spectrograms(tmp_path: Path) -> None:
     assert verdict.student is not None
     assert verdict.student.metric > 0.9  # two tones are told apart in seconds
     assert AudioOptions.load(run / "student") == AudioOptions(n_mels=16, seconds=0.1, sample_rate=8000)
-    assert evaluate_run(run, test)["accuracy"] == pytest.approx(verdict.student.metric)
+    assert evaluate_run(run, test).as_json()["accuracy"] == pytest.approx(verdict.student.metric)
     with pytest.raises(ValueError, match="row 0 has 16,000 samples a second, and 8,000 are expected"):
         evaluate_run(run, sounds(tmp_path, "fast.parquet", rate=16000))
 

@@ -71,7 +71,7 @@ def test_an_exported_file_reads_a_table_as_its_run_does(tmp_path: Path) -> None:
     formats.get("onnx").write(models.load_model(run / "student"), file, torch.zeros(2, 4))
     assert evaluate_file(file, test).as_json()["accuracy"] == pytest.approx(verdict.student.metric)
     shutil.copy(file, tmp_path / "student.onnx")
-    with pytest.raises(RunError, match=r"test.parquet: it is a table, .*in the folder of its run"):
+    with pytest.raises(RunError, match=r"test.parquet: it is a table, whose encoding is kept in the run of .*in its folder"):
         evaluate_file(tmp_path / "student.onnx", test)
 
 

@@ -66,7 +66,7 @@ def export_run(
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     check_texts(spec, test)
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
-    teacher = rebuild_teacher(recipe, folder, data_sizes(all_train), console) if needs_teacher else None
+    teacher = rebuild_teacher(recipe, folder, data_sizes(all_train.for_actor("teacher")), console) if needs_teacher else None
     with lock_run(folder):
         return write_exports(spec, RunModels(recipe, folder, student, teacher, train, test), console, progress=progress)
 

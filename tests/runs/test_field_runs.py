@@ -69,8 +69,13 @@ def test_a_run_from_recipe_to_verdict_and_new_sounds(tmp_path: Path, cache: str)
     assert verdict.student is not None
     assert verdict.student.metric > 0.9
     sounds = {name: cells for name, cells in columns().items() if name != "image"}  # the student needs no images
-    figures = evaluate_run(tmp_path / "run", str(parquet(tmp_path / "new.parquet", **sounds)))
+    figures = evaluate_run(tmp_path / "run", str(parquet(tmp_path / "new.parquet", **sounds))).as_json()
     assert figures["accuracy"] == pytest.approx(verdict.student.metric)
+    assert list(figures["arms"]) == ["control", "student"]
+    both = evaluate_run(tmp_path / "run", pairs).as_json()["arms"]
+    assert {name: arm["accuracy"] for name, arm in both.items()} == pytest.approx(
+        {name: arm.metric for name, arm in verdict.arms.items()}
+    )
 
 
 @pytest.mark.parametrize("empty", [None, {"bytes": None, "path": None}])

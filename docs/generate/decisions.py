@@ -13,7 +13,7 @@ FOLDER = Path(__file__).parents[1] / "decisions"
 def pages() -> dict[str, str]:
     """Address to text."""
     rows = [(path.stem.split("-")[0], f"[{title(path)}]({path.name})") for path in files()]
-    lead = "# Decisions\n\nWhy some things are as they are. Each says what was chosen, and why.\n"
+    lead = "# Decisions\n\nDesign decisions: what was chosen, and why.\n"
     return {"decisions/index.md": f"{lead}\n{table(('number', 'decision'), rows)}"}
 
 

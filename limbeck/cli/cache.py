@@ -17,7 +17,7 @@ FolderArgument = Annotated[Path, typer.Argument(help="A folder of cached teacher
 @cache.command()
 def build(
     recipe: RecipeArgument,
-    out: Annotated[Path | None, typer.Option(help="The folder of the cache; as the recipe says when omitted.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The folder of the cache; that of the recipe when omitted.")] = None,
     change: Annotated[list[str] | None, typer.Option("--set", help="Change one value: cache.views=4")] = None,
     batch_size: Annotated[int, typer.Option(help="Items of one forward pass of the teacher.")] = 256,
     plugin: PluginOption = None,
@@ -36,7 +36,7 @@ def build(
 
 @cache.command()
 def info(folder: FolderArgument, as_json: JsonOption = False) -> None:
-    """What a cache holds, its bytes per item and view, and what one more view would take."""
+    """What a cache holds, its bytes per item and view, and the size of one more view."""
     if not as_json:
         _print_cache(folder)
         return
@@ -44,7 +44,7 @@ def info(folder: FolderArgument, as_json: JsonOption = False) -> None:
 
     from limbeck.runs import describe_cache
 
-    print(json.dumps({tap: asdict(found) for tap, found in describe_cache(folder).items()}, indent=2))
+    print(json.dumps({tap: asdict(info) for tap, info in describe_cache(folder).items()}, indent=2))
 
 
 @cache.command()
@@ -72,7 +72,7 @@ def prune(
     folder: FolderArgument,
     remove: Annotated[bool, typer.Option("--remove", help="Delete these files.")] = False,
 ) -> None:
-    """List, or delete, files in a cache that are no part of it: what killed builds left."""
+    """List, or delete, files in a cache that are no part of it: files of killed builds."""
     from limbeck.runs import prune_cache
 
     for path in prune_cache(folder, remove=remove):
@@ -88,14 +88,14 @@ def _print_cache(folder: Path) -> None:
 
     stores = describe_cache(folder)
     table = Table("", *stores, header_style="bold")
-    found = list(stores.values())
-    table.add_row("stored as", *(", ".join(store.taps.values()) for store in found))
-    table.add_row("samples", *(f"{store.samples:,}" for store in found))
-    table.add_row("views of each", *(str(store.views) for store in found))
-    table.add_row("rows", *(f"{store.rows:,} of {store.samples * store.views:,}" for store in found))
-    per_row = ((number_format.NONE if store.per_item is None else f"{store.per_item:.1f}") for store in found)
+    infos = list(stores.values())
+    table.add_row("stored as", *(", ".join(store.taps.values()) for store in infos))
+    table.add_row("samples", *(f"{store.samples:,}" for store in infos))
+    table.add_row("views of each", *(str(store.views) for store in infos))
+    table.add_row("rows", *(f"{store.rows:,} of {store.samples * store.views:,}" for store in infos))
+    per_row = ((number_format.NONE if store.per_item is None else f"{store.per_item:.1f}") for store in infos)
     table.add_row("bytes of a row", *per_row)
-    table.add_row("total", *(number_format.size(store.total) for store in found))
-    table.add_row("one more view", *(number_format.size(store.per_view) for store in found))
+    table.add_row("total", *(number_format.size(store.total) for store in infos))
+    table.add_row("one more view", *(number_format.size(store.per_view) for store in infos))
     console.print(table)
     console.print(str(folder), style="dim", soft_wrap=True)

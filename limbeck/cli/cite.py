@@ -1,4 +1,4 @@
-"""`limbeck cite`: BibTeX of what was used."""
+"""`limbeck cite`: BibTeX of recipes, runs and methods."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cite(
     what: Annotated[list[str], typer.Argument(help="Recipes, run directories, or names of methods and models.")],
     plugin: PluginOption = None,
 ) -> None:
-    """BibTeX of the papers behind recipes, runs or methods."""
+    """Print BibTeX of the papers used by recipes, runs or methods."""
     from limbeck.evaluation.citations import merge
 
     load_plugins(plugin)
@@ -36,6 +36,6 @@ def _bibtex(what: str) -> str:
     path = find_recipe(what)
     content = read_yaml(path.read_text(encoding="utf-8")) if path.is_file() else None
     if not isinstance(content, dict):
-        return bibtex(Recipe.read(path))  # raises an error that says what is wrong with the file
+        return bibtex(Recipe.read(path))  # raises an error that describes the fault in the file
     kind = Comparison if "variants" in content else Recipe
     return bibtex(kind.from_dict(content, str(path), files=False))

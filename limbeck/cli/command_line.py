@@ -28,7 +28,7 @@ app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Knowledge distillation: a large teacher becomes a small student, and the gain is proven.",
+    help="Knowledge distillation: a small student from a large teacher, with the gain measured against a control.",
 )
 for command in (
     distill,

@@ -39,7 +39,7 @@ def _compare_variants(recipe: str, out: Path | None, overrides: Sequence[str], *
     job = Comparison.read(find_recipe(recipe), overrides)
     listener = None if as_json else console
     verdict = run_comparison(job, out or Path("runs") / job.name, resume=resume, console=listener, progress=not as_json)
-    if verdict is None:  # other processes are still at work
+    if verdict is None:  # other processes still run variants
         return
     if as_json:
         print(verdict.model_dump_json(indent=2))

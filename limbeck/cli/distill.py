@@ -34,7 +34,7 @@ def distill(
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Distil a student as a recipe says, train its control, and evaluate both.
+    """Distil the student of a recipe, train its control, and evaluate both.
 
     Exits with 0 when the recipe's targets are met and with 3 when they are not.
     """
@@ -68,7 +68,7 @@ def _print_resume_command(folder: Path, reason: str) -> None:
     from limbeck.runs import resume_command
 
     command = resume_command(folder) if (folder / "recipe.yaml").exists() else ""
-    error_console.print(f"{reason or 'stopped'}. {command and 'Go on with:'}", style="yellow", soft_wrap=True)
+    error_console.print(f"{reason or 'stopped'}. {command and 'Continue with:'}", style="yellow", soft_wrap=True)
     error_console.print(command, highlight=False, soft_wrap=True)
 
 

@@ -1,4 +1,4 @@
-"""`limbeck profile`: what one inference costs."""
+"""`limbeck profile`: the cost of one inference."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ USER_ERROR, TARGETS_MISSED, INTERRUPTED = 2, 3, 130  # exit codes
 USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can fix; anything else is a bug
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 PluginOption = Annotated[list[Path] | None, typer.Option("--plugin", help="A Python file whose parts the recipe may name.")]
 SetOption = Annotated[list[str] | None, typer.Option("--set", help="Change one value: training.epochs=3")]
 
@@ -33,7 +33,7 @@ def load_plugins(paths: Sequence[Path] | None) -> None:
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-    """Prints the columns of `rows`. The first column, which is what one types, is never wrapped."""
+    """Prints the columns of `rows`. The first column, the names for the command line, is never wrapped."""
     from rich.markup import escape
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The teacher's answers as folders that a user builds, looks at, verifies and clears up."""
+"""Builds, describes, verifies and prunes folders of cached teacher outputs."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ from limbeck.teacher_cache import (
 from limbeck.utils import distributed
 
 BATCH = 256
-NO_CACHE = "keeps no answers; add cache: auto to it, or say where they go with --out"
+NO_CACHE = "has no cache; add cache: auto to it, or give a folder with --out"
 
 
 @dataclass(frozen=True)
 class CacheCheck:
-    """A store's answers beside the teacher's own, asked again.
+    """Cached outputs of one store compared with outputs that the teacher computes again.
 
     Attributes:
         samples: how many were compared.
         max_error: largest difference of a value, as a share of the largest value.
-        agreement: of the logits, the share with the same largest one; None elsewhere.
-        damaged: what the checksums say against its files.
+        agreement: share of samples with the same largest logit; None if the store holds no logits.
+        damaged: files whose checksums do not match, one line each.
     """
 
     name: str
@@ -54,14 +54,14 @@ class CacheCheck:
 
     @property
     def passed(self) -> bool:
-        """Stored answers are rounded, and a teacher in bfloat16 answers a little differently in another batch."""
+        """Whether the files are intact and the error small: stored outputs are rounded, and bfloat16 varies with the batch."""
         return not self.damaged and self.max_error < 0.05 and (self.agreement is None or self.agreement >= 0.99)
 
 
 def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | None = None, batch_size: int = 256) -> Path:
-    """Ask the recipe's teacher about all training items, in every view, and keep the answers; returns where.
+    """Computes and caches the teacher's outputs for all training items in every view. Returns the folder of the cache.
 
-    Stopped, it goes on with the same call. Under `torchrun` the ranks share the work.
+    The same call continues a stopped build. Under `torchrun` the processes share the work.
     """
     distributed.initialize()
     if out is not None:
@@ -78,7 +78,7 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     quiet = console is None or distributed.rank() > 0
     progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet)
     with closing(plan), progress as bar:
-        task = bar.add_task("the teacher's answers", total=None)
+        task = bar.add_task("teacher outputs", total=None)
         fill_cache(
             plan.query,
             plan.folder,
@@ -102,53 +102,53 @@ def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path) -> None:
 
 
 def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:
-    """Check every checksum under `folder`, and ask the teacher again about `samples` random answers of each store.
+    """Verifies every checksum under `folder`, and computes `samples` random outputs of each store again.
 
     Raises:
-        RunError: no store there, or none that remembers its recipe.
-        IdentityError: the recipe's teacher, views or data are no longer those that the answers came from.
+        RunError: the folder has no store, or a store without its recipe.
+        IdentityError: the recipe's teacher, views or data differ from those of the cached outputs.
     """
-    found = _stores(folder)
-    damaged = {name: check_store(place) for name, place in found.items()}
-    compared = [CacheCheck(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
-    whole = {name: place for name, place in found.items() if not damaged[name]} if samples else {}
-    for recipe, names in _by_recipe(whole).items():
-        with closing(_ask_again(recipe, {name: whole[name] for name in names})) as asked:
+    stores = _stores(folder)
+    damaged = {name: check_store(path) for name, path in stores.items()}
+    checks = [CacheCheck(name, 0, 0.0, None, damage) for name, damage in damaged.items() if damage or not samples]
+    intact = {name: path for name, path in stores.items() if not damaged[name]} if samples else {}
+    for recipe, names in _by_recipe(intact).items():
+        with closing(_teacher_query(recipe, {name: intact[name] for name in names})) as query:
             for name in names:
-                compared.append(_compare(name, Store.open(whole[name], expect=asked.identity), asked, samples, seed))
-    return compared
+                checks.append(_compare(name, Store.open(intact[name], expect=query.identity), query, samples, seed))
+    return checks
 
 
 def describe_cache(folder: Path) -> dict[str, StoreInfo]:
-    """What the stores under a folder hold, by tap."""
+    """Returns the contents of the stores under a folder, by tap."""
     return {tap: store_info(place) for tap, place in _stores(folder).items()}
 
 
 def prune_cache(folder: Path, *, remove: bool) -> list[Path]:
-    """What lies in the stores under a folder without being named by their manifests."""
+    """Returns the files in the stores under a folder that their manifests do not name, and deletes them if `remove` is set."""
     return [path for place in _stores(folder).values() for path in prune_store(place, remove)]
 
 
 def _stores(folder: Path) -> dict[str, Path]:
-    found = find_stores(folder) if folder.is_dir() else {}
-    if not found:
-        raise RunError(f"{folder}: no store of answers here; build one with: limbeck cache build RECIPE --out {folder}")
-    return found
+    stores = find_stores(folder) if folder.is_dir() else {}
+    if not stores:
+        raise RunError(f"{folder}: no cached teacher outputs here; build them with: limbeck cache build RECIPE --out {folder}")
+    return stores
 
 
 def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
-    """The stores by the recipe that asks for their answers, which lies with each or with all of one teacher."""
-    found: dict[Path, list[str]] = {}
+    """Groups the stores by the recipe that computes their outputs. It is in the folder of each store, or in its parent."""
+    names: dict[Path, list[str]] = {}
     for name, place in stores.items():
         written = next((folder / RECIPE for folder in (place, place.parent) if (folder / RECIPE).exists()), None)
         if written is None:
-            raise RunError(f"{place}: no {RECIPE} lies with these answers, so there is no teacher to ask; use --sample 0")
-        found.setdefault(written, []).append(name)
-    return found
+            raise RunError(f"{place}: no {RECIPE} beside these outputs, so they cannot be computed again; use --sample 0")
+        names.setdefault(written, []).append(name)
+    return names
 
 
-def _ask_again(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
-    """The recipe's teacher, heard at the taps that the stores hold, whichever runs filled them."""
+def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
+    """Returns a query of the recipe's teacher at the taps that the stores hold."""
     recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
     taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
@@ -156,31 +156,31 @@ def _ask_again(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
         return replace(plan.query, taps=taps)
 
 
-def _compare(name: str, store: Store, asked: TeacherQuery, samples: int, seed: int) -> CacheCheck:
-    rows, views = _some_answers(store, asked, samples, seed)
+def _compare(name: str, store: Store, query: TeacherQuery, samples: int, seed: int) -> CacheCheck:
+    rows, views = _random_rows(store, query, samples, seed)
     if not len(rows):
         return CacheCheck(name, 0, 0.0, None, [])
-    reading = store.read(asked.items.keys[rows], views)
-    said = [
-        asked.run(asked.source.batch_of_views(*part))
+    cached = store.read(query.items.keys[rows], views)
+    computed = [
+        query.run(query.source.batch_of_views(*part))
         for part in zip(torch.split(rows, BATCH), torch.split(views, BATCH), strict=True)
     ]
-    pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in said])) for tap, signal in reading.signals.items()}
+    pairs = {tap: (signal, torch.cat([_dense(part[tap]) for part in computed])) for tap, signal in cached.signals.items()}
     max_error = max(_difference(stored, live) for stored, live in pairs.values())
     agreement = _agreement(*pairs[LOGITS]) if LOGITS in pairs else None
     return CacheCheck(name, len(rows), max_error, agreement, [])
 
 
-def _some_answers(store: Store, asked: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Rows of random items, and the views in which the store knows them."""
-    draw, keys = torch.Generator().manual_seed(seed), asked.items.keys
-    there = torch.stack([store.has(keys, view) for view in range(store.views)], 1).nonzero()
-    chosen = there[torch.randperm(len(there), generator=draw)[:samples]]
+def _random_rows(store: Store, query: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Returns rows of random items, and views of them that the store holds."""
+    draw, keys = torch.Generator().manual_seed(seed), query.items.keys
+    stored = torch.stack([store.has(keys, view) for view in range(store.views)], 1).nonzero()
+    chosen = stored[torch.randperm(len(stored), generator=draw)[:samples]]
     return chosen[:, 0], chosen[:, 1]
 
 
 def _entries(signal: AnySignal) -> AnySignal:
-    """What is said of each item, or of each token."""
+    """Returns the tensor of a signal, with one row for each item or token."""
     return signal.signal if isinstance(signal, TokenSignals) else signal
 
 
@@ -191,7 +191,7 @@ def _dense(signal: AnySignal) -> Tensor:
 
 
 def _difference(stored: AnySignal, live: Tensor) -> float:
-    """The largest one: of probabilities as it is, of other values as a share of the largest."""
+    """Returns the largest difference: absolute for probabilities, relative to the largest value otherwise."""
     stored = _entries(stored)
     if isinstance(stored, TopK):
         return float((live.softmax(-1).gather(-1, stored.indices.long()) - stored.values).abs().max())

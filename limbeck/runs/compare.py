@@ -1,4 +1,4 @@
-"""A comparison carried out: one teacher, one run a method, one table."""
+"""Runs a comparison: one teacher, one run per method, one verdict."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError
 
 VERDICT_FILE = "comparison.json"
-FAILURE_FILE = "failure.txt"  # why a variant was set aside; delete its folder to have it tried again
+FAILURE_FILE = "failure.txt"  # why a variant failed; delete its folder to run it again
 
 
 def run_comparison(
     comparison: Comparison, folder: Path, *, resume: bool = False, console: Console | None = None, progress: bool = True
 ) -> ComparisonVerdict | None:
-    """Run every variant in a folder of its own under `folder`, then weigh them all.
+    """Runs every variant in a folder of its own under `folder`, then compares them.
 
-    What is finished stays; a variant that stopped half-way goes on from its checkpoint. Several processes may work on one
-    comparison (on one machine, or on a shared disk): each takes the variants that no other has in hand. None: the others are
-    not finished yet; whoever comes last weighs.
+    Finished variants are kept; a stopped variant continues from its checkpoint. Several processes may work on one comparison
+    (on one machine, or on a shared disk): each runs the variants that no other process runs. Returns None if other processes
+    are still running variants; the process that finishes last writes the verdict.
 
-    A variant whose training breaks down (a loss that is no number, a term without gradient) is set aside with its reason, and
-    the others go on.
+    If the training of a variant fails (a loss that is NaN, a term without gradient), the reason is written to its folder, and
+    the other variants continue.
 
     Raises:
-        RunError: the folder holds another comparison, or holds this one already and `resume` does not say to go on.
+        RunError: the folder holds another comparison, or this one and `resume` is not set.
     """
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
@@ -58,7 +58,7 @@ def run_comparison(
             write_atomic(run / FAILURE_FILE, f"{error}\n".encode())
     unfinished = [name for name in busy if not _is_finished(folder / name)]
     if unfinished:
-        console.print(f"[yellow]in other hands still: {', '.join(unfinished)}[/yellow]")
+        console.print(f"[yellow]still running in other processes: {', '.join(unfinished)}[/yellow]")
         return None
     verdict = comparison_verdict(comparison, folder)
     if distributed.rank() == 0:
@@ -68,17 +68,17 @@ def run_comparison(
 
 
 def comparison_verdict(comparison: Comparison, folder: Path) -> ComparisonVerdict:
-    """The verdict of all variants, from what their runs left."""
+    """Returns the verdict of all variants, from the files of their runs."""
     failed = {name: (folder / name / FAILURE_FILE) for name in comparison.variants if (folder / name / FAILURE_FILE).exists()}
-    whole = [name for name in comparison.variants if name not in failed]
-    if CONTROL in failed or not whole:
+    finished = [name for name in comparison.variants if name not in failed]
+    if CONTROL in failed or not finished:
         raise RunError(f"{folder / CONTROL}: the control failed, so there is nothing to compare with; see {FAILURE_FILE} there")
-    verdicts = {name: Verdict.load(folder / name) for name in whole}
-    answers = {name: load_predictions(folder / name) for name in whole}
+    verdicts = {name: Verdict.load(folder / name) for name in finished}
+    predictions = {name: load_predictions(folder / name) for name in finished}
     first = next(iter(verdicts.values()))
     return build_comparison(
-        {name: found["student"] for name, found in answers.items()},
-        _teacher_predictions(answers),
+        {name: by_arm["student"] for name, by_arm in predictions.items()},
+        _teacher_predictions(predictions),
         name=comparison.name,
         task=first.task,
         metric=first.metric,
@@ -94,22 +94,22 @@ def _is_finished(run: Path) -> bool:
     return (run / "verdict.json").exists() or (run / FAILURE_FILE).exists()
 
 
-def _teacher_predictions(answers: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:
-    return next((found["teacher"] for found in answers.values() if "teacher" in found), None)
+def _teacher_predictions(predictions: Mapping[str, Mapping[str, Predictions]]) -> Predictions | None:
+    return next((by_arm["teacher"] for by_arm in predictions.values() if "teacher" in by_arm), None)
 
 
 def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> None:
-    """Make the folder this comparison's own; nothing that was there is touched."""
+    """Checks that the folder is new or of this comparison, and writes the recipe. Other files are not changed."""
     written = folder / "recipe.yaml"
     left = list(folder.iterdir()) if folder.exists() else []
     if left and not written.exists():
-        raise RunError(f"{folder} holds files that are no comparison, and they stay as they are; choose another --out")
+        raise RunError(f"{folder} holds files that are no comparison; they are not changed; choose another --out")
     if written.exists():
         if not resume:
             raise RunError(f"{folder} holds a comparison already; go on with --resume, or choose another --out")
         before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
         now = comparison.model_dump(mode="json")
-        common = set(before.get("variants", {})) & set(now["variants"])  # variants may come and go
+        common = set(before.get("variants", {})) & set(now["variants"])  # variants may be added and removed
         for side in (before, now):
             side["variants"] = {name: terms for name, terms in side.get("variants", {}).items() if name in common}
         changed = changed_fields(before, now)
@@ -121,7 +121,7 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
 
 
 def _teacher(comparison: Comparison, folder: Path, *, progress: bool) -> str | None:
-    """Train the teacher once, where the recipe asks for it; returns where its weights lie then."""
+    """Trains the teacher once, if the recipe trains it. Returns the path of its weights, or None."""
     if comparison.teacher.training is None:
         return None
     recipe: Recipe = comparison.variant(next(iter(comparison.variants)))

@@ -58,7 +58,7 @@ def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recip
 
 
 def load_verdicts(folders: Sequence[Path]) -> dict[str, Verdict]:
-    """Returns the verdicts of several runs by folder name; by the whole path where two folders have the same name."""
+    """Returns the verdicts of several runs by folder name; by path if two folders have the same name."""
     for folder in folders:
         require_verdict(folder)
     names = [folder.resolve().name for folder in folders]

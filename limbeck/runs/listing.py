@@ -1,4 +1,4 @@
-"""The runs in a folder: their state, how far they are, what came of them. Nothing is built and nothing is changed."""
+"""Lists the runs in a folder: state, progress, verdict. Only files are read; no model is built."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from limbeck.evaluation import ComparisonVerdict, Verdict, number_format
 from limbeck.evaluation.arms import current_name
 from limbeck.recipe import read_yaml
 from limbeck.runs.compare import FAILURE_FILE
-from limbeck.runs.compare import VERDICT_FILE as WEIGHED
+from limbeck.runs.compare import VERDICT_FILE as COMPARISON_FILE
 from limbeck.utils.folder_lock import LOCK_FILE, is_locked
 
 State = Literal["finished", "running", "stopped", "empty", "unreadable"]
-TAIL = 64 << 10  # of a log; its last lines say how far a training is
-DEFAULT_EPOCHS = 30.0  # of a recipe that gives no length
+TAIL = 64 << 10  # bytes at the end of a log that are read for the progress of a training
+DEFAULT_EPOCHS = 30.0  # if the recipe gives no length
 
 
 @dataclass(frozen=True)
 class TrainingProgress:
-    """One training of a run: updates done, and of how many (None: not known before it has logged something)."""
+    """One training of a run: updates done, and their total (None: not known before the first line of its log)."""
 
     arm: str
     seed: int
@@ -40,11 +40,11 @@ class RunSummary:
     """One run or comparison.
 
     Attributes:
-        state: finished; running (a process works in it now); stopped (`--resume` goes on); empty; unreadable.
-        done, of: updates of a run, finished variants of a comparison; `of` is None where it is not known yet.
-        trainings: of a run, in the order in which they take place.
-        said: the verdict in a sentence, or what stands in its way.
-        changed: when something was last written, in seconds since 1970.
+        state: finished; running (a process holds its lock); stopped (`--resume` continues it); empty; unreadable.
+        done, of: updates of a run, finished variants of a comparison; `of` is None if it is not known yet.
+        trainings: of a run, in order of execution.
+        message: the verdict in a sentence, or why there is none.
+        changed: time of the last write, in seconds since 1970.
     """
 
     name: str
@@ -53,7 +53,7 @@ class RunSummary:
     state: State
     done: int
     of: int | None
-    said: str
+    message: str
     changed: float
     trainings: list[TrainingProgress] = field(default_factory=list)
 
@@ -62,9 +62,9 @@ class RunSummary:
 
 
 def list_runs(folder: Path) -> list[RunSummary]:
-    """The runs and comparisons directly within `folder`, last changed first; `folder` itself, where it is one.
+    """Returns the runs and comparisons directly within `folder`, last changed first; `folder` itself if it is one.
 
-    Folders that hold files but no recipe are no runs and are left out.
+    Folders that hold files but no recipe are skipped.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -72,12 +72,12 @@ def list_runs(folder: Path) -> list[RunSummary]:
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; name the one that holds the runs")
     places = [folder] if (folder / "recipe.yaml").exists() else sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [listed for place in places if (listed := _summarize(place)) is not None]
-    return sorted(found, key=lambda listed: listed.changed, reverse=True)
+    runs = [run for place in places if (run := _summarize(place)) is not None]
+    return sorted(runs, key=lambda run: run.changed, reverse=True)
 
 
-def runs_table(found: list[RunSummary], now: float | None = None) -> Table:
-    """One row a run: state, progress, verdict, age."""
+def runs_table(runs: list[RunSummary], now: float | None = None) -> Table:
+    """Returns a table with one row per run: state, progress, verdict, age."""
     now = time.time() if now is None else now
     colours = {"finished": "green", "running": "cyan", "stopped": "yellow", "unreadable": "red"}
     table = Table(header_style="bold")
@@ -85,9 +85,9 @@ def runs_table(found: list[RunSummary], now: float | None = None) -> Table:
         table.add_column(
             title, overflow="fold", no_wrap=title in ("state", "age"), justify="right" if title == "age" else "left"
         )
-    for one in found:
+    for one in runs:
         state = Text(one.state, style=colours.get(one.state, "dim"))
-        table.add_row(Text(one.name), state, Text(_progress(one)), Text(one.said), Text(_age(now - one.changed)))
+        table.add_row(Text(one.name), state, Text(_progress(one)), Text(one.message), Text(_age(now - one.changed)))
     return table
 
 
@@ -108,31 +108,31 @@ def _summarize(place: Path) -> RunSummary | None:
 
 
 def _run(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
-    said = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
+    message = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
     totals = [training.of for training in trainings]
     of = sum(total for total in totals if total is not None) if None not in totals else None
-    state: State = "running" if is_locked(place) else "finished" if said else "stopped"
+    state: State = "running" if is_locked(place) else "finished" if message else "stopped"
     done = sum(training.done for training in trainings)
-    return RunSummary(place.resolve().name, str(place), "run", state, done, of, said, changed, trainings)
+    return RunSummary(place.resolve().name, str(place), "run", state, done, of, message, changed, trainings)
 
 
 def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
     names = list(recipe["variants"])
-    judged = [name for name in names if (place / name / "verdict.json").exists()]
+    evaluated = [name for name in names if (place / name / "verdict.json").exists()]
     failed = [name for name in names if (place / name / FAILURE_FILE).exists()]
-    busy = [name for name in names if is_locked(place / name)]
-    if busy or is_locked(place):
+    running = [name for name in names if is_locked(place / name)]
+    if running or is_locked(place):
         state: State = "running"
     else:
-        state = "finished" if (place / WEIGHED).exists() else "stopped"
-    said = [_best(ComparisonVerdict.load(place / WEIGHED))] if state == "finished" else []
-    said += [f"at work on {', '.join(busy)}"] if busy else []
-    said += [f"failed: {', '.join(failed)}"] if failed else []
+        state = "finished" if (place / COMPARISON_FILE).exists() else "stopped"
+    message = [_best(ComparisonVerdict.load(place / COMPARISON_FILE))] if state == "finished" else []
+    message += [f"running {', '.join(running)}"] if running else []
+    message += [f"failed: {', '.join(failed)}"] if failed else []
     logs = [path.stat().st_mtime for name in names if (path := place / name / "log.jsonl").exists()]
-    ended = len(set(judged) | set(failed))
+    ended = len(set(evaluated) | set(failed))
     latest = max([changed, *logs])
-    return RunSummary(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(said), latest)
+    return RunSummary(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(message), latest)
 
 
 def _best(verdict: ComparisonVerdict) -> str:
@@ -142,28 +142,30 @@ def _best(verdict: ComparisonVerdict) -> str:
     gain = verdict.rows[first].gain
     assert gain is not None
     shown = number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
-    return f"highest: {first}, {shown} over the control" if gain.value > 0 else f"all did harm, least: {first}, {shown}"
+    if gain.value > 0:
+        return f"highest: {first}, {shown} over the control"
+    return f"no method is better than the control; least below it: {first}, {shown}"
 
 
-# --- how far a run is ------------------------------------------------------------------------------------------------
+# --- progress of a run -----------------------------------------------------------------------------------------------
 
 
 def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgress]:
-    """Every training that the recipe asks for, in order, with its updates.
+    """Yields every training of the recipe in order, with its updates.
 
-    The newest checkpoint and the last line of the log say what is done. Lengths in epochs become updates by the log's own
-    count; where that is silent, a training is as long as its like: the control as the student, one seed as the other.
+    Updates done are read from the newest checkpoint and the last line of the log. Lengths in epochs are converted by the
+    counts in the log; without these, the control is as long as the student, and one seed as long as another.
     """
     last = _last_lines(place / "log.jsonl")
     order = [("teacher", recipe["seeds"][0])] if recipe["teacher"].get("training") else []
     arms = ("student", "control") if recipe["control"] else ("student",)
     order += [(arm, seed) for seed in recipe["seeds"] for arm in arms]
-    begun = [who for who in order if who in last or _checkpointed(place, *who)]
+    started = [each for each in order if each in last or _checkpointed(place, *each)]
     known: dict[str, int] = {}
     for arm, seed in order:
         line = last.get((arm, seed), {})
         done = max(_checkpointed(place, arm, seed), int(line.get("update", 0)))
-        over = (arm, seed) in begun[:-1] or (place / "verdict.json").exists()
+        over = (arm, seed) in started[:-1] or (place / "verdict.json").exists()
         of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
         if of is not None and arm != "teacher":
             known.setdefault(arm, of)
@@ -171,7 +173,7 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgr
 
 
 def _checkpointed(place: Path, arm: str, seed: int) -> int:
-    """Updates in the newest checkpoint of one training."""
+    """Returns the updates in the newest checkpoint of one training."""
     pattern = "teacher" if arm == "teacher" else f"seed-{seed}-*"
     folders = [path for path in place.glob(f"checkpoints/{pattern}") if current_name(path.name.rpartition("-")[2]) == arm]
     steps = [path for folder in folders for path in folder.glob("checkpoints/step-*")]
@@ -179,40 +181,40 @@ def _checkpointed(place: Path, arm: str, seed: int) -> int:
 
 
 def _length(arm: str, recipe: Mapping[str, Any], line: Mapping[str, Any]) -> int | None:
-    """Updates of one training, from the recipe and the log's count of updates in an epoch."""
+    """Returns the updates of one training, from the recipe and the updates per epoch in the log."""
     own = recipe["teacher"]["training"] if arm == "teacher" else recipe["training"]
     stages = (recipe.get("stages") if arm != "teacher" else None) or [own]
-    an_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "control" else None
+    updates_per_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "control" else None
     lengths = []
     for stage in stages:
         if stage.get("steps") is not None:
             lengths.append(int(stage["steps"]))
-        elif an_epoch is not None:
-            lengths.append(max(1, round((stage.get("epochs") or DEFAULT_EPOCHS) * round(an_epoch))))
+        elif updates_per_epoch is not None:
+            lengths.append(max(1, round((stage.get("epochs") or DEFAULT_EPOCHS) * round(updates_per_epoch))))
         else:
             return None
     return sum(lengths)
 
 
 def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
-    """The last line that counts updates, of each training that the end of the log speaks of."""
+    """Returns the last line with a count of updates, for each training at the end of the log."""
     if not log.exists():
         return {}
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
         text = file.read().decode(errors="replace")
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    last: dict[tuple[str, int], dict[str, Any]] = {}
     for text_line in text.splitlines():
         try:
             line = json.loads(text_line)
         except ValueError:  # cut off at the beginning of the tail, or half written
             continue
         if isinstance(line, dict) and "step" in line and "values" in line:
-            found[current_name(str(line.get("arm"))), int(line.get("seed", 0))] = line
-    return found
+            last[current_name(str(line.get("arm"))), int(line.get("seed", 0))] = line
+    return last
 
 
-# --- as people read it -----------------------------------------------------------------------------------------------
+# --- text of the table -----------------------------------------------------------------------------------------------
 
 
 def _progress(one: RunSummary) -> str:
@@ -225,7 +227,7 @@ def _progress(one: RunSummary) -> str:
     share = "" if not one.of else f"{100 * one.done // one.of} %, "
     now = next((training for training in one.trainings if training.of is None or training.done < training.of), None)
     if now is None:
-        return f"{share}to be judged"
+        return f"{share}to be evaluated"
     return f"{share}{now.arm} of seed {now.seed}: {now.done:,}" + (f" of {now.of:,}" if now.of else "")
 
 

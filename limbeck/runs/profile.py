@@ -1,4 +1,4 @@
-"""What one inference costs: of the models and exports of a run, or of one file or model folder."""
+"""Measures the cost of one inference for the models and exports of a run, or for one file or model folder."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | Non
     files = {f"{record.model} {record.format} {record.precision}": path / str(record.path) for record in exports}
     with tempfile.TemporaryDirectory() as folder:
         teacher = _teacher_folder(recipe, verdict, path, Path(folder))
-        found = profile({f"student {PYTORCH} fp32": path / STUDENT} | teacher | files, shape, console=console)
-    return {name: _as_of_run(row, found.get(f"{name.split()[0]} {PYTORCH} fp32"), path) for name, row in found.items()}
+        costs = profile({f"student {PYTORCH} fp32": path / STUDENT} | teacher | files, shape, console=console)
+    return {name: _as_of_run(row, costs.get(f"{name.split()[0]} {PYTORCH} fp32"), path) for name, row in costs.items()}
 
 
 def _as_of_run(row: Costs, in_pytorch: Costs | None, folder: Path) -> Costs:

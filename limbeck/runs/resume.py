@@ -24,7 +24,7 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
         force: the folder may hold any run; `prepare_folder` deletes it.
     """
     if resume and force:
-        raise RunError("--resume goes on with a run and --force starts it over; give one of the two")
+        raise RunError("--resume continues a run and --force starts it over; give one of the two")
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out {folder} is a file; choose a directory")
     files = [path.name for path in folder.iterdir()] if folder.exists() else []
@@ -32,7 +32,7 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
         return
     written = folder / RECIPE
     if not written.exists():
-        raise RunError(f"{folder} holds files that are no run, and they stay as they are; choose another --out")
+        raise RunError(f"{folder} holds files that are no run; they are not changed; choose another --out")
     if not (resume or force):
         raise RunError(f"{folder} holds a run already; go on with --resume, start over with --force, or choose another --out")
     if not resume:
@@ -72,8 +72,8 @@ def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool) -> None:
 
 def _empty(folder: Path) -> None:
     """Deletes the content of a run folder, the recipe last: if the process is killed, the folder is still known as a run."""
-    found = [path for path in folder.iterdir() if path.name != LOCK_FILE]
-    for path in sorted(found, key=lambda path: path.name == RECIPE):
+    paths = [path for path in folder.iterdir() if path.name != LOCK_FILE]
+    for path in sorted(paths, key=lambda path: path.name == RECIPE):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:

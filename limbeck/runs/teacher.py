@@ -21,7 +21,7 @@ from limbeck.recipe import DataSizes, Recipe, data_sizes
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
 
-NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on what a teacher learns
+NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on the weights of a teacher
 
 
 def build_teacher(recipe: Recipe, train: Items) -> nn.Module:

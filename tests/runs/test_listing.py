@@ -45,8 +45,8 @@ def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
     found = only(tmp_path)
     assert (found.name, found.kind, found.state) == ("done", "run", "finished")
     assert (found.done, found.of) == (36, 36)  # teacher, student and control, 12 updates each
-    assert found.said.startswith("kept ")
-    assert only(tmp_path / "done").said == found.said  # the folder of the run itself
+    assert found.message.startswith("kept ")
+    assert only(tmp_path / "done").message == found.message  # the folder of the run itself
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")} == before
 
 
@@ -76,7 +76,7 @@ def test_a_run_whose_control_was_called_alone(tmp_path: Path) -> None:
     verdict = Path(__file__).parents[2] / "benchmarks" / "results" / "cifar10-resnet8" / "verdict.json"
     shutil.copy(verdict, tmp_path / "half" / "verdict.json")
     assert only(tmp_path).state == "finished"
-    assert only(tmp_path).said.startswith("kept ")
+    assert only(tmp_path).message.startswith("kept ")
 
 
 def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_other_folders(tmp_path: Path) -> None:
     assert "photos" not in found
     assert found["new"].state == "empty"
     assert {name for name, one in found.items() if one.state == "unreadable"} == {"torn", "odd", "bare", "newer"}
-    assert "upgrade" in found["newer"].said
+    assert "upgrade" in found["newer"].message
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         list_runs(tmp_path / "nowhere")
 
@@ -136,14 +136,14 @@ def test_a_comparison_counts_its_variants(tmp_path: Path) -> None:
     run_comparison(job, tmp_path / "methods", progress=False)
     found = only(tmp_path)
     assert (found.kind, found.state, found.done, found.of) == ("comparison", "finished", 3, 3)
-    assert found.said
+    assert found.message
     (tmp_path / "methods" / "comparison.json").unlink()
     (tmp_path / "methods" / "mse" / "verdict.json").unlink()
     (tmp_path / "methods" / "mse" / "failure.txt").write_text("the loss became NaN\n")
     with lock_folder(tmp_path / "methods" / "kd"):
         found = only(tmp_path)
     assert (found.state, found.done) == ("running", 3)
-    assert found.said == "at work on kd; failed: mse"
+    assert found.message == "running kd; failed: mse"
     assert only(tmp_path).state == "stopped"
 
 

@@ -1,1 +1,1 @@
-"""`limbeck init`: a recipe for a user's own model and data."""
+"""`limbeck init`: writes a recipe for the user's model and data."""

@@ -29,10 +29,10 @@ def init(
     export: Annotated[list[str] | None, typer.Option(help="onnx, executorch or none; may be given twice.")] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run; the file's name when omitted.")] = None,
     plugin: PluginOption = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing: take the suggestions.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="No prompts: use the suggestions.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
-    """Write a recipe for your own model and data. Every question has a flag; without a terminal nothing is asked."""
+    """Write a recipe for your own model and data. Every prompt has a flag; without a terminal there are no prompts."""
     from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
     from limbeck.cli.init.questions import Questions
 
@@ -56,5 +56,5 @@ def init(
         plugins=list(plugin or []),
     )
     command = create_recipe(recipe, options, Questions(sys.stdin.isatty() and not yes), console, force=force)
-    console.print(f"{recipe} is written. Look it over, then run:", highlight=False, markup=False)
+    console.print(f"{recipe} is written. Check it, then run:", highlight=False, markup=False)
     console.print(command, style="bold", highlight=False, markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""From wishes to a recipe that is known to fit: look at the data, build both networks, suggest the rest, check, write."""
+"""Creates a recipe: loads the data, builds both networks, suggests the rest, checks the recipe and writes it."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from limbeck.tasks import Classification
 from limbeck.utils.atomic_files import write_atomic
 
 READY_MADE = ("transformers", "timm", "torchvision")  # libraries whose models come with weights
-TRIAL_ITEMS = 512  # test items that a teacher with weights is tried on
+TRIAL_ITEMS = 512  # test items on which a teacher with weights is evaluated
 
 
 @dataclass
 class InitOptions:
-    """What was said by flags; None: not said."""
+    """Values of the flags; None if a flag is not given."""
 
     train: str | None = None
     test: str | None = None
@@ -52,12 +52,12 @@ class InitOptions:
 
 
 def create_recipe(path: Path, options: InitOptions, questions: Questions, console: Console, *, force: bool = False) -> str:
-    """Write a recipe to `path`; returns the command that runs it.
+    """Writes a recipe to `path`. Returns the command that runs it.
 
-    The recipe is held against data and models before it is written: what `limbeck distill` would refuse is refused here.
+    The recipe is checked with data and models before it is written: it fails here if `limbeck distill` would fail.
 
     Raises:
-        InitError: the file exists, or something is missing or cannot be found out.
+        InitError: the file exists, or a value is missing.
         ValueError: data or models that do not load or do not fit.
     """
     if path.exists() and not force:
@@ -101,13 +101,11 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
 
 
 def _data(options: InitOptions, questions: Questions) -> UserData:
-    where = questions.ask(
-        "--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train
-    )
-    train, test = user_data.find_splits(where, options.test, input=options.input, label=options.label)
+    path = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train)
+    train, test = user_data.find_splits(path, options.test, input=options.input, label=options.label)
     if test is None:
-        path = questions.ask("--test", "Test data, which the student is judged on", None)
-        test = train.model_copy(update={"path": path})
+        test_path = questions.ask("--test", "Test data, on which the student is evaluated", None)
+        test = train.model_copy(update={"path": test_path})
     side, channels = user_data.image_format(train)
     if side is not None or options.size is not None:
         answer = questions.ask(
@@ -119,7 +117,7 @@ def _data(options: InitOptions, questions: Questions) -> UserData:
 
 
 def _teacher(options: InitOptions, questions: Questions, data: UserData, plugins: list[str]) -> tuple[TeacherSpec, nn.Module]:
-    named = questions.ask("--teacher", "Teacher (my_models.py:FUNCTION, or a name that Limbeck knows)", options.teacher)
+    named = questions.ask("--teacher", "Teacher (my_models.py:FUNCTION, or a registered model)", options.teacher)
     fields: dict[str, Any] = {"model": _model_name(named, plugins), "args": options.teacher_args}
     optional = None if questions.interactive else ""
     weights = questions.ask(
@@ -152,7 +150,7 @@ def _student(
 
 
 def _model_name(named: str, plugins: list[str]) -> str:
-    """The name that the recipe writes. A Python file that is named here is given by hand, so it is run, as a plugin."""
+    """Returns the name for the recipe. A Python file given here is given explicitly, so it is run as a plugin."""
     file, _, function = named.partition(":")
     if not file.endswith(".py"):
         return named
@@ -170,12 +168,12 @@ def _model_name(named: str, plugins: list[str]) -> str:
 def _formats(options: InitOptions, questions: Questions) -> list[str]:
     if options.formats is not None:
         return [name for name in options.formats if name != "none"]
-    answer = questions.ask("--export", "Ship the student as (onnx, executorch, none)", None, default="onnx")
+    answer = questions.ask("--export", "Export the student as (onnx, executorch, none)", None, default="onnx")
     return [name.strip() for name in answer.split(",") if name.strip() not in ("", "none")]
 
 
 def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> str:
-    """How good a teacher with weights is on some of the test data: one that is fed wrongly shows here."""
+    """Returns the accuracy of a teacher with weights on some test data; it is near chance for wrong inputs or classes."""
     if spec.training is not None:
         return ", to be trained first"
     some = data.test_items.labelled()
@@ -185,14 +183,14 @@ def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> 
     text = f", right on {number_format.percent(right)} of {len(some)} test items"
     if right < 2 / (data.classes or 2):
         text += (
-            ":\n         hardly better than chance. Are its classes in the order of the data's? "
+            ":\n         near chance. Are its classes in the order of the data's? "
             "Does it normalise its inputs itself? Images come as numbers in [0, 1]"
         )
     return text
 
 
 def _check(text: str, path: Path, data: UserData, teacher: nn.Module) -> None:
-    """Refuse what `limbeck distill` would refuse, before anything is written."""
+    """Raises the errors that `limbeck distill` would raise, before the recipe is written."""
     recipe = Recipe.from_dict(read_yaml(text), str(path))
     recipe.distillation(teacher, data.train_items).check(data.train_items, test=data.test_items)
 
@@ -206,7 +204,7 @@ def _print(console: Console, what: str, text: str) -> None:
 
 
 def _rounded_down(ratio: float) -> float:
-    """To two digits, so that the target holds."""
+    """Rounds down to two digits, so that the target is met."""
     digits: int = 1 - math.floor(math.log10(ratio))
     return float(math.floor(ratio * 10**digits) / 10**digits)
 
@@ -218,7 +216,7 @@ def _positive_int(flag: str, text: str) -> int:
 
 
 def parse_args(flag: str, text: str | None) -> dict[str, Any]:
-    """`depth: 56, width: 16`, with or without braces, as arguments of a model.
+    """Parses `depth: 56, width: 16`, with or without braces, as arguments of a model.
 
     Raises:
         InitError: text of another shape.

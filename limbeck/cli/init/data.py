@@ -1,4 +1,4 @@
-"""The user's data: where its parts lie, and what there is to know of it before anything is chosen."""
+"""Finds and loads the user's training and test data, and reads the format of its images."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from limbeck.recipe import DatasetSpec, data_sizes
 from limbeck.recipe.dataset_reader import DataSizes
 
 TEST_NAMES = ("test", "val", "valid", "validation", "eval")
-SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # that images are brought to where they differ or are large
-MAX_HEADERS = 500  # images whose size is read
+SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # to which images are resized if they differ or are large
+MAX_HEADERS = 500  # images of which the header is read
 GREY = ("1", "L", "LA")
 
 
 @dataclass(frozen=True)
 class UserData:
-    """Training and test data as the recipe names them, and loaded."""
+    """Training and test data: their specs in the recipe, and the loaded items."""
 
     train: DatasetSpec
     test: DatasetSpec
@@ -53,7 +53,7 @@ class UserData:
         return len(self.train_items.labelled()) if self.train_items.target is not None else 0
 
     def first_inputs(self, count: int = 8) -> Any:
-        """Inputs of the first items, as a model receives them."""
+        """Returns the inputs of the first items, as a model receives them."""
         inputs = self.train_items.fetch(torch.arange(min(count, len(self.train_items))))
         return to_float(inputs) if self.train_items.images else inputs
 
@@ -67,14 +67,14 @@ class UserData:
 
 
 def find_splits(train: str, test: str | None, **options: Any) -> tuple[DatasetSpec, DatasetSpec | None]:
-    """Both parts; the test data is found where its name tells it: a split, a neighbour of `train`, a folder beside it."""
+    """Returns both specs. Test data that is not given is found by name: a split, or a file or folder beside `train`."""
     if train == "digits" and test in (None, "digits"):
         return DatasetSpec(path="digits", split="train", **options), DatasetSpec(path="digits", split="test", **options)
     place = Path(train)
     if (place / "train").is_dir():
         place = place / "train"
-    found = test or next((str(near) for near in _neighbours(place) if near.exists()), None)
-    return DatasetSpec(path=str(place), **options), DatasetSpec(path=found, **options) if found else None
+    test = test or next((str(near) for near in _neighbours(place) if near.exists()), None)
+    return DatasetSpec(path=str(place), **options), DatasetSpec(path=test, **options) if test else None
 
 
 def _neighbours(train: Path) -> Iterable[Path]:
@@ -83,7 +83,7 @@ def _neighbours(train: Path) -> Iterable[Path]:
 
 
 def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
-    """Load both parts and hold them against each other.
+    """Loads both parts and checks that they fit together.
 
     Raises:
         InitError: no labels, or classes in the test data that are not those of the training data.
@@ -99,7 +99,7 @@ def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
 
 
 def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
-    """(side in pixels, channels) that images should be brought to; None where they agree and are not large.
+    """Returns (side in pixels, channels) to which images should be converted; None if they agree and are not large.
 
     Only the headers of some images are read.
     """
@@ -125,7 +125,7 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
 
 
 def _header(source: Any) -> tuple[tuple[int, int], str] | None:
-    """Size and mode of an encoded image; None where it does not open, which loading will tell."""
+    """Returns size and mode of an encoded image; None if it does not decode, which raises an error on loading."""
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             return image.size, image.mode

@@ -1,4 +1,4 @@
-"""What is asked: on a terminal by a question, elsewhere by a flag or a default."""
+"""Values of `limbeck init`: from a flag, a prompt on a terminal, or a default."""
 
 from __future__ import annotations
 
@@ -8,27 +8,27 @@ import typer
 
 
 class InitError(ValueError):
-    """Something that `limbeck init` needs to know and cannot find out."""
+    """A value that `limbeck init` needs is missing or wrong."""
 
 
 @dataclass(frozen=True)
 class Questions:
-    """Answers that were given by flags stand; the others are asked for, or take their defaults where nobody can be asked."""
+    """Returns values given by flags; prompts for the others, or uses their defaults without a terminal."""
 
     interactive: bool
 
     def ask(self, flag: str, text: str, given: str | None, default: str | None = None) -> str:
-        """One answer.
+        """Returns the given value, else the text entered at a prompt, else the default.
 
         Raises:
-            InitError: it was not given, there is no default, and nobody can be asked.
+            InitError: no value, no default and no terminal.
         """
         if given is not None:
             return given
         if self.interactive:
             return str(typer.prompt(text, default=default)).strip()
         if default is None:
-            raise InitError(f"{flag} is missing: {text[0].lower()}{text[1:]}? There is no terminal to ask on; give the flag")
+            raise InitError(f"{flag} is missing: {text[0].lower()}{text[1:]}? There is no terminal for a prompt; give the flag")
         return default
 
     def confirm(self, text: str, given: bool | None, default: bool) -> bool:

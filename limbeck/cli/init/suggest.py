@@ -1,4 +1,4 @@
-"""What is suggested: a student by size, taps by depth, a training by how much data there is."""
+"""Suggests a student by size, taps by depth, and a training by the amount of data."""
 
 from __future__ import annotations
 
@@ -31,20 +31,22 @@ class StudentCandidate:
 
 
 def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
-    """The registry's model whose parameter count comes nearest to a tenth of the teacher's, among those that suit the inputs.
+    """Returns the registered model for these inputs whose parameter count is nearest to a tenth of the teacher's.
 
     Raises:
-        InitError: inputs for which no model is known, such as texts.
+        InitError: no registered model takes these inputs, such as texts.
     """
     wanted = models.count_parameters(teacher) / SHARE
     built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes) for name, args in _suitable(data))
-    found = [
+    candidates = [
         StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
         for model, spec in _with_spec(built)
     ]
-    if not found:
-        raise InitError("no student is known for these inputs; name one with --student (a file of your own: my_models.py:NAME)")
-    return min(found, key=lambda one: abs(math.log(one.parameters / wanted)))
+    if not candidates:
+        raise InitError(
+            "no registered model takes these inputs; give one with --student (your own: my_models.py:NAME)"
+        )
+    return min(candidates, key=lambda one: abs(math.log(one.parameters / wanted)))
 
 
 def _suitable(data: UserData) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -75,13 +77,13 @@ def _with_spec(built: Iterator[nn.Module]) -> Iterator[tuple[nn.Module, dict[str
 
 
 def _explicit_args(args: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as a recipe gives them: the rest has defaults, or follows from the data."""
+    """Returns the arguments that a recipe needs; the others have defaults or follow from the data."""
     named = ("hidden", "width", "size", "depth", "variant", "stride")
     return {name: value for name, value in args.items() if name in named}
 
 
 def suggest_taps(student: nn.Module, teacher: nn.Module, data: UserData) -> list[tuple[str, str]]:
-    """Pairs of feature maps (student, teacher) at equal relative depth; none where one of the networks has no maps."""
+    """Returns pairs of taps (student, teacher) at equal relative depth; none if one of the networks has no feature maps."""
     inputs = data.first_inputs()
     try:
         return pair_taps(student, teacher, inputs, inputs)
@@ -91,7 +93,7 @@ def suggest_taps(student: nn.Module, teacher: nn.Module, data: UserData) -> list
 
 @dataclass(frozen=True)
 class SuggestedTraining:
-    """How long, in which portions, and with which views the models are trained."""
+    """Epochs, batch size and views of a training."""
 
     epochs: int
     batch_size: int
@@ -99,7 +101,7 @@ class SuggestedTraining:
 
 
 def suggest_training(data: UserData, mirror: bool) -> SuggestedTraining:
-    """As many updates as a small network needs, within bounds of epochs; crops (and mirror images) of images that bear them."""
+    """Returns about `UPDATES` updates within the bounds of `EPOCHS`, with random crops (and mirroring) of images."""
     items = len(data.train_items)
     batch = 128 if items >= 10_000 else 64 if items >= 1_000 else 32
     epochs = min(max(round(UPDATES * batch / items), EPOCHS[0]), EPOCHS[1])

@@ -1,4 +1,4 @@
-"""The recipe as text: every field with a line on what it is for."""
+"""Writes the recipe as YAML with a comment for each field."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from limbeck.cli.init.suggest import SuggestedTraining
 from limbeck.recipe import DatasetSpec
 from limbeck.recipe.schema.models import ModelSpec, TeacherSpec
 
-ATTENTION = 30  # shared among the pairs; the papers' 1,000 drowns the other terms in a short training
+ATTENTION = 30  # divided by the number of pairs; the papers' 1,000 dominates the other terms in a short training
 
 
 @dataclass(frozen=True)
 class RecipeDraft:
-    """All that the text says."""
+    """The values in the recipe."""
 
     name: str
     description: str
@@ -34,12 +34,12 @@ class RecipeDraft:
 
 
 def format_args(args: Mapping[str, Any]) -> str:
-    """The arguments of a model as they stand behind its name: ` {depth: 8}`, or nothing."""
+    """Returns the arguments of a model to follow its name: ` {depth: 8}`, or an empty string."""
     return f" {_value(dict(args))}" if args else ""
 
 
 def write(draft: RecipeDraft) -> str:
-    """A recipe in YAML, to be read and changed by hand."""
+    """Returns the recipe as YAML, to be edited by hand."""
     return "\n".join(
         [*_head(draft), *_data(draft), *_models(draft), *_terms(draft), *_training_section(draft), *_ending(draft), ""]
     )
@@ -50,8 +50,8 @@ def _head(draft: RecipeDraft) -> list[str]:
     short += " --set teacher.training.epochs=1" if draft.teacher.training is not None else ""
     return [
         f"# Run with: {draft.command}",
-        f"# To see first that all of it works, add: --out runs/trial {short}",
-        f"name: {draft.name}                # the run goes to runs/{draft.name}",
+        f"# For a short trial, add: --out runs/trial {short}",
+        f"name: {draft.name}                # the run is written to runs/{draft.name}",
         f"description: {_value(draft.description)}",
         "task: classification",
     ]
@@ -62,9 +62,9 @@ def _data(draft: RecipeDraft) -> list[str]:
         "",
         "data:",
         f"  train: {_part(draft.train)}",
-        f"  test: {_part(draft.test)}    # read once, at the end, for the verdict",
-        "  validation: 0.1    # this share of the training data chooses the best epoch, so that the test data need not",
-        "  # labels: 1000     # keep so many labels and treat the other items as unlabelled: how far do few labels go?",
+        f"  test: {_part(draft.test)}    # used once, at the end, for the verdict",
+        "  validation: 0.1    # share of the training data that selects the best epoch",
+        "  # labels: 1000     # keep this many labels and treat the other items as unlabelled",
     ]
 
 
@@ -73,7 +73,7 @@ def _models(draft: RecipeDraft) -> list[str]:
     if draft.teacher.weights is not None:
         lines.append(f"  weights: {_value(draft.teacher.weights)}    # .safetensors, or a .pt that holds a state_dict")
     if draft.teacher.training is not None:
-        lines += ["  training:          # there are no weights yet: it learns from all training labels first"]
+        lines += ["  training:          # no weights given: it is trained on all training labels first"]
         lines += [f"    {line}" for line in _training(draft.training)]
     return [*lines, "", "student:", *_model(draft.student)]
 
@@ -85,16 +85,16 @@ def _model(spec: ModelSpec) -> list[str]:
 def _terms(draft: RecipeDraft) -> list[str]:
     lines = [
         "",
-        "terms:               # what the student learns from; `limbeck methods` lists all of them",
-        "  - hard_targets: {weight: 0.1}                    # the labels; items without one give nothing",
+        "terms:               # the losses of the student; `limbeck methods` lists all objectives",
+        "  - hard_targets: {weight: 0.1}                    # the labels; items without a label are skipped",
         "  - soft_targets: {temperature: 4, weight: 0.9}    # the teacher's probabilities, softened",
     ]
     if draft.pairs:
         mark = "" if draft.features else "# "
         weight = round(ATTENTION / len(draft.pairs), 1)
-        lines.append("  # where feature maps are active, of layers at equal relative depth" + ("" if draft.features else ":"))
-        wirings = [{"student": student, "teacher": teacher, "weight": weight} for student, teacher in draft.pairs]
-        lines += [f"  {mark}- attention_transfer: {_value(wiring)}" for wiring in wirings]
+        lines.append("  # attention maps of layers at equal relative depth" + ("" if draft.features else ":"))
+        pairs = [{"student": student, "teacher": teacher, "weight": weight} for student, teacher in draft.pairs]
+        lines += [f"  {mark}- attention_transfer: {_value(pair)}" for pair in pairs]
     return lines
 
 
@@ -107,11 +107,7 @@ def _training(training: SuggestedTraining) -> list[str]:
     return [
         f"epochs: {training.epochs}",
         f"batch_size: {training.batch_size}",
-        *(
-            ["views:             # random changes of the training images, the same for student and teacher", *views]
-            if views
-            else []
-        ),
+        *(["views:             # augmentation, the same for student and teacher", *views] if views else []),
         "optimizer: {name: adamw, lr: 2.0e-3, weight_decay: 0.05, decay_vectors: false}",
     ]
 
@@ -119,15 +115,15 @@ def _training(training: SuggestedTraining) -> list[str]:
 def _ending(draft: RecipeDraft) -> list[str]:
     lines = [
         "",
-        "seeds: [0, 1, 2]     # each trains a student and its control; one is quicker, three tell an effect from chance",
-        "control: true        # the same student without a teacher: what it reaches is what distillation must beat",
-        "targets:             # `limbeck distill` exits with 3 where one is missed",
-        "  gain: 0            # points over the control; at 0, any effect whose interval keeps clear of zero",
+        "seeds: [0, 1, 2]     # each trains a student and its control; three give an interval over seeds",
+        "control: true        # the same student without a teacher, the baseline of the gain",
+        "targets:             # `limbeck distill` exits with 3 if one is missed",
+        "  gain: 0            # points over the control; 0: any gain whose interval excludes zero",
         "  retention: 0.95    # of the teacher's accuracy",
         f"  compression: {draft.compression:g}    # times fewer parameters than the teacher",
     ]
     if draft.formats:
-        lines += ["export:              # ship the student as these files, checked and measured in their own runtime"]
+        lines += ["export:              # files of the student, checked and measured in their runtimes"]
         lines += [f"  formats: {_value(list(draft.formats))}", "  precisions: [fp32]    # int8 too: [fp32, int8]"]
     return lines
 
@@ -138,6 +134,6 @@ def _part(part: DatasetSpec) -> str:
 
 
 def _value(value: Any) -> str:
-    """A value on one line, as YAML."""
+    """Returns a value as YAML on one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10_000, allow_unicode=True, sort_keys=False)
     return text.removesuffix("...\n").strip()

@@ -63,9 +63,7 @@ def quantization_aware(
     log: str | Path | None = None,
     resume: bool = False,
 ) -> nn.Module:
-    """Trains a copy of `student` under fake quantization on labels and teacher logits (Hinton's method).
-
-    An ordinary run of the engine: deterministic given arguments and seed, with log and checkpoints.
+    """Trains a copy of `student` under fake quantization on labels and teacher logits (Hinton's method), in a run of the engine.
 
     Args:
         student: a trained model; not changed.
@@ -90,18 +88,13 @@ def quantization_aware(
     """
     ExecuTorch().require_packages(writing=True)
     source = Dataset(train, batch_size=batch_size, views={"default": Pipeline.from_spec(list(views))})
-    length = Length(epochs, "epochs")
-    first = source.batch(BatchPosition(0, seed)).inputs["default"]
     trained_copy = _trainable_copy(student)
-    batches = int(OBSERVED_SHARE * length.in_steps(source))
-    fake_quantized = FakeQuantized(single_output(trained_copy, first_two(first)), first, observed_batches=batches)
-    optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
+    stage = _stage(epochs, lr, temperature, alpha)
+    fake_quantized = _fake_quantized(trained_copy, stage, source, seed)
+    fixed_teacher = frozen(frozen_copy(teacher), **(teacher_options or {}))
     run = Run(
-        {
-            "student": trained(fake_quantized, precision=torch.float32),
-            "teacher": frozen(frozen_copy(teacher), **(teacher_options or {})),
-        },
-        [Stage([Update(hinton(temperature, alpha))], length, optimizer, name="quantization-aware")],
+        {"student": trained(fake_quantized, precision=torch.float32), "teacher": fixed_teacher},
+        [stage],
         source=source,
         seed=seed,
         settings=replace(settings or Settings(), compile=False, labels={"seed": seed, "arm": "int8"}),
@@ -111,6 +104,18 @@ def quantization_aware(
     run.fit(resume=resume)
     fake_quantized.cpu().release()
     return trained_copy.eval()
+
+
+def _stage(epochs: float, lr: float, temperature: float, alpha: float) -> Stage:
+    optimizer = Optimizer("adamw", lr=lr, schedule=Warmup(0.05, then=Cosine()), options={"weight_decay": 0.0})
+    return Stage([Update(hinton(temperature, alpha))], Length(epochs, "epochs"), optimizer, name="quantization-aware")
+
+
+def _fake_quantized(model: nn.Module, stage: Stage, source: Dataset, seed: int) -> FakeQuantized:
+    """Returns the model with fake quantization, its ranges initialised by the first batch."""
+    first = source.batch(BatchPosition(0, seed)).inputs["default"]
+    observed = int(OBSERVED_SHARE * stage.length.in_steps(source))
+    return FakeQuantized(single_output(model, first_two(first)), first, observed_batches=observed)
 
 
 def _trainable_copy(student: nn.Module) -> nn.Module:

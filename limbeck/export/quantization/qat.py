@@ -63,7 +63,7 @@ def quantization_aware(
     log: str | Path | None = None,
     resume: bool = False,
 ) -> nn.Module:
-    """Trains a copy of `student` under fake quantization on labels and teacher logits (Hinton's method), in a run of the engine.
+    """Trains a copy of `student` under fake quantization on labels and teacher logits (Hinton's method), in an engine run.
 
     Args:
         student: a trained model; not changed.

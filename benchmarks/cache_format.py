@@ -42,7 +42,7 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.teacher_cache.codecs.top_k import to_top_k
-from tests.teacher_cache import building, made
+from tests.teacher_cache import build_script, examples
 
 COMMAND = "python -m benchmarks.cache_format"
 BATCH, BATCHES, WARM = 256, 400, 100  # look-ups: items a batch, batches, and how many of them come before the clock counts
@@ -120,8 +120,8 @@ def fidelity(place: Path, report: Report) -> None:
 
 
 def flips(place: Path, report: Report) -> None:
-    folder, keys, draw = place / "flips", made.keys(60), random.Random(0)
-    made.build(folder, keys, 2, made.CODECS, made.signals, rows=30)
+    folder, keys, draw = place / "flips", examples.keys(60), random.Random(0)
+    examples.build(folder, keys, 2, examples.CODECS, examples.signals, rows=30)
     files = [path for path in sorted(folder.rglob("*.*")) if path.suffix in (".json", ".safetensors")]
     whole = {path: path.read_bytes() for path in files}
     checked = refused = 0
@@ -142,15 +142,15 @@ def flips(place: Path, report: Report) -> None:
 
 
 def kills(place: Path, report: Report) -> None:
-    keys, draw = made.keys(building.SAMPLES), random.Random(0)
-    made.build(place / "quiet", keys, building.VIEWS, made.CODECS, made.signals, building.ROWS)
-    expected, same, tried, pause = made.content(place / "quiet"), 0, 0, 0.02
-    lasts = pause * building.VIEWS * building.SAMPLES / 16
+    keys, draw = examples.keys(build_script.SAMPLES), random.Random(0)
+    examples.build(place / "quiet", keys, build_script.VIEWS, examples.CODECS, examples.signals, build_script.ROWS)
+    expected, same, tried, pause = examples.content(place / "quiet"), 0, 0, 0.02
+    lasts = pause * build_script.VIEWS * build_script.SAMPLES / 16
     while tried < KILLS:
         folder = place / f"killed-{tried}"
-        at_work = building.killed(folder, pause, draw.uniform(0, lasts))
-        made.build(folder, keys, building.VIEWS, made.CODECS, made.signals, building.ROWS)
-        tried, same = tried + at_work, same + (at_work and made.content(folder) == expected)
+        at_work = build_script.killed(folder, pause, draw.uniform(0, lasts))
+        examples.build(folder, keys, build_script.VIEWS, examples.CODECS, examples.signals, build_script.ROWS)
+        tried, same = tried + at_work, same + (at_work and examples.content(folder) == expected)
         shutil.rmtree(folder)
     name, data = "kill -9 at 20 random moments of a build, then resume: the same bytes", f"{len(expected)} files, four codecs"
     report(name, f"{KILLS} of {KILLS}", same, None, same == KILLS, data, None)

@@ -44,7 +44,7 @@ def rows_per_shard(query: TeacherQuery, codecs: Mapping[str, Codec]) -> int:
 
 
 def find_stores(folder: Path) -> dict[str, Path]:
-    """Returns the stores under a folder by the taps they hold; those that hold the same taps are told apart by their folder."""
+    """Returns the stores under a folder, named after their taps; stores of the same taps also after their folder."""
     found = [path.parent for path in sorted(folder.glob(f"**/{MANIFEST}"))]
     names = [_store_name(place) for place in found]
     return {

@@ -1,4 +1,4 @@
-"""Two processes with half the batch each train what one trains with the whole batch, through DDP and not around it."""
+"""Two processes with half a batch each, under DDP, train the weights of one process with the whole batch."""
 
 from __future__ import annotations
 

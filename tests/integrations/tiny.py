@@ -1,4 +1,4 @@
-"""Models of a few thousand parameters, texts of a few tokens, and a Trainer's arguments for runs of a second."""
+"""Models of a few thousand parameters, texts of a few tokens, and arguments of a Trainer for runs of a second."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SGD = {"optim": "sgd", "learning_rate": 0.02, "max_grad_norm": 0.0, "max_steps":
 
 
 def bert(width: int = 16, layers: int = 1, seed: int = 0, kind: Any = BertForSequenceClassification, **options: Any) -> Any:
-    """A random BERT without dropout, whose weights are large enough for answers that differ."""
+    """A random BERT without dropout, with weights large enough for distinct outputs."""
     torch.manual_seed(seed)
     sizes = {"vocab_size": WORDS, "num_attention_heads": 2, "max_position_embeddings": 32, "num_labels": CLASSES}
     dropout = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}

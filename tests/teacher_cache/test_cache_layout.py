@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from limbeck.teacher_cache import CacheConfig, Codec, Dense, cache_folder, choose_codecs, find_stores, tap_folder
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 from tests.teacher_cache.cached_runs import AUGMENTED, student_of, teacher_items
 from tests.teacher_cache.queries import query
 
@@ -51,10 +51,10 @@ def test_taps_become_folder_names(tmp_path: Path) -> None:
 
 
 def test_stores_are_found_by_their_taps(tmp_path: Path) -> None:
-    keys = made.keys(5)
-    made.build(tmp_path / "one" / "logits", keys)
+    keys = examples.keys(5)
+    examples.build(tmp_path / "one" / "logits", keys)
     assert find_stores(tmp_path) == {"logits": tmp_path / "one" / "logits"}
-    made.build(tmp_path / "two" / "logits", keys)
+    examples.build(tmp_path / "two" / "logits", keys)
     assert set(find_stores(tmp_path)) == {"logits in one", "logits in two"}
     (tmp_path / "two" / "logits" / "manifest.json").write_text("{")
     assert set(find_stores(tmp_path).values()) == {tmp_path / "one" / "logits", tmp_path / "two" / "logits"}

@@ -20,42 +20,42 @@ MASK = torch.arange(5)[None] < LENGTHS[:, None]
 INPUTS = {"input_ids": IDS, "attention_mask": MASK.long()}
 
 
-def answers(folder: Path, said: list[int]) -> tuple[IncrementalStore, CachedTeacher, nn.Embedding]:
+def cached_teacher(folder: Path) -> tuple[IncrementalStore, CachedTeacher, nn.Embedding]:
     keys = torch.arange(4)
-    journal = IncrementalStore(folder, keys, 1, {"hidden(1)": Tokens(Dense("fp32"))}, {"teacher": "one"}, rows_per_shard=2)
+    store = IncrementalStore(folder, keys, 1, {"hidden(1)": Tokens(Dense("fp32"))}, {"teacher": "one"}, rows_per_shard=2)
     torch.manual_seed(0)
-    return journal, CachedTeacher({"hidden(1)": journal}), nn.Embedding(11, 6)
+    return store, CachedTeacher({"hidden(1)": store}), nn.Embedding(11, 6)
 
 
 def test_cached_token_signals_fit_any_padding(tmp_path: Path) -> None:
-    said: list[int] = []
-    journal, stored, teacher = answers(tmp_path, said)
+    computed: list[int] = []
+    store, cached, teacher = cached_teacher(tmp_path)
 
-    def hear(rows: Tensor, inputs: dict[str, Tensor]) -> Tensor:
-        def live(some: Tensor | None) -> dict[str, Tensor]:
+    def lookup(rows: Tensor, inputs: dict[str, Tensor]) -> Tensor:
+        def run_teacher(some: Tensor | None) -> dict[str, Tensor]:
             chosen = inputs["input_ids"] if some is None else inputs["input_ids"][some]
-            said.append(len(chosen))
+            computed.append(len(chosen))
             return {"hidden(1)": teacher(chosen).detach()}
 
         views = torch.zeros_like(rows)
-        signal = stored.lookup(rows, views, ["hidden(1)"], torch.device("cpu"), live, inputs)["hidden(1)"]
+        signal = cached.lookup(rows, views, ["hidden(1)"], torch.device("cpu"), run_teacher, inputs)["hidden(1)"]
         assert isinstance(signal, Tensor)
         return signal
 
-    with journal:
-        first = hear(torch.tensor([0, 2]), {"input_ids": IDS[[0, 2], :3], "attention_mask": MASK[[0, 2], :3].long()})
-        whole = hear(torch.arange(4), INPUTS)  # two are known, from a narrower batch
-        assert said == [2, 2]
-        assert torch.equal(whole[[0, 2], :3], first)
-        assert torch.equal(whole[MASK], teacher(IDS)[MASK].detach())
-        assert not whole[~MASK].any()
+    with store:
+        first = lookup(torch.tensor([0, 2]), {"input_ids": IDS[[0, 2], :3], "attention_mask": MASK[[0, 2], :3].long()})
+        full = lookup(torch.arange(4), INPUTS)  # two are known, from a narrower batch
+        assert computed == [2, 2]
+        assert torch.equal(full[[0, 2], :3], first)
+        assert torch.equal(full[MASK], teacher(IDS)[MASK].detach())
+        assert not full[~MASK].any()
 
 
 def test_a_text_that_is_tokenized_differently_is_refused(tmp_path: Path) -> None:
-    journal, stored, teacher = answers(tmp_path, [])
+    store, cached, teacher = cached_teacher(tmp_path)
     keys, views, cpu = torch.arange(4), torch.zeros(4, dtype=torch.int64), torch.device("cpu")
-    with journal:
-        stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {"hidden(1)": teacher(IDS).detach()}, INPUTS)
+    with store:
+        cached.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {"hidden(1)": teacher(IDS).detach()}, INPUTS)
         other = {"input_ids": IDS + 1, "attention_mask": MASK.long()}
         with pytest.raises(StoreError, match="built with another tokenization"):
-            stored.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {}, other)
+            cached.lookup(keys, views, ["hidden(1)"], cpu, lambda rows: {}, other)

@@ -25,13 +25,13 @@ from tests.teacher_cache.cached_runs import AUGMENTED, HINT, LONGER, student_of
 
 
 def test_filling_ahead_and_during_training_write_the_same_files(tmp_path: Path, teacher: str) -> None:
-    said: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     ahead = tiny.recipe(*LONGER, teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'ahead'}, views: 2}}")
     _, seen, _, _ = ahead.load()
     job = ahead.distillation(runs.build_teacher(ahead, seen), seen)
     plan = job.plan_cache(seen)
-    fill_cache(plan.query, plan.folder, plan.codecs, lambda done, total: said.append((done, total)), batch_size=32)
-    assert said[-1] == (400, 400)
+    fill_cache(plan.query, plan.folder, plan.codecs, lambda done, total: progress.append((done, total)), batch_size=32)
+    assert progress[-1] == (400, 400)
     student_of(
         tmp_path / "run", teacher, "teacher.training=null", AUGMENTED, f"cache={{path: {tmp_path / 'journal'}, views: 2}}"
     )
@@ -41,7 +41,7 @@ def test_filling_ahead_and_during_training_write_the_same_files(tmp_path: Path, 
 
 
 def test_taps_of_different_sizes_are_filled_together(tmp_path: Path, teacher: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A map has fewer rows in 64 MB than logits have; each is asked for with the other all the same, and once."""
+    """64 MB hold fewer rows of a feature map than of logits; one run of the teacher fills the shards of both."""
     from limbeck.teacher_cache.store import shard_size as draft
 
     monkeypatch.setattr(draft, "BYTES_PER_SHARD", 40_000)
@@ -50,17 +50,17 @@ def test_taps_of_different_sizes_are_filled_together(tmp_path: Path, teacher: st
     _, seen, _, _ = recipe.load()
     plan = recipe.distillation(runs.build_teacher(recipe, seen), seen).plan_cache(seen)
     query, codecs, folder = plan.query, plan.codecs, plan.folder
-    said: list[tuple[int, int]] = []
-    fill_cache(query, folder, codecs, lambda done, total: said.append((done, total)), batch_size=16)
-    assert said[-1] == (400, 400)  # of 200 items in two views: none was asked twice
+    progress: list[tuple[int, int]] = []
+    fill_cache(query, folder, codecs, lambda done, total: progress.append((done, total)), batch_size=16)
+    assert progress[-1] == (400, 400)  # of 200 items in two views: none was computed twice
     stores = {tap: Store.open(tap_folder(folder, tap)) for tap in codecs}
     assert len(stores) > 1
     assert all(store_info(store.folder).complete and len(store.manifest.segments[0].shards) > 4 for store in stores.values())
     rows = torch.arange(len(seen))
-    live = query.run(query.source.batch_of_views(rows, torch.ones_like(rows)))
+    computed = query.run(query.source.batch_of_views(rows, torch.ones_like(rows)))
     for tap, store in stores.items():
-        kept = store.read(seen.keys, torch.ones_like(rows)).signals[tap]
-        assert torch.allclose(kept, live[tap], atol=1e-4), tap
+        stored = store.read(seen.keys, torch.ones_like(rows)).signals[tap]
+        assert torch.allclose(stored, computed[tap], atol=1e-4), tap
 
 
 def test_a_teacher_that_returns_nan_is_stopped_at_the_sample(tmp_path: Path) -> None:
@@ -68,12 +68,12 @@ def test_a_teacher_that_returns_nan_is_stopped_at_the_sample(tmp_path: Path) -> 
 
     class Breaking(torch.nn.Linear):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            said = super().forward(x)
+            output = super().forward(x)
             broken = (x == items.fetch(torch.tensor([5]))).all(-1, keepdim=True)
-            return said.masked_fill(broken, torch.nan)
+            return output.masked_fill(broken, torch.nan)
 
-    asked = TeacherQuery(frozen(Breaking(4, 2).eval()), Dataset(items, 4), ["logits"], [])
+    query = TeacherQuery(frozen(Breaking(4, 2).eval()), Dataset(items, 4), ["logits"], [])
     with pytest.raises(StoreError, match=r"row 5 of the training items.*NaN"):
-        fill_cache(asked, tmp_path / "kept", {"logits": Dense("fp16")}, lambda done, total: None)
+        fill_cache(query, tmp_path / "kept", {"logits": Dense("fp16")}, lambda done, total: None)
     where = read_manifest(tmp_path / "kept" / "logits")
     assert not any(segment.shards for segment in where.segments)

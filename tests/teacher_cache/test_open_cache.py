@@ -30,15 +30,14 @@ def test_a_run_from_the_cache_trains_the_same_student(tmp_path: Path, teacher: s
     assert teacher_items(tmp_path / "first") <= 3 * 200  # sixty steps of 32 are nine epochs
     for folder in find_stores(tmp_path / "kept").values():
         found = store_info(folder)
-        assert found.complete  # the ends of epochs, which no step saw, were asked for in the end
+        assert found.complete  # the rows that every epoch left out were computed at the end
         assert found.samples == 200
         assert found.journal == 0
         check_store(folder)
 
 
 def test_without_augmentation_the_student_is_that_of_a_live_teacher(tmp_path: Path, teacher: str) -> None:
-    """Without augmentation there is one view, and answers kept in full are the teacher's: to the last bits of a batch that is
-    cut otherwise."""
+    """There is one view then, and float32 outputs are exact, but for the last bits of batches of another size."""
     changes = (teacher, "teacher.training=null")
     live = student_of(tmp_path / "live", *changes)
     kept = student_of(tmp_path / "kept", *changes, "cache={logits: fp32, path: %s}" % (tmp_path / "store"))
@@ -78,7 +77,7 @@ def test_a_locked_store_is_only_read(tmp_path: Path, teacher: str) -> None:
     changes = (teacher, "teacher.training=null", f"cache={{path: {tmp_path / 'kept'}, logits: fp32}}")
     first = student_of(tmp_path / "first", *changes, "data.train.limit=100")
     with lock_folder(tmp_path / "kept" / "logits"):
-        beside = student_of(tmp_path / "beside", *changes)  # half of the answers are there
+        beside = student_of(tmp_path / "beside", *changes)  # half of the outputs are cached
     alone = student_of(tmp_path / "alone", *changes)
     assert not same(first, beside)
     for name in alone:
@@ -88,12 +87,12 @@ def test_a_locked_store_is_only_read(tmp_path: Path, teacher: str) -> None:
 def test_the_last_missing_rows_of_all_taps_are_computed_together(tmp_path: Path, teacher: str) -> None:
     """200 items in batches of 32 leave eight out at the end of each epoch."""
     changes = (teacher, "teacher.training=null", HINT, f"cache={{path: {tmp_path / 'kept'}}}")
-    asked_for: list[int] = []
-    answer = TeacherQuery.run
+    batch_sizes: list[int] = []
+    run = TeacherQuery.run
 
     def counted(self: TeacherQuery, batch: Any) -> Any:
-        asked_for.append(batch.size)
-        return answer(self, batch)
+        batch_sizes.append(batch.size)
+        return run(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TeacherQuery, "run", counted)
@@ -101,4 +100,4 @@ def test_the_last_missing_rows_of_all_taps_are_computed_together(tmp_path: Path,
     stores = find_stores(tmp_path / "kept").values()
     assert len(stores) > 1
     assert all(store_info(place).complete for place in stores)
-    assert sum(asked_for) == 4 + 8  # an example of four, and those that the only epoch left out
+    assert sum(batch_sizes) == 4 + 8  # an example of four, and those that the only epoch left out

@@ -1,4 +1,4 @@
-"""Answers about tokens: kept without padding, given back padded as the batch is."""
+"""Signals of tokens are packed without padding, and padded again like the batch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_span_logits_are_packed() -> None:
     assert packed.signal.shape == (int(LENGTHS.sum()), 1, 2)
     back = padding().unpack("logits", packed)
     assert torch.equal(back, torch.where(MASK[:, None], signal, 0.0))  # type: ignore[arg-type]
-    by_token = torch.randn(4, 5, 2)  # two classes a token: another kind of answer
+    by_token = torch.randn(4, 5, 2)  # two classes for each token
     assert torch.equal(padding().unpack("logits", padding().pack("logits", by_token))[MASK], by_token[MASK])  # type: ignore[index]
 
 
@@ -73,8 +73,8 @@ def test_top_k_of_tokens(tmp_path: Path) -> None:
     logits = torch.randn(4, 5, 11)
     packed = padding().pack("logits", logits)
     assert isinstance(packed, TokenSignals)
-    kept = Tokens(codec).decode(Tokens(codec).encode(packed))
-    back = padding().unpack("logits", kept)
+    stored = Tokens(codec).decode(Tokens(codec).encode(packed))
+    back = padding().unpack("logits", stored)
     assert isinstance(back, TopK)
     assert back.values.shape == (4, 5, 2)
     assert torch.equal(back.indices[MASK][:, 0].long(), logits.argmax(-1)[MASK])

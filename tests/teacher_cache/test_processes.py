@@ -1,4 +1,4 @@
-"""Two ranks keep the teacher's answers in one store: the bytes of one rank, and a run that asks nobody afterwards."""
+"""Two processes with one cache: they write the bytes of one, and a later run does not run the teacher."""
 
 from __future__ import annotations
 

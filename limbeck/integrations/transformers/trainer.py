@@ -124,7 +124,7 @@ class DistillationMixin(Base):  # type: ignore[misc]
         return present
 
     def _check_own_loss(self, own: dict[str, Any]) -> None:
-        """Finds out whether the student's own loss may be told the number of items of an update.
+        """Finds out whether the student's own loss can be given the number of items of an update.
 
         The Trainer passes it to models whose `forward` takes any keyword, and then adds up their losses instead of averaging
         them. A model that ignores the number returns means, and must not get it.

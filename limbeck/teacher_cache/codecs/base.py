@@ -1,6 +1,6 @@
 """The abstract base of codecs, and checks that they share.
 
-Encoding runs on the device of the signal, decoding on the device asked for; neither loops over items.
+Encoding runs on the device of the signal, decoding on the device of the table; neither loops over items.
 """
 
 from __future__ import annotations

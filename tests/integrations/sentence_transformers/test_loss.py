@@ -1,4 +1,4 @@
-"""A loss of Sentence Transformers that compares what a student's embeddings and scores are with what a teacher's are."""
+"""A loss of Sentence Transformers on embeddings and scores of student and teacher."""
 
 from __future__ import annotations
 
@@ -209,8 +209,8 @@ def test_texts_longer_than_the_teachers_positions(encoder):
     student, teacher = encoder(), encoder(seed=1, max_position_embeddings=16)
     loss = DistillationLoss(student, teacher, terms=[mse()])
     loss(features(student, QUERIES))
-    said = r"teacher: a batch has input_ids of 32 tokens.*has positions for 16; set student\.max_seq_length = 16"
-    with pytest.raises(ValueError, match=said):
+    message = r"teacher: a batch has input_ids of 32 tokens.*has positions for 16; set student\.max_seq_length = 16"
+    with pytest.raises(ValueError, match=message):
         loss(features(student, QUERIES, [" ".join(CORPUS)] * 4))
     student.max_seq_length = 16
     loss(features(student, QUERIES, [" ".join(CORPUS)] * 4))

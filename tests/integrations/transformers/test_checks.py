@@ -1,4 +1,4 @@
-"""What cannot be distilled is refused before the first step, with what to do instead."""
+"""What cannot be distilled is refused before the first step, with a remedy."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def test_known_tokenizers_are_compared_instead_of_sizes(tmp_path):
     size = max(len(ours), len(theirs))
     models = {"student": bert(vocab_size=size), "teacher": bert(24, vocab_size=size)}
     made = trainer(tmp_path, **models, terms=[hinton()], processing_class=ours, teacher_processing_class=theirs)
-    said = r"stand for other tokens .*\(token 0 is '<pad>' in the teacher's vocabulary and '\[PAD\]' in the student's\)"
-    with pytest.raises(ValueError, match=said):
+    message = r"stand for other tokens .*\(token 0 is '<pad>' in the teacher's vocabulary and '\[PAD\]' in the student's\)"
+    with pytest.raises(ValueError, match=message):
         made.train()
     padded = {"student": bert(vocab_size=size), "teacher": bert(24, vocab_size=size + 4)}
     trainer(tmp_path, **padded, terms=[hinton()], processing_class=ours, teacher_processing_class=deepcopy(ours)).train()
@@ -56,13 +56,13 @@ def test_the_first_batch_that_is_longer_than_the_positions(tmp_path, reads, reme
     long = [row | {name: row[name].repeat(5) for name in ("input_ids", "attention_mask")} for row in short]
     made = trainer(tmp_path, **models, terms=[hinton()], data=short, eval_dataset=long)
     made.train()
-    said = rf"{reads}: a batch has input_ids of 45 tokens, and Bert\w+ has positions for 32; .*{remedy}"
-    with pytest.raises(ValueError, match=said):
+    message = rf"{reads}: a batch has input_ids of 45 tokens, and Bert\w+ has positions for 32; .*{remedy}"
+    with pytest.raises(ValueError, match=message):
         made.compute_loss(made.model.train(), batch(long))
     if reads == "student":
-        with pytest.raises(ValueError, match=said):
+        with pytest.raises(ValueError, match=message):
             made.evaluate()
-    else:  # which is not asked there
+    else:  # the teacher does not run there
         made.evaluate()
 
 

@@ -1,4 +1,4 @@
-"""Each model reads its own columns; labels and masks stand where the outputs are."""
+"""Each model reads its own columns; labels and masks are aligned with the outputs."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def distilbert():
     return loud(DistilBertForSequenceClassification(DistilBertConfig(**sizes, dropout=0.0, attention_dropout=0.0)))
 
 
-def heard(model):
-    """What the model will have been called with."""
+def record_calls(model):
+    """The keyword arguments of all calls of a model, recorded as they come."""
     calls = []
     model.register_forward_pre_hook(lambda module, args, kwargs: calls.append(kwargs), with_kwargs=True)
     return calls
@@ -50,13 +50,13 @@ def test_a_column_of_the_teacher_does_not_reach_the_student(tmp_path, unused):
     )
     options = {"train_dataset": rows, "eval_dataset": rows, "teacher": teacher, "terms": [hinton()]}
     made = DistillationTrainer(student, arguments(tmp_path, remove_unused_columns=unused), **options)
-    said, answered = heard(student), heard(teacher)
+    student_calls, teacher_calls = record_calls(student), record_calls(teacher)
     made.train()
     made.evaluate()
-    assert all(set(call) == {"input_ids", "attention_mask", "token_type_ids"} for call in answered)
-    assert all(call["token_type_ids"].sum() == 5 * len(call["input_ids"]) for call in answered)
-    assert all("token_type_ids" not in call for call in said)
-    assert {"labels" in call for call in said} == {True, False}  # not in the trial run
+    assert all(set(call) == {"input_ids", "attention_mask", "token_type_ids"} for call in teacher_calls)
+    assert all(call["token_type_ids"].sum() == 5 * len(call["input_ids"]) for call in teacher_calls)
+    assert all("token_type_ids" not in call for call in student_calls)
+    assert {"labels" in call for call in student_calls} == {True, False}  # not in the trial run
 
 
 def test_the_teacher_reads_tokens_of_its_own_tokenizer(tmp_path):
@@ -80,13 +80,13 @@ def test_the_teacher_reads_tokens_of_its_own_tokenizer(tmp_path):
         terms=[hinton(1), relation],
         labels=0,
     )
-    said, answered = heard(student), heard(teacher)
+    student_calls, teacher_calls = record_calls(student), record_calls(teacher)
     made.train()
     made.evaluate()
     padded = theirs([CORPUS[n] for n in range(4)], padding=True, return_tensors="pt")
-    seen = [{tuple(row) for row in call["input_ids"].tolist()} for call in answered]
+    seen = [{tuple(row) for row in call["input_ids"].tolist()} for call in teacher_calls]
     assert {tuple(row) for row in padded["input_ids"].tolist()} in seen
-    assert all(not name.startswith("teacher_") for call in said for name in call)
+    assert all(not name.startswith("teacher_") for call in student_calls for name in call)
     made.save_model(str(tmp_path / "student"))
     assert (tmp_path / "student" / "tokenizer.json").exists()
 

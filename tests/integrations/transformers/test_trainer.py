@@ -128,11 +128,11 @@ def test_a_batch_without_a_mask_counts_every_token(tmp_path):
 def test_weights_follow_their_schedules_and_a_teacher_without_weight_does_not_run(tmp_path):
     term = Term(objectives.get("soft_targets"), weight=Linear(0, 1, begin=0.4, finish=0.6))
     made = trainer(tmp_path, terms=[term], labels=Linear(1, 0, begin=0.6, finish=0.9), max_steps=10)
-    asked = []
+    teacher_runs = []
     made.criterion  # noqa: B018
-    made.teacher.register_forward_hook(lambda *_: asked.append(made.state.global_step))
+    made.teacher.register_forward_hook(lambda *_: teacher_runs.append(made.state.global_step))
     made.train()
-    assert asked == [5, 6, 7, 8, 9]
+    assert teacher_runs == [5, 6, 7, 8, 9]
     lines = logged(made)
     assert ["loss_soft_targets" in line for line in lines] == [False] * 5 + [True] * 5
     assert ["loss_labels" in line for line in lines] == [True] * 9 + [False]
@@ -162,17 +162,17 @@ def test_evaluation_does_not_run_the_teacher(tmp_path):
 
     made.add_callback(Watch())
     made.criterion  # noqa: B018
-    asked = []
-    made.teacher.register_forward_hook(lambda *_: asked.append(1))
+    teacher_runs = []
+    made.teacher.register_forward_hook(lambda *_: teacher_runs.append(1))
     made.train()
-    assert len(asked) == 2  # once a step of training
+    assert len(teacher_runs) == 2  # once a step of training
     given = batch(data[:20])
     with torch.no_grad():
         expected = made.model.eval()(**given).loss.item()
     assert made.evaluate()["eval_loss"] == pytest.approx(expected, rel=1e-4)
     assert during[-1] == pytest.approx(expected, rel=1e-4)
     assert made.predict(data[:20]).predictions.shape == (20, 3)
-    assert len(asked) == 2
+    assert len(teacher_runs) == 2
 
 
 def test_it_can_evaluate_before_it_trained(tmp_path):
@@ -209,11 +209,11 @@ def test_smoothed_labels_and_an_own_loss_are_kept(tmp_path):
 
 def test_mixed_precision_reaches_the_teacher_and_adapters_stay_wide(tmp_path):
     made = trainer(tmp_path, bf16=True)
-    heard = []
+    dtypes = []
     made.criterion  # noqa: B018
-    made.teacher.classifier.register_forward_hook(lambda module, given, output: heard.append(output.dtype))
+    made.teacher.classifier.register_forward_hook(lambda module, given, output: dtypes.append(output.dtype))
     made.train()
-    assert set(heard) == {torch.bfloat16}
+    assert set(dtypes) == {torch.bfloat16}
     assert {p.dtype for p in made.criterion.parameters()} == {torch.float32}
     assert all(line["loss"] == pytest.approx(line["loss"]) for line in logged(made))
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from limbeck.teacher_cache import ScaledInt8, StoreError
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 @settings(deadline=None)
@@ -17,7 +17,7 @@ def test_int8_is_within_half_a_step_of_each_scale(shape: tuple[int, ...], size: 
     x = torch.randn(shape, generator=torch.Generator().manual_seed(seed)) * size
     within = {2: 1, 3: 1}.get(len(shape), (2, 3))
     step = x.abs().amax(within, keepdim=True) / 127
-    assert bool(((made.roundtrip(ScaledInt8(), x) - x).abs() <= 0.50001 * step).all())
+    assert bool(((examples.roundtrip(ScaledInt8(), x) - x).abs() <= 0.50001 * step).all())
 
 
 def test_int8_scales_per_channel_of_a_map_and_of_tokens_and_per_item_of_a_vector() -> None:
@@ -26,7 +26,7 @@ def test_int8_scales_per_channel_of_a_map_and_of_tokens_and_per_item_of_a_vector
 
 
 def test_int8_of_zeros_and_of_an_empty_batch() -> None:
-    assert torch.equal(made.roundtrip(ScaledInt8(), torch.zeros(2, 3, 4, 4)), torch.zeros(2, 3, 4, 4))
-    assert made.roundtrip(ScaledInt8(), torch.zeros(0, 3, 4, 4)).shape == (0, 3, 4, 4)
+    assert torch.equal(examples.roundtrip(ScaledInt8(), torch.zeros(2, 3, 4, 4)), torch.zeros(2, 3, 4, 4))
+    assert examples.roundtrip(ScaledInt8(), torch.zeros(0, 3, 4, 4)).shape == (0, 3, 4, 4)
     with pytest.raises(StoreError, match="use Dense"):
         ScaledInt8().encode(torch.zeros(3))

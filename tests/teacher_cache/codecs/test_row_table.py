@@ -8,7 +8,7 @@ from limbeck.teacher_cache.codecs.row_table import RaggedColumn, RowTable, conca
 
 
 def table(lengths: list[int], start: int = 0) -> RowTable:
-    """Rows with lists in their lists; every number says where it stands."""
+    """Rows with nested ragged columns; every number is its own position."""
     outer = torch.tensor(lengths, dtype=torch.int64)
     inner = torch.arange(int(outer.sum())) % 3
     leaves = RowTable({"leaf": torch.arange(int(inner.sum())) + start})
@@ -17,7 +17,7 @@ def table(lengths: list[int], start: int = 0) -> RowTable:
 
 
 def rows(of: RowTable) -> list[object]:
-    """The same by plain loops."""
+    """The rows of a table, read with plain loops."""
     outer, inner = of.ragged["outer"], of.ragged["outer"].entries.ragged["inner"]
     return [
         (

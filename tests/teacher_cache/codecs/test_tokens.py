@@ -21,7 +21,7 @@ from limbeck.teacher_cache import (
     token_hashes,
 )
 from limbeck.teacher_cache.codecs.row_table import RowTable
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 def sequences(lengths: list[int], classes: int = 50) -> TokenSignals:
@@ -81,9 +81,9 @@ def test_lengths_must_fit_the_tokens() -> None:
 
 
 def test_a_text_that_is_tokenized_differently_is_refused(tmp_path: Path) -> None:
-    keys = made.keys(30)
-    store = made.build(
-        tmp_path, keys, codecs={"text": made.CODECS["text"]}, give=lambda k, v: {"text": made.signals(k, v)["text"]}
+    keys = examples.keys(30)
+    store = examples.build(
+        tmp_path, keys, codecs={"text": examples.CODECS["text"]}, give=lambda k, v: {"text": examples.signals(k, v)["text"]}
     )
     reading = store.read(keys[:8], 1, hashes=keys[:8] * 5)
     text = reading.signals["text"]

@@ -7,13 +7,13 @@ from pathlib import Path
 import torch
 
 from limbeck.teacher_cache import Store
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 def test_keys_are_found_in_their_segment_at_their_rank(tmp_path: Path) -> None:
-    keys = made.keys(30)
-    made.build(tmp_path, keys[:20])
-    made.build(tmp_path, keys)
+    keys = examples.keys(30)
+    examples.build(tmp_path, keys[:20])
+    examples.build(tmp_path, keys)
     index = Store.open(tmp_path).index
     assert len(index) == 30
     segment, row = index.rows(torch.cat([keys, torch.tensor([12345])]))

@@ -18,42 +18,42 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.utils.folder_lock import FolderInUseError
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 def test_info_adds_up(tmp_path: Path) -> None:
-    made.build(tmp_path, made.keys(50), codecs=made.CODECS, give=made.signals)
+    examples.build(tmp_path, examples.keys(50), codecs=examples.CODECS, give=examples.signals)
     found = store_info(tmp_path)
-    files = sum(map(len, made.content(tmp_path).values()))
+    files = sum(map(len, examples.content(tmp_path).values()))
     assert (found.samples, found.views, found.segments, found.rows, found.complete) == (50, 2, 1, 100, True)
     assert found.total == files
     assert found.per_item == files / 100
     assert sum(found.by_part.values()) == pytest.approx(files / 100)
     assert found.by_part["logits//values"] == 20
     assert found.by_part["top//entries"] == 6  # 4 entries of 4 + 8 bits
-    assert found.identity == made.IDENTITY
+    assert found.identity == examples.IDENTITY
     assert found.taps["text"] == "Tokens(each=TopKCodec(k=2, classes=300, values='steps'))"
 
 
 def test_info_predicts_the_bytes_of_one_more_view(tmp_path: Path) -> None:
-    keys = made.keys(200)
-    made.build(tmp_path, keys, 2, rows=200)
+    keys = examples.keys(200)
+    examples.build(tmp_path, keys, 2, rows=200)
     before = store_info(tmp_path)
-    made.build(tmp_path, keys, 3, rows=200)
+    examples.build(tmp_path, keys, 3, rows=200)
     assert store_info(tmp_path).total - before.total == pytest.approx(before.per_view, rel=0.05)
 
 
 def test_info_of_an_empty_store(tmp_path: Path) -> None:
-    with StoreBuilder(tmp_path, made.keys(9), 2, made.CODECS, {}, rows_per_shard=5):
+    with StoreBuilder(tmp_path, examples.keys(9), 2, examples.CODECS, {}, rows_per_shard=5):
         pass
     found = store_info(tmp_path)
     assert (found.rows, found.per_item, found.per_view, found.complete) == (0, None, None, False)
-    assert Store.open(tmp_path).read(made.keys(9), 0).signals == {}
+    assert Store.open(tmp_path).read(examples.keys(9), 0).signals == {}
 
 
 def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
-    keys, draw = made.keys(20), random.Random(5)
-    made.build(tmp_path, keys, 2, made.CODECS, made.signals, rows=20)
+    keys, draw = examples.keys(20), random.Random(5)
+    examples.build(tmp_path, keys, 2, examples.CODECS, examples.signals, rows=20)
     files = [path for path in sorted(tmp_path.rglob("*")) if path.is_file() and path.name != ".lock"]
     whole = {path: path.read_bytes() for path in files}
     both, views = torch.cat([keys, keys]), torch.arange(40) // 20
@@ -74,7 +74,7 @@ def test_every_flipped_bit_is_found(tmp_path: Path) -> None:
 
 
 def test_check_names_every_corrupt_file(tmp_path: Path) -> None:
-    made.build(tmp_path, made.keys(50))
+    examples.build(tmp_path, examples.keys(50))
     (tmp_path / "segments/000/0000-00001.safetensors").unlink()
     (tmp_path / "README.md").write_text("another page")
     os.truncate(tmp_path / "segments/000/0001-00002.safetensors", 100)
@@ -89,9 +89,9 @@ def test_check_names_every_corrupt_file(tmp_path: Path) -> None:
 
 
 def test_prune_removes_only_files_that_no_manifest_names(tmp_path: Path) -> None:
-    keys = made.keys(50)
-    made.build(tmp_path, keys)
-    whole = made.content(tmp_path)
+    keys = examples.keys(50)
+    examples.build(tmp_path, keys)
+    whole = examples.content(tmp_path)
     segment = tmp_path / "segments/000"
     (tmp_path / "journal").mkdir()
     (tmp_path / "segments/001").mkdir()
@@ -110,15 +110,15 @@ def test_prune_removes_only_files_that_no_manifest_names(tmp_path: Path) -> None
     assert all(path.exists() for path in loose)
     assert sorted(prune_store(tmp_path, remove=True)) == sorted(loose)
     mine.unlink()
-    assert made.content(tmp_path) == whole
+    assert examples.content(tmp_path) == whole
     assert not (tmp_path / "segments/001").exists()
     assert prune_store(tmp_path) == []
 
 
 def test_prune_keeps_an_unfinished_journal_and_refuses_a_locked_store(tmp_path: Path) -> None:
-    keys = made.keys(50)
-    with IncrementalStore(tmp_path, keys, 2, {"logits": made.Dense()}, {}, rows_per_shard=20) as journal:
-        journal.append(keys, 0, made.dense(keys, 0))
+    keys = examples.keys(50)
+    with IncrementalStore(tmp_path, keys, 2, {"logits": examples.Dense()}, {}, rows_per_shard=20) as journal:
+        journal.append(keys, 0, examples.dense(keys, 0))
         with pytest.raises(FolderInUseError):
             prune_store(tmp_path)
     assert store_info(tmp_path).journal == 1

@@ -10,19 +10,19 @@ import pytest
 from limbeck.teacher_cache import CorruptFileError, IdentityError, Store, StoreError, read_manifest
 from limbeck.teacher_cache.store.file_format import CHECKSUM_PLACEHOLDER, embed_checksum
 from limbeck.teacher_cache.store.manifest import NAME
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made.build(tmp_path / "store", made.keys(30), codecs=made.CODECS, give=made.signals)
+    examples.build(tmp_path / "store", examples.keys(30), codecs=examples.CODECS, give=examples.signals)
     return tmp_path / "store"
 
 
 def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     manifest = read_manifest(folder)
-    assert manifest.codecs == made.CODECS
-    assert manifest.identity == made.IDENTITY
+    assert manifest.codecs == examples.CODECS
+    assert manifest.identity == examples.IDENTITY
     assert manifest.text().encode() == (folder / NAME).read_bytes()
 
 
@@ -86,10 +86,10 @@ def test_a_folder_without_a_store_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_store_of_another_run_is_refused_with_every_difference(folder: Path) -> None:
-    Store.open(folder, made.IDENTITY, made.CODECS)
-    other = {**made.IDENTITY, "teacher": "0000", "top_k": 5}
+    Store.open(folder, examples.IDENTITY, examples.CODECS)
+    other = {**examples.IDENTITY, "teacher": "0000", "top_k": 5}
     del other["views"]
-    codecs = {**made.CODECS, "logits": made.Dense("fp32")}
+    codecs = {**examples.CODECS, "logits": examples.Dense("fp32")}
     with pytest.raises(IdentityError) as caught:
         Store.open(folder, other, codecs)
     message = str(caught.value)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from limbeck.teacher_cache.store.partial_files import find_partial_files, remove_partial_files
-from tests.teacher_cache import made
+from tests.teacher_cache import examples
 
 
 def test_only_files_of_the_writer_are_found_and_removed(tmp_path: Path) -> None:
-    made.build(tmp_path, made.keys(5))
-    whole = made.content(tmp_path)
+    examples.build(tmp_path, examples.keys(5))
+    whole = examples.content(tmp_path)
     (tmp_path / "journal").mkdir()
     partial = [
         tmp_path / ".manifest.json.a1b2",
@@ -22,4 +22,4 @@ def test_only_files_of_the_writer_are_found_and_removed(tmp_path: Path) -> None:
     assert sorted(find_partial_files(tmp_path)) == sorted(partial)
     remove_partial_files(tmp_path)
     (tmp_path / ".notes.txt.a1b2").unlink()
-    assert made.content(tmp_path) == whole
+    assert examples.content(tmp_path) == whole

@@ -1,4 +1,4 @@
-"""Small stores, and the signals that went into them: pure functions of (key, view), as a teacher's are."""
+"""Small stores and their signals, which are pure functions of (key, view) like those of a teacher."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keys(count: int, seed: int = 0) -> Tensor:
 
 
 def drawn(keys: Tensor, view: int, stream: int, *shape: int) -> Tensor:
-    """Normal numbers [B, *shape] that depend on key and view alone."""
+    """Normal numbers [B, *shape] that depend on key and view only."""
     rows = [torch.Generator().manual_seed((int(key) * 31 + view * 7 + stream) % 2**62) for key in keys]
     return torch.stack([torch.randn(shape, generator=row) for row in rows]) if rows else torch.empty(0, *shape)
 
@@ -49,7 +49,7 @@ def dense(keys: Tensor, view: int) -> dict[str, AnySignal]:
 
 
 def signals(keys: Tensor, view: int) -> dict[str, AnySignal]:
-    """One signal for each tap of CODECS."""
+    """The signal of each tap of CODECS."""
     lengths = keys.remainder(4)
     tokens = drawn(keys, view, 2, 3, 300)
     inside = torch.arange(3) < lengths.unsqueeze(1)
@@ -63,7 +63,7 @@ def signals(keys: Tensor, view: int) -> dict[str, AnySignal]:
 
 
 def fill(builder: StoreBuilder, give: object = dense, batch: int = 16, rank: int = 0, world: int = 1) -> int:
-    """Make what is missing; returns how many shards that were."""
+    """Write the pending shards; returns their number."""
     done = 0
     for task in builder.pending(rank, world):
         for part in task.keys.split(batch):
@@ -81,7 +81,7 @@ def build(
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Every file of a store, the lock left out."""
+    """Every file of a store except the lock."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in folder.rglob("*")

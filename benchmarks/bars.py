@@ -1,4 +1,4 @@
-"""The measured figures: each with the bar that it is held against and the command that measures it again.
+"""The measured figures, each with its bar and the command that measures it again.
 
 Benchmarks call `record`; `python -m benchmarks.pages` writes the figures into README.md and docs/benchmarks.md.
 """
@@ -52,19 +52,19 @@ def record(
         "note": note,
         "machine": {"cpu": cpu_name(), "cores": cores()},
     }
-    with _alone():
+    with _locked():
         rows = load()
         places = [i for i, old in enumerate(rows) if (old["topic"], old["figure"]) == (topic, figure)]
         if places:
             rows[places[0]] = row
         else:
             rows.append(row)
-        rows.sort(key=lambda found: str(found["topic"]))  # stable: within a topic, in the order they came
+        rows.sort(key=lambda found: str(found["topic"]))  # stable: in order of arrival within a topic
         write_text_atomic(RESULTS, json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load() -> list[dict[str, Any]]:
-    """All rows; none where nothing was measured yet."""
+    """Returns all rows; an empty list if nothing is measured yet."""
     if not RESULTS.exists():
         return []
     rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))
@@ -76,8 +76,8 @@ def _rounded(value: float) -> float:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
-    """Keep other benchmarks from writing between our reading and our writing (where the system has file locks)."""
+def _locked() -> Iterator[None]:
+    """Locks the file against other benchmarks between reading and writing (if the system has file locks)."""
     RESULTS.parent.mkdir(parents=True, exist_ok=True)
     try:
         import fcntl

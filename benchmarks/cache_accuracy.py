@@ -1,10 +1,10 @@
-"""Measures what eight cached views cost in accuracy, against a live teacher that sees a fresh crop in every epoch.
+"""Measures what eight cached views cost in accuracy, against a live teacher with a fresh crop in every epoch.
 
     python -m benchmarks.cache_accuracy live       # one arm; two processes may train the two arms at the same time
     python -m benchmarks.cache_accuracy stored
     python -m benchmarks.cache_accuracy            # compare both, after training what is missing
 
-The recipe is cifar10-resnet8 with 30 epochs and 3 seeds; the arms differ in their `cache` alone. A stopped run is resumed.
+The recipe is cifar10-resnet8 with 30 epochs and 3 seeds; the arms differ in their `cache` only. A stopped run is resumed.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ARMS: dict[str, Any] = {"live": "off", "stored": {"path": "auto", "views": 8}}
 
 
 def arm(name: str) -> tuple[Verdict, Predictions]:
-    """Train the three students of one arm, without a control, and load what they answered."""
+    """Train the three students of one arm, without a control, and load their predictions."""
     content = read_yaml((ROOT / "recipes" / "cifar10-resnet8.yaml").read_text(encoding="utf-8"))
     content |= {"name": f"store-{name}", "cache": ARMS[name], "control": False, "targets": {}}
     content["training"] |= {"epochs": EPOCHS, "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}

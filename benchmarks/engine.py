@@ -1,4 +1,4 @@
-"""Measures what the engine costs: plain training through it against a bare loop, same model, same batches.
+"""Measures the overhead of the engine: plain training through it against a bare loop, same model, same batches.
 
     python -m benchmarks.engine
 

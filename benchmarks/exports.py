@@ -46,10 +46,10 @@ def rows(found: Records, seconds: float) -> Iterator[Row]:
             ratio = times[0].median / times[1].median
             yield f"{TITLES[kind]} {precision}: teacher's latency ÷ student's", "≥ 5", ratio, None, ratio >= 5
     for kind in FORMATS:
-        whole, small = (found["student", kind, precision] for precision in PRECISIONS)
-        assert whole.metric is not None
+        full, small = (found["student", kind, precision] for precision in PRECISIONS)
+        assert full.metric is not None
         assert small.metric is not None
-        lost = 100 * (whole.metric - small.metric)
+        lost = 100 * (full.metric - small.metric)
         yield f"{TITLES[kind]}: points that int8 loses of the student's accuracy", "≤ 0.5", lost, None, lost <= 0.5
         share = _size(found["student", kind, "int8"]) / _size(found["teacher", kind, "fp32"])
         yield f"{TITLES[kind]}: int8 student's file ÷ fp32 teacher's", "≤ 1/35", share, None, share <= 1 / 35
@@ -65,7 +65,7 @@ def rows(found: Records, seconds: float) -> Iterator[Row]:
 
 
 def export_and_check(train: Items, test: Items) -> float:
-    """Seconds to write the student's four files, open them and compare their answers with PyTorch's, imports included."""
+    """Seconds to write the student's four files, open them and compare their outputs with PyTorch's, imports included."""
     task, few = Classification(), test.select(torch.arange(min(CHECKED, len(test))))
     began = time.perf_counter()
     model = models.load_model(STUDENT)
@@ -95,15 +95,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
     parser.add_argument("--items", type=int, help="judge on the first so many test items; nothing is recorded")
-    asked = parser.parse_args()
+    args = parser.parse_args()
     if "LIMBECK_DATA" not in os.environ:
         raise SystemExit("left out: LIMBECK_DATA is not set")
     root, console = Path(os.environ["LIMBECK_DATA"]), Console()
     train, test = (load_items(root / "data" / "cifar10" / f"{part}.parquet") for part in ("train", "test"))
-    test = test if asked.items is None else test.select(torch.arange(min(asked.items, len(test))))
+    test = test if args.items is None else test.select(torch.arange(min(args.items, len(test))))
     teacher = models.get("resnet_cifar", depth=56)
     models.load_weights(teacher, root / "teachers" / "resnet56-cifar10.safetensors")
-    seconds = export_and_check(train, test)  # first, so that it pays for the imports
+    seconds = export_and_check(train, test)  # first, so that its time includes the imports
     with tempfile.TemporaryDirectory() as folder:
         pair = {"student": models.load_model(STUDENT), "teacher": teacher.eval()}
         made = export_models(pair, train, test, Path(folder), into=FORMATS, precisions=PRECISIONS, console=console)
@@ -112,7 +112,7 @@ def main() -> None:
         console.print(line, markup=False)
     for figure, bar, value, ci95, met in rows({(each.model, each.format, each.precision): each for each in made}, seconds):
         console.print(f"{figure}: {value:.4g} ({bar}) {'met' if met else 'NOT MET'}", markup=False, highlight=False)
-        if not asked.dry and asked.items is None:
+        if not args.dry and args.items is None:
             record("proof", figure, bar, value, ci95, met, COMMAND, f"{DATA}, {len(test):,} test images", 1)
 
 

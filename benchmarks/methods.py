@@ -67,10 +67,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*PAGES, []], default=[])
     parser.add_argument("--run", type=Path, help="keep the verdict of this comparison instead of training")
-    asked = parser.parse_args()
-    for name in asked.names or PAGES:
-        run = asked.run or ROOT / "runs" / name
-        if asked.run is None:
+    args = parser.parse_args()
+    for name in args.names or PAGES:
+        run = args.run or ROOT / "runs" / name
+        if args.run is None:
             job = Comparison.read(ROOT / "recipes" / f"{name}.yaml")
             if run_comparison(job, run, resume=run.exists()) is None:
                 continue

@@ -26,7 +26,7 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True)
 class Highlight:
-    """A recorded figure in a visitor's words.
+    """A recorded figure as a visitor reads it.
 
     Attributes:
         of: the part of Limbeck that it belongs to.
@@ -136,7 +136,7 @@ HIGHLIGHTS = (
 
 
 def highlights(shown: Sequence[Highlight], with_parts: bool) -> str:
-    """The figures that a visitor reads first, as a Markdown table."""
+    """Returns the main figures as a Markdown table."""
     rows = {(row["topic"], row["figure"]): row for row in load()}
     lines = [["measured", "value [95 %]", "on", "seeds", "machine"], ["---"] * 5]
     for each in shown:
@@ -148,7 +148,7 @@ def highlights(shown: Sequence[Highlight], with_parts: bool) -> str:
 
 
 def tables(topic: str) -> str:
-    """All figures of one topic: a Markdown table for each command and data set."""
+    """Returns all figures of one topic: a Markdown table for each command and data set."""
     rows = [row for row in load() if row["topic"] == topic]
     order = list(dict.fromkeys(map(_group, rows)))
     rows.sort(key=lambda row: order.index(_group(row)))

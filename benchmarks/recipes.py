@@ -47,7 +47,7 @@ BARS = {
 
 
 def keep(name: str, run: Path) -> Verdict:
-    """Copy what a run proved and record its targets as bars."""
+    """Copies the verdict of a run and records its targets as bars."""
     verdict = Verdict.load(run)
     kept = RESULTS / name
     shutil.rmtree(kept, ignore_errors=True)
@@ -80,7 +80,7 @@ def keep(name: str, run: Path) -> Verdict:
 
 
 def _record_beside(name: str, verdict: Verdict) -> None:
-    """What is no goal of a recipe, but said all the same."""
+    """Figures that are no target of a recipe, but are recorded."""
     rows: dict[str, tuple[str, float | None, tuple[float, float] | None, bool]] = {
         "retention": ("no goal", verdict.retention, verdict.result.retention_ci95, True),
         "compression": ("no goal", verdict.result.compression, None, True),
@@ -95,11 +95,11 @@ def _record_beside(name: str, verdict: Verdict) -> None:
 
 
 def _record_int8(name: str, verdict: Verdict) -> None:
-    """What the student is in eight bits, in its own runtime."""
+    """Figures of the int8 student in its runtime."""
     for found in verdict.exports:
         if (found.model, found.format, found.precision) != ("student", "onnx", "int8") or found.metric is None:
             continue
-        said = {
+        figures = {
             f"{verdict.metric.name}, %": (100 * found.metric, found.ci95 and tuple(100 * end for end in found.ci95)),
             "megabytes": ((found.bytes or 0) / 1e6, None),
             f"milliseconds for {found.input or 'one text'}, one thread": (
@@ -107,13 +107,13 @@ def _record_int8(name: str, verdict: Verdict) -> None:
                 None,
             ),
         }
-        for what, (value, ci95) in said.items():
+        for what, (value, ci95) in figures.items():
             row = ("text", f"{name}: int8 student in ONNX Runtime, {what}", "no goal", value, ci95, True)
             record(*row, f"python -m benchmarks.recipes {name}", f"{DATA[name]}, {_items(verdict)}", verdict.seeds)
 
 
 def _record_size(name: str, verdict: Verdict, run: Path) -> None:
-    """What MiniLM's papers promise: fewer layers, less memory. The memory is what a fresh process grows by for one item: the
+    """The claims of MiniLM's papers: fewer layers, less memory. Memory is the growth of a fresh process for one item: the
     teacher's as it is against the student's as it would be shipped, in one runtime."""
     student, teacher = (json.loads((run / who / "config.json").read_text()) for who in ("student", "teacher"))
     grown = {(e.model, e.precision): e.peak_memory_bytes for e in verdict.exports if e.format == "onnx"}
@@ -154,10 +154,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", choices=[*TOPICS, []], default=[])
     parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
-    asked = parser.parse_args()
-    for name in asked.names or TOPICS:
-        if asked.run:
-            keep(name, asked.run)
+    args = parser.parse_args()
+    for name in args.names or TOPICS:
+        if args.run:
+            keep(name, args.run)
         elif name != "digits" and "LIMBECK_DATA" not in os.environ:
             print(f"{name}: left out, LIMBECK_DATA is not set")
         else:

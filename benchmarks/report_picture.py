@@ -1,4 +1,4 @@
-"""The picture in the README: the first page of a run's report, as headless Chromium shows it.
+"""The picture in the README: the first page of a run's report, rendered by headless Chromium.
 
     python -m benchmarks.report_picture                # runs the digits recipe unless runs/digits has a verdict
     python -m benchmarks.report_picture runs/NAME
@@ -37,7 +37,7 @@ section { margin: 0; }
 
 
 def layout(report: str) -> str:
-    """The report's HTML with the sections of the picture alone."""
+    """The report's HTML with only the sections of the picture."""
     return report.replace("</head>", LAYOUT, 1)
 
 
@@ -55,11 +55,11 @@ def screenshot(page: Path, target: Path) -> None:
 
 def crop(picture: Image.Image) -> Image.Image:
     """Cut the empty page below the last line, frame the rest, and reduce its colours to a palette."""
-    whole = picture.convert("RGB")
-    drawn = ImageChops.difference(whole, Image.new("RGB", whole.size, whole.getpixel((0, 0)))).getbbox()
+    page = picture.convert("RGB")
+    drawn = ImageChops.difference(page, Image.new("RGB", page.size, page.getpixel((0, 0)))).getbbox()
     assert drawn is not None, "the page is empty"
-    bottom = min(whole.height, drawn[3] + MARGIN * SCALE)
-    framed = ImageOps.expand(whole.crop((0, 0, whole.width, bottom)), border=SCALE, fill=FRAME)
+    bottom = min(page.height, drawn[3] + MARGIN * SCALE)
+    framed = ImageOps.expand(page.crop((0, 0, page.width, bottom)), border=SCALE, fill=FRAME)
     return framed.quantize(COLOURS, dither=Image.Dither.NONE)
 
 

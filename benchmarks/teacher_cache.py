@@ -45,7 +45,7 @@ SETTINGS = Settings(precision="bfloat16", progress=False, device="cpu", threads=
 
 
 class Timed(Dataset):
-    """A data set that notes when each batch is asked for."""
+    """A data set that records the time of each request for a batch."""
 
     moments: list[float]
 
@@ -61,8 +61,8 @@ def source(items: Items) -> Timed:
 
 
 def items(count: int) -> Items:
-    whole = load_items(f"{os.environ['LIMBECK_DATA']}/data/cifar10/train.parquet")
-    return whole.select(torch.arange(count))
+    everything = load_items(f"{os.environ['LIMBECK_DATA']}/data/cifar10/train.parquet")
+    return everything.select(torch.arange(count))
 
 
 def teacher() -> nn.Module:
@@ -71,12 +71,12 @@ def teacher() -> nn.Module:
     return model.eval()
 
 
-def asked(model: nn.Module, some: Items) -> TeacherQuery:
+def teacher_query(model: nn.Module, some: Items) -> TeacherQuery:
     return TeacherQuery(frozen(model, channels_last=True), source(some), ["logits"], VIEWS, torch.bfloat16)
 
 
 def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float]:
-    """Seconds of each step of `count`, of a student that learns from labels alone or from this teacher."""
+    """Seconds of each step of `count`, of a student that learns from labels only or from this teacher."""
     torch.manual_seed(seed)
     data = source(some)
     actors = {"student": trained(get("resnet_cifar", depth=8))} | ({} if actor is None else {"teacher": actor})
@@ -88,7 +88,7 @@ def train(some: Items, count: int, seed: int, actor: Actor | None) -> list[float
 
 
 def bare(data: Timed, count: int, seed: int, model: nn.Module | None) -> list[float]:
-    """Seconds of each step of a loop written by hand on the same batches: what the engine cannot be faster than."""
+    """Seconds of each step of a loop written by hand on the same batches: the lower limit for the engine."""
     torch.manual_seed(seed)
     student = get("resnet_cifar", depth=8).train()
     options: dict[str, Any] = {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -100,10 +100,10 @@ def bare(data: Timed, count: int, seed: int, model: nn.Module | None) -> list[fl
         with torch.autocast("cpu", torch.bfloat16):
             logits = student(images)
             with torch.no_grad():
-                said = None if model is None else model(as_channels_last(images))
+                teacher_logits = None if model is None else model(as_channels_last(images))
         loss = nn.functional.cross_entropy(logits.float(), batch.target)
-        if said is not None:
-            soft = [nn.functional.log_softmax(side.float() / 4, -1) for side in (logits, said)]
+        if teacher_logits is not None:
+            soft = [nn.functional.log_softmax(side.float() / 4, -1) for side in (logits, teacher_logits)]
             divergence = nn.functional.kl_div(*soft, reduction="batchmean", log_target=True)
             loss = 0.1 * loss + 0.9 * 16 * divergence
         loss.backward()
@@ -114,19 +114,19 @@ def bare(data: Timed, count: int, seed: int, model: nn.Module | None) -> list[fl
 
 
 def epoch(some: Items, model: nn.Module, folder: Path) -> None:
-    question = asked(model, some)
-    codecs = choose_codecs(question, CacheConfig())
-    fill_cache(question, folder, codecs, lambda done, total: None)
+    query = teacher_query(model, some)
+    codecs = choose_codecs(query, CacheConfig())
+    fill_cache(query, folder, codecs, lambda done, total: None)
     by_hand = frozen(model, channels_last=True).model
     seconds: dict[str, list[float]] = {"plain": [], "store": [], "live": [], "bare plain": [], "bare live": []}
-    with open_cache(question, CacheConfig(strict=True), folder, codecs) as answers:
+    with open_cache(query, CacheConfig(strict=True), folder, codecs) as cache:
         for turn in range(6):
             for kind in seconds:
                 if kind.startswith("bare"):
                     seconds[kind] += bare(source(some), 40, turn, by_hand if kind.endswith("live") else None)[4:]
                     continue
                 actor = {"plain": None, "live": frozen(model, channels_last=True)}.get(kind)
-                actor = frozen(model, channels_last=True, cache=answers) if kind == "store" else actor
+                actor = frozen(model, channels_last=True, cache=cache) if kind == "store" else actor
                 seconds[kind] += train(some, 40, turn, actor)[4:]  # the first ones warm caches
     step = {kind: statistics.median(found) for kind, found in seconds.items()}
     print({kind: f"{1e3 * found:.1f} ms a step" for kind, found in step.items()})
@@ -143,12 +143,12 @@ def epoch(some: Items, model: nn.Module, folder: Path) -> None:
 def students(some: Items, model: nn.Module, folder: Path) -> None:
     count = EPOCHS * (len(some) // BATCH)
     began = time.perf_counter()
-    question = asked(model, some)
-    codecs = choose_codecs(question, CacheConfig())
-    fill_cache(question, folder, codecs, lambda done, total: None)
-    with open_cache(question, CacheConfig(strict=True), folder, codecs) as answers:
+    query = teacher_query(model, some)
+    codecs = choose_codecs(query, CacheConfig())
+    fill_cache(query, folder, codecs, lambda done, total: None)
+    with open_cache(query, CacheConfig(strict=True), folder, codecs) as cache:
         for seed in range(3):
-            train(some, count, seed, frozen(model, channels_last=True, cache=answers))
+            train(some, count, seed, frozen(model, channels_last=True, cache=cache))
     stored = time.perf_counter() - began
     began = time.perf_counter()
     for seed in range(3):
@@ -163,17 +163,17 @@ def students(some: Items, model: nn.Module, folder: Path) -> None:
 
 def building(some: Items, model: nn.Module, folder: Path) -> None:
     """Shard by shard in turn with bare inference over the same views."""
-    question, ratios = asked(model, some), []
-    codecs = choose_codecs(question, CacheConfig())
+    query, ratios = teacher_query(model, some), []
+    codecs = choose_codecs(query, CacheConfig())
     for turn in range(3):
         began = time.perf_counter()
-        fill_cache(question, folder / str(turn), codecs, lambda done, total: None)
+        fill_cache(query, folder / str(turn), codecs, lambda done, total: None)
         built = time.perf_counter() - began
         began = time.perf_counter()
         with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
             for view in range(COUNT):
                 for rows in torch.split(torch.arange(len(some)), 256):
-                    batch = question.source.batch_of_views(rows, torch.full_like(rows, view))
+                    batch = query.source.batch_of_views(rows, torch.full_like(rows, view))
                     model(as_channels_last(batch.inputs["default"]))
         ratios.append(built / (time.perf_counter() - began))
     value = statistics.median(ratios)

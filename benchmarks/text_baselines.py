@@ -76,16 +76,16 @@ class Bench:
         return model
 
     @cached_property
-    def told(self) -> Tensor:
+    def teacher_train(self) -> Tensor:
         """The teacher's embeddings of the training texts."""
         return as_tensor(self.encoder()(words(self.train)))
 
     @cached_property
     def judge(self) -> Judge:
-        return Judge.of(self.test, self.told_test)
+        return Judge.of(self.test, self.teacher_test)
 
     @cached_property
-    def told_test(self) -> Tensor:
+    def teacher_test(self) -> Tensor:
         return as_tensor(self.encoder()(words(self.test)))
 
     def encoder(self, batch: int = 64) -> Encode:
@@ -106,8 +106,8 @@ def words(items: Items) -> list[str]:
     return list(items.storage.texts)  # type: ignore[attr-defined]
 
 
-def told(name: str, started: float, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Says what a student has learnt, and in which time."""
+def print_marks(name: str, started: float, found: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Prints the marks of a student and its time."""
     figures = ", ".join(f"{measure} {100 * marks.mean():.2f}" for measure, marks in found.items())
     print(f"{name}: {figures}; made in {time.perf_counter() - started:.0f} s", flush=True)
     return found
@@ -134,7 +134,7 @@ def learn(student: nn.Module, items: Items, terms: list[Term], length: int, size
     """Train a student through the engine; the rate warms up over a tenth of the steps and falls to zero."""
     optimizer = Optimizer(
         "adamw", rate, Warmup(0.1, then=Linear(1, 0)), {"weight_decay": 0.0, "fused": True}
-    )  # as the rivals' is
+    )  # like the other libraries'
     settings = Settings(progress=False, device="cpu", threads=1, trackers=())
     stage = Stage([Update(terms)], epochs(length), optimizer)
     Run({"student": trained(student)}, [stage], source=Dataset(items, size), settings=settings).fit()
@@ -179,12 +179,12 @@ def rival_tables(bench: Bench) -> dict[str, Any]:
     table = distill_from_model(model, tokenizer, pca_dims=RIVAL_DIMENSIONS, device="cpu")
     table.save_pretrained(bench.folder / "model2vec")
     found["model2vec"] = StaticModel.from_pretrained(bench.folder / "model2vec")
-    told("model2vec.distill", began, bench.judge.marks(as_tensor(found["model2vec"].encode(words(bench.test)))))
+    print_marks("model2vec.distill", began, bench.judge.marks(as_tensor(found["model2vec"].encode(words(bench.test)))))
     began = time.perf_counter()
     student = StaticModelForSimilarity.from_static_model(model=table)
-    student.fit(words(bench.train), bench.told, device="cpu", **({"max_epochs": 1} if bench.quick else {}))
+    student.fit(words(bench.train), bench.teacher_train, device="cpu", **({"max_epochs": 1} if bench.quick else {}))
     found["model2vec, trained"] = student
-    told("model2vec, trained", began, bench.judge.marks(as_tensor(student.encode(words(bench.test)))))
+    print_marks("model2vec, trained", began, bench.judge.marks(as_tensor(student.encode(words(bench.test)))))
     return found
 
 
@@ -196,12 +196,14 @@ def own_tables(bench: Bench) -> dict[str, Any]:
     table = static_embeddings(cut, vocabulary.tokenizer, dimensions=DIMENSIONS, sif=SIF, texts=words(bench.train))
     student = StaticEncoder(table, half=True)
     found = {"Limbeck": saved(student, bench.folder / "static")}
-    told("Limbeck, untrained", began, bench.judge.marks(as_tensor(encode_with(found["Limbeck"])(words(bench.test)))))
+    print_marks("Limbeck, untrained", began, bench.judge.marks(as_tensor(encode_with(found["Limbeck"])(words(bench.test)))))
     began = time.perf_counter()
     items = tokenize(bench.train, vocabulary.tokenizer, LENGTH)
-    learn(student, items, static_terms(bench.told), 1 if bench.quick else STATIC_EPOCHS, STATIC_BATCH, STATIC_RATE)
+    learn(student, items, static_terms(bench.teacher_train), 1 if bench.quick else STATIC_EPOCHS, STATIC_BATCH, STATIC_RATE)
     found["Limbeck, trained"] = saved(student, bench.folder / "static-trained")
-    told("Limbeck, trained", began, bench.judge.marks(as_tensor(encode_with(found["Limbeck, trained"])(words(bench.test)))))
+    print_marks(
+        "Limbeck, trained", began, bench.judge.marks(as_tensor(encode_with(found["Limbeck, trained"])(words(bench.test))))
+    )
     return found
 
 
@@ -214,7 +216,7 @@ def static(bench: Bench) -> None:
     against(bench, "static", "static, untrained: Limbeck − model2vec.distill", marks["Limbeck"], marks["model2vec"])
     figure = "static, trained: Limbeck − model2vec's StaticModelForSimilarity"
     against(bench, "static", figure, marks["Limbeck, trained"], marks["model2vec, trained"])
-    share, ends = kept(marks["Limbeck, trained"][MEASURES[0]], bench.judge.marks(bench.told_test)[MEASURES[0]])
+    share, ends = kept(marks["Limbeck, trained"][MEASURES[0]], bench.judge.marks(bench.teacher_test)[MEASURES[0]])
     bench.record(f"static, trained: {MEASURES[0]}, retention", "≥ 0.95", share, ends, share >= 0.95, "static")
     weights = size(bench.folder / "static-trained")
     times = size(minilm.folder()) / weights
@@ -250,7 +252,7 @@ def by_sentence_transformers(bench: Bench) -> Any:
     student = from_teacher.get("init_from_teacher", teacher=bench.teacher, layers=KEPT_LAYERS)
     model: Any = student.sentence_transformer
     model.max_seq_length = LENGTH
-    rows = datasets.Dataset.from_dict({"sentence": words(bench.train), "label": bench.told.tolist()})
+    rows = datasets.Dataset.from_dict({"sentence": words(bench.train), "label": bench.teacher_train.tolist()})
     settings = library.SentenceTransformerTrainingArguments(
         output_dir=str(bench.folder / "trainer"),
         num_train_epochs=1 if bench.quick else LAYER_EPOCHS,
@@ -274,18 +276,18 @@ def by_sentence_transformers(bench: Bench) -> Any:
 def by_limbeck(bench: Bench) -> Any:
     student = from_teacher.get("init_from_teacher", teacher=bench.teacher, layers=KEPT_LAYERS)
     items = tokenize(bench.train, minilm.tokenizer(), LENGTH)
-    learn(student, items, layer_terms(bench.told), 1 if bench.quick else LAYER_EPOCHS, LAYER_BATCH, LAYER_RATE)
+    learn(student, items, layer_terms(bench.teacher_train), 1 if bench.quick else LAYER_EPOCHS, LAYER_BATCH, LAYER_RATE)
     return saved(student, bench.folder / "layers")
 
 
 def layers(bench: Bench) -> None:
-    assert len(bench.told) == len(bench.train)  # asked before, so that nobody's time holds it
+    assert len(bench.teacher_train) == len(bench.train)  # computed before, so that no timing includes it
     marks, seconds = {}, {}
     for name, make in (("sentence-transformers", by_sentence_transformers), ("Limbeck", by_limbeck)):
         began = time.perf_counter()
         model = make(bench)
         seconds[name] = time.perf_counter() - began
-        marks[name] = told(name, began, bench.judge.marks(as_tensor(encode_with(model)(words(bench.test)))))
+        marks[name] = print_marks(name, began, bench.judge.marks(as_tensor(encode_with(model)(words(bench.test)))))
     against(bench, "layers", "3 of 6 layers: Limbeck − sentence-transformers", marks["Limbeck"], marks["sentence-transformers"])
     ratio = seconds["sentence-transformers"] / seconds["Limbeck"]
     note = f"one training each: {seconds['sentence-transformers']:.0f} s and {seconds['Limbeck']:.0f} s"

@@ -262,11 +262,11 @@ def main() -> None:
     parser.add_argument("--tokenizer", help="of both, where the folders hold none")
     parser.add_argument("--bar", type=float, default=5.0, help="what each ratio of latencies is held against")
     parser.add_argument("--dry", action="store_true", help="print, record nothing")
-    asked = parser.parse_args()
-    options = {"max_length": asked.max_length, "repeats": asked.repeats}
-    if asked.tokenizer is not None:
-        options["tokenizers"] = dict.fromkeys(MODELS, asked.tokenizer)
-    measure(asked.folders, asked.data, asked.bar, name=asked.name, items=asked.items, dry=asked.dry, **options)
+    args = parser.parse_args()
+    options = {"max_length": args.max_length, "repeats": args.repeats}
+    if args.tokenizer is not None:
+        options["tokenizers"] = dict.fromkeys(MODELS, args.tokenizer)
+    measure(args.folders, args.data, args.bar, name=args.name, items=args.items, dry=args.dry, **options)
 
 
 def measure(

@@ -1,4 +1,4 @@
-"""Measures what a TinyBERT stage costs through the engine: speed and peak memory against a loop written by hand.
+"""Measures the overhead of the engine in a TinyBERT stage: speed and peak memory against a loop written by hand.
 
     LIMBECK_DATA=… OMP_NUM_THREADS=1 python -m benchmarks.text_stage [--quick]
 
@@ -211,13 +211,13 @@ def work(kind: str, batches: list[Batch]) -> Callable[[], object]:
         by_hand = ByHand(student("eager"), teacher("eager"))
         return lambda: [by_hand.step(dict(batch.inputs["default"])) for batch in batches]
     model, inputs = teacher("eager" if kind == "eager" else "sdpa"), dict(batches[0].inputs["default"])
-    heard = {"taps": [f"{read}({n})" for n in range(1, 7) for read in ("scores", "hidden")], "plain": ["hidden(6)"]}
+    taps = {"taps": [f"{read}({n})" for n in range(1, 7) for read in ("scores", "hidden")], "plain": ["hidden(6)"]}
     if kind == "eager":
         return torch.no_grad()(lambda: model(**inputs, output_attentions=True, output_hidden_states=True))
-    return torch.no_grad()(lambda: Probe(model, heard[kind])(inputs))
+    return torch.no_grad()(lambda: Probe(model, taps[kind])(inputs))
 
 
-def alone(kind: str, name: str) -> int:
+def fresh_growth(kind: str, name: str) -> int:
     """The growth of a fresh process, in bytes."""
     command = [sys.executable, "-m", "benchmarks.text_stage", "--alone", kind, name]
     environment = os.environ | {"MALLOC_MMAP_THRESHOLD_": "65536"}  # what is freed goes back: peaks are of what is alive
@@ -225,7 +225,7 @@ def alone(kind: str, name: str) -> int:
 
 
 def memory(name: str, ours: str, theirs: str, figure: str, quick: bool) -> None:
-    taken = {kind: [alone(kind, name) for _ in range(1 if quick else PROCESSES)] for kind in (ours, theirs)}
+    taken = {kind: [fresh_growth(kind, name) for _ in range(1 if quick else PROCESSES)] for kind in (ours, theirs)}
     mine, bare = (statistics.mean(taken[kind]) for kind in (ours, theirs))
     print(f"{figure}, {name} texts: {mine / 1e6:.1f} MB ÷ {bare / 1e6:.1f} MB = {mine / bare:.3f}")
     if not quick:

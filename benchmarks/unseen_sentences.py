@@ -1,4 +1,4 @@
-"""Measures the retention of a text student on sentences of which it has seen no phrase.
+"""Measures the retention of a text student on sentences without any phrase in the training data.
 
     python -m benchmarks.unseen_sentences tinybert                                   # needs LIMBECK_DATA
     python -m benchmarks.unseen_sentences tinybert --set training.batch_size=256     # with changes to the recipe
@@ -40,10 +40,10 @@ BARS = {"tinybert": 0.972, "distilbert": 0.97, "mobilebert": 0.98}
 
 
 def split(source: Path, target: Path) -> None:
-    """SST-2 by sentences: `train.parquet` and, of the held out sentences alone, `validation.parquet`."""
+    """SST-2 by sentences: `train.parquet` and, of the held out sentences only, `validation.parquet`."""
     table = pa.concat_tables([pq.read_table(source / f"{part}.parquet") for part in ("train", "validation")])
     phrases = [f" {text.strip()} " for text in table["sentence"].to_pylist()]
-    sentences = whole(phrases)
+    sentences = sentences_of(phrases)
     long = [sentence for sentence in sentences if len(sentence.split()) >= LONG]
     random.Random(0).shuffle(long)
     held = set(long[:HELD])
@@ -55,8 +55,8 @@ def split(source: Path, target: Path) -> None:
     pq.write_table(table.take(sorted(places[sentence] for sentence in held)), target / "validation.parquet")
 
 
-def whole(phrases: list[str]) -> list[str]:
-    """Those that are part of no longer one."""
+def sentences_of(phrases: list[str]) -> list[str]:
+    """Returns the phrases that are not part of a longer one."""
     found, text = [], ""
     for phrase in sorted(set(phrases), key=lambda phrase: (-len(phrase), phrase)):
         if phrase not in text:
@@ -88,7 +88,7 @@ def keep(name: str, run: Path) -> None:
 
 
 def broken_words(data: Path) -> None:
-    """How many of the held out sentences have a token that a vocabulary of the training texts lacks; with AG News besides."""
+    """Measures the share of held out sentences with a token outside the training texts' vocabulary, with and without AG News."""
     tokenizer = minilm.tokenizer()
     train, held = ([*pq.read_table(data / f"{part}.parquet")["sentence"].to_pylist()] for part in ("train", "validation"))
     more = list(minilm.texts("agnews/train").storage.texts)  # type: ignore[attr-defined]
@@ -132,15 +132,15 @@ def main() -> None:
     parser.add_argument("name", choices=[*BARS, "words"])
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change to the recipe")
     parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
-    asked = parser.parse_args()
-    if asked.name == "words":
+    args = parser.parse_args()
+    if args.name == "words":
         with tempfile.TemporaryDirectory() as folder:
             split(SST2, Path(folder))
             broken_words(Path(folder))
-    elif asked.run is not None:
-        keep(asked.name, asked.run)
+    elif args.run is not None:
+        keep(args.name, args.run)
     else:
-        run(asked.name, asked.set)
+        run(args.name, args.set)
 
 
 if __name__ == "__main__":

@@ -88,7 +88,7 @@ def keep(name: str, run: Path) -> None:
 
 
 def broken_words(data: Path) -> None:
-    """Measures the share of held out sentences with a token outside the training texts' vocabulary, with and without AG News."""
+    """Measures the share of held out sentences with a token outside the training texts' vocabulary, or that with AG News."""
     tokenizer = minilm.tokenizer()
     train, held = ([*pq.read_table(data / f"{part}.parquet")["sentence"].to_pylist()] for part in ("train", "validation"))
     more = list(minilm.texts("agnews/train").storage.texts)  # type: ignore[attr-defined]

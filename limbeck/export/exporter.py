@@ -137,10 +137,10 @@ class _ExportJob:
         """Example inputs of each model: for texts one of median length, so that none is padded."""
         return {name: _example(items) for name, items in self.tests.items()}
 
-    @cached_property
-    def calibration(self) -> list[Tensor]:
+    def calibration(self, name: str) -> list[Tensor]:
+        """Training items as this model reads them; the same ones for all models."""
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
-        items = self.train.select(order[: self.calibration_items])
+        items = self.train.for_actor(name).select(order[: self.calibration_items])
         return [batch.inputs["default"] for batch in evaluation_batches(items, CALIBRATION_BATCH)]
 
     @cached_property
@@ -203,7 +203,7 @@ class _ExportJob:
         model = self.quantizable if (name, precision) == ("student", "int8") else self.frozen[name]
         path.unlink(missing_ok=True)  # a failed export must not leave an older file
         example = self.examples[name]
-        calibration = self.calibration if precision == "int8" and isinstance(example, Tensor) else ()
+        calibration = self.calibration(name) if precision == "int8" and isinstance(example, Tensor) else ()
         kind.write(model, path, example, precision=precision, calibration=calibration)
         runner = kind.open(path)
         logits = self.task.outputs(RunnerModule(runner), self.tests[name])

@@ -27,6 +27,7 @@ from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.augmentation import augment_items
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.schema.base import default_of
 from limbeck.recipe.schema.data import AudioSpec, DatasetSpec, DataSpec, TableSpec
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
@@ -234,7 +235,7 @@ def _same_spectrograms(spec: DatasetSpec, audio: AudioOptions) -> AudioSpec:
         return same
     same = same.model_copy(update={"resample": own.resample})
     for name in type(own).model_fields:
-        if name in own.model_fields_set and getattr(own, name) != getattr(same, name):
+        if getattr(own, name) not in (getattr(same, name), default_of(AudioOptions, name)):  # a written recipe holds defaults
             raise RecipeError(
                 f"data: {spec.path}: audio.{name} is {getattr(own, name)!r}, and the training data has "
                 f"{getattr(same, name)!r}; leave it out, the model expects spectrograms of one kind"

@@ -53,6 +53,9 @@ def test_other_data_may_be_resampled_but_not_read_otherwise(tmp_path: Path) -> N
     options = {"n_mels": 16, "seconds": 0.1}
     items = recipe({"path": train, "audio": options}, {"path": fast, "audio": {"resample": True}}).load()
     assert items.test.storage.options == AudioOptions(**options, sample_rate=8000, resample=True)  # type: ignore[attr-defined, arg-type]
+    made = recipe({"path": train, "audio": options}, {"path": fast, "audio": {"resample": True}})
+    made.reader.audio = items.test.storage.options  # type: ignore[attr-defined]
+    assert len(Recipe.from_dict(made.model_dump(mode="json")).load().test) == len(made.load().train)  # as a finished run has it
     other = recipe({"path": train, "audio": options}, {"path": train, "audio": {"n_mels": 20}})
     with pytest.raises(RecipeError, match=r"audio.n_mels is 20, and the training data has 16; leave it out"):
         other.load()

@@ -188,8 +188,9 @@ class Run:
         """One update: forward and backward pass, sum over processes, clipping, optimizer step."""
         self.trainable.activate(one)
         criterion = one.criterion
-        local = torch.stack([criterion.counts(piece) for piece in batch.pieces])
-        counts = distributed.all_reduce_sum(local.sum(0)).clamp(min=1)
+        counts = distributed.all_reduce_sum(torch.stack([criterion.counts(piece) for piece in batch.pieces]).sum(0)).clamp(
+            min=1
+        )
         for optimizer in one.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}

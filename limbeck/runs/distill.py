@@ -69,9 +69,7 @@ def run_recipe(
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        raise RunError(
-            f"{folder}: {error}. Saved files are complete; make room, then continue with --resume"
-        ) from error
+        raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
 
 
 def _print_data(console: Console, train: Items, validation: Items | None, test: Items) -> None:

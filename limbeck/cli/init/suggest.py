@@ -43,9 +43,7 @@ def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
         for model, spec in _with_spec(built)
     ]
     if not candidates:
-        raise InitError(
-            "no registered model takes these inputs; give one with --student (your own: my_models.py:NAME)"
-        )
+        raise InitError("no registered model takes these inputs; give one with --student (your own: my_models.py:NAME)")
     return min(candidates, key=lambda one: abs(math.log(one.parameters / wanted)))
 
 

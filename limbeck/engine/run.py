@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors, Role
+from limbeck.core.batch import Batch
+from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate, bind_updates
@@ -188,9 +190,7 @@ class Run:
         """One update: forward and backward pass, sum over processes, clipping, optimizer step."""
         self.trainable.activate(one)
         criterion = one.criterion
-        counts = distributed.all_reduce_sum(torch.stack([criterion.counts(piece) for piece in batch.pieces]).sum(0)).clamp(
-            min=1
-        )
+        counts = _global_counts(criterion, batch.pieces)
         for optimizer in one.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         values: dict[str, Tensor] = {}
@@ -254,6 +254,12 @@ def _prepare(actors: Actors, stages: Sequence[Stage], device: torch.device) -> N
     for actor in actors.values():
         actor.model.to(device)
         distributed.broadcast_parameters(actor.model)
+
+
+def _global_counts(criterion: Criterion, pieces: Sequence[Batch]) -> Tensor:
+    """The numbers of items (or tokens) that each term averages over, of all pieces and processes: `[terms]`."""
+    local = torch.stack([criterion.counts(piece) for piece in pieces])
+    return distributed.all_reduce_sum(local.sum(0)).clamp(min=1)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""`limbeck methods` and `limbeck schema`."""
+"""`limbeck methods`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from tests.cli.conftest import Limbeck
 
 
-def test_methods_and_schema(limbeck: Limbeck) -> None:
+def test_methods(limbeck: Limbeck) -> None:
     code, out, _ = limbeck("methods")
     assert code == 0
     assert "correlation_congruence" in out  # the longest name is whole at 80 columns
@@ -20,4 +20,3 @@ def test_methods_and_schema(limbeck: Limbeck) -> None:
     code, _, err = limbeck("methods", "softtargets")
     assert code == 2
     assert err.startswith("error: unknown objective 'softtargets'; nearest: soft_targets")
-    assert json.loads(limbeck("schema")[1])["properties"]["teacher"]

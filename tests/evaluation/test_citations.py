@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
-import warnings
-from pathlib import Path
 
 import pytest
-import yaml
 
-from limbeck import cli, objectives
+from limbeck import objectives
 from limbeck.evaluation import citations
 from limbeck.evaluation.citations import bibtex, bibtex_of, merge
 from limbeck.recipe import Comparison
@@ -106,40 +102,3 @@ def test_by_name() -> None:
     assert bibtex_of("hard_targets") == ""
     with pytest.raises(UnknownNameError, match="nearest: soft_targets"):
         bibtex_of("soft_target")
-
-
-@pytest.mark.parametrize(
-    ("what", "code", "said"),
-    [
-        (["digits"], 0, "@misc{hinton2015distilling"),
-        (["compare-methods"], 0, "@inproceedings{tian2020contrastive"),
-        (["run", "mobilenet_v3"], 0, "@inproceedings{howard2019searching"),
-        (["tiny.yaml", "hint"], 0, "@inproceedings{romero2015fitnets"),
-        (["hnit"], 2, "unknown objective 'hnit'; nearest: hint"),
-        (["empty"], 2, "empty: it holds no recipe.yaml, so it is no run directory"),
-        (["no.yaml"], 2, "recipe no.yaml: there is no such file"),
-    ],
-)
-def test_from_the_command_line(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    what: list[str],
-    code: int,
-    said: str,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
-    for name in ("run", "empty"):
-        (tmp_path / name).mkdir()
-    tiny.write(tmp_path)
-    fields = tiny.recipe().model_dump(mode="json")
-    fields["student"]["model"] = "my_models.py:make_student"  # a run's recipe is read without the file behind it
-    (tmp_path / "run" / "recipe.yaml").write_text(yaml.safe_dump(fields))
-    monkeypatch.setattr(sys, "argv", ["limbeck", "cite", *what])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    out, err = capsys.readouterr()
-    assert (int(stop.value.code or 0), said in (err if code else out)) == (code, True), out + err
-    if not code:
-        parse(out)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 import yaml
 from torch import nn
 
-from limbeck import cli, runs
+from limbeck import runs
 from limbeck.data import Items
 from limbeck.evaluation import Verdict
 from limbeck.export import costs, exporter
@@ -117,25 +116,3 @@ def test_a_missing_package_is_found_out_before_the_training(tmp_path: Path, monk
     with pytest.raises(ImportError, match="format 'onnx' needs onnxscript"):
         run_recipe(tiny.recipe("export={formats: [onnx]}"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
-
-
-def test_the_command_line(run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    def limbeck(*arguments: str) -> tuple[object, str, str]:
-        monkeypatch.setattr(sys, "argv", ["limbeck", *arguments])
-        with pytest.raises(SystemExit) as stop:
-            cli.main()
-        said = capsys.readouterr()
-        return stop.value.code, said.out, said.err
-
-    code, out, _ = limbeck("export", str(run), "--json")
-    assert code in (0, None)
-    assert [record["format"] for record in json.loads(out)] == ["pytorch", "pytorch", "onnx", "onnx"]
-    code, out, _ = limbeck("profile", str(run / "exports" / "student-fp32.onnx"), "--json")
-    assert code in (0, None)
-    assert json.loads(out)["student-fp32.onnx"]["latency_ms"]["median"] > 0
-    code, _, err = limbeck("export", str(run), "--format", "onyx")
-    assert code == 2
-    assert "unknown format 'onyx'" in err
-    code, _, err = limbeck("profile", str(run / "recipe.yaml"))
-    assert code == 2
-    assert "recipe.yaml is no run" in err

@@ -11,6 +11,7 @@ from limbeck import models
 from limbeck.engine import checkpoint
 from limbeck.runs import run_recipe
 from tests import tiny
+from tests.runs.test_text_runs import place, recipe  # noqa: F401
 
 
 def test_a_damaged_teacher_is_named(finished: Path, tmp_path: Path) -> None:
@@ -34,3 +35,22 @@ def test_the_teacher_is_kept_as_it_taught(finished: Path) -> None:
     assert state is not None
     for name, tensor in teacher.state_dict().items():
         assert torch.equal(tensor, state["actors"]["teacher"][name])
+
+
+def test_a_shared_teacher_is_trained_once(place: Path, tmp_path: Path) -> None:  # noqa: F811
+    plain = recipe(place, control=False)
+    training = plain.model_dump(mode="json")["teacher"] | {"shared": True}
+    training["training"]["epochs"] = 1
+    first = recipe(place, teacher=training, control=False, terms=["soft_targets"])
+    run_recipe(first, tmp_path / "first", progress=False)
+    (shared,) = (tmp_path / "teachers").iterdir()
+    before = (shared / "model.safetensors").stat().st_mtime_ns
+    slower = {**training, "training": training["training"] | {"log_every": 7}}  # nothing that changes the weights
+    run_recipe(recipe(place, teacher=slower, control=False), tmp_path / "second", progress=False)
+    assert [path.name for path in (tmp_path / "teachers").iterdir()] == [shared.name]
+    assert (shared / "model.safetensors").stat().st_mtime_ns == before
+    ours, theirs = (models.load_model(tmp_path / name / "teacher").state_dict() for name in ("first", "second"))
+    assert all(tensor.equal(theirs[name]) for name, tensor in ours.items())
+    longer = {**training, "training": training["training"] | {"epochs": 2}}
+    run_recipe(recipe(place, teacher=longer, control=False), tmp_path / "third", progress=False)
+    assert len(list((tmp_path / "teachers").iterdir())) == 2

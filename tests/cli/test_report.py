@@ -9,14 +9,18 @@ import limbeck
 from limbeck import Training
 from limbeck.cli import USER_ERRORS, app
 from limbeck.engine import Settings, steps
-
-from ..conftest import make
-from . import made
-from .html import check
+from tests.evaluation.conftest import make
+from tests.evaluation.report import made
+from tests.evaluation.report.html import check
 
 QUICK = Training(
     length=steps(8), batch_size=32, settings=Settings(progress=False, trackers=(), checkpoint_every=8, log_every=4)
 )
+
+
+@pytest.fixture
+def run(tmp_path):
+    return made.write(tmp_path / "run", made.verdict())
 
 
 def typed(*words):

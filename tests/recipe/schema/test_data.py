@@ -1,0 +1,26 @@
+"""Data sets: short forms, and columns and items that are chosen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck.recipe import RecipeError
+from limbeck.recipe.schema.data import DatasetSpec
+from tests.recipe.texts import data, quick
+
+
+def test_candidates_must_come_from_somewhere(place: Path) -> None:
+    with pytest.raises(RecipeError, match="words need candidates"):
+        quick(place, data=data(place, augment={"neighbours": False}))
+
+
+def test_a_data_set_may_be_just_its_path() -> None:
+    assert DatasetSpec.model_validate("digits") == DatasetSpec.model_validate({"path": "digits"})
+    few = DatasetSpec.model_validate({"path": "digits", "split": "test", "limit": 7}).load()
+    assert len(few) == 7
+    assert few.classes == 10
+    large = DatasetSpec.model_validate({"path": "digits", "limit": 7, "size": 16}).load()
+    assert large.fetch(torch.arange(2)).shape == (2, 1, 16, 16)

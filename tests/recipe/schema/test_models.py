@@ -1,0 +1,36 @@
+"""Models by name, or made from the teacher."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from limbeck import runs
+from limbeck.models import load_model
+from limbeck.recipe import RecipeError
+from tests import tiny
+from tests.recipe.texts import quick
+
+
+def test_models_take_their_classes_from_the_data_and_name_wrong_arguments() -> None:
+    recipe = tiny.recipe("student.args.widht=3")
+    with pytest.raises(ValueError, match=r"model 'tiny_cnn' with .*'widht': 3.*widht"):
+        recipe.student.new(10, 1)
+    student = tiny.recipe().student.new(7, 1)
+    assert student(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
+
+
+def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None:
+    with pytest.raises(RecipeError, match="it is cut from the teacher's"):
+        quick(place, student={"model": "mlp", "args": {"inputs": 4}, "vocabulary": True})
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_factorised_student_from_a_recipe(place: Path, tmp_path: Path, shared: bool) -> None:
+    way = {"factorised": {"embedding": 8, "layers": [0, 3], "shared": shared}}
+    runs.run_recipe(quick(place, student={"from_teacher": way}), tmp_path / "run", progress=False)
+    student = load_model(tmp_path / "run" / "student")
+    assert type(student).__name__ == f"{'Albert' if shared else 'Electra'}ForSequenceClassification"
+    assert (student.config.embedding_size, student.config.num_hidden_layers) == (8, 2)

@@ -1,0 +1,50 @@
+"""Every mistake is named with its field, its value and what was expected."""
+
+from __future__ import annotations
+
+import pytest
+
+from limbeck.recipe import RecipeError
+from tests import tiny
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("training.epochs=abc", "training.epochs: .*valid number.*'abc'"),
+        ("trainig.epochs=3", "trainig: there is no such field; nearest: training"),
+        ("training.epohcs=3", "training.epohcs: there is no such field; nearest: epochs"),
+        ("data.train.pth=x", "data.train.pth: there is no such field; nearest: path"),
+        ("training.epochs=5", "training: epochs is 5 and steps is 12; give one of the two"),
+        ("training.optimizer.name=adamv", "training.optimizer: unknown optimizer 'adamv'; nearest: adam"),
+        ("training.optimizer.lrr=3", "training.optimizer: optimizer 'adamw'.*'lrr'"),
+        ("training.optimizer.lr=-1", "training.optimizer.lr: .*greater than 0.*-1"),
+        ("training.optimizer.schedule=cosin", "training.optimizer: unknown schedule 'cosin'; nearest: cosine"),
+        ("training.optimizer.schedule={warmup: 3}", "training.optimizer: "),
+        ("training.views=[random_corp]", "training.views: unknown transform 'random_corp'; nearest: random_crop"),
+        ("training.views=[{random_crop: {paddin: 3}}]", "training.views: transform 'random_crop'.*'paddin'"),
+        ("training.precision=int8", "training.precision: .*'float32', 'bfloat16' or 'float16'.*'int8'"),
+        ("terms.0={soft_target: {}}", "terms.0: unknown objective 'soft_target'; nearest: soft_targets"),
+        ("terms.1.soft_targets.temprature=3", "terms.1: objective 'soft_targets'.*'temprature'"),
+        ("terms.1.soft_targets.weight={linea: {}}", "terms.1: unknown schedule 'linea'; nearest: linear"),
+        ("terms.1.soft_targets.item_weight=foo", "terms.1: unknown weigher 'foo'; nearest: "),
+        ("terms.0.hint={}", "terms.0: expected a name, or one name with its arguments"),
+        ("terms=3", "terms: .*valid list.*got 3"),
+        ("stages=[{terms: [soft_targets], steps: 3}]", "recipe: give terms:, stages: or method:, one of the three"),
+        ("teacher.model=tinycnn", "teacher.model: unknown model 'tinycnn'; nearest: tiny_cnn"),
+        ("teacher.training=null", "teacher: a teacher needs weights: .* or training:"),
+        ("student=tiny_cnn", "student: .*'tiny_cnn'"),
+        ("data.validation=1.5", "data.validation: .*less than 1.*1.5"),
+        ("data.validation={pth: x}", "data.validation.pth: there is no such field"),
+        ("data.test.on_error=ignore", "data.test.on_error: .*'raise' or 'skip'.*'ignore'"),
+        ("data.train=/nowhere/x.parquet", "data.train: there is no folder /nowhere"),
+        ("data.train=${LIMBECK_NO_SUCH}/x", "data.train: .*environment variable LIMBECK_NO_SUCH, which is not set"),
+        ("seeds=[]", "seeds: "),
+        ("seeds=[1,1]", "seeds .* hold one twice"),
+        ("targets={gian: 3}", "unknown target 'gian'; nearest: gain"),
+        ("name=a/b", "name: .*'a/b'"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_field(change: str, said: str) -> None:
+    with pytest.raises(RecipeError, match=said):
+        tiny.recipe(change)

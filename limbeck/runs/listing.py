@@ -13,6 +13,7 @@ import yaml
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.engine.training import Training
 from limbeck.evaluation import ComparisonVerdict, Verdict, number_format
 from limbeck.evaluation.arms import current_name
 from limbeck.recipe import read_yaml
@@ -22,7 +23,7 @@ from limbeck.utils.folder_lock import LOCK_FILE, is_locked
 
 State = Literal["finished", "running", "stopped", "empty", "unreadable"]
 TAIL = 64 << 10  # bytes at the end of a log that are read for the progress of a training
-DEFAULT_EPOCHS = 30.0  # if the recipe gives no length
+DEFAULT_EPOCHS = Training().length.count  # if the recipe gives no length
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class TrainingProgress:
     arm: str
     seed: int
     done: int
-    of: int | None
+    total: int | None
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,10 @@ class RunSummary:
 
     Attributes:
         state: finished; running (a process holds its lock); stopped (`--resume` continues it); empty; unreadable.
-        done, of: updates of a run, finished variants of a comparison; `of` is None if it is not known yet.
+        done, total: updates of a run, variants of a comparison; `total` is None if it is not known yet.
         trainings: of a run, in order of execution.
         message: the verdict in a sentence, or why there is none.
-        changed: time of the last write, in seconds since 1970.
+        modified: time of the last write, in seconds since 1970.
     """
 
     name: str
@@ -52,9 +53,9 @@ class RunSummary:
     kind: Literal["run", "comparison"]
     state: State
     done: int
-    of: int | None
+    total: int | None
     message: str
-    changed: float
+    modified: float
     trainings: list[TrainingProgress] = field(default_factory=list)
 
     def as_json(self) -> dict[str, Any]:
@@ -73,7 +74,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
         raise FileNotFoundError(f"there is no folder {folder}; name the one that holds the runs")
     places = [folder] if (folder / "recipe.yaml").exists() else sorted(path for path in folder.iterdir() if path.is_dir())
     runs = [run for place in places if (run := _summarize(place)) is not None]
-    return sorted(runs, key=lambda run: run.changed, reverse=True)
+    return sorted(runs, key=lambda run: run.modified, reverse=True)
 
 
 def runs_table(runs: list[RunSummary], now: float | None = None) -> Table:
@@ -87,37 +88,37 @@ def runs_table(runs: list[RunSummary], now: float | None = None) -> Table:
         )
     for one in runs:
         state = Text(one.state, style=colours.get(one.state, "dim"))
-        table.add_row(Text(one.name), state, Text(_progress(one)), Text(one.message), Text(_age(now - one.changed)))
+        table.add_row(Text(one.name), state, Text(_progress(one)), Text(one.message), Text(_age(now - one.modified)))
     return table
 
 
 def _summarize(place: Path) -> RunSummary | None:
     written = place / "recipe.yaml"
-    changed = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
+    modified = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
     if not written.exists():
         left = [path for path in place.iterdir() if path.name != LOCK_FILE]
-        return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", changed)
+        return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", modified)
     try:
         recipe = read_yaml(written.read_text(encoding="utf-8"))
         if not isinstance(recipe, dict):
             raise ValueError(f"{written} holds no recipe")
-        return _comparison(place, recipe, changed) if "variants" in recipe else _run(place, recipe, changed)
+        return _comparison(place, recipe, modified) if "variants" in recipe else _run(place, recipe, modified)
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         reason = str(error) if isinstance(error, ValueError) else f"{written} is no recipe: {error!r}"
-        return RunSummary(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, changed)
+        return RunSummary(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, modified)
 
 
-def _run(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
+def _run(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
     message = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
-    totals = [training.of for training in trainings]
-    of = sum(total for total in totals if total is not None) if None not in totals else None
+    totals = [training.total for training in trainings]
+    total = sum(total for total in totals if total is not None) if None not in totals else None
     state: State = "running" if is_locked(place) else "finished" if message else "stopped"
     done = sum(training.done for training in trainings)
-    return RunSummary(place.resolve().name, str(place), "run", state, done, of, message, changed, trainings)
+    return RunSummary(place.resolve().name, str(place), "run", state, done, total, message, modified, trainings)
 
 
-def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSummary:
+def _comparison(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
     names = list(recipe["variants"])
     evaluated = [name for name in names if (place / name / "verdict.json").exists()]
     failed = [name for name in names if (place / name / FAILURE_FILE).exists()]
@@ -131,7 +132,7 @@ def _comparison(place: Path, recipe: Mapping[str, Any], changed: float) -> RunSu
     message += [f"failed: {', '.join(failed)}"] if failed else []
     logs = [path.stat().st_mtime for name in names if (path := place / name / "log.jsonl").exists()]
     ended = len(set(evaluated) | set(failed))
-    latest = max([changed, *logs])
+    latest = max([modified, *logs])
     return RunSummary(place.resolve().name, str(place), "comparison", state, ended, len(names), "; ".join(message), latest)
 
 
@@ -166,10 +167,12 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgr
         line = last.get((arm, seed), {})
         done = max(_checkpointed(place, arm, seed), int(line.get("update", 0)))
         over = (arm, seed) in started[:-1] or (place / "verdict.json").exists()
-        of = done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
-        if of is not None and arm != "teacher":
-            known.setdefault(arm, of)
-        yield TrainingProgress(arm, seed, done, of)
+        total = (
+            done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
+        )
+        if total is not None and arm != "teacher":
+            known.setdefault(arm, total)
+        yield TrainingProgress(arm, seed, done, total)
 
 
 def _checkpointed(place: Path, arm: str, seed: int) -> int:
@@ -219,16 +222,16 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
 
 def _progress(one: RunSummary) -> str:
     if one.kind == "comparison":
-        return f"{one.done} of {one.of} variants"
+        return f"{one.done} of {one.total} variants"
     if one.state == "empty" or not one.trainings:
         return number_format.NONE
     if one.state == "finished":
         return f"{one.done:,} steps"
-    share = "" if not one.of else f"{100 * one.done // one.of} %, "
-    now = next((training for training in one.trainings if training.of is None or training.done < training.of), None)
+    share = "" if not one.total else f"{100 * one.done // one.total} %, "
+    now = next((training for training in one.trainings if training.total is None or training.done < training.total), None)
     if now is None:
         return f"{share}to be evaluated"
-    return f"{share}{now.arm} of seed {now.seed}: {now.done:,}" + (f" of {now.of:,}" if now.of else "")
+    return f"{share}{now.arm} of seed {now.seed}: {now.done:,}" + (f" of {now.total:,}" if now.total else "")
 
 
 def _age(seconds: float) -> str:

@@ -44,7 +44,7 @@ def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")}
     found = only(tmp_path)
     assert (found.name, found.kind, found.state) == ("done", "run", "finished")
-    assert (found.done, found.of) == (36, 36)  # teacher, student and control, 12 updates each
+    assert (found.done, found.total) == (36, 36)  # teacher, student and control, 12 updates each
     assert found.message.startswith("kept ")
     assert only(tmp_path / "done").message == found.message  # the folder of the run itself
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")} == before
@@ -56,14 +56,14 @@ def test_a_stopped_run_says_how_far_it_is(tmp_path: Path) -> None:
     begun(tmp_path / "half", job, lines, {"teacher": 12, "seed-0-student": 600, "seed-0-control": 160})
     found = only(tmp_path)
     assert found.state == "stopped"
-    assert [(one.arm, one.seed, one.done, one.of) for one in found.trainings] == [
+    assert [(one.arm, one.seed, one.done, one.total) for one in found.trainings] == [
         ("teacher", 0, 12, 12),
         ("student", 0, 600, 600),
         ("control", 0, 160, 600),  # as long as the student, though it has fewer items in an epoch
         ("student", 1, 0, 600),
         ("control", 1, 0, 600),
     ]
-    assert (found.done, found.of) == (772, 2412)
+    assert (found.done, found.total) == (772, 2412)
 
 
 def test_a_run_whose_control_was_called_alone(tmp_path: Path) -> None:
@@ -88,10 +88,10 @@ def test_lengths_come_from_the_recipe_the_log_or_not_at_all(tmp_path: Path) -> N
     del staged["terms"]
     begun(tmp_path / "staged", Recipe.from_dict(staged), [line("student", 0, 10, 0.5)])
     found = {one.name: one for one in list_runs(tmp_path)}
-    assert found["steps"].of == 36
-    assert found["epochs"].of == 12 + 3 * 33
-    assert found["silent"].of is None
-    assert found["staged"].of == 12 + 5 + 40
+    assert found["steps"].total == 36
+    assert found["epochs"].total == 12 + 3 * 33
+    assert found["silent"].total is None
+    assert found["staged"].total == 12 + 5 + 40
 
 
 def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_long_log_is_read_from_its_end(tmp_path: Path) -> None:
     assert (folder / "log.jsonl").stat().st_size > 2 * TAIL
     with (folder / "log.jsonl").open("a") as log:
         log.write('{"arm": "student", "seed": 0, "step": 20')  # a killed process leaves half a line
-    assert (only(tmp_path).done, only(tmp_path).of) == (2012, 3012)
+    assert (only(tmp_path).done, only(tmp_path).total) == (2012, 3012)
 
 
 def test_a_run_that_a_process_holds_is_running(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_a_comparison_counts_its_variants(tmp_path: Path) -> None:
     job = Comparison.from_dict({**fields, "name": "methods", "variants": {"kd": terms, "mse": ["logit_mse"]}})
     run_comparison(job, tmp_path / "methods", progress=False)
     found = only(tmp_path)
-    assert (found.kind, found.state, found.done, found.of) == ("comparison", "finished", 3, 3)
+    assert (found.kind, found.state, found.done, found.total) == ("comparison", "finished", 3, 3)
     assert found.message
     (tmp_path / "methods" / "comparison.json").unlink()
     (tmp_path / "methods" / "mse" / "verdict.json").unlink()

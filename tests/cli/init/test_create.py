@@ -13,9 +13,8 @@ from rich.console import Console
 
 from limbeck import models
 from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
-from limbeck.cli.init.data import image_format
 from limbeck.cli.init.questions import InitError, Questions
-from limbeck.recipe import DatasetSpec, Recipe
+from limbeck.recipe import Recipe
 from tests import own
 
 Begin = Callable[..., str]
@@ -153,11 +152,6 @@ def test_a_recipe_is_not_overwritten_unless_asked(start: Begin) -> None:
     assert Path("r.yaml").read_text() == "mine: 1\n"
     start(train="digits", teacher="tiny_cnn", force=True)
     assert Recipe.read("r.yaml").name == "r"
-
-
-def test_images_of_many_sizes_are_brought_to_one(tmp_path: Path) -> None:
-    photos = own.photos(tmp_path, per_class=3, classes=2, sides=(40, 50, 70))
-    assert image_format(DatasetSpec.model_validate({"path": str(photos / "train")})) == (48, None)
 
 
 def test_arguments() -> None:

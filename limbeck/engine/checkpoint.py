@@ -54,8 +54,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
             beside.unlink(missing_ok=True)
             folder.rmdir()  # fails if something else is in it
         raise CheckpointError(
-            f"could not write the checkpoint {folder}: {error}. What was saved before is complete; make room, then go on with "
-            "--resume (in Python: resume=True)"
+            f"could not write the checkpoint {folder}: {error}. What was saved before is complete; make room, then continue "
+            "with --resume (in Python: resume=True)"
         ) from error
 
 

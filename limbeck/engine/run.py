@@ -100,7 +100,7 @@ class Run:
             DeadTermError: a term gives no gradient.
         """
         if self.checkpoints is not None and not resume and self.checkpoints.found():
-            raise ValueError(f"{self.folder} holds checkpoints of a training; go on with resume=True or choose another folder")
+            raise ValueError(f"{self.folder} holds checkpoints; continue with resume=True or choose another folder")
         state = self.checkpoints.newest() if self.checkpoints is not None and resume else None
         self.clock = self.clock if state is None else Clock(**state["clock"])
         self.log.file.rewind(self.clock.updates)

@@ -24,7 +24,7 @@ def check_folder(experiment: Experiment) -> None:
         return
     left = [*experiment.folder.glob("checkpoints/seed-*"), *(experiment.folder / name for name in ("student", "verdict.json"))]
     if any(path.exists() for path in left):
-        raise ValueError(f"{experiment.folder} holds a run already; go on with resume=True, or choose another folder")
+        raise ValueError(f"{experiment.folder} holds a run already; continue it with resume=True, or choose another folder")
 
 
 def check_experiment(

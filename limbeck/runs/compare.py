@@ -106,7 +106,7 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
         raise RunError(f"{folder} holds files that are no comparison; they are not changed; choose another --out")
     if written.exists():
         if not resume:
-            raise RunError(f"{folder} holds a comparison already; go on with --resume, or choose another --out")
+            raise RunError(f"{folder} holds a comparison already; continue it with --resume, or choose another --out")
         before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
         now = comparison.model_dump(mode="json")
         common = set(before.get("variants", {})) & set(now["variants"])  # variants may be added and removed
@@ -114,7 +114,7 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
             side["variants"] = {name: terms for name, terms in side.get("variants", {}).items() if name in common}
         changed = changed_fields(before, now)
         if changed:
-            raise RunError(f"{folder} was begun with another recipe: {'; '.join(changed)}. Choose another --out")
+            raise RunError(f"{folder} was started with another recipe: {'; '.join(changed)}. Choose another --out")
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
         comparison.write(written)

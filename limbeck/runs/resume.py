@@ -34,13 +34,15 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
     if not written.exists():
         raise RunError(f"{folder} holds files that are no run; they are not changed; choose another --out")
     if not (resume or force):
-        raise RunError(f"{folder} holds a run already; go on with --resume, start over with --force, or choose another --out")
+        raise RunError(
+            f"{folder} holds a run already; continue it with --resume, start over with --force, or choose another --out"
+        )
     if not resume:
         return
     before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
     if changed := changed_fields(before, recipe.model_dump(mode="json")):
         raise RunError(
-            f"{folder} was begun with another recipe: {'; '.join(changed)}. Go on with its own: {resume_command(folder)}"
+            f"{folder} was started with another recipe: {'; '.join(changed)}. Continue with its own: {resume_command(folder)}"
         )
 
 

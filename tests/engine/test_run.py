@@ -82,7 +82,7 @@ def test_a_nan_leaves_the_last_good_checkpoint(tmp_path: Path) -> None:
 
 def test_a_folder_with_another_training_is_not_overwritten(tmp_path: Path) -> None:
     train(quiet(trackers=()), count=3, folder=tmp_path)
-    with pytest.raises(ValueError, match=r"holds checkpoints of a training; go on with resume=True"):
+    with pytest.raises(ValueError, match=r"holds checkpoints; continue with resume=True"):
         train(quiet(trackers=()), count=3, folder=tmp_path)
 
 

@@ -19,6 +19,6 @@ def test_a_module_of_ones_own_is_kept_with_its_folder(teacher: nn.Module, train:
     load_weights(again, tmp_path / "run" / "student" / "model.safetensors")
     assert equal(again, outcome.student)
     assert (tmp_path / "run" / "report.html").exists()
-    with pytest.raises(ValueError, match=r"holds a run already; go on with resume=True"):
+    with pytest.raises(ValueError, match=r"holds a run already; continue it with resume=True"):
         limbeck.distill(teacher, Own(4), train, test, training=QUICK, folder=tmp_path / "run")
     assert limbeck.Verdict.load(tmp_path / "run").arms == outcome.verdict.arms

@@ -63,7 +63,7 @@ def test_a_stopped_comparison_goes_on(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(comparisons, "run_recipe", stop_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         run_comparison(comparison(), tmp_path / "few", progress=False)
-    with pytest.raises(RunError, match="go on with --resume"):
+    with pytest.raises(RunError, match="continue it with --resume"):
         run_comparison(comparison(), tmp_path / "few", progress=False)
     began = [*done]
     monkeypatch.setattr(comparisons, "run_recipe", lambda recipe, *a, **o: (done.append(recipe.name), real(recipe, *a, **o))[1])

@@ -56,7 +56,8 @@ def _print_evaluation(found: Evaluation) -> None:
     verdict = found.verdict
     if len(verdict.arms) > 1:
         console.print(arms_table(verdict))
-        console.print(verdict.sentence(), style="bold", markup=False, highlight=False)
+        kept = f"kept {number_format.percent(verdict.retention)} of the teacher"
+        console.print(kept if verdict.gain is None else verdict.sentence(), style="bold", markup=False, highlight=False)
         console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
     else:
         student = verdict.student

@@ -17,7 +17,7 @@ from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec, Recipe, data_sizes
-from limbeck.runs.folder import CONTROL, RECIPE, STUDENT, TEACHER, class_count_of, class_names_of, open_run
+from limbeck.runs.folder import CONTROL, RECIPE, STUDENT, TEACHER, class_count_of, class_names_of, open_run, resume_command
 from limbeck.runs.teacher import rebuild_teacher
 from limbeck.tasks import Task
 
@@ -63,7 +63,7 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
     the run. There is one model of each arm: those of the seed whose student is the best.
 
     Args:
-        console: prints why a run is evaluated without its teacher.
+        console: prints why a run is evaluated without its control or teacher.
         columns: of the data: `split`, `input`, `label`.
 
     Raises:
@@ -75,6 +75,9 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
     trained = {STUDENT: student}
     if (folder / CONTROL / "config.json").exists():
         trained[CONTROL] = models.load_model(folder / CONTROL)
+    elif recipe.control:
+        reason = f"without the control: {folder / CONTROL} is missing; written by: {resume_command(folder)}"
+        console.print(reason, style="yellow", markup=False, soft_wrap=True)
     items, teacher = read_for_run(recipe, folder, data, columns, console)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
@@ -110,8 +113,8 @@ def read_for_run(
     except ValueError as error:
         if recipe.student.reads is None or columns.get("input") is not None:
             raise
-        console.print(f"without the teacher: {error}", style="yellow", markup=False)  # the student needs its own field only
-        has_teacher = False
+        console.print(f"without the teacher: {error}", style="yellow", markup=False, soft_wrap=True)
+        has_teacher = False  # and the student needs its own field only
         items = _read(recipe, data, {**columns, "input": recipe.student.reads}).align_classes(class_names_of(folder), data)
     if not has_teacher:
         return items, None
@@ -160,7 +163,8 @@ def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:
         saved = (folder / TEACHER / "tokenizer.json").exists()
         teacher = load_tokenizer(str(folder / TEACHER), local_files_only=True) if saved else recipe.reader.tokenizer
     except (ValueError, OSError, ImportError) as error:
-        console.print(f"without the teacher, whose tokenizer cannot be loaded: {error}", style="yellow", markup=False)
+        reason = f"without the teacher, whose tokenizer cannot be loaded: {error}"
+        console.print(reason, style="yellow", markup=False, soft_wrap=True)
         recipe.reader.use_tokenizers(student)
         return False
     recipe.reader.use_tokenizers(student, teacher)
@@ -172,7 +176,7 @@ def _fits(task: Task, teacher: nn.Module, items: Items, data: str, console: Cons
     try:
         task.check(teacher, items.for_actor("teacher"), "teacher", data)
     except ValueError as error:
-        console.print(f"without the teacher: {error}", style="yellow", markup=False)
+        console.print(f"without the teacher: {error}", style="yellow", markup=False, soft_wrap=True)
         return False
     return True
 

@@ -71,7 +71,7 @@ def rebuild_teacher(recipe: Recipe, folder: Path, sizes: DataSizes, console: Con
         reason = f"{folder / TEACHER} is gone"
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         reason = str(error)
-    console.print(f"without the teacher, which cannot be rebuilt: {reason}", style="yellow", markup=False)
+    console.print(f"without the teacher, which cannot be rebuilt: {reason}", style="yellow", markup=False, soft_wrap=True)
     return None
 
 

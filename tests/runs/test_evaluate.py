@@ -91,5 +91,7 @@ def test_a_run_without_control_and_teacher_is_evaluated_without_them(tmp_path: P
     found = runs.evaluate_run(folder, "digits", split="test", console=console).as_json()
     assert list(found["arms"]) == ["student"]
     assert (found["gain"], found["retention"], found["retention_ci95"]) == (None, None, None)
-    assert "without the teacher, which cannot be rebuilt: " in console.file.getvalue()  # type: ignore[attr-defined]
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "without the teacher, which cannot be rebuilt: " in printed
+    assert f"without the control: {folder / 'control'} is missing; written by: limbeck distill " in printed
     assert found["accuracy"] == runs.evaluate_run(finished, "digits", split="test").as_json()["accuracy"]

@@ -166,7 +166,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Teachers": (teachers.registry, "For the `teacher` of a term, where it is more than one actor's signal."),
     "Weighers": (weighers.registry, "For the `item_weight` or `temperature` of a term, and the `by` of an ensemble."),
-    "Methods": (methods.registry, "For `preset:`, in place of terms and stages."),
+    "Methods": (methods.registry, "For `method:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),
 }

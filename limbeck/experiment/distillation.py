@@ -160,7 +160,8 @@ class Distillation:
     @property
     def _best_row(self) -> int:
         scores = self.scores[STUDENT]
-        return max(range(len(scores)), key=lambda row: scores[row])
+        best = max if self.experiment.task.higher_is_better else min
+        return best(range(len(scores)), key=lambda row: scores[row])
 
     @property
     def cost(self) -> RunCost:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 
 from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import LOGITS
+from limbeck.core.references import Reference
 from limbeck.core.taps.attention_modules import MATRICES
 from limbeck.core.taps.tap import Tap
+from limbeck.core.teachers import Teacher
+from limbeck.core.terms import Term
 
 
 @dataclass(frozen=True)
@@ -34,11 +37,25 @@ class TeacherOutputs:
         uncached: set[str] = set()
         top_k = True
         for criterion in criteria:
-            by_term = [{r.tap for r in term.teachers if r.actor == "teacher"} for term in criterion.terms]
+            by_term = [_taps(term.teachers) | _taps(_read_by_weighers(term)) for term in criterion.terms]
             if any(Tap.parse(tap).of in MATRICES for read in by_term for tap in read):
                 uncached |= set().union(*by_term)
                 continue
             for term, read in zip(criterion.terms, by_term, strict=True):
                 taps |= read
-                top_k &= LOGITS not in read or term.objective.accepts_top_k
+                top_k &= LOGITS not in read or _accepts_top_k(term)
         return cls(frozenset(taps or uncached), top_k)
+
+
+def _taps(references: Iterable[Reference]) -> set[str]:
+    """Where these references read the teacher."""
+    return {reference.tap for reference in references if reference.actor == "teacher"}
+
+
+def _read_by_weighers(term: Term) -> list[Reference]:
+    return [reference for references in term.further.values() for reference in references]
+
+
+def _accepts_top_k(term: Term) -> bool:
+    """Whether the largest logits are enough: weighers and teachers that combine signals need all of them."""
+    return term.objective.accepts_top_k and not term.weighers and not isinstance(term.teacher, Teacher)

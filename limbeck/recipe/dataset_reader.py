@@ -134,7 +134,15 @@ class DatasetReader:
         if (
             train.fields is not None and spec.fields is None and spec.input is None
         ):  # all data has the fields of the training data
-            spec = spec.model_copy(update={"fields": train.fields, "size": spec.size or train.size, "channels": train.channels})
+            spec = spec.model_copy(
+                update={
+                    "fields": train.fields,
+                    "size": spec.size or train.size,
+                    "channels": train.channels,
+                    "audio": spec.audio or train.audio,
+                    "missing": train.missing,
+                }
+            )
         return spec.load(regression=self.task.name == "regression", labels=not unlabelled, reads=self._reads)
 
     @property

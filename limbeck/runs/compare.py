@@ -10,17 +10,17 @@ from rich.console import Console
 from limbeck.engine import DeadTermError, NonFiniteError
 from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_comparison, environment, load_predictions
 from limbeck.evaluation.report import write_comparison
-from limbeck.recipe import CONTROL, Comparison, Recipe, read_yaml
-from limbeck.recipe.old_keys import rename_old_keys
+from limbeck.recipe import CONTROL, Comparison, Recipe
 from limbeck.runs.distill import run_recipe
 from limbeck.runs.folder import RunError, lock_run
-from limbeck.runs.resume import changed_fields
+from limbeck.runs.resume import changed_fields, read_resolved
 from limbeck.runs.teacher import build_teacher, load_or_train_teacher
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError
 
 VERDICT_FILE = "comparison.json"
+OLD_CONTROL = "alone"  # the folder of the control before verdict format 2
 FAILURE_FILE = "failure.txt"  # why a variant failed; delete its folder to run it again
 
 
@@ -107,7 +107,7 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
     if written.exists():
         if not resume:
             raise RunError(f"{folder} holds a comparison already; continue it with --resume, or choose another --out")
-        before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
+        before = read_resolved(Comparison, written)
         now = comparison.model_dump(mode="json")
         common = set(before.get("variants", {})) & set(now["variants"])  # variants may be added and removed
         for side in (before, now):
@@ -117,6 +117,8 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
             raise RunError(f"{folder} was started with another recipe: {'; '.join(changed)}. Choose another --out")
     if distributed.rank() == 0:
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / OLD_CONTROL).is_dir() and OLD_CONTROL not in comparison.variants and not (folder / CONTROL).exists():
+            (folder / OLD_CONTROL).rename(folder / CONTROL)
         comparison.write(written)
 
 

@@ -212,7 +212,8 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
             line = json.loads(text_line)
         except ValueError:  # cut off at the beginning of the tail, or half written
             continue
-        if isinstance(line, dict) and "step" in line and "values" in line:
+        if isinstance(line, dict) and "values" in line and ("step" in line or "round" in line):  # the latter in older logs
+            line.setdefault("step", line.get("round"))
             last[current_name(str(line.get("arm"))), int(line.get("seed", 0))] = line
     return last
 

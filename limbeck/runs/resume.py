@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limbeck.recipe import Recipe, read_yaml
+from limbeck.recipe import Recipe, RecipeError, read_yaml
+from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.runs.folder import RECIPE, RunError, resume_command
 from limbeck.utils import distributed
@@ -39,11 +40,20 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
         )
     if not resume:
         return
-    before = rename_old_keys(read_yaml(written.read_text(encoding="utf-8")), str(written))
+    before = read_resolved(Recipe, written)
     if changed := changed_fields(before, recipe.model_dump(mode="json")):
         raise RunError(
             f"{folder} was started with another recipe: {'; '.join(changed)}. Continue with its own: {resume_command(folder)}"
         )
+
+
+def read_resolved(kind: type[BaseRecipe], path: Path) -> dict[str, Any]:
+    """Returns the fields of a recipe that a run wrote, with the defaults of fields that are newer than the run."""
+    content: dict[str, Any] = rename_old_keys(read_yaml(path.read_text(encoding="utf-8")), str(path))
+    try:
+        return kind.from_dict(content, str(path), files=False).model_dump(mode="json")
+    except RecipeError:  # of a plugin that is not loaded, say: compare what is written
+        return content
 
 
 def changed_fields(before: dict[str, Any], now: dict[str, Any]) -> list[str]:

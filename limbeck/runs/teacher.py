@@ -8,6 +8,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -18,6 +19,7 @@ from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
 from limbeck.experiment.teacher_training import train_teacher
 from limbeck.recipe import DataSizes, Recipe, data_sizes
+from limbeck.recipe.schema.models import TeacherSpec
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
 
@@ -109,7 +111,7 @@ def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool
 def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:
     """Returns the folder of a teacher that neighbouring runs share, named by a hash of its recipe and its training data."""
     identity = {
-        "teacher": recipe.teacher.model_dump(mode="json", exclude={"training": set(NO_EFFECT), "shared": True}),
+        "teacher": recipe.teacher.model_dump(mode="json", exclude=_unhashed(recipe.teacher)),
         "task": recipe.task,
         "seed": recipe.seeds[0],
         "data": train.fingerprint(),
@@ -117,3 +119,9 @@ def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:
     }
     name = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
     return folder.parent / "teachers" / name
+
+
+def _unhashed(teacher: TeacherSpec) -> dict[str, Any]:
+    """The fields without influence on the weights; `reads` only counts if it is set, so that older folders are found."""
+    unset = {"reads": True} if teacher.reads is None else {}
+    return {"training": set(NO_EFFECT), "shared": True, **unset}

@@ -91,6 +91,8 @@ class Registry:
         return sorted(self._parts)
 
     def __contains__(self, name: object) -> bool:
+        if name not in self._parts:
+            self._load_entry_points()
         return name in self._parts
 
     def __iter__(self) -> Iterator[str]:
@@ -98,4 +100,7 @@ class Registry:
 
     def _load_entry_points(self) -> None:
         for entry in entry_points(group=f"limbeck.{self.kind}s"):
-            self._parts.setdefault(entry.name, entry.load())
+            if entry.name not in self._parts:
+                part = entry.load()  # may register itself
+                if entry.name not in self._parts:
+                    self.register(entry.name)(part)

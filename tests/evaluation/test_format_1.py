@@ -67,7 +67,7 @@ def test_a_verdict_keeps_its_numbers(path, tmp_path):
 def test_a_verdict_is_shown(path, tmp_path):
     verdict = Verdict.load(path)
     assert verdict.sentence()
-    assert arms_table(verdict).row_count == 8
+    assert arms_table(verdict).row_count == (7 if verdict.student.ece is None else 8)  # figures that no arm has are left out
     assert compare({"a": verdict, "b": verdict})["runs"].keys() == {"a", "b"}
     assert compare_table({"a": verdict, "b": verdict}).row_count == 2
     page = write_report(path.parent, tmp_path / "report.html").read_text()

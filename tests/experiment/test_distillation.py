@@ -14,6 +14,8 @@ import limbeck
 from limbeck import Distillation, Phase, Term, objectives
 from limbeck.data import Items
 from limbeck.engine import Interrupted, steps
+from limbeck.experiment.arms import STUDENT, TrainedArm
+from limbeck.tasks import Regression
 from tests.experiment.tiny_classifiers import QUICK, Own, equal, weights
 
 
@@ -119,3 +121,9 @@ def test_seeds_and_order_of_calls(teacher: nn.Module, test: Items) -> None:
         Distillation(Own(4), teacher, seeds=())
     with pytest.raises(ValueError, match="call fit"):
         Distillation(Own(4), teacher).evaluate(test)
+
+
+def test_the_best_seed_has_the_lowest_value_of_a_metric_that_is_an_error(teacher: nn.Module) -> None:
+    job = Distillation(Own(4), teacher, task=Regression("mean_squared_error"), seeds=(0, 1))
+    job.trained = [TrainedArm(STUDENT, Own(4), score, None, None) for score in (0.9, 0.1)]  # type: ignore[arg-type]
+    assert job.best is job.trained[1].model

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from limbeck.core.criterion import Criterion
+from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.objectives import AttentionDistributions, HardTargets, Hint, LogitMSE, SoftTargets
@@ -36,3 +37,11 @@ def test_matrices_of_tokens_are_left_out_unless_there_is_nothing_else() -> None:
     matrices = of_tokens(Term(AttentionDistributions(), "attention(-1)", "attention(-1)"), Term(SoftTargets()))
     assert TeacherOutputs.read_by([matrices, of_tokens(Term(SoftTargets()))]).taps == {"logits"}
     assert TeacherOutputs.read_by([matrices]).taps == {"attention(-1)", "logits"}
+
+
+def test_what_weighers_and_ensembles_read_of_the_teacher_is_held_whole() -> None:
+    weighted = of_points(Term(SoftTargets(), item_weight={"entropy": {"of": "teacher"}}))
+    assert TeacherOutputs.read_by([weighted]) == TeacherOutputs(frozenset({"logits"}), top_k=False)
+    inner = of_points(Term(SoftTargets(), item_weight={"entropy": {"of": "teacher:2"}}))
+    assert TeacherOutputs.read_by([inner]).taps == {"logits", "2"}
+    assert not TeacherOutputs.read_by([of_points(Term(SoftTargets(), teacher=Ensemble(["teacher"])))]).top_k

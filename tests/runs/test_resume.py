@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
+from limbeck.recipe import Recipe
 from limbeck.runs import RunError, run_recipe
-from limbeck.runs.resume import changed_fields
+from limbeck.runs.resume import changed_fields, read_resolved
 from tests import tiny
 from tests.runs.run_files import bytes_of
 
@@ -58,3 +60,13 @@ def test_goals_may_change_and_seeds_be_added() -> None:
     assert changed_fields(before, tiny.recipe("student.args.width=5").model_dump(mode="json")) == [
         "student.args.width was 4 and is 5"
     ]
+
+
+def test_fields_that_are_newer_than_a_run_have_their_defaults(tmp_path: Path) -> None:
+    recipe, written = tiny.recipe(), tmp_path / "recipe.yaml"
+    older = recipe.model_dump(mode="json")
+    del older["data"]["train"]["missing"], older["teacher"]["reads"]
+    older["store"] = older.pop("cache")
+    written.write_text(yaml.safe_dump(older))
+    with pytest.warns(FutureWarning, match="cache"):
+        assert changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json")) == []

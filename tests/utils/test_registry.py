@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from importlib.metadata import EntryPoint
 
 import pytest
 
@@ -52,3 +53,18 @@ def test_the_error_crosses_processes():
     error = UnknownNameError("colour", "redd", ["red"])
     again = pickle.loads(pickle.dumps(error))
     assert str(again) == str(error) == "unknown colour 'redd'; nearest: red"
+
+
+def test_parts_of_installed_packages_are_known_by_name_with_their_papers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def mine() -> int:
+        return 3
+
+    mine.bibtex = "@misc{mine}"  # type: ignore[attr-defined]
+    entry = EntryPoint("mine", "package:mine", "limbeck.widgets")
+    monkeypatch.setattr(EntryPoint, "load", lambda self: mine)
+    monkeypatch.setattr("limbeck.utils.registry.entry_points", lambda group: [entry] if group == entry.group else [])
+    widgets = Registry("widget")
+    assert "mine" in widgets
+    assert "yours" not in widgets
+    assert widgets.get("mine") == 3
+    assert widgets.citation("mine") == "@misc{mine}"

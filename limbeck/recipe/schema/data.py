@@ -91,6 +91,8 @@ class DatasetSpec(Spec):
     def _check_one_input(self) -> DatasetSpec:
         if self.fields is not None and (self.input is not None or self.table is not None):
             raise ValueError("fields: are the inputs; leave out input: and table:")
+        if self.fields is not None and self.on_error == "skip":
+            raise ValueError("on_error: skip leaves out items of one input; with fields: leave it out and repair the files")
         if self.input is not None and self.table is not None:
             raise ValueError("one column is the input:, or a table: is; leave one of them out")
         return self

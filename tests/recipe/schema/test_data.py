@@ -24,3 +24,10 @@ def test_a_data_set_may_be_just_its_path() -> None:
     assert few.classes == 10
     large = DatasetSpec.model_validate({"path": "digits", "limit": 7, "size": 16}).load()
     assert large.fetch(torch.arange(2)).shape == (2, 1, 16, 16)
+
+
+def test_items_of_several_fields_are_not_left_out_one_field_at_a_time() -> None:
+    with pytest.raises(ValueError, match="on_error: skip"):
+        DatasetSpec.model_validate(
+            {"path": "pairs.parquet", "fields": {"wave": "audio", "picture": "image"}, "on_error": "skip"}
+        )

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from limbeck.data import Items
+from limbeck.evaluation.arms import ARMS, STUDENT, arms_by_result, of_result
 from limbeck.evaluation.prediction_views import ExampleKind, ItemPrediction, example_weights, prediction_views
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
@@ -52,7 +53,7 @@ class Example(Record):
 
 
 def choose_examples(
-    predictions: Mapping[str, Predictions], items: Items, seeds: tuple[int, ...], index: int = 0
+    predictions: Mapping[str, Predictions], items: Items, seeds: tuple[int, ...], index: int = 0, result: str | None = None
 ) -> list[Example]:
     """At most 24 items: up to eight disagreements with the teacher, eight that the student forgot and eight that it gained
     over the control.
@@ -61,15 +62,18 @@ def choose_examples(
     Classes take turns: each has its first item before any has a second. The choice is a function of the predictions alone.
 
     Args:
+        predictions: by arm, as for a verdict; further controls have no part in the examples.
         items: the test items, in the order of the predictions.
         seeds: of the rows of the student's predictions.
         index: the row of the student that is saved.
+        result: whose examples; None: of the first.
     """
-    views = prediction_views(predictions)
-    if "student" not in views:
+    own = of_result(predictions, next(iter(arms_by_result(predictions))) if result is None else result)
+    views = prediction_views({arm: found for arm, found in own.items() if arm in ARMS})
+    if STUDENT not in views:
         return []
-    student = predictions["student"]
-    labels = np.zeros(views["student"].choice.shape[1], np.int64) if student.labels is None else student.labels
+    student = own[STUDENT]
+    labels = np.zeros(views[STUDENT].choice.shape[1], np.int64) if student.labels is None else student.labels
     chosen: list[Example] = []
     for kind, weight in example_weights(views):
         for row in _choose(weight, labels, index):

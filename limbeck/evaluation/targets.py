@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain
@@ -35,18 +35,32 @@ class Target(Record):
     reason: str | None = None
 
 
-def check_targets(goals: Mapping[str, float]) -> None:
+def check_targets(goals: Mapping[str, float], results: Iterable[str] | None = None) -> None:
     """Checks names and goals before training.
 
+    Args:
+        goals: by `TARGET` for the first result, or by `RESULT.TARGET`.
+        results: what the run evaluates; None: not known yet, names of results are not checked.
+
     Raises:
-        UnknownNameError: a name is no target.
+        UnknownNameError: a name is no target, or no result.
         ValueError: a goal is not a finite number.
     """
+    known = None if results is None else list(results)
     for name, goal in goals.items():
-        if name not in TARGETS:
+        result, target = split_target(name)
+        if target not in TARGETS:
             raise UnknownNameError("target", name, list(TARGETS))
+        if result and known is not None and result not in known:
+            raise UnknownNameError(f"result in target {name!r}:", result, known)
         if isinstance(goal, bool) or not isinstance(goal, int | float) or not math.isfinite(goal):
             raise ValueError(f"target {name!r}: the goal is {goal!r}; expected a number")
+
+
+def split_target(name: str) -> tuple[str, str]:
+    """The result and the target of `RESULT.TARGET`; the result of a bare `TARGET`, which is the first, is empty."""
+    result, _, target = name.rpartition(".")
+    return result, target
 
 
 def evaluate_targets(
@@ -72,7 +86,8 @@ def evaluate_targets(
 
 def is_floor(name: str, higher_is_better: bool) -> bool:
     """Whether the value must be at least the goal, rather than at most."""
-    return higher_is_better if name == "metric" else TARGETS[name][0]
+    target = split_target(name)[1]
+    return higher_is_better if target == "metric" else TARGETS[target][0]
 
 
 def _target(name: str, goal: float, value: float | None, higher_is_better: bool) -> Target:

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.agreement import Contingency
+from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER
 from limbeck.evaluation.calibration import CalibrationBin
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.format_1 import upgrade_verdict
@@ -60,25 +61,28 @@ class Arm(Record):
 
 
 class Result(Record):
-    """One student: trained with the teacher, beside its control and the teacher.
+    """What was evaluated: a student, one of its exits or variants, a peer, an ensemble; beside its controls and the teacher.
 
     Attributes:
         distilled: the student trained with the teacher.
         control: the same student trained with labels only; None if the run trained none.
+        controls: further controls by name, such as label smoothing, or peers trained independently.
         retention: the student's share of the teacher's metric.
-        gain: distilled minus control.
+        gain: distilled minus control; gains: distilled minus each further control, by its name.
         compression, speedup, memory_ratio: parameters, median latency and peak memory, each of the teacher divided by that of
             the student.
         agreement: share of the test items for which student and teacher predict the same class.
-        changes: correct and wrong predictions of the student against each other arm, by the name of that arm.
+        changes: correct and wrong predictions of the student against each other arm (teacher, control, further controls).
         examples: test items on which the arms differ, for the report.
     """
 
     distilled: Arm
     control: Arm | None
+    controls: dict[str, Arm] = Field(default_factory=dict)
     retention: float | None = None
     retention_ci95: Interval | None = None
     gain: Gain | None = None
+    gains: dict[str, Gain] = Field(default_factory=dict)
     compression: float | None = None
     speedup: float | None = None
     memory_ratio: float | None = None
@@ -140,7 +144,10 @@ class Verdict(Record):
     `gain` are in points if the metric is a percentage.
 
     Attributes:
-        results: by the name of the student. `student`, `control`, `gain` and `retention` are those of the first, `result`.
+        results: by name, in the order of the run; `student` if it evaluates one student. `student`, `control`, `gain` and
+            `retention` are those of the first, `result`.
+        teacher: None if the run has none, or one that the task cannot judge, such as a model without a classifier.
+        targets: by name; those of other results than the first as `RESULT.TARGET`.
         items: size of the test set.
         met: whether all targets were met.
     """
@@ -184,29 +191,28 @@ class Verdict(Record):
 
     @property
     def arms(self) -> dict[str, Arm]:
-        """The arms that the run has, by name: teacher, control, student."""
-        found = {"teacher": self.teacher, "control": self.control, "student": self.student}
+        """Teacher, control and student of the first result, by name, as far as the run has them."""
+        found = {TEACHER: self.teacher, CONTROL: self.control, STUDENT: self.student}
         return {name: arm for name, arm in found.items() if arm is not None}
 
+    def only(self, result: str) -> Verdict:
+        """The verdict of one result alone, with its targets under their own names."""
+        prefix = f"{result}."
+        mine = {name.removeprefix(prefix): target for name, target in self.targets.items() if name.startswith(prefix)}
+        if result == next(iter(self.results)):
+            mine = {name: target for name, target in self.targets.items() if "." not in name} | mine
+        met = all(target.met for target in mine.values())
+        return self.model_copy(update={"results": {result: self.results[result]}, "targets": mine, "met": met})
+
     def sentence(self) -> str:
-        """The verdict in one line: the share of the teacher's metric that was kept, the size, and the gain."""
-        return f"{self._kept()}; {self._gave()}"
-
-    def _kept(self) -> str:
-        compression = self.result.compression
-        size = "" if compression is None else f" {number_format.relative_size(compression)}"
-        if self.retention is not None:
-            return f"kept {number_format.percent(self.retention)} of the teacher{size}"
-        reached = number_format.measured(self.student.metric, as_percent=self.metric.percent, digits=1)
-        return f"reached {self.metric.name} {reached}"
-
-    def _gave(self) -> str:
-        if self.gain is None:
-            return "what distillation gave is unknown: the run had no control"
-        shown = number_format.difference(self.gain.value, self.gain.ci95, as_percent=self.metric.percent)
-        if not self.gain.effect:
-            return f"distillation had no effect: {shown}"
-        return f"distillation gave {shown}" if self.gain.value > 0 else f"distillation did harm: {shown}"
+        """The verdict in one line: the share of the teacher's metric that was kept, the size, and the gain; for each result."""
+        if len(self.results) == 1:
+            return f"{_reached(self.result, self.metric)}; {_given(self.result, self.metric)}"
+        found = []
+        for name, result in self.results.items():
+            given = f", {_given(result, self.metric)}" if result.gain is not None or result.gains else ""
+            found.append(f"{name}: {_reached(result, self.metric)}{given}")
+        return "; ".join(found)
 
     def save(self, path: str | Path) -> None:
         """Writes `verdict.json` atomically."""
@@ -244,3 +250,26 @@ class Verdict(Record):
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
             raise ValueError(f"{file}: not a verdict of format {found}; {field}: {first['msg']}") from error
+
+
+def _reached(result: Result, metric: MetricInfo) -> str:
+    """The share of the teacher's metric and the size; without a teacher the metric."""
+    compression = result.compression
+    size = "" if compression is None else f" {number_format.relative_size(compression)}"
+    if result.retention is not None:
+        return f"kept {number_format.percent(result.retention)} of the teacher{size}"
+    return f"reached {metric.name} {number_format.measured(result.distilled.metric, as_percent=metric.percent, digits=1)}"
+
+
+def _given(result: Result, metric: MetricInfo) -> str:
+    """The gain over the control; over the first further control if there is no other."""
+    gain, over = result.gain, ""
+    if gain is None and result.gains:
+        name, gain = next(iter(result.gains.items()))
+        over = f" over {name}"
+    if gain is None:
+        return "what distillation gave is unknown: the run had no control"
+    shown = number_format.difference(gain.value, gain.ci95, as_percent=metric.percent) + over
+    if not gain.effect:
+        return f"distillation had no effect: {shown}"
+    return f"distillation gave {shown}" if gain.value > 0 else f"distillation did harm: {shown}"

@@ -9,19 +9,26 @@ from typing import TypedDict
 import numpy as np
 
 from limbeck.evaluation.agreement import Contingency, contingency, teacher_agreement
-from limbeck.evaluation.arms import ARMS
+from limbeck.evaluation.arms import (
+    CONTROL,
+    STUDENT,
+    TEACHER,
+    ArmName,
+    arms_by_result,
+    further_controls,
+    of_result,
+    parse_arm,
+)
 from limbeck.evaluation.calibration import calibration_bins, expected_calibration_error, softmax
 from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.model_cost import ModelCost
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.statistics import interval, paired_gain, per_class, per_seed, retention
-from limbeck.evaluation.targets import evaluate_targets
+from limbeck.evaluation.targets import Target, check_targets, evaluate_targets, split_target
 from limbeck.evaluation.term_graph import TermGraph
 from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict
 from limbeck.metrics import METRICS, Floats, FromMeans, Metric
-
-STUDENT = "student"  # the name of the result of a run with one student
 
 
 class Ratios(TypedDict):
@@ -44,42 +51,45 @@ def build_verdict(
     targets: Mapping[str, float] | None = None,
     cost: RunCost | None = None,
     exports: Sequence[Export] = (),
-    examples: Sequence[Example] = (),
+    examples: Sequence[Example] | Mapping[str, Sequence[Example]] = (),
     term_graph: TermGraph | None = None,
 ) -> Verdict:
     """Compares the arms of a run on the test set.
 
     Args:
-        predictions: by arm: `student` always, `control` and `teacher` where the run had them. All have the same test items in
-            the same order. Row s of student and control is of `seeds[s]`; a teacher may have one row.
+        predictions: by arm, `teacher` or `[RESULT/]ARM`, see `limbeck.evaluation.arms`: a `student` for each result; its
+            `control`, further controls and the `teacher` where the run had them. All have the same test items in the same
+            order. Row s is of `seeds[s]`; a teacher may have one row.
         metric: of the scores; accuracy by default.
-        model_costs: measured cost by arm; the control has the student's by default, since it is the same model.
-        targets: goals by name, see `TARGETS`.
-        examples, term_graph: for the report.
+        model_costs: measured cost by arm; a control has that of the student of its result by default, since it is the same
+            model.
+        targets: goals by name, see `TARGETS`; those of other results than the first as `RESULT.TARGET`.
+        examples: of the first result, or by result; for the report, as `term_graph`.
 
     Raises:
-        ValueError: arms, labels, seeds or classes do not fit together.
+        ValueError: arms, labels, seeds, classes or targets do not fit together.
     """
     metric = metric or MetricInfo()
     metric_function = METRICS.get(metric.name)
+    names = arms_by_result(predictions)
+    first = next(iter(names))
+    check_targets(targets or {}, names)
     arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), metric_function)
-    result = _result(arms, predictions, metric, metric_function, examples)
-    reached = evaluate_targets(
-        targets or {},
-        _values(result),
-        result.gain,
-        higher_is_better=metric.higher_is_better,
-        unit=100.0 if metric.percent else 1.0,
-    )
+    shown = examples if isinstance(examples, Mapping) else {first: examples}
+    results = {
+        result: _result(of_result(arms, result), of_result(predictions, result), metric, metric_function, shown.get(result, ()))
+        for result in names
+    }
+    reached = _targets(targets or {}, results, metric)
     return Verdict(
         name=name,
         task=task,
         metric=metric,
         classes=list(classes),
         seeds=list(seeds),
-        items=predictions["student"].item_statistics(metric_function).shape[1],
-        teacher=arms.get("teacher"),
-        results={STUDENT: result},
+        items=predictions[names[first][STUDENT]].item_statistics(metric_function).shape[1],
+        teacher=arms.get(TEACHER),
+        results=results,
         targets=reached,
         met=all(target.met for target in reached.values()),
         cost=cost,
@@ -87,6 +97,23 @@ def build_verdict(
         term_graph=term_graph,
         environment=environment(),
     )
+
+
+def _targets(goals: Mapping[str, float], results: Mapping[str, Result], metric: MetricInfo) -> dict[str, Target]:
+    """The targets in the order of their goals, each compared with its result."""
+    found = {}
+    for name, goal in goals.items():
+        of, target = split_target(name)
+        result = results[of or next(iter(results))]
+        reached = evaluate_targets(
+            {target: goal},
+            _values(result),
+            result.gain,
+            higher_is_better=metric.higher_is_better,
+            unit=100.0 if metric.percent else 1.0,
+        )
+        found[name] = reached[target]
+    return found
 
 
 def value_of(scores: Floats, metric_function: Metric | None) -> FromMeans | None:
@@ -101,18 +128,18 @@ def _arms(
     classes: int,
     metric_function: Metric | None,
 ) -> dict[str, Arm]:
-    if "student" not in predictions or set(predictions) - set(ARMS):
-        raise ValueError(f"predictions of {sorted(predictions)}; expected 'student' and perhaps 'control', 'teacher'")
     labels = [found.labels for found in predictions.values() if found.labels is not None]
     if any(not np.array_equal(labels[0], other) for other in labels[1:]):
         raise ValueError("the arms were evaluated on different labels; expected the same items in the same order")
+    costs = {parse_arm(name): cost for name, cost in model_costs.items()}
     arms = {}
     for name, found in predictions.items():
         rows = found.item_statistics(metric_function).shape[0]
-        if rows != seeds and (name, rows) != ("teacher", 1):
+        if rows != seeds and (name, rows) != (TEACHER, 1):
             raise ValueError(f"{name}: predictions of {rows} seeds, but the run had {seeds}")
-        of_student = model_costs.get("student") if name == "control" else None
-        arms[name] = _arm(found, model_costs.get(name, of_student), classes or None, metric_function)
+        arm = parse_arm(name)
+        of_student = costs.get(ArmName(arm.result, STUDENT)) if arm.result else None
+        arms[name] = _arm(found, costs.get(arm, of_student), classes or None, metric_function)
     return arms
 
 
@@ -147,23 +174,29 @@ def _result(
     metric_function: Metric | None,
     examples: Sequence[Example],
 ) -> Result:
+    """One result, from its arms and the teacher by their names within it."""
     scores = {arm: found.item_statistics(metric_function) for arm, found in predictions.items()}
-    value, better = value_of(scores["student"], metric_function), metric.higher_is_better
-    kept = gain = None
-    if "teacher" in scores:
-        kept = retention(scores["student"], scores["teacher"], higher_is_better=better, value=value)
-    if "control" in scores:
-        gain = paired_gain(scores["student"], scores["control"], higher_is_better=better, value=value)
+    value, better, student = value_of(scores[STUDENT], metric_function), metric.higher_is_better, scores[STUDENT]
+    kept, further = None, further_controls(arms)
+    if TEACHER in scores:
+        kept = retention(student, scores[TEACHER], higher_is_better=better, value=value)
+    gains = {
+        arm: paired_gain(student, scores[arm], higher_is_better=better, value=value)
+        for arm in (CONTROL, *further)
+        if arm in scores
+    }
     return Result(
-        distilled=arms["student"],
-        control=arms.get("control"),
+        distilled=arms[STUDENT],
+        control=arms.get(CONTROL),
+        controls={arm: arms[arm] for arm in further},
         retention=kept and kept[0],
         retention_ci95=kept and kept[1],
-        gain=gain,
-        agreement=teacher_agreement(predictions["student"], predictions.get("teacher")),
+        gain=gains.pop(CONTROL, None),
+        gains=gains,
+        agreement=teacher_agreement(predictions[STUDENT], predictions.get(TEACHER)),
         changes=_changes(predictions),
         examples=list(examples),
-        **_ratios(arms.get("teacher"), arms["student"]),
+        **_ratios(arms.get(TEACHER), arms[STUDENT]),
     )
 
 
@@ -200,5 +233,5 @@ def _values(result: Result) -> dict[str, float | None]:
 
 def _changes(predictions: Mapping[str, Predictions]) -> dict[str, Contingency]:
     correct = {arm: found.correct() for arm, found in predictions.items() if found.logits is not None}
-    student = correct.pop("student", None)
+    student = correct.pop(STUDENT, None)
     return {} if student is None else {arm: contingency(student, other) for arm, other in correct.items()}

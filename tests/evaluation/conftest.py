@@ -43,3 +43,15 @@ def with_result(verdict, **fields):
 @pytest.fixture
 def verdict():
     return make()
+
+
+RATES = {"a/student": 0.80, "a/control": 0.75, "b/student": 0.70, "b/control": 0.70, "both/student": 0.85, "both/control": 0.80}
+
+
+def make_several(rates=RATES, **changes):
+    """The verdict of arms that are right on these shares of the items: two peers and their ensemble, without a teacher."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 1000)
+    predictions = {name: answers(rate, labels, 1 if name == "teacher" else 2, rng) for name, rate in rates.items()}
+    settings = {"name": "peers", "task": "classification", "seeds": [0, 1], "classes": CLASSES}
+    return build_verdict(predictions, **{**settings, **changes})

@@ -51,3 +51,14 @@ def test_unknown_targets_are_refused_with_the_nearest_names():
         check_targets({"retension": 1})
     with pytest.raises(ValueError, match="expected a number"):
         check_targets({"gain": float("nan")})
+
+
+def test_targets_of_other_results_are_named_with_their_result():
+    check_targets({"gain": 1, "early.retention": 0.9, "v1.5.gain": 1})  # before the results are known
+    check_targets({"early.retention": 0.9}, ["student", "early"])
+    with pytest.raises(ValueError, match=r"erly.*nearest: early"):
+        check_targets({"erly.retention": 0.9}, ["student", "early"])
+    with pytest.raises(ValueError, match=r"early.retension.*retention"):
+        check_targets({"early.retension": 0.9})
+    with pytest.raises(ValueError, match="expected a number"):
+        check_targets({"early.gain": float("nan")})

@@ -9,7 +9,7 @@ import pytest
 
 from limbeck.evaluation import Arm, Gain, Result, RunCost, Target, Verdict
 
-from .conftest import make, with_result
+from .conftest import RATES, make, make_several, with_result
 
 
 def test_sentences(verdict):
@@ -60,8 +60,8 @@ def test_the_schema_is_format_2(verdict):
     }
     assert list(content["results"]) == ["student"]
     assert set(content["results"]["student"]) == {
-        *("distilled", "control", "retention", "retention_ci95", "gain", "compression", "speedup", "memory_ratio"),
-        *("agreement", "changes", "examples"),
+        *("distilled", "control", "controls", "retention", "retention_ci95", "gain", "gains", "compression", "speedup"),
+        *("memory_ratio", "agreement", "changes", "examples"),
     }
     for arm in (content["teacher"], content["results"]["student"]["distilled"], content["results"]["student"]["control"]):
         assert set(arm) == {
@@ -89,7 +89,42 @@ def test_of_several_results_the_first_is_meant(verdict):
     other = verdict.result.model_copy(update={"gain": None, "retention": 0.5})
     both = verdict.model_copy(update={"results": {"a": verdict.result, "b": other}})
     assert (both.gain, both.retention) == (verdict.gain, verdict.retention)
-    assert both.sentence() == verdict.sentence()
+    assert both.only("a").sentence() == verdict.sentence()
+
+
+def test_the_sentence_of_several_results_names_them():
+    said = make_several().sentence().split("; ")
+    assert said[0].startswith("a: reached accuracy 80.0 %, distillation gave +5.0 points [")
+    assert said[1] == "b: reached accuracy 70.0 %, distillation had no effect: 0.0 points [0.0, 0.0]"
+    assert said[2].startswith("both: reached accuracy 85.0 %, distillation gave")
+    assert (
+        make_several({"a/student": 0.5, "b/student": 0.6}).sentence()
+        == "a: reached accuracy 50.0 %; b: reached accuracy 60.0 %"
+    )
+
+
+def test_the_sentence_of_one_result_of_another_name_does_not_name_it():
+    assert make_several({"second/student": 0.8, "second/control": 0.7}).sentence().startswith("reached accuracy 80.0 %; ")
+
+
+def test_without_a_control_on_labels_the_sentence_has_the_gain_over_another():
+    said = make_several({"student": 0.8, "smoothing": 0.75}).sentence()
+    assert said.startswith("reached accuracy 80.0 %; distillation gave +5.0 points [")
+    assert said.endswith("] over smoothing")
+
+
+def test_several_results_are_written_and_read_back(tmp_path):
+    verdict = make_several({**RATES, "a/noise": 0.6, "teacher": 0.9}, targets={"b.retention": 0.9})
+    verdict.save(tmp_path / "verdict.json")
+    assert Verdict.load(tmp_path) == verdict
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[2] / "benchmarks" / "results").glob("*/verdict.json")), ids=str)
+def test_committed_verdicts_are_read(path):
+    verdict = Verdict.load(path)
+    assert list(verdict.results) == ["student"]
+    assert (verdict.result.controls, verdict.result.gains) == ({}, {})
+    assert verdict.sentence().startswith("kept ")
 
 
 @pytest.mark.parametrize(

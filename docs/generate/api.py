@@ -100,11 +100,11 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         {
             "limbeck": ("load_items", "Items", "Pipeline", "Dataset"),
             "limbeck.core.batch": ("Batch",),
-            "limbeck.core.source": ("Source", "BatchPosition"),
+            "limbeck.core.source": ("Source", "BatchPosition", "Observation"),
             "limbeck.data.table": ("TableEncoder", "TableOptions"),
             "limbeck.data.audio": ("AudioOptions", "log_mel"),
             "limbeck.data.loading.fields": ("load_fields",),
-            "limbeck.data.sources": ("Generated", "OwnSamples"),
+            "limbeck.data.sources": ("DatasetFile", "Generated", "OwnSamples"),
             "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
             "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),
         },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -36,6 +36,7 @@ class ForwardCache:
         dry_run: run for the shapes only: evaluation mode and no gradient everywhere.
         models: compiled replacements of actors' modules, by name.
         set_modes: put trained actors into training mode; False in a user's own loop, which sets the student's mode itself.
+        kept: signals that are not released, because they are read after the losses.
 
     Attributes:
         forwards: how many times a model was run.
@@ -54,10 +55,11 @@ class ForwardCache:
         dry_run: bool = False,
         models: Mapping[str, Any] | None = None,
         set_modes: bool = True,
+        kept: Collection[Reference] = (),
     ) -> None:
         self.probes, self.batch, self.plan = probes, batch, plan
         self.autocast, self.seed, self.dry_run, self.set_modes = autocast, seed, dry_run, set_modes
-        self.generated = generated
+        self.generated, self.kept = generated, frozenset(kept)
         self.forwards = 0
         self.teacher_items = 0
         self._models = models or {}
@@ -74,9 +76,13 @@ class ForwardCache:
         """Whether this signal was computed already."""
         return _key(reference) in self._signals
 
+    def computed(self, reference: Reference) -> Tensor | Signal | None:
+        """This signal if it was computed already, otherwise None."""
+        return self._signals.get(_key(reference), Signals()).get(str(Tap.parse(reference.tap)))
+
     def release(self, references: Iterable[Reference]) -> None:
         """Drop signals that are not needed again; the autograd graph keeps what the backward pass needs of them."""
-        for reference in references:
+        for reference in set(references) - self.kept:
             self._signals.get(_key(reference), Signals()).pop(str(Tap.parse(reference.tap)), None)
 
     def inputs(self, view: str) -> Any:

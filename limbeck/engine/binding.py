@@ -17,6 +17,7 @@ from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.seeding import mix_seeds
 from limbeck.engine.stages import Stage, Update
+from limbeck.utils import distributed
 
 
 @dataclass
@@ -39,6 +40,22 @@ class BoundUpdate:
     check: DeadTermCheck
     optimizer: Optimizer
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+
+    def zero_gradients(self) -> None:
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+
+    def step(self, scaler: torch.amp.GradScaler, clip: float | None, progress: float) -> None:
+        """Sums the gradients over processes, clips them and changes the weights."""
+        distributed.all_reduce_gradients(self.parameters)
+        for optimizer in self.optimizers.values():
+            scaler.unscale_(optimizer)
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.parameters, clip)
+        for optimizer in self.optimizers.values():
+            self.optimizer.set_rate(optimizer, progress)
+            scaler.step(optimizer)
+        scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
         return {

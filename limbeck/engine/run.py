@@ -24,9 +24,11 @@ from limbeck.engine.events import apply_events
 from limbeck.engine.freezing import TrainableParameters
 from limbeck.engine.interrupts import Interrupted, InterruptHandler
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps
-from limbeck.engine.run_state import load_actors, load_updates, run_state
+from limbeck.engine.observer import BatchObserver
+from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
 from limbeck.engine.seeding import mix_seeds, seed_dropout
 from limbeck.engine.settings import Settings
+from limbeck.engine.source_checks import check_sources
 from limbeck.engine.stage_progress import StageProgressBar
 from limbeck.engine.stages import Stage
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
@@ -88,7 +90,8 @@ class Run:
         self.compiled = CompiledModels(self.actors, self.settings.compile)
         self.interrupt = InterruptHandler()
         self.updates: list[BoundUpdate] = []  # of the current stage
-        _prepare(self.actors, self.stages, self.device)
+        self.sources = distinct_sources(self.stages, source)
+        _prepare(self.actors, self.stages, self.source, self.device)
 
     def fit(self, *, resume: bool = False) -> Run:
         """Trains; with `resume`, from the newest checkpoint of the folder, if there is one.
@@ -156,6 +159,7 @@ class Run:
         """Binds the updates, restores their state, and returns the numbers of steps of the stage and of an epoch."""
         stage = self.stages[number]
         self.trainable.replay(self.stages[:number], stage)
+        load_sources(state, self.sources)
         within = state if self.clock.step > 0 else None  # the checkpoint, if it was taken within this stage
         if within is None:
             load_actors(state, self.actors)
@@ -163,13 +167,14 @@ class Run:
         self.updates = bind_updates(
             stage, self.actors, self.source, self.trainable.lr_scale, seed=self.seed, number=number, device=self.device
         )
-        total = stage.length.in_steps(self.updates[0].source)
+        paced = next((one.source for one in self.updates if one.source.steps_per_epoch), self.updates[0].source)
+        total = stage.length.in_steps(paced)
         if within is not None:
             load_actors(within, self.actors)
             load_updates(within, self.updates, self.scaler)
         if self.clock.step == 0:
             report_chosen_taps(self.updates, self.log, self.clock, printed=self.settings.progress)
-        return total, next((one.source.steps_per_epoch for one in self.updates if one.source.steps_per_epoch), None)
+        return total, paced.steps_per_epoch
 
     def _run_step(self, total: int) -> int:
         """One pass over the updates of the stage; returns the number of items."""
@@ -180,19 +185,16 @@ class Run:
         due = [one for one in self.updates if self.clock.step % one.update.every == 0]
         for one in due:
             for repeat in range(one.update.repeat):
-                batch = batches.draw(one, repeat)
-                self._update(one, batch, progress)
-                items += batch.items
+                items += self._update(one, batches.draw(one, repeat), progress)
         self.actors.update_averages()
         return items
 
-    def _update(self, one: BoundUpdate, batch: DrawnBatch, progress: float) -> None:
-        """One update: forward and backward pass, sum over processes, clipping, optimizer step."""
+    def _update(self, one: BoundUpdate, batch: DrawnBatch, progress: float) -> int:
+        """One update: forward and backward pass, sum over processes, clipping, optimizer step. Returns the number of items."""
         self.trainable.activate(one)
-        criterion = one.criterion
+        criterion, observer = one.criterion, BatchObserver(one)
         counts = _global_counts(criterion, batch.pieces)
-        for optimizer in one.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
+        one.zero_gradients()
         values: dict[str, Tensor] = {}
         for number, piece in enumerate(batch.pieces):
             forward_cache = ForwardCache(
@@ -203,27 +205,22 @@ class Run:
                 seed=mix_seeds(self.seed, self.clock.stage, self.clock.step),
                 generated=None if criterion.plan.trains_generator else batch.generated[number],
                 models=self.compiled.of(criterion),
+                kept=observer.references.values(),
             )
             losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
             if one.check and number == 0:
                 one.check(losses, counts, self.scaler.get_scale())
             add_piece(values, losses, criterion, progress)
             self.scaler.scale(losses["loss"]).backward()
-            if forward_cache.generated is not None:
-                batch.generated[number] = forward_cache.generated.detach()
+            batch.keep_generated(number, forward_cache)
+            observer.read(forward_cache)
             self.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
             criterion.update_teachers(forward_cache, piece)
         self.clock.updates += 1
         self.log.add(values, self.clock)
-        distributed.all_reduce_gradients(one.parameters)
-        for optimizer in one.optimizers.values():
-            self.scaler.unscale_(optimizer)
-        if self.settings.clip is not None:
-            nn.utils.clip_grad_norm_(one.parameters, self.settings.clip)
-        for optimizer in one.optimizers.values():
-            one.optimizer.set_rate(optimizer, progress)
-            self.scaler.step(optimizer)
-        self.scaler.update()
+        one.step(self.scaler, self.settings.clip, progress)
+        observer.report(batch, values, progress)
+        return batch.items
 
     def _save_if_due(self, at_epoch: bool) -> None:
         if self.interrupt.requested:
@@ -237,7 +234,8 @@ class Run:
     def _save(self) -> None:
         if self.checkpoints is not None and distributed.rank() == 0:
             self.log.raise_if_not_finite()
-            self.checkpoints.save(self.clock.updates, run_state(self.clock, self.actors, self.updates, self.scaler))
+            state = run_state(self.clock, self.actors, self.updates, self.scaler, self.sources)
+            self.checkpoints.save(self.clock.updates, state)
 
 
 def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | None) -> Accelerator:
@@ -246,8 +244,9 @@ def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | Non
     return Accelerator(cpu=settings.device == "cpu", log_with=list(trackers) or None, project_dir=folder and str(folder))
 
 
-def _prepare(actors: Actors, stages: Sequence[Stage], device: torch.device) -> None:
+def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, device: torch.device) -> None:
     """Moves the models to the device; all processes then hold the same weights."""
+    check_sources(stages, source, actors)
     for name in (name for stage in stages for update in stage.updates for name in update.trains):
         if actors[name].role is not Role.TRAINED:
             raise ValueError(f"an update trains {name!r}, whose role is {actors[name].role}; make it trained(…)")

@@ -8,24 +8,49 @@ from typing import Any
 import torch
 
 from limbeck.core.actors import Actors, Role
+from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate
 from limbeck.engine.clock import Clock
+from limbeck.engine.stages import Stage
 
 
-def run_state(clock: Clock, actors: Actors, updates: Sequence[BoundUpdate], scaler: torch.amp.GradScaler) -> dict[str, Any]:
-    """Returns the clock, all models that change, and criteria and optimizers of the current stage."""
+def run_state(
+    clock: Clock,
+    actors: Actors,
+    updates: Sequence[BoundUpdate],
+    scaler: torch.amp.GradScaler,
+    sources: Sequence[Source] = (),
+) -> dict[str, Any]:
+    """Returns the clock, all models that change, criteria and optimizers of the current stage, and all sources."""
     return {
         "clock": vars(clock).copy(),
         "actors": {name: actor.model.state_dict() for name, actor in actors.items() if actor.role is not Role.FROZEN},
         "updates": [one.state_dict() for one in updates],
         "scaler": scaler.state_dict(),
+        "sources": [source.state_dict() for source in sources],
     }
+
+
+def distinct_sources(stages: Sequence[Stage], source: Source | None) -> list[Source]:
+    """Returns the sources of a run in the order of its updates, each once.
+
+    Args:
+        source: of the updates that name none.
+    """
+    all_sources = [update.source or source for stage in stages for update in stage.updates]
+    return list({id(each): each for each in all_sources if each is not None}.values())
 
 
 def load_actors(state: Mapping[str, Any] | None, actors: Actors) -> None:
     """Does nothing if there is no state."""
     for name, tensors in ({} if state is None else state["actors"]).items():
         actors[name].model.load_state_dict(tensors)
+
+
+def load_sources(state: Mapping[str, Any] | None, sources: Sequence[Source]) -> None:
+    """Does nothing if there is no state; checkpoints of older versions hold none of sources."""
+    for source, saved in zip(sources, (state or {}).get("sources", []), strict=False):
+        source.load_state_dict(saved)
 
 
 def load_updates(state: Mapping[str, Any], updates: Sequence[BoundUpdate], scaler: torch.amp.GradScaler) -> None:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.batch import Batch
+from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.source import BatchPosition, Source
 from limbeck.engine.binding import BoundUpdate
 from limbeck.utils import distributed
@@ -25,6 +26,11 @@ class DrawnBatch:
 
     pieces: list[Batch]
     generated: list[Tensor | None]
+
+    def keep_generated(self, number: int, forward_cache: ForwardCache) -> None:
+        """Keeps the inputs that a generator has made of a piece, if there is one."""
+        if forward_cache.generated is not None:
+            self.generated[number] = forward_cache.generated.detach()
 
     @property
     def items(self) -> int:

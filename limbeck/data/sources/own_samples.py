@@ -9,9 +9,10 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.model_io import logits_of, preserve_modes
-from limbeck.core.source import BatchPosition, Source
+from limbeck.core.source import BatchPosition, Source, registry
 
 
+@registry.register("own_samples")
 class OwnSamples(Source):
     """Prompts, each continued by tokens sampled from an actor.
 
@@ -41,6 +42,10 @@ class OwnSamples(Source):
         self.samples = len(prompts)
         self.steps_per_epoch = max(1, len(prompts) // self.batch_size)
         self._model: nn.Module | None = None
+
+    @property
+    def actors(self) -> tuple[str, ...]:
+        return (self.actor,)
 
     def bind(self, models: Mapping[str, nn.Module]) -> None:
         if self.actor not in models:

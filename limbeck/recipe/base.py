@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
 
-from limbeck import tasks
 from limbeck.data import Items
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
 from limbeck.recipe.errors import RecipeError, format_error
@@ -21,6 +20,7 @@ from limbeck.recipe.schema.base import Spec
 from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from limbeck.recipe.schema.models import StudentSpec, TeacherSpec
+from limbeck.recipe.schema.task import TaskField, build_task
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.yaml_loader import read_yaml
 from limbeck.tasks import Task
@@ -33,9 +33,7 @@ class BaseRecipe(Spec):
 
     name: str = Field(pattern=r"^[\w.+\-]+$")
     description: str = ""
-    task: Literal["classification", "regression", "question_answering", "masked_language_modelling", "sentence_embeddings"] = (
-        "classification"
-    )
+    task: TaskField = "classification"
     metric: str | None = Field(
         None,
         description="what models are evaluated by; none: accuracy, Pearson's correlation, answer_f1, masked_accuracy, or of "
@@ -125,9 +123,7 @@ class BaseRecipe(Spec):
     # --- what it describes -------------------------------------------------------------------------------------------
 
     def new_task(self) -> Task:
-        task = tasks.registry.get(self.task, metric=self.metric)
-        assert isinstance(task, Task)
-        return task
+        return build_task(self.task, self.metric)
 
     @cached_property
     def reader(self) -> DatasetReader:

@@ -15,11 +15,7 @@ from limbeck.data import (
     Items,
     TableEncoder,
     TableStorage,
-    load_questions,
-    per_actor_items,
-    split_by_question,
     tokenize,
-    tokenize_questions,
 )
 from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.storage import TextStorage
@@ -32,6 +28,7 @@ from limbeck.recipe.schema.data import AudioSpec, DatasetSpec, DataSpec, TableSp
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
 from limbeck.tasks import Task
+from limbeck.tasks.data_format import DataFormat, TextSource
 
 
 class RecipeItems(NamedTuple):
@@ -101,9 +98,8 @@ class DatasetReader:
         return student_tokenizer(self.data, self.teacher, self.student)
 
     def _vocabulary_texts(self, spec: DatasetSpec) -> Iterator[str]:
-        if self._asks_questions and spec == self.data.train:
-            questions = load_questions(expand_variables(spec.path, "data"), spec.split)
-            yield from dict.fromkeys([*questions.questions, *questions.contexts])
+        if (own := self.task.data_format) is not None and spec == self.data.train:
+            yield from own.texts(expand_variables(spec.path, "data"), spec.split)
             return
         storage = self.raw_items(spec).storage
         if not isinstance(storage, TextStorage):
@@ -114,9 +110,10 @@ class DatasetReader:
     # --- items -------------------------------------------------------------------------------------------------------
 
     def items(self, spec: DatasetSpec) -> Items:
-        """Returns the items of one data set, texts as tokens, questions as windows of their contexts."""
-        if self._asks_questions and spec.label is not False:
-            return self._windows(spec)
+        """Returns the items of one data set, texts as tokens, in the format of the task if it has one of its own."""
+        if (own := self.task.data_format) is not None and spec.label is not False:
+            sizes = (self.data.max_length, self.data.stride)
+            return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, self.tokenizers, *sizes))
         return self.texts(spec)
 
     def texts(self, spec: DatasetSpec) -> Items:
@@ -125,7 +122,6 @@ class DatasetReader:
 
     def raw_items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set as they are stored."""
-        unlabelled = self.task.name == "masked_language_modelling"  # its labels are the tokens themselves
         if self.table_encoder is not None:  # all data has the columns of the training data
             spec = spec.model_copy(update={"table": _named_columns(spec, self.data.train, self.table_encoder)})
         if self.audio is not None:
@@ -143,26 +139,13 @@ class DatasetReader:
                     "missing": train.missing,
                 }
             )
-        return spec.load(regression=self.task.name == "regression", labels=not unlabelled, reads=self._reads)
+        return spec.load(self.task.read_labels if self.task.reads_labels else None, self._reads)
 
     @property
     def _reads(self) -> dict[str, str]:
         """The fields that student and teacher read, if the data has fields."""
         found = {"student": self.student.reads, "teacher": self.teacher.reads}
         return {actor: field for actor, field in found.items() if field is not None}
-
-    @property
-    def _asks_questions(self) -> bool:
-        return self.task.name == "question_answering"
-
-    def _windows(self, spec: DatasetSpec) -> Items:
-        tokenizers, size = self.tokenizers, (self.data.max_length, self.data.stride)
-        questions = load_questions(expand_variables(spec.path, "data"), spec.split)
-        if spec.limit is not None:
-            questions = questions.select(range(min(spec.limit, len(questions))))
-        if not isinstance(tokenizers, dict):
-            return tokenize_questions(questions, tokenizers, *size)
-        return per_actor_items({name: tokenize_questions(questions, each, *size) for name, each in tokenizers.items()})
 
     def _readable(self, items: Items, data: str = "data") -> Items:
         """Returns items as models read them: texts as tokens, rows of a table as vectors."""
@@ -197,8 +180,8 @@ class DatasetReader:
 
     def load(self) -> RecipeItems:
         """Returns all data of the recipe; classes are numbered as in the training data."""
-        if self._asks_questions:
-            return self._load_questions()
+        if self.task.data_format is not None:
+            return self._load_own_format(self.task.data_format)
         raw, raw_validation = self._split()
         shown = self._augmented(self._student_items(raw))
         teacher_train = self._readable(raw)
@@ -209,14 +192,14 @@ class DatasetReader:
         test = self._readable(self.raw_items(self.data.test), "data.test").align_classes(raw.class_names, "data.test")
         return RecipeItems(teacher_train, train, validation, test)
 
-    def _load_questions(self) -> RecipeItems:
+    def _load_own_format(self, own: DataFormat) -> RecipeItems:
         if self.data.augment is not None:
-            raise RecipeError("data.augment: a context with other words has its answer elsewhere; leave it out")
+            raise RecipeError(f"data.augment: {own.augmentation_problem}; leave it out")
         train, validation = self.items(self.data.train), None
         if isinstance(self.data.validation, DatasetSpec):
             validation = self.items(self.data.validation)
-        elif self.data.validation > 0:  # all windows of a question stay together
-            validation, train = split_by_question(train, self.data.validation)
+        elif self.data.validation > 0:
+            validation, train = own.split(train, self.data.validation)
         return RecipeItems(train, self._student_items(train), validation, self.items(self.data.test))
 
     def _student_items(self, train: Items) -> Items:

@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from limbeck import tasks
 from limbeck.data import Items, evaluation_batches
 from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.table import EncodedTable
@@ -22,6 +21,7 @@ from limbeck.recipe import DatasetSpec
 from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.recipe.schema.data import DataSpec
 from limbeck.recipe.schema.models import StudentSpec
+from limbeck.recipe.schema.task import build_task, task_name
 from limbeck.runs.evaluate import Evaluation, evaluate_models, read_for_run
 from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, read_recipe
 from limbeck.tasks import Task
@@ -68,7 +68,7 @@ def evaluate_file(
     else:
         items, task = _read_in_run(path, run, data, options, columns, console or Console(quiet=True))
     _check_inputs(path, runner, items, data)
-    if task.name == "classification":
+    if task.outputs_classes:
         _check_classes(path, runner, items, data)
     model = RunnerModule(runner)
     task.check(model, items, f"file {path.name}", data)
@@ -86,7 +86,7 @@ def _read_in_run(
     """Returns the data as the model in the file reads it in its run, and the task of the run, prepared."""
     recipe = read_recipe(run)
     changes: dict[str, Any] = {}
-    if options.task not in (None, recipe.task):
+    if options.task not in (None, task_name(recipe.task)):
         changes |= {"task": options.task, "metric": None}
     if options.metric is not None:
         changes["metric"] = options.metric
@@ -106,7 +106,7 @@ def _read(path: Path, runner: Runner, data: str, options: FileOptions, columns: 
             f"{path} reads texts, and it is in no run that has their tokenizer; name it with --tokenizer (a folder, or a name "
             "on the Hugging Face hub)"
         )
-    task: Task = tasks.registry.get(options.task or "classification", metric=options.metric)
+    task = build_task(options.task or "classification", options.metric)
     fields: dict[str, Any] = {"path": data, **columns}
     if len(runner.shape) == 3:
         channels, height, width = runner.shape

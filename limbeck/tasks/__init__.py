@@ -4,11 +4,10 @@ from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification
 from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling
 from limbeck.tasks.question_answering import QuestionAnswering
+from limbeck.tasks.registration import registry, task_type
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
-from limbeck.utils.registry import Registry
 
-registry = Registry("task")
 for kind in (Classification, MaskedLanguageModelling, QuestionAnswering, Regression, SentenceEmbeddings):
     registry.register(kind.name)(kind)
 
@@ -20,4 +19,5 @@ __all__ = [
     "SentenceEmbeddings",
     "Task",
     "registry",
+    "task_type",
 ]

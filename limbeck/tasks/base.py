@@ -13,10 +13,13 @@ from torch import Tensor, nn
 
 from limbeck import metrics
 from limbeck.core.batch import Batch
-from limbeck.core.model_io import call_model, logits_of
+from limbeck.core.model_io import LOGITS, call_model, logits_of
 from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
+from limbeck.data.loading import Labels, class_labels
+from limbeck.data.loading.files import RawTable
 from limbeck.metrics import Metric
+from limbeck.tasks.data_format import DataFormat
 from limbeck.tasks.input_limits import check_input_limits
 
 
@@ -30,11 +33,21 @@ class Task(ABC):
         name: in recipes and verdicts.
         metrics: the metrics that the task supports.
         needs_labels: whether all data must have labels.
+        reads_labels: whether labels of the data are read at all.
+        outputs_classes: whether models have one output for each class, in the order of the data's class names.
+        unit: what reports call the items that models are evaluated on.
+        output_name: what reports call the output of a model.
+        data_format: reads data sets of the task's own format; None: they are read as all others.
     """
 
     name: ClassVar[str]
     metrics: ClassVar[Sequence[str]]
     needs_labels: ClassVar[bool] = True
+    reads_labels: ClassVar[bool] = True
+    outputs_classes: ClassVar[bool] = False
+    unit: ClassVar[str] = "items"
+    output_name: ClassVar[str] = LOGITS
+    data_format: ClassVar[DataFormat | None] = None
 
     def __init__(self, metric: str | None = None) -> None:
         chosen = metric or self.metrics[0]
@@ -54,6 +67,18 @@ class Task(ABC):
             evaluation: validation and test data.
             control: whether a control is trained, which needs the labels of `train`.
         """
+
+    def read_labels(self, table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
+        """Reads the labels of all rows from their columns; by default one class from one column.
+
+        Args:
+            table: its `columns` are a table of pyarrow.
+            classes: the number of classes, if it is known.
+
+        Returns:
+            The target of all rows, and the names of the classes if they are known.
+        """
+        return class_labels(table, columns, classes)
 
     def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
         """The transform of training items: the augmentation in `views`."""

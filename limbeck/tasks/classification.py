@@ -20,6 +20,7 @@ class Classification(Task):
 
     name = "classification"
     metrics = ("accuracy", "f1", "matthews")
+    outputs_classes = True
 
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(HardTargets(), student=student)]

@@ -37,6 +37,7 @@ class MaskedLanguageModelling(Task):
     name = "masked_language_modelling"
     metrics = ("masked_accuracy", "masked_cross_entropy", "masked_perplexity")
     needs_labels = False
+    reads_labels = False  # they are the tokens themselves
 
     def __init__(self, metric: str | None = None, share: float = 0.15) -> None:
         super().__init__(metric)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.data.loading import Labels, number_labels
+from limbeck.data.loading.files import RawTable
 from limbeck.objectives import LogitMSE, SquaredError
 from limbeck.tasks.base import Task
 
@@ -19,6 +21,10 @@ class Regression(Task):
 
     name = "regression"
     metrics = ("pearson", "spearman", "mean_squared_error")
+    output_name = "prediction"
+
+    def read_labels(self, table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
+        return number_labels(table, columns, classes)
 
     def hard_terms(self, student: str = "student") -> list[Term]:
         return [Term(SquaredError(), student=student)]

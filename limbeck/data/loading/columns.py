@@ -20,7 +20,7 @@ INPUT_NAMES = (*IMAGE_NAMES, "pixel_values", "text", "sentence", "content", "inp
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y", "fine_label")
 
 
-def input_column(table: RawTable, wanted: str | None) -> str:
+def input_column(table: RawTable, wanted: str | None, labels: Sequence[str] = ()) -> str:
     """The column `wanted`; by default the only column of images or sounds, else the only one whose name is usual for inputs,
     else the only one that is not the label.
 
@@ -30,7 +30,7 @@ def input_column(table: RawTable, wanted: str | None) -> str:
     names: list[str] = table.columns.column_names
     if wanted is not None:
         return _named(table, "input", wanted)
-    found = input_candidates(table)
+    found = input_candidates(table, labels)
     if len(found) == 1:
         return found[0]
     if found:
@@ -38,10 +38,10 @@ def input_column(table: RawTable, wanted: str | None) -> str:
     raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
 
 
-def input_candidates(table: RawTable) -> list[str]:
+def input_candidates(table: RawTable, labels: Sequence[str] = ()) -> list[str]:
     """The columns that may be the input: those of images and sounds, else those whose name is usual for inputs, else all but
-    labels."""
-    names: list[str] = table.columns.column_names
+    labels, whatever columns are named as such."""
+    names: list[str] = [name for name in table.columns.column_names if name not in labels]
     by_kind = [name for name in names if _holds_images(table, name) or _holds_sounds(table, name)]
     by_name = [name for name in names if name.lower() in INPUT_NAMES]
     return by_kind or by_name or [name for name in names if name.lower() not in LABEL_NAMES]
@@ -58,27 +58,29 @@ def input_columns(table: RawTable, wanted: Sequence[str]) -> tuple[str, ...]:
     return tuple(_named(table, "input", name) for name in wanted)
 
 
-def label_column(table: RawTable, wanted: str | Literal[False] | None, inputs: Sequence[str]) -> str | None:
-    """The column `wanted`; by default the only one whose name is usual for labels. None if `wanted` is False or there are no
-    columns besides `inputs`.
+def label_columns(
+    table: RawTable, wanted: str | Sequence[str] | Literal[False] | None, inputs: Sequence[str]
+) -> tuple[str, ...]:
+    """The columns `wanted`; by default the only one whose name is usual for labels. None at all if `wanted` is False or there
+    are no columns besides `inputs`.
 
     Raises:
-        ValueError: no such column, or several.
+        ValueError: no such column, or several that could be the label.
     """
     if wanted is False:
-        return None
+        return ()
     if wanted is not None:
-        return _named(table, "label", wanted)
+        return tuple(_named(table, "label", name) for name in ((wanted,) if isinstance(wanted, str) else wanted))
     others: list[str] = [name for name in table.columns.column_names if name not in inputs]
     found = [name for name in others if name.lower() in LABEL_NAMES]
     if len(found) == 1:
-        return found[0]
+        return (found[0],)
     if found or others:
         offer = ", ".join(found or others)
         raise ValueError(
             f"{table.origin}: which column is the label? Set `label` to one of: {offer}; or `label: false` for none"
         )
-    return None
+    return ()
 
 
 def column_kind(table: RawTable, column: str) -> ColumnKind:

@@ -14,10 +14,11 @@ from limbeck.data.audio.decode import DecodedAudio, decode_audio
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
-from limbeck.data.loading.cells import read_array, read_images, read_labels, read_numbers, read_texts
-from limbeck.data.loading.columns import LABEL_NAMES, column_kind, input_candidates, input_column, input_columns, label_column
+from limbeck.data.loading.cells import read_array, read_images, read_texts
+from limbeck.data.loading.columns import LABEL_NAMES, column_kind, input_candidates, input_column, input_columns, label_columns
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
+from limbeck.data.loading.labels import LabelReader, class_labels, number_labels
 from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
 
 
@@ -26,11 +27,12 @@ def load_items(
     *,
     split: str | None = None,
     input: str | Sequence[str] | None = None,
-    label: str | Literal[False] | None = None,
+    label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     classes: int | None = None,
     regression: bool = False,
+    read_labels: LabelReader | None = None,
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
     table: TableOptions | None = None,
@@ -45,13 +47,13 @@ def load_items(
         name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder per
             class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub.
         split: which split, if there are several.
-        input: the input column, if it cannot be found by type or name. Two columns, as in `["question", "sentence"]`, are
-            pairs of texts.
-        label: the label column, if it cannot be found by name; False for data without labels.
+        input: the input column, if it cannot be found by type or name; two columns are pairs of texts.
+        label: the label column, if it cannot be found by name, or several; False for data without labels.
         size: N for N×N, or (height, width): images are resized, then cropped around the centre.
         channels: 1 (grey) or 3 (RGB). Default: grey images stay grey, all others become RGB.
         classes: number of classes, if the labels do not show all of them.
         regression: whether labels are numbers to predict; an empty cell or NaN is an unlabelled item.
+        read_labels: how labels are read, such as `multi_hot_labels`; default: one class, or with `regression` one number.
         on_error: "skip" leaves out images and sounds that do not decode, with a warning.
         memory_limit: bytes of decoded images or spectrograms that are kept in memory; larger sets are decoded again when they
             are fetched.
@@ -74,21 +76,23 @@ def load_items(
         raise ValueError(f"{raw.origin}: the data set is empty")
     if input is not None and table is not None:
         raise ValueError(f"input={input!r}: one column is the input, or a table is; leave out `input` or `table`")
-    if table is not None or (input is None and may_be_table(raw, input_candidates(raw))):
-        labels = _LabelReader(label_column(raw, label, ()), classes, regression)
-        return _table_items(raw, table or TableOptions(), labels)
-    inputs = (input_column(raw, input),) if isinstance(input, str | None) else input_columns(raw, input)
-    return _from_columns(raw, inputs, _LabelReader(label_column(raw, label, inputs), classes, regression), decoder)
+    reader = read_labels or (number_labels if regression else class_labels)
+    others = tuple(label) if isinstance(label, Sequence) and not isinstance(label, str) else ()
+    if table is not None or (input is None and may_be_table(raw, input_candidates(raw, others))):
+        return _table_items(raw, table or TableOptions(), _LabelColumns(label_columns(raw, label, ()), classes, reader))
+    inputs = (input_column(raw, input, others),) if isinstance(input, str | None) else input_columns(raw, input)
+    return _from_columns(raw, inputs, _LabelColumns(label_columns(raw, label, inputs), classes, reader), decoder)
 
 
 def load_columns(
     table: RawTable,
     column: str,
     *,
-    label: str | Literal[False] | None = None,
+    label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
     channels: int | None = None,
     regression: bool = False,
+    read_labels: LabelReader | None = None,
     on_error: OnError = "raise",
     memory_limit: int = MEMORY_LIMIT,
     audio: AudioOptions | None = None,
@@ -97,7 +101,8 @@ def load_columns(
     found = (
         None if label is False else (label or next((name for name in LABEL_NAMES if name in table.columns.column_names), None))
     )
-    labels = _LabelReader(label_column(table, found or False, (column,)), None, regression)
+    reader = read_labels or (number_labels if regression else class_labels)
+    labels = _LabelColumns(label_columns(table, found or False, (column,)), None, reader)
     return _from_columns(table, (column,), labels, _Decoder(size, channels, on_error, memory_limit, audio))
 
 
@@ -127,32 +132,26 @@ class _Decoder:
 
 
 @dataclass(frozen=True)
-class _LabelReader:
-    """The column of the labels, and their kind."""
+class _LabelColumns:
+    """The columns of the labels, none for data without labels, and how they are read."""
 
-    column: str | None
+    columns: tuple[str, ...]
     classes: int | None
-    regression: bool
+    reader: LabelReader
 
     def read(self, table: RawTable) -> tuple[Tensor | None, list[str] | None]:
         """The target, and the names of the classes if they are known."""
-        if self.regression and self.classes is not None:
-            raise ValueError(f"classes={self.classes}: with `regression` labels are numbers, not classes; leave `classes` out")
-        if self.column is None:
-            return None, None
-        if self.regression:
-            return read_numbers(table, self.column), None
-        return read_labels(table, self.column, self.classes)
+        return self.reader(table, self.columns, self.classes) if self.columns else (None, None)
 
 
-def _table_items(table: RawTable, options: TableOptions, labels: _LabelReader) -> Items:
+def _table_items(table: RawTable, options: TableOptions, labels: _LabelColumns) -> Items:
     """Rows of a table, not yet encoded."""
     target, names = labels.read(table)
-    rows = read_table(table, find_columns(table, labels.column, options), options)
+    rows = read_table(table, find_columns(table, labels.columns, options), options)
     return Items(rows, rows.keys(), target, labels.classes, names)
 
 
-def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelReader, decoder: _Decoder) -> Items:
+def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns, decoder: _Decoder) -> Items:
     target, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
     if len(inputs) == 2:
         pairs = list(zip(*(read_texts(table, column) for column in inputs), strict=True))

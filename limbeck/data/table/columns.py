@@ -53,8 +53,8 @@ class TableOptions:
         return bool(self.numeric or self.categorical)
 
 
-def find_columns(table: RawTable, label: str | None, options: TableOptions) -> TableColumns:
-    """The input columns: those that are named, or else all but the label by type (numbers and booleans are numeric, texts
+def find_columns(table: RawTable, labels: Sequence[str], options: TableOptions) -> TableColumns:
+    """The input columns: those that are named, or else all but the labels by type (numbers and booleans are numeric, texts
     categorical).
 
     Raises:
@@ -64,10 +64,10 @@ def find_columns(table: RawTable, label: str | None, options: TableOptions) -> T
     for option, names in (("numeric", options.numeric), ("categorical", options.categorical), ("exclude", options.exclude)):
         for name in names:
             _require(table, name, f"table.{option}")
-    twice = set(options.numeric) & set(options.categorical) | {label} & {*options.numeric, *options.categorical}
+    twice = set(options.numeric) & set(options.categorical) | set(labels) & {*options.numeric, *options.categorical}
     if twice:
         raise ValueError(f"table: column {min(map(str, twice))!r} is named twice; it is numeric, categorical or the label")
-    columns = TableColumns(options.numeric, options.categorical) if options.named else _by_type(table, label, options)
+    columns = TableColumns(options.numeric, options.categorical) if options.named else _by_type(table, labels, options)
     if not columns.numeric and not columns.categorical:
         raise ValueError(f"table: {table.origin} has no columns besides the label and those in `exclude`")
     return columns
@@ -94,10 +94,10 @@ def read_table(table: RawTable, columns: TableColumns, options: TableOptions) ->
     )
 
 
-def _by_type(table: RawTable, label: str | None, options: TableOptions) -> TableColumns:
+def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> TableColumns:
     numeric, categorical = [], []
     for name in table.columns.column_names:
-        if name == label or name in options.exclude:
+        if name in labels or name in options.exclude:
             continue
         kind = table.columns.schema.field(name).type
         problem = None

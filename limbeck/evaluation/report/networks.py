@@ -13,9 +13,9 @@ from limbeck.evaluation.report.canvas import apart, cut
 from limbeck.evaluation.report.page import Section, details, figure, table
 from limbeck.evaluation.term_graph import TermEdge, TermGraph
 from limbeck.evaluation.verdict import Verdict
+from limbeck.tasks import task_type
 
 WIDTH, BOX, ROW, TOP = 340, 102, 40, 28
-OUTPUTS = {"sentence_embeddings": "embedding", "regression": "prediction"}  # the name of a model's output, by task
 _HEIGHT, LABEL = 30, 31  # height of a box; distance between the names of two terms
 
 
@@ -23,7 +23,7 @@ def networks(verdict: Verdict) -> Section | None:
     """The diagram and the table of terms; None if the verdict has no term graph."""
     if verdict.term_graph is None:
         return None
-    term_graph = _output_renamed(verdict.term_graph, OUTPUTS.get(verdict.task, LOGITS))
+    term_graph = _output_renamed(verdict.term_graph, task_type(verdict.task).output_name)
     drawn = (
         ""
         if term_graph.teacher is None

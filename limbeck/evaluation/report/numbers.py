@@ -10,13 +10,14 @@ from limbeck.evaluation.report.page import head as page_head
 from limbeck.evaluation.table import arm_row
 from limbeck.evaluation.targets import Target, is_floor
 from limbeck.evaluation.verdict import Verdict
+from limbeck.tasks import task_type
 
 
 def head(verdict: Verdict) -> str:
     """The verdict in a sentence, facts about the run, and its key figures."""
     facts = [verdict.task.replace("_", " "), seeds(verdict)]
     if verdict.items is not None:
-        facts.append(f"{verdict.items:,} test {'questions' if verdict.task == 'question_answering' else 'items'}")
+        facts.append(f"{verdict.items:,} test {task_type(verdict.task).unit}")
     if verdict.cost is not None:
         facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of computation"]
     return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))

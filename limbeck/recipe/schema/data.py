@@ -9,6 +9,7 @@ import torch
 from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
 
 from limbeck.data import AudioOptions, Items, TableOptions, load_fields, load_items
+from limbeck.data.loading import LabelReader, class_labels
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import Spec, default_of
 
@@ -64,8 +65,8 @@ class DatasetSpec(Spec):
     input: str | list[str] | None = Field(
         None, description="the input column, if it is not found by type or name; two columns of texts make pairs"
     )
-    label: str | Literal[False] | None = Field(
-        None, description="the label column, if it is not found by type or name; false: there is none"
+    label: str | list[str] | Literal[False] | None = Field(
+        None, description="the label column, if it is not found by type or name, or several columns; false: there is none"
     )
     size: int | None = Field(None, gt=0, description="resize images to this many pixels a side")
     channels: Literal[1, 3] | None = None
@@ -97,12 +98,11 @@ class DatasetSpec(Spec):
             raise ValueError("one column is the input:, or a table: is; leave one of them out")
         return self
 
-    def load(self, *, regression: bool = False, labels: bool = True, reads: Mapping[str, str] | None = None) -> Items:
+    def load(self, read_labels: LabelReader | None = class_labels, reads: Mapping[str, str] | None = None) -> Items:
         """Loads the items.
 
         Args:
-            regression: labels are numbers, not classes.
-            labels: False: without labels, also if the data has some.
+            read_labels: reads the column of labels; None: without labels, also if the data has some.
             reads: of `fields`, which each actor reads.
         """
         if self.fields is not None:
@@ -112,10 +112,10 @@ class DatasetSpec(Spec):
                 reads or {},
                 split=self.split,
                 missing=self.missing,
-                label=self.label if labels else False,
+                label=False if read_labels is None else self.label,
                 size=self.size,
                 channels=self.channels,
-                regression=regression,
+                read_labels=read_labels,
                 audio=None if self.audio is None else self.audio.build(),
             )
             return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
@@ -123,10 +123,10 @@ class DatasetSpec(Spec):
             expand_variables(self.path, "data"),
             split=self.split,
             input=self.input,
-            label=self.label if labels else False,
+            label=False if read_labels is None else self.label,
             size=self.size,
             channels=self.channels,
-            regression=regression,
+            read_labels=read_labels,
             on_error=self.on_error,
             table=None if self.table is None else self.table.build(),
             audio=None if self.audio is None else self.audio.build(),

@@ -15,6 +15,7 @@ from limbeck.data.text.qa_answers import extract_scored_answers
 from limbeck.data.text.qa_windows import OUTSIDE
 from limbeck.objectives import SpanSoftTargets, SpanTargets
 from limbeck.tasks.base import Task
+from limbeck.tasks.question_answering.question_format import QuestionFormat
 from limbeck.tasks.question_answering.squad_metrics import exact_match, f1, normalized
 from limbeck.tasks.text_predictions import TextInput, TextPredictions
 
@@ -33,6 +34,8 @@ class QuestionAnswering(Task):
 
     name = "question_answering"
     metrics = ("answer_f1", "exact_match")
+    unit = "questions"
+    data_format = QuestionFormat()
 
     def __init__(self, metric: str | None = None, longest: int = 30) -> None:
         super().__init__(metric)

@@ -38,6 +38,7 @@ class SentenceEmbeddings(Task):
     name = "sentence_embeddings"
     metrics = ("probe_accuracy", "knn_accuracy", OVERLAP)
     needs_labels = False
+    output_name = "embedding"
 
     def __init__(self, metric: str | None = None) -> None:
         super().__init__(metric)

@@ -1,0 +1,52 @@
+"""Data sets of a task's own format."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from limbeck.data import Items
+
+
+@dataclass(frozen=True)
+class TextSource:
+    """A data set of texts and how they become tokens.
+
+    Attributes:
+        path, split: of the data set.
+        limit: use only the first units, this many.
+        tokenizers: one for all models, or those of student and teacher by name.
+        max_length: the most tokens of an item.
+        stride: the tokens that a window of a long text shares with the next.
+    """
+
+    path: str
+    split: str | None
+    limit: int | None
+    tokenizers: Any
+    max_length: int
+    stride: int
+
+
+class DataFormat(ABC):
+    """Reads data sets that are not one input and one label a row, such as questions with a context and answers.
+
+    Attributes:
+        augmentation_problem: why texts of this format are not augmented word by word.
+    """
+
+    augmentation_problem: ClassVar[str] = "it changes single texts, and the task reads data of its own format"
+
+    @abstractmethod
+    def load(self, source: TextSource) -> Items:
+        """Loads the items, texts as tokens."""
+
+    @abstractmethod
+    def texts(self, path: str, split: str | None) -> Iterator[str]:
+        """The texts of a data set, from which a vocabulary can be made."""
+
+    def split(self, items: Items, share: float) -> tuple[Items, Items]:
+        """Two parts, the first with this share of the items."""
+        return items.split(share)

@@ -17,7 +17,7 @@ from limbeck.data.items import Items, input_for_actor
 from limbeck.data.loading.as_items import as_items
 from limbeck.data.loading.fields import load_fields
 from limbeck.data.loading.load import load_items
-from limbeck.data.sources import DatasetFile, Generated, OwnSamples
+from limbeck.data.sources import DatasetFile, Generated, OwnSamples, Pool
 from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
@@ -45,6 +45,7 @@ __all__ = [
     "OwnSamples",
     "PerActorStorage",
     "Pipeline",
+    "Pool",
     "Questions",
     "TableEncoder",
     "TableOptions",

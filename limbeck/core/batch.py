@@ -1,4 +1,4 @@
-"""Batches: inputs by view, targets, and what identifies each item."""
+"""Batches: inputs and positions that count by view, targets, and what identifies each item."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from torch import Tensor
 
 DEFAULT_VIEW = "default"
 
+Target = Tensor | Mapping[str, Tensor]
+"""What is to be predicted for each item: one tensor, or several by name. The first axis counts items."""
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -21,23 +24,47 @@ class Batch:
             arguments of a Transformers model).
         target: class indices `[batch]`, positions `[batch, k]` or classes of tokens `[batch, tokens]` (-100: no label);
             class probabilities `[batch, classes]` (a row of zeros: no label); regression targets `[batch]`, float (NaN: no
-            label).
+            label); or a mapping of such tensors, for targets of several parts (`{"boxes": …, "labels": …}`).
         keys: int64 content hash of each item `[batch]`; random numbers and cached outputs are keyed by it.
         index: row of each item in its data set `[batch]`.
-        mask: real tokens `[batch, tokens]`, or None.
+        mask: short form of `counted["default"]`, or None.
         weight: weight of each item `[batch]`, or None.
         view: number of the view of each item `[batch]`, or None if views never repeat.
         extras: further tensors by name, moved along with the batch.
+        counted: view name to the positions that count `[batch, tokens]`, bool or 0 and 1: real tokens, or only those of an
+            answer. A view that is not named has the positions of the default view, if these are given; else all count. Signals
+            of two views are compared position by position in the order of those that count, so the views may differ in length.
+
+    Raises:
+        ValueError: `mask` beside another `counted["default"]`; positions of a view that the inputs lack.
     """
 
     inputs: Mapping[str, Any]
-    target: Tensor | None = None
+    target: Target | None = None
     keys: Tensor | None = None
     index: Tensor | None = None
     mask: Tensor | None = None
     weight: Tensor | None = None
     view: Tensor | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
+    counted: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        default = self.counted.get(DEFAULT_VIEW)
+        if self.mask is not None and default is not None and self.mask is not default:
+            raise ValueError(
+                "Batch: mask and counted['default'] are both given; mask is the short form of it, so leave one of them out"
+            )
+        if self.mask is not None and default is None:
+            object.__setattr__(self, "counted", {DEFAULT_VIEW: self.mask, **self.counted})
+        object.__setattr__(self, "mask", self.counted.get(DEFAULT_VIEW))
+        for view in self.counted:
+            if view not in self.inputs and view != DEFAULT_VIEW:
+                raise ValueError(f"Batch: counted has view {view!r}, and the views of the inputs are {', '.join(self.inputs)}")
+
+    def counted_in(self, view: str) -> Tensor | None:
+        """The positions of this view that count `[batch, tokens]`; None: all."""
+        return self.counted.get(view, self.mask)
 
     @property
     def size(self) -> int:
@@ -48,19 +75,22 @@ class Batch:
         return first_tensor(self.inputs).device
 
     def to(self, device: torch.device | str) -> Batch:
-        names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
-        return replace(self, **{name: _move(getattr(self, name), device) for name in names})
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
+        """The same batch with `change` applied to every tensor."""
+        names = ("inputs", "target", "keys", "index", "weight", "view", "extras", "counted")
+        return replace(self, mask=None, **{name: map_tensors(getattr(self, name), change) for name in names})
 
 
 def first_items(batch: Batch, count: int) -> Batch:
     """The first `count` items of a batch."""
-    names = ("inputs", "target", "keys", "index", "mask", "weight", "view", "extras")
-    return replace(batch, **{name: _map_tensors(getattr(batch, name), lambda tensor: tensor[:count]) for name in names})
+    return batch._each(lambda tensor: tensor[:count])
 
 
 def select_rows(value: Any, rows: Tensor) -> Any:
     """These rows of every tensor in nested mappings."""
-    return _map_tensors(value, lambda tensor: tensor[rows.to(tensor.device)])
+    return map_tensors(value, lambda tensor: tensor[rows.to(tensor.device)])
 
 
 _LABEL_NAMES = ("labels", "label", "target", "targets")
@@ -105,13 +135,10 @@ def first_tensor(value: Any) -> Tensor:
     return value
 
 
-def _move(value: Any, device: torch.device | str) -> Any:
-    return _map_tensors(value, lambda tensor: tensor.to(device, non_blocking=True))
-
-
-def _map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    """`change` applied to every tensor in nested mappings; everything else unchanged."""
     if isinstance(value, Tensor):
         return change(value)
     if isinstance(value, Mapping):
-        return {name: _map_tensors(part, change) for name, part in value.items()}
+        return {name: map_tensors(part, change) for name, part in value.items()}
     return value

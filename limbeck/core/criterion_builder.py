@@ -123,7 +123,7 @@ class CriterionBuilder:
                 ours, theirs = pairs[0]
                 term.objective.build(shape_of(ours), None if theirs is None else shape_of(theirs), samples=self.samples)
             term.objective.to(device, dtype)
-            losses = [self._try(term, *pair) for pair in pairs]
+            losses = [self._try(loss, *pair) for pair in pairs]
             self._check_weights(loss, forward_cache, student, teachers, pairs, losses)
         loss.per_token = losses[0].ndim == 2
         return loss
@@ -139,7 +139,7 @@ class CriterionBuilder:
 
     def _build_weighers(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal, teachers: list[Any]) -> None:
         for name, weigher in loss.term.weighers.items():
-            signals = [*teachers, *(forward_cache[reference] for reference in loss.term.further[name])]
+            signals = [*teachers, *(loss.read(forward_cache, reference) for reference in loss.term.further[name])]
             weigher.prepare(signals, student, self.example.device, self.samples)
 
     def _check_weights(
@@ -159,31 +159,33 @@ class CriterionBuilder:
         for weight in weights.values():
             expand(loss.of_teacher(weight, 0, len(teachers), self.example.size), losses[0])
         if "temperature" in weights:
-            self._check_temperature_form(loss.term, *pairs[0])
+            self._check_temperature_form(loss, *pairs[0])
 
-    def _check_temperature_form(self, term: Term, student: Any, teacher: Any) -> None:
+    def _check_temperature_form(self, loss: TermLoss, student: Any, teacher: Any) -> None:
         """Sets the objective's temperature to 1, at which its loss must be that at T of T times the logits, divided by T²."""
+        term = loss.term
         twice = torch.full((self.example.size,), 2.0, device=self.example.device)
         term.objective.temperature = 2.0  # type: ignore[assignment]
-        expected = self._try(term, student, teacher)
+        expected = self._try(loss, student, teacher)
         term.objective.temperature = 1.0  # type: ignore[assignment]
-        found = 4 * self._try(term, soften(student, twice), soften(teacher, twice))
+        found = 4 * self._try(loss, soften(student, twice), soften(teacher, twice))
         if not torch.allclose(found, expected, rtol=1e-3, atol=1e-5):
             raise ValueError(
                 f"temperature: the loss of {term.objective.name!r} is not T²·f(student/T, teacher/T), so items cannot have "
                 "temperatures of their own; give one number or a schedule"
             )
 
-    def _try(self, term: Term, student: Any, teacher: Any) -> Tensor:
+    def _try(self, loss: TermLoss, student: Any, teacher: Any) -> Tensor:
         """The losses of the example, in evaluation mode so that the objective remembers nothing of it."""
+        term, counted = loss.term, self.example.counted_in(loss.view)
         if term.objective.knowledge == "output" and teacher is not None:
             _check_classes(student, teacher)
         index = self.example.index
         index = None if index is None else index.clamp(max=max((self.samples or 1) - 1, 0))
         with preserve_modes(term.objective):
             objective = term.objective.eval()
-            loss: Tensor = objective(student, teacher, target=self.example.target, mask=self.example.mask, index=index)
-        return loss
+            losses: Tensor = objective(student, teacher, target=self.example.target, mask=counted, index=index)
+        return losses
 
     def _check_trains(self, loss: TermLoss) -> None:
         """Refuse what one backward pass cannot do: gradient reaches all actors upstream of a signal, or none of them."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, TypeAlias
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.batch import Target, map_tensors
 from limbeck.core.labels import UNLABELLED
 from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
 from limbeck.utils.registry import Registry
@@ -40,7 +41,8 @@ class Objective(nn.Module, ABC):
 
     Args of `forward`:
         student, teacher: signals of the shapes that the subclass states.
-        target: class indices [batch] (-100 marks an item without a label) or class probabilities [batch, classes].
+        target: class indices [batch] (-100 marks an item without a label) or class probabilities [batch, classes], or a
+            mapping of tensors for objectives on targets of several parts.
         mask: real tokens, [batch, tokens], or None.
         index: row of each item in the data set [batch], for objectives that remember items between steps.
         teacher_gradient: do not detach the teacher side. Only an input that is itself trained (a generator, pixels) needs
@@ -76,7 +78,7 @@ class Objective(nn.Module, ABC):
         student: AnySignal,
         teacher: AnySignal | None = None,
         *,
-        target: Tensor | None = None,
+        target: Target | None = None,
         mask: Tensor | None = None,
         index: Tensor | None = None,
         teacher_gradient: bool = False,
@@ -94,7 +96,7 @@ class Objective(nn.Module, ABC):
             if not self.built:
                 self.build(shape_of(s), None if t is None else shape_of(t))
                 self.to(device, like.dtype)
-            return self.compare(s, t, target=None if target is None else target.detach(), mask=mask, index=index)
+            return self.compare(s, t, target=map_tensors(target, Tensor.detach), mask=mask, index=index)
 
     @abstractmethod
     def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -122,7 +124,7 @@ class Objective(nn.Module, ABC):
             self.restore(own)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
-    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+    def check(self, student: Any, teacher: Any, target: Any) -> None:
         """Raises a ValueError that names the objective and both shapes if the signals cannot be compared."""
         if self.needs_teacher and teacher is None:
             raise ValueError(f"{self.name}: needs a teacher signal and got none")
@@ -193,7 +195,10 @@ class Objective(nn.Module, ABC):
         """Which entries of a signal the loss uses, broadcastable to it; None: all. Objectives on tokens leave out padding."""
         return None
 
-    def _check_target(self, student: Any, target: Tensor) -> None:
+    def _check_target(self, student: Any, target: Any) -> None:
+        if isinstance(target, Mapping):
+            parts = ", ".join(target)
+            raise ValueError(f"{self.name}: the target is a mapping ({parts}), and one tensor of labels is needed")
         shape, classes = tensors_of(student)[0].shape, tensors_of(student)[0].shape[-1]
         expected = shape if target.is_floating_point() else shape[:-1]
         if target.shape != expected:

@@ -20,6 +20,7 @@ from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
+from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
 from limbeck.utils import distributed
 
@@ -73,7 +74,7 @@ class TermLoss:
         """What the term's weighers give, by name: `item_weight`, `temperature`."""
         given = {}
         for name, weigher in self.term.weighers.items():
-            signals = [*teachers, *(forward_cache[reference] for reference in self.term.further[name])]
+            signals = [*teachers, *(self.read(forward_cache, reference) for reference in self.term.further[name])]
             with naming(self.term):
                 given[name] = weigher(signals, batch, student, progress)
         return given
@@ -91,13 +92,26 @@ class TermLoss:
             for name, weight in self.term.teacher.given_weights.items():
                 self.statistics.add(name, weight)
 
+    @property
+    def view(self) -> str:
+        """The view of the student, at whose positions the losses are."""
+        return self.term.students[0].view
+
+    def read(self, forward_cache: ForwardCache, reference: Reference) -> Any:
+        """A signal at the positions of the student's view: the i-th that counts is the i-th that counts in its own view."""
+        signal = forward_cache[reference]
+        if reference.view == self.view:
+            return signal
+        with naming(self.term):
+            return match_positions(signal, forward_cache.batch, reference, self.view, check=self.term.objective.validate)
+
     def student_signal(self, forward_cache: ForwardCache) -> AnySignal:
         """The student's signal, detached where this term does not train what lies upstream of it."""
         signal: AnySignal = join([self._student_tap(forward_cache, reference) for reference in self.term.students])
         return signal
 
     def _student_tap(self, forward_cache: ForwardCache, reference: Reference) -> AnySignal:
-        signal = forward_cache[reference]
+        signal = self.read(forward_cache, reference)
         return signal if self.plan.reached_from(reference.actor) & self.trains else detach(signal)
 
     def teacher_signals(
@@ -105,7 +119,7 @@ class TermLoss:
     ) -> list[Any]:
         """The targets: one, one for each teacher where the losses are averaged, or none."""
         teacher = self.term.teacher
-        signals = [forward_cache[reference] for reference in self.term.teachers]
+        signals: list[Any] = [self.read(forward_cache, reference) for reference in self.term.teachers]
         if isinstance(teacher, Teacher):
             teacher.progress = progress
             inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
@@ -115,22 +129,29 @@ class TermLoss:
         return signals if self.term.averages_losses else [join(signals)]
 
     def mask(self, batch: Batch) -> Tensor:
-        """1 where an item or token counts: real tokens if the loss is per token, labelled ones if labels are needed."""
+        """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones
+        if labels are needed."""
         if not self.per_token:
             mask = torch.ones(batch.size, device=batch.device)
-        elif batch.mask is not None:
-            mask = batch.mask.to(torch.float32)
+        elif (counted := batch.counted_in(self.view)) is not None:
+            mask = counted.to(torch.float32)
         else:
-            mask = torch.ones(first_tensor(batch.inputs).shape[:2], device=batch.device)
+            mask = torch.ones(first_tensor(batch.inputs.get(self.view, batch.inputs)).shape[:2], device=batch.device)
         if self.term.objective.needs_target and batch.target is not None:
-            mask = mask * label_mask(batch.target, per_item=not self.per_token)
+            labels = label_mask(batch.target, per_item=not self.per_token)
+            if labels.shape != mask.shape:
+                raise TermError(
+                    f"term {self.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {self.view!r} has "
+                    f"positions of shape {tuple(mask.shape)}; name the view of the labels as the student's"
+                )
+            mask = mask * labels
         return mask
 
     def _sum(
         self, student: Any, teacher: Any, batch: Batch, mask: Tensor, weights: Mapping[str, Tensor], gathered: bool
     ) -> Tensor:
         term = self.term
-        target, index, tokens, weight = batch.target, batch.index, batch.mask, batch.weight
+        target, index, tokens, weight = batch.target, batch.index, batch.counted_in(self.view), batch.weight
         temperature, item_weight = weights.get("temperature"), weights.get("item_weight")
         if temperature is not None:
             student, teacher = soften(student, temperature), soften(teacher, temperature)
@@ -191,6 +212,8 @@ def soften(signal: Any, temperature: Tensor) -> Any:
 
 
 def _gather(signal: Any) -> Any:
+    if isinstance(signal, Mapping):
+        return {name: _gather(part) for name, part in signal.items()}
     if isinstance(signal, tuple):
         return tuple(_gather(part) for part in signal)
     if isinstance(signal, LinearLogits):

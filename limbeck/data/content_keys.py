@@ -43,14 +43,22 @@ def as_keys(values: Iterable[int]) -> Tensor:
     return torch.from_numpy(np.fromiter(values, dtype=np.int64))
 
 
-def fingerprint(tensors: Mapping[str, Tensor | None]) -> str:
-    """A 128-bit hash of named tensors, as 32 hexadecimal digits."""
+def fingerprint(tensors: Mapping[str, Tensor | Mapping[str, Tensor] | None]) -> str:
+    """A 128-bit hash of named tensors, or mappings of them, as 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
-    for name, tensor in sorted(tensors.items()):
+    for name, tensor in sorted(_flat(tensors).items()):
         digest.update(f"{name}:{None if tensor is None else list(tensor.shape)};".encode())
         if tensor is not None:
             digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
+
+
+def _flat(tensors: Mapping[str, Tensor | Mapping[str, Tensor] | None]) -> dict[str, Tensor | None]:
+    """The tensors by name, those of a mapping as `name.part`."""
+    flat: dict[str, Tensor | None] = {}
+    for name, value in tensors.items():
+        flat |= {f"{name}.{part}": tensor for part, tensor in value.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
 
 
 def _bytes_by_row(tensor: Tensor) -> Any:

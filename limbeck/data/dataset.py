@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch, token_mask
+from limbeck.core.batch import DEFAULT_VIEW, Batch, select_rows, token_mask
 from limbeck.core.source import BatchPosition, Source
 from limbeck.data import keyed_random
 from limbeck.data.epoch_order import epoch_order
@@ -167,7 +167,7 @@ def unaugmented_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
     mask = token_mask(inputs)
     return Batch(
         inputs={DEFAULT_VIEW: inputs},
-        target=None if items.target is None else items.target[rows],
+        target=select_rows(items.target, rows),
         keys=items.keys[rows],
         index=rows,
         mask=None if mask is None else mask.bool(),

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
+from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.sampling import balanced_subset, stratified_split
@@ -34,7 +35,8 @@ class Items:
         storage: the inputs.
         keys: content hash of each item (of decoded pixels, of the bytes of a tensor or text), int64 `[N]`.
         target: the labels: classes, int64 `[N]`, -100 if unlabelled; numbers to predict, float32 `[N]`, NaN if unlabelled; or
-            k positions, int64 `[N, k]`, -100 in all columns if unlabelled. None if the data has no labels.
+            k positions, int64 `[N, k]`, -100 in all columns if unlabelled; or a mapping of tensors `[N, …]`, for targets of
+            several parts. None if the data has no labels.
         classes: number of classes; None if the labels are not classes.
         class_names: names of the classes, if known.
         images: whether the inputs are images `[C, H, W]` of uint8, or of float in [0, 1], that views may augment.
@@ -44,26 +46,29 @@ class Items:
         self,
         storage: Storage,
         keys: Tensor,
-        target: Tensor | None = None,
+        target: Target | None = None,
         classes: int | None = None,
         class_names: list[str] | None = None,
         images: bool = False,
     ) -> None:
         if class_names is not None and classes is None:
             classes = len(class_names)
-        for name, column, ndims in (("keys", keys, 1), ("target", target, 2)):
+        parts = target if isinstance(target, Mapping) else {"target": target}
+        columns = [("keys", keys, 1), *((name, part, 2 if part is target else 99) for name, part in parts.items())]
+        for name, column, ndims in columns:
             if column is not None and (column.ndim > ndims or column.shape[:1] != (len(storage),)):
                 raise ValueError(f"{name}: expected one for each of {len(storage)} items, found {list(column.shape)}")
         if target is not None:
             classes = check_targets(target, classes)
-        self.storage, self.keys, self.target = storage, keys, target
+        self.storage, self.keys = storage, keys
+        self.target: Any = target  # a task knows which of the kinds it reads
         self.classes, self.class_names, self.images = classes, class_names, images
 
     @classmethod
     def from_tensors(
         cls,
         inputs: Inputs,
-        targets: Tensor | Sequence[int] | Sequence[float] | None = None,
+        targets: Tensor | Mapping[str, Tensor] | Sequence[int] | Sequence[float] | None = None,
         *,
         classes: int | None = None,
         class_names: list[str] | None = None,
@@ -73,7 +78,8 @@ class Items:
 
         Args:
             inputs: a tensor, a mapping of tensors, or a list of texts or of pairs of texts.
-            targets: class indices (-100: unlabelled), floats to predict (NaN: unlabelled), or integer positions `[N, k]`.
+            targets: class indices (-100: unlabelled), floats to predict (NaN: unlabelled), integer positions `[N, k]`, or a
+                mapping of tensors `[N, …]`, such as `{"boxes": …, "labels": …}`.
             classes: number of classes. Default: the largest class index plus one.
             class_names: names of the classes, in order of their indices.
             images: whether the inputs are images. Default: tensors of four dimensions that are uint8 or have all their values
@@ -111,7 +117,7 @@ class Items:
         """Only these rows (indices or a boolean mask), in this order."""
         if rows.dtype == torch.bool:
             rows = rows.nonzero()[:, 0]
-        target = None if self.target is None else self.target[rows]
+        target = select_rows(self.target, rows)
         return self._replace(self.storage.select(rows), self.keys[rows], target)
 
     def map_inputs(self, function: Callable[[Any], Inputs], batch_size: int = 1024) -> Items:
@@ -206,12 +212,12 @@ class Items:
     def _strata(self) -> Tensor:
         return torch.full_like(self.keys, UNLABELLED) if self.target is None else stratification_labels(self.target)
 
-    def _require_labels(self) -> Tensor:
+    def _require_labels(self) -> Any:
         if self.target is None:
             raise ValueError("these items have no labels; name the label column (label=...) when loading them")
         return self.target
 
-    def _replace(self, storage: Storage, keys: Tensor, target: Tensor | None, images: bool | None = None) -> Items:
+    def _replace(self, storage: Storage, keys: Tensor, target: Target | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
 
 

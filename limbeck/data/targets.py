@@ -1,26 +1,30 @@
-"""The three kinds of labels an item may have.
+"""The kinds of labels an item may have.
 
 - Classes: int64 `[N]`, 0 or more; -100 for an item without a label.
 - Numbers to predict (regression): float32 `[N]`; NaN for an item without a label.
 - Positions, such as those of answer spans: int64 `[N, k]`, 0 or more; -100 in all k columns for an item without a label.
+- Several parts by name, such as boxes and their classes: a mapping of tensors `[N, …]` of any shape.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
+from limbeck.core.batch import Target
 from limbeck.core.labels import UNLABELLED, label_mask
 
 
-def as_target(targets: Tensor | Sequence[int] | Sequence[float], classes: int | None = None) -> Tensor:
-    """Labels as a tensor of one of the three kinds, which follows from data type and shape.
+def as_target(targets: Tensor | Mapping[str, Tensor] | Sequence[int] | Sequence[float], classes: int | None = None) -> Target:
+    """Labels as a tensor of one of the three kinds, which follows from data type and shape; a mapping as it is.
 
     Raises:
         ValueError: another data type or shape; `classes` given for labels that are not class indices.
     """
+    if isinstance(targets, Mapping):
+        return {name: torch.as_tensor(part) for name, part in targets.items()}
     target = torch.as_tensor(targets)
     found = f"found {target.dtype} of shape {list(target.shape)}"
     if classes is not None and (target.is_floating_point() or target.ndim != 1):
@@ -35,7 +39,7 @@ def as_target(targets: Tensor | Sequence[int] | Sequence[float], classes: int | 
     return target.to(torch.int64)
 
 
-def check_targets(target: Tensor, classes: int | None) -> int | None:
+def check_targets(target: Target, classes: int | None) -> int | None:
     """Check the values of labels and return the number of classes.
 
     Returns:
@@ -44,6 +48,11 @@ def check_targets(target: Tensor, classes: int | None) -> int | None:
     Raises:
         ValueError: a label that is out of range or not finite, with its row.
     """
+    if isinstance(target, Mapping):
+        for name, part in target.items():
+            if part.is_floating_point():
+                _refuse(part, ~part.isfinite().flatten(1).all(1) if part.ndim > 1 else part.isinf(), "finite numbers", name)
+        return classes
     if target.is_floating_point():
         _refuse(target, target.isinf(), "a finite number, or NaN for no label")
         return None
@@ -61,32 +70,42 @@ def check_targets(target: Tensor, classes: int | None) -> int | None:
     return classes
 
 
-def is_labelled(target: Tensor) -> Tensor:
+def is_labelled(target: Target) -> Tensor:
     """Which items have a label, bool `[N]`."""
     return label_mask(target, per_item=True).bool()
 
 
-def stratification_labels(target: Tensor) -> Tensor:
+def stratification_labels(target: Target) -> Tensor:
     """Groups to stratify by, int64 `[N]`: classes; labels of another kind form one group, unlabelled items another (-100)."""
-    if not target.is_floating_point() and target.ndim == 1:
+    if isinstance(target, Tensor) and not target.is_floating_point() and target.ndim == 1:
         return target
     return torch.where(is_labelled(target), 0, UNLABELLED)
 
 
-def remove_labels(target: Tensor, rows: Tensor) -> Tensor:
-    """A copy in which these rows have no label."""
+def remove_labels(target: Target, rows: Tensor) -> Target:
+    """A copy in which these rows have no label. A mapping gets the part "labelled", false there."""
+    if isinstance(target, Mapping):
+        labelled = is_labelled(target)
+        labelled[rows] = False
+        return {**target, "labelled": labelled}
     target = target.clone()
     target[rows] = torch.nan if target.is_floating_point() else UNLABELLED
     return target
 
 
-def renumber_classes(target: Tensor, names: Sequence[str], new_names: Sequence[str]) -> Tensor:
-    """Class indices that pointed into `names`, as indices into `new_names`."""
+def renumber_classes(target: Target, names: Sequence[str], new_names: Sequence[str]) -> Target:
+    """Class indices that pointed into `names`, as indices into `new_names`.
+
+    Of a mapping, those are the integers of its part "labels".
+    """
+    if isinstance(target, Mapping):
+        labels = {name: renumber_classes(part, names, new_names) for name, part in target.items() if name == "labels"}
+        return {**target, **labels}  # type: ignore[dict-item]
     index = torch.tensor([list(new_names).index(name) for name in names])
     return torch.where(target >= 0, index[target.clamp(min=0)], target)
 
 
-def _refuse(target: Tensor, wrong: Tensor, expected: str) -> None:
+def _refuse(target: Tensor, wrong: Tensor, expected: str, name: str = "target") -> None:
     if wrong.any():
         row = int(wrong.nonzero()[0, 0])
-        raise ValueError(f"target: row {row} holds {target[row].tolist()}; expected {expected}")
+        raise ValueError(f"{name}: row {row} holds {target[row].tolist()}; expected {expected}")

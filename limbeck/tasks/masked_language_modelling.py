@@ -69,7 +69,7 @@ class MaskedLanguageModelling(Task):
 
     def reduce_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """By text: numbers of hidden and of correctly predicted tokens, and the sum of their cross entropies, [texts, 3]."""
-        assert batch.target is not None
+        assert isinstance(batch.target, Tensor)
         target = batch.target.to(outputs.device)
         if outputs.shape[:-1] != target.shape:
             raise ValueError(

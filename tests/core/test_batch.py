@@ -1,10 +1,18 @@
-"""Batches: which entries have a label."""
+"""Batches: which entries have a label, which positions count, and targets of several parts."""
 
 from __future__ import annotations
 
-import torch
+from dataclasses import replace
 
+import pytest
+import torch
+from torch import nn
+
+from limbeck.core.batch import Batch, first_items
+from limbeck.core.criterion import Criterion
 from limbeck.core.labels import label_mask
+from limbeck.core.terms import Term
+from limbeck.objectives import HardTargets
 
 NAN = float("nan")
 
@@ -18,3 +26,46 @@ def test_which_entries_of_a_batch_have_a_label() -> None:
     assert label_mask(tokens, per_item=True).tolist() == [1, 0]
     for target in (torch.tensor([0.5, NAN]), torch.tensor([[0.5, 0.5], [0, 0]])):
         assert label_mask(target, per_item=True).tolist() == [1, 0]
+
+
+TOKENS = torch.ones(2, 3)
+INPUTS = {"default": torch.zeros(2, 3), "weak": torch.zeros(2, 5)}
+
+
+def test_the_mask_is_what_counts_in_the_default_view() -> None:
+    short, long = Batch(INPUTS, mask=TOKENS), Batch(INPUTS, counted={"default": TOKENS, "weak": torch.ones(2, 5)})
+    assert short.counted["default"] is short.mask is TOKENS
+    assert long.mask is TOKENS
+    assert short.counted_in("weak") is TOKENS
+    assert long.counted_in("weak") is long.counted["weak"]
+    assert replace(long, target=torch.zeros(2)).mask is TOKENS
+    assert Batch(INPUTS).counted == {}
+    assert Batch(INPUTS).counted_in("weak") is None
+
+
+def test_mask_and_counted_of_the_default_view_are_refused_together() -> None:
+    with pytest.raises(ValueError, match="mask and counted\\['default'\\] are both given"):
+        Batch(INPUTS, mask=TOKENS, counted={"default": torch.zeros(2, 3)})
+
+
+def test_positions_of_an_unknown_view_are_refused() -> None:
+    with pytest.raises(ValueError, match="counted has view 'strong', and the views of the inputs are default, weak"):
+        Batch(INPUTS, counted={"strong": TOKENS})
+
+
+def test_targets_of_several_parts_go_with_the_batch() -> None:
+    target = {"boxes": torch.rand(2, 3, 4), "labels": torch.tensor([[1, -100, -100], [-100, -100, -100]])}
+    batch = first_items(Batch(INPUTS, target=target).to("meta"), 1)
+    assert isinstance(batch.target, dict)
+    assert {name: (part.shape, part.device.type) for name, part in batch.target.items()} == {
+        "boxes": ((1, 3, 4), "meta"),
+        "labels": ((1, 3), "meta"),
+    }
+    assert label_mask({"labels": target["labels"]}, per_item=True).tolist() == [1, 0]
+    assert label_mask({**target, "labelled": torch.tensor([True, True])}).tolist() == [1, 1]  # an image without any object
+
+
+def test_an_objective_on_labels_refuses_targets_of_several_parts() -> None:
+    batch = Batch({"default": torch.zeros(2, 3)}, target={"boxes": torch.rand(2, 4), "labels": torch.zeros(2)})
+    with pytest.raises(ValueError, match="hard_targets: the target is a mapping \\(boxes, labels\\)"):
+        Criterion([Term(HardTargets())], nn.Linear(3, 2))(batch)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck.data import Items, input_for_actor
+from limbeck.core.source import BatchPosition
+from limbeck.data import Dataset, Items, input_for_actor
 
 
 def make(count: int = 300, classes: int = 4, seed: int = 0) -> Items:
@@ -210,3 +211,28 @@ def test_the_representation_names_the_first_classes() -> None:
     shown = "0: class 0, 1: class 1, 2: class 2, 3: class 3, 4: class 4, …"
     assert repr(items) == f"Items(2, 1 labelled, classes=6 ({shown}))"
     assert repr(Items.from_tensors(["a"])) == "Items(1)"
+
+
+def test_targets_of_several_parts_are_selected_split_and_renumbered() -> None:
+    target = {"boxes": torch.rand(6, 2, 4), "labels": torch.tensor([[0, 1]] * 6)}
+    items = Items.from_tensors(torch.rand(6, 3), target)
+    assert items.classes is None
+    chosen = items.select(torch.tensor([4, 1]))
+    assert torch.equal(chosen.target["boxes"], target["boxes"][[4, 1]])
+    assert items.fingerprint() != items.select(torch.tensor([0, 1, 2, 3, 5, 4])).fingerprint()
+    first, rest = items.split(0.5)
+    assert (len(first), len(rest)) == (3, 3)
+    assert len(items.without_labels(torch.tensor([0])).labelled()) == 5
+    named = Items(items.storage, items.keys, target, class_names=["a", "b"]).align_classes(["b", "a"])
+    assert named.target["labels"].tolist() == [[1, 0]] * 6
+    batch = Dataset(items, batch_size=2).batch(BatchPosition(0))
+    assert batch.target["boxes"].shape == (2, 2, 4)
+
+
+def test_parts_of_targets_that_are_not_finite_are_refused_with_their_row() -> None:
+    boxes = torch.rand(3, 2, 4)
+    boxes[1, 0, 0] = torch.nan
+    with pytest.raises(ValueError, match="boxes: row 1 holds"):
+        Items.from_tensors(torch.rand(3, 3), {"boxes": boxes})
+    with pytest.raises(ValueError, match="boxes: expected one for each of 3 items"):
+        Items.from_tensors(torch.rand(3, 3), {"boxes": boxes[:2]})

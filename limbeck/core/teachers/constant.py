@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.batch import Batch
-from limbeck.core.labels import label_mask
+from limbeck.core.labels import label_mask, single_target
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher, registry
 
@@ -48,10 +48,9 @@ class VirtualTeacher(Teacher):
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         assert isinstance(student, Tensor)
-        if batch.target is None:
-            raise ValueError("VirtualTeacher: needs labels and the batch has none")
+        target = single_target(batch.target, "VirtualTeacher")
         logits = student.detach().to(torch.promote_types(student.dtype, torch.float32))
-        labels = batch.target.argmax(-1) if batch.target.is_floating_point() else batch.target.clamp(min=0)
+        labels = target.argmax(-1) if target.is_floating_point() else target.clamp(min=0)
         wrong = torch.full_like(logits, math.log((1 - self.correct) / (logits.shape[-1] - 1)))
-        target = wrong.scatter(-1, labels[..., None], math.log(self.correct))
-        return torch.where(label_mask(batch.target)[..., None] > 0, target, logits)
+        smoothed = wrong.scatter(-1, labels[..., None], math.log(self.correct))
+        return torch.where(label_mask(target)[..., None] > 0, smoothed, logits)

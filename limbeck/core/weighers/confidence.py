@@ -53,7 +53,7 @@ class Confidence(Weigher):
             return torch.ones_like(log_p[..., 0])
         entropy = -(log_p.exp() * log_p).sum(-1)
         share = entropy / entropy.sum(0).clamp_min(torch.finfo(entropy.dtype).tiny)
-        if self.labels and batch.target is not None:
+        if self.labels and isinstance(batch.target, Tensor):
             labelled = is_labelled(batch.target)
             if labelled.shape == share.shape[1:]:  # else it is no class for each item, and entropy has to do
                 share = torch.where(labelled, torch.softmax(_cross_entropy(log_p, batch.target), 0), share)

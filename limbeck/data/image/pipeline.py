@@ -12,6 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
+from limbeck.core.batch import Target, select_rows
+from limbeck.core.labels import single_target
 from limbeck.data.image.mixup import mix_targets
 from limbeck.data.image.transform import MixTransform, PartnerPool, Transform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator, ViewNumber
@@ -53,9 +55,9 @@ class Pipeline:
         seed: int = 0,
         view: ViewNumber = 0,
         stream: str = "default",
-        target: Tensor | None = None,
+        target: Target | None = None,
         pool: PartnerPool | None = None,
-    ) -> tuple[Tensor, Tensor | None]:
+    ) -> tuple[Tensor, Target | None]:
         """Compute one view of each image.
 
         Args:
@@ -63,7 +65,7 @@ class Pipeline:
             keys: int64 `[B]`.
             view: number of the view: one for all items, or int64 `[B]`.
             stream: name of the view.
-            target: class indices `[B]` or class probabilities `[B, C]`.
+            target: class indices `[B]` or class probabilities `[B, C]`; a mapping passes through, and cannot be mixed.
             pool: the data set that partners for mixing are drawn from.
 
         Returns:
@@ -82,12 +84,13 @@ class Pipeline:
                 seed=seed,
                 view=view,
                 stream=stream,
-                target=None if pool.target is None else pool.target[rows],
+                target=select_rows(pool.target, rows),
                 pool=pool,
             )
             images, share = transform(images, partners, generator)
             if target is not None and partner_target is not None:
-                target = mix_targets(target, partner_target, share, _classes(transform, pool))
+                ours, theirs = (single_target(one, transform.name) for one in (target, partner_target))
+                target = mix_targets(ours, theirs, share, _classes(transform, pool))
         return to_float(images).contiguous(), target
 
 

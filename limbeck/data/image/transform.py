@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from limbeck.core.batch import Target
 from limbeck.data.keyed_random import KeyedGenerator
 from limbeck.utils.registry import Registry
 
@@ -46,7 +47,7 @@ class PartnerPool(Protocol):
     @property
     def keys(self) -> Tensor: ...
     @property
-    def target(self) -> Tensor | None: ...
+    def target(self) -> Target | None: ...
     @property
     def classes(self) -> int | None: ...
     def __len__(self) -> int: ...

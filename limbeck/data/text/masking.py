@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.core.batch import Target
 from limbeck.core.labels import UNLABELLED
 from limbeck.data import keyed_random
 from limbeck.data.image.transform import PartnerPool
@@ -121,7 +122,7 @@ class Masking:
         seed: int = 0,
         view: ViewNumber = 0,
         stream: str = "default",
-        target: Tensor | None = None,
+        target: Target | None = None,
         pool: PartnerPool | None = None,
     ) -> tuple[Any, Tensor | None]:
         """Compute one view of each item, and its target. Arguments are those of `Pipeline`.

@@ -36,6 +36,8 @@ def agreement(student_logits: ArrayLike | Tensor, teacher_logits: ArrayLike | Te
 
 def teacher_agreement(student: Predictions, teacher: Predictions | None) -> float | None:
     """`agreement` of a student with its teacher; None if there is no teacher, no logits, or the classes differ in number."""
+    if teacher is not None and student.own is not None and teacher.own is not None:
+        return student.own.agreement(teacher.own)
     if teacher is None or teacher.logits is None or student.logits is None:
         return None
     return agreement(student.logits, teacher.logits) if teacher.logits.shape[-1] == student.logits.shape[-1] else None

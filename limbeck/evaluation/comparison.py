@@ -17,10 +17,10 @@ from limbeck.evaluation.agreement import teacher_agreement
 from limbeck.evaluation.format_1 import upgrade_comparison
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
-from limbeck.evaluation.statistics import Gain, Interval, interval, paired_gain, per_seed, resampled
+from limbeck.evaluation.statistics import Gain, Interval, Value, interval, paired_gain, per_seed, resampled
 from limbeck.evaluation.verdict import MetricInfo
 from limbeck.evaluation.verdict_builder import value_of
-from limbeck.metrics import METRICS, Floats, FromMeans
+from limbeck.metrics import METRICS, Floats, Records
 from limbeck.utils.atomic_files import write_text_atomic
 
 RESAMPLES = 4_000
@@ -117,7 +117,7 @@ def build_comparison(
 
 
 def rank_ranges(
-    scores: Mapping[str, Floats], *, higher_is_better: bool = True, value: FromMeans | None = None, seed: int = 0
+    scores: Mapping[str, Floats | Records], *, higher_is_better: bool = True, value: Value | None = None, seed: int = 0
 ) -> dict[str, tuple[int, int]]:
     """The ranks that each method may have: from 1 + the number of methods that are better to the number that are not worse.
 
@@ -125,7 +125,8 @@ def rank_ranges(
     resamples of items and seeds. The intervals are not corrected for the number of pairs: among many equal methods some pairs
     will look different.
     """
-    means = resampled(list(scores.values()), RESAMPLES, seed, value)
+    of_sets = isinstance(next(iter(scores.values())), Records)
+    means = resampled(list(scores.values()), None if of_sets else RESAMPLES, seed, value)
     means = means if higher_is_better else -means
     ranks = {}
     for at, method in enumerate(scores):

@@ -92,7 +92,7 @@ def choose_examples(
 
 def _input(predictions: Predictions, items: Items, row: int) -> dict[str, Any]:
     """Input and label of an item, as fields of `Example`."""
-    texts = predictions.text_predictions
+    texts = predictions.as_texts()
     if texts is not None and texts.input is not None:
         shown = texts.input(row)
         text, span = truncate_around(shown.text, shown.span or (0, 0))
@@ -100,7 +100,8 @@ def _input(predictions: Predictions, items: Items, row: int) -> dict[str, Any]:
         return {"text": text, "question": question, "truth": shown.truth, "span": shown.span and span}
     label = None if predictions.labels is None else int(predictions.labels[row])
     value = None if predictions.truths is None else float(predictions.truths[row])
-    return {"label": label, "value": value} | _item(items, row)
+    truth = None if texts is None or texts.truth is None else texts.truth(row)
+    return {"label": label, "value": value, "truth": truth} | _item(items, row)
 
 
 def _choose(weight: Floats, labels: NDArray[np.int64], index: int) -> list[int]:

@@ -87,7 +87,7 @@ def view_of(predictions: Predictions) -> PredictionView | None:
         return _of_classes(predictions)
     if predictions.values is not None:
         return _of_numbers(predictions)
-    return None if predictions.text_predictions is None else _of_texts(predictions)
+    return None if predictions.as_texts() is None else _of_texts(predictions)
 
 
 def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[ExampleKind, Floats]]:
@@ -121,7 +121,7 @@ def _of_numbers(predictions: Predictions) -> PredictionView:
 
 
 def _of_texts(predictions: Predictions) -> PredictionView:
-    texts, scores = predictions.text_predictions, predictions.item_scores()
+    texts, scores = predictions.as_texts(), predictions.item_scores()
     assert texts is not None
 
     def at(seed: int, item: int) -> ItemPrediction:

@@ -9,16 +9,19 @@ from pathlib import Path
 import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
 from limbeck.evaluation.arms import current_name
-from limbeck.metrics import Metric
+from limbeck.metrics import Measure, Metric, Records
+from limbeck.tasks import task_type
+from limbeck.tasks.predictions import TaskPredictions
 from limbeck.tasks.text_predictions import TextPredictions
 from limbeck.utils.atomic_files import write_atomic
 
 FILE = "predictions.safetensors"
 LABELS = "labels"
 TRUTHS = "truths"
+OWN = "own:"  # begins the names of what tasks save themselves
 SUFFIXES = ("logits", "scores", "values")
 
 
@@ -32,6 +35,7 @@ class Predictions:
         scores: for any other metric, [seeds, items] if it is a mean over items, [seeds, items, k] if it is a function of k
             means. With scores beside logits, the metric comes from the scores, calibration and agreement from the logits.
         text_predictions: of the units of the scores; for the report, not saved.
+        own: predictions of a type of the task's own, instead of all others.
 
     Raises:
         ValueError: shapes do not fit, values are not finite, or a label is out of range.
@@ -43,12 +47,13 @@ class Predictions:
     values: NDArray[np.float32] | None = None
     truths: NDArray[np.float32] | None = None
     text_predictions: TextPredictions | None = None
+    own: TaskPredictions | None = None
 
     def __post_init__(self) -> None:
         for name in ("logits", "labels", "scores", "values", "truths"):  # accepts tensors
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else np.asarray(value))
-        if self.logits is None and self.scores is None and self.values is None:
+        if self.logits is None and self.scores is None and self.values is None and self.own is None:
             raise ValueError("predictions need logits with labels, values with truths, or scores")
         if self.logits is not None:
             self._check_logits(self.logits)
@@ -74,22 +79,38 @@ class Predictions:
         if wrong.size:
             raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
 
+    def as_texts(self) -> TextPredictions | None:
+        """The predictions as text for the report, if they are neither classes nor numbers; None if there are none."""
+        return self.text_predictions if self.own is None else self.own.shown()
+
     def item_scores(self) -> NDArray[np.float64]:
-        """The given scores, or else whether the predicted class is correct, [seeds, items]."""
+        """The given scores, or else whether the prediction is correct, [seeds, items]."""
+        if self.own is not None:
+            return self.own.quality()
         return self.correct().astype(np.float64) if self.scores is None else self.scores.astype(np.float64)
 
-    def item_statistics(self, metric: Metric | None) -> NDArray[np.float64]:
-        """The numbers whose means the metric is computed from: [seeds, items], or [seeds, items, k] for k means."""
+    def item_statistics(self, metric: Measure | None) -> NDArray[np.float64] | Records:
+        """What the metric reads of each item: numbers whose means it is computed from, [seeds, items], or [seeds, items, k] for
+        k means; records for a metric of another kind."""
+        if self.own is not None and metric is not None:
+            return self.own.item_statistics(metric)
         if self.scores is not None or metric is None:
             return self.item_scores()
+        outputs, target = self._outputs()
+        return metric.item_statistics(outputs, target) if isinstance(metric, Metric) else metric.records(outputs, target)
+
+    def _outputs(self) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+        """Outputs [seeds, items, …] and targets [items]."""
         if self.values is not None and self.truths is not None:
-            return metric.item_statistics(self.values[..., None], self.truths)
+            return self.values[..., None], self.truths
         assert self.logits is not None
         assert self.labels is not None
-        return metric.item_statistics(self.logits, self.labels)
+        return self.logits, self.labels
 
     def correct(self) -> NDArray[np.bool_]:
-        """Whether the predicted class is the label, [seeds, items]."""
+        """Whether the predicted class is the label, or else what the task calls correct, [seeds, items]."""
+        if self.own is not None:
+            return self.own.correct()
         assert self.logits is not None
         assert self.labels is not None
         return np.asarray(self.logits.argmax(axis=-1) == self.labels)
@@ -102,6 +123,7 @@ def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> No
     probability changes by more than 0.0002.
     """
     tensors: dict[str, NDArray[np.generic]] = {}
+    kinds: dict[str, str] = {}  # by arm, the task whose type of predictions it has
     for arm, found in predictions.items():
         if found.logits is not None and found.labels is not None:
             top = found.logits.max(axis=-1, keepdims=True)
@@ -111,7 +133,11 @@ def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> No
             tensors[f"{arm}.values"], tensors[TRUTHS] = found.values, found.truths
         if found.scores is not None:
             tensors[f"{arm}.scores"] = found.scores
-    write_atomic(folder / FILE, safetensors.numpy.save({name: np.ascontiguousarray(part) for name, part in tensors.items()}))
+        if found.own is not None:
+            tensors |= {f"{OWN}{arm}.{name}": array for name, array in found.own.arrays().items()}
+            kinds[arm] = found.own.task
+    content = {name: np.ascontiguousarray(part) for name, part in tensors.items()}
+    write_atomic(folder / FILE, safetensors.numpy.save(content, kinds or None))
 
 
 def load_predictions(folder: Path) -> dict[str, Predictions]:
@@ -126,10 +152,14 @@ def load_predictions(folder: Path) -> dict[str, Predictions]:
         raise FileNotFoundError(f"{path}: no predictions here; a run writes them when it ends")
     try:
         tensors = safetensors.numpy.load_file(path)
+        with safe_open(path, "numpy") as file:
+            kinds: dict[str, str] = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
     found: dict[str, dict[str, NDArray[np.generic]]] = {}
     for name, tensor in tensors.items():
+        if name.startswith(OWN):
+            continue
         arm, _, kind = name.rpartition(".")
         arm = current_name(arm)
         if arm and kind in SUFFIXES:
@@ -138,4 +168,14 @@ def load_predictions(folder: Path) -> dict[str, Predictions]:
                 found[arm][LABELS] = tensors[LABELS]
             if kind == "values":
                 found[arm][TRUTHS] = tensors[TRUTHS]
-    return {arm: Predictions(**parts) for arm, parts in found.items()}  # type: ignore[arg-type]
+    own = {arm: Predictions(own=_load_own(arm, task, tensors, path)) for arm, task in kinds.items()}
+    return {arm: Predictions(**parts) for arm, parts in found.items()} | own  # type: ignore[arg-type]
+
+
+def _load_own(arm: str, task: str, tensors: Mapping[str, NDArray[np.generic]], path: Path) -> TaskPredictions:
+    """The predictions of an arm, of the type that their task names."""
+    kind = task_type(task).predictions_type
+    if kind is None:
+        raise ValueError(f"{path}: predictions of the task {task!r}, which is not registered here; give its file with --plugin")
+    start = f"{OWN}{arm}."
+    return kind.from_arrays({name.removeprefix(start): array for name, array in tensors.items() if name.startswith(start)})

@@ -10,6 +10,9 @@ matrix product. This is exact. Scores that are all distinct (losses) take second
 
 A metric that is no mean (a correlation) has several numbers per item, `[seeds, items, k]`, and a function `value` from their
 means to the metric; see `limbeck.metrics.metric`. Each resample computes these means anew, by seed.
+
+A metric that is no function of means either (a mean average precision) has `Records` instead of scores, and is the `value`
+itself; see `limbeck.metrics.measure`. Each resample computes it on the drawn items, so fewer are drawn.
 """
 
 from __future__ import annotations
@@ -21,11 +24,16 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from limbeck.metrics import Floats, FromMeans, first_mean
+from limbeck.metrics import Floats, FromMeans, Measure, Records, first_mean
+from limbeck.metrics.measure import per_seed_over_all
 
 Interval: TypeAlias = tuple[float, float]
+Scores: TypeAlias = ArrayLike | Records
+Value: TypeAlias = FromMeans | Measure
 
 RESAMPLES = 10_000
+SET_RESAMPLES = 1_000  # of a metric that is computed on each drawn set
+SET_DRAWS = 1 << 30  # maximal number of drawn items of all resamples of one arm and seed
 _CELLS = 1 << 22  # maximal number of counts drawn at once, which bounds memory
 
 
@@ -51,15 +59,18 @@ class Gain:
 
 
 def interval(
-    scores: ArrayLike, *, value: FromMeans | None = None, resamples: int = RESAMPLES, seed: int = 0
+    scores: Scores, *, value: Value | None = None, resamples: int | None = None, seed: int = 0
 ) -> tuple[float, Interval]:
     """The metric of `scores` averaged over seeds, and its 95 % percentile interval."""
     checked = _checked(scores)
     return float(per_seed(checked, value).mean()), _percentiles(resampled([checked], resamples, seed, value)[0])
 
 
-def per_seed(scores: Floats, value: FromMeans | None = None) -> Floats:
+def per_seed(scores: Floats | Records, value: Value | None = None) -> Floats:
     """The metric of each seed, `[seeds]`."""
+    if isinstance(scores, Records):
+        return per_seed_over_all(_measure(value), scores)
+    assert not isinstance(value, Measure)
     parts = scores if scores.ndim == 3 else scores[..., None]
     return (value or first_mean)(parts.mean(axis=1))
 
@@ -76,12 +87,12 @@ def per_class(scores: ArrayLike, labels: ArrayLike, classes: int | None = None) 
 
 
 def paired_gain(
-    student: ArrayLike,
-    control: ArrayLike,
+    student: Scores,
+    control: Scores,
     *,
     higher_is_better: bool = True,
-    value: FromMeans | None = None,
-    resamples: int = RESAMPLES,
+    value: Value | None = None,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> Gain:
     """The gain of `student` over `control`. Both have the same shape: rows are of the same seeds, columns of the same items.
@@ -95,7 +106,7 @@ def paired_gain(
             f"student scores {ours.shape} and control scores {theirs.shape} differ in shape; expected pairs of [seeds, items]"
         )
     sign = 1.0 if higher_is_better else -1.0
-    if value is None:
+    if value is None and not isinstance(ours, Records) and not isinstance(theirs, Records):
         # by item and before resampling, so that equal arms differ by exactly zero
         difference = sign * (ours - theirs)
         found, draws = float(difference.mean()), resampled([difference], resamples, seed)[0]
@@ -104,16 +115,16 @@ def paired_gain(
         above, below = resampled([ours, theirs], resamples, seed, value)
         draws = sign * (above - below)
     beyond = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return Gain(found, _percentiles(draws), min(1.0, 2.0 * (beyond + 1) / (resamples + 1)))
+    return Gain(found, _percentiles(draws), min(1.0, 2.0 * (beyond + 1) / (len(draws) + 1)))
 
 
 def retention(
-    student: ArrayLike,
-    teacher: ArrayLike,
+    student: Scores,
+    teacher: Scores,
     *,
     higher_is_better: bool = True,
-    value: FromMeans | None = None,
-    resamples: int = RESAMPLES,
+    value: Value | None = None,
+    resamples: int | None = None,
     seed: int = 0,
 ) -> tuple[float, Interval] | None:
     """Student over teacher metric (teacher over student if less is better), with its interval.
@@ -131,11 +142,52 @@ def retention(
     return top / bottom, _percentiles(above / below)
 
 
-def resampled(arms: Sequence[Floats], resamples: int, seed: int, value: FromMeans | None = None) -> Floats:
-    """The metric of each arm under the same `resamples` draws of items and seeds, [arms, resamples].
+def resampled(arms: Sequence[Floats | Records], resamples: int | None, seed: int, value: Value | None = None) -> Floats:
+    """The metric of each arm under the same draws of items and seeds, [arms, resamples].
 
     An arm of one seed is compared with every seed of the others.
+
+    Args:
+        resamples: None: 10,000, or 1,000 for a metric of sets, and fewer of those if the test set is very large.
     """
+    if isinstance(arms[0], Records):
+        return _resampled_sets([arm for arm in arms if isinstance(arm, Records)], resamples, seed, _measure(value))
+    assert not isinstance(value, Measure)
+    return _resampled_means([arm for arm in arms if not isinstance(arm, Records)], resamples or RESAMPLES, seed, value)
+
+
+def _resampled_sets(arms: Sequence[Records], resamples: int | None, seed: int, measure: Measure) -> Floats:
+    """`resampled` for a metric of sets."""
+    seeds, items = max(arm.seeds for arm in arms), arms[0].shape[1]
+    if any(arm.shape not in ((1, items), (seeds, items)) for arm in arms):
+        raise ValueError(f"records of {[arm.shape for arm in arms]} seeds and items differ")
+    most = max(1, SET_DRAWS // items)
+    if resamples is not None and resamples > most:
+        raise ValueError(
+            f"resamples={resamples:,}: each would compute {measure.name} on {items:,} items; {most:,} or fewer are feasible"
+        )
+    count = min(SET_RESAMPLES, most) if resamples is None else resamples
+    rng = np.random.default_rng(seed)
+    block = max(1, _CELLS // items)
+    found = []
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        draws = rng.integers(items, size=(size, items))
+        seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
+        values = [[measure.over_draws(arm.of_seed(row), draws) for row in range(arm.seeds)] for arm in arms]
+        by_seed = np.stack([np.broadcast_to(of_arm, (seeds, size)) for of_arm in values])
+        found.append(np.einsum("asb,bs->ab", by_seed, seed_counts) / seeds)
+    return np.concatenate(found, axis=1)
+
+
+def _measure(value: Value | None) -> Measure:
+    if not isinstance(value, Measure):
+        raise ValueError("records are read by a metric of sets; give it as value")
+    return value
+
+
+def _resampled_means(arms: Sequence[Floats], resamples: int, seed: int, value: FromMeans | None = None) -> Floats:
+    """`resampled` for a function of means."""
     parts = [arm if arm.ndim == 3 else arm[..., None] for arm in arms]
     seeds, items, k = max(part.shape[0] for part in parts), parts[0].shape[1], parts[0].shape[2]
     for part in parts:
@@ -163,7 +215,9 @@ def _percentiles(draws: Floats) -> Interval:
     return float(low), float(high)
 
 
-def _checked(scores: ArrayLike) -> Floats:
+def _checked(scores: Scores) -> Floats | Records:
+    if isinstance(scores, Records):
+        return scores
     array = np.asarray(scores, dtype=np.float64)
     if array.ndim not in (2, 3) or not array.size:
         raise ValueError(f"scores of shape {array.shape}; expected [seeds, items] with at least one of each")

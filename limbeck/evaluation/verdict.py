@@ -19,7 +19,7 @@ from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval
 from limbeck.evaluation.targets import Target
 from limbeck.evaluation.term_graph import TermGraph
-from limbeck.metrics import Metric
+from limbeck.metrics import Measure
 from limbeck.utils.atomic_files import write_text_atomic
 
 FORMAT = 2
@@ -34,7 +34,7 @@ class MetricInfo(Record):
     percent: bool = True
 
     @classmethod
-    def of(cls, metric: Metric) -> MetricInfo:
+    def of(cls, metric: Measure) -> MetricInfo:
         return cls(name=metric.name, higher_is_better=metric.higher_is_better, percent=metric.percent)
 
 

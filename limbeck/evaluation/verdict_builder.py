@@ -24,11 +24,11 @@ from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.model_cost import ModelCost
 from limbeck.evaluation.predictions import Predictions
-from limbeck.evaluation.statistics import interval, paired_gain, per_class, per_seed, retention
+from limbeck.evaluation.statistics import Value, interval, paired_gain, per_class, per_seed, retention
 from limbeck.evaluation.targets import Target, check_targets, evaluate_targets, split_target
 from limbeck.evaluation.term_graph import TermGraph
 from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict
-from limbeck.metrics import METRICS, Floats, FromMeans, Metric
+from limbeck.metrics import METRICS, Floats, Measure, Metric, Records
 
 
 class Ratios(TypedDict):
@@ -116,9 +116,11 @@ def _targets(goals: Mapping[str, float], results: Mapping[str, Result], metric: 
     return found
 
 
-def value_of(scores: Floats, metric_function: Metric | None) -> FromMeans | None:
-    """The function from the means of the scores to the metric; None if the metric is the mean of the scores."""
-    return metric_function.from_means if metric_function is not None and scores.ndim == 3 and scores.shape[2] > 1 else None
+def value_of(scores: Floats | Records, metric_function: Measure | None) -> Value | None:
+    """The function from the means of the scores to the metric, None if it is their mean; of records, the metric itself."""
+    if isinstance(scores, Records) or not isinstance(metric_function, Metric):
+        return metric_function if isinstance(scores, Records) else None
+    return metric_function.from_means if scores.ndim == 3 and scores.shape[2] > 1 else None
 
 
 def _arms(
@@ -126,7 +128,7 @@ def _arms(
     model_costs: Mapping[str, ModelCost],
     seeds: int,
     classes: int,
-    metric_function: Metric | None,
+    metric_function: Measure | None,
 ) -> dict[str, Arm]:
     labels = [found.labels for found in predictions.values() if found.labels is not None]
     if any(not np.array_equal(labels[0], other) for other in labels[1:]):
@@ -143,7 +145,7 @@ def _arms(
     return arms
 
 
-def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, metric_function: Metric | None) -> Arm:
+def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, metric_function: Measure | None) -> Arm:
     scores = predictions.item_statistics(metric_function)
     value = value_of(scores, metric_function)
     mean, ci95 = interval(scores, value=value)
@@ -153,6 +155,8 @@ def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, 
         per_seed=[float(found) for found in per_seed(scores, value)],
         **({} if cost is None else {**asdict(cost), "latency_ms": cost.latency_ms}),
     )
+    if predictions.own is not None:
+        return arm.model_copy(update={"per_class": predictions.own.per_class()})
     if predictions.logits is None or predictions.labels is None:
         return arm
     logits, labels, width = predictions.logits, predictions.labels, predictions.logits.shape[2]
@@ -171,7 +175,7 @@ def _result(
     arms: Mapping[str, Arm],
     predictions: Mapping[str, Predictions],
     metric: MetricInfo,
-    metric_function: Metric | None,
+    metric_function: Measure | None,
     examples: Sequence[Example],
 ) -> Result:
     """One result, from its arms and the teacher by their names within it."""
@@ -232,6 +236,6 @@ def _values(result: Result) -> dict[str, float | None]:
 
 
 def _changes(predictions: Mapping[str, Predictions]) -> dict[str, Contingency]:
-    correct = {arm: found.correct() for arm, found in predictions.items() if found.logits is not None}
+    correct = {arm: found.correct() for arm, found in predictions.items() if found.logits is not None or found.own is not None}
     student = correct.pop(STUDENT, None)
     return {} if student is None else {arm: contingency(student, other) for arm, other in correct.items()}

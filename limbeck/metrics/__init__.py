@@ -1,4 +1,4 @@
-"""What models are judged by: metrics by name, each a function of means over items.
+"""What models are judged by: metrics by name, each a function of a set of items.
 
 >>> from limbeck import metrics
 >>> metrics.get("accuracy").compute(logits, labels)  # [seeds]
@@ -6,13 +6,26 @@
 
 from __future__ import annotations
 
-from limbeck.metrics import classification, regression, tokens
-from limbeck.metrics.metric import Floats, FromMeans, ItemStatistics, Metric, first_mean
+from limbeck.metrics import classification, multilabel, regression, tokens
+from limbeck.metrics.measure import Floats, Measure, Records, Rows
+from limbeck.metrics.metric import FromMeans, ItemStatistics, Metric, first_mean
 from limbeck.utils.registry import UnknownNameError
 
-__all__ = ["METRICS", "Floats", "FromMeans", "ItemStatistics", "Metric", "first_mean", "get"]
+__all__ = [
+    "METRICS",
+    "Floats",
+    "FromMeans",
+    "ItemStatistics",
+    "Measure",
+    "Metric",
+    "Records",
+    "Rows",
+    "first_mean",
+    "get",
+    "register",
+]
 
-METRICS = {
+METRICS: dict[str, Measure] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", classification.correct, first_mean),
@@ -29,11 +42,25 @@ METRICS = {
         Metric("knn_accuracy", classification.correct, first_mean),
         Metric("neighbour_overlap", classification.correct, first_mean),  # the task scores each text
         Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
+        Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1),
+        Metric("micro_f1", multilabel.label_counts, multilabel.micro_f1),
+        multilabel.MeanAveragePrecision(),
     )
 }
 
 
-def get(name: str) -> Metric:
+def register(metric: Measure) -> Measure:
+    """Adds a metric, which tasks and verdicts then find by its name.
+
+    Raises:
+        ValueError: another metric has this name.
+    """
+    if METRICS.setdefault(metric.name, metric) is not metric:
+        raise ValueError(f"metric {metric.name!r} is registered twice: {METRICS[metric.name]!r} and {metric!r}")
+    return metric
+
+
+def get(name: str) -> Measure:
     """The metric called `name`; an unknown name raises a ValueError that offers the nearest."""
     if name not in METRICS:
         raise UnknownNameError("metric", name, sorted(METRICS))

@@ -1,4 +1,4 @@
-"""The type of all metrics: functions of means over items."""
+"""Metrics that are functions of means over items."""
 
 from __future__ import annotations
 
@@ -9,13 +9,17 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-Floats: TypeAlias = NDArray[np.float64]
+from limbeck.metrics.measure import Floats, ItemRecords, Measure, Records, Rows
+
 ItemStatistics: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.generic]], Floats]
 FromMeans: TypeAlias = Callable[[Floats], Floats]
 
 
+STATISTICS = "statistics"
+
+
 @dataclass(frozen=True)
-class Metric:
+class Metric(Measure):
     """A metric of predictions, as a function of means over items.
 
     Accuracy is the mean of one number for each item (0 or 1). Matthews' correlation is a function of the means of the cells of
@@ -36,6 +40,12 @@ class Metric:
     from_means: FromMeans
     higher_is_better: bool = True
     percent: bool = True
+
+    def records(self, outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Records:
+        return Records({STATISTICS: self.item_statistics(outputs, target)})
+
+    def over(self, records: ItemRecords, rows: Rows) -> float:
+        return float(self.from_means(records[STATISTICS][rows].mean(axis=0)))
 
     def compute(self, outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
         """The metric of each seed, [seeds]."""

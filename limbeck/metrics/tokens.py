@@ -9,7 +9,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.metrics.metric import Floats, ratio
+from limbeck.metrics.measure import Floats
+from limbeck.metrics.metric import ratio
 
 
 def predicted_tokens(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:

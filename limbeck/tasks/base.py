@@ -18,9 +18,10 @@ from limbeck.core.terms import Term
 from limbeck.data import Items, Masking, Pipeline, evaluation_batches
 from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.files import RawTable
-from limbeck.metrics import Metric
+from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
 from limbeck.tasks.input_limits import check_input_limits
+from limbeck.tasks.predictions import TaskPredictions
 
 
 class Task(ABC):
@@ -37,6 +38,8 @@ class Task(ABC):
         outputs_classes: whether models have one output for each class, in the order of the data's class names.
         unit: what reports call the items that models are evaluated on.
         output_name: what reports call the output of a model.
+        class_measure: what reports show of each class, if there are classes.
+        predictions_type: of predictions that are neither one class nor one number for each item.
         data_format: reads data sets of the task's own format; None: they are read as all others.
     """
 
@@ -47,13 +50,15 @@ class Task(ABC):
     outputs_classes: ClassVar[bool] = False
     unit: ClassVar[str] = "items"
     output_name: ClassVar[str] = LOGITS
+    class_measure: ClassVar[str] = "accuracy"
+    predictions_type: ClassVar[type[TaskPredictions] | None] = None
     data_format: ClassVar[DataFormat | None] = None
 
     def __init__(self, metric: str | None = None) -> None:
         chosen = metric or self.metrics[0]
         if chosen not in self.metrics:
             raise ValueError(f"metric: {chosen!r} is no metric of {self.name}; choose one of {', '.join(self.metrics)}")
-        self.metric: Metric = metrics.get(chosen)
+        self.metric: Measure = metrics.get(chosen)
 
     @property
     def higher_is_better(self) -> bool:

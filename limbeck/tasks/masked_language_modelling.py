@@ -84,11 +84,11 @@ class MaskedLanguageModelling(Task):
         return per_token.new_zeros(len(target), 3).index_add_(0, hidden.nonzero()[:, 0], per_token)
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
-        chosen = [metrics.get(name) for name in self.metrics]
+        chosen = [_mean_metric(name) for name in self.metrics]
         return {metric.name: float(metric.from_means(_parts(metric, [outputs]).mean(1))[0]) for metric in chosen}
 
     def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        return {"scores": _parts(self.metric, outputs)}
+        return {"scores": _parts(_mean_metric(self.metric.name), outputs)}
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if not bool(outputs[:, 0].any()):
@@ -105,6 +105,12 @@ class MaskedLanguageModelling(Task):
                 "vocabulary"
             )
         return Masking(MaskingVocabulary.of(items.storage.tokenizer), self.share)
+
+
+def _mean_metric(name: str) -> Metric:
+    found = metrics.get(name)
+    assert isinstance(found, Metric)
+    return found
 
 
 def _parts(one: Metric, outputs: Sequence[Tensor]) -> Floats:

@@ -38,12 +38,14 @@ class TextPredictions:
         text: the prediction of a seed for a unit, as text.
         confidence: [seeds, units], its probability; None where there is none.
         input: the input of a unit; None where that is the item of this index.
+        truth: the true prediction of a unit, as text; None where the input says it or there is none.
     """
 
     choice: NDArray[Any]
     text: Callable[[int, int], str]
     confidence: NDArray[np.float64] | None = None
     input: Callable[[int], TextInput] | None = None
+    truth: Callable[[int], str] | None = None
 
 
 def text_of(items: Items, row: int) -> str | None:

@@ -8,7 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from limbeck.evaluation import Predictions, load_predictions, save_predictions
+from limbeck import metrics, tasks
+from limbeck.evaluation import Predictions, build_verdict, load_predictions, save_predictions
+from limbeck.evaluation.verdict import MetricInfo
+from limbeck.tasks.predictions import TaskPredictions
+from limbeck.tasks.text_predictions import TextPredictions
 
 
 def test_what_was_answered_comes_back(tmp_path: Path) -> None:
@@ -59,3 +63,70 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def test_predictions_are_checked(logits: Any, labels: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Predictions(logits, labels)
+
+
+class Guesses(TaskPredictions):
+    """Numbers that are right within a tolerance."""
+
+    task = "guesses"
+
+    def __init__(self, values: Any, truths: Any) -> None:
+        self.values, self.truths = np.asarray(values), np.asarray(truths)
+
+    def arrays(self) -> Any:
+        return {"values": self.values, "truths": self.truths}
+
+    @classmethod
+    def from_arrays(cls, arrays: Any) -> Guesses:
+        return cls(**arrays)
+
+    def item_statistics(self, metric: Any) -> Any:
+        return metric.item_statistics(self.values[..., None], self.truths)
+
+    def quality(self) -> Any:
+        return (np.abs(self.values - self.truths) < 0.5).astype(np.float64)
+
+    def shown(self) -> TextPredictions:
+        return TextPredictions(self.values, lambda seed, item: f"about {self.values[seed, item]:.0f}")
+
+    def per_class(self) -> Any:
+        return [0.5, None]
+
+    def agreement(self, other: TaskPredictions) -> float:
+        return 0.25
+
+
+class Guessing(tasks.Regression):
+    name = "guesses"
+    predictions_type = Guesses
+
+
+def test_predictions_of_a_tasks_own_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tasks.registry, "_parts", dict(tasks.registry._parts))
+    tasks.registry.register("guesses")(Guessing)
+    rng = np.random.default_rng(0)
+    truths = rng.normal(size=90).astype(np.float32)
+    spreads = {"teacher": 0.2, "student": 0.4, "control": 1.2}
+    arms = {
+        arm: Predictions(own=Guesses(truths + rng.normal(size=(2, 90)) * spread, truths)) for arm, spread in spreads.items()
+    }
+    save_predictions(arms | {"lone/student": Predictions(scores=np.ones((2, 90)))}, tmp_path)
+    found = load_predictions(tmp_path)
+    assert found.pop("lone/student").scores is not None
+    metric = MetricInfo.of(metrics.get("mean_squared_error"))
+    verdict = build_verdict(found, name="n", task="guesses", seeds=[0, 1], metric=metric)
+    expected = np.square(arms["student"].own.values - truths).mean()  # type: ignore[union-attr]
+    assert verdict.student.metric == pytest.approx(expected)
+    assert verdict.gain is not None
+    assert verdict.gain.effect
+    assert (verdict.student.per_class, verdict.result.agreement) == ([0.5, None], 0.25)
+    assert verdict.result.changes["control"].total == 180
+    assert verdict.student.ece is None
+    monkeypatch.delitem(tasks.registry._parts, "guesses")
+    with pytest.raises(ValueError, match="the task 'guesses', which is not registered here; give its file with --plugin"):
+        load_predictions(tmp_path)
+
+
+def test_files_of_other_predictions_name_no_task(tmp_path: Path) -> None:
+    save_predictions({"student": Predictions(scores=np.ones((1, 4)))}, tmp_path)
+    assert b"__metadata__" not in (tmp_path / "predictions.safetensors").read_bytes()

@@ -1,4 +1,4 @@
-"""Accuracy by class, and the share of the teacher's that the student keeps."""
+"""Accuracy by class, or what else the task measures there, and the share of the teacher's that the student keeps."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from limbeck.evaluation.arms import ARMS
 from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
+from limbeck.tasks import task_type
 
 SHORT = 15  # characters of a class name
 ROWS = 20  # in the figure; the table has all
-MEASURE = "accuracy"  # within a class, whatever the metric of the run
 Columns = Mapping[str, Sequence[float | None]]
 
 
@@ -26,12 +26,13 @@ def classes(verdict: Verdict) -> Section | None:
     if not order:
         return None
     shown = order[:ROWS]
-    svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()})
+    measure = task_type(verdict.task).class_measure
+    svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()}, measure)
     titles = ["class", *(arm_title(arm) for arm in columns), *(["retention"] if "teacher" in columns else [])]
     rows = [_row(names[at], at, columns) for at in [*order, *(at for at in range(len(names)) if at not in order)]]
     first = "lowest retention" if "teacher" in columns else "lowest"
-    behind = table(f"{MEASURE} by class, {first} first", titles, rows, tall=len(rows) > ROWS)
-    title = "Retention by class" if "teacher" in columns else "Accuracy by class"
+    behind = table(f"{measure} by class, {first} first", titles, rows, tall=len(rows) > ROWS)
+    title = "Retention by class" if "teacher" in columns else f"{measure[:1].upper()}{measure[1:]} by class"
     return Section(
         "classes", "By class", figure("by-class", title, svg, _caption(order, names, columns, verdict), behind, wide=True)
     )
@@ -43,13 +44,13 @@ def class_name(verdict: Verdict, at: int) -> str:
 
 
 def kept(columns: Columns, at: int) -> float | None:
-    """The student's share of the teacher's accuracy in one class."""
+    """The student's share of the teacher's value in one class."""
     student, teacher = columns["student"][at], columns.get("teacher", [None] * (at + 1))[at]
     return student / teacher if student is not None and teacher else None
 
 
 def _worst_first(columns: Columns, count: int) -> list[int]:
-    """Classes with test items, by retention, then by the student's accuracy."""
+    """Classes with test items, by retention, then by the student's value."""
 
     def rank(at: int) -> tuple[float, float]:
         share, student = kept(columns, at), columns["student"][at]
@@ -80,7 +81,7 @@ def _caption(order: Sequence[int], names: Sequence[str], columns: Columns, verdi
     return text
 
 
-def draw(names: Sequence[str], columns: Columns) -> str:
+def draw(names: Sequence[str], columns: Columns, measure: str = "accuracy") -> str:
     """One row per class with a mark for every arm."""
     longest = max(len(cut(name, SHORT)) for name in names)
     canvas = Canvas(58 + 19 * len(names), left=14 + 6.2 * longest, right=46, top=8, bottom=42)
@@ -97,5 +98,5 @@ def draw(names: Sequence[str], columns: Columns) -> str:
             canvas.beside(index, number_format.percent(share, 0), COLOURS["student"])
     canvas.rows([cut(name, SHORT) for name in names])
     axes.locator_params(axis="x", nbins=5)
-    canvas.label("x", MEASURE, percent=True)
+    canvas.label("x", measure, percent=True)
     return canvas.svg("by-class")

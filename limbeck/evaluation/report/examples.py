@@ -34,6 +34,11 @@ _NOTES: dict[str, dict[ExampleKind, str]] = {
         "forgot": "The control’s answer is better.",
         "gained": "The student’s answer is better than the control’s.",
     },
+    "sets": {
+        "disagreement": "Different predictions, the most confident first; ≈ is partly right. Percentages are confidences.",
+        "forgot": "The control’s prediction is better.",
+        "gained": "The student’s prediction is better than the control’s.",
+    },
     "neighbours": {
         "disagreement": "The nearest neighbour of each text among the test texts, by model; texts whose neighbours differ most "
         "first. Percentages are the share of the teacher's ten nearest neighbours that the model finds.",
@@ -65,7 +70,9 @@ def _family(example: Example) -> str:
         return "classes"
     if example.value is not None:
         return "numbers"
-    return "neighbours" if example.truth is None else "answers"
+    if example.truth is None:
+        return "neighbours"
+    return "sets" if example.question is None and example.span is None else "answers"
 
 
 def _item(example: Example, verdict: Verdict, reading: bool) -> str:

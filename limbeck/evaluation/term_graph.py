@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.references import Reference
+from limbeck.evaluation.arms import STUDENT, TEACHER
 from limbeck.evaluation.network import Network, build_network
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.term_text import describe_adapter, describe_weight
@@ -25,38 +26,58 @@ class TermEdge(Record):
 
 
 class TermGraph(Record):
-    """Student, teacher and the terms between them."""
+    """Student, teacher and the terms between them.
+
+    `names`: the actors that are drawn as student and as teacher.
+    """
 
     student: Network
     teacher: Network | None
     edges: list[TermEdge]
+    names: tuple[str, str] = (STUDENT, TEACHER)
 
 
 def build_term_graph(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> TermGraph:
     """The term graph of a run.
 
+    In a run without an actor called `student` the first term says whose modules are shown: its student and its teacher.
+
     Args:
         criteria: the built criterion of each stage, with the name of the stage ("" if there is only one).
         example: a batch for a forward pass that reads the shapes.
     """
-    edges = [edge for stage, criterion in criteria for edge in _edges(stage, criterion)]
+    actors, names = criteria[0][1].actors, _names(criteria)
+    edges = [edge for stage, criterion in criteria for edge in _edges(stage, criterion, names)]
+    taps = {tap for edge in edges for tap in edge.student}, {tap for edge in edges for tap in edge.teacher}
+    student, teacher = (
+        build_network(actors[name], name, own, example) if name in actors and actors[name].module is not None else None
+        for name, own in zip(names, taps, strict=True)
+    )
+    if student is None:
+        raise ValueError(f"no term compares a model with modules; the actors are {', '.join(actors)}")
+    return TermGraph(student=student, teacher=teacher, edges=edges, names=names)
+
+
+def _names(criteria: Sequence[tuple[str, Criterion]]) -> tuple[str, str]:
+    """The actors to draw: student and teacher, or those of the first term."""
     actors = criteria[0][1].actors
-    networks = {
-        side: build_network(actors[side], side, {tap for edge in edges for tap in getattr(edge, side)}, example)
-        for side in ("student", "teacher")
-        if side in actors and actors[side].module is not None
-    }
-    return TermGraph(student=networks["student"], teacher=networks.get("teacher"), edges=edges)
+    if STUDENT in actors:
+        return STUDENT, TEACHER
+    terms = [term for _, criterion in criteria for term in criterion.terms]
+    learners = [reference.actor for term in terms for reference in term.students if actors[reference.actor].module is not None]
+    first = next(iter(learners), STUDENT)
+    others = [reference.actor for term in terms for reference in term.teachers if reference.actor != first]
+    return first, TEACHER if TEACHER in actors else next(iter(others), TEACHER)
 
 
-def _edges(stage: str, criterion: Criterion) -> Iterable[TermEdge]:
+def _edges(stage: str, criterion: Criterion, names: tuple[str, str]) -> Iterable[TermEdge]:
     for term, adapter in zip(criterion.terms, criterion.adapters, strict=True):
         yield TermEdge(
             stage=stage,
             name=term.name,
             objective=term.objective.name,
-            student=[_tap(reference, "student") for reference in term.students],
-            teacher=[_tap(reference, "teacher") for reference in term.teachers],
+            student=[_tap(reference, names[0]) for reference in term.students],
+            teacher=[_tap(reference, names[1]) for reference in term.teachers],
             adapter=describe_adapter(adapter) or None,
             weight=describe_weight(term.weight),
         )

@@ -8,7 +8,8 @@ from limbeck.core.actors import Actors, average, trained
 from limbeck.core.batch import as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.evaluation import build_term_graph
-from limbeck.objectives import SoftTargets
+from limbeck.evaluation.report.networks import networks
+from limbeck.objectives import HardTargets, SoftTargets
 
 from .report import made
 
@@ -20,8 +21,11 @@ def net(width, depth=3):
     return nn.Sequential(nn.Sequential(*layers), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 4))
 
 
-def wired(*terms, student=None, teacher=None, actors=None, stage=""):
-    criterion = Criterion(terms, student or net(4), teacher or net(8)) if actors is None else Criterion(terms, actors=actors)
+def wired(*terms, student=None, teacher=None, actors=None, stage="", trains=("student",)):
+    if actors is None:
+        criterion = Criterion(terms, student or net(4), teacher or net(8))
+    else:
+        criterion = Criterion(terms, actors=actors, trains=trains)
     criterion.build(BATCH)
     criterion.close()
     return build_term_graph([(stage, criterion)], BATCH)
@@ -43,3 +47,21 @@ def test_other_actors_are_written_out_and_a_missing_teacher_is_none():
     found = wired(Term(SoftTargets(), teacher="average"), actors=actors)
     assert found.teacher is None
     assert found.edges[0].teacher == ["average"]
+
+
+def test_in_a_run_of_peers_the_first_term_says_which_are_drawn():
+    actors = Actors({"peers.a": trained(net(4)), "peers.b": trained(net(8))})
+    terms = [Term(SoftTargets(), student=f"peers.{one}", teacher=f"peers.{other}") for one, other in ("ab", "ba")]
+    found = wired(*terms, actors=actors, trains=("peers.a", "peers.b"))
+    assert found.names == ("peers.a", "peers.b")
+    assert (found.student.modules[0].shape[0], found.teacher.modules[0].shape[0]) == (4, 8)
+    assert [(edge.student, edge.teacher) for edge in found.edges] == [(["logits"], ["logits"]), (["peers.b"], ["peers.a"])]
+    assert "peers.a (Sequential) on the left, peers.b (Sequential) on the right." in str(
+        networks(made.verdict(term_graph=found))
+    )
+
+
+def test_a_peer_that_learns_from_labels_alone_has_no_teacher():
+    actors = Actors({"one": trained(net(4))})
+    graph = wired(Term(HardTargets(), student="one"), actors=actors, trains=("one",))
+    assert (graph.names, graph.teacher) == (("one", "teacher"), None)

@@ -8,6 +8,7 @@ from itertools import pairwise, product
 
 from limbeck.core.model_io import LOGITS
 from limbeck.core.taps.tap import Tap
+from limbeck.evaluation.arms import STUDENT, TEACHER
 from limbeck.evaluation.network import Network
 from limbeck.evaluation.report.canvas import apart, cut
 from limbeck.evaluation.report.page import Section, details, figure, table
@@ -31,7 +32,7 @@ def networks(verdict: Verdict) -> Section | None:
             "term-graph", "What each term compares", draw(term_graph), _caption(term_graph), _modules(term_graph), wide=True
         )
     )
-    terms = _terms(term_graph.edges)
+    terms = _terms(term_graph)
     return Section(
         "networks",
         "Taps and adapters",
@@ -56,14 +57,20 @@ def _output_renamed(term_graph: TermGraph, output: str) -> TermGraph:
     edges = [
         edge.model_copy(update={"student": named(edge.student), "teacher": named(edge.teacher)}) for edge in term_graph.edges
     ]
-    return TermGraph(student=of(term_graph.student), teacher=term_graph.teacher and of(term_graph.teacher), edges=edges)
+    student, teacher = of(term_graph.student), term_graph.teacher and of(term_graph.teacher)
+    return term_graph.model_copy(update={"student": student, "teacher": teacher, "edges": edges})
 
 
 def _caption(term_graph: TermGraph) -> str:
     assert term_graph.teacher is not None
     student, teacher = term_graph.student.model, term_graph.teacher.model
     terms = [_sentence(edge) for edge in term_graph.edges]
-    text = f"The student {student} on the left, its teacher {teacher} on the right. {' '.join(terms[:8])}"
+    left, right = term_graph.names
+    if left == STUDENT:
+        sides = f"The student {student} on the left, its teacher {teacher} on the right."
+    else:
+        sides = f"{left} ({student}) on the left, {right} ({teacher}) on the right."
+    text = f"{sides} {' '.join(terms[:8])}"
     return text + (f" {len(terms) - 8} more terms are in the table." if len(terms) > 8 else "")
 
 
@@ -74,7 +81,8 @@ def _sentence(edge: TermEdge) -> str:
     return f"{edge.name} compares {', '.join(edge.student)}{through} with {', '.join(edge.teacher)}."
 
 
-def _terms(edges: Sequence[TermEdge]) -> str:
+def _terms(term_graph: TermGraph) -> str:
+    edges, (left, right) = term_graph.edges, term_graph.names
     staged = any(edge.stage for edge in edges)
     titles = ["term", *(["stage"] if staged else []), "objective", "student", "teacher", "adapter", "weight"]
     rows = [
@@ -92,13 +100,15 @@ def _terms(edges: Sequence[TermEdge]) -> str:
         ]
         for edge in edges
     ]
-    return table("The terms of the loss", titles, rows, text=len(titles) - 2)
+    others = "" if left == STUDENT else f"; taps are those of {left} and {right} unless another actor is named"
+    return table(f"The terms of the loss{others}", titles, rows, text=len(titles) - 2)
 
 
 def _modules(term_graph: TermGraph) -> str:
+    left, right = map(escape, term_graph.names)
     rows = [
         (f"{side} · {escape(module.path)}", escape(module.kind), _shape(module.shape))
-        for side, network in (("student", term_graph.student), ("teacher", term_graph.teacher))
+        for side, network in ((left, term_graph.student), (right, term_graph.teacher))
         for module in (network.modules if network else [])
     ]
     return table("Modules of both networks in order, with the shapes of their outputs", ["module", "class", "output"], rows)
@@ -116,9 +126,10 @@ def draw(term_graph: TermGraph) -> str:
     ours, theirs = _heights(student, deep), _heights(teacher, deep)
     reach = [_by_tap(network, heights) for network, heights in ((student, ours), (teacher, theirs))]
     labels = _labels(term_graph.edges, *reach)
+    left, right = term_graph.names
     marks = [
-        *_column(student, 0, ours, {tap for edge in term_graph.edges for tap in edge.student}, "student"),
-        *_column(teacher, WIDTH - BOX, theirs, {tap for edge in term_graph.edges for tap in edge.teacher}, "teacher"),
+        *_column(student, 0, ours, {tap for edge in term_graph.edges for tap in edge.student}, STUDENT, left),
+        *_column(teacher, WIDTH - BOX, theirs, {tap for edge in term_graph.edges for tap in edge.teacher}, TEACHER, right),
         *_edges(labels, *reach),
     ]
     height = max(TOP + deep * ROW + 4, labels[-1][0] + 20 if labels else 0)
@@ -138,10 +149,10 @@ def _by_tap(network: Network, heights: dict[str, float]) -> dict[str, float]:
     return heights | {tap: heights[path] for tap, path in network.tap_modules.items() if path in heights}
 
 
-def _column(network: Network, x: float, heights: dict[str, float], taps: set[str], arm: str) -> list[str]:
+def _column(network: Network, x: float, heights: dict[str, float], taps: set[str], arm: str, name: str) -> list[str]:
     tapped = {network.module_of(tap) for tap in taps}
     middle = x + BOX / 2
-    head = f"{arm}: {network.model}" + (f" (+{network.omitted})" if network.omitted else "")
+    head = f"{name}: {network.model}" + (f" (+{network.omitted})" if network.omitted else "")
     anchor, edge = ("start", x) if x == 0 else ("end", x + BOX)
     marks = [_text(edge, 12, head, 23, weight=650, colour=f"var(--{arm})", anchor=anchor)]
     for above, below in pairwise(heights.values()):

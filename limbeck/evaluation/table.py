@@ -17,7 +17,15 @@ _COMPARED = {"teacher", "results", "met", "seeds"}
 _BULKY: Any = {"calibration"}
 _LEFT_OUT: Any = {
     "teacher": _BULKY,
-    "results": {"__all__": {"distilled": _BULKY, "control": _BULKY, "changes": True, "examples": True}},
+    "results": {
+        "__all__": {
+            "distilled": _BULKY,
+            "control": _BULKY,
+            "controls": {"__all__": _BULKY},
+            "changes": True,
+            "examples": True,
+        }
+    },
 }
 
 
@@ -35,17 +43,55 @@ def arm_row(arm: Arm, *, as_percent: bool) -> dict[str, str]:
     }
 
 
+def by_result(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
+    """The verdict of every result of every run, by `RUN` where a run has one, and else by `RUN: RESULT`."""
+    return {
+        run if len(verdict.results) == 1 else f"{run}: {name}": verdict.only(name)
+        for run, verdict in verdicts.items()
+        for name in verdict.results
+    }
+
+
 def arms_table(verdict: Verdict) -> Table:
     """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns.
 
-    Figures that no arm has are left out.
+    Figures that no arm has are left out. Of a run with several results each is a row, with its control, gain and retention.
     """
-    arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.arms.items()}
+    if len(verdict.results) > 1:
+        return _results_table(verdict)
+    arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.compared.items()}
     table = _table(Text(verdict.name), list(arms), first="")
     for title in arms["student"]:
         cells = [_stacked(row[title]) for row in arms.values()]
         if any(cell != number_format.NONE for cell in cells):
             table.add_row(Text(title.replace("metric", verdict.metric.name)), *cells)
+    return table
+
+
+def result_rows(verdict: Verdict) -> dict[str, dict[str, str]]:
+    """The cells of each result, by title: its metric, its control, gain and retention."""
+    return {
+        name: {
+            verdict.metric.name: row["student"],
+            "control": row["control"],
+            "gain": row["gain [95 %]"],
+            "retention": row["retention"],
+        }
+        for name, row in ((name, run_row(verdict.only(name))) for name in verdict.results)
+    }
+
+
+def _results_table(verdict: Verdict) -> Table:
+    costs = {name: arm_row(result.distilled, as_percent=verdict.metric.percent) for name, result in verdict.results.items()}
+    rows = {
+        name: row | {title: costs[name][title] for title in ("parameters", "latency")}
+        for name, row in result_rows(verdict).items()
+    }
+    first = next(iter(rows.values()))
+    titles = [title for title in first if any(row[title] != number_format.NONE for row in rows.values())]
+    table = _table(Text(verdict.name), titles, first="result")
+    for name, row in rows.items():
+        table.add_row(Text(name), *(_stacked(row[title]) for title in titles))
     return table
 
 
@@ -64,14 +110,14 @@ def compare(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
 
 
 def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
-    """Several runs, one row each: arms with intervals, gain, retention, size and latency.
+    """Several runs, one row for each of their results: arms with intervals, gain, retention, size and latency.
 
     Below a width of 120 columns without teacher, control and latency. Raises as `compare` does.
     """
     compare(verdicts)
     metric = next(iter(verdicts.values())).metric
     direction = "more" if metric.higher_is_better else "less"
-    rows = {run: run_row(verdict) for run, verdict in verdicts.items()}
+    rows = {run: run_row(verdict) for run, verdict in by_result(verdicts).items()}
     left_out = () if width >= 120 else ("teacher", "control", "latency")
     titles = [title for title in next(iter(rows.values())) if title not in left_out]
     table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run")
@@ -81,7 +127,7 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
 
 
 def run_row(verdict: Verdict) -> dict[str, str]:
-    """The cells of one run, by title."""
+    """The cells of the first result of a run, by title."""
     percent, arms, gain, student = verdict.metric.percent, verdict.arms, verdict.gain, verdict.student
     shown = dict.fromkeys(ARMS, number_format.NONE)
     shown |= {name: number_format.measured(arm.metric, arm.ci95, as_percent=percent) for name, arm in arms.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, TypeAlias
 from limbeck.evaluation.arms import current_name
 
 Curve: TypeAlias = dict[int, float]  # update -> value
+Weights: TypeAlias = dict[str, dict[tuple[str, int], tuple[Curve, Curve]]]  # weigher -> (arm, seed) -> mean, spread
 Curves: TypeAlias = dict[str, dict[tuple[str, int], Curve]]  # quantity -> (arm, seed) -> curve
 
 
@@ -22,16 +24,34 @@ def read_curves(log: Path) -> tuple[Curves, Curves]:
     """
     training: Curves = defaultdict(lambda: defaultdict(dict))
     validation: Curves = defaultdict(lambda: defaultdict(dict))
-    clock = _Clock()
-    for line in _objects(log):
-        who = (current_name(str(line.get("arm", "student"))), _whole(line.get("seed")) or 0)
-        update = clock.update(who, line)
-        if update is None:
-            continue
+    for who, update, line in _entries(log):
         for curves, key in ((training, "values"), (validation, "validation")):
             for quantity, value in _numbers(line.get(key)):
                 curves[quantity][who][update] = value
     return training, validation
+
+
+def read_weights(log: Path) -> Weights:
+    """Mean and spread of the weights of items over the updates, by `TERM.weigher`, which may be a member of an ensemble."""
+    found: Weights = defaultdict(lambda: defaultdict(lambda: ({}, {})))
+    for who, update, line in _entries(log):
+        given = line.get("weights")
+        for name, statistics in given.items() if isinstance(given, dict) else ():
+            numbers = dict(_numbers(statistics))
+            if {"mean", "spread"} <= set(numbers) and all(map(math.isfinite, numbers.values())):
+                mean, spread = found[str(name)][who]
+                mean[update], spread[update] = numbers["mean"], numbers["spread"]
+    return found
+
+
+def _entries(log: Path) -> Iterator[tuple[tuple[str, int], int, dict[str, Any]]]:
+    """The lines of a log that belong to an update, with the arm and the seed of their training."""
+    clock = _Clock()
+    for line in _objects(log):
+        who = (current_name(str(line.get("arm", "student"))), _whole(line.get("seed")) or 0)
+        update = clock.update(who, line)
+        if update is not None:
+            yield who, update, line
 
 
 class _Clock:

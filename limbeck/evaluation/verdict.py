@@ -195,6 +195,13 @@ class Verdict(Record):
         found = {TEACHER: self.teacher, CONTROL: self.control, STUDENT: self.student}
         return {name: arm for name, arm in found.items() if arm is not None}
 
+    @property
+    def compared(self) -> dict[str, Arm]:
+        """`arms`, with the further controls of the first result before its student."""
+        arms = self.arms
+        student = arms.pop(STUDENT)
+        return {**arms, **self.result.controls, STUDENT: student}
+
     def only(self, result: str) -> Verdict:
         """The verdict of one result alone, with its targets under their own names."""
         prefix = f"{result}."

@@ -95,3 +95,17 @@ def test_only_pictures_are_taken_for_pictures():
     for image in ("https://example.org/a.png", 'data:image/png;base64,AA" onload="x', "data:image/svg+xml;base64,AAAA"):
         with pytest.raises(ValidationError):
             Example(**fields, image=image)
+
+
+def test_examples_of_a_result_are_about_its_own_arms():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    rates = {"teacher": 0.9, **made.PEERS, "b/noise": 0.7}
+    found = {arm: Predictions(made.logits(labels, 3, 1, rate, rng), labels) for arm, rate in rates.items()}
+    first, b = (choose_examples(found, made.pictures(600), (0,), result=result) for result in (None, "b"))
+    assert first == choose_examples(found, made.pictures(600), (0,), result="a")
+    assert first != b
+    for example in b:
+        assert set(example.predictions) == {"teacher", "student", "control"}
+        expected = int(found["b/student"].logits[0, example.item].argmax())
+        assert example.predictions["student"].label == expected

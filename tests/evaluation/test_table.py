@@ -7,7 +7,7 @@ from rich.console import Console
 
 from limbeck.evaluation import MetricInfo, arms_table, compare, compare_table
 
-from .conftest import make
+from .conftest import make, make_several
 
 
 def shown(table, width=200):
@@ -58,3 +58,25 @@ def test_strangers_are_refused(verdict, change, said):
         compare_table({"a": verdict, "b": verdict.model_copy(update=change)})
     with pytest.raises(ValueError, match="no runs"):
         compare({})
+
+
+def test_several_results_are_rows():
+    peers = make_several()
+    text = shown(arms_table(peers), 80)
+    assert "…" not in text
+    for part in ("result", "both", "85.00 %", "+5.0 points", "(no effect)"):
+        assert part in text, part
+    assert "retention" not in text  # no result has one
+    text = shown(compare_table({"peers": peers, "one": make()}))
+    for part in ("peers: a", "peers: both", "one"):
+        assert part in text, part
+    data = compare({"peers": peers, "more": make_several({"student": 0.8, "noise": 0.7})})["runs"]
+    assert list(data["peers"]["results"]) == ["a", "b", "both"]
+    assert data["more"]["results"]["student"]["gains"]["noise"]["value"] == pytest.approx(0.1)
+    assert "calibration" not in data["more"]["results"]["student"]["controls"]["noise"]
+
+
+def test_further_controls_are_columns():
+    text = shown(arms_table(make_several({"student": 0.8, "control": 0.75, "smoothing": 0.78})))
+    assert "smoothing" in text
+    assert "78.00 %" in text

@@ -18,10 +18,12 @@ from limbeck.evaluation.report.style import LIGHT
 WIDTH = 340
 INK, SOFT = "#010203", "#010204"
 COLOURS = {"student": "#010205", "control": "#010206", "teacher": "#010207"}
-MARKERS = {"student": "o", "control": "o", "teacher": "s"}
+FURTHER = "further"  # stands for every control besides that on labels only
+MARKERS = {"student": "o", "control": "o", "teacher": "s", FURTHER: "D"}
 LINES = {"student": "-", "control": (0, (4, 2)), "teacher": (0, (1, 1.5))}
-HOLLOW = frozenset({"control"})
+HOLLOW = frozenset({"control", FURTHER})
 _NAMES = {INK: "currentColor", SOFT: "soft"} | {colour: arm for arm, colour in COLOURS.items()}
+COLOURS[FURTHER] = SOFT
 _PAPER = "#010208"  # the inside of a hollow mark
 _NAMES[_PAPER] = "page"
 _STYLE = {

@@ -5,12 +5,15 @@ from __future__ import annotations
 from html import escape
 
 from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import ARMS, CONTROL
 from limbeck.evaluation.report.page import Section, arm_title, key_numbers, mark, paragraph, stacked, table
 from limbeck.evaluation.report.page import head as page_head
 from limbeck.evaluation.table import arm_row
-from limbeck.evaluation.targets import Target, is_floor
+from limbeck.evaluation.targets import Target, is_floor, split_target
 from limbeck.evaluation.verdict import Verdict
 from limbeck.tasks import task_type
+
+KEY_RESULTS = 6  # results among the key figures; the table has all
 
 
 def head(verdict: Verdict) -> str:
@@ -20,7 +23,11 @@ def head(verdict: Verdict) -> str:
         facts.append(f"{verdict.items:,} test {task_type(verdict.task).unit}")
     if verdict.cost is not None:
         facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of computation"]
-    return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))
+    if len(verdict.results) == 1:
+        return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))
+    first = next(iter(verdict.results))
+    sentence = f"{first} {verdict.only(first).sentence()}"
+    return page_head(verdict.name, sentence, facts, verbatim=True) + key_numbers(_key_of_results(verdict))
 
 
 def seeds(verdict: Verdict) -> str:
@@ -44,6 +51,18 @@ def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
     )
     found += [(what, number_format.times(ratio), note) for what, ratio, note in costs if ratio]
     return found
+
+
+def _key_of_results(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """The metric of each result, with its gain below."""
+    found, percent = [], verdict.metric.percent
+    for name, result in verdict.results.items():
+        note = "no control"
+        if result.gain is not None:
+            note = f"{number_format.difference(result.gain.value, result.gain.ci95, as_percent=percent)} over its control"
+            note = note if result.gain.effect else f"no effect: {note}"
+        found.append((name, number_format.measured(result.distilled.metric, as_percent=percent), note))
+    return found[:KEY_RESULTS]
 
 
 def targets(verdict: Verdict) -> Section | None:
@@ -75,7 +94,7 @@ def _target(name: str, target: Target, verdict: Verdict) -> tuple[str, ...]:
 
 def goal_text(name: str, value: float, verdict: Verdict) -> str:
     """A goal or the value reached, in its usual unit."""
-    percent = verdict.metric.percent
+    percent, name = verdict.metric.percent, split_target(name)[1]
     if name == "retention" or (name == "metric" and percent):
         return f"{100 * value:.4g} %"
     units = {"compression": "×", "speedup": "×", "memory_ratio": "×", "gain": " points" if percent else ""}
@@ -88,7 +107,7 @@ def goal_text(name: str, value: float, verdict: Verdict) -> str:
 
 def arms(verdict: Verdict) -> Section:
     """The arms as columns and their measures as rows, which fits a phone."""
-    present = verdict.arms
+    present = verdict.compared
     columns = {arm: arm_row(found, as_percent=verdict.metric.percent) for arm, found in present.items()}
     rows = []
     for measure in columns["student"]:
@@ -96,14 +115,32 @@ def arms(verdict: Verdict) -> Section:
         if set(cells) != {number_format.NONE}:
             title = verdict.metric.name if measure.startswith("metric") else _MEASURES.get(measure, measure)
             rows.append((escape(title), *map(stacked, cells), stacked(_against(verdict, measure))))
+    rows[1:1] = _gains(verdict)
     rows += _by_seed(verdict)
     titles = ["", *(arm_title(arm) for arm in present), "student : teacher"]
+    if verdict.teacher is None:
+        titles, rows = titles[:-1], [row[:-1] for row in rows]
+    names = [name for name in ARMS if name in present] if verdict.teacher is None else ARMS
+    heading = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
     return Section(
         "arms",
-        "Teacher, control and student",
+        heading[:1].upper() + heading[1:],
         paragraph(_explained(verdict)),
         table("Metric and cost of each arm", titles, rows),
     )
+
+
+def _gains(verdict: Verdict) -> list[tuple[str, ...]]:
+    """The gain over each control, in its column, if there are several controls."""
+    if not verdict.result.gains:
+        return []
+    gains = {CONTROL: verdict.gain, **verdict.result.gains}
+    percent = verdict.metric.percent
+    cells = [
+        "" if (gain := gains.get(arm)) is None else stacked(number_format.difference(gain.value, gain.ci95, as_percent=percent))
+        for arm in verdict.compared
+    ]
+    return [("gain over it", *cells, "")]
 
 
 _MEASURES = {
@@ -147,7 +184,7 @@ def _ratio(verdict: Verdict, field: str) -> float | None:
 
 def _by_seed(verdict: Verdict) -> list[tuple[str, ...]]:
     """The metric of every seed, if there are several."""
-    present = verdict.arms
+    present = verdict.compared
     rows: list[tuple[str, ...]] = []
     for index, seed in enumerate(verdict.seeds if len(verdict.seeds) > 1 else []):
         cells = [

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from limbeck.evaluation.report.canvas import without_surrogates
+from limbeck.evaluation.report.canvas import FURTHER, without_surrogates
 from limbeck.evaluation.report.style import STYLE
 from limbeck.utils.atomic_files import write_text_atomic
 
@@ -72,11 +72,14 @@ def _contents(sections: Sequence[Section]) -> str:
     return f'<nav aria-label="Contents"><ul>{links}</ul></nav>'
 
 
-def head(eyebrow: str, sentence: str, facts: Sequence[str]) -> str:
-    """The top of the page: name, summary sentence and a line of facts."""
+def head(eyebrow: str, sentence: str, facts: Sequence[str], *, verbatim: bool = False) -> str:
+    """The top of the page: name, summary sentence and a line of facts.
+
+    `verbatim`: the sentence begins with a name, which stays as it is written.
+    """
+    shown = sentence if verbatim else sentence[:1].upper() + sentence[1:]
     return (
-        f'<p class="eyebrow">{escape(eyebrow)}</p>\n<h1>{escape(sentence[:1].upper() + sentence[1:])}.</h1>\n'
-        f'<p class="soft">{escape(" · ".join(facts))}</p>'
+        f'<p class="eyebrow">{escape(eyebrow)}</p>\n<h1>{escape(shown)}.</h1>\n<p class="soft">{escape(" · ".join(facts))}</p>'
     )
 
 
@@ -146,12 +149,12 @@ def details(summary: str, html: str) -> str:
 
 
 def sign(arm: str) -> str:
-    """The mark of an arm, as in figures: square, ring or disc."""
-    return f'<span class="sign {arm}" aria-hidden="true"></span>'
+    """The mark of an arm, as in figures: square, ring or disc; a diamond for a further control."""
+    return f'<span class="sign {arm if arm in TITLES else FURTHER}" aria-hidden="true"></span>'
 
 
 def arm_title(arm: str) -> str:
-    return f"{sign(arm)}{TITLES[arm]}"
+    return f"{sign(arm)}{TITLES.get(arm) or escape(arm)}"
 
 
 def stacked(text: str) -> str:

@@ -8,9 +8,11 @@ from limbeck.evaluation.report import appendix, numbers
 from limbeck.evaluation.report.calibration import calibration
 from limbeck.evaluation.report.changes import changes
 from limbeck.evaluation.report.classes import classes
+from limbeck.evaluation.report.controls import controls
 from limbeck.evaluation.report.device import device
 from limbeck.evaluation.report.networks import networks
-from limbeck.evaluation.report.page import write_page
+from limbeck.evaluation.report.page import Section, write_page
+from limbeck.evaluation.report.results import results
 from limbeck.evaluation.report.sizes import sizes
 from limbeck.evaluation.report.training import training
 from limbeck.evaluation.verdict import Verdict
@@ -25,14 +27,19 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
     """
     run = Path(run_dir)
     verdict = Verdict.load(run / "verdict.json")
+    first = verdict.only(next(iter(verdict.results)))
+    several = len(verdict.results) > 1
+    arms = _of_first(numbers.arms(first), verdict)
     sections = [
         numbers.targets(verdict),
-        numbers.arms(verdict),
+        results(verdict) if several else arms,
+        controls(verdict),
         sizes(verdict),
-        device(verdict),
-        changes(verdict),
-        classes(verdict),
-        calibration(verdict),
+        arms if several else None,
+        device(first),
+        _of_first(changes(first), verdict),
+        _of_first(classes(first), verdict),
+        _of_first(calibration(first), verdict),
         networks(verdict),
         training(run / "log.jsonl", verdict.metric),
         appendix.recipe(run / "recipe.yaml"),
@@ -41,3 +48,10 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
     ]
     made_from = "verdict.json, log.jsonl and recipe.yaml"
     return write_page(out or run / "report.html", verdict.name, numbers.head(verdict), sections, made_from)
+
+
+def _of_first(section: Section | None, verdict: Verdict) -> Section | None:
+    """A section on the first of several results, whose name its heading then has."""
+    if section is not None and len(verdict.results) > 1:
+        section.heading = f"{section.heading}: {next(iter(verdict.results))}"
+    return section

@@ -12,8 +12,8 @@ from limbeck.evaluation.report import appendix
 from limbeck.evaluation.report.canvas import Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, figure, grid, head, mark, stacked, table, write_page
 from limbeck.evaluation.report.sizes import Point, draw
-from limbeck.evaluation.table import compare, run_row
-from limbeck.evaluation.verdict import Verdict
+from limbeck.evaluation.table import by_result, compare, run_row
+from limbeck.evaluation.verdict import Arm, Verdict
 
 SHORT = 16
 _MISSING = "not set"
@@ -35,16 +35,21 @@ def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path],
         ValueError: the runs differ in task, metric or classes.
     """
     compare(runs)
-    first = next(iter(runs.values()))
+    shown = by_result(runs)
     sections = [
-        _numbers(runs),
+        _numbers(shown),
         _figures(runs),
         _targets(runs),
         _recipes({run: folder / "recipe.yaml" for run, folder in folders.items()}),
         _environments(runs),
     ]
-    top = head(" · ".join(runs), _sentence(runs), [first.task, f"{len(runs)} runs"])
+    top = head(" · ".join(runs), _sentence(shown), _facts(runs, shown))
     return write_page(out, " · ".join(runs), top, sections, "the verdict.json of each run")
+
+
+def _facts(runs: Mapping[str, Verdict], shown: Mapping[str, Verdict]) -> list[str]:
+    facts = [next(iter(runs.values())).task, f"{len(runs)} runs"]
+    return facts if len(shown) == len(runs) else [*facts, f"{len(shown)} results"]
 
 
 def _sentence(runs: Mapping[str, Verdict]) -> str:
@@ -86,7 +91,7 @@ def _caption(runs: Mapping[str, Verdict]) -> str:
 
 
 def _dots(runs: Mapping[str, Verdict]) -> str:
-    longest = max(len(cut(run, SHORT)) for run in runs)
+    longest = max(len(_short(run)) for run in runs)
     metric = next(iter(runs.values())).metric
     canvas = Canvas(62 + 34 * len(runs), left=16 + 6.4 * longest, right=52, top=22, bottom=42)
     axes = canvas.axes
@@ -98,20 +103,30 @@ def _dots(runs: Mapping[str, Verdict]) -> str:
             unit = 100 if metric.percent else 1
             canvas.beside(index, number_format.number(unit * verdict.gain.value, 1 if metric.percent else 3, sign=True))
     canvas.beside(-0.85, "gain")
-    canvas.rows([cut(name, SHORT) for name in runs])
+    canvas.rows([_short(name) for name in runs])
     axes.locator_params(axis="x", nbins=5)
     canvas.label("x", metric.name, percent=metric.percent)
     return canvas.svg("arms-of-runs")
 
 
+def _short(label: str) -> str:
+    """A run cut to `SHORT` characters; if a result is named too, both are cut, so that its results stay apart."""
+    run, separator, result = label.partition(": ")
+    if len(label) <= SHORT or not separator:
+        return cut(label, SHORT)
+    result = cut(result, SHORT - 4)
+    return f"{cut(run, max(SHORT - 2 - len(result), 2))}: {result}"
+
+
 def _figures(runs: Mapping[str, Verdict]) -> Section | None:
     """Students and teachers by size, if at least two sizes are known."""
     metric = next(iter(runs.values())).metric
+    arms: list[tuple[str, str, Arm]] = []
+    for run, verdict in runs.items():
+        arms += [] if verdict.teacher is None else [("teacher", f"{run}, teacher", verdict.teacher)]
+        arms += [("student", label, one.student) for label, one in by_result({run: verdict}).items()]
     points = [
-        Point(arm, f"{run}, {arm}" if arm == "teacher" else run, found.parameters, found.metric, found.ci95)
-        for run, verdict in runs.items()
-        for arm, found in verdict.arms.items()
-        if found.parameters and arm != "control"
+        Point(arm, _short(label), found.parameters, found.metric, found.ci95) for arm, label, found in arms if found.parameters
     ]
     if len({point.size for point in points}) < 2:
         return None

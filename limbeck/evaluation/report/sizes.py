@@ -7,12 +7,15 @@ from dataclasses import dataclass
 from html import escape
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import COLOURS, NARROW, SOFT, Canvas, apart, log_x
+from limbeck.evaluation.report.canvas import COLOURS, NARROW, SOFT, Canvas, apart, cut, log_x
 from limbeck.evaluation.report.numbers import goal_text
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, table
 from limbeck.evaluation.statistics import Interval
 from limbeck.evaluation.verdict import Verdict
 
+BETWEEN = 26  # characters of two names that fit beside each other
+SHORT = 16  # characters of the name of a result
+_AXES = {"size-macs": "multiply-adds", "size-latency": "milliseconds, one item, one thread"}  # the others by their unit
 FORMATS = {"onnx": "^", "executorch": "D"}  # markers of the runtimes; PyTorch's are those of the arms
 
 
@@ -39,6 +42,37 @@ class Goal:
 
 
 def sizes(verdict: Verdict) -> Section | None:
+    """Figures by parameters and file size; of several results by parameters, multiply-adds and latency."""
+    several = len(verdict.results) > 1
+    figures = _of_results(verdict) if several else _of_one(verdict)
+    heading = f"{'Cost' if several else 'Size'} against {verdict.metric.name}"
+    return Section("size", heading, grid(filter(None, figures), two=True))
+
+
+def _of_results(verdict: Verdict) -> list[str]:
+    """Each result is a disc with its name; figures of which only one value is known are left out."""
+    arms = {name: ("student", result.distilled) for name, result in verdict.results.items()}
+    if verdict.teacher is not None:
+        arms = {TITLES["teacher"]: ("teacher", verdict.teacher), **arms}
+    found = []
+    for name, title, field, unit in (
+        ("size-parameters", "By parameters", "parameters", number_format.count),
+        ("size-macs", "By multiply-adds", "macs", number_format.count),
+        ("size-latency", "By latency", "latency_ms", number_format.milliseconds),
+    ):
+        sized = {label: (arm, one, getattr(one, field)) for label, (arm, one) in arms.items()}
+        points = [
+            Point(arm, cut(label, SHORT), size.median if field == "latency_ms" else size, one.metric, one.ci95)
+            for label, (arm, one, size) in sized.items()
+            if size
+        ]
+        if len({point.size for point in points}) > 1:
+            goals = _goals(verdict.only(next(iter(verdict.results))), field)
+            found.append(_figure(name, title, points, goals, verdict, unit))
+    return found
+
+
+def _of_one(verdict: Verdict) -> list[str]:
     parameters = [
         Point(arm, TITLES[arm], found.parameters, found.metric, found.ci95)
         for arm, found in verdict.arms.items()
@@ -49,11 +83,10 @@ def sizes(verdict: Verdict) -> Section | None:
         for arm, found in verdict.arms.items()
         if found.file_bytes
     ] + _exported(verdict)
-    figures = [
+    return [
         _figure("size-parameters", "By parameters", parameters, _goals(verdict, "parameters"), verdict, number_format.count),
         _figure("size-bytes", "By file size", files, _goals(verdict, "file_bytes"), verdict, number_format.size),
     ]
-    return Section("size", f"Size against {verdict.metric.name}", grid(filter(None, figures), two=True))
 
 
 def _exported(verdict: Verdict) -> list[Point]:
@@ -73,7 +106,7 @@ def _exported(verdict: Verdict) -> list[Point]:
 
 
 def _goals(verdict: Verdict, size: str) -> list[Goal]:
-    """The lines of the targets in a figure whose x axis is `parameters` or `file_bytes`."""
+    """The lines of the targets in a figure by the size of that name, a field of `Arm`."""
     found = []
     teacher, control = verdict.teacher, verdict.control
     unit_name = " points" if verdict.metric.percent else ""
@@ -87,14 +120,10 @@ def _goals(verdict: Verdict, size: str) -> list[Goal]:
         elif name == "gain" and control is not None:
             found.append(Goal(f"{target.goal:+g}{unit_name}", metric=control.metric + sign * target.goal / unit))
         elif name == size:
-            found.append(Goal(f"at most {_goal_size(size, target.goal)}", size=target.goal))
+            found.append(Goal(f"at most {goal_text(size, target.goal, verdict)}", size=target.goal))
         elif name == "compression" and size == "parameters" and teacher is not None and teacher.parameters and target.goal > 0:
             found.append(Goal(f"{target.goal:g}× smaller", size=teacher.parameters / target.goal))
     return found
-
-
-def _goal_size(size: str, goal: float) -> str:
-    return number_format.count(goal) if size == "parameters" else number_format.size(goal)
 
 
 def _figure(
@@ -136,7 +165,7 @@ def draw(
     reach = (max(widths) / min(widths)) ** 0.12 * 1.25
     axes.set_xlim(min(widths) / reach, max(widths) * reach)
     log_x(canvas, unit)
-    canvas.label("x", "parameters" if unit is number_format.count else "bytes")
+    canvas.label("x", _AXES.get(name, "parameters" if unit is number_format.count else "bytes"))
     canvas.label("y", metric, percent=percent)
     for goal in goals:
         if goal.metric is not None:
@@ -160,7 +189,8 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
     left, right = canvas.axes.get_xlim()
     middle = (left * right) ** 0.5
     sides = [[p for p in points if p.size < middle], [p for p in points if p.size >= middle]]
-    if right / left < NARROW:  # names from both sides would overlap in the middle
+    longest = sum(max((len(p.name) for p in side), default=0) for side in sides)
+    if right / left < NARROW or longest > BETWEEN:  # names from both sides would overlap in the middle
         sides = [list(points)]
     for own in sides:
         own.sort(key=lambda p: p.metric)
@@ -176,7 +206,8 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
 def _caption(points: Sequence[Point], goals: Sequence[Goal], verdict: Verdict, unit: Callable[[float], str]) -> str:
     quality = {p.name: number_format.measured(p.metric, as_percent=verdict.metric.percent, digits=1) for p in points}
     arms = ", ".join(f"{p.name.partition(',')[0]} {unit(p.size)} at {quality[p.name]}" for p in points if p.format == "pytorch")
-    text = f"{arms[:1].upper()}{arms[1:]}. Sizes are on a logarithmic scale; whiskers are 95 % intervals."
+    arms = arms if len(verdict.results) > 1 else arms[:1].upper() + arms[1:]  # names of results stay as they are written
+    text = f"{arms}. Sizes are on a logarithmic scale; whiskers are 95 % intervals."
     if len({p.format for p in points}) > 1:
         shapes = ", ".join(f"{_SHAPES[kind]} {kind}" for kind in FORMATS if any(p.format == kind for p in points))
         text += f" Files: {shapes}; hollow int8."

@@ -108,6 +108,7 @@ figure + .scroll { margin-top: 2rem; }
 .sign { display: inline-block; width: .72em; height: .72em; margin-right: .4em; border: 2px solid currentColor; }
 .sign.student { color: var(--student); background: var(--student); border-radius: 50%; }
 .sign.control { color: var(--control); border-radius: 50%; }
+.sign.further { color: var(--soft); transform: rotate(45deg) scale(.8); }
 .sign.teacher { color: var(--teacher); background: var(--teacher); }
 
 .gallery { display: grid; gap: 1.75rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, strip_zeros
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
-from limbeck.evaluation.training_curves import Curve, Curves, read_curves
+from limbeck.evaluation.report.weights import weight_figures
+from limbeck.evaluation.training_curves import Curve, Curves, read_curves, read_weights
 from limbeck.evaluation.verdict import MetricInfo
 from limbeck.metrics import METRICS
 
@@ -36,6 +37,8 @@ def training(log: Path, metric: MetricInfo) -> Section:
     for group, title, curves, of_teacher in groups:
         own = {quantity: _of(lines, of_teacher) for quantity, lines in curves.items()}
         parts.append(_group(group, title, {quantity: lines for quantity, lines in own.items() if lines}, metric))
+    weights = weight_figures(read_weights(log), terms)
+    parts.append(f'<div class="group"><h3>Weights of items</h3>\n{grid(weights)}</div>' if weights else "")
     if not any(parts):
         return Section(name, heading, paragraph("log.jsonl holds no values.", soft=True))
     note = "One line per seed over weight updates: student solid, control dashed, teacher dotted."

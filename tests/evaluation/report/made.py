@@ -122,8 +122,78 @@ def verdict(count: int = 5, items: Items | None = None, **changes: Any) -> Verdi
     return build_verdict(found, **{**settings, **changes})
 
 
-def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) -> str:
-    """A training log as runs leave it, its last line torn off."""
+def several(rates: dict[str, float], **changes: Any) -> Verdict:
+    """A run of several results or further controls: arms by name that are right on these shares of the items."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 600)
+    found = {
+        arm: Predictions(logits(labels, 3, 1 if arm == "teacher" else len(SEEDS), rate, rng), labels)
+        for arm, rate in rates.items()
+    }
+    settings: dict[str, Any] = {
+        "name": "several <b>",
+        "task": "classification",
+        "seeds": SEEDS,
+        "classes": HOSTILE[:3],
+        "examples": choose_examples(found, pictures(600), SEEDS),
+        "cost": RunCost(student_steps=23_400, teacher_items=0, wall_s=420.5),
+    }
+    return build_verdict(found, **{**settings, **changes})
+
+
+PEERS = {
+    "a/student": 0.88, "a/control": 0.82, "b/student": 0.85, "b/control": 0.85, "both/student": 0.91, "both/control": 0.87,
+}  # fmt: skip
+
+
+def peers() -> Verdict:
+    """Two peers and their ensemble, without a teacher."""
+    costs = {
+        "a/student": ModelCost(75_290, 306_000, 12_700_000, Latency(0.62, 0.81), 1_300_000),
+        "b/student": ModelCost(290_000, 1_180_000, 31_000_000, Latency(1.9, 2.4), 2_900_000),
+        "both/student": ModelCost(365_290, 1_486_000, 43_700_000, Latency(2.6, 3.3), 4_200_000),
+    }
+    return several(PEERS, model_costs=costs, targets={"gain": 2, "both.metric": 0.95})
+
+
+LONG = "layer1 exit <b> of the network"
+
+
+def exits() -> Verdict:
+    """A student with a teacher, and two of its exits."""
+    rates = {"teacher": 0.93, "student": 0.89, "control": 0.83}
+    rates |= {f"{LONG}/student": 0.62, f"{LONG}/control": 0.60, "layer2/student": 0.80, "layer2/control": 0.74}
+    costs = {
+        "teacher": ModelCost(853_018, 3_430_000, 126_000_000, Latency(4.1, 4.9), 7_900_000),
+        "student": ModelCost(75_290, 306_000, 12_700_000, Latency(0.62, 0.81), 1_300_000),
+        f"{LONG}/student": ModelCost(12_000, 50_000, 3_700_000, Latency(0.21, 0.3), 700_000),
+        "layer2/student": ModelCost(31_000, 126_000, 7_900_000, Latency(0.39, 0.5), 990_000),
+    }
+    return several(rates, model_costs=costs, targets={"gain": 2, "layer2.latency_ms": 0.4})
+
+
+def controlled() -> Verdict:
+    """A student with two controls besides that on labels."""
+    costs = {
+        "teacher": ModelCost(853_018, 3_430_000, 126_000_000, Latency(4.1, 4.9), 7_900_000),
+        "student": ModelCost(75_290, 306_000, 12_700_000, Latency(0.62, 0.81), 1_300_000),
+    }
+    rates = {"teacher": 0.93, "student": 0.88, "control": 0.80, "smoothing": 0.84, "noise <i>": 0.88}
+    return several(rates, model_costs=costs)
+
+
+def weights(progress: float) -> dict[str, dict[str, float]]:
+    """What two teachers, of which the second is bad, and a weigher of items gave up to here."""
+    share = 0.5 + 0.42 * min(1.0, 2 * progress)
+    return {
+        "soft_targets.teachers.good": {"mean": share, "spread": 0.05},
+        "soft_targets.teachers.random": {"mean": 1 - share, "spread": 0.05},
+        "<b>$x_.item_weight": {"mean": 1.2 - progress / 2, "spread": 0.3},
+    }
+
+
+def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50, *, weighed: bool = False) -> str:
+    """A training log as runs leave it, its last line torn off; `weighed`: with the weights of an ensemble and of items."""
     lines = [
         {"seed": 0, "arm": "teacher", "stage": 0, "step": at, "values": {"loss": 2 / (1 + at / 99)}}
         for at in range(50, 900, 50)
@@ -135,6 +205,8 @@ def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50) ->
                 value = (2.3 + 0.1 * seed) * np.exp(-at / 500) + (0.3 if arm == "student" else 0.2)
                 values = {term: value * (1 + place) for place, term in enumerate(terms)}
                 lines.append({"seed": seed, "arm": arm, "stage": 0, "step": at, "values": values})
+                if arm == "student" and weighed:
+                    lines[-1]["weights"] = weights(at / updates)
                 if at % 250 == 0:
                     accuracy = 0.9 - 0.5 * np.exp(-at / 400) - (0.05 if arm == "control" else 0)
                     lines.append({"seed": seed, "arm": arm, "step": at, "validation": {"accuracy": accuracy}})
@@ -154,6 +226,6 @@ def write(folder: Path, found: Verdict | None = None) -> Path:
     """A run directory with everything that a page is made of."""
     folder.mkdir(parents=True, exist_ok=True)
     (found or verdict()).save(folder / "verdict.json")
-    (folder / "log.jsonl").write_text(log())
+    (folder / "log.jsonl").write_text(log(weighed=True))
     (folder / "recipe.yaml").write_text(RECIPE)
     return folder

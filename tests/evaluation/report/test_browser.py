@@ -27,6 +27,9 @@ FOCUS = """(() => { const found = []; for (const one of document.querySelectorAl
   { one.focus(); found.push(document.activeElement === one) } return found })()"""
 
 
+SEVERAL = {"peers": made.peers, "exits": made.exits, "controlled": made.controlled}
+
+
 @pytest.fixture(scope="module")
 def browser():
     browser = Browser()
@@ -40,17 +43,25 @@ def pages(tmp_path_factory, rich):
     run, texts = made.write(folder / "run", rich), made.write(folder / "texts", made.verdict(5, made.texts(600)))
     compared(**{f"method{place}": 0.6 + 0.01 * place for place in range(20)}, control=0.7).save(folder / "comparison.json")
     both = {"run": rich, "another": rich}
+    peers, exits, controlled = (made.write(folder / name, make()) for name, make in SEVERAL.items())
+    with_peers = {"a long name of a run": made.peers(), "run": made.controlled()}
     return {
         "run": write_report(run),
         "texts": write_report(texts),
         "comparison": write_comparison(folder),
         "side": write_side_by_side(both, {"run": run, "another": texts}, folder / "side.html"),
+        "peers": write_report(peers),
+        "exits": write_report(exits),
+        "controlled": write_report(controlled),
+        "side_of_peers": write_side_by_side(
+            with_peers, dict(zip(with_peers, (peers, controlled), strict=True)), folder / "p.html"
+        ),
     }
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [360, 1400])
-@pytest.mark.parametrize("name", ["run", "texts", "comparison", "side"])
+@pytest.mark.parametrize("name", ["run", "texts", "comparison", "side", "side_of_peers", *SEVERAL])
 def test_a_page_is_drawn_whole(browser, pages, name, width, dark):
     browser.open(pages[name], width=width, dark=dark)
     assert browser.ask("innerWidth") == width
@@ -66,7 +77,7 @@ def test_a_page_is_drawn_whole(browser, pages, name, width, dark):
     )
 
 
-@pytest.mark.parametrize("name", ["run", "comparison", "side"])
+@pytest.mark.parametrize("name", ["run", "comparison", "side", "side_of_peers", *SEVERAL])
 def test_words_in_drawings_are_neither_cut_nor_on_top_of_each_other(browser, pages, name):
     browser.open(pages[name], width=1400)
     assert browser.ask(CLIPPED) == []

@@ -69,3 +69,11 @@ def test_where_the_page_goes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert page_path([tmp_path / "runs/a", tmp_path / "runs/b"]) == tmp_path / "runs" / "comparison-report.html"
     assert page_path([tmp_path / "x/a", tmp_path / "y/b"]).resolve() == tmp_path / "comparison-report.html"
+
+
+def test_each_result_of_a_run_is_a_row(tmp_path):
+    text = check(page(tmp_path, peers=made.peers(), alone=made.several({"student": 0.7, "control": 0.6})).read_text()).text
+    assert "The best student is that of peers: both with accuracy 93.0 %" in text
+    assert "2 runs · 4 results" in text
+    for part in ("peers: a", "peers: b", "peers: both", "both.metric"):
+        assert part in text, part

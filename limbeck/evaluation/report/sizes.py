@@ -189,7 +189,7 @@ def _name(canvas: Canvas, points: Sequence[Point]) -> None:
     left, right = canvas.axes.get_xlim()
     middle = (left * right) ** 0.5
     sides = [[p for p in points if p.size < middle], [p for p in points if p.size >= middle]]
-    longest = sum(max((len(p.name) for p in side), default=0) for side in sides)
+    longest = sum(max((len(p.name.partition(",")[0]) for p in side), default=0) for side in sides)
     if right / left < NARROW or longest > BETWEEN:  # names from both sides would overlap in the middle
         sides = [list(points)]
     for own in sides:

@@ -7,6 +7,7 @@ import torch
 
 from limbeck.core.actors import frozen, trained
 from limbeck.core.batch import Batch
+from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data.sources import OwnSamples
@@ -61,3 +62,28 @@ def test_pieces_of_own_samples_give_the_weights_of_the_whole_batch() -> None:
     for name, tensor in ours.items():
         torch.testing.assert_close(theirs[name], tensor, rtol=0, atol=1e-5)
     assert not same(before, whole.actors["student"].model)
+
+
+def test_a_teacher_reads_a_longer_prompt_than_the_student() -> None:
+    """The student's own continuation is learned token by token from a teacher that sees the solution."""
+    student, teacher = llama(1), gpt2(2)
+    solutions = [[30, *prompt, 31] for prompt in PROMPTS]
+    own = OwnSamples("student", PROMPTS, batch_size=3, new_tokens=5, views={"solution": solutions}, stop=range(20, 25))
+    own.bind({"student": student})
+    batch = own.batch(BatchPosition(0))
+    term = Term(SoftTargets(temperature=1), teacher="teacher#solution")
+    losses = Criterion([term], student, teacher, example=batch)(batch)
+    expected = []
+    for row, text, mask in zip(batch.index.tolist(), batch.inputs["default"]["input_ids"], batch.mask, strict=True):
+        count, start = int(mask.sum()), len(PROMPTS[row])
+        sample = text[start : start + count]
+        ours, theirs = (
+            model(torch.cat([torch.tensor(prompt), sample])[None]).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+            for model, prompt in ((student, PROMPTS[row]), (teacher, solutions[row]))
+        )
+        expected.append((theirs.exp() * (theirs - ours)).sum(-1))
+    torch.testing.assert_close(losses["soft_targets"], torch.cat(expected).mean())
+    actors = {"student": trained(student), "teacher": frozen(teacher)}
+    before = state(student)
+    Run(actors, [Stage([Update([term], source=own)], steps(2), Optimizer("sgd", lr=0.5))], settings=quiet()).fit()
+    assert not same(before, student)

@@ -78,8 +78,8 @@ class ItemMemory:
 
 
 def columns_of(batch: Batch) -> dict[str, Any]:
-    """The fields of a batch that hold something."""
-    columns = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    """The fields of a batch that hold something; without `mask`, which is among the positions that are `counted`."""
+    columns = {field.name: getattr(batch, field.name) for field in fields(batch) if field.name != "mask"}
     return {name: value for name, value in columns.items() if isinstance(value, Tensor) or value}
 
 

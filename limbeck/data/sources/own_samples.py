@@ -40,10 +40,12 @@ class OwnSamples(Source):
         keep: items that are kept and drawn again before new ones are made; None: every batch is new. With `keep` items in the
             memory, `keep / batch_size` steps draw new samples, and as many steps draw them again, in another order.
         draws: how often each kept item is drawn in all.
+        views: further views, by name: other prompts, one for each of `prompts`, with the same samples behind them. So a teacher
+            may read what the student does not: `views={"solution": …}` and the reference `teacher#solution`.
         tokenizer: of texts, if there is no recipe.
 
     Raises:
-        ValueError: an argument out of range; no prompts, or one without tokens.
+        ValueError: an argument out of range; no prompts, or one without tokens; a view with more or fewer prompts.
 
     Source: Agarwal et al. 2024, On-policy distillation of language models (arXiv:2306.13649).
     """
@@ -61,6 +63,7 @@ class OwnSamples(Source):
         stop: int | Sequence[int] | None = None,
         keep: int | None = None,
         draws: int = 2,
+        views: Mapping[str, Any] | None = None,
         tokenizer: Any = None,
     ) -> None:
         if temperature <= 0:
@@ -74,6 +77,9 @@ class OwnSamples(Source):
         self.sampling = Sampling(temperature, top_k, top_p)
         self.stop: tuple[int, ...] | None = (stop,) if isinstance(stop, int) else None if stop is None else tuple(stop)
         self.batch_size, self.prompts = batch_size, Prompts(prompts, tokenizer)
+        self.views = {view: Prompts(each, tokenizer, f"views.{view}") for view, each in (views or {}).items()}
+        if DEFAULT_VIEW in self.views:
+            raise ValueError(f"OwnSamples: views hold {DEFAULT_VIEW!r}, which is the view of the prompts; use another name")
         self.data = self.prompts.data
         self.observes = None if keep is None else ()
         self._model: nn.Module | None = None
@@ -89,7 +95,8 @@ class OwnSamples(Source):
         return True
 
     def load(self, reader: DataReader) -> None:
-        self.prompts.load(reader)
+        for prompts in (self.prompts, *self.views.values()):
+            prompts.load(reader)
         self._set_sizes()
 
     def _set_sizes(self) -> None:
@@ -98,6 +105,11 @@ class OwnSamples(Source):
         self.samples = len(self.prompts)
         self.batch_size = min(self.batch_size, self.samples)
         self.steps_per_epoch = max(1, self.samples // self.batch_size)
+        for view, prompts in self.views.items():
+            if prompts.loaded and len(prompts) != self.samples:
+                raise ValueError(
+                    f"OwnSamples: view {view!r} has {len(prompts)} prompts for {self.samples} prompts; give one for each"
+                )
         if self.keep is not None and self.keep < self.batch_size:
             raise ValueError(f"OwnSamples: keep is {self.keep}; expected at least the items of one batch, {self.batch_size}")
 
@@ -179,21 +191,26 @@ class OwnSamples(Source):
         return () if end is None else (end,) if isinstance(end, int) else tuple(end)
 
     def _as_batch(self, rows: Tensor, made: Continuations) -> Batch:
-        """Prompts with their samples as inputs, padded on the right."""
-        device, model = made.tokens.device, self._model
-        prompts = [self.prompts.rows[row].to(device) for row in rows.tolist()]
-        starts, lengths = torch.tensor([len(prompt) for prompt in prompts], device=device), made.lengths
-        texts = [torch.cat([p, t[:n]]) for p, t, n in zip(prompts, made.tokens, lengths.tolist(), strict=True)]
-        tokens = pad_right(texts, 0)
-        width = _agree(tokens.shape[1], device)
-        tokens = torch.nn.functional.pad(tokens, (0, width - tokens.shape[1]))
-        places = torch.arange(width, device=device)
-        last = (starts + lengths - 1)[:, None]
-        mask = ((places >= starts[:, None] - 1) & (places < last)).float()  # the logits at position i predict token i + 1
-        real = (places <= last).long()
-        mapping = model is not None and uses_generate(model)
-        inputs = {"input_ids": tokens, "attention_mask": real} if mapping else tokens
-        return Batch({DEFAULT_VIEW: inputs}, index=rows.to(device), mask=mask)
+        """Prompts with their samples as inputs, in each view."""
+        mapping = self._model is not None and uses_generate(self._model)
+        inputs: dict[str, Any] = {}
+        counted: dict[str, Tensor] = {}
+        for view, prompts in {DEFAULT_VIEW: self.prompts, **self.views}.items():
+            tokens, real, counted[view] = _join([prompts.rows[row] for row in rows.tolist()], made)
+            inputs[view] = {"input_ids": tokens, "attention_mask": real} if mapping else tokens
+        return Batch(inputs, index=rows.to(made.tokens.device), counted=counted)
+
+
+def _join(prompts: Sequence[Tensor], made: Continuations) -> tuple[Tensor, Tensor, Tensor]:
+    """Prompts with what follows them, padded on the right: token ids, which of them are real, and which positions count."""
+    device, lengths = made.tokens.device, made.lengths
+    starts = torch.tensor([len(prompt) for prompt in prompts], device=device)
+    parts = zip(prompts, made.tokens, lengths.tolist(), strict=True)
+    tokens = pad_right([torch.cat([prompt.to(device), after[:length]]) for prompt, after, length in parts], 0)
+    width = _agree(tokens.shape[1], device)
+    places, last = torch.arange(width, device=device), (starts + lengths - 1)[:, None]
+    counted = (places >= starts[:, None] - 1) & (places < last)  # the logits at position i predict token i + 1
+    return torch.nn.functional.pad(tokens, (0, width - tokens.shape[1])), (places <= last).long(), counted.float()
 
 
 def _agree(width: int, device: torch.device) -> int:

@@ -192,3 +192,31 @@ def test_a_recipe_names_it_and_reads_its_prompts():
     assert (named.data, named.has_epochs, named.actors) == ({"path": "prompts.parquet", "label": False}, True, ("student",))
     named.load(Reader())
     assert (named.samples, named.batch_size, named.steps_per_epoch) == (2, 2, 1)
+
+
+def test_a_view_shows_the_same_samples_behind_other_prompts():
+    solutions = [[40, *row, 41] for row in reversed(PROMPTS)]
+    for model in (llama(), Fixed([1 / 50] * 50)):
+        batch = language(model, views={"solution": solutions}, stop=range(3, 12)).batch(BatchPosition(0))
+        texts = [batch.inputs[view] for view in ("default", "solution")]
+        ours, theirs = (each["input_ids"] if isinstance(each, dict) else each for each in texts)
+        for item, row in enumerate(batch.index.tolist()):
+            count = int(batch.mask[item].sum())
+            start, other = len(PROMPTS[row]), len(solutions[row])
+            assert theirs[item, :other].tolist() == solutions[row]
+            assert torch.equal(theirs[item, other : other + count], ours[item, start : start + count])
+            positions = batch.counted["solution"][item].nonzero()[:, 0].tolist()
+            assert positions == list(range(other - 1, other + count - 1))
+
+
+@pytest.mark.parametrize(
+    ("views", "message"),
+    [
+        ({"solution": PROMPTS[:3]}, "view 'solution' has 3 prompts for 5 prompts; give one for each"),
+        ({"solution": [[]]}, r"views\.solution, row 0 is \[\], without any token"),
+        ({"default": PROMPTS}, "views hold 'default', which is the view of the prompts"),
+    ],
+)
+def test_views_that_do_not_fit_the_prompts_are_refused(views, message):
+    with pytest.raises(ValueError, match=message):
+        OwnSamples("student", PROMPTS, views=views)

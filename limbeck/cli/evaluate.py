@@ -54,10 +54,16 @@ def _print_evaluation(found: Evaluation) -> None:
     from limbeck.evaluation import arms_table, number_format
 
     verdict = found.verdict
-    if len(verdict.arms) > 1:
+    if len(verdict.results) > 1:
         console.print(arms_table(verdict))
-        kept = f"kept {number_format.percent(verdict.retention)} of the teacher"
-        console.print(kept if verdict.gain is None else verdict.sentence(), style="bold", markup=False, highlight=False)
+        for line in verdict.sentence().split("; "):
+            console.print(line, style="bold", markup=False, highlight=False)
+        console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
+    elif len(verdict.compared) > 1:
+        console.print(arms_table(verdict))
+        known = verdict.gain is not None or verdict.result.gains
+        kept = verdict.sentence() if known else f"kept {number_format.percent(verdict.retention)} of the teacher"
+        console.print(kept, style="bold", markup=False, highlight=False)
         console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
     else:
         student = verdict.student

@@ -37,25 +37,27 @@ class TermGraph(Record):
     names: tuple[str, str] = (STUDENT, TEACHER)
 
 
-def build_term_graph(criteria: Sequence[tuple[str, Criterion]], example: Batch) -> TermGraph:
+def build_term_graph(
+    criteria: Sequence[tuple[str, Criterion]], example: Batch, student: str | None = None, teacher: str | None = None
+) -> TermGraph:
     """The term graph of a run.
-
-    In a run without an actor called `student` the first term says whose modules are shown: its student and its teacher.
 
     Args:
         criteria: the built criterion of each stage, with the name of the stage ("" if there is only one).
         example: a batch for a forward pass that reads the shapes.
+        student, teacher: the actors whose modules are shown; None: those of these names, or else those of the first term.
     """
-    actors, names = criteria[0][1].actors, _names(criteria)
+    actors, found = criteria[0][1].actors, _names(criteria)
+    names = student or found[0], teacher or found[1]
     edges = [edge for stage, criterion in criteria for edge in _edges(stage, criterion, names)]
     taps = {tap for edge in edges for tap in edge.student}, {tap for edge in edges for tap in edge.teacher}
-    student, teacher = (
+    ours, theirs = (
         build_network(actors[name], name, own, example) if name in actors and actors[name].module is not None else None
         for name, own in zip(names, taps, strict=True)
     )
-    if student is None:
+    if ours is None:
         raise ValueError(f"no term compares a model with modules; the actors are {', '.join(actors)}")
-    return TermGraph(student=student, teacher=teacher, edges=edges, names=names)
+    return TermGraph(student=ours, teacher=theirs, edges=edges, names=names)
 
 
 def _names(criteria: Sequence[tuple[str, Criterion]]) -> tuple[str, str]:

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from limbeck.engine import DeadTermError, NonFiniteError
 from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_comparison, environment, load_predictions
+from limbeck.evaluation.arms import STUDENT, ArmName
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe
 from limbeck.runs.distill import run_recipe
@@ -77,7 +78,7 @@ def comparison_verdict(comparison: Comparison, folder: Path) -> ComparisonVerdic
     predictions = {name: load_predictions(folder / name) for name in finished}
     first = next(iter(verdicts.values()))
     return build_comparison(
-        {name: by_arm["student"] for name, by_arm in predictions.items()},
+        {name: by_arm[str(ArmName(next(iter(verdicts[name].results)), STUDENT))] for name, by_arm in predictions.items()},
         _teacher_predictions(predictions),
         name=comparison.name,
         task=first.task,

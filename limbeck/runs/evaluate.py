@@ -1,4 +1,4 @@
-"""A finished run on other data: its student, and the control and the teacher if the run has kept them."""
+"""A finished run on other data: its results, with the controls and the teacher that the run has kept."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from torch import nn
 from limbeck import models
 from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
+from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec, Recipe, data_sizes
-from limbeck.runs.folder import CONTROL, RECIPE, STUDENT, TEACHER, class_count_of, class_names_of, open_run, resume_command
+from limbeck.runs.folder import RECIPE, class_count_of, class_names_of, load_verdict, open_run, results_of, resume_command
 from limbeck.runs.teacher import rebuild_teacher
 from limbeck.tasks import Task
 
+CONFIG = "config.json"  # beside the weights of a model that can be loaded
 CPU = torch.device("cpu")
 
 
@@ -39,31 +41,32 @@ class Evaluation:
     verdict: Verdict
 
     def as_json(self) -> dict[str, Any]:
-        """The student's figures, those of all arms, and gain and retention, which are None without a control or teacher."""
-        verdict, result = self.verdict, self.verdict.result
+        """The student's figures, those of all arms, and gain and retention, which are None without a control or teacher.
+
+        Of several results these are those of the first; `results` has those of each. `gains`: over further controls.
+        """
+        verdict = self.verdict
         kind = "run" if (self.evaluated / RECIPE).exists() else "file"
-        arms = {name: _figures(verdict.metric.name, arm.metric, arm.ci95, arm.ece) for name, arm in verdict.arms.items()}
+        several = {"results": {name: _result(verdict.only(name)) for name in verdict.results}}
         return {
             kind: str(self.evaluated),
             "data": self.data,
             "items": verdict.items,
             "metric": verdict.metric.name,
-            **arms["student"],
-            "arms": arms,
-            "gain": None if result.gain is None else asdict(result.gain),
-            "retention": result.retention,
-            "retention_ci95": result.retention_ci95,
+            **_result(verdict),
+            **(several if len(verdict.results) > 1 else {}),
         }
 
 
 def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **columns: Any) -> Evaluation:
-    """Evaluates the student of a run on other data, and its control and teacher if the run has kept them.
+    """Evaluates the results of a run on other data, and the controls and the teacher that the run has kept.
 
     All models see the same items, so that gain and retention have paired bootstrap intervals over them, as in the verdict of
-    the run. There is one model of each arm: those of the seed whose student is the best.
+    the run. There is one model of each arm: those of the seed whose student is the best. Results whose model was not kept in a
+    form that can be loaded are left out.
 
     Args:
-        console: prints why a run is evaluated without its control or teacher.
+        console: prints why a run is evaluated without a control, a result or the teacher.
         columns: of the data: `split`, `input`, `label`.
 
     Raises:
@@ -72,12 +75,15 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
     """
     console = console or Console(quiet=True)
     recipe, student = open_run(folder)
-    trained = {STUDENT: student}
-    if (folder / CONTROL / "config.json").exists():
-        trained[CONTROL] = models.load_model(folder / CONTROL)
-    elif recipe.control:
-        reason = f"without the control: {folder / CONTROL} is missing; written by: {resume_command(folder)}"
-        console.print(reason, style="yellow", markup=False, soft_wrap=True)
+    first, *others = results_of(folder)
+    trained = {str(ArmName(first, STUDENT)): student, **_kept(folder, first, first, recipe, console)}
+    for result in others:
+        path = folder / arm_folder(str(ArmName(result, STUDENT)), first)
+        if (path / CONFIG).exists():
+            own = {str(ArmName(result, STUDENT)): models.load_model(path)}
+            trained |= own | _kept(folder, result, first, recipe, console)
+        else:
+            _note(console, f"without {result}: {path} holds no model that can be loaded")
     items, teacher = read_for_run(recipe, folder, data, columns, console)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
@@ -87,6 +93,26 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
         trained[TEACHER] = teacher
     device = inference_device(recipe.training.build().settings)
     return evaluate_models(trained, items, task, folder, data, device)
+
+
+def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Console) -> dict[str, nn.Module]:
+    """Returns the controls of a result that the run has kept, by arm; prints which are missing."""
+    found = {}
+    verdict = load_verdict(folder)
+    further = [] if verdict is None or result not in verdict.results else list(verdict.results[result].controls)
+    for control in (CONTROL, *further):
+        arm = str(ArmName(result, control))
+        path = folder / arm_folder(arm, first)
+        if (path / CONFIG).exists():
+            found[arm] = models.load_model(path)
+        elif control != CONTROL or recipe.control:
+            what = "the control" if arm == CONTROL else arm
+            _note(console, f"without {what}: {path} is missing; written by: {resume_command(folder)}")
+    return found
+
+
+def _note(console: Console, text: str) -> None:
+    console.print(text, style="yellow", markup=False, soft_wrap=True)
 
 
 def read_for_run(
@@ -113,7 +139,7 @@ def read_for_run(
     except ValueError as error:
         if recipe.student.reads is None or columns.get("input") is not None:
             raise
-        console.print(f"without the teacher: {error}", style="yellow", markup=False, soft_wrap=True)
+        _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
         items = _read(recipe, data, {**columns, "input": recipe.student.reads}).align_classes(class_names_of(folder), data)
     if not has_teacher:
@@ -163,8 +189,7 @@ def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:
         saved = (folder / TEACHER / "tokenizer.json").exists()
         teacher = load_tokenizer(str(folder / TEACHER), local_files_only=True) if saved else recipe.reader.tokenizer
     except (ValueError, OSError, ImportError) as error:
-        reason = f"without the teacher, whose tokenizer cannot be loaded: {error}"
-        console.print(reason, style="yellow", markup=False, soft_wrap=True)
+        _note(console, f"without the teacher, whose tokenizer cannot be loaded: {error}")
         recipe.reader.use_tokenizers(student)
         return False
     recipe.reader.use_tokenizers(student, teacher)
@@ -176,9 +201,24 @@ def _fits(task: Task, teacher: nn.Module, items: Items, data: str, console: Cons
     try:
         task.check(teacher, items.for_actor("teacher"), "teacher", data)
     except ValueError as error:
-        console.print(f"without the teacher: {error}", style="yellow", markup=False, soft_wrap=True)
+        _note(console, f"without the teacher: {error}")
         return False
     return True
+
+
+def _result(verdict: Verdict) -> dict[str, Any]:
+    """The figures of the first result: its student's, those of all its arms, its gains and its retention."""
+    result, metric = verdict.result, verdict.metric.name
+    arms = {name: _figures(metric, arm.metric, arm.ci95, arm.ece) for name, arm in verdict.compared.items()}
+    gains = {"gains": {name: asdict(gain) for name, gain in result.gains.items()}} if result.gains else {}
+    return {
+        **arms[STUDENT],
+        "arms": arms,
+        "gain": None if result.gain is None else asdict(result.gain),
+        **gains,
+        "retention": result.retention,
+        "retention_ci95": result.retention_ci95,
+    }
 
 
 def _figures(metric: str, value: float, ci95: tuple[float, float], ece: float | None) -> dict[str, Any]:

@@ -16,13 +16,14 @@ from limbeck.data.audio.options import AudioOptions
 from limbeck.data.table import TableEncoder
 from limbeck.data.table.encoder import FILE_NAME as TABLE_FILE
 from limbeck.evaluation import Verdict
+from limbeck.evaluation.arms import DEFAULT_RESULT
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, describe_missing, loaded_plugins, read_yaml
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import lock_folder
 
 RECIPE, VERDICT = "recipe.yaml", "verdict.json"
-STUDENT, CONTROL, TEACHER = "student", "control", "teacher"
+STUDENT, TEACHER = "student", "teacher"
 
 
 class RunError(ValueError):
@@ -82,16 +83,28 @@ def require_file(folder: Path, file: str, what: str) -> None:
         raise RunError(f"run {folder}: it has no {what} yet; finish it with: {resume_command(folder)}")
 
 
+def load_verdict(folder: Path) -> Verdict | None:
+    """Returns the verdict of a run; None if it has none yet."""
+    return Verdict.load(folder) if (folder / VERDICT).exists() else None
+
+
+def results_of(folder: Path) -> list[str]:
+    """Returns the results of a run in their order; without a verdict the one of a run with one student."""
+    verdict = load_verdict(folder)
+    return [DEFAULT_RESULT] if verdict is None else list(verdict.results)
+
+
 def class_names_of(folder: Path) -> list[str] | None:
     """Returns the class names of a run in label order; None if the classes have no names."""
-    return (Verdict.load(folder).classes or None) if (folder / VERDICT).exists() else None
+    verdict = load_verdict(folder)
+    return None if verdict is None else verdict.classes or None
 
 
 def class_count_of(folder: Path) -> int | None:
     """Returns the number of classes of a run; None if it has no classes, or no verdict."""
-    if not (folder / VERDICT).exists():
+    verdict = load_verdict(folder)
+    if verdict is None:
         return None
-    verdict = Verdict.load(folder)
     return len(verdict.classes or verdict.student.per_class or ()) or None
 
 

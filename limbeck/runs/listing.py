@@ -44,7 +44,7 @@ class RunSummary:
         state: finished; running (a process holds its lock); stopped (`--resume` continues it); empty; unreadable.
         done, total: updates of a run, variants of a comparison; `total` is None if it is not known yet.
         trainings: of a run, in order of execution.
-        message: the verdict in a sentence, or why there is none.
+        message: the verdict in a sentence, or why there is none; of several results the first, and how many there are.
         modified: time of the last write, in seconds since 1970.
     """
 
@@ -109,13 +109,19 @@ def _summarize(place: Path) -> RunSummary | None:
 
 
 def _run(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
-    message = Verdict.load(place).sentence() if (place / "verdict.json").exists() else ""
+    message = _first_result(Verdict.load(place)) if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
     totals = [training.total for training in trainings]
     total = sum(total for total in totals if total is not None) if None not in totals else None
     state: State = "running" if is_locked(place) else "finished" if message else "stopped"
     done = sum(training.done for training in trainings)
     return RunSummary(place.resolve().name, str(place), "run", state, done, total, message, modified, trainings)
+
+
+def _first_result(verdict: Verdict) -> str:
+    first, others = next(iter(verdict.results)), len(verdict.results) - 1
+    said = verdict.only(first).sentence()
+    return said if not others else f"{first} {said} (and {others} more result{'s' if others > 1 else ''})"
 
 
 def _comparison(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
@@ -155,11 +161,11 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgr
     """Yields every training of the recipe in order, with its updates.
 
     Updates done are read from the newest checkpoint and the last line of the log. Lengths in epochs are converted by the
-    counts in the log; without these, the control is as long as the student, and one seed as long as another.
+    counts in the log; without these, a control is as long as the student, and one seed as long as another.
     """
     last = _last_lines(place / "log.jsonl")
-    order = [("teacher", recipe["seeds"][0])] if recipe["teacher"].get("training") else []
-    arms = ("student", "control") if recipe["control"] else ("student",)
+    order = [("teacher", recipe["seeds"][0])] if (recipe.get("teacher") or {}).get("training") else []
+    arms = ("student", *(("control",) if recipe["control"] else ()), *(recipe.get("controls") or ()))
     order += [(arm, seed) for seed in recipe["seeds"] for arm in arms]
     started = [each for each in order if each in last or _checkpointed(place, *each)]
     known: dict[str, int] = {}
@@ -168,7 +174,7 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgr
         done = max(_checkpointed(place, arm, seed), int(line.get("update", 0)))
         over = (arm, seed) in started[:-1] or (place / "verdict.json").exists()
         total = (
-            done if over else known.get(arm) or _length(arm, recipe, line) or known.get("student" if arm == "control" else arm)
+            done if over else known.get(arm) or _length(arm, recipe, line) or known.get(arm if arm == "teacher" else "student")
         )
         if total is not None and arm != "teacher":
             known.setdefault(arm, total)
@@ -178,7 +184,9 @@ def _trainings(place: Path, recipe: Mapping[str, Any]) -> Iterator[TrainingProgr
 def _checkpointed(place: Path, arm: str, seed: int) -> int:
     """Returns the updates in the newest checkpoint of one training."""
     pattern = "teacher" if arm == "teacher" else f"seed-{seed}-*"
-    folders = [path for path in place.glob(f"checkpoints/{pattern}") if current_name(path.name.rpartition("-")[2]) == arm]
+    folders = [
+        path for path in place.glob(f"checkpoints/{pattern}") if current_name(path.name.removeprefix(f"seed-{seed}-")) == arm
+    ]
     steps = [path for folder in folders for path in folder.glob("checkpoints/step-*")]
     return max((int(path.name.removeprefix("step-")) for path in steps), default=0)
 
@@ -187,7 +195,8 @@ def _length(arm: str, recipe: Mapping[str, Any], line: Mapping[str, Any]) -> int
     """Returns the updates of one training, from the recipe and the updates per epoch in the log."""
     own = recipe["teacher"]["training"] if arm == "teacher" else recipe["training"]
     stages = (recipe.get("stages") if arm != "teacher" else None) or [own]
-    updates_per_epoch = line["step"] / line["epoch"] if line.get("epoch") and arm != "control" else None
+    of_control = arm not in ("teacher", "student")  # whose epochs may have fewer items, not its training fewer updates
+    updates_per_epoch = line["step"] / line["epoch"] if line.get("epoch") and not of_control else None
     lengths = []
     for stage in stages:
         if stage.get("steps") is not None:

@@ -11,6 +11,7 @@ import torch
 from limbeck.export import formats
 from limbeck.models import load_model
 from tests.cli.conftest import Limbeck
+from tests.runs.test_evaluate import several
 
 
 def test_evaluate(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
@@ -37,6 +38,14 @@ def test_evaluate(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
     code, _, err = limbeck("evaluate", finished, "--data", "digits", "--tokenizer", "bert")
     assert code == 2
     assert "--tokenizer is an option of exported files" in " ".join(err.replace("│", " ").split())
+
+
+def test_evaluate_a_run_with_several_results(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    several(tmp_path / "run", finished)
+    code, out, _ = limbeck("evaluate", tmp_path / "run", "--data", "digits", "--split", "test")
+    assert code == 0
+    for part in ("early", "retention", "student: kept ", "early: kept ", "on 599 items", "without both: "):
+        assert part in out, part
 
 
 def test_evaluate_an_exported_file(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:

@@ -95,3 +95,47 @@ def test_a_run_without_control_and_teacher_is_evaluated_without_them(tmp_path: P
     assert "without the teacher, which cannot be rebuilt: " in printed
     assert f"without the control: {folder / 'control'} is missing; written by: limbeck distill " in printed
     assert found["accuracy"] == runs.evaluate_run(finished, "digits", split="test").as_json()["accuracy"]
+
+
+def several(folder: Path, finished: Path) -> Verdict:
+    """A run with two results besides its student, of which one was kept as weights alone, and a further control."""
+    shutil.copytree(finished, folder)
+    verdict = Verdict.load(finished)
+    own = verdict.result
+    assert own.control is not None
+    further = own.model_copy(update={"controls": {"smoothing": own.control}})
+    verdict = verdict.model_copy(update={"results": {"student": own, "early": further, "both": own}})
+    verdict.save(folder / "verdict.json")
+    for name in ("student", "control"):
+        shutil.copytree(finished / name, folder / "results" / "early" / name)
+    shutil.copytree(finished / "control", folder / "results" / "early" / "smoothing")
+    (folder / "results" / "both" / "student").mkdir(parents=True)
+    shutil.copy(finished / "student" / "model.safetensors", folder / "results" / "both" / "student")
+    return verdict
+
+
+def test_every_result_whose_model_is_kept_is_evaluated(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    several(folder, finished)
+    console = Console(file=io.StringIO(), width=200)
+    found = runs.evaluate_run(folder, "digits", split="test", console=console).as_json()
+    alone = runs.evaluate_run(finished, "digits", split="test").as_json()
+    assert {key: value for key, value in found.items() if key not in ("results", "run")} == {
+        key: value for key, value in alone.items() if key != "run"
+    }
+    assert list(found["results"]) == ["student", "early"]
+    early = found["results"]["early"]
+    assert list(early["arms"]) == ["teacher", "control", "smoothing", "student"]
+    assert (early["accuracy"], early["gain"]) == (alone["accuracy"], alone["gain"])
+    assert early["gains"]["smoothing"] == early["gain"]
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    assert f"without both: {folder / 'results' / 'both' / 'student'} holds no model that can be loaded" in printed
+
+
+def test_a_further_control_that_is_missing_is_named(tmp_path: Path, finished: Path) -> None:
+    several(tmp_path / "run", finished)
+    shutil.rmtree(tmp_path / "run" / "results" / "early" / "smoothing")
+    console = Console(file=io.StringIO(), width=200)
+    found = runs.evaluate_run(tmp_path / "run", "digits", split="test", console=console).as_json()
+    assert "gains" not in found["results"]["early"]
+    assert "without early/smoothing: " in console.file.getvalue()  # type: ignore[attr-defined]

@@ -18,6 +18,7 @@ from limbeck.runs.compare import run_comparison
 from limbeck.runs.listing import TAIL, RunSummary, list_runs, runs_table
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
+from tests.evaluation.conftest import make_several
 
 
 def begun(folder: Path, recipe: Recipe, lines: list[dict[str, Any]], checkpoints: dict[str, int] | None = None) -> Path:
@@ -48,6 +49,32 @@ def test_a_finished_run_has_its_verdict(tmp_path: Path) -> None:
     assert found.message.startswith("kept ")
     assert only(tmp_path / "done").message == found.message  # the folder of the run itself
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "done").rglob("*")} == before
+
+
+def test_of_several_results_the_first_is_shown_and_the_others_counted(tmp_path: Path) -> None:
+    begun(tmp_path / "peers", tiny.recipe(), [])
+    make_several().save(tmp_path / "peers" / "verdict.json")
+    message = only(tmp_path).message
+    assert message.startswith("a reached accuracy 80.0 %; distillation gave +5.0 points [")
+    assert message.endswith("] (and 2 more results)")
+
+
+def test_further_controls_are_trainings_of_a_run_without_a_teacher(tmp_path: Path) -> None:
+    folder = begun(
+        tmp_path / "half",
+        tiny.recipe("training={steps: 100}"),
+        [line("student", 0, 100, 4.0), line("control", 0, 100, 9.0), line("label-noise", 0, 50, 2.0)],
+        {"seed-0-label-noise": 60},
+    )
+    recipe = yaml.safe_load((folder / "recipe.yaml").read_text())
+    recipe |= {"teacher": None, "controls": {"label-noise": {"terms": ["hard_targets"]}, "more": {"terms": ["hard_targets"]}}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
+    assert [(one.arm, one.done, one.total) for one in only(tmp_path).trainings] == [
+        ("student", 100, 100),
+        ("control", 100, 100),
+        ("label-noise", 60, 100),
+        ("more", 0, 100),
+    ]
 
 
 def test_a_stopped_run_says_how_far_it_is(tmp_path: Path) -> None:

@@ -73,8 +73,9 @@ def _group(group: str, title: str, curves: Curves, metric: MetricInfo) -> str:
 
 def _is_percentage(quantity: str, metric: MetricInfo) -> bool:
     """Whether a quantity is shown as a percentage: the metric as the run has it, others as their own definition has it."""
-    known = METRICS.get(quantity)
-    return metric.percent if quantity == metric.name else known is not None and known.percent
+    name = quantity.rpartition(".")[2]  # that of another result than the first is called RESULT.METRIC
+    known = METRICS.get(name)
+    return metric.percent if name == metric.name else known is not None and known.percent
 
 
 def _figure(name: str, quantity: str, lines: Lines, percent: bool) -> str:

@@ -47,8 +47,12 @@ def test_drawings_stay_small_whatever_they_hold():
 
 
 def test_figures_beside_the_metric_are_read_as_their_own_measure_says(tmp_path):
-    line = {"arm": "student", "step": 1, "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75}}
+    line = {
+        "arm": "student",
+        "step": 1,
+        "validation": {"answer_f1": 0.5, "exact_match": 0.25, "masked_perplexity": 0.75, "b.answer_f1": 0.4},
+    }
     (tmp_path / "log.jsonl").write_text(json.dumps(line))
     section = str(training(tmp_path / "log.jsonl", MetricInfo(name="answer_f1")))
-    for said in ("Student 50.0 % → 50.0 %", "Student 25.0 % → 25.0 %", "Student 0.75 → 0.75"):
+    for said in ("Student 50.0 % → 50.0 %", "Student 25.0 % → 25.0 %", "Student 0.75 → 0.75", "Student 40.0 % → 40.0 %"):
         assert said in section

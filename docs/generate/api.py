@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models
-from limbeck.core import adapters, schedules, teachers, weighers
+from limbeck.core import adapters, schedules, source, teachers, weighers
 from limbeck.data.image import transforms
 from limbeck.models import shrink as text
 from limbeck.recipe.base import BaseRecipe
@@ -166,6 +166,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Teachers": (teachers.registry, "For the `teacher` of a term, where it is more than one actor's signal."),
     "Weighers": (weighers.registry, "For the `item_weight` or `temperature` of a term, and the `by` of an ensemble."),
+    "Sources": (source.registry, "For `sources:`, whose names updates use."),
     "Methods": (methods.registry, "For `method:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),

@@ -1,4 +1,4 @@
-"""Train on a pool of generated inputs, and on kept samples, by one process or by two; save the weights and the sources' state."""
+"""Train on a pool of generated inputs and on kept samples, by one process or by two; save weights and state of the sources."""
 
 from __future__ import annotations
 

@@ -10,14 +10,15 @@ no data set holds.
 
 from limbeck.data.audio import AudioOptions
 from limbeck.data.dataset import Dataset, evaluation_batches
-from limbeck.data.fields import FieldStorage, field_items
+from limbeck.data.fields import FieldStorage, Modality, field_items, map_field
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
-from limbeck.data.items import Items, input_for_actor
+from limbeck.data.items import Items
 from limbeck.data.loading.as_items import as_items
 from limbeck.data.loading.fields import load_fields
 from limbeck.data.loading.load import load_items
 from limbeck.data.sources import DatasetFile, Generated, OwnSamples, Pool
+from limbeck.data.storage import input_for_actor
 from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
@@ -42,6 +43,7 @@ __all__ = [
     "MaskedModelReplacements",
     "Masking",
     "MaskingVocabulary",
+    "Modality",
     "OwnSamples",
     "PerActorStorage",
     "Pipeline",
@@ -62,6 +64,7 @@ __all__ = [
     "load_fields",
     "load_items",
     "load_questions",
+    "map_field",
     "mask_tokens",
     "per_actor_items",
     "split_by_question",

@@ -13,7 +13,7 @@ from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.sampling import balanced_subset, stratified_split
-from limbeck.data.storage import Inputs, Storage, as_storage
+from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
 from limbeck.data.targets import (
     as_target,
     check_targets,
@@ -86,6 +86,7 @@ class Items:
                 in [0, 1].
         """
         storage = as_storage(inputs)
+        check_finite(storage)
         target = None if targets is None else as_target(targets, classes)
         if images is None:
             images = isinstance(inputs, Tensor) and _looks_like_images(inputs)
@@ -135,12 +136,16 @@ class Items:
         return self._replace(storage, self.keys, self.target, images=False)
 
     def for_actor(self, actor: str) -> Items:
-        """The same items as this actor reads them; see `input_for_actor`."""
-        name = input_for_actor(actor, self.storage.input_names)
+        """The same items as this actor reads them; see `Storage.input_for`."""
+        name = self.storage.input_for(actor)
         if name is None:
             return self
         selected = self.storage.select_input(name)
-        return selected if isinstance(selected, Items) else self.with_storage(selected)
+        if not isinstance(selected, Items):
+            return self.with_storage(selected)
+        if not self.storage.shares_labels:
+            return selected
+        return Items(selected.storage, selected.keys, self.target, self.classes, self.class_names, selected.images)
 
     def labelled(self) -> Items:
         """Only the items that have a label."""
@@ -219,17 +224,6 @@ class Items:
 
     def _replace(self, storage: Storage, keys: Tensor, target: Target | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
-
-
-def input_for_actor(actor: str, names: Sequence[str]) -> str | None:
-    """Which of several inputs an actor reads.
-
-    An actor with an input of its own name reads that. The average of the student reads the student's input; assistants and
-    further teachers read the teacher's, which stands last. None if there is one input for all actors.
-    """
-    if not names or actor in names:
-        return actor if names else None
-    return "student" if actor == "average" and "student" in names else names[-1]
 
 
 def _describe_classes(names: Sequence[str], most: int = 5) -> str:

@@ -27,6 +27,7 @@ class Storage(ABC):
     """
 
     lengths: Tensor | None = None
+    shares_labels = False  # whether `Items` of one input have the labels of all, not their own
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -41,6 +42,10 @@ class Storage(ABC):
     def first_difference(self) -> str | None:
         """Describes the first token at which inputs are not aligned, for a message; None if they are."""
         return None
+
+    def input_for(self, actor: str) -> str | None:
+        """Which of several inputs an actor reads; see `input_for_actor`."""
+        return input_for_actor(actor, self.input_names)
 
     def select_input(self, name: str) -> Any:
         """One of the inputs: a storage, or `Items` if its items differ from those of the others."""
@@ -129,9 +134,28 @@ class EncodedStorage(Storage):
         return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
 
 
+def input_for_actor(actor: str, names: Sequence[str]) -> str | None:
+    """Which of several inputs an actor reads.
+
+    An actor with an input of its own name reads that. The average of the student reads the student's input; assistants and
+    further teachers read the teacher's, which stands last. None if there is one input for all actors.
+    """
+    if not names or actor in names:
+        return actor if names else None
+    return "student" if actor == "average" and "student" in names else names[-1]
+
+
 def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:
     """The storage for inputs in memory."""
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
+
+
+def check_finite(storage: TensorStorage | TextStorage) -> None:
+    """Raises a ValueError with the row of the first NaN among the inputs."""
+    for name, tensor in storage.by_name().items() if isinstance(storage, TensorStorage) else ():
+        if tensor.is_floating_point() and bool(tensor.isnan().any()):
+            row = int(tensor.isnan().nonzero()[0, 0])
+            raise ValueError(f"inputs{f' {name!r}' if name else ''}: row {row} holds nan; expected finite numbers")
 
 
 def parts_of(text: Text) -> tuple[str, ...]:

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from torch import nn
 
-from limbeck.data import Items, TokenStorage
-from limbeck.data.audio import SpectrogramStorage
-from limbeck.data.table import EncodedTable
+from limbeck.data import Items
+from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Predictions, Verdict, save_predictions
 from limbeck.models import save_model, save_weights, spec_of
 
@@ -40,9 +39,4 @@ def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> No
     else:
         folder.mkdir(parents=True, exist_ok=True)
         save_weights(model, folder / "model.safetensors")
-    if isinstance(items.storage, TokenStorage):
-        items.storage.tokenizer.save_pretrained(folder)
-    if isinstance(items.storage, EncodedTable):
-        items.storage.encoder.save(folder)
-    if isinstance(items.storage, SpectrogramStorage):
-        items.storage.options.save(folder)
+    save_preprocessing(items, folder)

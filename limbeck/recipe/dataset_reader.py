@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import asdict
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import torch
@@ -14,17 +13,16 @@ from limbeck.data import (
     FieldStorage,
     Items,
     TableEncoder,
-    TableStorage,
+    map_field,
     tokenize,
 )
-from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.storage import TextStorage
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.augmentation import augment_items
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.base import default_of
-from limbeck.recipe.schema.data import AudioSpec, DatasetSpec, DataSpec, TableSpec
+from limbeck.recipe.preprocessing import WHOLE, Preprocessing
+from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
 from limbeck.tasks import Task
@@ -52,15 +50,26 @@ class DatasetReader:
     Attributes:
         student_tokenizer: set for a finished run whose student has a vocabulary of its own; otherwise that vocabulary is
             made from the training texts.
-        table_encoder: of a table; set for a finished run, otherwise learned from the training rows.
-        audio: of spectrograms; set for a finished run, otherwise by the training data.
+        preprocessing: of tables and sounds; read from the folders of a finished run, otherwise learned from the training data.
+        saved_tokenizers: of a finished run whose data has fields, by the name of the model that reads texts.
+
+    Args:
+        further: other models by name, which may read fields of their own.
     """
 
-    def __init__(self, task: Task, data: DataSpec, teacher: ModelSpec, student: StudentSpec) -> None:
+    def __init__(
+        self,
+        task: Task,
+        data: DataSpec,
+        teacher: ModelSpec,
+        student: StudentSpec,
+        further: Mapping[str, ModelSpec] | None = None,
+    ) -> None:
         self.task, self.data, self.teacher, self.student = task, data, teacher, student
+        self.models: dict[str, ModelSpec] = {"student": student, "teacher": teacher, **(further or {})}
         self.student_tokenizer: Any = None
-        self.table_encoder: TableEncoder | None = None
-        self.audio: AudioOptions | None = None
+        self.saved_tokenizers: dict[str, Any] = {}
+        self.preprocessing = Preprocessing()
 
     def use_tokenizers(self, student: Any, teacher: Any = None) -> None:
         """Reads texts with the tokenizers of a finished run, so that its training texts are not needed.
@@ -122,56 +131,60 @@ class DatasetReader:
 
     def raw_items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set as they are stored."""
-        if self.table_encoder is not None:  # all data has the columns of the training data
-            spec = spec.model_copy(update={"table": _named_columns(spec, self.data.train, self.table_encoder)})
-        if self.audio is not None:
-            spec = spec.model_copy(update={"audio": _same_spectrograms(spec, self.audio)})
-        train = self.data.train
-        if (
-            train.fields is not None and spec.fields is None and spec.input is None
-        ):  # all data has the fields of the training data
-            spec = spec.model_copy(
-                update={
-                    "fields": train.fields,
-                    "size": spec.size or train.size,
-                    "channels": train.channels,
-                    "audio": spec.audio or train.audio,
-                    "missing": train.missing,
-                }
-            )
-        return spec.load(self.task.read_labels if self.task.reads_labels else None, self._reads)
+        spec = self.preprocessing.complete(spec, self.data.train)
+        reads = {actor: field for actor, field in self.reads.items() if field in (spec.fields or ())}
+        return spec.load(self.task.read_labels if self.task.reads_labels else None, reads)
 
     @property
-    def _reads(self) -> dict[str, str]:
-        """The fields that student and teacher read, if the data has fields."""
-        found = {"student": self.student.reads, "teacher": self.teacher.reads}
-        return {actor: field for actor, field in found.items() if field is not None}
+    def reads(self) -> dict[str, str]:
+        """The fields that models read, if the data has fields."""
+        return {actor: model.reads for actor, model in self.models.items() if model.reads is not None}
 
     def _readable(self, items: Items, data: str = "data") -> Items:
         """Returns items as models read them: texts as tokens, rows of a table as vectors."""
-        if isinstance(items.storage, TableStorage):
-            return self._fitted_encoder()(items, data)
+        if self.preprocessing.lacks(items):
+            self._split()
+        items = self.preprocessing.encode(items, data)
+        if isinstance(items.storage, FieldStorage):
+            for name, part in items.storage.fields.items():
+                if isinstance(part.storage, TextStorage):
+                    tokenizers = self._tokenizers_of(name)
+                    items = map_field(items, name, partial(tokenize, tokenizer=tokenizers, max_length=self.data.max_length))
         if not isinstance(items.storage, TextStorage):
             return items
         return tokenize(items, self.tokenizers, self.data.max_length)
 
-    def _fitted_encoder(self) -> TableEncoder:
-        if self.table_encoder is None:
-            self._split()
-        assert self.table_encoder is not None
-        return self.table_encoder
+    @property
+    def table_encoder(self) -> TableEncoder | None:
+        """The encoder of a table without fields, once it is known."""
+        return self.preprocessing.tables.get(WHOLE)
+
+    @property
+    def audio(self) -> AudioOptions | None:
+        """The options of sounds without fields, once they are known."""
+        return self.preprocessing.audio.get(WHOLE)
+
+    @audio.setter
+    def audio(self, options: AudioOptions) -> None:
+        self.preprocessing.audio[WHOLE] = options
+
+    def _tokenizers_of(self, field: str) -> Any:
+        """Returns the tokenizer of the model that reads a field; by name, if student and teacher read it with their own."""
+        readers = [name for name, read in self.reads.items() if read == field]
+        saved = {name: self.saved_tokenizers[name] for name in readers if name in self.saved_tokenizers}
+        if saved:
+            return saved if len(saved) > 1 else next(iter(saved.values()))
+        if {"student", "teacher"} <= set(readers):
+            return self.tokenizers
+        reader = self.models[readers[0]] if readers else self.student
+        return teacher_tokenizer(self.data, reader, reader)
 
     def _split(self) -> tuple[Items, Items | None]:
         """Returns training and validation items as they are stored. The statistics of a table come from the former."""
         train, validation = self.raw_items(self.data.train), None
         if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
             validation, train = train.split(self.data.validation)
-        parts = train.storage.fields.values() if isinstance(train.storage, FieldStorage) else (train,)
-        for storage in (part.storage for part in parts):
-            if isinstance(storage, SpectrogramStorage):
-                self.audio = storage.options
-        if isinstance(train.storage, TableStorage) and self.table_encoder is None:
-            self.table_encoder = TableEncoder.fit(train)
+        self.preprocessing.learn(train)
         if isinstance(self.data.validation, DatasetSpec):
             validation = self.raw_items(self.data.validation)
         return train, validation
@@ -211,27 +224,6 @@ class DatasetReader:
         if self.data.augment is None:
             return items
         return augment_items(items, self.data.augment, self.teacher, self.vocabulary, self.data.max_length)
-
-
-def _named_columns(spec: DatasetSpec, train: DatasetSpec, encoder: TableEncoder) -> TableSpec:
-    """Returns the columns that the encoder reads, with the options of the data set or else of the training data."""
-    own, columns = spec.table or train.table or TableSpec.model_validate({}), encoder.columns
-    return own.model_copy(update={"numeric": columns.numeric, "categorical": columns.categorical, "exclude": ()})
-
-
-def _same_spectrograms(spec: DatasetSpec, audio: AudioOptions) -> AudioSpec:
-    """Returns the options of the training data. Only `resample` may be another for other data."""
-    own, same = spec.audio, AudioSpec(**asdict(audio))
-    if own is None:
-        return same
-    same = same.model_copy(update={"resample": own.resample})
-    for name in type(own).model_fields:
-        if getattr(own, name) not in (getattr(same, name), default_of(AudioOptions, name)):  # a written recipe holds defaults
-            raise RecipeError(
-                f"data: {spec.path}: audio.{name} is {getattr(own, name)!r}, and the training data has "
-                f"{getattr(same, name)!r}; leave it out, the model expects spectrograms of one kind"
-            )
-    return same
 
 
 class DataSizes(NamedTuple):

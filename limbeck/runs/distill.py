@@ -7,12 +7,13 @@ from pathlib import Path
 
 from rich.console import Console
 
-from limbeck.data import Items
+from limbeck.data import FieldStorage, Items
+from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
-from limbeck.runs.folder import RunError, lock_run
+from limbeck.runs.folder import TEACHER, RunError, lock_run
 from limbeck.runs.resume import check_folder, prepare_folder
 from limbeck.runs.teacher import build_teacher, load_or_train_teacher, with_progress
 from limbeck.utils import distributed
@@ -56,6 +57,7 @@ def run_recipe(
     try:
         with lock_run(folder):
             prepare_folder(recipe, folder, resume=resume)
+            _keep_teacher_inputs(all_train, folder)
             job.experiment.teacher = load_or_train_teacher(recipe, teacher, all_train, folder, progress=progress)
             job.fit(train, validation)
             if job.cache_folder is not None:
@@ -70,6 +72,13 @@ def run_recipe(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
+
+
+def _keep_teacher_inputs(train: Items, folder: Path) -> None:
+    """Writes how the teacher's field becomes its inputs, which the student's folder does not say."""
+    if isinstance(train.storage, FieldStorage) and "teacher" in train.storage.reads and distributed.rank() == 0:
+        (folder / TEACHER).mkdir(parents=True, exist_ok=True)
+        save_preprocessing(train.for_actor("teacher"), folder / TEACHER)
 
 
 def _print_data(console: Console, train: Items, validation: Items | None, test: Items) -> None:

@@ -141,7 +141,7 @@ def read_for_run(
             raise
         _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
-        items = _read(recipe, data, {**columns, "input": recipe.student.reads}).align_classes(class_names_of(folder), data)
+        items = _read(recipe, data, columns, only=recipe.student.reads).align_classes(class_names_of(folder), data)
     if not has_teacher:
         return items, None
     sizes = data_sizes(items.for_actor("teacher"))
@@ -149,10 +149,14 @@ def read_for_run(
     return items, rebuild_teacher(recipe, folder, sizes, console)
 
 
-def _read(recipe: Recipe, data: str, columns: Mapping[str, Any]) -> Items:
-    """Returns data with the image options of the run."""
-    like = recipe.data.test if recipe.data.train.fields is None else recipe.data.train
-    return recipe.items(DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns))
+def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | None = None) -> Items:
+    """Returns data with the image options of the run; of its fields, all or `only` one."""
+    fields = recipe.data.train.fields
+    like = recipe.data.test if fields is None else recipe.data.train
+    spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
+    if fields is not None and only is not None:
+        spec = spec.model_copy(update={"fields": {only: fields[only]}, "audio": like.audio})
+    return recipe.items(spec)
 
 
 def evaluate_models(
@@ -182,6 +186,11 @@ def evaluate_models(
 
 def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:
     """Sets the tokenizers of a finished run; returns whether the teacher's is known, or not needed."""
+    if recipe.data.train.fields is not None:
+        for name in recipe.reader.models:
+            if (folder / name / "tokenizer.json").exists():
+                recipe.reader.saved_tokenizers[name] = load_tokenizer(str(folder / name), local_files_only=True)
+        return True
     if not any((folder / STUDENT).rglob("tokenizer.json")):  # no texts, or one tokenizer that the recipe names
         return True
     student = load_tokenizer(str(folder / STUDENT), local_files_only=True)

@@ -11,10 +11,6 @@ from typing import Any
 from torch import nn
 
 from limbeck import models
-from limbeck.data.audio.options import FILE_NAME as AUDIO_FILE
-from limbeck.data.audio.options import AudioOptions
-from limbeck.data.table import TableEncoder
-from limbeck.data.table.encoder import FILE_NAME as TABLE_FILE
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import DEFAULT_RESULT
 from limbeck.models.tokenizer import load_tokenizer
@@ -51,10 +47,8 @@ def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recip
     recipe = Recipe.from_dict(content, str(written), files=False)
     if recipe.student.vocabulary is not None:
         recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)
-    if (folder / STUDENT / TABLE_FILE).exists():
-        recipe.reader.table_encoder = TableEncoder.load(folder / STUDENT)
-    if (folder / STUDENT / AUDIO_FILE).exists():
-        recipe.reader.audio = AudioOptions.load(folder / STUDENT)
+    for name, model in recipe.reader.models.items():
+        recipe.reader.preprocessing.load(folder / name, model.reads)
     return recipe
 
 

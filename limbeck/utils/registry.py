@@ -30,8 +30,8 @@ class UnknownNameError(KeyError, ValueError):
 class Registry:
     """Parts of one kind by name, e.g. `Registry("objective")`.
 
-    Installed packages add parts through the entry-point group `limbeck.<kind>s`. They are loaded when a name is not found among
-    the registered parts, so that they do not slow down the start.
+    Installed packages add parts through the entry-point group of the kind's plural, such as `limbeck.objectives`. They are
+    loaded when a name is not found among the registered parts, so that they do not slow down the start.
 
     Args:
         kind: what messages call a part.
@@ -99,7 +99,8 @@ class Registry:
         return iter(self.names())
 
     def _load_entry_points(self) -> None:
-        for entry in entry_points(group=f"limbeck.{self.kind}s"):
+        plural = f"{self.kind[:-1]}ies" if self.kind.endswith("y") else f"{self.kind}s"
+        for entry in entry_points(group=f"limbeck.{plural}"):
             if entry.name not in self._parts:
                 part = entry.load()  # may register itself
                 if entry.name not in self._parts:

@@ -22,9 +22,14 @@ transforms = Registry("transform")
 
 
 class Transform(ABC):
-    """Changes images `[B, C, H, W]`, uint8 or float32 in [0, 1]. A transform that only moves pixels may keep uint8."""
+    """Changes images `[B, C, H, W]`, uint8 or float32 in [0, 1]. A transform that only moves pixels may keep uint8.
+
+    Attributes:
+        modality: the kind of inputs that it changes; those of other kinds are registered here too.
+    """
 
     name: ClassVar[str]
+    modality: ClassVar[str] = "image"
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
@@ -35,6 +40,7 @@ class MixTransform(ABC):
     """Mixes each image with an image of another item, its partner."""
 
     name: ClassVar[str]
+    modality: ClassVar[str] = "image"
 
     @abstractmethod
     def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,12 @@ def read_images(table: RawTable, column: str) -> list[Any]:
     if is_text(cells.type):
         return [_full_path(table, path) for path in cells.to_pylist()]
     return list(cells.to_pylist())
+
+
+def describe_source(origin: str, sources: Sequence[object], row: int) -> str:
+    """The name of a row's image or sound for messages: its path, or where it is in the table."""
+    source = sources[row]
+    return source if isinstance(source, str) else f"{origin} row {row}"
 
 
 def read_texts(table: RawTable, column: str) -> list[str]:

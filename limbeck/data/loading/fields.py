@@ -1,9 +1,9 @@
-"""`load_fields`: loads items of several named fields, each from a column of its name."""
+"""`load_fields`: loads items of several named fields, each of a modality."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -13,57 +13,97 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from limbeck.data.fields import field_items
+from limbeck.data.audio.options import AudioOptions
+from limbeck.data.fields import Modality, field_items, named_modalities
+from limbeck.data.fields.modalities import AudioModality, ImageModality, TableModality
 from limbeck.data.items import Items
-from limbeck.data.loading.columns import column_kind
+from limbeck.data.loading.columns import LABEL_NAMES, label_columns
 from limbeck.data.loading.files import RawTable, open_table
-from limbeck.data.loading.load import load_columns
-from limbeck.utils.registry import nearest_names
-
-Kind = Literal["image", "audio", "array"]
+from limbeck.data.loading.labels import LabelReader, class_labels
 
 
 def load_fields(
     name_or_path: str | Path,
-    fields: Mapping[str, Kind],
+    fields: Mapping[str, str | Mapping[str, Any] | Modality] | Sequence[str],
     reads: Mapping[str, str],
     *,
     split: str | None = None,
     missing: Literal["refuse", "skip"] = "refuse",
-    **options: Any,
+    label: str | Sequence[str] | Literal[False] | None = None,
+    size: int | tuple[int, int] | None = None,
+    channels: Literal[1, 3] | None = None,
+    read_labels: LabelReader | None = None,
+    audio: AudioOptions | None = None,
 ) -> Items:
     """Load items of several fields, of which each actor reads one.
 
+    Texts become tokens with `map_field(items, "caption", lambda texts: tokenize(texts, tokenizer))`, rows of a table vectors
+    with a `TableEncoder`.
+
     Args:
-        fields: column to what it holds.
+        fields: field to its modality, by name or with its options: `{"wave": "audio", "title": {"text": {"column": "name"}}}`.
+            A list names fields like their modalities, and finds their columns by type: `["audio", "image"]`.
         reads: actor to the field that it reads: `{"student": "wave", "teacher": "image"}`.
         missing: an item without one of its fields is an error, or is left out and counted in a warning.
-        options: of `load_items`, for the fields that they concern.
+        label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
+        size, channels: of fields of images that do not say their own.
+        audio: of fields of sounds that do not say their own.
 
     Raises:
-        ValueError: an unknown column, or one that holds something else; an item without one of its fields, with its row.
+        ValueError: an unknown modality or column, or a column that holds something else; an item without one of its fields,
+            with its row.
     """
     table = open_table(name_or_path, split)
-    names = table.columns.column_names
-    for field, kind in fields.items():
-        if field not in names:
-            raise ValueError(
-                f"fields: {table.origin} has no column {field!r}; nearest: {', '.join(nearest_names(field, names))}"
-            )
-        if (found := column_kind(table, field)) != kind:
-            raise ValueError(f"fields: {table.origin}: column {field!r} is {kind}, and holds {found}")
-    table = _without_missing(table, list(fields), missing)
-    parts = {field: load_columns(table, field, **_options_for(kind, options)) for field, kind in fields.items()}
-    return field_items(parts, reads)
+    kinds = {
+        name: each if isinstance(each, Modality) else named_modalities({name: each})[name] for name, each in _pairs(fields)
+    }
+    for kind in kinds.values():
+        _fill_in(kind, size, channels, audio)
+    labels = _label_columns(table, label)
+    columns = _find_columns(table, kinds, labels)
+    single = [columns[name][0] for name, kind in kinds.items() if not isinstance(kind, TableModality)]
+    table = _without_missing(table, single, {columns[name][0]: name for name in kinds}, missing)
+    target, names = (read_labels or class_labels)(table, labels, None) if labels else (None, None)
+    parts = {}
+    for name, kind in kinds.items():
+        part = kind.decode(table, columns[name])
+        parts[name] = Items(part.storage, part.keys, target, None, names, part.images)
+    return field_items(parts, reads, kinds)
 
 
-def _options_for(kind: Kind, options: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if kind == "audio" or name != "audio"}
+def _pairs(fields: Mapping[str, Any] | Sequence[str]) -> list[tuple[str, Any]]:
+    return list(fields.items()) if isinstance(fields, Mapping) else [(name, name) for name in fields]
 
 
-def _without_missing(table: RawTable, fields: list[str], missing: str) -> RawTable:
-    """The rows that have all fields."""
-    absent = {field: _is_missing(table.columns[field]) for field in fields}
+def _fill_in(
+    kind: Modality, size: int | tuple[int, int] | None, channels: Literal[1, 3] | None, audio: AudioOptions | None
+) -> None:
+    """Sets options that a field does not say itself."""
+    if isinstance(kind, ImageModality):
+        kind.size, kind.channels = kind.size or size, kind.channels or channels
+    if isinstance(kind, AudioModality) and audio is not None and kind.options == AudioOptions():
+        kind.options = audio
+
+
+def _label_columns(table: RawTable, label: str | Sequence[str] | Literal[False] | None) -> tuple[str, ...]:
+    """The columns that are named, or else the first of a usual name."""
+    if label is None:
+        return tuple(name for name in LABEL_NAMES if name in table.columns.column_names)[:1]
+    return label_columns(table, label, ())
+
+
+def _find_columns(table: RawTable, kinds: Mapping[str, Modality], labels: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """The columns of each field; those of tables last, which read what no other field does."""
+    columns: dict[str, tuple[str, ...]] = {}
+    for name in sorted(kinds, key=lambda name: isinstance(kinds[name], TableModality)):
+        others = [*labels, *(column for found in columns.values() for column in found)]
+        columns[name] = kinds[name].find_columns(table, name, others)
+    return columns
+
+
+def _without_missing(table: RawTable, columns: list[str], fields: Mapping[str, str], missing: str) -> RawTable:
+    """The rows that have all fields; a row of a table may lack some of its values."""
+    absent = {fields[column]: _is_missing(table.columns[column]) for column in columns}
     counts = {field: int(rows.sum()) for field, rows in absent.items() if rows.any()}
     if not counts:
         return table
@@ -79,7 +119,7 @@ def _without_missing(table: RawTable, fields: list[str], missing: str) -> RawTab
     listed = ", ".join(f"{count:,} without {name!r}" for name, count in counts.items())
     warnings.warn(f"{table.origin}: {int((~whole).sum()):,} of {len(whole):,} items are left out: {listed}", stacklevel=4)
     if not whole.any():
-        raise ValueError(f"{table.origin}: no item has all of its fields {', '.join(fields)}")
+        raise ValueError(f"{table.origin}: no item has all of its fields {', '.join(fields.values())}")
     return replace(table, columns=table.columns.filter(pa.array(whole)))
 
 

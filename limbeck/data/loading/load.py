@@ -14,8 +14,8 @@ from limbeck.data.audio.decode import DecodedAudio, decode_audio
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
 from limbeck.data.items import Items
-from limbeck.data.loading.cells import read_array, read_images, read_texts
-from limbeck.data.loading.columns import LABEL_NAMES, column_kind, input_candidates, input_column, input_columns, label_columns
+from limbeck.data.loading.cells import describe_source, read_array, read_images, read_texts
+from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_columns
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.loading.labels import LabelReader, class_labels, number_labels
@@ -84,28 +84,6 @@ def load_items(
     return _from_columns(raw, inputs, _LabelColumns(label_columns(raw, label, inputs), classes, reader), decoder)
 
 
-def load_columns(
-    table: RawTable,
-    column: str,
-    *,
-    label: str | Sequence[str] | Literal[False] | None = None,
-    size: int | tuple[int, int] | None = None,
-    channels: int | None = None,
-    regression: bool = False,
-    read_labels: LabelReader | None = None,
-    on_error: OnError = "raise",
-    memory_limit: int = MEMORY_LIMIT,
-    audio: AudioOptions | None = None,
-) -> Items:
-    """The items of one column of an open table; see `load_items`."""
-    found = (
-        None if label is False else (label or next((name for name in LABEL_NAMES if name in table.columns.column_names), None))
-    )
-    reader = read_labels or (number_labels if regression else class_labels)
-    labels = _LabelColumns(label_columns(table, found or False, (column,)), None, reader)
-    return _from_columns(table, (column,), labels, _Decoder(size, channels, on_error, memory_limit, audio))
-
-
 @dataclass(frozen=True)
 class _Decoder:
     """Options of `decode_images` and `decode_audio`."""
@@ -117,13 +95,13 @@ class _Decoder:
     audio: AudioOptions | None
 
     def decode_sounds(self, sources: list[object], origin: str) -> DecodedAudio:
-        describe, options = partial(_describe_source, origin, sources), self.audio or AudioOptions()
+        describe, options = partial(describe_source, origin, sources), self.audio or AudioOptions()
         return decode_audio(sources, describe, options, on_error=self.on_error, memory_limit=self.memory_limit)
 
     def decode(self, sources: list[object], origin: str) -> DecodedImages:
         return decode_images(
             sources,
-            partial(_describe_source, origin, sources),
+            partial(describe_source, origin, sources),
             size=self.size,
             channels=self.channels,
             on_error=self.on_error,
@@ -170,8 +148,3 @@ def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns,
         return Items(decoded.storage, decoded.keys, target, labels.classes, names, images=True)
     cells = read_texts(table, column) if kind == "text" else read_array(table, column)
     return Items.from_tensors(cells, target, classes=labels.classes, class_names=names)
-
-
-def _describe_source(origin: str, sources: list[object], row: int) -> str:
-    source = sources[row]
-    return source if isinstance(source, str) else f"{origin} row {row}"

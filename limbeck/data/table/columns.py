@@ -77,7 +77,7 @@ def may_be_table(table: RawTable, inputs: Sequence[str]) -> bool:
     """Whether several columns, none of which is the input by type or name, are the features of a table: all of them are
     numbers, booleans or texts, and one at least is not text."""
     kinds = [table.columns.schema.field(name).type for name in inputs]
-    return len(kinds) > 1 and all(map(_is_scalar, kinds)) and not all(map(is_text, kinds))
+    return len(kinds) > 1 and all(map(is_scalar, kinds)) and not all(map(is_text, kinds))
 
 
 def read_table(table: RawTable, columns: TableColumns, options: TableOptions) -> TableStorage:
@@ -103,7 +103,7 @@ def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> T
         problem = None
         if name.lower() in ROW_NUMBERS:
             problem = "seems to number the rows"
-        elif not _is_scalar(kind):
+        elif not is_scalar(kind):
             problem = f"holds {kind}, neither numbers nor categories"
         elif is_text(kind):
             categorical.append(name)
@@ -119,7 +119,8 @@ def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> T
     return TableColumns(tuple(numeric), tuple(categorical))
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
+def is_scalar(kind: pa.DataType) -> bool:
+    """Whether cells are single numbers, booleans or texts."""
     return is_number(kind) or is_text(kind) or bool(pa.types.is_boolean(kind))
 
 
@@ -148,7 +149,7 @@ def _read_numbers(table: RawTable, name: str, nan: str) -> Tensor:
 
 def _read_categories(table: RawTable, name: str) -> Categories:
     cells = table.columns[name].combine_chunks()
-    if not _is_scalar(cells.type):
+    if not is_scalar(cells.type):
         raise ValueError(f"{table.origin}: column {name!r} holds {cells.type}, which are no categories; leave it out")
     values = [None if value is None or value != value else _as_category(value) for value in cells.to_pylist()]
     return np.array(values, dtype=object)

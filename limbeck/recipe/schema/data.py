@@ -6,12 +6,14 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BeforeValidator, Discriminator, Field, Tag, model_validator
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
+from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.data import AudioOptions, Items, TableOptions, load_fields, load_items
+from limbeck.data.fields import named_modalities
 from limbeck.data.loading import LabelReader, class_labels
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.base import Spec, default_of
+from limbeck.recipe.schema.base import NamedPart, Spec, check_buildable, default_of
 
 
 class TableSpec(Spec):
@@ -57,6 +59,11 @@ def _table(value: Any) -> Any:
     return {} if value is True else value or None
 
 
+def _fields(value: Any) -> Any:
+    """Returns the long form of a list of modalities."""
+    return {name: name for name in value} if isinstance(value, list | tuple) else value
+
+
 class DatasetSpec(Spec):
     """One data set: a path or a name, and which columns hold what."""
 
@@ -73,8 +80,8 @@ class DatasetSpec(Spec):
     table: Annotated[TableSpec | None, BeforeValidator(_table)] = Field(
         None, description="true: several columns are the input; or which, such as {categorical: [sex], exclude: [id]}"
     )
-    fields: dict[str, Literal["image", "audio", "array"]] | None = Field(
-        None, min_length=2, description="columns that models read, and what each holds: {wave: audio, image: image}"
+    fields: Annotated[dict[str, NamedPart] | None, BeforeValidator(_fields)] = Field(
+        None, min_length=1, description="what models read, and the modality of each: {wave: audio, image: {image: {size: 32}}}"
     )
     missing: Literal["refuse", "skip"] = Field(
         "refuse", description="an item without one of its fields is an error, or is left out and counted"
@@ -87,6 +94,14 @@ class DatasetSpec(Spec):
     @classmethod
     def _short_form(cls, value: Any) -> Any:
         return {"path": value} if isinstance(value, str) else value
+
+    @field_validator("fields")
+    @classmethod
+    def _check_fields(cls, fields: dict[str, NamedPart] | None) -> dict[str, NamedPart] | None:
+        if fields is not None and DEFAULT_VIEW in fields:
+            raise ValueError(f"a field cannot be named {DEFAULT_VIEW!r}, which is the name of a view; name its column in it")
+        check_buildable(lambda: named_modalities(fields or {}))
+        return fields
 
     @model_validator(mode="after")
     def _check_one_input(self) -> DatasetSpec:

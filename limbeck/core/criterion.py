@@ -173,6 +173,12 @@ class Criterion(nn.Module):
         """
         return {f"{loss.term.name}.{name}": sums for loss in self.losses for name, sums in loss.statistics.read().items()}
 
+    def read_class_weights(self) -> dict[str, Tensor]:
+        """Number and sum of these weights in each class since the last call, `[2, classes]`; of terms on class logits."""
+        return {
+            f"{loss.term.name}.{name}": sums for loss in self.losses for name, sums in loss.statistics.read_by_class().items()
+        }
+
     def close(self) -> None:
         """Remove all hooks from the models. The criterion cannot be used afterwards."""
         self.probes.close()

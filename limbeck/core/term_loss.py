@@ -15,6 +15,7 @@ from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.labels import label_mask
+from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
@@ -23,6 +24,8 @@ from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
 from limbeck.utils import distributed
+
+CLASSES = 100  # up to so many the log has the mean weight of each
 
 
 class TermLoss:
@@ -59,7 +62,7 @@ class TermLoss:
         student = self.student_signal(forward_cache)
         teachers = self.teacher_signals(forward_cache, batch, student, progress)
         weights = self.weights(forward_cache, batch, student, teachers, progress)
-        self._record(weights)
+        self._record(weights, batch, student)
         mask = self.mask(batch)
         sums = []
         for number, teacher in enumerate(teachers or [None]):
@@ -84,13 +87,24 @@ class TermLoss:
         """The weights for the loss of one teacher: a row if there is one for each teacher, else all."""
         return weight[number] if weight.ndim > 1 and weight.shape[:2] == (teachers, items) else weight
 
-    def _record(self, weights: Mapping[str, Tensor]) -> None:
+    def _record(self, weights: Mapping[str, Tensor], batch: Batch, student: AnySignal) -> None:
         """Notes the weights of this batch for the log; an ensemble's by the name of its member."""
-        for name, weight in weights.items():
-            self.statistics.add(name, weight)
+        given = dict(weights)
         if isinstance(self.term.teacher, Teacher):
-            for name, weight in self.term.teacher.given_weights.items():
-                self.statistics.add(name, weight)
+            given |= self.term.teacher.given_weights
+        labels, classes = self._labels(batch, student) if given else (None, 0)
+        for name, weight in given.items():
+            self.statistics.add(name, weight, labels, classes)
+
+    def _labels(self, batch: Batch, student: AnySignal) -> tuple[Tensor | None, int]:
+        """The labels and the number of classes, if this term reads the logits of a classifier of at most `CLASSES`."""
+        target = batch.target
+        if not isinstance(student, Tensor) or student.ndim != 2 or self.term.students[0].tap != LOGITS:
+            return None, 0
+        if not isinstance(target, Tensor) or target.dtype != torch.int64 or target.ndim != 1:
+            return None, 0
+        classes = student.shape[-1]
+        return (target, classes) if classes <= CLASSES else (None, 0)
 
     @property
     def view(self) -> str:

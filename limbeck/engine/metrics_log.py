@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from limbeck.core.weight_statistics import mean_and_spread
+from limbeck.core.weight_statistics import mean_and_spread, means_of_classes
 from limbeck.engine.clock import Clock
 from limbeck.engine.finite_check import FiniteCheck
-from limbeck.engine.term_averages import TermAverages
+from limbeck.engine.term_averages import BY_CLASS, TermAverages
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_text_atomic
 
@@ -92,13 +92,17 @@ class MetricsLog:
         """Writes and returns the mean of each value since the last call, over all processes.
 
         Args:
-            weights: number, sum and sum of squares of the weights of items, by name; their mean and spread are written.
+            weights: number, sum and sum of squares of the weights of items, by name; their mean and spread are written. Sums in
+                each class, by the name and `BY_CLASS`; their means are written.
         """
         self.raise_if_not_finite()
         values = self._averages.means()
         epoch = {"epoch": round(clock.step / steps_per_epoch, 4)} if steps_per_epoch else {}
-        spread = {n: mean_and_spread(distributed.all_reduce_sum(s)) for n, s in sorted((weights or {}).items())}
-        more = {"weights": spread} if spread else {}
+        sums = {name: distributed.all_reduce_sum(own) for name, own in sorted((weights or {}).items())}
+        spread = {name: mean_and_spread(own) for name, own in sums.items() if not name.endswith(BY_CLASS)}
+        by_class = {name.removesuffix(BY_CLASS): means_of_classes(own) for name, own in sums.items() if name.endswith(BY_CLASS)}
+        found = {"weights": spread, "class_weights": by_class}
+        more = {key: values for key, values in found.items() if values}
         self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, **epoch, values=values, **more)
         self._track(values, clock)
         return values

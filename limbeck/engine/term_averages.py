@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from limbeck.engine.binding import BoundUpdate
 
 
+BY_CLASS = " by class"
+
+
 class TermAverages:
     """Sums of the terms' values on the device; nothing is fetched from it until `means()` is called."""
 
@@ -57,9 +60,13 @@ def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion
 
 
 def read_weight_statistics(updates: Sequence[BoundUpdate]) -> dict[str, Tensor]:
-    """Sums of the weights of items of a stage's updates since the last call, by name; those of one name are added."""
+    """Sums of the weights of items of a stage's updates since the last call, by name; those of one name are added.
+
+    Sums in each class, where there are any, have `BY_CLASS` after the name.
+    """
     total: dict[str, Tensor] = {}
     for update in updates:
-        for name, sums in update.criterion.read_weight_statistics().items():
-            total[name] = total[name] + sums if name in total else sums
+        by_class = {f"{name}{BY_CLASS}": sums for name, sums in update.criterion.read_class_weights().items()}
+        for name, sums in {**update.criterion.read_weight_statistics(), **by_class}.items():
+            total[name] = total[name] + sums if name in total and total[name].shape == sums.shape else sums
     return total

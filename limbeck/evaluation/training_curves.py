@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -13,6 +13,7 @@ from limbeck.evaluation.arms import current_name
 
 Curve: TypeAlias = dict[int, float]  # update -> value
 Weights: TypeAlias = dict[str, dict[tuple[str, int], tuple[Curve, Curve]]]  # weigher -> (arm, seed) -> mean, spread
+ClassWeights: TypeAlias = dict[str, dict[str, dict[int, float]]]  # weigher -> arm -> class -> mean weight
 Curves: TypeAlias = dict[str, dict[tuple[str, int], Curve]]  # quantity -> (arm, seed) -> curve
 
 
@@ -42,6 +43,26 @@ def read_weights(log: Path) -> Weights:
                 mean, spread = found[str(name)][who]
                 mean[update], spread[update] = numbers["mean"], numbers["spread"]
     return found
+
+
+def read_class_weights(log: Path) -> ClassWeights:
+    """Mean weight of the items of each class in the last quarter of each training, averaged over seeds; by `TERM.weigher`."""
+    lines: dict[tuple[str, str], dict[int, list[dict[int, float]]]] = defaultdict(lambda: defaultdict(list))
+    for (arm, seed), _, line in _entries(log):
+        given = line.get("class_weights")
+        for name, by_class in given.items() if isinstance(given, dict) else ():
+            numbers = {int(at): value for at, value in _numbers(by_class) if at.isdecimal() and math.isfinite(value)}
+            lines[str(name), arm][seed].append(numbers)
+    found: ClassWeights = defaultdict(dict)
+    for (name, arm), by_seed in lines.items():
+        found[name][arm] = _means([_means(history[-max(1, len(history) // 4) :]) for history in by_seed.values()])
+    return found
+
+
+def _means(several: Sequence[Mapping[int, float]]) -> dict[int, float]:
+    """The mean of each class over those that have it."""
+    values = {at: [one[at] for one in several if at in one] for at in sorted({at for one in several for at in one})}
+    return {at: sum(own) / len(own) for at, own in values.items()}
 
 
 def _entries(log: Path) -> Iterator[tuple[tuple[str, int], int, dict[str, Any]]]:

@@ -27,6 +27,7 @@ from limbeck.core.weighers import (
     Weigher,
     weigher,
 )
+from limbeck.core.weight_statistics import means_of_classes
 from limbeck.objectives import Decoupled, HardTargets, SoftTargets
 from tests.core.networks import Net, X, Y, student, teacher
 
@@ -173,6 +174,30 @@ def test_weights_are_counted_for_the_log():
     w = weights(TeacherConfidence(), [teacher().eval()(X)], of=X).double()
     torch.testing.assert_close(sums, torch.stack([torch.tensor(6.0).double(), w.sum(), w.square().sum()]), rtol=1e-5, atol=1e-6)
     assert criterion.read_weight_statistics() == {}
+
+
+def test_weights_are_counted_in_each_class():
+    labels = torch.tensor([0, 2, 2, -100, 3, 0])
+    criterion = Criterion([Term(SoftTargets(), item_weight=TeacherConfidence())], student(), teacher())
+    criterion((X, labels))
+    criterion((X, labels))
+    ((name, sums),) = criterion.read_class_weights().items()
+    assert name == "soft_targets.item_weight"
+    w = weights(TeacherConfidence(), [teacher().eval()(X)], of=X).double()
+    expected = [[4, 0, 4, 2], [2 * w[[0, 5]].sum(), 0, 2 * w[[1, 2]].sum(), 2 * w[4]]]
+    torch.testing.assert_close(sums, torch.tensor(expected, dtype=torch.float64), rtol=1e-5, atol=1e-6)
+    assert means_of_classes(sums) == pytest.approx(
+        {"0": float(w[[0, 5]].mean()), "2": float(w[[1, 2]].mean()), "3": float(w[4])}, rel=1e-5
+    )
+    assert criterion.read_class_weights() == {}
+
+
+def test_terms_on_features_have_no_classes():
+    terms = [Term(SoftTargets(), student="0", teacher="0", item_weight=TeacherConfidence())]
+    criterion = Criterion(terms, torch.nn.Sequential(student()), torch.nn.Sequential(teacher()))
+    criterion((X, Y))
+    assert criterion.read_class_weights() == {}
+    assert len(criterion.read_weight_statistics()) == 1
 
 
 # --- temperature ---------------------------------------------------------------------------------------------------------

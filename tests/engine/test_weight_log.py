@@ -66,6 +66,23 @@ def test_mean_and_spread_of_weights_are_logged(tmp_path):
     assert routed[0] != pytest.approx(0.5)  # it has learned
 
 
+def test_the_mean_weight_of_each_class_is_logged(tmp_path):
+    terms = [Term(objectives.get("soft_targets"), teacher={"ensemble": {"of": "teachers.*", "by": "confidence"}})]
+    actors = {"student": trained(linear(0)), "teachers.a": frozen(linear(1)), "teachers.b": frozen(linear(2))}
+    options = Settings(device="cpu", trackers=[], progress=False, log_every=20)
+    Run(actors, [Stage([Update(terms)], steps(40))], source=Points(), folder=tmp_path, settings=options).fit()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    first, second = (line["class_weights"] for line in lines if "class_weights" in line)
+    a, b = (first[f"soft_targets.teachers.{name}"] for name in "ab")
+    assert list(a) == ["0", "1", "2", "3"]
+    assert all(a[label] + b[label] == pytest.approx(1) for label in a)
+    counts = Y[:20].flatten().bincount(minlength=4) / 160
+    (weights, _) = (line["weights"] for line in lines if "weights" in line)
+    mean = sum(float(counts[int(label)]) * value for label, value in a.items())
+    assert mean == pytest.approx(weights["soft_targets.teachers.a"]["mean"])
+    assert second["soft_targets.teachers.a"] != a
+
+
 def test_a_stopped_run_goes_on_with_state_and_parameters_of_weighers(tmp_path):
     whole = run(tmp_path / "whole", 10).fit()
     stopped = run(tmp_path / "stopped", 10, checkpoint_every=4)

@@ -41,7 +41,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
         _of_first(classes(first), verdict),
         _of_first(calibration(first), verdict),
         networks(verdict),
-        training(run / "log.jsonl", verdict.metric),
+        training(run / "log.jsonl", verdict.metric, verdict.classes),
         appendix.recipe(run / "recipe.yaml"),
         appendix.papers(run / "recipe.yaml"),
         appendix.environment(verdict),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, strip_zeros
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
-from limbeck.evaluation.report.weights import weight_figures
-from limbeck.evaluation.training_curves import Curve, Curves, read_curves, read_weights
+from limbeck.evaluation.report.weights import class_figures, weight_figures
+from limbeck.evaluation.training_curves import Curve, Curves, read_class_weights, read_curves, read_weights
 from limbeck.evaluation.verdict import MetricInfo
 from limbeck.metrics import METRICS
 
@@ -22,8 +22,8 @@ FIGURES = 24  # of one group; others are listed by name
 Lines = Mapping[tuple[str, int], Curve]
 
 
-def training(log: Path, metric: MetricInfo) -> Section:
-    """Figures from the log of a run, or a note that it is missing."""
+def training(log: Path, metric: MetricInfo, classes: Sequence[str] = ()) -> Section:
+    """Figures from the log of a run, or a note that it is missing; `classes`: their names."""
     name, heading = "training", "Training"
     if not log.exists():
         return Section(name, heading, paragraph("log.jsonl is missing, so there are no training curves.", soft=True))
@@ -37,7 +37,7 @@ def training(log: Path, metric: MetricInfo) -> Section:
     for group, title, curves, of_teacher in groups:
         own = {quantity: _of(lines, of_teacher) for quantity, lines in curves.items()}
         parts.append(_group(group, title, {quantity: lines for quantity, lines in own.items() if lines}, metric))
-    weights = weight_figures(read_weights(log), terms)
+    weights = weight_figures(read_weights(log), terms) + class_figures(read_class_weights(log), terms, classes)
     parts.append(f'<div class="group"><h3>Weights of items</h3>\n{grid(weights)}</div>' if weights else "")
     if not any(parts):
         return Section(name, heading, paragraph("log.jsonl holds no values.", soft=True))

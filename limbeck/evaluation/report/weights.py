@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 
 import numpy as np
@@ -10,13 +10,21 @@ import numpy as np
 from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, strip_zeros
 from limbeck.evaluation.report.page import TITLES, figure, table
-from limbeck.evaluation.training_curves import Curve, Weights
+from limbeck.evaluation.training_curves import ClassWeights, Curve, Weights
 
 FIGURES = 12
+CLASSES = 20  # in a figure; the table has all
 LINES_PER_FIGURE = 8
 SHORT = 12  # characters of a name at the end of its line
 _ALONE = ("item_weight", "temperature")  # have a figure of their own; members of an ensemble share one
 _STYLES = (INK, "-"), (COLOURS["control"], LINES["control"]), (COLOURS["student"], "-."), (COLOURS["teacher"], LINES["teacher"])
+MEMBERS = "members"
+_MARKS = (  # of up to four weighers: whose colour it has, marker, hollow, word
+    ("ink", "o", False, "discs"),
+    ("control", "o", True, "rings"),
+    ("student", "s", False, "squares"),
+    ("teacher", "D", False, "diamonds"),
+)
 Lines = Mapping[str, tuple[Curve, Curve]]  # weigher or member -> mean, spread
 
 
@@ -29,16 +37,73 @@ def weight_figures(weights: Weights, terms: Collection[str]) -> list[str]:
     grouped: dict[tuple[str, str, str], dict[str, dict[int, tuple[Curve, Curve]]]] = {}
     for name, by_training in weights.items():
         term, weigher = _split(name, terms)
-        shared = weigher if weigher in _ALONE else "members"
+        shared = weigher if weigher in _ALONE else MEMBERS
         for (arm, seed), curves in by_training.items():
             grouped.setdefault((arm, term, shared), {}).setdefault(weigher, {})[seed] = curves
     figures = []
     for at, ((arm, term, shared), lines) in enumerate(list(grouped.items())[:FIGURES]):
-        whose = "" if arm == "student" else f" in {TITLES.get(arm, arm)}"
-        what = shared.replace("_", " ") if shared in _ALONE else "weight of each teacher"
         averaged = {weigher: _mean_over_seeds(by_seed.values()) for weigher, by_seed in lines.items()}
-        figures.append(_figure(f"weights-{at}", f"{term}: {what}{whose}", averaged))
+        figures.append(_figure(f"weights-{at}", _title(term, shared, arm), averaged))
     return figures
+
+
+def class_figures(weights: ClassWeights, terms: Collection[str], classes: Sequence[str]) -> list[str]:
+    """A figure for each term and training arm: a row for each class, a mark for each weigher or member.
+
+    Args:
+        terms: the names of the run's terms.
+        classes: their names; a class without one is shown by its number.
+    """
+    grouped: dict[tuple[str, str, str], dict[str, dict[int, float]]] = {}
+    for name, by_arm in weights.items():
+        term, weigher = _split(name, terms)
+        for arm, by_class in by_arm.items():
+            grouped.setdefault((arm, term, weigher if weigher in _ALONE else MEMBERS), {})[weigher] = by_class
+    figures = (
+        _class_figure(f"class-weights-{at}", f"{_title(term, shared, arm)} by class", columns, classes)
+        for at, ((arm, term, shared), columns) in enumerate(list(grouped.items())[:FIGURES])
+    )
+    return list(filter(None, figures))
+
+
+def _class_figure(name: str, title: str, columns: Mapping[str, Mapping[int, float]], classes: Sequence[str]) -> str:
+    first = next(iter(columns.values()))
+    order = sorted({at for own in columns.values() for at in own}, key=lambda at: -first.get(at, 0.0))
+    if len(order) < 2:
+        return ""
+    names = [classes[at] if at < len(classes) else str(at) for at in order]
+    rows = [
+        (escape(shown), *(number_format.NONE if at not in own else _number(own[at]) for own in columns.values()))
+        for shown, at in zip(names, order, strict=True)
+    ]
+    behind = table(title, ["class", *map(escape, columns)], rows, tall=len(rows) > CLASSES)
+    drawn = draw_classes(name, names[:CLASSES], [[own.get(at) for at in order[:CLASSES]] for own in columns.values()])
+    return figure(name, title, drawn, _class_caption(list(columns), len(order)), behind, level=4)
+
+
+def _class_caption(weighers: Sequence[str], classes: int) -> str:
+    shapes = ", ".join(f"{shape} {weigher}" for (*_, shape), weigher in zip(_MARKS, weighers, strict=False))
+    text = f"Mean weight of the items of each class in the last quarter of the training: {shapes}."
+    return text + (f" The figure shows {CLASSES} of {classes} classes, the table all." if classes > CLASSES else "")
+
+
+def draw_classes(name: str, names: Sequence[str], columns: Sequence[Sequence[float | None]]) -> str:
+    """A row for each class with a mark for each weigher."""
+    longest = max(len(cut(one, SHORT)) for one in names)
+    canvas = Canvas(54 + 19 * len(names), width=300, left=14 + 6.2 * longest, right=14, top=8)
+    for (arm, marker, hollow, _), values in zip(_MARKS, columns, strict=False):
+        for at, value in enumerate(values):
+            if value is not None:
+                canvas.mark(arm, value, at, marker=marker, hollow=hollow, size=6.5)
+    canvas.rows([cut(one, SHORT) for one in names])
+    canvas.axes.locator_params(axis="x", nbins=4)
+    canvas.label("x", "mean weight")
+    return canvas.svg(name)
+
+
+def _title(term: str, shared: str, arm: str) -> str:
+    what = "weight of each teacher" if shared == MEMBERS else shared.replace("_", " ")
+    return f"{term}: {what}" + ("" if arm == "student" else f" in {TITLES.get(arm, arm)}")
 
 
 def _split(name: str, terms: Collection[str]) -> tuple[str, str]:

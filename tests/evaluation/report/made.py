@@ -182,6 +182,12 @@ def controlled() -> Verdict:
     return several(rates, model_costs=costs)
 
 
+CLASS_WEIGHTS = {
+    "soft_targets.teachers.good": {"0": 0.9, "1": 0.6, "4": 0.75},
+    "soft_targets.teachers.random": {"0": 0.1, "1": 0.4, "4": 0.25},
+}
+
+
 def weights(progress: float) -> dict[str, dict[str, float]]:
     """What two teachers, of which the second is bad, and a weigher of items gave up to here."""
     share = 0.5 + 0.42 * min(1.0, 2 * progress)
@@ -206,7 +212,7 @@ def log(seeds: tuple[int, ...] = SEEDS, updates: int = 2000, every: int = 50, *,
                 values = {term: value * (1 + place) for place, term in enumerate(terms)}
                 lines.append({"seed": seed, "arm": arm, "stage": 0, "step": at, "values": values})
                 if arm == "student" and weighed:
-                    lines[-1]["weights"] = weights(at / updates)
+                    lines[-1] |= {"weights": weights(at / updates), "class_weights": CLASS_WEIGHTS}
                 if at % 250 == 0:
                     accuracy = 0.9 - 0.5 * np.exp(-at / 400) - (0.05 if arm == "control" else 0)
                     lines.append({"seed": seed, "arm": arm, "step": at, "validation": {"accuracy": accuracy}})

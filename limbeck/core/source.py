@@ -86,8 +86,11 @@ class DataReader(Protocol):
     def items(self, data: Any) -> Any:
         """The `limbeck.data.Items` of a data set: a path, or a mapping with the fields of `data.train` of a recipe."""
 
+    def texts(self, data: Any) -> list[str]:
+        """The texts of a data set as they are in its file, described as for `items`."""
+
     def tokenize(self, texts: Sequence[str]) -> list[list[int]]:
-        """The token ids of each text, by the tokenizer of the run."""
+        """The token ids of each text, by the tokenizer of the run; without a token that ends a text."""
 
 
 class Source(ABC):

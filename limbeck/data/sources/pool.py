@@ -84,6 +84,14 @@ class Pool(Source):
     def has_epochs(self) -> bool:
         return self.origin.has_epochs
 
+    @property
+    def samples(self) -> int | None:  # type: ignore[override]
+        return self.origin.samples
+
+    @property
+    def steps_per_epoch(self) -> int | None:  # type: ignore[override]
+        return self.origin.steps_per_epoch
+
     def connect(self, sources: Mapping[str, Source]) -> None:
         """Finds the source that `of` names.
 
@@ -116,7 +124,6 @@ class Pool(Source):
     def bind(self, models: Mapping[str, nn.Module]) -> None:
         origin = self.origin
         origin.bind(models)
-        self.samples, self.steps_per_epoch = origin.samples, origin.steps_per_epoch
         self.observes = tuple(origin.observes or ())
         self._generator = None if origin.generator is None else models[origin.generator]
 

@@ -52,7 +52,7 @@ class Prompts:
         """Reads a file, and tokenizes texts."""
         if self.data is not None:
             path = str(self.data.get("path", ""))
-            self._read(_lines(path) if path.endswith(".txt") else reader.items(self.data))
+            self._read(_lines(path) if path.endswith(".txt") else reader.texts(self.data))
         if self._texts is not None:
             self._tokenize(reader.tokenize)
 

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.source import BatchPosition, Observation, source
-from limbeck.data import Items
 from limbeck.data.sources.own_samples import OwnSamples
 from tests.data.sources.language_models import gpt2, llama
 
@@ -181,9 +180,9 @@ def test_prompts_that_the_model_cannot_continue_are_refused():
 
 def test_a_recipe_names_it_and_reads_its_prompts():
     class Reader:
-        def items(self, data):
+        def texts(self, data):
             assert data == {"path": "prompts.parquet", "label": False}
-            return Items.from_tensors(["a bb ccc", "dd"])
+            return ["a bb ccc", "dd"]
 
         def tokenize(self, texts):
             return [[len(word) for word in text.split()] for text in texts]

@@ -17,10 +17,10 @@ def words(texts):
 
 
 class Reader:
-    def __init__(self, items=None) -> None:
-        self.given, self.asked = items, []
+    def __init__(self, texts=()) -> None:
+        self.given, self.asked = list(texts), []
 
-    def items(self, data):
+    def texts(self, data):
         self.asked.append(data)
         return self.given
 
@@ -58,7 +58,7 @@ def test_texts_are_tokenized_at_once_or_by_the_recipe(given):
 
 
 def test_files_are_read_by_the_recipe(tmp_path):
-    reader = Reader(Items.from_tensors(TEXTS))
+    reader = Reader(TEXTS)
     for given in ("prompts.parquet", {"path": "prompts.parquet", "input": "question"}):
         prompts = Prompts(given)
         with pytest.raises(ValueError, match=r"prompts\.parquet.* is not read yet"):

@@ -15,7 +15,7 @@ from limbeck.utils.lazy_imports import lazy_attributes
 
 if TYPE_CHECKING:
     from limbeck import models, objectives
-    from limbeck.core.actors import average, frozen, snapshot, trained
+    from limbeck.core.actors import Variant, average, frozen, snapshot, trained
     from limbeck.core.criterion import Criterion
     from limbeck.core.terms import Term
     from limbeck.data import Dataset, Items, Pipeline, load_items
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from limbeck.models.from_teacher import FromTeacher
 
 _HOMES = {
-    "limbeck.core.actors": ("average", "frozen", "snapshot", "trained"),
+    "limbeck.core.actors": ("Variant", "average", "frozen", "snapshot", "trained"),
     "limbeck.core.criterion": ("Criterion",),
     "limbeck.experiment.distill": ("Outcome", "distill"),
     "limbeck.experiment.distillation": ("Distillation",),
@@ -56,6 +56,7 @@ __all__ = [
     "Training",
     "Update",
     "Validation",
+    "Variant",
     "Verdict",
     "average",
     "distill",

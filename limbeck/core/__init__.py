@@ -1,6 +1,6 @@
 """The mathematics of one step: signals, actors, terms, adapters, schedules, and the criterion that combines them."""
 
-from limbeck.core.actors import Actor, Actors, Role, average, frozen, snapshot, trained
+from limbeck.core.actors import Actor, Actors, Role, Variant, average, frozen, snapshot, trained
 from limbeck.core.adapters import Adapter, build_adapter
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion
@@ -43,6 +43,7 @@ __all__ = [
     "Term",
     "TermError",
     "TopK",
+    "Variant",
     "Weigher",
     "as_batch",
     "average",

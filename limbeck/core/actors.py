@@ -6,18 +6,36 @@ import copy
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.model_io import LOGITS
 from limbeck.utils.registry import UnknownNameError
 
-Variant = Callable[[nn.Module, Any, torch.Generator], Any]
+RunVariant = Callable[[nn.Module, Any, torch.Generator], Any]
 """How one variant of a model runs: `(model, inputs, generator) -> output`. The generator is seeded by (seed, step, variant),
 so a random subnetwork is a pure function of the run's seed."""
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to run a model, such as a subnetwork or an exit; a plain function of the same signature is one too.
+
+    Attributes:
+        run: `(model, inputs, generator) -> output`; the generator is seeded by (seed, step, name of the variant).
+        recalibrate: measure BatchNorm statistics again before this variant is evaluated, because those of the model are
+            averages over all variants that trained it.
+    """
+
+    run: RunVariant
+    recalibrate: bool = False
+
+    def __call__(self, model: nn.Module, inputs: Any, generator: torch.Generator) -> Any:
+        return self.run(model, inputs, generator)
 
 
 class Role(StrEnum):
@@ -55,7 +73,10 @@ class Actor:
         of: name of the actor that an average or snapshot copies.
         decay: of an average, applied after every step: new = decay·old + (1 − decay)·original.
         reads: the modality that it is called with, if inputs are a mapping of modalities; None: all of them.
-        variants: ways to run it, by name (exits, subnetworks): `student@small`.
+        variants: ways to run it, by name (exits, subnetworks): `student@small`. None: those of the module, if it has an
+            attribute `variants`, a mapping from names to functions.
+        output: which output of the model its terms, validation and evaluation read: `"logits"`, a key or attribute of the
+            output (`"dist"`), a position in a tuple (`"(1)"`), or the tap of a module.
         factory: builds a new module, for stages that re-initialise the actor.
         channels_last: keep weights and inputs in channels-last memory format; often faster for convolutional models on CPUs.
         precision: data type that the model computes in; None: the run's. On CPUs depthwise convolutions, for one, train faster
@@ -68,11 +89,17 @@ class Actor:
     of: str | None = None
     decay: float = 0.999
     reads: str | None = None
-    variants: Mapping[str, Variant] = field(default_factory=dict)
+    variants: Mapping[str, RunVariant] = None  # type: ignore[assignment]
+    output: str = LOGITS
     factory: Callable[[], nn.Module] | None = None
     channels_last: bool = False
     precision: torch.dtype | None = None
     cache: OutputCache | None = None
+
+    def __post_init__(self) -> None:
+        if self.variants is None:
+            own = getattr(self.module, "variants", None)
+            self.variants = dict(own) if isinstance(own, Mapping) else {}
 
     @property
     def model(self) -> nn.Module:
@@ -117,7 +144,12 @@ def snapshot(of: str, **options: Any) -> Actor:
 
 
 class Actors(Mapping[str, Actor]):
-    """The actors of a run by name; creates the modules of averages and snapshots as copies of their originals."""
+    """The actors of a run by name; creates the modules of averages and snapshots as copies of their originals.
+
+    Raises:
+        ValueError: a name that references cannot spell, an unknown original, averages or snapshots in a circle, or a trained
+            actor that shares parameters with another one.
+    """
 
     def __init__(self, actors: Mapping[str, Actor]) -> None:
         self._actors = dict(actors)
@@ -126,23 +158,34 @@ class Actors(Mapping[str, Actor]):
                 raise ValueError(f"actor name {name!r}: use letters, digits, '_', '-' and '.' only")
             if actor.of is not None and actor.of not in self._actors:
                 raise UnknownNameError(f"actor (the original of {name!r})", actor.of, list(self._actors))
-        for actor in self._actors.values():
+        self._in_order = originals_first({name: actor.of for name, actor in self._actors.items()})
+        for actor in (self._actors[name] for name in self._in_order):
             if actor.module is None:
                 assert actor.of is not None
                 original = self._actors[actor.of]
                 actor.module = copy.deepcopy(original.model)
                 actor.reads = actor.reads if actor.reads is not None else original.reads
                 actor.variants = actor.variants or original.variants
+                actor.output = original.output if actor.output == LOGITS else actor.output
+        self._refuse_shared_parameters()
+        for actor in self._actors.values():
             if actor.role is not Role.TRAINED:
-                self._refuse_if_trained(actor)
                 actor.model.requires_grad_(False).eval()
             if actor.channels_last:
                 actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def _refuse_if_trained(self, fixed: Actor) -> None:
+    def _refuse_shared_parameters(self) -> None:
+        """Two optimizers would change shared parameters, or one would change what is frozen elsewhere."""
+        owners: dict[int, str] = {}
         for name, actor in self._actors.items():
-            if actor.role is Role.TRAINED and actor.module is fixed.module:
-                raise ValueError(f"actor {name!r} is trained, and the same model is {fixed.role} too; pass a deep copy")
+            for part in {id(actor.model), *(id(parameter) for parameter in actor.model.parameters())}:
+                other = owners.setdefault(part, name)
+                roles = (self._actors[other].role, actor.role)
+                if other != name and Role.TRAINED in roles:
+                    raise ValueError(
+                        f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one of them is trained; hand "
+                        "over a deep copy: copy.deepcopy(model)"
+                    )
 
     def __getitem__(self, name: str) -> Actor:
         if name not in self._actors:
@@ -156,7 +199,11 @@ class Actors(Mapping[str, Actor]):
         return len(self._actors)
 
     def matching(self, pattern: str) -> list[str]:
-        """The names of the actors that a name or a pattern such as `peers.*` matches."""
+        """The names of the actors that a name or a pattern such as `peers.*` matches.
+
+        Raises:
+            ValueError: an unknown name, or a pattern that matches no actor.
+        """
         if "*" not in pattern:
             self[pattern]
             return [pattern]
@@ -167,9 +214,32 @@ class Actors(Mapping[str, Actor]):
 
     def update_averages(self) -> None:
         """Update every average once from its original."""
-        for actor in self._actors.values():
+        for actor in (self._actors[name] for name in self._in_order):
             if actor.role is Role.AVERAGE and actor.of is not None:
                 update_average(actor.model, self[actor.of].model, actor.decay)
+
+
+def originals_first(of: Mapping[str, str | None]) -> list[str]:
+    """The names of actors in an order in which each comes after its original.
+
+    Args:
+        of: the original of each actor; None: it has none.
+
+    Raises:
+        ValueError: averages or snapshots in a circle; the message names them.
+    """
+    order: dict[str, None] = {}
+    for name in of:
+        chain: list[str] = []
+        current: str | None = name
+        while current is not None and current not in order:
+            if current in chain:
+                circle = " of ".join(map(repr, [*chain[chain.index(current) :], current]))
+                raise ValueError(f"actors in a circle: {circle}; make one of them a model of its own: of: (a trained actor)")
+            chain.append(current)
+            current = of.get(current)
+        order |= dict.fromkeys(reversed(chain))
+    return list(order)
 
 
 @torch.no_grad()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +15,7 @@ from limbeck.core.errors import TapError
 from limbeck.core.signals import LinearLogits, Signal
 
 LOGITS = "logits"  # the tap that every model has: the output of its forward
+POSITION = re.compile(r"\((\d+)\)")  # of a part in a tuple
 EMBEDDING = "sentence_embedding"  # the key of the output of Sentence Transformers' models
 
 
@@ -26,8 +29,11 @@ def logits_of(output: Any) -> Tensor | Signal:
 
     Of a model for extractive question answering, start and end logits [B, 2, T]; of a sentence encoder, the embedding.
 
+    Warns:
+        UserWarning: a tuple of several matrices of one width, such as the logits of a classifier and of a distillation head.
+
     Raises:
-        TapError: the output holds none of these.
+        TapError: the output holds none of these, or is a tuple of matrices of different widths.
     """
     if isinstance(output, Tensor | LinearLogits):
         return output
@@ -40,8 +46,63 @@ def logits_of(output: Any) -> Tensor | Signal:
     if isinstance(output, Mapping) and EMBEDDING in output:
         return logits_of(output[EMBEDDING])
     if isinstance(output, tuple | list) and output:
+        _check_first(output)
         return logits_of(output[0])
     raise TapError(f"the model returned {type(output).__name__}, in which no logits were found; name a tap instead")
+
+
+def select_output(output: Any, choice: str = LOGITS) -> Tensor | Signal:
+    """The output that `Actor.output` names: `"logits"`, a key or attribute, or a position in a tuple such as `"(1)"`.
+
+    Raises:
+        TapError: the output has no such part; the message lists those it has.
+    """
+    if choice == LOGITS:
+        return logits_of(output)
+    part = part_of(output, choice)
+    if part is None:
+        raise TapError(
+            f"output {choice!r}: the model returned {_describe(output)}; name a key of it, a position such as '(1)', or the "
+            "path of a module"
+        )
+    return logits_of(part)
+
+
+def part_of(output: Any, choice: str) -> Any:
+    """The part of an output with this key, attribute or position; None if there is none."""
+    if match := POSITION.fullmatch(choice):
+        position = int(match[1])
+        parts = tuple(output.values()) if isinstance(output, Mapping) else output
+        return parts[position] if isinstance(parts, tuple | list) and position < len(parts) else None
+    if isinstance(output, Mapping):
+        return output.get(choice)
+    part = None if isinstance(output, Tensor) else getattr(output, choice, None)
+    return part if isinstance(part, Tensor | Signal) else None
+
+
+def _check_first(parts: Sequence[Any]) -> None:
+    """Refuses to guess which of several matrices in a tuple are the logits; warns if they have one shape."""
+    matrices = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
+    if len(matrices) < 2 or parts[0] is not matrices[0]:
+        return
+    message = (
+        f"the model returned {_describe(parts)}, which are several outputs; choose one by the actor's output, such as "
+        'output: "(1)" (in Python: trained(model, output="(1)")); '
+    )
+    if len({part.shape[-1] for part in matrices}) > 1:
+        raise TapError(message + 'output: "(0)" is the first')
+    warnings.warn(message + "without it the first is used", stacklevel=3)
+
+
+def _describe(output: Any) -> str:
+    if isinstance(output, Tensor):
+        return f"a tensor {tuple(output.shape)}"
+    if isinstance(output, Mapping):
+        return f"{type(output).__name__} with the keys {', '.join(map(str, output))}"
+    if isinstance(output, tuple | list):
+        shapes = [tuple(part.shape) if isinstance(part, Tensor) else type(part).__name__ for part in output]
+        return "a tuple of " + ", ".join(f"({position}): {shape}" for position, shape in enumerate(shapes))
+    return type(output).__name__
 
 
 @contextmanager

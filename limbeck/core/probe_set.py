@@ -33,7 +33,7 @@ class ProbeSet:
         for reference in references:
             for name in self.actors.matching(reference.actor):
                 if name not in self.by_actor:
-                    self.by_actor[name] = Probe(self.actors[name].model, ())
+                    self.by_actor[name] = Probe(self.actors[name].model, (), output=self.actors[name].output)
                 self.by_actor[name].add(Tap.parse(reference.tap))
 
     def set_mode(self, actor: str, training: bool) -> None:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from limbeck.core.actors import Actors
-from limbeck.core.errors import TapError
+from limbeck.core.errors import TapError, TermError
 from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule, schedule
 from limbeck.core.schedules import registry as schedules
@@ -35,16 +36,19 @@ class Term:
     Attributes:
         objective: compares the two signals.
         student: the trained side: a reference, a tap of the actor `student`, several taps for objectives that take several, or
-            `"auto"`: taps paired at equal relative depth, feature maps or encoder layers as the objective needs.
+            `"auto"`: taps paired at equal relative depth, feature maps or encoder layers as the objective needs. A pattern
+            (`peers.*`, `student@*`, `student:exits.*`) makes one term for each match.
         teacher: the target side: a reference, a tap of the actor `teacher`, several of them, or a `Teacher` (in its recipe form
-            `{ensemble: {of: "peers.*"}}` too). None: tap and view of the student's side, at the teacher. A pattern (`peers.*`)
-            averages the losses over the matching actors other than the student's own.
+            `{ensemble: {of: "peers.*"}}` too). None: tap and view of the student's side, at the teacher. A pattern averages the
+            losses over its matches other than the student's own; a match on the student's side that would be its own teacher
+            is left out.
         adapter: `"auto"`, `"none"`, a registered name or a module: see `limbeck.core.adapters.build_adapter`.
         weight: a number, a schedule, or the recipe form of one.
         temperature: a schedule for the objective's temperature, or a `Weigher` that gives each item its own; None: the
             objective's own, constant. Its loss at temperature T must be T²·f(student/T, teacher/T) if items have their own.
         item_weight: a `Weigher`, its name or its recipe form: a weight for each item, token, or teacher of a pattern.
         trains: restricts the gradient to these of the actors that the update trains; None: all of them.
+        own: whether a pattern on the teacher's side also matches the student's own signal.
         name: the name in logs; by default that of the objective.
         students, teachers, further: the parsed references of a bound term; `further` are those of its weighers, by weigher.
     """
@@ -57,6 +61,7 @@ class Term:
     temperature: float | str | Mapping[str, Any] | Schedule | Weigher | None = None
     item_weight: str | Mapping[str, Any] | Weigher | None = None
     trains: Sequence[str] | None = None
+    own: bool = False
     name: str = ""
     students: tuple[Reference, ...] = field(default=(), repr=False)
     teachers: tuple[Reference, ...] = field(default=(), repr=False)
@@ -89,39 +94,64 @@ class Term:
         return (*self.students, *self.teachers, *(reference for found in self.further.values() for reference in found))
 
     def bind(self, actors: Actors) -> list[Term]:
-        """Parses the references; a pattern on the student's side becomes one term for each actor."""
-        students = _parse(self.student, "student", actors)
-        names = actors.matching(students[0].actor)
-        bound = [self._bind_one(actors, students, name, suffix=f".{name}" if len(names) > 1 else "") for name in names]
-        for term in bound[1:]:  # teachers and adapters may have state; each actor has its own
-            term.teacher, term.adapter = copy.deepcopy(self.teacher), copy.deepcopy(self.adapter)
+        """Parses the references; a pattern on the student's side becomes one term for each match.
+
+        Teachers, adapters and weighers may have state, so every bound term has copies of its own.
+
+        Raises:
+            ValueError: unknown names, or a pattern that matches nothing or only the student itself.
+        """
+        patterns = _parse(self.student, "student", actors)
+        with self._naming("student"):
+            found = [reference.matches(actors) for reference in patterns]
+        count = max(map(len, found))
+        if {len(one) for one in found} - {1, count}:
+            raise ValueError(
+                f"term {self._called}: the patterns of student {self.student!r} match different numbers of signals"
+            )
+        bound, dropped = [], []
+        for students in zip(*(one * count if len(one) == 1 else one for one in found), strict=True):
+            pattern, first = next(((p, s) for p, s in zip(patterns, students, strict=True) if p.is_pattern), (None, None))
+            suffix = f".{pattern.matched_name(first)}" if pattern and first and count > 1 else ""
+            teachers = self._teachers(actors, students, dropping=pattern is not None)
+            if teachers is None:
+                dropped.append(students)
+            else:
+                bound.append(self._bind_one(actors, students, teachers, suffix=suffix))
+        if not bound:
+            raise ValueError(
+                f"term {self._called}: student {self.student!r} matches only {' '.join(map(str, dropped[0]))}, which is its "
+                f"teacher {self.teacher!r} too; name another teacher, or pass own=True (recipe: own: true)"
+            )
         for term in bound:
             if isinstance(term.teacher, Teacher):
                 term.teacher.bind([str(reference) for reference in term.teachers])
         return bound
 
-    def _bind_one(self, actors: Actors, students: Sequence[Reference], actor: str, *, suffix: str) -> Term:
-        own = tuple(_with_actor(reference, actor) for reference in students)
-        teachers = self._teachers(actors, own)
+    def _bind_one(
+        self, actors: Actors, students: tuple[Reference, ...], teachers: tuple[Reference, ...], *, suffix: str
+    ) -> Term:
         further = {name: _parse_single(part.references, actors) for name, part in self.weighers.items()}
-        for reference in (*own, *teachers, *(r for found in further.values() for r in found)):
+        for reference in (*students, *teachers, *(r for found in further.values() for r in found)):
             try:
                 reference.check(actors)
             except TapError as error:
-                raise TapError(f"term {self.name or self.objective.name!r}, {reference.actor}: {error}") from error
+                raise TapError(f"term {self._called}, {reference.actor}: {error}") from error
+        own = ("objective", "teacher", "adapter", "item_weight", "temperature")
         return replace(
             self,
-            objective=copy.deepcopy(self.objective),
+            **{name: copy.deepcopy(getattr(self, name)) for name in own},
             name=(self.name or self.objective.name) + suffix,
-            students=own,
+            students=students,
             teachers=teachers,
             further=further,
-            item_weight=copy.deepcopy(self.item_weight),  # weighers may have state; each criterion and actor has its own
-            temperature=copy.deepcopy(self.temperature),
         )
 
-    def _teachers(self, actors: Actors, students: tuple[Reference, ...]) -> tuple[Reference, ...]:
-        """The references of the target. A pattern stands for the matching actors other than the student's own."""
+    def _teachers(self, actors: Actors, students: tuple[Reference, ...], *, dropping: bool) -> tuple[Reference, ...] | None:
+        """The references of the target. A pattern stands for its matches other than the student's own.
+
+        Returns None if the target of this match of a pattern is the student itself, and `dropping`.
+        """
         if isinstance(self.teacher, Teacher):
             parsed = _parse(self.teacher.references, "teacher", actors)
         elif not self.objective.needs_teacher:
@@ -133,13 +163,31 @@ class Term:
             parsed = tuple(Reference("teacher", tap=r.tap, view=r.view) for r in students)
         else:
             raise ValueError(f"term {self.objective.name!r}: it needs a teacher; name one of {', '.join(actors)}")
-        own = students[0].actor
-        pairs = [(reference, name) for reference in parsed for name in actors.matching(reference.actor)]
-        with_own = isinstance(self.teacher, Teacher) and self.teacher.own
-        found = tuple(_with_actor(r, name) for r, name in pairs if with_own or name != own or "*" not in r.actor)
-        if parsed and not found:
-            raise ValueError(f"term {self.objective.name!r}: {parsed[0].actor!r} matches no actor other than {own!r} itself")
-        return found
+        with self._naming("teacher"):
+            pairs = [(pattern, found) for pattern in parsed for found in pattern.matches(actors)]
+        with_own = self.own or (isinstance(self.teacher, Teacher) and self.teacher.own)
+        teachers = tuple(found for pattern, found in pairs if with_own or not pattern.is_own(found, students[0]))
+        if parsed and not teachers:
+            own = next(found for pattern, found in pairs if pattern.is_own(found, students[0]))
+            kind = "actor" if "*" in parsed[0].actor else "signal"
+            raise ValueError(
+                f"term {self._called}: teacher {str(parsed[0])!r} matches no {kind} other than {str(own)!r} itself; add "
+                "another that it matches, or pass own=True (recipe: own: true)"
+            )
+        alone = teachers == students and not isinstance(self.teacher, Teacher)
+        return None if alone and dropping and not with_own else teachers
+
+    @property
+    def _called(self) -> str:
+        return repr(self.name or self.objective.name)
+
+    @contextmanager
+    def _naming(self, field: str) -> Iterator[None]:
+        """Adds term and field to the errors of a pattern."""
+        try:
+            yield
+        except ValueError as error:
+            raise TermError(f"term {self._called}: {field}: {error}") from error
 
     @property
     def averages_losses(self) -> bool:
@@ -167,8 +215,3 @@ def _schedule_or_weigher(value: float | str | Mapping[str, Any] | Schedule | Wei
     if name is not None and name not in schedules and name in weighers:
         return weigher(value)  # type: ignore[arg-type]
     return schedule(value)
-
-
-def _with_actor(reference: Reference, actor: str) -> Reference:
-    """The reference with `actor` in place of a pattern."""
-    return replace(reference, actor=actor) if "*" in reference.actor else reference

@@ -26,9 +26,9 @@ PIECE = 1 << 20  # entries of a gradient that are converted to double precision 
 def same_object(term: Term, criterion: Criterion) -> bool:
     """Returns whether student and teacher references of a term name the same signal of the same model.
 
-    An ensemble may hold the student's own signal.
+    An ensemble or a pattern may hold the student's own signal.
     """
-    if isinstance(term.teacher, Teacher) and len(term.teachers) > 1:
+    if (isinstance(term.teacher, Teacher) or term.averages_losses) and len(term.teachers) > 1:
         return False
     return any(
         criterion.actors[s.actor].model is criterion.actors[t.actor].model

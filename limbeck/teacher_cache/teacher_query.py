@@ -15,6 +15,7 @@ from limbeck.core.actors import Actor, Actors, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
+from limbeck.core.model_io import LOGITS
 from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal
@@ -93,6 +94,8 @@ class TeacherQuery:
             "view_seed": self.source.view_seed or 0,
             "inputs": _input_kind(self.items),
         }
+        if self.actor.output != LOGITS:
+            identity["output"] = self.actor.output
         if pipeline.mixes:  # the partner of an item may be any other item of the data set
             identity["data"] = self.items.fingerprint()
         return identity

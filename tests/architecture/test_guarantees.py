@@ -33,9 +33,9 @@ SGD = Optimizer("sgd", lr=0.05)
 
 def test_a_term_that_compares_a_model_with_itself_is_refused_and_warned_of(blobs: Blobs) -> None:
     model = net(8, norm=False)
-    terms = [Term(HardTargets()), Term(SoftTargets(), student="student", teacher="teacher")]
+    terms = [Term(HardTargets()), Term(SoftTargets(), student="student", teacher="student")]
     one = Run(
-        {"student": trained(model), "teacher": trained(model)},
+        {"student": trained(model)},
         [Stage([Update(terms)], steps(3), SGD)],
         source=blobs,
         settings=QUIET,

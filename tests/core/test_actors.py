@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actors, actor_inputs, average, frozen, snapshot, trained
+from limbeck.core.actors import Actors, Variant, actor_inputs, average, frozen, snapshot, trained
 from limbeck.core.references import Reference
 from limbeck.utils.registry import UnknownNameError
 
@@ -65,10 +65,38 @@ def test_models_without_parameters_can_be_averaged():
     Actors({"student": trained(nn.Identity()), "mean": average("student")}).update_averages()
 
 
-def test_one_model_cannot_be_trained_and_frozen():
+@pytest.mark.parametrize("role", [trained, frozen])
+def test_a_trained_actor_shares_no_parameters(role):
+    one, two = net(), net(1)
+    two[2] = one[2]
+    for other in (one, two):
+        with pytest.raises(ValueError, match=r"'student' \(trained\) and 'other' .* share parameters.*hand over a deep copy"):
+            Actors({"student": trained(one), "other": role(other)})
+    Actors({"first": frozen(one), "second": frozen(two)})  # nobody changes them
+
+
+def test_averages_of_averages_need_no_order_and_no_circle():
     one = net()
-    with pytest.raises(ValueError, match="'student' is trained, and the same model is frozen too; pass a deep copy"):
-        Actors({"student": trained(one), "teacher": frozen(one)})
+    actors = Actors({"slow": average("mean", decay=0.5), "mean": average("student", decay=0.5), "student": trained(one)})
+    with torch.no_grad():
+        one[0].bias += 4
+    before = actors["slow"].model[0].bias.clone()
+    actors.update_averages()
+    torch.testing.assert_close(actors["mean"].model[0].bias, before + 2)
+    torch.testing.assert_close(actors["slow"].model[0].bias, before + 1)
+    with pytest.raises(ValueError, match="actors in a circle: 'a' of 'b' of 'a'"):
+        Actors({"student": trained(one), "a": average("b"), "b": snapshot("a")})
+
+
+def test_a_model_brings_its_variants():
+    one = net()
+    one.variants = {"small": Variant(lambda model, x, generator: model(x), recalibrate=True)}
+    assert list(trained(one).variants) == ["small"]
+    assert list(trained(one, variants={}).variants) == []
+    actors = Actors({"student": trained(one, output="(1)"), "mean": average("student")})
+    assert actors["mean"].variants["small"].recalibrate
+    assert actors["mean"].output == "(1)"
+    assert torch.equal(one.variants["small"](one.eval(), torch.ones(2, 3), torch.Generator()), one(torch.ones(2, 3)))
 
 
 def test_patterns_stand_for_actors():

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actors, trained
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
@@ -138,7 +138,7 @@ def test_a_criterion_needs_terms_and_a_student():
     with pytest.raises(ValueError, match="unknown actor 'generator'"):
         Criterion(HINTON, student(), teacher(), generator="generator")
     s = student()
-    with pytest.raises(ValueError, match="the same model is frozen too"):
+    with pytest.raises(ValueError, match="share parameters"):
         Criterion(HINTON, s, s)
 
 
@@ -231,3 +231,27 @@ def test_two_ranks_give_the_gradients_and_memories_of_one(tmp_path):
             torch.testing.assert_close(
                 together[name], value, rtol=1e-4, atol=1e-6, msg=lambda text, name=name: f"{name}: {text}"
             )
+
+
+class TwoHeads(nn.Module):
+    """Features and logits in a tuple, as many backbones return them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(3, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.body(x), self.head(self.body(x))
+
+
+@pytest.mark.parametrize("output", ["(1)", "head"])
+def test_terms_without_a_tap_read_the_output_of_the_actor(output):
+    two = TwoHeads()
+    actors = Actors({"student": trained(two, output=output), "teacher": frozen(teacher())})
+    criterion = Criterion(HINTON, actors=actors, example=(X, Y))
+    reference = Criterion(
+        HINTON, actors=Actors({"student": trained(nn.Sequential(two.body, two.head)), "teacher": frozen(teacher())})
+    )
+    torch.testing.assert_close(criterion((X, Y))["loss"], reference((X, Y))["loss"])
+    with pytest.raises(ValueError, match="several outputs"):
+        Criterion(HINTON, TwoHeads(), teacher(), example=(X, Y))

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from limbeck.core.errors import TapError
-from limbeck.core.model_io import logits_of, preserve_modes
+from limbeck.core.model_io import logits_of, preserve_modes, select_output
 
 
 def net() -> nn.Sequential:
@@ -37,3 +37,24 @@ def test_modes_are_kept_module_by_module():
     with pytest.raises(TypeError), preserve_modes(model):
         model.eval()(None)
     assert (model.training, model.first.training, model.norm.training) == (True, True, False)
+
+
+def test_one_output_is_chosen():
+    pair = (X, X[:, :2])
+    assert torch.equal(select_output(pair, "(1)"), X[:, :2])
+    assert torch.equal(select_output({"logits": X, "dist": -X}, "dist"), -X)
+    assert torch.equal(select_output({"logits": X}, "logits"), X)
+    with pytest.raises(TapError, match=r"output 'dst': .* keys logits, dist; name a key"):
+        select_output({"logits": X, "dist": -X}, "dst")
+    with pytest.raises(TapError, match=r"output '\(2\)': .* a tuple of \(0\): \(5, 3\), \(1\): \(5, 2\)"):
+        select_output(pair, "(2)")
+    with pytest.raises(TapError, match="output 'norm'"):
+        select_output(X, "norm")  # a method of tensors
+
+
+def test_a_tuple_of_several_outputs_is_not_guessed():
+    with pytest.raises(TapError, match=r"\(0\): \(5, 3\), \(1\): \(5, 2\), which are several outputs; .*output: \"\(1\)\""):
+        logits_of((X, X[:, :2]))
+    with pytest.warns(UserWarning, match="several outputs"):
+        assert torch.equal(logits_of((X, -X)), X)
+    assert torch.equal(logits_of((X, X[:, None], None)), X)

@@ -68,8 +68,69 @@ def test_each_actor_of_a_pattern_has_its_own_teacher_and_adapter_state():
     past, bridge = PastPredictions(), nn.Linear(4, 4)
     bound = Term(Hint(), student="peers.*:0", teacher=past, adapter=bridge).bind(make_actors())
     assert len({id(one.teacher) for one in bound}) == len({id(one.adapter) for one in bound}) == 3
-    assert bound[0].teacher is past
-    assert bound[0].adapter is bridge
+    assert all(one.teacher is not past and one.adapter is not bridge for one in bound)  # of another criterion, perhaps
+
+
+class Exits(nn.Module):
+    """A network with two exits and two variants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.exits = nn.Linear(3, 4), nn.ModuleDict({"a": net4(), "b": net4()})
+        self.variants = {"small": lambda model, x, g: model(x), "max": lambda model, x, g: model(x)}
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        body = self.body(x)
+        return self.exits["a"](body) + self.exits["b"](body)
+
+
+def net4() -> nn.Sequential:
+    return nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+
+
+def exits() -> Actors:
+    return Actors({"student": trained(Exits()), "net": frozen(Exits())})
+
+
+def test_patterns_over_variants_and_taps_make_terms_and_leave_themselves_out():
+    taps = Term(Hint(), student="student:exits.*", teacher="student:exits.*")
+    assert sides(taps, exits()) == [
+        ("student:exits.a", "student:exits.b"),
+        ("student:exits.b", "student:exits.a"),
+    ]
+    assert [one.name for one in taps.bind(exits())] == ["hint.exits.a", "hint.exits.b"]
+    variants = Term(SoftTargets(), student="student@*", teacher="student@*", own=True)
+    assert sides(variants, exits())[0] == ("student@small", "student@small student@max")
+    assert variants.bind(exits())[0].averages_losses
+    assert sides(Term(Hint(), student="exits.*", teacher="net@s*:exits.b"), exits()) == [
+        ("student:exits.a", "net@small:exits.b"),
+        ("student:exits.b", "net@small:exits.b"),
+    ]
+    assert sides(Term(HardTargets(), student="*@max:exits.*.1"), exits())[3] == ("net@max:exits.b.1", "")
+
+
+def test_a_match_that_is_its_own_teacher_is_left_out():
+    (bound,) = Term(SoftTargets(), student="student@*", teacher="student@max").bind(exits())
+    assert (bound.name, str(bound.students[0])) == ("soft_targets.small", "student@small")
+    with pytest.raises(ValueError, match=r"student 'student@m\*' matches only student@max, which is its teacher .*own: true"):
+        Term(SoftTargets(), student="student@m*", teacher="student@max").bind(exits())
+
+
+@pytest.mark.parametrize(
+    ("term", "message"),
+    [
+        (Term(HardTargets(), student="student@tiny*"), r"student: 'student@tiny\*' matches nothing: .*variants small, max"),
+        (Term(Hint(), student="student:heads.*"), r"student: 'student:heads.\*' matches nothing: the nearest taps .*exits"),
+        (Term(SoftTargets(), teacher="clients.*"), r"teacher: unknown actors 'clients.\*'; nearest: student|net"),
+        (
+            Term(SoftTargets(), student="student@max", teacher="student@m*"),
+            r"teacher 'student@m\*' matches no signal other than 'student@max' itself; .*own: true",
+        ),
+    ],
+)
+def test_patterns_without_a_match_say_what_there_is(term, message):
+    with pytest.raises(ValueError, match=message):
+        term.bind(exits())
 
 
 def test_binding_leaves_the_term_as_it_was():

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.errors import TapError
-from limbeck.core.model_io import LOGITS, call_model, logits_of
+from limbeck.core.model_io import LOGITS, call_model, part_of, select_output
 from limbeck.core.signals import Signal
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.attention_recording import Callbacks, recording_attention
 from limbeck.core.taps.tap import Tap
+
+OUTPUT = "(output)"  # what the tap of `Actor.output` is recorded as
 
 
 def _tensor_of(value: Any, tap: Tap) -> Tensor:
@@ -65,10 +67,11 @@ class Probe:
     Args:
         model: any module.
         taps: what to record; more can be added.
+        output: what the tap `logits` stands for; see `Actor.output`.
     """
 
-    def __init__(self, model: nn.Module, taps: Iterable[str | Tap] = (LOGITS,)) -> None:
-        self.model = model
+    def __init__(self, model: nn.Module, taps: Iterable[str | Tap] = (LOGITS,), *, output: str = LOGITS) -> None:
+        self.model, self.output = model, output
         self.taps: dict[str, Tap] = {}
         self._recording = False
         self._recorded: dict[str, tuple[Tensor, int]] = {}
@@ -85,10 +88,17 @@ class Probe:
         if str(tap) in self.taps:
             return
         self.taps[str(tap)] = tap
-        if tap == Tap(LOGITS) and LOGITS not in dict(self.model.named_modules()):
-            return  # the model's own output needs no hook
+        if tap == Tap(LOGITS) and self.output != LOGITS:
+            if is_tap(self.model, self.output):
+                self._hook(OUTPUT, Tap.parse(self.output))
+        elif tap != Tap(LOGITS) or LOGITS in dict(self.model.named_modules()):  # the model's own output needs no hook
+            self._hook(str(tap), tap)
+
+    def _hook(self, name: str, tap: Tap) -> None:
+        """Records the signal at a tap under this name."""
         hook_point = tap.hook_point(self.model)
-        module, callback = self.model.get_submodule(hook_point.path), functools.partial(self._record, tap, hook_point.run)
+        module = self.model.get_submodule(hook_point.path)
+        callback = functools.partial(self._record, name, tap, hook_point.run)
         if hook_point.side in KINDS:
             self._attention.setdefault(module, {}).setdefault(hook_point.side, []).append(callback)
         elif hook_point.side == "input":
@@ -96,10 +106,10 @@ class Probe:
         else:
             self._handles.append(module.register_forward_hook(Hook(callback).after))
 
-    def _record(self, tap: Tap, run: int | None, value: Any) -> None:
+    def _record(self, name: str, tap: Tap, run: int | None, value: Any) -> None:
         if not self._recording:
             return
-        tensor, name = _tensor_of(value, tap), str(tap)
+        tensor = _tensor_of(value, tap)
         self._runs[name] = self._runs.get(name, -1) + 1
         if run is not None and self._runs[name] != run:
             return
@@ -122,8 +132,10 @@ class Probe:
             self._copied |= changed
             return self(inputs, run)
         signals = Signals({name: tensor for name, (tensor, _) in self._recorded.items()})
-        if LOGITS in self.taps and LOGITS not in signals:
-            signals[LOGITS] = logits_of(output)
+        chosen = signals.pop(OUTPUT, None)
+        if LOGITS in self.taps and LOGITS not in signals:  # a key of the output goes before a module of that name
+            by_tap = chosen is not None and part_of(output, self.output) is None
+            signals[LOGITS] = chosen if by_tap and chosen is not None else select_output(output, self.output)
         self._recorded = {}
         return signals
 
@@ -134,14 +146,26 @@ class Probe:
         self._handles.clear()
         self._attention.clear()
 
-    def __reduce__(self) -> tuple[type[Probe], tuple[nn.Module, tuple[Tap, ...]]]:
-        return Probe, (self.model, tuple(self.taps.values()))  # a copied probe records the copied model
+    def __reduce__(self) -> tuple[Callable[..., Probe], tuple[nn.Module, tuple[Tap, ...]]]:
+        return functools.partial(Probe, output=self.output), (
+            self.model,
+            tuple(self.taps.values()),
+        )  # a copied probe records the copied model
 
     def __enter__(self) -> Probe:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def is_tap(model: nn.Module, text: str) -> bool:
+    """Whether the text is a tap of this model."""
+    try:
+        Tap.parse(text).hook_point(model)
+    except TapError:
+        return False
+    return True
 
 
 def _changed_since(tensor: Tensor, version: int) -> bool:

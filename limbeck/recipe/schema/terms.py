@@ -12,7 +12,7 @@ from limbeck.core.schedules import schedule
 from limbeck.core.terms import Term
 from limbeck.recipe.schema.base import Spec, check_buildable, default_of, named_part
 
-WIRING = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains")  # all else: of the objective
+WIRING = ("student", "teacher", "adapter", "weight", "item_weight", "name", "trains", "own")  # all else: of the objective
 
 
 class TermSpec(Spec):
@@ -26,6 +26,7 @@ class TermSpec(Spec):
     item_weight: str | dict[str, Any] | None = default_of(Term, "item_weight")
     name: str = default_of(Term, "name")
     trains: list[str] | None = default_of(Term, "trains")
+    own: bool = default_of(Term, "own")
     hyperparameters: dict[str, Any] = Field(default_factory=dict)
 
     @model_validator(mode="before")
@@ -55,6 +56,7 @@ class TermSpec(Spec):
             temperature=temperature,
             item_weight=self.item_weight,
             trains=self.trains,
+            own=self.own,
             name=self.name,
         )
 

@@ -183,8 +183,8 @@ class Actors(Mapping[str, Actor]):
                 roles = (self._actors[other].role, actor.role)
                 if other != name and Role.TRAINED in roles:
                     raise ValueError(
-                        f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one of them is trained; hand "
-                        "over a deep copy: copy.deepcopy(model)"
+                        f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one is trained; "
+                        "hand over a deep copy: copy.deepcopy(model)"
                     )
 
     def __getitem__(self, name: str) -> Actor:

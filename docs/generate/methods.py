@@ -16,6 +16,7 @@ from limbeck import objectives
 from limbeck.core.objective import PROPERTIES, Objective
 from limbeck.core.signals import Match
 from limbeck.objectives.description import describe
+from limbeck.objectives.multilabel import MultilabelObjective
 from limbeck.recipe import find_recipe, read_yaml
 
 KNOWLEDGE = {
@@ -74,6 +75,7 @@ READERS = """(
 )"""
 WITH_NUMBERS = "batch = (torch.rand(8, 3, 32, 32), torch.rand(8))  # images in [0, 1], and a number for each"
 WITH_SPANS = 'batch = ({"input_ids": torch.randint(100, (8, 20))}, torch.randint(20, (8, 2)))  # first and last of an answer'
+WITH_SEVERAL = "batch = (torch.rand(8, 3, 32, 32), torch.randint(2, (8, 10)))  # images in [0, 1], and 0 or 1 for each label"
 PAIR = "batch = (torch.rand(8, 3, 32, 32), torch.randint(10, (8,)))  # images in [0, 1], labels"
 INDEXED = 'batch = Batch({"default": torch.rand(8, 3, 32, 32)}, target=torch.randint(10, (8,)), index=torch.arange(8))'
 
@@ -197,6 +199,8 @@ def _setting(kind: type[Objective]) -> tuple[str, str]:
         return READERS, WITH_SPANS
     if 1 in kind.ndims:
         return NUMBERS, WITH_NUMBERS
+    if issubclass(kind, MultilabelObjective):
+        return NETWORKS, WITH_SEVERAL
     return (TRANSFORMERS if kind.tap_kinds else NETWORKS), PAIR
 
 
@@ -209,6 +213,7 @@ def terms(name: str) -> list[Any]:
     if 1 in _kind(name).ndims:
         return [own]
     labels = "span_targets" if _signal(_kind(name)) == SPANS else "hard_targets"
+    labels = "binary_cross_entropy" if issubclass(_kind(name), MultilabelObjective) else labels
     return [own] if name == labels else [labels, own]
 
 

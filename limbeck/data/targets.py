@@ -3,6 +3,7 @@
 - Classes: int64 `[N]`, 0 or more; -100 for an item without a label.
 - Numbers to predict (regression): float32 `[N]`; NaN for an item without a label.
 - Positions, such as those of answer spans: int64 `[N, k]`, 0 or more; -100 in all k columns for an item without a label.
+- Several labels, any number of which may apply: int64 `[N, C]` with C `classes`; 1 applies, 0 does not, -100 unknown.
 - Several parts by name, such as boxes and their classes: a mapping of tensors `[N, …]` of any shape.
 """
 
@@ -27,7 +28,8 @@ def as_target(targets: Tensor | Mapping[str, Tensor] | Sequence[int] | Sequence[
         return {name: torch.as_tensor(part) for name, part in targets.items()}
     target = torch.as_tensor(targets)
     found = f"found {target.dtype} of shape {list(target.shape)}"
-    if classes is not None and (target.is_floating_point() or target.ndim != 1):
+    several = target.ndim == 2 and target.shape[1] == classes
+    if classes is not None and (target.is_floating_point() or (target.ndim != 1 and not several)):
         raise ValueError(f"targets: classes={classes} needs one class index per item, {found}; leave `classes` out")
     numbers = target.is_floating_point() and target.ndim == 1
     whole = not (target.is_floating_point() or target.is_complex()) and target.ndim in (1, 2)
@@ -56,6 +58,12 @@ def check_targets(target: Target, classes: int | None) -> int | None:
     if target.is_floating_point():
         _refuse(target, target.isinf(), "a finite number, or NaN for no label")
         return None
+    if target.ndim == 2 and classes is not None:
+        wrong = ((target != 0) & (target != 1) & (target != UNLABELLED)).any(1)
+        _refuse(target, wrong, f"0, 1, or {UNLABELLED} for an unknown label, of each class")
+        if target.shape[1] != classes:
+            raise ValueError(f"target: {target.shape[1]} labels for each item, and classes={classes}")
+        return classes
     if target.ndim == 2:
         negative = (target < 0).any(1) & (target != UNLABELLED).any(1)
         _refuse(target, negative, f"positions of 0 or more, or {UNLABELLED} in every column for no label")
@@ -102,6 +110,11 @@ def renumber_classes(target: Target, names: Sequence[str], new_names: Sequence[s
         labels = {name: renumber_classes(part, names, new_names) for name, part in target.items() if name == "labels"}
         return {**target, **labels}  # type: ignore[dict-item]
     index = torch.tensor([list(new_names).index(name) for name in names])
+    if target.ndim == 2:  # labels of all classes; those that `names` lacks do not apply to a labelled item
+        labelled = is_labelled(target)[:, None]
+        renumbered = torch.where(labelled, 0, UNLABELLED).repeat(1, len(new_names))
+        renumbered[:, index] = target
+        return renumbered
     return torch.where(target >= 0, index[target.clamp(min=0)], target)
 
 

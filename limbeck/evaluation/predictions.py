@@ -92,7 +92,9 @@ class Predictions:
     def item_statistics(self, metric: Measure | None) -> NDArray[np.float64] | Records:
         """What the metric reads of each item: numbers whose means it is computed from, [seeds, items], or [seeds, items, k] for
         k means; records for a metric of another kind."""
-        if self.own is not None and metric is not None:
+        if self.own is not None:
+            if metric is None:
+                raise ValueError(f"{self.own.task}: its metric is not registered; add it by limbeck.metrics.register")
             return self.own.item_statistics(metric)
         if self.scores is not None or metric is None:
             return self.item_scores()

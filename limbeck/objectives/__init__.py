@@ -31,6 +31,7 @@ from limbeck.objectives.knowledge_review import Review
 from limbeck.objectives.logits import Decoupled, Dist, HardTargets, LogitMSE, SoftTargets, TeacherArgmax, WeightedSoftLabels
 from limbeck.objectives.margin_features import MarginFeatures, margin_from_batchnorm
 from limbeck.objectives.masked_generative import MaskedGenerative
+from limbeck.objectives.multilabel import BinaryCrossEntropy, BinarySoftTargets
 from limbeck.objectives.regression import SquaredError
 from limbeck.objectives.relations import (
     ChannelCorrelation,
@@ -59,6 +60,8 @@ __all__ = [
     "AttentionDistributions",
     "AttentionScores",
     "AttentionTransfer",
+    "BinaryCrossEntropy",
+    "BinarySoftTargets",
     "ChannelCorrelation",
     "Channelwise",
     "Contrastive",

@@ -3,17 +3,26 @@
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification
 from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling
+from limbeck.tasks.multilabel_classification import MultilabelClassification
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.registration import registry, task_type
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 
-for kind in (Classification, MaskedLanguageModelling, QuestionAnswering, Regression, SentenceEmbeddings):
+for kind in (
+    Classification,
+    MaskedLanguageModelling,
+    MultilabelClassification,
+    QuestionAnswering,
+    Regression,
+    SentenceEmbeddings,
+):
     registry.register(kind.name)(kind)
 
 __all__ = [
     "Classification",
     "MaskedLanguageModelling",
+    "MultilabelClassification",
     "QuestionAnswering",
     "Regression",
     "SentenceEmbeddings",

@@ -42,7 +42,7 @@ class Classification(Task):
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:
         super().check(model, items, who, data, reads)
-        _check_class_order(model, items.class_names, who, data)
+        check_class_order(model, items.class_names, who, data)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2:
@@ -57,7 +57,7 @@ class Classification(Task):
             )
 
 
-def _check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
+def check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
     """Raises ValueError if model and data number the same class names differently, which would permute the predictions."""
     own = getattr(getattr(model, "config", None), "id2label", None)
     if not own or names is None:

@@ -35,9 +35,10 @@ def test_python_that_is_not_run_is_python():
 def test_whole_recipes_are_valid():
     whole = 0
     for address, text in pages().items():
+        of_plugins = list(blocks(text, "yaml", ".plugin"))  # they name parts of a file on the same page
         for block in blocks(text, "yaml"):
             content = read_yaml(block)
-            if isinstance(content, dict) and set(content) >= WHOLE:
+            if isinstance(content, dict) and set(content) >= WHOLE and block not in of_plugins:
                 (Comparison if "variants" in content else Recipe).from_dict(content, address, files=False)
                 whole += 1
     assert whole >= 5

@@ -102,8 +102,16 @@ def token_classes(student: Tensor, generator: torch.Generator) -> Tensor:
     return target
 
 
+def multi_hot(student: Tensor, generator: torch.Generator) -> Tensor:
+    """A 0 or 1 for each class, some unknown, but never the first of an item."""
+    target = torch.randint(2, student.shape, generator=generator)
+    target[:, 1:][torch.rand(target[:, 1:].shape, generator=generator) < 0.3] = objectives.UNLABELLED
+    return target
+
+
 # How labels are drawn where they are not one class for each item.
 LABELS: dict[str, Callable[[Tensor, torch.Generator], Tensor]] = {
+    "binary_cross_entropy": multi_hot,
     "masked_kl": token_classes,
     "span_targets": lambda student, generator: torch.randint(student.shape[2], student.shape[:2], generator=generator),
     "squared_error": lambda student, generator: torch.randn(len(student), generator=generator, dtype=torch.float64),
@@ -163,6 +171,9 @@ BY_HAND = [
     Case("span_soft_targets", shapes((2, 4), (2, 4)), {"temperature": 2.0}),
     Case("squared_error", shapes((1,), (1,))),
     Case("squared_error", shapes((), ())),
+    Case("binary_cross_entropy", LOGITS),
+    Case("binary_soft_targets", LOGITS),
+    Case("binary_soft_targets", LOGITS, {"temperature": 3.0}),
     Case("hint", MAPS),
     Case("hint", shapes((5,), (5,))),
     Case("attention_transfer", WIDER),

@@ -68,6 +68,29 @@ def hard_targets(objective, student, teacher, target, index):
     return torch.stack([cross_entropy(s, int(y)) for s, y in zip(student, target, strict=True)])
 
 
+def probability(z: Tensor) -> Tensor:
+    return 1 / (1 + torch.exp(-z))
+
+
+@reference("binary_cross_entropy")
+def binary_cross_entropy(objective, student, teacher, target, index):
+    def loss(s, y):
+        return 0 * s if y == -100 else -torch.log(probability(s) if y == 1 else 1 - probability(s))
+
+    return torch.stack([sum(loss(s, int(y)) for s, y in zip(*item, strict=True)) for item in zip(student, target, strict=True)])
+
+
+@reference("binary_soft_targets")
+def binary_soft_targets(objective, student, teacher, target, index):
+    def divergence(s, t):
+        p, q = probability(t / objective.temperature), probability(s / objective.temperature)
+        return objective.temperature**2 * kl([p, 1 - p], [q, 1 - q])
+
+    return torch.stack(
+        [sum(divergence(s, t) for s, t in zip(*item, strict=True)) for item in zip(student, teacher, strict=True)]
+    )
+
+
 @reference("soft_targets")
 def soft_targets(objective, student, teacher, target, index):
     def ready(z):

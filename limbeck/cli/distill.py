@@ -76,7 +76,7 @@ def _print_verdict(verdict: Verdict, folder: Path) -> None:
     from limbeck.evaluation import arms_table
 
     console.print(arms_table(verdict))
-    console.print(verdict.sentence(), style="bold", markup=False, highlight=False)
+    console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
     for name, target in verdict.targets.items():
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"

@@ -56,8 +56,7 @@ def _print_evaluation(found: Evaluation) -> None:
     verdict = found.verdict
     if len(verdict.results) > 1:
         console.print(arms_table(verdict))
-        for line in verdict.sentence().split("; "):
-            console.print(line, style="bold", markup=False, highlight=False)
+        console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
         console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
     elif len(verdict.compared) > 1:
         console.print(arms_table(verdict))

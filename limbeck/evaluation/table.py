@@ -55,7 +55,7 @@ def by_result(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
 def arms_table(verdict: Verdict) -> Table:
     """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns.
 
-    Figures that no arm has are left out. Of a run with several results each is a row, with its control, gain and retention.
+    Figures that no arm has are left out. Of a run with several results each is a row, with its gain and its retention.
     """
     if len(verdict.results) > 1:
         return _results_table(verdict)
@@ -88,7 +88,9 @@ def _results_table(verdict: Verdict) -> Table:
         for name, row in result_rows(verdict).items()
     }
     first = next(iter(rows.values()))
-    titles = [title for title in first if any(row[title] != number_format.NONE for row in rows.values())]
+    left_out = "latency" if verdict.teacher is None else "control"  # which the gain tells too; 80 columns hold no more
+    found = [title for title in first if any(row[title] != number_format.NONE for row in rows.values())]
+    titles = [title for title in found if title != left_out]
     table = _table(Text(verdict.name), titles, first="result")
     for name, row in rows.items():
         table.add_row(Text(name), *(_stacked(row[title]) for title in titles))
@@ -168,7 +170,7 @@ def _short(value: object) -> str:
 
 def _table(title: Text, titles: list[str], *, first: str) -> Table:
     table = Table(title=title, title_justify="left", title_style="")
-    table.add_column(first, overflow="fold")
+    table.add_column(first, overflow="fold", min_width=len(first))
     for heading in titles:
         table.add_column(Text(heading), justify="right", no_wrap=True)
     return table

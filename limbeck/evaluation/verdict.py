@@ -213,13 +213,17 @@ class Verdict(Record):
 
     def sentence(self) -> str:
         """The verdict in one line: the share of the teacher's metric that was kept, the size, and the gain; for each result."""
+        return "; ".join(self.sentences())
+
+    def sentences(self) -> list[str]:
+        """`sentence`, in a part for each result."""
         if len(self.results) == 1:
-            return f"{_reached(self.result, self.metric)}; {_given(self.result, self.metric)}"
+            return [f"{_reached(self.result, self.metric)}; {_given(self.result, self.metric)}"]
         found = []
         for name, result in self.results.items():
             given = f", {_given(result, self.metric)}" if result.gain is not None or result.gains else ""
             found.append(f"{name}: {_reached(result, self.metric)}{given}")
-        return "; ".join(found)
+        return found
 
     def save(self, path: str | Path) -> None:
         """Writes `verdict.json` atomically."""

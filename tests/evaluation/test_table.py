@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from limbeck.evaluation import MetricInfo, arms_table, compare, compare_table
+from limbeck.evaluation import Latency, MetricInfo, ModelCost, arms_table, compare, compare_table
 
 from .conftest import make, make_several
 
@@ -64,7 +64,7 @@ def test_several_results_are_rows():
     peers = make_several()
     text = shown(arms_table(peers), 80)
     assert "…" not in text
-    for part in ("result", "both", "85.00 %", "+5.0 points", "(no effect)"):
+    for part in ("result", "both", "85.00 %", "80.00 %", "+5.0 points", "(no effect)"):
         assert part in text, part
     assert "retention" not in text  # no result has one
     text = shown(compare_table({"peers": peers, "one": make()}))
@@ -74,6 +74,15 @@ def test_several_results_are_rows():
     assert list(data["peers"]["results"]) == ["a", "b", "both"]
     assert data["more"]["results"]["student"]["gains"]["noise"]["value"] == pytest.approx(0.1)
     assert "calibration" not in data["more"]["results"]["student"]["controls"]["noise"]
+
+
+def test_results_beside_a_teacher_fit_80_columns():
+    rates = {"teacher": 0.9, "student": 0.8, "control": 0.75, "exit1/student": 0.7, "exit1/control": 0.6}
+    costs = {name: ModelCost(123_456, 400, 10, Latency(12.3, 14.0), None) for name in ("teacher", "student", "exit1/student")}
+    text = shown(arms_table(make_several(rates, model_costs=costs)), 80)
+    for part in ("result", "exit1", "retention", "88.9 %", "123 k", "12.3 ms"):
+        assert part in text, part
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_further_controls_are_columns():

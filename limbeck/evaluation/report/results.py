@@ -105,7 +105,8 @@ def draw(verdict: Verdict) -> str:
     metric, names = verdict.metric, list(verdict.results)
     longest = max(len(cut(name, SHORT)) for name in names)
     gains = any(result.gain is not None for result in verdict.results.values())
-    canvas = Canvas(62 + 32 * len(names), left=16 + 6.4 * longest, right=52 if gains else 20, top=22, bottom=42)
+    most = max(1 + (result.control is not None) + len(result.controls) for result in verdict.results.values())
+    canvas = Canvas(62 + max(32, 15 * most) * len(names), left=16 + 6.4 * longest, right=52 if gains else 20, top=22, bottom=42)
     axes = canvas.axes
     if verdict.teacher is not None:
         axes.axvspan(*verdict.teacher.ci95, color=COLOURS[TEACHER], alpha=0.14, linewidth=0, zorder=0)

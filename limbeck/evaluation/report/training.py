@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, log_y, percent_axis, strip_zeros
+from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, log_y, percent_axis, strip_zeros
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
 from limbeck.evaluation.report.weights import class_figures, weight_figures
 from limbeck.evaluation.training_curves import Curve, Curves, read_class_weights, read_curves, read_weights
 from limbeck.evaluation.verdict import MetricInfo
 from limbeck.metrics import METRICS
 
+SHORT = 12  # characters of the name of a further control
 POINTS = 240  # per line; a small figure shows no more
 FIGURES = 24  # of one group; others are listed by name
 Lines = Mapping[tuple[str, int], Curve]
@@ -41,7 +42,9 @@ def training(log: Path, metric: MetricInfo, classes: Sequence[str] = ()) -> Sect
     parts.append(f'<div class="group"><h3>Weights of items</h3>\n{grid(weights)}</div>' if weights else "")
     if not any(parts):
         return Section(name, heading, paragraph("log.jsonl holds no values.", soft=True))
-    note = "One line per seed over weight updates: student solid, control dashed, teacher dotted."
+    further = {arm for curves in (terms, validation) for lines in curves.values() for arm, _ in lines} - set(TITLES)
+    others = ", further controls dash-dotted" if further else ""
+    note = f"One line per seed over weight updates: student solid, control dashed, teacher dotted{others}."
     return Section(name, heading, paragraph(note), *parts)
 
 
@@ -115,12 +118,13 @@ def _caption(lines: Lines, percent: bool) -> str:
 
 def draw(name: str, lines: Lines, percent: bool = False) -> str:
     """One quantity: a line per arm and seed, with the name of the arm at its end."""
-    canvas = Canvas(190, width=300, right=54, left=48)
+    longest = max(len(_label(arm)) for arm, _ in lines)
+    canvas = Canvas(190, width=300, right=max(54, 12 + 6 * longest), left=48)
     ends: dict[str, list[float]] = {}
     for (arm, _), curve in sorted(lines.items()):
         x, y = _downsampled(curve)
         marker = {"marker": "o", "markersize": 3.5} if len(x) < 3 else {}
-        canvas.axes.plot(x, y, color=COLOURS.get(arm, INK), linestyle=LINES.get(arm, "-"), linewidth=1.4, alpha=0.85, **marker)
+        canvas.axes.plot(x, y, color=COLOURS.get(arm, INK), linestyle=LINES.get(arm, "-."), linewidth=1.4, alpha=0.85, **marker)
         ends.setdefault(arm, []).extend(y[np.isfinite(y)][-1:])
     if _needs_log_scale(lines):
         log_y(canvas)
@@ -131,9 +135,14 @@ def draw(name: str, lines: Lines, percent: bool = False) -> str:
     canvas.axes.locator_params(axis="x", nbins=4, integer=True)
     canvas.axes.xaxis.set_major_formatter(lambda value, _: strip_zeros(number_format.count(value)))
     canvas.label("x", "update")
-    labels = [(float(np.mean(last)), TITLES.get(arm, arm), COLOURS.get(arm, INK)) for arm, last in ends.items() if last]
+    labels = [(float(np.mean(last)), _label(arm), COLOURS.get(arm, INK)) for arm, last in ends.items() if last]
     canvas.at_right(labels)
     return canvas.svg(name)
+
+
+def _label(arm: str) -> str:
+    """The name of an arm at the end of its line."""
+    return TITLES.get(arm) or cut(arm, SHORT)
 
 
 def _needs_log_scale(lines: Lines) -> bool:

@@ -22,6 +22,15 @@ def test_terms_validation_and_the_teachers_own_training(tmp_path):
     assert "student, seed 2" in found
 
 
+def test_further_controls_have_lines_of_their_own(tmp_path):
+    line = '{"seed": 0, "arm": "%s", "stage": 0, "step": %d, "values": {"loss": %d}}\n'
+    found = section(tmp_path, "".join(line % (arm, at, at) for arm in ("student", "a long name <b>") for at in (1, 2)))
+    assert "teacher dotted, further controls dash-dotted." in found
+    assert ">a long name…<" in found
+    assert "a long name &lt;b&gt;, seed 0" in found
+    assert "dash-dotted" not in section(tmp_path, made.log())
+
+
 def test_a_loss_of_one_term_is_not_drawn_twice(tmp_path):
     line = '{"seed": 0, "arm": "%s", "stage": 0, "step": %d, "values": {"hard_targets": %d, "loss": %d}}\n'
     found = section(tmp_path, "".join(line % (arm, at, at, at) for arm in ("control", "teacher") for at in (1, 2)))

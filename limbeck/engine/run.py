@@ -28,7 +28,7 @@ from limbeck.engine.observer import BatchObserver
 from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
 from limbeck.engine.seeding import mix_seeds, seed_dropout
 from limbeck.engine.settings import Settings
-from limbeck.engine.source_checks import check_sources
+from limbeck.engine.source_checks import check_sources, pacing_source
 from limbeck.engine.stage_progress import StageProgressBar
 from limbeck.engine.stages import Stage
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
@@ -167,7 +167,7 @@ class Run:
         self.updates = bind_updates(
             stage, self.actors, self.source, self.trainable.lr_scale, seed=self.seed, number=number, device=self.device
         )
-        paced = next((one.source for one in self.updates if one.source.steps_per_epoch), self.updates[0].source)
+        paced = pacing_source([one.source for one in self.updates])
         total = stage.length.in_steps(paced)
         if within is not None:
             load_actors(within, self.actors)

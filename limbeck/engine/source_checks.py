@@ -50,3 +50,8 @@ def check_length(stage: Stage, sources: Sequence[Source], where: str) -> None:
             f"{where}: epochs is {stage.length.count:g}, but no source of it has a data set to pass over ({kinds}); "
             "give steps instead"
         )
+
+
+def pacing_source(sources: Sequence[Source]) -> Source:
+    """Returns the source whose epochs a stage is measured in: the first one that has a data set, if there is any."""
+    return next((source for source in sources if source.steps_per_epoch), sources[0])

@@ -41,7 +41,8 @@ class OwnSamples(Source):
             memory, `keep / batch_size` steps draw new samples, and as many steps draw them again, in another order.
         draws: how often each kept item is drawn in all.
         views: further views, by name: other prompts, one for each of `prompts`, with the same samples behind them. So a teacher
-            may read what the student does not: `views={"solution": …}` and the reference `teacher#solution`.
+            may read what the student does not: `views={"solution": …}` and the reference `teacher#solution`. A mapping without
+            a path is another column of the prompts' file: `views: {solution: {input: question_with_solution}}`.
         tokenizer: of texts, if there is no recipe.
 
     Raises:
@@ -77,7 +78,9 @@ class OwnSamples(Source):
         self.sampling = Sampling(temperature, top_k, top_p)
         self.stop: tuple[int, ...] | None = (stop,) if isinstance(stop, int) else None if stop is None else tuple(stop)
         self.batch_size, self.prompts = batch_size, Prompts(prompts, tokenizer)
-        self.views = {view: Prompts(each, tokenizer, f"views.{view}") for view, each in (views or {}).items()}
+        self.views = {
+            view: Prompts(self._in_file(view, each), tokenizer, f"views.{view}") for view, each in (views or {}).items()
+        }
         if DEFAULT_VIEW in self.views:
             raise ValueError(f"OwnSamples: views hold {DEFAULT_VIEW!r}, which is the view of the prompts; use another name")
         self.data = self.prompts.data
@@ -98,6 +101,14 @@ class OwnSamples(Source):
         for prompts in (self.prompts, *self.views.values()):
             prompts.load(reader)
         self._set_sizes()
+
+    def _in_file(self, view: str, given: Any) -> Any:
+        """Adds the file of the prompts to a view that names another column of it."""
+        if not isinstance(given, Mapping) or "path" in given:
+            return given
+        if self.prompts.data is None:
+            raise ValueError(f"OwnSamples: view {view!r} names no path, and the prompts come from no file; add path")
+        return {**self.prompts.data, **given}
 
     def _set_sizes(self) -> None:
         if not self.prompts.loaded:

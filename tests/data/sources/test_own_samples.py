@@ -213,9 +213,21 @@ def test_a_view_shows_the_same_samples_behind_other_prompts():
     [
         ({"solution": PROMPTS[:3]}, "view 'solution' has 3 prompts for 5 prompts; give one for each"),
         ({"solution": [[]]}, r"views\.solution, row 0 is \[\], without any token"),
+        ({"solution": {"input": "answer"}}, "view 'solution' names no path, and the prompts come from no file"),
         ({"default": PROMPTS}, "views hold 'default', which is the view of the prompts"),
     ],
 )
 def test_views_that_do_not_fit_the_prompts_are_refused(views, message):
     with pytest.raises(ValueError, match=message):
         OwnSamples("student", PROMPTS, views=views)
+
+
+def test_a_view_may_be_another_column_of_the_file():
+    file = {"path": "p.parquet", "input": "question", "limit": 3}
+    views = {"solution": {"input": "answer"}, "other": {"path": "other.parquet"}, "third": "third.parquet"}
+    source = OwnSamples("student", file, views=views)
+    assert [prompts.data for prompts in source.views.values()] == [
+        {"label": False, "path": "p.parquet", "input": "answer", "limit": 3},
+        {"label": False, "path": "other.parquet"},
+        {"label": False, "path": "third.parquet"},
+    ]

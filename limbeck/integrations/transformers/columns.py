@@ -12,6 +12,7 @@ from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.labels import UNLABELLED
 from limbeck.integrations.position_limits import PositionLimits
 from limbeck.integrations.transformers.collator import TEACHER_PREFIX, strip_prefix
+from limbeck.integrations.transformers.multilabel import as_multi_hot, has_independent_labels
 from limbeck.tasks.next_token import is_encoder_decoder, next_token_targets, predicts_next_token, without_peft
 
 REMEDY = {
@@ -94,6 +95,8 @@ class BatchColumns:
         found = [inputs[name] for name in self.labels if inputs.get(name) is not None]
         if len(found) == 1:
             target: Tensor = found[0]
+            if has_independent_labels(self.student, target):
+                return as_multi_hot(target)
             return next_token_targets(target) if predicts_next_token(self.student) else target
         if not found or any(one.ndim != 1 for one in found):
             return None

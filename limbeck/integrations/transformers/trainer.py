@@ -52,7 +52,8 @@ class DistillationMixin(Base):  # type: ignore[misc]
 
     Padding never counts: the attention mask marks the real tokens. For models that generate text the tokens count that predict
     a labelled one. Columns of the data set whose names begin with `teacher_` are what the teacher reads instead of the
-    student's columns.
+    student's columns. If the student's labels are independent (`problem_type="multi_label_classification"`), `soft_targets` is
+    computed as `binary_soft_targets`, which is summed over labels.
 
     Args:
         teacher: the teacher; moved to the student's device, put into evaluation mode, and run without gradient, in its own

@@ -17,6 +17,7 @@ from limbeck.core.criterion_builder import DRY_RUN_ITEMS
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.integrations.transformers import checks
 from limbeck.integrations.transformers.columns import BatchColumns
+from limbeck.integrations.transformers.multilabel import has_independent_labels, independent_terms, labels_of
 from limbeck.utils import distributed
 
 
@@ -47,7 +48,10 @@ class TrainerTerms:
             actors["teacher"] = frozen(columns.teacher, reads="teacher", precision=precision)
         checks.require_same_vocabulary(columns, example, trainer.processing_class, trainer.teacher_processing_class)
         batch = columns.batch(example)
-        self.criterion = Criterion(trainer.terms, actors=Actors(actors), example=batch, seed=trainer.args.seed)
+        terms = trainer.terms
+        if has_independent_labels(columns.student, labels_of(example, columns.labels)):
+            terms = independent_terms(terms)
+        self.criterion = Criterion(terms, actors=Actors(actors), example=batch, seed=trainer.args.seed)
         checks.require_signals(trainer.args, self.criterion)
         checks.require_aligned_tokens(self.criterion, columns, example)
 

@@ -13,6 +13,7 @@ from limbeck.core.actors import Actors
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition, Source
+from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.seeding import mix_seeds
@@ -59,6 +60,10 @@ class BoundUpdate:
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "terms": [
+                {"name": term.name, "signals": signals_of(term), "objective": term.objective.name}
+                for term in self.criterion.terms
+            ],
             "criterion": self.criterion.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "unchecked": dict(self.check.left),
@@ -69,6 +74,11 @@ class BoundUpdate:
         self.check.left = dict(state["unchecked"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
+
+
+def signals_of(term: Term) -> str:
+    """Returns the signals that a bound term compares, as text."""
+    return f"{' '.join(map(str, term.students))} ← {' '.join(map(str, term.teachers))}"
 
 
 def bind_updates(

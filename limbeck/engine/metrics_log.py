@@ -131,3 +131,11 @@ def report_chosen_taps(updates: Sequence[BoundUpdate], log: MetricsLog, clock: C
             log.write_chosen_taps(clock, pairs)
         if pairs and printed and distributed.rank() == 0:
             print(f"taps chosen (student ← teacher): {', '.join(f'{student} ← {teacher}' for student, teacher in pairs)}")
+
+
+def report_terms_built_anew(reasons: Mapping[str, str], log: MetricsLog, clock: Clock, *, printed: bool) -> None:
+    """Logs, and prints, why terms take over nothing of those of the same name in the stage before."""
+    if reasons:
+        log.file.write(stage=clock.stage, update=clock.updates + 1, built_anew=dict(reasons))
+        if printed and distributed.rank() == 0:
+            print(f"terms built anew: {'; '.join(f'{name}: {reason}' for name, reason in reasons.items())}")

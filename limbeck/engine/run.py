@@ -17,13 +17,14 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate, bind_updates
+from limbeck.engine.carried_terms import carry_terms
 from limbeck.engine.checkpoint import Checkpoints
 from limbeck.engine.clock import Clock
 from limbeck.engine.compilation import CompiledModels
 from limbeck.engine.events import apply_events
 from limbeck.engine.freezing import TrainableParameters
 from limbeck.engine.interrupts import Interrupted, InterruptHandler
-from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps
+from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
 from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
 from limbeck.engine.seeding import mix_seeds, seed_dropout
@@ -164,6 +165,7 @@ class Run:
         if within is None:
             load_actors(state, self.actors)
             apply_events(stage.on_enter, self.actors, self.trainable, seed=self.seed, number=number)
+        before = [one.state_dict() for one in self.updates] if state is None else state["updates"]
         self.updates = bind_updates(
             stage, self.actors, self.source, self.trainable.lr_scale, seed=self.seed, number=number, device=self.device
         )
@@ -172,7 +174,9 @@ class Run:
         if within is not None:
             load_actors(within, self.actors)
             load_updates(within, self.updates, self.scaler)
-        if self.clock.step == 0:
+        else:
+            anew = carry_terms(self.updates, before, self.stages[: number + 1], self.source)
+            report_terms_built_anew(anew, self.log, self.clock, printed=self.settings.progress)
             report_chosen_taps(self.updates, self.log, self.clock, printed=self.settings.progress)
         return total, paced.steps_per_epoch
 

@@ -60,10 +60,7 @@ class BoundUpdate:
 
     def state_dict(self) -> dict[str, Any]:
         return {
-            "terms": [
-                {"name": term.name, "signals": signals_of(term), "objective": term.objective.name}
-                for term in self.criterion.terms
-            ],
+            "terms": [describe_term(term) for term in self.criterion.terms],
             "criterion": self.criterion.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "unchecked": dict(self.check.left),
@@ -76,9 +73,24 @@ class BoundUpdate:
             optimizer.load_state_dict(state["optimizers"][name])
 
 
-def signals_of(term: Term) -> str:
-    """Returns the signals that a bound term compares, as text."""
-    return f"{' '.join(map(str, term.students))} ← {' '.join(map(str, term.teachers))}"
+def describe_term(term: Term) -> dict[str, str]:
+    """Returns what identifies a bound term in a checkpoint."""
+    return {
+        "name": term.name,
+        "students": students_of(term),
+        "teachers": teachers_of(term),
+        "objective": term.objective.name,
+    }
+
+
+def students_of(term: Term) -> str:
+    """Returns the signals on the student's side of a bound term, as text."""
+    return " ".join(map(str, term.students))
+
+
+def teachers_of(term: Term) -> str:
+    """Returns the signals on the teacher's side of a bound term, as text."""
+    return " ".join(map(str, term.teachers))
 
 
 def bind_updates(

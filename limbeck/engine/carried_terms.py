@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.core.source import Source
 from limbeck.core.terms import Term
-from limbeck.engine.binding import BoundUpdate, signals_of
+from limbeck.engine.binding import BoundUpdate, students_of, teachers_of
 from limbeck.engine.stages import Reinitialise, Stage
 
 PARTS = ("adapters", "objectives", "teachers", "weighers")  # of a criterion that may have state, one entry for each term
@@ -23,7 +23,7 @@ class LearnedTerm:
 
     Attributes:
         name: in the log.
-        signals: that it compared, as text.
+        students, teachers: the signals that it compared, as text.
         objective: name of its objective.
         trains: the actors that its update trained.
         source: where its batches came from.
@@ -31,7 +31,8 @@ class LearnedTerm:
     """
 
     name: str
-    signals: str
+    students: str
+    teachers: str
     objective: str
     trains: tuple[str, ...]
     source: Source | None
@@ -41,12 +42,12 @@ class LearnedTerm:
 def carry_terms(
     updates: Sequence[BoundUpdate], states: Sequence[Mapping[str, Any]], stages: Sequence[Stage], source: Source | None
 ) -> dict[str, str]:
-    """Loads what terms of the stage before have learned into terms of the same name that train the same actors.
+    """Loads what terms of the stage before have learned into terms of the same name, for the same signal of the student.
 
-    Adapters, objectives (projection heads, banks), teachers (tables) and weighers are taken over as a whole. Terms that were
-    numbered because several have one name are told apart by their signals. A term starts anew if its student gets new weights
-    at the border of the stages, or if it differs from the one before in its objective, in a shape, or in the data that its
-    rows are of.
+    Adapters, objectives (projection heads, banks), teachers (tables) and weighers are taken over as a whole. Terms that have a
+    number because several share a name are told apart by their signals. A term starts anew if its student gets new weights at
+    the border of the stages, if its update trains other actors, or if it differs from the one before in its student's signal,
+    its objective, a shape, or the items that its rows are of.
 
     Args:
         updates: of the stage that begins; their criteria are changed.
@@ -69,12 +70,12 @@ def carry_terms(
     free = list(_learned_terms(states, stages[-2], source))
     anew: dict[str, str] = {}
     pairs: dict[int, LearnedTerm] = {}
-    for exact in (True, False):  # first by signals, so that no other term takes what one has learned on its own
+    for fits in (_same_signals, _same_students, _same_name):  # best first, so that no term takes what another has learned
         for number, (one, _, term) in enumerate(targets):
-            fits = (old for old in free if old.trains == tuple(one.update.trains) and _same_term(old, term, exact=exact))
-            if number not in pairs and (found := next(fits, None)) is not None:
-                pairs[number] = found
-                free.remove(found)
+            old = next((old for old in free if old.trains == tuple(one.update.trains) and fits(old, term)), None)
+            if number not in pairs and old is not None:
+                pairs[number] = old
+                free.remove(old)
     for number, old in pairs.items():
         one, position, term = targets[number]
         new = {kind: getattr(one.criterion, kind)[position] for kind in PARTS}
@@ -98,11 +99,16 @@ def _below(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
 
 
-def _same_term(old: LearnedTerm, term: Term, *, exact: bool) -> bool:
-    """Whether a term of the stage before is this one: by signals and name without its number, or by name alone."""
-    if exact:
-        return _unnumbered(old.name) == _unnumbered(term.name) and old.signals == signals_of(term)
+def _same_name(old: LearnedTerm, term: Term) -> bool:
     return old.name == term.name
+
+
+def _same_students(old: LearnedTerm, term: Term) -> bool:
+    return _unnumbered(old.name) == _unnumbered(term.name) and old.students == students_of(term)
+
+
+def _same_signals(old: LearnedTerm, term: Term) -> bool:
+    return _same_students(old, term) and old.teachers == teachers_of(term)
 
 
 def _unnumbered(name: str) -> str:
@@ -113,6 +119,8 @@ def _difference(old: LearnedTerm, term: Term, new: Mapping[str, nn.Module], sour
     """What keeps a term from taking over the state of the one before; None: nothing, or neither has a state."""
     if not any(old.parts.values()) and not any(module.state_dict() for module in new.values()):
         return None
+    if old.students != students_of(term):
+        return f"its student side is {students_of(term)}, and was {old.students}"
     if old.objective != term.objective.name:
         return f"its objective is {term.objective.name}, and was {old.objective}"
     for kind, module in new.items():
@@ -120,6 +128,6 @@ def _difference(old: LearnedTerm, term: Term, new: Mapping[str, nn.Module], sour
         if before != now:
             name = next(name for name in (*now, *before) if now.get(name) != before.get(name))
             return f"{kind[:-1]} {name} has shape {now.get(name, 'none')}, and had {before.get(name, 'none')}"
-        if source is not old.source and any(shape[:1] == (source.samples,) for shape in now.values()):
+        if kind != "adapters" and source is not old.source and any(shape[:1] == (source.samples,) for shape in now.values()):
             return f"{kind[:-1]} has a row for each item, and the items are others"
     return None

@@ -99,15 +99,27 @@ def test_terms_go_on_by_name_if_their_student_does(second: Stage) -> None:
     assert equal(before, after) == (len(second.updates) == 2)
 
 
-def test_a_term_of_another_shape_is_built_anew_with_a_line_in_the_log(tmp_path: Path) -> None:
-    stages = [stage(hint(name="match")), stage(hint("3", name="match")), stage(Term(Contrastive(), student="0", teacher="0", name="match"))]
+def test_a_term_that_differs_is_built_anew_with_a_line_in_the_log(tmp_path: Path) -> None:
+    stages = [
+        stage(hint(name="match")),
+        stage(Term(Hint(), student="0", teacher="3", name="match")),
+        stage(Term(Hint(), student="2", teacher="3", name="match")),
+        stage(Term(Contrastive(), student="2", teacher="2", name="match")),
+    ]
     run = run_of(stages, folder=tmp_path).fit()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
-    reasons = [(line["stage"], line["built_anew"]["match"]) for line in lines if "built_anew" in line]
-    assert [number for number, _ in reasons] == [1, 2]
-    assert "adapter" in reasons[0][1]
-    assert reasons[1][1] == "its objective is contrastive, and was hint"
+    reasons = {line["stage"]: line["built_anew"]["match"] for line in lines if "built_anew" in line}
+    assert reasons == {
+        1: "adapter parts.0.student_path.0.weight has shape (4, 8), and had (16, 8)",
+        2: "its student side is student:2, and was student:0",
+        3: "its objective is contrastive, and was hint",
+    }
     assert all(torch.isfinite(tensor).all() for tensor in run.updates[0].criterion.state_dict().values())
+
+
+def test_the_teacher_may_change_between_stages() -> None:
+    before, after = at_the_border(run_of([stage(hint()), stage(Term(Hint(), student="0", teacher="2"))]))
+    assert equal(before, after)
 
 
 def test_rows_of_items_do_not_go_on_to_other_items() -> None:

@@ -17,6 +17,7 @@ from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
 from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
 from limbeck.models.loaders import timm_model, torchvision_model, transformers_model
+from limbeck.models.references import ensemble_of, exit_of, variant_of
 from limbeck.models.saving import load_model, save_model
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.optional_packages import MissingPackageError
@@ -25,6 +26,8 @@ __all__ = [
     "MissingPackageError",
     "Normalize",
     "count_parameters",
+    "ensemble_of",
+    "exit_of",
     "get",
     "load_model",
     "load_weights",
@@ -42,5 +45,6 @@ __all__ = [
     "tiny_cnn",
     "torchvision_model",
     "transformers_model",
+    "variant_of",
     "vit_tiny",
 ]

@@ -10,6 +10,8 @@ from typing import Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.ensemble_module import EnsembleModule
+from limbeck.core.reference_module import ReferenceModule
 from limbeck.utils.registry import Registry
 
 registry = Registry("model")
@@ -50,7 +52,12 @@ def record_spec(model: nn.Module, name: str, args: dict[str, Any]) -> None:
 
 
 def spec_of(model: nn.Module) -> dict[str, Any] | None:
-    """Returns how `model` was built, `{"model": name, "args": {...}}`, or None if unknown."""
+    """Returns how `model` was built, `{"model": name, "args": {...}}`, or None if unknown.
+
+    Of an exit, a variant or an ensemble it holds those of its models.
+    """
+    if isinstance(model, ReferenceModule | EnsembleModule):
+        return model.spec(spec_of)
     spec: dict[str, Any] | None = model.__dict__.get("built_from")
     return spec
 

@@ -55,6 +55,7 @@ class Ensemble(Teacher):
             raise ValueError(f"Ensemble: combine is {combine!r}; expected 'logits' or 'probabilities'")
         if by is not None and weights is not None:
             raise ValueError(f"Ensemble: weights are {weights} and by is {by!r}; give one of the two")
+        self._given_by = by
         self.by = None if by is None else weigher(by)
         if self.by is not None and any("*" in reference for reference in self.by.references):
             raise ValueError(f"Ensemble: by reads {', '.join(self.by.references)}; name single signals, such as peers.a")
@@ -66,6 +67,15 @@ class Ensemble(Teacher):
         self.classes = None if classes is None else ClassSets(classes)
         self.members: list[str] | None = None
         self.samples: int | None = None
+
+    def describe(self) -> dict[str, Any] | None:
+        """The arguments that build it again, in their recipe form; None for a weigher that is an object or has weights."""
+        if self.by is not None and (isinstance(self._given_by, Weigher) or self.by.state_dict()):
+            return None
+        count = len(self.references) - self._read
+        classes = None if self.classes is None else (self.classes.by_name or self.classes.sets)
+        given = {"of": list(self.references[:count]), "by": self._given_by, "own": self.own, "classes": classes}
+        return given | {"combine": self.combine, "weights": None if self.weights is None else list(self.weights)}
 
     def bind(self, signals: Sequence[str]) -> None:
         self.members = list(signals[: len(signals) - self._read])

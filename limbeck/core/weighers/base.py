@@ -28,9 +28,11 @@ class Weigher(nn.Module, ABC):
 
     Attributes:
         references: further signals that it reads, as `actor[@variant][:tap][#view]`; no patterns.
+        needs_labels: whether its weights come from labels, which there are none of after the training.
     """
 
     references: Sequence[str] = ()
+    needs_labels: bool = False
 
     def __init__(self) -> None:
         super().__init__()

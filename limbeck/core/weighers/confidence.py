@@ -43,7 +43,7 @@ class Confidence(Weigher):
 
     def __init__(self, *, labels: bool = True) -> None:
         super().__init__()
-        self.labels = labels
+        self.labels = self.needs_labels = labels
 
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         if not signals:

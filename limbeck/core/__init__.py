@@ -10,6 +10,8 @@ from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.memory import Memory, PerSampleTable, Queue
 from limbeck.core.objective import Objective
 from limbeck.core.probe_set import ProbeSet
+from limbeck.core.recalibration import recalibrate
+from limbeck.core.reference_module import module_of, needs_recalibration
 from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import LinearLogits, Match, Signal, TopK
@@ -49,6 +51,9 @@ __all__ = [
     "average",
     "build_adapter",
     "frozen",
+    "module_of",
+    "needs_recalibration",
+    "recalibrate",
     "snapshot",
     "trained",
 ]

@@ -80,9 +80,8 @@ class EnsembleModule(nn.Module):
     def forward(self, inputs: Any = None, **fields: Any) -> Tensor:
         given = given_inputs(inputs, fields)
         signals = self._signals(given)
-        batch = Batch({DEFAULT_VIEW: given if given else signals[0]})
-        name = type(self.teacher).__name__
-        return dense(self.teacher.make_target(signals, batch, signals[0]), name)
+        output = self.teacher.make_target(signals, Batch({DEFAULT_VIEW: given}), signals[0])
+        return dense(output, type(self.teacher).__name__)
 
     def _signals(self, inputs: Any) -> list[AnySignal]:
         runs: dict[tuple[int, str | None], list[Member]] = {}

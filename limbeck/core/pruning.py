@@ -136,7 +136,7 @@ class _Tracer(fx.Tracer):
         if module not in self.ancestors:  # whose hooks `forward` has called
             for number, hook in module._forward_hooks.items():
                 extra = (kwargs,) if number in module._forward_hooks_with_kwargs else ()
-                changed = hook(module, args, *extra, output)  # type: ignore[arg-type]
+                changed = hook(module, args, *extra, output)
                 output = output if changed is None else changed
         self.calls.end(module)
         return output
@@ -144,7 +144,7 @@ class _Tracer(fx.Tracer):
     def getattr(self, attr: str, value: Any, cache: Any) -> Any:
         if isinstance(value, nn.Parameter | torch.Tensor):
             self._use_owner(value)
-        return super().getattr(attr, value, cache)  # type: ignore[no-untyped-call]
+        return super().getattr(attr, value, cache)
 
     def _use_owner(self, tensor: torch.Tensor) -> None:
         """A parameter that code reads from outside its module: the module is needed like one that is called."""

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from limbeck.core.actors import RunVariant
 from limbeck.core.errors import TapError
 from limbeck.core.model_io import LOGITS, call_model
-from limbeck.core.signals import LinearLogits, Signal
+from limbeck.core.signals import AnySignal, LinearLogits
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.probe import Hook, Probe, Signals
 from limbeck.core.taps.tap import Tap
@@ -75,7 +75,7 @@ def read_until(
     """Runs a model until a tap is reached and returns the signal there.
 
     Args:
-        last: the run of the tapped module whose output is read, counted from 0; None: unknown, so that the model runs to its end.
+        last: which run of the tapped module is read, from 0; None: unknown, so that the model runs to its end.
 
     Returns:
         the signal and `last`, counted if it was unknown; None if the model has to run to its end always.
@@ -122,9 +122,13 @@ class RunCounter:
 
         def until_reached(model: nn.Module, inputs: Any) -> Any:
             self.count = 0
+            entered = _traced_stack()
+            depth = len(entered)
             try:
                 return run(model, inputs)
             except _ReachedError:
+                while len(entered) > depth:
+                    entered.popitem()
                 return None
 
         return until_reached
@@ -139,7 +143,15 @@ class _ReachedError(Exception):
     """Ends a forward pass; the rest of the model is not needed."""
 
 
-def dense(signal: Tensor | Signal, name: str) -> Tensor:
+def _traced_stack() -> dict[str, Any]:
+    """The modules that torch.export is inside of while it traces; it does not leave those that an exception ends."""
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+    mode = get_proxy_mode()
+    return getattr(getattr(mode, "tracer", None), "module_stack", {})
+
+
+def dense(signal: AnySignal, name: str) -> Tensor:
     """A signal as one tensor.
 
     Raises:

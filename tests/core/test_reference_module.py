@@ -16,7 +16,7 @@ from limbeck.core.references import Reference
 from limbeck.core.taps import Probe
 from limbeck.core.teachers import Ensemble, VirtualTeacher
 from limbeck.core.weighers import Confidence
-from tests.core.networks import X, Net, student
+from tests.core.networks import Net, X, student
 
 IMAGES = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0))
 

@@ -139,6 +139,6 @@ def _dense(signals: Sequence[AnySignal], *, same: bool) -> list[Tensor]:
     """The logits in working precision; raises a ValueError with all shapes if they cannot be averaged."""
     dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
     tensors = [signal for signal in dense if isinstance(signal, Tensor)]
-    if len(tensors) < len(dense) or (same and len({signal.shape for signal in tensors}) > 1):
+    if len(tensors) < len(dense) or (same and any(signal.shape != tensors[0].shape for signal in tensors)):
         raise ValueError(f"Ensemble: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
     return [signal.to(torch.promote_types(signal.dtype, torch.float32)) for signal in tensors]

@@ -1,0 +1,48 @@
+"""BatchNorm statistics are the averages over the given batches."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.core.recalibration import recalibrate
+from tests.core.networks import Net
+
+BATCHES = [torch.randn(8, 3, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+
+
+def test_statistics_are_the_mean_over_batches() -> None:
+    net = Net().train()
+    net.norm.running_mean.fill_(7)
+    weights = [parameter.clone() for parameter in net.parameters()]
+    recalibrate(net, BATCHES)
+    hidden = [net.body(batch) for batch in BATCHES]
+    torch.testing.assert_close(net.norm.running_mean, torch.stack([h.mean(0) for h in hidden]).mean(0))
+    torch.testing.assert_close(net.norm.running_var, torch.stack([h.var(0) for h in hidden]).mean(0))
+    assert net.norm.momentum == 0.1
+    assert net.training
+    assert all(torch.equal(old, new) for old, new in zip(weights, net.parameters(), strict=True))
+
+
+def test_dropout_is_off() -> None:
+    net = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm1d(3)).train()
+    recalibrate(net, BATCHES)
+    torch.testing.assert_close(net[1].running_mean, torch.stack([batch.mean(0) for batch in BATCHES]).mean(0))
+    assert net[0].training
+
+
+def test_layers_that_do_not_run_keep_their_statistics() -> None:
+    net = Net().eval()
+    net.extra = nn.BatchNorm1d(2)
+    net.extra.running_mean.fill_(7)
+    recalibrate(net, BATCHES)
+    assert torch.equal(net.extra.running_mean, torch.full((2,), 7.0))
+
+
+def test_no_batches_are_refused_before_anything_changes() -> None:
+    net = Net()
+    net.norm.running_mean.fill_(7)
+    with pytest.raises(ValueError, match="no batches"):
+        recalibrate(net, [])
+    assert torch.equal(net.norm.running_mean, torch.full((5,), 7.0))

@@ -130,3 +130,18 @@ def test_predictions_of_a_tasks_own_type(tmp_path: Path, monkeypatch: pytest.Mon
 def test_files_of_other_predictions_name_no_task(tmp_path: Path) -> None:
     save_predictions({"student": Predictions(scores=np.ones((1, 4)))}, tmp_path)
     assert b"__metadata__" not in (tmp_path / "predictions.safetensors").read_bytes()
+
+
+def test_arms_of_several_results_are_saved_by_their_names(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 20)
+    names = ("b/student", "a/student", "a/control", "v1.5/student", "teacher")
+    given = {name: Predictions(rng.normal(size=(1, 20, 3)).astype(np.float32), labels) for name in names}
+    save_predictions(given, tmp_path)
+    found = load_predictions(tmp_path)
+    assert set(found) == set(names)
+    for name, own in given.items():
+        kept = found[name].logits
+        assert kept is not None
+        assert own.logits is not None
+        assert np.array_equal(kept.argmax(-1), own.logits.argmax(-1))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -14,11 +14,14 @@ from limbeck.core.batch import DEFAULT_VIEW, Batch, select_rows, token_mask
 from limbeck.core.source import BatchPosition, Source
 from limbeck.data import keyed_random
 from limbeck.data.epoch_order import epoch_order
+from limbeck.data.fields.views import FieldViews
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
 from limbeck.data.prefetch import Prefetcher
 from limbeck.data.text.masking import Masking
+
+View: TypeAlias = Pipeline | FieldViews | Masking
 
 
 class Dataset(Source):
@@ -31,8 +34,8 @@ class Dataset(Source):
     Args:
         items: the data.
         batch_size: items in a global batch.
-        views: pipelines (images) or `Masking` (tokens) by name. Inputs that a view cannot change are passed through. The
-            target is that of the view "default", or of the first view if there is none of this name.
+        views: pipelines (images, sounds), `FieldViews` or `Masking` (tokens) by name. Inputs that a view cannot change are
+            passed through. The target is that of the view "default", or of the first view if there is none of this name.
         view_count: V, if there are only V views of each item, as a cache of teacher outputs needs. V epochs show each item all
             of its views once, in an order drawn for that item. Default: new views in every epoch.
         view_seed: seed of the views. With the same one, runs of different seeds see the same views. Default: the seed of the
@@ -51,7 +54,7 @@ class Dataset(Source):
         self,
         items: Items,
         batch_size: int = 128,
-        views: Mapping[str, Pipeline | Masking] | None = None,
+        views: Mapping[str, View] | None = None,
         view_count: int | None = None,
         view_seed: int | None = None,
         workers: int = 0,
@@ -71,13 +74,15 @@ class Dataset(Source):
             raise ValueError("items: the data set is empty")
         if views is not None and not views:
             raise ValueError('views: expected at least one, for instance {"default": Pipeline()}')
-        if not items.images and any(len(view) for view in (views or {}).values() if isinstance(view, Pipeline)):
-            warnings.warn("items: these are not images in [0, 1], so their views leave them unchanged", stacklevel=2)
+        for view in (views or {}).values():
+            if isinstance(view, Pipeline) and len(view) and view.modality != items.modality:
+                kind = "images in [0, 1]" if view.modality == "image" else view.modality
+                warnings.warn(f"items: these are not {kind}, so their views leave them unchanged", stacklevel=2)
         if group_by_length and items.storage.lengths is None:
             raise ValueError("group_by_length=True: these items are all of one size; leave it out")
         self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
         self.view_seed = view_seed
-        self.views: dict[str, Pipeline | Masking] = dict(views or {DEFAULT_VIEW: Pipeline()})
+        self.views: dict[str, View] = dict(views or {DEFAULT_VIEW: Pipeline()})
         self.batch_size = batch_size
         self.samples = len(items)
         size = min(batch_size, len(items))
@@ -115,7 +120,7 @@ class Dataset(Source):
         leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
         augmented: dict[str, Any] = {}
         for name, change in self.views.items():
-            if isinstance(change, Pipeline) and not self.items.images:
+            if isinstance(change, Pipeline) and change.modality != self.items.modality:
                 augmented[name] = inputs
                 continue
             augmented[name], changed = change(

@@ -53,11 +53,7 @@ class Items:
     ) -> None:
         if class_names is not None and classes is None:
             classes = len(class_names)
-        parts = target if isinstance(target, Mapping) else {"target": target}
-        columns = [("keys", keys, 1), *((name, part, 2 if part is target else 99) for name, part in parts.items())]
-        for name, column, ndims in columns:
-            if column is not None and (column.ndim > ndims or column.shape[:1] != (len(storage),)):
-                raise ValueError(f"{name}: expected one for each of {len(storage)} items, found {list(column.shape)}")
+        _check_rows(len(storage), keys, target)
         if target is not None:
             classes = check_targets(target, classes)
         self.storage, self.keys = storage, keys
@@ -100,6 +96,10 @@ class Items:
         """
         inputs, labels = read_torch_dataset(dataset)
         return cls.from_tensors(inputs, labels, classes=classes)
+
+    @property
+    def modality(self) -> str | None:  # image, audio, text or table; None for other tensors
+        return "image" if self.images else self.storage.modality
 
     def __len__(self) -> int:
         return len(self.storage)
@@ -224,6 +224,15 @@ class Items:
 
     def _replace(self, storage: Storage, keys: Tensor, target: Target | None, images: bool | None = None) -> Items:
         return Items(storage, keys, target, self.classes, self.class_names, self.images if images is None else images)
+
+
+def _check_rows(count: int, keys: Tensor, target: Target | None) -> None:
+    """Refuses keys, labels or parts of labels of another number of rows; parts may have any number of axes."""
+    parts = target if isinstance(target, Mapping) else {}
+    single = [] if target is None or isinstance(target, Mapping) else [("target", target, 2)]
+    for name, column, axes in [("keys", keys, 1), *single, *((name, part, part.ndim) for name, part in parts.items())]:
+        if column.ndim > axes or column.shape[:1] != (count,):
+            raise ValueError(f"{name}: expected one for each of {count} items, found {list(column.shape)}")
 
 
 def _describe_classes(names: Sequence[str], most: int = 5) -> str:

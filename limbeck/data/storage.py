@@ -27,6 +27,7 @@ class Storage(ABC):
     """
 
     lengths: Tensor | None = None
+    modality: str | None = None  # the kind of the inputs, if it is known
     shares_labels = False  # whether `Items` of one input have the labels of all, not their own
 
     @property
@@ -90,6 +91,8 @@ class TensorStorage(Storage):
 
 class TextStorage(Storage):
     """Texts, or pairs of texts."""
+
+    modality = "text"
 
     def __init__(self, texts: Sequence[Text]) -> None:
         self.texts = list(texts)

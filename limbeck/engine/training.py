@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.data.fields import ViewSpecs
 from limbeck.engine import Length, Optimizer, Settings, epochs
 from limbeck.models.from_teacher import ModelOrBuilder
 
-Views = Sequence[str | Mapping[str, Any]]
+Views = ViewSpecs
 TermFactory = Callable[[], list[Term]]
 
 
@@ -59,7 +59,8 @@ class Training:
     Attributes:
         length: of a training with a single stage.
         batch_size: items of a global batch, over all processes and accumulation steps.
-        views: augmentation, as names or one-key mappings; see `limbeck.data.image.pipeline`.
+        views: augmentation, as names or one-key mappings; by field, or by name of several views: see
+            `limbeck.data.fields.views`.
         optimizer: of every stage without its own.
         ema: decay of an average of the student, which is then evaluated and kept; None: no average.
         settings: precision, accumulation, clipping, checkpoints, logs.

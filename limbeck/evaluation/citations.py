@@ -13,6 +13,7 @@ from limbeck import models, objectives
 from limbeck.core import schedules, teachers, weighers
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
+from limbeck.data.fields.views import transforms_in
 from limbeck.data.image import transforms
 from limbeck.engine import optimizers
 from limbeck.utils.registry import Registry
@@ -93,7 +94,7 @@ def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:
     yield from (models.registry.citation(model.get("model") or "") for model in (teacher, student))
     trainings = [teacher.get("training"), fields.get("training"), fields.get("control_training")]
     for training in filter(None, trainings):
-        yield from (transforms.citation(name) for view in training.get("views", ()) for name in view)
+        yield from (transforms.citation(name) for name in transforms_in(training.get("views", ())))
         yield AVERAGE_BIBTEX if training.get("ema") else ""
     for part in filter(None, [*trainings, *fields.get("stages", ())]):
         optimizer = part.get("optimizer") or {}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from limbeck.core.actors import frozen
 from limbeck.data import Dataset, input_for_actor
+from limbeck.data.fields import default_view
 from limbeck.engine.training import Training
 from limbeck.experiment.experiment import Experiment, inference_device
 from limbeck.teacher_cache import CachedTeacher, Codec, TeacherQuery, cache_folder, choose_codecs, open_cache
@@ -49,7 +50,7 @@ def plan_cache(experiment: Experiment, training: Training, source: Dataset) -> C
         ),
         source,
         sorted(experiment.teacher_outputs.taps),
-        list(training.views),
+        default_view(training.views),
         training.settings.autocast,
         experiment.teacher_outputs.top_k,
         device,

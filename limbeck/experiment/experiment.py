@@ -12,6 +12,7 @@ from torch import nn
 
 from limbeck.core.actors import Actor, average, frozen, trained
 from limbeck.data import Dataset, Items, TokenStorage, input_for_actor
+from limbeck.data.fields import named_views
 from limbeck.engine import Settings
 from limbeck.engine.training import Phase, Training
 from limbeck.experiment.teacher_outputs import TeacherOutputs
@@ -93,7 +94,7 @@ class Experiment:
 
 def training_source(items: Items, training: Training, task: Task) -> Dataset:
     """Returns the items in batches, in the views of a training."""
-    views = {"default": task.view(items, training.views)}
+    views = {name: task.view(items, view) for name, view in named_views(training.views).items()}
     return Dataset(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
 
 

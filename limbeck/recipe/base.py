@@ -11,6 +11,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from limbeck.data import Items
+from limbeck.data.fields import check_views
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
 from limbeck.recipe.errors import RecipeError, format_error
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
@@ -60,6 +61,15 @@ class BaseRecipe(Spec):
                 raise ValueError(f"{role}.reads: {reads!r}, and data.train has no fields:; leave it out, or name the fields")
             if fields is not None and reads not in fields:
                 raise ValueError(f"{role}.reads: {reads!r} is none of the fields of data.train: {', '.join(fields)}")
+        return self
+
+    @model_validator(mode="after")
+    def _check_views(self) -> Self:
+        fields = None if self.data.train is None else self.data.train.modalities
+        trainings = {"training": self.training, "control_training": getattr(self, "control_training", None)}
+        for name, training in trainings.items():
+            if training is not None:
+                check_views(training.views, fields, f"{name}.views")
         return self
 
     @model_validator(mode="after")

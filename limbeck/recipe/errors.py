@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from limbeck.utils.registry import nearest_names
 
-VALIDATION_TAGS = ("DatasetSpec", "Share")  # which kind of validation data an error is about; not part of the field's path
+VALIDATION_TAGS = ("DatasetSpec", "Share", "list of views", "named views")  # kinds of a value; not part of its path
 MAX_VALUE = 80  # characters of a value that are printed
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from torch import nn
 
 from limbeck.data import Items, TokenStorage
+from limbeck.data.fields.views import view_of_field
 from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, formats, merge_records
@@ -139,7 +140,7 @@ def _quantization_aware_student(spec: ExportSpec, run: RunModels, *, progress: b
         epochs=spec.quantization_aware.epochs,
         lr=spec.quantization_aware.lr,
         batch_size=run.recipe.training.batch_size,
-        views=run.recipe.training.views,
+        views=view_of_field(run.recipe.training.views, run.recipe.student.reads),
         seed=run.recipe.seeds[0],
         teacher_options=run.recipe.teacher.options(),
         settings=with_progress(run.recipe.training.build(), progress).settings,

@@ -15,7 +15,10 @@ from limbeck import metrics
 from limbeck.core.batch import Batch
 from limbeck.core.model_io import LOGITS, call_model, logits_of
 from limbeck.core.terms import Term
-from limbeck.data import Items, Masking, Pipeline, evaluation_batches
+from limbeck.data import Items, evaluation_batches
+from limbeck.data.dataset import View
+from limbeck.data.fields import build_view
+from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.files import RawTable
 from limbeck.metrics import Measure
@@ -85,9 +88,9 @@ class Task(ABC):
         """
         return class_labels(table, columns, classes)
 
-    def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
-        """The transform of training items: the augmentation in `views`."""
-        return Pipeline.from_spec(list(views))
+    def view(self, items: Items, views: ViewSpec) -> View:
+        """The transform of training items in one view: the augmentation in `views`, a list or a mapping by field."""
+        return build_view(items, views)
 
     def training_items(self, items: Items) -> Items:
         """The items that training without a teacher uses: those with a label."""

@@ -14,7 +14,9 @@ from limbeck import metrics
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.labels import UNLABELLED
 from limbeck.core.terms import Term
-from limbeck.data import Items, Masking, MaskingVocabulary, Pipeline, TokenStorage
+from limbeck.data import Items, Masking, MaskingVocabulary, TokenStorage
+from limbeck.data.dataset import View
+from limbeck.data.fields.views import ViewSpec
 from limbeck.metrics import Floats, Metric
 from limbeck.objectives import HardTargets
 from limbeck.objectives.tokens import ForwardKL
@@ -55,7 +57,7 @@ class MaskedLanguageModelling(Task):
     def evaluation_items(self, items: Items) -> Items:
         return items
 
-    def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
+    def view(self, items: Items, views: ViewSpec) -> View:
         if views:
             raise ValueError(f"training.views: {list(views)} change images; of texts, tokens are hidden, so leave views out")
         return self._masking(items)

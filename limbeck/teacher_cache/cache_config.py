@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+
+from limbeck.data.fields.views import ViewSpecs, transforms_in
 
 AUTO = "auto"
 DEFAULT_VIEWS = 8
@@ -32,6 +34,7 @@ class CacheConfig:
     strict: bool = False
     view_seed: int = 0
 
-    def view_count(self, views: Sequence[Any]) -> int:
+    def view_count(self, views: ViewSpecs) -> int:
         """Returns the number of views of each item; `views` is the augmentation."""
-        return self.views if self.views is not None else (DEFAULT_VIEWS if views else 1)
+        augmented = any(True for _ in transforms_in(views))
+        return self.views if self.views is not None else (DEFAULT_VIEWS if augmented else 1)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,6 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal
 from limbeck.data import Dataset, Items
 from limbeck.data.content_keys import fingerprint
+from limbeck.data.fields.views import ViewSpec
 from limbeck.teacher_cache.padding import Padding
 
 EXAMPLE_ITEMS = 4
@@ -43,7 +43,7 @@ class TeacherQuery:
     actor: Actor
     source: Dataset
     taps: Sequence[str]
-    views: Sequence[Any]
+    views: ViewSpec
     autocast: torch.dtype | None = None
     sparse: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
@@ -90,7 +90,7 @@ class TeacherQuery:
         identity: dict[str, str | int] = {
             "teacher": f"{type(model).__name__} {fingerprint({**model.state_dict(), **dict(model.named_buffers())})}",
             "precision": str(precision).removeprefix("torch."),
-            "views": json.dumps(list(self.views), sort_keys=True),
+            "views": json.dumps(self.views if isinstance(self.views, Mapping) else list(self.views), sort_keys=True),
             "view_seed": self.source.view_seed or 0,
             "inputs": _input_kind(self.items),
         }

@@ -18,6 +18,8 @@ class SpectrogramStorage(Storage):
         options: with the sample rate.
     """
 
+    modality = "audio"
+
     def __init__(self, spectrograms: Storage, options: AudioOptions) -> None:
         self.spectrograms, self.options = spectrograms, options
 

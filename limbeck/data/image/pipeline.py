@@ -44,6 +44,19 @@ class Pipeline:
         """Whether a transform mixes items, and so their targets."""
         return any(isinstance(transform, MixTransform) for transform in self.transforms)
 
+    @property
+    def modality(self) -> str:
+        """The kind of inputs that it changes; without transforms images, which it converts to floats.
+
+        Raises:
+            ValueError: transforms of different modalities.
+        """
+        found = {transform.modality: transform.name for transform in self.transforms}
+        if len(found) > 1:
+            listed = ", ".join(f"{name} changes {modality}" for modality, name in found.items())
+            raise ValueError(f"views: one list of transforms changes one kind of inputs; {listed}")
+        return next(iter(found), "image")
+
     def __len__(self) -> int:
         return len(self.transforms)
 

@@ -58,6 +58,8 @@ class CategoricalColumn:
 class EncodedTable(TensorStorage):
     """The vectors of a table, with the encoder that made them."""
 
+    modality = "table"
+
     def __init__(self, inputs: Tensor, encoder: TableEncoder) -> None:
         super().__init__(inputs)
         self.encoder = encoder

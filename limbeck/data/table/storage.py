@@ -25,6 +25,8 @@ class TableStorage(Storage):
         categorical: strings `[N]` for each categorical column, None where the value is missing.
     """
 
+    modality = "table"
+
     def __init__(self, numeric: Mapping[str, Tensor], categorical: Mapping[str, Categories]) -> None:
         if not numeric and not categorical:
             raise ValueError("table: expected at least one numeric or categorical column")

@@ -91,6 +91,8 @@ class TokenStorage(Storage):
 
     lengths: Tensor
 
+    modality = "text"
+
     def __init__(
         self,
         encodings: Mapping[str, PackedTokens],

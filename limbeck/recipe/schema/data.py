@@ -113,6 +113,11 @@ class DatasetSpec(Spec):
             raise ValueError("one column is the input:, or a table: is; leave one of them out")
         return self
 
+    @property
+    def modalities(self) -> dict[str, str] | None:
+        """The modality of each field; None if there are no fields."""
+        return None if self.fields is None else {name: next(iter(field)) for name, field in self.fields.items()}
+
     def load(self, read_labels: LabelReader | None = class_labels, reads: Mapping[str, str] | None = None) -> Items:
         """Loads the items.
 

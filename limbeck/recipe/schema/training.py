@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 from torch import nn
 
 from limbeck.data import Pipeline
@@ -36,14 +37,34 @@ class OptimizerSpec(Spec):
         return Optimizer(self.name, self.lr, self.schedule, dict(self.model_extra or {}), self.decay_vectors)
 
 
+def _kind(value: Any) -> str:
+    return "named views" if isinstance(value, Mapping) else "list of views"
+
+
+ViewList = Annotated[list[NamedPart], Tag("list of views")]
+ViewField = Annotated[ViewList | Annotated[dict[str, list[NamedPart]], Tag("named views")], Discriminator(_kind)]
+ViewsField = Annotated[ViewList | Annotated[dict[str, ViewField], Tag("named views")], Discriminator(_kind)]
+
+
+def _lists_in(views: Any) -> Iterator[list[Any]]:
+    """The lists of transforms in any form of views."""
+    if isinstance(views, Mapping):
+        for part in views.values():
+            yield from _lists_in(part)
+    else:
+        yield views
+
+
 class TrainingSpec(Spec):
     """How models are trained."""
 
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
     batch_size: int = Field(default_of(Training, "batch_size"), gt=0)
-    views: list[NamedPart] = Field(
-        default_factory=lambda: list(default_of(Training, "views")), description="augmentation of the training images, in order"
+    views: ViewsField = Field(
+        default_factory=lambda: list(default_of(Training, "views")),
+        description="augmentation of the training items, in order; by field ({image: […], wave: […]}), or several views "
+        "by name ({default: […], weak: […]})",
     )
     optimizer: OptimizerSpec = Field(default_factory=lambda: OptimizerSpec.model_validate({}))
     precision: Precision = default_of(Settings, "precision")
@@ -68,8 +89,8 @@ class TrainingSpec(Spec):
 
     @field_validator("views")
     @classmethod
-    def _check_views(cls, views: list[NamedPart]) -> list[NamedPart]:
-        check_buildable(lambda: Pipeline.from_spec(views))
+    def _check_views(cls, views: Any) -> Any:
+        check_buildable(lambda: [Pipeline.from_spec(part).modality for part in _lists_in(views)])
         return views
 
     @model_validator(mode="after")

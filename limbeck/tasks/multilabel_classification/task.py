@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.terms import Term
-from limbeck.data import Items, Masking, Pipeline
+from limbeck.data import Items, Pipeline
+from limbeck.data.dataset import View
+from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, multi_hot_labels
 from limbeck.data.loading.files import RawTable
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets
@@ -35,7 +37,7 @@ class MultilabelClassification(Task):
     def read_labels(self, table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
         return multi_hot_labels(table, columns, classes)
 
-    def view(self, items: Items, views: Sequence[str | Mapping[str, Any]]) -> Pipeline | Masking:
+    def view(self, items: Items, views: ViewSpec) -> View:
         pipeline = super().view(items, views)
         if isinstance(pipeline, Pipeline) and pipeline.mixes:
             raise ValueError(f"training.views: {list(views)} mix items of one class each; leave mixup and cutmix out")

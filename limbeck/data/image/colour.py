@@ -25,6 +25,7 @@ class ColorJitter(Transform):
     """
 
     name: ClassVar[str] = "color_jitter"
+    in_place: ClassVar[bool] = True
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0) -> None:
         for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):

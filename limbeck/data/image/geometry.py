@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from limbeck.data.image.affine import Affine, Size
 from limbeck.data.image.transform import Transform, check_fraction, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator
 
@@ -38,10 +39,18 @@ class RandomCrop(Transform):
 
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
-        corner = generator.integers(2, 2 * self.padding + 1)
+        corner = self._corner(generator)
         windows = self._pad(images).unfold(2, height, 1).unfold(3, width, 1)  # a view, not a copy
         items = torch.arange(len(images), device=images.device)
         return windows[items, :, corner[:, 0], corner[:, 1]]
+
+    def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
+        shift = (self.padding - self._corner(generator)).flip(1).cpu().double()
+        return Affine(torch.ones_like(shift), shift, size, size)
+
+    def _corner(self, generator: KeyedGenerator) -> Tensor:
+        """Top and left of the window in the padded image, `[B, 2]`."""
+        return generator.integers(2, 2 * self.padding + 1)
 
     def _pad(self, images: Tensor) -> Tensor:
         sides = (self.padding,) * 4
@@ -63,6 +72,12 @@ class HorizontalFlip(Transform):
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         column = torch.arange(images.shape[3], device=images.device)
         return _columns(images, torch.where(generator.uniform(1) < self.p, column.flip(0), column))
+
+    def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
+        mirrored = (generator.uniform(1)[:, 0] < self.p).cpu()
+        scale, shift = torch.ones(len(mirrored), 2, dtype=torch.float64), torch.zeros(len(mirrored), 2, dtype=torch.float64)
+        scale[mirrored, 0], shift[mirrored, 0] = -1, size[1]
+        return Affine(scale, shift, size, size)
 
 
 @transforms.register("random_resized_crop")
@@ -90,14 +105,19 @@ class RandomResizedCrop(Transform):
 
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]
-        numbers = generator.uniform(4 * ATTEMPTS).tolist()
-        boxes = torch.tensor(
-            [random_box(row, height, width, self.scale, self.ratio) or self._central_box(height, width) for row in numbers],
-            device=images.device,
-        )
+        boxes = torch.tensor(self._boxes(height, width, generator), device=images.device)
         out_height, out_width = self.size or (height, width)
         images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
         return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
+
+    def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
+        boxes, after = torch.tensor(self._boxes(*size, generator), dtype=torch.float64), self.size or size
+        scale = torch.tensor(after, dtype=torch.float64) / boxes[:, 2:]
+        return Affine(scale.flip(1), (-boxes[:, :2] * scale).flip(1), size, after)
+
+    def _boxes(self, height: int, width: int, generator: KeyedGenerator) -> list[Box]:
+        numbers = generator.uniform(4 * ATTEMPTS).tolist()
+        return [random_box(row, height, width, self.scale, self.ratio) or self._central_box(height, width) for row in numbers]
 
     def _central_box(self, height: int, width: int) -> Box:
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])
@@ -124,6 +144,7 @@ class Cutout(Transform):
     """
 
     name: ClassVar[str] = "cutout"
+    in_place: ClassVar[bool] = True
 
     def __init__(self, size: int = 16, p: float = 1.0, fill: float = 0.0) -> None:
         if size < 1:
@@ -165,6 +186,7 @@ class RandomErasing(Transform):
     """
 
     name: ClassVar[str] = "random_erasing"
+    in_place: ClassVar[bool] = True
 
     def __init__(
         self,

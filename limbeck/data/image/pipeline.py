@@ -7,14 +7,16 @@ The same item, seed and view number give the same tensor bit for bit, in every b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
 
 from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import single_target
+from limbeck.data.image.affine import Affine, Size
 from limbeck.data.image.mixup import mix_targets
+from limbeck.data.image.spatial import has_spatial_parts, move_target
 from limbeck.data.image.transform import MixTransform, PartnerPool, Transform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator, ViewNumber
 
@@ -78,14 +80,18 @@ class Pipeline:
             keys: int64 `[B]`.
             view: number of the view: one for all items, or int64 `[B]`.
             stream: name of the view.
-            target: class indices `[B]` or class probabilities `[B, C]`; a mapping passes through, and cannot be mixed.
+            target: class indices `[B]` or class probabilities `[B, C]`; or a mapping, which cannot be mixed, and whose boxes,
+                points and masks move with the pixels (`limbeck.data.image.spatial`).
             pool: the data set that partners for mixing are drawn from.
 
         Returns:
             The images, float in [0, 1], and their targets: class probabilities once a transform has mixed items.
         """
+        if isinstance(target, Mapping) and has_spatial_parts(target):
+            for affine in self._affines((images.shape[2], images.shape[3]), keys, seed, view, stream):
+                target = move_target(target, affine)  # one by one: what a crop cuts off does not come back
         for position, transform in enumerate(self.transforms):
-            generator = KeyedGenerator(seed, keys, view, f"{stream}/{self._streams[position]}")
+            generator = self._generator(position, keys, seed, view, stream)
             if isinstance(transform, Transform):
                 images = transform(images, generator)
                 continue
@@ -105,6 +111,30 @@ class Pipeline:
                 ours, theirs = (single_target(one, transform.name) for one in (target, partner_target))
                 target = mix_targets(ours, theirs, share, _classes(transform, pool))
         return to_float(images).contiguous(), target
+
+    def affine(self, size: Size, keys: Tensor, *, seed: int = 0, view: ViewNumber = 0, stream: str = "default") -> Affine:
+        """Where the view moves the pixels of images of this size: a pure function of the same arguments as the view itself.
+
+        Raises:
+            ValueError: a transform mixes images, or does not say where pixels move.
+        """
+        moved = Affine.identity(len(keys), size)
+        for affine in self._affines(size, keys, seed, view, stream):
+            moved = moved.then(affine)
+        return moved
+
+    def _affines(self, size: Size, keys: Tensor, seed: int, view: ViewNumber, stream: str) -> Iterator[Affine]:
+        """Where each transform moves the pixels."""
+        for position, transform in enumerate(self.transforms):
+            if not isinstance(transform, Transform):
+                raise ValueError(f"{transform.name} mixes images, and boxes, points or masks of two images cannot be mixed")
+            affine = transform.affine(size, self._generator(position, keys, seed, view, stream))
+            size = affine.after
+            yield affine
+
+    def _generator(self, position: int, keys: Tensor, seed: int, view: ViewNumber, stream: str) -> KeyedGenerator:
+        """The random numbers of one transform."""
+        return KeyedGenerator(seed, keys, view, f"{stream}/{self._streams[position]}")
 
 
 def _draw_partners(generator: KeyedGenerator, pool: PartnerPool | None) -> tuple[Tensor, PartnerPool]:

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.batch import Target
+from limbeck.data.image.affine import Affine, Size
 from limbeck.data.keyed_random import KeyedGenerator
 from limbeck.utils.registry import Registry
 
@@ -26,14 +27,29 @@ class Transform(ABC):
 
     Attributes:
         modality: the kind of inputs that it changes; those of other kinds are registered here too.
+        in_place: whether all pixels stay where they are, so that boxes and masks do not move.
     """
 
     name: ClassVar[str]
     modality: ClassVar[str] = "image"
+    in_place: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         """The transformed images."""
+
+    def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
+        """Where `__call__` moves the pixels of images of this size, from the same generator.
+
+        Raises:
+            ValueError: the transform does not say; targets with boxes, points or masks cannot follow it.
+        """
+        if not self.in_place:
+            raise ValueError(
+                f"{self.name}: it does not say where pixels move, which the boxes, points or masks of the target need; "
+                "implement affine(), or set in_place = True"
+            )
+        return Affine.identity(len(generator.keys), size)
 
 
 class MixTransform(ABC):

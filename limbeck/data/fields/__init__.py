@@ -4,7 +4,7 @@ from limbeck.data.fields.modalities import ArrayModality, AudioModality, ImageMo
 from limbeck.data.fields.modality import Modality, modality, named_modalities
 from limbeck.data.fields.modality import registry as modalities
 from limbeck.data.fields.preprocessing import save_preprocessing
-from limbeck.data.fields.storage import FieldStorage, field_items, map_field
+from limbeck.data.fields.storage import FieldStorage, field_items, map_field, with_reads
 from limbeck.data.fields.views import FieldViews, ViewSpecs, build_view, check_views, default_view, named_views
 
 __all__ = [
@@ -27,4 +27,5 @@ __all__ = [
     "named_modalities",
     "named_views",
     "save_preprocessing",
+    "with_reads",
 ]

@@ -112,7 +112,9 @@ class TableModality(Modality):
 
     def find_columns(self, table: RawTable, field: str, others: Sequence[str]) -> tuple[str, ...]:
         names = table.columns.column_names
+        named = {*self.options.numeric, *self.options.categorical}  # may be read by another field too
         unread = [name for name in names if name in others or name.lower() in LABEL_NAMES or not self.holds(table, name)]
+        unread = [name for name in unread if name not in named]
         found = find_columns(table, unread, self.options)
         return (*found.numeric, *found.categorical)
 

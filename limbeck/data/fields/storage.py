@@ -13,7 +13,7 @@ from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.fields.modality import Modality
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
-from limbeck.data.storage import Storage, input_for_actor
+from limbeck.data.storage import Storage, TensorStorage, input_for_actor
 
 
 class FieldStorage(Storage):
@@ -112,6 +112,34 @@ def field_items(
     rows = zip(*(items.keys.tolist() for items in fields.values()), strict=True)
     keys = as_keys(content_key(*(key.to_bytes(8, "little", signed=True) for key in row)) for row in rows)
     return Items(FieldStorage(fields, reads, modalities), keys, first.target, first.classes, first.class_names)
+
+
+def with_reads(items: Items, reads: Mapping[str, str | None]) -> Items:
+    """The same items, of which these actors read a field: `with_reads(items, {"student": "wave", "critic": "image"})`.
+
+    Items of a mapping of tensors become items with fields. Without an actor that reads a field, items stay as they are.
+
+    Raises:
+        ValueError: a field that the items lack; fields for items that have none.
+    """
+    named = {actor: field for actor, field in reads.items() if field is not None}
+    if not named:
+        return items
+    storage = items.storage
+    if isinstance(storage, TensorStorage) and isinstance(storage.inputs, Mapping):
+        parts = {
+            name: Items.from_tensors(tensor, items.target, classes=items.classes, class_names=items.class_names)
+            for name, tensor in storage.inputs.items()
+        }
+        storage = FieldStorage(parts, named)
+    elif isinstance(storage, FieldStorage):
+        storage = FieldStorage(storage.fields, storage.reads | named, storage.modalities)
+    else:
+        actor, field = next(iter(named.items()))
+        raise ValueError(
+            f"{actor} reads {field!r}, and these items have no fields; load them with load_fields, or leave reads out"
+        )
+    return Items(storage, items.keys, items.target, items.classes, items.class_names)
 
 
 def map_field(items: Items, field: str, function: Callable[[Items], Items]) -> Items:

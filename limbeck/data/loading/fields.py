@@ -98,6 +98,8 @@ def _find_columns(table: RawTable, kinds: Mapping[str, Modality], labels: Sequen
     for name in sorted(kinds, key=lambda name: isinstance(kinds[name], TableModality)):
         others = [*labels, *(column for found in columns.values() for column in found)]
         columns[name] = kinds[name].find_columns(table, name, others)
+        if label := next((column for column in columns[name] if column in labels), None):
+            raise ValueError(f"fields: {table.origin}: the field {name!r} reads column {label!r}, which is the label")
     return columns
 
 

@@ -12,7 +12,7 @@ import torch
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, FieldStorage, Items, Modality, TableEncoder, load_fields, map_field, tokenize
-from limbeck.data.fields import modalities, modality
+from limbeck.data.fields import modalities, modality, with_reads
 from limbeck.data.loading.files import RawTable
 from limbeck.utils.registry import UnknownNameError
 from tests.data.loading.files import parquet
@@ -121,3 +121,32 @@ def test_nan_is_found_with_its_row(tmp_path: Path) -> None:
     path = parquet(tmp_path / "things.parquet", **cells)
     with pytest.raises(ValueError, match="column 'vector': row 4 holds nan"):
         load_fields(path, {"vector": "array", "image": "image"}, {})
+
+
+def test_reads_are_given_to_items_with_fields_and_to_mappings_of_tensors(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "things.parquet", **columns(6))
+    items = load_fields(path, {"wave": "audio", "image": "image"}, {"teacher": "image"})
+    read = with_reads(items, {"student": "wave", "critic": "image", "other": None})
+    assert read.for_actor("student").modality == "audio"
+    assert read.for_actor("critic").images
+    assert read.for_actor("teacher").images
+    tensors = Items.from_tensors({"wave": torch.rand(4, 5), "image": torch.rand(4, 1, 3, 3)}, [0, 1, 0, 1])
+    read = with_reads(tensors, {"student": "wave", "teacher": "image"})
+    assert read.for_actor("student").fetch(torch.arange(2)).shape == (2, 5)
+    assert torch.equal(read.keys, tensors.keys)
+    assert with_reads(tensors, {"student": None}) is tensors
+    with pytest.raises(ValueError, match="student reads 'wav', which is none of the fields wave, image"):
+        with_reads(tensors, {"student": "wav"})
+    with pytest.raises(ValueError, match="student reads 'wave', and these items have no fields"):
+        with_reads(Items.from_tensors(torch.rand(3, 2)), {"student": "wave"})
+
+
+def test_two_tables_may_share_a_column_that_both_name_but_none_reads_the_label(tmp_path: Path) -> None:
+    path = parquet(tmp_path / "things.parquet", **columns(6))
+    both = {"small": {"table": {"numeric": ["pitch"]}}, "large": {"table": {"numeric": ["pitch"], "categorical": ["place"]}}}
+    items = load_fields(path, both, {"student": "small", "teacher": "large"})
+    assert TableEncoder.fit(items.for_actor("student")).columns.numeric == ("pitch",)
+    assert TableEncoder.fit(items.for_actor("teacher")).columns.categorical == ("place",)
+    for spec in ({"table": {"categorical": ["label"]}}, {"table": {"numeric": ["label"]}}):
+        with pytest.raises(ValueError, match="the field 'row' reads column 'label', which is the label"):
+            load_fields(path, {"row": spec, "image": "image"}, {})

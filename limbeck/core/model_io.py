@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -29,11 +28,9 @@ def logits_of(output: Any) -> Tensor | Signal:
 
     Of a model for extractive question answering, start and end logits [B, 2, T]; of a sentence encoder, the embedding.
 
-    Warns:
-        UserWarning: a tuple of several matrices of one width, such as the logits of a classifier and of a distillation head.
-
     Raises:
-        TapError: the output holds none of these, or is a tuple of matrices of different widths.
+        TapError: the output holds none of these, or is a tuple with several matrices of real numbers, such as features
+            and logits, or the logits of a classifier and of a distillation head: the actor's `output` has to choose one.
     """
     if isinstance(output, Tensor | LinearLogits):
         return output
@@ -46,7 +43,7 @@ def logits_of(output: Any) -> Tensor | Signal:
     if isinstance(output, Mapping) and EMBEDDING in output:
         return logits_of(output[EMBEDDING])
     if isinstance(output, tuple | list) and output:
-        _check_first(output)
+        _refuse_to_guess(output)
         return logits_of(output[0])
     raise TapError(f"the model returned {type(output).__name__}, in which no logits were found; name a tap instead")
 
@@ -80,18 +77,14 @@ def part_of(output: Any, choice: str) -> Any:
     return part if isinstance(part, Tensor | Signal) else None
 
 
-def _check_first(parts: Sequence[Any]) -> None:
-    """Refuses to guess which of several matrices in a tuple are the logits; warns if they have one shape."""
-    matrices = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2]
-    if len(matrices) < 2 or parts[0] is not matrices[0]:
-        return
-    message = (
-        f"the model returned {_describe(parts)}, which are several outputs; choose one by the actor's output, such as "
-        'output: "(1)" (in Python: trained(model, output="(1)")); '
-    )
-    if len({part.shape[-1] for part in matrices}) > 1:
-        raise TapError(message + 'output: "(0)" is the first')
-    warnings.warn(message + "without it the first is used", stacklevel=3)
+def _refuse_to_guess(parts: Sequence[Any]) -> None:
+    """Raises a TapError if several parts of a tuple could be the logits."""
+    matrices = [part for part in parts if isinstance(part, Tensor) and part.ndim == 2 and part.is_floating_point()]
+    if len(matrices) > 1 and parts[0] is matrices[0]:
+        raise TapError(
+            f"the model returned {_describe(parts)}, and several could be its logits; choose one by the actor's output, "
+            'such as output: "(1)" (in Python: trained(model, output="(1)"))'
+        )
 
 
 def _describe(output: Any) -> str:

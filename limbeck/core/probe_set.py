@@ -29,12 +29,12 @@ class ProbeSet:
         return self.by_actor[actor]
 
     def add(self, references: Iterable[Reference]) -> None:
-        """Record the signals that these references name."""
-        for reference in references:
-            for name in self.actors.matching(reference.actor):
-                if name not in self.by_actor:
-                    self.by_actor[name] = Probe(self.actors[name].model, (), output=self.actors[name].output)
-                self.by_actor[name].add(Tap.parse(reference.tap))
+        """Record the signals that these references name; of a pattern those of all its matches."""
+        for reference in (found for each in references for found in each.matches(self.actors)):
+            name = reference.actor
+            if name not in self.by_actor:
+                self.by_actor[name] = Probe(self.actors[name].model, (), output=self.actors[name].output)
+            self.by_actor[name].add(Tap.parse(reference.tap))
 
     def set_mode(self, actor: str, training: bool) -> None:
         """Put every module of an actor into training or evaluation mode; checking first is much cheaper than setting."""

@@ -24,6 +24,6 @@ class CompiledModels:
         if not self.enabled:
             return {}
         for name, probe in criterion.probes.by_actor.items():
-            if name not in self._compiled and set(probe.taps) == {LOGITS}:
+            if name not in self._compiled and not probe.has_hooks and set(probe.taps) == {LOGITS}:
                 self._compiled[name] = torch.compile(self.actors[name].model)
         return self._compiled

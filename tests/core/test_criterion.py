@@ -253,5 +253,5 @@ def test_terms_without_a_tap_read_the_output_of_the_actor(output):
         HINTON, actors=Actors({"student": trained(nn.Sequential(two.body, two.head)), "teacher": frozen(teacher())})
     )
     torch.testing.assert_close(criterion((X, Y))["loss"], reference((X, Y))["loss"])
-    with pytest.raises(ValueError, match="several outputs"):
+    with pytest.raises(ValueError, match="several could be its logits"):
         Criterion(HINTON, TwoHeads(), teacher(), example=(X, Y))

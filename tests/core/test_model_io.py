@@ -52,9 +52,14 @@ def test_one_output_is_chosen():
         select_output(X, "norm")  # a method of tensors
 
 
-def test_a_tuple_of_several_outputs_is_not_guessed():
-    with pytest.raises(TapError, match=r"\(0\): \(5, 3\), \(1\): \(5, 2\), which are several outputs; .*output: \"\(1\)\""):
-        logits_of((X, X[:, :2]))
-    with pytest.warns(UserWarning, match="several outputs"):
-        assert torch.equal(logits_of((X, -X)), X)
-    assert torch.equal(logits_of((X, X[:, None], None)), X)
+@pytest.mark.parametrize("second", [X[:, :2], -X], ids=["features and logits", "two classifiers"])
+def test_a_tuple_of_several_outputs_is_not_guessed(second):
+    shapes = rf"\(0\): \(5, 3\), \(1\): \(5, {second.shape[1]}\)"
+    with pytest.raises(TapError, match=rf"{shapes}, and several could be its logits; .*output: \"\(1\)\""):
+        logits_of((X, second))
+    assert torch.equal(select_output((X, second), "(0)"), X)
+
+
+def test_other_parts_of_a_tuple_do_not_count():
+    for others in ((X[:, None],), (None,), (torch.zeros(5, 3, dtype=torch.long),), (X[:, 0], {"a": X})):
+        assert torch.equal(logits_of((X, *others)), X)

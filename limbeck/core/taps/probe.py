@@ -139,6 +139,11 @@ class Probe:
         self._recorded = {}
         return signals
 
+    @property
+    def has_hooks(self) -> bool:
+        """Whether anything but the model's own output is recorded."""
+        return bool(self._handles or self._attention)
+
     def close(self) -> None:
         """Remove all hooks."""
         for handle in self._handles:

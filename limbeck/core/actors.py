@@ -97,7 +97,11 @@ class Actor:
     cache: OutputCache | None = None
 
     def __post_init__(self) -> None:
-        if self.variants is None:
+        self.adopt_variants()
+
+    def adopt_variants(self) -> None:
+        """Takes the variants of the module, if none were given."""
+        if not self.variants:
             own = getattr(self.module, "variants", None)
             self.variants = dict(own) if isinstance(own, Mapping) else {}
 
@@ -169,6 +173,7 @@ class Actors(Mapping[str, Actor]):
                 actor.output = original.output if actor.output == LOGITS else actor.output
         self._refuse_shared_parameters()
         for actor in self._actors.values():
+            actor.adopt_variants()  # of a module that was given after the actor was made
             if actor.role is not Role.TRAINED:
                 actor.model.requires_grad_(False).eval()
             if actor.channels_last:

@@ -31,7 +31,8 @@ def save_model(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path
         ValueError: a model without a recorded spec, or arguments that JSON cannot represent.
     """
     spec = spec or spec_of(model)
-    write: Any = getattr(model, "save_pretrained", None)
+    library = spec is None or spec["model"] != "with_exits"  # whose format has no exits
+    write: Any = getattr(model, "save_pretrained", None) if library else None
     if write is not None:  # the folder format of the library of the model
         with suppress_transformers_logs(import_package("transformers")):
             write(folder)

@@ -92,7 +92,10 @@ def test_a_model_brings_its_variants():
     one = net()
     one.variants = {"small": Variant(lambda model, x, generator: model(x), recalibrate=True)}
     assert list(trained(one).variants) == ["small"]
-    assert list(trained(one, variants={}).variants) == []
+    assert list(trained(one, variants={"big": one.variants["small"]}).variants) == ["big"]
+    later = trained(None)
+    later.module = copy.deepcopy(one)
+    assert list(Actors({"student": later})["student"].variants) == ["small"]
     actors = Actors({"student": trained(one, output="(1)"), "mean": average("student")})
     assert actors["mean"].variants["small"].recalibrate
     assert actors["mean"].output == "(1)"

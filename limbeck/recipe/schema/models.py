@@ -12,11 +12,12 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from torch import nn
 
 from limbeck import models
+from limbeck.core.actors import Actor
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import from_teacher
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
-from limbeck.recipe.schema.base import NamedPart, Precision, Spec
+from limbeck.recipe.schema.base import NamedPart, Precision, Spec, default_of
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.training import TrainingSpec
 
@@ -32,6 +33,10 @@ class ModelSpec(Spec):
     reads: str | None = Field(None, description="of data with fields: the one that it is called with")
     channels_last: bool = Field(False, description="memory layout; often faster for convolutional models on CPUs")
     precision: Precision | None = Field(None, description="of this model's computation; none: the training's")
+    output: str = Field(
+        default_of(Actor, "output"), description="of several outputs the one that is used: logits, a key, a position (1), a tap"
+    )
+    exits: list[str] = Field(default_factory=list, description="modules that get an exit of their own: student:exits.layer1")
 
     @field_validator("model")
     @classmethod
@@ -58,12 +63,20 @@ class ModelSpec(Spec):
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
             models.load_weights(model, expand_variables(self.weights, "weights"))
-        return model
+        return self._with_exits(model)
+
+    def _with_exits(self, model: nn.Module) -> nn.Module:
+        if not self.exits:
+            return model
+        try:
+            return models.with_exits(model, self.exits)
+        except ValueError as error:
+            raise RecipeError(f"exits: {error}") from error
 
     def options(self) -> dict[str, Any]:
         """Returns how the model runs, as arguments of `Actor`."""
         precision = None if self.precision is None else getattr(torch, self.precision)
-        return {"channels_last": self.channels_last, "precision": precision}
+        return {"channels_last": self.channels_last, "precision": precision, "output": self.output}
 
 
 class VocabularySpec(Spec):
@@ -103,6 +116,8 @@ class StudentSpec(ModelSpec):
     def _check_one_way(self) -> Self:
         if self.model and self.from_teacher:
             raise ValueError("a student is a model: (by name) or made from_teacher:, one of the two")
+        if self.from_teacher is not None and self.exits:
+            raise ValueError("exits: only a model by name gets exits; name it by model: instead of from_teacher:")
         if self.from_teacher is not None:
             from_teacher[next(iter(self.from_teacher))]  # raises with the nearest names
         if self.vocabulary is not None and self.model:

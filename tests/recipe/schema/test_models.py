@@ -22,6 +22,20 @@ def test_models_take_their_classes_from_the_data_and_name_wrong_arguments() -> N
     assert student(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
 
 
+def test_a_recipe_adds_exits_and_chooses_an_output() -> None:
+    student = tiny.recipe('student.exits=["layer1.0"]', "student.output=(1)").student
+    made = student.new(7, 1)
+    assert made.exits.layer1_0.classifier.out_features == 7
+    assert student.options()["output"] == "(1)"
+    with pytest.raises(RecipeError, match="exits: unknown tap 'layr1'"):
+        tiny.recipe("student.exits=[layr1]").student.new(7, 1)
+
+
+def test_exits_need_a_model_by_name(place: Path) -> None:
+    with pytest.raises(RecipeError, match="exits: only a model by name"):
+        quick(place, student={"from_teacher": {"init_from_teacher": {"layers": [0]}}, "exits": ["bert"]})
+
+
 def test_a_vocabulary_needs_a_student_made_from_the_teacher(place: Path) -> None:
     with pytest.raises(RecipeError, match="it is cut from the teacher's"):
         quick(place, student={"model": "mlp", "args": {"inputs": 4}, "vocabulary": True})

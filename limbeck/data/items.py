@@ -15,6 +15,7 @@ from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.sampling import balanced_subset, stratified_split
 from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
 from limbeck.data.targets import (
+    GivenTargets,
     as_target,
     check_targets,
     is_labelled,
@@ -64,7 +65,7 @@ class Items:
     def from_tensors(
         cls,
         inputs: Inputs,
-        targets: Tensor | Mapping[str, Tensor] | Sequence[int] | Sequence[float] | None = None,
+        targets: GivenTargets | None = None,
         *,
         classes: int | None = None,
         class_names: list[str] | None = None,
@@ -74,8 +75,9 @@ class Items:
 
         Args:
             inputs: a tensor, a mapping of tensors, or a list of texts or of pairs of texts.
-            targets: class indices (-100: unlabelled), floats to predict (NaN: unlabelled), integer positions `[N, k]`, or a
-                mapping of tensors `[N, …]`, such as `{"boxes": …, "labels": …}`.
+            targets: class indices (-100: unlabelled), floats to predict (NaN: unlabelled), integer positions `[N, k]`, 0
+                and 1 for each class `[N, classes]`, or a mapping of tensors `[N, …]`, such as `{"boxes": …, "labels": …}`. A
+                list of such mappings, one for each item with as many objects as it has, is padded.
             classes: number of classes. Default: the largest class index plus one.
             class_names: names of the classes, in order of their indices.
             images: whether the inputs are images. Default: tensors of four dimensions that are uint8 or have all their values

@@ -10,22 +10,29 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 
 from limbeck.core.batch import Target
 from limbeck.core.labels import UNLABELLED, label_mask
+from limbeck.data.image.spatial import pad_objects
+
+GivenTargets: TypeAlias = Tensor | Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]] | Sequence[int] | Sequence[float]
 
 
-def as_target(targets: Tensor | Mapping[str, Tensor] | Sequence[int] | Sequence[float], classes: int | None = None) -> Target:
-    """Labels as a tensor of one of the three kinds, which follows from data type and shape; a mapping as it is.
+def as_target(targets: GivenTargets, classes: int | None = None) -> Target:
+    """Labels as a tensor of one of the kinds above, which follows from data type and shape; a mapping as it is, and a mapping
+    for each item, with as many objects as it has, as one that is padded (`pad_objects`).
 
     Raises:
         ValueError: another data type or shape; `classes` given for labels that are not class indices.
     """
     if isinstance(targets, Mapping):
         return {name: torch.as_tensor(part) for name, part in targets.items()}
+    if isinstance(targets, Sequence) and len(targets) and isinstance(targets[0], Mapping):
+        return pad_objects(targets)  # type: ignore[arg-type]
     target = torch.as_tensor(targets)
     found = f"found {target.dtype} of shape {list(target.shape)}"
     several = target.ndim == 2 and target.shape[1] == classes

@@ -54,7 +54,7 @@ def distill(
         ValueError: data, models and terms do not fit; nothing is trained then.
     """
     if "phases" not in options:
-        options.setdefault("terms", functools.partial(hinton, temperature, alpha))
+        options.setdefault("terms", functools.partial(hinton, temperature, alpha, options.get("task")))
     job = Distillation(student, teacher, **options)
     validation = None if validation is None else as_items(validation)
     train, test, validation = encode_tables(as_items(train), as_items(test), validation)

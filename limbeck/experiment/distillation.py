@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -85,7 +86,7 @@ class Distillation:
         self.experiment = Experiment(
             student,
             teacher.eval(),
-            list(phases) if phases else [Phase(_term_factory(terms), training.length)],
+            list(phases) if phases else [Phase(_term_factory(terms, task), training.length)],
             training,
             control_training or training,
             task or Classification(),
@@ -224,9 +225,9 @@ class Distillation:
         return verdict
 
 
-def _term_factory(terms: TermFactory | Sequence[Term] | None) -> TermFactory:
+def _term_factory(terms: TermFactory | Sequence[Term] | None, task: Task | None) -> TermFactory:
     if terms is None:
-        return hinton
+        return functools.partial(hinton, task=task)
     if callable(terms):
         return terms
     return lambda: copy.deepcopy(list(terms))

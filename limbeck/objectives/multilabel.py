@@ -18,6 +18,18 @@ from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.multilabel import bernoulli_kl
 
+SOFTMAX = (
+    "hard_targets",
+    "soft_targets",
+    "decoupled",
+    "dist",
+    "forward_kl",
+    "masked_kl",
+    "teacher_argmax",
+    "weighted_soft_labels",
+)
+"""Objectives that are a softmax over classes, which independent labels do not have."""
+
 
 class MultilabelObjective(Objective):
     """Base class."""

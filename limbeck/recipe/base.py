@@ -22,6 +22,7 @@ from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from limbeck.recipe.schema.models import StudentSpec, TeacherSpec
 from limbeck.recipe.schema.task import TaskField, build_task
+from limbeck.recipe.schema.terms import terms_in
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.yaml_loader import read_yaml
 from limbeck.tasks import Task
@@ -70,6 +71,14 @@ class BaseRecipe(Spec):
         for name, training in trainings.items():
             if training is not None:
                 check_views(training.views, fields, f"{name}.views")
+        return self
+
+    @model_validator(mode="after")
+    def _check_objectives(self) -> Self:
+        task = self.new_task()
+        for term in terms_in(self):
+            if term.compares_outputs:
+                task.check_objective(term.objective)
         return self
 
     @model_validator(mode="after")

@@ -153,6 +153,8 @@ def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | 
     """Returns data with the image options of the run; of its fields, all or `only` one."""
     fields = recipe.data.train.fields
     like = recipe.data.test if fields is None else recipe.data.train
+    if isinstance(like.label, list) and columns.get("label") is None:  # several columns, which no option names
+        columns = {**columns, "label": like.label}
     spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     if fields is not None and only is not None:
         spec = spec.model_copy(update={"fields": {only: fields[only]}, "audio": like.audio})

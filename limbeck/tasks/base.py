@@ -118,6 +118,9 @@ class Task(ABC):
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         """The terms that compare outputs with the teacher's, at a temperature if the task has one."""
 
+    def check_objective(self, name: str) -> None:  # noqa: B027
+        """Raises ValueError if outputs of this task cannot be compared by an objective; all can by default."""
+
     @abstractmethod
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         """Raises ValueError if the outputs do not fit the labels."""

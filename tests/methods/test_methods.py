@@ -171,3 +171,11 @@ def test_what_does_not_fit_is_named(place: Path) -> None:  # noqa: F811
 
 def load(place: Path) -> Any:  # noqa: F811
     return transformers.BertForSequenceClassification.from_pretrained(place / "teacher")
+
+
+def test_hinton_takes_the_losses_of_the_task():
+    from limbeck.tasks import MultilabelClassification
+
+    labels, teacher = methods.hinton(2.0, 0.75, MultilabelClassification())
+    assert (labels.objective.name, labels.weight(0)) == ("binary_cross_entropy", 0.25)
+    assert (teacher.objective.name, teacher.weight(0), teacher.objective.temperature) == ("binary_soft_targets", 0.75, 2)

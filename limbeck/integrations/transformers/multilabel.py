@@ -13,10 +13,10 @@ from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Objective
 from limbeck.core.terms import Term
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets, HardTargets, SoftTargets
+from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.next_token import without_peft
 
 PROBLEM = "multi_label_classification"
-SOFTMAX = ("decoupled", "dist", "forward_kl", "masked_kl", "teacher_argmax", "weighted_soft_labels")
 
 
 def has_independent_labels(model: nn.Module, labels: Any) -> bool:
@@ -55,7 +55,7 @@ def _independent(objective: Objective) -> Objective:
         found = BinarySoftTargets(temperature=objective.temperature)
     elif isinstance(objective, HardTargets) and type(objective) is HardTargets and not objective.label_smoothing:
         found = BinaryCrossEntropy()
-    elif isinstance(objective, SoftTargets | HardTargets) or objective.name in SOFTMAX:
+    elif objective.name in SOFTMAX:
         raise ValueError(
             f"terms: {objective.name} is a softmax over classes, and the student's labels are independent (problem_type: "
             f"{PROBLEM}); use binary_soft_targets or logit_mse"

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
 from limbeck import objectives
 from limbeck.core.schedules import schedule
@@ -43,6 +43,11 @@ class TermSpec(Spec):
         check_buildable(self.build)
         return self
 
+    @property
+    def compares_outputs(self) -> bool:
+        """Whether the student's side is the output of a model, not one of its layers."""
+        return isinstance(self.student, str) and ":" not in self.student and self.student == default_of(Term, "student")
+
     def build(self) -> Term:
         arguments = dict(self.hyperparameters)
         varies = isinstance(arguments.get("temperature"), str | Mapping)  # over time, or from item to item
@@ -59,6 +64,18 @@ class TermSpec(Spec):
             own=self.own,
             name=self.name,
         )
+
+
+def terms_in(value: Any) -> Iterator[TermSpec]:
+    """The terms anywhere in a section of a recipe."""
+    if isinstance(value, TermSpec):
+        yield value
+    elif isinstance(value, BaseModel):
+        yield from (term for name in type(value).model_fields for term in terms_in(getattr(value, name)))
+    elif isinstance(value, Mapping):
+        yield from (term for part in value.values() for term in terms_in(part))
+    elif isinstance(value, list | tuple):
+        yield from (term for part in value for term in terms_in(part))
 
 
 def build_terms(specs: Sequence[TermSpec]) -> list[Term]:

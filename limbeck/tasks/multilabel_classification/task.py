@@ -15,6 +15,7 @@ from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, multi_hot_labels
 from limbeck.data.loading.files import RawTable
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets
+from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import check_class_order
 from limbeck.tasks.multilabel_classification.predictions import MultilabelPredictions
@@ -48,6 +49,13 @@ class MultilabelClassification(Task):
 
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(BinarySoftTargets(temperature=temperature), student=student)]
+
+    def check_objective(self, name: str) -> None:
+        if name in SOFTMAX:
+            raise ValueError(
+                f"{name} is a softmax over classes, and the labels of {self.name} are independent; use "
+                "binary_cross_entropy for labels and binary_soft_targets for a teacher"
+            )
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert isinstance(items.target, Tensor)

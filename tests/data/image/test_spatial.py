@@ -161,3 +161,11 @@ def test_what_boxes_cannot_follow_is_refused() -> None:
         pad_objects(
             [{"boxes": torch.zeros(1, 4), "labels": torch.zeros(1)}, {"boxes": torch.zeros(2, 4), "labels": torch.zeros(1)}]
         )
+
+
+def test_a_list_with_the_objects_of_each_image_is_padded() -> None:
+    objects = [{"boxes": torch.rand(count, 4), "labels": torch.arange(count)} for count in (2, 0, 1)]
+    items = Items.from_tensors(torch.rand(3, 3, 8, 8), objects)
+    assert isinstance(items.target, dict)
+    assert items.target["boxes"].shape == (3, 2, 4)
+    assert items.select(torch.tensor([2])).target["labels"].tolist() == [[0, -100]]  # type: ignore[index, call-overload]

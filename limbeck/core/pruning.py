@@ -64,6 +64,12 @@ def prune_to_tap(
     return removed, calls.last
 
 
+def independent_parts(model: nn.Module) -> list[str]:
+    """Paths of the modules that nothing but their own tap needs: the children of containers with `independent = True`."""
+    containers = [(path, module) for path, module in model.named_modules() if getattr(module, "independent", False)]
+    return [f"{path}.{name}" if path else name for path, module in containers for name, _ in module.named_children()]
+
+
 class _Calls:
     """The modules that were called, up to the run of the tapped module that is read."""
 

@@ -35,6 +35,17 @@ def _stub_of(module: nn.Module) -> Removed:
     return stub
 
 
+def side_outputs(model: nn.Module) -> list[str]:
+    """Paths of the children of containers with `independent = True`, which the model's own output does not need."""
+    return [
+        f"{path}.{name}".removeprefix(".")
+        for path, module in model.named_modules()
+        if getattr(module, "independent", False)
+        for name, child in module.named_children()
+        if not isinstance(child, Removed)
+    ]
+
+
 def prune_to_tap(
     model: nn.Module, tap: str, *, run: RunVariant | None = None, example: Any = None
 ) -> tuple[list[str], int | None]:
@@ -50,53 +61,52 @@ def prune_to_tap(
     point = Tap.parse(tap).hook_point(model)
     if point.side in KINDS or tap == LOGITS:
         return [], None
-    tapped, before = model.get_submodule(point.path), point.side == "input"
-    calls = _Calls(tapped, before, point.run)
+    tapped = model.get_submodule(point.path)
+    calls = _Calls(tapped, point.side == "input", point.run)
     if example is not None:
         _follow(model, calls, example, run)
     elif run is None:
-        _trace(model, calls, [model, *_ancestors(model, point.path)])
+        _trace(model, calls)
     if calls.last is None:
         return [], None
-    removed = _unneeded(model, calls, [model, *_ancestors(model, point.path)], tapped)
+    removed = _unneeded(model, calls)
     if example is not None and not _same(model, removed, tap, calls.last, example, run):
         return [], calls.last
     return removed, calls.last
 
 
-def independent_parts(model: nn.Module) -> list[str]:
-    """Paths of the modules that nothing but their own tap needs: the children of containers with `independent = True`."""
-    containers = [(path, module) for path, module in model.named_modules() if getattr(module, "independent", False)]
-    return [f"{path}.{name}" if path else name for path, module in containers for name, _ in module.named_children()]
-
-
 class _Calls:
-    """The modules that were called, up to the run of the tapped module that is read."""
+    """The modules that have been called when the run of the tapped module that is read is reached.
+
+    Attributes:
+        done: modules that were called and finished, or whose weights were used.
+        open: modules that the tapped module runs within.
+        last: which run was reached; None: none.
+    """
 
     def __init__(self, tapped: nn.Module, before: bool, wanted: int | None) -> None:
         self.tapped, self.before, self.wanted = tapped, before, wanted
-        self.called: list[nn.Module] = []
-        self.needed: set[nn.Module] = set()
+        self.finished: list[nn.Module] = []
+        self.stack: list[nn.Module] = []
+        self.done: set[nn.Module] = set()
+        self.open: set[nn.Module] = set()
         self.last: int | None = None
 
     def start(self, module: nn.Module) -> None:
         if module is self.tapped and self.before:
             self._reach()
-        self.called.append(module)
+        self.stack.append(module)
 
     def end(self, module: nn.Module) -> None:
+        self.stack.pop()
+        self.finished.append(module)
         if module is self.tapped and not self.before:
             self._reach()
 
     def _reach(self) -> None:
         number = -1 if self.last is None else self.last
         if self.wanted is None or number < self.wanted:
-            self.last, self.needed = number + 1, set(self.called)
-
-
-def _ancestors(model: nn.Module, path: str) -> list[nn.Module]:
-    parts = path.split(".")[:-1]
-    return [model.get_submodule(".".join(parts[: count + 1])) for count in range(len(parts))]
+            self.last, self.done, self.open = number + 1, set(self.finished), set(self.stack)
 
 
 def _follow(model: nn.Module, calls: _Calls, example: Any, run: RunVariant | None) -> None:
@@ -104,7 +114,7 @@ def _follow(model: nn.Module, calls: _Calls, example: Any, run: RunVariant | Non
     handles = []
     for module in model.modules():
         handles.append(module.register_forward_pre_hook(lambda module, _: calls.start(module)))
-        handles.append(module.register_forward_hook(lambda module, _, __: calls.end(module)))
+        handles.append(module.register_forward_hook(lambda module, _, __: calls.end(module), prepend=True))
     try:
         with preserve_modes(model), torch.no_grad():
             model.eval()
@@ -117,34 +127,35 @@ def _follow(model: nn.Module, calls: _Calls, example: Any, run: RunVariant | Non
             handle.remove()
 
 
-def _trace(model: nn.Module, calls: _Calls, ancestors: list[nn.Module]) -> None:
+def _trace(model: nn.Module, calls: _Calls) -> None:
     """Traces the code of the modules that contain the tap symbolically; what they call is not looked into."""
     try:
         with preserve_modes(model):
-            _Tracer(model, calls, ancestors).trace(model.eval())
+            _Tracer(model, calls).trace(model.eval())
     except Exception:  # code that decides by values or shapes; what was called before the tap is known even so
         return
 
 
 class _Tracer(fx.Tracer):
-    """Records the calls of modules. Forward hooks, in which exits run, are traced too."""
+    """Records the calls of modules. It looks into those that contain the tap, or a module with hooks, in which exits run."""
 
-    def __init__(self, model: nn.Module, calls: _Calls, ancestors: list[nn.Module]) -> None:
+    def __init__(self, model: nn.Module, calls: _Calls) -> None:
         super().__init__()
-        self.calls, self.ancestors, self.model = calls, ancestors, model
+        self.calls, self.model = calls, model
+        calls.start(model)
 
     def is_leaf_module(self, module: nn.Module, path: str) -> bool:
-        return module not in self.ancestors
+        return not any(part is self.calls.tapped or part._forward_hooks for part in module.modules() if part is not module)
 
     def call_module(self, module: nn.Module, forward: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         self.calls.start(module)
         output = super().call_module(module, forward, args, kwargs)
-        if module not in self.ancestors:  # whose hooks `forward` has called
+        self.calls.end(module)
+        if self.is_leaf_module(module, ""):  # its hooks were not called
             for number, hook in module._forward_hooks.items():
                 extra = (kwargs,) if number in module._forward_hooks_with_kwargs else ()
                 changed = hook(module, args, *extra, output)
                 output = output if changed is None else changed
-        self.calls.end(module)
         return output
 
     def getattr(self, attr: str, value: Any, cache: Any) -> Any:
@@ -156,26 +167,24 @@ class _Tracer(fx.Tracer):
         """A parameter that code reads from outside its module: the module is needed like one that is called."""
         for module in self.model.modules():
             if any(own is tensor for own in (*module._parameters.values(), *module._buffers.values())):
-                self.calls.called.append(module)
+                self.calls.finished.append(module)
 
 
-def _unneeded(model: nn.Module, calls: _Calls, ancestors: list[nn.Module], tapped: nn.Module) -> list[str]:
+def _unneeded(model: nn.Module, calls: _Calls) -> list[str]:
     """Paths of the outermost modules with parameters or buffers that were not called."""
     removed: list[str] = []
+    used = {*calls.done, *calls.open}
 
     def visit(module: nn.Module, path: str) -> None:
         for name, child in module.named_children():
-            inside = [part for part in child.modules() if part in calls.needed or part in ancestors or part is tapped]
-            whole = child in calls.needed and child not in ancestors
-            alone = getattr(module, "independent", False) and child is not tapped and child not in ancestors
-            if (not inside or alone) and child.state_dict():
-                removed.append(f"{path}{name}")
-            elif inside and not whole and child is not tapped:
+            others = getattr(module, "independent", False) and calls.tapped not in child.modules()
+            if others or not any(part in used for part in child.modules()):
+                if child.state_dict():
+                    removed.append(f"{path}{name}")
+            elif child not in calls.done:
                 visit(child, f"{path}{name}.")
 
     visit(model, "")
-    if calls.before and tapped.state_dict() and tapped not in calls.needed:
-        removed.append(next(path for path, module in model.named_modules() if module is tapped))
     return removed
 
 

@@ -74,7 +74,10 @@ class RunExit:
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         exit = self.exits[self.name]
         if isinstance(exit, Exit) and (isinstance(output, fx.Proxy) or _is_read(exit)):
-            exit(output[0] if isinstance(output, tuple | list) else output, self.exits.mask)
+            signal = output[0] if isinstance(output, tuple | list) else output
+            if isinstance(signal, Tensor) and signal.requires_grad:
+                signal = signal.clone()  # a layer that changes it in place, ReLU(inplace=True), would spoil the exit's gradient
+            exit(signal, self.exits.mask)
 
 
 class KeepMask:
@@ -151,7 +154,7 @@ def with_exits(
         if len(shape) not in (2, 3, 4):
             raise ValueError(f"with_exits: {tap!r} gives a signal of shape {tuple(shape)}; expected 2, 3 or 4 axes")
         exits[tap.replace(".", "_")] = Exit(shape, classes).to(_first(new))
-    new.add_module(EXITS, exits)
+    new.add_module(EXITS, exits.train(new.training))
     for tap in taps:
         new.get_submodule(tap).register_forward_hook(RunExit(exits, tap.replace(".", "_")))
     new.register_forward_pre_hook(KeepMask(exits), with_kwargs=True)

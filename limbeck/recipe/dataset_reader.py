@@ -232,15 +232,18 @@ class DataSizes(NamedTuple):
     Attributes:
         channels: of images and spectrograms.
         inputs: length of vectors.
+        item: shape of one item; None for texts.
     """
 
     classes: int | None
     channels: int | None
     inputs: int | None
+    item: tuple[int, ...] | None = None
 
 
 def data_sizes(items: Items) -> DataSizes:
     """Returns the sizes of models that follow from these items."""
     first = items.fetch(torch.tensor([0]))
     shape = tuple(getattr(first, "shape", ()))
-    return DataSizes(items.classes, shape[1] if len(shape) == 4 else None, shape[1] if len(shape) == 2 else None)
+    channels, inputs = (shape[1] if len(shape) == ndim else None for ndim in (4, 2))
+    return DataSizes(items.classes, channels, inputs, shape[1:] or None)

@@ -122,6 +122,9 @@ def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:
 
 
 def _unhashed(teacher: TeacherSpec) -> dict[str, Any]:
-    """The fields without influence on the weights; `reads` only counts if it is set, so that older folders are found."""
-    unset = {"reads": True} if teacher.reads is None else {}
+    """The fields without influence on the weights; newer ones only count if they are set, so that older folders are found."""
+    default = {
+        name: TeacherSpec.model_fields[name].get_default(call_default_factory=True) for name in ("reads", "output", "exits")
+    }
+    unset = {name: True for name, value in default.items() if getattr(teacher, name) == value}
     return {"training": set(NO_EFFECT), "shared": True, **unset}

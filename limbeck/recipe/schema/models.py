@@ -44,8 +44,14 @@ class ModelSpec(Spec):
         models.require_known(name)
         return name
 
-    def new(self, classes: int | None, channels: int | None, inputs: int | None = None) -> nn.Module:
-        """Builds the model; classes, channels and the length of vectors come from the data if `args` does not give them."""
+    def new(
+        self, classes: int | None, channels: int | None, inputs: int | None = None, item: tuple[int, ...] | None = None
+    ) -> nn.Module:
+        """Builds the model; classes, channels and the length of vectors come from the data if `args` does not give them.
+
+        Args:
+            item: shape of one item, for the run that measures where exits are added; None: of texts, or unknown.
+        """
         args = {
             name: expand_variables(value, f"args.{name}") if isinstance(value, str) else value
             for name, value in self.args.items()
@@ -63,13 +69,11 @@ class ModelSpec(Spec):
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
             models.load_weights(model, expand_variables(self.weights, "weights"))
-        return self._with_exits(model)
+        return self._with_exits(model, item) if self.exits else model
 
-    def _with_exits(self, model: nn.Module) -> nn.Module:
-        if not self.exits:
-            return model
+    def _with_exits(self, model: nn.Module, item: tuple[int, ...] | None) -> nn.Module:
         try:
-            return models.with_exits(model, self.exits)
+            return models.with_exits(model, self.exits, example=None if item is None else torch.zeros(2, *item))
         except ValueError as error:
             raise RecipeError(f"exits: {error}") from error
 
@@ -129,10 +133,12 @@ class StudentSpec(ModelSpec):
         """Whether it says what the student is."""
         return bool(self.model or self.from_teacher)
 
-    def builder(self, classes: int | None, channels: int | None, inputs: int | None = None) -> Callable[..., nn.Module]:
+    def builder(
+        self, classes: int | None, channels: int | None, inputs: int | None = None, item: tuple[int, ...] | None = None
+    ) -> Callable[..., nn.Module]:
         """Returns a function that makes the student: without arguments, or from the teacher."""
         if self.from_teacher is None:
-            return functools.partial(self.new, classes, channels, inputs)
+            return functools.partial(self.new, classes, channels, inputs, item)
         ((function, arguments),) = self.from_teacher.items()
         return FromTeacher(functools.partial(from_teacher[function], **arguments))
 

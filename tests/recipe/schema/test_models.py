@@ -31,6 +31,24 @@ def test_a_recipe_adds_exits_and_chooses_an_output() -> None:
         tiny.recipe("student.exits=[layr1]").student.new(7, 1)
 
 
+def test_exits_are_measured_on_items_of_the_data() -> None:
+    args = {"size": 8, "patch": 4, "dim": 16, "depth": 2, "heads": 2}
+    student = tiny.recipe("student.model=vit_tiny", f"student.args={args}", 'student.exits=["blocks.0"]').student
+    made = student.new(7, 1, None, (1, 8, 8))  # the network takes images of this size only
+    assert made.exits.blocks_0.classifier.in_features == 16
+
+
+def test_exits_are_trained_and_kept(tmp_path: Path) -> None:
+    recipe = tiny.recipe(
+        "student.exits=[layer1, layer2]",
+        "terms=[hard_targets, {soft_targets: {student: 'student:exits.*', teacher: 'student:logits'}}]",
+    )
+    runs.run_recipe(recipe, tmp_path / "run", progress=False)
+    student = load_model(tmp_path / "run" / "student")
+    assert {key.split(".")[1] for key in student.state_dict() if key.startswith("exits")} == {"layer1", "layer2"}
+    assert student(torch.zeros(2, 1, 8, 8)).shape == (2, 10)
+
+
 def test_exits_need_a_model_by_name(place: Path) -> None:
     with pytest.raises(RecipeError, match="exits: only a model by name"):
         quick(place, student={"from_teacher": {"init_from_teacher": {"layers": [0]}}, "exits": ["bert"]})

@@ -7,7 +7,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.core.model_io import call_model, preserve_modes
@@ -18,8 +18,9 @@ def recalibrate(module: nn.Module, batches: Iterable[Any]) -> None:
     """Measures the running statistics of all BatchNorm layers again, in place: the mean over these batches.
 
     The statistics of a supernet are averages over all widths that trained it, and fit none of them. The BatchNorm layers run in
-    training mode with a cumulative average, everything else in evaluation mode (no dropout). Layers that the module does not
-    run keep their statistics. Modes and momentum are restored. Nothing happens without BatchNorm layers.
+    training mode with a cumulative average, everything else in evaluation mode (no dropout). Layers and channels that the
+    module does not use keep their statistics. A network may also pass slices of a layer's statistics to `F.batch_norm`. Modes
+    and momentum are restored. Nothing happens without BatchNorm layers.
 
     Args:
         module: what is judged, such as `module_of("student@small", actors)`.
@@ -38,18 +39,67 @@ def recalibrate(module: nn.Module, batches: Iterable[Any]) -> None:
     if first is None:
         raise ValueError("recalibrate: there are no batches, so BatchNorm statistics cannot be measured; give at least one")
     before = [(layer, layer.momentum, [buffer.clone() for buffer in layer.buffers()]) for layer in layers]
+    handles = [layer.register_forward_pre_hook(_count_runs) for layer in layers]
     with preserve_modes(module):
         module.eval()
         for layer in layers:
-            layer.reset_running_stats()
-            layer.momentum = None  # the mean over all batches
             layer.train()
         try:
-            for inputs in chain([first], given):
+            _train_owners(module, layers, first)
+            for layer in layers:
+                layer.reset_running_stats()
+            for number, inputs in enumerate(chain([first], given), start=1):
+                for layer in layers:
+                    layer.momentum = 1 / number  # the mean over all batches, for code that passes it to F.batch_norm
                 call_model(module, inputs)
         finally:
+            for handle in handles:
+                handle.remove()
             for layer, momentum, buffers in before:
                 layer.momentum = momentum
-                if not int(layer.num_batches_tracked or 0):  # it did not run
-                    for buffer, old in zip(layer.buffers(), buffers, strict=True):
-                        buffer.copy_(old)
+                _restore_unmeasured(layer, buffers)
+
+
+def _count_runs(layer: nn.Module, _: Any) -> None:
+    """Before a layer runs as a module: the mean over its runs, which it counts itself."""
+    assert isinstance(layer, _BatchNorm)
+    layer.momentum = None
+
+
+def _train_owners(module: nn.Module, layers: list[_BatchNorm], inputs: Any) -> None:
+    """Puts those modules into training mode that pass slices of a layer's statistics to `F.batch_norm` by their own mode.
+
+    Their other submodules stay in evaluation mode. Owners whose layers do not run even so are put back.
+    """
+    owners = [owner for owner in module.modules() if any(child in layers for child in owner.children())]
+    for training in (True, False):
+        measured = _measured(module, layers, inputs)
+        for owner in owners:
+            if not any(child in measured for child in owner.children()):
+                owner.training = training
+
+
+def _measured(module: nn.Module, layers: list[_BatchNorm], inputs: Any) -> set[nn.Module]:
+    """The layers whose running statistics a forward pass changes."""
+    for layer in layers:
+        layer.reset_running_stats()
+        layer.momentum = 1.0
+    call_model(module, inputs)
+    return {layer for layer in layers if not bool(_untouched(layer).all())}
+
+
+def _untouched(layer: _BatchNorm) -> Tensor:
+    """The channels whose statistics are as they were reset."""
+    assert layer.running_mean is not None
+    assert layer.running_var is not None
+    return (layer.running_mean == 0) & (layer.running_var == 1)
+
+
+def _restore_unmeasured(layer: _BatchNorm, buffers: list[Tensor]) -> None:
+    """Puts the statistics of channels back that the module does not use."""
+    untouched = _untouched(layer)
+    for buffer, old in zip(layer.buffers(), buffers, strict=True):
+        if buffer.shape == untouched.shape:
+            buffer.copy_(torch.where(untouched, old, buffer))
+        elif bool(untouched.all()):
+            buffer.copy_(old)

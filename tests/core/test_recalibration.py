@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from limbeck.core.recalibration import recalibrate
@@ -46,3 +47,24 @@ def test_no_batches_are_refused_before_anything_changes() -> None:
     with pytest.raises(ValueError, match="no batches"):
         recalibrate(net, [])
     assert torch.equal(net.norm.running_mean, torch.full((5,), 7.0))
+
+
+@pytest.mark.parametrize("by_layer", [True, False])
+def test_statistics_that_are_used_in_slices_are_measured(by_layer: bool) -> None:
+    class Narrow(Net):
+        """The first three channels only, normalised by a function, in the mode of the layer or of the network."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            norm = self.norm
+            training = norm.training if by_layer else self.training
+            hidden = F.linear(x, self.body.weight[:3], self.body.bias[:3])
+            mean, var = norm.running_mean[:3], norm.running_var[:3]
+            hidden = F.batch_norm(hidden, mean, var, norm.weight[:3], norm.bias[:3], training, norm.momentum)
+            return F.linear(self.drop(hidden), self.head.weight[:, :3], self.head.bias)
+
+    net = Narrow().eval()
+    net.norm.running_mean.fill_(7)
+    recalibrate(net, BATCHES)
+    hidden = torch.stack([net.body(batch).mean(0) for batch in BATCHES]).mean(0)
+    torch.testing.assert_close(net.norm.running_mean, torch.cat([hidden[:3], torch.full((2,), 7.0)]))
+    assert (net.norm.momentum, net.training, net.drop.training) == (0.1, False, False)

@@ -171,26 +171,13 @@ class Actors(Mapping[str, Actor]):
                 actor.reads = actor.reads if actor.reads is not None else original.reads
                 actor.variants = actor.variants or original.variants
                 actor.output = original.output if actor.output == LOGITS else actor.output
-        self._refuse_shared_parameters()
+        refuse_shared_parameters(self._actors)
         for actor in self._actors.values():
             actor.adopt_variants()  # of a module that was given after the actor was made
             if actor.role is not Role.TRAINED:
                 actor.model.requires_grad_(False).eval()
             if actor.channels_last:
                 actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-    def _refuse_shared_parameters(self) -> None:
-        """Two optimizers would change shared parameters, or one would change what is frozen elsewhere."""
-        owners: dict[int, str] = {}
-        for name, actor in self._actors.items():
-            for part in {id(actor.model), *(id(parameter) for parameter in actor.model.parameters())}:
-                other = owners.setdefault(part, name)
-                roles = (self._actors[other].role, actor.role)
-                if other != name and Role.TRAINED in roles:
-                    raise ValueError(
-                        f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one is trained; "
-                        "hand over a deep copy: copy.deepcopy(model)"
-                    )
 
     def __getitem__(self, name: str) -> Actor:
         if name not in self._actors:
@@ -222,6 +209,26 @@ class Actors(Mapping[str, Actor]):
         for actor in (self._actors[name] for name in self._in_order):
             if actor.role is Role.AVERAGE and actor.of is not None:
                 update_average(actor.model, self[actor.of].model, actor.decay)
+
+
+def refuse_shared_parameters(actors: Mapping[str, Actor]) -> None:
+    """Checks that no trained actor shares parameters with another: two optimizers would change them, or one what is frozen
+    elsewhere. Actors without a module (averages, those that are built later) share nothing.
+
+    Raises:
+        ValueError: two actors share parameters; the message names both.
+    """
+    owners: dict[int, str] = {}
+    for name, actor in actors.items():
+        parts = set() if actor.module is None else {id(actor.module), *map(id, actor.module.parameters())}
+        for part in parts:
+            other = owners.setdefault(part, name)
+            roles = (actors[other].role, actor.role)
+            if other != name and Role.TRAINED in roles:
+                raise ValueError(
+                    f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one is trained; "
+                    "hand over a deep copy: copy.deepcopy(model)"
+                )
 
 
 def originals_first(of: Mapping[str, str | None]) -> list[str]:

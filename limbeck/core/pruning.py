@@ -35,17 +35,6 @@ def _stub_of(module: nn.Module) -> Removed:
     return stub
 
 
-def side_outputs(model: nn.Module) -> list[str]:
-    """Paths of the children of containers with `independent = True`, which the model's own output does not need."""
-    return [
-        f"{path}.{name}".removeprefix(".")
-        for path, module in model.named_modules()
-        if getattr(module, "independent", False)
-        for name, child in module.named_children()
-        if not isinstance(child, Removed)
-    ]
-
-
 def prune_to_tap(
     model: nn.Module, tap: str, *, run: RunVariant | None = None, example: Any = None
 ) -> tuple[list[str], int | None]:
@@ -73,6 +62,12 @@ def prune_to_tap(
     if example is not None and not _same(model, removed, tap, calls.last, example, run):
         return [], calls.last
     return removed, calls.last
+
+
+def independent_parts(model: nn.Module) -> list[str]:
+    """Paths of the modules that nothing but their own tap needs: the children of containers with `independent = True`."""
+    containers = [(path, module) for path, module in model.named_modules() if getattr(module, "independent", False)]
+    return [f"{path}.{name}" if path else name for path, module in containers for name, _ in module.named_children()]
 
 
 class _Calls:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actor, Actors, RunVariant
 from limbeck.core.ensemble_module import EnsembleModule, Member, refuse_if_undecidable
 from limbeck.core.model_io import LOGITS
-from limbeck.core.pruning import prune_to_tap, remove_modules, side_outputs
+from limbeck.core.pruning import independent_parts, prune_to_tap, remove_modules
 from limbeck.core.readout import Readout, dense, given_inputs, read_signals, read_until, run_of
 from limbeck.core.references import Reference
 from limbeck.core.teachers.base import Teacher
@@ -83,8 +83,8 @@ def module_of(
         evaluated: a reference such as `student`, `student:exits.layer1`, `net@small`, `average`; or an `Ensemble`.
         actors: the actors of the run.
         prune: return an independent copy instead that holds only what the result needs: of an exit, modules that run after it
-            are removed. They are found by tracing the model symbolically, or by running it on `example`; where neither tells,
-            all of it is kept.
+            are removed, and of the model's own output all exits. They are found by tracing the model symbolically, or by
+            running it on `example`; where neither tells, all of it is kept.
         example: inputs for the run that finds them.
 
     Raises:
@@ -97,7 +97,7 @@ def module_of(
     reference = _single(evaluated, known)
     model, readout, run = _model_of(reference, known, copied=prune)
     if readout.tap == LOGITS:
-        removed = side_outputs(model) if prune and known[reference.actor].output == LOGITS else []
+        removed = independent_parts(model) if prune and known[reference.actor].output == LOGITS else []
         return model if readout.is_plain and not removed else ReferenceModule(model, readout, run, removed=removed)
     if not prune:
         return ReferenceModule(model, readout, run)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import copy
+import shutil
 
 import pytest
 import torch
 from torch import nn
 
-from limbeck import Criterion, Term, models
+from limbeck import Criterion, Dataset, Items, Optimizer, Run, Settings, Stage, Term, Update, models, steps
 from limbeck.core.actors import Actors, trained
 from limbeck.core.errors import TapError
 from limbeck.core.reference_module import module_of
@@ -94,6 +95,37 @@ def test_a_pruned_exit_holds_only_what_it_needs_and_is_saved_and_exported(backbo
     assert torch.equal(models.load_model(tmp_path)(IMAGES), expected)
     program = torch.export.export(copy.deepcopy(small), (IMAGES,), strict=False)
     torch.testing.assert_close(program.module()(IMAGES), expected)
+
+
+def test_the_pruned_model_itself_holds_no_exits(backbone, tmp_path):
+    actors = Actors({"student": trained(with_exits(backbone, ["layer1"]))})
+    plain = module_of("student", actors, prune=True).eval()
+    assert models.count_parameters(plain) == models.count_parameters(backbone)
+    assert torch.equal(plain(IMAGES), backbone.eval()(IMAGES))
+    models.save_model(plain, None, tmp_path)
+    assert torch.equal(models.load_model(tmp_path)(IMAGES), plain(IMAGES))
+    assert module_of("student", actors) is actors["student"].model
+
+
+def test_a_run_trains_exits_and_resumes(backbone, tmp_path):
+    items = Items.from_tensors(
+        IMAGES.repeat(4, 1, 1, 1) + torch.arange(16)[:, None, None, None] / 100, LABELS.repeat(4), classes=4
+    )
+
+    def run(folder, count, resume=False):
+        actors = {"student": trained(with_exits(copy.deepcopy(backbone), ["layer1"], example=IMAGES))}
+        terms = [Term(HardTargets()), Term(SoftTargets(), student="exits.*", teacher="student")]
+        stage = Stage([Update(terms)], steps(count), Optimizer("sgd", lr=0.1))
+        settings = Settings(progress=False, device="cpu", trackers=(), checkpoint_every=2)
+        torch.manual_seed(1)
+        return Run(actors, [stage], source=Dataset(items, batch_size=4), settings=settings, folder=folder).fit(resume=resume)
+
+    torch.manual_seed(0)
+    whole = run(tmp_path / "whole", 4).actors["student"].model.state_dict()
+    assert any(key.startswith("exits.layer1") for key in whole)
+    shutil.rmtree(tmp_path / "whole" / "checkpoints" / "step-000000004")
+    again = run(tmp_path / "whole", 4, resume=True).actors["student"].model.state_dict()
+    assert all(torch.equal(whole[key], again[key]) for key in whole)
 
 
 def test_tokens_that_are_padding_do_not_count():

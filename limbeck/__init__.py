@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from limbeck import models, objectives
     from limbeck.core.actors import Variant, average, frozen, snapshot, trained
     from limbeck.core.criterion import Criterion
+    from limbeck.core.teachers import Ensemble
     from limbeck.core.terms import Term
     from limbeck.data import Dataset, Items, Pipeline, load_items
     from limbeck.engine import Optimizer, Run, Settings, Stage, Update, Validation, epochs, steps
-    from limbeck.engine.training import Phase, Training
+    from limbeck.engine.training import Training
     from limbeck.evaluation import Verdict
     from limbeck.experiment.distill import Outcome, distill
     from limbeck.experiment.distillation import Distillation
@@ -32,9 +33,10 @@ _HOMES = {
     "limbeck.experiment.distill": ("Outcome", "distill"),
     "limbeck.experiment.distillation": ("Distillation",),
     "limbeck.engine": ("Optimizer", "Run", "Settings", "Stage", "Update", "Validation", "epochs", "steps"),
-    "limbeck.engine.training": ("Phase", "Training"),
+    "limbeck.engine.training": ("Training",),
     "limbeck.models.from_teacher": ("FromTeacher",),
     "limbeck.data": ("Dataset", "Items", "Pipeline", "load_items"),
+    "limbeck.core.teachers": ("Ensemble",),
     "limbeck.core.terms": ("Term",),
     "limbeck.evaluation": ("Verdict",),
 }
@@ -43,11 +45,11 @@ __all__ = [
     "Criterion",
     "Dataset",
     "Distillation",
+    "Ensemble",
     "FromTeacher",
     "Items",
     "Optimizer",
     "Outcome",
-    "Phase",
     "Pipeline",
     "Run",
     "Settings",

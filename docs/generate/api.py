@@ -26,7 +26,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Distilling",
         "One call, the parts chosen, your own loop: each a thin layer over the next.",
         {
-            "limbeck": ("distill", "Outcome", "Distillation", "Training", "Phase", "FromTeacher", "Term", "Criterion"),
+            "limbeck": ("distill", "Outcome", "Distillation", "Training", "FromTeacher", "Term", "Criterion"),
         },
     ),
     "methods": (

@@ -77,11 +77,12 @@ class Actor:
             attribute `variants`, a mapping from names to functions.
         output: which output of the model its terms, validation and evaluation read: `"logits"`, a key or attribute of the
             output (`"dist"`), a position in a tuple (`"(1)"`), or the tap of a module.
-        factory: builds a new module, for stages that re-initialise the actor.
+        factory: builds the module if there is none, and a new one for stages that re-initialise the actor.
         channels_last: keep weights and inputs in channels-last memory format; often faster for convolutional models on CPUs.
         precision: data type that the model computes in; None: the run's. On CPUs depthwise convolutions, for one, train faster
             in float32 while their teacher runs faster in bfloat16.
-        cache: cached outputs of a frozen model, which then runs only on items that are not cached.
+        cache: cached outputs of a frozen model (`OutputCache`), which then runs only on items that are not cached; in a
+            `Distillation` the `CacheConfig`, from which each training opens the cache.
     """
 
     module: nn.Module | None
@@ -94,7 +95,7 @@ class Actor:
     factory: Callable[[], nn.Module] | None = None
     channels_last: bool = False
     precision: torch.dtype | None = None
-    cache: OutputCache | None = None
+    cache: Any = None
 
     def __post_init__(self) -> None:
         self.adopt_variants()
@@ -112,15 +113,21 @@ class Actor:
         return self.module
 
 
-def trained(module: nn.Module, **options: Any) -> Actor:
-    """A model that is trained by the updates that name it."""
-    return Actor(module, Role.TRAINED, **options)
+def trained(module: nn.Module | Callable[..., nn.Module], **options: Any) -> Actor:
+    """A model that is trained by the updates that name it; a module, or a function that builds one."""
+    return _actor(module, Role.TRAINED, options)
 
 
-def frozen(module: nn.Module, **options: Any) -> Actor:
+def frozen(module: nn.Module | Callable[..., nn.Module], **options: Any) -> Actor:
     """A model that never changes: evaluation mode, no gradients of its parameters. Gradient still passes *through* it to an
     input that is trained."""
-    return Actor(module, Role.FROZEN, **options)
+    return _actor(module, Role.FROZEN, options)
+
+
+def _actor(module: nn.Module | Callable[..., nn.Module], role: Role, options: Mapping[str, Any]) -> Actor:
+    if isinstance(module, nn.Module):
+        return Actor(module, role, **options)
+    return Actor(None, role, **{"factory": module, **options})
 
 
 AVERAGE_BIBTEX = """
@@ -164,6 +171,9 @@ class Actors(Mapping[str, Actor]):
                 raise UnknownNameError(f"actor (the original of {name!r})", actor.of, list(self._actors))
         self._in_order = originals_first({name: actor.of for name, actor in self._actors.items()})
         for actor in (self._actors[name] for name in self._in_order):
+            if actor.module is None and actor.factory is not None:
+                actor.module = actor.factory()
+                actor.adopt_variants()
             if actor.module is None:
                 assert actor.of is not None
                 original = self._actors[actor.of]

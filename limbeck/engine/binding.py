@@ -115,7 +115,7 @@ def bind_updates(
         ValueError: an update has no source, or its terms do not fit the models.
     """
     models = {name: actor.model for name, actor in actors.items()}
-    bound = []
+    bound, default = [], stage.optimizer or Optimizer()  # one object, so that updates share optimizers
     for position, update in enumerate(stage.updates):
         inputs = update.source or source
         if inputs is None:
@@ -125,7 +125,7 @@ def bind_updates(
         criterion = _build_criterion(update, actors, inputs, example, seed=mix_seeds(seed, number, position), device=device)
         learners = {name: list(actors[name].model.parameters()) for name in update.trains}
         parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
-        check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or stage.optimizer
+        check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or default
         bound.append(BoundUpdate(update, criterion, inputs, learners, parameters, check, optimizer))
     _build_optimizers(bound, lr_scale)
     return bound

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from limbeck.core.actors import Actor, Actors, Role
+from limbeck.core.actors import Actor, Actors
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
@@ -31,7 +31,7 @@ from limbeck.engine.seeding import mix_seeds, seed_dropout
 from limbeck.engine.settings import Settings
 from limbeck.engine.source_checks import check_sources, pacing_source
 from limbeck.engine.stage_progress import StageProgressBar
-from limbeck.engine.stages import Stage
+from limbeck.engine.stages import Stage, resolve_stages, with_stage_actors
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
 from limbeck.engine.term_averages import add_piece, read_weight_statistics
 from limbeck.engine.validation import Validation, Validator
@@ -74,8 +74,8 @@ class Run:
         folder: str | Path | None = None,
         log: str | Path | None = None,
     ) -> None:
-        self.actors = actors if isinstance(actors, Actors) else Actors(actors)
-        self.stages, self.source, self.seed = list(stages), source, seed
+        self.actors = actors if isinstance(actors, Actors) else Actors(with_stage_actors(actors, stages))
+        self.stages, self.source, self.seed = resolve_stages(stages, self.actors), source, seed
         self.settings, self.clock = settings or Settings(), Clock()
         self.folder = Path(folder) if folder is not None else None
         distributed.initialize()
@@ -251,9 +251,6 @@ def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | Non
 def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, device: torch.device) -> None:
     """Moves the models to the device; all processes then hold the same weights."""
     check_sources(stages, source, actors)
-    for name in (name for stage in stages for update in stage.updates for name in update.trains):
-        if actors[name].role is not Role.TRAINED:
-            raise ValueError(f"an update trains {name!r}, whose role is {actors[name].role}; make it trained(…)")
     for actor in actors.values():
         actor.model.to(device)
         distributed.broadcast_parameters(actor.model)

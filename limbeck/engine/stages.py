@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from limbeck.core.actors import Actors, Role
 from limbeck.core.source import Source
 from limbeck.core.terms import Term
 from limbeck.engine.optimizers import Optimizer
@@ -46,8 +48,9 @@ class Update:
 
     Attributes:
         terms: of the loss.
-        trains: the actors whose parameters this update changes.
+        trains: the actors whose parameters this update changes, by name or pattern (`peers.*`).
         source: where inputs come from; None: the source of the run. Updates with the same source see the same batch in a step.
+            `Distillation` also takes items here, and draws them in batches as it draws the training data.
         every: this update takes part in every n-th step only.
         repeat: how often it is done in a step.
         fresh: whether every repetition draws a new batch.
@@ -56,7 +59,7 @@ class Update:
 
     terms: Sequence[Term]
     trains: str | Sequence[str] = "student"
-    source: Source | None = None
+    source: Source | Any = None
     every: int = 1
     repeat: int = 1
     fresh: bool = False
@@ -122,11 +125,100 @@ Event = ParameterEvent | Snapshot | Reinitialise
 
 @dataclass
 class Stage:
-    """Updates with a length and an optimizer, and events on entry and exit. A run is a list of stages."""
+    """Updates with a length and an optimizer, and events on entry and exit. A run is a list of stages.
+
+    Attributes:
+        updates: what a step consists of, in order.
+        length: in steps, or in epochs of the first update's source.
+        optimizer: of the updates without their own; None: that of the training, in a bare `Run` `Optimizer()`.
+        on_enter, on_exit: freezing, snapshots, new weights.
+        name: shown in logs.
+        actors: further actors of this stage and later ones, by name: assistants and teachers that a method brings along.
+    """
 
     updates: Sequence[Update]
     length: Length
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Optimizer | None = None
     on_enter: Sequence[Event] = ()
     on_exit: Sequence[Event] = ()
     name: str = ""
+    actors: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms of all updates."""
+        return [term for update in self.updates for term in update.terms]
+
+
+def terms_stage(
+    terms: Sequence[Term],
+    length: Length,
+    optimizer: Optimizer | None = None,
+    *,
+    name: str = "",
+    trains: str = "student",
+    source: Source | Any = None,
+    actors: Mapping[str, Any] | None = None,
+    freeze: Sequence[str] = (),
+    unfreeze: Sequence[str] = (),
+    lr_scale: Mapping[str, float] | None = None,
+) -> Stage:
+    """Returns a stage with one update.
+
+    Args:
+        freeze: modules that are not trained from this stage on; "" is the whole model.
+        unfreeze: modules that are trained again from this stage on, at the full learning rate.
+        lr_scale: factors of the learning rate by module, from this stage on: `{"bert.encoder.layer.0": 0.1}`.
+        other arguments: of `Stage` and `Update`.
+    """
+    events = entry_events(trains, freeze=freeze, unfreeze=unfreeze, lr_scale=lr_scale or {})
+    update = Update(terms, trains=trains, source=source)
+    return Stage([update], length, optimizer, on_enter=events, name=name, actors=actors or {})
+
+
+def entry_events(
+    actor: str, *, freeze: Sequence[str] = (), unfreeze: Sequence[str] = (), lr_scale: Mapping[str, float] | None = None
+) -> list[Event]:
+    """Returns the events that freeze modules of an actor, train them again, or scale their learning rate."""
+    events: list[Event] = [kind(actor, _modules(paths)) for kind, paths in ((Unfreeze, unfreeze), (Freeze, freeze)) if paths]
+    if unfreeze:
+        events.append(LearningRateScale(actor, _modules(unfreeze), 1.0))
+    return [*events, *(LearningRateScale(actor, _modules([path]), by) for path, by in (lr_scale or {}).items())]
+
+
+def _modules(paths: Sequence[str]) -> tuple[str, ...]:
+    """Paths as events take them: none for the whole model."""
+    return () if "" in paths else tuple(paths)
+
+
+def resolve_stages(stages: Sequence[Stage], actors: Actors) -> list[Stage]:
+    """Returns the stages with names of actors in place of patterns.
+
+    Raises:
+        ValueError: an update trains an unknown actor, or one whose role is not `trained`.
+    """
+    resolved = []
+    for stage in stages:
+        updates = [
+            replace(update, trains=tuple(dict.fromkeys(name for one in update.trains for name in actors.matching(one))))
+            for update in stage.updates
+        ]
+        for name in (name for update in updates for name in update.trains):
+            if (role := actors[name].role) is not Role.TRAINED:
+                raise ValueError(f"trains: {name!r} is {role}; make it trained(…), or name another actor")
+        resolved.append(replace(stage, updates=updates))
+    return resolved
+
+
+def with_stage_actors(actors: Mapping[str, Any], stages: Sequence[Stage]) -> dict[str, Any]:
+    """Returns the actors of a run and those that its stages bring along.
+
+    Raises:
+        ValueError: a stage brings an actor under a name that is taken.
+    """
+    found = dict(actors)
+    for stage in stages:
+        for name, actor in stage.actors.items():
+            if found.setdefault(name, actor) is not actor:
+                raise ValueError(f"stage {stage.name!r}: actors: {name!r} is the name of another actor; choose another name")
+    return found

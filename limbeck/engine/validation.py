@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actors
+from limbeck.core.model_io import preserve_modes
 from limbeck.engine.checkpoint import load_checkpoint, save_checkpoint
 from limbeck.engine.clock import Clock
 from limbeck.engine.metrics_log import MetricsLog
@@ -21,16 +23,16 @@ class Validation:
     """How the best state of a run is chosen.
 
     Attributes:
-        evaluate: model → metrics, on validation data.
-        actor: which actor is evaluated (the student, or its average).
+        evaluate: model → metrics, on validation data; of several actors, models by name → metrics.
+        actor: which actor is evaluated and kept (the student, or its average), or several of them.
         metric: the metric that decides.
         higher_is_better: its direction.
         every: steps between evaluations; None: one after every epoch of the stage's source.
         patience: evaluations without improvement after which the stage stops; None: it never does.
     """
 
-    evaluate: Callable[[nn.Module], Mapping[str, float]]
-    actor: str = "student"
+    evaluate: Callable[[Any], Mapping[str, float]]
+    actor: str | Sequence[str] = "student"
     metric: str = "accuracy"
     higher_is_better: bool = True
     every: int | None = None
@@ -52,7 +54,7 @@ class Validator:
 
     def __init__(self, validation: Validation | None, actors: Actors, log: MetricsLog, folder: Path | None) -> None:
         self.validation, self.actors, self.log, self.folder = validation, actors, log, folder
-        self.best_state: dict[str, Tensor] | None = None
+        self.best_states: dict[str, dict[str, Tensor]] | None = None
 
     def evaluate_if_due(self, clock: Clock, *, at_epoch: bool, at_end: bool) -> bool:
         """Returns whether patience is exhausted.
@@ -63,31 +65,50 @@ class Validator:
         v = self.validation
         if v is None or not (at_end or (at_epoch if v.every is None else clock.step % v.every == 0)):
             return False
-        model = self.actors[v.actor].model
-        was_training = model.training
-        with torch.no_grad():
-            metrics = dict(v.evaluate(model.eval()))
-        model.train(was_training)
+        models = self.models
+        with torch.no_grad(), preserve_modes(*models.values()):
+            for model in models.values():
+                model.eval()
+            metrics = dict(v.evaluate(models if self._several else next(iter(models.values()))))
         if v.metric not in metrics:
             raise ValueError(f"validation gives {', '.join(metrics)}; metric {v.metric!r} is not among them")
         self.log.write_validation(clock, metrics)
         if v.better(metrics[v.metric], clock.best):
             clock.best, clock.waited = metrics[v.metric], 0
-            self._keep(model, metrics)
+            self._keep(models, metrics)
         else:
             clock.waited += 1
         return v.patience is not None and clock.waited >= v.patience
 
-    def _keep(self, model: nn.Module, metrics: Mapping[str, float]) -> None:
-        self.best_state = {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
+    def _keep(self, models: Mapping[str, nn.Module], metrics: Mapping[str, float]) -> None:
+        self.best_states = {
+            name: {key: tensor.detach().clone() for key, tensor in model.state_dict().items()} for name, model in models.items()
+        }
         if self.folder is not None and distributed.rank() == 0:
-            save_checkpoint(self.folder, {"model": self.best_state, "figures": metrics})
+            kept = {"models": self.best_states} if self._several else {"model": next(iter(self.best_states.values()))}
+            save_checkpoint(self.folder, {**kept, "figures": metrics})
 
     def load_best(self) -> nn.Module:
-        """Loads the best state into the evaluated actor and returns it; the last state if nothing was chosen."""
-        model = self.actors[self.validation.actor if self.validation else "student"].model
-        if self.best_state is not None:
-            model.load_state_dict(self.best_state)
-        elif self.folder is not None and self.folder.exists():
-            model.load_state_dict(load_checkpoint(self.folder)["model"])
-        return model
+        """Loads the best state into the evaluated actors and returns the first; the last state if nothing was chosen."""
+        models = self.models
+        for name, state in self._best().items():
+            models[name].load_state_dict(state)
+        return next(iter(models.values()))
+
+    def _best(self) -> Mapping[str, Any]:
+        if self.best_states is not None:
+            return self.best_states
+        if self.folder is None or not self.folder.exists():
+            return {}
+        kept = load_checkpoint(self.folder)
+        return kept["models"] if self._several else {next(iter(self.models)): kept["model"]}
+
+    @property
+    def models(self) -> dict[str, nn.Module]:
+        """The models that are evaluated and kept, by actor."""
+        given = "student" if self.validation is None else self.validation.actor
+        return {name: self.actors[name].model for name in ((given,) if isinstance(given, str) else given)}
+
+    @property
+    def _several(self) -> bool:
+        return self.validation is not None and not isinstance(self.validation.actor, str)

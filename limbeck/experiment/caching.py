@@ -1,17 +1,18 @@
-"""The teacher's cache in an experiment: what it holds, where, and how a training opens it."""
+"""Caches of frozen actors in an experiment: what they hold, where, and how a training opens them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from limbeck.core.actors import frozen
 from limbeck.data import Dataset, input_for_actor
 from limbeck.data.fields import default_view
-from limbeck.engine.training import Training
 from limbeck.experiment.experiment import Experiment, inference_device
+from limbeck.experiment.plan import Plan
+from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.teacher_cache import CachedTeacher, Codec, TeacherQuery, cache_folder, choose_codecs, open_cache
 
 
@@ -33,49 +34,55 @@ class CachePlan:
         self.query.close()
 
 
-def plan_cache(experiment: Experiment, training: Training, source: Dataset) -> CachePlan:
-    """Needs the teacher outputs that the checks have found.
+def plan_cache(experiment: Experiment, plan: Plan, name: str, source: Dataset) -> CachePlan:
+    """Needs the outputs of the actor that the checks have found.
+
+    Args:
+        name: of the frozen actor.
+        source: the training data in its views.
 
     Raises:
-        ValueError: the experiment has no cache, or a cache that cannot hold what the terms read.
+        ValueError: the actor has no cache, or a cache that cannot hold what the terms read.
     """
-    if experiment.cache is None:
+    actor, training = plan.actors[name], plan.training
+    config: Any = actor.cache
+    if config is None:
         raise ValueError("this experiment caches no teacher outputs; give it cache=CacheConfig(), or the recipe cache: auto")
     device = inference_device(training.settings)
+    reads = actor.reads if actor.reads is not None else input_for_actor(name, source.items.storage.input_names)
+    assert actor.module is not None, f"the cached actor {name!r} has no module"
+    outputs = experiment.teacher_outputs.get(name, TeacherOutputs())
     query = TeacherQuery(
-        frozen(
-            experiment.teacher.to(device),
-            reads=input_for_actor("teacher", source.items.storage.input_names),
-            **experiment.options["teacher"],
-        ),
+        replace(actor, module=actor.module.to(device), cache=None, reads=reads),
         source,
-        sorted(experiment.teacher_outputs.taps),
+        sorted(outputs.taps),
         default_view(training.views),
         training.settings.autocast,
-        experiment.teacher_outputs.top_k,
+        outputs.top_k,
         device,
     )
-    codecs = choose_codecs(query, experiment.cache)
+    codecs = choose_codecs(query, config)
     beside = experiment.folder and experiment.folder.parent
-    return CachePlan(query, codecs, cache_folder(query, experiment.cache, beside, codecs))
+    return CachePlan(query, codecs, cache_folder(query, config, beside, codecs))
 
 
 @dataclass(frozen=True)
 class OpenCache:
-    """A cache during a training; both None where nothing is cached."""
+    """The cache of an actor during a training, and its folder."""
 
-    teacher: CachedTeacher | None = None
-    folder: Path | None = None
+    cached: CachedTeacher
+    folder: Path
 
 
 @contextmanager
-def open_teacher_cache(experiment: Experiment, training: Training, source: Dataset) -> Iterator[OpenCache]:
-    """Opens the cache for one training, which adds what is missing."""
-    if experiment.cache is None or not experiment.teacher_outputs.taps:
-        yield OpenCache()
-        return
-    with (
-        closing(plan_cache(experiment, training, source)) as plan,
-        open_cache(plan.query, experiment.cache, plan.folder, plan.codecs) as cached,
-    ):
-        yield OpenCache(cached, plan.folder)
+def open_caches(experiment: Experiment, plan: Plan, source: Dataset) -> Iterator[dict[str, OpenCache]]:
+    """Opens the caches for one training, which adds what is missing; by the name of the actor."""
+    with ExitStack() as stack:
+        opened = {}
+        for name, config in plan.caches.items():
+            if not experiment.teacher_outputs.get(name, TeacherOutputs()).taps:
+                continue
+            made = stack.enter_context(closing(plan_cache(experiment, plan, name, source)))
+            cached = stack.enter_context(open_cache(made.query, config, made.folder, made.codecs))
+            opened[name] = OpenCache(cached, made.folder)
+        yield opened

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
+import torch
 from torch import nn
 
-from limbeck.core.actors import Actors
+from limbeck.core.actors import Actors, Role
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
-from limbeck.core.source import BatchPosition
+from limbeck.core.model_io import LOGITS
+from limbeck.core.reference_module import module_of
+from limbeck.core.source import BatchPosition, Source
 from limbeck.core.taps.tap import Tap
+from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.engine.training import Phase
+from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
+from limbeck.engine.stages import resolve_stages
 from limbeck.evaluation import TermGraph, build_term_graph
+from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 
 
@@ -28,55 +37,141 @@ def check_folder(experiment: Experiment) -> None:
 
 
 def check_experiment(
-    experiment: Experiment, train: Items, validation: Items | None, test: Items | None, *, seed: int, control: bool
-) -> TermGraph:
+    experiment: Experiment, train: Items | None, validation: Items | None, test: Items | None, *, seed: int
+) -> TermGraph | None:
     """Checks labels and classes, outputs of the models, taps, shapes, and names of frozen parts.
 
     Sets `input_names` and `teacher_outputs` of the experiment.
 
     Args:
-        seed: of the student that is tried.
-        control: whether a control is trained.
+        seed: of the models that are tried.
 
     Returns:
-        How the terms connect the models.
+        How the terms connect the models; None if no update reads data that there is.
 
     Raises:
         ValueError: something does not fit; the message has the values of both sides.
     """
-    student, teacher = experiment.new_student(seed).cpu(), experiment.teacher.cpu()
-    data = (train, *(phase.data for phase in experiment.phases if phase.data is not None))
+    plan = experiment.plan
+    own = (update.source for stage in plan.stages for update in stage.updates if isinstance(update.source, Items))
+    data = (*(() if train is None else (train,)), *own)
     experiment.input_names = next((names for items in data if (names := items.storage.input_names)), ())
+    actors = {name: Actors(experiment.actors(each, seed=seed)) for name, each in experiment.plans.items() if name != CONTROL}
+    for actor in actors[STUDENT].values():
+        actor.model.cpu()
+    expanded = expand_evaluated(plan, actors[STUDENT]).evaluate
+    for name, each in experiment.plans.items():
+        experiment.plans[name] = replace(each, evaluate=expanded)
+    _check_models(experiment, actors[STUDENT], train, validation, test)
+    graphs = {name: _check_stages(experiment, name, each, train, seed) for name, each in actors.items()}
+    return graphs[STUDENT]
+
+
+def _check_models(
+    experiment: Experiment, actors: Actors, train: Items | None, validation: Items | None, test: Items | None
+) -> None:
+    """Checks what is evaluated, and the teacher, on all data."""
+    plan, task = experiment.plan, experiment.task
+    named = (("training data", train), ("validation data", validation), ("test data", test))
     judged = [items for items in (validation, test) if items is not None]
-    experiment.task.prepare(teacher, train, judged, control=control)
-    for name, items in (("training data", train), ("validation data", validation), ("test data", test)):
-        if items is not None:
-            items = items.align_classes(train.class_names, name)
-            experiment.task.check(student, items.for_actor("student"), "student", name)
-            experiment.task.check(teacher, items.for_actor("teacher"), "teacher", name)
-    actors = Actors(experiment.actors(student, experiment.training))
-    checked = [_check_phase(experiment, phase, train, actors, student, seed) for phase in experiment.phases]
-    on_train = (criterion for phase, (criterion, _) in zip(experiment.phases, checked, strict=True) if phase.data is None)
-    experiment.teacher_outputs = TeacherOutputs.read_by(on_train)  # the cache holds outputs for the training data only
-    named = [(phase.name, criterion) for phase, (criterion, _) in zip(experiment.phases, checked, strict=True)]
-    return build_term_graph(named, checked[-1][1])
+    first = train if train is not None else next(iter(judged), None)
+    if first is None:
+        return
+    teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
+    task.prepare(teacher, first, judged, control=CONTROL in experiment.plans)
+    modules = evaluated_modules(plan, actors, averages=False)
+    for name, items in named:
+        if items is None or (items is train and not _needs_labels(experiment)):
+            continue
+        items = items.align_classes(first.class_names, name)
+        for result, module in modules.items():
+            task.check(module, items_of(items, plan, plan.evaluate[result]), result, name)
+        if teacher is not None and compares_with_teacher(experiment, teacher, next(iter(modules.values())), items):
+            task.check(teacher, items_of(items, plan, plan.teacher), TEACHER, name)  # type: ignore[arg-type]
 
 
-def _check_phase(
-    experiment: Experiment, phase: Phase, train: Items, actors: Actors, student: nn.Module, seed: int
+def _needs_labels(experiment: Experiment) -> bool:
+    """Whether the training data needs labels: for the control, or for a term."""
+    return CONTROL in experiment.plans or any(
+        term.objective.needs_target for plan in experiment.plans.values() for term in plan.terms
+    )
+
+
+def compares_with_teacher(experiment: Experiment, teacher: nn.Module, student: nn.Module, items: Items) -> bool:
+    """Whether the verdict can compare with the teacher.
+
+    It does if a term reads the teacher's predictions. A teacher that is only tapped for features need not predict what the
+    student does: it is compared with if its outputs have the shape of the student's.
+    """
+    plan = experiment.plan
+    if not isinstance(plan.teacher, str) or any(_reads_predictions(term, plan.teacher) for term in plan.terms):
+        return True
+    few = items.select(torch.arange(min(4, len(items))))
+    result = next(iter(plan.evaluate.values()))
+    try:
+        theirs = experiment.task.outputs(teacher, items_of(few, plan, plan.teacher))
+        ours = experiment.task.outputs(student, items_of(few, plan, result))
+    except (RuntimeError, ValueError, TypeError, IndexError):
+        return False
+    return bool(theirs.shape == ours.shape and theirs.isfinite().all())
+
+
+def _reads_predictions(term: Term, teacher: str) -> bool:
+    """Whether a term compares with the outputs of the teacher, not only with its features."""
+    if not term.objective.needs_teacher and not term.weighers:
+        return False
+    given: Any = term.student if term.teacher is None else getattr(term.teacher, "references", term.teacher)
+    texts = (given,) if isinstance(given, str) else tuple(given)
+    return bool({teacher, LOGITS, f"{teacher}:{LOGITS}", *((STUDENT,) if term.teacher is None else ())} & set(texts))
+
+
+def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int) -> TermGraph | None:
+    """Builds every criterion of an arm on one batch; of the distilled arm sets what the terms read of frozen actors."""
+    plan = experiment.plans[name]
+    source = None if train is None else experiment.source(train, plan, prefetch=0)
+    checked = [
+        (stage, update, *_check_update(experiment, plan, stage, update, actors, source, seed))
+        for stage in resolve_stages(plan.stages, actors)
+        for update in stage.updates
+    ]
+    if name == STUDENT:
+        on_train = [criterion for _, update, criterion, _ in checked if update.source is None]
+        frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]
+        experiment.teacher_outputs = {each: TeacherOutputs.read_by(on_train, each) for each in frozen}
+    return build_term_graph([(stage.name, criterion) for stage, _, criterion, _ in checked], checked[-1][3])
+
+
+def _check_update(
+    experiment: Experiment, plan: Plan, stage: Stage, update: Update, actors: Actors, train: Source | None, seed: int
 ) -> tuple[Criterion, Batch]:
-    """Builds the criterion of a stage on one batch, and returns both."""
-    items = train if phase.data is None else phase.data
-    source = experiment.source(items, replace(experiment.training, prefetch=0))
+    """Builds the criterion of an update on one batch, and returns both."""
+    source = train if update.source is None else _own_source(experiment, plan, update.source)
+    if source is None:
+        raise ValueError("an update names no source and there is no training data; give it one (source=…), or call fit(train)")
+    source.bind({name: actor.model for name, actor in actors.items()})
     example = source.batch(BatchPosition(0, seed))
-    criterion = Criterion(phase.terms(), actors=actors, trains=(phase.trains,))
-    _check_tokens(criterion, source.items)
+    criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=source.generator)
+    items = getattr(source, "items", None)
+    if isinstance(items, Items):
+        _check_tokens(criterion, items)
     criterion.build(example, samples=source.samples)
     criterion.probes.close()
-    (phase.optimizer or experiment.training.optimizer).build(list(student.parameters()))
-    for path in (*phase.freeze, *phase.unfreeze, *phase.lr_scale):
-        Tap.parse(path).find(actors[phase.trains].model)
+    optimizer = update.optimizer or stage.optimizer or plan.training.optimizer
+    optimizer.build([parameter for name in update.trains for parameter in actors[name].model.parameters()])
+    for name, path in _event_paths(stage):
+        Tap.parse(path).find(actors[name].model)
     return criterion, example
+
+
+def _own_source(experiment: Experiment, plan: Plan, given: Source | Items) -> Source:
+    return experiment.source(given, plan, prefetch=0) if isinstance(given, Items) else given.fresh()
+
+
+def _event_paths(stage: Stage) -> Iterator[tuple[str, str]]:
+    """The modules that the events of a stage name, with their actor."""
+    for event in (*stage.on_enter, *stage.on_exit):
+        if isinstance(event, Freeze | Unfreeze | LearningRateScale):
+            yield from ((event.actor, path) for path in event.modules or ("",))
 
 
 def _check_tokens(criterion: Criterion, items: Items) -> None:

@@ -53,7 +53,7 @@ def distill(
     Raises:
         ValueError: data, models and terms do not fit; nothing is trained then.
     """
-    if "phases" not in options:
+    if "stages" not in options:
         options.setdefault("terms", functools.partial(hinton, temperature, alpha, options.get("task")))
     job = Distillation(student, teacher, **options)
     validation = None if validation is None else as_items(validation)

@@ -1,12 +1,9 @@
-"""A student, its control and its verdict: the whole job in Python, from models and data to a verdict."""
+"""Students, their controls and a verdict: the whole job in Python, from models and data to a verdict."""
 
 from __future__ import annotations
 
-import copy
-import functools
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,59 +11,84 @@ import torch
 from torch import nn
 
 from limbeck.core.terms import Term
-from limbeck.data import FieldStorage, Items, evaluation_batches
-from limbeck.engine import Run
-from limbeck.engine.training import Phase, TermFactory, Training
-from limbeck.evaluation import MetricInfo, RunCost, TermGraph, Verdict, build_verdict, choose_examples, measure_costs
-from limbeck.experiment.arms import CONTROL, STUDENT, TrainedArm, train_arm
+from limbeck.data import Items
+from limbeck.engine import Run, Stage
+from limbeck.engine.training import TermFactory, Training
+from limbeck.evaluation import MetricInfo, RunCost, TermGraph, Verdict, build_verdict, choose_examples
+from limbeck.evaluation.arms import ArmName, arm_folder, of_result
+from limbeck.experiment.arms import TrainedArm, train_arm
 from limbeck.experiment.caching import CachePlan, plan_cache
 from limbeck.experiment.checks import check_experiment, check_folder
+from limbeck.experiment.evaluated import items_of
 from limbeck.experiment.experiment import Experiment
-from limbeck.experiment.predict import predict_arms
+from limbeck.experiment.plan import STUDENT, TEACHER, Plan
+from limbeck.experiment.plans import make_plans
+from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
 from limbeck.experiment.run_files import write_run
-from limbeck.methods import hinton
-from limbeck.models.from_teacher import ModelOrBuilder
 from limbeck.tasks import Classification, Task
 from limbeck.teacher_cache import CacheConfig
 from limbeck.utils import distributed
 
 
 class Distillation:
-    """Distils a teacher into a student, trains the control, and evaluates both.
+    """Distils students, trains their controls, and evaluates all of them.
 
-        job = Distillation(student, teacher, terms=lambda: [Term(HardTargets(), weight=0.1), Term(SoftTargets(), weight=0.9)])
+    One student and one teacher:
+
+        job = Distillation(student, teacher, terms=[Term(HardTargets(), weight=0.1), Term(SoftTargets(), weight=0.9)])
         student = job.fit(train)
         print(job.evaluate(test).sentence())
 
+    That is short for the general form, with any actors and stages:
+
+        Distillation(
+            actors={"peers.a": net_a, "peers.b": net_b},
+            stages=[Stage([Update(terms, trains="peers.*")], epochs(30))],
+            evaluate={"a": "peers.a", "b": "peers.b", "both": Ensemble("peers.*")},
+        )
+
     Args:
         student: a module (every seed starts from its current weights), or a function that builds one (every seed starts from
-            random weights of that seed), or `FromTeacher`.
-        teacher: a trained module.
-        terms: a function that makes the terms, or a list of them; None: Hinton's method.
-        phases: several stages instead of `terms`.
-        training: how both arms are trained.
-        control: whether the same student is also trained on hard targets only, with the same data, views, steps and optimizer.
+            random weights of that seed), or `FromTeacher`. The actor of this name.
+        teacher: a trained module; the frozen actor of this name. None: no teacher, or one among `actors`.
+        terms: of a single update that trains the student, or a function that makes them; None: Hinton's method.
+        actors: further models by name: a module, a builder, or `trained(...)`, `frozen(...)`, `average(...)`, `snapshot(...)`
+            with options. What an update trains is trained, all others are frozen.
+        stages: instead of `terms`.
+        evaluate: what is evaluated, by the name of its result: a reference (`"peers.a"`, `"student:exits.layer1"`,
+            `"student@small"`) or an `Ensemble`. The first decides which state and which seed is best. The name `teacher` is
+            what the results are compared with. Default: the student, or else every trained actor; compared with `teacher`.
+        training: how all arms are trained.
+        control: whether what is evaluated is also trained on labels only, with the same data, views, steps and optimizer.
+        controls: further controls by name, each with the arguments that differ: `terms`, `stages`, `actors`, `student`,
+            `training`, `source` (of all updates that name one).
         control_training: another training for the control, if the student's would put it at a disadvantage.
-        seeds: one pair of arms for each.
+        seeds: all arms are trained for each.
         folder: where checkpoints, log and verdict are written; None: nothing is written.
         targets: goals by name, checked in the verdict.
         task: None: classification.
         name: in the verdict.
         student_options, teacher_options: how the models run, as `Actor` takes it: `{"channels_last": True}`, a precision.
-        cache: caches the teacher's outputs, so that each is computed once; see `CacheConfig`. Both arms then see the same few
-            views of an item again and again.
+        cache: caches the teacher's outputs, so that each is computed once; see `CacheConfig`. All arms then see the same few
+            views of an item again and again. Other frozen actors: `frozen(model, cache=CacheConfig())`.
         resume: whether a run in the folder is continued.
+
+    Raises:
+        ValueError: arguments that exclude each other, unknown names, a trained actor that is frozen, a control with a teacher.
     """
 
     def __init__(
         self,
-        student: ModelOrBuilder,
-        teacher: nn.Module,
+        student: Any = None,
+        teacher: nn.Module | None = None,
         *,
         terms: TermFactory | Sequence[Term] | None = None,
-        phases: Sequence[Phase] | None = None,
+        actors: Mapping[str, Any] | None = None,
+        stages: Sequence[Stage] | None = None,
+        evaluate: Mapping[str, Any] | None = None,
         training: Training | None = None,
         control: bool = True,
+        controls: Mapping[str, Mapping[str, Any]] | None = None,
         control_training: Training | None = None,
         seeds: Sequence[int] = (0,),
         folder: str | Path | None = None,
@@ -80,74 +102,80 @@ class Distillation:
     ) -> None:
         if not seeds:
             raise ValueError("seeds: expected at least one, such as seeds=(0, 1, 2)")
-        if terms is not None and phases:
-            raise ValueError("give terms or phases, one of the two")
-        training = training or Training()
-        self.experiment = Experiment(
-            student,
-            teacher.eval(),
-            list(phases) if phases else [Phase(_term_factory(terms, task), training.length)],
-            training,
-            control_training or training,
-            task or Classification(),
-            options={"student": dict(student_options or {}), "teacher": dict(teacher_options or {})},
-            cache=cache,
-            folder=Path(folder) if folder is not None else None,
-            resume=resume,
+        given = {"student": student, "teacher": teacher, "terms": terms, "actors": actors, "stages": stages}
+        teacher_options = {**(teacher_options or {}), **({} if cache is None else {"cache": cache})}
+        options = {STUDENT: dict(student_options or {}), TEACHER: teacher_options}
+        plans = make_plans(
+            {**given, "evaluate": evaluate, "training": training, "options": options, "task": task},
+            control=control,
+            control_training=control_training,
+            controls=controls or {},
         )
-        self.control, self.seeds, self.targets, self.name = control, tuple(seeds), dict(targets or {}), name
+        folder = Path(folder) if folder is not None else None
+        self.experiment = Experiment(plans, task or Classification(), folder=folder, resume=resume)
+        self.seeds, self.targets, self.name = tuple(seeds), dict(targets or {}), name
         self.trained: list[TrainedArm] = []  # in the order of training
         self.class_names: list[str] | None = None  # of the training data
         self.term_graph: TermGraph | None = None
 
     # --- training ----------------------------------------------------------------------------------------------------
 
-    def check(self, train: Items, *, validation: Items | None = None, test: Items | None = None) -> None:
+    def check(self, train: Items | None = None, *, validation: Items | None = None, test: Items | None = None) -> None:
         """Checks that data, models and terms fit together; `fit` does so too.
 
         Raises:
             ValueError: something does not fit; the message has the values of both sides.
         """
-        self.term_graph = check_experiment(self.experiment, train, validation, test, seed=self.seeds[0], control=self.control)
+        self.term_graph = check_experiment(self.experiment, train, validation, test, seed=self.seeds[0])
 
-    def fit(self, train: Items, validation: Items | None = None) -> nn.Module:
-        """Trains student and control for every seed; returns `best`."""
+    def fit(self, train: Items | None = None, validation: Items | None = None) -> nn.Module:
+        """Trains all arms for every seed; returns `best`.
+
+        Args:
+            train: None if all updates name a source of their own.
+        """
         distributed.initialize()
         check_folder(self.experiment)
         self.check(train, validation=validation)
-        self.class_names = train.class_names
-        validation = validation and validation.align_classes(train.class_names, "validation data")
+        self.class_names = None if train is None else train.class_names
+        validation = validation and validation.align_classes(self.class_names, "validation data")
         self.trained = []
         for seed in self.seeds:
-            for arm in (STUDENT, CONTROL) if self.control else (STUDENT,):
+            for arm in self.experiment.plans:
                 self.trained.append(train_arm(self.experiment, arm, seed, train, validation))
         return self.best
 
-    def plan_cache(self, train: Items) -> CachePlan:
-        """Returns which outputs of the teacher a cache for these items holds, and where; close it after use.
+    def plan_cache(self, train: Items, actor: str = TEACHER) -> CachePlan:
+        """Returns which outputs of a frozen actor its cache holds for these items, and where; close it after use.
 
         Raises:
             ValueError: there is no cache, or something does not fit.
         """
         self.check(train)
-        source = self.experiment.source(train, replace(self.experiment.training, prefetch=0))
-        return plan_cache(self.experiment, self.experiment.training, source)
+        plan = self.experiment.plan
+        return plan_cache(self.experiment, plan, actor, self.experiment.source(train, plan, prefetch=0))
 
     # --- what the trainings gave -------------------------------------------------------------------------------------
 
     @property
+    def plan(self) -> Plan:
+        """The actors, stages and results of what is distilled."""
+        return self.experiment.plan
+
+    @property
     def arms(self) -> dict[str, list[nn.Module]]:
-        """The trained models by arm, in the order of the seeds."""
-        return {name: [arm.model for arm in self.trained if arm.name == name] for name in self._names}
+        """The trained models, in the order of the seeds, by arm: `student`, `control`, of several results `RESULT/ARM`."""
+        found: dict[str, list[nn.Module]] = {}
+        for result in self.plan.evaluate:
+            for arm in self.trained:
+                found.setdefault(str(ArmName(result, arm.name)), []).append(arm.models[result])
+        return found
 
     @property
     def scores(self) -> dict[str, list[float]]:
-        """The best validation metric of each model."""
-        return {name: [arm.score for arm in self.trained if arm.name == name] for name in self._names}
-
-    @property
-    def _names(self) -> list[str]:
-        return list(dict.fromkeys(arm.name for arm in self.trained))
+        """The best validation metric of each training, by the name of the arm."""
+        names = dict.fromkeys(arm.name for arm in self.trained)
+        return {name: [arm.score for arm in self.trained if arm.name == name] for name in names}
 
     @property
     def runs(self) -> list[Run]:
@@ -155,8 +183,9 @@ class Distillation:
 
     @property
     def best(self) -> nn.Module:
-        """The student that did best on validation data; of the first seed without any. The test set has no part in it."""
-        return self.arms[STUDENT][self._best_row]
+        """The model of the first result that did best on validation data; of the first seed without any. The test set has no
+        part in it."""
+        return [arm.model for arm in self.trained if arm.name == STUDENT][self._best_row]
 
     @property
     def _best_row(self) -> int:
@@ -173,9 +202,9 @@ class Distillation:
         )
 
     @property
-    def cache_folder(self) -> Path | None:
-        """The teacher's cache; None if nothing was cached."""
-        return next((arm.cache_folder for arm in reversed(self.trained) if arm.cache_folder is not None), None)
+    def cache_folders(self) -> dict[str, Path]:
+        """The caches that the last training used, by the frozen actor whose outputs they hold."""
+        return next((dict(arm.cache_folders) for arm in reversed(self.trained) if arm.cache_folders), {})
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 
@@ -194,18 +223,16 @@ class Distillation:
         return made[0]
 
     def _evaluate(self, test: Items) -> Verdict:
-        began, task, teacher = time.perf_counter(), self.experiment.task, self.experiment.teacher
+        began, task = time.perf_counter(), self.experiment.task
         test = test.align_classes(self.class_names, "test data")
-        known = task.evaluation_items(test.for_actor("student"))
-        items = {"teacher": task.evaluation_items(test.for_actor("teacher"))} | dict.fromkeys(self.arms, known)
-        predictions = predict_arms(self.experiment, {"teacher": [teacher], **self.arms}, items)
-        example, models = next(evaluation_batches(known, 1)).inputs["default"], {"teacher": teacher, "student": self.best}
-        if isinstance(test.storage, FieldStorage):  # each with the field that it reads
-            theirs = next(evaluation_batches(items["teacher"], 1)).inputs["default"]
-            model_costs = measure_costs({"teacher": teacher}, theirs) | measure_costs({"student": self.best}, example)
-        else:
-            model_costs = measure_costs(models, example)
+        models = teacher_arm(self.experiment, self.best, test) | self.arms
+        items = self._items_by_arm(test, models)
+        predictions = predict_arms(self.experiment, models, items)
+        row = self._best_row
+        best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
         cost = self.cost
+        first = next(iter(self.plan.evaluate))
+        known = items[str(ArmName(first, STUDENT))]
         verdict = build_verdict(
             predictions,
             name=self.name,
@@ -213,21 +240,22 @@ class Distillation:
             metric=MetricInfo.of(task.metric),
             seeds=self.seeds,
             classes=known.class_names or (),
-            model_costs=model_costs,
+            model_costs=cost_arms(measured_arms(best), items, test),
             targets=self.targets,
             cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
-            examples=choose_examples(predictions, known, self.seeds, self._best_row),
+            examples=choose_examples(of_result(predictions, first), known, self.seeds, row),
             term_graph=self.term_graph,
         )
         if self.experiment.folder is not None:
-            best = {name: models[self._best_row] for name, models in self.arms.items()}
-            write_run(self.experiment.folder, best, known, predictions, verdict)
+            kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
+            write_run(self.experiment.folder, kept, known, predictions, verdict)
         return verdict
 
-
-def _term_factory(terms: TermFactory | Sequence[Term] | None, task: Task | None) -> TermFactory:
-    if terms is None:
-        return functools.partial(hinton, task=task)
-    if callable(terms):
-        return terms
-    return lambda: copy.deepcopy(list(terms))
+    def _items_by_arm(self, test: Items, models: Mapping[str, Sequence[nn.Module]]) -> dict[str, Items]:
+        """The test items as each arm reads them."""
+        plan, task = self.plan, self.experiment.task
+        read = {result: task.evaluation_items(items_of(test, plan, of)) for result, of in plan.evaluate.items()}
+        found = {str(ArmName(result, arm.name)): read[result] for result in plan.evaluate for arm in self.trained}
+        if TEACHER in models and plan.teacher is not None:
+            found[TEACHER] = task.evaluation_items(items_of(test, plan, plan.teacher))
+        return found

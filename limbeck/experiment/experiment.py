@@ -1,24 +1,25 @@
-"""What all trainings of an experiment share: models, stages, training settings, task."""
+"""What all trainings of an experiment share: the plans of its arms, task, folder."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actor, average, frozen, trained
+from limbeck.core.actors import Actor, Role, average
 from limbeck.data import Dataset, Items, TokenStorage, input_for_actor
 from limbeck.data.fields import named_views
 from limbeck.engine import Settings
-from limbeck.engine.training import Phase, Training
+from limbeck.engine.training import Training
+from limbeck.experiment.plan import AVERAGE, STUDENT, TEACHER, Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
-from limbeck.models.from_teacher import ModelOrBuilder, build_model
+from limbeck.models.from_teacher import build_model
 from limbeck.tasks import Task
-from limbeck.teacher_cache import CacheConfig, CachedTeacher
 
 
 @dataclass
@@ -26,70 +27,110 @@ class Experiment:
     """What all trainings of an experiment share.
 
     Attributes:
-        student, teacher, phases, training, control_training, task, cache, folder, resume: see `Distillation`.
-        options: how student and teacher run, as `Actor` takes it, by the name of the actor.
+        plans: of the arms, by name: `student` is what is distilled, `control` learns from labels only, others are further
+            controls.
+        task, folder, resume: see `Distillation`.
         input_names: the actors, where each reads tokens of its own; set by the checks.
-        teacher_outputs: what the terms read of the teacher; set by the checks.
+        teacher_outputs: what the terms read of each frozen actor, by its name; set by the checks.
     """
 
-    student: ModelOrBuilder
-    teacher: nn.Module
-    phases: list[Phase]
-    training: Training
-    control_training: Training
+    plans: dict[str, Plan]
     task: Task
-    options: Mapping[str, Mapping[str, Any]]
-    cache: CacheConfig | None = None
     folder: Path | None = None
     resume: bool = False
     input_names: tuple[str, ...] = ()
-    teacher_outputs: TeacherOutputs = field(default_factory=TeacherOutputs)
+    teacher_outputs: dict[str, TeacherOutputs] = field(default_factory=dict)
 
-    def new_student(self, seed: int) -> nn.Module:
-        """Returns the student as it starts for a seed, the same for all arms."""
-        return self._build(self.student, seed)
+    @property
+    def plan(self) -> Plan:
+        """The plan of what is distilled."""
+        return self.plans[STUDENT]
 
-    def source(self, items: Items, training: Training) -> Dataset:
+    @property
+    def teacher(self) -> nn.Module | None:
+        """The module of the actor `teacher`; None if there is none."""
+        actor = self.plan.actors.get(TEACHER)
+        return None if actor is None else actor.module
+
+    def set_module(self, name: str, module: nn.Module) -> None:
+        """Replaces the module of a frozen actor in all arms, such as by a teacher after its training."""
+        for arm, plan in self.plans.items():
+            if name in plan.actors:
+                actors = {**plan.actors, name: replace(plan.actors[name], module=module)}
+                self.plans[arm] = replace(plan, actors=actors)
+
+    def set_training(self, change: Any) -> None:
+        """Replaces the training of every arm by `change(training)`."""
+        for arm, plan in self.plans.items():
+            self.plans[arm] = replace(plan, training=change(plan.training))
+
+    def source(self, items: Items, plan: Plan, *, prefetch: int | None = None) -> Dataset:
         """Returns the items in the views of a training; with a cache, in a few views that repeat."""
         if isinstance(items.storage, TokenStorage):  # if one stage needs its tokens by actor, all do
             items = items.with_storage(items.storage.for_actors(self.input_names))
+        training = plan.training if prefetch is None else replace(plan.training, prefetch=prefetch)
         source = training_source(items, training, self.task)
-        if self.cache is not None:
-            source.view_count, source.view_seed = self.cache.view_count(training.views), self.cache.view_seed
+        if (cache := next(iter(self.plan.caches.values()), None)) is not None:  # all arms see the views of the first cache
+            source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
         return source
 
+    def new_module(self, name: str, seed: int) -> nn.Module:
+        """Returns an actor's module as it starts for a seed, the same in all arms."""
+        actor = self.plan.actors[name]
+        return build_actor(name, actor, seed, self.teacher)
+
     def actors(
-        self,
-        student: nn.Module,
-        training: Training,
-        *,
-        seed: int = 0,
-        with_teacher: bool = True,
-        cached: CachedTeacher | None = None,
+        self, plan: Plan, *, seed: int = 0, only: set[str] | None = None, caches: Mapping[str, Any] | None = None
     ) -> dict[str, Actor]:
-        """Returns the student with its average, and the teacher with assistants and further teachers.
+        """Returns the actors of a training: new copies of what is trained, frozen models as they are, averages.
 
         Args:
-            seed: of the weights of assistants and further teachers.
-            with_teacher: False for the control.
-            cached: the cache of the teacher, if there is one.
+            seed: of the weights.
+            only: the actors that take part; None: all.
+            caches: opened caches by the name of the actor.
         """
-        actors = {"student": trained(student, reads=input_for_actor("student", self.input_names), **self.options["student"])}
-        if with_teacher:
-            reads = input_for_actor("teacher", self.input_names)
-            actors["teacher"] = frozen(self.teacher, cache=cached, reads=reads, **self.options["teacher"])
-            learners = {phase.trains for phase in self.phases}
-            for name, model in ((name, model) for phase in self.phases for name, model in phase.actors.items()):
-                made = self._build(model, seed)
-                actors[name] = trained(made, reads=reads) if name in learners else frozen(made, reads=reads)
-        if training.ema is not None:
-            actors["average"] = average("student", training.ema)
-        return actors
+        found = {}
+        for name, actor in plan.actors.items():
+            if only is not None and name not in only:
+                continue
+            reads = actor.reads if actor.reads is not None else input_for_actor(self._reader(name, actor), self.input_names)
+            module = None if actor.of is not None else build_actor(name, actor, seed, self.teacher)
+            found[name] = replace(actor, module=module, reads=reads, cache=(caches or {}).get(name))
+        if plan.training.ema is not None:
+            for name, kept in average_names(plan).items():
+                if name in found:
+                    found[kept] = average(name, plan.training.ema)
+        return found
 
-    def _build(self, model: ModelOrBuilder, seed: int) -> nn.Module:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            return build_model(model, self.teacher)
+    def _reader(self, name: str, actor: Actor) -> str:
+        """Whose input an actor reads: a copy that of its original."""
+        return name if actor.of is None or name in self.input_names else actor.of
+
+
+def build_actor(name: str, actor: Actor, seed: int, teacher: nn.Module | None) -> nn.Module:
+    """Returns the module of an actor: a frozen one as it is, a copy of one that is trained, or what its factory builds.
+
+    Random weights follow from the seed and, but for the student's, from the name: peers start from different weights.
+    """
+    if actor.module is not None and actor.role is Role.FROZEN:
+        return actor.module
+    model = actor.module if actor.module is not None else actor.factory
+    assert model is not None, f"actor {name!r} has neither a module nor a factory"
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed if name == STUDENT else named_seed(seed, name))
+        return build_model(model, teacher)
+
+
+def named_seed(seed: int, name: str) -> int:
+    """Returns the seed of what has a name of its own."""
+    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def average_names(plan: Plan) -> dict[str, str]:
+    """The names of the averages that `ema` adds, by the trained actor."""
+    learners = [name for name, actor in plan.actors.items() if actor.role is Role.TRAINED]
+    return {name: AVERAGE if name == STUDENT else f"{AVERAGE}.{name}" for name in learners}
 
 
 def training_source(items: Items, training: Training, task: Task) -> Dataset:

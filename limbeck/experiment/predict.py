@@ -1,4 +1,4 @@
-"""Predictions of all arms on the test set."""
+"""Predictions of all arms on the test set, and what the models cost."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ from collections.abc import Mapping, Sequence
 
 from torch import nn
 
-from limbeck.data import Items
-from limbeck.evaluation import Predictions
+from limbeck.core.actors import Actors
+from limbeck.core.reference_module import module_of
+from limbeck.core.teachers import Teacher
+from limbeck.data import FieldStorage, Items, evaluation_batches
+from limbeck.evaluation import ModelCost, Predictions, measure_costs
+from limbeck.evaluation.arms import parse_arm
+from limbeck.experiment.checks import compares_with_teacher
 from limbeck.experiment.experiment import Experiment, inference_device
+from limbeck.experiment.plan import STUDENT, TEACHER
+from limbeck.experiment.plan_checks import matching_actors
 
 
 def predict_arms(
     experiment: Experiment, models: Mapping[str, Sequence[nn.Module]], items: Mapping[str, Items]
 ) -> dict[str, Predictions]:
     """Returns the predictions of the models of each arm on the arm's items. The models are moved to the CPU afterwards."""
-    task, device = experiment.task, inference_device(experiment.training.settings)
+    task, device = experiment.task, inference_device(experiment.plan.training.settings)
     predictions = {}
     for arm, of_seeds in models.items():
         outputs = []
@@ -24,3 +31,35 @@ def predict_arms(
             model.cpu()
         predictions[arm] = Predictions(**task.to_predictions(outputs, items[arm]))
     return predictions
+
+
+def cost_arms(models: Mapping[str, nn.Module], items: Mapping[str, Items], test: Items) -> dict[str, ModelCost]:
+    """Returns the costs of one model of each arm. Models with the same inputs are measured in turns.
+
+    Args:
+        test: the test set; if it has fields, models may read different ones and are measured one by one.
+    """
+    examples = {arm: next(evaluation_batches(items[arm], 1)).inputs["default"] for arm in models}
+    if not isinstance(test.storage, FieldStorage):
+        return measure_costs(models, next(example for arm, example in examples.items() if arm != TEACHER))
+    return {arm: cost for arm, model in models.items() for cost in measure_costs({arm: model}, examples[arm]).values()}
+
+
+def measured_arms(models: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The models whose cost is measured: the teacher and what is distilled; a control costs what its student does."""
+    return {name: model for name, model in models.items() if parse_arm(name).arm in (TEACHER, STUDENT)}
+
+
+def teacher_arm(experiment: Experiment, student: nn.Module, test: Items) -> dict[str, list[nn.Module]]:
+    """The teacher that the verdict compares with, as an arm; none if there is none, or if it predicts something else.
+
+    Args:
+        student: a trained model of the first result.
+    """
+    plan = experiment.plan
+    if plan.teacher is None:
+        return {}
+    texts = plan.teacher.references if isinstance(plan.teacher, Teacher) else (plan.teacher,)
+    actors = Actors(experiment.actors(plan, only=set(matching_actors("evaluate.teacher", texts, TEACHER, plan.actors))))
+    teacher = module_of(plan.teacher, actors)
+    return {TEACHER: [teacher]} if compares_with_teacher(experiment, teacher, student, test) else {}

@@ -21,7 +21,7 @@ def write_run(
     Of a module that Limbeck has not built only the weights are saved, since only its user knows how to build it.
 
     Args:
-        models: by the name of their folder, `student` and `control`; they read the same tokens.
+        models: by the path of their folder within that of the run; they read the same tokens.
     """
     from limbeck.evaluation.report import write_report
 

@@ -1,4 +1,4 @@
-"""The teacher outputs that the terms of an experiment read."""
+"""The outputs of frozen actors that the terms of an experiment read."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from limbeck.core.terms import Term
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """What a cache of the teacher has to hold.
+    """What the cache of a frozen actor has to hold.
 
     Attributes:
-        taps: where the terms read the teacher.
+        taps: where the terms read it.
         top_k: whether the largest logits are enough for all terms that read the logits.
     """
 
@@ -27,8 +27,8 @@ class TeacherOutputs:
     top_k: bool = True
 
     @classmethod
-    def read_by(cls, criteria: Iterable[Criterion]) -> TeacherOutputs:
-        """Collects the outputs that the terms of these criteria read.
+    def read_by(cls, criteria: Iterable[Criterion], actor: str = "teacher") -> TeacherOutputs:
+        """Collects the outputs of an actor that the terms of these criteria read.
 
         A cache holds no matrices of token pairs. A stage that reads some runs the teacher anyway, so its taps are left out,
         unless there are no others: then the cache has to refuse them.
@@ -37,7 +37,7 @@ class TeacherOutputs:
         uncached: set[str] = set()
         top_k = True
         for criterion in criteria:
-            by_term = [_taps(term.teachers) | _taps(_read_by_weighers(term)) for term in criterion.terms]
+            by_term = [_taps(term.references, actor) for term in criterion.terms]
             if any(Tap.parse(tap).of in MATRICES for read in by_term for tap in read):
                 uncached |= set().union(*by_term)
                 continue
@@ -47,13 +47,9 @@ class TeacherOutputs:
         return cls(frozenset(taps or uncached), top_k)
 
 
-def _taps(references: Iterable[Reference]) -> set[str]:
-    """Where these references read the teacher."""
-    return {reference.tap for reference in references if reference.actor == "teacher"}
-
-
-def _read_by_weighers(term: Term) -> list[Reference]:
-    return [reference for references in term.further.values() for reference in references]
+def _taps(references: Iterable[Reference], actor: str) -> set[str]:
+    """Where these references read the actor."""
+    return {reference.tap for reference in references if reference.actor == actor}
 
 
 def _accepts_top_k(term: Term) -> bool:

@@ -24,6 +24,7 @@ def train_teacher(
     *,
     task: Task | None = None,
     seed: int = 0,
+    name: str = "teacher",
     folder: Path | None = None,
     log: Path | None = None,
     resume: bool = False,
@@ -35,6 +36,7 @@ def train_teacher(
         train: items without a label are left out.
         training: how it is trained.
         task: None: classification.
+        name: of the actor, for the log.
         folder, log, resume: see `Run`.
 
     Returns:
@@ -43,12 +45,12 @@ def train_teacher(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    task, train = task or Classification(), train.for_actor("teacher")
+    task, train = task or Classification(), train.for_actor(name)
     task.prepare(None, train, [], control=True)
     source = training_source(task.training_items(train), training, task)
     stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
-    settings = replace(training.settings, labels={"seed": seed, "arm": "teacher"})
+    settings = replace(training.settings, labels={"seed": seed, "arm": name})
     run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
     run.fit(resume=resume)
     return run.actors["average" if training.ema is not None else "teacher"].model.cpu().eval()

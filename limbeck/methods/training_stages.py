@@ -6,8 +6,9 @@ from collections.abc import Callable, Sequence
 
 from limbeck.core.schedules import Linear, Warmup
 from limbeck.core.terms import Term
-from limbeck.engine import Optimizer, epochs
-from limbeck.engine.training import Phase, TermFactory
+from limbeck.engine import Optimizer, Stage, epochs
+from limbeck.engine.stages import terms_stage
+from limbeck.engine.training import TermFactory
 from limbeck.tasks import Task
 
 
@@ -19,14 +20,14 @@ def bert_adamw(lr: float, weight_decay: float = 0.01, warmup: float = 0.1) -> Op
 
 def fine_tuning(
     task: Task, *, soft: float, hard: float, temperature: float, length: float, lr: float, name: str = "fine-tuning"
-) -> Phase:
+) -> Stage:
     """Returns a stage on the task's own outputs: hard · labels + soft · T² KL(teacher‖student).
 
     Args:
         length: in epochs.
     """
     terms = weighted_terms((hard, task.hard_terms), (soft, lambda: task.soft_terms(temperature)))
-    return Phase(terms, epochs(length), bert_adamw(lr), name=name)
+    return terms_stage(terms(), epochs(length), bert_adamw(lr), name=name)
 
 
 def weighted_terms(*parts: tuple[float, Callable[[], Sequence[Term]]]) -> TermFactory:

@@ -20,7 +20,7 @@ from limbeck.recipe.paths import describe_missing, expand_variables, is_file_pat
 from limbeck.recipe.schema.base import Spec
 from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
-from limbeck.recipe.schema.models import StudentSpec, TeacherSpec
+from limbeck.recipe.schema.models import ModelSpec, StudentSpec, TeacherSpec
 from limbeck.recipe.schema.task import TaskField, build_task
 from limbeck.recipe.schema.terms import terms_in
 from limbeck.recipe.schema.training import TrainingSpec
@@ -42,7 +42,7 @@ class BaseRecipe(Spec):
         "embeddings probe_accuracy if there are labels and neighbour_overlap if there are none",
     )
     data: DataSpec
-    teacher: TeacherSpec
+    teacher: TeacherSpec | None = Field(None, description="none: no teacher takes part, or one among the actors")
     student: StudentSpec = Field(default_factory=lambda: StudentSpec.model_validate({}))
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 8}")
@@ -55,9 +55,9 @@ class BaseRecipe(Spec):
 
     @model_validator(mode="after")
     def _check_reads(self) -> Self:
-        fields = self.data.train.fields
-        for role in ("teacher", "student"):
-            reads = getattr(self, role).reads
+        fields = None if self.data.train is None else self.data.train.fields
+        for role, spec in self.models.items():
+            reads = spec.reads
             if fields is None and reads is not None:
                 raise ValueError(f"{role}.reads: {reads!r}, and data.train has no fields:; leave it out, or name the fields")
             if fields is not None and reads not in fields:
@@ -124,12 +124,14 @@ class BaseRecipe(Spec):
 
     def check_files(self, origin: str) -> None:
         """Raises `RecipeError` for paths that do not exist, before anything is loaded."""
-        fields = {"data.train": self.data.train.path, "data.test": self.data.test.path}
+        fields = {"data.test": self.data.test.path}
+        if self.data.train is not None:
+            fields = {"data.train": self.data.train.path, **fields}
         if isinstance(self.data.validation, DatasetSpec):
             fields["data.validation"] = self.data.validation.path
-        for role in ("teacher", "student"):
-            if (weights := getattr(self, role).weights) is not None:
-                fields[f"{role}.weights"] = weights
+        for role, spec in self.models.items():
+            if spec.weights is not None:
+                fields[f"{role}.weights"] = spec.weights
         for field, text in fields.items():
             path = Path(expand_variables(text, f"{origin}: {field}"))
             if is_file_path(text, path) and not path.exists():
@@ -144,9 +146,16 @@ class BaseRecipe(Spec):
     def new_task(self) -> Task:
         return build_task(self.task, self.metric)
 
+    @property
+    def models(self) -> dict[str, ModelSpec]:
+        """The models that the recipe describes, by their field."""
+        return ({} if self.teacher is None else {"teacher": self.teacher}) | {"student": self.student}
+
     @cached_property
     def reader(self) -> DatasetReader:
-        return DatasetReader(self.new_task(), self.data, self.teacher, self.student)
+        """Reads the data. Without a teacher, texts are read by the student's tokenizer."""
+        further = {name: spec for name, spec in self.models.items() if name not in ("student", "teacher")}
+        return DatasetReader(self.new_task(), self.data, self.teacher or self.student, self.student, further)
 
     def items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set; texts as tokens."""

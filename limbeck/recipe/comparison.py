@@ -26,6 +26,8 @@ class Comparison(BaseRecipe):
 
     @model_validator(mode="after")
     def _check_variants(self) -> Self:
+        if self.data.train is None:
+            raise ValueError("data.train: a comparison needs training data")
         if not self.student.named:
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         for name, terms in self.variants.items():

@@ -33,13 +33,13 @@ class RecipeItems(NamedTuple):
     """The items of a recipe.
 
     Attributes:
-        teacher_train: all training items with all their labels.
-        train: the training items that the student sees.
+        teacher_train: all training items with all their labels; None if the recipe has no training data.
+        train: the training items that the student sees; None likewise.
         validation: None if the recipe has none.
     """
 
-    teacher_train: Items
-    train: Items
+    teacher_train: Items | None
+    train: Items | None
     validation: Items | None
     test: Items
 
@@ -93,7 +93,7 @@ class DatasetReader:
         spec = self.student.vocabulary
         if spec is None:
             return None
-        texts = (text for dataset in (self.data.train, *spec.texts) for text in self._vocabulary_texts(dataset))
+        texts = (text for dataset in (self.data.like, *spec.texts) for text in self._vocabulary_texts(dataset))
         return CorpusVocabulary.of(self.tokenizer, texts, size=spec.size, min_count=spec.min_count)
 
     @property
@@ -131,7 +131,7 @@ class DatasetReader:
 
     def raw_items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set as they are stored."""
-        spec = self.preprocessing.complete(spec, self.data.train)
+        spec = self.preprocessing.complete(spec, self.data.like)
         reads = {actor: field for actor, field in self.reads.items() if field in (spec.fields or ())}
         return spec.load(self.task.read_labels if self.task.reads_labels else None, reads)
 
@@ -181,7 +181,7 @@ class DatasetReader:
 
     def _split(self) -> tuple[Items, Items | None]:
         """Returns training and validation items as they are stored. The statistics of a table come from the former."""
-        train, validation = self.raw_items(self.data.train), None
+        train, validation = self.raw_items(self.data.like), None
         if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
             validation, train = train.split(self.data.validation)
         self.preprocessing.learn(train)
@@ -193,6 +193,9 @@ class DatasetReader:
 
     def load(self) -> RecipeItems:
         """Returns all data of the recipe; classes are numbered as in the training data."""
+        if self.data.train is None:
+            validation = self.items(self.data.validation) if isinstance(self.data.validation, DatasetSpec) else None
+            return RecipeItems(None, None, validation, self.items(self.data.test))
         if self.task.data_format is not None:
             return self._load_own_format(self.task.data_format)
         raw, raw_validation = self._split()
@@ -208,7 +211,7 @@ class DatasetReader:
     def _load_own_format(self, own: DataFormat) -> RecipeItems:
         if self.data.augment is not None:
             raise RecipeError(f"data.augment: {own.augmentation_problem}; leave it out")
-        train, validation = self.items(self.data.train), None
+        train, validation = self.items(self.data.like), None
         if isinstance(self.data.validation, DatasetSpec):
             validation = self.items(self.data.validation)
         elif self.data.validation > 0:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,7 +14,7 @@ from torch import nn
 
 from limbeck import methods
 from limbeck.data import Items
-from limbeck.engine.training import Phase, Training
+from limbeck.engine import Stage
 from limbeck.evaluation.targets import check_targets
 from limbeck.experiment.distillation import Distillation
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
@@ -21,11 +22,16 @@ from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.dataset_reader import DataSizes, data_sizes
 from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.plan_builder import PlanBuilder
+from limbeck.recipe.schema.base import NamedPart
+from limbeck.recipe.schema.controls import ControlSpec
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.export import ExportSpec
+from limbeck.recipe.schema.models import ActorSpec, ModelSpec, TeacherSpec
 from limbeck.recipe.schema.stages import MethodField, StageSpec
-from limbeck.recipe.schema.terms import TermSpec, build_terms
-from limbeck.recipe.schema.training import TrainingSpec, length
+from limbeck.recipe.schema.terms import TermSpec
+from limbeck.recipe.schema.training import TrainingSpec
+from limbeck.recipe.source_reader import SourceReader
 from limbeck.utils.registry import nearest_names
 
 GIVEN = ("teacher", "task", "items")  # arguments of a method that the recipe fills in
@@ -35,11 +41,23 @@ class Recipe(BaseRecipe):
     """A distillation from data to verdict."""
 
     terms: list[TermSpec] = Field(default_factory=list)
-    stages: list[StageSpec] = Field(default_factory=list, description="several stages, instead of terms")
+    stages: list[StageSpec] = Field(default_factory=list, description="several stages or updates, instead of terms")
     method: MethodField = Field(
         None, description="a published method by name, such as {tinybert: {layers: 4}}: it makes student and stages"
     )
+    actors: dict[str, ActorSpec] = Field(
+        default_factory=dict, description="further models by name: peers, generators, assistants, teachers, averages, snapshots"
+    )
+    sources: dict[str, NamedPart] = Field(
+        default_factory=dict, description="where updates get inputs, by a name of your choice: {noise: {generated: {…}}}"
+    )
+    evaluate: dict[str, str | NamedPart] | None = Field(
+        None, description="what is evaluated, by the name of its result: {a: peers.a, both: {ensemble: {of: peers.*}}}"
+    )
     control: bool = True
+    controls: dict[str, ControlSpec] = Field(
+        default_factory=dict, description="further controls by name, each with what differs: {smoothing: {terms: […]}}"
+    )
     control_training: TrainingSpec | None = Field(
         None, description="of the control, if the student's settings would put it at a disadvantage"
     )
@@ -57,12 +75,32 @@ class Recipe(BaseRecipe):
     def _check_consistency(self) -> Self:
         if sum(map(bool, (self.terms, self.stages, self.method is not None))) != 1:
             raise ValueError("give terms:, stages: or method:, one of the three")
-        if self.method is None and not self.student.named:
-            raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         if self.method is not None:
             self._check_method(*next(iter(self.method.items())))
-        check_targets(self.targets)
+        elif not self.student.named and not self.actors:
+            raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
+        check_targets(self.targets, self.evaluate)
         return self
+
+    @model_validator(mode="after")
+    def _check_plan(self) -> Self:
+        if self.method is None:
+            self._check_builder(self.plan_builder)
+        for name, control in self.controls.items():
+            if self.method is None or control.terms or control.stages:
+                own = name if control.terms or control.stages else None
+                self._check_builder(control.plan_builder(self), own, control.terms)
+        return self
+
+    def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> None:
+        builder.check(
+            self.evaluate,
+            student=self.student.named or self.method is not None,
+            teacher=self.teacher is not None,
+            data=self.data.train is not None,
+            control=control,
+            replaced=replaced,
+        )
 
     def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
         known = [each for each in inspect.signature(methods.registry[name]).parameters if each not in GIVEN]
@@ -71,22 +109,65 @@ class Recipe(BaseRecipe):
                 raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest_names(argument, known))}")
         if self.student.named:
             raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
+        if self.teacher is None:
+            raise ValueError(f"teacher: the method {name} needs one; give it a model:")
+
+    @property
+    def models(self) -> dict[str, ModelSpec]:
+        """The models that the recipe describes, by their field or name."""
+        found = {**super().models, **{name: spec for name, spec in self.actors.items() if spec.named}}
+        if self.actors and not self.student.named and self.method is None:
+            del found["student"]
+        return found
+
+    @property
+    def pretrained(self) -> dict[str, TeacherSpec | ActorSpec]:
+        """The frozen models by name that are built, and perhaps trained, before the students, by actor."""
+        found: dict[str, TeacherSpec | ActorSpec] = {} if self.teacher is None else {"teacher": self.teacher}
+        for name, spec in self.actors.items():
+            if spec.model and (spec.pretrained or not self.plan_builder.learns(name)):
+                found[name] = spec
+        return found
+
+    @cached_property
+    def plan_builder(self) -> PlanBuilder:
+        """Builds the actors, stages and sources of the recipe."""
+        return PlanBuilder(self.terms, self.stages, self.sources, self.actors, self.training.build())
 
     def distillation(
-        self, teacher: nn.Module, train: Items, *, folder: Path | None = None, resume: bool = False
+        self,
+        teacher: nn.Module | None,
+        train: Items | None,
+        *,
+        like: Items | None = None,
+        folder: Path | None = None,
+        resume: bool = False,
     ) -> Distillation:
-        """Returns the distillation that this recipe describes."""
-        training = self.training.build()
-        student, phases = self._student_and_phases(teacher, train, training)
+        """Returns the distillation that this recipe describes.
+
+        Args:
+            train: None if the recipe has no training data.
+            like: items with the sizes of the data, if `train` is None.
+        """
+        known = train if train is not None else like
+        if known is None:
+            raise ValueError("give training data, or items of the same sizes (like=…)")
+        student, stages = self._student_and_stages(teacher, train, known)
         if (vocabulary := self.reader.vocabulary) is not None:
             assert isinstance(student, FromTeacher)
             student = FromTeacher(functools.partial(_with_smaller_vocabulary, vocabulary, student))
+        build = functools.partial(_builder, sizes=data_sizes(known.for_actor("student")))
+        for source in self.plan_builder.sources.values():
+            source.load(SourceReader(self.reader))
         return Distillation(
             student,
             teacher,
-            phases=phases,
-            training=training,
+            actors=self.plan_builder.actors(build),
+            stages=stages,
+            evaluate=self.evaluate,
+            training=self.training.build(),
             control=self.control,
+            controls={name: spec.changes(self, build) for name, spec in self.controls.items()},
             control_training=self.control_training.build() if self.control_training else None,
             seeds=self.seeds,
             folder=folder,
@@ -94,35 +175,23 @@ class Recipe(BaseRecipe):
             name=self.name,
             task=self.new_task(),
             student_options=self.student.options(),
-            teacher_options=self.teacher.options(),
+            teacher_options=self.teacher.options() if self.teacher is not None else None,
             cache=None if self.cache is None else self.cache.build(),
             resume=resume,
         )
 
-    def _student_and_phases(self, teacher: nn.Module, train: Items, training: Training) -> tuple[ModelOrBuilder, list[Phase]]:
+    def _student_and_stages(
+        self, teacher: nn.Module | None, train: Items | None, known: Items
+    ) -> tuple[ModelOrBuilder | None, Sequence[Stage]]:
         if self.method is not None:
+            assert teacher is not None
+            assert train is not None
             return self._from_method(teacher, train)
-        sizes = data_sizes(train.for_actor("student"))
-        student = self.student.builder(*sizes)
-        if not self.stages:
-            return student, [Phase(functools.partial(build_terms, self.terms), training.length)]
-        return student, [self._phase(stage, sizes) for stage in self.stages]
+        sizes = data_sizes(known.for_actor("student"))
+        student = self.student.builder(*sizes) if self.student.named else None
+        return student, self.plan_builder.stages(functools.partial(_builder, sizes=sizes), self.items)
 
-    def _phase(self, stage: StageSpec, sizes: DataSizes) -> Phase:
-        return Phase(
-            functools.partial(build_terms, stage.terms),
-            length(stage.epochs, stage.steps),
-            stage.optimizer.build() if stage.optimizer else None,
-            stage.freeze,
-            stage.name,
-            unfreeze=stage.unfreeze,
-            lr_scale=stage.lr_scale,
-            trains=stage.trains,
-            actors={name: actor.builder(*sizes) for name, actor in stage.actors.items()},
-            data=None if stage.data is None else self.items(stage.data),
-        )
-
-    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[ModelOrBuilder, list[Phase]]:
+    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[ModelOrBuilder, list[Stage]]:
         """Returns what the published method makes; `general` names texts that it loads first."""
         assert self.method is not None
         ((name, given),) = self.method.items()
@@ -131,7 +200,7 @@ class Recipe(BaseRecipe):
             texts = DatasetSpec.model_validate(general).model_copy(update={"label": False})
             arguments["general"] = self.reader.texts(texts)
             arguments |= self._general_teacher(name, arguments)
-        made: tuple[ModelOrBuilder, list[Phase]] = methods.registry[name](
+        made: tuple[ModelOrBuilder, list[Stage]] = methods.registry[name](
             teacher, task=self.new_task(), items=train, **arguments
         )
         return made
@@ -139,10 +208,15 @@ class Recipe(BaseRecipe):
     def _general_teacher(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
         """Returns the teacher for general texts, if the method takes one: the teacher before this recipe fine-tunes it."""
         field = "general_teacher"
+        assert self.teacher is not None
         name = arguments.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
         if name is None or field not in inspect.signature(methods.registry[method]).parameters:
             return {}
         return {field: expand_variables(name, f"method.{method}.{field}")}
+
+
+def _builder(spec: ActorSpec, *, sizes: DataSizes) -> Callable[..., nn.Module]:
+    return spec.builder(*sizes)
 
 
 def _with_smaller_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:

@@ -70,6 +70,8 @@ def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | N
     if recipe.cache is None:
         raise RunError(f"recipe {recipe.name} {NO_CACHE}")
     everything, seen, _, _ = recipe.load()
+    if everything is None or seen is None:
+        raise RunError(f"recipe {recipe.name} has no training data, of which outputs could be cached; name it in data.train")
     folder = Path("runs") / recipe.name
     with lock_run(out or folder):
         teacher = load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, out or folder)
@@ -95,7 +97,7 @@ def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path) -> None:
     if distributed.rank() == 0 and not (cache / RECIPE).exists():
         content = recipe.model_dump(mode="json")
         content["cache"] |= {"path": str(cache)}
-        if recipe.teacher.training is not None:
+        if recipe.teacher is not None and recipe.teacher.training is not None:
             weights = (folder / TEACHER / "model.safetensors").resolve()
             content["teacher"] |= {"weights": str(weights), "training": None}
         Recipe.from_dict(content, files=False).write(cache / RECIPE)
@@ -151,6 +153,8 @@ def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     """Returns a query of the recipe's teacher at the taps that the stores hold."""
     recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
     everything, seen, _, _ = recipe.load()
+    if everything is None or seen is None:
+        raise RunError(f"{written}: it names no training data, of which outputs could be computed again; use --sample 0")
     taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
     with closing(recipe.distillation(build_teacher(recipe, everything), seen).plan_cache(seen)) as plan:
         return replace(plan.query, taps=taps)

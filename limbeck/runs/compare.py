@@ -125,10 +125,11 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
 
 def _teacher(comparison: Comparison, folder: Path, *, progress: bool) -> str | None:
     """Trains the teacher once, if the recipe trains it. Returns the path of its weights, or None."""
-    if comparison.teacher.training is None:
+    if comparison.teacher is None or comparison.teacher.training is None:
         return None
     recipe: Recipe = comparison.variant(next(iter(comparison.variants)))
     everything, *_ = recipe.load()
+    assert everything is not None, "a comparison has training data"
     with lock_run(folder):
         load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, folder, progress=progress)
     return str((folder / "teacher" / "model.safetensors").resolve())

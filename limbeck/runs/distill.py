@@ -15,7 +15,7 @@ from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
 from limbeck.runs.folder import TEACHER, RunError, lock_run
 from limbeck.runs.resume import check_folder, prepare_folder
-from limbeck.runs.teacher import build_teacher, load_or_train_teacher, with_progress
+from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
 from limbeck.utils import distributed
 
 MAX_CLASS_NAMES = 8  # printed before a training
@@ -44,28 +44,31 @@ def run_recipe(
     check_folder(recipe, folder, resume=resume, force=force)
     distributed.barrier()  # no process writes before all have checked the folder
     all_train, train, validation, test = recipe.load()
+    all_train = test if all_train is None else all_train  # has the sizes of the data
     _print_data(console, train, validation, test)
     if recipe.export is not None:  # a missing package should be found before the training, not after it
         check_formats(recipe.export)
         check_texts(recipe.export, test)
-    teacher = build_teacher(recipe, all_train)
-    job = recipe.distillation(teacher, train, folder=folder, resume=True)  # check_folder has checked what it may resume
+    frozen = build_pretrained(recipe, all_train)
+    job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # check_folder has run
+    for name, model in frozen.items():
+        job.experiment.set_module(name, model)
     job.check(train, validation=validation, test=test)
-    training, control_training = job.experiment.training, job.experiment.control_training
-    job.experiment.training = with_progress(training, progress)
-    job.experiment.control_training = with_progress(control_training, progress)
+    job.experiment.set_training(lambda training: with_progress(training, progress))
     try:
         with lock_run(folder):
             prepare_folder(recipe, folder, resume=resume)
             _keep_teacher_inputs(all_train, folder)
-            job.experiment.teacher = load_or_train_teacher(recipe, teacher, all_train, folder, progress=progress)
+            for name, model in frozen.items():
+                trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
+                job.experiment.set_module(name, trained)
             job.fit(train, validation)
-            if job.cache_folder is not None:
-                save_cache_recipe(recipe, job.cache_folder, folder)
+            if TEACHER in job.cache_folders:
+                save_cache_recipe(recipe, job.cache_folders[TEACHER], folder)
             verdict = job.evaluate(test)
             if recipe.export is None:
                 return verdict
-            run = RunModels(recipe, folder, job.best, job.experiment.teacher, train, test)
+            run = RunModels(recipe, folder, job.best, job.experiment.teacher, test if train is None else train, test)
             write_exports(recipe.export, run, console, progress=progress)
             return Verdict.load(folder)
     except OSError as error:
@@ -81,11 +84,14 @@ def _keep_teacher_inputs(train: Items, folder: Path) -> None:
         save_preprocessing(train.for_actor("teacher"), folder / TEACHER)
 
 
-def _print_data(console: Console, train: Items, validation: Items | None, test: Items) -> None:
-    labelled = len(train.labelled())
-    text = f"train {len(train):,} items" + (f" ({labelled:,} with a label)" if labelled < len(train) else "")
+def _print_data(console: Console, train: Items | None, validation: Items | None, test: Items) -> None:
+    text = "no training data"
+    if train is not None:
+        labelled = len(train.labelled())
+        text = f"train {len(train):,} items" + (f" ({labelled:,} with a label)" if labelled < len(train) else "")
     console.print(f"[dim]{text} · validation {len(validation) if validation else 0:,} · test {len(test):,}[/dim]")
-    if train.class_names:
-        named = ", ".join(f"{number} {name}" for number, name in enumerate(train.class_names[:MAX_CLASS_NAMES]))
-        more = f", … {len(train.class_names)} in all" if len(train.class_names) > MAX_CLASS_NAMES else ""
+    names = (test if train is None else train).class_names
+    if names:
+        named = ", ".join(f"{number} {name}" for number, name in enumerate(names[:MAX_CLASS_NAMES]))
+        more = f", … {len(names)} in all" if len(names) > MAX_CLASS_NAMES else ""
         console.print(f"[dim]classes: {named}{more}[/dim]", highlight=False)

@@ -151,8 +151,8 @@ def read_for_run(
 
 def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | None = None) -> Items:
     """Returns data with the image options of the run; of its fields, all or `only` one."""
-    fields = recipe.data.train.fields
-    like = recipe.data.test if fields is None else recipe.data.train
+    fields = recipe.data.like.fields
+    like = recipe.data.test if fields is None else recipe.data.like
     if isinstance(like.label, list) and columns.get("label") is None:  # several columns, which no option names
         columns = {**columns, "label": like.label}
     spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
@@ -188,7 +188,7 @@ def evaluate_models(
 
 def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:
     """Sets the tokenizers of a finished run; returns whether the teacher's is known, or not needed."""
-    if recipe.data.train.fields is not None:
+    if recipe.data.like.fields is not None:
         for name in recipe.reader.models:
             if (folder / name / "tokenizer.json").exists():
                 recipe.reader.saved_tokenizers[name] = load_tokenizer(str(folder / name), local_files_only=True)

@@ -63,6 +63,7 @@ def export_run(
     check_formats(spec)
     try:
         all_train, train, _, test = recipe.load()
+        all_train, train = (test if items is None else items for items in (all_train, train))
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     check_texts(spec, test)
@@ -142,7 +143,7 @@ def _quantization_aware_student(spec: ExportSpec, run: RunModels, *, progress: b
         batch_size=run.recipe.training.batch_size,
         views=view_of_field(run.recipe.training.views, run.recipe.student.reads),
         seed=run.recipe.seeds[0],
-        teacher_options=run.recipe.teacher.options(),
+        teacher_options=run.recipe.teacher.options() if run.recipe.teacher is not None else None,
         settings=with_progress(run.recipe.training.build(), progress).settings,
         folder=run.folder / "checkpoints" / "quantization-aware",
         resume=True,

@@ -47,6 +47,8 @@ def _as_of_run(row: Costs, in_pytorch: Costs | None, folder: Path) -> Costs:
 
 def _teacher_folder(recipe: Recipe, verdict: Verdict, run: Path, folder: Path) -> dict[str, Path]:
     """Returns the folder of the run's teacher; built and saved in `folder` if the run has not saved it; empty if it is gone."""
+    if recipe.teacher is None:
+        return {}
     name, saved = f"teacher {PYTORCH} fp32", run / TEACHER
     if (saved / "config.json").exists():
         return {name: saved}

@@ -1,4 +1,7 @@
-"""The teacher of a run: built with its weights, trained first where the recipe says so, or rebuilt for a finished run."""
+"""Models that are trained before the run, or come with weights: the teacher, and further frozen actors.
+
+Each is built with its weights, trained first where the recipe says so, or rebuilt for a finished run.
+"""
 
 from __future__ import annotations
 
@@ -17,59 +20,80 @@ from torch import nn
 from limbeck import models
 from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
+from limbeck.experiment.experiment import named_seed
 from limbeck.experiment.teacher_training import train_teacher
 from limbeck.recipe import DataSizes, Recipe, data_sizes
-from limbeck.recipe.schema.models import TeacherSpec
+from limbeck.recipe.schema.models import ActorSpec, TeacherSpec
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
 
 NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on the weights of a teacher
 
 
+def build_pretrained(recipe: Recipe, train: Items) -> dict[str, nn.Module]:
+    """Returns the frozen models of a recipe with their weights, by actor; before their training, if the recipe trains them.
+
+    Args:
+        train: items with the sizes of the data.
+    """
+    return {name: _new_model(recipe, name, data_sizes(train.for_actor(name))) for name in recipe.pretrained}
+
+
 def build_teacher(recipe: Recipe, train: Items) -> nn.Module:
     """Returns the teacher of a recipe with its weights; before its training, if the recipe trains it."""
-    return _new_teacher(recipe, data_sizes(train.for_actor("teacher")))
+    return _new_model(recipe, TEACHER, data_sizes(train.for_actor(TEACHER)))
 
 
 def load_or_train_teacher(
-    recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, *, progress: bool = True
+    recipe: Recipe, teacher: nn.Module, train: Items, folder: Path, *, progress: bool = True, name: str = TEACHER
 ) -> nn.Module:
-    """Returns the teacher that the students learn from.
+    """Returns a frozen model that the students learn from.
 
-    A recipe without `teacher.training` uses `teacher` as it is. Otherwise it is loaded from `folder/teacher`, or trained on
-    all labels and saved there. With `teacher.shared` runs in neighbouring folders use one trained teacher.
+    A model without `training` is used as it is. Otherwise it is loaded from its folder in `folder`, or trained on all labels
+    and saved there. With `shared` runs in neighbouring folders use one trained model.
+
+    Args:
+        name: of the actor.
     """
-    spec = recipe.teacher
+    spec = recipe.pretrained[name]
     if spec.training is None:
         return teacher
-    saved = folder / TEACHER
+    saved = folder / model_folder(name)
     is_saved = (saved / "config.json").exists()
     distributed.barrier()  # otherwise a late process could find what rank 0 has just written
     if is_saved:
         return models.load_model(saved)
     if spec.shared:
-        trained = _load_or_train_shared(recipe, train, _shared_folder(recipe, train, folder), progress=progress)
+        shared = _shared_folder(recipe, name, train, folder)
+        trained = _load_or_train_shared(recipe, name, train, shared, progress=progress)
     else:
-        trained = _train_teacher(recipe, train, folder, progress=progress)
+        trained = _train_model(recipe, name, train, folder, progress=progress)
     if distributed.rank() == 0:
         models.save_model(trained, None, saved)
-        storage = train.for_actor("teacher").storage
+        storage = train.for_actor(name).storage
         if isinstance(storage, TokenStorage):
             storage.tokenizer.save_pretrained(saved)
     return trained
 
 
+def model_folder(name: str) -> str:
+    """The folder of a trained frozen model within that of its run."""
+    return TEACHER if name == TEACHER else f"actors/{name}"
+
+
 def rebuild_teacher(recipe: Recipe, folder: Path, sizes: DataSizes, console: Console) -> nn.Module | None:
-    """Returns the teacher of a finished run. Prints why and returns None if it cannot be rebuilt.
+    """Returns the teacher of a finished run; None if it has none. Prints why and returns None if it cannot be rebuilt.
 
     Args:
         sizes: of the run's data.
     """
+    if recipe.teacher is None:
+        return None
     try:
         if (folder / TEACHER / "config.json").exists():
             return models.load_model(folder / TEACHER)
         if recipe.teacher.training is None:
-            return _new_teacher(recipe, sizes)
+            return _new_model(recipe, TEACHER, sizes)
         reason = f"{folder / TEACHER} is gone"
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         reason = str(error)
@@ -82,49 +106,64 @@ def with_progress(training: Training, progress: bool) -> Training:
     return replace(training, settings=replace(training.settings, progress=progress))
 
 
-def _new_teacher(recipe: Recipe, sizes: DataSizes) -> nn.Module:
+def _new_model(recipe: Recipe, name: str, sizes: DataSizes) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(recipe.seeds[0])
-        return recipe.teacher.new(*sizes).eval()
+        torch.manual_seed(_seed(recipe, name))
+        return recipe.pretrained[name].new(*sizes).eval()
 
 
-def _load_or_train_shared(recipe: Recipe, train: Items, shared: Path, *, progress: bool) -> nn.Module:
+def _seed(recipe: Recipe, name: str) -> int:
+    """The first seed; of further models one of their own, so that two of one kind become different."""
+    return recipe.seeds[0] if name == TEACHER else named_seed(recipe.seeds[0], name)
+
+
+def _load_or_train_shared(recipe: Recipe, name: str, train: Items, shared: Path, *, progress: bool) -> nn.Module:
     with lock_run(shared):
         found = (shared / "config.json").exists()
-        trained = models.load_model(shared) if found else _train_teacher(recipe, train, shared, progress=progress)
+        trained = models.load_model(shared) if found else _train_model(recipe, name, train, shared, progress=progress)
         if distributed.rank() == 0 and not found:
             models.save_model(trained, None, shared)
             shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     return trained
 
 
-def _train_teacher(recipe: Recipe, train: Items, folder: Path, *, progress: bool) -> nn.Module:
-    """Trains the teacher on all labels. Its checkpoints and log are written into `folder`."""
-    spec = recipe.teacher
+def _train_model(recipe: Recipe, name: str, train: Items, folder: Path, *, progress: bool) -> nn.Module:
+    """Trains a model on all labels. Its checkpoints and log are written into `folder`."""
+    spec = recipe.pretrained[name]
     assert spec.training is not None
-    build = functools.partial(spec.new, *data_sizes(train.for_actor("teacher")))
+    build = functools.partial(spec.new, *data_sizes(train.for_actor(name)))
     training, task = with_progress(spec.training.build(), progress), recipe.new_task()
-    checkpoints, log = folder / "checkpoints" / TEACHER, folder / "log.jsonl"
-    return train_teacher(build, train, training, task=task, seed=recipe.seeds[0], folder=checkpoints, log=log, resume=True)
+    return train_teacher(
+        build,
+        train,
+        training,
+        task=task,
+        seed=_seed(recipe, name),
+        name=name,
+        folder=folder / "checkpoints" / name,
+        log=folder / "log.jsonl",
+        resume=True,
+    )
 
 
-def _shared_folder(recipe: Recipe, train: Items, folder: Path) -> Path:
-    """Returns the folder of a teacher that neighbouring runs share, named by a hash of its recipe and its training data."""
+def _shared_folder(recipe: Recipe, name: str, train: Items, folder: Path) -> Path:
+    """Returns the folder of a model that neighbouring runs share, named by a hash of its recipe and its training data."""
+    spec = recipe.pretrained[name]
     identity = {
-        "teacher": recipe.teacher.model_dump(mode="json", exclude=_unhashed(recipe.teacher)),
+        "teacher": spec.model_dump(mode="json", include=set(TeacherSpec.model_fields), exclude=_unhashed(spec)),
         "task": recipe.task,
-        "seed": recipe.seeds[0],
+        "seed": _seed(recipe, name),
         "data": train.fingerprint(),
-        "read": getattr(train.for_actor("teacher").storage, "identity", str)(),
+        "read": getattr(train.for_actor(name).storage, "identity", str)(),
     }
-    name = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
-    return folder.parent / "teachers" / name
+    digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
+    return folder.parent / "teachers" / digest
 
 
-def _unhashed(teacher: TeacherSpec) -> dict[str, Any]:
+def _unhashed(spec: TeacherSpec | ActorSpec) -> dict[str, Any]:
     """The fields without influence on the weights; newer ones only count if they are set, so that older folders are found."""
     default = {
         name: TeacherSpec.model_fields[name].get_default(call_default_factory=True) for name in ("reads", "output", "exits")
     }
-    unset = {name: True for name, value in default.items() if getattr(teacher, name) == value}
+    unset = {name: True for name, value in default.items() if getattr(spec, name) == value}
     return {"training": set(NO_EFFECT), "shared": True, **unset}

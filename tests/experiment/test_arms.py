@@ -8,19 +8,22 @@ import torch
 from torch import nn
 
 import limbeck
-from limbeck import Distillation, Phase, Term, objectives
+from limbeck import Distillation, Term, objectives
 from limbeck.data import Items
 from limbeck.engine import LearningRateScale, Unfreeze, steps
-from limbeck.experiment.arms import CONTROL, STUDENT, _stages, train_arm
+from limbeck.engine.stages import terms_stage
+from limbeck.experiment.arm_stages import arm_stages, labels_only
+from limbeck.experiment.arms import train_arm
+from limbeck.experiment.plan import CONTROL, STUDENT
 from tests.experiment.tiny_classifiers import QUICK, Own, equal
 
 
 def test_a_frozen_part_stays_as_the_phase_before_left_it(teacher: nn.Module, train: Items) -> None:
-    first = Phase(lambda: [Term(objectives.HardTargets())], steps(3))
-    frozen = Phase(lambda: [Term(objectives.HardTargets())], steps(4), freeze=("body",))
+    first = terms_stage([Term(objectives.HardTargets())], steps(3))
+    frozen = terms_stage([Term(objectives.HardTargets())], steps(4), freeze=("body",))
     start = Own(4)
-    short = Distillation(start, teacher, phases=[first], training=QUICK, control=False).fit(train)
-    long = Distillation(start, teacher, phases=[first, frozen], training=QUICK, control=False).fit(train)
+    short = Distillation(start, teacher, stages=[first], training=QUICK, control=False).fit(train)
+    long = Distillation(start, teacher, stages=[first, frozen], training=QUICK, control=False).fit(train)
     assert torch.equal(short.body.weight, long.body.weight)  # type: ignore[arg-type, union-attr]
     assert not torch.equal(short.head.weight, long.head.weight)  # type: ignore[arg-type, union-attr]
 
@@ -49,12 +52,12 @@ def test_the_best_state_by_validation_is_kept(teacher: nn.Module, train: Items) 
 
 def test_the_control_takes_the_students_steps_on_labels_only(teacher: nn.Module, train: Items) -> None:
     phases = [
-        Phase(lambda: [Term(objectives.Hint(), student="body", teacher="body")], steps(3), freeze=("head",)),
-        Phase(lambda: [Term(objectives.SoftTargets())], steps(4), unfreeze=("",), lr_scale={"body": 0.5}),
+        terms_stage([Term(objectives.Hint(), student="body", teacher="body")], steps(3), freeze=("head",)),
+        terms_stage([Term(objectives.SoftTargets())], steps(4), unfreeze=("",), lr_scale={"body": 0.5}),
     ]
-    experiment = Distillation(Own(4), teacher, phases=phases, training=QUICK).experiment
-    source = experiment.source(train, experiment.training)
-    student, control = (_stages(experiment, name, experiment.training, source) for name in (STUDENT, CONTROL))
+    experiment = Distillation(Own(4), teacher, stages=phases, training=QUICK).experiment
+    student = arm_stages(experiment, experiment.plan, experiment.source(train, experiment.plan))
+    control = labels_only(student, experiment.plan, experiment.task)
     assert [stage.length for stage in control] == [stage.length for stage in student]
     assert {term.objective.name for stage in control for update in stage.updates for term in update.terms} == {"hard_targets"}
     assert not any(stage.on_enter for stage in control)

@@ -11,27 +11,29 @@ import torch
 from torch import nn
 
 import limbeck
-from limbeck import Distillation, Phase, Term, objectives
+from limbeck import Distillation, Term, objectives
 from limbeck.data import Items
 from limbeck.engine import Interrupted, steps
-from limbeck.experiment.arms import STUDENT, TrainedArm
+from limbeck.engine.stages import terms_stage
+from limbeck.experiment.arms import TrainedArm
+from limbeck.experiment.plan import STUDENT
 from limbeck.tasks import Regression
 from tests.experiment.tiny_classifiers import QUICK, Own, equal, weights
 
 
 def test_own_terms_or_phases_replace_hintons(teacher: nn.Module, train: Items, test: Items) -> None:
     phases = [
-        Phase(lambda: [Term(objectives.Hint(), student="body", teacher="body")], steps(3), name="first"),
-        Phase(lambda: [Term(objectives.HardTargets())], steps(4), freeze=("body",)),
+        terms_stage([Term(objectives.Hint(), student="body", teacher="body")], steps(3), name="first"),
+        terms_stage([Term(objectives.HardTargets())], steps(4), freeze=("body",)),
     ]
-    job = Distillation(Own(4), teacher, phases=phases, training=QUICK, control=False)
+    job = Distillation(Own(4), teacher, stages=phases, training=QUICK, control=False)
     student = job.fit(train)
     assert job.runs[0].clock.updates == 7
-    once = Distillation(Own(4), teacher, phases=phases[:1], training=QUICK, control=False)
+    once = Distillation(Own(4), teacher, stages=phases[:1], training=QUICK, control=False)
     assert student.body.weight.shape == once.fit(train).body.weight.shape  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match="terms or phases"):
-        Distillation(Own(4), teacher, terms=[Term(objectives.HardTargets())], phases=phases)
-    outcome = limbeck.distill(teacher, Own(4), train, test, phases=phases, training=QUICK, control=False)
+    with pytest.raises(ValueError, match="terms or stages"):
+        Distillation(Own(4), teacher, terms=[Term(objectives.HardTargets())], stages=phases)
+    outcome = limbeck.distill(teacher, Own(4), train, test, stages=phases, training=QUICK, control=False)
     assert outcome.verdict.cost is not None
     assert outcome.verdict.cost.student_steps == 7
 
@@ -125,5 +127,5 @@ def test_seeds_and_order_of_calls(teacher: nn.Module, test: Items) -> None:
 
 def test_the_best_seed_has_the_lowest_value_of_a_metric_that_is_an_error(teacher: nn.Module) -> None:
     job = Distillation(Own(4), teacher, task=Regression("mean_squared_error"), seeds=(0, 1))
-    job.trained = [TrainedArm(STUDENT, Own(4), score, None, None) for score in (0.9, 0.1)]  # type: ignore[arg-type]
+    job.trained = [TrainedArm(STUDENT, {"student": Own(4)}, score, None, {}) for score in (0.9, 0.1)]  # type: ignore[arg-type]
     assert job.best is job.trained[1].model

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from limbeck import methods, runs
+from limbeck.engine import Freeze, LearningRateScale, Unfreeze
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
 from limbeck.tasks import Classification
@@ -55,9 +56,9 @@ def read(place: Path, **more: Any) -> dict[str, Any]:  # noqa: F811
 def test_the_stages_of_tinybert_change_what_they_are_about(place: Path) -> None:  # noqa: F811
     teacher = load(place)
     student, (layers, prediction) = methods.tinybert(teacher, task=Classification(), layers=2, hidden=16)
-    assert [term.name for term in layers.terms()] == ["hidden.0", "hidden.1", "hidden.2", "attention.1", "attention.2"]
-    assert [(term.student, term.teacher) for term in layers.terms()][2] == ("hidden(2)", "hidden(4)")
-    assert [term.objective.name for term in prediction.terms()] == ["soft_targets"]
+    assert [term.name for term in layers.terms] == ["hidden.0", "hidden.1", "hidden.2", "attention.1", "attention.2"]
+    assert [(term.student, term.teacher) for term in layers.terms][2] == ("hidden(2)", "hidden(4)")
+    assert [term.objective.name for term in prediction.terms] == ["soft_targets"]
     assert student(teacher).config.hidden_size == 16
 
 
@@ -69,7 +70,7 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
     teacher = load(place)
     _, stages = wanted._from_method(teacher, wanted.load()[1])
     assert [stage.name for stage in stages] == ["general", "layers", "prediction"]
-    assert {term.teacher.split(":")[0] for term in stages[0].terms()} == {"general_teacher"}
+    assert {term.teacher.split(":")[0] for term in stages[0].terms} == {"general_teacher"}
     first = stages[0].actors["general_teacher"]()
     assert torch.equal(first.encoder.layer[0].output.dense.weight, teacher.bert.encoder.layer[0].output.dense.weight)
     verdict = runs.run_recipe(wanted, tmp_path / "run", progress=False)
@@ -110,7 +111,7 @@ def test_minilm_v2_takes_the_papers_layer_and_relation_heads(
     config = getattr(transformers, f"{kind}Config")(vocab_size=50, max_position_embeddings=32, **sizes)
     teacher = getattr(transformers, f"{kind}Model")(config)
     _, stages = methods.minilm_v2(teacher, task=Classification(), layers=2)
-    (term,) = stages[0].terms()
+    (term,) = stages[0].terms
     assert list(term.teacher) == [f"{part}({layer})" for part in ("queries", "keys", "values")]
     assert term.objective.heads == heads  # type: ignore[attr-defined]
 
@@ -119,8 +120,8 @@ def test_minilm_learns_by_way_of_an_assistant_where_it_is_small(place: Path) -> 
     teacher = load(place)
     _, stages = methods.minilm(teacher, task=Classification(), layers=2, hidden=16)
     assert [stage.name for stage in stages] == ["assistant", "attention", "fine-tuning"]
-    assert stages[0].trains == "assistant"
-    assert {term.teacher.split(":")[0] for term in stages[1].terms()} == {"assistant"}
+    assert stages[0].updates[0].trains == ("assistant",)
+    assert {term.teacher.split(":")[0] for term in stages[1].terms} == {"assistant"}
     _, stages = methods.minilm(teacher, task=Classification(), layers=3)
     assert [stage.name for stage in stages] == ["attention", "fine-tuning"]
     with pytest.raises(ValueError, match=r"4 heads do not divide hidden=18.*minilm_v2"):
@@ -131,12 +132,13 @@ def test_mobilebert_grows_and_its_earlier_layers_follow_slowly(place: Path) -> N
     teacher = load(place)
     _, stages = methods.mobilebert(teacher, task=Classification(), intra=8)
     assert [stage.name for stage in stages] == ["layer 1", "layer 2", "layer 3", "layer 4", "fine-tuning"]
-    assert set(stages[2].lr_scale.values()) == {0.1}
-    assert len(stages[2].lr_scale) == 3
-    assert stages[-1].unfreeze == [""]
+    assert {event.factor for event in stages[2].on_enter if isinstance(event, LearningRateScale)} == {0.1}
+    assert len(stages[2].on_enter) == 3
+    assert stages[-1].on_enter[0] == Unfreeze("student")
     _, frozen = methods.mobilebert(teacher, task=Classification(), intra=8, earlier=0)
-    assert len(frozen[2].freeze) == 3
-    assert not frozen[2].lr_scale
+    (event,) = frozen[2].on_enter
+    assert isinstance(event, Freeze)
+    assert len(event.modules) == 3
     with pytest.raises(ValueError, match="earlier is 2"):
         methods.mobilebert(teacher, task=Classification(), earlier=2)
 
@@ -144,7 +146,7 @@ def test_mobilebert_grows_and_its_earlier_layers_follow_slowly(place: Path) -> N
 def test_patience_is_the_squared_distance_of_directions(place: Path) -> None:  # noqa: F811
     teacher = load(place)
     _, (stage,) = methods.bert_pkd(teacher, task=Classification(), layers=2, beta=3.0)
-    term = next(term for term in stage.terms() if term.name == "patience.1")
+    term = next(term for term in stage.terms if term.name == "patience.1")
     s, t = torch.randn(5, 7, dtype=torch.float64), torch.randn(5, 7, dtype=torch.float64)
     unit = torch.nn.functional.normalize
     assert torch.allclose(term.weight(0) * term.objective(s, t), 3 * (unit(s) - unit(t)).square().sum(1))  # type: ignore[operator]

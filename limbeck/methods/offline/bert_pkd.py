@@ -8,8 +8,9 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import Phase
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.text_students import fewer_layers, layer_count
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -30,7 +31,7 @@ def bert_pkd(
     beta: float = 100.0,
     epochs: float = 4.0,
     lr: float = 5e-5,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains the teacher's first layers on its outputs and on the hidden states of its first token:
 
     (1 − α) · labels + α · T² KL(teacher‖student) + β · Σ_j ‖h_s/‖h_s‖ − h_t/‖h_t‖‖², j over the mapped layers.
@@ -58,4 +59,4 @@ def bert_pkd(
         return [Term(EmbeddingCosine(), f"cls({m})", f"cls({n})", weight=2.0, name=f"patience.{m}") for m, n in pairs]
 
     terms = weighted_terms((1 - alpha, task.hard_terms), (alpha, lambda: task.soft_terms(temperature)), (beta, patience))
-    return fewer_layers(range(ours)), [Phase(terms, passes(epochs), bert_adamw(lr), name="patience")]
+    return fewer_layers(range(ours)), [terms_stage(terms(), passes(epochs), bert_adamw(lr), name="patience")]

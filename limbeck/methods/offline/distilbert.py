@@ -8,8 +8,9 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import Phase
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.text_students import fewer_layers, kept_layers
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -29,7 +30,7 @@ def distilbert(
     cosine: float = 1.0,
     epochs: float = 3.0,
     lr: float = 5e-5,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains every other layer of the teacher in one stage on
 
     soft · T² KL(teacher‖student) + hard · labels + cosine · (1 − cos(h_s, h_t)) of the last hidden states.
@@ -51,4 +52,6 @@ def distilbert(
         (hard, task.hard_terms),
         (cosine, lambda: [Term(HiddenCosine(), student="hidden(-1)")]),
     )
-    return fewer_layers(kept_layers(layers, teacher)), [Phase(terms, passes(epochs), bert_adamw(lr), name="distillation")]
+    return fewer_layers(kept_layers(layers, teacher)), [
+        terms_stage(terms(), passes(epochs), bert_adamw(lr), name="distillation")
+    ]

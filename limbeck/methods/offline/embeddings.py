@@ -8,8 +8,10 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import Phase, TermFactory
+from limbeck.engine.stages import terms_stage
+from limbeck.engine.training import TermFactory
 from limbeck.methods.text_students import Initialise, text_student
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -30,7 +32,7 @@ def embeddings(
     relations: float = 1.0,
     epochs: float = 3.0,
     lr: float = 1e-4,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains a sentence encoder with fewer or narrower layers on
 
     mse · MSE + cosine · (1 − cos) of the embeddings + relations · Huber of the cosines between the texts of a batch.
@@ -50,7 +52,7 @@ def embeddings(
         ValueError: more layers than the teacher has, all weights 0.
     """
     student = text_student(teacher, items, layers=layers, hidden=hidden, initialise=initialise)
-    return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), bert_adamw(lr), name="embeddings")]
+    return student, [terms_stage(embedding_terms(mse, cosine, relations)(), passes(epochs), bert_adamw(lr), name="embeddings")]
 
 
 def embedding_terms(mse: float, cosine: float, relations: float) -> TermFactory:

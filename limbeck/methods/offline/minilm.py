@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.engine import epochs
-from limbeck.engine.training import Phase, TermFactory
+from limbeck.engine import Stage, epochs
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.text_students import Initialise, head_count, hidden_size, kept_layers, layer_count, text_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -37,7 +36,7 @@ def minilm(
     soft: float = 0.5,
     hard: float = 0.5,
     temperature: float = 2.0,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains the student's last layer on the attention of the teacher's last layer, then fine-tunes on the task.
 
     The first stage is KL of the attention distributions + KL of the value relations softmax(VVᵀ/√d), head by head. A student
@@ -64,11 +63,12 @@ def minilm(
         assistant = hidden is not None and 2 * hidden <= hidden_size(teacher) and shallow
     length, optimizer = epochs(relation_epochs), bert_adamw(relation_lr)
     terms = _attention_terms("student", ASSISTANT if assistant else "teacher")
-    stages = [Phase(terms, length, optimizer, name="attention", data=general)]
+    stages = [terms_stage(terms, length, optimizer, name="attention", source=general)]
     if assistant:
         between = text_student(teacher, items, layers=layer_count(teacher), hidden=hidden, initialise=initialise, heads=heads)
-        first = replace(stages[0], terms=_attention_terms(ASSISTANT, "teacher"), name=ASSISTANT)
-        stages.insert(0, replace(first, trains=ASSISTANT, actors={ASSISTANT: between}))
+        terms, actors = _attention_terms(ASSISTANT, "teacher"), {ASSISTANT: between}
+        first = terms_stage(terms, length, optimizer, name=ASSISTANT, source=general, trains=ASSISTANT, actors=actors)
+        stages.insert(0, first)
     if fine_tuning_epochs:
         stages.append(
             fine_tuning(task, soft=soft, hard=hard, temperature=temperature, length=fine_tuning_epochs, lr=fine_tuning_lr)
@@ -76,8 +76,8 @@ def minilm(
     return student, stages
 
 
-def _attention_terms(student: str, teacher: str) -> TermFactory:
-    return lambda: [
+def _attention_terms(student: str, teacher: str) -> list[Term]:
+    return [
         Term(kind(), f"{student}:{tap}(-1)", f"{teacher}:{tap}(-1)")
         for kind, tap in ((AttentionDistributions, "attention"), (ValueRelation, "values"))
     ]

@@ -8,8 +8,8 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.engine import epochs
-from limbeck.engine.training import Phase
+from limbeck.engine import Stage, epochs
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.text_students import Initialise, layer_count, model_type, text_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -40,7 +40,7 @@ def minilm_v2(
     soft: float = 0.5,
     hard: float = 0.5,
     temperature: float = 2.0,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains the student's last layer on the self-attention relations of one layer of the teacher, then fine-tunes on the task.
 
     The first stage is KL of softmax(QQᵀ/√d), softmax(KKᵀ/√d) and softmax(VVᵀ/√d), where all heads are concatenated and split
@@ -71,7 +71,7 @@ def minilm_v2(
         ours, theirs = ([f"{part}({number})" for part in ("queries", "keys", "values")] for number in (-1, layer))
         return [Term(SelfAttentionRelations(heads=split), ours, theirs)]
 
-    stages = [Phase(relations, epochs(relation_epochs), bert_adamw(relation_lr), name="relations", data=general)]
+    stages = [terms_stage(relations(), epochs(relation_epochs), bert_adamw(relation_lr), name="relations", source=general)]
     if fine_tuning_epochs:
         stages.append(
             fine_tuning(task, soft=soft, hard=hard, temperature=temperature, length=fine_tuning_epochs, lr=fine_tuning_lr)

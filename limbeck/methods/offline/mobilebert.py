@@ -9,8 +9,8 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.engine import epochs
-from limbeck.engine.training import Phase, TermFactory
+from limbeck.engine import Stage, epochs
+from limbeck.engine.stages import entry_events, terms_stage
 from limbeck.methods.text_students import head_count, hidden_size, layer_count
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -45,7 +45,7 @@ def mobilebert(
     soft: float = 0.5,
     hard: float = 0.5,
     temperature: float = 1.0,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains a student with bottlenecks layer by layer (progressive knowledge transfer), then on the task.
 
     Stage m = 1, …, M: layer m learns the feature map and the attention of its teacher layer, and earlier layers are trained at
@@ -73,14 +73,11 @@ def mobilebert(
     attention = attention if _equal_heads(teacher, intra, heads, warn=attention != 0) else 0.0
     stages = []
     for ours, theirs in layer_map(layers or count, count):
-        stage = Phase(_layer_terms(ours, theirs, feature_map, attention), length, optimizer, name=f"layer {ours}")
-        if earlier:
-            stage.lr_scale = dict.fromkeys(_below(ours), earlier)
-        else:
-            stage.freeze = _below(ours)
-        stages.append(stage)
+        terms = _layer_terms(ours, theirs, feature_map, attention)
+        held = {"lr_scale": dict.fromkeys(_below(ours), earlier)} if earlier else {"freeze": _below(ours)}
+        stages.append(terms_stage(terms, length, optimizer, name=f"layer {ours}", **held))
     last = fine_tuning(task, soft=soft, hard=hard, temperature=temperature, length=fine_tuning_epochs, lr=fine_tuning_lr)
-    last.unfreeze = [""]
+    last.on_enter = entry_events("student", unfreeze=[""])
     return FromTeacher(student), [*stages, last]
 
 
@@ -97,13 +94,10 @@ def _equal_heads(teacher: nn.Module, intra: int | None, heads: int | None, *, wa
     return equal
 
 
-def _layer_terms(ours: int, theirs: int, feature_map: float, attention: float) -> TermFactory:
-    def make() -> list[Term]:
-        maps = [Term(FeatureMapTransfer(), f"hidden({ours})", f"hidden({theirs})", weight=feature_map)]
-        heads = [Term(AttentionDistributions(), f"attention({ours})", f"attention({theirs})", weight=attention)]
-        return maps + (heads if attention else [])
-
-    return make
+def _layer_terms(ours: int, theirs: int, feature_map: float, attention: float) -> list[Term]:
+    maps = [Term(FeatureMapTransfer(), f"hidden({ours})", f"hidden({theirs})", weight=feature_map)]
+    heads = [Term(AttentionDistributions(), f"attention({ours})", f"attention({theirs})", weight=attention)]
+    return maps + (heads if attention else [])
 
 
 def _below(layer: int) -> list[str]:

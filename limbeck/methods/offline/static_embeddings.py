@@ -8,9 +8,9 @@ from torch import nn
 
 from limbeck.core.schedules import Cosine, Warmup
 from limbeck.data import Items
-from limbeck.engine import Optimizer
+from limbeck.engine import Optimizer, Stage
 from limbeck.engine import epochs as passes
-from limbeck.engine.training import Phase
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.offline.embeddings import embedding_terms
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import static_student
@@ -30,7 +30,7 @@ def static_embeddings(
     relations: float = 5.0,
     epochs: float = 5.0,
     lr: float = 3e-3,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Replaces the encoder by a table of token vectors, and trains the table on the teacher's embeddings of texts.
 
     A vector is the teacher's embedding of the token alone, projected on the leading principal directions and weighted by
@@ -53,4 +53,4 @@ def static_embeddings(
     """
     student = FromTeacher(functools.partial(static_student, dimensions=dimensions, sif=sif, half=half))
     optimizer = Optimizer("adam", lr, Warmup(0.05, then=Cosine()))
-    return student, [Phase(embedding_terms(mse, cosine, relations), passes(epochs), optimizer, name="embeddings")]
+    return student, [terms_stage(embedding_terms(mse, cosine, relations)(), passes(epochs), optimizer, name="embeddings")]

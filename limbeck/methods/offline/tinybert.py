@@ -12,8 +12,8 @@ from torch import nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.engine import epochs
-from limbeck.engine.training import Phase
+from limbeck.engine import Stage, epochs
+from limbeck.engine.stages import terms_stage
 from limbeck.methods.text_students import Initialise, head_count, layer_count, resized_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning, weighted_terms
 from limbeck.models import get
@@ -49,7 +49,7 @@ def tinybert(
     temperature: float = 1.0,
     attention: float = 1.0,
     hard: float = 0.0,
-) -> tuple[FromTeacher, list[Phase]]:
+) -> tuple[FromTeacher, list[Stage]]:
     """Trains a narrow student on the teacher's layers first, then on its outputs.
 
     1. With `general` texts: the loss of stage 2 (general distillation).
@@ -78,7 +78,7 @@ def tinybert(
     """
     terms = functools.partial(_layer_terms, layer_map(layers, layer_count(teacher), mapping), attention)
     heads = head_count(teacher) if heads is None and attention else heads
-    stages = [Phase(terms, epochs(layer_epochs), bert_adamw(layer_lr), name="layers")]
+    stages = [terms_stage(terms(), epochs(layer_epochs), bert_adamw(layer_lr), name="layers")]
     if general is not None:
         stages.insert(0, _general_stage(terms, general, general_teacher, general_epochs, general_lr))
     options = {"temperature": temperature, "length": prediction_epochs, "lr": prediction_lr}
@@ -97,12 +97,10 @@ def _layer_terms(pairs: Sequence[tuple[int, int]], attention: float, actor: str 
 
 def _general_stage(
     terms: Callable[..., list[Term]], texts: Items, teacher: nn.Module | str | None, length: float, lr: float
-) -> Phase:
-    stage = Phase(terms, epochs(length), bert_adamw(lr), name="general", data=texts)
-    if teacher is not None:
-        stage.terms = functools.partial(terms, f"{GENERAL}:")
-        stage.actors = {GENERAL: _encoder(teacher)}
-    return stage
+) -> Stage:
+    actors = {} if teacher is None else {GENERAL: _encoder(teacher)}
+    general = terms(f"{GENERAL}:" if actors else "")
+    return terms_stage(general, epochs(length), bert_adamw(lr), name="general", source=texts, actors=actors)
 
 
 def _encoder(model: nn.Module | str) -> ModelOrBuilder:

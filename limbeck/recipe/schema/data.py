@@ -191,7 +191,7 @@ class AugmentSpec(WordReplacementSpec):
 class DataSpec(Spec):
     """Training, validation and test data."""
 
-    train: DatasetSpec
+    train: DatasetSpec | None = Field(None, description="none: all updates have sources of their own")
     test: DatasetSpec
     validation: ValidationField = Field(
         0.0, description="a share of the training data, or a data set of its own; 0: none, the last state is used"
@@ -203,3 +203,8 @@ class DataSpec(Spec):
     stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
     augment: AugmentSpec | None = Field(None, description="augmented copies of the texts that the student sees")
+
+    @property
+    def like(self) -> DatasetSpec:
+        """The data set whose options all data has: the training data, or without any the test data."""
+        return self.train or self.test

@@ -12,12 +12,13 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from torch import nn
 
 from limbeck import models
-from limbeck.core.actors import Actor
+from limbeck.core.actors import Actor, average, frozen, snapshot, trained
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import from_teacher
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import NamedPart, Precision, Spec, default_of
+from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.training import TrainingSpec
 
@@ -144,13 +145,43 @@ class StudentSpec(ModelSpec):
 
 
 class ActorSpec(StudentSpec):
-    """A further model: an assistant if a stage trains it, else a further teacher."""
+    """A further model: trained if an update trains it, else frozen; or a copy of another actor."""
+
+    average: str | None = Field(None, description="the actor whose moving average this is; see decay")
+    snapshot: str | None = Field(None, description="the actor that this copies at the start, and in stages that say snapshot:")
+    decay: float = Field(default_of(Actor, "decay"), gt=0, lt=1, description="of an average, per step")
+    training: TrainingSpec | None = Field(None, description="train it on the labels first, with these settings; it is frozen")
+    shared: bool = Field(False, description="keep the trained model beside the runs, where others with the same one find it")
+    cache: CacheField = Field(None, description="of a frozen model: as cache: of the recipe, for this model's outputs")
 
     @model_validator(mode="after")
     def _check_named(self) -> Self:
-        if not self.named:
-            raise ValueError("a model is needed: model: (by name) or from_teacher:")
+        ways = [name for name in ("model", "from_teacher", "average", "snapshot") if getattr(self, name)]
+        if len(ways) != 1:
+            given = f"; {' and '.join(ways)} are given" if ways else ""
+            raise ValueError(f"an actor is one of model: (by name), from_teacher:, average: (of an actor), snapshot:{given}")
+        if self.training is not None and not self.model:
+            raise ValueError("training: only a model by name is trained first; leave it out")
         return self
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it is trained before the run, so that no update trains it."""
+        return self.training is not None or self.cache is not None
+
+    def actor(self, build: Callable[..., nn.Module], *, learns: bool) -> Actor:
+        """Returns the actor.
+
+        Args:
+            build: builds the model, if it copies no other actor.
+            learns: whether an update trains it.
+        """
+        if self.average is not None:
+            return average(self.average, self.decay, **self.options())
+        if self.snapshot is not None:
+            return snapshot(self.snapshot, **self.options())
+        options = {**self.options(), "reads": self.reads, "cache": None if self.cache is None else self.cache.build()}
+        return (trained if learns and not self.pretrained else frozen)(build, **options)
 
 
 class TeacherSpec(ModelSpec):

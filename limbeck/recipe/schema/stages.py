@@ -1,52 +1,104 @@
-"""`stages:` and `method:`: what is trained after what."""
+"""`stages:`, `updates:` and `method:`: what is trained after what."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from limbeck.engine.training import Phase
+from limbeck.engine import Reinitialise, Snapshot, Stage, Update
+from limbeck.engine.stages import Event, entry_events
 from limbeck.recipe.schema.base import Spec, default_of, named_part
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.models import ActorSpec
-from limbeck.recipe.schema.terms import TermSpec
-from limbeck.recipe.schema.training import OptimizerSpec
+from limbeck.recipe.schema.terms import TermSpec, build_terms
+from limbeck.recipe.schema.training import OptimizerSpec, length
+
+
+class UpdateSpec(Spec):
+    """One change of weights: terms, whom they train, on which inputs."""
+
+    terms: list[TermSpec] = Field(min_length=1)
+    trains: str | list[str] = Field(
+        default_of(Update, "trains"), min_length=1, description="the actors that it changes, by name or pattern: peers.*"
+    )
+    source: str | None = Field(
+        default_of(Update, "source"), description="one of sources:, where inputs come from; none: the training data"
+    )
+    every: int = Field(default_of(Update, "every"), gt=0, description="it takes part in every n-th step only")
+    repeat: int = Field(default_of(Update, "repeat"), gt=0, description="how often it is done in a step")
+    fresh: bool = Field(default_of(Update, "fresh"), description="whether every repetition draws a new batch")
+    optimizer: OptimizerSpec | None = Field(None, description="none: the stage's")
+
+    @property
+    def learners(self) -> list[str]:
+        """The names and patterns in `trains`."""
+        return [self.trains] if isinstance(self.trains, str) else self.trains
+
+    def build(self, source: Any) -> Update:
+        optimizer = self.optimizer.build() if self.optimizer else None
+        return Update(build_terms(self.terms), self.trains, source, self.every, self.repeat, self.fresh, optimizer)
 
 
 class StageSpec(Spec):
-    """One of several stages."""
+    """One of several stages: terms for the student, or any updates."""
 
-    name: str = default_of(Phase, "name")
-    terms: list[TermSpec] = Field(min_length=1)
+    name: str = default_of(Stage, "name")
+    terms: list[TermSpec] = Field(default_factory=list)
+    updates: list[UpdateSpec] = Field(default_factory=list, description="instead of terms: what a step consists of, in order")
     epochs: float | None = Field(None, gt=0)
     steps: int | None = Field(None, gt=0)
-    optimizer: OptimizerSpec | None = default_of(Phase, "optimizer")
+    optimizer: OptimizerSpec | None = default_of(Stage, "optimizer")
     freeze: list[str] = Field(
-        default_factory=lambda: list(default_of(Phase, "freeze")),
-        description="submodules that are frozen from this stage on; '': the whole model",
+        default_factory=list, description="submodules that are frozen from this stage on; '': the whole model"
     )
     unfreeze: list[str] = Field(
-        default_factory=lambda: list(default_of(Phase, "unfreeze")),
-        description="submodules that are trained again, at the full learning rate",
+        default_factory=list, description="submodules that are trained again, at the full learning rate"
     )
     lr_scale: dict[str, float] = Field(
-        default_factory=lambda: dict(default_of(Phase, "lr_scale")),
+        default_factory=dict,
         description="submodules that are trained at this share of the learning rate from this stage on",
     )
     trains: str = Field(
-        default_of(Phase, "trains"), description="which model the stage trains: the student, or one of the actors"
+        "student", description="of terms, freeze, unfreeze and lr_scale: which model it is, the student or one of the actors"
     )
-    actors: dict[str, ActorSpec] = Field(
-        default_factory=lambda: dict(default_of(Phase, "actors")), description="further models, from this stage on"
-    )
-    data: DatasetSpec | None = Field(default_of(Phase, "data"), description="other training data, such as texts without labels")
+    source: str | None = Field(None, description="of terms: one of sources:; none: the training data")
+    snapshot: list[str] = Field(default_factory=list, description="actors that copy their original when the stage begins")
+    reinitialise: list[str] = Field(default_factory=list, description="actors that get new weights when the stage begins")
+    actors: dict[str, ActorSpec] = Field(default_factory=dict, description="further models, from this stage on")
+    data: DatasetSpec | None = Field(None, description="other training data, such as texts without labels")
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("a stage needs its length: epochs or steps, one of the two")
         return self
+
+    @model_validator(mode="after")
+    def _check_updates(self) -> Self:
+        if bool(self.terms) == bool(self.updates):
+            raise ValueError("a stage needs terms: (for the student) or updates:, one of the two")
+        if self.data is not None and self.source is not None:
+            raise ValueError(f"source: is {self.source!r} and data: {self.data.path!r}; give one of the two")
+        if self.updates and self.source is not None:
+            raise ValueError(f"source: {self.source!r} belongs into the updates of this stage")
+        return self
+
+    def build(self, sources: Mapping[str, Any], data: Any, actors: Mapping[str, Any]) -> Stage:
+        """Returns the stage.
+
+        Args:
+            sources: by name.
+            data: the items of `data`; None if the stage has none.
+            actors: those of this stage, by name.
+        """
+        specs = self.updates or [UpdateSpec.model_construct(terms=self.terms, trains=self.trains, source=self.source)]
+        updates = [spec.build(data if spec.source is None else sources[spec.source]) for spec in specs]
+        optimizer = self.optimizer.build() if self.optimizer else None
+        events = entry_events(self.trains, freeze=self.freeze, unfreeze=self.unfreeze, lr_scale=self.lr_scale)
+        entry: list[Event] = [*map(Snapshot, self.snapshot), *map(Reinitialise, self.reinitialise), *events]
+        return Stage(updates, length(self.epochs, self.steps), optimizer, on_enter=entry, name=self.name, actors=actors)
 
 
 def _method(value: Any) -> Any:

@@ -14,8 +14,8 @@ from limbeck.core.terms import Term
 from limbeck.data import Items, load_items, tokenize
 from limbeck.data.text.augmentation import augment_texts
 from limbeck.data.text.word_replacements import EmbeddingReplacements, MaskedModelReplacements
-from limbeck.engine import Optimizer, Settings
-from limbeck.engine.training import Phase, Training, default_optimizer
+from limbeck.engine import Optimizer, Settings, Stage, Update
+from limbeck.engine.training import Training, default_optimizer
 from limbeck.export import export_models
 from limbeck.export.quantization.qat import quantization_aware
 from limbeck.models.shrink import CorpusVocabulary
@@ -24,7 +24,7 @@ from limbeck.recipe.schema.cache import CacheSpec
 from limbeck.recipe.schema.data import AugmentSpec, DatasetSpec, DataSpec, WordReplacementSpec
 from limbeck.recipe.schema.export import ExportSpec, QuantizationAwareSpec
 from limbeck.recipe.schema.models import ModelSpec, VocabularySpec
-from limbeck.recipe.schema.stages import StageSpec
+from limbeck.recipe.schema.stages import StageSpec, UpdateSpec
 from limbeck.recipe.schema.terms import TermSpec
 from limbeck.recipe.schema.training import OptimizerSpec, TrainingSpec
 from limbeck.teacher_cache.cache_config import CacheConfig
@@ -38,7 +38,8 @@ DESCRIBED: dict[type[Spec], tuple[Any, ...]] = {
     ModelSpec: (Actor,),
     OptimizerSpec: (Optimizer,),
     QuantizationAwareSpec: (quantization_aware,),
-    StageSpec: (Phase,),
+    StageSpec: (Stage,),
+    UpdateSpec: (Update,),
     TermSpec: (Term,),
     TrainingSpec: (Training, Settings),
     VocabularySpec: (CorpusVocabulary.of,),

@@ -1,0 +1,114 @@
+"""The stages of one arm: with sources for its training, lengths in steps, and labels only for the control."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from limbeck.core.references import Reference
+from limbeck.core.source import Source
+from limbeck.core.teachers import Teacher
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items
+from limbeck.engine import Stage, Update, steps
+from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.plan import STUDENT, Evaluated, Plan
+from limbeck.experiment.plan_checks import matching, matching_actors
+from limbeck.tasks import Task
+
+
+def arm_stages(experiment: Experiment, plan: Plan, source: Dataset | None) -> list[Stage]:
+    """Returns the stages of a training.
+
+    Sources start anew for every training; updates that share one share it here too. Lengths are in steps, so that the control
+    can take as many steps, whatever it draws from.
+
+    Args:
+        source: the training data; None if there is none.
+    """
+    sources: dict[int, Source] = {}
+
+    def new_source(given: Source | Items) -> Source:
+        if id(given) not in sources:
+            sources[id(given)] = experiment.source(given, plan) if isinstance(given, Items) else given.fresh()
+        return sources[id(given)]
+
+    stages = []
+    for stage in plan.stages:
+        updates = [one if one.source is None else replace(one, source=new_source(one.source)) for one in stage.updates]
+        length = steps(stage.length.in_steps(updates[0].source or source))
+        stages.append(replace(stage, updates=updates, length=length, optimizer=stage.optimizer or plan.training.optimizer))
+    return stages
+
+
+def labels_only(stages: Sequence[Stage], plan: Plan, task: Task) -> list[Stage]:
+    """Returns the stages of the control: all that is evaluated learns from labels, for as many steps."""
+    return with_terms(stages, plan, [term for reference in hard_references(plan) for term in task.hard_terms(reference)])
+
+
+def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> list[Stage]:
+    """Returns the stages with other terms, on the training data, for as many steps.
+
+    A stage that trains nothing that the terms train, such as one of an assistant, is left out. What only some stages train is
+    trained in all of them.
+    """
+    found = []
+    for stage in stages:
+        times = {
+            name: update.repeat
+            for update in stage.updates
+            for pattern in update.trains
+            for name in matching("trains", pattern, plan.actors)
+        }
+        here = [(term, learners) for term in terms if (learners := [one for one in _learners(term, plan) if one in times])]
+        if not here:
+            continue
+        names = list(dict.fromkeys(name for _, learners in here for name in learners))
+        repeat = max(times[name] for name in names)
+        update = Update([term for term, _ in here], trains=names, repeat=repeat, fresh=repeat > 1)
+        found.append(replace(stage, updates=[update], on_enter=(), on_exit=()))
+    return found
+
+
+def _learners(term: Term, plan: Plan) -> list[str]:
+    """The actors on the student's side of a term."""
+    return matching_actors("terms", term.student, STUDENT, plan.actors)
+
+
+def hard_references(plan: Plan) -> list[str]:
+    """The references of what is trained among the evaluated, in which averages stand for their originals."""
+    texts = [text for evaluated in plan.evaluate.values() for text in _references(evaluated)]
+    found = []
+    for text in texts:
+        reference = Reference.parse(text, default=STUDENT, actors=plan.actors)
+        for name in matching_actors("evaluate", text, STUDENT, plan.actors):
+            found.append(str(replace(reference, actor=_original(name, plan))))
+    return list(dict.fromkeys(found))
+
+
+def control_actors(plan: Plan) -> set[str]:
+    """The actors that take part in the control: what it trains, and averages of it."""
+    learners = {_actor(reference, plan) for reference in hard_references(plan)}
+    return learners | {
+        name for name, actor in plan.actors.items() if actor.of is not None and _original(name, plan) in learners
+    }
+
+
+def _references(evaluated: Evaluated) -> Sequence[str]:
+    return evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+
+
+def _original(name: str, plan: Plan) -> str:
+    while (of := plan.actors[name].of) is not None:
+        name = of
+    return name
+
+
+def _actor(reference: str, plan: Plan) -> str:
+    return Reference.parse(reference, default=STUDENT, actors=plan.actors).actor
+
+
+def draws_labelled_items(stages: Sequence[Stage]) -> bool:
+    """Whether all updates on the training data learn from labels alone, so that they need labelled items only."""
+    terms = [term for stage in stages for update in stage.updates if update.source is None for term in update.terms]
+    return bool(terms) and all(term.objective.needs_target and not term.objective.needs_teacher for term in terms)

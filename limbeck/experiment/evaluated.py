@@ -1,0 +1,121 @@
+"""What is evaluated of a training: a module for each result, and the items that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from torch import nn
+
+from limbeck.core.actors import Actors, actor_inputs
+from limbeck.core.batch import DEFAULT_VIEW
+from limbeck.core.recalibration import recalibrate
+from limbeck.core.reference_module import module_of, needs_recalibration
+from limbeck.core.references import Reference
+from limbeck.core.source import BatchPosition, Source
+from limbeck.core.teachers import Teacher
+from limbeck.data import Items
+from limbeck.engine import Run
+from limbeck.experiment.experiment import average_names
+from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
+from limbeck.experiment.plan_checks import matching_actors
+
+RECALIBRATION_STEPS = 8  # batches on which BatchNorm statistics are measured again
+
+
+def expand_evaluated(plan: Plan, actors: Actors) -> Plan:
+    """The plan with a result for each match of a pattern: `early: student:exits.*` becomes `early.layer1`, `early.layer2`."""
+    found: dict[str, Evaluated] = {}
+    for result, evaluated in plan.evaluate.items():
+        if isinstance(evaluated, Teacher) or "*" not in evaluated:
+            found[result] = evaluated
+            continue
+        matches = Reference.parse(evaluated, default=STUDENT, actors=actors).matches(actors)
+        found |= {f"{result}.{_last_part(match)}": str(match) for match in matches}
+    return replace(plan, evaluate=found)
+
+
+def _last_part(reference: Reference) -> str:
+    text = str(reference)
+    for separator in (":", "@"):
+        text = text.rpartition(separator)[2] or text
+    return text.rpartition(".")[2]
+
+
+def evaluated_references(plan: Plan) -> dict[str, Evaluated]:
+    """What is evaluated, by the name of the result: of an actor whose training has an average (`ema`), the average."""
+    if plan.training.ema is None:
+        return dict(plan.evaluate)
+    kept = average_names(plan)
+    return {result: _of_average(evaluated, plan, kept) for result, evaluated in plan.evaluate.items()}
+
+
+def _of_average(evaluated: Evaluated, plan: Plan, kept: Mapping[str, str]) -> Evaluated:
+    if isinstance(evaluated, Teacher):
+        return evaluated
+    reference = Reference.parse(evaluated, default=STUDENT, actors=plan.actors)
+    return str(replace(reference, actor=kept.get(reference.actor, reference.actor)))
+
+
+def evaluated_actors(plan: Plan, actors: Actors) -> tuple[str, ...]:
+    """The actors whose state decides what is evaluated: the models that a run keeps."""
+    found: list[str] = []
+    for evaluated in evaluated_references(plan).values():
+        texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+        for text in texts:
+            found += matching_actors("evaluate", text, STUDENT, actors)
+    return tuple(dict.fromkeys(found))
+
+
+def evaluated_modules(
+    plan: Plan, actors: Actors, source: Source | None = None, *, averages: bool = True
+) -> dict[str, nn.Module]:
+    """A module for each result; it shares its weights with the actors.
+
+    Args:
+        source: where variants that ask for it (`Variant(recalibrate=True)`) measure their BatchNorm statistics again; None:
+            they keep those of the actor.
+        averages: whether averages (`ema`) stand for the actors that are evaluated.
+    """
+    references = evaluated_references(plan) if averages else plan.evaluate
+    found = {}
+    for result, evaluated in references.items():
+        found[result] = module_of(evaluated, actors)
+        if source is not None and needs_recalibration(evaluated, actors):
+            recalibrate(found[result], _inputs(source, evaluated, actors))
+    return found
+
+
+def _inputs(source: Source, evaluated: Evaluated, actors: Actors) -> Iterator[Any]:
+    """The inputs of a few training batches, as what is evaluated reads them."""
+    text = evaluated.references[0] if isinstance(evaluated, Teacher) else evaluated
+    name = matching_actors("evaluate", text, STUDENT, actors)[0]
+    device = next((parameter.device for parameter in actors[name].model.parameters()), "cpu")
+    for step in range(RECALIBRATION_STEPS):
+        batch = source.batch(BatchPosition(step)).to(device)
+        yield actor_inputs(actors[name], name, batch.inputs[DEFAULT_VIEW])
+
+
+def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.Module]:
+    """The models of a finished training by result, on the CPU and in evaluation mode.
+
+    Exits and variants hold only what they need, and are copies: the models of two results may share an actor.
+    """
+    shared = evaluated_modules(plan, run.actors, source)
+    own = {id(actor.model) for actor in run.actors.values()}
+    example = None if source is None else next(_inputs(source, next(iter(plan.evaluate.values())), run.actors))
+    found = {}
+    for (result, module), evaluated in zip(shared.items(), evaluated_references(plan).values(), strict=True):
+        if id(module) not in own and not needs_recalibration(evaluated, run.actors):
+            module = module_of(evaluated, run.actors, prune=True, example=example)
+        found[result] = module.cpu().eval()
+    return found
+
+
+def items_of(items: Items, plan: Plan, evaluated: Evaluated) -> Items:
+    """The items as what is evaluated reads them."""
+    text = evaluated.references[0] if isinstance(evaluated, Teacher) else evaluated
+    actor = matching_actors("evaluate", text, STUDENT, plan.actors)[0]
+    original = plan.actors[actor].of or actor
+    return items.for_actor(original if original in (STUDENT, TEACHER) else actor)

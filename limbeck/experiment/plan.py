@@ -1,0 +1,133 @@
+"""The plan of an arm: actors, stages, training settings, and what of them is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any
+
+from limbeck.core.actors import Actor, Role, frozen, trained
+from limbeck.core.teachers import Teacher, teacher
+from limbeck.core.terms import Term
+from limbeck.engine import Stage, Update
+from limbeck.engine.stages import with_stage_actors
+from limbeck.engine.training import TermFactory, Training
+from limbeck.methods import hinton
+from limbeck.tasks import Task
+
+STUDENT, TEACHER, CONTROL, AVERAGE = "student", "teacher", "control", "average"
+Evaluated = str | Teacher
+"""What a result is of: a reference (`peers.a`, `student:exits.layer1`), or a combination of references such as an ensemble."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One arm of an experiment.
+
+    Attributes:
+        actors: by name. A module is copied for every training, a factory is called for it; a cache is a `CacheConfig`.
+        stages: what is trained, in order.
+        training: batch size, views, and the optimizer of stages without their own.
+        evaluate: what is evaluated, by the name of the result. The first decides which state is kept and which seed is best.
+        teacher: what students are compared with in the verdict; None: there is no teacher.
+        replaced_terms: terms that take the place of those of all stages, at as many steps; None: the stages' own. For further
+            controls.
+    """
+
+    actors: Mapping[str, Actor]
+    stages: Sequence[Stage]
+    training: Training
+    evaluate: Mapping[str, Evaluated]
+    teacher: Evaluated | None = None
+    replaced_terms: Sequence[Term] | None = None
+
+    @property
+    def terms(self) -> list[Term]:
+        """The terms of all updates."""
+        if self.replaced_terms is not None:
+            return list(self.replaced_terms)
+        return [term for stage in self.stages for term in stage.terms]
+
+    @property
+    def caches(self) -> dict[str, Any]:
+        """The cache configurations of the actors that have one, by name."""
+        return {name: actor.cache for name, actor in self.actors.items() if actor.cache is not None}
+
+
+def make_plan(
+    student: Any = None,
+    teacher: Any = None,
+    *,
+    terms: TermFactory | Sequence[Term] | None = None,
+    actors: Mapping[str, Any] | None = None,
+    stages: Sequence[Stage] | None = None,
+    evaluate: Mapping[str, Any] | None = None,
+    training: Training | None = None,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+    task: Task | None = None,
+) -> Plan:
+    """Returns the plan of one student and one teacher, or of any actors; see `Distillation`.
+
+    Args:
+        options: fields of the actors' `Actor`, by name.
+        task: whose losses the default terms have; None: classification.
+
+    Raises:
+        ValueError: arguments exclude each other, or nothing is trained.
+    """
+    training = training or Training()
+    if terms is not None and stages:
+        raise ValueError("give terms or stages, one of the two")
+    given = dict(actors or {})
+    for name, model in ((STUDENT, student), (TEACHER, teacher)):
+        if model is not None and name in given:
+            raise ValueError(f"actors: {name!r} is given as {name} too; keep one of the two")
+    models = {name: model for name, model in ((STUDENT, student), (TEACHER, teacher)) if model is not None} | given
+    if not models:
+        raise ValueError("give a student, or actors")
+    found = list(stages) if stages else [Stage([Update(as_list(terms, task))], training.length)]
+    models = with_stage_actors(models, found)
+    described = _with_roles(models, found, options or {})
+    judged, compared = _evaluated(evaluate, described)
+    return Plan(described, [replace(stage, actors={}) for stage in found], training, judged, compared)
+
+
+def as_list(terms: TermFactory | Sequence[Term] | None, task: Task | None = None) -> list[Term]:
+    """The terms; without any, Hinton's method for a task."""
+    if terms is None:
+        return hinton(task=task)
+    return list(terms() if callable(terms) else terms)
+
+
+def _with_roles(
+    models: Mapping[str, Any], stages: Sequence[Stage], options: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Actor]:
+    """Makes actors of models: trained if an update trains them, else frozen. The teacher is always frozen."""
+    learners = {name for stage in stages for update in stage.updates for name in update.trains}
+    found = {}
+    for name, model in models.items():
+        if not isinstance(model, Actor):
+            if not callable(model):
+                raise ValueError(f"actors: {name!r} is {type(model).__name__}; expected a module, a builder or trained(…)")
+            learns = name != TEACHER and any(fnmatchcase(name, pattern) for pattern in learners)
+            model = trained(model) if learns else frozen(model)
+        found[name] = replace(model, **options.get(name, {}))
+    return found
+
+
+def _evaluated(
+    evaluate: Mapping[str, Any] | None, actors: Mapping[str, Actor]
+) -> tuple[dict[str, Evaluated], Evaluated | None]:
+    """Returns what is evaluated, and the teacher of the verdict: the actor of this name, or the entry `teacher`."""
+    compared: Evaluated | None = TEACHER if TEACHER in actors else None
+    if evaluate is None:
+        learners = [name for name, actor in actors.items() if actor.role is Role.TRAINED]
+        if STUDENT in learners:
+            return {STUDENT: STUDENT}, compared
+        return {name: name for name in learners}, compared
+    given = {name: teacher(value) if isinstance(value, Mapping) else value for name, value in evaluate.items()}
+    compared = given.pop(TEACHER, compared)
+    if not given:
+        raise ValueError("evaluate: nothing is named besides the teacher; name what is trained, such as {student: student}")
+    return given, compared

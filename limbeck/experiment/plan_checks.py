@@ -1,0 +1,171 @@
+"""Checks of a plan that need neither data nor models: the names in it, lengths, and what takes part in which arm."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
+
+from limbeck.core.actors import Actor, Role
+from limbeck.core.references import Reference
+from limbeck.core.source import Source
+from limbeck.core.teachers import Teacher
+from limbeck.core.terms import Term
+from limbeck.engine import Stage, Update
+from limbeck.engine.source_checks import check_actors, check_length
+from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
+from limbeck.utils.registry import nearest_names
+
+
+def check_plan(plan: Plan, *, data: bool = True) -> None:
+    """Checks names, roles, patterns, sources and lengths.
+
+    Args:
+        data: whether the run has training data.
+
+    Raises:
+        ValueError: something does not fit; the message names the field, its value and a remedy.
+    """
+    _check_copies(plan.actors)
+    for place, stage in enumerate(plan.stages):
+        for field, update in updates_of(plan, place, stage):
+            _check_learners(field, update, plan.actors)
+            _check_source(field, update, stage, plan.actors, data=data)
+            for number, term in enumerate(update.terms):
+                check_term(f"{field}terms.{number} ({term.name or term.objective.name})", term, plan.actors)
+    for number, term in enumerate(plan.replaced_terms or ()):
+        check_term(f"terms.{number} ({term.name or term.objective.name})", term, plan.actors)
+    for name, evaluated in [*plan.evaluate.items(), *([] if plan.teacher is None else [(TEACHER, plan.teacher)])]:
+        _check_evaluated(f"evaluate.{name}", evaluated, plan.actors)
+
+
+def updates_of(plan: Plan, place: int, stage: Stage) -> Iterator[tuple[str, Update]]:
+    """The updates of a stage with their field, as a recipe writes it; no field for the only update of a plan."""
+    if len(plan.stages) == len(stage.updates) == 1:
+        yield "", stage.updates[0]
+        return
+    for number, update in enumerate(stage.updates):
+        inner = f"updates.{number}." if len(stage.updates) > 1 else ""
+        yield f"stages.{place}.{inner}", update
+
+
+def matching(field: str, pattern: str, actors: Mapping[str, Actor]) -> list[str]:
+    """The names that a pattern matches; raises an error that offers the nearest if there are none."""
+    found = [name for name in actors if fnmatchcase(name, pattern)] if "*" in pattern else [n for n in actors if n == pattern]
+    if not found:
+        what = "no actor matches" if "*" in pattern else "there is no actor"
+        raise ValueError(f"{field}: {what} {pattern!r}; nearest: {', '.join(nearest_names(pattern, list(actors)))}")
+    return found
+
+
+def _check_copies(actors: Mapping[str, Actor]) -> None:
+    """Averages and snapshots copy an actor, in the end one that has weights of its own."""
+    for name, actor in actors.items():
+        path = [name]
+        while actor.of is not None:
+            if actor.of in path:
+                circle = " → ".join([*path, actor.of])
+                raise ValueError(f"actors.{name}: it copies itself ({circle}); let one of them copy a model of its own")
+            path.append(actor.of)
+            actor = actors[matching(f"actors.{path[-2]}", actor.of, actors)[0]]
+
+
+def _check_learners(field: str, update: Update, actors: Mapping[str, Actor]) -> None:
+    for pattern in update.trains:
+        for name in matching(f"{field}trains", pattern, actors):
+            if (role := actors[name].role) is not Role.TRAINED:
+                learners = [other for other, actor in actors.items() if actor.role is Role.TRAINED]
+                offer = f"; train {', '.join(learners)}" if learners else "; make it trained(…)"
+                raise ValueError(f"{field}trains: {name!r} is {describe_role(role)} and keeps its weights{offer}")
+
+
+def describe_role(role: Role) -> str:
+    return {Role.AVERAGE: "an average", Role.SNAPSHOT: "a snapshot"}.get(role, str(role))
+
+
+def _check_source(field: str, update: Update, stage: Stage, actors: Mapping[str, Actor], *, data: bool) -> None:
+    if update.source is None and not data:
+        raise ValueError(f"{field}source: it names none, and there is no training data; name a source, or give data.train")
+    if isinstance(update.source, Source):
+        check_actors(update.source, list(actors), f"{field}source".removesuffix("."))
+    used = [each.source for each in stage.updates]
+    if all(isinstance(each, Source) for each in used):
+        check_length(stage, used, f"{field}epochs")
+
+
+def check_term(field: str, term: Term, actors: Mapping[str, Actor]) -> None:
+    """Checks the actors that a term names, and that a pattern leaves it a teacher."""
+    own: list[str] = []
+    if term.student != "auto":
+        own = matching_actors(field, term.student, STUDENT, actors)
+    for reference in (text for part in term.weighers.values() for text in part.references):
+        matching_actors(field, reference, STUDENT, actors)
+    if isinstance(term.teacher, Teacher):
+        _check_peers(field, term.teacher.references, own, actors, with_own=term.teacher.own)
+    elif term.objective.needs_teacher and term.teacher is not None and term.teacher != "auto":
+        assert not isinstance(term.teacher, Mapping)
+        texts = (term.teacher,) if isinstance(term.teacher, str) else tuple(term.teacher)
+        _check_peers(field, texts, own, actors, with_own=getattr(term, "own", False))
+    elif term.objective.needs_teacher and TEACHER not in actors:
+        offer = f"name one of {', '.join(actors)} (teacher: …)"
+        raise ValueError(f"{field}: it needs a teacher, and there is no actor {TEACHER!r}; {offer}")
+
+
+def _check_peers(field: str, texts: Sequence[str], own: Sequence[str], actors: Mapping[str, Actor], *, with_own: bool) -> None:
+    for text in texts:
+        reference = Reference.parse(text, default=TEACHER, actors=actors)
+        names = matching(field, reference.actor, actors)
+        inner = "*" in (reference.variant or "") or "*" in reference.tap  # an actor's exits may teach each other
+        if "*" not in reference.actor or with_own or inner:
+            continue
+        for student in own:
+            if names == [student]:
+                raise ValueError(
+                    f"{field}: teacher: {text!r} matches only {student!r}, the student itself; name another actor, or set "
+                    "own: true"
+                )
+
+
+def matching_actors(field: str, texts: str | Sequence[str], default: str, actors: Mapping[str, Actor]) -> list[str]:
+    """The names of the actors that references name."""
+    found = []
+    for text in (texts,) if isinstance(texts, str) else texts:
+        found += matching(field, Reference.parse(text, default=default, actors=actors).actor, actors)
+    return list(dict.fromkeys(found))
+
+
+def _check_evaluated(field: str, evaluated: Evaluated, actors: Mapping[str, Actor]) -> None:
+    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+    if isinstance(evaluated, Teacher) and not texts:
+        raise ValueError(f"{field}: {type(evaluated).__name__} gives no predictions of its own; name an actor or an ensemble")
+    for text in texts:
+        matching_actors(field, text, STUDENT, actors)
+
+
+def check_control(name: str, plan: Plan) -> None:
+    """Refuses a further control that learns from a teacher on the run's data: its gain would compare two methods."""
+    fields = [
+        (f"{field}terms", update.terms, update.source)
+        for place, stage in enumerate(plan.stages)
+        for field, update in updates_of(plan, place, stage)
+    ]
+    if plan.replaced_terms is not None:
+        fields = [("terms", plan.replaced_terms, None)]
+    for field, terms, source in fields:
+        for term in terms if source is None else ():
+            if frozen := _frozen_teachers(term, plan.actors):
+                raise ValueError(
+                    f"controls.{name}.{field}: {term.name or term.objective.name} learns from {frozen[0]!r}, and a control "
+                    "learns without a teacher; compare methods with: limbeck compare"
+                )
+
+
+def _frozen_teachers(term: Term, actors: Mapping[str, Actor]) -> list[str]:
+    if isinstance(term.teacher, Teacher):
+        texts: Sequence[str] = term.teacher.references
+    elif not term.objective.needs_teacher:
+        return []
+    else:
+        assert not isinstance(term.teacher, Mapping)
+        texts = (TEACHER,) if term.teacher is None else (term.teacher,) if isinstance(term.teacher, str) else term.teacher
+    names = matching_actors("teacher", texts, TEACHER, actors)
+    return [name for name in names if actors[name].role is Role.FROZEN]

@@ -1,0 +1,84 @@
+"""The plans of all arms of an experiment: what is distilled, its control, and further controls."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from limbeck.engine import Stage
+from limbeck.engine.training import Training
+from limbeck.evaluation.arms import ARMS
+from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
+from limbeck.experiment.plan_checks import check_control, check_plan
+from limbeck.utils.registry import nearest_names
+
+CHANGES = ["terms", "stages", "actors", "student", "training", "source"]  # what a further control may replace
+
+
+def make_plans(
+    given: Mapping[str, Any],
+    *,
+    control: bool,
+    control_training: Training | None,
+    controls: Mapping[str, Mapping[str, Any]],
+) -> dict[str, Plan]:
+    """Returns the plans by arm.
+
+    Args:
+        given: arguments of `make_plan` for what is distilled.
+        control: whether there is a control on labels only.
+        control_training: of the control; None: the same.
+        controls: by name, the arguments in which further controls differ.
+
+    Raises:
+        ValueError: names that do not fit, a control with a teacher; the message names the field.
+    """
+    plans = {STUDENT: make_plan(**given)}
+    check_plan(plans[STUDENT])
+    if control:
+        plans[CONTROL] = replace(plans[STUDENT], training=control_training or plans[STUDENT].training)
+    for name, changes in controls.items():
+        _check_name(name)
+        plans[name] = further_control(name, given, changes)
+    return plans
+
+
+def _check_name(name: str) -> None:
+    if name in ARMS or not re.fullmatch(r"[\w+-]+", name):
+        taken = f"; {', '.join(ARMS)} are taken" if name in ARMS else ""
+        raise ValueError(f"controls: {name!r} names an arm and a folder; use letters, digits, '-', '_' and '+'{taken}")
+
+
+def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, Any]) -> Plan:
+    """Returns the plan with some of its arguments replaced.
+
+    Raises:
+        ValueError: an argument that a control cannot replace, or terms that learn from a frozen teacher.
+    """
+    for field in changes:
+        if field not in CHANGES:
+            raise ValueError(f"controls.{name}: {field!r} cannot differ; nearest: {', '.join(nearest_names(field, CHANGES))}")
+    arguments = {**given, **{field: value for field, value in changes.items() if field not in ("actors", "source", "terms")}}
+    if "actors" in changes:
+        arguments["actors"] = {**(given.get("actors") or {}), **changes["actors"]}
+    if "stages" in changes:
+        arguments["terms"] = None
+    try:
+        plan = make_plan(**arguments)
+        if "terms" in changes:
+            plan = replace(plan, replaced_terms=as_list(changes["terms"]))
+        if "source" in changes:
+            plan = replace(plan, stages=[_with_source(stage, changes["source"]) for stage in plan.stages])
+        check_plan(plan)
+    except ValueError as error:
+        raise ValueError(f"controls.{name}: {error}") from error
+    if {"terms", "stages"} & set(changes):
+        check_control(name, plan)
+    return plan
+
+
+def _with_source(stage: Stage, source: Any) -> Stage:
+    """The stage with this source for all updates that name one."""
+    return replace(stage, updates=[one if one.source is None else replace(one, source=source) for one in stage.updates])

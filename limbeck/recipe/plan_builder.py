@@ -1,0 +1,119 @@
+"""The plan of a recipe: its actors, stages, sources and results, as arguments of `Distillation`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from typing import Any, NoReturn
+
+from torch import nn
+
+from limbeck.core.actors import Actor
+from limbeck.core.source import Source, named_sources
+from limbeck.engine import Stage, Update
+from limbeck.engine.training import Training
+from limbeck.experiment.plan import STUDENT, make_plan
+from limbeck.experiment.plan_checks import check_control, check_plan
+from limbeck.recipe.schema.models import ActorSpec
+from limbeck.recipe.schema.stages import StageSpec
+from limbeck.recipe.schema.terms import TermSpec, build_terms
+from limbeck.utils.registry import UnknownNameError
+
+
+def unbuilt(*_: Any) -> NoReturn:
+    """Stands for a model whose name is checked before it is built."""
+    raise AssertionError("a model is used before it is built")
+
+
+class PlanBuilder:
+    """Builds the plan of one recipe.
+
+    Args:
+        terms, stages, sources, actors: of the recipe.
+        training: of a recipe with terms only: the length of its one stage.
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[TermSpec],
+        stages: Sequence[StageSpec],
+        sources: Mapping[str, Any],
+        actors: Mapping[str, ActorSpec],
+        training: Training,
+    ) -> None:
+        self.terms, self.specs, self.actor_specs, self.training = terms, list(stages), actors, training
+        self.sources: dict[str, Source] = named_sources(sources)
+
+    def learns(self, name: str) -> bool:
+        """Whether an update trains the actor of this name."""
+        if not self.specs:
+            return name == STUDENT
+        patterns = [one for stage in self.specs for update in stage.updates for one in update.learners]
+        patterns += [stage.trains for stage in self.specs if stage.terms]
+        return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+    def actors(self, build: Callable[[ActorSpec], Callable[..., nn.Module]]) -> dict[str, Actor]:
+        """Returns the actors of the recipe.
+
+        Args:
+            build: returns the builder of a model.
+        """
+        return {name: spec.actor(build(spec), learns=self.learns(name)) for name, spec in self.actor_specs.items()}
+
+    def stages(self, build: Callable[[ActorSpec], Callable[..., nn.Module]], items: Callable[[Any], Any]) -> list[Stage]:
+        """Returns the stages of the recipe; one for a recipe with terms only.
+
+        Args:
+            items: loads the data of a stage.
+        """
+        if not self.specs:
+            return [Stage([Update(build_terms(self.terms))], self.training.length)]
+        found = []
+        for place, spec in enumerate(self.specs):
+            self._check_sources(place, spec)
+            own = {name: actor.actor(build(actor), learns=self.learns(name)) for name, actor in spec.actors.items()}
+            found.append(spec.build(self.sources, None if spec.data is None else items(spec.data), own))
+        return found
+
+    def _check_sources(self, place: int, spec: StageSpec) -> None:
+        named = [(f"stages.{place}.source", spec.source)]
+        named += [(f"stages.{place}.updates.{number}.source", update.source) for number, update in enumerate(spec.updates)]
+        for field, name in named:
+            if name is not None and name not in self.sources:
+                raise UnknownNameError(f"{field}: source", name, list(self.sources))
+
+    def check(
+        self,
+        evaluate: Mapping[str, Any] | None,
+        *,
+        student: bool,
+        teacher: bool,
+        data: bool,
+        control: str | None = None,
+        replaced: Sequence[TermSpec] = (),
+    ) -> None:
+        """Checks names, roles, patterns and lengths before anything is loaded.
+
+        Args:
+            student, teacher: whether the recipe has them.
+            data: whether it has training data.
+            control: the name of the further control that the plan is of, if it has terms or stages of its own.
+            replaced: its terms in place of those of all stages.
+
+        Raises:
+            ValueError: see `limbeck.experiment.plan_checks.check_plan`.
+        """
+        plan = make_plan(
+            unbuilt if student else None,
+            unbuilt if teacher else None,
+            actors=self.actors(lambda _: unbuilt),
+            stages=self.stages(lambda _: unbuilt, lambda spec: spec),
+            evaluate=evaluate,
+            training=self.training,
+        )
+        if replaced:
+            plan = replace(plan, replaced_terms=build_terms(replaced))
+        check_plan(plan, data=data)
+        if control is not None:
+            check_control(control, plan)

@@ -1,0 +1,68 @@
+"""`controls:` further controls, each a partial recipe."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic import Field, model_validator
+from torch import nn
+
+from limbeck.recipe.plan_builder import PlanBuilder
+from limbeck.recipe.schema.base import NamedPart, Spec
+from limbeck.recipe.schema.models import ActorSpec
+from limbeck.recipe.schema.stages import StageSpec
+from limbeck.recipe.schema.terms import TermSpec, build_terms
+from limbeck.recipe.schema.training import TrainingSpec
+from limbeck.recipe.source_reader import SourceReader
+
+if TYPE_CHECKING:
+    from limbeck.recipe.recipe import Recipe
+
+
+class ControlSpec(Spec):
+    """What a control has in place of what the recipe has. It takes as many steps, and learns without a teacher."""
+
+    terms: list[TermSpec] = Field(default_factory=list, description="in place of those of all stages")
+    stages: list[StageSpec] = Field(default_factory=list, description="in place of the recipe's")
+    sources: dict[str, NamedPart] = Field(default_factory=dict, description="in place of sources of these names")
+    actors: dict[str, ActorSpec] = Field(default_factory=dict, description="in place of actors of these names")
+    training: TrainingSpec | None = Field(None, description="in place of the recipe's")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.terms and self.stages:
+            raise ValueError("give terms: or stages:, one of the two")
+        if not (self.terms or self.stages or self.sources or self.actors or self.training):
+            raise ValueError("a control needs what differs from the recipe: terms:, stages:, sources:, actors: or training:")
+        return self
+
+    def plan_builder(self, recipe: Recipe) -> PlanBuilder:
+        """Returns the builder of the plan with the changes of this control."""
+        return PlanBuilder(
+            [] if self.stages else recipe.terms or self.terms,
+            self.stages or recipe.stages,
+            {**recipe.sources, **self.sources},
+            {**recipe.actors, **self.actors},
+            (self.training or recipe.training).build(),
+        )
+
+    def changes(self, recipe: Recipe, build: Callable[[ActorSpec], Callable[..., nn.Module]]) -> dict[str, Any]:
+        """Returns the arguments of `Distillation` in which the control differs.
+
+        Args:
+            build: returns the builder of a model.
+        """
+        builder = self.plan_builder(recipe)
+        found: dict[str, Any] = {}
+        if self.training is not None:
+            found["training"] = self.training.build()
+        if self.actors:
+            found["actors"] = builder.actors(build)
+        if self.terms:
+            found["terms"] = build_terms(self.terms)
+        elif self.stages or self.sources:
+            for source in builder.sources.values():
+                source.load(SourceReader(recipe.reader))
+            found["stages"] = builder.stages(build, recipe.items)
+        return found

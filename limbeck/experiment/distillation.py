@@ -126,6 +126,7 @@ class Distillation:
         Raises:
             ValueError: something does not fit; the message has the values of both sides.
         """
+        train, validation, test = map(self.experiment.readable, (train, validation, test))
         self.term_graph = check_experiment(self.experiment, train, validation, test, seed=self.seeds[0])
 
     def fit(self, train: Items | None = None, validation: Items | None = None) -> nn.Module:
@@ -137,6 +138,7 @@ class Distillation:
         distributed.initialize()
         check_folder(self.experiment)
         self.check(train, validation=validation)
+        train, validation = self.experiment.readable(train), self.experiment.readable(validation)
         self.class_names = None if train is None else train.class_names
         validation = validation and validation.align_classes(self.class_names, "validation data")
         self.trained = []
@@ -153,7 +155,9 @@ class Distillation:
         """
         self.check(train)
         plan = self.experiment.plan
-        return plan_cache(self.experiment, plan, actor, self.experiment.source(train, plan, prefetch=0))
+        return plan_cache(
+            self.experiment, plan, actor, self.experiment.source(self.experiment.readable(train), plan, prefetch=0)
+        )
 
     # --- what the trainings gave -------------------------------------------------------------------------------------
 
@@ -224,7 +228,7 @@ class Distillation:
 
     def _evaluate(self, test: Items) -> Verdict:
         began, task = time.perf_counter(), self.experiment.task
-        test = test.align_classes(self.class_names, "test data")
+        test = self.experiment.readable(test).align_classes(self.class_names, "test data")
         models = teacher_arm(self.experiment, self.best, test) | self.arms
         items = self._items_by_arm(test, models)
         predictions = predict_arms(self.experiment, models, items)

@@ -6,20 +6,22 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
-from limbeck.data import Dataset, Items, TokenStorage, input_for_actor
-from limbeck.data.fields import named_views
+from limbeck.data import Dataset, FieldStorage, Items, TokenStorage, input_for_actor
+from limbeck.data.fields import named_views, with_reads
 from limbeck.engine import Settings
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import AVERAGE, STUDENT, TEACHER, Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.from_teacher import build_model
 from limbeck.tasks import Task
+
+ItemsOrNone = TypeVar("ItemsOrNone", bound=Items | None)
 
 
 @dataclass
@@ -63,6 +65,12 @@ class Experiment:
         """Replaces the training of every arm by `change(training)`."""
         for arm, plan in self.plans.items():
             self.plans[arm] = replace(plan, training=change(plan.training))
+
+    def readable(self, items: ItemsOrNone) -> ItemsOrNone:
+        """Returns the items, of which each actor reads the field that its `reads` names, if they have fields."""
+        if items is None or (items.storage.input_names and not isinstance(items.storage, FieldStorage)):
+            return items
+        return with_reads(items, {name: actor.reads for name, actor in self.plan.actors.items()})  # type: ignore[return-value]
 
     def source(self, items: Items, plan: Plan, *, prefetch: int | None = None) -> Dataset:
         """Returns the items in the views of a training; with a cache, in a few views that repeat."""

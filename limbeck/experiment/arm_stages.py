@@ -11,6 +11,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import Stage, Update, steps
+from limbeck.engine.source_checks import pacing_source
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, Evaluated, Plan
 from limbeck.experiment.plan_checks import matching, matching_actors
@@ -36,7 +37,8 @@ def arm_stages(experiment: Experiment, plan: Plan, source: Dataset | None) -> li
     stages = []
     for stage in plan.stages:
         updates = [one if one.source is None else replace(one, source=new_source(one.source)) for one in stage.updates]
-        length = steps(stage.length.in_steps(updates[0].source or source))
+        drawn = [each for one in updates if (each := one.source or source) is not None]
+        length = steps(stage.length.in_steps(pacing_source(drawn) if drawn else None))
         stages.append(replace(stage, updates=updates, length=length, optimizer=stage.optimizer or plan.training.optimizer))
     return stages
 

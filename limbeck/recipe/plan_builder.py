@@ -18,6 +18,7 @@ from limbeck.experiment.plan_checks import check_control, check_plan
 from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.stages import StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
+from limbeck.recipe.source_reader import check_source_data
 from limbeck.utils.registry import UnknownNameError
 
 
@@ -44,6 +45,7 @@ class PlanBuilder:
     ) -> None:
         self.terms, self.specs, self.actor_specs, self.training = terms, list(stages), actors, training
         self.sources: dict[str, Source] = named_sources(sources)
+        check_source_data(self.sources)
 
     def learns(self, name: str) -> bool:
         """Whether an update trains the actor of this name."""

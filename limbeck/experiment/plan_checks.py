@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from limbeck.core.actors import Actor, Role
+from limbeck.core.actors import Actor, Role, refuse_shared_parameters
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
 from limbeck.core.teachers import Teacher
@@ -26,6 +26,7 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         ValueError: something does not fit; the message names the field, its value and a remedy.
     """
     _check_copies(plan.actors)
+    refuse_shared_parameters(plan.actors)  # trainings copy each model on its own, which would separate them without a word
     for place, stage in enumerate(plan.stages):
         for field, update in updates_of(plan, place, stage):
             _check_learners(field, update, plan.actors)

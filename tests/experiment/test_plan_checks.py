@@ -26,6 +26,7 @@ PEER = [Term(SoftTargets(), student="peers.*", teacher="peers.*")]
 OTHER = [Term(SoftTargets(), student="pers.*")]
 HARD, SOFT = [Term(HardTargets())], [Term(SoftTargets())]
 ONE, TWO = {"peers.a": Own(4)}, {"peers.a": Own(4), "peers.b": Own(4)}
+SHARED = Own(4)
 CYCLE = {"student": Own(4), "a": average("b"), "b": average("a")}
 
 
@@ -41,6 +42,7 @@ CYCLE = {"student": Own(4), "a": average("b"), "b": average("a")}
         ({"terms": [Term(LogitMSE(), teacher="techer:fc")], }, "there is no actor 'techer'; nearest: teacher"),
         ({"terms": SOFT, "source": Generated("generator")}, "actor 'generator'"),
         ({"terms": SOFT, "source": Generated("teacher"), "length": epochs(3)}, "epochs is 3"),
+        ({"terms": HARD, "actors": {"student": SHARED, "a": SHARED}}, r"and 'a' \(frozen\) share parameters"),
         ({"terms": HARD, "actors": CYCLE}, "actors.a: it copies itself"),
         ({"terms": HARD, "evaluate": {"x": "studnt@small"}}, "evaluate.x: there is no actor 'studnt'; nearest: student"),
         ({"terms": HARD, "evaluate": {"x": Ensemble("clients.*")}}, r"evaluate.x: no actor matches 'clients.\*'"),

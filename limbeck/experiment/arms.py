@@ -12,6 +12,8 @@ from torch import nn
 from limbeck.core.actors import Actors
 from limbeck.data import Dataset, Items
 from limbeck.engine import Run, Stage, Validation
+from limbeck.evaluation import RunCost
+from limbeck.evaluation.arms import ArmName
 from limbeck.experiment.arm_stages import arm_stages, control_actors, draws_labelled_items, labels_only, with_terms
 from limbeck.experiment.caching import open_caches
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
@@ -112,4 +114,29 @@ def _validation(
         higher_is_better=task.higher_is_better,
         every=epoch * training.validate_every,
         patience=training.patience,
+    )
+
+
+def models_by_arm(trained: Sequence[TrainedArm], plan: Plan) -> dict[str, list[nn.Module]]:
+    """The trained models by arm, `[RESULT/]ARM`, in the order of the trainings."""
+    found: dict[str, list[nn.Module]] = {}
+    for result in plan.evaluate:
+        for arm in trained:
+            found.setdefault(str(ArmName(result, arm.name)), []).append(arm.models[result])
+    return found
+
+
+def best_row(trained: Sequence[TrainedArm], *, higher_is_better: bool) -> int:
+    """The seed, counted from 0, whose distilled models did best on validation data; the first one without any."""
+    scores = [arm.score for arm in trained if arm.name == STUDENT]
+    best = max if higher_is_better else min
+    return best(range(len(scores)), key=lambda row: scores[row])
+
+
+def run_cost(trained: Sequence[TrainedArm]) -> RunCost:
+    """What the trainings took."""
+    return RunCost(
+        student_steps=sum(arm.run.clock.updates for arm in trained if arm.name == STUDENT),
+        teacher_items=sum(arm.run.clock.teacher_items for arm in trained),
+        wall_s=sum(arm.run.clock.wall_s for arm in trained),
     )

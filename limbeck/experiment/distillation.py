@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,17 +13,14 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Run, Stage
 from limbeck.engine.training import TermFactory, Training
-from limbeck.evaluation import MetricInfo, RunCost, TermGraph, Verdict, build_verdict, choose_examples
-from limbeck.evaluation.arms import ArmName, arm_folder, of_result
-from limbeck.experiment.arms import TrainedArm, train_arm
+from limbeck.evaluation import RunCost, TermGraph, Verdict
+from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost, train_arm
 from limbeck.experiment.caching import CachePlan, plan_cache
 from limbeck.experiment.checks import check_experiment, check_folder
-from limbeck.experiment.evaluated import items_of
+from limbeck.experiment.evaluate import evaluate_arms
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, TEACHER, Plan
 from limbeck.experiment.plans import make_plans
-from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
-from limbeck.experiment.run_files import write_run
 from limbeck.tasks import Classification, Task
 from limbeck.teacher_cache import CacheConfig
 from limbeck.utils import distributed
@@ -169,11 +165,7 @@ class Distillation:
     @property
     def arms(self) -> dict[str, list[nn.Module]]:
         """The trained models, in the order of the seeds, by arm: `student`, `control`, of several results `RESULT/ARM`."""
-        found: dict[str, list[nn.Module]] = {}
-        for result in self.plan.evaluate:
-            for arm in self.trained:
-                found.setdefault(str(ArmName(result, arm.name)), []).append(arm.models[result])
-        return found
+        return models_by_arm(self.trained, self.plan)
 
     @property
     def scores(self) -> dict[str, list[float]]:
@@ -189,21 +181,12 @@ class Distillation:
     def best(self) -> nn.Module:
         """The model of the first result that did best on validation data; of the first seed without any. The test set has no
         part in it."""
-        return [arm.model for arm in self.trained if arm.name == STUDENT][self._best_row]
-
-    @property
-    def _best_row(self) -> int:
-        scores = self.scores[STUDENT]
-        best = max if self.experiment.task.higher_is_better else min
-        return best(range(len(scores)), key=lambda row: scores[row])
+        row = best_row(self.trained, higher_is_better=self.experiment.task.higher_is_better)
+        return [arm.model for arm in self.trained if arm.name == STUDENT][row]
 
     @property
     def cost(self) -> RunCost:
-        return RunCost(
-            student_steps=sum(arm.run.clock.updates for arm in self.trained if arm.name == STUDENT),
-            teacher_items=sum(run.clock.teacher_items for run in self.runs),
-            wall_s=sum(run.clock.wall_s for run in self.runs),
-        )
+        return run_cost(self.trained)
 
     @property
     def cache_folders(self) -> dict[str, Path]:
@@ -227,39 +210,6 @@ class Distillation:
         return made[0]
 
     def _evaluate(self, test: Items) -> Verdict:
-        began, task = time.perf_counter(), self.experiment.task
         test = self.experiment.readable(test).align_classes(self.class_names, "test data")
-        models = teacher_arm(self.experiment, self.best, test) | self.arms
-        items = self._items_by_arm(test, models)
-        predictions = predict_arms(self.experiment, models, items)
-        row = self._best_row
-        best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
-        cost = self.cost
-        first = next(iter(self.plan.evaluate))
-        known = items[str(ArmName(first, STUDENT))]
-        verdict = build_verdict(
-            predictions,
-            name=self.name,
-            task=task.name,
-            metric=MetricInfo.of(task.metric),
-            seeds=self.seeds,
-            classes=known.class_names or (),
-            model_costs=cost_arms(measured_arms(best), items, test),
-            targets=self.targets,
-            cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
-            examples=choose_examples(of_result(predictions, first), known, self.seeds, row),
-            term_graph=self.term_graph,
-        )
-        if self.experiment.folder is not None:
-            kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
-            write_run(self.experiment.folder, kept, known, predictions, verdict)
-        return verdict
-
-    def _items_by_arm(self, test: Items, models: Mapping[str, Sequence[nn.Module]]) -> dict[str, Items]:
-        """The test items as each arm reads them."""
-        plan, task = self.plan, self.experiment.task
-        read = {result: task.evaluation_items(items_of(test, plan, of)) for result, of in plan.evaluate.items()}
-        found = {str(ArmName(result, arm.name)): read[result] for result in plan.evaluate for arm in self.trained}
-        if TEACHER in models and plan.teacher is not None:
-            found[TEACHER] = task.evaluation_items(items_of(test, plan, plan.teacher))
-        return found
+        described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph}
+        return evaluate_arms(self.experiment, self.trained, test, seeds=self.seeds, **described)

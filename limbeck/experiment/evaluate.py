@@ -1,0 +1,64 @@
+"""The verdict of an experiment: all arms are evaluated on the test set and compared."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import nn
+
+from limbeck.data import Items
+from limbeck.evaluation import MetricInfo, Verdict, build_verdict, choose_examples
+from limbeck.evaluation.arms import ArmName, arm_folder, of_result
+from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost
+from limbeck.experiment.evaluated import items_of
+from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.plan import STUDENT, TEACHER
+from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
+from limbeck.experiment.run_files import write_run
+
+
+def evaluate_arms(
+    experiment: Experiment, trained: Sequence[TrainedArm], test: Items, *, seeds: Sequence[int], **described: Any
+) -> Verdict:
+    """Returns the verdict, and writes it with the best models if the experiment has a folder.
+
+    Args:
+        test: readable by the models, with the classes of the training data.
+        seeds: of the trainings.
+        described: name, targets and term graph for the verdict.
+    """
+    began, task, plan = time.perf_counter(), experiment.task, experiment.plan
+    row, by_arm = best_row(trained, higher_is_better=task.higher_is_better), models_by_arm(trained, plan)
+    first = next(iter(plan.evaluate))
+    models = teacher_arm(experiment, by_arm[str(ArmName(first, STUDENT))][row], test) | by_arm
+    items = _items_by_arm(experiment, test, models)
+    predictions = predict_arms(experiment, models, items)
+    best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
+    known, cost = items[str(ArmName(first, STUDENT))], run_cost(trained)
+    verdict = build_verdict(
+        predictions,
+        task=task.name,
+        metric=MetricInfo.of(task.metric),
+        seeds=seeds,
+        classes=known.class_names or (),
+        model_costs=cost_arms(measured_arms(best), items, test),
+        cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
+        examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
+        **described,
+    )
+    if experiment.folder is not None:
+        kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
+        write_run(experiment.folder, kept, known, predictions, verdict)
+    return verdict
+
+
+def _items_by_arm(experiment: Experiment, test: Items, models: Mapping[str, Sequence[nn.Module]]) -> dict[str, Items]:
+    """The test items as each arm reads them."""
+    plan, task = experiment.plan, experiment.task
+    read = {result: task.evaluation_items(items_of(test, plan, of)) for result, of in plan.evaluate.items()}
+    found = {str(ArmName(result, arm)): read[result] for result in plan.evaluate for arm in experiment.plans}
+    if TEACHER in models and plan.teacher is not None:
+        found[TEACHER] = task.evaluation_items(items_of(test, plan, plan.teacher))
+    return found

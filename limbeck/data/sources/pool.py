@@ -45,7 +45,7 @@ class Pool(Source):
 
     def __init__(
         self,
-        of: str | Mapping[str, Any] | Source,
+        of: str | Mapping[str, Any] | Source | None = None,
         *,
         size: int = 4096,
         keep: str = "newest",

@@ -171,7 +171,7 @@ def test_pools_of_a_recipe_name_a_source():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({}, "'of'"),
+        ({}, "of is None; name the source"),
         ({"of": None}, "of is None; name the source"),
         ({"of": ""}, "of is ''; name the source"),
         ({"of": {"genreated": {}}}, "unknown source 'genreated'; nearest: generated"),

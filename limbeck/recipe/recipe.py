@@ -20,7 +20,7 @@ from limbeck.experiment.distillation import Distillation
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
-from limbeck.recipe.dataset_reader import DataSizes, data_sizes
+from limbeck.recipe.dataset_reader import data_sizes
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.plan_builder import PlanBuilder
 from limbeck.recipe.schema.base import NamedPart
@@ -156,7 +156,7 @@ class Recipe(BaseRecipe):
         if (vocabulary := self.reader.vocabulary) is not None:
             assert isinstance(student, FromTeacher)
             student = FromTeacher(functools.partial(_with_smaller_vocabulary, vocabulary, student))
-        build = functools.partial(_builder, sizes=data_sizes(known.for_actor("student")))
+        build = functools.partial(_builder, self.reader.reads, known)
         for source in self.plan_builder.sources.values():
             source.load(SourceReader(self.reader))
         return Distillation(
@@ -187,9 +187,8 @@ class Recipe(BaseRecipe):
             assert teacher is not None
             assert train is not None
             return self._from_method(teacher, train)
-        sizes = data_sizes(known.for_actor("student"))
-        student = self.student.builder(*sizes) if self.student.named else None
-        return student, self.plan_builder.stages(functools.partial(_builder, sizes=sizes), self.items)
+        student = self.student.builder(*data_sizes(known.for_actor("student"))) if self.student.named else None
+        return student, self.plan_builder.stages(functools.partial(_builder, self.reader.reads, known), self.items)
 
     def _from_method(self, teacher: nn.Module, train: Items) -> tuple[ModelOrBuilder, list[Stage]]:
         """Returns what the published method makes; `general` names texts that it loads first."""
@@ -215,8 +214,10 @@ class Recipe(BaseRecipe):
         return {field: expand_variables(name, f"method.{method}.{field}")}
 
 
-def _builder(spec: ActorSpec, *, sizes: DataSizes) -> Callable[..., nn.Module]:
-    return spec.builder(*sizes)
+def _builder(fields: Mapping[str, str], known: Items, spec: ActorSpec) -> Callable[..., nn.Module]:
+    """Returns the builder of a further model, with the sizes of the one of the `fields` (by actor) that it reads."""
+    reader = next((name for name, field in fields.items() if field == spec.reads), "student")
+    return spec.builder(*data_sizes(known.for_actor(reader)))
 
 
 def _with_smaller_vocabulary(vocabulary: CorpusVocabulary, student: FromTeacher, teacher: nn.Module) -> nn.Module:

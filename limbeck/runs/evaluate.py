@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from torch import nn
 from limbeck import models
 from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
-from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder
+from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder, parse_arm
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec, Recipe, data_sizes
@@ -87,12 +89,23 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
     items, teacher = read_for_run(recipe, folder, data, columns, console)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
+    read = {arm: items.for_actor(_reader(recipe, parse_arm(arm).result)) for arm in trained}
     for arm, model in trained.items():
-        task.check(model, items.for_actor("student"), arm, data)
+        task.check(model, read[arm], arm, data)
     if teacher is not None and _fits(task, teacher, items, data, console):
-        trained[TEACHER] = teacher
+        trained[TEACHER], read[TEACHER] = teacher, items.for_actor(TEACHER)
     device = inference_device(recipe.training.build().settings)
-    return evaluate_models(trained, items, task, folder, data, device)
+    return evaluate_models(trained, read, task, folder, data, device)
+
+
+def _reader(recipe: Recipe, result: str) -> str:
+    """Returns the actor whose inputs a result reads; of an ensemble its first member."""
+    evaluated = (recipe.evaluate or {}).get(result, STUDENT)
+    if not isinstance(evaluated, str):
+        members = next(iter(evaluated.values())).get("of", STUDENT)
+        evaluated = members if isinstance(members, str) else members[0]
+    pattern = re.split("[@:#/]", evaluated)[0]
+    return next((name for name in (STUDENT, *recipe.actors) if fnmatchcase(name, pattern)), STUDENT)
 
 
 def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Console) -> dict[str, nn.Module]:
@@ -142,7 +155,7 @@ def read_for_run(
         _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
         items = _read(recipe, data, columns, only=recipe.student.reads).align_classes(class_names_of(folder), data)
-    if not has_teacher:
+    if not has_teacher or recipe.teacher is None:
         return items, None
     sizes = data_sizes(items.for_actor("teacher"))
     sizes = sizes._replace(classes=class_count_of(folder) or sizes.classes)  # other data may lack some of the classes
@@ -163,16 +176,16 @@ def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | 
 
 def evaluate_models(
     trained: Mapping[str, nn.Module],
-    items: Items,
+    items: Mapping[str, Items],
     task: Task,
     evaluated: Path,
     data: str,
     device: torch.device = CPU,
 ) -> Evaluation:
-    """Compares models, by arm, on the same items. `task` is prepared for them."""
+    """Compares models, by arm, on the same items, as each reads them. `task` is prepared for them."""
     predictions = {}
     for arm, model in trained.items():
-        known = task.evaluation_items(items.for_actor("teacher" if arm == TEACHER else "student"))
+        known = task.evaluation_items(items[arm])
         outputs = task.outputs(model.to(device), known)
         model.cpu()
         predictions[arm] = Predictions(**task.to_predictions([outputs], known))

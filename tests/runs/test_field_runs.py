@@ -113,3 +113,23 @@ def test_recipes_name_the_field_of_each_model() -> None:
     del fields["data"]["train"]["fields"]
     with pytest.raises(RecipeError, match=r"teacher.reads: 'image', and data.train has no fields:"):
         Recipe.from_dict(fields, files=False)
+
+
+def test_peers_of_two_modalities_are_evaluated_on_their_own_fields(tmp_path: Path) -> None:
+    pairs = str(parquet(tmp_path / "pairs.parquet", **columns()))
+    model = {"model": "tiny_cnn", "args": {"width": 4, "size": 16}}
+    terms = [{"hard_targets": {"student": "peers.*"}}]
+    recipe = content(pairs, pairs) | {
+        "actors": {"peers.ear": model | {"reads": "wave"}, "peers.eye": model | {"reads": "image"}},
+        "stages": [{"steps": 20, "updates": [{"trains": "peers.*", "terms": terms}]}],
+        "evaluate": {"ear": "peers.ear", "eye": "peers.eye"},
+        "training": {name: value for name, value in TRAINING.items() if name != "epochs"},
+    }
+    for field in ("teacher", "student", "terms"):
+        del recipe[field]
+    verdict = run_recipe(Recipe.from_dict(recipe), tmp_path / "run", progress=False)
+    found = evaluate_run(tmp_path / "run", pairs).as_json()["results"]
+    for name, result in verdict.results.items():
+        assert result.control is not None
+        assert found[name]["accuracy"] == pytest.approx(result.distilled.metric)
+        assert found[name]["arms"]["control"]["accuracy"] == pytest.approx(result.control.metric)

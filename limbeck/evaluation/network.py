@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actor, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items
 from limbeck.core.errors import TapError
-from limbeck.core.model_io import EMBEDDING, LOGITS, call_model, logits_of, preserve_modes
-from limbeck.core.taps.tap import Tap
+from limbeck.core.model_io import EMBEDDING, LOGITS, preserve_modes
+from limbeck.core.taps import Probe, Tap
 from limbeck.evaluation.record import Record
 
 STATE = "last_hidden_state"  # the output of encoders in Transformers
@@ -64,7 +64,8 @@ def build_network(actor: Actor, name: str, taps: set[str], example: Batch) -> Ne
     with ExitStack() as hooks, torch.no_grad(), preserve_modes(model):
         for path in dict.fromkeys([*_outermost(model), *sorted(tapped)]):
             hooks.callback(modules[path].register_forward_hook(record(path)).remove)
-        output = logits_of(call_model(model.eval(), inputs))
+        probe = hooks.enter_context(Probe(model.eval(), [LOGITS], output=actor.output))
+        output = probe(inputs)[LOGITS]
     kept = _select(list(found.values()), tapped)
     end = [] if LOGITS in modules else [ModuleNode(path=LOGITS, kind="output", shape=_shape(output))]
     named = {tap: path for tap, path in paths.items() if path != Tap.parse(tap).path}

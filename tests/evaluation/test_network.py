@@ -87,3 +87,20 @@ def test_modules_that_give_several_tensors_have_a_shape(wrap):
 
     found = wired(Term(SoftTargets()), student=Net(), teacher=Net())
     assert {module.path: module.shape for module in found.student.modules}["encoder"] == [3]
+
+
+class TwoHeads(nn.Module):
+    """Features and logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body, self.head = nn.Linear(192, 6), nn.Linear(6, 4)
+
+    def forward(self, x):
+        features = self.body(x.flatten(1))
+        return features, self.head(features)
+
+
+def test_the_output_is_the_one_that_the_actor_chooses():
+    found = wired(Term(HardTargets()), actors=Actors({"student": trained(TwoHeads(), output="(1)")})).student
+    assert [(module.path, module.shape) for module in found.modules] == [("body", [6]), ("head", [4]), ("logits", [4])]

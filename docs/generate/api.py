@@ -66,7 +66,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Actors, taps and signals",
         "Who takes part, and where what they say is read.",
         {
-            "limbeck": ("trained", "frozen", "average", "snapshot"),
+            "limbeck": ("trained", "frozen", "average", "snapshot", "Variant", "Ensemble"),
             "limbeck.core.actors": ("Actor",),
             "limbeck.core.references": ("Reference",),
             "limbeck.core.taps.tap": ("Tap",),
@@ -88,7 +88,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Teachers, schedules and memory",
         "Targets that are more than one actor's signal, weights over time and over items, and what outlives a step.",
         {
-            "limbeck.core.teachers": ("Teacher", "Ensemble", "PastPredictions", "VirtualTeacher"),
+            "limbeck.core.teachers": ("Teacher", "PastPredictions", "VirtualTeacher"),
             "limbeck.core.schedules": ("Schedule",),
             "limbeck.core.weighers": ("Weigher",),
             "limbeck.core.memory": ("PerSampleTable", "Queue"),

@@ -16,6 +16,7 @@ from limbeck.evaluation import RunCost
 from limbeck.evaluation.arms import ArmName
 from limbeck.experiment.arm_stages import arm_stages, control_actors, draws_labelled_items, labels_only, with_terms
 from limbeck.experiment.caching import open_caches
+from limbeck.experiment.compute import with_equal_compute
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
@@ -55,6 +56,9 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
         stages = labels_only(stages, plan, task)
     elif plan.replaced_terms is not None:
         stages = with_terms(stages, plan, plan.replaced_terms)
+    if plan.equal == "compute":
+        distilled = experiment.plan, arm_stages(experiment, experiment.plan, source)
+        stages = with_equal_compute(experiment, (plan, stages), distilled, all_items)
     labelled = draws_labelled_items(stages)
     cached = name == STUDENT and not labelled  # further controls read no teacher on the training data
     if train is not None and labelled:  # for as many steps as the others

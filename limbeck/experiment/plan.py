@@ -31,8 +31,8 @@ class Plan:
         training: batch size, views, and the optimizer of stages without their own.
         evaluate: what is evaluated, by the name of the result. The first decides which state is kept and which seed is best.
         teacher: what students are compared with in the verdict; None: there is no teacher.
-        replaced_terms: terms that take the place of those of all stages, at as many steps; None: the stages' own. For further
-            controls.
+        replaced_terms: terms that take the place of those of all stages; None: the stages' own. For further controls.
+        equal: what a control has as much of as what is distilled, "steps" or "compute".
     """
 
     actors: Mapping[str, Actor]
@@ -41,6 +41,7 @@ class Plan:
     evaluate: Mapping[str, Evaluated]
     teacher: Evaluated | None = None
     replaced_terms: Sequence[Term] | None = None
+    equal: str = "steps"
 
     @property
     def terms(self) -> list[Term]:

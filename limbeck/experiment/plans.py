@@ -14,7 +14,10 @@ from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
 from limbeck.experiment.plan_checks import check_control, check_plan
 from limbeck.utils.registry import nearest_names
 
-CHANGES = ["terms", "stages", "actors", "student", "training", "source"]  # what a further control may replace
+CHANGES = ["terms", "stages", "actors", "student", "training", "source", "equal"]  # what a further control may replace
+
+
+HANDLED = ("actors", "source", "terms", "equal")  # in ways of their own
 
 
 def make_plans(
@@ -60,13 +63,16 @@ def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, A
     for field in changes:
         if field not in CHANGES:
             raise ValueError(f"controls.{name}: {field!r} cannot differ; nearest: {', '.join(nearest_names(field, CHANGES))}")
-    arguments = {**given, **{field: value for field, value in changes.items() if field not in ("actors", "source", "terms")}}
+    arguments = {**given, **{field: value for field, value in changes.items() if field not in HANDLED}}
     if "actors" in changes:
         arguments["actors"] = {**(given.get("actors") or {}), **changes["actors"]}
     if "stages" in changes:
         arguments["terms"] = None
+    if changes.get("equal", "steps") not in ("steps", "compute"):
+        raise ValueError(f"controls.{name}: equal is {changes['equal']!r}; expected 'steps' or 'compute'")
     try:
         plan = make_plan(**arguments)
+        plan = replace(plan, equal=changes.get("equal", "steps"))
         if "terms" in changes:
             plan = replace(plan, replaced_terms=as_list(changes["terms"]))
         if "source" in changes:

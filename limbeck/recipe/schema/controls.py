@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -21,13 +21,14 @@ if TYPE_CHECKING:
 
 
 class ControlSpec(Spec):
-    """What a control has in place of what the recipe has. It takes as many steps, and learns without a teacher."""
+    """What a control has in place of what the recipe has. It learns without a teacher."""
 
     terms: list[TermSpec] = Field(default_factory=list, description="in place of those of all stages")
     stages: list[StageSpec] = Field(default_factory=list, description="in place of the recipe's")
     sources: dict[str, NamedPart] = Field(default_factory=dict, description="in place of sources of these names")
     actors: dict[str, ActorSpec] = Field(default_factory=dict, description="in place of actors of these names")
     training: TrainingSpec | None = Field(None, description="in place of the recipe's")
+    equal: Literal["steps", "compute"] = Field("steps", description="what it has as much of as what is distilled")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -54,7 +55,7 @@ class ControlSpec(Spec):
             build: returns the builder of a model.
         """
         builder = self.plan_builder(recipe)
-        found: dict[str, Any] = {}
+        found: dict[str, Any] = {"equal": self.equal}
         if self.training is not None:
             found["training"] = self.training.build()
         if self.actors:

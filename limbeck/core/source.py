@@ -166,18 +166,7 @@ def source(value: str | Mapping[str, Any] | Source) -> Source:
     Raises:
         ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
     """
-    if isinstance(value, Source):
-        return value
-    if isinstance(value, str):
-        value = {value: {}}
-    if not isinstance(value, Mapping) or len(value) != 1:
-        raise ValueError(f"a source is one name with its arguments such as {{generated: {{actor: generator}}}}; got {value!r}")
-    ((name, given),) = value.items()
-    if given is not None and not isinstance(given, Mapping):
-        raise ValueError(f"source {name!r}: its arguments are {given!r}; expected a mapping such as {{actor: generator}}")
-    built = registry.get(name, **(given or {}))
-    if not isinstance(built, Source):
-        raise ValueError(f"source {name!r} is {type(built).__name__}; expected a subclass of limbeck.core.source.Source")
+    built: Source = registry.part(value, Source, "{generated: {actor: generator}}")
     return built
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
@@ -85,6 +85,32 @@ class Registry:
             return part(**hyperparameters)
         except TypeError as error:
             raise ValueError(f"{self.kind} {name!r}: {error}") from error
+
+    def part(self, value: Any, base: type[Any], example: str) -> Any:
+        """Converts a name, or the recipe form `{name: {arguments}}`, to a part; a part is returned as it is.
+
+        Args:
+            base: the class of all parts of this kind.
+            example: of the recipe form, for messages.
+
+        Raises:
+            UnknownNameError: no part has this name.
+            ValueError: another form, unknown arguments, or a part of another class.
+        """
+        if isinstance(value, base):
+            return value
+        if isinstance(value, str):
+            value = {value: {}}
+        if not isinstance(value, Mapping) or len(value) != 1:
+            raise ValueError(f"a {self.kind} is one name with its arguments, such as {example}; got {value!r}")
+        ((name, given),) = value.items()
+        if given is not None and not isinstance(given, Mapping):
+            raise ValueError(f"{self.kind} {name!r}: its arguments are {given!r}; expected a mapping as in {example}")
+        built = self.get(name, **(given or {}))
+        if not isinstance(built, base):
+            home = f"{base.__module__}.{base.__qualname__}"
+            raise ValueError(f"{self.kind} {name!r} is {type(built).__name__}; expected a subclass of {home}")
+        return built
 
     def names(self) -> list[str]:
         """Returns the names of all registered parts, sorted."""

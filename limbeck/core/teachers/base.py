@@ -53,14 +53,5 @@ def teacher(value: Mapping[str, Any]) -> Teacher:
     Raises:
         ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
     """
-    if len(value) != 1:
-        raise ValueError(
-            f'a teacher is one name with its arguments, such as {{ensemble: {{of: "peers.*"}}}}; got {dict(value)}'
-        )
-    ((name, given),) = value.items()
-    if given is not None and not isinstance(given, Mapping):
-        raise ValueError(f'teacher {name!r}: its arguments are {given!r}; expected a mapping such as {{of: "peers.*"}}')
-    built = registry.get(name, **(given or {}))
-    if not isinstance(built, Teacher):
-        raise ValueError(f"teacher {name!r} is {type(built).__name__}; expected a subclass of limbeck.core.teachers.Teacher")
+    built: Teacher = registry.part(value, Teacher, '{ensemble: {of: "peers.*"}}')
     return built

@@ -83,20 +83,7 @@ def weigher(value: str | Mapping[str, Any] | Weigher) -> Weigher:
     Raises:
         ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
     """
-    if isinstance(value, Weigher):
-        return value
-    if isinstance(value, str):
-        value = {value: {}}
-    if not isinstance(value, Mapping) or len(value) != 1:
-        raise ValueError(
-            f"a weigher is a name, or one name with its arguments such as {{entropy: {{of: student}}}}; got {value!r}"
-        )
-    ((name, given),) = value.items()
-    if given is not None and not isinstance(given, Mapping):
-        raise ValueError(f"weigher {name!r}: its arguments are {given!r}; expected a mapping such as {{of: student}}")
-    built = registry.get(name, **(given or {}))
-    if not isinstance(built, Weigher):
-        raise ValueError(f"weigher {name!r} is {type(built).__name__}; expected a subclass of limbeck.core.weighers.Weigher")
+    built: Weigher = registry.part(value, Weigher, "{entropy: {of: student}}")
     return built
 
 

@@ -4,28 +4,23 @@ from __future__ import annotations
 
 import pickle
 import re
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
+from torch import nn
 
 from limbeck.models.base import spec_of
+from limbeck.models.checkpoint_keys import SHOWN, State, find_state
 from limbeck.utils.atomic_files import write_atomic
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
-WRAPPERS = ("state_dict", "model_state_dict", "model", "net")  # keys of the weights in checkpoints of training scripts
-PREFIXES = ("module.", "_orig_mod.", "model.")  # key prefixes of DataParallel, torch.compile and Lightning
-SHOWN = 4  # differing keys named in an error
 CONVERT = (
     "If you trust the file, open it with the code that wrote it and convert it once: "
     "safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 )
-
-State = dict[str, Tensor]
 
 
 def save_weights(model: nn.Module, path: str | Path) -> None:
@@ -47,16 +42,17 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
     """Loads the weights in `path` into `model`: all of them, or none on an error.
 
     Reads `.safetensors`, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with `torch.load(weights_only=True)`, which runs no
-    code. Checkpoints wrapped as `{"state_dict": …}` or `{"model": …}` and keys prefixed with `module.` are unwrapped.
+    code. The weights are found inside wrappers such as `{"state_dict": …}` and behind prefixes of their keys such as `module.`
+    and `student.`.
 
     Raises:
         FileNotFoundError: the file does not exist.
         ValueError: another file type, a truncated file, one with more than tensors, or weights of another model; the message
             has the first differing keys and the likely reason.
     """
-    own = model.state_dict()
-    state = _strip_prefix(_unwrap(_read(Path(path)), path), own)
-    for alias, key in _aliases(model).items():
+    own, aliases = model.state_dict(), _aliases(model)
+    state = find_state(_read(Path(path)), own, path, aliases)
+    for alias, key in aliases.items():
         if alias not in state and key in state:
             state[alias] = state[key]
     for key in own.keys() - state.keys():
@@ -88,27 +84,6 @@ def _read(path: Path) -> Any:
         ) from error
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as error:
         raise ValueError(f"{path} is truncated, or not a torch checkpoint: {error}") from error
-
-
-def _unwrap(content: Any, path: str | Path) -> State:
-    """Returns the state dict inside the wrappers of training scripts."""
-    while isinstance(content, Mapping):
-        inner = next((content[key] for key in WRAPPERS if isinstance(content.get(key), Mapping)), None)
-        if inner is None:
-            break
-        content = inner
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        keys = [str(key) for key in content][:SHOWN] if isinstance(content, Mapping) else type(content).__name__
-        raise ValueError(f"{path} contains no state_dict (names to tensors), but {keys}")
-    return {str(key): value for key, value in content.items()}
-
-
-def _strip_prefix(state: State, own: State) -> State:
-    """Strips a prefix that all keys of `state` have and no key of the model has."""
-    for prefix in PREFIXES:
-        if all(key.startswith(prefix) for key in state) and not any(key.startswith(prefix) for key in own):
-            return _strip_prefix({key.removeprefix(prefix): value for key, value in state.items()}, own)
-    return state
 
 
 def _aliases(model: nn.Module) -> dict[str, str]:

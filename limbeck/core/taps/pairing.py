@@ -13,6 +13,8 @@ from limbeck.core.errors import TapError
 from limbeck.core.model_io import call_model, preserve_modes
 from limbeck.core.taps.encoder_layout import equal_depths, layers
 
+DEEP = 0.3  # relative depth that the last map of a convolutional network lies beyond
+
 
 @dataclass(frozen=True)
 class FeatureMap:
@@ -29,32 +31,59 @@ class FeatureMap:
     shape: tuple[int, ...]
 
 
+class _MapRecorder:
+    """Records the feature maps of one forward pass.
+
+    Args:
+        image: height and width of the input; None if it is no image.
+    """
+
+    def __init__(self, image: tuple[int, int] | None) -> None:
+        self.image = image
+        self.leaves = 0
+        self.found: list[tuple[str, int, tuple[int, ...]]] = []  # path, leaf modules so far, shape
+        self._width: int | None = None  # channels of the last linear layer or layer norm; None after a convolution
+        self._learned = False  # whether a module with weights has run
+
+    def after(self, path: str, module: nn.Module, output: Any) -> None:
+        self.leaves += not any(True for _ in module.children())
+        own = [parameter for parameter in module.parameters(recurse=False) if parameter.numel() > 1]
+        if own:
+            self._learned = True
+            self._width = own[0].shape[0] if isinstance(module, nn.Linear | nn.LayerNorm) else None
+        if self._learned and isinstance(output, Tensor) and output.ndim == 4 and self._is_map(path, tuple(output.shape)):
+            self.found.append((path, self.leaves, tuple(output.shape)))
+
+    def _is_map(self, path: str, shape: tuple[int, ...]) -> bool:
+        """Whether a signal of four axes is [B, C, H, W] and no [B, H, W, C], and no part of an attention."""
+        if any("attn" in part or "attention" in part for part in path.lower().split(".")):
+            return False
+        channels_last = self._width is not None and self._width == shape[3] != shape[1]
+        inside = self.image is None or (shape[2] <= self.image[0] and shape[3] <= self.image[1])
+        return inside and not channels_last
+
+
 def feature_maps(model: nn.Module, inputs: Any) -> list[FeatureMap]:
-    """All modules whose output is a map [B, C, H, W], in the order in which they finish."""
-    finished: list[tuple[str, int, tuple[int, ...]]] = []
-    leaves = 0
+    """All modules whose output is a map [B, C, H, W], in the order in which they finish.
 
-    def hook(path: str, leaf: bool) -> Callable[..., None]:
-        def record(module: nn.Module, args: Any, output: Any) -> None:
-            nonlocal leaves
-            leaves += leaf
-            if isinstance(output, Tensor) and output.ndim == 4:
-                finished.append((path, leaves, tuple(output.shape)))
+    Left out are modules before the first weights (normalisation of the input), which no training changes, maps [B, H, W, C],
+    and the inside of attention.
+    """
+    given = inputs if isinstance(inputs, Tensor) else next((v for v in dict(inputs).values() if isinstance(v, Tensor)), None)
+    image = tuple(given.shape[2:]) if given is not None and given.ndim == 4 else None
+    recorder = _MapRecorder(image)  # type: ignore[arg-type]
 
-        return record
+    def hook(path: str) -> Callable[..., None]:
+        return lambda module, args, output: recorder.after(path, module, output)
 
-    handles = [
-        module.register_forward_hook(hook(path, not any(True for _ in module.children())))
-        for path, module in model.named_modules()
-        if path
-    ]
+    handles = [module.register_forward_hook(hook(path)) for path, module in model.named_modules() if path]
     try:
         with torch.no_grad(), preserve_modes(model):
             call_model(model.eval(), inputs)
     finally:
         for handle in handles:
             handle.remove()
-    return [FeatureMap(path, count / max(leaves, 1), shape) for path, count, shape in finished]
+    return [FeatureMap(path, count / max(recorder.leaves, 1), shape) for path, count, shape in recorder.found]
 
 
 def stage_ends(maps: list[FeatureMap]) -> list[FeatureMap]:
@@ -90,10 +119,15 @@ def pair_taps(
         return [(f"{kind}({ours})", f"{kind}({theirs})") for ours, theirs in depths for kind in kinds]
     ours, theirs = stage_ends(feature_maps(student, student_inputs)), stage_ends(feature_maps(teacher, teacher_inputs))
     for model, ends in ((student, ours), (teacher, theirs)):
+        name = type(model).__name__
         if not ends:
-            name = type(model).__name__
             raise TapError(
                 f"taps 'auto': no module of {name} gives a feature map [B, C, H, W]; name the taps (of texts: hidden(-1))"
+            )
+        if ends[-1].position < DEEP:
+            raise TapError(
+                f"taps 'auto': {name} gives feature maps at its start only ({ends[-1].path}), such as a Vision Transformer's "
+                "patches; name the taps, such as hidden(-1)"
             )
     return [(end.path, min(theirs, key=lambda other: abs(other.position - end.position)).path) for end in ours]
 

@@ -62,3 +62,55 @@ def test_looking_for_maps_changes_nothing():
     assert model.training
     assert not model.bn1.training
     assert not any(m._forward_hooks for m in model.modules())
+
+
+class Normalised(nn.Module):
+    """A network that normalises its input in a module without weights, as those of timm and torchvision do."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.normalize, self.body = nn.InstanceNorm2d(3), body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.body(self.normalize(x))
+
+
+def test_what_runs_before_the_first_weights_is_no_tap():
+    pairs = pair_taps(Normalised(resnet_cifar(8)), Normalised(resnet_cifar(14)), IMAGES, IMAGES)
+    assert pairs == [(f"body.layer{number}", f"body.layer{number}") for number in (1, 2, 3)]
+
+
+class ChannelsLast(nn.Module):
+    """Maps [B, H, W, C] between two convolutions, as in a Swin Transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.norm, self.mlp = nn.Conv2d(3, 12, 4, 4), nn.LayerNorm(12), nn.Linear(12, 12)
+        self.permute, self.head = nn.Identity(), nn.Conv2d(12, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        tokens = self.mlp(self.norm(self.stem(x).permute(0, 2, 3, 1)))
+        return self.head(self.permute(tokens.permute(0, 3, 1, 2))).mean((2, 3))
+
+
+def test_maps_with_channels_last_are_none():
+    assert [found.path for found in feature_maps(ChannelsLast(), IMAGES)] == ["stem", "permute", "head"]
+
+
+def test_the_inside_of_attention_is_no_map():
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.stem, self.attn_drop, self.out = nn.Conv2d(3, 8, 4, 4), nn.Identity(), nn.Conv2d(8, 8, 1)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            x = self.stem(x)
+            self.attn_drop(torch.rand(2, 2, 8, 8))
+            return self.out(x)
+
+    assert [found.path for found in feature_maps(Attention(), IMAGES)] == ["stem", "out"]
+
+
+def test_a_transformer_of_patches_is_refused_with_the_way_out():
+    with pytest.raises(TapError, match=r"feature maps at its start only \(.*\), such as a Vision"):
+        pair_taps(resnet_cifar(8), vit_tiny(dim=16, depth=6, heads=2), IMAGES, IMAGES)

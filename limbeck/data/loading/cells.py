@@ -28,7 +28,7 @@ def read_images(table: RawTable, column: str) -> list[Any]:
             for row, content in enumerate(contents)
         ]
     if is_text(cells.type):
-        return [_full_path(table, path) for path in cells.to_pylist()]
+        return [_full_path(table, path) for path in without_blanks(cells.combine_chunks()).to_pylist()]
     return list(cells.to_pylist())
 
 
@@ -38,13 +38,17 @@ def describe_source(origin: str, sources: Sequence[object], row: int) -> str:
     return source if isinstance(source, str) else f"{origin} row {row}"
 
 
-def read_texts(table: RawTable, column: str) -> list[str]:
-    """Texts, which may be of no characters.
+def read_texts(table: RawTable, column: str, *, blank: bool = False) -> list[str]:
+    """Texts.
+
+    Args:
+        blank: whether a text may be empty or white space; else it is an empty cell.
 
     Raises:
-        ValueError: a cell without a value.
+        ValueError: an empty cell.
     """
     cells = _plain(table.columns[column])
+    cells = cells if blank else without_blanks(cells)
     _refuse_empty_cells(cells, table, column)
     texts: list[str] = cells.to_pylist()
     return texts
@@ -82,7 +86,7 @@ def read_labels(table: RawTable, column: str, classes: int | None) -> tuple[Tens
     Raises:
         ValueError: cells that are not class indices or known names; `classes` that contradicts the names.
     """
-    cells = _plain(table.columns[column])
+    cells = without_blanks(_plain(table.columns[column]))
     feature = table.features.get(column)
     of_feature = feature.get("names") if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" else None
     names = of_feature or table.class_names
@@ -156,6 +160,14 @@ def _refuse_empty_cells(cells: pa.Array, table: RawTable, column: str) -> None:
         row = cells.is_null().index(True).as_py()
         first = f"the first in row {row} of {len(cells)}"
         raise ValueError(f"{table.origin}: column {column!r} has empty cells, {first}; leave such rows out")
+
+
+def without_blanks(cells: pa.Array) -> pa.Array:
+    """The cells with null in place of texts that are empty or white space: CSV has no other way to leave a cell out."""
+    if not is_text(cells.type):
+        return cells
+    blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(cells)), 0)
+    return pc.if_else(pc.fill_null(blank, False), pa.scalar(None, cells.type), cells)
 
 
 def _full_path(table: RawTable, path: str | None) -> str | None:

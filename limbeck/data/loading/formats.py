@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -33,8 +34,37 @@ def _read_parquet(path: Path) -> pa.Table:
 def _read_csv(path: Path) -> pa.Table:
     import pyarrow.csv  # type: ignore[import-untyped]
 
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
-    return pyarrow.csv.read_csv(path, parse_options=pyarrow.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True))
+    with path.open("rb") as file:
+        start = file.read(1 << 16)
+    encoding = "utf16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf8"
+    header = start.decode(encoding, errors="replace").split("\n", 1)[0]
+    table = pyarrow.csv.read_csv(
+        path,
+        read_options=pyarrow.csv.ReadOptions(encoding=encoding),
+        parse_options=pyarrow.csv.ParseOptions(delimiter=_delimiter(path, header), newlines_in_values=True),
+    )
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if pa.types.is_binary(column.type):  # what pyarrow makes of bytes that are no UTF-8
+            row = next(row for row, cell in enumerate(column.to_pylist()) if cell is not None and not _is_utf8(cell))
+            raise ValueError(
+                f"column {name!r}: row {row} is no UTF-8; convert the file, such as by: iconv -f latin1 -t utf-8 {path.name}"
+            )
+    return table
+
+
+def _delimiter(path: Path, header: str) -> str:
+    """The delimiter of a CSV file: a comma, unless its header has none, but semicolons or tabs."""
+    if path.suffix.lower() == ".tsv":
+        return "\t"
+    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
+
+
+def _is_utf8(cell: bytes) -> bool:
+    try:
+        cell.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _read_json(path: Path) -> pa.Table:

@@ -132,7 +132,7 @@ def _table_items(table: RawTable, options: TableOptions, labels: _LabelColumns) 
 def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns, decoder: _Decoder) -> Items:
     target, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
     if len(inputs) == 2:
-        pairs = list(zip(*(read_texts(table, column) for column in inputs), strict=True))
+        pairs = list(zip(*(read_texts(table, column, blank=True) for column in inputs), strict=True))
         return Items.from_tensors(pairs, target, classes=labels.classes, class_names=names)
     (column,) = inputs
     kind = column_kind(table, column)

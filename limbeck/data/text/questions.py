@@ -85,7 +85,7 @@ def load_questions(path: str | Path, split: str | None = None) -> Questions:
             raise ValueError(f"{table.origin}: no column {name!r} among {found}; SQuAD has id, question, context and answers")
     if not table.columns.num_rows:
         raise ValueError(f"{table.origin}: the data set is empty")
-    questions, contexts = read_texts(table, "question"), read_texts(table, "context")
+    questions, contexts = (read_texts(table, name, blank=True) for name in ("question", "context"))
     ids = [str(id) for id in table.columns["id"].to_pylist()] if "id" in names else list(map(str, range(len(questions))))
     located = [_locate(context, answers) for context, answers in zip(contexts, _read_answers(table), strict=True)]
     answers = tuple(found for found, _, _ in located)

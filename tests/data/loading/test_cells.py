@@ -94,3 +94,15 @@ def test_empty_texts_are_read_and_empty_cells_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="column 'sentence' has empty cells, the first in row 1 of 2; leave such rows out"):
         load_items(file, input=["question", "sentence"])
     assert load_items(file, input="question").fetch(torch.arange(2)) == ["a", "b"]
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\t "])
+def test_an_empty_cell_of_a_csv_is_no_value(tmp_path: Path, blank: str) -> None:
+    file = tmp_path / "a.csv"
+    file.write_text(f'text,label\nfine,positive\npoor,negative\nso so,"{blank}"\n', encoding="utf-8")
+    items = load_items(file)
+    assert items.class_names == ["negative", "positive"]
+    assert items.target.tolist() == [1, 0, -100]
+    file.write_text(f'text,label\nfine,positive\n"{blank}",negative\n', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"column 'text' has empty cells, the first in row 1 of 2; leave such rows out"):
+        load_items(file)

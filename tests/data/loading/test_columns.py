@@ -55,7 +55,7 @@ def test_two_columns_are_pairs(tmp_path: Path) -> None:
 
 
 def test_one_column_in_a_list_is_that_column(tmp_path: Path) -> None:
-    file = parquet(tmp_path / "a.parquet", **COLUMNS)
+    file = parquet(tmp_path / "a.parquet", **{**COLUMNS, "sentence": ["a", "b", "c"]})
     assert load_items(file, input=["sentence"]).fingerprint() == load_items(file, input="sentence").fingerprint()
 
 

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from limbeck.data import load_items
 from limbeck.data.loading.formats import read_columns
@@ -63,3 +64,17 @@ def test_every_format_returns_the_columns(tmp_path: Path, kind: str) -> None:
     table = pa.table({"text": ["a,\tb", "", "ü\n"], "label": [1, 0, -3], "x": [0.5, 2.0, 1e-9]})
     read = read_columns(write(tmp_path / f"a.{kind.split()[0].upper()}", table, kind))
     assert read.to_pydict() == table.to_pydict()
+
+
+def test_semicolons_and_utf_16_are_read_as_they_are(tmp_path: Path) -> None:
+    for name, encoding, sign in (("a", "utf-8", ";"), ("b", "utf-16", ","), ("c", "utf-16", "\t"), ("d", "utf-8-sig", ",")):
+        (tmp_path / f"{name}.csv").write_text(f"text{sign}label\nschön{sign}gut\nübel{sign}schlecht\n", encoding=encoding)
+        items = load_items(tmp_path / f"{name}.csv")
+        assert items.class_names == ["gut", "schlecht"]
+        assert items.fetch(torch.tensor([0])) == ["schön"]
+
+
+def test_other_encodings_are_named_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nfine,good\nschön,good\n", encoding="latin-1")
+    with pytest.raises(ValueError, match=r"column 'text': row 1 is no UTF-8; convert the file, such as by: iconv -f latin1"):
+        load_items(tmp_path / "a.csv")

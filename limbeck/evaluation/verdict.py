@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from html import escape
 from pathlib import Path
 from typing import Any, Literal
 
@@ -224,6 +225,24 @@ class Verdict(Record):
             given = f", {_given(result, self.metric)}" if result.gain is not None or result.gains else ""
             found.append(f"{name}: {_reached(result, self.metric)}{given}")
         return found
+
+    def __repr__(self) -> str:
+        """The name and the sentence, where a notebook or a traceback shows the verdict; `model_dump()` has all of it."""
+        return f"<Verdict {self.name!r}: {self.sentence()}>"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        """A table of the arms for notebooks."""
+        rows = []
+        for result in self.results:
+            for arm, found in self.only(result).arms.items():
+                metric = number_format.measured(found.metric, found.ci95, as_percent=self.metric.percent)
+                name = arm if len(self.results) == 1 else f"{result}: {arm}"
+                rows.append((name, metric, number_format.count(found.parameters)))
+        head = "".join(f"<th>{escape(title)}</th>" for title in ("", self.metric.name, "parameters"))
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+        return f"<p>{escape(self.name)}: {escape(self.sentence())}</p><table><tr>{head}</tr>{body}</table>"
 
     def save(self, path: str | Path) -> None:
         """Writes `verdict.json` atomically."""

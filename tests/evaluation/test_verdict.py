@@ -164,3 +164,13 @@ def test_a_save_that_fails_leaves_the_old_file(verdict, tmp_path, monkeypatch):
         make(student=0.5).save(path)
     assert os.listdir(tmp_path) == ["verdict.json"]
     assert json.loads(path.read_text())["results"]["student"]["distilled"]["metric"] == pytest.approx(0.8)
+
+
+def test_a_verdict_in_a_notebook_is_a_line_and_a_small_table():
+    verdict = make()
+    assert repr(verdict) == str(verdict) == f"<Verdict {verdict.name!r}: {verdict.sentence()}>"
+    html = verdict._repr_html_()
+    assert len(html) < 1000
+    assert html.count("<tr>") == 4  # a title, teacher, control, student
+    odd = verdict.model_copy(update={"name": "<b>x"})
+    assert "&lt;b&gt;x" in odd._repr_html_()

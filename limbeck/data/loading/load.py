@@ -70,7 +70,8 @@ def load_items(
     if str(name_or_path) == "digits":
         images, target = digit_images()
         decoded = decoder.decode(list(images), "digits")
-        return select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
+        found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
+        return Items(found.storage, found.keys, images=True) if label is False else found
     raw = open_table(name_or_path, split)
     if not raw.columns.num_rows:
         raise ValueError(f"{raw.origin}: the data set is empty")

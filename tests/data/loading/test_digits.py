@@ -23,5 +23,8 @@ def test_digits() -> None:
     assert (len(train), len(test)) == (1198, 599)
     assert not set(train.keys.tolist()) & set(test.keys.tolist())
     assert load_items("digits", size=16, channels=3).fetch(torch.arange(2)).shape == (2, 3, 16, 16)
+    without = load_items("digits", split="train", label=False)
+    assert without.target is None
+    assert torch.equal(without.keys, train.keys)
     with pytest.raises(ValueError, match="digits has the splits train and test"):
         load_items("digits", split="validation")

@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_columns
+from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table, refuse_streams
 from limbeck.utils.registry import nearest_names
 
 IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
@@ -39,18 +40,24 @@ class RawTable:
     class_names: list[str] | None = None
 
 
-def open_table(name: str | Path, split: str | None) -> RawTable:
-    """Open a file, a folder, or a data set of the Hugging Face hub.
+def open_table(name: Any, split: str | None) -> RawTable:
+    """Open a file, a folder, a data set of the Hugging Face hub, or a table in memory.
 
     Args:
         name: a table file; a folder of table files, of images (one subfolder per class), or written by `save_to_disk`; or the
-            name of a data set on the hub.
+            name of a data set on the hub; or a data frame, an Arrow table or a data set of `datasets`.
         split: which split, if there are several.
 
     Raises:
         FileNotFoundError: nothing of this name, with the nearest names.
         ValueError: a split that is missing, unknown or not possible; a file that cannot be read.
     """
+    if is_hugging_face(name):
+        refuse_streams(name)
+        return _from_datasets(name, type(name).__name__, split)
+    if is_table(name):
+        columns = as_arrow(name)
+        return RawTable(columns, type(name).__name__, None, _features(columns.schema))
     path = Path(name).expanduser()
     if path.is_file():
         if split is not None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor
 
@@ -23,7 +23,7 @@ from limbeck.data.table.columns import TableOptions, find_columns, may_be_table,
 
 
 def load_items(
-    name_or_path: str | Path,
+    name_or_path: Any,
     *,
     split: str | None = None,
     input: str | Sequence[str] | None = None,
@@ -45,7 +45,8 @@ def load_items(
 
     Args:
         name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder per
-            class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub.
+            class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub; or a table in memory: a
+            pandas or polars data frame, a pyarrow table, a data set of `datasets`.
         split: which split, if there are several.
         input: the input column, if it cannot be found by type or name; two columns are pairs of texts.
         label: the label column, if it cannot be found by name, or several; False for data without labels.
@@ -67,7 +68,7 @@ def load_items(
     if on_error not in ("raise", "skip"):
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
-    if str(name_or_path) == "digits":
+    if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
         images, target = digit_images()
         decoded = decoder.decode(list(images), "digits")
         found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)

@@ -1,0 +1,61 @@
+"""Data that users have in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from limbeck.data import as_items, load_items
+
+ROWS = {"text": ["fine", "poor", "good"], "label": ["yes", "no", "yes"]}
+
+
+def tables() -> list[Any]:
+    datasets = pytest.importorskip("datasets")
+    plain = datasets.Dataset.from_dict(ROWS)
+    return [pd.DataFrame(ROWS, index=[7, 8, 9]), pa.table(ROWS), plain, plain.select([0, 1, 2]), datasets.DatasetDict(a=plain)]
+
+
+def test_tables_in_memory_are_read_as_files_are(tmp_path: Any) -> None:
+    pd.DataFrame(ROWS).to_parquet(tmp_path / "a.parquet")
+    expected = load_items(tmp_path / "a.parquet")
+    for table in tables():
+        items = as_items(table)
+        assert items.fingerprint() == expected.fingerprint()
+        assert items.class_names == ["no", "yes"]
+    assert load_items(pd.DataFrame(ROWS), label=False).target is None
+
+
+def test_a_data_set_keeps_its_class_names() -> None:
+    datasets = pytest.importorskip("datasets")
+    features = datasets.Features(text=datasets.Value("string"), label=datasets.ClassLabel(names=["yes", "no"]))
+    dataset = datasets.Dataset.from_dict({"text": ["a", "b"], "label": [1, 0]}, features=features)
+    assert as_items(dataset).class_names == ["yes", "no"]
+    both = datasets.DatasetDict(train=dataset, test=dataset)
+    with pytest.raises(ValueError, match="no split was named; set `split` to one of: test, train"):
+        as_items(both)
+    assert len(load_items(both, split="test")) == 2
+    with pytest.raises(ValueError, match=r"a streamed data set .* has no number of items; take some of it"):
+        as_items(dataset.to_iterable_dataset())
+
+
+def test_arrays_are_tensors() -> None:
+    x, y = np.random.default_rng(0).random((6, 4), dtype=np.float32), np.arange(6) % 3
+    assert as_items((x, y)).fingerprint() == as_items((torch.from_numpy(x), torch.from_numpy(y))).fingerprint()
+
+
+def test_what_has_no_items_is_refused_with_the_way_out() -> None:
+    loader = DataLoader(TensorDataset(torch.rand(4, 2), torch.arange(4)))
+    with pytest.raises(ValueError, match=r"hand over its data set \(loader.dataset\)"):
+        as_items(loader)
+    assert len(as_items(loader.dataset)) == 4
+    with pytest.raises(ValueError, match="generator cannot be read as items; hand over a pandas or polars data frame"):
+        as_items(x for x in [1])
+    with pytest.raises(ValueError, match="this DataFrame cannot be read as a table"):
+        as_items(pd.DataFrame({"text": ["a", 1.5], "label": [0, 1]}))

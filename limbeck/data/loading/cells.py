@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
@@ -119,7 +120,7 @@ def read_numbers(table: RawTable, column: str) -> Tensor:
 
 
 def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[Tensor, list[str]]:
-    values = cells.to_pylist()
+    values = [value and unicodedata.normalize("NFC", value) for value in cells.to_pylist()]
     if names is None:
         names = sorted({value for value in values if value is not None})
     index = {name: number for number, name in enumerate(names)}

@@ -14,10 +14,10 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_columns
+from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden
 from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table, refuse_streams
 from limbeck.utils.registry import nearest_names
 
-IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm"}
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
 
 
@@ -89,7 +89,7 @@ def read_file(path: Path) -> RawTable:
 def _open_folder(path: Path, split: str | None) -> RawTable:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _from_disk(path, split)
-    subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry))
     if split is not None and split in subfolders:
         return _open_folder(path / split, None)
     tables = sorted(
@@ -99,7 +99,7 @@ def _open_folder(path: Path, split: str | None) -> RawTable:
         return _open_tables(path, tables, split)
     if split is not None or (subfolders and set(subfolders) <= SPLIT_NAMES):
         raise _wrong_split(path, split, subfolders)
-    return _image_folder(path, subfolders)
+    return _image_table(path, subfolders)
 
 
 def _open_tables(path: Path, tables: list[Path], split: str | None) -> RawTable:
@@ -117,26 +117,17 @@ def _names_split(stem: str, split: str) -> bool:
     return stem == split or (stem.startswith(split) and not stem[len(split)].isalnum())
 
 
-def _image_folder(path: Path, subfolders: list[str]) -> RawTable:
-    """Images in one subfolder per class; classes are numbered in sorted order, and images are paths within the folder."""
-    files: list[str] = []
-    labels: list[int] = []
-    for label, name in enumerate(subfolders):
-        found = sorted(str(file.relative_to(path)) for file in (path / name).rglob("*") if _is_image(file))
-        files += found
-        labels += [label] * len(found)
-    if not files:
+def _image_table(path: Path, subfolders: list[str]) -> RawTable:
+    """Images in one subfolder per class, as a table of paths and classes."""
+    images = find_images(path, subfolders)
+    if not images.files:
         raise ValueError(
             f"{path}: no data found; expected images in one subfolder per class, "
             f"or files of {', '.join(sorted(TABLE_SUFFIXES))}"
         )
-    columns = pa.table({"image": pa.array(files, pa.string()), "label": pa.array(labels, pa.int64())})
-    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": subfolders}}
+    columns = pa.table({"image": pa.array(images.files, pa.string()), "label": pa.array(images.labels, pa.int64())})
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": images.classes}}
     return RawTable(columns, str(path), path, features)
-
-
-def _is_image(path: Path) -> bool:
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 
 def _from_disk(path: Path, split: str | None) -> RawTable:

@@ -1,0 +1,59 @@
+"""Which files of a folder are images, and which folders are classes."""
+
+from __future__ import annotations
+
+import unicodedata
+import warnings
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from limbeck.data import load_items
+
+
+def images(folder: Path, name: str, *files: str) -> None:
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, file in enumerate(files):
+        target = folder / name / file
+        kind = {".jfif": "JPEG", ".jpe": "JPEG"}.get(target.suffix)
+        Image.new("RGB", (4, 4), (number, len(name), 0)).save(target, kind)
+
+
+def test_what_systems_leave_behind_is_no_class(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "a.png", "b.JPG", "c.jfif")
+    images(tmp_path, "dog", "a.png")
+    images(tmp_path, "__MACOSX/cat", "a.png")
+    (tmp_path / "cat" / "._a.png").write_bytes(b"\x00")
+    (tmp_path / "cat" / "__MACOSX").mkdir()
+    (tmp_path / "cat" / "__MACOSX" / "z.png").write_bytes(b"\x00")
+    (tmp_path / "cat" / "notes.txt").write_text("x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        items = load_items(tmp_path)
+    assert items.class_names == ["cat", "dog"]
+    assert items.target.tolist() == [0, 0, 0, 1]
+
+
+def test_folders_without_images_and_other_files_are_named(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "a.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "cat" / "b.heic").write_bytes(b"x")
+    with (
+        pytest.warns(UserWarning, match=r"no images in empty; such folders are no classes$"),
+        pytest.warns(UserWarning, match=r"files that are not read as images: 1 \.heic$"),
+    ):
+        assert load_items(tmp_path).class_names == ["cat"]
+
+
+def test_two_spellings_of_a_name_are_one_class(tmp_path: Path) -> None:
+    composed, decomposed = unicodedata.normalize("NFC", "Äpfel"), unicodedata.normalize("NFD", "Äpfel")
+    images(tmp_path, composed, "a.png")
+    images(tmp_path, decomposed, "b.png")
+    images(tmp_path, "pears", "c.png")
+    items = load_items(tmp_path)
+    assert items.class_names == ["pears", composed]
+    assert items.target.tolist() == [0, 1, 1]
+    file = tmp_path / "a.csv"
+    file.write_text(f"text,label\na,{composed}\nb,{decomposed}\nc,x\n", encoding="utf-8")
+    assert load_items(file).class_names == ["x", composed]

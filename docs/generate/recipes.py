@@ -21,7 +21,7 @@ from limbeck.recipe.schema.base import Spec
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from limbeck.recipe.schema.export import ExportSpec, QuantizationAwareSpec
 from limbeck.recipe.schema.models import ModelSpec
-from limbeck.recipe.schema.stages import StageSpec
+from limbeck.recipe.schema.stages import StageSpec, UpdateSpec
 from limbeck.recipe.schema.terms import TermSpec
 from limbeck.recipe.schema.training import OptimizerSpec, TrainingSpec
 
@@ -97,6 +97,7 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "steps": "length in optimizer steps, instead of `epochs`",
         "optimizer": "another one than the training's",
     },
+    UpdateSpec: {"terms": "of this update"},
     ExportSpec: {"formats": "the runtimes that the files are for", "precisions": "the number types of weights and activations"},
     QuantizationAwareSpec: {"epochs": "length in passes over the data", "lr": "the learning rate"},
 }

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from limbeck import models, objectives
-from limbeck.core import schedules, teachers, weighers
+from limbeck.core import schedules, source, teachers, weighers
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
 from limbeck.data.fields.views import transforms_in
@@ -18,9 +18,12 @@ from limbeck.data.image import transforms
 from limbeck.engine import optimizers
 from limbeck.utils.registry import Registry
 
+method_registries: list[Registry] = []  # that of `limbeck.methods`, a room above this one, which adds itself
+
 
 def bibtex(recipe: BaseModel | Mapping[str, Any]) -> str:
-    """The papers behind what a recipe uses: objectives and their options, models, views, optimizers, averages.
+    """The papers behind what a recipe uses: methods, objectives and their options, teachers, weighers, sources, models, views,
+    optimizers, averages.
 
     Args:
         recipe: a recipe or a comparison, validated or as the fields in a run's `recipe.yaml`.
@@ -29,7 +32,7 @@ def bibtex(recipe: BaseModel | Mapping[str, Any]) -> str:
         BibTeX, each paper once, sorted by key; empty if there is nothing to cite.
     """
     fields = recipe.model_dump(mode="json") if isinstance(recipe, BaseModel) else recipe
-    return _joined([*_of_terms(fields), *_of_parts(fields)])
+    return _joined(_of_parts(fields))
 
 
 def bibtex_of(name: str) -> str:
@@ -62,6 +65,8 @@ def _of_other_parts() -> Iterator[tuple[str, str]]:
         schedules.registry,
         teachers.registry,
         weighers.registry,
+        source.registry,
+        *method_registries,
     ):
         yield from ((name, registry.citation(name)) for name in registry)
     yield "ema", AVERAGE_BIBTEX
@@ -69,19 +74,42 @@ def _of_other_parts() -> Iterator[tuple[str, str]]:
         yield from ((f"{name}.{option}", entry) for option, entry in _objective(name).option_bibtex.items())
 
 
-def _of_terms(fields: Mapping[str, Any]) -> Iterator[str]:
-    stages = [stage["terms"] for stage in fields.get("stages", ())]
-    for terms in (fields.get("terms", ()), *stages, *fields.get("variants", {}).values()):
-        for term in terms:
-            objective, options = _objective(term["objective"]), term.get("hyperparameters", {})
-            yield objective.bibtex
-            yield from (objective.option_bibtex.get(option, "") for option, value in options.items() if value)
-            yield from _of_named(teachers.registry, term.get("teacher"))
-            yield from _of_named(weighers.registry, term.get("item_weight"))
+def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:
+    """The papers of a whole recipe, wherever in it a part stands."""
+    for part in _mappings(fields):
+        if "objective" in part:
+            yield from _of_term(part)
+        yield models.registry.citation(str(part.get("model") or ""))
+        if "optimizer" in part:
+            yield from _of_training(part)
+        yield AVERAGE_BIBTEX if part.get("average") or part.get("ema") else ""
+    for teacher in (fields.get("evaluate") or {}).values():
+        yield from _of_named(teachers.registry, teacher)
+    for described in (fields.get("sources") or {}).values():
+        yield from _of_named(source.registry, described)
+    for registry in method_registries:
+        yield from _of_named(registry, fields.get("method"))
+
+
+def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every mapping in a recipe, the outer ones first."""
+    if isinstance(value, Mapping):
+        yield value
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ():
+        yield from _mappings(inner)
+
+
+def _of_term(term: Mapping[str, Any]) -> Iterator[str]:
+    objective, options = _objective(term["objective"]), term.get("hyperparameters", {})
+    yield objective.bibtex
+    yield from (objective.option_bibtex.get(option, "") for option, value in options.items() if value)
+    yield from _of_named(teachers.registry, term.get("teacher"))
+    yield from _of_named(weighers.registry, term.get("item_weight"))
+    yield from _of_named(weighers.registry, options.get("temperature"))
 
 
 def _of_named(registry: Registry, value: Any) -> Iterator[str]:
-    """The papers of a teacher or weigher in its recipe form, and of the weigher of an ensemble."""
+    """The papers of a part in its recipe form, and of the weigher of an ensemble."""
     named = value if isinstance(value, Mapping) else {value: None} if isinstance(value, str) else {}
     for name, arguments in named.items():
         yield registry.citation(name)
@@ -89,17 +117,12 @@ def _of_named(registry: Registry, value: Any) -> Iterator[str]:
             yield from _of_named(weighers.registry, arguments.get("by"))
 
 
-def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:
-    teacher, student = fields.get("teacher") or {}, fields.get("student") or {}
-    yield from (models.registry.citation(model.get("model") or "") for model in (teacher, student))
-    trainings = [teacher.get("training"), fields.get("training"), fields.get("control_training")]
-    for training in filter(None, trainings):
-        yield from (transforms.citation(name) for name in transforms_in(training.get("views", ())))
-        yield AVERAGE_BIBTEX if training.get("ema") else ""
-    for part in filter(None, [*trainings, *fields.get("stages", ())]):
-        optimizer = part.get("optimizer") or {}
-        yield optimizers.registry.citation(str(optimizer.get("name", "")).lower())
-        yield schedules.registry.citation("cosine") if "cosine" in str(optimizer.get("schedule", "")) else ""
+def _of_training(training: Mapping[str, Any]) -> Iterator[str]:
+    """The papers of the settings of a training, or of a stage."""
+    yield from (transforms.citation(name) for name in transforms_in(training.get("views") or ()))
+    optimizer = training.get("optimizer") or {}
+    yield optimizers.registry.citation(str(optimizer.get("name", "")).lower())
+    yield schedules.registry.citation("cosine") if "cosine" in str(optimizer.get("schedule", "")) else ""
 
 
 def _objective(name: str) -> type[Objective]:

@@ -17,7 +17,7 @@ from tests.docs.pages import DOCS, blocks
 from tests.engine.training_runs import quiet
 
 GUIDE = (DOCS / "guide" / "new-source.md").read_text(encoding="utf-8")
-(FILE,) = blocks(GUIDE, "python", ".source")
+(FILE,) = blocks(GUIDE, "python", ".part")
 (RECIPE,) = blocks(GUIDE, "yaml")
 
 

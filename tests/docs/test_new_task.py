@@ -19,7 +19,7 @@ from tests.docs.pages import DOCS, blocks
 from tests.tasks.multilabel_classification.attributes import ATTRIBUTES
 
 GUIDE = (DOCS / "guide" / "new-task.md").read_text(encoding="utf-8")
-(TASK,) = blocks(GUIDE, "python", ".task")
+(TASK,) = blocks(GUIDE, "python", ".part")
 (RECIPE,) = blocks(GUIDE, "yaml", ".plugin")
 
 

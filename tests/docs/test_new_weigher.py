@@ -13,10 +13,10 @@ from limbeck.recipe import load_plugin, read_yaml
 from limbeck.recipe.schema.terms import TermSpec, build_terms
 from tests.docs.pages import DOCS, blocks
 
-GUIDE = (DOCS / "guide" / "new-weigher.md").read_text(encoding="utf-8")
-(WEIGHER,) = blocks(GUIDE, "python", ".weigher")
-(TEACHER,) = blocks(GUIDE, "python", ".teacher")
-OF_WEIGHERS, OF_TEACHER = ([TermSpec, read_yaml(block)["terms"]] for block in blocks(GUIDE, "yaml"))
+GUIDES = [(DOCS / "guide" / f"new-{part}.md").read_text(encoding="utf-8") for part in ("weigher", "teacher")]
+WEIGHER, TEACHER = (next(blocks(guide, "python", ".part")) for guide in GUIDES)
+RECIPE, PLACES = (read_yaml(block)["terms"] for block in blocks(GUIDES[0], "yaml"))
+(OF_TEACHER,) = (read_yaml(block)["terms"] for block in blocks(GUIDES[1], "yaml"))
 X, Y = torch.randn(6, 3), torch.tensor([0, 1, 2, 3, 0, 1])
 
 
@@ -26,7 +26,7 @@ def plugins(tmp_path, monkeypatch):
     for registry in (weighers.registry, teachers.registry, models.registry):
         monkeypatch.setattr(registry, "_parts", dict(registry._parts))
         monkeypatch.setattr(registry, "_citations", dict(registry._citations))
-    for name, text in (("hard_items", WEIGHER), ("best_logits", TEACHER)):
+    for name, text in (("hard_items", WEIGHER), ("largest_logits", TEACHER)):
         (tmp_path / f"{name}.py").write_text(text, encoding="utf-8")
         load_plugin(tmp_path / f"{name}.py")
 
@@ -43,7 +43,7 @@ def built(terms):
 
 
 def test_the_weigher_of_the_guide_weighs_and_remembers():
-    criterion = Criterion(built(OF_WEIGHERS[1]), actors=actors(), example=(X, Y))
+    criterion = Criterion(built(PLACES), actors=actors(), example=(X, Y))
     losses = criterion((X, Y))
     loss = torch.nn.functional.cross_entropy(criterion.actors["student"].model(X), Y, reduction="none")
     mean = 0.1 * loss.mean()
@@ -55,7 +55,7 @@ def test_the_weigher_of_the_guide_weighs_and_remembers():
 
 
 def test_the_teacher_of_the_guide_makes_the_target():
-    (term,) = built(OF_TEACHER[1])
+    (term,) = built(OF_TEACHER)
     given = actors()
     loss = Criterion([term], actors=given)((X, Y))["loss"]
     largest = torch.maximum(given["teachers.a"].model(X), given["teachers.b"].model(X))

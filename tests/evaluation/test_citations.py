@@ -9,7 +9,7 @@ import pytest
 from limbeck import objectives
 from limbeck.evaluation import citations
 from limbeck.evaluation.citations import bibtex, bibtex_of, merge
-from limbeck.recipe import Comparison
+from limbeck.recipe import Comparison, Recipe
 from limbeck.utils.registry import UnknownNameError
 from tests import tiny
 
@@ -89,6 +89,30 @@ def test_stages_and_variants_are_looked_through() -> None:
     assert {"zagoruyko2017paying", "kingma2015adam"} <= set(keys(bibtex(tiny.Recipe.from_dict(staged))))
     compared = Comparison.from_dict({**fields, "variants": {"kd": terms, "dist": [{"dist": {}}]}})
     assert {"hinton2015distilling", "huang2022knowledge"} <= set(keys(bibtex(compared)))
+
+
+def test_every_place_of_the_general_form_is_looked_through() -> None:
+    cnn = {"model": "tiny_cnn", "args": {"width": 2}}
+    peers = {"student": "peers.*", "teacher": "peers.*", "temperature": {"by_confidence": {}}}
+    general = {
+        "name": "general",
+        "data": {"train": "digits"},
+        "actors": {"peers.a": cnn, "peers.b": {"model": "resnet_cifar"}, "mean": {"average": "peers.a"}},
+        "sources": {"own": {"own_samples": {"actor": "peers.a", "prompts": [[1, 2]]}}},
+        "stages": [{"steps": 2, "updates": [{"trains": "peers.*", "terms": [{"dist": peers}]}]}],
+        "evaluate": {"both": {"ensemble": {"of": "peers.*", "by": "confidence"}}},
+        "controls": {"smooth": {"terms": [{"hard_targets": {"label_smoothing": 0.1, "student": "peers.*"}}]}},
+    }
+    fields = tiny.content()
+    found = set(keys(bibtex(Recipe.from_dict({**general, "data": fields["data"]}, files=False))))
+    assert {"huang2022knowledge", "he2016deep", "tarvainen2017mean", "szegedy2016rethinking"} <= found
+    assert found & set(keys(bibtex_of("confidence")))
+
+
+def test_a_method_cites_its_paper() -> None:
+    staged = {**tiny.content(), "method": {"tinybert": {}}, "terms": [], "student": {}}
+    assert "jiao2020tinybert" in keys(bibtex(Recipe.from_dict(staged, files=False)))
+    assert keys(bibtex_of("bert_pkd")) == ["sun2019patient"]
 
 
 def test_several_merge_into_one_list() -> None:

@@ -17,7 +17,7 @@ from tests.objectives import cases, test_properties
 
 NAME = "example_of_the_guide"  # another than the guide's own, which a reader may just have added to the package
 GUIDE = (DOCS / "guide" / "new-objective.md").read_text(encoding="utf-8").replace("normalized_hint", NAME)
-(FILE,) = blocks(GUIDE, "python", ".objective")
+(FILE,) = blocks(GUIDE, "python", ".part")
 
 
 @pytest.fixture

@@ -18,6 +18,17 @@ from limbeck.models.shrink import layer_map
 from limbeck.objectives import EmbeddingCosine
 from limbeck.tasks import Task
 
+BIBTEX = """
+    @inproceedings{sun2019patient,
+        title = {Patient Knowledge Distillation for {BERT} Model Compression},
+        author = {Sun, Siqi and Cheng, Yu and Gan, Zhe and Liu, Jingjing},
+        booktitle = {Proceedings of EMNLP-IJCNLP},
+        year = {2019},
+        eprint = {1908.09355},
+        archiveprefix = {arXiv},
+    }
+"""
+
 
 def bert_pkd(
     teacher: nn.Module,

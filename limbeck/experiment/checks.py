@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actors, Role
-from limbeck.core.batch import Batch
+from limbeck.core.actors import Actors, Role, actor_inputs
+from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.criterion import Criterion
-from limbeck.core.model_io import LOGITS
+from limbeck.core.model_io import LOGITS, preserve_modes
 from limbeck.core.reference_module import module_of
 from limbeck.core.source import BatchPosition, Source
+from limbeck.core.taps import Probe
 from limbeck.core.taps.tap import Tap
 from limbeck.core.terms import Term
 from limbeck.data import Items
@@ -138,7 +139,19 @@ def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Item
         on_train = [criterion for _, update, criterion, _ in checked if update.source is None]
         frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]
         experiment.teacher_outputs = {each: TeacherOutputs.read_by(on_train, each) for each in frozen}
-    return build_term_graph([(stage.name, criterion) for stage, _, criterion, _ in checked], checked[-1][3])
+    example = _as_called(*checked[-1][2:])
+    return build_term_graph([(stage.name, criterion) for stage, _, criterion, _ in checked], example)
+
+
+def _as_called(criterion: Criterion, example: Batch) -> Batch:
+    """The batch with the inputs that student and teacher are called with: what a generator makes of it, if there is one."""
+    name = criterion.plan.generator
+    if name is None:
+        return example
+    actor = criterion.actors[name]
+    inputs = actor_inputs(actor, name, example.inputs[DEFAULT_VIEW])
+    with torch.no_grad(), preserve_modes(actor.model), Probe(actor.model.eval(), [LOGITS], output=actor.output) as probe:
+        return replace(example, inputs={DEFAULT_VIEW: probe(inputs)[LOGITS]})
 
 
 def _check_update(

@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import statistics
 import subprocess
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +20,7 @@ from pathlib import Path
 from limbeck.evaluation.environment import cores
 from limbeck.export.base import Format
 from limbeck.export.errors import ExportError
+from limbeck.utils.child_processes import python_command
 
 FIRST, EXTRA = 2, 3  # parallel processes, and further ones if these differ by more than RESOLUTION
 RESOLUTION = 300_000  # bytes
@@ -34,8 +34,13 @@ def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
         ExportError: the file does not open or run in a fresh process.
     """
     format_class = type(kind)
-    command = [sys.executable, "-m", "limbeck.export.memory_growth", format_class.__module__, format_class.__qualname__]
-    command += [str(path.resolve()), ",".join(map(str, shape))]
+    command = python_command(
+        "limbeck.export.memory_growth",
+        format_class.__module__,
+        format_class.__qualname__,
+        str(path.resolve()),
+        ",".join(map(str, shape)),
+    )
     with ThreadPoolExecutor(max_workers=min(EXTRA, cores())) as pool:
         growth = list(pool.map(_child, [command] * FIRST))
         if max(growth) - min(growth) > RESOLUTION:

@@ -13,8 +13,9 @@ from torch import nn
 
 from limbeck import models
 from limbeck.recipe.errors import RecipeError
+from limbeck.utils.child_processes import call_in_children
 
-loaded_plugins: list[Path] = []  # in this process; a command that resumes a run has to name them again
+loaded_plugins: list[Path] = []  # in this process
 
 
 def load_plugin(path: str | Path) -> None:
@@ -45,6 +46,7 @@ def load_plugin(path: str | Path) -> None:
     _register_models(module, path.name)
     if path not in loaded_plugins:
         loaded_plugins.append(path)
+    call_in_children(__name__, "load_plugin", str(path.resolve()))
 
 
 def _line_of(error: Exception, path: Path) -> int | None:

@@ -11,6 +11,7 @@ from limbeck.recipe import Recipe, RecipeError, read_yaml
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.runs.folder import RECIPE, RunError, resume_command
+from limbeck.runs.plugins import save_plugins
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import LOCK_FILE
 
@@ -79,6 +80,7 @@ def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool) -> None:
         if not resume:
             _empty(folder)
         recipe.write(folder / RECIPE)
+        save_plugins(folder)
     distributed.barrier()
 
 

@@ -1,0 +1,50 @@
+"""The plugins of a run: remembered in its folder, and loaded again by the commands that read it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+
+from limbeck.recipe import RecipeError, load_plugin, loaded_plugins
+from limbeck.utils.atomic_files import write_text_atomic
+
+FILE = "plugins.json"
+
+
+def save_plugins(folder: Path) -> None:
+    """Writes path and hash of the plugins that are loaded into the folder of a run; nothing if there are none."""
+    found = [{"path": str(path.resolve()), "sha256": _digest(path)} for path in loaded_plugins]
+    if found:
+        write_text_atomic(folder / FILE, json.dumps(found, indent=2) + "\n")
+
+
+def load_run_plugins(folder: Path) -> None:
+    """Loads the plugins that a run was made with, and says so. Plugins that are loaded already are left as they are.
+
+    Only files on this machine that are as they were when the run was made are loaded: a run folder cannot bring code along.
+
+    Raises:
+        RecipeError: a plugin is gone or has changed; the message names it and says how to go on.
+    """
+    written = folder / FILE
+    if not written.exists():
+        return
+    known = {path.resolve().name for path in loaded_plugins}
+    for entry in json.loads(written.read_text(encoding="utf-8")):
+        path = Path(entry["path"])
+        if path.name in known:
+            continue
+        if not path.is_file():
+            raise RecipeError(f"run {folder}: its plugin {path} is gone; name the file where it is now: --plugin FILE")
+        if _digest(path) != entry["sha256"]:
+            raise RecipeError(f"run {folder}: its plugin {path} has changed since; to use it as it is now: --plugin {path}")
+        Console(stderr=True).print(f"[dim]plugin of the run: {escape(str(path))}[/dim]", soft_wrap=True, highlight=False)
+        load_plugin(path)
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

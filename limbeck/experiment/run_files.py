@@ -11,6 +11,7 @@ from limbeck.data import Items
 from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Predictions, Verdict, save_predictions
 from limbeck.models import save_model, save_weights, spec_of
+from limbeck.models.saving import name_classes
 
 
 def write_run(
@@ -33,7 +34,8 @@ def write_run(
 
 
 def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> None:
-    """Writes a model, and how items become its inputs."""
+    """Writes a model with the names of its classes, and how items become its inputs."""
+    name_classes(model, items.class_names)
     if spec_of(model) is not None:
         save_model(model, None, folder)
     else:

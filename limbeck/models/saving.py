@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,18 @@ def save_model(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path
     if write is None:
         save_weights(model, folder / WEIGHTS)
     write_atomic(folder / CONFIG, text.encode())
+
+
+def name_classes(model: nn.Module, names: Sequence[str] | None) -> None:
+    """Writes class names into the configuration of a model of Transformers (`id2label`), in the order of its outputs.
+
+    Nothing happens without names, and to models of another kind or with another number of classes.
+    """
+    config = getattr(model, "config", None)
+    known = getattr(config, "id2label", None)
+    if names and known and len(known) == len(names):
+        config.id2label = dict(enumerate(names))  # type: ignore[union-attr]
+        config.label2id = {name: number for number, name in enumerate(names)}  # type: ignore[union-attr]
 
 
 def _config(spec: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from limbeck.data import Items, TokenStorage
 from limbeck.engine.training import Training
 from limbeck.experiment.experiment import named_seed
 from limbeck.experiment.teacher_training import train_teacher
+from limbeck.models.saving import name_classes
 from limbeck.recipe import DataSizes, Recipe, data_sizes
 from limbeck.recipe.schema.models import ActorSpec, TeacherSpec
 from limbeck.runs.folder import TEACHER, lock_run
@@ -69,6 +70,7 @@ def load_or_train_teacher(
     else:
         trained = _train_model(recipe, name, train, folder, progress=progress)
     if distributed.rank() == 0:
+        name_classes(trained, train.class_names)
         models.save_model(trained, None, saved)
         storage = train.for_actor(name).storage
         if isinstance(storage, TokenStorage):

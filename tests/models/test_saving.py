@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from limbeck import models
+from limbeck.models.saving import name_classes, save_model
 
 
 @pytest.mark.parametrize(
@@ -76,3 +77,18 @@ def test_a_damaged_folder_is_explained(tmp_path, config, message):
 def test_an_empty_folder(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"config\.json is missing"):
         models.load_model(tmp_path)
+
+
+def test_class_names_are_written_where_transformers_looks_for_them(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.BertConfig(8, 8, 1, 2, 8, num_labels=3)
+    model = transformers.BertForSequenceClassification(config)
+    name_classes(model, ["no", "maybe", "yes"])
+    save_model(model, None, tmp_path)
+    saved = transformers.AutoConfig.from_pretrained(tmp_path)
+    assert saved.id2label == {0: "no", 1: "maybe", 2: "yes"}
+    assert saved.label2id == {"no": 0, "maybe": 1, "yes": 2}
+    for names in (None, ["a", "b"]):  # not known, or of other outputs
+        name_classes(model, names)
+        assert model.config.id2label[2] == "yes"
+    name_classes(torch.nn.Linear(2, 2), ["a", "b"])

@@ -81,7 +81,9 @@ def test_an_empty_folder(tmp_path):
 
 def test_class_names_are_written_where_transformers_looks_for_them(tmp_path):
     transformers = pytest.importorskip("transformers")
-    config = transformers.BertConfig(8, 8, 1, 2, 8, num_labels=3)
+    config = transformers.BertConfig(
+        vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8, num_labels=3
+    )
     model = transformers.BertForSequenceClassification(config)
     name_classes(model, ["no", "maybe", "yes"])
     save_model(model, None, tmp_path)

@@ -114,11 +114,12 @@ def tokenizer_from_spec(spec: dict[str, Any]) -> Tokenizer:
 
 def count_tokens(reader: Tokenizer, texts: Sequence[str]) -> Counter[str]:
     """Counts each piece in `texts`, without special tokens around them."""
-    counts: Counter[str] = Counter()
+    counts: Counter[int] = Counter()
     for start in range(0, len(texts), CHUNK):
         for encoding in reader.encode_batch(texts[start : start + CHUNK], add_special_tokens=False):
-            counts.update(encoding.tokens)
-    return counts
+            counts.update(encoding.ids)
+    # By id: Unigram's token of an unknown character is the character itself, which is no piece.
+    return Counter({str(reader.id_to_token(number)): count for number, count in counts.items()})
 
 
 def derivation(piece: str, ranks: dict[tuple[str, str], int]) -> set[str]:

@@ -223,3 +223,14 @@ def test_another_kind_of_tokenizer(build, sentences):
     reader = transformers.PreTrainedTokenizerFast(tokenizer_object=Tokenizer(models.WordLevel({"a": 0}, unk_token="a")))
     with pytest.raises(ValueError, match=r"kind WordLevel .*cannot be trimmed; WordPiece, BPE, Unigram can"):
         text.trim_vocabulary(build("Bert"), reader, sentences)
+
+
+def test_characters_that_a_unigram_tokenizer_does_not_know_are_unknown_pieces(unigram) -> None:
+    texts = ["a fox 😀", "😀😀 fox", "fox"]
+    found = text.CorpusVocabulary.of(unigram, texts)
+    kept = found.tokenizer.get_vocab()
+    assert "[UNK]" in kept
+    assert "😀" not in kept
+    for each in texts:
+        ids, expected = found.tokenizer(each)["input_ids"], unigram(each)["input_ids"]
+        assert found.tokenizer.convert_ids_to_tokens(ids) == unigram.convert_ids_to_tokens(expected)

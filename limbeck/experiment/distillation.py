@@ -57,8 +57,8 @@ class Distillation:
         training: how all arms are trained.
         control: whether what is evaluated is also trained on labels only, with the same data, views, steps and optimizer.
         controls: further controls by name, each with the arguments that differ: `terms`, `stages`, `actors`, `student`,
-            `training`, `source` (of all updates that name one), `equal` ("steps", or "compute": it trains for as many
-            floating-point operations).
+            `training`, `source` (of all updates that name one, or a mapping from sources to others; updates that can train
+            nothing on it are left out), `equal` ("steps", or "compute": it trains for as many floating-point operations).
         control_training: another training for the control, if the student's would put it at a disadvantage.
         seeds: all arms are trained for each.
         folder: where checkpoints, log and verdict are written; None: nothing is written.

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from limbeck.engine import Stage
+from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.evaluation.arms import ARMS
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
-from limbeck.experiment.plan_checks import check_control, check_plan
+from limbeck.experiment.plan_checks import check_control, check_plan, matching, matching_actors
 from limbeck.utils.registry import nearest_names
 
 CHANGES = ["terms", "stages", "actors", "student", "training", "source", "equal"]  # what a further control may replace
@@ -76,7 +76,7 @@ def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, A
         if "terms" in changes:
             plan = replace(plan, replaced_terms=as_list(changes["terms"]))
         if "source" in changes:
-            plan = replace(plan, stages=[_with_source(stage, changes["source"]) for stage in plan.stages])
+            plan = replace(plan, stages=_with_source(plan, changes["source"]))
         check_plan(plan)
     except ValueError as error:
         raise ValueError(f"controls.{name}: {error}") from error
@@ -85,6 +85,30 @@ def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, A
     return plan
 
 
-def _with_source(stage: Stage, source: Any) -> Stage:
-    """The stage with this source for all updates that name one."""
-    return replace(stage, updates=[one if one.source is None else replace(one, source=source) for one in stage.updates])
+def _with_source(plan: Plan, source: Any) -> list[Stage]:
+    """The stages with this source for all updates that name one, or with those that a mapping puts in place of others.
+
+    An update that has nothing to train on its new source is left out: that of a generator whose inputs nobody reads.
+    """
+    found = []
+    for stage in plan.stages:
+        updates = [replace(one, source=_replaced(one.source, source)) for one in stage.updates]
+        kept = [one for one in updates if one.source is None or _trains_something(one, plan)]
+        if kept:
+            found.append(replace(stage, updates=kept))
+    if not found:
+        raise ValueError("source: nothing is trained on it; give the control stages of its own")
+    return found
+
+
+def _replaced(given: Any, source: Any) -> Any:
+    if given is None:
+        return None
+    return source.get(given, given) if isinstance(source, Mapping) else source
+
+
+def _trains_something(update: Update, plan: Plan) -> bool:
+    """Whether the terms of an update read an actor that it trains, or one that makes its inputs."""
+    read = {getattr(update.source, "generator", None)}
+    read |= {name for term in update.terms for name in matching_actors("terms", term.student, STUDENT, plan.actors)}
+    return any(name in read for pattern in update.trains for name in matching("trains", pattern, plan.actors))

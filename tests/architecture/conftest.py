@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from torch import Tensor, nn
 
+from limbeck import models
 from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition, Source
+from tests.architecture import runs
 
 
 class Blobs(Source):
@@ -51,3 +55,18 @@ def same(before: dict[str, Tensor], module: nn.Module) -> bool:
 @pytest.fixture
 def blobs() -> Blobs:
     return Blobs()
+
+
+@pytest.fixture(scope="session")
+def digits_teacher() -> nn.Module:
+    """A small CNN with BatchNorm that tells most digits apart."""
+    torch.manual_seed(0)
+    return runs.learn(models.get("tiny_cnn", width=8, size=8), *runs.digits("train"), count=120)
+
+
+@pytest.fixture(scope="session")
+def weights_folder(digits_teacher: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the weights of that teacher, in `teacher.safetensors`."""
+    folder = tmp_path_factory.mktemp("weights")
+    models.save_weights(digits_teacher, folder / "teacher.safetensors")
+    return folder

@@ -129,6 +129,7 @@ def learn(model: nn.Module, images: torch.Tensor, labels: torch.Tensor, count: i
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
+    optimizer.zero_grad()
     return model.eval()
 
 

@@ -12,6 +12,7 @@ from limbeck import Distillation, Term, steps
 from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition, Source
 from limbeck.data import Items
+from limbeck.data.sources import Generated
 from limbeck.engine import Stage, Update
 from limbeck.objectives import HardTargets, SoftTargets
 from tests.experiment.tiny_classifiers import QUICK, Own, equal
@@ -70,6 +71,32 @@ def test_a_control_may_draw_from_another_source(teacher: nn.Module, test: Items)
     job.fit()  # without training data
     assert drawn.count("noise") > 4 <= drawn.count("own")
     assert list(job.evaluate(test).result.controls) == ["noise"]
+
+
+def test_a_source_in_place_of_another_leaves_out_what_then_has_nothing_to_train(teacher: nn.Module) -> None:
+    made, other, third = Generated("generator", noise=4), Noise(), Noise()
+    adversary = Update([Term(SoftTargets(), weight=-1)], trains="generator", source=made)
+    stages = [
+        Stage([adversary, Update([Term(SoftTargets())], source=made), Update([Term(SoftTargets())], source=third)], steps(1))
+    ]
+    actors = {"student": Own(4), "teacher": teacher, "generator": nn.Linear(4, 64)}
+    controls = {"one": {"source": {made: other}}, "all": {"source": other}, "none": {"source": {third: other}}}
+    job = Distillation(actors=actors, stages=stages, control=False, controls=controls, training=QUICK)
+    used = {name: [update.source for update in plan.stages[0].updates] for name, plan in job.experiment.plans.items()}
+    assert used == {
+        "student": [made, made, third],
+        "one": [other, third],
+        "all": [other, other],
+        "none": [made, made, other],
+    }
+    with pytest.raises(ValueError, match=r"controls\.noise: source: nothing is trained on it"):
+        Distillation(
+            actors=actors,
+            stages=[Stage([adversary], steps(1))],
+            control=False,
+            controls={"noise": {"source": other}},
+            evaluate={"student": "student"},
+        )
 
 
 @pytest.mark.parametrize(

@@ -69,10 +69,7 @@ def load_items(
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
-        images, target = digit_images()
-        decoded = decoder.decode(list(images), "digits")
-        found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
-        return Items(found.storage, found.keys, images=True) if label is False else found
+        return _digits(decoder, classes, split, labelled=label is not False)
     raw = open_table(name_or_path, split)
     if not raw.columns.num_rows:
         raise ValueError(f"{raw.origin}: the data set is empty")
@@ -84,6 +81,13 @@ def load_items(
         return _table_items(raw, table or TableOptions(), _LabelColumns(label_columns(raw, label, ()), classes, reader))
     inputs = (input_column(raw, input, others),) if isinstance(input, str | None) else input_columns(raw, input)
     return _from_columns(raw, inputs, _LabelColumns(label_columns(raw, label, inputs), classes, reader), decoder)
+
+
+def _digits(decoder: _Decoder, classes: int | None, split: str | None, *, labelled: bool) -> Items:
+    images, target = digit_images()
+    decoded = decoder.decode(list(images), "digits")
+    found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
+    return found if labelled else Items(found.storage, found.keys, images=True)
 
 
 @dataclass(frozen=True)

@@ -65,5 +65,8 @@ class ControlSpec(Spec):
         elif self.stages or self.sources:
             for source in builder.sources.values():
                 source.load(SourceReader(recipe.reader))
-            found["stages"] = builder.stages(build, recipe.items)
+            if self.stages:
+                found["stages"] = builder.stages(build, recipe.items)
+            else:
+                found["source"] = {given: builder.sources[name] for name, given in recipe.plan_builder.sources.items()}
         return found

@@ -1,4 +1,4 @@
-"""`limbeck export`: the student of a run as files for devices."""
+"""`limbeck export`: the results of a run as files for devices."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run directory.")],
     into: Annotated[list[str] | None, typer.Option("--format", help="onnx or executorch; may be given twice.")] = None,
     precision: Annotated[list[str] | None, typer.Option(help="fp32 or int8; may be given twice.")] = None,
+    result: Annotated[
+        list[str] | None, typer.Option(help="One of several results, or a pattern; may be given twice; all when omitted.")
+    ] = None,
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write the student of a run, and its teacher, as files for devices; check and measure each file in its runtime.
+    """Write the student of a run, or all its results, and its teacher as files for devices; check and measure each file.
 
     Formats and precisions come from the recipe when omitted, else ONNX in fp32. Exits with 2 when a file cannot be made.
     """
@@ -27,7 +30,8 @@ def export(
     from limbeck.runs import export_run
 
     load_plugins(plugin)
-    records = export_run(run, into=into or (), precisions=precision or (), console=None if as_json else console)
+    listener = None if as_json else console
+    records = export_run(run, into=into or (), precisions=precision or (), results=result or (), console=listener)
     if as_json:
         print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
     else:

@@ -9,7 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.arms import ARMS
+from limbeck.evaluation.arms import ARMS, CONTROL, STUDENT
+from limbeck.evaluation.statistics import Gain
 from limbeck.evaluation.verdict import Arm, Verdict
 
 # of a verdict, in `compare`
@@ -55,10 +56,13 @@ def by_result(verdicts: Mapping[str, Verdict]) -> dict[str, Verdict]:
 def arms_table(verdict: Verdict) -> Table:
     """The arms of one run as columns and their figures as rows, which fits a terminal of 80 columns.
 
-    Figures that no arm has are left out. Of a run with several results each is a row, with its gain and its retention.
+    Figures that no arm has are left out. Of a run with several results each is a row, with its gain and its retention. With
+    further controls each arm is a row, with the gain over it.
     """
     if len(verdict.results) > 1:
         return _results_table(verdict)
+    if verdict.result.controls:
+        return _controls_table(verdict)
     arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.compared.items()}
     table = _table(Text(verdict.name), list(arms), first="")
     for title in arms["student"]:
@@ -66,6 +70,31 @@ def arms_table(verdict: Verdict) -> Table:
         if any(cell != number_format.NONE for cell in cells):
             table.add_row(Text(title.replace("metric", verdict.metric.name)), *cells)
     return table
+
+
+def _controls_table(verdict: Verdict) -> Table:
+    percent, result = verdict.metric.percent, verdict.result
+    gains = {**({} if result.gain is None else {CONTROL: result.gain}), **result.gains}
+    cells = {name: arm_row(arm, as_percent=percent) for name, arm in verdict.compared.items()}
+    rows = {
+        name: {
+            verdict.metric.name: row["metric [95 %]"],
+            "gain over it": _gain(gains.get(name), percent=percent),
+            **{title: row[title] for title in ("parameters", "latency", "ECE")},
+        }
+        for name, row in cells.items()
+    }
+    titles = [title for title in rows[STUDENT] if any(row[title] != number_format.NONE for row in rows.values())]
+    table = _table(Text(verdict.name), titles, first="")
+    for name, row in rows.items():
+        table.add_row(Text(name), *(_stacked(row[title]) for title in titles))
+    return table
+
+
+def _gain(gain: Gain | None, *, percent: bool) -> str:
+    if gain is None:
+        return number_format.NONE
+    return number_format.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
 
 
 def result_rows(verdict: Verdict) -> dict[str, dict[str, str]]:
@@ -130,15 +159,12 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
 
 def run_row(verdict: Verdict) -> dict[str, str]:
     """The cells of the first result of a run, by title."""
-    percent, arms, gain, student = verdict.metric.percent, verdict.arms, verdict.gain, verdict.student
+    percent, arms, student = verdict.metric.percent, verdict.arms, verdict.student
     shown = dict.fromkeys(ARMS, number_format.NONE)
     shown |= {name: number_format.measured(arm.metric, arm.ci95, as_percent=percent) for name, arm in arms.items()}
-    given = number_format.NONE
-    if gain is not None:
-        given = number_format.difference(gain.value, gain.ci95, as_percent=percent) + ("" if gain.effect else "\n(no effect)")
     return {
         **shown,
-        "gain [95 %]": given,
+        "gain [95 %]": _gain(verdict.gain, percent=percent),
         "retention": number_format.percent(verdict.retention),
         "parameters": number_format.count(student.parameters),
         "latency": number_format.milliseconds(student.latency_ms.median if student.latency_ms else None),

@@ -107,7 +107,7 @@ class Export(Record):
     failed has an `error`, perhaps a `remedy`, and no `path`.
 
     Attributes:
-        model: "student" or "teacher".
+        model: the name of the result, "student" if the run has one student; or "teacher".
         precision: "fp32" or "int8".
         path: relative to the run; None where the model is in no file of its own.
         bytes: of the file.

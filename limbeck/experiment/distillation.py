@@ -14,6 +14,7 @@ from limbeck.data import Items
 from limbeck.engine import Run, Stage
 from limbeck.engine.training import TermFactory, Training
 from limbeck.evaluation import RunCost, TermGraph, Verdict
+from limbeck.evaluation.targets import check_targets
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost, train_arm
 from limbeck.experiment.caching import CachePlan, plan_cache
 from limbeck.experiment.checks import check_experiment, check_folder
@@ -125,6 +126,7 @@ class Distillation:
         """
         train, validation, test = map(self.experiment.readable, (train, validation, test))
         self.term_graph = check_experiment(self.experiment, train, validation, test, seed=self.seeds[0])
+        check_targets(self.targets, self.plan.evaluate)
 
     def fit(self, train: Items | None = None, validation: Items | None = None) -> nn.Module:
         """Trains all arms for every seed; returns `best`.
@@ -182,8 +184,13 @@ class Distillation:
     def best(self) -> nn.Module:
         """The model of the first result that did best on validation data; of the first seed without any. The test set has no
         part in it."""
+        return next(iter(self.best_models.values()))
+
+    @property
+    def best_models(self) -> dict[str, nn.Module]:
+        """The models of the best seed by result; see `best`."""
         row = best_row(self.trained, higher_is_better=self.experiment.task.higher_is_better)
-        return [arm.model for arm in self.trained if arm.name == STUDENT][row]
+        return dict([arm.models for arm in self.trained if arm.name == STUDENT][row])
 
     @property
     def cost(self) -> RunCost:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from limbeck.export.catalogue import formats
     from limbeck.export.costs import Costs, costs_table, profile
     from limbeck.export.errors import ExportError
-    from limbeck.export.exporter import export_models, merge_records
+    from limbeck.export.exporter import export_models, failed_records, merge_records
     from limbeck.export.memory import peak_memory
     from limbeck.export.pytorch import PYTORCH
     from limbeck.export.summary import exports_table, remarks
@@ -30,7 +30,7 @@ _HOMES = {
     "limbeck.export.errors": ("ExportError",),
     "limbeck.export.memory": ("peak_memory",),
     "limbeck.export.pytorch": ("PYTORCH",),
-    "limbeck.export.exporter": ("merge_records", "export_models"),
+    "limbeck.export.exporter": ("merge_records", "failed_records", "export_models"),
     "limbeck.export.summary": ("exports_table", "remarks"),
 }
 
@@ -43,6 +43,7 @@ __all__ = [
     "costs_table",
     "export_models",
     "exports_table",
+    "failed_records",
     "formats",
     "merge_records",
     "peak_memory",

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -40,8 +39,9 @@ def export_models(
     into: Sequence[str] = ("onnx",),
     precisions: Sequence[str] = ("fp32",),
     calibration_items: int = 512,
-    aware: Callable[[], nn.Module] | None = None,
+    aware: Callable[[], nn.Module] | Mapping[str, Callable[[], nn.Module]] | None = None,
     task: Task | None = None,
+    readers: Mapping[str, str] | None = None,
     console: Console | None = None,
 ) -> list[Export]:
     """Writes every model in every format and precision to `folder/exports`, then checks and measures each file.
@@ -49,7 +49,7 @@ def export_models(
     A failed export becomes a record with reason and remedy, and the others continue. The models are not changed.
 
     Args:
-        models: by role: "student" and optionally "teacher".
+        models: by name, which names the files: "student", or the results of a run, and optionally "teacher".
         train: calibration items of int8; not used for text models.
         test: labelled items; the metric is computed on all of them. Latency and memory of text models are measured on one
             text of median length, without padding.
@@ -57,8 +57,9 @@ def export_models(
         precisions: of "fp32" and "int8"; those that a format does not support are skipped.
         calibration_items: number of training items from which the ranges of activations are taken.
         aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
-            int8 file is written.
+            int8 file is written. Of several models one function each, by name.
         task: computes the metric, prepared for `test`; default: classification.
+        readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
 
     Returns:
         One record per model in PyTorch, then one per file.
@@ -70,16 +71,32 @@ def export_models(
     chosen: list[Format] = [formats.get(name) for name in into]
     for each in chosen:
         each.require_packages(writing=True)
-    job = _ExportJob(models, train, test, folder, calibration_items, aware, task or Classification())
+    known = {"student": aware} if callable(aware) else dict(aware or {})
+    job = _ExportJob(dict(models), train, test, folder, calibration_items, known, task or Classification(), readers or {})
     kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
     console = console or Console(quiet=True)
     with Progress(console=console, transient=True, disable=console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + len(kinds))
+        failed = job.drop_failing()
         records = job.pytorch_records()
         for each, precision in kinds:
             bar.update(todo, advance=1, description=f"{each.name} {precision}")
             records += job.export_models(each, precision)
+            records += [_failed(name, each, precision, error) for name, error in failed.items()]
     return records
+
+
+def failed_records(name: str, reason: str, into: Sequence[str], precisions: Sequence[str]) -> list[Export]:
+    """Returns the records of a model that there is no file of, in each format and precision.
+
+    Args:
+        name: of the model.
+        reason: why it cannot be exported.
+        into, precisions: as of `export_models`.
+    """
+    chosen: list[Format] = [formats.get(each) for each in into]
+    error = ExportError(reason)
+    return [_failed(name, kind, each, error) for kind in chosen for each in precisions if each in kind.precisions]
 
 
 def merge_records(before: Iterable[Export], new: Sequence[Export]) -> list[Export]:
@@ -105,48 +122,56 @@ class _File:
 class _ExportJob:
     """What all exports of a run share, computed once."""
 
-    models: Mapping[str, nn.Module]
+    models: dict[str, nn.Module]
     train: Items
     test: Items
     folder: Path
     calibration_items: int
-    aware: Callable[[], nn.Module] | None
+    aware: Mapping[str, Callable[[], nn.Module]]
     task: Task
+    readers: Mapping[str, str]
+    tests: dict[str, Items] = field(default_factory=dict)  # the evaluation items, with the inputs that each model reads
+    frozen: dict[str, nn.Module] = field(default_factory=dict)
+    reference: dict[str, Tensor] = field(default_factory=dict)  # outputs of PyTorch on the test set
+    metrics: dict[str, tuple[float, Interval]] = field(default_factory=dict)  # of PyTorch on the test set
+    examples: dict[str, Inputs] = field(default_factory=dict)  # for texts one of median length, so that none is padded
+    quantizable: dict[str, nn.Module] = field(default_factory=dict)  # trained for int8, as far as they were needed
 
-    @cached_property
-    def tests(self) -> dict[str, Items]:
-        """The evaluation items of each model, with the inputs that it reads."""
-        return {name: self.task.evaluation_items(self.test.for_actor(name)) for name in self.models}
-
-    @cached_property
-    def frozen(self) -> dict[str, nn.Module]:
-        return {name: frozen_copy(model) for name, model in self.models.items()}
-
-    @cached_property
-    def reference(self) -> dict[str, Tensor]:
-        """Outputs of PyTorch on the test set, by model."""
-        return {name: self.task.outputs(model, self.tests[name]) for name, model in self.frozen.items()}
-
-    @cached_property
-    def metrics(self) -> dict[str, tuple[float, Interval]]:
-        """Metric of PyTorch on the test set with its interval, by model."""
-        return {name: metric_of(self.reference[name], self.tests[name], self.task) for name in self.models}
-
-    @cached_property
-    def examples(self) -> dict[str, Inputs]:
-        """Example inputs of each model: for texts one of median length, so that none is padded."""
-        return {name: _example(items) for name, items in self.tests.items()}
+    def items(self, name: str, items: Items) -> Items:
+        """The items with the inputs that a model reads."""
+        return items.for_actor(self.readers.get(name, name))
 
     def calibration(self, name: str) -> list[Tensor]:
         """Training items as this model reads them; the same ones for all models."""
         order = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))
-        items = self.train.for_actor(name).select(order[: self.calibration_items])
+        items = self.items(name, self.train).select(order[: self.calibration_items])
         return [batch.inputs["default"] for batch in evaluation_batches(items, CALIBRATION_BATCH)]
 
-    @cached_property
-    def quantizable(self) -> nn.Module:
-        """The student that int8 files are written from."""
-        return self.frozen["student"] if self.aware is None else self.aware()
+    def _model_for(self, name: str, precision: str) -> nn.Module:
+        """The model that a file is written from: for int8 the one that was trained for it, if there is one."""
+        if precision != "int8" or name not in self.aware:
+            return self.frozen[name]
+        if name not in self.quantizable:
+            self.quantizable[name] = self.aware[name]()
+        return self.quantizable[name]
+
+    def drop_failing(self) -> dict[str, Exception]:
+        """Leaves out the models that do not even run in PyTorch on the test set; returns them with what went wrong."""
+        failed: dict[str, Exception] = {}
+        for name, model in list(self.models.items()):
+            items = self.task.evaluation_items(self.items(name, self.test))
+            try:
+                frozen = frozen_copy(model)
+                outputs = self.task.outputs(frozen, items)
+                metric = metric_of(outputs, items, self.task)
+                example = _example(items)
+            except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
+                failed[name] = error
+                del self.models[name]
+            else:
+                self.tests[name], self.frozen[name], self.reference[name] = items, frozen, outputs
+                self.metrics[name], self.examples[name] = metric, example
+        return failed
 
     # --- PyTorch -----------------------------------------------------------------------------------------------------
 
@@ -176,7 +201,7 @@ class _ExportJob:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 PyTorch().write(model, Path(folder, "model"), example)
-            except ExportError:
+            except (ExportError, ValueError):
                 return None
             return _memory(PyTorch(), Path(folder, "model"), _shape(example))
 
@@ -200,7 +225,7 @@ class _ExportJob:
     def _written(self, name: str, kind: Format, precision: str) -> _File:
         """Writes one file, opens it again and checks its outputs."""
         path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
-        model = self.quantizable if (name, precision) == ("student", "int8") else self.frozen[name]
+        model = self._model_for(name, precision)
         path.unlink(missing_ok=True)  # a failed export must not leave an older file
         example = self.examples[name]
         calibration = self.calibration(name) if precision == "int8" and isinstance(example, Tensor) else ()
@@ -248,7 +273,7 @@ class _ExportJob:
         loss = points if metric_kind.name == "accuracy" else f"{points} of {metric_kind.name}"
         if isinstance(self.examples[name], Mapping):
             return f"int8 loses {loss}", "Ship fp32"
-        trained = self.aware is not None
+        trained = name in self.aware
         remedy = "more epochs in export.quantization_aware" if trained else "export.quantization_aware in the recipe"
         return f"int8 loses {loss}", f"{remedy}; or ship fp32"
 

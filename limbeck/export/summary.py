@@ -21,8 +21,8 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
     rows = list(exports)
     inputs = list(dict.fromkeys(export.input for export in rows if export.input))
     table = Table(header_style="bold", caption=f"latency and memory: {', '.join(inputs)}, one thread" if inputs else None)
-    for title in ("model", "as"):
-        table.add_column(title, no_wrap=True)
+    table.add_column("model", overflow="fold", min_width=len("student"))
+    table.add_column("as", no_wrap=True)
     left_out = ("p95", "difference") if width < NARROW_TERMINAL else ()
     titles = [title for title in _cells(rows[0], metric) if title not in left_out] if rows else []
     for title in titles:

@@ -13,7 +13,7 @@ from limbeck.core.actors import Actor
 from limbeck.core.source import Source, named_sources
 from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
-from limbeck.experiment.plan import STUDENT, make_plan
+from limbeck.experiment.plan import STUDENT, Plan, make_plan
 from limbeck.experiment.plan_checks import check_control, check_plan
 from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.stages import StageSpec
@@ -94,8 +94,8 @@ class PlanBuilder:
         data: bool,
         control: str | None = None,
         replaced: Sequence[TermSpec] = (),
-    ) -> None:
-        """Checks names, roles, patterns and lengths before anything is loaded.
+    ) -> Plan:
+        """Checks names, roles, patterns and lengths before anything is loaded. Returns the plan, without models.
 
         Args:
             student, teacher: whether the recipe has them.
@@ -119,3 +119,4 @@ class PlanBuilder:
         check_plan(plan, data=data)
         if control is not None:
             check_control(control, plan)
+        return plan

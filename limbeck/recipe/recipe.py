@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +16,9 @@ from torch import nn
 from limbeck import methods
 from limbeck.data import Items
 from limbeck.engine import Stage
-from limbeck.evaluation.targets import check_targets
+from limbeck.evaluation.targets import check_targets, split_target
 from limbeck.experiment.distillation import Distillation
+from limbeck.experiment.plan import Plan
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
@@ -32,7 +34,7 @@ from limbeck.recipe.schema.stages import MethodField, StageSpec
 from limbeck.recipe.schema.terms import TermSpec
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.source_reader import SourceReader
-from limbeck.utils.registry import nearest_names
+from limbeck.utils.registry import UnknownNameError, nearest_names
 
 GIVEN = ("teacher", "task", "items")  # arguments of a method that the recipe fills in
 
@@ -62,7 +64,7 @@ class Recipe(BaseRecipe):
         None, description="of the control, if the student's settings would put it at a disadvantage"
     )
     targets: dict[str, float] = Field(default_factory=dict)
-    export: ExportSpec | None = Field(None, description="write the student as these files, and measure them")
+    export: ExportSpec | None = Field(None, description="write the student, or all results, as these files, and measure them")
 
     @model_validator(mode="before")
     @classmethod
@@ -79,21 +81,21 @@ class Recipe(BaseRecipe):
             self._check_method(*next(iter(self.method.items())))
         elif not self.student.named and not self.actors:
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
-        check_targets(self.targets, self.evaluate)
+        check_targets(self.targets)
         return self
 
     @model_validator(mode="after")
     def _check_plan(self) -> Self:
         if self.method is None:
-            self._check_builder(self.plan_builder)
+            self._check_results(self._check_builder(self.plan_builder).evaluate)
         for name, control in self.controls.items():
             if self.method is None or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
                 self._check_builder(control.plan_builder(self), own, control.terms)
         return self
 
-    def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> None:
-        builder.check(
+    def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:
+        return builder.check(
             self.evaluate,
             student=self.student.named or self.method is not None,
             teacher=self.teacher is not None,
@@ -101,6 +103,19 @@ class Recipe(BaseRecipe):
             control=control,
             replaced=replaced,
         )
+
+    def _check_results(self, evaluate: Mapping[str, Any]) -> None:
+        """Checks the names of results in targets and exports; what a pattern in `evaluate` matches is not known yet."""
+        patterns = [f"{name}." for name, of in evaluate.items() if isinstance(of, str) and "*" in of]
+
+        def known(name: str) -> bool:
+            return name.startswith(tuple(patterns)) or any(fnmatchcase(result, name) for result in evaluate)
+
+        for name in self.export.results if self.export is not None else ():
+            if not known(name):
+                raise UnknownNameError("export.results: result", name, list(evaluate))
+        found = [result for name in self.targets if (result := split_target(name)[0]).startswith(tuple(patterns))]
+        check_targets(self.targets, [*evaluate, *found])
 
     def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
         known = [each for each in inspect.signature(methods.registry[name]).parameters if each not in GIVEN]

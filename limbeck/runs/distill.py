@@ -14,6 +14,7 @@ from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
 from limbeck.runs.folder import TEACHER, RunError, lock_run
+from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
 from limbeck.utils import distributed
@@ -54,6 +55,8 @@ def run_recipe(
     for name, model in frozen.items():
         job.experiment.set_module(name, model)
     job.check(train, validation=validation, test=test)
+    if recipe.export is not None:
+        choose_results(list(job.plan.evaluate), recipe.export.results)
     job.experiment.set_training(lambda training: with_progress(training, progress))
     try:
         with lock_run(folder):
@@ -68,7 +71,9 @@ def run_recipe(
             verdict = job.evaluate(test)
             if recipe.export is None:
                 return verdict
-            run = RunModels(recipe, folder, job.best, job.experiment.teacher, test if train is None else train, test)
+            chosen = choose_results(list(job.best_models), recipe.export.results)
+            best = {name: job.best_models[name] for name in chosen}
+            run = RunModels(recipe, folder, best, job.experiment.teacher, test if train is None else train, test)
             write_exports(recipe.export, run, console, progress=progress)
             return Verdict.load(folder)
     except OSError as error:

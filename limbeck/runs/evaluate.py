@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,20 @@ from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_fold
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec, Recipe, data_sizes
-from limbeck.runs.folder import RECIPE, class_count_of, class_names_of, load_verdict, open_run, results_of, resume_command
+from limbeck.runs.folder import (
+    RECIPE,
+    RunError,
+    class_count_of,
+    class_names_of,
+    load_verdict,
+    open_recipe,
+    results_of,
+    resume_command,
+)
+from limbeck.runs.results import CONFIG, load_results, reader_of
 from limbeck.runs.teacher import rebuild_teacher
 from limbeck.tasks import Task
 
-CONFIG = "config.json"  # beside the weights of a model that can be loaded
 CPU = torch.device("cpu")
 
 
@@ -76,36 +83,26 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
         ValueError: the data does not fit the student.
     """
     console = console or Console(quiet=True)
-    recipe, student = open_run(folder)
-    first, *others = results_of(folder)
-    trained = {str(ArmName(first, STUDENT)): student, **_kept(folder, first, first, recipe, console)}
-    for result in others:
-        path = folder / arm_folder(str(ArmName(result, STUDENT)), first)
-        if (path / CONFIG).exists():
-            own = {str(ArmName(result, STUDENT)): models.load_model(path)}
-            trained |= own | _kept(folder, result, first, recipe, console)
-        else:
-            _note(console, f"without {result}: {path} holds no model that can be loaded")
+    recipe = open_recipe(folder)
+    first = results_of(folder)[0]
+    results = load_results(folder)
+    for result, reason in results.missing.items():
+        _note(console, f"without {result}: {reason}")
+    if not results.models:
+        raise RunError(f"run {folder}: no result can be evaluated: {'; '.join(results.missing.values())}")
+    trained: dict[str, nn.Module] = {}
+    for result, model in results.models.items():
+        trained |= {str(ArmName(result, STUDENT)): model} | _kept(folder, result, first, recipe, console)
     items, teacher = read_for_run(recipe, folder, data, columns, console)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
-    read = {arm: items.for_actor(_reader(recipe, parse_arm(arm).result)) for arm in trained}
+    read = {arm: items.for_actor(reader_of(recipe, parse_arm(arm).result)) for arm in trained}
     for arm, model in trained.items():
         task.check(model, read[arm], arm, data)
     if teacher is not None and _fits(task, teacher, items, data, console):
         trained[TEACHER], read[TEACHER] = teacher, items.for_actor(TEACHER)
     device = inference_device(recipe.training.build().settings)
     return evaluate_models(trained, read, task, folder, data, device)
-
-
-def _reader(recipe: Recipe, result: str) -> str:
-    """Returns the actor whose inputs a result reads; of an ensemble its first member."""
-    evaluated = (recipe.evaluate or {}).get(result, STUDENT)
-    if not isinstance(evaluated, str):
-        members = next(iter(evaluated.values())).get("of", STUDENT)
-        evaluated = members if isinstance(members, str) else members[0]
-    pattern = re.split("[@:#/]", evaluated)[0]
-    return next((name for name in (STUDENT, *recipe.actors) if fnmatchcase(name, pattern)), STUDENT)
 
 
 def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Console) -> dict[str, nn.Module]:

@@ -14,16 +14,19 @@ from torch import Tensor
 from limbeck.data import Items, evaluation_batches
 from limbeck.data.audio import SpectrogramStorage
 from limbeck.data.table import EncodedTable
+from limbeck.evaluation.arms import RESULTS_FOLDER
 from limbeck.export import Runner
 from limbeck.export.costs import format_of
+from limbeck.export.exporter import EXPORTS
 from limbeck.export.measure import RunnerModule
-from limbeck.recipe import DatasetSpec
+from limbeck.recipe import DatasetSpec, Recipe
 from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.recipe.schema.data import DataSpec
 from limbeck.recipe.schema.models import StudentSpec
 from limbeck.recipe.schema.task import build_task, task_name
 from limbeck.runs.evaluate import Evaluation, evaluate_models, read_for_run
-from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, read_recipe
+from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, read_recipe, results_of
+from limbeck.runs.results import reader_of
 from limbeck.tasks import Task
 
 
@@ -76,8 +79,20 @@ def evaluate_file(
 
 
 def _containing_run(path: Path) -> Path | None:
-    """Returns the run that a file in its `exports/`, or its `student/`, belongs to."""
-    return next((folder for folder in path.resolve().parents[:2] if (folder / RECIPE).is_file()), None)
+    """Returns the run that a file in its `exports/`, or one of its models, belongs to."""
+    return next((folder for folder in path.resolve().parents[:3] if (folder / RECIPE).is_file()), None)
+
+
+def _reader(path: Path, run: Path, recipe: Recipe) -> str:
+    """Returns the actor whose inputs a file in a run reads: `exports/RESULT-PRECISION.onnx`, `results/RESULT/ARM`."""
+    folder, *rest = path.resolve().relative_to(run).parts
+    if folder == EXPORTS and rest:
+        name = rest[0].rpartition("-")[0]
+    else:
+        name = rest[0] if folder == RESULTS_FOLDER and rest else folder
+    if name in (TEACHER, *results_of(run)):
+        return TEACHER if name == TEACHER else reader_of(recipe, name)
+    return reader_of(recipe, results_of(run)[0])  # the student's own folder, and that of its control
 
 
 def _read_in_run(
@@ -96,7 +111,7 @@ def _read_in_run(
     items, teacher = read_for_run(recipe, run, data, columns, console, tokenizer=options.tokenizer)
     task = recipe.new_task()
     task.prepare(teacher, items, [items], control=False)
-    return items.for_actor(TEACHER if path.name.split("-")[0] == TEACHER else STUDENT), task
+    return items.for_actor(_reader(path, run, recipe)), task
 
 
 def _read(path: Path, runner: Runner, data: str, options: FileOptions, columns: Mapping[str, Any]) -> tuple[Items, Task]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -14,23 +14,30 @@ from limbeck.data import Items, TokenStorage
 from limbeck.data.fields.views import view_of_field
 from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
-from limbeck.export import ExportError, export_models, formats, merge_records
+from limbeck.export import ExportError, export_models, failed_records, formats, merge_records
 from limbeck.recipe import ExportSpec, Recipe, data_sizes
-from limbeck.runs.folder import VERDICT, RunError, lock_run, open_run, require_file
+from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, require_file
+from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
 
 
 @dataclass(frozen=True)
 class RunModels:
-    """The models of a run and the data that their exports are calibrated and checked on."""
+    """The models of a run and the data that their exports are calibrated and checked on.
+
+    Attributes:
+        results: the distilled models that are exported, by result.
+        missing: results that cannot be exported, with the reason.
+    """
 
     recipe: Recipe
     folder: Path
-    student: nn.Module
+    results: Mapping[str, nn.Module]
     teacher: nn.Module | None
     train: Items
     test: Items
+    missing: Mapping[str, str] = field(default_factory=dict)
 
 
 def export_run(
@@ -38,29 +45,31 @@ def export_run(
     *,
     into: Sequence[str] = (),
     precisions: Sequence[str] = (),
+    results: Sequence[str] = (),
     console: Console | None = None,
     progress: bool = True,
 ) -> list[Export]:
-    """Exports the student of a finished run, and its teacher to compare with.
+    """Exports the results of a finished run, and its teacher to compare with.
 
     The records are written into the verdict and the report. They replace older records of the same model, format and
     precision.
 
     Args:
-        into, precisions: replace those of the recipe.
+        into, precisions, results: replace those of the recipe.
 
     Raises:
         RunError: the run is not finished, or its data cannot be loaded.
-        ValueError: an unknown format.
+        ValueError: an unknown format, or an unknown result.
         MissingPackageError: a package of a format is not installed.
     """
     console = console or Console(quiet=True)
-    recipe, student = open_run(folder)
+    recipe = open_recipe(folder)
     require_file(folder, VERDICT, "verdict")
-    given = {"formats": list(into), "precisions": list(precisions)}
+    given = {"formats": list(into), "precisions": list(precisions), "results": list(results)}
     own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
     spec = ExportSpec.model_validate(own | {name: values for name, values in given.items() if values})
     check_formats(spec)
+    saved = load_results(folder, spec.results)
     try:
         all_train, train, _, test = recipe.load()
         all_train, train = (test if items is None else items for items in (all_train, train))
@@ -69,8 +78,9 @@ def export_run(
     check_texts(spec, test)
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
     teacher = rebuild_teacher(recipe, folder, data_sizes(all_train.for_actor("teacher")), console) if needs_teacher else None
+    run = RunModels(recipe, folder, saved.models, teacher, train, test, saved.missing)
     with lock_run(folder):
-        return write_exports(spec, RunModels(recipe, folder, student, teacher, train, test), console, progress=progress)
+        return write_exports(spec, run, console, progress=progress)
 
 
 def check_formats(spec: ExportSpec) -> None:
@@ -105,9 +115,9 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             console.print("int8 without quantization-aware training: there is no teacher to learn from", style="yellow")
         task = run.recipe.new_task()
         task.prepare(run.teacher, run.train, [run.test], control=False)
-        exported = {"student": run.student}
+        exported = dict(run.results)
         if run.teacher is not None and spec.teacher:
-            exported["teacher"] = run.teacher
+            exported[TEACHER] = run.teacher
         records = export_models(
             exported,
             run.train,
@@ -116,10 +126,13 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             into=spec.formats,
             precisions=spec.precisions,
             calibration_items=spec.calibration_items,
-            aware=_quantization_aware_student(spec, run, progress=progress),
+            aware=_quantization_aware_models(spec, run, progress=progress),
             task=task,
+            readers=readers_of(run.recipe, list(run.results)),
             console=console,
         )
+        for result, reason in run.missing.items():
+            records += failed_records(result, reason, spec.formats, spec.precisions)
         verdict = Verdict.load(run.folder)
         verdict.model_copy(update={"exports": merge_records(verdict.exports, records)}).save(run.folder / VERDICT)
         write_report(run.folder)
@@ -127,24 +140,28 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
     return records
 
 
-def _quantization_aware_student(spec: ExportSpec, run: RunModels, *, progress: bool) -> Callable[[], nn.Module] | None:
-    """Returns a function that trains the student for int8; None if the recipe does not ask for it or has no teacher."""
+def _quantization_aware_models(spec: ExportSpec, run: RunModels, *, progress: bool) -> dict[str, Callable[[], nn.Module]]:
+    """Returns functions that train the results for int8; none if the recipe does not ask for it or has no teacher."""
     if spec.quantization_aware is None or run.teacher is None:
-        return None
+        return {}
     from limbeck.export.quantization.qat import quantization_aware
 
-    return functools.partial(
-        quantization_aware,
-        run.student,
-        run.teacher,
-        run.train,
-        epochs=spec.quantization_aware.epochs,
-        lr=spec.quantization_aware.lr,
-        batch_size=run.recipe.training.batch_size,
-        views=view_of_field(run.recipe.training.views, run.recipe.student.reads),
-        seed=run.recipe.seeds[0],
-        teacher_options=run.recipe.teacher.options() if run.recipe.teacher is not None else None,
-        settings=with_progress(run.recipe.training.build(), progress).settings,
-        folder=run.folder / "checkpoints" / "quantization-aware",
-        resume=True,
-    )
+    found: dict[str, Callable[[], nn.Module]] = {}
+    for result, model in run.results.items():
+        reader = run.recipe.models.get(reader_of(run.recipe, result), run.recipe.student)
+        found[result] = functools.partial(
+            quantization_aware,
+            model,
+            run.teacher,
+            run.train,
+            epochs=spec.quantization_aware.epochs,
+            lr=spec.quantization_aware.lr,
+            batch_size=run.recipe.training.batch_size,
+            views=view_of_field(run.recipe.training.views, reader.reads),
+            seed=run.recipe.seeds[0],
+            teacher_options=run.recipe.teacher.options() if run.recipe.teacher is not None else None,
+            settings=with_progress(run.recipe.training.build(), progress).settings,
+            folder=run.folder / "checkpoints" / ("quantization-aware" + ("" if len(found) == 0 else f"-{result}")),
+            resume=True,
+        )
+    return found

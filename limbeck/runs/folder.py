@@ -37,6 +37,17 @@ def open_run(folder: Path) -> tuple[Recipe, nn.Module]:
     return read_recipe(folder), models.load_model(folder / STUDENT)
 
 
+def open_recipe(folder: Path) -> Recipe:
+    """Returns the recipe of a finished run.
+
+    Raises:
+        RunError: `folder` is no run, or its student is not trained yet.
+    """
+    kept = (folder / STUDENT).exists() and (folder / VERDICT).exists()  # perhaps in a form that only its user can load
+    require_file(folder, STUDENT if kept else f"{STUDENT}/config.json", "student")
+    return read_recipe(folder)
+
+
 def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recipe:
     """Returns the recipe of a finished run, which reads data as the student of the run does.
 

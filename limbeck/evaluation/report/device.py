@@ -1,4 +1,4 @@
-"""Exported files: latency, size and metric of the student beside the teacher exported in the same way."""
+"""Exported files: latency, size and metric of the results beside the teacher exported in the same way."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from html import escape
 
 from limbeck.evaluation import number_format
+from limbeck.evaluation.arms import STUDENT, TEACHER
 from limbeck.evaluation.model_cost import Latency
-from limbeck.evaluation.report.canvas import Canvas, log_x
+from limbeck.evaluation.report.canvas import Canvas, cut, log_x
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, mark, stacked, table
 from limbeck.evaluation.verdict import Export, Verdict
 
-MODELS = ("teacher", "student")
+MAX_DRAWN = 24  # rows of the figure; more are in its table only
+SHORT = 14
 
 
 def device(verdict: Verdict) -> Section | None:
@@ -21,7 +23,7 @@ def device(verdict: Verdict) -> Section | None:
         return None
     timed = [row for row in rows if row.latency_ms is not None]
     behind = _table(rows, verdict)
-    if len(timed) < 2:
+    if not len(timed) >= 2 or len(_places(timed)) > MAX_DRAWN:
         return Section("device", "On the device", behind, _failed(verdict))
     item = ", ".join(dict.fromkeys(row.input for row in timed if row.input)) or "one item"
     caption = (
@@ -35,7 +37,7 @@ def _in_pytorch(verdict: Verdict) -> list[Export]:
     """Rows of the models in PyTorch, if the exports have none."""
     if any(export.format == "pytorch" for export in verdict.exports):
         return []
-    found = {arm: verdict.arms.get(arm) for arm in MODELS}
+    found = {TEACHER: verdict.teacher, **{name: result.distilled for name, result in verdict.results.items()}}
     return [
         Export(format="pytorch", precision="fp32", model=arm, bytes=one.file_bytes, metric=one.metric, ci95=one.ci95,
                latency_ms=one.latency_ms, peak_memory_bytes=one.peak_memory_bytes)
@@ -43,20 +45,31 @@ def _in_pytorch(verdict: Verdict) -> list[Export]:
     ]  # fmt: skip
 
 
-def _settings(rows: Sequence[Export]) -> list[tuple[str, str]]:
-    """Distinct pairs of runtime and precision, in the order of the verdict."""
-    return list(dict.fromkeys((row.format, row.precision) for row in rows))
+def _places(rows: Sequence[Export]) -> list[tuple[str, str, str]]:
+    """The rows of the figure, result, runtime and precision, in the order of the verdict by result."""
+    names = list(dict.fromkeys(row.model for row in rows if row.model != TEACHER)) or [TEACHER]
+    settings = list(dict.fromkeys((row.format, row.precision) for row in rows))
+    present = {(row.model, row.format, row.precision) for row in rows}
+    if len(names) == 1:
+        return [(names[0], *setting) for setting in settings]
+    return [(name, *setting) for name in names for setting in settings if (name, *setting) in present]
 
 
 def _caption(rows: Sequence[Export]) -> str:
-    """The speedup of the student by runtime and precision, in a sentence."""
+    """The speedup of each result by runtime and precision, in a sentence."""
+    times = {(row.model, row.format, row.precision): row.latency_ms for row in rows}
+    places = _places(rows)
+    several = len({name for name, *_ in places}) > 1
     speedups = []
-    for format, precision in _settings(rows):
-        times = {row.model: row.latency_ms for row in rows if (row.format, row.precision) == (format, precision)}
-        teacher, student = (times.get(model) for model in MODELS)
-        if teacher is not None and student is not None:
-            speedups.append(f"{format} {precision} {number_format.times(teacher.median / student.median)}")
-    return f"The student is faster than its teacher: {', '.join(speedups)}." if speedups else "Latency of the student’s files."
+    for name, format, precision in places:
+        teacher, student = times.get((TEACHER, format, precision)), times.get((name, format, precision))
+        if teacher is not None and student is not None and name != TEACHER:
+            label = f"{name} {format} {precision}" if several else f"{format} {precision}"
+            speedups.append(f"{label} {number_format.times(teacher.median / student.median)}")
+    whose = "Faster than the teacher" if several else "The student is faster than its teacher"
+    if speedups:
+        return f"{whose}: {', '.join(speedups)}."
+    return "Latency of the files of each result." if several else "Latency of the student’s files."
 
 
 def _table(rows: Sequence[Export], verdict: Verdict) -> str:
@@ -119,22 +132,29 @@ def _failed(verdict: Verdict) -> str:
 
 
 def draw(rows: Sequence[Export]) -> str:
-    """One row per runtime and precision with teacher and student."""
-    settings = _settings(rows)
-    names = [f"{format} {precision}" for format, precision in settings]
-    canvas = Canvas(60 + 34 * len(names), left=16 + 6.0 * max(map(len, names)), right=52, top=20)
+    """One row per runtime and precision, of several results for each of them, with the teacher in the same runtime."""
+    places = _places(rows)
+    several = len({name for name, *_ in places}) > 1
+    names = [
+        f"{cut(name, SHORT)} {format} {precision}" if several else f"{format} {precision}" for name, format, precision in places
+    ]
+    canvas = Canvas(60 + (24 if several else 34) * len(names), left=16 + 6.0 * max(map(len, names)), right=52, top=20)
     axes = canvas.axes
     axes.set_xlim(min(_ends(row)[0] for row in rows) / 1.6, max(_ends(row)[1] for row in rows) * 1.25)
     log_x(canvas, lambda value: f"{value:g}")
-    for index, setting in enumerate(settings):
-        own = {row.model: _ends(row) for row in rows if (row.format, row.precision) == setting}
+    compared = False
+    for index, (name, *setting) in enumerate(places):
+        own = {row.model: _ends(row) for row in rows if [row.format, row.precision] == setting and row.model in (name, TEACHER)}
         for model, (median, p95) in own.items():
-            down = {"teacher": -0.12, "student": 0.12}.get(model, 0.0)
-            canvas.whisker(model, [median, p95], [index + down, index + down])
-            canvas.mark(model, median, index + down, size=7)
-        if set(MODELS) <= set(own):
-            canvas.beside(index, number_format.times(own["teacher"][0] / own["student"][0]))
-    canvas.beside(-0.85, "faster")
+            down = 0.0 if len(own) == 1 and several else -0.12 if model == TEACHER else 0.12
+            look = TEACHER if model == TEACHER else STUDENT
+            canvas.whisker(look, [median, p95], [index + down, index + down])
+            canvas.mark(look, median, index + down, size=7)
+        if len(own) == 2:
+            canvas.beside(index, number_format.times(own[TEACHER][0] / own[name][0]))
+            compared = True
+    if compared:
+        canvas.beside(-0.85, "faster")
     canvas.rows(names)
     canvas.label("x", "milliseconds")
     return canvas.svg("latency")

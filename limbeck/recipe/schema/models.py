@@ -22,7 +22,13 @@ from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.training import TrainingSpec
 
-PRETRAINED = ("transformers", "sentence_transformers", "timm", "torchvision")  # models that come with weights
+# Models of libraries that come with weights: the argument that asks for them, its default, and a value that does.
+PRETRAINED = {
+    "transformers": ("pretrained", True, "true"),
+    "sentence_transformers": ("name_or_path", None, "a name or folder"),
+    "timm": ("pretrained", False, "true"),
+    "torchvision": ("weights", None, "DEFAULT"),
+}
 
 
 class ModelSpec(Spec):
@@ -192,6 +198,14 @@ class TeacherSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _check_trained(self) -> Self:
-        if self.weights is None and self.training is None and self.model not in PRETRAINED:
+        if self.weights is not None or self.training is not None:
+            return self
+        if self.model not in PRETRAINED:
             raise ValueError("a teacher needs weights: (a file) or training: (to be trained first); it has neither")
+        argument, default, example = PRETRAINED[self.model]
+        if not self.args.get(argument, default):
+            raise ValueError(
+                f"args.{argument} is {self.args.get(argument, default)!r}, so this {self.model} model has random weights, and "
+                f"a teacher needs trained ones: args: {{{argument}: {example}}}, weights: (a file) or training:"
+            )
         return self

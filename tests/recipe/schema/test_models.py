@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch
 from limbeck import runs
 from limbeck.models import load_model
 from limbeck.recipe import RecipeError
+from limbeck.recipe.schema.models import TeacherSpec
 from tests import tiny
 from tests.recipe.texts import quick
 
@@ -66,3 +68,19 @@ def test_a_factorised_student_from_a_recipe(place: Path, tmp_path: Path, shared:
     student = load_model(tmp_path / "run" / "student")
     assert type(student).__name__ == f"{'Albert' if shared else 'Electra'}ForSequenceClassification"
     assert (student.config.embedding_size, student.config.num_hidden_layers) == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "random", "trained"),
+    [
+        ("timm", {"model": "resnet18"}, {"model": "resnet18", "pretrained": True}),
+        ("torchvision", {"model": "resnet18"}, {"model": "resnet18", "weights": "DEFAULT"}),
+        ("transformers", {"name_or_path": "x", "pretrained": False}, {"name_or_path": "x"}),
+    ],
+)
+def test_a_teacher_with_random_weights_is_refused(model: str, random: dict[str, Any], trained: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=rf"so this {model} model has random weights, and a teacher needs trained ones"):
+        TeacherSpec(model=model, args=random)
+    assert TeacherSpec(model=model, args=trained).training is None
+    assert TeacherSpec(model=model, args=random, weights="w.safetensors").weights
+    assert TeacherSpec.model_validate({"model": model, "args": random, "training": {"epochs": 1}}).training is not None

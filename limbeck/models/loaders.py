@@ -6,6 +6,7 @@ the paths of taps are those of the library. The recorded spec builds a model aga
 
 from __future__ import annotations
 
+import functools
 import importlib
 import os
 import warnings
@@ -17,6 +18,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
+from limbeck.models.pretrained_folders import is_adapter, load_adapter, refuse_pickles
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
 from limbeck.utils.optional_packages import MissingPackageError
 from limbeck.utils.registry import nearest_names
@@ -54,7 +56,7 @@ def transformers_model(
     """Loads a model of Hugging Face Transformers from the hub, a folder or a configuration; it returns a `ModelOutput`.
 
     Args:
-        name_or_path: name on the hub, or a local folder.
+        name_or_path: name on the hub, or a local folder; the folder of an adapter is merged into its base (needs peft).
         task: the auto class, such as "AutoModelForCausalLM".
         pretrained: load weights (safetensors only); otherwise initialise randomly from the configuration.
         local_files_only: do not access the hub.
@@ -81,22 +83,31 @@ def transformers_model(
         settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
         model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
     elif pretrained:
-        with suppress_transformers_logs(transformers):
-            model, loading_info = _load_pretrained(
-                lambda: auto.from_pretrained(
-                    name_or_path, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **source, **options
-                ),
-                str(name_or_path),
-                options,
-            )
-        _warn_missing_weights(
-            str(name_or_path), sorted([*loading_info["missing_keys"], *(key for key, *_ in loading_info["mismatched_keys"])])
-        )
+        load = functools.partial(_load_weights, transformers, auto, {**source, **options}, options)
+        model = load_adapter(str(name_or_path), load) if is_adapter(name_or_path) else load(str(name_or_path))
     else:
         made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
         model = auto.from_config(made)
     record_spec(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
     return model
+
+
+def _load_weights(
+    transformers: ModuleType, auto: Any, arguments: dict[str, Any], options: dict[str, Any], name: str
+) -> nn.Module:
+    """Loads a model with its weights, and warns of those that the checkpoint lacks."""
+    refuse_pickles(name)
+    with suppress_transformers_logs(transformers):
+        model, info = _load_pretrained(
+            lambda: auto.from_pretrained(
+                name, use_safetensors=True, trust_remote_code=False, output_loading_info=True, **arguments
+            ),
+            name,
+            options,
+        )
+    _warn_missing_weights(name, sorted([*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]))
+    loaded: nn.Module = model
+    return loaded
 
 
 def _load_pretrained(load: Callable[[], tuple[Any, Any]], name: str, options: dict[str, Any]) -> tuple[Any, Any]:

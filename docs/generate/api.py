@@ -13,8 +13,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
-from limbeck import methods, models
+from limbeck import methods, models, tasks
 from limbeck.core import adapters, schedules, source, teachers, weighers
+from limbeck.data.fields import modalities
 from limbeck.data.image import transforms
 from limbeck.models import shrink as text
 from limbeck.recipe.base import BaseRecipe
@@ -27,6 +28,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "One call, the parts chosen, your own loop: each a thin layer over the next.",
         {
             "limbeck": ("distill", "Outcome", "Distillation", "Training", "FromTeacher", "Term", "Criterion"),
+            "limbeck.experiment.plan": ("Plan",),
         },
     ),
     "methods": (
@@ -51,6 +53,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         "Stages and updates with actors: what every method consists of.",
         {
             "limbeck": ("Run", "Stage", "Update", "Settings", "Validation", "Optimizer", "epochs", "steps"),
+            "limbeck.engine.stages": ("terms_stage",),
             "limbeck.engine": (
                 "Freeze",
                 "Unfreeze",
@@ -68,6 +71,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
         {
             "limbeck": ("trained", "frozen", "average", "snapshot", "Variant", "Ensemble"),
             "limbeck.core.actors": ("Actor",),
+            "limbeck.core": ("module_of", "recalibrate"),
             "limbeck.core.references": ("Reference",),
             "limbeck.core.taps.tap": ("Tap",),
             "limbeck.core.taps.probe": ("Probe",),
@@ -123,6 +127,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "load_model",
                 "count_parameters",
                 "spec_of",
+                "with_exits",
                 "Normalize",
             ),
             "limbeck.models.shrink": (
@@ -137,6 +142,15 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
                 "StaticEncoder",
                 "layer_map",
             ),
+        },
+    ),
+    "tasks": (
+        "Tasks and metrics",
+        "What models predict and are evaluated by; see [How to add a task](../../guide/new-task.md).",
+        {
+            "limbeck.tasks": ("Task",),
+            "limbeck.tasks.predictions": ("TaskPredictions",),
+            "limbeck.metrics": ("Metric", "Measure", "Records", "register"),
         },
     ),
     "devices": (
@@ -168,6 +182,8 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Teachers": (teachers.registry, "For the `teacher` of a term, where it is more than one actor's signal."),
     "Weighers": (weighers.registry, "For the `item_weight` or `temperature` of a term, and the `by` of an ensemble."),
     "Sources": (source.registry, "For `sources:`, whose names updates use."),
+    "Tasks": (tasks.registry, "For `task:`."),
+    "Modalities": (modalities, "For the `fields:` of a data set."),
     "Methods": (methods.registry, "For `method:`, in place of terms and stages."),
     "Students made from the teacher": (text.from_teacher, "For `student: {from_teacher: …}`."),
     "Adapters": (adapters.registry, "For the `adapter` of a term, where `auto` is not what you want."),

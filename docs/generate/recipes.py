@@ -42,15 +42,15 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
         "description": "for people: what `limbeck recipes` shows",
         "task": "what is learned, and by which metric it is judged",
         "data": "training, validation and test data",
-        "teacher": "the large model",
-        "student": "the small model",
-        "training": "how student and control are trained",
-        "seeds": "student and control are trained once for each; intervals are over seeds and test items",
+        "teacher": "the large model; the frozen actor `teacher`",
+        "student": "the small model; the actor `student`",
+        "training": "how everything is trained: batches, views, and the optimizer and length of stages without their own",
+        "seeds": "all arms are trained once for each; intervals are over seeds and test items",
     },
     Recipe: {
-        "terms": "what the student learns from: one term for each objective",
-        "control": "train the same student with labels only, on the same data, views, steps and optimizer",
-        "targets": "goals that the verdict weighs, by name",
+        "terms": "what the student learns from: one term for each objective; short for one stage with one update",
+        "control": "train what is evaluated with labels only too, on the same data, views, steps and optimizer",
+        "targets": "goals that the verdict weighs, by name: `gain`, or `RESULT.gain` for another result than the first",
     },
     DataSpec: {
         "train": "what teacher and student learn from",
@@ -79,9 +79,9 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
     OptimizerSpec: {"name": "any optimizer of `torch.optim`, in any case: `sgd`, `adamw`, `nadam`, …"},
     TermSpec: {
         "objective": "the name of an objective, see [Methods](../methods/index.md)",
-        "student": "what is trained: a tap such as `layer2`, a list of taps for objectives that take several, or `auto`: taps "
-        "paired at equal relative depth",
-        "teacher": "what it is compared with: a tap of the teacher, or a teacher by name such as "
+        "student": "what is trained: a tap such as `layer2`, a reference or pattern such as `peers.*` or `student:exits.*`, a "
+        "list of taps for objectives that take several, or `auto`: taps paired at equal relative depth",
+        "teacher": "what it is compared with: a tap of the teacher, a reference or pattern, or a teacher by name such as "
         '`{ensemble: {of: "teachers.*", by: confidence}}`; none: the same tap as the student\'s',
         "adapter": "`auto`: what the shapes need and nothing more; `none`; or `linear`, `conv`, `conv_bn`, built in any case",
         "weight": "a number, or a schedule such as `{linear: {start: 0, end: 1}}`",
@@ -92,8 +92,8 @@ MEANINGS: dict[type[BaseModel], dict[str, str]] = {
     },
     StageSpec: {
         "name": "how logs call the stage",
-        "terms": "what the student learns from during this stage",
-        "epochs": "length in passes over the data",
+        "terms": "what the student learns from during this stage; short for one update",
+        "epochs": "length in passes over the data of the first update",
         "steps": "length in optimizer steps, instead of `epochs`",
         "optimizer": "another one than the training's",
     },
@@ -127,6 +127,30 @@ Short forms save words. A data set may be just its path: `train: photos/train`. 
 name (`horizontal_flip`), or one name with its arguments (`random_crop: {padding: 4}`); a term's wiring and its objective's
 hyperparameters stand side by side (`soft_targets: {temperature: 4, weight: 0.9}`). `${NAME}` in a path is the environment
 variable of that name. `--set training.epochs=3` on the command line changes one value.
+
+`teacher`, `student` and `terms` are short for one frozen and one trained model and a stage with one update. The general form
+names any models, updates, inputs and results, as here three networks that teach each other; [Any models, any
+stages](../guide/general-form.md) has more:
+
+```yaml
+name: peers
+data: {train: photos/train, test: photos/test, validation: 0.1}
+actors:                                                 # further models; `trains:` decides which of them learn
+  peers.a: {model: resnet_cifar, args: {depth: 8}}
+  peers.b: {model: resnet_cifar, args: {depth: 14}}
+  peers.c: {model: vit_tiny, args: {depth: 4}}
+sources:                                                # further inputs, by a name of your choice
+  more: {dataset: {path: photos/unlabelled, label: false, batch_size: 64}}
+stages:                                                 # in order; a step goes through the updates of its stage
+  - epochs: 30
+    updates:
+      - {trains: peers.*, terms: [hard_targets: {student: peers.*}]}
+      - {trains: peers.*, source: more, terms: [soft_targets: {student: peers.*, teacher: peers.*}]}
+evaluate: {a: peers.a, all: {ensemble: {of: peers.*, by: confidence}}}   # results; the first decides what is kept
+controls:                                               # besides the one on labels
+  smoothing: {terms: [hard_targets: {student: peers.*, label_smoothing: 0.1}]}
+targets: {gain: 1.0, all.gain: 2.0}                     # of the first result, and of another by its name
+```
 
 A recipe runs no code of its own. Models and parts come by name: from Limbeck, from installed packages, or from a file that
 you name on the command line with `--plugin`.

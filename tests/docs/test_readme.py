@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from limbeck import models
+from limbeck.recipe import Recipe, read_yaml
 from tests.docs.pages import ROOT, blocks
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -24,6 +25,11 @@ def test_its_program_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     models.save_model(models.get("tiny_cnn", width=64, size=8), None, tmp_path / "runs" / "digits" / "teacher")
     exec(compile(program.replace("epochs(40)", "epochs(1)"), "README.md", "exec"), {"__name__": "__main__"})
     assert "of the teacher" in capsys.readouterr().out
+
+
+def test_its_recipe_is_valid() -> None:
+    (block,) = blocks(README, "yaml")
+    assert list(Recipe.from_dict(read_yaml(block), "README.md").models) == ["peers.a", "peers.b"]
 
 
 @pytest.mark.parametrize("name", TEXTS)

@@ -59,13 +59,19 @@ def main() -> None:
         code = stop.code
     except USER_ERRORS as error:
         error_console.print("error:", style="bold red", end=" ")
-        error_console.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        error_console.print(_text(error), markup=False, highlight=False, soft_wrap=True)
         code = USER_ERROR
     if int(os.environ.get("WORLD_SIZE", "1")) > 1 and (isinstance(code, int) or code is None):
         from limbeck.utils.distributed import exit_process
 
         exit_process(code or 0)
     sys.exit(code)
+
+
+def _text(error: Exception) -> str:
+    from limbeck.recipe.errors import user_message
+
+    return user_message(error)
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:

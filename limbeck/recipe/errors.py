@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from limbeck.utils.registry import nearest_names
 
@@ -29,6 +29,22 @@ def format_error(model: type[BaseModel], error: Any) -> str:
     message = re.sub(r"^Value error, ", "", error["msg"])
     got = "" if isinstance(error.get("input"), Mapping) and error["type"] == "value_error" else f" (got {value})"
     return f"  {path or 'recipe'}: {message}{got}"
+
+
+def user_message(error: BaseException) -> str:
+    """Returns the text of an error for users. Errors of pydantic, of options that are checked as fields of a recipe, become one
+    line a problem.
+    """
+    if not isinstance(error, ValidationError):
+        return str(error)
+    model = next((kind for kind in _subclasses(BaseModel) if kind.__name__ == error.title), BaseModel)
+    return "\n".join(format_error(model, each).strip() for each in error.errors())
+
+
+def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
+    for each in kind.__subclasses__():
+        yield each
+        yield from _subclasses(each)
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:

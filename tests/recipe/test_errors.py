@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from pydantic import ValidationError
 
-from limbeck.recipe import RecipeError
+from limbeck.recipe import ExportSpec, RecipeError
+from limbeck.recipe.errors import user_message
 from tests import tiny
 
 
@@ -48,3 +50,14 @@ from tests import tiny
 def test_a_wrong_value_is_named_with_its_field(change: str, said: str) -> None:
     with pytest.raises(RecipeError, match=said):
         tiny.recipe(change)
+
+
+def test_options_that_are_fields_have_the_errors_of_fields() -> None:
+    with pytest.raises(ValidationError) as caught:
+        ExportSpec.model_validate({"formats": ["onnxx"], "calibration_items": 0, "presisions": []})
+    said = user_message(caught.value).splitlines()
+    assert any("onnxx" in line for line in said)
+    assert any(line.startswith("calibration_items: ") and "(got 0)" in line for line in said)
+    assert any(line.startswith("presisions: there is no such field; nearest: precisions") for line in said)
+    assert "pydantic" not in "".join(said)
+    assert user_message(ValueError("plain")) == "plain"

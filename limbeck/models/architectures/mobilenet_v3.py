@@ -170,4 +170,4 @@ def _initialise(module: nn.Module) -> None:
         nn.init.normal_(module.weight, std=0.01)
         nn.init.zeros_(module.bias)
     elif isinstance(module, nn.BatchNorm2d):
-        module.eps, module.momentum = 1e-3, 0.01  # the paper's decay of 0.99 is torch's momentum of 0.01
+        module.eps = 1e-3  # with torch's momentum; the paper's 0.01 averages over hundreds of steps, which short trainings lack

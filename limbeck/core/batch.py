@@ -142,3 +142,8 @@ def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     if isinstance(value, Mapping):
         return {name: map_tensors(part, change) for name, part in value.items()}
     return value
+
+
+def copy_tensors(value: Any) -> Any:
+    """Copies of all tensors in nested mappings, for a model that might change its inputs in place."""
+    return map_tensors(value, Tensor.clone)

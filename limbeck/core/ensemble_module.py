@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.core.actors import RunVariant
-from limbeck.core.batch import DEFAULT_VIEW, Batch
+from limbeck.core.batch import DEFAULT_VIEW, Batch, copy_tensors
 from limbeck.core.readout import Readout, dense, given_inputs, read_signals
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher
@@ -92,7 +92,9 @@ class EnsembleModule(nn.Module):
             first = members[0].readout
             signals = read_signals(
                 self.models[number],
-                first.inputs_of(inputs),
+                first.inputs_of(inputs)
+                if len(runs) == 1
+                else copy_tensors(first.inputs_of(inputs)),  # a member may change its own in place
                 [member.readout.tap for member in members],
                 output=first.output,
                 run=members[0].run,

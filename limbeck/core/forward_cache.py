@@ -128,7 +128,8 @@ class ForwardCache:
         low = precision != torch.float32
         mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()
         with torch.set_grad_enabled(gradient), mixed:
-            return probe(inputs, self._runner(name, variant))
+            run = self._runner(name, variant)
+            return self.probes.guard.run(name, actor.model.training, inputs, lambda given: probe(given, run))
 
     def _runner(self, name: str, variant: str | None) -> Any:
         """How the probe calls the model, `(model, inputs) -> output`; None to call it as it is."""

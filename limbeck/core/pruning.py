@@ -9,6 +9,7 @@ import torch
 from torch import fx, nn
 
 from limbeck.core.actors import RunVariant
+from limbeck.core.batch import copy_tensors
 from limbeck.core.model_io import LOGITS, call_model, preserve_modes
 from limbeck.core.readout import SEED, dense, read_until
 from limbeck.core.taps.attention_modules import KINDS
@@ -114,9 +115,9 @@ def _follow(model: nn.Module, calls: _Calls, example: Any, run: RunVariant | Non
         with preserve_modes(model), torch.no_grad():
             model.eval()
             if run is None:
-                call_model(model, example)
+                call_model(model, copy_tensors(example))
             else:
-                run(model, example, torch.Generator().manual_seed(SEED))
+                run(model, copy_tensors(example), torch.Generator().manual_seed(SEED))
     finally:
         for handle in handles:
             handle.remove()

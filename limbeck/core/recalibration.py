@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from limbeck.core.batch import copy_tensors
 from limbeck.core.model_io import call_model, preserve_modes
 
 
@@ -84,7 +85,7 @@ def _measured(module: nn.Module, layers: list[_BatchNorm], inputs: Any) -> set[n
     for layer in layers:
         layer.reset_running_stats()
         layer.momentum = 1.0
-    call_model(module, inputs)
+    call_model(module, copy_tensors(inputs))
     return {layer for layer in layers if not bool(_untouched(layer).all())}
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.batch import copy_tensors
 from limbeck.core.errors import TapError
 from limbeck.core.model_io import call_model, preserve_modes
 from limbeck.core.taps.encoder_layout import equal_depths, layers
@@ -79,7 +80,7 @@ def feature_maps(model: nn.Module, inputs: Any) -> list[FeatureMap]:
     handles = [module.register_forward_hook(hook(path)) for path, module in model.named_modules() if path]
     try:
         with torch.no_grad(), preserve_modes(model):
-            call_model(model.eval(), inputs)
+            call_model(model.eval(), copy_tensors(inputs))
     finally:
         for handle in handles:
             handle.remove()

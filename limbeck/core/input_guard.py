@@ -1,0 +1,63 @@
+"""Keeps a model that changes its inputs in place from changing what other models see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+from torch import Tensor
+
+from limbeck.core.batch import copy_tensors
+
+Output = TypeVar("Output")
+
+
+class InputGuard:
+    """Runs models on inputs that they share.
+
+    A network that normalises in place (`x.sub_(mean)`) changes the batch for all that run after it. The first run of each model
+    in each mode is on a copy, whose version counters tell whether the model changed it; a model that does so gets copies from
+    then on, all others the inputs themselves.
+    """
+
+    def __init__(self) -> None:
+        self.changing: set[str] = set()
+        self._tried: set[tuple[str, bool]] = set()
+
+    def run(self, name: str, training: bool, inputs: Any, model: Callable[[Any], Output]) -> Output:
+        """Returns `model(inputs)`; the inputs are as before afterwards.
+
+        Args:
+            name: of the model.
+            training: its mode.
+
+        Raises:
+            ValueError: the inputs were changed nevertheless, by a model that did not do so at first or that was not called with
+                the copy.
+        """
+        copied = name in self.changing or (name, training) not in self._tried
+        given = copy_tensors(inputs) if copied else inputs
+        before, of_copy = _versions(inputs), _versions(given)
+        output = model(given)
+        if _versions(inputs) != before:
+            raise ValueError(
+                f"actor {name!r} changes its inputs in place, and other models read them too; write x = x - mean in its "
+                "forward, not x.sub_(mean) or x -= mean"
+            )
+        if _versions(given) != of_copy:
+            self.changing.add(name)
+        self._tried.add((name, training))
+        return output
+
+
+def _versions(inputs: Any) -> list[int]:
+    """The version counters of all tensors, which every change in place counts up; inference tensors have none."""
+    return [tensor._version for tensor in _tensors(inputs) if not tensor.is_inference()]
+
+
+def _tensors(inputs: Any) -> Iterator[Tensor]:
+    if isinstance(inputs, Tensor):
+        yield inputs
+    elif isinstance(inputs, Mapping):
+        for part in inputs.values():
+            yield from _tensors(part)

@@ -8,10 +8,12 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from limbeck.core.model_io import LOGITS
 from limbeck.utils.registry import UnknownNameError
@@ -185,7 +187,7 @@ class Actors(Mapping[str, Actor]):
         for actor in self._actors.values():
             actor.adopt_variants()  # of a module that was given after the actor was made
             if actor.role is not Role.TRAINED:
-                actor.model.requires_grad_(False).eval()
+                freeze(actor.model).eval()
             if actor.channels_last:
                 actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
@@ -221,24 +223,68 @@ class Actors(Mapping[str, Actor]):
                 update_average(actor.model, self[actor.of].model, actor.decay)
 
 
+_frozen_here: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def freeze(model: nn.Module) -> nn.Module:
+    """Takes the gradient from all parameters, and notes of which: those may be trained in another role later.
+
+    Parameters that come with `requires_grad=False` are a choice of the user, which trainings respect.
+    """
+    for parameter in model.parameters():
+        if parameter.requires_grad:
+            _frozen_here[parameter] = True
+    return model.requires_grad_(False)
+
+
+def is_held(parameter: nn.Parameter) -> bool:
+    """Whether the user froze this parameter (`requires_grad_(False)`) before handing it over."""
+    return not parameter.requires_grad and parameter not in _frozen_here
+
+
 def refuse_shared_parameters(actors: Mapping[str, Actor]) -> None:
-    """Checks that no trained actor shares parameters with another: two optimizers would change them, or one what is frozen
-    elsewhere. Actors without a module (averages, those that are built later) share nothing.
+    """Checks that no trained actor shares parameters or buffers with another: two optimizers would change them, or one what is
+    frozen elsewhere. Tensors with the same memory are shared too, whatever objects hold them. Actors without a module (averages
+    and those that are built later) share nothing.
 
     Raises:
-        ValueError: two actors share parameters; the message names both.
+        ValueError: two actors share weights; the message names both and the first that they share.
     """
-    owners: dict[int, str] = {}
+    owners: dict[Any, str] = {}
     for name, actor in actors.items():
-        parts = set() if actor.module is None else {id(actor.module), *map(id, actor.module.parameters())}
-        for part in parts:
+        for path, part in {} if actor.module is None else _weights(actor.module).items():
             other = owners.setdefault(part, name)
             roles = (actors[other].role, actor.role)
             if other != name and Role.TRAINED in roles:
+                what = f"share parameters ({path})" if path else "share parameters"
                 raise ValueError(
-                    f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) share parameters, and one is trained; "
-                    "hand over a deep copy: copy.deepcopy(model)"
+                    f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) {what}, and one is trained; hand over a deep copy: "
+                    f"copy.deepcopy(model){_peft_remedy(actors[other], actor)}"
                 )
+
+
+def _weights(model: nn.Module) -> dict[str, Any]:
+    """What identifies a module and its parameters and buffers, by path."""
+    found: dict[str, Any] = {"": id(model)}
+    for path, tensor in chain(model.named_parameters(), model.named_buffers()):
+        found[path] = _memory_of(tensor)
+    return found
+
+
+def _memory_of(tensor: Tensor) -> Any:
+    """Where a tensor lies in memory; without any (empty, not on a device, not yet initialised) the object itself."""
+    try:
+        address = tensor.data_ptr() if tensor.numel() else 0
+    except (RuntimeError, NotImplementedError, ValueError):
+        address = 0
+    return (str(tensor.device), address) if address else id(tensor)
+
+
+def _peft_remedy(*actors: Actor) -> str:
+    """What to do if one is a PEFT model around the other, whose layers `get_peft_model` replaces in place."""
+    if not any(hasattr(actor.module, "peft_config") for actor in actors):
+        return ""
+    return ". get_peft_model changes its base in place; the base without adapters is copy.deepcopy(student).unload()"
 
 
 def originals_first(of: Mapping[str, str | None]) -> list[str]:

@@ -102,6 +102,14 @@ class Objective(nn.Module, ABC):
     def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
         """Computes the losses. Student and teacher are in working precision and checked, the teacher is detached."""
 
+    def reads_top_k(self, temperature: float | None = None) -> bool:
+        """Whether this objective, with its arguments, can read a `TopK` teacher.
+
+        Args:
+            temperature: that a term sets; None: the objective's own.
+        """
+        return self.accepts_top_k
+
     @property
     def built(self) -> bool:
         """Whether the parameters that depend on shapes exist; True for objectives without any."""

@@ -48,8 +48,9 @@ def warn_of_same_object(criterion: Criterion) -> None:
 class DeadTermCheck:
     """Checks that every term gives a finite, non-zero gradient to what it trains in its first active step.
 
-    A term whose teacher starts as a copy of the student (an average, a snapshot, past predictions) may be zero at first: it is
-    checked again in each of the next `grace` steps. A term on labels is checked at the first batch that has some.
+    A term whose teacher starts as a copy of the student (an average, a snapshot, past predictions) may be zero at first, and so
+    may one whose items have weights: it is checked again in each of the next `grace` steps. A term on labels is checked at the
+    first batch that has some.
 
     Attributes:
         left: checks left by the name of the term; empty once all terms have passed.
@@ -57,7 +58,7 @@ class DeadTermCheck:
 
     def __init__(self, criterion: Criterion, learners: Mapping[str, Sequence[nn.Parameter]], grace: int = 100) -> None:
         self.criterion, self.learners = criterion, learners
-        self.left = {term.name: (grace if _starts_equal(term, criterion) else 1) for term in criterion.terms}
+        self.left = {term.name: (grace if _may_start_at_zero(term, criterion) else 1) for term in criterion.terms}
 
     def __bool__(self) -> bool:
         return bool(self.left)
@@ -67,16 +68,15 @@ class DeadTermCheck:
 
         Args:
             losses: values of the terms, with their graph.
-            counts: items (or tokens) that each term averages over, `[terms]`.
+            counts: items (or tokens) of the batch that each term reads on this process, not clamped, `[terms]`.
             scale: of the loss, in float16.
 
         Raises:
             DeadTermError: a term gives no gradient, or one that is not finite.
         """
+        counts = distributed.all_reduce_sum(counts)
         for position, term in enumerate(self.criterion.terms):
             if term.name not in self.left or term.name not in losses or float(counts[position]) < 1:
-                continue
-            if term.objective.needs_target and not float(distributed.all_reduce_sum(losses[term.name].detach().abs())):
                 continue  # no item of this batch has a label
             self.left[term.name] -= 1
             for actor in self._trained_by(term):
@@ -121,8 +121,8 @@ def _norm(gradient: Tensor) -> Tensor:
     return norm
 
 
-def _starts_equal(term: Term, criterion: Criterion) -> bool:
-    if isinstance(term.teacher, PastPredictions):
+def _may_start_at_zero(term: Term, criterion: Criterion) -> bool:
+    if isinstance(term.teacher, PastPredictions) or term.weighers:
         return True
     return any(criterion.actors[r.actor].role in (Role.AVERAGE, Role.SNAPSHOT) for r in term.teachers)
 

@@ -22,7 +22,7 @@ from limbeck.engine.checkpoint import Checkpoints
 from limbeck.engine.clock import Clock
 from limbeck.engine.compilation import CompiledModels
 from limbeck.engine.events import apply_events
-from limbeck.engine.freezing import TrainableParameters
+from limbeck.engine.freezing import TrainableParameters, require_trainable
 from limbeck.engine.interrupts import Interrupted, InterruptHandler
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
@@ -112,7 +112,7 @@ class Run:
             load_actors(state, self.actors)
             return self
         self.log.start()
-        with self.interrupt, _threads(self.settings.threads):
+        with self.interrupt, _threads(self.settings.threads), self.trainable:
             for number in range(self.clock.stage, len(self.stages)):
                 self._run_stage(number, state)
                 state = None
@@ -213,7 +213,7 @@ class Run:
             )
             losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
             if one.check and number == 0:
-                one.check(losses, counts, self.scaler.get_scale())
+                one.check(losses, criterion.counts(piece), self.scaler.get_scale())
             add_piece(values, losses, criterion, progress)
             self.scaler.scale(losses["loss"]).backward()
             batch.keep_generated(number, forward_cache)
@@ -251,6 +251,7 @@ def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | Non
 def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, device: torch.device) -> None:
     """Moves the models to the device; all processes then hold the same weights."""
     check_sources(stages, source, actors)
+    require_trainable(actors, [name for stage in stages for update in stage.updates for name in update.trains])
     for actor in actors.values():
         actor.model.to(device)
         distributed.broadcast_parameters(actor.model)

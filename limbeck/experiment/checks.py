@@ -20,6 +20,7 @@ from limbeck.core.taps.tap import Tap
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
+from limbeck.engine.freezing import require_trainable
 from limbeck.engine.stages import resolve_stages
 from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
@@ -169,6 +170,7 @@ def _check_update(
         _check_tokens(criterion, items)
     criterion.build(example, samples=source.samples)
     criterion.probes.close()
+    require_trainable(actors, update.trains)
     optimizer = update.optimizer or stage.optimizer or plan.training.optimizer
     optimizer.build([parameter for name in update.trains for parameter in actors[name].model.parameters()])
     for name, path in _event_paths(stage):

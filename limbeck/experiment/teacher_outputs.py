@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
+from limbeck.core.schedules import Constant
 from limbeck.core.taps.attention_modules import MATRICES
 from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
@@ -53,5 +54,7 @@ def _taps(references: Iterable[Reference], actor: str) -> set[str]:
 
 
 def _accepts_top_k(term: Term) -> bool:
-    """Whether the largest logits are enough: weighers and teachers that combine signals need all of them."""
-    return term.objective.accepts_top_k and not term.weighers and not isinstance(term.teacher, Teacher)
+    """Whether the largest logits are enough: weighers, teachers that combine signals and temperatures other than 1 need all."""
+    if term.weighers or isinstance(term.teacher, Teacher) or not isinstance(term.temperature, Constant | None):
+        return False
+    return term.objective.reads_top_k(None if term.temperature is None else term.temperature.value)

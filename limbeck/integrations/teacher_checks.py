@@ -6,6 +6,7 @@ from typing import Any
 
 from torch import nn
 
+from limbeck.core.actors import frozen, refuse_shared_parameters, trained
 from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 
 
@@ -25,6 +26,16 @@ def require_one_precision(teacher: nn.Module) -> None:
             f"teacher: the parameters of {type(teacher).__name__} are in {' and '.join(found)}, so its layers do not fit each "
             "other; load it with one dtype=…, or convert it with teacher.to(torch.float32)"
         )
+
+
+def require_own_weights(student: nn.Module, teacher: nn.Module) -> None:
+    """Refuse a teacher that is the student or shares weights with it: training would change them, or freezing them would keep
+    the student from learning.
+
+    Raises:
+        ValueError: with the first weights that they share.
+    """
+    refuse_shared_parameters({"student": trained(student), "teacher": frozen(teacher)})
 
 
 def tokenizer_difference(student: Any, teacher: Any) -> tuple[bool, str | None]:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
+
+from limbeck.core.actors import is_held
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,28 @@ def build_model(model: ModelOrBuilder, teacher: nn.Module | None) -> nn.Module:
         ValueError: it is made from the teacher, and there is none.
     """
     if isinstance(model, nn.Module):
-        return copy.deepcopy(model)
+        copied = copy.deepcopy(model)
+        for ours, theirs in zip(copied.parameters(), model.parameters(), strict=True):
+            ours.requires_grad_(theirs.is_floating_point() and not is_held(theirs))
+        return copied
     if not isinstance(model, FromTeacher):
         return model()
     if teacher is None:
         raise ValueError(
             "from_teacher: the model is made from the teacher, and there is none; give a teacher, or a model by name"
         )
-    return model(teacher)
+    with _unfrozen(teacher):  # what is copied from it is trained, unless the builder freezes it
+        return model(teacher)
+
+
+@contextmanager
+def _unfrozen(teacher: nn.Module) -> Iterator[None]:
+    """Gives all parameters of the teacher a gradient, and takes it away again afterwards."""
+    before = [(p, p.requires_grad) for p in teacher.parameters() if p.is_floating_point()]
+    for parameter, _ in before:
+        parameter.requires_grad_(True)
+    try:
+        yield
+    finally:
+        for parameter, requires_grad in before:
+            parameter.requires_grad_(requires_grad)

@@ -130,6 +130,9 @@ class SoftTargets(LogitObjective):
         if isinstance(teacher, TopK):
             self._check_top_k(student, teacher)
 
+    def reads_top_k(self, temperature: float | None = None) -> bool:
+        return not self.standardize and (self.temperature if temperature is None else temperature) == 1
+
     def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
         if isinstance(teacher, TopK):
             return kl_top_k(teacher, student)

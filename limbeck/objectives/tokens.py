@@ -54,6 +54,9 @@ class ForwardKL(LogitObjective):
             require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
             check_top_k(self.name, student, teacher, self.validate)
 
+    def reads_top_k(self, temperature: float | None = None) -> bool:
+        return (self.temperature if temperature is None else temperature) == 1
+
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         real = self._real(student, mask) if isinstance(teacher, TopK) else None
         if real is None:

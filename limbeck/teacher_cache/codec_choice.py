@@ -35,7 +35,7 @@ def _choose_codec(tap: str, signal: AnySignal, config: CacheConfig, sparse: bool
         if not sparse:
             raise ValueError(
                 f"cache.logits: {dict(config.logits)} stores only the largest probabilities, and a term of this run needs all "
-                "logits; use fp16, or terms that can read the largest ones (soft_targets and the like)"
+                "logits; use fp16, or terms that can read the largest ones (soft_targets or forward_kl at temperature 1)"
             )
         return TopKCodec(**{"classes": classes, **config.logits})
     if config.logits == AUTO:

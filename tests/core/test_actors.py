@@ -8,9 +8,25 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actors, Variant, actor_inputs, average, frozen, snapshot, trained
+from limbeck import Distillation
+from limbeck.core.actors import (
+    Actors,
+    Variant,
+    actor_inputs,
+    average,
+    frozen,
+    refuse_shared_parameters,
+    snapshot,
+    trained,
+)
+from limbeck.core.criterion import Criterion
 from limbeck.core.references import Reference
+from limbeck.core.terms import Term
+from limbeck.data import Items
+from limbeck.models.from_teacher import FromTeacher
+from limbeck.objectives import SoftTargets
 from limbeck.utils.registry import UnknownNameError
+from tests.experiment.tiny_classifiers import QUICK
 
 
 def net(seed: int = 0) -> nn.Sequential:
@@ -136,3 +152,37 @@ def test_modalities():
         actor_inputs(actor, "student", {"text": 2})
     with pytest.raises(UnknownNameError, match="single tensor"):
         actor_inputs(actor, "student", torch.zeros(1))
+
+
+def test_shared_memory_is_shared_whatever_holds_it():
+    """A layer, a buffer, and a parameter of its own around the same tensor."""
+    for share in ("layer", "buffer", "memory"):
+        student, teacher = (nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 2)) for _ in range(2))
+        if share == "layer":
+            student[2] = teacher[2]
+        elif share == "buffer":
+            student[1].running_mean = teacher[1].running_mean
+        else:
+            student[0].weight = nn.Parameter(teacher[0].weight.data)
+        path = {"layer": "2.weight", "buffer": "1.running_mean", "memory": "0.weight"}[share]
+        with pytest.raises(ValueError, match=rf"share parameters \({path}\).*hand over a deep copy"):
+            Criterion([Term(SoftTargets())], student, teacher)
+        assert all(p.requires_grad for p in student.parameters())
+        Actors({"one": frozen(student), "other": frozen(teacher)})  # what nobody trains may be shared
+        with pytest.raises(ValueError, match="share parameters"):
+            Distillation(actors={"a": trained(student), "b": trained(teacher)}, stages=[])
+
+
+def test_a_student_made_from_its_teacher_is_refused_if_it_holds_parts_of_it():
+    teacher = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    student = FromTeacher(lambda model: nn.Sequential(model[0], nn.ReLU(), nn.Linear(4, 2)))
+    items = Items.from_tensors(torch.randn(64, 3), torch.arange(64) % 2)
+    with pytest.raises(ValueError, match=r"share parameters \(0\.weight\)"):
+        Distillation(student, teacher, training=QUICK).check(items)
+
+
+def test_parameters_without_memory_are_compared_as_objects():
+    one, other = (nn.Sequential(nn.LazyLinear(2), nn.Linear(3, 0), nn.Linear(3, 2, device="meta")) for _ in range(2))
+    refuse_shared_parameters({"student": trained(one), "teacher": frozen(other)})
+    with pytest.raises(ValueError, match="share parameters"):
+        refuse_shared_parameters({"student": trained(one), "teacher": frozen(nn.Sequential(one[2]))})

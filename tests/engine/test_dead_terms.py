@@ -11,7 +11,7 @@ from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import DeadTermError, Optimizer, Run, Settings, Stage, Update, steps
-from limbeck.objectives import HardTargets, SoftTargets
+from limbeck.objectives import Decoupled, HardTargets, SoftTargets
 
 QUIET = Settings(progress=False, device="cpu")
 
@@ -50,3 +50,20 @@ def test_a_term_that_teaches_nobody_is_dead_once_a_label_comes() -> None:
     with pytest.raises(DeadTermError, match="gradient is zero"):
         job.fit()
     assert job.clock.updates == 15  # the sixteenth batch has the label
+
+
+def test_a_term_whose_loss_is_zero_although_there_are_labels_is_dead() -> None:
+    """With two classes the part of DKD among all other classes has one outcome, so that nothing remains without alpha."""
+    inputs = torch.randn(64, 6, generator=torch.Generator().manual_seed(0))
+    source = Dataset(Items.from_tensors(inputs, torch.arange(64) % 2, images=False), 8)
+    actors = {"student": trained(nn.Linear(6, 2)), "teacher": frozen(nn.Linear(6, 2))}
+    stage = Stage([Update([Term(Decoupled(alpha=0)), Term(HardTargets())])], steps(4), Optimizer("sgd", lr=0.05))
+    with pytest.raises(DeadTermError, match=r"'decoupled' is dead.*gradient is zero"):
+        Run(actors, [stage], source=source, settings=QUIET).fit()
+    assert source.items.classes == 2
+
+
+def test_labels_that_come_in_a_later_piece_of_a_batch_make_no_term_dead() -> None:
+    actors = {"student": trained(nn.Linear(6, 3))}
+    stage = Stage([Update([Term(HardTargets())])], steps(8), Optimizer("sgd", lr=0.05))
+    Run(actors, [stage], source=with_one_label(8), settings=Settings(progress=False, device="cpu", accumulate=2)).fit()

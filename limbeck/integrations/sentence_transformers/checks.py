@@ -6,7 +6,7 @@ from torch import nn
 
 from limbeck.core.schedules import Constant
 from limbeck.core.terms import Term
-from limbeck.integrations.teacher_checks import require_one_precision, tokenizer_difference
+from limbeck.integrations.teacher_checks import require_one_precision, require_own_weights, tokenizer_difference
 
 SCORES = "scores"
 
@@ -31,13 +31,12 @@ def require_outputs(term: Term) -> None:
 
 
 def require_readable(student: nn.Module, teacher: nn.Module) -> None:
-    """Refuse a teacher that is the student, is in several precisions, or has another vocabulary than the student.
+    """Refuse a teacher that shares weights with the student, is in several precisions, or has another vocabulary.
 
     Raises:
         ValueError: with what to do instead.
     """
-    if student is teacher:
-        raise ValueError("teacher: the same model as the student; pass a deep copy, or another model")
+    require_own_weights(student, teacher)
     require_one_precision(teacher)
     _, difference = tokenizer_difference(getattr(student, "tokenizer", None), getattr(teacher, "tokenizer", None))
     if difference is not None:

@@ -17,7 +17,7 @@ from limbeck.core.schedules import Schedule, schedule
 from limbeck.core.signals import tensors_of
 from limbeck.core.terms import Term
 from limbeck.engine.term_averages import TermAverages
-from limbeck.integrations.teacher_checks import require_one_precision
+from limbeck.integrations.teacher_checks import require_one_precision, require_own_weights
 from limbeck.integrations.transformers import checks
 from limbeck.integrations.transformers.collator import TwoTokenizerCollator
 from limbeck.integrations.transformers.columns import BatchColumns
@@ -88,6 +88,7 @@ class DistillationMixin(Base):  # type: ignore[misc]
         checks.require_one_device(self)
         if teacher is not None:
             require_one_precision(teacher)
+            require_own_weights(self.model, teacher)
         self.teacher, self.terms, self.labels = teacher, list(terms), schedule(labels)
         self.teacher_processing_class = teacher_processing_class
         if teacher_processing_class is not None:

@@ -258,8 +258,8 @@ def refuse_shared_parameters(actors: Mapping[str, Actor]) -> None:
             if other != name and Role.TRAINED in roles:
                 what = f"share parameters ({path})" if path else "share parameters"
                 raise ValueError(
-                    f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) {what}, and one is trained; hand over a deep copy: "
-                    f"copy.deepcopy(model){_peft_remedy(actors[other], actor)}"
+                    f"actors {other!r} ({roles[0]}) and {name!r} ({roles[1]}) {what}, and one is trained; hand over a deep "
+                    f"copy: copy.deepcopy(model){_peft_remedy(actors[other], actor)}"
                 )
 
 

@@ -64,6 +64,7 @@ criterion = Criterion(
 )
 print(criterion(batch))  # the loss, and the value of each term
 """
+STATISTICS = "statistics of BatchNorm inputs"
 SPANS = "start and end logits"
 NUMBERS = 'models.get("resnet_cifar", depth=20, classes=1), models.get("resnet_cifar", depth=8, classes=1)'
 READERS = """(
@@ -226,6 +227,8 @@ def _taps(kind: type[Objective]) -> dict[str, Any]:
     """Taps of the example's networks whose signals the objective takes."""
     if kind.knowledge == "output":
         return {}
+    if _signal(kind) == STATISTICS:
+        return {"student": "statistics(*)"}
     if kind.tap_kinds:
         last = [f"{layer}(-1)" for layer in kind.tap_kinds]
         tap: Any = last[0] if len(last) == 1 else last

@@ -13,6 +13,7 @@ from limbeck.core.batch import copy_tensors
 from limbeck.core.model_io import LOGITS, call_model, preserve_modes
 from limbeck.core.readout import SEED, dense, read_until
 from limbeck.core.taps.attention_modules import KINDS
+from limbeck.core.taps.batch_statistics import STATISTICS
 from limbeck.core.taps.tap import Tap
 
 
@@ -49,7 +50,7 @@ def prune_to_tap(
         paths of the modules that can be removed, and the number of the run; nothing and None if neither tells.
     """
     point = Tap.parse(tap).hook_point(model)
-    if point.side in KINDS or tap == LOGITS:
+    if point.side in (*KINDS, STATISTICS) or tap == LOGITS:
         return [], None
     tapped = model.get_submodule(point.path)
     calls = _Calls(tapped, point.side == "input", point.run)

@@ -15,6 +15,7 @@ from limbeck.core.errors import TapError
 from limbeck.core.model_io import LOGITS, call_model
 from limbeck.core.signals import AnySignal, LinearLogits
 from limbeck.core.taps.attention_modules import KINDS
+from limbeck.core.taps.batch_statistics import STATISTICS
 from limbeck.core.taps.probe import Hook, Probe, Signals
 from limbeck.core.taps.tap import Tap
 
@@ -81,7 +82,7 @@ def read_until(
         the signal and `last`, counted if it was unknown; None if the model has to run to its end always.
     """
     point = Tap.parse(tap).hook_point(model)
-    if point.side in KINDS or tap == LOGITS:
+    if point.side in (*KINDS, STATISTICS) or tap == LOGITS:
         return read_signals(model, inputs, [tap], run=run)[tap], None
     counter = RunCounter(last if point.run is None else point.run)
     with Probe(model, [tap]) as probe, counter.attached(model.get_submodule(point.path), before=point.side == "input"):

@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck.core.actors import Actor, Actors
 from limbeck.core.model_io import LOGITS
+from limbeck.core.taps.batch_statistics import STATISTICS, batchnorm_layers
 from limbeck.core.taps.tap import Tap
 from limbeck.utils.registry import UnknownNameError, nearest_names
 
@@ -22,7 +23,8 @@ class Reference:
     If a tap and an actor have the same name, the text names the actor; `:name` is the tap.
 
     `*` makes a pattern: in an actor for any characters (`peers.*`), in a variant likewise (`student@small*`), in a tap for a
-    part between dots (`student:exits.*` are the direct children of `exits`).
+    part between dots (`student:exits.*` are the direct children of `exits`). In `statistics(*)` and `statistics(layer1.*)` it
+    stands for any characters in the paths of BatchNorm layers.
     """
 
     actor: str
@@ -117,12 +119,17 @@ def _matching(pattern: str | None, names: Iterable[str]) -> Sequence[str | None]
 
 
 def _matching_taps(pattern: str, model: nn.Module | None) -> list[str]:
-    """The taps of a model that a pattern matches: `*` stands for characters between two dots of a module's path."""
+    """The taps of a model that a pattern matches: `*` stands for characters between two dots of a module's path.
+
+    Of statistics it stands for any characters in the paths of BatchNorm layers: `statistics(*)` are all of them.
+    """
     if "*" not in pattern:
         return [pattern]
     if model is None:
         return []
     tap = Tap.parse(pattern)
+    if tap.of == STATISTICS:
+        return [str(Tap(path, tap.of)) for path in batchnorm_layers(model) if fnmatch.fnmatchcase(path, tap.path)]
     regex = re.compile(re.escape(tap.path).replace(r"\*", r"[^.]*"))
     return [str(Tap(path, tap.of)) for path, _ in model.named_modules() if path and regex.fullmatch(path)]
 

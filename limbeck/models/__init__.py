@@ -12,6 +12,7 @@ Image models take [B, C, H, W] in [0, 1], normalise their inputs and return logi
 from limbeck.models.architectures.mlp import mlp
 from limbeck.models.architectures.mobile_resnet import mobile_resnet
 from limbeck.models.architectures.mobilenet_v3 import mobilenet_v3
+from limbeck.models.architectures.pixels import pixels
 from limbeck.models.architectures.resnet_cifar import resnet_cifar
 from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
@@ -36,6 +37,7 @@ __all__ = [
     "mobile_resnet",
     "mobilenet_v3",
     "names",
+    "pixels",
     "registry",
     "require_known",
     "resnet_cifar",

@@ -16,6 +16,7 @@ from typing import Any, cast
 from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Objective, registry
 from limbeck.core.signals import Match
+from limbeck.objectives.batch_statistics import BatchNormStatistics
 from limbeck.objectives.contrastive import Contrastive
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
@@ -60,6 +61,7 @@ __all__ = [
     "AttentionDistributions",
     "AttentionScores",
     "AttentionTransfer",
+    "BatchNormStatistics",
     "BinaryCrossEntropy",
     "BinarySoftTargets",
     "ChannelCorrelation",

@@ -23,6 +23,7 @@ RESULTS = {
     "teachers": ["student"],
     "born-again": ["student"],
     "data-free": ["student"],
+    "inversion": ["student"],
     "server": ["student"],
 }
 FILES = {"supernet": "elastic.py", "data-free": "generator.py"}

@@ -210,6 +210,7 @@ BY_HAND = [
     Case("value_relation", shapes((3, 4), (4, 3, 2)), {"heads": 2}),
     Case("self_attention_relations", shapes([(3, 4)] * 3, [(3, 6)] * 3), {"heads": 2}),
     Case("self_attention_relations", shapes([(4, 3, 2), (2, 3, 2), (2, 3, 2)], [(3, 3, 4)] * 3), {"heads": 4}),
+    Case("batchnorm_statistics", shapes((3, 4), (3, 4))),
     Case("embedding_mse", shapes((5,), (5,))),
     Case("embedding_cosine", shapes((5,), (5,))),
     Case("margin_mse", shapes((2,), (2,))),
@@ -226,7 +227,7 @@ DECLARED = {
 
 
 # An item's sizes by the letters that `signals` names its axes with; a number is one.
-SIZES = {"heads": 2, "T": 3, "d": 24, "D": 48, "N": 3}
+SIZES = {"heads": 2, "C": 4, "T": 3, "d": 24, "D": 48, "N": 3}
 
 # Objectives that take sizes which they do not declare.
 UNDECLARED = {"span_targets", "span_soft_targets", "squared_error"}

@@ -134,3 +134,17 @@ def margin_mse(objective, student, teacher, target, index):
             for s, t in zip(student, teacher, strict=True)
         ]
     )
+
+
+# Statistics of a batch
+
+
+@reference("batchnorm_statistics")
+def batchnorm_statistics(objective, student, teacher, target, index):
+    means, variances = [], []
+    for channel in range(student.shape[2]):
+        m = mean(item[0, channel] for item in student)
+        means.append(m)
+        variances.append(mean(item[1, channel] for item in student) - m**2 - mean(item[2, channel] for item in student))
+    loss = norm(torch.stack(means)) + norm(torch.stack(variances))
+    return torch.stack([loss for _ in student])

@@ -21,7 +21,7 @@ class HookPoint:
 
     Attributes:
         path: of the module.
-        side: what is recorded: its `input`, its `output`, or a kind of attention.
+        side: what is recorded: its `input`, its `output`, statistics of its input, or a kind of attention.
         run: which run of the module is recorded, from 0; None: the last. One module may be used as several layers.
     """
 

@@ -14,6 +14,7 @@ from limbeck.core.model_io import LOGITS, call_model, part_of, select_output
 from limbeck.core.signals import Signal
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.attention_recording import Callbacks, recording_attention
+from limbeck.core.taps.batch_statistics import STATISTICS, input_statistics
 from limbeck.core.taps.tap import Tap
 
 OUTPUT = "(output)"  # what the tap of `Actor.output` is recorded as
@@ -101,7 +102,9 @@ class Probe:
         callback = functools.partial(self._record, name, tap, hook_point.run)
         if hook_point.side in KINDS:
             self._attention.setdefault(module, {}).setdefault(hook_point.side, []).append(callback)
-        elif hook_point.side == "input":
+        elif hook_point.side in ("input", STATISTICS):
+            if hook_point.side == STATISTICS:
+                callback = functools.partial(self._record_statistics, module, callback)
             self._handles.append(module.register_forward_pre_hook(Hook(callback).before, with_kwargs=True))
         else:
             self._handles.append(module.register_forward_hook(Hook(callback).after))
@@ -118,6 +121,10 @@ class Probe:
         if name in self._copied or tensor.is_inference():  # inference tensors have no version to compare
             tensor = tensor.clone()
         self._recorded[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
+
+    def _record_statistics(self, layer: nn.Module, record: Callable[[Any], None], value: Any) -> None:
+        if self._recording:
+            record(input_statistics(layer, _tensor_of(value, Tap("", STATISTICS))))
 
     def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Signals:
         """Runs the model, with `run(model, inputs)` if given, and returns `{tap: signal}`."""

@@ -9,10 +9,11 @@ from torch import nn
 
 from limbeck.core.errors import TapError
 from limbeck.core.taps.attention_modules import KINDS
+from limbeck.core.taps.batch_statistics import STATISTICS, statistics_hook_point
 from limbeck.core.taps.encoder_layout import HookPoint, attention_hook_point, hidden_hook_point, is_number
 from limbeck.utils.registry import nearest_names
 
-SIDES = ("input", "hidden", "cls", *KINDS)  # written in front of the address; a bare path is the module's output
+SIDES = ("input", "hidden", "cls", STATISTICS, *KINDS)  # written in front of the address; a bare path is the module's output
 _PATTERN = re.compile(r"(\w+)\((.*)\)")
 
 
@@ -28,13 +29,16 @@ class Tap:
         scores(P)                             QKᵀ·scale with position biases, before any mask [B, heads, T, T]
         attention(P)                          attention probabilities, before dropout [B, heads, T, T]
         queries(P), keys(P), values(P)        as the attention uses them [B, heads, T, d]
+        statistics(P)                         moments of what a BatchNorm layer reads, and its running variance [B, 3, C]; see
+                                              `batch_statistics.input_statistics`
 
-    P is the path of an attention module or of a module that contains exactly one, or the number N of its layer: 1 to L from
-    the input, -1 to -L from the output. Numbers are for encoders with one list of layers; see `encoder_layout.layers`.
+    P is the path of an attention module (of statistics: a BatchNorm layer) or of a module that contains exactly one; of an
+    attention module it may be the number N of its layer: 1 to L from the input, -1 to -L from the output. Numbers are for
+    encoders with one list of layers; see `encoder_layout.layers`.
 
     Attributes:
         path: path of a module, or number of a layer.
-        of: what is read there: `output`, `input`, `hidden`, `cls`, or a kind of attention.
+        of: what is read there: `output`, `input`, `hidden`, `cls`, `statistics`, or a kind of attention.
 
     Raises:
         TapError: an unknown kind, path or number, or a signal that the module does not provide; the message names the others.
@@ -70,6 +74,8 @@ class Tap:
             known = [name for name in modules if name]
             offer = ", ".join(nearest_names(self.path, known)) or "the model has no submodules"
             raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
+        if self.of == STATISTICS:
+            return statistics_hook_point(model, self.path)
         return attention_hook_point(model, self.path, self.of) if self.of in KINDS else HookPoint(self.path, self.of)
 
     def find(self, model: nn.Module) -> nn.Module:

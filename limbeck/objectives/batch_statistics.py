@@ -58,5 +58,5 @@ class BatchNormStatistics(Objective):
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
         mean, square, running = student.mean(0)  # of the difference from the running mean
-        loss = vector_norm(mean) + vector_norm(square - mean.square() - running)
+        loss: Tensor = vector_norm(mean) + vector_norm(square - mean.square() - running)
         return loss.expand(len(student))

@@ -1,1 +1,1 @@
-"""The Python API of the whole job: train student and control, then judge both."""
+"""The Python API of the whole job: plan the arms, train them, evaluate what they gave."""

@@ -71,6 +71,6 @@ def test_the_further_controls_of_the_page_are_valid():
     data = {name: {"path": "digits", "split": name} for name in ("train", "test")}
     base = {"name": "base", "data": data, "student": cnn, "actors": {"peers.b": cnn, "generator": cnn}}
     terms = [{"hard_targets": {}}, {"soft_targets": {"teacher": "peers.b"}}]
-    sources = {"noise": {"generated": {"actor": "generator"}}}
+    sources = {"made": {"generated": {"actor": "generator"}}}
     recipe = Recipe.from_dict({**base, "sources": sources, "terms": terms, "controls": controls}, files=False)
     assert set(recipe.controls) == set(controls)

@@ -28,7 +28,9 @@ class ControlSpec(Spec):
     sources: dict[str, NamedPart] = Field(default_factory=dict, description="in place of sources of these names")
     actors: dict[str, ActorSpec] = Field(default_factory=dict, description="in place of actors of these names")
     training: TrainingSpec | None = Field(None, description="in place of the recipe's")
-    equal: Literal["steps", "compute"] = Field("steps", description="what it has as much of as what is distilled")
+    equal: Literal["steps", "compute"] = Field(
+        "steps", description="train for as many steps as what is distilled, or for as many operations"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Self:

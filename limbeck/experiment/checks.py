@@ -26,6 +26,7 @@ from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan
+from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 
 
@@ -55,6 +56,9 @@ def check_experiment(
         ValueError: something does not fit; the message has the values of both sides.
     """
     plan = experiment.plan
+    if train is None:
+        replaced = [name for name, each in experiment.plans.items() if each.replaced_terms is not None]
+        check_training_data(control=CONTROL in experiment.plans, replaced=replaced)
     own = (update.source for stage in plan.stages for update in stage.updates if isinstance(update.source, Items))
     data = (*(() if train is None else (train,)), *own)
     experiment.input_names = next((names for items in data if (names := items.storage.input_names)), ())

@@ -39,6 +39,26 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         _check_evaluated(f"evaluate.{name}", evaluated, plan.actors)
 
 
+def check_training_data(*, control: bool, replaced: Sequence[str]) -> None:
+    """Refuses the arms of a run without training data that would need it.
+
+    Args:
+        control: whether there is a control on labels.
+        replaced: names of further controls with terms in place of those of all stages.
+
+    Raises:
+        ValueError: there is one; the message names the field and a remedy.
+    """
+    if control:
+        raise ValueError(
+            "control: it learns from the labels of the training data, and there is none; set control: false, or give data.train"
+        )
+    for name in replaced:
+        raise ValueError(
+            f"controls.{name}.terms: they read the training data, and there is none; give stages whose updates name a source"
+        )
+
+
 def updates_of(plan: Plan, place: int, stage: Stage) -> Iterator[tuple[str, Update]]:
     """The updates of a stage with their field, as a recipe writes it; no field for the only update of a plan."""
     if len(plan.stages) == len(stage.updates) == 1:

@@ -19,6 +19,7 @@ from limbeck.engine import Stage
 from limbeck.evaluation.targets import check_targets, split_target
 from limbeck.experiment.distillation import Distillation
 from limbeck.experiment.plan import Plan
+from limbeck.experiment.plan_checks import check_training_data
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
@@ -92,6 +93,8 @@ class Recipe(BaseRecipe):
             if self.method is None or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
                 self._check_builder(control.plan_builder(self), own, control.terms)
+        if self.data.train is None:
+            check_training_data(control=self.control, replaced=[name for name, one in self.controls.items() if one.terms])
         return self
 
     def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:

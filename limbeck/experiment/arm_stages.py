@@ -10,8 +10,9 @@ from limbeck.core.source import Source
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
-from limbeck.engine import Stage, Update, steps
+from limbeck.engine import Reinitialise, Snapshot, Stage, Update, steps
 from limbeck.engine.source_checks import pacing_source
+from limbeck.engine.stages import Event
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, Evaluated, Plan
 from limbeck.experiment.plan_checks import matching, matching_actors
@@ -52,7 +53,7 @@ def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> li
     """Returns the stages with other terms, on the training data, for as many steps.
 
     A stage that trains nothing that the terms train, such as one of an assistant, is left out. What only some stages train is
-    trained in all of them.
+    trained in all of them; snapshots and new weights stay where they are.
     """
     found = []
     for stage in stages:
@@ -68,8 +69,14 @@ def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> li
         names = list(dict.fromkeys(name for _, learners in here for name in learners))
         repeat = max(times[name] for name in names)
         update = Update([term for term, _ in here], trains=names, repeat=repeat, fresh=repeat > 1)
-        found.append(replace(stage, updates=[update], on_enter=(), on_exit=()))
+        kept = {"on_enter": _generations(stage.on_enter), "on_exit": _generations(stage.on_exit)}
+        found.append(replace(stage, updates=[update], **kept))
     return found
+
+
+def _generations(events: Sequence[Event]) -> list[Event]:
+    """The events that begin a generation anew; a control trains all parameters in all stages."""
+    return [event for event in events if isinstance(event, Snapshot | Reinitialise)]
 
 
 def _learners(term: Term, plan: Plan) -> list[str]:

@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck.core.actors import Actors, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW
+from limbeck.core.pruning import independent_parts
 from limbeck.core.recalibration import recalibrate
 from limbeck.core.reference_module import module_of, needs_recalibration
 from limbeck.core.references import Reference
@@ -107,7 +108,8 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
     example = None if source is None else next(_inputs(source, next(iter(plan.evaluate.values())), run.actors))
     found = {}
     for (result, module), evaluated in zip(shared.items(), evaluated_references(plan).values(), strict=True):
-        if id(module) not in own and not needs_recalibration(evaluated, run.actors):
+        whole = id(module) in own and not independent_parts(module)  # a model without exits is kept as it is
+        if not whole and not needs_recalibration(evaluated, run.actors):
             module = module_of(evaluated, run.actors, prune=True, example=example)
         found[result] = module.cpu().eval()
     return found

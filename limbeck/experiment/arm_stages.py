@@ -69,8 +69,8 @@ def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> li
         names = list(dict.fromkeys(name for _, learners in here for name in learners))
         repeat = max(times[name] for name in names)
         update = Update([term for term, _ in here], trains=names, repeat=repeat, fresh=repeat > 1)
-        kept = {"on_enter": _generations(stage.on_enter), "on_exit": _generations(stage.on_exit)}
-        found.append(replace(stage, updates=[update], **kept))
+        entry, end = _generations(stage.on_enter), _generations(stage.on_exit)
+        found.append(replace(stage, updates=[update], on_enter=entry, on_exit=end))
     return found
 
 

@@ -20,6 +20,7 @@ from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import SHARE, suggest_student, suggest_taps, suggest_training
 from limbeck.cli.init.text import RecipeDraft, format_args, write
 from limbeck.evaluation import number_format
+from limbeck.metrics.chance import is_at_chance
 from limbeck.recipe import Recipe, load_plugin, read_yaml
 from limbeck.recipe.schema.models import ModelSpec, TeacherSpec
 from limbeck.tasks import Classification
@@ -173,7 +174,7 @@ def _formats(options: InitOptions, questions: Questions) -> list[str]:
 
 
 def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> str:
-    """Returns the accuracy of a teacher with weights on some test data; it is near chance for wrong inputs or classes."""
+    """Returns the accuracy of a teacher with weights on some test data; it is that of guessing for wrong inputs or classes."""
     if spec.training is not None:
         return ", to be trained first"
     some = data.test_items.labelled()
@@ -181,9 +182,11 @@ def _teacher_accuracy(spec: TeacherSpec, teacher: nn.Module, data: UserData) -> 
     task = Classification()
     right = task.compute_metrics(task.outputs(teacher, some), some)[task.metric.name]
     text = f", right on {number_format.percent(right)} of {len(some)} test items"
-    if right < 2 / (data.classes or 2):
+    assert some.target is not None
+    most_frequent = float(some.target.bincount().max()) / len(some)
+    if is_at_chance(round(right * len(some)), len(some), most_frequent):
         text += (
-            ":\n         near chance. Are its classes in the order of the data's? "
+            ":\n         no better than guessing. Are its classes in the order of the data's? "
             "Does it normalise its inputs itself? Images come as numbers in [0, 1]"
         )
     return text

@@ -113,7 +113,7 @@ def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said:
     models.save_weights(models.get("tiny_cnn", width=16, size=8), tmp_path / "untrained.safetensors")
     args = {"width": 16, "size": 8}
     start(train="digits", teacher="tiny_cnn", teacher_args=args, teacher_weights="untrained.safetensors")
-    assert "near chance" in said.getvalue()
+    assert "no better than guessing" in said.getvalue()
     assert Recipe.read("r.yaml").teacher.training is None
 
 

@@ -19,6 +19,7 @@ WHOLE = {content["name"]: block for block in blocks(PAGE, "yaml") if "name" in (
 RESULTS = {
     "mutual": ["a", "b", "both"],
     "exits": ["student", "early"],
+    "two-heads": ["student", "distilled"],
     "supernet": ["max", "min"],
     "teachers": ["student"],
     "born-again": ["student"],
@@ -26,7 +27,7 @@ RESULTS = {
     "inversion": ["student"],
     "server": ["student"],
 }
-FILES = {"supernet": "elastic.py", "data-free": "generator.py"}
+FILES = {"supernet": "elastic.py", "data-free": "generator.py", "two-heads": "two_heads.py"}
 
 
 @pytest.fixture
@@ -37,6 +38,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "elastic.py").write_text(next(blocks(PAGE, "python", ".supernet")), encoding="utf-8")
     (tmp_path / "generator.py").write_text(next(blocks(PAGE, "python", ".generator")), encoding="utf-8")
+    (tmp_path / "two_heads.py").write_text(next(blocks(PAGE, "python", ".heads")), encoding="utf-8")
     torch.manual_seed(0)
     (tmp_path / "clients").mkdir()
     for file, width in (("teacher", 32), ("clients/a", 8), ("clients/b", 8)):

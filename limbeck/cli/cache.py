@@ -22,7 +22,7 @@ def build(
     batch_size: Annotated[int, typer.Option(help="Items of one forward pass of the teacher.")] = 256,
     plugin: PluginOption = None,
 ) -> None:
-    """Compute the teacher's outputs for all training items, in every view, before any training.
+    """Compute the outputs of the teacher, and of every actor with a cache, for all training items before any training.
 
     If it is stopped, the same command continues it. Under torchrun several processes share the work.
     """
@@ -30,8 +30,11 @@ def build(
     from limbeck.runs import build_cache
 
     load_plugins(plugin)
-    folder = build_cache(Recipe.read(find_recipe(recipe), change or []), out, console=console, batch_size=batch_size)
-    _print_cache(folder)
+    built = build_cache(Recipe.read(find_recipe(recipe), change or []), out, console=console, batch_size=batch_size)
+    for actor, folder in built.items():
+        if len(built) > 1:
+            console.print(actor, style="bold", markup=False)
+        _print_cache(folder)
 
 
 @cache.command()

@@ -65,9 +65,12 @@ def build_network(actor: Actor, name: str, taps: set[str], example: Batch) -> Ne
         for path in dict.fromkeys([*_outermost(model), *sorted(tapped)]):
             hooks.callback(modules[path].register_forward_hook(record(path)).remove)
         probe = hooks.enter_context(Probe(model.eval(), [LOGITS], output=actor.output))
-        output = probe(inputs)[LOGITS]
+        try:
+            output = probe(inputs)[LOGITS]
+        except TapError:  # several outputs, none of which is chosen or read: every term taps a module
+            output = None
     kept = _select(list(found.values()), tapped)
-    end = [] if LOGITS in modules else [ModuleNode(path=LOGITS, kind="output", shape=_shape(output))]
+    end = [] if LOGITS in modules or output is None else [ModuleNode(path=LOGITS, kind="output", shape=_shape(output))]
     named = {tap: path for tap, path in paths.items() if path != Tap.parse(tap).path}
     return Network(model=type(model).__name__, modules=[*kept, *end], omitted=len(found) - len(kept), tap_modules=named)
 

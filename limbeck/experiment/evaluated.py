@@ -19,7 +19,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.data import Items
 from limbeck.engine import Run
 from limbeck.experiment.experiment import average_names
-from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
+from limbeck.experiment.plan import STUDENT, Evaluated, Plan
 from limbeck.experiment.plan_checks import matching_actors
 
 RECALIBRATION_STEPS = 8  # batches on which BatchNorm statistics are measured again
@@ -119,5 +119,6 @@ def items_of(items: Items, plan: Plan, evaluated: Evaluated) -> Items:
     """The items as what is evaluated reads them."""
     text = evaluated.references[0] if isinstance(evaluated, Teacher) else evaluated
     actor = matching_actors("evaluate", text, STUDENT, plan.actors)[0]
-    original = plan.actors[actor].of or actor
-    return items.for_actor(original if original in (STUDENT, TEACHER) else actor)
+    while (of := plan.actors[actor].of) is not None:  # a copy reads what its original does
+        actor = of
+    return items.for_actor(actor)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
 from limbeck.core.actors import Actor, Role, refuse_shared_parameters
+from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
 from limbeck.core.teachers import Teacher
@@ -13,6 +15,8 @@ from limbeck.core.terms import Term
 from limbeck.engine import Stage, Update
 from limbeck.engine.source_checks import check_actors, check_length
 from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
+from limbeck.tasks import Task
+from limbeck.teacher_cache.cache_config import AUTO
 from limbeck.utils.registry import nearest_names
 
 
@@ -36,7 +40,47 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
     for number, term in enumerate(plan.replaced_terms or ()):
         check_term(f"terms.{number} ({term.name or term.objective.name})", term, plan.actors)
     for name, evaluated in [*plan.evaluate.items(), *([] if plan.teacher is None else [(TEACHER, plan.teacher)])]:
+        if not re.fullmatch(r"\w[\w.+-]*", name):
+            raise ValueError(f"evaluate: {name!r} names folders and files; use letters, digits, '.', '-', '_' and '+'")
         _check_evaluated(f"evaluate.{name}", evaluated, plan.actors)
+    _check_caches(plan)
+
+
+def check_objectives(plan: Plan, task: Task) -> None:
+    """Refuses objectives that compare outputs in a way that does not suit the task: a softmax over independent labels.
+
+    Raises:
+        ValueError: the message names the term.
+    """
+    fields = [
+        (f"{field}terms.{number}", term)
+        for place, stage in enumerate(plan.stages)
+        for field, update in updates_of(plan, place, stage)
+        for number, term in enumerate(update.terms)
+    ]
+    fields += [(f"terms.{number}", term) for number, term in enumerate(plan.replaced_terms or ())]
+    for field, term in fields:
+        texts = (term.student,) if isinstance(term.student, str) else term.student
+        if any(Reference.parse(text, default=STUDENT, actors=plan.actors).tap == LOGITS for text in texts):
+            try:
+                task.check_objective(term.objective.name)
+            except ValueError as error:
+                raise ValueError(f"{field}: {error}") from error
+
+
+def _check_caches(plan: Plan) -> None:
+    """All caches hold the same views of the items, because one batch is read from all of them; each has its own folder."""
+    (first, own), *others = list(plan.caches.items()) or [("", None)]
+    for name, config in others:
+        if config.path == own.path != AUTO:
+            raise ValueError(f"cache: path is {str(own.path)!r} for {first!r} and for {name!r}; give each a folder of its own")
+        for field in ("views", "view_seed"):
+            values = [getattr(each, field) for each in (own, config)]
+            if values[0] != values[1]:
+                raise ValueError(
+                    f"cache: {field} of {first!r} is {values[0]} and of {name!r} {values[1]}; give both the same, because a "
+                    "batch is read from all caches"
+                )
 
 
 def check_training_data(*, control: bool, replaced: Sequence[str]) -> None:

@@ -11,7 +11,8 @@ from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.evaluation.arms import ARMS
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
-from limbeck.experiment.plan_checks import check_control, check_plan, matching, matching_actors
+from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors
+from limbeck.tasks import Classification, Task
 from limbeck.utils.registry import nearest_names
 
 CHANGES = ["terms", "stages", "actors", "student", "training", "source", "equal"]  # what a further control may replace
@@ -45,6 +46,12 @@ def make_plans(
     for name, changes in controls.items():
         _check_name(name)
         plans[name] = further_control(name, given, changes)
+    task: Task = given.get("task") or Classification()
+    for name, plan in plans.items():
+        try:
+            check_objectives(plan, task)
+        except ValueError as error:
+            raise error if name == STUDENT else ValueError(f"controls.{name}.{error}") from error
     return plans
 
 

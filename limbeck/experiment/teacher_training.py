@@ -25,6 +25,7 @@ def train_teacher(
     task: Task | None = None,
     seed: int = 0,
     name: str = "teacher",
+    shown_seed: int | None = None,
     folder: Path | None = None,
     log: Path | None = None,
     resume: bool = False,
@@ -37,6 +38,7 @@ def train_teacher(
         training: how it is trained.
         task: None: classification.
         name: of the actor, for the log.
+        shown_seed: the seed in the log and the progress, if that of the weights is derived from another; None: `seed`.
         folder, log, resume: see `Run`.
 
     Returns:
@@ -50,7 +52,7 @@ def train_teacher(
     source = training_source(task.training_items(train), training, task)
     stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
     actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
-    settings = replace(training.settings, labels={"seed": seed, "arm": name})
+    settings = replace(training.settings, labels={"seed": seed if shown_seed is None else shown_seed, "arm": name})
     run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
     run.fit(resume=resume)
     return run.actors["average" if training.ema is not None else "teacher"].model.cpu().eval()

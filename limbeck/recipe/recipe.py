@@ -19,7 +19,7 @@ from limbeck.engine import Stage
 from limbeck.evaluation.targets import check_targets, split_target
 from limbeck.experiment.distillation import Distillation
 from limbeck.experiment.plan import Plan
-from limbeck.experiment.plan_checks import check_training_data
+from limbeck.experiment.plan_checks import check_objectives, check_training_data
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
@@ -98,7 +98,7 @@ class Recipe(BaseRecipe):
         return self
 
     def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:
-        return builder.check(
+        plan = builder.check(
             self.evaluate,
             student=self.student.named or self.method is not None,
             teacher=self.teacher is not None,
@@ -106,6 +106,8 @@ class Recipe(BaseRecipe):
             control=control,
             replaced=replaced,
         )
+        check_objectives(plan, self.new_task())
+        return plan
 
     def _check_results(self, evaluate: Mapping[str, Any]) -> None:
         """Checks the names of results in targets and exports; what a pattern in `evaluate` matches is not known yet."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -9,14 +10,17 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress
-from torch import Tensor
+from rich.progress import MofNCompleteColumn, Progress, TaskID
+from torch import Tensor, nn
 
 from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, TopK
+from limbeck.data import Items
+from limbeck.experiment.distillation import Distillation
 from limbeck.recipe import Recipe, read_yaml
 from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
-from limbeck.runs.teacher import build_teacher, load_or_train_teacher
+from limbeck.runs.resume import prepare_folder
+from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, model_folder
 from limbeck.teacher_cache import (
     Store,
     StoreInfo,
@@ -58,49 +62,93 @@ class CacheCheck:
         return not self.damaged and self.max_error < 0.05 and (self.agreement is None or self.agreement >= 0.99)
 
 
-def build_cache(recipe: Recipe, out: Path | None = None, *, console: Console | None = None, batch_size: int = 256) -> Path:
-    """Computes and caches the teacher's outputs for all training items in every view. Returns the folder of the cache.
+def build_cache(
+    recipe: Recipe, out: Path | None = None, *, console: Console | None = None, batch_size: int = 256
+) -> dict[str, Path]:
+    """Computes and caches the outputs of the teacher, and of every other actor with a cache, for all training items in every
+    view. Returns the folder of each cache, by actor.
 
     The same call continues a stopped build. Under `torchrun` the processes share the work.
+
+    Args:
+        out: the folder of the cache; of several, each is in a subfolder named after its actor.
     """
     distributed.initialize()
     if out is not None:
-        cache = (recipe.cache.model_dump() if recipe.cache else {}) | {"path": str(out)}
-        recipe = Recipe.from_dict(recipe.model_dump(mode="json") | {"cache": cache})
-    if recipe.cache is None:
+        recipe = _with_caches_in(recipe, out)
+    if not _cached_actors(recipe):
         raise RunError(f"recipe {recipe.name} {NO_CACHE}")
     everything, seen, _, _ = recipe.load()
     if everything is None or seen is None:
         raise RunError(f"recipe {recipe.name} has no training data, of which outputs could be cached; name it in data.train")
     folder = Path("runs") / recipe.name
     with lock_run(out or folder):
-        teacher = load_or_train_teacher(recipe, build_teacher(recipe, everything), everything, out or folder)
-    job = recipe.distillation(teacher, seen, folder=folder, resume=True)
-    plan = job.plan_cache(seen)
+        if out is None and not (folder / RECIPE).exists():
+            prepare_folder(recipe, folder, resume=True)  # so that the run finds the models that are trained here
+        frozen = {
+            name: load_or_train_teacher(recipe, model, everything, out or folder, name=name)
+            for name, model in build_pretrained(recipe, everything).items()
+        }
+    job = _job(recipe, frozen, seen, folder)
     quiet = console is None or distributed.rank() > 0
-    progress = Progress(*Progress.get_default_columns(), MofNCompleteColumn(), console=console, disable=quiet)
-    with closing(plan), progress as bar:
-        task = bar.add_task("teacher outputs", total=None)
-        fill_cache(
-            plan.query,
-            plan.folder,
-            plan.codecs,
-            lambda done, total: bar.update(task, completed=done, total=total),
-            batch_size,
-        )
-    save_cache_recipe(recipe, plan.folder, out or folder)
-    return plan.folder
+    columns, found = (*Progress.get_default_columns(), MofNCompleteColumn()), {}
+    with Progress(*columns, console=console, disable=quiet) as bar:
+        for name in _cached_actors(recipe):
+            task = bar.add_task(f"{name} outputs", total=None)
+            with closing(job.plan_cache(seen, name)) as plan:
+                fill_cache(plan.query, plan.folder, plan.codecs, functools.partial(_show, bar, task), batch_size)
+            save_cache_recipe(recipe, plan.folder, out or folder, name)
+            found[name] = plan.folder
+    return found
 
 
-def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path) -> None:
-    """Writes the recipe that computes these teacher outputs into the cache, for `limbeck cache verify`."""
-    if distributed.rank() == 0 and not (cache / RECIPE).exists():
-        content = recipe.model_dump(mode="json")
-        content["cache"] |= {"path": str(cache)}
-        if recipe.teacher is not None and recipe.teacher.training is not None:
-            weights = (folder / TEACHER / "model.safetensors").resolve()
-            content["teacher"] |= {"weights": str(weights), "training": None}
-        Recipe.from_dict(content, files=False).write(cache / RECIPE)
+def _show(bar: Progress, task: TaskID, done: int, total: int) -> None:
+    bar.update(task, completed=done, total=total)
+
+
+def _cached_actors(recipe: Recipe) -> list[str]:
+    """The actors whose outputs are cached, the teacher first."""
+    own = [name for name, spec in recipe.actors.items() if spec.cache is not None]
+    return [*([] if recipe.cache is None else [TEACHER]), *own]
+
+
+def _with_caches_in(recipe: Recipe, out: Path) -> Recipe:
+    """Returns the recipe with its caches in a folder; without any, the teacher's."""
+    names = _cached_actors(recipe) or [TEACHER]
+    content = recipe.model_dump(mode="json")
+    for name in names:
+        spec = content if name == TEACHER else content["actors"][name]
+        spec["cache"] = (spec["cache"] or {}) | {"path": str(out if len(names) == 1 else out / name)}
+    return Recipe.from_dict(content)
+
+
+def _job(recipe: Recipe, frozen: Mapping[str, nn.Module], seen: Items, folder: Path | None = None) -> Distillation:
+    """Returns the distillation of a recipe with these frozen models."""
+    job = recipe.distillation(frozen.get(TEACHER), seen, folder=folder, resume=True)
+    for name, model in frozen.items():
+        job.experiment.set_module(name, model)
+    return job
+
+
+def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path, name: str = TEACHER) -> None:
+    """Writes the recipe that computes these outputs into the cache, for `limbeck cache verify`. It has this cache alone.
+
+    Args:
+        folder: of the run, which holds the models that were trained before it.
+        name: of the actor.
+    """
+    if distributed.rank() != 0 or (cache / RECIPE).exists() or name not in _cached_actors(recipe):
+        return
+    content = recipe.model_dump(mode="json")
+    for other, spec in recipe.pretrained.items():
+        own = content["teacher"] if other == TEACHER else content["actors"][other]
+        if spec.training is not None:
+            weights = (folder / model_folder(other) / "model.safetensors").resolve()
+            own |= {"weights": str(weights), "training": None}
+    for other in _cached_actors(recipe):
+        own = content if other == TEACHER else content["actors"][other]
+        own["cache"] = own["cache"] | {"path": str(cache)} if other == name else None
+    Recipe.from_dict(content, files=False).write(cache / RECIPE)
 
 
 def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:
@@ -156,7 +204,9 @@ def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     if everything is None or seen is None:
         raise RunError(f"{written}: it names no training data, of which outputs could be computed again; use --sample 0")
     taps = sorted({tap for place in stores.values() for tap in read_manifest(place).codecs})
-    with closing(recipe.distillation(build_teacher(recipe, everything), seen).plan_cache(seen)) as plan:
+    (name,) = _cached_actors(recipe)
+    job = _job(recipe, build_pretrained(recipe, everything), seen)
+    with closing(job.plan_cache(seen, name)) as plan:
         return replace(plan.query, taps=taps)
 
 

@@ -15,7 +15,7 @@ from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
 from limbeck.runs.folder import TEACHER, RunError, lock_run
 from limbeck.runs.results import choose_results
-from limbeck.runs.resume import check_folder, prepare_folder
+from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
 from limbeck.utils import distributed
 
@@ -42,6 +42,7 @@ def run_recipe(
     """
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
+    resume = resume or (not force and is_prepared(recipe, folder))
     check_folder(recipe, folder, resume=resume, force=force)
     distributed.barrier()  # no process writes before all have checked the folder
     all_train, train, validation, test = recipe.load()
@@ -66,8 +67,8 @@ def run_recipe(
                 trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
                 job.experiment.set_module(name, trained)
             job.fit(train, validation)
-            if TEACHER in job.cache_folders:
-                save_cache_recipe(recipe, job.cache_folders[TEACHER], folder)
+            for name, cache in job.cache_folders.items():
+                save_cache_recipe(recipe, cache, folder, name)
             verdict = job.evaluate(test)
             if recipe.export is None:
                 return verdict

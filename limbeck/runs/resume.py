@@ -10,7 +10,7 @@ from typing import Any
 from limbeck.recipe import Recipe, RecipeError, read_yaml
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
-from limbeck.runs.folder import RECIPE, RunError, resume_command
+from limbeck.runs.folder import RECIPE, STUDENT, VERDICT, RunError, resume_command
 from limbeck.runs.plugins import save_plugins
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import LOCK_FILE
@@ -46,6 +46,13 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
         raise RunError(
             f"{folder} was started with another recipe: {'; '.join(changed)}. Continue with its own: {resume_command(folder)}"
         )
+
+
+def is_prepared(recipe: Recipe, folder: Path) -> bool:
+    """Whether the folder holds nothing but models trained before the run of this recipe, as `limbeck cache build` leaves it."""
+    written = folder / RECIPE
+    begun = any(folder.glob("checkpoints/seed-*")) or any((folder / name).exists() for name in (STUDENT, VERDICT))
+    return written.exists() and not begun and not changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json"))
 
 
 def read_resolved(kind: type[BaseRecipe], path: Path) -> dict[str, Any]:

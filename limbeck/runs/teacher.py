@@ -142,6 +142,7 @@ def _train_model(recipe: Recipe, name: str, train: Items, folder: Path, *, progr
         task=task,
         seed=_seed(recipe, name),
         name=name,
+        shown_seed=recipe.seeds[0],
         folder=folder / "checkpoints" / name,
         log=folder / "log.jsonl",
         resume=True,

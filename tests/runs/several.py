@@ -44,3 +44,19 @@ EXITS: dict[str, Any] = {
 
 def recipe(content: dict[str, Any], **changes: Any) -> Recipe:
     return Recipe.from_dict({**content, **changes})
+
+
+def cached_teachers() -> dict[str, Any]:
+    """A student of two trained teachers with a cache each."""
+    teacher = {"training": {"steps": 4, "batch_size": 32}, "cache": "auto"}
+    return {
+        "name": "cached",
+        "data": DATA,
+        "actors": {
+            f"teachers.{name}": {"model": "tiny_cnn", "args": {"width": width, "size": 8}, **teacher}
+            for name, width in (("a", 3), ("b", 4))
+        },
+        "student": {"model": "tiny_cnn", "args": {"width": 2, "size": 8}},
+        "terms": ["hard_targets", {"soft_targets": {"teacher": {"ensemble": {"of": "teachers.*"}}}}],
+        "training": TRAINING,
+    }

@@ -7,12 +7,15 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from limbeck.runs.cache import verify_cache
+from limbeck.recipe import RecipeError
+from limbeck.runs import run_recipe
+from limbeck.runs.cache import build_cache, verify_cache
 from limbeck.teacher_cache import (
     IdentityError,
     find_stores,
 )
 from tests import tiny
+from tests.runs import several
 from tests.teacher_cache.cached_runs import AUGMENTED, HINT, LONGER, student_of, teacher_items, train_teacher
 
 
@@ -86,3 +89,29 @@ def test_verify_refuses_a_teacher_that_changed(tmp_path: Path, teacher: str) -> 
     save_file({name: tensor * 1.01 for name, tensor in tensors.items()}, own)
     with pytest.raises(IdentityError, match="teacher"):
         verify_cache(kept)
+
+
+def test_each_actor_has_a_cache_of_its_own_that_is_built_and_verified(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    recipe = several.recipe(several.cached_teachers(), control=False)
+    built = build_cache(recipe)
+    assert list(built) == ["teachers.a", "teachers.b"]
+    verdict = run_recipe(recipe, tmp_path / "runs" / "cached", progress=False)
+    assert verdict.cost is not None
+    assert verdict.cost.teacher_items == 0  # every output was found
+    checks = verify_cache(tmp_path / "runs" / "store", 20)
+    assert [(check.samples, check.passed) for check in checks] == [(20, True)] * 2
+    apart = build_cache(recipe, tmp_path / "apart")
+    assert apart == {name: tmp_path / "apart" / name for name in built}
+    assert all(check.passed for check in verify_cache(tmp_path / "apart", 20))
+
+
+def test_caches_of_one_run_hold_the_same_views() -> None:
+    content = several.cached_teachers()
+    content["actors"]["teachers.b"]["cache"] = {"views": 3}
+    with pytest.raises(RecipeError, match=r"cache: views of 'teachers.a' is None and of 'teachers.b' 3; give both the same"):
+        several.recipe(content)
+    for actor in content["actors"].values():
+        actor["cache"] = {"path": "kept"}
+    with pytest.raises(RecipeError, match=r"cache: path is 'kept' for 'teachers.a' and for 'teachers.b'"):
+        several.recipe(content)

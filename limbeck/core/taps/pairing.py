@@ -108,7 +108,8 @@ def pair_taps(
 ) -> list[tuple[str, str]]:
     """Pairs of (student, teacher) taps at equal relative depth.
 
-    Without `kinds`, each stage end of the student is paired with the teacher's nearest one. With `kinds` of signals at an
+    Without `kinds`, each stage end of the student is paired with the teacher's nearest one; each of the teacher's is paired
+    once, with the closest. With `kinds` of signals at an
     encoder's layers, each numbered layer of the student is paired with the teacher's nearest one; all kinds of a layer come
     together: queries(1) and queries(2), keys(1) and keys(2), …
 
@@ -130,7 +131,13 @@ def pair_taps(
                 f"taps 'auto': {name} gives feature maps at its start only ({ends[-1].path}), such as a Vision Transformer's "
                 "patches; name the taps, such as hidden(-1)"
             )
-    return [(end.path, min(theirs, key=lambda other: abs(other.position - end.position)).path) for end in ours]
+    nearest = {end: min(theirs, key=lambda other: abs(other.position - end.position)) for end in ours}
+    kept: dict[str, FeatureMap] = {}  # by the teacher's path: of several stages that meet one of the teacher's, the closest
+    for end, other in nearest.items():
+        best = kept.get(other.path)
+        if best is None or abs(other.position - end.position) < abs(other.position - best.position):
+            kept[other.path] = end
+    return [(end.path, other.path) for end, other in nearest.items() if kept[other.path] is end]
 
 
 def _count_layers(model: nn.Module, kinds: Sequence[str]) -> int:

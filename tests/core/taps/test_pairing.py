@@ -114,3 +114,11 @@ def test_the_inside_of_attention_is_no_map():
 def test_a_transformer_of_patches_is_refused_with_the_way_out():
     with pytest.raises(TapError, match=r"feature maps at its start only \(.*\), such as a Vision"):
         pair_taps(resnet_cifar(8), vit_tiny(dim=16, depth=6, heads=2), IMAGES, IMAGES)
+
+
+def test_a_stage_of_the_teacher_is_paired_once_with_the_closest():
+    def plain(*strides):
+        return nn.Sequential(*(nn.Conv2d(3, 3, 3, s, padding=1) for s in strides))
+
+    pairs = pair_taps(plain(2, 2, 2, 2), plain(1, 2, 1, 1), IMAGES, IMAGES)
+    assert pairs == [("0", "0"), ("3", "3")]

@@ -140,8 +140,9 @@ def _student(
     named, args = options.student, options.student_args
     if named is None:
         best = suggest_student(teacher, data)
-        shown = f"{best.model}{format_args(best.args)}, {number_format.count(best.parameters)} parameters"
-        named = questions.ask("--student", f"Student (about 1/{SHARE} of the teacher: {shown})", None, default=best.model)
+        size = number_format.relative_size(models.count_parameters(teacher) / best.parameters)
+        shown = f"{best.model}{format_args(best.args)}, {number_format.count(best.parameters)} parameters, {size}"
+        named = questions.ask("--student", f"Student (nearest to 1/{SHARE} of the teacher: {shown})", None, default=best.model)
         args = (best.args | args) if named == best.model else args
     spec = ModelSpec.model_validate({"model": _model_name(named, plugins), "args": args})
     with torch.random.fork_rng(devices=[]):

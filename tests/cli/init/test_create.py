@@ -106,7 +106,7 @@ def test_questions_are_asked_on_a_terminal(start: Begin, monkeypatch: pytest.Mon
     assert [term.objective for term in recipe.terms] == ["hard_targets", "soft_targets"]  # features: n
     assert any("horizontal_flip" in view for view in recipe.training.views)  # mirror: y
     assert asked[0].startswith("Training data")
-    assert any("about 1/10 of the teacher" in text for text in asked)
+    assert any("nearest to 1/10 of the teacher" in text and " of its size)" in text for text in asked)
 
 
 def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said: io.StringIO) -> None:

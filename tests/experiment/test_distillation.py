@@ -1,4 +1,4 @@
-"""The whole job in Python, on digits: own modules, several seeds, phases, interruptions."""
+"""The whole job in Python, on digits: own modules, several seeds, stages, interruptions."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from limbeck.tasks import Regression
 from tests.experiment.tiny_classifiers import QUICK, Own, equal, weights
 
 
-def test_own_terms_or_phases_replace_hintons(teacher: nn.Module, train: Items, test: Items) -> None:
-    phases = [
+def test_own_terms_or_stages_replace_hintons(teacher: nn.Module, train: Items, test: Items) -> None:
+    stages = [
         terms_stage([Term(objectives.Hint(), student="body", teacher="body")], steps(3), name="first"),
         terms_stage([Term(objectives.HardTargets())], steps(4), freeze=("body",)),
     ]
-    job = Distillation(Own(4), teacher, stages=phases, training=QUICK, control=False)
+    job = Distillation(Own(4), teacher, stages=stages, training=QUICK, control=False)
     student = job.fit(train)
     assert job.runs[0].clock.updates == 7
-    once = Distillation(Own(4), teacher, stages=phases[:1], training=QUICK, control=False)
+    once = Distillation(Own(4), teacher, stages=stages[:1], training=QUICK, control=False)
     assert student.body.weight.shape == once.fit(train).body.weight.shape  # type: ignore[union-attr]
     with pytest.raises(ValueError, match="terms or stages"):
-        Distillation(Own(4), teacher, terms=[Term(objectives.HardTargets())], stages=phases)
-    outcome = limbeck.distill(teacher, Own(4), train, test, stages=phases, training=QUICK, control=False)
+        Distillation(Own(4), teacher, terms=[Term(objectives.HardTargets())], stages=stages)
+    outcome = limbeck.distill(teacher, Own(4), train, test, stages=stages, training=QUICK, control=False)
     assert outcome.verdict.cost is not None
     assert outcome.verdict.cost.student_steps == 7
 

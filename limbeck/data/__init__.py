@@ -22,6 +22,7 @@ from limbeck.data.storage import input_for_actor
 from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
 from limbeck.data.text.augmentation import AugmentationReport, augment_texts
 from limbeck.data.text.masking import Masking, MaskingVocabulary, mask_tokens
+from limbeck.data.text.next_tokens import NextTokens
 from limbeck.data.text.per_actor import PerActorStorage, per_actor_items
 from limbeck.data.text.qa_answers import extract_answers
 from limbeck.data.text.qa_windows import WindowStorage, split_by_question, tokenize_questions
@@ -44,6 +45,7 @@ __all__ = [
     "Masking",
     "MaskingVocabulary",
     "Modality",
+    "NextTokens",
     "OwnSamples",
     "PerActorStorage",
     "Pipeline",

@@ -20,8 +20,9 @@ from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
 from limbeck.data.prefetch import Prefetcher
 from limbeck.data.text.masking import Masking
+from limbeck.data.text.next_tokens import NextTokens
 
-View: TypeAlias = Pipeline | FieldViews | Masking
+View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens
 
 
 class Dataset(Source):

@@ -38,6 +38,9 @@ METRICS: dict[str, Measure] = {
         Metric("masked_accuracy", tokens.predicted_tokens, tokens.token_mean),
         Metric("masked_cross_entropy", tokens.token_nats, tokens.token_mean, higher_is_better=False, percent=False),
         Metric("masked_perplexity", tokens.token_nats, tokens.perplexity, higher_is_better=False, percent=False),
+        Metric("token_accuracy", tokens.predicted_tokens, tokens.token_mean),
+        Metric("token_cross_entropy", tokens.token_nats, tokens.token_mean, higher_is_better=False, percent=False),
+        Metric("perplexity", tokens.token_nats, tokens.perplexity, higher_is_better=False, percent=False),
         Metric("probe_accuracy", classification.correct, first_mean),  # of embeddings: the task makes logits of them
         Metric("knn_accuracy", classification.correct, first_mean),
         Metric("neighbour_overlap", classification.correct, first_mean),  # the task scores each text

@@ -1,7 +1,7 @@
-"""Metrics of masked tokens: means over tokens, whatever texts they are in.
+"""Metrics of predicted tokens (masked ones, or the next): means over tokens, whatever texts they are in.
 
-Outputs are [seeds, texts, 3]: for each text the number of masked tokens, how many of them were predicted, and the sum of their
-cross entropies in nats.
+Outputs are [seeds, texts, 3]: for each text the number of tokens to predict, how many of them were predicted, and the sum of
+their cross entropies in nats.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from limbeck.metrics.metric import ratio
 
 
 def predicted_tokens(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
-    """How many masked tokens were predicted, and how many there are: [seeds, texts, 2]."""
+    """How many tokens were predicted correctly, and how many there are: [seeds, texts, 2]."""
     return np.asarray(outputs[..., [1, 0]], dtype=np.float64)
 
 
 def token_nats(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
-    """The sum of the cross entropies, and how many masked tokens there are: [seeds, texts, 2]."""
+    """The sum of the cross entropies, and how many tokens there are: [seeds, texts, 2]."""
     return np.asarray(outputs[..., [2, 0]], dtype=np.float64)
 
 

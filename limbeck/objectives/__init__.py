@@ -45,7 +45,7 @@ from limbeck.objectives.relations import (
 )
 from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
 from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
-from limbeck.objectives.tokens import ForwardKL, MaskedKL
+from limbeck.objectives.tokens import ForwardKL, MaskedKL, ReverseKL
 from limbeck.objectives.transformers import (
     AttentionDistributions,
     AttentionScores,
@@ -91,6 +91,7 @@ __all__ = [
     "RKDAngle",
     "RKDCosine",
     "RKDDistance",
+    "ReverseKL",
     "Review",
     "SelfAttentionRelations",
     "SimilarityPreserving",

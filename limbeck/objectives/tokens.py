@@ -96,6 +96,43 @@ class ForwardKL(LogitObjective):
         )
 
 
+@registry.register("reverse_kl")
+class ReverseKL(ForwardKL):
+    """Kullback-Leibler divergence from the student's distribution over the vocabulary to the teacher's.
+
+    It is large where the student gives probability to tokens that the teacher does not expect, and so suits samples of the
+    student's own (the source `own_samples`). Shapes and masks are those of `forward_kl`; the teacher's logits are dense.
+
+    Args:
+        temperature: T of both distributions.
+
+    Raises:
+        ValueError: temperature not above 0; shapes that differ; a mask of another shape than [B, T]; a TopK teacher.
+
+    Source: Gu et al. 2024 (MiniLLM), arXiv 2306.08543, token by token.
+    """
+
+    name = "reverse_kl"
+    formula = "T² Σ_v p_T(s)_v (log p_T(s)_v − log p_T(t)_v)"
+    source = "Gu et al. 2024 (MiniLLM), arXiv 2306.08543, token by token"
+    bibtex = """
+        @inproceedings{gu2024minillm,
+            title = {{MiniLLM}: Knowledge Distillation of Large Language Models},
+            author = {Gu, Yuxian and Dong, Li and Wei, Furu and Huang, Minlie},
+            booktitle = {International Conference on Learning Representations},
+            year = {2024},
+            eprint = {2306.08543},
+            archiveprefix = {arXiv},
+        }
+    """
+    accepts_top_k = False
+
+    def _divergence(self, student: Tensor, teacher: Any) -> Tensor:
+        return self.temperature**2 * kl_divergence(
+            softened_log_probs(student, self.temperature), softened_log_probs(teacher, self.temperature)
+        )
+
+
 @registry.register("masked_kl")
 class MaskedKL(ForwardKL):
     """`forward_kl` at the labelled tokens only: those that are masked in masked language modelling.

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from limbeck.core.source import Source
 from limbeck.data import Items
+from limbeck.data.sources.prompts import open_ended
 from limbeck.data.storage import TextStorage
 from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.recipe.errors import RecipeError, format_error
@@ -50,10 +51,7 @@ class SourceReader:
 
         A token that the tokenizer puts at the end of every text is left out: what follows it would be another text.
         """
-        tokenizer = self.reader.tokenizer
-        ends = {tokenizer.eos_token_id, tokenizer.sep_token_id} - {None}
-        rows: list[list[int]] = tokenizer(list(texts))["input_ids"]
-        return [row[:-1] if len(row) > 1 and row[-1] in ends else row for row in rows]
+        return open_ended(self.reader.tokenizer, texts)
 
 
 def source_data(data: Any) -> DatasetSpec:

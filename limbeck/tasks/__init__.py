@@ -4,6 +4,7 @@ from limbeck.tasks.base import Task
 from limbeck.tasks.classification import Classification
 from limbeck.tasks.masked_language_modelling import MaskedLanguageModelling
 from limbeck.tasks.multilabel_classification import MultilabelClassification
+from limbeck.tasks.next_token_prediction import NextTokenPrediction
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.registration import registry, task_type
 from limbeck.tasks.regression import Regression
@@ -13,6 +14,7 @@ for kind in (
     Classification,
     MaskedLanguageModelling,
     MultilabelClassification,
+    NextTokenPrediction,
     QuestionAnswering,
     Regression,
     SentenceEmbeddings,
@@ -23,6 +25,7 @@ __all__ = [
     "Classification",
     "MaskedLanguageModelling",
     "MultilabelClassification",
+    "NextTokenPrediction",
     "QuestionAnswering",
     "Regression",
     "SentenceEmbeddings",

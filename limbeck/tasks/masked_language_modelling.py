@@ -2,31 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
-
-import numpy as np
-import torch
 from torch import Tensor
 
-from limbeck import metrics
-from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.labels import UNLABELLED
-from limbeck.core.terms import Term
-from limbeck.data import Items, Masking, MaskingVocabulary, TokenStorage
-from limbeck.data.dataset import View
-from limbeck.data.fields.views import ViewSpec
-from limbeck.metrics import Floats, Metric
-from limbeck.objectives import HardTargets
-from limbeck.objectives.tokens import ForwardKL
-from limbeck.tasks.base import Task
-
-STREAM = "evaluation"  # a random stream of its own: other tokens are hidden than in training
-FEWER = 8  # outputs are as wide as the vocabulary, so batches are smaller by this factor
+from limbeck.data import Items, Masking, MaskingVocabulary
+from limbeck.tasks.token_prediction import TokenPrediction
 
 
-class MaskedLanguageModelling(Task):
+class MaskedLanguageModelling(TokenPrediction):
     """Hides some tokens of each text, others in every epoch, and predicts them (Devlin et al. 2018, arXiv 1810.04805).
 
     Needs no labels. Evaluation hides the same tokens every time. Intervals resample texts.
@@ -38,83 +20,17 @@ class MaskedLanguageModelling(Task):
 
     name = "masked_language_modelling"
     metrics = ("masked_accuracy", "masked_cross_entropy", "masked_perplexity")
-    needs_labels = False
-    reads_labels = False  # they are the tokens themselves
+    title = "masked language modelling"
+    auto_class = "AutoModelForMaskedLM"
+    remedy = "of texts, tokens are hidden"
 
     def __init__(self, metric: str | None = None, share: float = 0.15) -> None:
         super().__init__(metric)
         self.share = share
 
-    def hard_terms(self, student: str = "student") -> list[Term]:
-        return [Term(HardTargets(), student=student)]
-
-    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
-        return [Term(ForwardKL(temperature=temperature), student=student)]
-
-    def training_items(self, items: Items) -> Items:
-        return items
-
-    def evaluation_items(self, items: Items) -> Items:
-        return items
-
-    def view(self, items: Items, views: ViewSpec) -> View:
-        if views:
-            raise ValueError(f"training.views: {list(views)} change images; of texts, tokens are hidden, so leave views out")
-        return self._masking(items)
-
-    def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
-        masking = self._masking(items)
-        for batch in super().batches(items, max(4, batch_size // FEWER)):
-            assert batch.keys is not None
-            inputs, target = masking(batch.inputs[DEFAULT_VIEW], batch.keys, stream=STREAM)
-            yield replace(batch, inputs={DEFAULT_VIEW: inputs}, target=target)
-
-    def reduce_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
-        """By text: numbers of hidden and of correctly predicted tokens, and the sum of their cross entropies, [texts, 3]."""
-        assert isinstance(batch.target, Tensor)
-        target = batch.target.to(outputs.device)
-        if outputs.shape[:-1] != target.shape:
-            raise ValueError(
-                f"it gives outputs of shape {tuple(outputs.shape)}; masked language modelling needs logits of tokens "
-                f"{(*target.shape, 'vocabulary')} (task: AutoModelForMaskedLM)"
-            )
-        hidden = target != UNLABELLED
-        logits, words = outputs[hidden].float(), target[hidden]
-        found = (logits.argmax(-1) == words).float()
-        nats = torch.nn.functional.cross_entropy(logits, words, reduction="none")
-        per_token = torch.stack([torch.ones_like(nats), found, nats], -1)
-        return per_token.new_zeros(len(target), 3).index_add_(0, hidden.nonzero()[:, 0], per_token)
-
-    def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
-        chosen = [_mean_metric(name) for name in self.metrics]
-        return {metric.name: float(metric.from_means(_parts(metric, [outputs]).mean(1))[0]) for metric in chosen}
-
-    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        return {"scores": _parts(_mean_metric(self.metric.name), outputs)}
+    def token_view(self, items: Items) -> Masking:
+        return Masking(MaskingVocabulary.of(self.tokens_of(items).tokenizer), self.share)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if not bool(outputs[:, 0].any()):
             raise ValueError(f"{data}: the first texts hold no token that could be hidden; are they empty?")
-
-    def _masking(self, items: Items) -> Masking:
-        if not isinstance(items.storage, TokenStorage):
-            raise ValueError("masked language modelling reads texts as tokens: limbeck.data.tokenize(items, tokenizer)")
-        apart = items.storage.first_id_difference()
-        if apart is not None:
-            raise ValueError(
-                f"masked language modelling: {' and '.join(items.storage.input_names)} read other tokens, {apart}; what one "
-                "predicts tells nothing of what the other does. Give both the same tokenizer, and the student the whole "
-                "vocabulary"
-            )
-        return Masking(MaskingVocabulary.of(items.storage.tokenizer), self.share)
-
-
-def _mean_metric(name: str) -> Metric:
-    found = metrics.get(name)
-    assert isinstance(found, Metric)
-    return found
-
-
-def _parts(one: Metric, outputs: Sequence[Tensor]) -> Floats:
-    """The numbers per text from whose means the metric is computed, [seeds, texts, 2]."""
-    return one.item_statistics(torch.stack(list(outputs)).numpy(), np.empty(0))

@@ -1,25 +1,10 @@
-"""Causal language models: which models predict the next token, and their targets."""
+"""Causal language models: which models predict the next token."""
 
 from __future__ import annotations
 
-import torch.nn.functional as F
-from torch import Tensor, nn
-
-from limbeck.core.labels import UNLABELLED
+from torch import nn
 
 CAUSAL_LOSSES = ("ForCausalLM", "ForConditionalGeneration")  # `loss_type` of models that shift their labels
-
-
-def next_token_targets(labels: Tensor) -> Tensor:
-    """Returns the target of each position: the label of the next one, `UNLABELLED` at the last position.
-
-    The losses of causal language models shift the labels in this way, so that the output at position t is compared with
-    the label at t + 1.
-
-    Args:
-        labels: token ids, [B, T]; `UNLABELLED` where a token does not count.
-    """
-    return F.pad(labels[..., 1:], (0, 1), value=UNLABELLED)
 
 
 def predicts_next_token(model: nn.Module) -> bool:

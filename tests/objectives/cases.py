@@ -164,6 +164,8 @@ BY_HAND = [
     Case("forward_kl", LOGITS),
     Case("forward_kl", TOKENS),
     Case("forward_kl", TOKENS, {"temperature": 2.0}),
+    Case("reverse_kl", LOGITS),
+    Case("reverse_kl", TOKENS, {"temperature": 2.0}),
     Case("masked_kl", LOGITS, {"temperature": 3.0}),
     Case("masked_kl", TOKENS),
     Case("span_targets", shapes((2, 4), (2, 4))),

@@ -105,6 +105,14 @@ def forward_kl(objective, student, teacher, target, index):
     return torch.stack([T**2 * kl(softmax(t, T), softmax(s, T)) for s, t in zip(student, teacher, strict=True)])
 
 
+@reference("reverse_kl")
+def reverse_kl(objective, student, teacher, target, index):
+    if student.ndim == 3:
+        return torch.stack([reverse_kl(objective, s, t, target, index) for s, t in zip(student, teacher, strict=True)])
+    T = objective.temperature
+    return torch.stack([T**2 * kl(softmax(s, T), softmax(t, T)) for s, t in zip(student, teacher, strict=True)])
+
+
 @reference("masked_kl")
 def masked_kl(objective, student, teacher, target, index):
     losses = forward_kl(objective, student, teacher, target, index)

@@ -1,9 +1,8 @@
-"""Which models predict the next token, and their targets."""
+"""Which models predict the next token."""
 
 from __future__ import annotations
 
 import pytest
-import torch
 
 pytest.importorskip("transformers")
 from transformers import (
@@ -11,15 +10,10 @@ from transformers import (
     GPT2LMHeadModel,
 )
 
-from limbeck.tasks.next_token import next_token_targets, predicts_next_token
+from limbeck.tasks.next_token import predicts_next_token
 from tests.integrations.tiny import WORDS, bert, t5
 
 
 def test_models_that_predict_the_next_token():
     gpt = GPT2LMHeadModel(GPT2Config(vocab_size=WORDS, n_embd=8, n_layer=1, n_head=1))
     assert [predicts_next_token(model) for model in (gpt, bert(), t5(8, 0))] == [True, False, False]
-
-
-def test_the_target_of_a_position_is_the_next_label():
-    labels = torch.tensor([[7, 8, 9], [7, -100, 9]])
-    assert next_token_targets(labels).tolist() == [[8, 9, -100], [-100, 9, -100]]

@@ -46,7 +46,7 @@ class Prompts:
         else:
             self._read(given)
         if self._texts is not None and tokenizer is not None:
-            self._tokenize(lambda texts: _input_ids(tokenizer(texts)))
+            self._tokenize(lambda texts: open_ended(tokenizer, texts))
 
     def load(self, reader: DataReader) -> None:
         """Reads a file, and tokenizes texts."""
@@ -116,8 +116,18 @@ class Prompts:
         self._rows = found
 
 
-def _input_ids(encoded: Any) -> Any:
-    return encoded["input_ids"] if isinstance(encoded, Mapping) else encoded
+def open_ended(tokenizer: Any, texts: Sequence[str]) -> list[list[int]]:
+    """The token ids of texts that go on: a token that the tokenizer puts at the end of every text is left out.
+
+    What follows such a token would be another text.
+
+    Args:
+        tokenizer: one of Transformers, or a function: texts → token ids of each.
+    """
+    encoded = tokenizer(list(texts))
+    rows: list[list[int]] = encoded["input_ids"] if isinstance(encoded, Mapping) else encoded
+    ends = {getattr(tokenizer, name, None) for name in ("eos_token_id", "sep_token_id")} - {None}
+    return [row[:-1] if len(row) > 1 and row[-1] in ends else row for row in rows]
 
 
 def _lines(path: str) -> list[str]:

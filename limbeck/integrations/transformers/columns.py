@@ -10,10 +10,11 @@ from torch import Tensor, nn, stack
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.labels import UNLABELLED
+from limbeck.data.text.next_tokens import next_token_targets
 from limbeck.integrations.position_limits import PositionLimits
 from limbeck.integrations.transformers.collator import TEACHER_PREFIX, strip_prefix
 from limbeck.integrations.transformers.multilabel import as_multi_hot, has_independent_labels
-from limbeck.tasks.next_token import is_encoder_decoder, next_token_targets, predicts_next_token, without_peft
+from limbeck.tasks.next_token import is_encoder_decoder, predicts_next_token, without_peft
 
 REMEDY = {
     "student": "tokenise with truncation=True and max_length={limit}",

@@ -93,3 +93,14 @@ def test_what_is_no_prompt_is_refused(given, message):
 def test_a_text_without_tokens_is_named():
     with pytest.raises(ValueError, match=r"own_samples: solution, row 1 is '  ', without any token"):
         Prompts(["a", "  "], words, "solution")
+
+
+def test_a_token_that_ends_every_text_is_left_out_since_a_sample_follows():
+    from tests.data.tiny_tokenizers import byte_bpe, of_words
+
+    words = of_words(["a", "b"])  # [CLS] … [SEP]
+    assert [row.tolist() for row in Prompts(["a b", "b"], words).rows] == [[2, 5, 6], [2, 6]]
+    roberta = byte_bpe()  # <s> … </s>
+    assert [row.tolist() for row in Prompts(["a b"], roberta).rows] == [roberta("a b")["input_ids"][:-1]]
+    plain = byte_bpe(special=False)
+    assert [row.tolist() for row in Prompts(["a b"], plain).rows] == [plain("a b")["input_ids"]]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import UNLABELLED
+from limbeck.data.class_names import describe_classes, match_classes
 from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.sampling import balanced_subset, stratified_split
 from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
@@ -103,13 +104,17 @@ class Items:
     def modality(self) -> str | None:  # image, audio, text or table; None for other tensors
         return "image" if self.images else self.storage.modality
 
+    @property
+    def has_classes(self) -> bool:
+        return self.target is not None and self.classes is not None
+
     def __len__(self) -> int:
         return len(self.storage)
 
     def __repr__(self) -> str:
         labels = "" if self.target is None else f", {int(self._is_labelled.sum())} labelled"
         classes = "" if self.target is None or self.classes is None else f", classes={self.classes}"
-        names = "" if not classes or self.class_names is None else f" ({_describe_classes(self.class_names)})"
+        names = "" if not classes or self.class_names is None else f" ({describe_classes(self.class_names)})"
         return f"Items({len(self)}{labels}{classes}{names})"
 
     def fetch(self, rows: Tensor, workers: int = 0) -> Any:
@@ -182,30 +187,23 @@ class Items:
         first = stratified_split(self.keys, self._strata, fraction, seed)
         return self.select(first), self.select(~first)
 
-    def align_classes(self, names: Sequence[str] | None, data: str = "data") -> Items:
-        """The same items with classes numbered as in `names`, for instance those of the training data.
-
-        A file that lacks a class would number the others differently. Returns the items unchanged if either side has no names.
+    def align_classes(self, names: Sequence[str] | None, data: str = "data", *, strict: bool = False) -> Items:
+        """The same items with classes numbered as in `names`, for instance those of the training data; see `match_classes`.
 
         Args:
-            names: names of the classes, in order of their indices.
+            names: names of the classes, in order of their indices; None: they have none.
             data: what the message calls these items.
+            strict: classes without names are numbers, on either side; else nothing is known of them, and nothing changes.
 
         Raises:
-            ValueError: a class that is not among `names`.
+            ValueError: a class that is not among `names`; names on one side and numbers on the other that cannot be matched.
         """
-        if names is None or self.class_names is None or list(names) == self.class_names:
+        found = match_classes(self.class_names, _used_classes(self), names, data, strict=strict)
+        if found is None:
             return self
-        unknown = [name for name in self.class_names if name not in names]
-        if unknown:
-            raise ValueError(
-                f"{data}: class {unknown[0]!r} is none of the {len(names)} of the training data ({_describe_classes(names)}); "
-                "leave such items out, or train with some"
-            )
-        target = self.target
-        if target is not None:
-            target = renumber_classes(target, self.class_names, names)
-        return Items(self.storage, self.keys, target, len(names), list(names), self.images)
+        positions, classes, aligned = found
+        target = None if self.target is None else renumber_classes(self.target, positions, classes)
+        return Items(self.storage, self.keys, target, classes, aligned, self.images)
 
     def fingerprint(self) -> str:
         """A hash of these items with these targets in this order."""
@@ -237,10 +235,12 @@ def _check_rows(count: int, keys: Tensor, target: Target | None) -> None:
             raise ValueError(f"{name}: expected one for each of {count} items, found {list(column.shape)}")
 
 
-def _describe_classes(names: Sequence[str], most: int = 5) -> str:
-    """The first classes with their indices."""
-    shown = ", ".join(f"{index}: {name}" for index, name in enumerate(names[:most]))
-    return shown + (", …" if len(names) > most else "")
+def _used_classes(items: Items) -> list[int] | None:
+    """The class indices that occur, of several labels of an item all; None for labels of other kinds, or without any."""
+    target = items.target
+    if not items.has_classes or isinstance(target, Mapping):
+        return None
+    return list(range(items.classes or 0)) if target.ndim > 1 else [at for at in target.unique().tolist() if at >= 0]
 
 
 def _looks_like_images(inputs: Tensor) -> bool:

@@ -108,18 +108,21 @@ def remove_labels(target: Target, rows: Tensor) -> Target:
     return target
 
 
-def renumber_classes(target: Target, names: Sequence[str], new_names: Sequence[str]) -> Target:
-    """Class indices that pointed into `names`, as indices into `new_names`.
+def renumber_classes(target: Target, positions: Sequence[int], classes: int) -> Target:
+    """Class indices after another numbering: class i becomes `positions[i]`.
 
     Of a mapping, those are the integers of its part "labels".
+
+    Args:
+        classes: their number afterwards.
     """
     if isinstance(target, Mapping):
-        labels = {name: renumber_classes(part, names, new_names) for name, part in target.items() if name == "labels"}
+        labels = {name: renumber_classes(part, positions, classes) for name, part in target.items() if name == "labels"}
         return {**target, **labels}  # type: ignore[dict-item]
-    index = torch.tensor([list(new_names).index(name) for name in names])
-    if target.ndim == 2:  # labels of all classes; those that `names` lacks do not apply to a labelled item
+    index = torch.tensor(list(positions), dtype=torch.int64)
+    if target.ndim == 2:  # labels of all classes; those that this side lacks do not apply to a labelled item
         labelled = is_labelled(target)[:, None]
-        renumbered = torch.where(labelled, 0, UNLABELLED).repeat(1, len(new_names))
+        renumbered = torch.where(labelled, 0, UNLABELLED).repeat(1, classes)
         renumbered[:, index] = target
         return renumbered
     return torch.where(target >= 0, index[target.clamp(min=0)], target)

@@ -89,7 +89,7 @@ def _check_models(
     for name, items in named:
         if items is None or (items is train and not _needs_labels(experiment)):
             continue
-        items = items.align_classes(first.class_names, name)
+        items = items.align_classes(first.class_names, name, strict=first.has_classes)
         for result, module in modules.items():
             task.check(module, items_of(items, plan, plan.evaluate[result]), result, name)
         if teacher is not None and compares_with_teacher(experiment, teacher, next(iter(modules.values())), items):

@@ -114,6 +114,7 @@ class Distillation:
         self.seeds, self.targets, self.name = tuple(seeds), dict(targets or {}), name
         self.trained: list[TrainedArm] = []  # in the order of training
         self.class_names: list[str] | None = None  # of the training data
+        self.has_classes = False
         self.term_graph: TermGraph | None = None
 
     # --- training ----------------------------------------------------------------------------------------------------
@@ -139,7 +140,8 @@ class Distillation:
         self.check(train, validation=validation)
         train, validation = self.experiment.readable(train), self.experiment.readable(validation)
         self.class_names = None if train is None else train.class_names
-        validation = validation and validation.align_classes(self.class_names, "validation data")
+        self.has_classes = train is not None and train.has_classes
+        validation = validation and validation.align_classes(self.class_names, "validation data", strict=self.has_classes)
         self.trained = []
         for seed in self.seeds:
             for arm in self.experiment.plans:
@@ -218,6 +220,6 @@ class Distillation:
         return made[0]
 
     def _evaluate(self, test: Items) -> Verdict:
-        test = self.experiment.readable(test).align_classes(self.class_names, "test data")
+        test = self.experiment.readable(test).align_classes(self.class_names, "test data", strict=self.has_classes)
         described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph}
         return evaluate_arms(self.experiment, self.trained, test, seeds=self.seeds, **described)

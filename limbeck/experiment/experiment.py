@@ -20,6 +20,7 @@ from limbeck.experiment.plan import AVERAGE, STUDENT, TEACHER, Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.from_teacher import build_model
 from limbeck.tasks import Task
+from limbeck.tasks.classification import in_classes_of
 
 ItemsOrNone = TypeVar("ItemsOrNone", bound=Items | None)
 
@@ -67,7 +68,9 @@ class Experiment:
             self.plans[arm] = replace(plan, training=change(plan.training))
 
     def readable(self, items: ItemsOrNone) -> ItemsOrNone:
-        """Returns the items, of which each actor reads the field that its `reads` names, if they have fields."""
+        """Returns the items in the teacher's class numbering, if it knows more classes; of fields each actor reads its own."""
+        if items is not None and self.task.outputs_classes:
+            items = in_classes_of(items, self.teacher)  # type: ignore[assignment]
         if items is None or (items.storage.input_names and not isinstance(items.storage, FieldStorage)):
             return items
         return with_reads(items, {name: actor.reads for name, actor in self.plan.actors.items()})  # type: ignore[return-value]

@@ -203,9 +203,11 @@ class DatasetReader:
         teacher_train = self._readable(raw)
         train = teacher_train if shown is raw else self._readable(shown)
         validation = raw_validation and self._readable(raw_validation, "data.validation").align_classes(
-            raw.class_names, "data.validation"
+            raw.class_names, "data.validation", strict=raw.has_classes
         )
-        test = self._readable(self.raw_items(self.data.test), "data.test").align_classes(raw.class_names, "data.test")
+        test = self._readable(self.raw_items(self.data.test), "data.test").align_classes(
+            raw.class_names, "data.test", strict=raw.has_classes
+        )
         return RecipeItems(teacher_train, train, validation, test)
 
     def _load_own_format(self, own: DataFormat) -> RecipeItems:

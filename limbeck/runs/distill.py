@@ -6,6 +6,7 @@ import errno
 from pathlib import Path
 
 from rich.console import Console
+from torch import nn
 
 from limbeck.data import FieldStorage, Items
 from limbeck.data.fields import save_preprocessing
@@ -17,6 +18,7 @@ from limbeck.runs.folder import TEACHER, RunError, lock_run
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
+from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
 
 MAX_CLASS_NAMES = 8  # printed before a training
@@ -47,11 +49,12 @@ def run_recipe(
     distributed.barrier()  # no process writes before all have checked the folder
     all_train, train, validation, test = recipe.load()
     all_train = test if all_train is None else all_train  # has the sizes of the data
-    _print_data(console, train, validation, test)
     if recipe.export is not None:  # a missing package should be found before the training, not after it
         check_formats(recipe.export)
         check_texts(recipe.export, test)
     frozen = build_pretrained(recipe, all_train)
+    all_train, train, validation, test = _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
+    _print_data(console, train, validation, test)
     job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # check_folder has run
     for name, model in frozen.items():
         job.experiment.set_module(name, model)
@@ -81,6 +84,16 @@ def run_recipe(
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
+
+
+def _in_classes_of_teacher(
+    recipe: Recipe, teacher: nn.Module | None, all_train: Items, train: Items | None, validation: Items | None, test: Items
+) -> tuple[Items, Items | None, Items | None, Items]:
+    """Returns the data in the numbering of a teacher that knows more classes, before the student gets as many outputs."""
+    if teacher is None or not recipe.new_task().outputs_classes:
+        return all_train, train, validation, test
+    train, validation = (each and in_classes_of(each, teacher) for each in (train, validation))
+    return in_classes_of(all_train, teacher), train, validation, in_classes_of(test, teacher)
 
 
 def _keep_teacher_inputs(train: Items, folder: Path) -> None:

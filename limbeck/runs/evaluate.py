@@ -145,18 +145,23 @@ def read_for_run(
     else:
         has_teacher = _set_tokenizers(recipe, folder, console)
     try:
-        items = _read(recipe, data, columns).align_classes(class_names_of(folder), data)
+        items = _align(_read(recipe, data, columns), folder, data)
     except ValueError as error:
         if recipe.student.reads is None or columns.get("input") is not None:
             raise
         _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
-        items = _read(recipe, data, columns, only=recipe.student.reads).align_classes(class_names_of(folder), data)
+        items = _align(_read(recipe, data, columns, only=recipe.student.reads), folder, data)
     if not has_teacher or recipe.teacher is None:
         return items, None
     sizes = data_sizes(items.for_actor("teacher"))
     sizes = sizes._replace(classes=class_count_of(folder) or sizes.classes)  # other data may lack some of the classes
     return items, rebuild_teacher(recipe, folder, sizes, console)
+
+
+def _align(items: Items, folder: Path, data: str) -> Items:
+    """Returns the items with the classes of the run. A run whose verdict has classes but no names has trained on numbers."""
+    return items.align_classes(class_names_of(folder), data, strict=class_count_of(folder) is not None)
 
 
 def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | None = None) -> Items:

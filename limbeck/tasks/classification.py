@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,8 +12,11 @@ from torch import Tensor, nn
 
 from limbeck.core.terms import Term
 from limbeck.data import Items
+from limbeck.data.class_names import describe_classes, positions_in
 from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.tasks.base import Task
+
+SHOWN = 12  # names in a message
 
 
 class Classification(Task):
@@ -51,24 +55,57 @@ class Classification(Task):
         if items.target.is_floating_point() or items.target.ndim != 1:
             raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes")
         highest, classes = int(items.target.max()), outputs.shape[-1]
+        if items.class_names is not None and len(items.class_names) < classes and highest < classes:
+            raise ValueError(
+                f"{data}: it has {len(items.class_names)} classes ({describe_classes(items.class_names)}), but the {who} "
+                f"outputs {classes}; write the names of all {classes} in the model's order into classes.json beside the data "
+                "(in Python: class_names=[…])"
+            )
         if highest >= classes:
             raise ValueError(
                 f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: {highest + 1}"
             )
 
 
-def check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
-    """Raises ValueError if model and data number the same class names differently, which would permute the predictions."""
+def names_in(model: nn.Module | None) -> list[str] | None:
+    """The class names in the configuration of a model (`id2label`) in order; None without any, or if they are `LABEL_0`, …"""
     own = getattr(getattr(model, "config", None), "id2label", None)
-    if not own or names is None:
+    names = [str(own[index]) for index in sorted(own)] if own else []
+    return None if not names or all(re.fullmatch(r"LABEL_\d+", name) for name in names) else names
+
+
+def in_classes_of(items: Items, teacher: nn.Module | None) -> Items:
+    """The items in the class numbering of a teacher that knows all their classes, and more."""
+    names = names_in(teacher)
+    if names is None or items.class_names is None or len(items.class_names) >= len(names):
+        return items
+    return items if None in positions_in(items.class_names, names) else items.align_classes(names)
+
+
+def check_class_order(model: nn.Module, names: Sequence[str] | None, who: str, data: str) -> None:
+    """Raises ValueError if model and data number the same class names differently, which would permute the predictions.
+
+    Names are compared without case and spaces.
+    """
+    theirs = names_in(model)
+    if theirs is None or names is None:
         return
-    theirs = [str(own[index]) for index in sorted(own)]
-    if theirs != list(names) and sorted(theirs) == sorted(names):
+    found = positions_in(names, theirs)
+    known = [at for at in found if at is not None]
+    if len(known) == len(theirs) == len(names) and known != sorted(known):
         raise ValueError(
             f"{data}: the classes are numbered {_numbered(names)}, and those of the {who} {_numbered(theirs)}; write them in "
             f"the model's order, {json.dumps(theirs, ensure_ascii=False)}, into classes.json beside the data"
         )
+    if known and known != [at for at in range(len(names)) if found[at] is not None]:
+        wrong = next(name for at, name in enumerate(names) if found[at] != at)
+        raise ValueError(
+            f"{data}: class {wrong!r} has another number in the {who}, whose classes are {_numbered(theirs)}; those of the "
+            f"data are {_numbered(names)}. Write the model's names in their order into classes.json beside the data, or leave "
+            "out items of classes that it lacks"
+        )
 
 
 def _numbered(names: Sequence[str]) -> str:
-    return ", ".join(f"{index} {name!r}" for index, name in enumerate(names))
+    shown = ", ".join(f"{index} {name!r}" for index, name in enumerate(names[:SHOWN]))
+    return shown + (f", … {len(names)} in all" if len(names) > SHOWN else "")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 import torch
@@ -64,7 +66,7 @@ class ModelSpec(Spec):
             for name, value in self.args.items()
         }
         accepted = inspect.signature(models.registry[self.model]).parameters
-        if self.model == "transformers" and classes is not None:
+        if self.model == "transformers" and classes is not None and not self._keeps_head(args, classes):
             args.setdefault("num_labels", classes)
         given = (("classes", classes), ("num_classes", classes), ("channels", channels), ("inputs", inputs))
         for name, value in given:
@@ -77,6 +79,10 @@ class ModelSpec(Spec):
         if self.weights is not None:
             models.load_weights(model, expand_variables(self.weights, "weights"))
         return self._with_exits(model, item) if self.exits else model
+
+    def _keeps_head(self, args: Mapping[str, Any], classes: int) -> bool:
+        """Whether the model has a head of its own for more classes than the data shows."""
+        return False
 
     def _with_exits(self, model: nn.Module, item: tuple[int, ...] | None) -> nn.Module:
         try:
@@ -195,6 +201,16 @@ class TeacherSpec(ModelSpec):
 
     training: TrainingSpec | None = Field(None, description="train it first, with these settings")
     shared: bool = Field(False, description="keep the trained teacher beside the runs, where others with the same one find it")
+
+    def _keeps_head(self, args: Mapping[str, Any], classes: int) -> bool:
+        named = Path(str(args.get("name_or_path", ""))) / "config.json"
+        if self.training is not None or "name_or_path" not in args or not named.is_file():
+            return False
+        try:
+            names = json.loads(named.read_text(encoding="utf-8")).get("id2label") or {}
+        except (ValueError, AttributeError):  # the loader says what is wrong with it
+            return False
+        return len(names) > classes and not all(str(name).startswith("LABEL_") for name in names.values())
 
     @model_validator(mode="after")
     def _check_trained(self) -> Self:

@@ -85,8 +85,9 @@ class Reference:
             if not _matching(self.variant, variants):
                 parts.append(f"{name!r} has the variants {', '.join(variants) or '(none)'}")
                 continue
-            path = Tap.parse(self.tap).path
-            offer = nearest_names(path, [module for module, _ in actors[name].model.named_modules() if module])
+            tap, model = Tap.parse(self.tap), actors[name].model
+            modules = [module for module, _ in model.named_modules() if module]
+            offer = nearest_names(tap.path, batchnorm_layers(model) if tap.of == STATISTICS else modules)
             parts.append(f"the nearest taps of {name!r} are {', '.join(offer) or '(none)'}")
         return "; ".join(parts)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.linalg import vector_norm
 
 from limbeck.core.objective import Knowledge, Objective, registry
+from limbeck.core.signals import shape_of
 
 
 @registry.register("batchnorm_statistics")
@@ -49,10 +50,9 @@ class BatchNormStatistics(Objective):
     )
 
     def check(self, student: Any, teacher: Any, target: Any) -> None:
-        super().check(student, teacher, target)
-        if student.shape[1] != 3:
+        if not isinstance(student, Tensor) or student.ndim != 3 or student.shape[1] != 3:
             raise ValueError(
-                f"{self.name}: the signal has shape {tuple(student.shape)}; statistics of a BatchNorm layer are needed, "
+                f"{self.name}: the signal has shape {shape_of(student)}; statistics of a BatchNorm layer are needed, "
                 "[batch, 3, channels]: tap statistics(P), where P is the path of the layer"
             )
 

@@ -35,10 +35,12 @@ def _compare_variants(recipe: str, out: Path | None, overrides: Sequence[str], *
     from limbeck.evaluation import methods_table
     from limbeck.recipe import Comparison, find_recipe
     from limbeck.runs import run_comparison
+    from limbeck.utils.folder_names import child_folder
 
     job = Comparison.read(find_recipe(recipe), overrides)
+    folder = out or child_folder(Path("runs"), job.name, "name")
     listener = None if as_json else console
-    verdict = run_comparison(job, out or Path("runs") / job.name, resume=resume, console=listener, progress=not as_json)
+    verdict = run_comparison(job, folder, resume=resume, console=listener, progress=not as_json)
     if verdict is None:  # other processes still run variants
         return
     if as_json:

@@ -41,13 +41,14 @@ def distill(
     from limbeck.recipe import Recipe, find_recipe
     from limbeck.runs import run_recipe
     from limbeck.utils.distributed import rank
+    from limbeck.utils.folder_names import child_folder
 
     load_plugins(plugin)
     overrides = list(change or [])
     overrides += [] if seed is None else [f"seeds=[{seed}]"]
     overrides += ["control=false"] if no_control else []
     job = Recipe.read(find_recipe(recipe), overrides)
-    folder = out or Path("runs") / job.name
+    folder = out or child_folder(Path("runs"), job.name, "name")
     listener = None if as_json else console
     try:
         verdict = run_recipe(job, folder, resume=resume, force=force, console=listener, progress=not as_json)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -17,9 +19,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from limbeck.engine.finite_check import check_weights
+from limbeck.utils.atomic_files import flush
 
-FORMAT = 2
+FORMAT = 3  # 2 had no checksum
+READ = (2, FORMAT)
 FILE = "state.safetensors"
+CHECKSUM = re.compile(rb'"checksum":"([0-9a-f]{64})"')  # in the header; the file is summed up with zeros in its place
+ZEROS = "0" * 64
 KEPT = 2  # the one before is there if the newest is damaged later (a failing disk)
 
 
@@ -41,14 +47,15 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
         CheckpointError: it could not be written; what was there before is unchanged.
     """
     tensors: dict[str, Tensor] = {}
-    described = {"limbeck": json.dumps({"format": FORMAT, "state": _split(state, "", tensors)})}
+    described = {"limbeck": json.dumps({"format": FORMAT, "state": _split(state, "", tensors)}), "checksum": ZEROS}
     beside = folder / f".{FILE}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         save_file(_unshared(tensors), beside, metadata=described)
-        _flush(beside)
+        _write_checksum(beside)
+        flush(beside)
         os.replace(beside, folder / FILE)
-        _flush(folder)
+        flush(folder)
     except (OSError, SafetensorError) as error:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
@@ -66,18 +73,25 @@ def load_checkpoint(folder: Path) -> dict[str, Any]:
         CheckpointError: the file is damaged, of another program, or of another version.
     """
     file = folder / FILE
+    training = folder.parent  # holds all checkpoints of the training; the best state alone does not start it over
     try:
+        summed, expected = _checksum(file)
         with safe_open(file, framework="pt") as opened:
-            described = json.loads((opened.metadata() or {})["limbeck"])
+            metadata = opened.metadata() or {}
+        if expected is not None and summed != expected:
+            raise ValueError("its checksum is not the one of what was written")
+        described = json.loads(metadata["limbeck"])
+        if described.get("format") == FORMAT and expected is None:
+            raise ValueError("it has no checksum")
         tensors = load_file(file)
     except KeyError as error:
         raise CheckpointError(f"{file} is no checkpoint of a run: another program wrote it. Move it away") from error
     except (OSError, ValueError, SafetensorError) as error:
-        raise CheckpointError(f"{file} is damaged: {error}. Delete {folder} to start this training over") from error
-    if described.get("format") != FORMAT:
+        raise CheckpointError(f"{file} is damaged: {error}. Delete {training} to start this training over") from error
+    if described.get("format") not in READ:
         raise CheckpointError(
             f"{file} has format {described.get('format')}; this version reads format {FORMAT}. Resume with the version that "
-            f"wrote it, or delete {folder} to start this training over"
+            f"wrote it, or delete {training} to start this training over"
         )
     state = _join(described["state"], tensors)
     assert isinstance(state, dict)
@@ -166,9 +180,30 @@ def _unshared(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return own
 
 
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def _write_checksum(file: Path) -> None:
+    """Writes the checksum of a checkpoint into the place that its header keeps for it."""
+    summed, _ = _checksum(file)
+    with file.open("r+b") as opened:
+        found = CHECKSUM.search(opened.read(_header_end(file)))
+        assert found is not None, "save_checkpoint has written zeros there"
+        opened.seek(found.start(1))
+        opened.write(summed.encode())
+
+
+def _checksum(file: Path) -> tuple[str, str | None]:
+    """Returns the checksum of a checkpoint as it is, and the one that its header states; None if it states none."""
+    with file.open("rb") as opened:
+        header = opened.read(_header_end(file))
+        found = CHECKSUM.search(header)
+        if found is not None:
+            header = header[: found.start(1)] + ZEROS.encode() + header[found.end(1) :]
+        summed = hashlib.blake2b(header, digest_size=32)
+        while part := opened.read(1 << 20):
+            summed.update(part)
+    return summed.hexdigest(), None if found is None else found.group(1).decode()
+
+
+def _header_end(file: Path) -> int:
+    """Returns the number of bytes before the tensors: the length of the header, which comes first, and the header."""
+    with file.open("rb") as opened:
+        return min(8 + int.from_bytes(opened.read(8), "little"), file.stat().st_size)

@@ -116,8 +116,10 @@ class MetricsLog:
         self.file.write(stage=clock.stage, update=clock.updates + 1, taps=pairs)
 
     def end(self) -> None:
+        """Finishes the trackers. `Accelerator.end_training` would end the process group too, which the next training needs."""
         if self.trackers:
-            self.accelerator.end_training()
+            for tracker in self.accelerator.trackers:
+                tracker.finish()
 
     def _track(self, values: Mapping[str, float], clock: Clock) -> None:
         if self.trackers:

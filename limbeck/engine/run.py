@@ -125,7 +125,7 @@ class Run:
 
     def load_best(self) -> nn.Module:
         """Loads the best state by validation into the evaluated actor and returns it; the last state if none was chosen."""
-        return self.validator.load_best()
+        return self.validator.load_best(chosen=self.clock.best is not None)
 
     def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> None:
         total, steps_per_epoch = self._enter_stage(number, state)

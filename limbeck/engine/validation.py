@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.model_io import preserve_modes
-from limbeck.engine.checkpoint import load_checkpoint, save_checkpoint
+from limbeck.engine.checkpoint import FILE, CheckpointError, load_checkpoint, save_checkpoint
 from limbeck.engine.clock import Clock
 from limbeck.engine.metrics_log import MetricsLog
 from limbeck.utils import distributed
@@ -88,17 +88,29 @@ class Validator:
             kept = {"models": self.best_states} if self._several else {"model": next(iter(self.best_states.values()))}
             save_checkpoint(self.folder, {**kept, "figures": metrics})
 
-    def load_best(self) -> nn.Module:
-        """Loads the best state into the evaluated actors and returns the first; the last state if nothing was chosen."""
+    def load_best(self, *, chosen: bool = False) -> nn.Module:
+        """Loads the best state into the evaluated actors and returns the first; the last state if nothing was chosen.
+
+        Args:
+            chosen: whether a best state was chosen, so that its file must be there.
+
+        Raises:
+            CheckpointError: the file of the best state is damaged or gone.
+        """
         models = self.models
-        for name, state in self._best().items():
+        for name, state in self._best(chosen).items():
             models[name].load_state_dict(state)
         return next(iter(models.values()))
 
-    def _best(self) -> Mapping[str, Any]:
+    def _best(self, chosen: bool) -> Mapping[str, Any]:
         if self.best_states is not None:
             return self.best_states
-        if self.folder is None or not self.folder.exists():
+        if self.folder is None or not (self.folder / FILE).exists():
+            if chosen and self.folder is not None:
+                raise CheckpointError(
+                    f"{self.folder / FILE}, the best state by validation, is gone. Delete {self.folder.parent} to start this "
+                    "training over"
+                )
             return {}
         kept = load_checkpoint(self.folder)
         return kept["models"] if self._several else {next(iter(self.models)): kept["model"]}

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, TypeVar
 
+from limbeck.utils.folder_names import require_folder_name
+
 T = TypeVar("T")
 
 TEACHER, CONTROL, STUDENT = "teacher", "control", "student"
@@ -97,8 +99,11 @@ def arm_folder(name: str, first: str = DEFAULT_RESULT) -> str:
     Args:
         name: of the arm; the teacher is in `teacher`.
         first: the first result of the run.
+
+    Raises:
+        ValueError: the name is of another form, or of none that a folder may have.
     """
     result, arm = parse_arm(name)
     if not result or (result == first and arm in (STUDENT, CONTROL)):
         return arm
-    return f"{RESULTS_FOLDER}/{result}/{arm}"
+    return f"{RESULTS_FOLDER}/{require_folder_name(result, 'result')}/{require_folder_name(arm, 'arm')}"

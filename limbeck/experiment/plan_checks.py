@@ -17,6 +17,7 @@ from limbeck.engine.source_checks import check_actors, check_length
 from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
 from limbeck.tasks import Task
 from limbeck.teacher_cache.cache_config import AUTO
+from limbeck.utils.folder_names import require_folder_name
 from limbeck.utils.registry import nearest_names
 
 
@@ -29,6 +30,9 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
     Raises:
         ValueError: something does not fit; the message names the field, its value and a remedy.
     """
+    for field, names in (("actors", plan.actors), ("evaluate", plan.evaluate)):
+        for name in names:
+            require_folder_name(name, field)
     _check_copies(plan.actors)
     refuse_shared_parameters(plan.actors)  # trainings copy each model on its own, which would separate them without a word
     for place, stage in enumerate(plan.stages):

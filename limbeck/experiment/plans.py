@@ -13,6 +13,7 @@ from limbeck.evaluation.arms import ARMS
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
 from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors
 from limbeck.tasks import Classification, Task
+from limbeck.utils.folder_names import require_folder_name
 from limbeck.utils.registry import nearest_names
 
 CHANGES = ["terms", "stages", "actors", "student", "training", "source", "equal"]  # what a further control may replace
@@ -44,7 +45,7 @@ def make_plans(
     if control:
         plans[CONTROL] = replace(plans[STUDENT], training=control_training or plans[STUDENT].training)
     for name, changes in controls.items():
-        _check_name(name)
+        check_control_name(name)
         plans[name] = further_control(name, given, changes)
     task: Task = given.get("task") or Classification()
     for name, plan in plans.items():
@@ -55,10 +56,12 @@ def make_plans(
     return plans
 
 
-def _check_name(name: str) -> None:
+def check_control_name(name: str) -> None:
+    """Raises `ValueError` if a control cannot have this name, which names an arm and a folder."""
     if name in ARMS or not re.fullmatch(r"[\w+-]+", name):
         taken = f"; {', '.join(ARMS)} are taken" if name in ARMS else ""
         raise ValueError(f"controls: {name!r} names an arm and a folder; use letters, digits, '-', '_' and '+'{taken}")
+    require_folder_name(name, "controls")
 
 
 def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, Any]) -> Plan:

@@ -12,6 +12,8 @@ from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Predictions, Verdict, save_predictions
 from limbeck.models import save_model, save_weights, spec_of
 from limbeck.models.saving import name_classes
+from limbeck.utils.atomic_files import new_folder
+from limbeck.utils.checksums import write_checksums
 
 
 def write_run(
@@ -36,9 +38,10 @@ def write_run(
 def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> None:
     """Writes a model with the names of its classes, and how items become its inputs."""
     name_classes(model, items.class_names)
-    if spec_of(model) is not None:
-        save_model(model, None, folder)
-    else:
-        folder.mkdir(parents=True, exist_ok=True)
-        save_weights(model, folder / "model.safetensors")
-    save_preprocessing(items, folder)
+    with new_folder(folder) as draft:
+        if spec_of(model) is not None:
+            save_model(model, None, draft)
+        else:
+            save_weights(model, draft / "model.safetensors")
+        save_preprocessing(items, draft)
+        write_checksums(draft)

@@ -14,6 +14,7 @@ from limbeck.models.base import get, spec_of
 from limbeck.models.loaders import import_package
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.checksums import check_files
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
@@ -77,9 +78,11 @@ def load_model(folder: str | Path) -> nn.Module:
 
     Raises:
         FileNotFoundError: a file is missing.
+        DamagedFileError: a file is not as the run has written it.
         ValueError: a `config.json` of another format, an unknown model, or weights that do not match it.
     """
     path = Path(folder) / CONFIG
+    check_files(Path(folder))
     if (Path(folder) / MODULES).is_file():
         return sentence_transformers_model(str(folder), local_files_only=True)
     if not path.is_file():

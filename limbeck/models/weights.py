@@ -15,6 +15,7 @@ from torch import nn
 from limbeck.models.base import spec_of
 from limbeck.models.checkpoint_keys import SHOWN, State, find_state
 from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.checksums import check_file
 
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
 CONVERT = (
@@ -47,6 +48,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 
     Raises:
         FileNotFoundError: the file does not exist.
+        DamagedFileError: it is not as a run has written it.
         ValueError: another file type, a truncated file, one with more than tensors, or weights of another model; the message
             has the first differing keys and the likely reason.
     """
@@ -65,6 +67,7 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
 def _read(path: Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"no weights at {path}")
+    check_file(path)
     if path.suffix == ".safetensors":
         try:
             return safetensors.torch.load_file(path)

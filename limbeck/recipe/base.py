@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, model_validator
 from limbeck.data import Items
 from limbeck.data.fields import check_views
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
-from limbeck.recipe.errors import RecipeError, format_error
+from limbeck.recipe.errors import RecipeError, find_not_finite, format_errors
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
 from limbeck.recipe.overrides import apply_override
 from limbeck.recipe.paths import describe_missing, expand_variables, is_file_path
@@ -33,7 +33,7 @@ from limbeck.utils.registry import nearest_names
 class BaseRecipe(Spec):
     """The fields of every kind of recipe."""
 
-    name: str = Field(pattern=r"^[\w.+\-]+$")
+    name: str = Field(pattern=r"^[\w+\-][\w.+\-]*$", max_length=100, description="of the run and of its folder: runs/NAME")
     description: str = ""
     task: TaskField = "classification"
     metric: str | None = Field(
@@ -46,7 +46,7 @@ class BaseRecipe(Spec):
     student: StudentSpec = Field(default_factory=lambda: StudentSpec.model_validate({}))
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 8}")
-    seeds: list[int] = Field(default_factory=lambda: [0], min_length=1)
+    seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(default_factory=lambda: [0], min_length=1)
 
     @model_validator(mode="after")
     def _check_metric(self) -> Self:
@@ -114,10 +114,12 @@ class BaseRecipe(Spec):
             RecipeError: see `read`.
         """
         content = rename_old_keys(content, origin)
+        if endless := find_not_finite(content):
+            raise RecipeError(f"{origin}:\n  {endless}: a finite number is needed")
         try:
             recipe = cls.model_validate(content)
         except ValidationError as error:
-            raise RecipeError(f"{origin}:\n" + "\n".join(format_error(cls, item) for item in error.errors())) from error
+            raise RecipeError(f"{origin}:\n{format_errors(cls, error.errors())}") from error
         if files:
             recipe.check_files(origin)
         return recipe

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.recipe import Recipe
 from limbeck.recipe.schema.terms import TermSpec
+from limbeck.utils.folder_names import require_folder_name
 
 CONTROL = "control"  # the variant trained on labels only
 RESERVED = ("teacher", "checkpoints")  # folders of the comparison itself
@@ -37,6 +38,7 @@ class Comparison(BaseRecipe):
                 raise ValueError(
                     f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder"
                 )
+            require_folder_name(name, "variants")
         if CONTROL not in self.variants:
             self.variants = {CONTROL: [TermSpec.model_validate("hard_targets")], **self.variants}
         return self

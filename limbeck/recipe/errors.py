@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -11,11 +13,18 @@ from pydantic import BaseModel, ValidationError
 from limbeck.utils.registry import nearest_names
 
 VALIDATION_TAGS = ("DatasetSpec", "Share", "list of views", "named views")  # kinds of a value; not part of its path
+MAX_ERRORS = 20  # that are printed
 MAX_VALUE = 80  # characters of a value that are printed
 
 
 class RecipeError(ValueError):
     """A recipe that cannot be run. The message names the field, the value and what was expected."""
+
+
+def format_errors(model: type[BaseModel], errors: Sequence[Any]) -> str:
+    """Returns the lines of the first errors, and how many there are more."""
+    lines = [format_error(model, error) for error in errors[:MAX_ERRORS]]
+    return "\n".join([*lines, *([f"  … and {len(errors) - MAX_ERRORS:,} more"] if len(errors) > MAX_ERRORS else [])])
 
 
 def format_error(model: type[BaseModel], error: Any) -> str:
@@ -24,7 +33,8 @@ def format_error(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         known = _fields_at(model, error["loc"][:-1])
         return f"  {path}: there is no such field; nearest: {', '.join(nearest_names(str(error['loc'][-1]), known))}"
-    value = repr(error.get("input"))
+    given = error.get("input")
+    value = repr(given[:MAX_VALUE] if isinstance(given, str) else given)
     value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 3] + "…"
     message = re.sub(r"^Value error, ", "", error["msg"])
     got = "" if isinstance(error.get("input"), Mapping) and error["type"] == "value_error" else f" (got {value})"
@@ -47,9 +57,23 @@ def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
         yield from _subclasses(each)
 
 
+def find_not_finite(value: Any, path: str = "") -> str | None:
+    """Returns the path and the value of the first number in a recipe that is infinite or NaN; None if all are finite."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{path} is {value}"
+    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
+    found = (find_not_finite(part, f"{path}.{name}" if path else str(name)) for name, part in parts)
+    return next((each for each in found if each), None)
+
+
+@functools.cache
+def _schema(model: type[BaseModel]) -> dict[str, Any]:
+    return model.model_json_schema()
+
+
 def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     """Returns the names of the fields at a path of the model."""
-    schema = model.model_json_schema()
+    schema = _schema(model)
     here: Any = schema
     for step in path:
         here = _resolve(here, schema)

@@ -20,6 +20,7 @@ from limbeck.evaluation.targets import check_targets, split_target
 from limbeck.experiment.distillation import Distillation
 from limbeck.experiment.plan import Plan
 from limbeck.experiment.plan_checks import check_objectives, check_training_data
+from limbeck.experiment.plans import check_control_name
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
@@ -90,6 +91,7 @@ class Recipe(BaseRecipe):
         if self.method is None:
             self._check_results(self._check_builder(self.plan_builder).evaluate)
         for name, control in self.controls.items():
+            check_control_name(name)
             if self.method is None or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
                 self._check_builder(control.plan_builder(self), own, control.terms)

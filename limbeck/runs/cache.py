@@ -34,6 +34,7 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.utils import distributed
+from limbeck.utils.folder_names import child_folder
 
 BATCH = 256
 NO_CACHE = "has no cache; add cache: auto to it, or give a folder with --out"
@@ -81,10 +82,10 @@ def build_cache(
     everything, seen, _, _ = recipe.load()
     if everything is None or seen is None:
         raise RunError(f"recipe {recipe.name} has no training data, of which outputs could be cached; name it in data.train")
-    folder = Path("runs") / recipe.name
+    folder = child_folder(Path("runs"), recipe.name, "name")
     with lock_run(out or folder):
         if out is None and not (folder / RECIPE).exists():
-            prepare_folder(recipe, folder, resume=True)  # so that the run finds the models that are trained here
+            prepare_folder(recipe, folder, resume=True, force=False)  # so that the run finds the models that are trained here
         frozen = {
             name: load_or_train_teacher(recipe, model, everything, out or folder, name=name)
             for name, model in build_pretrained(recipe, everything).items()

@@ -13,12 +13,14 @@ from limbeck.evaluation.arms import STUDENT, ArmName
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe
 from limbeck.runs.distill import run_recipe
-from limbeck.runs.folder import RunError, lock_run
+from limbeck.runs.folder import RECIPE, RunError, lock_run
+from limbeck.runs.own_files import MARKER, is_left_over, is_resolved, is_run, mark_run
 from limbeck.runs.resume import changed_fields, read_resolved
 from limbeck.runs.teacher import build_teacher, load_or_train_teacher
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError
+from limbeck.utils.folder_names import child_folder
 
 VERDICT_FILE = "comparison.json"
 OLD_CONTROL = "alone"  # the folder of the control before verdict format 2
@@ -46,7 +48,7 @@ def run_comparison(
     weights = _teacher(comparison, folder, progress=progress)
     busy = []
     for place, name in enumerate(comparison.variants, start=1):
-        run = folder / name
+        run = child_folder(folder, name, "variants")
         if _is_finished(run):
             continue
         console.print(f"[bold]{name}[/bold]  {place} of {len(comparison.variants)}")
@@ -101,9 +103,26 @@ def _teacher_predictions(predictions: Mapping[str, Mapping[str, Predictions]]) -
 
 def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> None:
     """Checks that the folder is new or of this comparison, and writes the recipe. Other files are not changed."""
-    written = folder / "recipe.yaml"
-    left = list(folder.iterdir()) if folder.exists() else []
-    if left and not written.exists():
+    _check_folder(comparison, folder, resume=resume)
+    if distributed.rank() != 0:
+        return
+    try:
+        with lock_run(folder):
+            _check_folder(comparison, folder, resume=resume)  # since then another process may have started one here
+            mark_run(folder)
+            if (folder / OLD_CONTROL).is_dir() and OLD_CONTROL not in comparison.variants and not (folder / CONTROL).exists():
+                (folder / OLD_CONTROL).rename(folder / CONTROL)
+            comparison.write(folder / RECIPE)
+    except FolderInUseError:  # by a process of the same comparison, which has written the recipe
+        if not (resume and (folder / RECIPE).exists()):
+            raise
+
+
+def _check_folder(comparison: Comparison, folder: Path, *, resume: bool) -> None:
+    """Raises `RunError` if the folder holds anything but this comparison."""
+    written = folder / RECIPE
+    left = [path.name for path in folder.iterdir()] if folder.exists() else []
+    if not all(is_left_over(name) for name in left) and not _is_comparison(folder):
         raise RunError(f"{folder} holds files that are no comparison; they are not changed; choose another --out")
     if written.exists():
         if not resume:
@@ -116,11 +135,15 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
         changed = changed_fields(before, now)
         if changed:
             raise RunError(f"{folder} was started with another recipe: {'; '.join(changed)}. Choose another --out")
-    if distributed.rank() == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        if (folder / OLD_CONTROL).is_dir() and OLD_CONTROL not in comparison.variants and not (folder / CONTROL).exists():
-            (folder / OLD_CONTROL).rename(folder / CONTROL)
-        comparison.write(written)
+
+
+def _is_comparison(folder: Path) -> bool:
+    """Whether a folder is that of a comparison: it has the marker, or it is from before there was one and holds runs."""
+    if (folder / MARKER).exists() or (folder / VERDICT_FILE).exists():
+        return (folder / RECIPE).exists()
+    if not (folder / RECIPE).exists():
+        return False
+    return is_run(folder) or is_resolved(folder / RECIPE) or any(is_run(run.parent) for run in folder.glob(f"*/{RECIPE}"))
 
 
 def _teacher(comparison: Comparison, folder: Path, *, progress: bool) -> str | None:

@@ -20,6 +20,7 @@ from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
+from limbeck.utils.atomic_files import new_folder
 
 MAX_CLASS_NAMES = 8  # printed before a training
 
@@ -64,7 +65,7 @@ def run_recipe(
     job.experiment.set_training(lambda training: with_progress(training, progress))
     try:
         with lock_run(folder):
-            prepare_folder(recipe, folder, resume=resume)
+            prepare_folder(recipe, folder, resume=resume, force=force)
             _keep_teacher_inputs(all_train, folder)
             for name, model in frozen.items():
                 trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
@@ -98,9 +99,11 @@ def _in_classes_of_teacher(
 
 def _keep_teacher_inputs(train: Items, folder: Path) -> None:
     """Writes how the teacher's field becomes its inputs, which the student's folder does not say."""
-    if isinstance(train.storage, FieldStorage) and "teacher" in train.storage.reads and distributed.rank() == 0:
-        (folder / TEACHER).mkdir(parents=True, exist_ok=True)
-        save_preprocessing(train.for_actor("teacher"), folder / TEACHER)
+    if distributed.rank() != 0 or (folder / TEACHER).exists():
+        return
+    if isinstance(train.storage, FieldStorage) and TEACHER in train.storage.reads:
+        with new_folder(folder / TEACHER) as draft:
+            save_preprocessing(train.for_actor(TEACHER), draft)
 
 
 def _print_data(console: Console, train: Items | None, validation: Items | None, test: Items) -> None:

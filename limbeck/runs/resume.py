@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,9 @@ from limbeck.recipe import Recipe, RecipeError, read_yaml
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.runs.folder import RECIPE, STUDENT, VERDICT, RunError, resume_command
+from limbeck.runs.own_files import delete_drafts, delete_run, is_left_over, is_run, mark_run
 from limbeck.runs.plugins import save_plugins
 from limbeck.utils import distributed
-from limbeck.utils.folder_lock import LOCK_FILE
 
 CHANGEABLE = ("targets", "description", "export")  # fields that a resumed run may change
 
@@ -23,23 +22,23 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
 
     Args:
         resume: the folder may hold a run of the same recipe.
-        force: the folder may hold any run; `prepare_folder` deletes it.
+        force: the folder may hold any run; `prepare_folder` deletes its files.
     """
     if resume and force:
         raise RunError("--resume continues a run and --force starts it over; give one of the two")
     if folder.exists() and not folder.is_dir():
         raise RunError(f"--out {folder} is a file; choose a directory")
     files = [path.name for path in folder.iterdir()] if folder.exists() else []
-    if all(name == LOCK_FILE or name.startswith(f".{RECIPE}.") for name in files):  # left by a run that was killed at its start
+    if all(is_left_over(name) for name in files):
         return
     written = folder / RECIPE
-    if not written.exists():
+    if not is_run(folder):
         raise RunError(f"{folder} holds files that are no run; they are not changed; choose another --out")
     if not (resume or force):
         raise RunError(
             f"{folder} holds a run already; continue it with --resume, start over with --force, or choose another --out"
         )
-    if not resume:
+    if not resume or not written.exists():
         return
     before = read_resolved(Recipe, written)
     if changed := changed_fields(before, recipe.model_dump(mode="json")):
@@ -51,8 +50,10 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
 def is_prepared(recipe: Recipe, folder: Path) -> bool:
     """Whether the folder holds nothing but models trained before the run of this recipe, as `limbeck cache build` leaves it."""
     written = folder / RECIPE
+    if not (is_run(folder) and written.exists()):
+        return False
     begun = any(folder.glob("checkpoints/seed-*")) or any((folder / name).exists() for name in (STUDENT, VERDICT))
-    return written.exists() and not begun and not changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json"))
+    return not begun and not changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json"))
 
 
 def read_resolved(kind: type[BaseRecipe], path: Path) -> dict[str, Any]:
@@ -81,21 +82,26 @@ def _changed_fields(before: Any, now: Any, path: str) -> Iterator[str]:
         yield f"{path} was {before!r} and is {now!r}"
 
 
-def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool) -> None:
-    """Writes the resolved recipe into the folder; empties the folder first unless the run resumes."""
+def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
+    """Makes the folder ready, under its lock: deletes the former run unless `resume` is set, and writes marker and recipe.
+
+    The folder is checked again: since the first check another process may have made a run in it.
+
+    Raises:
+        RunError: see `check_folder`.
+    """
+    refused: RunError | None = None
     if distributed.rank() == 0:
-        if not resume:
-            _empty(folder)
-        recipe.write(folder / RECIPE)
-        save_plugins(folder)
-    distributed.barrier()
-
-
-def _empty(folder: Path) -> None:
-    """Deletes the content of a run folder, the recipe last: if the process is killed, the folder is still known as a run."""
-    paths = [path for path in folder.iterdir() if path.name != LOCK_FILE]
-    for path in sorted(paths, key=lambda path: path.name == RECIPE):
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
+        try:
+            check_folder(recipe, folder, resume=resume, force=force)
+        except RunError as error:
+            refused = error
         else:
-            path.unlink()
+            mark_run(folder)
+            delete_drafts(folder)
+            if not resume:
+                delete_run(folder)
+            recipe.write(folder / RECIPE)
+            save_plugins(folder)
+    if distributed.any_process(refused is not None):
+        raise refused or RunError(f"{folder}: the first process found that it cannot be used")

@@ -9,6 +9,7 @@ import functools
 import hashlib
 import json
 import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,8 @@ from rich.console import Console
 from torch import nn
 
 from limbeck import models
-from limbeck.data import Items, TokenStorage
+from limbeck.data import FieldStorage, Items, TokenStorage
+from limbeck.data.fields import save_preprocessing
 from limbeck.engine.training import Training
 from limbeck.experiment.experiment import named_seed
 from limbeck.experiment.teacher_training import train_teacher
@@ -27,6 +29,8 @@ from limbeck.recipe import DataSizes, Recipe, data_sizes
 from limbeck.recipe.schema.models import ActorSpec, TeacherSpec
 from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.utils import distributed
+from limbeck.utils.atomic_files import DRAFT, flush, new_folder, remove_drafts
+from limbeck.utils.checksums import write_checksums
 
 NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on the weights of a teacher
 
@@ -71,10 +75,12 @@ def load_or_train_teacher(
         trained = _train_model(recipe, name, train, folder, progress=progress)
     if distributed.rank() == 0:
         name_classes(trained, train.class_names)
-        models.save_model(trained, None, saved)
-        storage = train.for_actor(name).storage
-        if isinstance(storage, TokenStorage):
-            storage.tokenizer.save_pretrained(saved)
+        own = train.for_actor(name)
+        with new_folder(saved) as draft:
+            models.save_model(trained, None, draft)
+            if isinstance(own.storage, TokenStorage) or isinstance(train.storage, FieldStorage):
+                save_preprocessing(own, draft)
+            write_checksums(draft)
     return trained
 
 
@@ -124,9 +130,26 @@ def _load_or_train_shared(recipe: Recipe, name: str, train: Items, shared: Path,
         found = (shared / "config.json").exists()
         trained = models.load_model(shared) if found else _train_model(recipe, name, train, shared, progress=progress)
         if distributed.rank() == 0 and not found:
-            models.save_model(trained, None, shared)
+            _write_beside_lock(trained, shared)
             shutil.rmtree(shared / "checkpoints", ignore_errors=True)
     return trained
+
+
+def _write_beside_lock(model: nn.Module, folder: Path) -> None:
+    """Saves a model into a folder that holds the lock of its training, and so cannot be replaced: `config.json`, by which a
+    model is found, comes last, when all other files are whole."""
+    remove_drafts(folder / "model")  # of a killed process
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".model.", suffix=DRAFT) as place:
+        draft = Path(place)
+        models.save_model(model, None, draft)
+        write_checksums(draft)
+        paths = [path for path in draft.rglob("*") if path.is_file()]
+        for path in sorted(paths, key=lambda path: path == draft / "config.json"):
+            flush(path)
+            target = folder / path.relative_to(draft)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            path.replace(target)
+    flush(folder)
 
 
 def _train_model(recipe: Recipe, name: str, train: Items, folder: Path, *, progress: bool) -> nn.Module:

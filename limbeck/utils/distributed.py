@@ -12,18 +12,40 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+_joined = 1  # processes in the group that `initialize` has joined
+
 
 def initialize() -> None:
-    """Join the process group, if `torchrun` or `accelerate launch` started several processes."""
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    """Join the process group, if `torchrun` or `accelerate launch` started several processes.
+
+    Raises:
+        RuntimeError: the group has fewer processes than were started (`WORLD_SIZE`), so that some would each work alone.
+    """
+    global _joined
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1:
         from accelerate import PartialState
 
         PartialState()
-        atexit.register(shutdown)  # a process that ends without it can make the others fail
+        found = dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+        if found < started:
+            raise RuntimeError(_shrunk(found, started))
+        if _joined == 1:
+            atexit.register(shutdown)  # a process that ends without it can make the others fail
+        _joined = found
+
+
+def _shrunk(found: int, started: int) -> str:
+    return (
+        f"{started} processes were started, and {found} {'is' if found == 1 else 'are'} in their group: it has been ended, "
+        "so that several processes would write the same files. Leave the group to Limbeck until the run has ended"
+    )
 
 
 def shutdown() -> None:
     """Leave the process group."""
+    global _joined
+    _joined = 1
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()
 
@@ -34,7 +56,7 @@ def exit_process(code: int) -> NoReturn:
     With several processes the interpreter's teardown is skipped: gloo's threads are still running then and can abort a process
     that has done its work, which the launcher would take for a failure.
     """
-    several = world_size() > 1
+    several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
     shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -44,13 +66,29 @@ def exit_process(code: int) -> NoReturn:
 
 
 def world_size() -> int:
-    """The number of processes of this run."""
-    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+    """The number of processes of this run.
+
+    Raises:
+        RuntimeError: the process group has ended during the run.
+    """
+    return dist.get_world_size() if _in_group() else 1
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
-    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+    """The number of this process, from 0.
+
+    Raises:
+        RuntimeError: the process group has ended during the run.
+    """
+    return dist.get_rank() if _in_group() else 0
+
+
+def _in_group() -> bool:
+    """Whether there is a process group. A run that has joined one must not go on without it: each process would be rank 0."""
+    found = dist.is_available() and dist.is_initialized()
+    if not found and _joined > 1:
+        raise RuntimeError(_shrunk(1, _joined))
+    return found
 
 
 def any_process(condition: bool) -> bool:

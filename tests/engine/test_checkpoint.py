@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import random
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,6 +135,29 @@ def test_a_truncated_one_falls_back_to_the_one_before(tmp_path: Path) -> None:
         kept.newest()
 
 
+def test_every_flipped_bit_is_found_and_the_file_named(tmp_path: Path) -> None:
+    kept, drawn = Checkpoints(tmp_path), random.Random(0)
+    kept.save(5, state(5))
+    file = kept.save(10, state(10)) / FILE
+    content = file.read_bytes()
+    places = [*range(8), *(drawn.randrange(len(content)) for _ in range(200)), *range(len(content) - 8, len(content))]
+    for place in places:
+        file.write_bytes(content[:place] + bytes([content[place] ^ (1 << drawn.randrange(8))]) + content[place + 1 :])
+        with pytest.warns(UserWarning, match=rf"step-000000010/{FILE} is damaged.*from the checkpoint before"):
+            newest = kept.newest()
+        assert newest is not None
+        assert newest["actors"]["student"]["w"][0] == 5
+
+
+def test_checkpoints_from_before_checksums_are_read_and_missing_checksums_noticed(tmp_path: Path) -> None:
+    described = {"format": 2, "state": {"w": {"__tensor__": "0/w"}}}
+    save_file({"0/w": torch.ones(1)}, tmp_path / FILE, metadata={"limbeck": json.dumps(described)})
+    assert load_checkpoint(tmp_path)["w"] == 1
+    save_file({"0/w": torch.ones(1)}, tmp_path / FILE, metadata={"limbeck": json.dumps(described | {"format": 3})})
+    with pytest.raises(CheckpointError, match="no checksum"):
+        load_checkpoint(tmp_path)
+
+
 def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="damaged"):
         load_checkpoint(tmp_path)
@@ -140,7 +165,7 @@ def test_foreign_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no checkpoint of a run"):
         load_checkpoint(tmp_path)
     save_file({"w": torch.zeros(1)}, tmp_path / FILE, metadata={"limbeck": '{"format": 99}'})
-    with pytest.raises(CheckpointError, match="format 99; this version reads format 2"):
+    with pytest.raises(CheckpointError, match="format 99; this version reads format 3"):
         load_checkpoint(tmp_path)
 
 

@@ -20,6 +20,15 @@ from tests import tiny
         ("training.epochs=5", "training: epochs is 5 and steps is 12; give one of the two"),
         ("training.optimizer.name=adamv", "training.optimizer: unknown optimizer 'adamv'; nearest: adam"),
         ("training.optimizer.lrr=3", "training.optimizer: optimizer 'adamw'.*'lrr'"),
+        ("training.epochs=.inf", "training.epochs is inf: a finite number is needed"),
+        ("terms.1.soft_targets.temperature=.nan", "terms.1.*temperature is nan: a finite number is needed"),
+        ("training.threads=100000", "training.threads: .*less than or equal to 1024.*100000"),
+        ("training.steps=99999999999999999999", "training.steps: "),
+        ("training.batch_size=1e30", "training.batch_size: "),
+        ("seeds=[99999999999999999999]", "seeds.0: "),
+        ("name=..", "name: .*'..'"),
+        ("evaluate={'..': student}", "evaluate: '..' names a folder"),
+        ("evaluate={/tmp/x: student}", "evaluate: '/tmp/x' names a folder"),
         ("training.optimizer.lr=-1", "training.optimizer.lr: .*greater than 0.*-1"),
         ("training.optimizer.schedule=cosin", "training.optimizer: unknown schedule 'cosin'; nearest: cosine"),
         ("training.optimizer.schedule={warmup: 3}", "training.optimizer: "),
@@ -61,3 +70,9 @@ def test_options_that_are_fields_have_the_errors_of_fields() -> None:
     assert any(line.startswith("presisions: there is no such field; nearest: precisions") for line in said)
     assert "pydantic" not in "".join(said)
     assert user_message(ValueError("plain")) == "plain"
+
+
+def test_of_many_errors_the_first_are_shown() -> None:
+    with pytest.raises(RecipeError, match=r"x19: there is no such field(?s:.*)… and 3,980 more$") as caught:
+        tiny.recipe(*(f"x{number}=1" for number in range(4_000)))
+    assert len(str(caught.value)) < 3_000

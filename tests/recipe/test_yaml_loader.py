@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 import yaml
 
@@ -20,3 +22,33 @@ def test_a_field_given_twice_is_an_error() -> None:
     with pytest.raises(yaml.YAMLError, match="field 'name' is given twice, the second time within line 2"):
         read_yaml("name: a\nname: b\n")
     assert read_yaml("base: &base {a: 1}\nmore: {<<: *base, b: 2}") == {"base": {"a": 1}, "more": {"a": 1, "b": 2}}
+
+
+BOMB = "a0: &a0 [x, x, x, x, x, x, x, x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 8)}]\n" for n in range(1, 12))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (BOMB, "more than 10,000 values"),
+        ("".join(f"x{n}: {n}\n" for n in range(20_000)), "more than 10,000 values"),
+        ("a: {" + ", ".join(f"x{n}: {n}" for n in range(20_000)) + "}", "more than 10,000 values"),
+        ("a: &a [*a]", "holds itself"),
+        ("[" * 100_000, "nested deeper"),
+        ("{a: " * 50_000, "nested deeper"),
+        ("- " * 5_000 + "a", "nested deeper"),
+        ("\n".join(" " * n + "a:" for n in range(900)), "nested deeper"),
+        ("name: " + "x" * 1_000_001, "at most 1,000,000"),
+        ("a: " + "9" * 50_000, "cannot be read"),
+        ("a: 2024-99-99", "cannot be read"),
+    ],
+)
+def test_texts_that_would_take_long_or_fail_are_refused_at_once(text: str, reason: str) -> None:
+    began = time.process_time()
+    with pytest.raises(yaml.YAMLError, match=reason):
+        read_yaml(text)
+    assert time.process_time() - began < 1
+
+
+def test_aliases_and_merges_within_bounds_are_read() -> None:
+    assert read_yaml("a: &a {x: 1}\nb: [*a, *a]") == {"a": {"x": 1}, "b": [{"x": 1}] * 2}

@@ -10,12 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from limbeck import models, runs
 from limbeck.engine import checkpoint
 from limbeck.engine.checkpoint import CheckpointError
 from limbeck.engine.metrics_log import LogFile
 from limbeck.evaluation import Verdict
+from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.runs import RunError, run_recipe
 from tests import ranks, tiny
 from tests.runs.run_files import bytes_of
@@ -25,6 +27,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
     names = {path.name for path in finished.iterdir()}
     assert names == {
         ".lock",
+        ".limbeck-run",
         "recipe.yaml",
         "student",
         "control",
@@ -75,8 +78,13 @@ def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monk
         assert (folder / file).read_bytes() == (finished / file).read_bytes(), file
 
 
-def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
-    file, out = tiny.write(tmp_path, "seeds=[0,1]"), tmp_path / "run"
+def test_of_two_ranks_one_writes(tmp_path: Path) -> None:
+    without_batch_norm = ["student={model: mlp, args: {inputs: 64, hidden: [8]}}", "teacher.model=mlp"]  # ranks do not share it
+    changes = ["seeds=[0,1]", *without_batch_norm, "teacher.args={inputs: 64, hidden: [32]}"]
+    with_default_trackers = ["training.trackers=[tensorboard]", "teacher.training.trackers=[tensorboard]"]
+    assert TrainingSpec.model_validate({}).trackers == ["tensorboard"]
+    file, out = tiny.write(tmp_path, *changes, *with_default_trackers), tmp_path / "run"
+    run_recipe(tiny.recipe(*changes), one_rank := tmp_path / "one", progress=False)
     command = ranks.command(2, "limbeck.cli", "distill", file, "--out", out, "--json")
 
     def run(*options: str) -> subprocess.CompletedProcess[str]:
@@ -96,8 +104,10 @@ def test_of_two_ranks_one_writes(tmp_path: Path, finished: Path) -> None:
     assert verdict["cost"]["student_steps"] == 24
     lines = (out / "log.jsonl").read_text().splitlines()
     assert len(lines) == len(set(lines)) == 3 + 2 * 2 * (3 + 1)  # the teacher's; of two arms and seeds, with a validation each
-    two, one = (models.load_model(folder / "student").state_dict() for folder in (out, finished))
-    assert two.keys() == one.keys()
+    for name in ("student", "control", "teacher"):
+        two, one = (models.load_model(folder / name).state_dict() for folder in (out, one_rank))
+        for key, tensor in one.items():
+            torch.testing.assert_close(two[key], tensor, rtol=0, atol=1e-6)
     before = bytes_of(out)
     refused = run()
     assert refused.returncode != 0

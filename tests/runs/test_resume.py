@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 import yaml
+from torch import nn
 
+from limbeck import models
 from limbeck.recipe import Recipe
-from limbeck.runs import RunError, run_recipe
-from limbeck.runs.resume import changed_fields, read_resolved
+from limbeck.runs import RunError, evaluate_run, run_recipe
+from limbeck.runs import distill as distill_module
+from limbeck.runs.own_files import MARKER, delete_run
+from limbeck.runs.resume import changed_fields, check_folder, read_resolved
 from tests import tiny
 from tests.runs.run_files import bytes_of
 
@@ -70,3 +75,119 @@ def test_fields_that_are_newer_than_a_run_have_their_defaults(tmp_path: Path) ->
     written.write_text(yaml.safe_dump(older))
     with pytest.warns(FutureWarning, match="cache"):
         assert changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json")) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"resume": True}, {"force": True}])
+def test_a_recipe_beside_other_files_is_no_run(tmp_path: Path, options: dict[str, bool]) -> None:
+    tiny.recipe().write(tmp_path / "recipe.yaml")
+    for name in ("data", "notes", ".git", "student", "checkpoints"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine").write_text(name)
+    before = bytes_of(tmp_path)
+    with pytest.raises(RunError, match=r"no run.*another --out"):
+        run_recipe(tiny.recipe(), tmp_path, progress=False, **options)  # type: ignore[arg-type]
+    assert bytes_of(tmp_path) == before
+
+
+def test_force_deletes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    run_recipe(tiny.recipe("control=false"), folder, progress=False)
+    written = bytes_of(folder)
+    foreign = [
+        "notes.md",
+        "student/notes.md",
+        "checkpoints/notes",
+        "exports/notes.txt",
+        ".git/HEAD",
+        "data/student/model.safetensors",
+    ]
+    for name in foreign:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+    elsewhere.mkdir()
+    (elsewhere / "model.safetensors").write_text("mine")
+    (folder / "control").symlink_to(elsewhere)
+    delete_run(folder)
+    assert bytes_of(folder) == {name: name.encode() for name in foreign} | {
+        MARKER: written[MARKER],
+        ".lock": b"",
+    }
+    assert bytes_of(elsewhere) == {"model.safetensors": b"mine"}
+    assert not (folder / "control").is_symlink()
+
+
+def test_runs_from_before_the_marker_are_resumed_and_may_be_started_over(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    for name in (MARKER, "student/checksums.json", "teacher/checksums.json", "control/checksums.json"):
+        (folder / name).unlink()
+    weights = (folder / "student/model.safetensors").read_bytes()
+    run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    assert (folder / "student/model.safetensors").read_bytes() == weights
+    (folder / MARKER).unlink()
+    check_folder(tiny.recipe(), folder, resume=False, force=True)
+
+
+def test_a_run_that_another_process_finished_meanwhile_stays(
+    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+    build = distill_module.build_pretrained
+
+    def finish_meanwhile(*given: object) -> object:
+        shutil.copytree(finished, folder)
+        return build(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(distill_module, "build_pretrained", finish_meanwhile)
+    with pytest.raises(RunError, match="holds a run already"):
+        run_recipe(tiny.recipe(), folder, progress=False)
+    assert bytes_of(folder) == bytes_of(finished)
+
+
+def test_damaged_files_of_a_run_are_named_and_written_again_where_possible(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+
+    def flip(name: str) -> Path:
+        content = bytearray((folder / name).read_bytes())
+        content[len(content) // 2] ^= 1
+        (folder / name).write_bytes(content)
+        return folder / name
+
+    good = (folder / "student/model.safetensors").read_bytes()
+    flip("student/model.safetensors")
+    with pytest.raises(ValueError, match=r"student/model.safetensors is damaged"):
+        evaluate_run(folder, "digits")
+    run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    assert (folder / "student/model.safetensors").read_bytes() == good
+    best = flip("checkpoints/seed-0-student/checkpoints/best/state.safetensors")
+    with pytest.raises(RuntimeError, match=rf"{best} is damaged.*Delete {best.parent.parent} to"):
+        run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    shutil.rmtree(best.parent)
+    with pytest.raises(RuntimeError, match=r"best state by validation, is gone"):
+        run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    shutil.rmtree(best.parent.parent)
+    run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    assert (folder / "student/model.safetensors").read_bytes() == good
+    flip("teacher/model.safetensors")
+    with pytest.raises(ValueError, match=r"teacher/model.safetensors is damaged.*delete .*teacher"):
+        run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+
+
+def test_a_teacher_that_is_killed_while_it_is_written_is_written_again(
+    tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, save = tmp_path / "run", models.save_model
+
+    def killed(model: nn.Module, spec: None, place: Path) -> None:
+        place.joinpath("config.json").write_text("{}")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(models, "save_model", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(tiny.recipe(), folder, progress=False)
+    assert not (folder / "teacher").exists()
+    monkeypatch.setattr(models, "save_model", save)
+    run_recipe(tiny.recipe(), folder, progress=False, resume=True)
+    for name in ("student/model.safetensors", "teacher/model.safetensors"):
+        assert (folder / name).read_bytes() == (finished / name).read_bytes()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.atomic_files import new_folder, write_atomic
 
 
 def test_content_replaces_the_old_file(tmp_path: Path) -> None:
@@ -37,3 +37,42 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path, mon
     with pytest.raises(OSError, match="no space"):
         write_atomic(tmp_path / "file", b"new")
     assert [(one.name, one.read_bytes()) for one in tmp_path.iterdir()] == [("file", b"old")]
+
+
+def test_a_folder_appears_whole_and_replaces_the_old_one(tmp_path: Path) -> None:
+    folder = tmp_path / "student [1]"
+    for content in ("old", "new"):
+        with new_folder(folder) as draft:
+            (draft / content).write_text(content)
+            assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [folder.name] * (
+                content == "new"
+            )
+        assert [path.name for path in folder.iterdir()] == [content]
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+def test_a_failed_folder_leaves_the_old_one_and_nothing_else(tmp_path: Path) -> None:
+    folder = tmp_path / "student"
+    with new_folder(folder) as draft:
+        (draft / "old").touch()
+
+    def fail() -> None:
+        with new_folder(folder) as draft:
+            (draft / "half").touch()
+            raise OSError("full")
+
+    with pytest.raises(OSError, match="full"):
+        fail()
+    assert [path.name for path in (*tmp_path.iterdir(), *folder.iterdir())] == ["student", "old"]
+
+
+def test_drafts_of_killed_processes_go_with_the_next_write_and_links_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / ".student.x.draft").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (tmp_path / "student").symlink_to(tmp_path / "mine")
+    with new_folder(tmp_path / "student") as draft:
+        (draft / "new").touch()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["mine", "student"]
+    assert [path.name for path in (tmp_path / "mine").iterdir()] == ["file"]
+    assert not (tmp_path / "student").is_symlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
@@ -32,3 +33,12 @@ def test_one_process_changes_no_gradient_and_no_parameter() -> None:
         assert torch.equal(layer.weight.grad, torch.ones(2, 2))  # type: ignore[arg-type]
     distributed.broadcast_parameters(layer)
     assert torch.equal(layer.weight, before)
+
+
+def test_a_group_that_ended_during_a_run_is_an_error_and_not_a_process_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(distributed, "_joined", 2)  # as after `initialize` under torchrun
+    for ask in (distributed.rank, distributed.world_size, distributed.barrier):
+        with pytest.raises(RuntimeError, match=r"2 processes were started, and 1 is in their group"):
+            ask()
+    distributed.shutdown()
+    assert distributed.rank() == 0

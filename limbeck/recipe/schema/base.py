@@ -12,9 +12,9 @@ Precision = Literal["float32", "bfloat16", "float16"]
 
 
 class Spec(BaseModel):
-    """A section of a recipe. Unknown fields are errors."""
+    """A section of a recipe. Unknown fields are errors, and so are numbers that are infinite or NaN."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
 
 
 def named_part(value: Any) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,9 @@ from limbeck.engine import Length, Optimizer, Settings, epochs, steps
 from limbeck.engine.training import Training, default_optimizer
 from limbeck.recipe.schema.base import NamedPart, Precision, Spec, check_buildable, default_of
 
+MAX_EPOCHS, MAX_STEPS, MAX_BATCH = 1_000_000, 10**10, 10**7
+MAX_THREADS, MAX_PREFETCH = 1024, 1024  # a process cannot start any number of threads
+
 
 class OptimizerSpec(Spec):
     """An optimizer of torch.optim by name. Fields that are not listed are its arguments (momentum, weight_decay, betas, …)."""
@@ -58,9 +61,9 @@ def _lists_in(views: Any) -> Iterator[list[Any]]:
 class TrainingSpec(Spec):
     """How models are trained."""
 
-    epochs: float | None = Field(None, gt=0)
-    steps: int | None = Field(None, gt=0)
-    batch_size: int = Field(default_of(Training, "batch_size"), gt=0)
+    epochs: float | None = Field(None, gt=0, le=MAX_EPOCHS)
+    steps: int | None = Field(None, gt=0, le=MAX_STEPS)
+    batch_size: int = Field(default_of(Training, "batch_size"), gt=0, le=MAX_BATCH)
     views: ViewsField = Field(
         default_factory=lambda: list(default_of(Training, "views")),
         description="augmentation of the training items, in order; by field ({image: […], wave: […]}), or several views "
@@ -81,10 +84,10 @@ class TrainingSpec(Spec):
     )
     log_every: int = Field(default_of(Settings, "log_every"), gt=0)
     trackers: list[str] = Field(default_factory=lambda: list(default_of(Settings, "trackers")))
-    prefetch: int = Field(default_of(Training, "prefetch"), ge=0)
+    prefetch: int = Field(default_of(Training, "prefetch"), ge=0, le=MAX_PREFETCH)
     device: Literal["cpu"] | None = default_of(Settings, "device")
     threads: int | None = Field(
-        default_of(Settings, "threads"), gt=0, description="of the CPU; very small models are fastest with 1"
+        default_of(Settings, "threads"), gt=0, le=MAX_THREADS, description="of the CPU; very small models are fastest with 1"
     )
 
     @field_validator("views")

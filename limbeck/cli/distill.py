@@ -82,4 +82,5 @@ def _print_verdict(verdict: Verdict, folder: Path) -> None:
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"
         console.print(f"  target {name}: {mark}, goal {target.goal:g}, value {value} {target.reason or ''}")
-    console.print(f"{folder}/verdict.json · {folder}/report.html · {folder}/student/", style="dim", soft_wrap=True)
+    kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
+    console.print(" · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept]), style="dim", soft_wrap=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from limbeck.export.base import Format, Runner
     from limbeck.export.catalogue import formats
     from limbeck.export.costs import Costs, costs_table, profile
-    from limbeck.export.errors import ExportError
+    from limbeck.export.errors import ExportError, UnknownShapeError
     from limbeck.export.exporter import export_models, failed_records, merge_records
     from limbeck.export.memory import peak_memory
     from limbeck.export.pytorch import PYTORCH
@@ -27,7 +27,7 @@ _HOMES = {
     "limbeck.export.base": ("Format", "Runner"),
     "limbeck.export.catalogue": ("formats",),
     "limbeck.export.costs": ("Costs", "costs_table", "profile"),
-    "limbeck.export.errors": ("ExportError",),
+    "limbeck.export.errors": ("ExportError", "UnknownShapeError"),
     "limbeck.export.memory": ("peak_memory",),
     "limbeck.export.pytorch": ("PYTORCH",),
     "limbeck.export.exporter": ("merge_records", "failed_records", "export_models"),
@@ -40,6 +40,7 @@ __all__ = [
     "ExportError",
     "Format",
     "Runner",
+    "UnknownShapeError",
     "costs_table",
     "export_models",
     "exports_table",

@@ -15,7 +15,7 @@ from limbeck.evaluation import number_format
 from limbeck.evaluation.model_cost import Latency, macs, parameters
 from limbeck.export.base import Format, Runner
 from limbeck.export.catalogue import formats, runtime
-from limbeck.export.errors import ExportError
+from limbeck.export.errors import ExportError, UnknownShapeError
 from limbeck.export.measure import latencies, noise
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH
@@ -103,7 +103,9 @@ def _shape(runner: Runner, requested: tuple[int, ...], path: Path) -> tuple[int,
             )
         return requested or (TOKENS,)
     if not (runner.shape or requested):
-        raise ExportError(f"the shape of the input of {path} is unknown", "Give that of one item, such as --shape 3,32,32")
+        raise UnknownShapeError(
+            f"the shape of the input of {path} is unknown", "Give that of one item, such as --shape 3,32,32"
+        )
     return runner.shape or requested
 
 

@@ -17,3 +17,7 @@ class ExportError(RuntimeError):
         if where is not None:
             self.reason = f"{where}: {self.reason}"
         super().__init__(". ".join(filter(None, (self.reason, self.remedy))))
+
+
+class UnknownShapeError(ExportError):
+    """Raised if neither a file nor its user says which shape its input has."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
@@ -76,8 +76,17 @@ def _module_exists(module: str) -> bool:
 
 
 def stated_shape(folder: Path) -> tuple[int, ...]:
-    """The shape of one input from the arguments of the model in `folder`; empty if they do not contain it."""
-    args = _config(folder).get("args", {})
+    """The shape of one input from the arguments of the model in `folder`; empty if they do not contain it.
+
+    That of an exit, a variant, an ensemble or a model with exits is the shape of the model that it is made of.
+    """
+    return _shape_in(_config(folder).get("args", {}))
+
+
+def _shape_in(args: Mapping[str, Any]) -> tuple[int, ...]:
+    inner = args.get("of") or args.get("model") or next(iter(args.get("models") or ()), None)
+    if isinstance(inner, Mapping):
+        return _shape_in(inner.get("args", {}))
     if isinstance(args.get("channels"), int) and isinstance(args.get("size"), int):
         return (args["channels"], args["size"], args["size"])
     return (args["inputs"],) if isinstance(args.get("inputs"), int) else ()

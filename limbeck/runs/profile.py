@@ -11,9 +11,11 @@ from rich.console import Console
 
 from limbeck import models
 from limbeck.evaluation import Verdict
-from limbeck.export import PYTORCH, Costs, profile
-from limbeck.recipe import Recipe
-from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, open_run
+from limbeck.evaluation.arms import ArmName, arm_folder
+from limbeck.export import PYTORCH, Costs, ExportError, UnknownShapeError, profile
+from limbeck.recipe import Recipe, data_sizes
+from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, open_recipe
+from limbeck.runs.results import CONFIG
 
 
 def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | None = None) -> dict[str, Costs]:
@@ -29,14 +31,29 @@ def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | Non
     """
     if not (path / RECIPE).exists():
         return profile({path.name: path}, shape, console=console)
-    recipe, _ = open_run(path)
-    verdict = Verdict.load(path)
+    recipe, verdict = open_recipe(path), Verdict.load(path)
+    names = list(verdict.results)
+    kept = {name: path / arm_folder(str(ArmName(name, STUDENT)), names[0]) for name in names}
+    results = {f"{name} {PYTORCH} fp32": folder for name, folder in kept.items() if (folder / CONFIG).exists()}
     exports = [record for record in verdict.exports if record.path is not None and (path / record.path).exists()]
     files = {f"{record.model} {record.format} {record.precision}": path / str(record.path) for record in exports}
     with tempfile.TemporaryDirectory() as folder:
         teacher = _teacher_folder(recipe, verdict, path, Path(folder))
-        costs = profile({f"student {PYTORCH} fp32": path / STUDENT} | teacher | files, shape, console=console)
+        paths = results | teacher | files
+        try:
+            costs = profile(paths, shape, console=console)
+        except UnknownShapeError:  # of models for inputs of any size: as the run's data has it
+            costs = profile(paths, _shape_of_data(recipe), console=console)
     return {name: _as_of_run(row, costs.get(f"{name.split()[0]} {PYTORCH} fp32"), path) for name, row in costs.items()}
+
+
+def _shape_of_data(recipe: Recipe) -> tuple[int, ...]:
+    """Returns the shape of one test item, as the first result reads it."""
+    items = recipe.items(recipe.data.test)
+    shape = data_sizes(items.for_actor(STUDENT)).item
+    if shape is None:
+        raise ExportError("the shape of the input is unknown", "Give that of one item, such as --shape 3,32,32")
+    return shape
 
 
 def _as_of_run(row: Costs, in_pytorch: Costs | None, folder: Path) -> Costs:

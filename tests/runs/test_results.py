@@ -11,7 +11,7 @@ import torch
 from limbeck import models, runs
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import ArmName, arm_folder
-from limbeck.export import exporter
+from limbeck.export import costs, exporter
 from limbeck.recipe import RecipeError
 from limbeck.runs.results import choose_results, load_results, reader_of
 from limbeck.utils.registry import UnknownNameError
@@ -119,3 +119,12 @@ def test_a_recipe_names_the_results_that_it_exports(tmp_path: Path) -> None:
     assert list(load_results(tmp_path / "run", ["b*"]).models) == ["b", "both"]
     with pytest.raises(RecipeError, match=r"export.results: .*'bith'.*nearest: both"):
         several.recipe(several.PEERS, export={"results": ["bith"]})
+
+
+@pytest.mark.parametrize("name", ["peers", "exits"])
+def test_every_result_is_profiled(folder: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(costs, "peak_memory", lambda kind, path, shape: 10**6)
+    rows = runs.profile_run(folder / name)
+    assert list(rows) == [f"{result} pytorch fp32" for result in RESULTS[name]]
+    counts = [row.parameters for row in rows.values()]
+    assert counts == [result.distilled.parameters for result in Verdict.load(folder / name).results.values()]

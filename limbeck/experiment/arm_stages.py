@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 from limbeck.core.references import Reference
@@ -46,17 +46,24 @@ def arm_stages(experiment: Experiment, plan: Plan, source: Dataset | None) -> li
 
 def labels_only(stages: Sequence[Stage], plan: Plan, task: Task) -> list[Stage]:
     """Returns the stages of the control: all that is evaluated learns from labels, for as many steps."""
-    return with_terms(stages, plan, [term for reference in hard_references(plan) for term in task.hard_terms(reference)])
+    terms = [term for reference in hard_references(plan) for term in task.hard_terms(reference)]
+    return with_terms(stages, plan, terms, actors=control_actors(plan))
 
 
-def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> list[Stage]:
+def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term], actors: Container[str] | None = None) -> list[Stage]:
     """Returns the stages with other terms, on the training data, for as many steps.
 
     A stage that trains nothing that the terms train, such as one of an assistant, is left out. What only some stages train is
-    trained in all of them; snapshots and new weights stay where they are.
+    trained in all of them; snapshots and new weights stay where they are, those of a stage that is left out come with the next.
+
+    Args:
+        actors: those that take part; None: all.
     """
-    found = []
+    taking_part = plan.actors if actors is None else actors
+    found: list[Stage] = []
+    left_out: list[Event] = []
     for stage in stages:
+        entry, end = _generations(stage.on_enter, taking_part), _generations(stage.on_exit, taking_part)
         times = {
             name: update.repeat
             for update in stage.updates
@@ -65,18 +72,21 @@ def with_terms(stages: Sequence[Stage], plan: Plan, terms: Sequence[Term]) -> li
         }
         here = [(term, learners) for term in terms if (learners := [one for one in _learners(term, plan) if one in times])]
         if not here:
+            left_out += [*entry, *end]
             continue
         names = list(dict.fromkeys(name for _, learners in here for name in learners))
         repeat = max(times[name] for name in names)
         update = Update([term for term, _ in here], trains=names, repeat=repeat, fresh=repeat > 1)
-        entry, end = _generations(stage.on_enter), _generations(stage.on_exit)
-        found.append(replace(stage, updates=[update], on_enter=entry, on_exit=end))
+        found.append(replace(stage, updates=[update], on_enter=[*left_out, *entry], on_exit=end))
+        left_out = []
+    if found and left_out:
+        found[-1] = replace(found[-1], on_exit=[*found[-1].on_exit, *left_out])
     return found
 
 
-def _generations(events: Sequence[Event]) -> list[Event]:
-    """The events that begin a generation anew; a control trains all parameters in all stages."""
-    return [event for event in events if isinstance(event, Snapshot | Reinitialise)]
+def _generations(events: Sequence[Event], actors: Container[str]) -> list[Event]:
+    """The events that begin a generation of these actors anew; a control trains all parameters in all stages."""
+    return [event for event in events if isinstance(event, Snapshot | Reinitialise) and event.actor in actors]
 
 
 def _learners(term: Term, plan: Plan) -> list[str]:

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 import limbeck
-from limbeck import Distillation, Term, objectives
+from limbeck import Distillation, Stage, Term, Update, objectives, snapshot
 from limbeck.data import Items
-from limbeck.engine import LearningRateScale, Unfreeze, steps
+from limbeck.engine import LearningRateScale, Reinitialise, Snapshot, Unfreeze, steps
 from limbeck.engine.stages import terms_stage
 from limbeck.experiment.arm_stages import arm_stages, labels_only
 from limbeck.experiment.arms import train_arm
@@ -63,6 +63,26 @@ def test_the_control_takes_the_students_steps_on_labels_only(teacher: nn.Module,
     assert not any(stage.on_enter for stage in control)
     scales = [LearningRateScale("student", (), 1.0), LearningRateScale("student", ("body",), 0.5)]
     assert list(student[1].on_enter) == [Unfreeze("student"), *scales]
+
+
+def test_the_control_takes_snapshots_of_what_it_trains(train: Items) -> None:
+    labels = objectives.HardTargets()
+    assistant = Stage([Update([Term(labels, student="assistant")], trains="assistant")], steps(2))
+    learn = Stage([Update([Term(labels)])], steps(2), on_enter=[Snapshot("of_assistant")])
+    last = replace(assistant, on_enter=[Snapshot("of_student")], on_exit=[Snapshot("of_assistant")])
+    job = Distillation(
+        Own(4),
+        actors={"assistant": Own(4), "of_assistant": snapshot("assistant"), "of_student": snapshot("student")},
+        stages=[replace(assistant, on_enter=[Reinitialise("assistant"), Snapshot("of_student")]), learn, last],
+        evaluate={"student": "student", "kept": "of_student"},
+        training=QUICK,
+    )
+    (control,) = labels_only(job.plan.stages, job.plan, job.experiment.task)
+    assert (control.on_enter, control.on_exit) == ([Snapshot("of_student")], [Snapshot("of_student")])
+    job.fit(train)
+    trained = job.trained[1]
+    assert set(trained.run.actors) == {"student", "of_student"}
+    assert equal(trained.models["student"], trained.models["kept"])  # the stages after it do not train the student
 
 
 def test_both_arms_start_from_the_same_weights(teacher: nn.Module, train: Items) -> None:

@@ -17,7 +17,7 @@ from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder, parse_arm
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import DatasetSpec, Recipe, data_sizes
+from limbeck.recipe import DatasetSpec, Recipe
 from limbeck.runs.folder import (
     RECIPE,
     RunError,
@@ -29,7 +29,7 @@ from limbeck.runs.folder import (
     resume_command,
 )
 from limbeck.runs.results import CONFIG, load_results, reader_of
-from limbeck.runs.teacher import rebuild_teacher
+from limbeck.runs.teacher import rebuild_compared
 from limbeck.tasks import Task
 
 CPU = torch.device("cpu")
@@ -99,8 +99,10 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
     read = {arm: items.for_actor(reader_of(recipe, parse_arm(arm).result)) for arm in trained}
     for arm, model in trained.items():
         task.check(model, read[arm], arm, data)
-    if teacher is not None and _fits(task, teacher, items, data, console):
-        trained[TEACHER], read[TEACHER] = teacher, items.for_actor(TEACHER)
+    if teacher is not None:
+        as_teacher = items.for_actor(reader_of(recipe, TEACHER))
+        if _fits(task, teacher, as_teacher, data, console):
+            trained[TEACHER], read[TEACHER] = teacher, as_teacher
     device = inference_device(recipe.training.build().settings)
     return evaluate_models(trained, read, task, folder, data, device)
 
@@ -152,11 +154,7 @@ def read_for_run(
         _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
         items = _align(_read(recipe, data, columns, only=recipe.student.reads), folder, data)
-    if not has_teacher or recipe.teacher is None:
-        return items, None
-    sizes = data_sizes(items.for_actor("teacher"))
-    sizes = sizes._replace(classes=class_count_of(folder) or sizes.classes)  # other data may lack some of the classes
-    return items, rebuild_teacher(recipe, folder, sizes, console)
+    return items, rebuild_compared(recipe, folder, items, class_count_of(folder), console) if has_teacher else None
 
 
 def _align(items: Items, folder: Path, data: str) -> Items:
@@ -223,9 +221,9 @@ def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:
 
 
 def _fits(task: Task, teacher: nn.Module, items: Items, data: str, console: Console) -> bool:
-    """Returns whether the teacher can read the data; prints why not."""
+    """Returns whether the teacher can read the data, which is as it reads it; prints why not."""
     try:
-        task.check(teacher, items.for_actor("teacher"), "teacher", data)
+        task.check(teacher, items, "teacher", data)
     except ValueError as error:
         _note(console, f"without the teacher: {error}")
         return False

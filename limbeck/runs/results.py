@@ -11,7 +11,7 @@ from typing import NamedTuple
 from torch import nn
 
 from limbeck import models
-from limbeck.evaluation.arms import STUDENT, ArmName, arm_folder
+from limbeck.evaluation.arms import STUDENT, TEACHER, ArmName, arm_folder
 from limbeck.recipe import Recipe
 from limbeck.runs.folder import results_of
 from limbeck.utils.registry import UnknownNameError
@@ -78,11 +78,11 @@ def readers_of(recipe: Recipe, results: Sequence[str]) -> dict[str, str]:
 
 
 def reader_of(recipe: Recipe, result: str) -> str:
-    """Returns the actor whose inputs a result reads; of an ensemble its first member."""
+    """Returns the actor whose inputs a result, or the teacher, reads; of an ensemble its first member."""
     evaluated = _evaluated(recipe.evaluate or {}, result)
     if evaluated is None:
-        return result if result in recipe.actors else STUDENT
-    names = [name for name in (STUDENT, *recipe.actors) if fnmatchcase(name, re.split("[@:#/]", evaluated)[0])]
+        return result if result in (TEACHER, *recipe.actors) else STUDENT
+    names = [name for name in (STUDENT, TEACHER, *recipe.actors) if fnmatchcase(name, re.split("[@:#/]", evaluated)[0])]
     name = next((name for name in names if name.rpartition(".")[2] == result.rpartition(".")[2]), next(iter(names), STUDENT))
     while name in recipe.actors and (original := recipe.actors[name].average or recipe.actors[name].snapshot):
         name = original  # a copy reads what its original does

@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +20,21 @@ from rich.console import Console
 from torch import nn
 
 from limbeck import models
+from limbeck.core import module_of
+from limbeck.core.actors import Actor, frozen
+from limbeck.core.teachers import Teacher
+from limbeck.core.teachers import teacher as make_teacher
 from limbeck.data import FieldStorage, Items, TokenStorage
 from limbeck.data.fields import save_preprocessing
 from limbeck.engine.training import Training
 from limbeck.experiment.experiment import named_seed
+from limbeck.experiment.plan_checks import matching_actors
 from limbeck.experiment.teacher_training import train_teacher
 from limbeck.models.saving import name_classes
 from limbeck.recipe import DataSizes, Recipe, data_sizes
+from limbeck.recipe.plan_builder import unbuilt
 from limbeck.recipe.schema.models import ActorSpec, TeacherSpec
-from limbeck.runs.folder import TEACHER, lock_run
+from limbeck.runs.folder import STUDENT, TEACHER, RunError, lock_run
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import DRAFT, flush, new_folder, remove_drafts
 from limbeck.utils.checksums import write_checksums
@@ -107,6 +114,55 @@ def rebuild_teacher(recipe: Recipe, folder: Path, sizes: DataSizes, console: Con
         reason = str(error)
     console.print(f"without the teacher, which cannot be rebuilt: {reason}", style="yellow", markup=False, soft_wrap=True)
     return None
+
+
+def rebuild_compared(recipe: Recipe, folder: Path, items: Items, classes: int | None, console: Console) -> nn.Module | None:
+    """Returns what the verdict of a finished run compares with: `evaluate.teacher`, such as an ensemble, or else the teacher.
+
+    Prints why and returns None if it cannot be rebuilt.
+
+    Args:
+        items: data as the models read it.
+        classes: of the run; None: those of the data.
+    """
+
+    def sizes(name: str) -> DataSizes:
+        own = data_sizes(items.for_actor(name))
+        return own._replace(classes=classes or own.classes)  # other data may lack some of the classes
+
+    if TEACHER not in (recipe.evaluate or {}):
+        return None if recipe.teacher is None else rebuild_teacher(recipe, folder, sizes(TEACHER), console)
+    try:
+        evaluated = compared_in(recipe)
+        return module_of(evaluated, {name: _rebuilt(recipe, folder, name, sizes) for name in actors_in(recipe, evaluated)})
+    except (ValueError, OSError, ImportError, RuntimeError) as error:
+        console.print(f"without the teacher, which cannot be rebuilt: {error}", style="yellow", markup=False, soft_wrap=True)
+        return None
+
+
+def compared_in(recipe: Recipe) -> str | Teacher:
+    """Returns what the verdict of a recipe compares with: `evaluate.teacher`, or else the teacher."""
+    given = (recipe.evaluate or {}).get(TEACHER, TEACHER)
+    return given if isinstance(given, str) else make_teacher(given)
+
+
+def actors_in(recipe: Recipe, evaluated: str | Teacher) -> list[str]:
+    """Returns the actors that a reference or an ensemble reads."""
+    known = {name: frozen(unbuilt) for name in (STUDENT, *([] if recipe.teacher is None else [TEACHER]), *recipe.actors)}
+    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+    return matching_actors("evaluate.teacher", texts, TEACHER, known)
+
+
+def _rebuilt(recipe: Recipe, folder: Path, name: str, sizes: Callable[[str], DataSizes]) -> Actor:
+    """Returns a frozen actor of a finished run."""
+    if name not in recipe.pretrained:
+        raise RunError(f"evaluate.teacher: {name!r} is trained by the run, which keeps results only")
+    spec, saved = recipe.pretrained[name], folder / model_folder(name)
+    if (saved / "config.json").exists():
+        return frozen(models.load_model(saved), reads=spec.reads, output=spec.output)
+    if spec.training is not None:
+        raise RunError(f"{saved} is gone")
+    return frozen(_new_model(recipe, name, sizes(name)), reads=spec.reads, output=spec.output)
 
 
 def with_progress(training: Training, progress: bool) -> Training:

@@ -88,6 +88,8 @@ def test_the_verdict_compares_with_the_ensemble(finished: Path) -> None:
     assert "teachers.raw" in runs.report_text(finished)
     found = evaluate_run(finished, "digits", split="test").as_json()
     assert found["accuracy"] == pytest.approx(verdict.student.metric)
+    assert found["arms"]["teacher"]["accuracy"] == pytest.approx(verdict.teacher.metric)
+    assert found["retention"] == pytest.approx(verdict.retention)
 
 
 def test_twelve_lines() -> None:

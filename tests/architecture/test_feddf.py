@@ -66,7 +66,9 @@ def test_each_client_runs_once_a_step_and_stays_as_it_is(clients: dict[str, nn.M
     assert runs.identical(runs.weights(best), runs.saved(finished / "student"))
 
 
-def test_the_verdict_compares_the_server_with_the_ensemble(clients: dict[str, nn.Module], finished: Path) -> None:
+def test_the_verdict_compares_the_server_with_the_ensemble(
+    clients: dict[str, nn.Module], finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     images, labels = runs.digits("test")
     with torch.no_grad():
         mean = torch.stack([client(images) for client in clients.values()]).mean(0)
@@ -78,7 +80,10 @@ def test_the_verdict_compares_the_server_with_the_ensemble(clients: dict[str, nn
     assert max(map(runs.accuracy, clients.values())) < verdict.teacher.metric
     assert verdict.retention == pytest.approx(verdict.student.metric / verdict.teacher.metric)
     assert verdict.student.metric == pytest.approx(runs.accuracy(models.load_model(finished / "student")))
-    assert evaluate_run(finished, "digits", split="test").as_json()["accuracy"] == pytest.approx(verdict.student.metric)
+    monkeypatch.setenv("CLIENTS", str(finished.parent))
+    found = evaluate_run(finished, "digits", split="test").as_json()
+    assert found["accuracy"] == pytest.approx(verdict.student.metric)
+    assert found["retention"] == pytest.approx(verdict.retention)
     assert "Kept" in runs.report_text(finished)
 
 

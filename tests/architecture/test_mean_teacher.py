@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from limbeck import Distillation, Term, Training, average, models, steps
+from limbeck.core.labels import UNLABELLED
+from limbeck.data import Items
 from limbeck.evaluation import Verdict
 from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.runs import evaluate_run
@@ -57,6 +59,21 @@ def test_the_average_is_that_of_the_weights_after_each_step() -> None:
     for name, parameter in network().named_parameters():
         expected = 0.9 * after[0]["mean"][name] + 0.1 * after[1]["student"][name]
         torch.testing.assert_close(after[1]["mean"][name], expected, msg=f"{name} {tuple(parameter.shape)}")
+
+
+def test_items_without_a_label_change_what_the_student_learns_and_not_its_control() -> None:
+    train = runs.load("mean_teacher").train
+    assert train is not None
+    assert train.target is not None
+    images = train.fetch(torch.arange(len(train)))
+    turned = torch.where((train.target == UNLABELLED).view(-1, 1, 1, 1), images.flip(2), images)  # upside down
+    found = []
+    for inputs in (images, turned):
+        job = mean_teacher(network)
+        job.fit(Items.from_tensors(inputs, train.target, classes=10))
+        found.append({arm.name: runs.weights(arm.model) for arm in job.trained})
+    assert not runs.identical(found[0]["student"], found[1]["student"])
+    assert runs.identical(found[0]["control"], found[1]["control"])
 
 
 def test_items_without_a_label_take_part_and_both_are_results(finished: Path) -> None:

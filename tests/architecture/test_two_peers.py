@@ -50,6 +50,18 @@ def test_each_peer_runs_once_a_step_and_trains_as_the_recipe_does(finished: Path
     assert set(job.trained[0].run.actors) == {"peers.a", "peers.b"}
 
 
+def test_the_control_of_a_peer_is_the_peer_that_learns_alone(finished: Path) -> None:
+    alone = Distillation(
+        actors={"peers.b": lambda: models.get("tiny_cnn", classes=10, width=8, size=8)},
+        stages=[Stage([Update([Term(HardTargets(), student="peers.b")], trains="peers.b")], steps(12))],
+        training=runs.training("two_peers"),
+        control=False,
+    )
+    peer = runs.weights(alone.fit(runs.load("two_peers").train))
+    assert runs.identical(peer, runs.saved(finished / "results/b/control"))
+    assert not runs.identical(peer, runs.saved(finished / FOLDERS["b"]))
+
+
 def test_the_verdict_has_both_peers_and_their_ensemble(finished: Path) -> None:
     verdict = Verdict.load(finished)
     assert (list(verdict.results), verdict.teacher) == (list(FOLDERS), None)

@@ -7,12 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from rich.console import Console
 
-from limbeck import runs
+from limbeck import models, runs
+from limbeck.data import to_float
 from limbeck.evaluation import Verdict
+from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
+from limbeck.runs.teacher import rebuild_compared
 from tests import tiny
 from tests.runs.images import write_images
 
@@ -95,6 +99,37 @@ def test_a_run_without_control_and_teacher_is_evaluated_without_them(tmp_path: P
     assert "without the teacher, which cannot be rebuilt: " in printed
     assert f"without the control: {folder / 'control'} is missing; written by: limbeck distill " in printed
     assert found["accuracy"] == runs.evaluate_run(finished, "digits", split="test").as_json()["accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("named", "reason"),
+    [
+        ("student", "evaluate.teacher: 'student' is trained by the run, which keeps results only"),
+        ("assistants.a", "assistants.a is gone"),
+        ("teacher", None),
+        ({"ensemble": {"of": ["teacher", "teacher"]}}, None),
+    ],
+)
+def test_what_the_verdict_compares_with_is_built_again(
+    named: object, reason: str | None, finished: Path, tmp_path: Path
+) -> None:
+    folder, console = tmp_path / "run", Console(file=io.StringIO(), width=200)
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("checkpoints"))
+    written = yaml.safe_load((folder / "recipe.yaml").read_text())
+    written["actors"] = {"assistants.a": written["teacher"]}
+    recipe = Recipe.from_dict(written | {"evaluate": {"student": "student", "teacher": "teacher"}})
+    recipe.evaluate = {"student": "student", "teacher": named}  # type: ignore[dict-item]
+    items = recipe.items(recipe.data.test)
+    model = rebuild_compared(recipe, folder, items, None, console)
+    printed = console.file.getvalue()  # type: ignore[attr-defined]
+    if reason is not None:
+        assert model is None
+        assert f"without the teacher, which cannot be rebuilt: {reason}" in printed.replace(f"{folder}/actors/", "")
+        return
+    assert model is not None
+    teacher = models.load_model(folder / "teacher")
+    images = to_float(items.fetch(torch.arange(4)))
+    torch.testing.assert_close(model(images), teacher(images))
 
 
 def several(folder: Path, finished: Path) -> Verdict:

@@ -8,6 +8,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from limbeck.core.actors import Actor, Role, frozen, trained
+from limbeck.core.references import Reference
 from limbeck.core.teachers import Teacher, teacher
 from limbeck.core.terms import Term
 from limbeck.engine import Stage, Update
@@ -129,6 +130,13 @@ def _evaluated(
         return {name: name for name in learners}, compared
     given = {name: teacher(value) if isinstance(value, Mapping) else value for name, value in evaluate.items()}
     compared = given.pop(TEACHER, compared)
+    if isinstance(compared, str):
+        compared = whole_reference(compared, actors)
     if not given:
         raise ValueError("evaluate: nothing is named besides the teacher; name what is trained, such as {student: student}")
     return given, compared
+
+
+def whole_reference(text: str, actors: Mapping[str, Actor]) -> str:
+    """The reference of a teacher with its actor: `exits.layer1` is `teacher:exits.layer1`."""
+    return str(Reference.parse(text, default=TEACHER, actors=actors))

@@ -28,6 +28,7 @@ from limbeck.data import FieldStorage, Items, TokenStorage
 from limbeck.data.fields import save_preprocessing
 from limbeck.engine.training import Training
 from limbeck.experiment.experiment import named_seed
+from limbeck.experiment.plan import whole_reference
 from limbeck.experiment.plan_checks import matching_actors
 from limbeck.experiment.teacher_training import train_teacher
 from limbeck.models.saving import name_classes
@@ -143,14 +144,18 @@ def rebuild_compared(recipe: Recipe, folder: Path, items: Items, classes: int | 
 def compared_in(recipe: Recipe) -> str | Teacher:
     """Returns what the verdict of a recipe compares with: `evaluate.teacher`, or else the teacher."""
     given = (recipe.evaluate or {}).get(TEACHER, TEACHER)
-    return given if isinstance(given, str) else make_teacher(given)
+    return whole_reference(given, _known(recipe)) if isinstance(given, str) else make_teacher(given)
 
 
 def actors_in(recipe: Recipe, evaluated: str | Teacher) -> list[str]:
     """Returns the actors that a reference or an ensemble reads."""
-    known = {name: frozen(unbuilt) for name in (STUDENT, *([] if recipe.teacher is None else [TEACHER]), *recipe.actors)}
     texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
-    return matching_actors("evaluate.teacher", texts, TEACHER, known)
+    return matching_actors("evaluate.teacher", texts, TEACHER, _known(recipe))
+
+
+def _known(recipe: Recipe) -> dict[str, Actor]:
+    """The actors that a recipe names, without their models."""
+    return {name: frozen(unbuilt) for name in (STUDENT, *([] if recipe.teacher is None else [TEACHER]), *recipe.actors)}
 
 
 def _rebuilt(recipe: Recipe, folder: Path, name: str, sizes: Callable[[str], DataSizes]) -> Actor:

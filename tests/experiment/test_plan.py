@@ -48,6 +48,12 @@ def test_evaluate_names_results_and_the_teacher_of_the_verdict() -> None:
         make_plan(actors=actors, stages=mutual(), evaluate={"teacher": "peers.a"}, training=QUICK)
 
 
+def test_a_tap_as_the_teacher_of_the_verdict_is_the_teachers(teacher: nn.Module) -> None:
+    for named in ("body", ":body", "teacher:body"):
+        plan = make_plan(Own(4), teacher, evaluate={"student": "student", "teacher": named}, training=QUICK)
+        assert plan.teacher == "teacher:body"
+
+
 def test_the_actors_of_a_stage_join_those_of_the_plan(teacher: nn.Module) -> None:
     stage = Stage([Update([Term(HardTargets())])], steps(1), actors={"assistant": Own(8)})
     assert set(make_plan(Own(4), teacher, stages=[stage]).actors) == {"student", "teacher", "assistant"}

@@ -107,6 +107,7 @@ def test_a_run_without_control_and_teacher_is_evaluated_without_them(tmp_path: P
         ("student", "evaluate.teacher: 'student' is trained by the run, which keeps results only"),
         ("assistants.a", "assistants.a is gone"),
         ("teacher", None),
+        ("linear", None),  # a tap of the teacher
         ({"ensemble": {"of": ["teacher", "teacher"]}}, None),
     ],
 )

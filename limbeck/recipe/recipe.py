@@ -33,7 +33,7 @@ from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.export import ExportSpec
 from limbeck.recipe.schema.models import ActorSpec, ModelSpec, TeacherSpec
 from limbeck.recipe.schema.stages import MethodField, StageSpec
-from limbeck.recipe.schema.terms import TermSpec
+from limbeck.recipe.schema.terms import TermSpec, build_terms
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.source_reader import SourceReader
 from limbeck.utils.registry import UnknownNameError, nearest_names
@@ -185,7 +185,8 @@ class Recipe(BaseRecipe):
             student,
             teacher,
             actors=self.plan_builder.actors(build),
-            stages=stages,
+            terms=build_terms(self.terms) if self.terms else None,
+            stages=None if self.terms else stages,  # the length of one update's stage is that of the training, of each control
             evaluate=self.evaluate,
             training=self.training.build(),
             control=self.control,

@@ -128,3 +128,16 @@ def test_every_result_is_profiled(folder: Path, name: str, monkeypatch: pytest.M
     assert list(rows) == [f"{result} pytorch fp32" for result in RESULTS[name]]
     counts = [row.parameters for row in rows.values()]
     assert counts == [result.distilled.parameters for result in Verdict.load(folder / name).results.values()]
+
+
+def test_a_control_with_a_training_of_its_own_is_as_long_as_that(tmp_path: Path) -> None:
+    recipe = several.recipe(
+        several.EXITS,
+        control=False,
+        controls={"longer": {"terms": ["hard_targets"], "training": {**several.TRAINING, "steps": 9}}},
+    )
+    runs.run_recipe(recipe, tmp_path / "run", progress=False)
+    last = max((tmp_path / "run" / "checkpoints" / "seed-0-longer" / "checkpoints").iterdir())
+    assert last.name == "step-000000009"
+    shown = runs.list_runs(tmp_path / "run")[0].trainings
+    assert [(each.arm, each.done) for each in shown] == [("student", 6), ("longer", 9)]

@@ -27,7 +27,9 @@ class ControlSpec(Spec):
     stages: list[StageSpec] = Field(default_factory=list, description="in place of the recipe's")
     sources: dict[str, NamedPart] = Field(default_factory=dict, description="in place of sources of these names")
     actors: dict[str, ActorSpec] = Field(default_factory=dict, description="in place of actors of these names")
-    training: TrainingSpec | None = Field(None, description="in place of the recipe's")
+    training: TrainingSpec | None = Field(
+        None, description="in place of the recipe's; its epochs or steps count for recipes with terms:"
+    )
     equal: Literal["steps", "compute"] = Field(
         "steps", description="train for as many steps as what is distilled, or for as many operations"
     )

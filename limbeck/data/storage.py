@@ -154,11 +154,12 @@ def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:
 
 
 def check_finite(storage: TensorStorage | TextStorage) -> None:
-    """Raises a ValueError with the row of the first NaN among the inputs."""
+    """Raises a ValueError with the row of the first NaN or infinity among the inputs."""
     for name, tensor in storage.by_name().items() if isinstance(storage, TensorStorage) else ():
-        if tensor.is_floating_point() and bool(tensor.isnan().any()):
-            row = int(tensor.isnan().nonzero()[0, 0])
-            raise ValueError(f"inputs{f' {name!r}' if name else ''}: row {row} holds nan; expected finite numbers")
+        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            wrong = (~tensor.isfinite()).nonzero()[0]
+            found = f"row {int(wrong[0])} holds {float(tensor[tuple(wrong)]):g}"
+            raise ValueError(f"inputs{f' {name!r}' if name else ''}: {found}; expected finite numbers")
 
 
 def parts_of(text: Text) -> tuple[str, ...]:

@@ -19,6 +19,9 @@ from limbeck.core.batch import Target
 from limbeck.core.labels import UNLABELLED, label_mask
 from limbeck.data.image.spatial import pad_objects
 
+MANY_CLASSES = 100_000  # from here on labels may be ids
+SPARSE = 10  # so many times more than there are different ones
+
 GivenTargets: TypeAlias = Tensor | Mapping[str, Tensor] | Sequence[Mapping[str, Tensor]] | Sequence[int] | Sequence[float]
 
 
@@ -81,8 +84,23 @@ def check_targets(target: Target, classes: int | None) -> int | None:
     expected = "0 or more" if classes is None else f"0 to {classes - 1} (classes={classes})"
     _refuse(target, wrong, f"{expected}, or {UNLABELLED} for no label")
     if classes is None and (target >= 0).any():
+        _refuse_sparse_ids(target)
         return int(target.max()) + 1
     return classes
+
+
+def _refuse_sparse_ids(target: Tensor) -> None:
+    """Refuses numbers that are ids rather than class indices: a head for all of them would not fit into memory."""
+    highest = int(target.max())
+    if highest < MANY_CLASSES:
+        return
+    different = sum(number >= 0 for number in set(target.tolist()))
+    if highest >= SPARSE * different:
+        row = int(target.argmax())
+        raise ValueError(
+            f"target: row {row} holds {highest}, and there are {different} different labels: these are ids, not class indices "
+            f"from 0 to {different - 1}. Write them as names (texts), which are numbered by themselves"
+        )
 
 
 def is_labelled(target: Target) -> Tensor:

@@ -16,6 +16,7 @@ from limbeck.evaluation import RunCost
 from limbeck.evaluation.arms import ArmName
 from limbeck.experiment.arm_stages import arm_stages, control_actors, draws_labelled_items, labels_only, with_terms
 from limbeck.experiment.caching import open_caches
+from limbeck.experiment.checks import warn_of_batch_statistics
 from limbeck.experiment.compute import with_equal_compute
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
 from limbeck.experiment.experiment import Experiment
@@ -82,6 +83,9 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
         if validation is not None:
             run.load_best()
         models = trained_models(plan, run, all_items)
+        for result, model in models.items():
+            read = None if train is None else items_of(train, plan, plan.evaluate[result])
+            warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
     folders = {actor: cache.folder for actor, cache in caches.items()}
     return TrainedArm(name, models, run.clock.best or 0.0, run, folders)
 

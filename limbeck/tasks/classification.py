@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.tasks.base import Task
 
 SHOWN = 12  # names in a message
+ONE_LOGIT = "A model with one logit z for class 1 of two returns both: torch.stack([torch.zeros_like(z), z], -1)"
 
 
 class Classification(Task):
@@ -50,10 +52,14 @@ class Classification(Task):
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2:
-            raise ValueError(f"the {who} gives logits of shape {tuple(outputs.shape)}; classification needs [items, classes]")
+            one = f". {ONE_LOGIT}" if outputs.ndim == 1 else ""
+            raise ValueError(
+                f"the {who} gives logits of shape {tuple(outputs.shape)}; classification needs [items, classes]{one}"
+            )
         assert items.target is not None
         if items.target.is_floating_point() or items.target.ndim != 1:
-            raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes")
+            several = "; several labels of an item are task: multilabel_classification" if items.target.ndim == 2 else ""
+            raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes{several}")
         highest, classes = int(items.target.max()), outputs.shape[-1]
         if items.class_names is not None and len(items.class_names) < classes and highest < classes:
             raise ValueError(
@@ -62,9 +68,23 @@ class Classification(Task):
                 "(in Python: class_names=[…])"
             )
         if highest >= classes:
+            one = "" if classes > 1 or highest > 1 else f". {ONE_LOGIT}"
             raise ValueError(
-                f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: {highest + 1}"
+                f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: "
+                f"{highest + 1}{one}"
             )
+        _warn_of_probabilities(outputs, who)
+
+
+def _warn_of_probabilities(outputs: Tensor, who: str) -> None:
+    """Warns of a softmax at the end of a model: rows of probabilities, of which one at least is not certain."""
+    inside = bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(((outputs > 0) & (outputs < 1)).any())
+    if outputs.shape[-1] > 1 and inside and bool(((outputs.sum(-1) - 1).abs() < 1e-3).all()):
+        warnings.warn(
+            f"{who}: its outputs are probabilities (each row sums to 1), and losses take them for logits; leave its softmax "
+            "out, or return the logarithm of what it gives",
+            stacklevel=2,
+        )
 
 
 def names_in(model: nn.Module | None) -> list[str] | None:

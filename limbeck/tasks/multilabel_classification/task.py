@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -84,5 +85,11 @@ class MultilabelClassification(Task):
                 "kind; name the columns of the classes (label: [first, second, …]), or one column of lists"
             )
         classes, width = target.shape[1], outputs.shape[1]
+        if bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(((outputs > 0) & (outputs < 1)).any()):
+            warnings.warn(
+                f"{who}: its outputs on the {data} all lie between 0 and 1, like probabilities, and losses take them for "
+                "logits; leave its sigmoid out",
+                stacklevel=2,
+            )
         if width != classes:
             raise ValueError(f"{data}: it has {classes} classes, but the {who} outputs {width}; give it classes: {classes}")

@@ -23,6 +23,8 @@ from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
 from limbeck.engine.freezing import require_trainable
 from limbeck.engine.stages import resolve_stages
 from limbeck.evaluation import TermGraph, build_term_graph
+from limbeck.experiment.checks.data import check_range, warn_of_shared
+from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan
@@ -68,6 +70,8 @@ def check_experiment(
     expanded = expand_evaluated(plan, actors[STUDENT]).evaluate
     for name, each in experiment.plans.items():
         experiment.plans[name] = replace(each, evaluate=expanded)
+    for name, items in (("validation data", validation), ("test data", test)):
+        warn_of_shared(train, items, name)
     _check_models(experiment, actors[STUDENT], train, validation, test)
     graphs = {name: _check_stages(experiment, name, each, train, seed) for name, each in actors.items()}
     return graphs[STUDENT]
@@ -90,6 +94,8 @@ def _check_models(
         if items is None or (items is train and not _needs_labels(experiment)):
             continue
         items = items.align_classes(first.class_names, name, strict=first.has_classes)
+        if name != "training data":
+            check_range(train, items, name)
         for result, module in modules.items():
             task.check(module, items_of(items, plan, plan.evaluate[result]), result, name)
         if teacher is not None and compares_with_teacher(experiment, teacher, next(iter(modules.values())), items):
@@ -129,6 +135,15 @@ def _reads_predictions(term: Term, teacher: str) -> bool:
     given: Any = term.student if term.teacher is None else getattr(term.teacher, "references", term.teacher)
     texts = (given,) if isinstance(given, str) else tuple(given)
     return bool({teacher, LOGITS, f"{teacher}:{LOGITS}", *((STUDENT,) if term.teacher is None else ())} & set(texts))
+
+
+def try_teacher(experiment: Experiment, items: Items | None) -> None:
+    """Warns of a teacher that does no better than guessing, before anybody learns from its predictions."""
+    plan = experiment.plan
+    if items is None or plan.teacher != TEACHER or experiment.teacher is None:
+        return
+    if any(_reads_predictions(term, TEACHER) for term in plan.terms):
+        warn_of_guessing(experiment.task, experiment.teacher, items_of(items, plan, TEACHER), "data")
 
 
 def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int) -> TermGraph | None:

@@ -1,0 +1,62 @@
+"""Checks of training and test data against each other: items that both hold, and values of another range."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from torch import Tensor
+
+from limbeck.data import Items, evaluation_batches
+from limbeck.data.storage import TensorStorage
+
+SAMPLE = 256  # items whose values are looked at
+UNIT, FAR = 1.0, 10.0  # values in [0, 1], and some far beyond
+
+
+def count_shared(train: Items, other: Items) -> int:
+    """How many items of `other` have the content of a training item."""
+    return int(torch.isin(other.keys, train.keys).sum())
+
+
+def warn_of_shared(train: Items | None, other: Items | None, data: str) -> None:
+    """Warns of test or validation items that are training items too: what is measured on them is memory."""
+    if train is None or other is None:
+        return
+    shared = count_shared(train, other)
+    if shared:
+        rows = torch.isin(other.keys, train.keys).nonzero()[:3, 0].tolist()
+        some = ", ".join(map(str, rows)) + (", …" if shared > len(rows) else "")
+        warnings.warn(
+            f"{data}: {shared:,} of {len(other):,} items are in the training data too (rows {some}); results on them say "
+            "little about new data",
+            stacklevel=2,
+        )
+
+
+def check_range(train: Items | None, other: Items | None, data: str) -> None:
+    """Refuses numbers from 0 to 255 where the training data has numbers from 0 to 1, and the reverse.
+
+    Raises:
+        ValueError: with both ranges.
+    """
+    ours, theirs = _range(train), _range(other)
+    if ours is None or theirs is None:
+        return
+    for one, two in ((ours, theirs), (theirs, ours)):
+        if one[0] >= 0 and one[1] <= UNIT and two[0] >= 0 and two[1] > FAR and two[2] > UNIT:
+            raise ValueError(
+                f"{data}: its values go from {theirs[0]:g} to {theirs[1]:g}, and those of the training data from {ours[0]:g} "
+                f"to {ours[1]:g}; bring both to one range, such as images / 255"
+            )
+
+
+def _range(items: Items | None) -> tuple[float, float, float] | None:
+    """Least, largest and mean value of some items as models read them; None for other inputs than one tensor of numbers."""
+    if items is None or not isinstance(items.storage, TensorStorage) or not len(items):
+        return None
+    some = items.select(torch.linspace(0, len(items) - 1, min(SAMPLE, len(items))).long())
+    inputs = next(evaluation_batches(some, SAMPLE)).inputs["default"]
+    if not isinstance(inputs, Tensor) or not inputs.numel():
+        return None
+    return float(inputs.min()), float(inputs.max()), float(inputs.float().mean())

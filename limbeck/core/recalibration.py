@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from itertools import chain
 from typing import Any
@@ -12,6 +13,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from limbeck.core.batch import copy_tensors
 from limbeck.core.model_io import call_model, preserve_modes
+
+CONTAINERS = (nn.ModuleList, nn.ModuleDict)  # which have no forward pass of their own
 
 
 @torch.no_grad()
@@ -72,12 +75,26 @@ def _train_owners(module: nn.Module, layers: list[_BatchNorm], inputs: Any) -> N
 
     Their other submodules stay in evaluation mode. Owners whose layers do not run even so are put back.
     """
-    owners = [owner for owner in module.modules() if any(child in layers for child in owner.children())]
+    owners = {owner: own for owner in module.modules() if not isinstance(owner, CONTAINERS) and (own := _owned(owner, layers))}
     for training in (True, False):
         measured = _measured(module, layers, inputs)
-        for owner in owners:
-            if not any(child in measured for child in owner.children()):
+        for owner, own in owners.items():
+            if measured.isdisjoint(own):
                 owner.training = training
+    if not measured:
+        warnings.warn(
+            "recalibrate: this module changes the statistics of none of its BatchNorm layers, so they stay as they are; a "
+            "network that calls F.batch_norm itself has to pass its own `training`",
+            stacklevel=3,
+        )
+
+
+def _owned(owner: nn.Module, layers: list[_BatchNorm]) -> set[nn.Module]:
+    """The layers that a module holds itself, or in lists and mappings of modules."""
+    found: set[nn.Module] = set()
+    for child in owner.children():
+        found |= _owned(child, layers) if isinstance(child, CONTAINERS) else {child} & set(layers)
+    return found
 
 
 def _measured(module: nn.Module, layers: list[_BatchNorm], inputs: Any) -> set[nn.Module]:

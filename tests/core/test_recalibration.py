@@ -68,3 +68,34 @@ def test_statistics_that_are_used_in_slices_are_measured(by_layer: bool) -> None
     hidden = torch.stack([net.body(batch).mean(0) for batch in BATCHES]).mean(0)
     torch.testing.assert_close(net.norm.running_mean, torch.cat([hidden[:3], torch.full((2,), 7.0)]))
     assert (net.norm.momentum, net.training, net.drop.training) == (0.1, False, False)
+
+
+class Listed(nn.Module):
+    """Keeps its BatchNorm layer in a list, and passes slices of it to `F.batch_norm`, as many supernets do."""
+
+    def __init__(self, training: bool | None = None) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList([nn.BatchNorm1d(3)])
+        self.fixed = training
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        norm = self.norms[0]
+        training = self.training if self.fixed is None else self.fixed
+        return F.batch_norm(x[:, :2], norm.running_mean[:2], norm.running_var[:2], training=training, momentum=norm.momentum)
+
+
+def test_slices_of_layers_in_a_list_are_measured() -> None:
+    net = Listed().eval()
+    net.norms[0].running_mean.fill_(7)
+    recalibrate(net, BATCHES)
+    expected = torch.stack([batch[:, :2].mean(0) for batch in BATCHES]).mean(0)
+    torch.testing.assert_close(net.norms[0].running_mean, torch.cat([expected, torch.tensor([7.0])]))
+    assert not net.training
+
+
+def test_statistics_that_cannot_be_measured_are_kept_with_a_warning() -> None:
+    net = Listed(training=False)
+    net.norms[0].running_mean.fill_(7)
+    with pytest.warns(UserWarning, match="BatchNorm"):
+        recalibrate(net, BATCHES)
+    assert torch.equal(net.norms[0].running_mean, torch.full((3,), 7.0))

@@ -18,7 +18,8 @@ class Turns:
         parties: names of the trainings, in the order of their turns.
 
     Attributes:
-        seconds: of each step of each party, the batch included; without its last step.
+        seconds: processor time of each step of each party, the batch included; without its last step. A party should run on one
+            thread: only its own is measured. The wall clock would also show what other processes do on the same cores.
     """
 
     def __init__(self, parties: Sequence[str]) -> None:
@@ -42,7 +43,7 @@ class Turns:
     def next(self, party: str, step: int) -> None:
         """Ends the turn of a party, which has made its batch for this step, and waits for its next turn."""
         if step > 0:  # before the first step batches are drawn to try out shapes
-            self.seconds[party].append(time.perf_counter() - self._began[party])
+            self.seconds[party].append(time.thread_time() - self._began[party])
         with self._changed:
             self._running.append(self._running.pop(0))
             self._changed.notify_all()
@@ -62,7 +63,7 @@ class Turns:
     def _wait(self, party: str) -> None:
         with self._changed:
             self._changed.wait_for(lambda: self._running[0] == party)
-        self._began[party] = time.perf_counter()
+        self._began[party] = time.thread_time()
 
 
 class TurnSource(Source):

@@ -88,7 +88,7 @@ def test_adapters_go_on_only_where_terms_share_a_name(data: tuple[Items, Items])
 def test_figures_are_recorded_with_bar_and_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     rows: list[tuple[Any, ...]] = []
     monkeypatch.setattr(core, "record", lambda *row: rows.append(row))
-    core.report("peers", "a ÷ b", "≤ 1.05", 1.0, (0.9, 1.1), True, "digits", "a note", 2)
+    core.report("peers", "a ÷ b", "≤ 1.05", 1.0, (0.9, 1.1), True, "digits", "a note")
     assert rows == [
-        ("core", "a ÷ b", "≤ 1.05", 1.0, (0.9, 1.1), True, "python -m benchmarks.core peers", "digits", [0, 1], "a note")
+        ("core", "a ÷ b", "≤ 1.05", 1.0, (0.9, 1.1), True, "python -m benchmarks.core peers", "digits", [0], "a note")
     ]

@@ -238,9 +238,7 @@ def supernet() -> None:
     report("supernet", figure, "≥ 93", 100 * value, in_points, value >= 0.93, data, f"accuracy: {accuracy}")
     gained, around = points(paired_gain(scores["after"], scores["before"]))
     figure = "supernet: what measuring them again gives the smallest width, points"
-    report(
-        "supernet", figure, "> 0, interval above 0", gained, around, around[0] > 0, data, f"accuracy: {accuracy}", len(SEEDS)
-    )
+    report("supernet", figure, "> 0, interval above 0", gained, around, around[0] > 0, data, f"accuracy: {accuracy}")
 
 
 # --- peers --------------------------------------------------------------------------------------------------------------

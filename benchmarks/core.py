@@ -266,7 +266,7 @@ def peer_ratios(items: Items, length: Length, warm_up: int = 10) -> np.ndarray:
 
 def peers() -> None:
     items = load_items("digits", split="train")
-    ratios = peer_ratios(items, steps(300))
+    ratios = peer_ratios(items, steps(120))
     drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     value, (low, high) = float(np.median(ratios)), np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     data = f"digits, tiny_cnn of width {TEACHER}, batches of 128, one thread"

@@ -88,11 +88,12 @@ def _print_cache(folder: Path) -> None:
 
     from limbeck.evaluation import number_format
     from limbeck.runs import describe_cache
+    from limbeck.utils.terminal import shown
 
     stores = describe_cache(folder)
-    table = Table("", *stores, header_style="bold")
+    table = Table("", *map(shown, stores), header_style="bold")
     infos = list(stores.values())
-    table.add_row("stored as", *(", ".join(store.taps.values()) for store in infos))
+    table.add_row("stored as", *(shown(", ".join(store.taps.values())) for store in infos))
     table.add_row("samples", *(f"{store.samples:,}" for store in infos))
     table.add_row("views of each", *(str(store.views) for store in infos))
     table.add_row("rows", *(f"{store.rows:,} of {store.samples * store.views:,}" for store in infos))
@@ -101,4 +102,4 @@ def _print_cache(folder: Path) -> None:
     table.add_row("total", *(number_format.size(store.total) for store in infos))
     table.add_row("one more view", *(number_format.size(store.per_view) for store in infos))
     console.print(table)
-    console.print(str(folder), style="dim", soft_wrap=True)
+    console.print(str(folder), style="dim", markup=False, soft_wrap=True)

@@ -69,18 +69,20 @@ def _print_resume_command(folder: Path, reason: str) -> None:
     from limbeck.runs import resume_command
 
     command = resume_command(folder) if (folder / "recipe.yaml").exists() else ""
-    error_console.print(f"{reason or 'stopped'}. {command and 'Continue with:'}", style="yellow", soft_wrap=True)
-    error_console.print(command, highlight=False, soft_wrap=True)
+    error_console.print(f"{reason or 'stopped'}. {command and 'Continue with:'}", style="yellow", markup=False, soft_wrap=True)
+    error_console.print(command, markup=False, highlight=False, soft_wrap=True)
 
 
 def _print_verdict(verdict: Verdict, folder: Path) -> None:
     from limbeck.evaluation import arms_table
+    from limbeck.utils.terminal import shown
 
     console.print(arms_table(verdict))
     console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
     for name, target in verdict.targets.items():
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"
-        console.print(f"  target {name}: {mark}, goal {target.goal:g}, value {value} {target.reason or ''}")
+        console.print(f"  target {shown(name)}: {mark}, goal {target.goal:g}, value {value} {shown(target.reason or '')}")
     kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
-    console.print(" · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept]), style="dim", soft_wrap=True)
+    written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
+    console.print(written, style="dim", markup=False, soft_wrap=True)

@@ -38,6 +38,6 @@ def export(
         console.print(exports_table(records, width=console.width, metric=Verdict.load(run).metric.name))
         for line in remarks(records):
             console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
-        console.print(f"{run}/exports/ · {run}/report.html", style="dim", soft_wrap=True)
+        console.print(f"{run}/exports/ · {run}/report.html", style="dim", markup=False, soft_wrap=True)
     if any(record.error for record in records):
         raise typer.Exit(USER_ERROR)

@@ -15,16 +15,15 @@ def methods(
     as_json: JsonOption = False,
 ) -> None:
     """The objectives: name, kind of knowledge, formula, source, defaults."""
-    from rich.markup import escape
-
     from limbeck.objectives import names
     from limbeck.objectives.description import describe
+    from limbeck.utils.terminal import shown
 
     rows = [describe(each) for each in ([name] if name else names())]
     if as_json:
         print(json.dumps(rows if name is None else rows[0], indent=2, ensure_ascii=False))
     elif name:
         for field, value in rows[0].items():
-            console.print(f"[bold]{field}[/bold]  {escape(str(value))}", highlight=False)
+            console.print(f"[bold]{field}[/bold]  {shown(value)}", highlight=False)
     else:
         print_table(rows, ("name", "knowledge", "formula", "source"))

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
-console = Console()
-error_console = Console(stderr=True)
+from limbeck.utils.terminal import TerminalConsole, error_output, shown
+
+console = TerminalConsole()
+error_console = error_output()
 
 USER_ERROR, TARGETS_MISSED, INTERRUPTED = 2, 3, 130  # exit codes
 USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can fix; anything else is a bug
@@ -34,12 +35,11 @@ def load_plugins(paths: Sequence[Path] | None) -> None:
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
     """Prints the columns of `rows`. The first column, the names for the command line, is never wrapped."""
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table(header_style="bold")
     for position, column in enumerate(columns):
         table.add_column(column, no_wrap=position == 0, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(row[column])) for column in columns))
+        table.add_row(*(shown(row[column]) for column in columns))
     console.print(table)

@@ -10,7 +10,7 @@ from rich.table import Column
 from rich.text import Text
 
 from limbeck.engine.settings import Settings
-from limbeck.utils import distributed
+from limbeck.utils import distributed, terminal
 
 
 class StageProgressBar:
@@ -32,7 +32,7 @@ class StageProgressBar:
         done: int,
         console: Console | None = None,
     ) -> None:
-        console = console or Console()
+        console = console or terminal.TerminalConsole()
         shown = settings.progress and distributed.rank() == 0
         columns = (
             TextColumn("[bold]{task.description}", table_column=_fixed()),
@@ -43,7 +43,9 @@ class StageProgressBar:
             _Values(),
         )
         self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
-        self._task = self._progress.add_task(_title(settings.labels, name), total=total, completed=done, values="", rate="")
+        self._task = self._progress.add_task(
+            terminal.shown(_title(settings.labels, name)), total=total, completed=done, values="", rate=""
+        )
 
     def __enter__(self) -> StageProgressBar:
         self._progress.start()

@@ -140,7 +140,7 @@ def methods_table(verdict: ComparisonVerdict) -> Table:
     """One row per method, best first: metric, gain over the control, possible ranks, seconds."""
     table = Table(title=Text(verdict.name), header_style="bold", title_justify="left")
     for position, title in enumerate(("method", f"{verdict.metric.name} [95 %]", "gain over the control", "ranks", "s")):
-        table.add_column(title, justify="left" if position == 0 else "right")
+        table.add_column(Text(title), justify="left" if position == 0 else "right")
     for method, row in verdict.rows.items():
         table.add_row(Text(method), *row_cells(verdict, row))
     for method, reason in verdict.failed.items():

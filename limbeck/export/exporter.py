@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +25,10 @@ from limbeck.export.measure import RunnerModule, describe_inputs, first, largest
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
+from limbeck.utils.atomic_files import flush, is_disk_full
 
 EXPORTS = "exports"  # subfolder of the run folder
+DRAFTS = ".draft"  # subfolder of files that are being written and checked
 FP32_TOLERANCE = 1e-4  # allowed difference of float32 files, see `tolerance`
 MAX_INT8_LOSS = 0.005  # drop of the metric above which int8 gives a warning
 CALIBRATION_BATCH = 64
@@ -43,10 +47,12 @@ def export_models(
     task: Task | None = None,
     readers: Mapping[str, str] | None = None,
     console: Console | None = None,
+    on_records: Callable[[list[Export]], None] = lambda records: None,
 ) -> list[Export]:
     """Writes every model in every format and precision to `folder/exports`, then checks and measures each file.
 
-    A failed export becomes a record with reason and remedy, and the others continue. The models are not changed.
+    A failed export becomes a record with reason and remedy, and the others continue. The models are not changed. A file is
+    written and checked in `folder/exports/.draft`, and takes the place of an older one only after that.
 
     Args:
         models: by name, which names the files: "student", or the results of a run, and optionally "teacher".
@@ -59,6 +65,7 @@ def export_models(
         aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
             int8 file is written. Of several models one function each, by name.
         task: computes the metric, prepared for `test`; default: classification.
+        on_records: called with the records of each format and precision as soon as their files are in place.
         readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
 
     Returns:
@@ -66,6 +73,7 @@ def export_models(
 
     Raises:
         MissingPackageError: a format's packages are not installed.
+        OSError: the disk is full; older files are as they were.
         ValueError: an unknown format, a test set without labels.
     """
     chosen: list[Format] = [formats.get(name) for name in into]
@@ -74,16 +82,33 @@ def export_models(
     known = {"student": aware} if callable(aware) else dict(aware or {})
     job = _ExportJob(dict(models), train, test, folder, calibration_items, known, task or Classification(), readers or {})
     kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
-    console = console or Console(quiet=True)
-    with Progress(console=console, transient=True, disable=console.quiet) as bar:
+    with Progress(console=console, transient=True, disable=console is None or console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + len(kinds))
         failed = job.drop_failing()
         records = job.pytorch_records()
-        for each, precision in kinds:
-            bar.update(todo, advance=1, description=f"{each.name} {precision}")
-            records += job.export_models(each, precision)
-            records += [_failed(name, each, precision, error) for name, error in failed.items()]
+        with _drafts(folder / EXPORTS / DRAFTS):
+            for each, precision in kinds:
+                bar.update(todo, advance=1, description=f"{each.name} {precision}")
+                new = job.export_models(each, precision)
+                new += [_failed(name, each, precision, error) for name, error in failed.items()]
+                records += new
+                on_records(new)
     return records
+
+
+@contextmanager
+def _drafts(folder: Path) -> Iterator[None]:
+    """Deletes the folder of drafts, also what a killed process left in it."""
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def file_name(model: str, kind: Format, precision: str) -> str:
+    """The name of an exported file."""
+    return f"{model}-{precision}{kind.suffix}"
 
 
 def failed_records(name: str, reason: str, into: Sequence[str], precisions: Sequence[str]) -> list[Export]:
@@ -215,18 +240,21 @@ class _ExportJob:
             try:
                 files[name] = self._written(name, kind, precision)
             except Exception as error:
+                if is_disk_full(error):
+                    raise
                 records[name] = _failed(name, kind, precision, error)
         ones = {name: first(example) for name, example in self.examples.items()}
         times = latencies({name: file.runner for name, file in files.items()}, ones) if files else {}
         for name, file in files.items():
             records[name] = self._measured(name, kind, precision, file, times[name])
+            flush(file.path)
+            file.path.replace(self.folder / EXPORTS / file.path.name)
         return [records[name] for name in self.models]
 
     def _written(self, name: str, kind: Format, precision: str) -> _File:
         """Writes one file, opens it again and checks its outputs."""
-        path = self.folder / EXPORTS / f"{name}-{precision}{kind.suffix}"
+        path = self.folder / EXPORTS / DRAFTS / file_name(name, kind, precision)
         model = self._model_for(name, precision)
-        path.unlink(missing_ok=True)  # a failed export must not leave an older file
         example = self.examples[name]
         calibration = self.calibration(name) if precision == "int8" and isinstance(example, Tensor) else ()
         kind.write(model, path, example, precision=precision, calibration=calibration)
@@ -234,7 +262,6 @@ class _ExportJob:
         logits = self.task.outputs(RunnerModule(runner), self.tests[name])
         difference, allowed = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], FP32_TOLERANCE)
         if precision == "fp32" and not difference <= allowed:
-            path.unlink()
             raise ExportError(
                 f"the file does not compute what the model computes: its outputs differ by up to {difference:.2g}, "
                 f"more than rounding explains ({allowed:.2g})",

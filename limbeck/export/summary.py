@@ -20,7 +20,7 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
     """
     rows = list(exports)
     inputs = list(dict.fromkeys(export.input for export in rows if export.input))
-    table = Table(header_style="bold", caption=f"latency and memory: {', '.join(inputs)}, one thread" if inputs else None)
+    table = Table(header_style="bold", caption=Text(f"latency and memory: {', '.join(inputs)}, one thread") if inputs else None)
     table.add_column("model", overflow="fold", min_width=len("student"))
     table.add_column("as", no_wrap=True)
     left_out = ("p95", "difference") if width < NARROW_TERMINAL else ()
@@ -30,7 +30,9 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
     for export in rows:
         cells = _cells(export, metric)
         shown = ["failed"] if export.error else [cells[title].replace(" [", "\n[") for title in titles]
-        table.add_row(export.model, f"{export.format} {export.precision}", *shown, style="red" if export.error else "")
+        table.add_row(
+            Text(export.model), Text(f"{export.format} {export.precision}"), *shown, style="red" if export.error else ""
+        )
     return table
 
 

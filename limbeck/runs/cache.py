@@ -35,6 +35,7 @@ from limbeck.teacher_cache import (
 )
 from limbeck.utils import distributed
 from limbeck.utils.folder_names import child_folder
+from limbeck.utils.terminal import shown
 
 BATCH = 256
 NO_CACHE = "has no cache; add cache: auto to it, or give a folder with --out"
@@ -95,7 +96,7 @@ def build_cache(
     columns, found = (*Progress.get_default_columns(), MofNCompleteColumn()), {}
     with Progress(*columns, console=console, disable=quiet) as bar:
         for name in _cached_actors(recipe):
-            task = bar.add_task(f"{name} outputs", total=None)
+            task = bar.add_task(f"{shown(name)} outputs", total=None)
             with closing(job.plan_cache(seen, name)) as plan:
                 fill_cache(plan.query, plan.folder, plan.codecs, functools.partial(_show, bar, task), batch_size)
             save_cache_recipe(recipe, plan.folder, out or folder, name)

@@ -21,6 +21,7 @@ from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.folder_lock import FolderInUseError
 from limbeck.utils.folder_names import child_folder
+from limbeck.utils.terminal import shown
 
 VERDICT_FILE = "comparison.json"
 OLD_CONTROL = "alone"  # the folder of the control before verdict format 2
@@ -51,17 +52,17 @@ def run_comparison(
         run = child_folder(folder, name, "variants")
         if _is_finished(run):
             continue
-        console.print(f"[bold]{name}[/bold]  {place} of {len(comparison.variants)}")
+        console.print(f"[bold]{shown(name)}[/bold]  {place} of {len(comparison.variants)}")
         try:
             run_recipe(comparison.variant(name, weights), run, resume=run.exists(), console=console, progress=progress)
         except FolderInUseError:
             busy.append(name)
         except (NonFiniteError, DeadTermError) as error:
-            console.print(f"[red]{name} failed[/red]: {error}", highlight=False)
+            console.print(f"[red]{shown(name)} failed[/red]: {shown(error)}", highlight=False)
             write_atomic(run / FAILURE_FILE, f"{error}\n".encode())
     unfinished = [name for name in busy if not _is_finished(folder / name)]
     if unfinished:
-        console.print(f"[yellow]still running in other processes: {', '.join(unfinished)}[/yellow]")
+        console.print(f"[yellow]still running in other processes: {shown(', '.join(unfinished))}[/yellow]")
         return None
     verdict = comparison_verdict(comparison, folder)
     if distributed.rank() == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from pathlib import Path
 
 from rich.console import Console
@@ -20,7 +19,8 @@ from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import new_folder
+from limbeck.utils.atomic_files import is_disk_full, new_folder
+from limbeck.utils.terminal import shown
 
 MAX_CLASS_NAMES = 8  # printed before a training
 
@@ -82,7 +82,7 @@ def run_recipe(
             write_exports(recipe.export, run, console, progress=progress)
             return Verdict.load(folder)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if not is_disk_full(error):
             raise
         raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
 
@@ -116,4 +116,4 @@ def _print_data(console: Console, train: Items | None, validation: Items | None,
     if names:
         named = ", ".join(f"{number} {name}" for number, name in enumerate(names[:MAX_CLASS_NAMES]))
         more = f", … {len(names)} in all" if len(names) > MAX_CLASS_NAMES else ""
-        console.print(f"[dim]classes: {named}{more}[/dim]", highlight=False)
+        console.print(f"[dim]classes: {shown(named)}{more}[/dim]", highlight=False)

@@ -15,11 +15,15 @@ from limbeck.data.fields.views import view_of_field
 from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, failed_records, formats, merge_records
+from limbeck.export.exporter import EXPORTS, file_name
 from limbeck.recipe import ExportSpec, Recipe, data_sizes
 from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, require_file
 from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
+from limbeck.utils.atomic_files import is_disk_full
+
+LATER = "this is an older file, a later export failed: "
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,15 @@ def export_run(
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
     teacher = rebuild_teacher(recipe, folder, data_sizes(all_train.for_actor("teacher")), console) if needs_teacher else None
     run = RunModels(recipe, folder, saved.models, teacher, train, test, saved.missing)
-    with lock_run(folder):
-        return write_exports(spec, run, console, progress=progress)
+    try:
+        with lock_run(folder):
+            return write_exports(spec, run, console, progress=progress)
+    except OSError as error:
+        if not is_disk_full(error):
+            raise
+        raise RunError(
+            f"{folder / EXPORTS}: {error}. Files exported before are complete; make room, then export again"
+        ) from error
 
 
 def check_formats(spec: ExportSpec) -> None:
@@ -130,14 +141,32 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             task=task,
             readers=readers_of(run.recipe, list(run.results)),
             console=console,
+            on_records=functools.partial(_record, run.folder),
         )
         for result, reason in run.missing.items():
             records += failed_records(result, reason, spec.formats, spec.precisions)
-        verdict = Verdict.load(run.folder)
-        verdict.model_copy(update={"exports": merge_records(verdict.exports, records)}).save(run.folder / VERDICT)
+        _record(run.folder, records)
         write_report(run.folder)
     distributed.barrier()
     return records
+
+
+def _record(folder: Path, records: Sequence[Export]) -> None:
+    """Writes records into the verdict. Of an export that failed, an older file that the verdict lists stays, and stays listed;
+    one that it does not list is of another student, and is deleted."""
+    verdict = Verdict.load(folder)
+    listed = {(record.model, record.format, record.precision): record for record in verdict.exports if record.path}
+    new = []
+    for record in records:
+        older = listed.get((record.model, record.format, record.precision))
+        if record.error is not None and older is not None and (folder / str(older.path)).exists():
+            new.append(older.model_copy(update={"warning": f"{LATER}{record.error}", "remedy": record.remedy}))
+            continue
+        if record.error is not None:
+            name = file_name(record.model, formats.get(record.format), record.precision)
+            (folder / EXPORTS / name).unlink(missing_ok=True)
+        new.append(record)
+    verdict.model_copy(update={"exports": merge_records(verdict.exports, new)}).save(folder / VERDICT)
 
 
 def _quantization_aware_models(spec: ExportSpec, run: RunModels, *, progress: bool) -> dict[str, Callable[[], nn.Module]]:

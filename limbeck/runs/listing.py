@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,9 +21,15 @@ from limbeck.evaluation.arms import current_name
 from limbeck.recipe import read_yaml
 from limbeck.runs.compare import FAILURE_FILE
 from limbeck.runs.compare import VERDICT_FILE as COMPARISON_FILE
-from limbeck.utils.folder_lock import LOCK_FILE, is_locked
+from limbeck.runs.folder import RECIPE
+from limbeck.runs.own_files import is_left_over
+from limbeck.utils.folder_lock import is_locked
 
 State = Literal["finished", "running", "stopped", "empty", "unreadable"]
+LONG_PARTS = re.compile(
+    r"^(?:data|student|training|terms|targets|export|description|actors|sources):.*\n(?:[ -].*\n|\n)*", re.MULTILINE
+)
+MAX_REASON = 500  # characters
 TAIL = 64 << 10  # bytes at the end of a log that are read for the progress of a training
 DEFAULT_EPOCHS = Training().length.count  # if the recipe gives no length
 
@@ -72,7 +80,7 @@ def list_runs(folder: Path) -> list[RunSummary]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}; name the one that holds the runs")
-    places = [folder] if (folder / "recipe.yaml").exists() else sorted(path for path in folder.iterdir() if path.is_dir())
+    places = [folder] if (folder / RECIPE).exists() else sorted(path for path in folder.iterdir() if _is_folder(path))
     runs = [run for place in places if (run := _summarize(place)) is not None]
     return sorted(runs, key=lambda run: run.modified, reverse=True)
 
@@ -93,22 +101,46 @@ def runs_table(runs: list[RunSummary], now: float | None = None) -> Table:
 
 
 def _summarize(place: Path) -> RunSummary | None:
-    written = place / "recipe.yaml"
-    modified = max((path.stat().st_mtime for path in (place, *place.glob("*.json*"))), default=0.0)
-    if not written.exists():
-        left = [path for path in place.iterdir() if path.name != LOCK_FILE]
-        return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", modified)
+    modified = 0.0
     try:
-        recipe = read_yaml(written.read_text(encoding="utf-8"))
+        modified = max(_modified(path) for path in (place, *place.glob("[!.]*.json*")))
+        written = place / RECIPE
+        if not os.path.lexists(written):
+            left = [path for path in place.iterdir() if not is_left_over(path.name)]
+            return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", modified)
+        text = written.read_text(encoding="utf-8")
+        recipe = read_yaml(_without_long_parts(text) if (place / "verdict.json").exists() else text)
         if not isinstance(recipe, dict):
             raise ValueError(f"{written} holds no recipe")
         return _comparison(place, recipe, modified) if "variants" in recipe else _run(place, recipe, modified)
-    except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = str(error) if isinstance(error, ValueError) else f"{written} is no recipe: {error!r}"
-        return RunSummary(place.resolve().name, str(place), "run", "unreadable", 0, None, reason, modified)
+    except Exception as error:  # whatever is damaged in one folder must not hide the others
+        own = isinstance(error, ValueError | OSError | yaml.YAMLError) and str(error)
+        reason = str(error) if own else f"a file of {place} is damaged: {error!r}"
+        return RunSummary(place.name or str(place), str(place), "run", "unreadable", 0, None, reason[:MAX_REASON], modified)
+
+
+def _without_long_parts(text: str) -> str:
+    """Returns a resolved recipe without what no row of a finished run shows: reading YAML takes most of the time."""
+    return text if "&" in text else LONG_PARTS.sub("", text)
+
+
+def _modified(path: Path) -> float:
+    """The time of the last write; 0 of a file that is gone since the folder was read, or a link to nothing."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _is_folder(path: Path) -> bool:
+    """Whether a folder may be that of a run. Drafts and other hidden folders are not, a link to nothing is named."""
+    return not path.name.startswith(".") and (path.is_dir() or (path.is_symlink() and not path.exists()))
 
 
 def _run(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
+    seeds = recipe["seeds"]
+    if not (isinstance(seeds, list) and seeds and all(isinstance(seed, int) for seed in seeds)):
+        raise ValueError(f"{place / RECIPE}: seeds is {seeds!r}; a run has written whole numbers there")
     message = _first_result(Verdict.load(place)) if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
     totals = [training.total for training in trainings]

@@ -6,11 +6,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from limbeck.recipe import RecipeError, load_plugin, loaded_plugins
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.terminal import error_output, shown
 
 FILE = "plugins.json"
 
@@ -42,7 +40,7 @@ def load_run_plugins(folder: Path) -> None:
             raise RecipeError(f"run {folder}: its plugin {path} is gone; name the file where it is now: --plugin FILE")
         if _digest(path) != entry["sha256"]:
             raise RecipeError(f"run {folder}: its plugin {path} has changed since; to use it as it is now: --plugin {path}")
-        Console(stderr=True).print(f"[dim]plugin of the run: {escape(str(path))}[/dim]", soft_wrap=True, highlight=False)
+        error_output().print(f"[dim]plugin of the run: {shown(path)}[/dim]", soft_wrap=True, highlight=False)
         load_plugin(path)
 
 

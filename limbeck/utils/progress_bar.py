@@ -21,11 +21,12 @@ def show_progress(items: Iterable[Item], description: str, total: int, delay: fl
             break
     else:
         return
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(description, total=total, completed=done)
+    from limbeck.utils.terminal import error_output, shown
+
+    with Progress(console=error_output(), transient=True) as bar:
+        task = bar.add_task(shown(description), total=total, completed=done)
         for item in iterator:
             yield item
             bar.advance(task)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import sys
 from pathlib import Path
@@ -13,8 +14,8 @@ from torch import nn
 
 from limbeck import runs
 from limbeck.data import Items
-from limbeck.evaluation import Verdict
-from limbeck.export import costs, exporter
+from limbeck.evaluation import Export, Verdict
+from limbeck.export import costs, exporter, formats
 from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
 from limbeck.runs import RunError, run_recipe
@@ -116,3 +117,62 @@ def test_a_missing_package_is_found_out_before_the_training(tmp_path: Path, monk
     with pytest.raises(ImportError, match="format 'onnx' needs onnxscript"):
         run_recipe(tiny.recipe("export={formats: [onnx]}"), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_good_file_stays_until_its_successor_is_checked(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = run / "exports" / "student-fp32.onnx"
+    before, onnx = file.read_bytes(), formats.get("onnx")
+    (run / "exports" / ".draft").mkdir()
+    (run / "exports" / ".draft" / "student-int8.onnx").touch()  # left by a killed process
+
+    def fail(error: BaseException) -> list[Export]:
+        def write(self: object, model: nn.Module, path: Path, *_: object, **__: object) -> None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(b"half")
+            raise error
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(onnx), "write", write)
+            return runs.export_run(run, progress=False)
+
+    with pytest.raises(KeyboardInterrupt):
+        fail(KeyboardInterrupt())
+    with pytest.raises(RunError, match=r"exports: .*No space left.*exported before are complete; make room"):
+        fail(OSError(errno.ENOSPC, "No space left on device"))
+    assert [record.error for record in fail(ValueError("odd graph")) if record.format == "onnx"] == ["odd graph"] * 2
+    kept = next(each for each in Verdict.load(run).exports if each.path == "exports/student-fp32.onnx")
+    assert kept.warning == "this is an older file, a later export failed: odd graph"
+    assert kept.error is None
+    assert file.read_bytes() == before
+    assert {path.name for path in (run / "exports").iterdir()} == {"student-fp32.onnx", "teacher-fp32.onnx"}
+
+
+def test_a_failed_export_leaves_no_file_of_another_student(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = Verdict.load(run)
+    verdict.model_copy(update={"exports": []}).save(run / "verdict.json")  # as after a resume that trained more seeds
+
+    def write(*_: object, **__: object) -> None:
+        raise ValueError("odd graph")
+
+    monkeypatch.setattr(type(formats.get("onnx")), "write", write)
+    runs.export_run(run, progress=False)
+    assert not list((run / "exports").iterdir())
+
+
+def test_records_are_written_file_by_file(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    onnx, listed = formats.get("onnx"), []
+    write = type(onnx).write
+
+    def noting(self: object, *given: object, **options: object) -> None:
+        listed.append([record[2] for record in kinds(run) if record[1] == "onnx"])
+        write(self, *given, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(type(onnx), "write", noting)
+    runs.export_run(run, precisions=["fp32", "int8"], progress=False)
+    assert listed[0] == ["fp32", "fp32"]
+    shutil.rmtree(run / "teacher")
+    verdict = Verdict.load(run)
+    verdict.model_copy(update={"exports": []}).save(run / "verdict.json")
+    listed.clear()
+    runs.export_run(run, precisions=["fp32", "int8"], progress=False)
+    assert listed == [[], ["fp32"]]

@@ -187,3 +187,41 @@ def test_the_table_and_its_order(tmp_path: Path) -> None:
     for part in ("stopped", "50 %, student of seed 0: 6", "of 12", "10 s", "1 h", "1 d"):
         assert part in text
     assert yaml.safe_load(json.dumps([one.as_json() for one in found]))[0]["trainings"][0]["arm"] == "teacher"
+
+
+def test_damage_of_one_run_is_a_row_and_hides_no_other(tmp_path: Path, finished: Path) -> None:
+    shutil.copytree(finished, tmp_path / "good")
+    recipe = (finished / "recipe.yaml").read_text()
+
+    def damaged(name: str, file: str, text: str) -> None:
+        begun(tmp_path / name, tiny.recipe(), [])
+        (tmp_path / name / file).write_text(text)
+
+    damaged("no-seeds", "recipe.yaml", recipe.replace("seeds:\n- 0", "seeds: []"))
+    damaged("text-seeds", "recipe.yaml", recipe.replace("seeds:\n- 0", "seeds: abc"))
+    damaged("deep", "recipe.yaml", "[" * 100_000)
+    damaged("deep-json", "verdict.json", "[" * 100_000)
+    damaged("bytes", "recipe.yaml", "")
+    (tmp_path / "bytes" / "recipe.yaml").write_bytes(b"\xff\xfe\x00")
+    damaged("endless", "log.jsonl", '{"arm": "student", "seed": 0, "values": {}, "step": 1, "epoch": 1, "update": 1e400}\n')
+    damaged("empty-verdict", "verdict.json", "")
+    begun(tmp_path / "step", tiny.recipe(), [])
+    (tmp_path / "step/checkpoints/seed-0-student/checkpoints/step-x").mkdir(parents=True)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "linked").mkdir()
+    (tmp_path / "linked" / "recipe.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / ".teacher.abc.draft").mkdir()
+    found = {one.name: one for one in list_runs(tmp_path)}
+    assert found.pop("good").state == "finished"
+    assert set(found) == {path.name for path in tmp_path.iterdir()} - {"good", ".teacher.abc.draft"}
+    for name, one in found.items():
+        assert (name, one.state) == (name, "unreadable")
+        assert one.message
+    runs_table(list(found.values()))
+
+
+def test_temporary_files_that_vanish_do_not_matter(tmp_path: Path) -> None:
+    begun(tmp_path / "run", tiny.recipe(), [line("teacher", 0, 5, 0.1)])
+    (tmp_path / "run" / "gone.json").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "run" / ".verdict.json.abcdefgh").symlink_to(tmp_path / "nowhere")
+    assert only(tmp_path).state == "stopped"

@@ -167,11 +167,12 @@ def _check_readme(path: Path, record: FileRecord) -> None:
 
 
 def _with_bar(checks: list[Check], folder: Path) -> Iterator[Check]:
-    from rich.console import Console
     from rich.progress import Progress
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
-        yield from bar.track(checks, description=f"checking {folder.name}")
+    from limbeck.utils.terminal import error_output, shown
+
+    with Progress(console=error_output(), transient=True) as bar:
+        yield from bar.track(checks, description=f"checking {shown(folder.name)}")
 
 
 def _is_complete(manifest: Manifest) -> bool:

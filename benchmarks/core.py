@@ -59,6 +59,7 @@ SEEDS: dict[str, Sequence[int]] = {
     "stages": range(3, 9),  # likewise on seeds 0 to 2
     "peers": range(1),
 }
+TURN = 8  # steps
 TEACHER, STUDENT = 32, 8  # widths of the networks
 Scores = dict[str, list[list[float]]]  # of each arm: by seed, 1 for each test item that it classifies correctly, otherwise 0
 
@@ -255,22 +256,26 @@ def peer_job(turns: Turns, names: Sequence[str], items: Items, length: Length) -
     return Distillation(actors=actors, stages=[stage], control=False, training=training(length, 128))
 
 
-def peer_ratios(items: Items, length: Length, warm_up: int = 10) -> np.ndarray:
-    """For each step, the time of two peers divided by that of both alone; the three trainings take turns by steps."""
-    turns = Turns(("a+b", "a", "b"))
+def peer_ratios(items: Items, length: Length, warm_up: int = 1) -> np.ndarray:
+    """For each turn, the time of two peers divided by that of both alone; the three trainings take turns of `TURN` steps."""
+    turns = Turns(("a+b", "a", "b"), TURN)
     turns.run({party: peer_job(turns, party.split("+"), items, length).fit for party in turns.parties})
     both, a, b = (np.array(turns.seconds[party][warm_up:]) for party in turns.parties)
-    print(f"two peers {1e3 * np.median(both):.2f} ms a step, alone {1e3 * np.median(a):.2f} and {1e3 * np.median(b):.2f} ms")
+    print(
+        f"two peers {1e3 * np.median(both) / TURN:.2f} ms a step, alone {1e3 * np.median(a) / TURN:.2f} and {1e3 * np.median(b) / TURN:.2f} ms"
+    )
     return both / (a + b)
 
 
 def peers() -> None:
     items = load_items("digits", split="train")
-    ratios = peer_ratios(items, steps(120))
+    ratios = peer_ratios(items, steps(24 * TURN))
     drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
     value, (low, high) = float(np.median(ratios)), np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
     data = f"digits, tiny_cnn of width {TEACHER}, batches of 128, one thread"
-    note = f"processor time, median of {len(ratios)} steps that the three trainings take in turns, in one process"
+    note = (
+        f"processor time, median of {len(ratios)} turns of {TURN} steps that the three trainings take in turns, in one process"
+    )
     figure = "mutual learning of two peers ÷ both trained alone, time"
     report("peers", figure, "≤ 1.05", value, (low, high), value <= 1.05, data, note)
 

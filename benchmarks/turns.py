@@ -12,18 +12,20 @@ from limbeck.core.source import BatchPosition, Source
 
 
 class Turns:
-    """Lets one party run at a time, each until it asks for its next batch.
+    """Lets one party run at a time, each until it asks for the batch of its next turn.
 
     Args:
         parties: names of the trainings, in the order of their turns.
+        steps: of a turn. After a change of turns the processor's caches hold what another party used, so the first step of a
+            turn is slower.
 
     Attributes:
-        seconds: processor time of each step of each party, the batch included; without its last step. A party should run on one
+        seconds: processor time of each turn of each party, batches included; without its last turn. A party should run on one
             thread: only its own is measured. The wall clock would also show what other processes do on the same cores.
     """
 
-    def __init__(self, parties: Sequence[str]) -> None:
-        self.parties = tuple(parties)
+    def __init__(self, parties: Sequence[str], steps: int = 1) -> None:
+        self.parties, self.steps = tuple(parties), steps
         self.seconds: dict[str, list[float]] = {party: [] for party in parties}
         self._running = list(parties)  # those that have not ended; the first one has its turn
         self._changed = threading.Condition()
@@ -42,6 +44,8 @@ class Turns:
 
     def next(self, party: str, step: int) -> None:
         """Ends the turn of a party, which has made its batch for this step, and waits for its next turn."""
+        if step % self.steps:
+            return
         if step > 0:  # before the first step batches are drawn to try out shapes
             self.seconds[party].append(time.thread_time() - self._began[party])
         with self._changed:

@@ -261,9 +261,8 @@ def peer_ratios(items: Items, length: Length, warm_up: int = 1) -> np.ndarray:
     turns = Turns(("a+b", "a", "b"), TURN)
     turns.run({party: peer_job(turns, party.split("+"), items, length).fit for party in turns.parties})
     both, a, b = (np.array(turns.seconds[party][warm_up:]) for party in turns.parties)
-    print(
-        f"two peers {1e3 * np.median(both) / TURN:.2f} ms a step, alone {1e3 * np.median(a) / TURN:.2f} and {1e3 * np.median(b) / TURN:.2f} ms"
-    )
+    step = [1e3 * float(np.median(seconds)) / TURN for seconds in (both, a, b)]
+    print(f"two peers {step[0]:.2f} ms a step, alone {step[1]:.2f} and {step[2]:.2f} ms")
     return both / (a + b)
 
 

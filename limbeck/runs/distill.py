@@ -14,6 +14,7 @@ from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
 from limbeck.runs.folder import TEACHER, RunError, lock_run
+from limbeck.runs.inputs import check_inputs
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
@@ -66,7 +67,7 @@ def run_recipe(
     try:
         with lock_run(folder):
             prepare_folder(recipe, folder, resume=resume, force=force)
-            _keep_teacher_inputs(all_train, folder)
+            _keep_inputs(recipe, folder, frozen, (all_train, train, validation, test))
             for name, model in frozen.items():
                 trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
                 job.experiment.set_module(name, trained)
@@ -95,6 +96,15 @@ def _in_classes_of_teacher(
         return all_train, train, validation, test
     train, validation = (each and in_classes_of(each, teacher) for each in (train, validation))
     return in_classes_of(all_train, teacher), train, validation, in_classes_of(test, teacher)
+
+
+def _keep_inputs(
+    recipe: Recipe, folder: Path, models: dict[str, nn.Module], data: tuple[Items, Items | None, Items | None, Items]
+) -> None:
+    """Compares the files of a run with those that it was started with, and writes how the teacher reads them."""
+    names = ("training data of the teacher", "training data", "validation data", "test data")
+    check_inputs(recipe, folder, dict(zip(names, data, strict=True)), models)
+    _keep_teacher_inputs(data[0], folder)
 
 
 def _keep_teacher_inputs(train: Items, folder: Path) -> None:

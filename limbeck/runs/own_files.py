@@ -23,7 +23,15 @@ from limbeck.utils.checksums import FILE as CHECKSUMS
 from limbeck.utils.checksums import DamagedFileError, read_checksums
 
 MARKER = ".limbeck-run"  # the first file that a run writes
-FILES = (VERDICT, "report.html", "log.jsonl", PREDICTIONS, PLUGINS, "failure.txt")  # besides the recipe, which goes last
+FILES = (
+    VERDICT,
+    "report.html",
+    "log.jsonl",
+    PREDICTIONS,
+    PLUGINS,
+    "failure.txt",
+    "inputs.json",
+)  # besides the recipe, which goes last
 MODEL_FILES = (  # in the folder of a model that was saved without checksums
     *("model.safetensors", "config.json", "generation_config.json", "modules.json", "config_sentence_transformers.json"),
     *("sentence_bert_config.json", "README.md", "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"),

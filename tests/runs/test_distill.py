@@ -29,6 +29,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
         ".lock",
         ".limbeck-run",
         "recipe.yaml",
+        "inputs.json",
         "student",
         "control",
         "teacher",

@@ -9,6 +9,7 @@ from benchmarks import (
     distributed,
     engine,
     exports,
+    faults,
     house,
     methods,
     pages,
@@ -28,7 +29,7 @@ from benchmarks import (
 VALIDATION = "${LIMBECK_DATA}/data/sst2/validation.parquet"
 
 if __name__ == "__main__":
-    for part in (startup, relations, engine, distributed, resume, report, cache_format, scale):
+    for part in (startup, relations, engine, distributed, resume, report, cache_format, faults, scale):
         part.main()
     for name in recipes.TOPICS:
         if name == "digits" or os.environ.get("LIMBECK_DATA"):

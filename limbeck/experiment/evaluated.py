@@ -108,7 +108,8 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
     example = None if source is None else next(_inputs(source, next(iter(plan.evaluate.values())), run.actors))
     found = {}
     for (result, module), evaluated in zip(shared.items(), evaluated_references(plan).values(), strict=True):
-        whole = id(module) in own and not independent_parts(module)  # a model without exits is kept as it is
+        # A model keeps its exits, unless they are results of their own.
+        whole = id(module) in own and not (len(shared) > 1 and independent_parts(module))
         if not whole and not needs_recalibration(evaluated, run.actors):
             module = module_of(evaluated, run.actors, prune=True, example=example)
         found[result] = module.cpu().eval()

@@ -142,5 +142,5 @@ def test_a_softmax_over_independent_labels_is_refused_in_python_too() -> None:
 
 
 def test_a_result_whose_name_is_no_file_name_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"evaluate: 'a/b' names folders and files"):
+    with pytest.raises(ValueError, match=r"evaluate: 'a/b' names a folder; use up to 100 letters"):
         Distillation(nn.Linear(FEATURES, CLASSES), terms=[Term(HardTargets())], evaluate={"a/b": "student"})

@@ -148,6 +148,8 @@ AVERAGE_BIBTEX = """
 
 def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
     """The exponential moving average of another actor (Mean Teacher, 1703.01780); buffers are copied, not averaged."""
+    if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay <= 1:
+        raise ValueError(f"average({of!r}): decay is {decay!r}; expected a number from 0 to 1, such as 0.999")
     return Actor(None, Role.AVERAGE, of=of, decay=decay, **options)
 
 

@@ -24,13 +24,17 @@ def apply_events(events: Sequence[Event], actors: Actors, trainable: TrainablePa
         ValueError: `Snapshot` of an actor that copies no other.
         AttributeError: an actor has no module of this name.
     """
+    drawn: list[int] = []
     for event in events:
         actor = actors[event.actor]
         if isinstance(event, Snapshot):
             _take_snapshot(event, actors)
         elif isinstance(event, Reinitialise):
+            length = len(event.actor)
+            again = [drawn.count(length)] if length in drawn else []  # peers with names of one length start apart
+            drawn.append(length)
             with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(mix_seeds(seed, number, len(event.actor)))
+                torch.manual_seed(mix_seeds(seed, number, length, *again))
                 _reinitialise(actor)
         else:
             trainable.apply(event)

@@ -10,6 +10,7 @@ from limbeck.core.actors import Actors, Role
 from limbeck.core.source import Source
 from limbeck.core.terms import Term
 from limbeck.engine.optimizers import Optimizer
+from limbeck.utils.argument_types import require, require_sequence
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,11 @@ class Update:
 
     def __post_init__(self) -> None:
         self.trains = (self.trains,) if isinstance(self.trains, str) else tuple(self.trains)
+        if not self.trains or not all(isinstance(name, str) for name in self.trains):
+            raise ValueError(f"Update: trains is {list(self.trains)}; name at least one actor, such as trains='student'")
+        require_sequence("Update: terms", self.terms, Term, "[Term(SoftTargets())]")
         for name in ("every", "repeat"):
+            require(f"Update: {name}", getattr(self, name), int, f"{name}=1")
             if getattr(self, name) < 1:
                 raise ValueError(f"Update: {name} is {getattr(self, name)}; expected 1 or more")
         if not self.terms:
@@ -143,6 +148,12 @@ class Stage:
     on_exit: Sequence[Event] = ()
     name: str = ""
     actors: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        require_sequence("Stage: updates", self.updates, Update, "[Update(terms)]")
+        require("Stage: length", self.length, Length, "steps(100)")
+        for name in ("on_enter", "on_exit"):
+            require_sequence(f"Stage: {name}", getattr(self, name), Event, "[Freeze('student')]")
 
     @property
     def terms(self) -> list[Term]:

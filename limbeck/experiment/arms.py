@@ -21,6 +21,7 @@ from limbeck.experiment.compute import with_equal_compute
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
+from limbeck.experiment.plan_checks import learns
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,18 @@ def _epoch(source: Dataset | None, stages: Sequence[Stage]) -> int:
 def _validation(
     experiment: Experiment, plan: Plan, actors: Actors, items: Items | None, epoch: int, source: Dataset | None
 ) -> Validation | None:
-    """How the best state is chosen: by the metric of the first result. That of others is logged by their name."""
+    """How the best state is chosen: by the metric of the first result that learns. That of others is logged by their name."""
     if items is None:
         return None
     task, training = experiment.task, plan.training
+    results = sorted(plan.evaluate, key=lambda name: not learns(plan.evaluate[name], actors, plan.stages))
 
     def evaluate(_: object) -> Mapping[str, float]:
         found: dict[str, float] = {}
-        for result, module in evaluated_modules(plan, actors, source).items():
+        modules = evaluated_modules(plan, actors, source)
+        for result in results:
             read = items_of(items, plan, plan.evaluate[result])
-            outputs = task.outputs(module, read, autocast=training.settings.autocast)
+            outputs = task.outputs(modules[result], read, autocast=training.settings.autocast)
             metrics = task.compute_metrics(outputs, read)
             found |= {f"{result}.{name}" if found else name: value for name, value in metrics.items()}
         return found

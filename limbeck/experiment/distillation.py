@@ -25,6 +25,7 @@ from limbeck.experiment.plans import make_plans
 from limbeck.tasks import Classification, Task
 from limbeck.teacher_cache import CacheConfig
 from limbeck.utils import distributed
+from limbeck.utils.argument_types import require_sequence
 
 
 class Distillation:
@@ -98,8 +99,11 @@ class Distillation:
         cache: CacheConfig | None = None,
         resume: bool = False,
     ) -> None:
+        require_sequence("seeds", seeds, int, "(0, 1, 2)")
         if not seeds:
             raise ValueError("seeds: expected at least one, such as seeds=(0, 1, 2)")
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"seeds: {list(seeds)} holds one twice; give each once, such as seeds=(0, 1, 2)")
         given = {"student": student, "teacher": teacher, "terms": terms, "actors": actors, "stages": stages}
         teacher_options = {**(teacher_options or {}), **({} if cache is None else {"cache": cache})}
         options = {STUDENT: dict(student_options or {}), TEACHER: teacher_options}

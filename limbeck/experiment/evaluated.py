@@ -28,12 +28,18 @@ RECALIBRATION_STEPS = 8  # batches on which BatchNorm statistics are measured ag
 def expand_evaluated(plan: Plan, actors: Actors) -> Plan:
     """The plan with a result for each match of a pattern: `early: student:exits.*` becomes `early.layer1`, `early.layer2`."""
     found: dict[str, Evaluated] = {}
+    named: list[tuple[str, Evaluated]]
     for result, evaluated in plan.evaluate.items():
-        if isinstance(evaluated, Teacher) or "*" not in evaluated:
-            found[result] = evaluated
-            continue
-        matches = Reference.parse(evaluated, default=STUDENT, actors=actors).matches(actors)
-        found |= {f"{result}.{_last_part(match)}": str(match) for match in matches}
+        named = [(result, evaluated)]
+        if not isinstance(evaluated, Teacher) and "*" in evaluated:
+            matches = Reference.parse(evaluated, default=STUDENT, actors=actors).matches(actors)
+            named = [(f"{result}.{_last_part(match)}", str(match)) for match in matches]
+        for name, one in named:
+            if name in found:
+                raise ValueError(
+                    f"evaluate.{result}: {one!r} and {found[name]!r} would both be the result {name!r}; rename one"
+                )
+            found[name] = one
     return replace(plan, evaluate=found)
 
 

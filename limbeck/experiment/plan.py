@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -16,8 +16,11 @@ from limbeck.engine.stages import with_stage_actors
 from limbeck.engine.training import TermFactory, Training
 from limbeck.methods import hinton
 from limbeck.tasks import Task
+from limbeck.utils.argument_types import require, require_mapping, require_sequence
+from limbeck.utils.registry import nearest_names
 
 STUDENT, TEACHER, CONTROL, AVERAGE = "student", "teacher", "control", "average"
+TERMS_EXAMPLE = "[Term(HardTargets()), Term(SoftTargets())]"
 Evaluated = str | Teacher
 """What a result is of: a reference (`peers.a`, `student:exits.layer1`), or a combination of references such as an ensemble."""
 
@@ -78,6 +81,7 @@ def make_plan(
     Raises:
         ValueError: arguments exclude each other, or nothing is trained.
     """
+    _check_types(terms, actors, stages, evaluate, training, task)
     training = training or Training()
     if terms is not None and stages:
         raise ValueError("give terms or stages, one of the two")
@@ -99,7 +103,26 @@ def as_list(terms: TermFactory | Sequence[Term] | None, task: Task | None = None
     """The terms; without any, Hinton's method for a task."""
     if terms is None:
         return hinton(task=task)
-    return list(terms() if callable(terms) else terms)
+    found = terms() if callable(terms) else terms
+    require_sequence("terms", found, Term, TERMS_EXAMPLE)
+    return list(found)
+
+
+def _check_types(terms: Any, actors: Any, stages: Any, evaluate: Any, training: Any, task: Any) -> None:
+    """Refuses arguments of another type than documented, because the errors that they lead to would not name them."""
+    if terms is not None and not callable(terms):
+        require_sequence("terms", terms, Term, TERMS_EXAMPLE)
+    if actors is not None:
+        require_mapping("actors", actors, "{'peers.a': model}")
+    if stages is not None:
+        require_sequence("stages", stages, Stage, "[Stage([Update(terms)], steps(100))]")
+    if evaluate is not None:
+        require_mapping("evaluate", evaluate, "{'student': 'student'}")
+        for name, one in evaluate.items():
+            require(f"evaluate.{name}", one, str | Teacher | Mapping, "'student', 'peers.a' or Ensemble('peers.*')")
+    for field, value, kind in (("training", training, Training), ("task", task, Task)):
+        if value is not None:
+            require(field, value, kind, f"{kind.__name__}(…)")
 
 
 def _with_roles(
@@ -114,7 +137,11 @@ def _with_roles(
                 raise ValueError(f"actors: {name!r} is {type(model).__name__}; expected a module, a builder or trained(…)")
             learns = name != TEACHER and any(fnmatchcase(name, pattern) for pattern in learners)
             model = trained(model) if learns else frozen(model)
-        found[name] = replace(model, **options.get(name, {}))
+        given = options.get(name, {})
+        for field in given:
+            if field not in (known := [one.name for one in fields(Actor)]):
+                raise ValueError(f"{name}_options: unknown {field!r}; nearest: {', '.join(nearest_names(field, known))}")
+        found[name] = replace(model, **given)
     return found
 
 

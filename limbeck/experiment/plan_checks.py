@@ -12,9 +12,9 @@ from limbeck.core.references import Reference
 from limbeck.core.source import Source
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
-from limbeck.engine import Stage, Update
+from limbeck.engine import Freeze, Snapshot, Stage, Update
 from limbeck.engine.source_checks import check_actors, check_length
-from limbeck.experiment.plan import STUDENT, TEACHER, Evaluated, Plan
+from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Evaluated, Plan
 from limbeck.tasks import Task
 from limbeck.teacher_cache.cache_config import AUTO
 from limbeck.utils.folder_names import require_folder_name
@@ -30,12 +30,16 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
     Raises:
         ValueError: something does not fit; the message names the field, its value and a remedy.
     """
-    for field, names in (("actors", plan.actors), ("evaluate", plan.evaluate)):
-        for name in names:
+    for name in plan.actors:
+        if not re.fullmatch(r"[\w.\-]+", name):
+            raise ValueError(f"actors: {name!r} cannot be named in references; use letters, digits, '_', '-' and '.'")
+    for field, found in (("actors", list(plan.actors)), ("evaluate", list(plan.evaluate))):
+        for name in found:
             require_folder_name(name, field)
     _check_copies(plan.actors)
     refuse_shared_parameters(plan.actors)  # trainings copy each model on its own, which would separate them without a word
     for place, stage in enumerate(plan.stages):
+        _check_events(f"stages.{place}", stage, plan.actors)
         for field, update in updates_of(plan, place, stage):
             _check_learners(field, update, plan.actors)
             _check_source(field, update, stage, plan.actors, data=data)
@@ -47,6 +51,12 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise ValueError(f"evaluate: {name!r} names folders and files; use letters, digits, '.', '-', '_' and '+'")
         _check_evaluated(f"evaluate.{name}", evaluated, plan.actors)
+    unset = plan.evaluate == {STUDENT: STUDENT}  # the default, also where stages train only other actors
+    if not unset and not any(learns(one, plan.actors, plan.stages) for one in plan.evaluate.values()):
+        names = ", ".join(plan.evaluate)
+        raise ValueError(f"evaluate: nothing trains {names}; name what an update trains, or an average or snapshot of it")
+    if CONTROL in plan.evaluate:
+        raise ValueError(f"evaluate: {CONTROL!r} is what the arm on labels is called; choose another name for the result")
     _check_caches(plan)
 
 
@@ -138,6 +148,23 @@ def _check_copies(actors: Mapping[str, Actor]) -> None:
             actor = actors[matching(f"actors.{path[-2]}", actor.of, actors)[0]]
 
 
+def _check_events(field: str, stage: Stage, actors: Mapping[str, Actor]) -> None:
+    """Events name actors that they can change: a run would meet them only after the stages before."""
+    for event in (*stage.on_enter, *stage.on_exit):
+        place = f"{field}: {type(event).__name__}"
+        if event.actor not in actors:
+            offer = ", ".join(nearest_names(event.actor, list(actors)))
+            raise ValueError(f"{place}: there is no actor {event.actor!r}; nearest: {offer}")
+        actor = actors[event.actor]
+        if isinstance(event, Snapshot):
+            if actor.of is None:
+                raise ValueError(f"{place}: {event.actor!r} copies no other actor; make it snapshot(…) or average(…)")
+        elif actor.role is not Role.TRAINED and not isinstance(event, Freeze):
+            raise ValueError(
+                f"{place}: {event.actor!r} is {describe_role(actor.role)} and keeps its weights; name a trained actor"
+            )
+
+
 def _check_learners(field: str, update: Update, actors: Mapping[str, Actor]) -> None:
     for pattern in update.trains:
         for name in matching(f"{field}trains", pattern, actors):
@@ -208,6 +235,18 @@ def _check_evaluated(field: str, evaluated: Evaluated, actors: Mapping[str, Acto
         raise ValueError(f"{field}: {type(evaluated).__name__} gives no predictions of its own; name an actor or an ensemble")
     for text in texts:
         matching_actors(field, text, STUDENT, actors)
+
+
+def learns(evaluated: Evaluated, actors: Mapping[str, Actor], stages: Sequence[Stage]) -> bool:
+    """Whether a training changes what is evaluated: an update trains one of its actors, or the original of one."""
+    patterns = [pattern for stage in stages for update in stage.updates for pattern in update.trains]
+    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+    for name in matching_actors("evaluate", texts, STUDENT, actors):
+        while (of := actors[name].of) is not None:
+            name = of
+        if any(fnmatchcase(name, pattern) for pattern in patterns):
+            return True
+    return False
 
 
 def check_control(name: str, plan: Plan) -> None:

@@ -7,12 +7,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from limbeck.core.source import Source
+from limbeck.data import Items
 from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.evaluation.arms import ARMS
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
-from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors
+from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors, updates_of
 from limbeck.tasks import Classification, Task
+from limbeck.utils.argument_types import require, require_mapping
 from limbeck.utils.folder_names import require_folder_name
 from limbeck.utils.registry import nearest_names
 
@@ -41,11 +44,14 @@ def make_plans(
         ValueError: names that do not fit, a control with a teacher; the message names the field.
     """
     plans = {STUDENT: make_plan(**given)}
+    _check_sources(plans[STUDENT])
     check_plan(plans[STUDENT])
     if control:
         plans[CONTROL] = replace(plans[STUDENT], training=control_training or plans[STUDENT].training)
+    require_mapping("controls", controls, "{'smoothing': {'terms': […]}}")
     for name, changes in controls.items():
         check_control_name(name)
+        require_mapping(f"controls.{name}", changes, "{'terms': […]}")
         plans[name] = further_control(name, given, changes)
     task: Task = given.get("task") or Classification()
     for name, plan in plans.items():
@@ -54,6 +60,13 @@ def make_plans(
         except ValueError as error:
             raise error if name == STUDENT else ValueError(f"controls.{name}.{error}") from error
     return plans
+
+
+def _check_sources(plan: Plan) -> None:
+    for place, stage in enumerate(plan.stages):
+        for field, update in updates_of(plan, place, stage):
+            if update.source is not None:
+                require(f"{field}source", update.source, Source | Items, "Generated('generator', noise=64), or items")
 
 
 def check_control_name(name: str) -> None:
@@ -73,6 +86,9 @@ def further_control(name: str, given: Mapping[str, Any], changes: Mapping[str, A
     for field in changes:
         if field not in CHANGES:
             raise ValueError(f"controls.{name}: {field!r} cannot differ; nearest: {', '.join(nearest_names(field, CHANGES))}")
+    if not any(changes.get(field) for field in CHANGES if field != "equal"):
+        offer = ", ".join(field for field in CHANGES if field != "equal")
+        raise ValueError(f"controls.{name}: it has nothing that differs; give one of {offer}")
     arguments = {**given, **{field: value for field, value in changes.items() if field not in HANDLED}}
     if "actors" in changes:
         arguments["actors"] = {**(given.get("actors") or {}), **changes["actors"]}

@@ -19,8 +19,8 @@ class UnknownNameError(KeyError, ValueError):
     """No part has this name; the message lists the nearest ones."""
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
-        offer = ", ".join(nearest_names(name, known)) or "nothing is registered"
-        self.message = f"unknown {what} {name!r}; nearest: {offer}"
+        offer = ", ".join(nearest_names(name, known))
+        self.message = f"unknown {what} {name!r}; " + (f"nearest: {offer}" if offer else "there is none")
         super().__init__(what, name, known)  # pickle rebuilds the error from these when a worker process raises it
 
     def __str__(self) -> str:

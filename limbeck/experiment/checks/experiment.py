@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,9 +14,11 @@ from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import LOGITS, preserve_modes
 from limbeck.core.reference_module import module_of
+from limbeck.core.references import Reference
 from limbeck.core.source import BatchPosition, Source
 from limbeck.core.taps import Probe
 from limbeck.core.taps.tap import Tap
+from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
@@ -87,9 +89,16 @@ def _check_models(
     first = train if train is not None else next(iter(judged), None)
     if first is None:
         return
+    if train is not None and CONTROL in experiment.plans and task.needs_labels and not len(train.labelled()):
+        result = next(iter(plan.evaluate))
+        raise ValueError(
+            f"training data: the {result} needs labels for its control, and there are none; set control: false, or name the "
+            "column that holds them (label: …)"
+        )
     teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
     task.prepare(teacher, first, judged, control=CONTROL in experiment.plans)
     modules = evaluated_modules(plan, actors, averages=False)
+    _check_evaluated_taps(experiment, actors, modules, first)
     for name, items in named:
         if items is None or (items is train and not _needs_labels(experiment)):
             continue
@@ -100,6 +109,28 @@ def _check_models(
             task.check(module, items_of(items, plan, plan.evaluate[result]), result, name)
         if teacher is not None and compares_with_teacher(experiment, teacher, next(iter(modules.values())), items):
             task.check(teacher, items_of(items, plan, plan.teacher), TEACHER, name)  # type: ignore[arg-type]
+
+
+def _check_evaluated_taps(experiment: Experiment, actors: Actors, modules: Mapping[str, nn.Module], items: Items) -> None:
+    """Refuses features as predictions: what a tap gives must be as wide as the output of its model, if that predicts."""
+    plan, task = experiment.plan, experiment.task
+    few = items.select(torch.arange(min(4, len(items))))
+    for result, evaluated in plan.evaluate.items():
+        if isinstance(evaluated, Teacher):
+            continue
+        reference = Reference.parse(evaluated, default=STUDENT, actors=actors)
+        if reference.tap == LOGITS:
+            continue
+        own, read = module_of(replace(reference, tap=LOGITS), actors), items_of(few, plan, evaluated)
+        try:
+            expected, found = (task.outputs(module, read).shape for module in (own, modules[result]))
+        except (RuntimeError, ValueError, TypeError, IndexError):
+            continue  # the check of the task says what is wrong
+        if expected != found:
+            raise ValueError(
+                f"evaluate.{result}: {evaluated!r} gives {tuple(found)}, and the model {tuple(expected)}: these are features; "
+                "name an output that predicts, such as an exit"
+            )
 
 
 def _needs_labels(experiment: Experiment) -> bool:

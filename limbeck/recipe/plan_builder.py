@@ -19,7 +19,7 @@ from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.stages import StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
 from limbeck.recipe.source_reader import check_source_data
-from limbeck.utils.registry import UnknownNameError
+from limbeck.utils.registry import nearest_names
 
 
 def unbuilt(*_: Any) -> NoReturn:
@@ -83,7 +83,8 @@ class PlanBuilder:
         named += [(f"stages.{place}.updates.{number}.source", update.source) for number, update in enumerate(spec.updates)]
         for field, name in named:
             if name is not None and name not in self.sources:
-                raise UnknownNameError(f"{field}: source", name, list(self.sources))
+                offer = ", ".join(nearest_names(name, list(self.sources))) or "none; sources: names none"
+                raise ValueError(f"{field}: there is no source {name!r}; nearest: {offer}")
 
     def check(
         self,

@@ -15,7 +15,7 @@ from limbeck import models
 from limbeck.recipe.errors import RecipeError
 from limbeck.utils.child_processes import call_in_children
 
-loaded_plugins: list[Path] = []  # in this process
+loaded_plugins: list[Path] = []  # in this process, as absolute paths; one file of a name, as parts are named after it
 
 
 def load_plugin(path: str | Path) -> None:
@@ -44,9 +44,9 @@ def load_plugin(path: str | Path) -> None:
         where = f"{path}, line {line}" if line else f"{path}"
         raise RecipeError(f"--plugin {where}: {type(error).__name__}: {error}") from error
     _register_models(module, path.name)
-    if path not in loaded_plugins:
-        loaded_plugins.append(path)
-    call_in_children(__name__, "load_plugin", str(path.resolve()))
+    own = path.resolve()  # the working directory may change before the path is read again
+    loaded_plugins[:] = [*(other for other in loaded_plugins if other.name != own.name), own]
+    call_in_children(__name__, "load_plugin", str(own), key=own.name)
 
 
 def _line_of(error: Exception, path: Path) -> int | None:

@@ -15,7 +15,7 @@ FILE = "plugins.json"
 
 def save_plugins(folder: Path) -> None:
     """Writes path and hash of the plugins that are loaded into the folder of a run; nothing if there are none."""
-    found = [{"path": str(path.resolve()), "sha256": _digest(path)} for path in loaded_plugins]
+    found = [{"path": str(path), "sha256": _digest(path)} for path in loaded_plugins if path.is_file()]
     if found:
         write_text_atomic(folder / FILE, json.dumps(found, indent=2) + "\n")
 
@@ -31,7 +31,7 @@ def load_run_plugins(folder: Path) -> None:
     written = folder / FILE
     if not written.exists():
         return
-    known = {path.resolve().name for path in loaded_plugins}
+    known = {path.name for path in loaded_plugins}
     for entry in json.loads(written.read_text(encoding="utf-8")):
         path = Path(entry["path"])
         if path.name in known:

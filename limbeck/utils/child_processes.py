@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-_first: list[tuple[str, str, str]] = []  # module, function and argument of the calls that children make first
+_first: dict[str, tuple[str, str, str]] = {}  # by key: module, function and argument of the calls that children make first
 
 _START = """
 import importlib, runpy, sys
@@ -17,15 +17,17 @@ runpy.run_module(main, run_name="__main__", alter_sys=True)
 """
 
 
-def call_in_children(module: str, function: str, argument: str) -> None:
-    """Lets every later child process begin with this call, such as the loading of a plugin."""
-    if (module, function, argument) not in _first:
-        _first.append((module, function, argument))
+def call_in_children(module: str, function: str, argument: str, *, key: str) -> None:
+    """Lets every later child process begin with this call, such as the loading of a plugin.
+
+    A later call with the same key replaces it.
+    """
+    _first[key] = (module, function, argument)
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
     """Returns the command that runs a module as a script (`python -m`) in a fresh process, after the calls for children."""
     if not _first:
         return [sys.executable, "-m", module, *arguments]
-    calls = [part for call in _first for part in call]
+    calls = [part for call in _first.values() for part in call]
     return [sys.executable, "-c", _START, str(len(_first)), *calls, module, *arguments]

@@ -21,7 +21,7 @@ from tests import own, tiny
 @pytest.fixture(autouse=True)
 def _as_in_a_new_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(registry, "_parts", dict(registry._parts))
-    monkeypatch.setattr(child_processes, "_first", [])
+    monkeypatch.setattr(child_processes, "_first", {})
     known = list(loaded_plugins)
     loaded_plugins.clear()
     yield

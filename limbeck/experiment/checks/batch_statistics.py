@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,12 +53,18 @@ def _right(outputs: Tensor, items: Items) -> float:
 
 @contextmanager
 def _batch_statistics(layers: list[_BatchNorm]) -> Iterator[None]:
-    """BatchNorm layers without running statistics, which then use those of the batch in evaluation mode too."""
-    before = [(layer, layer.running_mean, layer.running_var) for layer in layers]
+    """BatchNorm layers that use the statistics of the batch in evaluation mode too.
+
+    Their buffers stay as they are: a network may read them itself, as a supernet reads a part of each.
+    """
     for layer in layers:
-        layer.running_mean = layer.running_var = None
+        layer.forward = functools.partial(_normalise, layer)  # type: ignore[method-assign]
     try:
         yield
     finally:
-        for layer, mean, var in before:
-            layer.running_mean, layer.running_var = mean, var
+        for layer in layers:
+            del layer.forward
+
+
+def _normalise(layer: _BatchNorm, x: Tensor) -> Tensor:
+    return nn.functional.batch_norm(x, None, None, layer.weight, layer.bias, training=True, eps=layer.eps)

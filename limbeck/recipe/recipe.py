@@ -91,7 +91,7 @@ class Recipe(BaseRecipe):
         if self.method is None:
             self._check_results(self._check_builder(self.plan_builder).evaluate)
         for name, control in self.controls.items():
-            self._check_replaced(name, control)
+            control.check_sources(name, list(self.sources))
             check_control_name(name)
             if self.method is None or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
@@ -99,13 +99,6 @@ class Recipe(BaseRecipe):
         if self.data.train is None:
             check_training_data(control=self.control, replaced=[name for name, one in self.controls.items() if one.terms])
         return self
-
-    def _check_replaced(self, name: str, control: ControlSpec) -> None:
-        """A control without stages of its own replaces sources that the recipe has; another name would have no effect."""
-        for source in control.sources if not control.stages else ():
-            if source not in self.sources:
-                offer = ", ".join(nearest_names(source, list(self.sources))) or "none; the recipe has no sources"
-                raise ValueError(f"controls.{name}.sources: the recipe has no source {source!r}; nearest: {offer}")
 
     def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:
         plan = builder.check(

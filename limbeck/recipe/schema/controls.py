@@ -15,6 +15,7 @@ from limbeck.recipe.schema.stages import StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.source_reader import SourceReader
+from limbeck.utils.registry import nearest_names
 
 if TYPE_CHECKING:
     from limbeck.recipe.recipe import Recipe
@@ -41,6 +42,18 @@ class ControlSpec(Spec):
         if not (self.terms or self.stages or self.sources or self.actors or self.training):
             raise ValueError("a control needs what differs from the recipe: terms:, stages:, sources:, actors: or training:")
         return self
+
+    def check_sources(self, name: str, known: list[str]) -> None:
+        """Refuses a source that the recipe does not have: it would replace nothing. With stages of its own a control may add some.
+
+        Args:
+            name: of the control.
+            known: names of the sources of the recipe.
+        """
+        for source in self.sources if not self.stages else ():
+            if source not in known:
+                offer = ", ".join(nearest_names(source, known)) or "none; the recipe has no sources"
+                raise ValueError(f"controls.{name}.sources: the recipe has no source {source!r}; nearest: {offer}")
 
     def plan_builder(self, recipe: Recipe) -> PlanBuilder:
         """Returns the builder of the plan with the changes of this control."""

@@ -44,7 +44,7 @@ class ControlSpec(Spec):
         return self
 
     def check_sources(self, name: str, known: list[str]) -> None:
-        """Refuses a source that the recipe does not have: it would replace nothing. With stages of its own a control may add some.
+        """Refuses a source that the recipe does not have: it would replace nothing. A control with stages may add some.
 
         Args:
             name: of the control.

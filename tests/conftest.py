@@ -1,4 +1,4 @@
-"""What one test loads is not there in the next."""
+"""Plugins that the tests of one file load are not there in the next."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from limbeck.recipe import loaded_plugins
 from limbeck.utils import child_processes
 
 
-@pytest.fixture(autouse=True)
-def no_plugins() -> Iterator[None]:
-    """Plugins of one test are not those of the next, whose folder is another one."""
+@pytest.fixture(autouse=True, scope="module")
+def no_plugins_of_other_files() -> Iterator[None]:
     known, calls = list(loaded_plugins), dict(child_processes._first)
     loaded_plugins.clear()
     child_processes._first.clear()

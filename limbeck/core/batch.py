@@ -34,7 +34,6 @@ class Batch:
         counted: view name to the positions that count `[batch, tokens]`, bool or 0 and 1: real tokens, or only those of an
             answer. A view that is not named has the positions of the default view, if these are given; else all count. Signals
             of two views are compared position by position in the order of those that count, so the views may differ in length.
-        masks: of terms that have counted what they average over and have not read it yet; see `TermLoss.count`.
 
     Raises:
         ValueError: `mask` beside another `counted["default"]`; positions of a view that the inputs lack.
@@ -49,7 +48,6 @@ class Batch:
     view: Tensor | None = None
     extras: Mapping[str, Any] = field(default_factory=dict)
     counted: Mapping[str, Tensor] = field(default_factory=dict)
-    masks: dict[Any, Tensor] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         default = self.counted.get(DEFAULT_VIEW)

@@ -158,7 +158,7 @@ class Criterion(nn.Module):
 
     def counts(self, batch: Batch) -> Tensor:
         """How many items (or tokens) of this batch each term averages over, `[terms]`."""
-        return torch.stack([loss.count(batch) for loss in self.losses])
+        return torch.stack([loss.mask(batch).sum() for loss in self.losses])
 
     def update_teachers(self, forward_cache: ForwardCache, batch: Batch) -> None:
         """After the update of the weights: pass the student's signals to teachers that remember them, if they were computed."""

@@ -63,8 +63,7 @@ class TermLoss:
         teachers = self.teacher_signals(forward_cache, batch, student, progress)
         weights = self.weights(forward_cache, batch, student, teachers, progress)
         self._record(weights, batch, student)
-        counted = batch.masks.pop(self, None)
-        mask = self.mask(batch) if counted is None else counted
+        mask = self.mask(batch)
         sums = []
         for number, teacher in enumerate(teachers or [None]):
             ours, theirs = (student, None) if teacher is None else self.adapter(student, teacher)
@@ -142,11 +141,6 @@ class TermLoss:
         if not signals:
             return []
         return signals if self.term.averages_losses else [join(signals)]
-
-    def count(self, batch: Batch) -> Tensor:
-        """How many items or tokens of the batch the term averages over; keeps their mask with the batch for `sum`."""
-        mask = batch.masks[self] = self.mask(batch)
-        return mask.sum()
 
     def mask(self, batch: Batch) -> Tensor:
         """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones

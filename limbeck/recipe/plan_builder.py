@@ -15,6 +15,7 @@ from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import STUDENT, Plan, make_plan
 from limbeck.experiment.plan_checks import check_control, check_plan
+from limbeck.methods import DistillationArguments
 from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.stages import StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
@@ -33,6 +34,7 @@ class PlanBuilder:
     Args:
         terms, stages, sources, actors: of the recipe.
         training: of a recipe with terms only: the length of its one stage.
+        method: what a published method decides, in place of terms and stages; its actors are added.
     """
 
     def __init__(
@@ -42,13 +44,17 @@ class PlanBuilder:
         sources: Mapping[str, Any],
         actors: Mapping[str, ActorSpec],
         training: Training,
+        method: DistillationArguments | None = None,
     ) -> None:
         self.terms, self.specs, self.actor_specs, self.training = terms, list(stages), actors, training
         self.sources: dict[str, Source] = named_sources(sources)
         check_source_data(self.sources)
+        self.method: DistillationArguments = method or {}
 
     def learns(self, name: str) -> bool:
         """Whether an update trains the actor of this name."""
+        if made := self.method.get("stages"):
+            return any(fnmatchcase(name, pattern) for stage in made for update in stage.updates for pattern in update.trains)
         if not self.specs:
             return name == STUDENT
         patterns = [one for stage in self.specs for update in stage.updates for one in update.learners]
@@ -61,7 +67,8 @@ class PlanBuilder:
         Args:
             build: returns the builder of a model.
         """
-        return {name: spec.actor(build(spec), learns=self.learns(name)) for name, spec in self.actor_specs.items()}
+        own = {name: spec.actor(build(spec), learns=self.learns(name)) for name, spec in self.actor_specs.items()}
+        return {**self.method.get("actors", {}), **own}
 
     def stages(self, build: Callable[[ActorSpec], Callable[..., nn.Module]], items: Callable[[Any], Any]) -> list[Stage]:
         """Returns the stages of the recipe; one for a recipe with terms only.
@@ -69,14 +76,29 @@ class PlanBuilder:
         Args:
             items: loads the data of a stage.
         """
+        if made := self.method.get("stages"):
+            return [self._with_named_sources(stage) for stage in made]
         if not self.specs:
-            return [Stage([Update(build_terms(self.terms))], self.training.length)]
+            terms = build_terms(self.terms) or self.method.get("terms", [])
+            return [Stage([Update(terms)], self.training.length)]
         found = []
         for place, spec in enumerate(self.specs):
             self._check_sources(place, spec)
             own = {name: actor.actor(build(actor), learns=self.learns(name)) for name, actor in spec.actors.items()}
             found.append(spec.build(self.sources, None if spec.data is None else items(spec.data), own))
         return found
+
+    def _with_named_sources(self, stage: Stage) -> Stage:
+        """A stage of a method names sources of the recipe."""
+        return replace(stage, updates=[replace(one, source=self._source_of(one.source)) for one in stage.updates])
+
+    def _source_of(self, source: Any) -> Any:
+        if not isinstance(source, str):
+            return source
+        if source not in self.sources:
+            offer = ", ".join(nearest_names(source, list(self.sources))) or "none; sources: names none"
+            raise ValueError(f"method: it reads the source {source!r}, which the recipe does not name; nearest: {offer}")
+        return self.sources[source]
 
     def _check_sources(self, place: int, spec: StageSpec) -> None:
         named = [(f"stages.{place}.source", spec.source)]

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from pydantic import Field, model_validator
 from torch import nn
@@ -36,9 +35,7 @@ from limbeck.recipe.schema.stages import MethodField, StageSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.recipe.source_reader import SourceReader
-from limbeck.utils.registry import UnknownNameError, nearest_names
-
-GIVEN = ("teacher", "task", "items")  # arguments of a method that the recipe fills in
+from limbeck.utils.registry import UnknownNameError
 
 
 class Recipe(BaseRecipe):
@@ -81,29 +78,31 @@ class Recipe(BaseRecipe):
             raise ValueError("give terms:, stages: or method:, one of the three")
         if self.method is not None:
             self._check_method(*next(iter(self.method.items())))
-        elif not self.student.named and not self.actors:
+        if not (self.student.named or self.actors or self._makes_student):
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         check_targets(self.targets)
         return self
 
     @model_validator(mode="after")
     def _check_plan(self) -> Self:
-        if self.method is None:
+        if not self._late:
             self._check_results(self._check_builder(self.plan_builder).evaluate)
         for name, control in self.controls.items():
             control.check_sources(name, list(self.sources))
             check_control_name(name)
-            if self.method is None or control.terms or control.stages:
+            if not self._late or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
                 self._check_builder(control.plan_builder(self), own, control.terms)
         if self.data.train is None:
-            check_training_data(control=self.control, replaced=[name for name, one in self.controls.items() if one.terms])
+            replaced = [name for name, one in self.controls.items() if one.terms]
+            replaced += [name for name, one in self.method_arguments.get("controls", {}).items() if "terms" in one]
+            check_training_data(control=self.control, replaced=replaced)
         return self
 
     def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:
         plan = builder.check(
-            self.evaluate,
-            student=self.student.named or self.method is not None,
+            self.results,
+            student=self.student.named or self._makes_student,
             teacher=self.teacher is not None,
             data=self.data.train is not None,
             control=control,
@@ -126,20 +125,51 @@ class Recipe(BaseRecipe):
         check_targets(self.targets, [*evaluate, *found])
 
     def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
-        known = [each for each in inspect.signature(methods.registry[name]).parameters if each not in GIVEN]
-        for argument in arguments:
-            if argument not in known:
-                raise ValueError(f"method: {name} has no {argument!r}; nearest: {', '.join(nearest_names(argument, known))}")
-        if self.student.named:
+        methods.check_arguments(name, arguments)
+        if self.student.named and self._makes_student:
             raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
-        if self.teacher is None:
+        if self.teacher is None and methods.needs(name, "teacher"):
             raise ValueError(f"teacher: the method {name} needs one; give it a model:")
+
+    @cached_property
+    def method_arguments(self) -> methods.DistillationArguments:
+        """What the method decides; nothing if there is none, or if it can only be called once models and data are loaded."""
+        if self.method is None or self._late:
+            return {}
+        ((name, arguments),) = self.method.items()
+        return methods.call(name, arguments, task=self.new_task(), length=self.training.build().length)
+
+    @property
+    def _late(self) -> bool:
+        """Whether the method reads models or data, so that it decides only after they are loaded."""
+        return self.method is not None and methods.reads_models_or_data(next(iter(self.method)))
+
+    @property
+    def _makes_student(self) -> bool:
+        return self._late or "student" in self.method_arguments
+
+    @property
+    def results(self) -> dict[str, Any] | None:
+        """What is evaluated, by the name of its result: as the recipe says, or else its method; None: neither does."""
+        return self.evaluate or cast(dict[str, Any] | None, self.method_arguments.get("evaluate"))
+
+    @property
+    def originals(self) -> dict[str, str]:
+        """The actors that averages and snapshots copy, by the name of the copy."""
+        own = {name: spec.average or spec.snapshot for name, spec in self.actors.items()}
+        made = {name: getattr(actor, "of", None) for name, actor in self.method_arguments.get("actors", {}).items()}
+        return {name: original for name, original in {**made, **own}.items() if original}
+
+    @property
+    def actor_names(self) -> list[str]:
+        """The names of all actors besides student and teacher."""
+        return list(dict.fromkeys([*self.method_arguments.get("actors", {}), *self.actors]))
 
     @property
     def models(self) -> dict[str, ModelSpec]:
         """The models that the recipe describes, by their field or name."""
         found = {**super().models, **{name: spec for name, spec in self.actors.items() if spec.named}}
-        if self.actors and not self.student.named and self.method is None:
+        if self.actors and not self.student.named and not self._makes_student:
             del found["student"]
         return found
 
@@ -155,7 +185,8 @@ class Recipe(BaseRecipe):
     @cached_property
     def plan_builder(self) -> PlanBuilder:
         """Builds the actors, stages and sources of the recipe."""
-        return PlanBuilder(self.terms, self.stages, self.sources, self.actors, self.training.build())
+        made = self.method_arguments
+        return PlanBuilder(self.terms, self.stages, self.sources, self.actors, self.training.build(), method=made)
 
     def distillation(
         self,
@@ -180,18 +211,20 @@ class Recipe(BaseRecipe):
             assert isinstance(student, FromTeacher)
             student = FromTeacher(functools.partial(_with_smaller_vocabulary, vocabulary, student))
         build = functools.partial(_builder, self.reader.reads, known)
+        made = self.method_arguments
+        terms = build_terms(self.terms) if self.terms else made.get("terms")
         for source in self.plan_builder.sources.values():
             source.load(SourceReader(self.reader))
         return Distillation(
             student,
             teacher,
             actors=self.plan_builder.actors(build),
-            terms=build_terms(self.terms) if self.terms else None,
-            stages=None if self.terms else stages,  # the length of one update's stage is that of the training, of each control
-            evaluate=self.evaluate,
+            terms=terms,
+            stages=None if terms else stages,  # the length of one update's stage is that of the training, of each control
+            evaluate=self.results,
             training=self.training.build(),
             control=self.control,
-            controls={name: spec.changes(self, build) for name, spec in self.controls.items()},
+            controls={**made.get("controls", {}), **{name: spec.changes(self, build) for name, spec in self.controls.items()}},
             control_training=self.control_training.build() if self.control_training else None,
             seeds=self.seeds,
             folder=folder,
@@ -207,14 +240,16 @@ class Recipe(BaseRecipe):
     def _student_and_stages(
         self, teacher: nn.Module | None, train: Items | None, known: Items
     ) -> tuple[ModelOrBuilder | None, Sequence[Stage]]:
-        if self.method is not None:
-            assert teacher is not None
-            assert train is not None
+        if self._late:
             return self._from_method(teacher, train)
-        student = self.student.builder(*data_sizes(known.for_actor("student"))) if self.student.named else None
+        if "student" in self.method_arguments:
+            student: ModelOrBuilder | None = self.method_arguments["student"]
+        else:
+            sizes = data_sizes(known.for_actor("student")) if self.student.named else None
+            student = None if sizes is None else self.student.builder(*sizes)
         return student, self.plan_builder.stages(functools.partial(_builder, self.reader.reads, known), self.items)
 
-    def _from_method(self, teacher: nn.Module, train: Items) -> tuple[ModelOrBuilder, list[Stage]]:
+    def _from_method(self, teacher: nn.Module | None, train: Items | None) -> tuple[ModelOrBuilder | None, Sequence[Stage]]:
         """Returns what the published method makes; `general` names texts that it loads first."""
         assert self.method is not None
         ((name, given),) = self.method.items()
@@ -223,17 +258,16 @@ class Recipe(BaseRecipe):
             texts = DatasetSpec.model_validate(general).model_copy(update={"label": False})
             arguments["general"] = self.reader.texts(texts)
             arguments |= self._general_teacher(name, arguments)
-        made: tuple[ModelOrBuilder, list[Stage]] = methods.registry[name](
-            teacher, task=self.new_task(), items=train, **arguments
-        )
-        return made
+        given = {"task": self.new_task(), "length": self.training.build().length}
+        made = methods.call(name, arguments, teacher=teacher, items=train, **given)
+        return made.get("student"), made.get("stages", [])
 
     def _general_teacher(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
         """Returns the teacher for general texts, if the method takes one: the teacher before this recipe fine-tunes it."""
         field = "general_teacher"
         assert self.teacher is not None
         name = arguments.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if name is None or field not in inspect.signature(methods.registry[method]).parameters:
+        if name is None or not methods.needs(method, field):
             return {}
         return {field: expand_variables(name, f"method.{method}.{field}")}
 

@@ -79,13 +79,13 @@ def readers_of(recipe: Recipe, results: Sequence[str]) -> dict[str, str]:
 
 def reader_of(recipe: Recipe, result: str) -> str:
     """Returns the actor whose inputs a result, or the teacher, reads; of an ensemble its first member."""
-    evaluated = _evaluated(recipe.evaluate or {}, result)
+    evaluated = _evaluated(recipe.results or {}, result)
     if evaluated is None:
-        return result if result in (TEACHER, *recipe.actors) else STUDENT
-    names = [name for name in (STUDENT, TEACHER, *recipe.actors) if fnmatchcase(name, re.split("[@:#/]", evaluated)[0])]
+        return result if result in (TEACHER, *recipe.actor_names) else STUDENT
+    names = [name for name in (STUDENT, TEACHER, *recipe.actor_names) if fnmatchcase(name, re.split("[@:#/]", evaluated)[0])]
     name = next((name for name in names if name.rpartition(".")[2] == result.rpartition(".")[2]), next(iter(names), STUDENT))
-    while name in recipe.actors and (original := recipe.actors[name].average or recipe.actors[name].snapshot):
-        name = original  # a copy reads what its original does
+    while name in recipe.originals:
+        name = recipe.originals[name]  # a copy reads what its original does
     return name
 
 

@@ -131,7 +131,7 @@ def rebuild_compared(recipe: Recipe, folder: Path, items: Items, classes: int | 
         own = data_sizes(items.for_actor(name))
         return own._replace(classes=classes or own.classes)  # other data may lack some of the classes
 
-    if TEACHER not in (recipe.evaluate or {}):
+    if TEACHER not in (recipe.results or {}):
         return None if recipe.teacher is None else rebuild_teacher(recipe, folder, sizes(TEACHER), console)
     try:
         evaluated = compared_in(recipe)
@@ -143,7 +143,7 @@ def rebuild_compared(recipe: Recipe, folder: Path, items: Items, classes: int | 
 
 def compared_in(recipe: Recipe) -> str | Teacher:
     """Returns what the verdict of a recipe compares with: `evaluate.teacher`, or else the teacher."""
-    given = (recipe.evaluate or {}).get(TEACHER, TEACHER)
+    given = (recipe.results or {}).get(TEACHER, TEACHER)
     return whole_reference(given, _known(recipe)) if isinstance(given, str) else make_teacher(given)
 
 
@@ -155,7 +155,7 @@ def actors_in(recipe: Recipe, evaluated: str | Teacher) -> list[str]:
 
 def _known(recipe: Recipe) -> dict[str, Actor]:
     """The actors that a recipe names, without their models."""
-    return {name: frozen(unbuilt) for name in (STUDENT, *([] if recipe.teacher is None else [TEACHER]), *recipe.actors)}
+    return {name: frozen(unbuilt) for name in (STUDENT, *([] if recipe.teacher is None else [TEACHER]), *recipe.actor_names)}
 
 
 def _rebuilt(recipe: Recipe, folder: Path, name: str, sizes: Callable[[str], DataSizes]) -> Actor:

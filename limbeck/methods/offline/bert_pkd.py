@@ -11,6 +11,7 @@ from limbeck.data import Items
 from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
 from limbeck.engine.stages import terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import fewer_layers, layer_count
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -30,6 +31,7 @@ BIBTEX = """
 """
 
 
+@registry.register("bert_pkd", cite=BIBTEX)
 def bert_pkd(
     teacher: nn.Module,
     *,

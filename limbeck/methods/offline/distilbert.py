@@ -11,6 +11,7 @@ from limbeck.data import Items
 from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
 from limbeck.engine.stages import terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import fewer_layers, kept_layers
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -18,6 +19,7 @@ from limbeck.objectives import HiddenCosine
 from limbeck.tasks import Task
 
 
+@registry.register("distilbert", cite=HiddenCosine.bibtex)
 def distilbert(
     teacher: nn.Module,
     *,

@@ -12,6 +12,7 @@ from limbeck.engine import Stage
 from limbeck.engine import epochs as passes
 from limbeck.engine.stages import terms_stage
 from limbeck.engine.training import TermFactory
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import Initialise, text_student
 from limbeck.methods.training_stages import bert_adamw, weighted_terms
 from limbeck.models.from_teacher import FromTeacher
@@ -19,6 +20,7 @@ from limbeck.objectives import EmbeddingCosine, EmbeddingMSE, RKDCosine
 from limbeck.tasks import Task
 
 
+@registry.register("embeddings", cite=EmbeddingMSE.bibtex)
 def embeddings(
     teacher: nn.Module,
     *,

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 from limbeck.core.terms import Term
+from limbeck.methods.registration import registry
+from limbeck.objectives import SoftTargets
 from limbeck.tasks import Classification, Task
 
 
+@registry.register("hinton", cite=SoftTargets.bibtex)
 def hinton(temperature: float = 4.0, alpha: float = 0.9, task: Task | None = None) -> list[Term]:
     """Returns the terms of (1 − α)·CE(labels) + α·T²·KL(teacher ‖ student), at temperature T.
 

@@ -10,6 +10,7 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Stage, epochs
 from limbeck.engine.stages import terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import Initialise, head_count, hidden_size, kept_layers, layer_count, text_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -19,6 +20,7 @@ from limbeck.tasks import Task
 ASSISTANT = "assistant"
 
 
+@registry.register("minilm", cite=AttentionDistributions.bibtex)
 def minilm(
     teacher: nn.Module,
     *,

@@ -10,6 +10,7 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Stage, epochs
 from limbeck.engine.stages import terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import Initialise, layer_count, model_type, text_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -20,6 +21,7 @@ LARGE = 24  # layers of what the paper calls a large teacher
 UPPER_MIDDLE = {"roberta": 19, "xlm-roberta": 19}  # the layer of a large teacher that is imitated, by family; else 21
 
 
+@registry.register("minilm_v2", cite=SelfAttentionRelations.bibtex)
 def minilm_v2(
     teacher: nn.Module,
     *,

@@ -11,6 +11,7 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Stage, epochs
 from limbeck.engine.stages import entry_events, terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import head_count, hidden_size, layer_count
 from limbeck.methods.training_stages import bert_adamw, fine_tuning
 from limbeck.models.from_teacher import FromTeacher
@@ -23,6 +24,7 @@ LAYERS = "mobilebert.encoder.layer"
 EMBEDDINGS = "mobilebert.embeddings"
 
 
+@registry.register("mobilebert", cite=FeatureMapTransfer.bibtex)
 def mobilebert(
     teacher: nn.Module,
     *,

@@ -12,11 +12,13 @@ from limbeck.engine import Optimizer, Stage
 from limbeck.engine import epochs as passes
 from limbeck.engine.stages import terms_stage
 from limbeck.methods.offline.embeddings import embedding_terms
+from limbeck.methods.registration import registry
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.models.shrink import static_student
 from limbeck.tasks import Task
 
 
+@registry.register("static_embeddings")
 def static_embeddings(
     teacher: nn.Module,
     *,

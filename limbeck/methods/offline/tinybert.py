@@ -14,6 +14,7 @@ from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.engine import Stage, epochs
 from limbeck.engine.stages import terms_stage
+from limbeck.methods.registration import registry
 from limbeck.methods.text_students import Initialise, head_count, layer_count, resized_student
 from limbeck.methods.training_stages import bert_adamw, fine_tuning, weighted_terms
 from limbeck.models import get
@@ -26,6 +27,7 @@ from limbeck.tasks import Task
 GENERAL = "general_teacher"
 
 
+@registry.register("tinybert", cite=AttentionScores.bibtex)
 def tinybert(
     teacher: nn.Module,
     *,

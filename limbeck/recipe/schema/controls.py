@@ -63,6 +63,7 @@ class ControlSpec(Spec):
             {**recipe.sources, **self.sources},
             {**recipe.actors, **self.actors},
             (self.training or recipe.training).build(),
+            method=None if self.stages else recipe.method_arguments,
         )
 
     def changes(self, recipe: Recipe, build: Callable[[ActorSpec], Callable[..., nn.Module]]) -> dict[str, Any]:

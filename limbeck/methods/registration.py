@@ -1,0 +1,93 @@
+"""The registry of methods, and what all of them return."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict, cast
+
+from limbeck.core.terms import Term
+from limbeck.engine import Stage
+from limbeck.evaluation.citations import method_registries
+from limbeck.models.from_teacher import ModelOrBuilder
+from limbeck.utils.registry import Registry, nearest_names
+
+registry = Registry("method")
+method_registries.append(registry)
+GIVEN = ("teacher", "items", "task", "length")  # arguments that a recipe fills in, of the functions that have them
+PLUGINS = "plugins"  # the paradigm of methods outside this package
+
+
+class DistillationArguments(TypedDict, total=False):
+    """What a method decides of a run: arguments of `Distillation`, `Distillation(student, teacher, **method(…))`."""
+
+    student: ModelOrBuilder
+    terms: Sequence[Term]
+    stages: Sequence[Stage]
+    actors: Mapping[str, Any]
+    evaluate: Mapping[str, Any]
+    controls: Mapping[str, Mapping[str, Any]]
+
+
+def parameters(name: str) -> list[str]:
+    """Returns the arguments of a method that a user gives.
+
+    Raises:
+        UnknownNameError: no method has this name.
+    """
+    return [each for each in inspect.signature(registry[name]).parameters if each not in GIVEN]
+
+
+def check_arguments(name: str, arguments: Iterable[str]) -> None:
+    """Raises `ValueError` for an argument that a method does not have; the message lists the nearest."""
+    known = parameters(name)
+    for argument in arguments:
+        if argument not in known:
+            offer = ", ".join(nearest_names(argument, known)) or "none; it takes no arguments"
+            raise ValueError(f"method: {name} has no {argument!r}; nearest: {offer}")
+
+
+def needs(name: str, argument: str) -> bool:
+    """Whether a method takes one of the arguments that a recipe fills in."""
+    return argument in inspect.signature(registry[name]).parameters
+
+
+def reads_models_or_data(name: str) -> bool:
+    """Whether a method reads the teacher or the training data, so that it cannot be called before they are loaded."""
+    return needs(name, "teacher") or needs(name, "items")
+
+
+def paradigm(name: str) -> str:
+    """Returns the room of `limbeck.methods` that a method stands in, such as `online`; `plugins` for others."""
+    package, _, rest = inspect.unwrap(registry[name]).__module__.partition("limbeck.methods.")
+    return rest.partition(".")[0] if not package and "." in rest else PLUGINS
+
+
+def call(name: str, arguments: Mapping[str, Any], **given: Any) -> DistillationArguments:
+    """Calls a method by its name.
+
+    Args:
+        arguments: of the user.
+        given: what a recipe fills in; the function gets those that it takes.
+
+    Raises:
+        ValueError: unknown arguments, or values that the method refuses; the message names the method.
+    """
+    check_arguments(name, arguments)
+    made = registry.get(name, **arguments, **{each: value for each, value in given.items() if needs(name, each)})
+    return _as_arguments(name, made)
+
+
+def _as_arguments(name: str, made: Any) -> DistillationArguments:
+    """A list is short for the terms, a pair for a student and its stages."""
+    if isinstance(made, list):
+        return {"terms": made}
+    if isinstance(made, tuple) and len(made) == 2:
+        return {"student": made[0], "stages": made[1]}
+    known = sorted(DistillationArguments.__optional_keys__)
+    if not isinstance(made, Mapping):
+        raise ValueError(f"method: {name} returns {type(made).__name__}; expected a mapping of {', '.join(known)}")
+    for field in made:
+        if field not in known:
+            raise ValueError(f"method: {name} returns {field!r}; a method decides {', '.join(known)}")
+    return cast(DistillationArguments, made)

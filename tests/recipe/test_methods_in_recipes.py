@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,16 +34,16 @@ def own_mean(*, task: Task, length: Length, decay: float = 0.9) -> dict[str, Any
 
 
 @pytest.fixture(autouse=True)
-def registered(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(methods.registry, "_parts", dict(methods.registry._parts))
     monkeypatch.setattr(methods.registry, "_citations", dict(methods.registry._citations))
     methods.registry.register("peers")(peers)
     methods.registry.register("own_mean")(own_mean)
-    yield
 
 
 def described(method: Any, **more: Any) -> dict[str, Any]:
-    data = {"train": {"path": "digits", "split": "train", "limit": 96}, "test": {"path": "digits", "split": "test", "limit": 32}}
+    train = {"path": "digits", "split": "train", "limit": 96}
+    data = {"train": train, "test": {"path": "digits", "split": "test", "limit": 32}}
     return {"name": "run", "data": data, "method": method, "training": TRAINING, **more}
 
 

@@ -14,7 +14,8 @@ from limbeck.utils.registry import Registry, nearest_names
 
 registry = Registry("method")
 method_registries.append(registry)
-GIVEN = ("teacher", "items", "task", "length")  # arguments that a recipe fills in, of the functions that have them
+LENGTH = "length"
+GIVEN = ("teacher", "items", "task", LENGTH)  # arguments that a recipe fills in, of the functions that have them
 PLUGINS = "plugins"  # the paradigm of methods outside this package
 
 
@@ -35,7 +36,13 @@ def parameters(name: str) -> list[str]:
     Raises:
         UnknownNameError: no method has this name.
     """
-    return [each for each in inspect.signature(registry[name]).parameters if each not in GIVEN]
+    return [each for each in inspect.signature(registry[name]).parameters if not _is_given(name, each)]
+
+
+def _is_given(name: str, argument: str) -> bool:
+    """Whether a recipe fills in an argument; a `length` with a default is the method's own, and not the training's."""
+    parameter = inspect.signature(registry[name]).parameters[argument]
+    return argument in GIVEN and (argument != LENGTH or parameter.default is parameter.empty)
 
 
 def check_arguments(name: str, arguments: Iterable[str]) -> None:
@@ -49,7 +56,7 @@ def check_arguments(name: str, arguments: Iterable[str]) -> None:
 
 def needs(name: str, argument: str) -> bool:
     """Whether a method takes one of the arguments that a recipe fills in."""
-    return argument in inspect.signature(registry[name]).parameters
+    return argument in inspect.signature(registry[name]).parameters and _is_given(name, argument)
 
 
 def reads_models_or_data(name: str) -> bool:

@@ -267,7 +267,7 @@ class Recipe(BaseRecipe):
         field = "general_teacher"
         assert self.teacher is not None
         name = arguments.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if name is None or not methods.needs(method, field):
+        if name is None or field not in methods.parameters(method):
             return {}
         return {field: expand_variables(name, f"method.{method}.{field}")}
 

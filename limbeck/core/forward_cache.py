@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import nullcontext
 from typing import Any
@@ -19,6 +18,7 @@ from limbeck.core.references import Reference
 from limbeck.core.signals import Signal
 from limbeck.core.taps.probe import Signals
 from limbeck.core.taps.tap import Tap
+from limbeck.utils.seeds import mix_seeds
 
 ForwardKey = tuple[str, str | None, str]  # actor, variant, view
 
@@ -137,14 +137,9 @@ class ForwardCache:
             model = self._models.get(name)
             return None if model is None else (lambda _, inputs: call_model(model, inputs))
         run = self.probes.actors[name].variants[variant]
-        generator = torch.Generator().manual_seed(_variant_seed(self.seed, variant))
+        generator = torch.Generator().manual_seed(mix_seeds(self.seed, variant))
         return lambda model, inputs: run(model, inputs, generator)
 
 
 def _key(reference: Reference) -> ForwardKey:
     return reference.actor, reference.variant, reference.view
-
-
-def _variant_seed(seed: int, variant: str) -> int:
-    digest = hashlib.blake2b(f"{seed}/{variant}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.utils.registry import Registry, UnknownNameError
+from limbeck.utils.seeds import mix_seeds
 
 registry = Registry("source")
 
@@ -54,9 +54,7 @@ class BatchPosition:
 
     def random_generator(self, stream: str) -> torch.Generator:
         """A generator seeded by (seed, step, stream); it is the same for all parts of a global batch."""
-        text = f"{self.seed}/{self.step}/{stream}".encode()
-        seed = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little") >> 1
-        return torch.Generator().manual_seed(seed)
+        return torch.Generator().manual_seed(mix_seeds(self.seed, self.step, stream))
 
 
 @dataclass(frozen=True)

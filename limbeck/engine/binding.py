@@ -16,9 +16,9 @@ from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
-from limbeck.engine.seeding import mix_seeds
 from limbeck.engine.stages import Stage, Update
 from limbeck.utils import distributed
+from limbeck.utils.seeds import mix_seeds
 
 
 @dataclass

@@ -8,9 +8,9 @@ import torch
 
 from limbeck.core.actors import Actor, Actors
 from limbeck.engine.freezing import TrainableParameters
-from limbeck.engine.seeding import mix_seeds
 from limbeck.engine.stages import Event, Reinitialise, Snapshot
 from limbeck.utils import distributed
+from limbeck.utils.seeds import mix_seeds
 
 
 def apply_events(events: Sequence[Event], actors: Actors, trainable: TrainableParameters, *, seed: int, number: int) -> None:

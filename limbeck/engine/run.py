@@ -27,7 +27,7 @@ from limbeck.engine.interrupts import Interrupted, InterruptHandler
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
 from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
-from limbeck.engine.seeding import mix_seeds, seed_dropout
+from limbeck.engine.seeding import seed_dropout
 from limbeck.engine.settings import Settings
 from limbeck.engine.source_checks import check_sources, pacing_source
 from limbeck.engine.stage_progress import StageProgressBar
@@ -36,6 +36,7 @@ from limbeck.engine.step_batches import DrawnBatch, StepBatches
 from limbeck.engine.term_averages import add_piece, read_weight_statistics
 from limbeck.engine.validation import Validation, Validator
 from limbeck.utils import distributed
+from limbeck.utils.seeds import mix_seeds
 
 if TYPE_CHECKING:
     from accelerate import Accelerator

@@ -7,14 +7,13 @@ from dataclasses import replace
 
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
-from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import Reinitialise, Snapshot, Stage, Update, steps
 from limbeck.engine.source_checks import pacing_source
 from limbeck.engine.stages import Event
 from limbeck.experiment.experiment import Experiment
-from limbeck.experiment.plan import STUDENT, Evaluated, Plan
+from limbeck.experiment.plan import STUDENT, Plan, references_of
 from limbeck.experiment.plan_checks import matching, matching_actors
 from limbeck.tasks import Task
 
@@ -32,7 +31,7 @@ def arm_stages(experiment: Experiment, plan: Plan, source: Dataset | None) -> li
 
     def new_source(given: Source | Items) -> Source:
         if id(given) not in sources:
-            sources[id(given)] = experiment.source(given, plan) if isinstance(given, Items) else given.fresh()
+            sources[id(given)] = experiment.fresh_source(given, plan)
         return sources[id(given)]
 
     stages = []
@@ -96,7 +95,7 @@ def _learners(term: Term, plan: Plan) -> list[str]:
 
 def hard_references(plan: Plan) -> list[str]:
     """The references of what is trained among the evaluated, in which averages stand for their originals."""
-    texts = [text for evaluated in plan.evaluate.values() for text in _references(evaluated)]
+    texts = [text for evaluated in plan.evaluate.values() for text in references_of(evaluated)]
     found = []
     for text in texts:
         reference = Reference.parse(text, default=STUDENT, actors=plan.actors)
@@ -111,10 +110,6 @@ def control_actors(plan: Plan) -> set[str]:
     return learners | {
         name for name, actor in plan.actors.items() if actor.of is not None and _original(name, plan) in learners
     }
-
-
-def _references(evaluated: Evaluated) -> Sequence[str]:
-    return evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
 
 
 def _original(name: str, plan: Plan) -> str:

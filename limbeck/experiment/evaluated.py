@@ -19,7 +19,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.data import Items
 from limbeck.engine import Run
 from limbeck.experiment.experiment import average_names
-from limbeck.experiment.plan import STUDENT, Evaluated, Plan
+from limbeck.experiment.plan import STUDENT, Evaluated, Plan, references_of
 from limbeck.experiment.plan_checks import matching_actors
 
 RECALIBRATION_STEPS = 8  # batches on which BatchNorm statistics are measured again
@@ -69,8 +69,7 @@ def evaluated_actors(plan: Plan, actors: Actors) -> tuple[str, ...]:
     """The actors whose state decides what is evaluated: the models that a run keeps."""
     found: list[str] = []
     for evaluated in evaluated_references(plan).values():
-        texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
-        for text in texts:
+        for text in references_of(evaluated):
             found += matching_actors("evaluate", text, STUDENT, actors)
     return tuple(dict.fromkeys(found))
 
@@ -96,8 +95,7 @@ def evaluated_modules(
 
 def _inputs(source: Source, evaluated: Evaluated, actors: Actors) -> Iterator[Any]:
     """The inputs of a few training batches, as what is evaluated reads them."""
-    text = evaluated.references[0] if isinstance(evaluated, Teacher) else evaluated
-    name = matching_actors("evaluate", text, STUDENT, actors)[0]
+    name = matching_actors("evaluate", references_of(evaluated)[0], STUDENT, actors)[0]
     device = next((parameter.device for parameter in actors[name].model.parameters()), "cpu")
     for step in range(RECALIBRATION_STEPS):
         batch = source.batch(BatchPosition(step)).to(device)
@@ -111,12 +109,15 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
     """
     shared = evaluated_modules(plan, run.actors, source)
     own = {id(actor.model) for actor in run.actors.values()}
-    example = None if source is None else next(_inputs(source, next(iter(plan.evaluate.values())), run.actors))
+    first = next(iter(plan.evaluate.values()))
+    example: Any = None  # drawn where a model is pruned: it may have to be generated or decoded
     found = {}
     for (result, module), evaluated in zip(shared.items(), evaluated_references(plan).values(), strict=True):
         # A model keeps its exits, unless they are results of their own.
         whole = id(module) in own and not (len(shared) > 1 and independent_parts(module))
         if not whole and not needs_recalibration(evaluated, run.actors):
+            if example is None and source is not None:
+                example = next(_inputs(source, first, run.actors))
             module = module_of(evaluated, run.actors, prune=True, example=example)
         found[result] = module.cpu().eval()
     return found
@@ -124,8 +125,7 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
 
 def items_of(items: Items, plan: Plan, evaluated: Evaluated) -> Items:
     """The items as what is evaluated reads them."""
-    text = evaluated.references[0] if isinstance(evaluated, Teacher) else evaluated
-    actor = matching_actors("evaluate", text, STUDENT, plan.actors)[0]
+    actor = matching_actors("evaluate", references_of(evaluated)[0], STUDENT, plan.actors)[0]
     while (of := plan.actors[actor].of) is not None:  # a copy reads what its original does
         actor = of
     return items.for_actor(actor)

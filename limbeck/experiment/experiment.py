@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +11,7 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
+from limbeck.core.source import Source
 from limbeck.data import Dataset, FieldStorage, Items, TokenStorage, input_for_actor
 from limbeck.data.fields import named_views, with_reads
 from limbeck.engine import Settings
@@ -21,6 +21,7 @@ from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.from_teacher import build_model
 from limbeck.tasks import Task
 from limbeck.tasks.classification import in_classes_of
+from limbeck.utils.seeds import mix_seeds
 
 ItemsOrNone = TypeVar("ItemsOrNone", bound=Items | None)
 
@@ -85,6 +86,10 @@ class Experiment:
             source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
         return source
 
+    def fresh_source(self, given: Source | Items, plan: Plan, *, prefetch: int | None = None) -> Source:
+        """Returns the source of an update as it starts: items in batches, any other without its state."""
+        return self.source(given, plan, prefetch=prefetch) if isinstance(given, Items) else given.fresh()
+
     def new_module(self, name: str, seed: int) -> nn.Module:
         """Returns an actor's module as it starts for a seed, the same in all arms."""
         actor = self.plan.actors[name]
@@ -128,14 +133,8 @@ def build_actor(name: str, actor: Actor, seed: int, teacher: nn.Module | None) -
     model = actor.module if actor.module is not None else actor.factory
     assert model is not None, f"actor {name!r} has neither a module nor a factory"
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed if name == STUDENT else named_seed(seed, name))
+        torch.manual_seed(seed if name == STUDENT else mix_seeds(seed, name))
         return build_model(model, teacher)
-
-
-def named_seed(seed: int, name: str) -> int:
-    """Returns the seed of what has a name of its own."""
-    digest = hashlib.blake2b(f"{seed}/{name}".encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "little") >> 1
 
 
 def average_names(plan: Plan) -> dict[str, str]:

@@ -25,6 +25,11 @@ Evaluated = str | Teacher
 """What a result is of: a reference (`peers.a`, `student:exits.layer1`), or a combination of references such as an ensemble."""
 
 
+def references_of(evaluated: Evaluated) -> tuple[str, ...]:
+    """Returns the references that a result reads: itself, or those of an ensemble."""
+    return tuple(evaluated.references) if isinstance(evaluated, Teacher) else (evaluated,)
+
+
 @dataclass(frozen=True)
 class Plan:
     """One arm of an experiment.

@@ -14,7 +14,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.engine import Freeze, Snapshot, Stage, Update
 from limbeck.engine.source_checks import check_actors, check_length
-from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Evaluated, Plan
+from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Evaluated, Plan, references_of
 from limbeck.tasks import Task
 from limbeck.teacher_cache.cache_config import AUTO
 from limbeck.utils.folder_names import require_folder_name
@@ -200,7 +200,7 @@ def check_term(field: str, term: Term, actors: Mapping[str, Actor]) -> None:
     elif term.objective.needs_teacher and term.teacher is not None and term.teacher != "auto":
         assert not isinstance(term.teacher, Mapping)
         texts = (term.teacher,) if isinstance(term.teacher, str) else tuple(term.teacher)
-        _check_peers(field, texts, own, actors, with_own=getattr(term, "own", False))
+        _check_peers(field, texts, own, actors, with_own=term.own)
     elif term.objective.needs_teacher and TEACHER not in actors:
         offer = f"name one of {', '.join(actors)} (teacher: …)"
         raise ValueError(f"{field}: it needs a teacher, and there is no actor {TEACHER!r}; {offer}")
@@ -230,7 +230,7 @@ def matching_actors(field: str, texts: str | Sequence[str], default: str, actors
 
 
 def _check_evaluated(field: str, evaluated: Evaluated, actors: Mapping[str, Actor]) -> None:
-    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+    texts = references_of(evaluated)
     if isinstance(evaluated, Teacher) and not texts:
         raise ValueError(f"{field}: {type(evaluated).__name__} gives no predictions of its own; name an actor or an ensemble")
     for text in texts:
@@ -240,7 +240,7 @@ def _check_evaluated(field: str, evaluated: Evaluated, actors: Mapping[str, Acto
 def learns(evaluated: Evaluated, actors: Mapping[str, Actor], stages: Sequence[Stage]) -> bool:
     """Whether a training changes what is evaluated: an update trains one of its actors, or the original of one."""
     patterns = [pattern for stage in stages for update in stage.updates for pattern in update.trains]
-    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
+    texts = references_of(evaluated)
     for name in matching_actors("evaluate", texts, STUDENT, actors):
         while (of := actors[name].of) is not None:
             name = of

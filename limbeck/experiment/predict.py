@@ -8,13 +8,12 @@ from torch import nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.reference_module import module_of
-from limbeck.core.teachers import Teacher
 from limbeck.data import FieldStorage, Items, evaluation_batches
 from limbeck.evaluation import ModelCost, Predictions, measure_costs
 from limbeck.evaluation.arms import parse_arm
 from limbeck.experiment.checks import compares_with_teacher
 from limbeck.experiment.experiment import Experiment, inference_device
-from limbeck.experiment.plan import STUDENT, TEACHER
+from limbeck.experiment.plan import STUDENT, TEACHER, references_of
 from limbeck.experiment.plan_checks import matching_actors
 
 
@@ -59,7 +58,7 @@ def teacher_arm(experiment: Experiment, student: nn.Module, test: Items) -> dict
     plan = experiment.plan
     if plan.teacher is None:
         return {}
-    texts = plan.teacher.references if isinstance(plan.teacher, Teacher) else (plan.teacher,)
-    actors = Actors(experiment.actors(plan, only=set(matching_actors("evaluate.teacher", texts, TEACHER, plan.actors))))
+    names = matching_actors("evaluate.teacher", references_of(plan.teacher), TEACHER, plan.actors)
+    actors = Actors(experiment.actors(plan, only=set(names)))
     teacher = module_of(plan.teacher, actors)
     return {TEACHER: [teacher]} if compares_with_teacher(experiment, teacher, student, test) else {}

@@ -27,8 +27,7 @@ from limbeck.core.teachers import teacher as make_teacher
 from limbeck.data import FieldStorage, Items, TokenStorage
 from limbeck.data.fields import save_preprocessing
 from limbeck.engine.training import Training
-from limbeck.experiment.experiment import named_seed
-from limbeck.experiment.plan import whole_reference
+from limbeck.experiment.plan import references_of, whole_reference
 from limbeck.experiment.plan_checks import matching_actors
 from limbeck.experiment.teacher_training import train_teacher
 from limbeck.models.saving import name_classes
@@ -39,6 +38,7 @@ from limbeck.runs.folder import STUDENT, TEACHER, RunError, lock_run
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import DRAFT, flush, new_folder, remove_drafts
 from limbeck.utils.checksums import write_checksums
+from limbeck.utils.seeds import mix_seeds
 
 NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on the weights of a teacher
 
@@ -149,8 +149,7 @@ def compared_in(recipe: Recipe) -> str | Teacher:
 
 def actors_in(recipe: Recipe, evaluated: str | Teacher) -> list[str]:
     """Returns the actors that a reference or an ensemble reads."""
-    texts = evaluated.references if isinstance(evaluated, Teacher) else (evaluated,)
-    return matching_actors("evaluate.teacher", texts, TEACHER, _known(recipe))
+    return matching_actors("evaluate.teacher", references_of(evaluated), TEACHER, _known(recipe))
 
 
 def _known(recipe: Recipe) -> dict[str, Actor]:
@@ -183,7 +182,7 @@ def _new_model(recipe: Recipe, name: str, sizes: DataSizes) -> nn.Module:
 
 def _seed(recipe: Recipe, name: str) -> int:
     """The first seed; of further models one of their own, so that two of one kind become different."""
-    return recipe.seeds[0] if name == TEACHER else named_seed(recipe.seeds[0], name)
+    return recipe.seeds[0] if name == TEACHER else mix_seeds(recipe.seeds[0], name)
 
 
 def _load_or_train_shared(recipe: Recipe, name: str, train: Items, shared: Path, *, progress: bool) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,6 +13,7 @@ from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items, select_rows
 from limbeck.core.model_io import call_model, preserve_modes
 from limbeck.core.source import BatchPosition, DataReader, Observation, Source, find_source, registry, source
 from limbeck.data.sources.item_memory import KEEP, ItemMemory, columns_of, concatenate
+from limbeck.utils.seeds import mix_seeds
 
 
 @registry.register("pool")
@@ -167,8 +167,7 @@ class Pool(Source):
         number = 0
         while batch.size < count:
             number += 1
-            digest = hashlib.blake2b(f"{position.seed}/pool/{number}".encode(), digest_size=8).digest()
-            seed = int.from_bytes(digest, "little") >> 1
+            seed = mix_seeds(position.seed, "pool", number)
             batch = concatenate(batch, self.origin.batch(replace(position, seed=seed)))
         return first_items(batch, count)
 

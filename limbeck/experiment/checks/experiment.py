@@ -209,7 +209,7 @@ def _check_update(
     experiment: Experiment, plan: Plan, stage: Stage, update: Update, actors: Actors, train: Source | None, seed: int
 ) -> tuple[Criterion, Batch]:
     """Builds the criterion of an update on one batch, and returns both."""
-    source = train if update.source is None else _own_source(experiment, plan, update.source)
+    source = train if update.source is None else experiment.fresh_source(update.source, plan, prefetch=0)
     if source is None:
         raise ValueError("an update names no source and there is no training data; give it one (source=…), or call fit(train)")
     source.bind({name: actor.model for name, actor in actors.items()})
@@ -226,10 +226,6 @@ def _check_update(
     for name, path in _event_paths(stage):
         Tap.parse(path).find(actors[name].model)
     return criterion, example
-
-
-def _own_source(experiment: Experiment, plan: Plan, given: Source | Items) -> Source:
-    return experiment.source(given, plan, prefetch=0) if isinstance(given, Items) else given.fresh()
 
 
 def _event_paths(stage: Stage) -> Iterator[tuple[str, str]]:

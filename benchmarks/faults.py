@@ -1,8 +1,9 @@
-"""Measures what faults do to a run: flipped bytes in its files, and the list of many runs with damaged ones among them.
+"""Measures what faults do to a run: flipped bytes in its files, and the list of many runs with damaged ones among them; and
+whether two ranks train what one does.
 
     python -m benchmarks.faults [--dry] [PART …]
 
-Parts are flips and listing; both by default. `--dry` prints the figures and records none.
+Parts are flips, listing and ranks; all by default. `--dry` prints the figures and records none.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from benchmarks import fault_ranks
 from benchmarks.bars import record
 from limbeck import models
 from limbeck.engine.checkpoint import CheckpointError, load_checkpoint
@@ -75,8 +77,12 @@ def main() -> None:
     parser.add_argument("--dry", action="store_true")
     parser.add_argument("parts", nargs="*")
     given = parser.parse_args()
-    parts = given.parts or ["flips", "listing"]
+    parts = given.parts or ["flips", "listing", "ranks"]
     command = "python -m benchmarks.faults"
+    if "ranks" in parts:
+        fault_ranks.measure(record_figures=not given.dry)
+    if parts == ["ranks"]:
+        return
     with tempfile.TemporaryDirectory() as place:
         run = finished_run(Path(place) / "run")
         if "flips" in parts:

@@ -17,6 +17,7 @@ from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.stages import Stage, Update
+from limbeck.engine.sync_batch_norm import normalizes_batches
 from limbeck.utils import distributed
 from limbeck.utils.seeds import mix_seeds
 
@@ -31,6 +32,7 @@ class BoundUpdate:
         check: looks for terms without gradient in the first steps.
         optimizer: what its optimizers were built from.
         optimizers: by the name of the actor that they train.
+        normalizes_batches: whether BatchNorm layers take part.
     """
 
     update: Update
@@ -41,6 +43,7 @@ class BoundUpdate:
     check: DeadTermCheck
     optimizer: Optimizer
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
+    normalizes_batches: bool = False
 
     def zero_gradients(self) -> None:
         for optimizer in self.optimizers.values():
@@ -126,7 +129,10 @@ def bind_updates(
         learners = {name: list(actors[name].model.parameters()) for name in update.trains}
         parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
         check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or default
-        bound.append(BoundUpdate(update, criterion, inputs, learners, parameters, check, optimizer))
+        normalizes = normalizes_batches([*(models[name] for name in update.trains), criterion])
+        bound.append(
+            BoundUpdate(update, criterion, inputs, learners, parameters, check, optimizer, normalizes_batches=normalizes)
+        )
     _build_optimizers(bound, lr_scale)
     return bound
 

@@ -33,6 +33,7 @@ from limbeck.engine.source_checks import check_sources, pacing_source
 from limbeck.engine.stage_progress import StageProgressBar
 from limbeck.engine.stages import Stage, resolve_stages, with_stage_actors
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
+from limbeck.engine.sync_batch_norm import synchronized_batch_norm
 from limbeck.engine.term_averages import add_piece, read_weight_statistics
 from limbeck.engine.validation import Validation, Validator
 from limbeck.utils import distributed
@@ -212,7 +213,8 @@ class Run:
                 models=self.compiled.of(criterion),
                 kept=observer.references.values(),
             )
-            losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
+            with synchronized_batch_norm(self.settings.sync_batch_norm and one.normalizes_batches):
+                losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
             if one.check and number == 0:
                 one.check(losses, criterion.counts(piece), self.scaler.get_scale())
             add_piece(values, losses, criterion, progress)

@@ -26,6 +26,8 @@ class Settings:
         labels: entries of every log line, such as {"seed": 0, "arm": "student"}.
         device: None: what Accelerate finds.
         threads: of the CPU; None: torch's default. Very small models are fastest with 1.
+        sync_batch_norm: whether BatchNorm takes its statistics from the whole batch if several processes share it, as one
+            process would; otherwise each normalizes by its own share.
     """
 
     precision: str = "float32"
@@ -39,6 +41,7 @@ class Settings:
     labels: Mapping[str, str | int] = field(default_factory=dict)
     device: str | None = None
     threads: int | None = None
+    sync_batch_norm: bool = True
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:

@@ -39,7 +39,7 @@ def sentences(count: int, seed: int) -> tuple[list[str], list[int]]:
     return texts, labels
 
 
-def teacher(folder: Path, words: list[str], kind: Any, *, layers: int, hidden: int, tokens: int) -> None:
+def teacher(folder: Path, words: list[str], kind: Any, *, layers: int, hidden: int, tokens: int, dropout: float = 0.1) -> None:
     """A tiny untrained BERT with a tokenizer of these words, as Transformers keeps them."""
     vocabulary = {word: place for place, word in enumerate(words)}
     transformers.BertTokenizerFast(vocab=vocabulary, model_max_length=tokens).save_pretrained(folder)
@@ -51,6 +51,8 @@ def teacher(folder: Path, words: list[str], kind: Any, *, layers: int, hidden: i
         num_attention_heads=4,
         intermediate_size=2 * hidden,
         max_position_embeddings=tokens,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
     kind(config).save_pretrained(folder)
 

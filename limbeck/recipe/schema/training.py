@@ -89,6 +89,10 @@ class TrainingSpec(Spec):
     threads: int | None = Field(
         default_of(Settings, "threads"), gt=0, le=MAX_THREADS, description="of the CPU; very small models are fastest with 1"
     )
+    sync_batch_norm: bool = Field(
+        default_of(Settings, "sync_batch_norm"),
+        description="BatchNorm over the whole batch where several processes share it, as one process would",
+    )
 
     @field_validator("views")
     @classmethod
@@ -113,6 +117,7 @@ class TrainingSpec(Spec):
             trackers=tuple(self.trackers),
             device=self.device,
             threads=self.threads,
+            sync_batch_norm=self.sync_batch_norm,
         )
         return Training(
             length=length(self.epochs, self.steps),

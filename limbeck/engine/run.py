@@ -186,8 +186,7 @@ class Run:
         """One pass over the updates of the stage; returns the number of items."""
         seed_dropout(mix_seeds(self.seed, self.clock.stage, self.clock.step, distributed.rank()), self.device)
         progress = self.clock.step / max(total, 1)
-        batches = StepBatches(self.clock.step, self.seed, self.settings.accumulate, self.device)
-        items = 0
+        items, batches = 0, StepBatches(self.clock.step, self.seed, self.settings.accumulate, self.device)
         due = [one for one in self.updates if self.clock.step % one.update.every == 0]
         for one in due:
             for repeat in range(one.update.repeat):

@@ -23,7 +23,8 @@ from limbeck import models
 from limbeck.data import Items, evaluation_batches, load_items
 from limbeck.evaluation import Export
 from limbeck.export import PYTORCH, export_models, exports_table, formats, remarks
-from limbeck.export.measure import RunnerModule, largest_difference
+from limbeck.export.check import largest_difference
+from limbeck.export.measure import RunnerModule
 from limbeck.tasks import Classification
 
 STUDENT = Path(__file__).parent / "results" / "cifar10-resnet8" / "student"

@@ -13,27 +13,27 @@ from __future__ import annotations
 
 import copy
 import importlib
-import shutil
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
+from limbeck.export.check import Inputs, check_batches, check_file, reference_outputs
 from limbeck.export.errors import ExportError
 from limbeck.export.text_models import IDS, MASK, first_tokens, token_logits
 from limbeck.export.trace import single_output
 from limbeck.models import MissingPackageError
+from limbeck.utils.atomic_files import DRAFT, flush, remove_drafts
 from limbeck.utils.registry import Registry
 
 formats = Registry("format")
 INSTALL_COMMAND = "pip install 'limbeck[export]'"
-Inputs: TypeAlias = Tensor | Mapping[str, Tensor]
-"""Inputs of a model: one tensor `[N, …]`, or the keyword arguments of a text model, tokens `[N, T]` each."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,7 @@ class Format(ABC):
         writers: further modules imported to write a file.
         opset: version of the operators in its files, if the format has one.
         texts: whether text models are supported.
+        is_checked: whether a written file is run and compared with the model before it takes its place.
     """
 
     name: ClassVar[str]
@@ -83,17 +84,31 @@ class Format(ABC):
     writers: ClassVar[tuple[str, ...]] = ()
     opset: ClassVar[int | None] = None
     texts: ClassVar[bool] = False
+    is_checked: ClassVar[bool] = True
 
     def write(
-        self, model: nn.Module, path: Path, example: Inputs, *, precision: str = "fp32", calibration: Sequence[Tensor] = ()
+        self,
+        model: nn.Module,
+        path: Path,
+        example: Inputs,
+        *,
+        precision: str = "fp32",
+        calibration: Sequence[Tensor] = (),
+        fp32_checked: bool = False,
     ) -> None:
         """Writes `model` to `path` atomically. It exports a copy on the CPU in evaluation mode; the model is not changed.
 
+        The file is run in its runtime before it takes its place: on one item of `example` and on several, texts at two lengths.
+        A float32 file must compute what the model computes; an int8 file is written only if the float32 file of the same
+        model does, and must run.
+
         Args:
-            example: inputs `[N, …]` of the model, N ≥ 1; for a text model a mapping with `input_ids`, as a tokenizer returns.
+            example: real inputs `[N, …]` of the model, N ≥ 1; for a text model a mapping with `input_ids`, as a tokenizer
+                returns.
             precision: one of `precisions`.
             calibration: batches of training inputs, from which int8 takes the ranges of activations. Text models need none,
                 since they are quantized dynamically.
+            fp32_checked: the float32 file of the same model has been written and checked before, so that int8 need not.
 
         Raises:
             ExportError: the model cannot be exported; it has the reason, the remedy and, if known, the line of code.
@@ -108,11 +123,20 @@ class Format(ABC):
             check_calibration(calibration)
         self.require_packages(writing=True)
         path.parent.mkdir(parents=True, exist_ok=True)
-        frozen, items = frozen_copy(model), first_two(example)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as folder:
+        items = first_two(example)
+        prepared = self._prepared(frozen_copy(model), items)
+        batches, references = check_batches(example) if self.is_checked else [], list[Tensor]()
+        remove_drafts(path)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=DRAFT) as folder:
             temporary = Path(folder) / path.name
-            self._write(self._prepared(frozen, items), temporary, items, precision, calibration)
-            shutil.move(temporary, path)
+            for each in (precision,) if fp32_checked or not self.is_checked else dict.fromkeys(("fp32", precision)):
+                self._write(copy.deepcopy(prepared), temporary, items, each, calibration)
+                if self.is_checked:
+                    references = references or reference_outputs(prepared, batches)
+                    with no_other(precision, each):
+                        check_file(self.open(temporary), batches, references, exact=each == "fp32")
+            flush(temporary)
+            temporary.replace(path)
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         """Wraps `model` for `_write`: tensors in, one tensor out."""
@@ -170,6 +194,17 @@ class Format(ABC):
     def libraries(self, path: Path) -> tuple[str, ...]:
         """Modules imported to open this file; `packages` unless they depend on its content."""
         return self.packages
+
+
+@contextmanager
+def no_other(precision: str, written: str = "fp32") -> Iterator[None]:
+    """Adds to an error of the float32 file of a model that there is hence no file in another precision."""
+    try:
+        yield
+    except ExportError as error:
+        if precision == written:
+            raise
+        raise ExportError(f"no {precision}, since the float32 file of the model fails: {error.reason}", error.remedy) from error
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:

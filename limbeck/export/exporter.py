@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from rich.console import Console
@@ -18,10 +19,11 @@ from limbeck.data import Items, evaluation_batches
 from limbeck.evaluation import Export, number_format
 from limbeck.evaluation.model_cost import Latency, file_bytes
 from limbeck.evaluation.statistics import Interval
-from limbeck.export.base import Format, Inputs, Runner, frozen_copy
+from limbeck.export.base import Format, Runner, frozen_copy, no_other
 from limbeck.export.catalogue import formats
+from limbeck.export.check import Inputs, check_difference, largest_difference
 from limbeck.export.errors import ExportError
-from limbeck.export.measure import RunnerModule, describe_inputs, first, largest_difference, latencies, metric_of, tolerance
+from limbeck.export.measure import RunnerModule, describe_inputs, first, latencies, metric_of
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
@@ -29,9 +31,9 @@ from limbeck.utils.atomic_files import flush, is_disk_full
 
 EXPORTS = "exports"  # subfolder of the run folder
 DRAFTS = ".draft"  # subfolder of files that are being written and checked
-FP32_TOLERANCE = 1e-4  # allowed difference of float32 files, see `tolerance`
 MAX_INT8_LOSS = 0.005  # drop of the metric above which int8 gives a warning
 CALIBRATION_BATCH = 64
+CHECKED = 4  # items on which a file is checked before it is run on the whole test set
 
 
 def export_models(
@@ -47,6 +49,7 @@ def export_models(
     task: Task | None = None,
     readers: Mapping[str, str] | None = None,
     console: Console | None = None,
+    earlier: Sequence[Export] = (),
     on_records: Callable[[list[Export]], None] = lambda records: None,
 ) -> list[Export]:
     """Writes every model in every format and precision to `folder/exports`, then checks and measures each file.
@@ -65,7 +68,10 @@ def export_models(
         aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
             int8 file is written. Of several models one function each, by name.
         task: computes the metric, prepared for `test`; default: classification.
-        on_records: called with the records of each format and precision as soon as their files are in place.
+        earlier: records of `folder` before this call. Their files in other precisions are timed again, interleaved with the
+            new ones, so that precisions can be compared.
+        on_records: called with the records of each format and precision as soon as their files are in place, without latency,
+            and again, with those of `earlier` that were timed again, when all precisions of a format have been timed.
         readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
 
     Returns:
@@ -81,18 +87,24 @@ def export_models(
         each.require_packages(writing=True)
     known = {"student": aware} if callable(aware) else dict(aware or {})
     job = _ExportJob(dict(models), train, test, folder, calibration_items, known, task or Classification(), readers or {})
-    kinds = [(each, precision) for each in chosen for precision in precisions if precision in each.precisions]
+    in_order = sorted(dict.fromkeys(precisions), key=lambda precision: precision != "fp32")  # int8 needs the check of fp32
+    kinds = [(each, precision) for each in chosen for precision in in_order if precision in each.precisions]
     with Progress(console=console, transient=True, disable=console is None or console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + len(kinds))
         failed = job.drop_failing()
         records = job.pytorch_records()
         with _drafts(folder / EXPORTS / DRAFTS):
-            for each, precision in kinds:
-                bar.update(todo, advance=1, description=f"{each.name} {precision}")
-                new = job.export_models(each, precision)
-                new += [_failed(name, each, precision, error) for name, error in failed.items()]
+            for each in chosen:
+                new: list[Export] = []
+                for precision in [precision for kind, precision in kinds if kind is each]:
+                    bar.update(todo, advance=1, description=f"{each.name} {precision}")
+                    made = job.export_models(each, precision)
+                    made += [_failed(name, each, precision, error) for name, error in failed.items()]
+                    on_records(made)
+                    new += made
+                new, again = job.timed(each, new, earlier)
+                on_records([*new, *again])
                 records += new
-                on_records(new)
     return records
 
 
@@ -130,7 +142,7 @@ def merge_records(before: Iterable[Export], new: Sequence[Export]) -> list[Expor
     return [*(record for record in before if _kind(record) not in replaced), *new]
 
 
-def _kind(record: Export) -> tuple[str, str, str]:
+def _kind(record: Export) -> _Kind:
     return (record.model, record.format, record.precision)
 
 
@@ -141,6 +153,9 @@ class _File:
     path: Path
     runner: Runner
     logits: Tensor
+
+
+_Kind: TypeAlias = tuple[str, str, str]  # model, format, precision
 
 
 @dataclass
@@ -160,7 +175,10 @@ class _ExportJob:
     reference: dict[str, Tensor] = field(default_factory=dict)  # outputs of PyTorch on the test set
     metrics: dict[str, tuple[float, Interval]] = field(default_factory=dict)  # of PyTorch on the test set
     examples: dict[str, Inputs] = field(default_factory=dict)  # for texts one of median length, so that none is padded
+    checks: dict[str, Inputs] = field(default_factory=dict)  # a few test items, of texts the shortest to the longest
     quantizable: dict[str, nn.Module] = field(default_factory=dict)  # trained for int8, as far as they were needed
+    runners: dict[_Kind, Runner] = field(default_factory=dict)  # of the written files
+    failures: dict[_Kind, ExportError] = field(default_factory=dict)
 
     def items(self, name: str, items: Items) -> Items:
         """The items with the inputs that a model reads."""
@@ -189,13 +207,13 @@ class _ExportJob:
                 frozen = frozen_copy(model)
                 outputs = self.task.outputs(frozen, items)
                 metric = metric_of(outputs, items, self.task)
-                example = _example(items)
+                example, checks = _example(items), _several(items)
             except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
                 failed[name] = error
                 del self.models[name]
             else:
                 self.tests[name], self.frozen[name], self.reference[name] = items, frozen, outputs
-                self.metrics[name], self.examples[name] = metric, example
+                self.metrics[name], self.examples[name], self.checks[name] = metric, example, checks
         return failed
 
     # --- PyTorch -----------------------------------------------------------------------------------------------------
@@ -243,33 +261,58 @@ class _ExportJob:
                 if is_disk_full(error):
                     raise
                 records[name] = _failed(name, kind, precision, error)
-        ones = {name: first(example) for name, example in self.examples.items()}
-        times = latencies({name: file.runner for name, file in files.items()}, ones) if files else {}
         for name, file in files.items():
-            records[name] = self._measured(name, kind, precision, file, times[name])
+            records[name] = self._measured(name, kind, precision, file)
             flush(file.path)
             file.path.replace(self.folder / EXPORTS / file.path.name)
+            self.runners[name, kind.name, precision] = file.runner
         return [records[name] for name in self.models]
 
     def _written(self, name: str, kind: Format, precision: str) -> _File:
         """Writes one file, opens it again and checks its outputs."""
         path = self.folder / EXPORTS / DRAFTS / file_name(name, kind, precision)
-        model = self._model_for(name, precision)
-        example = self.examples[name]
-        calibration = self.calibration(name) if precision == "int8" and isinstance(example, Tensor) else ()
-        kind.write(model, path, example, precision=precision, calibration=calibration)
-        runner = kind.open(path)
-        logits = self.task.outputs(RunnerModule(runner), self.tests[name])
-        difference, allowed = largest_difference(logits, self.reference[name]), tolerance(self.reference[name], FP32_TOLERANCE)
-        if precision == "fp32" and not difference <= allowed:
-            raise ExportError(
-                f"the file does not compute what the model computes: its outputs differ by up to {difference:.2g}, "
-                f"more than rounding explains ({allowed:.2g})",
-                "Check what forward does differently under tracing: random numbers, torch.jit.is_tracing, caches",
+        own_model = precision == "int8" and name in self.aware  # not that of the float32 file
+        try:
+            with no_other(precision):
+                if not own_model and (failure := self.failures.get((name, kind.name, "fp32"))):
+                    raise failure
+            kind.write(
+                self._model_for(name, precision),
+                path,
+                self.checks[name],
+                precision=precision,
+                calibration=self.calibration(name) if precision == "int8" and isinstance(self.examples[name], Tensor) else (),
+                fp32_checked=not own_model and (name, kind.name, "fp32") in self.runners,
             )
+            runner = kind.open(path)
+            logits = self.task.outputs(RunnerModule(runner), self.tests[name])
+            if precision == "fp32":
+                check_difference(logits, self.reference[name])
+        except ExportError as error:
+            self.failures[name, kind.name, precision] = error
+            raise
         return _File(path, runner, logits)
 
-    def _measured(self, name: str, kind: Format, precision: str, file: _File, time: Latency) -> Export:
+    def timed(self, kind: Format, records: list[Export], earlier: Sequence[Export]) -> tuple[list[Export], list[Export]]:
+        """Times all files of a format, interleaved, and returns their records and those of `earlier` with the latencies."""
+        before = [record for record in earlier if self._is_sibling(record, kind)]
+        runners = {key: runner for key, runner in self.runners.items() if key[1] == kind.name}
+        for record in before:
+            runners[_kind(record)] = kind.open(self.folder / str(record.path))
+        ones = {"\n".join(key): first(self.examples[key[0]]) for key in runners}
+        found = latencies({"\n".join(key): runner for key, runner in runners.items()}, ones) if runners else {}
+        times: dict[_Kind, Latency] = {key: found["\n".join(key)] for key in runners}
+        timed = [record.model_copy(update={"latency_ms": times.get(_kind(record))}) for record in (*records, *before)]
+        return timed[: len(records)], timed[len(records) :]
+
+    def _is_sibling(self, record: Export, kind: Format) -> bool:
+        """Whether a record is of an older file of a model whose other precisions are written now."""
+        models = {key[0] for key in self.runners if key[1] == kind.name}
+        if record.format != kind.name or record.model not in models or _kind(record) in self.runners or not record.path:
+            return False
+        return (self.folder / record.path).is_file()
+
+    def _measured(self, name: str, kind: Format, precision: str, file: _File) -> Export:
         metric, ci95 = metric_of(file.logits, self.tests[name], self.task)
         warning, remedy = self._loss(name, metric) if precision == "int8" else (None, None)
         example = self.examples[name]
@@ -281,7 +324,6 @@ class _ExportJob:
             bytes=file.path.stat().st_size,
             metric=metric,
             ci95=ci95,
-            latency_ms=time,
             peak_memory_bytes=_memory(kind, file.path, _shape(example)),
             max_abs_diff=largest_difference(file.logits, self.reference[name]),
             opset=kind.opset_of(file.runner),
@@ -309,6 +351,16 @@ def _example(items: Items) -> Inputs:
     lengths = items.storage.lengths
     rows = torch.arange(min(2, len(items))) if lengths is None else lengths.argsort(stable=True)[[len(items) // 2]]
     found: Inputs = next(evaluation_batches(items.select(rows), 2)).inputs["default"]
+    return found
+
+
+def _several(items: Items) -> Inputs:
+    """A few items to check a file on, of texts evenly from the shortest to the longest."""
+    count = min(CHECKED, len(items))
+    lengths = items.storage.lengths
+    order = torch.arange(len(items)) if lengths is None else lengths.argsort(stable=True)
+    rows = order[torch.linspace(0, len(items) - 1, count).long()]
+    found: Inputs = next(evaluation_batches(items.select(rows), count)).inputs["default"]
     return found
 
 

@@ -14,7 +14,8 @@ from limbeck.evaluation import Predictions, interval
 from limbeck.evaluation.model_cost import Latency, latency
 from limbeck.evaluation.statistics import Interval
 from limbeck.evaluation.verdict_builder import value_of
-from limbeck.export.base import Inputs, Runner
+from limbeck.export.base import Runner
+from limbeck.export.check import Inputs
 from limbeck.tasks import Task
 
 RUNS = 100
@@ -54,16 +55,6 @@ def latencies(
     """Latency of one call in milliseconds on one thread, each model with its own inputs; the runs are interleaved."""
     modules = {name: RunnerModule(each) if isinstance(each, Runner) else each for name, each in models.items()}
     return latency({name: WithFixedInputs(each, inputs[name]) for name, each in modules.items()}, torch.zeros(1), runs=runs)
-
-
-def largest_difference(logits: Tensor, reference: Tensor) -> float:
-    """Returns max |logits − reference|."""
-    return float((logits - reference).abs().max())
-
-
-def tolerance(reference: Tensor, absolute: float) -> float:
-    """Allowed difference of float32 files: `absolute` · max(1, largest |reference|), since rounding is relative."""
-    return absolute * max(1.0, float(reference.abs().max()))
 
 
 def describe_inputs(inputs: Inputs) -> str:

@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.model_io import call_model, logits_of
-from limbeck.export.base import Format, Inputs, Runner
+from limbeck.export.base import Format, Runner
+from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.models import load_model, save_model, spec_of
 from limbeck.models.saving import CONFIG, MODULES
@@ -30,6 +31,7 @@ class PyTorch(Format):
     suffix = ""
     precisions = ("fp32",)
     texts: ClassVar[bool] = True
+    is_checked: ClassVar[bool] = False  # the saved weights are the model's own
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         return model

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 TORCH = Path(torch.__file__).parent
 THIS_PACKAGE = Path(__file__).parent
+LOGGING = Path(logging.__file__).parent
 BATCH, TOKENS = "batch", "tokens"  # names of the dynamic axes in a file
 
 DATA_DEPENDENT = "the control flow depends on the values of a tensor here, but a file holds one sequence of operators"
@@ -28,7 +31,13 @@ KEEP_IN_GRAPH = (
     "(no `if tensor`, `.item()`, `int(tensor)` or loop over values)"
 )
 STAY_IN_TORCH = "Use torch operators: numpy, lists and .tolist() are not part of the graph"
-ANY_BATCH = "Read the batch size from the input (x.shape[0]) wherever forward uses it, and do not check it"
+FIXED_BATCH = "the model fixes the number of items in a batch to a constant here"
+ANY_BATCH = (
+    "Read the batch size from the input (x.shape[0]), do not check it, and compute all items at once, not in a Python loop over"
+    " them (`for item in x`)"
+)
+SHAPES_LOG = "torch.fx.experimental.symbolic_shapes"  # torch's log of what it assumes about the sizes of tensors
+FIXED = "set_replacement"  # begins the message that a size was taken for a constant
 
 
 class Logits(nn.Module):
@@ -91,16 +100,52 @@ def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bo
         with suppress_logs(), torch.no_grad():
             return export(model, inputs, dynamic_shapes=shapes if any_batch else None, strict=False)
     except Exception as error:
+        if "Constraints violated" in first_line(error) and BATCH in first_line(error):
+            where = _fixing_line(lambda: export(model, inputs, dynamic_shapes=shapes, strict=False))
+            raise ExportError(FIXED_BATCH, ANY_BATCH, where) from error
         raise _trace_error(error) from error
+
+
+class _FixedSizes(logging.Handler):
+    """Notes the lines of the model that fixed a size, from torch's log, which is written while they run."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if str(record.msg).startswith(FIXED) and (line := _line_of(traceback.extract_stack())):
+            self.lines.append(line)
+
+
+def _fixing_line(tracing: Callable[[], object]) -> str | None:
+    """Traces again and returns the first line of the model that fixes a size; None if torch does not say."""
+    log, noted = logging.getLogger(SHAPES_LOG), _FixedSizes()
+    level, handlers, propagate = log.level, log.handlers, log.propagate
+    log.handlers, log.propagate = [noted], False
+    log.setLevel(logging.INFO)
+    try:
+        with warnings.catch_warnings(), torch.no_grad():
+            warnings.simplefilter("ignore")
+            tracing()
+    except Exception:  # the same as before
+        pass
+    finally:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
+    return next(iter(noted.lines), None)
 
 
 def failing_line(error: BaseException) -> str | None:
     """Returns `file.py:12` of the innermost line outside torch and this package, below the call that failed, or None."""
-    frames = traceback.extract_tb(error.__traceback__)
+    return _line_of(traceback.extract_tb(error.__traceback__))
+
+
+def _line_of(frames: traceback.StackSummary) -> str | None:
     entered = [position for position, frame in enumerate(frames) if TORCH in Path(frame.filename).parents]
     for frame in reversed(frames[entered[0] :] if entered else []):
         file = Path(frame.filename)
-        if TORCH not in file.parents and THIS_PACKAGE not in file.parents and file.exists():
+        if not {TORCH, THIS_PACKAGE, LOGGING} & {*file.parents} and file.exists():
             return f"{file.name}:{frame.lineno}" + (f" ({frame.line})" if frame.line else "")
     return None
 
@@ -111,8 +156,6 @@ def _trace_error(error: Exception) -> ExportError:
     where, reason = failing_line(error), first_line(error)
     if isinstance(error, GuardOnDataDependentSymNode):
         return ExportError(DATA_DEPENDENT, KEEP_IN_GRAPH, where)
-    if "Constraints violated" in reason and BATCH in reason:
-        return ExportError("the model fixes the number of items in a batch to a constant", ANY_BATCH, where)
     return ExportError(f"torch.export cannot follow the model: {reason}", STAY_IN_TORCH if where else "", where)
 
 

@@ -141,6 +141,7 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             task=task,
             readers=readers_of(run.recipe, list(run.results)),
             console=console,
+            earlier=Verdict.load(run.folder).exports,
             on_records=functools.partial(_record, run.folder),
         )
         for result, reason in run.missing.items():

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck import models
 from limbeck.evaluation import Export
+from limbeck.evaluation.model_cost import Latency
 from limbeck.export import (
     ExportError,
     Format,
@@ -117,11 +118,67 @@ def test_lost_accuracy_and_wrong_files_are_told(tmp_path: Path, monkeypatch: pyt
     )
     assert plain[1].error is not None
     assert "does not compute what the model computes" in plain[1].error
-    assert str(plain[2].warning).startswith("int8 loses ")
-    assert "export.quantization_aware in the recipe" in str(plain[2].remedy)
-    assert "more epochs" in str(trained[1].remedy)
+    assert str(plain[2].error).startswith("no int8, since the float32 file of the model fails: the file does not compute")
+    assert str(trained[1].error).startswith(
+        "no int8, since the float32 file of the model fails"
+    )  # checked although not asked for
     assert made == [1]
+    monkeypatch.setattr(Lossy, "is_checked", False)
+    lost = export_models(job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("int8",))
+    assert str(lost[1].warning).startswith("int8 loses ")
+    assert "export.quantization_aware in the recipe" in str(lost[1].remedy)
+    trained = export_models(
+        job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("int8",), aware=aware
+    )
+    assert "more epochs" in str(trained[1].remedy)
     assert [path.name for path in (tmp_path / "exports").iterdir()] == ["student-int8.lossy"]
+
+
+class Forgetful(nn.Module):
+    """A model whose dropout stays on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = students.learnt()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(nn.functional.dropout(images, 0.3, training=True))
+        return logits
+
+
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("precisions", [("int8",), ("int8", "fp32")])
+def test_there_is_no_int8_of_a_model_whose_float32_file_fails(tmp_path: Path, precisions: Sequence[str]) -> None:
+    made = export_models({"student": Forgetful()}, students.train(), students.test(), tmp_path, precisions=precisions)
+    int8 = next(record for record in made if record.precision == "int8")
+    assert "no int8, since the float32 file of the model fails" in str(int8.error)
+    assert "dropout left on" in str(int8.remedy)
+    assert not list((tmp_path / "exports").iterdir())
+    path, items = tmp_path / "student.onnx", students.images(students.test(), 4)
+    path.write_bytes(b"an older file")
+    with pytest.raises(ExportError, match="no int8, since"):
+        formats.get("onnx").write(Forgetful(), path, items, precision="int8", calibration=[items])
+    assert path.read_bytes() == b"an older file"
+    assert [each.name for each in tmp_path.iterdir() if each.is_file()] == ["student.onnx"]
+
+
+@pytest.mark.usefixtures("no_memory")
+def test_precisions_of_a_model_are_timed_in_turns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    together: list[list[str]] = []
+
+    def latencies(models: dict[str, object], inputs: object, **options: object) -> dict[str, Latency]:
+        together.append([name.replace("\n", " ") for name in models])
+        return {name: Latency(float(len(together)), 9.0) for name in models}
+
+    monkeypatch.setattr(exporter, "latencies", latencies)
+    job = ({"student": students.learnt()}, students.train(), students.test(), tmp_path)
+    first = export_models(*job, precisions=("fp32",))
+    listed: list[Export] = []
+    second = export_models(*job, precisions=("int8",), earlier=first, on_records=listed.extend)
+    assert together == [["student"], ["student onnx fp32"], ["student"], ["student onnx int8", "student onnx fp32"]]
+    assert [(record.format, record.precision) for record in second] == [("pytorch", "fp32"), ("onnx", "int8")]
+    latest = {record.precision: record.latency_ms for record in listed}
+    assert latest == {"fp32": Latency(4.0, 9.0), "int8": Latency(4.0, 9.0)}
 
 
 @pytest.mark.usefixtures("no_memory")

@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from limbeck.export.base import Format, Inputs, Runner, formats, require_file
+from limbeck.export.base import Format, Runner, formats, require_file
+from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.export.onnx.attention import simplify_attention
 from limbeck.export.onnx.fuse_slices import fuse_slices
+from limbeck.export.onnx.rotary import expand_rotary_caches
 from limbeck.export.onnx.strip_metadata import strip_metadata
 from limbeck.export.quantization.dynamic import quantize_dynamic_weights
 from limbeck.export.text_models import IDS
@@ -66,7 +68,7 @@ class Onnx(Format):
 
         of_texts = isinstance(example, Mapping)
         content = _convert(model, example)
-        content = strip_metadata(fuse_slices(simplify_attention(content) if of_texts else content))
+        content = strip_metadata(fuse_slices(simplify_attention(expand_rotary_caches(content)) if of_texts else content))
         if precision == "int8":
             content = strip_metadata(
                 quantize_dynamic_weights(content, path) if of_texts else _quantize_static(content, calibration, path)

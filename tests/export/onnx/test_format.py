@@ -117,6 +117,19 @@ class Particular(nn.Module):
         return inputs.reshape(2, -1)
 
 
+class Looping(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        return torch.stack([item * 2 for item in inputs])  # the loop to be named
+
+
+class Counted(nn.Module):
+    def forward(self, inputs: Tensor) -> Tensor:
+        found = []
+        for row in range(len(inputs)):
+            found.append(inputs[row] * 2)
+        return torch.stack(found)
+
+
 class Leaving(nn.Module):
     def forward(self, inputs: Tensor) -> Tensor:
         return torch.from_numpy(inputs.detach().numpy() * 2)
@@ -143,6 +156,8 @@ class Determinant(nn.Module):
         (Branching(), r"test_format\.py:\d+ \(if inputs\.sum\(\) > 0:.*torch\.where.*torch\.cond"),
         (Counting(), r"test_format\.py:\d+ \(return inputs\[.*the control flow depends on the values of a tensor"),
         (Particular(), r"number of items in a batch to a constant.*x\.shape\[0\]"),
+        (Looping(), r"test_format\.py:\d+ \(return torch\.stack.*number of items in a batch.*not in a Python loop"),
+        (Counted(), r"test_format\.py:\d+ \(for row in range.*number of items in a batch"),
         (Leaving(), r"test_format\.py:\d+ \(return torch\.from_numpy.*torch operators"),
         (TwoInputs(), r"TwoInputs does not run on one tensor.*'text'.*wrapper"),
         (NoTensor(), r"returns str.*wrapper"),

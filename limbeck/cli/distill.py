@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from limbeck.cli.shared import (
+    EXPORT_FAILED,
     INTERRUPTED,
     TARGETS_MISSED,
     JsonOption,
@@ -17,6 +18,8 @@ from limbeck.cli.shared import (
     console,
     error_console,
     load_plugins,
+    print_exports,
+    print_remarks,
 )
 
 if TYPE_CHECKING:
@@ -36,10 +39,10 @@ def distill(
 ) -> None:
     """Distil the student of a recipe, train its control, and evaluate both.
 
-    Exits with 0 when the recipe's targets are met and with 3 when they are not.
+    Exits with 0 when the recipe's targets are met, with 3 when they are not, and with 4 when an export failed.
     """
     from limbeck.recipe import Recipe, find_recipe
-    from limbeck.runs import run_recipe
+    from limbeck.runs import is_failed, run_recipe
     from limbeck.utils.distributed import rank
     from limbeck.utils.folder_names import child_folder
 
@@ -62,6 +65,8 @@ def distill(
         print(verdict.model_dump_json(indent=2))
     else:
         _print_verdict(verdict, folder)
+    if any(map(is_failed, verdict.exports)):
+        raise typer.Exit(EXPORT_FAILED)
     raise typer.Exit(0 if verdict.met else TARGETS_MISSED)
 
 
@@ -75,14 +80,19 @@ def _print_resume_command(folder: Path, reason: str) -> None:
 
 def _print_verdict(verdict: Verdict, folder: Path) -> None:
     from limbeck.evaluation import arms_table
+    from limbeck.evaluation.remarks import arm_remarks
     from limbeck.utils.terminal import shown
 
     console.print(arms_table(verdict))
+    print_remarks(arm_remarks(verdict))
     console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
     for name, target in verdict.targets.items():
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"
         console.print(f"  target {shown(name)}: {mark}, goal {target.goal:g}, value {value} {shown(target.reason or '')}")
+    if verdict.exports:
+        print_exports(verdict.exports, verdict.metric.name, len(verdict.seeds))
     kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
+    kept += [f"{folder}/exports/"] if verdict.exports else []
     written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
     console.print(written, style="dim", markup=False, soft_wrap=True)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.cli.shared import USER_ERROR, JsonOption, PluginOption, console, load_plugins
+from limbeck.cli.shared import EXPORT_FAILED, JsonOption, PluginOption, console, load_plugins, print_exports
 
 
 def export(
@@ -18,26 +18,32 @@ def export(
     result: Annotated[
         list[str] | None, typer.Option(help="One of several results, or a pattern; may be given twice; all when omitted.")
     ] = None,
+    student_only: Annotated[bool, typer.Option("--student-only", help="Leave out the teacher, also if it is gone.")] = False,
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Write the student of a run, or all its results, and its teacher as files for devices; check and measure each file.
 
-    Formats and precisions come from the recipe when omitted, else ONNX in fp32. Exits with 2 when a file cannot be made.
+    Formats and precisions come from the recipe when omitted, else ONNX in fp32. Exits with 4 when a file cannot be made.
     """
     from limbeck.evaluation import Verdict
-    from limbeck.export import exports_table, remarks
     from limbeck.runs import export_run
 
     load_plugins(plugin)
     listener = None if as_json else console
-    records = export_run(run, into=into or (), precisions=precision or (), results=result or (), console=listener)
+    records = export_run(
+        run,
+        into=into or (),
+        precisions=precision or (),
+        results=result or (),
+        student_only=student_only,
+        console=listener,
+    )
     if as_json:
         print(json.dumps([record.model_dump(mode="json") for record in records], indent=2))
     else:
-        console.print(exports_table(records, width=console.width, metric=Verdict.load(run).metric.name))
-        for line in remarks(records):
-            console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+        verdict = Verdict.load(run)
+        print_exports(records, verdict.metric.name, len(verdict.seeds))
         console.print(f"{run}/exports/ · {run}/report.html", style="dim", markup=False, soft_wrap=True)
     if any(record.error for record in records):
-        raise typer.Exit(USER_ERROR)
+        raise typer.Exit(EXPORT_FAILED)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.cli.shared import JsonOption, PluginOption, console, load_plugins
+from limbeck.cli.shared import JsonOption, PluginOption, console, load_plugins, print_remarks
 
 
 def profile(
@@ -20,6 +20,7 @@ def profile(
     """Size, MACs, latency and memory of one inference on one thread: of a run's models and exports, or of one file."""
     from dataclasses import asdict
 
+    from limbeck.evaluation.remarks import latency_remark
     from limbeck.export import costs_table
     from limbeck.runs import profile_run
 
@@ -32,3 +33,5 @@ def profile(
         print(json.dumps({name: asdict(row) for name, row in rows.items()}, indent=2))
     else:
         console.print(costs_table(rows, width=console.width))
+        varying = {name: latency_remark(row.latency_ms) for name, row in rows.items()}
+        print_remarks(f"{name}: {text}" for name, text in varying.items() if text)

@@ -5,18 +5,21 @@ Commands import torch, pydantic and the rest of the package within their functio
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from limbeck.utils.terminal import TerminalConsole, error_output, shown
 
+if TYPE_CHECKING:
+    from limbeck.evaluation import Export
+
 console = TerminalConsole()
 error_console = error_output()
 
-USER_ERROR, TARGETS_MISSED, INTERRUPTED = 2, 3, 130  # exit codes
+USER_ERROR, TARGETS_MISSED, EXPORT_FAILED, INTERRUPTED = 2, 3, 4, 130  # exit codes
 USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can fix; anything else is a bug
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")]
@@ -31,6 +34,20 @@ def load_plugins(paths: Sequence[Path] | None) -> None:
 
     for path in dict.fromkeys(paths or ()):
         load_plugin(path)
+
+
+def print_remarks(lines: Iterable[str]) -> None:
+    """Prints warnings about what a table shows."""
+    for line in lines:
+        console.print(line, style="yellow", markup=False, highlight=False, soft_wrap=True)
+
+
+def print_exports(records: Sequence[Export], metric: str, seeds: int) -> None:
+    """Prints the records of exported files as a table, and the remarks on them."""
+    from limbeck.export import exports_table, remarks
+
+    console.print(exports_table(records, width=console.width, metric=metric, seeds=seeds))
+    print_remarks(remarks(records))
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

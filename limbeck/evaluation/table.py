@@ -10,6 +10,7 @@ from rich.text import Text
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import ARMS, CONTROL, STUDENT
+from limbeck.evaluation.remarks import mean_of_seeds
 from limbeck.evaluation.statistics import Gain
 from limbeck.evaluation.verdict import Arm, Verdict
 
@@ -64,7 +65,7 @@ def arms_table(verdict: Verdict) -> Table:
     if verdict.result.controls:
         return _controls_table(verdict)
     arms = {name: arm_row(arm, as_percent=verdict.metric.percent) for name, arm in verdict.compared.items()}
-    table = _table(Text(verdict.name), list(arms), first="")
+    table = _table(Text(verdict.name), list(arms), first="", caption=mean_of_seeds(verdict))
     for title in arms["student"]:
         cells = [_stacked(row[title]) for row in arms.values()]
         if any(cell != number_format.NONE for cell in cells):
@@ -85,7 +86,7 @@ def _controls_table(verdict: Verdict) -> Table:
         for name, row in cells.items()
     }
     titles = [title for title in rows[STUDENT] if any(row[title] != number_format.NONE for row in rows.values())]
-    table = _table(Text(verdict.name), titles, first="")
+    table = _table(Text(verdict.name), titles, first="", caption=mean_of_seeds(verdict))
     for name, row in rows.items():
         table.add_row(Text(name), *(_stacked(row[title]) for title in titles))
     return table
@@ -120,7 +121,7 @@ def _results_table(verdict: Verdict) -> Table:
     left_out = "latency" if verdict.teacher is None else "control"  # which the gain tells too; 80 columns hold no more
     found = [title for title in first if any(row[title] != number_format.NONE for row in rows.values())]
     titles = [title for title in found if title != left_out]
-    table = _table(Text(verdict.name), titles, first="result")
+    table = _table(Text(verdict.name), titles, first="result", caption=mean_of_seeds(verdict))
     for name, row in rows.items():
         table.add_row(Text(name), *(_stacked(row[title]) for title in titles))
     return table
@@ -151,7 +152,8 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
     rows = {run: run_row(verdict) for run, verdict in by_result(verdicts).items()}
     left_out = () if width >= 120 else ("teacher", "control", "latency")
     titles = [title for title in next(iter(rows.values())) if title not in left_out]
-    table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run")
+    caption = f"{metric.name}: mean of all seeds of a run"
+    table = _table(Text(f"{metric.name}, {direction} is better"), titles, first="run", caption=caption)
     for run, row in rows.items():
         table.add_row(Text(run), *(_stacked(row[title]) for title in titles))
     return table
@@ -194,8 +196,8 @@ def _short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "…"
 
 
-def _table(title: Text, titles: list[str], *, first: str) -> Table:
-    table = Table(title=title, title_justify="left", title_style="")
+def _table(title: Text, titles: list[str], *, first: str, caption: str) -> Table:
+    table = Table(title=title, title_justify="left", title_style="", caption=Text(caption), caption_justify="left")
     table.add_column(first, overflow="fold", min_width=len(first))
     for heading in titles:
         table.add_column(Text(heading), justify="right", no_wrap=True)

@@ -68,44 +68,48 @@ def export_models(
         aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
             int8 file is written. Of several models one function each, by name.
         task: computes the metric, prepared for `test`; default: classification.
-        earlier: records of `folder` before this call. Their files in other precisions are timed again, interleaved with the
-            new ones, so that precisions can be compared.
-        on_records: called with the records of each format and precision as soon as their files are in place, without latency,
-            and again, with those of `earlier` that were timed again, when all precisions of a format have been timed.
+        earlier: records of `folder`; their files in other precisions are timed again, interleaved with the new ones.
+        on_records: called with records as soon as their files are in place, and again when the files of a format are timed.
         readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
 
-    Returns:
-        One record per model in PyTorch, then one per file.
+    Returns: one record per model in PyTorch, then one per file.
 
     Raises:
         MissingPackageError: a format's packages are not installed.
         OSError: the disk is full; older files are as they were.
         ValueError: an unknown format, a test set without labels.
     """
-    chosen: list[Format] = [formats.get(name) for name in into]
-    for each in chosen:
-        each.require_packages(writing=True)
-    known = {"student": aware} if callable(aware) else dict(aware or {})
+    chosen, known = _required(into), {"student": aware} if callable(aware) else dict(aware or {})
     job = _ExportJob(dict(models), train, test, folder, calibration_items, known, task or Classification(), readers or {})
-    in_order = sorted(dict.fromkeys(precisions), key=lambda precision: precision != "fp32")  # int8 needs the check of fp32
-    kinds = [(each, precision) for each in chosen for precision in in_order if precision in each.precisions]
     with Progress(console=console, transient=True, disable=console is None or console.quiet) as bar:
-        todo = bar.add_task("PyTorch", total=1 + len(kinds))
-        failed = job.drop_failing()
+        todo = bar.add_task("PyTorch", total=1 + sum(len(_precisions_of(each, precisions)) for each in chosen))
+        job.drop_failing()
         records = job.pytorch_records()
         with _drafts(folder / EXPORTS / DRAFTS):
             for each in chosen:
                 new: list[Export] = []
-                for precision in [precision for kind, precision in kinds if kind is each]:
+                for precision in _precisions_of(each, precisions):
                     bar.update(todo, advance=1, description=f"{each.name} {precision}")
-                    made = job.export_models(each, precision)
-                    made += [_failed(name, each, precision, error) for name, error in failed.items()]
+                    new += (made := job.export_models(each, precision))
                     on_records(made)
-                    new += made
-                new, again = job.timed(each, new, earlier)
-                on_records([*new, *again])
-                records += new
+                timed = job.timed(each, new, earlier)
+                on_records(timed)
+                records += timed[: len(new)]
     return records
+
+
+def _required(names: Sequence[str]) -> list[Format]:
+    """Returns the formats of these names, whose packages are installed."""
+    found: list[Format] = [formats.get(name) for name in names]
+    for each in found:
+        each.require_packages(writing=True)
+    return found
+
+
+def _precisions_of(kind: Format, wanted: Sequence[str]) -> list[str]:
+    """Returns the precisions that a format has, fp32 first: int8 relies on its check."""
+    found = [precision for precision in dict.fromkeys(wanted) if precision in kind.precisions]
+    return sorted(found, key=lambda precision: precision != "fp32")
 
 
 @contextmanager
@@ -177,6 +181,7 @@ class _ExportJob:
     examples: dict[str, Inputs] = field(default_factory=dict)  # for texts one of median length, so that none is padded
     checks: dict[str, Inputs] = field(default_factory=dict)  # a few test items, of texts the shortest to the longest
     quantizable: dict[str, nn.Module] = field(default_factory=dict)  # trained for int8, as far as they were needed
+    broken: dict[str, Exception] = field(default_factory=dict)  # models that do not run in PyTorch, and what went wrong
     runners: dict[_Kind, Runner] = field(default_factory=dict)  # of the written files
     failures: dict[_Kind, ExportError] = field(default_factory=dict)
 
@@ -198,9 +203,8 @@ class _ExportJob:
             self.quantizable[name] = self.aware[name]()
         return self.quantizable[name]
 
-    def drop_failing(self) -> dict[str, Exception]:
-        """Leaves out the models that do not even run in PyTorch on the test set; returns them with what went wrong."""
-        failed: dict[str, Exception] = {}
+    def drop_failing(self) -> None:
+        """Leaves out the models that do not even run in PyTorch on the test set."""
         for name, model in list(self.models.items()):
             items = self.task.evaluation_items(self.items(name, self.test))
             try:
@@ -209,12 +213,11 @@ class _ExportJob:
                 metric = metric_of(outputs, items, self.task)
                 example, checks = _example(items), _several(items)
             except (RuntimeError, ValueError, TypeError, AttributeError, LookupError) as error:
-                failed[name] = error
+                self.broken[name] = error
                 del self.models[name]
             else:
                 self.tests[name], self.frozen[name], self.reference[name] = items, frozen, outputs
                 self.metrics[name], self.examples[name], self.checks[name] = metric, example, checks
-        return failed
 
     # --- PyTorch -----------------------------------------------------------------------------------------------------
 
@@ -266,7 +269,8 @@ class _ExportJob:
             flush(file.path)
             file.path.replace(self.folder / EXPORTS / file.path.name)
             self.runners[name, kind.name, precision] = file.runner
-        return [records[name] for name in self.models]
+        broken = [_failed(name, kind, precision, error) for name, error in self.broken.items()]
+        return [*(records[name] for name in self.models), *broken]
 
     def _written(self, name: str, kind: Format, precision: str) -> _File:
         """Writes one file, opens it again and checks its outputs."""
@@ -293,8 +297,8 @@ class _ExportJob:
             raise
         return _File(path, runner, logits)
 
-    def timed(self, kind: Format, records: list[Export], earlier: Sequence[Export]) -> tuple[list[Export], list[Export]]:
-        """Times all files of a format, interleaved, and returns their records and those of `earlier` with the latencies."""
+    def timed(self, kind: Format, records: list[Export], earlier: Sequence[Export]) -> list[Export]:
+        """Times all files of a format, interleaved; returns their records with the latencies, and then those of `earlier`."""
         before = [record for record in earlier if self._is_sibling(record, kind)]
         runners = {key: runner for key, runner in self.runners.items() if key[1] == kind.name}
         for record in before:
@@ -302,8 +306,7 @@ class _ExportJob:
         ones = {"\n".join(key): first(self.examples[key[0]]) for key in runners}
         found = latencies({"\n".join(key): runner for key, runner in runners.items()}, ones) if runners else {}
         times: dict[_Kind, Latency] = {key: found["\n".join(key)] for key in runners}
-        timed = [record.model_copy(update={"latency_ms": times.get(_kind(record))}) for record in (*records, *before)]
-        return timed[: len(records)], timed[len(records) :]
+        return [record.model_copy(update={"latency_ms": times.get(_kind(record))}) for record in (*records, *before)]
 
     def _is_sibling(self, record: Export, kind: Format) -> bool:
         """Whether a record is of an older file of a model whose other precisions are written now."""

@@ -9,18 +9,21 @@ from rich.text import Text
 
 from limbeck import metrics
 from limbeck.evaluation import Export, number_format
+from limbeck.evaluation.remarks import export_remarks, exported_seed
 
 NARROW_TERMINAL = 100  # terminal width below which some columns are left out
 
 
-def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "accuracy") -> Table:
+def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "accuracy", seeds: int = 1) -> Table:
     """Returns a table with one row per file: its metric and its costs, or "failed".
 
-    A narrow terminal shows neither the 95th percentile nor the difference. `metric` is the name of the metric.
+    A narrow terminal shows neither the 95th percentile nor the difference. `metric` is the name of the metric, `seeds` their
+    number in the run.
     """
     rows = list(exports)
     inputs = list(dict.fromkeys(export.input for export in rows if export.input))
-    table = Table(header_style="bold", caption=Text(f"latency and memory: {', '.join(inputs)}, one thread") if inputs else None)
+    caption = [exported_seed(metric, seeds), *([f"latency and memory: {', '.join(inputs)}, one thread"] if inputs else [])]
+    table = Table(header_style="bold", caption=Text("; ".join(caption)))
     table.add_column("model", overflow="fold", min_width=len("student"))
     table.add_column("as", no_wrap=True)
     left_out = ("p95", "difference") if width < NARROW_TERMINAL else ()
@@ -37,11 +40,10 @@ def exports_table(exports: Iterable[Export], width: int = 120, metric: str = "ac
 
 
 def remarks(exports: Iterable[Export]) -> list[str]:
-    """Returns errors and warnings of the records, one line each, with their remedies."""
+    """Returns the remarks on the records (`limbeck.evaluation.remarks`), one line each, with their remedies."""
     return [
-        ". ".join(filter(None, (f"{export.model} {export.format} {export.precision}: {message}", export.remedy)))
-        for export in exports
-        if (message := export.error or export.warning)
+        ". ".join(filter(None, (f"{export.model} {export.format} {export.precision}: {message}", remedy)))
+        for export, message, remedy in export_remarks(exports)
     ]
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from limbeck.runs.distill import run_recipe
     from limbeck.runs.evaluate import Evaluation, evaluate_run
     from limbeck.runs.evaluate_exported import FileOptions, evaluate_file
-    from limbeck.runs.export import export_run
+    from limbeck.runs.export import export_run, is_failed
     from limbeck.runs.folder import RunError, load_verdicts, open_run, require_verdict, resume_command
     from limbeck.runs.listing import list_runs, runs_table
     from limbeck.runs.profile import profile_run
@@ -24,7 +24,7 @@ _HOMES = {
     "limbeck.runs.distill": ("run_recipe",),
     "limbeck.runs.evaluate": ("Evaluation", "evaluate_run"),
     "limbeck.runs.evaluate_exported": ("FileOptions", "evaluate_file"),
-    "limbeck.runs.export": ("export_run",),
+    "limbeck.runs.export": ("export_run", "is_failed"),
     "limbeck.runs.folder": ("RunError", "load_verdicts", "open_run", "require_verdict", "resume_command"),
     "limbeck.runs.listing": ("list_runs", "runs_table"),
     "limbeck.runs.profile": ("profile_run",),
@@ -41,6 +41,7 @@ __all__ = [
     "evaluate_file",
     "evaluate_run",
     "export_run",
+    "is_failed",
     "list_runs",
     "load_or_train_teacher",
     "load_verdicts",

@@ -17,6 +17,7 @@ from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, failed_records, formats, merge_records
 from limbeck.export.exporter import EXPORTS, file_name
 from limbeck.recipe import ExportSpec, Recipe, data_sizes
+from limbeck.recipe.schema.task import task_name
 from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, require_file
 from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
@@ -50,6 +51,7 @@ def export_run(
     into: Sequence[str] = (),
     precisions: Sequence[str] = (),
     results: Sequence[str] = (),
+    student_only: bool = False,
     console: Console | None = None,
     progress: bool = True,
 ) -> list[Export]:
@@ -60,6 +62,8 @@ def export_run(
 
     Args:
         into, precisions, results: replace those of the recipe.
+        student_only: the teacher is neither exported nor loaded, and int8 has no quantization-aware training, which learns from
+            it.
 
     Raises:
         RunError: the run is not finished, or its data cannot be loaded.
@@ -71,7 +75,8 @@ def export_run(
     require_file(folder, VERDICT, "verdict")
     given = {"formats": list(into), "precisions": list(precisions), "results": list(results)}
     own = {} if recipe.export is None else recipe.export.model_dump(mode="json")
-    spec = ExportSpec.model_validate(own | {name: values for name, values in given.items() if values})
+    alone = {"teacher": False, "quantization_aware": None} if student_only else {}
+    spec = ExportSpec.model_validate(own | alone | {name: values for name, values in given.items() if values})
     check_formats(spec)
     saved = load_results(folder, spec.results)
     try:
@@ -80,6 +85,11 @@ def export_run(
     except (ValueError, OSError, ImportError) as error:
         raise RunError(f"run {folder}: an export is checked on the run's data, and that cannot be loaded: {error}") from error
     check_texts(spec, test)
+    if student_only and recipe.new_task().needs_teacher:
+        raise RunError(
+            f"--student-only: the task {task_name(recipe.task)!r} compares with the teacher's outputs, so an export cannot be "
+            "checked without it; leave the option out"
+        )
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
     teacher = rebuild_teacher(recipe, folder, data_sizes(all_train.for_actor("teacher")), console) if needs_teacher else None
     run = RunModels(recipe, folder, saved.models, teacher, train, test, saved.missing)
@@ -150,6 +160,11 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
         write_report(run.folder)
     distributed.barrier()
     return records
+
+
+def is_failed(record: Export) -> bool:
+    """Whether the export of a record failed; an older file of the run may then stand in for it."""
+    return record.error is not None or (record.warning or "").startswith(LATER)
 
 
 def _record(folder: Path, records: Sequence[Export]) -> None:

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.export import costs, exporter
+from limbeck.evaluation import Verdict
+from limbeck.export import costs, exporter, formats
+from tests import tiny
 from tests.cli.conftest import Limbeck
 
 pytest.importorskip("onnxruntime")
@@ -20,6 +22,29 @@ def run(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     for module in (exporter, costs):
         monkeypatch.setattr(module, "peak_memory", lambda kind, path, shape: 10**6)
     return Path(shutil.copytree(finished, tmp_path / "run"))
+
+
+def test_distill_says_what_became_of_its_exports(limbeck: Limbeck, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exporter, "peak_memory", lambda kind, path, shape: 10**6)
+    file = tiny.write(tmp_path, "export={formats: [onnx]}", "control=false", "targets={parameters: 100}")
+    code, out, _ = limbeck("distill", file, "--out", tmp_path / "run")
+    assert code == 3  # only the target is missed
+    for part in ("student", "onnx fp32", "latency and memory", "accuracy: one seed", "run/exports/"):
+        assert part in out
+
+    def write(*_: object, **__: object) -> None:
+        raise ValueError("odd graph")
+
+    monkeypatch.setattr(type(formats.get("onnx")), "write", write)
+    code, out, _ = limbeck("distill", file, "--out", tmp_path / "again")
+    assert code == 4
+    assert "failed" in out
+    assert "student onnx fp32: odd graph" in out
+    code, out, _ = limbeck("export", tmp_path / "run", "--student-only")  # an older file stands in
+    assert code == 4
+    assert "student onnx fp32: odd graph" in out
+    kept = [record.warning or "" for record in Verdict.load(tmp_path / "run").exports if record.model == "student"]
+    assert any("this is an older file, a later export failed: odd graph" in warning for warning in kept)
 
 
 def test_export_and_profile(limbeck: Limbeck, run: Path) -> None:

@@ -63,13 +63,30 @@ def test_a_finished_run_is_shipped_again(run: Path) -> None:
     ] * 2
     assert sorted(kinds(run)) == sorted([*before, ("student", "onnx", "int8"), ("teacher", "onnx", "int8")])
     kept = next(each for each in Verdict.load(run).exports if (each.model, each.precision) == ("student", "fp32") and each.path)
-    assert kept == before["student", "onnx", "fp32"]
+    older = before["student", "onnx", "fp32"]
+    assert kept == older.model_copy(update={"latency_ms": kept.latency_ms})
+    assert kept.latency_ms != older.latency_ms  # timed again, interleaved with int8
 
 
 def test_a_run_without_its_teacher_ships_the_student_alone(run: Path) -> None:
     shutil.rmtree(run / "teacher")
     records = runs.export_run(run, progress=False)
     assert {each.model for each in records} == {"student"}
+
+
+def test_the_student_alone_is_exported_without_its_teacher(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def rebuild(*_: object) -> None:
+        raise AssertionError("the teacher is not needed")
+
+    monkeypatch.setattr("limbeck.runs.export.rebuild_teacher", rebuild)
+    written = yaml.safe_load((run / "recipe.yaml").read_text())
+    written["export"] = {"precisions": ["fp32", "int8"], "quantization_aware": {"epochs": 2}}
+    (run / "recipe.yaml").write_text(yaml.safe_dump(written))
+    records = runs.export_run(run, student_only=True, progress=False)
+    assert [(each.model, each.precision, each.error) for each in records if each.format == "onnx"] == [
+        ("student", "fp32", None),
+        ("student", "int8", None),
+    ]
 
 
 def test_the_student_learns_to_be_quantized_where_the_recipe_says_so(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,6 +8,7 @@ from html import escape
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import STUDENT, TEACHER
 from limbeck.evaluation.model_cost import Latency
+from limbeck.evaluation.remarks import export_remarks, exported_seed
 from limbeck.evaluation.report.canvas import Canvas, cut, log_x
 from limbeck.evaluation.report.page import TITLES, Section, arm_title, figure, mark, stacked, table
 from limbeck.evaluation.verdict import Export, Verdict
@@ -82,7 +83,9 @@ def _table(rows: Sequence[Export], verdict: Verdict) -> str:
         ]
         for row in rows
     ]
-    return table("Every file, measured in its runtime; difference: the largest from PyTorch’s output", titles, lines)
+    origin = exported_seed(verdict.metric.name, len(verdict.seeds))
+    caption = f"Every file, measured in its runtime; {origin}; difference: the largest from PyTorch’s output"
+    return table(caption, titles, lines)
 
 
 def _whose(row: Export) -> str:
@@ -119,14 +122,13 @@ def _ends(row: Export) -> tuple[float, float]:
 
 
 def _failed(verdict: Verdict) -> str:
-    reported = [export for export in verdict.exports if export.error or export.warning]
     lines = [
         (
             f"{escape(row.format)} {escape(row.precision)}, {escape(row.model)}",
-            f'<span class="{"bad" if row.error else ""}">{escape(row.error or row.warning or "")}</span>'
-            + (f"<br><strong>Remedy:</strong> {escape(row.remedy)}" if row.remedy else ""),
+            f'<span class="{"bad" if row.error else ""}">{escape(message)}</span>'
+            + (f"<br><strong>Remedy:</strong> {escape(remedy)}" if remedy else ""),
         )
-        for row in reported
+        for row, message, remedy in export_remarks(verdict.exports)
     ]
     return table("Errors and warnings", ["file", "reason and remedy"], lines, text=1) if lines else ""
 

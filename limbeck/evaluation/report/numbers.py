@@ -6,6 +6,7 @@ from html import escape
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import ARMS, CONTROL
+from limbeck.evaluation.remarks import arm_remarks, mean_of_seeds
 from limbeck.evaluation.report.page import Section, arm_title, key_numbers, mark, paragraph, stacked, table
 from limbeck.evaluation.report.page import head as page_head
 from limbeck.evaluation.table import arm_row
@@ -126,7 +127,8 @@ def arms(verdict: Verdict) -> Section:
         "arms",
         heading[:1].upper() + heading[1:],
         paragraph(_explained(verdict)),
-        table("Metric and cost of each arm", titles, rows),
+        table(f"Metric and cost of each arm; {mean_of_seeds(verdict)}", titles, rows),
+        *(paragraph(f"{line}.") for line in arm_remarks(verdict)),
     )
 
 

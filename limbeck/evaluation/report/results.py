@@ -7,6 +7,7 @@ from html import escape
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER
+from limbeck.evaluation.remarks import mean_of_seeds
 from limbeck.evaluation.report.canvas import COLOURS, FURTHER, Canvas, cut
 from limbeck.evaluation.report.page import Section, arm_title, details, figure, stacked, table
 from limbeck.evaluation.table import arm_row, result_rows
@@ -60,7 +61,7 @@ def _arms(verdict: Verdict) -> str:
 
 def _metrics(verdict: Verdict) -> str:
     rows = result_rows(verdict)
-    return _without_empty("Each result beside its control and the teacher", verdict, rows)
+    return _without_empty(f"Each result beside its control and the teacher; {mean_of_seeds(verdict)}", verdict, rows)
 
 
 def _costs(verdict: Verdict) -> str:

@@ -17,7 +17,7 @@ def test_without_further_controls_there_is_no_section(rich):
 def test_every_control_has_a_column_and_a_gain(tmp_path):
     html = write_report(made.write(tmp_path / "run", made.controlled())).read_text()
     text = check(html).text
-    titles = re.search(r"<caption>Metric and cost of each arm</caption><thead>(.*?)</thead>", html)[1]
+    titles = re.search(r"<caption>Metric and cost of each arm[^<]*</caption><thead>(.*?)</thead>", html)[1]
     found = [re.sub("<[^>]*>", "", title) for title in re.findall(r"<th[^>]*>(.*?)</th>", titles)]
     assert found == ["", "teacher", "control", "smoothing", "noise &lt;i&gt;", "student", "student : teacher"]
     row = re.search(r"<tr><th scope=\"row\">gain over it</th>(.*?)</tr>", html)[1]

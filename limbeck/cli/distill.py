@@ -86,6 +86,8 @@ def _print_verdict(verdict: Verdict, folder: Path) -> None:
     console.print(arms_table(verdict))
     print_remarks(arm_remarks(verdict))
     console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
+    if verdict.shared_items is not None:
+        console.print(verdict.shared_items.describe(), style="yellow", markup=False, highlight=False)
     for name, target in verdict.targets.items():
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"

@@ -97,7 +97,7 @@ class Dataset(Source):
 
     def rows(self, position: BatchPosition) -> Tensor:
         """The rows of the items at this position, int64 `[B]`."""
-        size = self._part_size(position.parts)
+        size = self.part_size(position.parts)
         epoch, step_in_epoch = divmod(position.step, self.steps_per_epoch)
         start = step_in_epoch * min(self.batch_size, len(self.items)) + position.part * size
         return self._epoch_rows(position.seed, epoch)[start : start + size]
@@ -138,8 +138,12 @@ class Dataset(Source):
         cycle, turn = divmod(epoch, self.view_count)
         return keyed_random.permutations(seed, self.items.keys[rows], cycle, "views", self.view_count)[:, turn]
 
-    def _part_size(self, parts: int) -> int:
-        """Items in each part of a global batch."""
+    def part_size(self, parts: int) -> int:
+        """Items in each part of a global batch.
+
+        Raises:
+            ValueError: a batch does not divide into so many parts.
+        """
         if self.batch_size > len(self.items):
             if parts > len(self.items):
                 raise ValueError(

@@ -35,6 +35,7 @@ from limbeck.engine.stages import Stage, resolve_stages, with_stage_actors
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
 from limbeck.engine.sync_batch_norm import synchronized_batch_norm
 from limbeck.engine.term_averages import add_piece, read_weight_statistics
+from limbeck.engine.untrained_parameters import UntrainedParameters
 from limbeck.engine.validation import Validation, Validator
 from limbeck.utils import distributed
 from limbeck.utils.seeds import mix_seeds
@@ -90,6 +91,7 @@ class Run:
         self.checkpoints = Checkpoints(self.folder / "checkpoints") if self.folder else None
         self.validator = Validator(validation, self.actors, self.log, self.folder and self.folder / "checkpoints" / "best")
         self.trainable = TrainableParameters(self.actors)
+        self.untrained = UntrainedParameters(self.actors, self.stages)
         self.compiled = CompiledModels(self.actors, self.settings.compile)
         self.interrupt = InterruptHandler()
         self.updates: list[BoundUpdate] = []  # of the current stage
@@ -171,6 +173,7 @@ class Run:
         self.updates = bind_updates(
             stage, self.actors, self.source, self.trainable.lr_scale, seed=self.seed, number=number, device=self.device
         )
+        self.untrained.begin(number, self.updates, resumed=state is not None)
         paced = pacing_source([one.source for one in self.updates])
         total = stage.length.in_steps(paced)
         if within is not None:
@@ -222,6 +225,7 @@ class Run:
             observer.read(forward_cache)
             self.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
             criterion.update_teachers(forward_cache, piece)
+        self.untrained.note(one, self.trainable.frozen)
         self.clock.updates += 1
         self.log.add(values, self.clock)
         one.step(self.scaler, self.settings.clip, progress)

@@ -17,6 +17,7 @@ from limbeck.evaluation.examples import Example
 from limbeck.evaluation.format_1 import upgrade_verdict
 from limbeck.evaluation.model_cost import Latency
 from limbeck.evaluation.record import Record
+from limbeck.evaluation.shared_items import SharedItems
 from limbeck.evaluation.statistics import Gain, Interval
 from limbeck.evaluation.targets import Target
 from limbeck.evaluation.term_graph import TermGraph
@@ -150,6 +151,7 @@ class Verdict(Record):
         teacher: None if the run has none, or one that the task cannot judge, such as a model without a classifier.
         targets: by name; those of other results than the first as `RESULT.TARGET`.
         items: size of the test set.
+        shared_items: those of the test set on which the run has trained or chosen; None if there are none.
         met: whether all targets were met.
     """
 
@@ -160,6 +162,7 @@ class Verdict(Record):
     classes: list[str]
     seeds: list[int]
     items: int | None = None
+    shared_items: SharedItems | None = None
     teacher: Arm | None
     results: dict[str, Result] = Field(min_length=1)
     targets: dict[str, Target]

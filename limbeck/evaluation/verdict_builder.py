@@ -24,6 +24,7 @@ from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.model_cost import ModelCost
 from limbeck.evaluation.predictions import Predictions
+from limbeck.evaluation.shared_items import SharedItems
 from limbeck.evaluation.statistics import Value, interval, paired_gain, per_class, per_seed, retention
 from limbeck.evaluation.targets import Target, check_targets, evaluate_targets, split_target
 from limbeck.evaluation.term_graph import TermGraph
@@ -53,6 +54,7 @@ def build_verdict(
     exports: Sequence[Export] = (),
     examples: Sequence[Example] | Mapping[str, Sequence[Example]] = (),
     term_graph: TermGraph | None = None,
+    shared_items: SharedItems | None = None,
 ) -> Verdict:
     """Compares the arms of a run on the test set.
 
@@ -65,6 +67,7 @@ def build_verdict(
             model.
         targets: goals by name, see `TARGETS`; those of other results than the first as `RESULT.TARGET`.
         examples: of the first result, or by result; for the report, as `term_graph`.
+        shared_items: test items that the run has seen before.
 
     Raises:
         ValueError: arms, labels, seeds, classes or targets do not fit together.
@@ -95,6 +98,7 @@ def build_verdict(
         cost=cost,
         exports=list(exports),
         term_graph=term_graph,
+        shared_items=shared_items,
         environment=environment(),
     )
 

@@ -13,7 +13,7 @@ from limbeck.engine import Reinitialise, Snapshot, Stage, Update, steps
 from limbeck.engine.source_checks import pacing_source
 from limbeck.engine.stages import Event
 from limbeck.experiment.experiment import Experiment
-from limbeck.experiment.plan import STUDENT, Plan, references_of
+from limbeck.experiment.plan import CONTROL, STUDENT, Plan, references_of
 from limbeck.experiment.plan_checks import matching, matching_actors
 from limbeck.tasks import Task
 
@@ -41,6 +41,28 @@ def arm_stages(experiment: Experiment, plan: Plan, source: Dataset | None) -> li
         length = steps(stage.length.in_steps(pacing_source(drawn) if drawn else None))
         stages.append(replace(stage, updates=updates, length=length, optimizer=stage.optimizer or plan.training.optimizer))
     return stages
+
+
+def arm_data(
+    experiment: Experiment, name: str, train: Items | None
+) -> tuple[list[Stage], Dataset | None, Dataset | None, bool]:
+    """Returns the stages of an arm's training by its name.
+
+    Returns:
+        the stages; the source of the updates that name none; the whole training data as a source; and whether only labelled
+        items are drawn from it.
+    """
+    plan, task = experiment.plans[name], experiment.task
+    source = all_items = None if train is None else experiment.source(train, plan)
+    stages = arm_stages(experiment, plan, source)
+    if name == CONTROL:
+        stages = labels_only(stages, plan, task)
+    elif plan.replaced_terms is not None:
+        stages = with_terms(stages, plan, plan.replaced_terms)
+    labelled = draws_labelled_items(stages)
+    if train is not None and labelled:  # for as many steps as the others
+        source = experiment.source(task.training_items(train), plan)
+    return stages, source, all_items, labelled
 
 
 def labels_only(stages: Sequence[Stage], plan: Plan, task: Task) -> list[Stage]:

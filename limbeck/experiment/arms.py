@@ -14,7 +14,7 @@ from limbeck.data import Dataset, Items
 from limbeck.engine import Run, Stage, Validation
 from limbeck.evaluation import RunCost
 from limbeck.evaluation.arms import ArmName
-from limbeck.experiment.arm_stages import arm_stages, control_actors, draws_labelled_items, labels_only, with_terms
+from limbeck.experiment.arm_stages import arm_data, arm_stages, control_actors
 from limbeck.experiment.caching import open_caches
 from limbeck.experiment.checks import warn_of_batch_statistics
 from limbeck.experiment.compute import with_equal_compute
@@ -52,19 +52,11 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
     """Trains one arm for one seed."""
     plan, task, folder = experiment.plans[name], experiment.task, experiment.folder
     training = plan.training
-    source = all_items = None if train is None else experiment.source(train, plan)
-    stages = arm_stages(experiment, plan, source)
-    if name == CONTROL:
-        stages = labels_only(stages, plan, task)
-    elif plan.replaced_terms is not None:
-        stages = with_terms(stages, plan, plan.replaced_terms)
+    stages, source, all_items, labelled = arm_data(experiment, name, train)
     if plan.equal == "compute":
-        distilled = experiment.plan, arm_stages(experiment, experiment.plan, source)
+        distilled = experiment.plan, arm_stages(experiment, experiment.plan, all_items)
         stages = with_equal_compute(experiment, (plan, stages), distilled, all_items)
-    labelled = draws_labelled_items(stages)
     cached = name == STUDENT and not labelled  # further controls read no teacher on the training data
-    if train is not None and labelled:  # for as many steps as the others
-        source = experiment.source(task.training_items(train), plan)
     with ExitStack() as stack:
         caches = stack.enter_context(open_caches(experiment, plan, all_items)) if cached and all_items is not None else {}
         only = control_actors(plan) if name == CONTROL else None

@@ -17,7 +17,7 @@ from limbeck.evaluation import RunCost, TermGraph, Verdict
 from limbeck.evaluation.targets import check_targets
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost, train_arm
 from limbeck.experiment.caching import CachePlan, plan_cache
-from limbeck.experiment.checks import check_experiment, check_folder, try_teacher
+from limbeck.experiment.checks import SeenItems, check_experiment, check_folder, check_shared, try_teacher
 from limbeck.experiment.evaluate import evaluate_arms
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, TEACHER, Plan
@@ -71,6 +71,7 @@ class Distillation:
         cache: caches the teacher's outputs, so that each is computed once; see `CacheConfig`. All arms then see the same few
             views of an item again and again. Other frozen actors: `frozen(model, cache=CacheConfig())`.
         resume: whether a run in the folder is continued.
+        allow_shared_items: whether to go on if all test items are training or validation items too, which is refused otherwise.
 
     Raises:
         ValueError: arguments that exclude each other, unknown names, a trained actor that is frozen, a control with a teacher.
@@ -98,6 +99,7 @@ class Distillation:
         teacher_options: Mapping[str, Any] | None = None,
         cache: CacheConfig | None = None,
         resume: bool = False,
+        allow_shared_items: bool = False,
     ) -> None:
         require_sequence("seeds", seeds, int, "(0, 1, 2)")
         if not seeds:
@@ -114,11 +116,14 @@ class Distillation:
             controls=controls or {},
         )
         folder = Path(folder) if folder is not None else None
-        self.experiment = Experiment(plans, task or Classification(), folder=folder, resume=resume)
+        self.experiment = Experiment(
+            plans, task or Classification(), folder=folder, resume=resume, allow_shared_items=allow_shared_items
+        )
         self.seeds, self.targets, self.name = tuple(seeds), dict(targets or {}), name
         self.trained: list[TrainedArm] = []  # in the order of training
         self.class_names: list[str] | None = None  # of the training data
         self.has_classes = False
+        self.seen: SeenItems | None = None  # what the last training learned from and chose by
         self.term_graph: TermGraph | None = None
 
     # --- training ----------------------------------------------------------------------------------------------------
@@ -147,6 +152,7 @@ class Distillation:
         self.has_classes = train is not None and train.has_classes
         validation = validation and validation.align_classes(self.class_names, "validation data", strict=self.has_classes)
         try_teacher(self.experiment, train if validation is None else validation)
+        self.seen = SeenItems.of(self.experiment, train, validation)
         self.trained = []
         for seed in self.seeds:
             for arm in self.experiment.plans:
@@ -214,6 +220,9 @@ class Distillation:
         """Evaluates all arms on the test set and compares them.
 
         Of several processes the first one does it alone, so that it measures one model at a time; all return its verdict.
+
+        Raises:
+            ValueError: nothing is trained yet, or all test items are training or validation items.
         """
         if not self.trained:
             raise ValueError("there is nothing to evaluate yet; call fit() first")
@@ -226,5 +235,7 @@ class Distillation:
 
     def _evaluate(self, test: Items) -> Verdict:
         test = self.experiment.readable(test).align_classes(self.class_names, "test data", strict=self.has_classes)
-        described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph}
+        assert self.seen is not None
+        shared = check_shared(self.seen, test, allowed=self.experiment.allow_shared_items)
+        described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph, "shared_items": shared}
         return evaluate_arms(self.experiment, self.trained, test, seeds=self.seeds, **described)

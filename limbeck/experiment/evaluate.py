@@ -27,7 +27,7 @@ def evaluate_arms(
     Args:
         test: readable by the models, with the classes of the training data.
         seeds: of the trainings.
-        described: name, targets and term graph for the verdict.
+        described: name, targets, term graph and shared items for the verdict.
     """
     began, task, plan = time.perf_counter(), experiment.task, experiment.plan
     row, by_arm = best_row(trained, higher_is_better=task.higher_is_better), models_by_arm(trained, plan)

@@ -21,6 +21,7 @@ from limbeck.engine import Run
 from limbeck.experiment.experiment import average_names
 from limbeck.experiment.plan import STUDENT, Evaluated, Plan, references_of
 from limbeck.experiment.plan_checks import matching_actors
+from limbeck.models.adapters import merge_adapters
 
 RECALIBRATION_STEPS = 8  # batches on which BatchNorm statistics are measured again
 
@@ -105,7 +106,8 @@ def _inputs(source: Source, evaluated: Evaluated, actors: Actors) -> Iterator[An
 def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.Module]:
     """The models of a finished training by result, on the CPU and in evaluation mode.
 
-    Exits and variants hold only what they need, and are copies: the models of two results may share an actor.
+    Exits and variants hold only what they need, and are copies: the models of two results may share an actor. Adapters of PEFT
+    are merged into their base.
     """
     shared = evaluated_modules(plan, run.actors, source)
     own = {id(actor.model) for actor in run.actors.values()}
@@ -119,7 +121,7 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
             if example is None and source is not None:
                 example = next(_inputs(source, first, run.actors))
             module = module_of(evaluated, run.actors, prune=True, example=example)
-        found[result] = module.cpu().eval()
+        found[result] = merge_adapters(module.cpu().eval())
     return found
 
 

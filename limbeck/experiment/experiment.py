@@ -36,6 +36,8 @@ class Experiment:
         task, folder, resume: see `Distillation`.
         input_names: the actors, where each reads tokens of its own; set by the checks.
         teacher_outputs: what the terms read of each frozen actor, by its name; set by the checks.
+        allow_shared_items: whether all test items may be training or validation items too.
+        further_training_data: what frozen models were trained on besides the training data, whose items test data may share.
     """
 
     plans: dict[str, Plan]
@@ -44,6 +46,8 @@ class Experiment:
     resume: bool = False
     input_names: tuple[str, ...] = ()
     teacher_outputs: dict[str, TeacherOutputs] = field(default_factory=dict)
+    allow_shared_items: bool = False
+    further_training_data: tuple[Items, ...] = ()
 
     @property
     def plan(self) -> Plan:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from torch import nn
 from limbeck.data import Items
 from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Predictions, Verdict, save_predictions
-from limbeck.models import save_model, save_weights, spec_of
+from limbeck.models import save_weights
+from limbeck.models.read_back import can_be_saved_whole, saving_problem
 from limbeck.models.saving import name_classes
 from limbeck.utils.atomic_files import new_folder
 from limbeck.utils.checksums import write_checksums
@@ -21,7 +24,8 @@ def write_run(
 ) -> None:
     """Writes the verdict after everything that it speaks of, and the report last, which is made from it.
 
-    Of a module that Limbeck has not built only the weights are saved, since only its user knows how to build it.
+    Each model is loaded again and compared. Of one that Limbeck cannot build, or that was altered after it was built, only the
+    weights are saved, since only its user knows how to build it.
 
     Args:
         models: by the path of their folder within that of the run; they read the same tokens.
@@ -39,9 +43,30 @@ def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> No
     """Writes a model with the names of its classes, and how items become its inputs."""
     name_classes(model, items.class_names)
     with new_folder(folder) as draft:
-        if spec_of(model) is not None:
-            save_model(model, None, draft)
-        else:
-            save_weights(model, draft / "model.safetensors")
+        problem = saving_problem(model, draft) if can_be_saved_whole(model) else ""
+        if problem is not None:
+            _keep_weights_only(model, draft, problem)
         save_preprocessing(items, draft)
         write_checksums(draft)
+
+
+def warn_if_not_loadable(model: nn.Module, who: str) -> None:
+    """Warns, before a training, of a model of which only the weights can be kept."""
+    if can_be_saved_whole(model) and (problem := saving_problem(model)):
+        warnings.warn(f"{who}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=2)
+
+
+_NOT_LOADABLE = "it would not be loaded as it is from a folder of its own, as if it had been altered after it was built"
+_REMEDY = (
+    "only its weights are kept, and limbeck evaluate and export do not find it. Alter it in a function that builds it "
+    "(a plugin, or limbeck.models.register_builder)"
+)
+
+
+def _keep_weights_only(model: nn.Module, folder: Path, problem: str) -> None:
+    """Leaves nothing in a folder but the weights, because its configuration builds another model."""
+    if problem:
+        warnings.warn(f"{folder.name}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=3)
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    save_weights(model, folder / "model.safetensors")

@@ -9,10 +9,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from limbeck.core.actors import average, trained
-from limbeck.data import Items
+from limbeck.core.actors import Actors, average, trained
+from limbeck.data import Dataset, Items
 from limbeck.engine import Run, Stage, Update
 from limbeck.engine.training import Training
+from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.experiment import training_source
 from limbeck.tasks import Classification, Task
 
@@ -47,12 +48,29 @@ def train_teacher(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = build()
-    task, train = task or Classification(), train.for_actor(name)
-    task.prepare(None, train, [], control=True)
-    source = training_source(task.training_items(train), training, task)
-    stage = Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer)
+    task = task or Classification()
+    check_teacher_training(model, train, training, task=task, name=name)
+    stage, source = _stage_and_source(train.for_actor(name), training, task)
     actors = {"teacher": trained(model)} | ({"average": average("teacher", training.ema)} if training.ema is not None else {})
     settings = replace(training.settings, labels={"seed": seed if shown_seed is None else shown_seed, "arm": name})
     run = Run(actors, [stage], source=source, seed=seed, settings=settings, folder=folder, log=log)
     run.fit(resume=resume)
     return run.actors["average" if training.ema is not None else "teacher"].model.cpu().eval()
+
+
+def check_teacher_training(
+    model: nn.Module, train: Items, training: Training, *, task: Task | None = None, name: str = "teacher"
+) -> None:
+    """Checks that a model can be trained on the labels in these batches; see `train_teacher`.
+
+    Raises:
+        ValueError: a part of a batch holds one item, on which its BatchNorm cannot train.
+    """
+    stage, source = _stage_and_source(train.for_actor(name), training, task or Classification())
+    check_training_batches(Actors({"teacher": trained(model)}), [stage], source, training.settings, who=name, seed=0)
+
+
+def _stage_and_source(train: Items, training: Training, task: Task) -> tuple[Stage, Dataset]:
+    task.prepare(None, train, [], control=True)
+    source = training_source(task.training_items(train), training, task)
+    return Stage([Update(task.hard_terms("teacher"), trains="teacher")], training.length, training.optimizer), source

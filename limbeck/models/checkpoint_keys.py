@@ -32,7 +32,7 @@ def find_state(content: Any, own: Mapping[str, Tensor], path: str | Path, option
     Raises:
         ValueError: there is no state dict, or several that fit: of a student and a teacher, say.
     """
-    found = dict(_state_dicts(content))
+    found = dict(state_dicts(content))
     if not found:
         keys = [str(key) for key in content][:SHOWN] if isinstance(content, Mapping) else type(content).__name__
         raise ValueError(f"{path} contains no state_dict (names to tensors), but {keys}")
@@ -52,7 +52,7 @@ def find_state(content: Any, own: Mapping[str, Tensor], path: str | Path, option
     return state
 
 
-def _state_dicts(content: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], State]]:
+def state_dicts(content: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], State]]:
     """All mappings of names to tensors in nested wrappers, by their place; plain numbers beside the tensors do not count."""
     if not isinstance(content, Mapping) or len(where) > 3:
         return
@@ -62,7 +62,7 @@ def _state_dicts(content: Any, where: tuple[str, ...] = ()) -> Iterator[tuple[tu
         yield where, tensors
     usual = sorted(inner, key=lambda key: WRAPPERS.index(key) if key in WRAPPERS else len(WRAPPERS))
     for key in usual:
-        yield from _state_dicts(inner[key], (*where, key))
+        yield from state_dicts(inner[key], (*where, key))
 
 
 def _stripped(state: State, own: Mapping[str, Tensor]) -> dict[str, State]:

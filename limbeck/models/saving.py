@@ -33,7 +33,8 @@ def save_model(model: nn.Module, spec: dict[str, Any] | None, folder: str | Path
         ValueError: a model without a recorded spec, or arguments that JSON cannot represent.
     """
     spec = spec or spec_of(model)
-    library = spec is None or spec["model"] != "with_exits"  # whose format has no exits
+    # The format of the library has no exits, and that of PEFT holds the adapter without its base.
+    library = not hasattr(model, "peft_config") and (spec is None or spec["model"] != "with_exits")
     write: Any = getattr(model, "save_pretrained", None) if library else None
     if write is not None:  # the folder format of the library of the model
         with suppress_transformers_logs(import_package("transformers")):

@@ -14,6 +14,7 @@ from torch import nn
 
 from limbeck.models.base import spec_of
 from limbeck.models.checkpoint_keys import SHOWN, State, find_state
+from limbeck.models.fresh_head import trunk_of
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.checksums import check_file
 
@@ -39,12 +40,16 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     write_atomic(Path(path), safetensors.torch.save(state, metadata={"format": "pt"}))
 
 
-def load_weights(model: nn.Module, path: str | Path) -> None:
+def load_weights(model: nn.Module, path: str | Path, *, fresh_head: bool = False) -> None:
     """Loads the weights in `path` into `model`: all of them, or none on an error.
 
     Reads `.safetensors`, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with `torch.load(weights_only=True)`, which runs no
     code. The weights are found inside wrappers such as `{"state_dict": …}` and behind prefixes of their keys such as `module.`
     and `student.`.
+
+    Args:
+        fresh_head: load all but the head, which keeps the weights that it has: for another number of classes, or other classes.
+            A warning names what is left out.
 
     Raises:
         FileNotFoundError: the file does not exist.
@@ -53,7 +58,11 @@ def load_weights(model: nn.Module, path: str | Path) -> None:
             has the first differing keys and the likely reason.
     """
     own, aliases = model.state_dict(), _aliases(model)
-    state = find_state(_read(Path(path)), own, path, aliases)
+    content = _read(Path(path))
+    find = trunk_of if fresh_head else find_state
+    state = find(content, own, path, aliases)
+    for key in own.keys() - state.keys() - aliases.keys() if fresh_head else ():
+        state[key] = own[key]
     for alias, key in aliases.items():
         if alias not in state and key in state:
             state[alias] = state[key]

@@ -235,6 +235,7 @@ class Recipe(BaseRecipe):
             teacher_options=self.teacher.options() if self.teacher is not None else None,
             cache=None if self.cache is None else self.cache.build(),
             resume=resume,
+            allow_shared_items=self.data.allow_shared_items,
         )
 
     def _student_and_stages(

@@ -20,7 +20,7 @@ from limbeck.experiment.distillation import Distillation
 from limbeck.recipe import Recipe, read_yaml
 from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
 from limbeck.runs.resume import prepare_folder
-from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, model_folder
+from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, model_folder
 from limbeck.teacher_cache import (
     Store,
     StoreInfo,
@@ -84,12 +84,15 @@ def build_cache(
     if everything is None or seen is None:
         raise RunError(f"recipe {recipe.name} has no training data, of which outputs could be cached; name it in data.train")
     folder = child_folder(Path("runs"), recipe.name, "name")
+    untrained = build_pretrained(recipe, everything)
+    check_model_trainings(recipe, untrained, everything)
+    _job(recipe, untrained, seen).check(seen)
     with lock_run(out or folder):
         if out is None and not (folder / RECIPE).exists():
             prepare_folder(recipe, folder, resume=True, force=False)  # so that the run finds the models that are trained here
         frozen = {
             name: load_or_train_teacher(recipe, model, everything, out or folder, name=name)
-            for name, model in build_pretrained(recipe, everything).items()
+            for name, model in untrained.items()
         }
     job = _job(recipe, frozen, seen, folder)
     quiet = console is None or distributed.rank() > 0

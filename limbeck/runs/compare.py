@@ -12,7 +12,7 @@ from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_co
 from limbeck.evaluation.arms import STUDENT, ArmName
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe
-from limbeck.runs.distill import run_recipe
+from limbeck.runs.distill import check_recipe, run_recipe
 from limbeck.runs.folder import RECIPE, RunError, lock_run
 from limbeck.runs.own_files import MARKER, is_left_over, is_resolved, is_run, mark_run
 from limbeck.runs.resume import changed_fields, read_resolved
@@ -42,9 +42,11 @@ def run_comparison(
 
     Raises:
         RunError: the folder holds another comparison, or this one and `resume` is not set.
+        ValueError: data, models and terms of a variant do not fit; nothing is trained then.
     """
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
+    _check_variants(comparison, folder, resume=resume)
     _prepare_folder(comparison, folder, resume=resume)
     weights = _teacher(comparison, folder, progress=progress)
     busy = []
@@ -117,6 +119,18 @@ def _prepare_folder(comparison: Comparison, folder: Path, *, resume: bool) -> No
     except FolderInUseError:  # by a process of the same comparison, which has written the recipe
         if not (resume and (folder / RECIPE).exists()):
             raise
+
+
+def _check_variants(comparison: Comparison, folder: Path, *, resume: bool) -> None:
+    """Checks all variants of a new comparison, before the teacher is trained and the folder holds anything."""
+    _check_folder(comparison, folder, resume=resume)
+    if (folder / RECIPE).exists():
+        return
+    for name in comparison.variants:
+        try:
+            check_recipe(comparison.variant(name), child_folder(folder, name, "variants"), Console(quiet=True))
+        except ValueError as error:
+            raise ValueError(f"variant {name}: {error}") from error
 
 
 def _check_folder(comparison: Comparison, folder: Path, *, resume: bool) -> None:

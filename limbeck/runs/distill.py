@@ -10,6 +10,7 @@ from torch import nn
 from limbeck.data import FieldStorage, Items
 from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Verdict
+from limbeck.experiment.distillation import Distillation
 from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
@@ -17,7 +18,7 @@ from limbeck.runs.folder import TEACHER, RunError, lock_run
 from limbeck.runs.inputs import check_inputs
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
-from limbeck.runs.teacher import build_pretrained, load_or_train_teacher, with_progress
+from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import is_disk_full, new_folder
@@ -49,20 +50,7 @@ def run_recipe(
     resume = resume or (not force and is_prepared(recipe, folder))
     check_folder(recipe, folder, resume=resume, force=force)
     distributed.barrier()  # no process writes before all have checked the folder
-    all_train, train, validation, test = recipe.load()
-    all_train = test if all_train is None else all_train  # has the sizes of the data
-    if recipe.export is not None:  # a missing package should be found before the training, not after it
-        check_formats(recipe.export)
-        check_texts(recipe.export, test)
-    frozen = build_pretrained(recipe, all_train)
-    all_train, train, validation, test = _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
-    _print_data(console, train, validation, test)
-    job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # check_folder has run
-    for name, model in frozen.items():
-        job.experiment.set_module(name, model)
-    job.check(train, validation=validation, test=test)
-    if recipe.export is not None:
-        choose_results(list(job.plan.evaluate), recipe.export.results)
+    frozen, (all_train, train, validation, test), job = check_recipe(recipe, folder, console)
     job.experiment.set_training(lambda training: with_progress(training, progress))
     try:
         with lock_run(folder):
@@ -86,6 +74,38 @@ def run_recipe(
         if not is_disk_full(error):
             raise
         raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
+
+
+def check_recipe(
+    recipe: Recipe, folder: Path, console: Console
+) -> tuple[dict[str, nn.Module], tuple[Items, Items | None, Items | None, Items], Distillation]:
+    """Loads data and models and checks that everything fits together; nothing is trained or written.
+
+    Returns:
+        the frozen models before their training, by actor; all training data (that of the test without any), training,
+        validation and test data; and the distillation.
+
+    Raises:
+        ValueError: data, models and terms do not fit.
+    """
+    all_train, train, validation, test = recipe.load()
+    all_train = test if all_train is None else all_train  # has the sizes of the data
+    if recipe.export is not None:  # a missing package should be found before the training, not after it
+        check_formats(recipe.export)
+        check_texts(recipe.export, test)
+    frozen = build_pretrained(recipe, all_train)
+    all_train, train, validation, test = _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
+    _print_data(console, train, validation, test)
+    job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # the run checks the folder
+    if recipe.data.train is not None:
+        job.experiment.further_training_data = (all_train,)
+    for name, model in frozen.items():
+        job.experiment.set_module(name, model)
+    job.check(train, validation=validation, test=test)
+    check_model_trainings(recipe, frozen, all_train)
+    if recipe.export is not None:
+        choose_results(list(job.plan.evaluate), recipe.export.results)
+    return frozen, (all_train, train, validation, test), job
 
 
 def _in_classes_of_teacher(

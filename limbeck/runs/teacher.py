@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,7 +29,7 @@ from limbeck.data.fields import save_preprocessing
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import references_of, whole_reference
 from limbeck.experiment.plan_checks import matching_actors
-from limbeck.experiment.teacher_training import train_teacher
+from limbeck.experiment.teacher_training import check_teacher_training, train_teacher
 from limbeck.models.saving import name_classes
 from limbeck.recipe import DataSizes, Recipe, data_sizes
 from limbeck.recipe.plan_builder import unbuilt
@@ -90,6 +90,20 @@ def load_or_train_teacher(
                 save_preprocessing(own, draft)
             write_checksums(draft)
     return trained
+
+
+def check_model_trainings(recipe: Recipe, models: Mapping[str, nn.Module], train: Items) -> None:
+    """Checks that the models that a recipe trains first can be trained on its data.
+
+    Args:
+        models: before their training, by actor.
+
+    Raises:
+        ValueError: they cannot; the message names the model.
+    """
+    for name, model in models.items():
+        if (spec := recipe.pretrained[name].training) is not None:
+            check_teacher_training(model, train, spec.build(), task=recipe.new_task(), name=name)
 
 
 def model_folder(name: str) -> str:

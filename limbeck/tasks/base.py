@@ -23,6 +23,7 @@ from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.files import RawTable
 from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
+from limbeck.tasks.image_limits import accepted_images
 from limbeck.tasks.input_limits import check_input_limits
 from limbeck.tasks.predictions import TaskPredictions
 
@@ -193,7 +194,8 @@ class Task(ABC):
         try:
             outputs = self.outputs(model, few, reads=reads)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            reason = str(error).splitlines()[0]
+            taken = accepted_images(model, items)
+            reason = str(error).splitlines()[0] if taken is None else f"{taken} ({str(error).splitlines()[0]})"
             raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
         if not bool(outputs.isfinite().all()):
             raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and its inputs")

@@ -195,6 +195,7 @@ def test_images_that_do_not_decode(tmp_path: Path) -> None:
     (tmp_path / "data" / "1" / "3.png").write_bytes(b"no image")
     where = f"{{path: {tmp_path}/data}}"
     changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false"]
+    changes += ["data.allow_shared_items=true"]
     with pytest.raises(ValueError, match=r"1 of 18 images do not decode, the first at .*1/3.png.*on_error: skip"):
         run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     skipping = [f"data.{part}.on_error=skip" for part in ("train", "test")]

@@ -48,7 +48,12 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def recipe(place: Path, kind: str = "", **changes: Any) -> Recipe:
     training = {"steps": 2, "batch_size": 8, "trackers": [], "threads": 1}
-    data = {"train": str(place / f"train{kind}.parquet"), "test": str(place / f"test{kind}.parquet"), "max_length": 16}
+    data: dict[str, Any] = {
+        "train": str(place / f"train{kind}.parquet"),
+        "test": str(place / f"test{kind}.parquet"),
+        "max_length": 16,
+    }
+    data["allow_shared_items"] = True
     content: dict[str, Any] = {
         "name": "bad",
         "data": data,
@@ -213,7 +218,7 @@ COMPARED = [
 
 
 def test_empty_texts_neither_crash_nor_give_nan() -> None:
-    job = Distillation(encoder, encoder(), terms=COMPARED, training=QUICK, control=False)
+    job = Distillation(encoder, encoder(), terms=COMPARED, training=QUICK, control=False, allow_shared_items=True)
     student = job.fit(with_empty())
     assert all(bool(parameter.isfinite().all()) for parameter in student.parameters())
     assert job.evaluate(with_empty()).items == 12

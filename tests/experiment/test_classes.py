@@ -35,7 +35,7 @@ def data(*names: str) -> Items:
 
 
 def test_the_spelling_of_names_does_not_matter() -> None:
-    job = Distillation(nn.Linear(6, 2), teacher("NEGATIVE", "positive "), training=QUICK)
+    job = Distillation(nn.Linear(6, 2), teacher("NEGATIVE", "positive "), training=QUICK, allow_shared_items=True)
     job.fit(data("negative", "Positive"))
     verdict = job.evaluate(data("Negative", "POSITIVE"))
     assert verdict.teacher is not None
@@ -43,7 +43,9 @@ def test_the_spelling_of_names_does_not_matter() -> None:
 
 
 def test_a_subset_takes_the_numbering_of_the_teacher() -> None:
-    job = Distillation(lambda: nn.Linear(6, 3), teacher("Negative", "neutral", "Positive"), training=QUICK)
+    job = Distillation(
+        lambda: nn.Linear(6, 3), teacher("Negative", "neutral", "Positive"), training=QUICK, allow_shared_items=True
+    )
     job.fit(data("negative", "positive"))
     verdict = job.evaluate(data("negative", "positive"))
     assert verdict.teacher is not None
@@ -72,7 +74,7 @@ def test_more_outputs_than_names_are_found_before_the_training() -> None:
 
 
 def test_numbers_in_the_test_data_and_names_in_the_training_data() -> None:
-    job = Distillation(nn.Linear(6, 2), nn.Linear(6, 2), training=QUICK)
+    job = Distillation(nn.Linear(6, 2), nn.Linear(6, 2), training=QUICK, allow_shared_items=True)
     numbers = Items.from_tensors(X, SIDES)
     with pytest.raises(ValueError, match="test data: its classes are numbers, and those of the training data have names"):
         job.check(data("a", "b"), test=numbers)

@@ -15,7 +15,7 @@ def test_one_call_with_tensors_gives_a_sentence(teacher: nn.Module, train: Items
     rows = torch.arange(600)
     x, y = train.fetch(rows).float() / 255, train.target[rows]  # type: ignore[index]
     before = weights(teacher)
-    outcome = limbeck.distill(teacher, lambda: Own(4), (x, y), (x[:400], y[:400]), training=QUICK)
+    outcome = limbeck.distill(teacher, lambda: Own(4), (x[:400], y[:400]), (x[400:], y[400:]), training=QUICK)
     print(outcome)
     said = capsys.readouterr().out
     assert said.startswith("kept ")

@@ -19,7 +19,7 @@ from limbeck.objectives import HardTargets, SoftTargets
 from tests.data.loading.files import parquet
 from tests.runs.test_field_runs import columns
 
-QUICK: dict[str, Any] = {"training": Training(length=epochs(2), batch_size=16)}
+QUICK: dict[str, Any] = {"allow_shared_items": True, "training": Training(length=epochs(2), batch_size=16)}
 
 
 def classifier(inputs: int) -> nn.Module:

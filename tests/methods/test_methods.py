@@ -66,7 +66,7 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
     general = str(place / "test.parquet")
     method = {"tinybert": METHODS["tinybert"] | {"general": general, "general_epochs": 1}}
     fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
-    wanted = named(place, method, teacher=fine_tuned)
+    wanted = named(place, method, teacher=fine_tuned, data=read(place, allow_shared_items=True))
     teacher = load(place)
     _, stages = wanted._from_method(teacher, wanted.load()[1])
     assert [stage.name for stage in stages] == ["general", "layers", "prediction"]

@@ -27,7 +27,7 @@ def recipe(train: Any, test: Any) -> Recipe:
     return Recipe.from_dict(
         {
             "name": "sounds",
-            "data": {"train": train, "test": test},
+            "data": {"train": train, "test": test, "allow_shared_items": True},
             "teacher": model | {"training": TRAINING},
             "student": model,
             "terms": ["hard_targets", {"soft_targets": {"temperature": 2}}],

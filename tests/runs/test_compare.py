@@ -115,3 +115,10 @@ def test_names_that_cannot_be_folders(name: str) -> None:
 def test_a_variant_without_terms() -> None:
     with pytest.raises(RecipeError, match="has no terms"):
         comparison(empty=[])
+
+
+def test_a_variant_that_does_not_fit_is_found_before_the_teacher_is_trained(tmp_path: Path) -> None:
+    unfit = comparison(soft=VARIANTS["soft"], hint=["hard_targets", {"hint": {"student": "layer9", "teacher": "layer9"}}])
+    with pytest.raises(ValueError, match=r"variant hint: .*layer9"):
+        run_comparison(unfit, tmp_path / "few", progress=False)
+    assert not (tmp_path / "few").exists()

@@ -120,3 +120,23 @@ def test_of_two_ranks_one_writes(tmp_path: Path) -> None:
         json.loads(resumed.stdout)["results"]["student"]["distilled"]["per_seed"]
         == verdict["results"]["student"]["distilled"]["per_seed"]
     )
+
+
+def test_a_run_on_its_own_training_data_is_refused_before_a_teacher_is_trained(tmp_path: Path) -> None:
+    """Without splits both are the whole data set, a part of which is the validation data."""
+    whole = ['data.train={"path": "digits"}', 'data.test={"path": "digits"}']
+    with pytest.raises(ValueError, match=r"of 1,797 items are in the training data too .*nothing new to measure on"):
+        run_recipe(tiny.recipe(*whole), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_test_folder_named_as_training_data_is_refused_unless_it_is_allowed(tmp_path: Path) -> None:
+    own = 'data.train={"path": "digits", "split": "test"}'
+    with pytest.raises(ValueError, match="nothing new to measure on"):
+        run_recipe(tiny.recipe(own, "data.labels=20", "data.unlabelled=false"), tmp_path / "run", progress=False)
+    allowed = (own, "data.allow_shared_items=true", "control=false")
+    with pytest.warns(UserWarning, match="results on them say little about new data"):
+        verdict = run_recipe(tiny.recipe(*allowed), tmp_path / "run", progress=False)
+    assert verdict.shared_items is not None
+    assert verdict.shared_items.count == verdict.shared_items.items == verdict.items
+    assert "Test items seen before" in (tmp_path / "run" / "report.html").read_text()

@@ -33,8 +33,16 @@ def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> No
 def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: Path) -> None:
     write_images(tmp_path / "data", ["cat", "dog", "emu"])
     where = f"{{path: {tmp_path}/data}}"
-    changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false", "training.steps=1",
-               "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    changes = [
+        f"data.train={where}",
+        f"data.test={where}",
+        "data.allow_shared_items=true",
+        "data.validation=0",
+        "control=false",
+        "training.steps=1",
+        "training.batch_size=4",
+        "teacher.training.steps=1",
+    ]
     run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     assert runs.evaluate_run(tmp_path / "run", str(tmp_path / "data")).as_json()["items"] == 9
     write_images(tmp_path / "other", ["dog", "fox"])
@@ -48,8 +56,16 @@ def test_data_that_lack_a_class_are_numbered_as_the_training_data(tmp_path: Path
     (tmp_path / "part").mkdir()
     for name in ("dog", "emu"):
         (tmp_path / "part" / name).symlink_to(tmp_path / "data" / name)
-    changes = [f"data.train={{path: {tmp_path}/data}}", f"data.test={{path: {tmp_path}/part}}", "data.validation=0",
-               "control=false", "training.steps=1", "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    changes = [
+        f"data.train={{path: {tmp_path}/data}}",
+        f"data.test={{path: {tmp_path}/part}}",
+        "data.validation=0",
+        "data.allow_shared_items=true",
+        "control=false",
+        "training.steps=1",
+        "training.batch_size=4",
+        "teacher.training.steps=1",
+    ]
     verdict = run_recipe(tiny.recipe(*changes), tmp_path / "run", progress=False)
     assert verdict.classes == ["cat", "dog", "emu"]
     test = tiny.recipe(*changes).load()[3]

@@ -68,8 +68,16 @@ def test_class_names_of_the_run_number_the_classes(tmp_path: Path) -> None:
     for name in ("dog", "emu"):
         (tmp_path / "part" / name).symlink_to(tmp_path / "data" / name)
     where = f"{{path: {tmp_path}/data}}"
-    changes = [f"data.train={where}", f"data.test={where}", "data.validation=0", "control=false", "training.steps=30",
-               "training.batch_size=4", "teacher.training.steps=1"]  # fmt: skip
+    changes = [
+        f"data.train={where}",
+        f"data.test={where}",
+        "data.allow_shared_items=true",
+        "data.validation=0",
+        "control=false",
+        "training.steps=30",
+        "training.batch_size=4",
+        "teacher.training.steps=1",
+    ]
     folder = tmp_path / "run"
     runs.run_recipe(tiny.recipe(*changes), folder, progress=False)
     file = folder / "exports" / "student-fp32.onnx"

@@ -54,3 +54,11 @@ def test_a_shared_teacher_is_trained_once(place: Path, tmp_path: Path) -> None: 
     longer = {**training, "training": training["training"] | {"epochs": 2}}
     run_recipe(recipe(place, teacher=longer, control=False), tmp_path / "third", progress=False)
     assert len(list((tmp_path / "teachers").iterdir())) == 2
+
+
+def test_a_teacher_that_cannot_train_on_a_part_of_one_item_is_found_before_the_folder_is_made(tmp_path: Path) -> None:
+    """A MobileNet makes one position of 8×8 pixels, of which BatchNorm needs two items."""
+    deep = ['teacher.model="mobilenet_v3"', "teacher.args={}", "teacher.training.batch_size=2", "teacher.training.accumulate=2"]
+    with pytest.raises(ValueError, match=r"teacher: the BatchNorm layer .* cannot train on one item.*set it to 4 or more"):
+        run_recipe(tiny.recipe(*deep), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,7 @@ from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.source import BatchPosition, DataReader, Source, registry
 from limbeck.data.dataset import Dataset
 from limbeck.data.image.pipeline import Pipeline
+from limbeck.data.items import Items
 
 
 @registry.register("dataset")
@@ -34,6 +35,11 @@ class DatasetFile(Source):
         self.batch_size, self.data = batch_size, data
         self.pipeline = Pipeline.from_spec(augment) if augment else None
         self._dataset: Dataset | None = None
+
+    @property
+    def items(self) -> Items | None:
+        """What it draws from; None before its file is read."""
+        return None if self._dataset is None else self._dataset.items
 
     @property
     def has_epochs(self) -> bool:

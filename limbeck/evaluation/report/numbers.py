@@ -31,6 +31,14 @@ def head(verdict: Verdict) -> str:
     return page_head(verdict.name, sentence, facts, verbatim=True) + key_numbers(_key_of_results(verdict))
 
 
+def data(verdict: Verdict) -> Section | None:
+    """What speaks against the test data: items that the run has seen before."""
+    if verdict.shared_items is None:
+        return None
+    said = f"{verdict.shared_items.describe()}. Results on them say little about new data."
+    return Section("data", "Test items seen before", paragraph(said[:1].upper() + said[1:]))
+
+
 def seeds(verdict: Verdict) -> str:
     return f"{len(verdict.seeds)} seed{'' if len(verdict.seeds) == 1 else 's'}"
 

@@ -31,6 +31,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
     several = len(verdict.results) > 1
     arms = _of_first(numbers.arms(first), verdict)
     sections = [
+        numbers.data(verdict),
         numbers.targets(verdict),
         results(verdict) if several else arms,
         controls(verdict),

@@ -1,8 +1,6 @@
-"""Checks of training and test data against each other: items that both hold, and values of another range."""
+"""Checks of training and test data against each other: values of another range."""
 
 from __future__ import annotations
-
-import warnings
 
 import torch
 from torch import Tensor
@@ -12,26 +10,6 @@ from limbeck.data.storage import TensorStorage
 
 SAMPLE = 256  # items whose values are looked at
 UNIT, FAR = 1.0, 10.0  # values in [0, 1], and some far beyond
-
-
-def count_shared(train: Items, other: Items) -> int:
-    """How many items of `other` have the content of a training item."""
-    return int(torch.isin(other.keys, train.keys).sum())
-
-
-def warn_of_shared(train: Items | None, other: Items | None, data: str) -> None:
-    """Warns of test or validation items that are training items too: what is measured on them is memory."""
-    if train is None or other is None:
-        return
-    shared = count_shared(train, other)
-    if shared:
-        rows = torch.isin(other.keys, train.keys).nonzero()[:3, 0].tolist()
-        some = ", ".join(map(str, rows)) + (", …" if shared > len(rows) else "")
-        warnings.warn(
-            f"{data}: {shared:,} of {len(other):,} items are in the training data too (rows {some}); results on them say "
-            "little about new data",
-            stacklevel=2,
-        )
 
 
 def check_range(train: Items | None, other: Items | None, data: str) -> None:

@@ -25,13 +25,18 @@ from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
 from limbeck.engine.freezing import require_trainable
 from limbeck.engine.stages import resolve_stages
 from limbeck.evaluation import TermGraph, build_term_graph
-from limbeck.experiment.checks.data import check_range, warn_of_shared
+from limbeck.experiment.arm_stages import arm_data
+from limbeck.experiment.checks.data import check_range
 from limbeck.experiment.checks.guessing import warn_of_guessing
+from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
+from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan
 from limbeck.experiment.plan_checks import check_training_data
+from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
+from limbeck.models.adapters import merge_adapters
 
 
 def check_folder(experiment: Experiment) -> None:
@@ -72,10 +77,14 @@ def check_experiment(
     expanded = expand_evaluated(plan, actors[STUDENT]).evaluate
     for name, each in experiment.plans.items():
         experiment.plans[name] = replace(each, evaluate=expanded)
-    for name, items in (("validation data", validation), ("test data", test)):
-        warn_of_shared(train, items, name)
+    warn_of_shared_validation(experiment, train, validation)
     _check_models(experiment, actors[STUDENT], train, validation, test)
     graphs = {name: _check_stages(experiment, name, each, train, seed) for name, each in actors.items()}
+    for name, each in experiment.plans.items():
+        stages, source, *_ = arm_data(experiment, name, train)
+        trying = actors.get(name, actors[STUDENT])  # the control trains the students
+        check_training_batches(trying, stages, source, each.training.settings, who=f"arm {name}", seed=seed)
+    check_shared(SeenItems.of(experiment, train, validation), test, allowed=experiment.allow_shared_items)
     return graphs[STUDENT]
 
 
@@ -98,6 +107,9 @@ def _check_models(
     teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
     task.prepare(teacher, first, judged, control=CONTROL in experiment.plans)
     modules = evaluated_modules(plan, actors, averages=False)
+    if experiment.folder is not None:
+        for result, module in modules.items():
+            warn_if_not_loadable(merge_adapters(module), result)
     _check_evaluated_taps(experiment, actors, modules, first)
     for name, items in named:
         if items is None or (items is train and not _needs_labels(experiment)):

@@ -202,6 +202,9 @@ class DataSpec(Spec):
     max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
     stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
+    allow_shared_items: bool = Field(
+        False, description="go on if all test items are in the training or validation data, which is refused otherwise"
+    )
     augment: AugmentSpec | None = Field(None, description="augmented copies of the texts that the student sees")
 
     @property

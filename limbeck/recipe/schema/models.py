@@ -39,6 +39,9 @@ class ModelSpec(Spec):
     model: str
     args: dict[str, Any] = Field(default_factory=dict)
     weights: str | None = Field(None, description="a safetensors file, or a .pt file that loads with weights_only=True")
+    fresh_head: bool = Field(
+        False, description="of weights with another head: load all others, and start the head anew, to be trained"
+    )
     reads: str | None = Field(None, description="of data with fields: the one that it is called with")
     channels_last: bool = Field(False, description="memory layout; often faster for convolutional models on CPUs")
     precision: Precision | None = Field(None, description="of this model's computation; none: the training's")
@@ -52,6 +55,12 @@ class ModelSpec(Spec):
     def _check_name(cls, name: str) -> str:
         models.require_known(name)
         return name
+
+    @model_validator(mode="after")
+    def _check_fresh_head(self) -> Self:
+        if self.fresh_head and self.weights is None and self.model != "transformers":
+            raise ValueError("fresh_head: it is of weights: (a file), or of a model of Transformers; name one, or leave it out")
+        return self
 
     def new(
         self, classes: int | None, channels: int | None, inputs: int | None = None, item: tuple[int, ...] | None = None
@@ -68,6 +77,8 @@ class ModelSpec(Spec):
         accepted = inspect.signature(models.registry[self.model]).parameters
         if self.model == "transformers" and classes is not None and not self._keeps_head(args, classes):
             args.setdefault("num_labels", classes)
+        if self.fresh_head and self.weights is None:
+            args.setdefault("ignore_mismatched_sizes", True)
         given = (("classes", classes), ("num_classes", classes), ("channels", channels), ("inputs", inputs))
         for name, value in given:
             if name in accepted and value is not None:
@@ -77,7 +88,7 @@ class ModelSpec(Spec):
         except ValueError as error:
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
-            models.load_weights(model, expand_variables(self.weights, "weights"))
+            models.load_weights(model, expand_variables(self.weights, "weights"), fresh_head=self.fresh_head)
         return self._with_exits(model, item) if self.exits else model
 
     def _keeps_head(self, args: Mapping[str, Any], classes: int) -> bool:
@@ -172,6 +183,8 @@ class ActorSpec(StudentSpec):
         if len(ways) != 1:
             given = f"; {' and '.join(ways)} are given" if ways else ""
             raise ValueError(f"an actor is one of model: (by name), from_teacher:, average: (of an actor), snapshot:{given}")
+        if self.fresh_head and self.model and self.cache is not None and self.training is None:
+            raise ValueError("fresh_head: the head of this frozen model would stay random; train it first (training: …)")
         if self.training is not None and not self.model:
             raise ValueError("training: only a model by name is trained first; leave it out")
         return self
@@ -214,6 +227,8 @@ class TeacherSpec(ModelSpec):
 
     @model_validator(mode="after")
     def _check_trained(self) -> Self:
+        if self.fresh_head and self.training is None:
+            raise ValueError("fresh_head: the head of this teacher would stay random; train it first (training: {epochs: 10})")
         if self.weights is not None or self.training is not None:
             return self
         if self.model not in PRETRAINED:

@@ -71,10 +71,10 @@ def test_a_student_of_a_tenth_is_suggested_for_each_kind_of_input(tmp_path: Path
         ("photos", "resnet_cifar", {"depth": 56, "channels": 1}),
     ):
         if name == "vectors.json":
-            rows = [{"x": [0.1 * row, 1.0, 2.0], "label": row % 2} for row in range(40)]
+            rows = [{"x": [0.1 * row, 1.0, 2.0], "label": row // 2 % 2} for row in range(80)]
             name = "train.json"
-            for file in ("train.json", "test.json"):
-                Path(file).write_text(json.dumps(rows))
+            for first, file in enumerate(("train.json", "test.json")):
+                Path(file).write_text(json.dumps(rows[first::2]))
         if name == "photos":
             own.photos(tmp_path, per_class=2, sides=(32, 40))
         start(train=name, teacher=teacher, teacher_args=args, force=True)

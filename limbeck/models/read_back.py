@@ -1,0 +1,47 @@
+"""Whether a saved model can be loaded again and is the same then: a model may have been altered after it was built."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from limbeck.models.base import spec_of
+from limbeck.models.saving import load_model, save_model
+
+UNREADABLE = (ValueError, OSError, RuntimeError, TypeError, KeyError, ImportError, AttributeError)
+
+
+def can_be_saved_whole(model: nn.Module) -> bool:
+    """Whether a folder can say how the model is built: it has a recorded spec, or a library that writes one."""
+    return spec_of(model) is not None or (hasattr(model, "save_pretrained") and not hasattr(model, "peft_config"))
+
+
+def saving_problem(model: nn.Module, folder: Path | None = None) -> str | None:
+    """Saves a model, loads it again and compares the two.
+
+    Args:
+        folder: to be written; None: a temporary one.
+
+    Returns:
+        What is wrong, in words; None if the loaded model has the same tensors.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as place:
+            return saving_problem(model, Path(place) / "model")
+    try:
+        save_model(model, None, folder)
+        loaded = load_model(folder)
+    except UNREADABLE as error:
+        return str(error).splitlines()[0]
+    found = loaded.state_dict()
+    for name, tensor in model.state_dict().items():
+        if name not in found:
+            return f"the loaded model has no {name}"
+        if found[name].shape != tensor.shape:
+            return f"{name} is {list(tensor.shape)}, and {list(found[name].shape)} in the loaded model"
+        if not torch.equal(found[name].to(tensor.dtype), tensor.detach().cpu()):
+            return f"{name} has other values in the loaded model"
+    return None

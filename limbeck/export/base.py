@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from limbeck.export.check import Inputs, check_batches, check_file, reference_outputs
 from limbeck.export.errors import ExportError
+from limbeck.export.file_info import beside, write_beside
 from limbeck.export.text_models import IDS, MASK, first_tokens, token_logits
 from limbeck.export.trace import single_output
 from limbeck.models import MissingPackageError
@@ -95,6 +96,7 @@ class Format(ABC):
         precision: str = "fp32",
         calibration: Sequence[Tensor] = (),
         fp32_checked: bool = False,
+        info: Mapping[str, Any] | None = None,
     ) -> None:
         """Writes `model` to `path` atomically. It exports a copy on the CPU in evaluation mode; the model is not changed.
 
@@ -109,6 +111,7 @@ class Format(ABC):
             calibration: batches of training inputs, from which int8 takes the ranges of activations. Text models need none,
                 since they are quantized dynamically.
             fp32_checked: the float32 file of the same model has been written and checked before, so that int8 need not.
+            info: what the file says of itself, see `limbeck.export.file_info`.
 
         Raises:
             ExportError: the model cannot be exported; it has the reason, the remedy and, if known, the line of code.
@@ -131,12 +134,13 @@ class Format(ABC):
             temporary = Path(folder) / path.name
             for each in (precision,) if fp32_checked or not self.is_checked else dict.fromkeys(("fp32", precision)):
                 self._write(copy.deepcopy(prepared), temporary, items, each, calibration)
+                if info is not None:
+                    self.describe(temporary, info)
                 if self.is_checked:
                     references = references or reference_outputs(prepared, batches)
                     with no_other(precision, each):
                         check_file(self.open(temporary), batches, references, exact=each == "fp32")
-            flush(temporary)
-            temporary.replace(path)
+            move_file(temporary, path)
 
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         """Wraps `model` for `_write`: tensors in, one tensor out."""
@@ -149,6 +153,10 @@ class Format(ABC):
         `example` is `[2, …]`: two items, so that tracing (`limbeck.export.trace.trace`) does not specialise the batch axis.
         If `texts` is set it may be a mapping of tokens, and the model takes its tensors as positional arguments.
         """
+
+    def describe(self, path: Path, info: Mapping[str, Any]) -> None:
+        """Writes what a file says of itself: into it, if the format has metadata, else as JSON beside it."""
+        write_beside(path, info)
 
     @abstractmethod
     def open(self, path: Path) -> Runner:
@@ -194,6 +202,15 @@ class Format(ABC):
     def libraries(self, path: Path) -> tuple[str, ...]:
         """Modules imported to open this file; `packages` unless they depend on its content."""
         return self.packages
+
+
+def move_file(written: Path, path: Path) -> None:
+    """Moves a file, and what is written beside it, to `path`."""
+    if beside(written).exists():
+        flush(beside(written))
+        beside(written).replace(beside(path))
+    flush(written)
+    written.replace(path)
 
 
 @contextmanager

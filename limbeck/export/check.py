@@ -34,12 +34,11 @@ def check_batches(example: Inputs) -> list[Inputs]:
     tensors.setdefault(MASK, torch.ones_like(tensors[IDS]))
     count, length = tensors[IDS].shape
     rows = torch.arange(max(SEVERAL, min(MOST, count))) % count
-    lengths = dict.fromkeys((length, (length + 1) // 2))
     alone = int(tensors[MASK][0].sum()) or length  # the first text without padding
-    return [
-        *({name: part[:1, :size] for name, part in tensors.items()} for size in dict.fromkeys((alone, (alone + 1) // 2))),
-        *({name: part[rows, :size] for name, part in tensors.items()} for size in lengths),
-    ]
+    sizes = [(torch.arange(1), alone), (torch.arange(1), (alone + 1) // 2), (rows, length), (rows, (length + 1) // 2)]
+    left = bool((tensors[MASK][:, 0] == 0).any())  # padded on the left: the texts end together
+    cut = [(chosen, slice(-size, None) if left else slice(size)) for chosen, size in sizes]
+    return [{name: part[chosen][:, columns] for name, part in tensors.items()} for chosen, columns in cut]
 
 
 def reference_outputs(model: nn.Module, batches: Sequence[Inputs]) -> list[Tensor]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from rich.console import Console
@@ -19,15 +19,16 @@ from limbeck.data import Items, evaluation_batches
 from limbeck.evaluation import Export, number_format
 from limbeck.evaluation.model_cost import Latency, file_bytes
 from limbeck.evaluation.statistics import Interval
-from limbeck.export.base import Format, Runner, frozen_copy, no_other
+from limbeck.export.base import Format, Runner, frozen_copy, move_file, no_other
 from limbeck.export.catalogue import formats
 from limbeck.export.check import Inputs, check_difference, largest_difference
 from limbeck.export.errors import ExportError
+from limbeck.export.file_info import file_info
 from limbeck.export.measure import RunnerModule, describe_inputs, first, latencies, metric_of
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
-from limbeck.utils.atomic_files import flush, is_disk_full
+from limbeck.utils.atomic_files import is_disk_full
 
 EXPORTS = "exports"  # subfolder of the run folder
 DRAFTS = ".draft"  # subfolder of files that are being written and checked
@@ -48,14 +49,15 @@ def export_models(
     aware: Callable[[], nn.Module] | Mapping[str, Callable[[], nn.Module]] | None = None,
     task: Task | None = None,
     readers: Mapping[str, str] | None = None,
+    infos: Mapping[str, Mapping[str, Any]] | None = None,
     console: Console | None = None,
     earlier: Sequence[Export] = (),
     on_records: Callable[[list[Export]], None] = lambda records: None,
 ) -> list[Export]:
     """Writes every model in every format and precision to `folder/exports`, then checks and measures each file.
 
-    A failed export becomes a record with reason and remedy, and the others continue. The models are not changed. A file is
-    written and checked in `folder/exports/.draft`, and takes the place of an older one only after that.
+    A failed export becomes a record with reason and remedy, and the others continue. The models are not changed. An older file
+    is replaced when its successor is checked.
 
     Args:
         models: by name, which names the files: "student", or the results of a run, and optionally "teacher".
@@ -65,22 +67,22 @@ def export_models(
         into: format names.
         precisions: of "fp32" and "int8"; those that a format does not support are skipped.
         calibration_items: number of training items from which the ranges of activations are taken.
-        aware: returns the student of the int8 files, for quantization-aware training; called at most once, and only if an
-            int8 file is written. Of several models one function each, by name.
+        aware: by model, or for the only one, a function that returns the model of its int8 files; called at most once.
         task: computes the metric, prepared for `test`; default: classification.
+        infos: by model, what its files say of themselves; default: see `limbeck.export.file_info`.
         earlier: records of `folder`; their files in other precisions are timed again, interleaved with the new ones.
         on_records: called with records as soon as their files are in place, and again when the files of a format are timed.
         readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
 
     Returns: one record per model in PyTorch, then one per file.
-
     Raises:
         MissingPackageError: a format's packages are not installed.
         OSError: the disk is full; older files are as they were.
         ValueError: an unknown format, a test set without labels.
     """
     chosen, known = _required(into), {"student": aware} if callable(aware) else dict(aware or {})
-    job = _ExportJob(dict(models), train, test, folder, calibration_items, known, task or Classification(), readers or {})
+    shared = (calibration_items, known, task or Classification(), readers or {}, infos or {})
+    job = _ExportJob(dict(models), train, test, folder, *shared)
     with Progress(console=console, transient=True, disable=console is None or console.quiet) as bar:
         todo = bar.add_task("PyTorch", total=1 + sum(len(_precisions_of(each, precisions)) for each in chosen))
         job.drop_failing()
@@ -174,6 +176,7 @@ class _ExportJob:
     aware: Mapping[str, Callable[[], nn.Module]]
     task: Task
     readers: Mapping[str, str]
+    infos: Mapping[str, Mapping[str, Any]]
     tests: dict[str, Items] = field(default_factory=dict)  # the evaluation items, with the inputs that each model reads
     frozen: dict[str, nn.Module] = field(default_factory=dict)
     reference: dict[str, Tensor] = field(default_factory=dict)  # outputs of PyTorch on the test set
@@ -266,8 +269,7 @@ class _ExportJob:
                 records[name] = _failed(name, kind, precision, error)
         for name, file in files.items():
             records[name] = self._measured(name, kind, precision, file)
-            flush(file.path)
-            file.path.replace(self.folder / EXPORTS / file.path.name)
+            move_file(file.path, self.folder / EXPORTS / file.path.name)
             self.runners[name, kind.name, precision] = file.runner
         broken = [_failed(name, kind, precision, error) for name, error in self.broken.items()]
         return [*(records[name] for name in self.models), *broken]
@@ -286,6 +288,7 @@ class _ExportJob:
                 self.checks[name],
                 precision=precision,
                 calibration=self.calibration(name) if precision == "int8" and isinstance(self.examples[name], Tensor) else (),
+                info=self.infos.get(name) or file_info(self.frozen[name], self.tests[name], result=name),
                 fp32_checked=not own_model and (name, kind.name, "fp32") in self.runners,
             )
             runner = kind.open(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from rich.console import Console
 from torch import nn
 
@@ -147,3 +148,20 @@ def _print_data(console: Console, train: Items | None, validation: Items | None,
         named = ", ".join(f"{number} {name}" for number, name in enumerate(names[:MAX_CLASS_NAMES]))
         more = f", … {len(names)} in all" if len(names) > MAX_CLASS_NAMES else ""
         console.print(f"[dim]classes: {shown(named)}{more}[/dim]", highlight=False)
+        _print_unused_classes(console, names, test if train is None else train)
+
+
+def _print_unused_classes(console: Console, names: list[str], items: Items) -> None:
+    """Says which named classes have no item, as if `classes.json` names more than the data have."""
+    if not isinstance(items.target, torch.Tensor) or items.target.ndim != 1 or items.target.is_floating_point():
+        return
+    used = set(items.target.tolist())
+    unused = [name for number, name in enumerate(names) if number not in used]
+    if unused:
+        listed = ", ".join(unused[:MAX_CLASS_NAMES]) + (", …" if len(unused) > MAX_CLASS_NAMES else "")
+        console.print(
+            f"{len(names)} classes are named, and the data have labels of {len(names) - len(unused)}; without any: {listed}",
+            style="yellow",
+            markup=False,
+            highlight=False,
+        )

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from torch import nn
@@ -16,14 +17,16 @@ from limbeck.evaluation import Export, Verdict
 from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, failed_records, formats, merge_records
 from limbeck.export.exporter import EXPORTS, file_name
+from limbeck.export.file_info import beside, file_info
 from limbeck.recipe import ExportSpec, Recipe, data_sizes
 from limbeck.recipe.schema.task import task_name
 from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, require_file
 from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import is_disk_full
+from limbeck.utils.atomic_files import is_disk_full, new_folder
 
+TOKENIZER = "-tokenizer"  # end of the name of the folder with the tokenizer of a file of texts
 LATER = "this is an older file, a later export failed: "
 
 
@@ -150,6 +153,7 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             aware=_quantization_aware_models(spec, run, progress=progress),
             task=task,
             readers=readers_of(run.recipe, list(run.results)),
+            infos=_infos(run, exported),
             console=console,
             earlier=Verdict.load(run.folder).exports,
             on_records=functools.partial(_record, run.folder),
@@ -160,6 +164,19 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
         write_report(run.folder)
     distributed.barrier()
     return records
+
+
+def _infos(run: RunModels, exported: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
+    """Returns what the files of each model say of themselves; puts the tokenizers of models of texts beside the files."""
+    verdict, found = Verdict.load(run.folder), dict[str, dict[str, Any]]()
+    for name, model in exported.items():
+        items = run.test.for_actor(reader_of(run.recipe, name))
+        found[name] = file_info(model, items, verdict, name)
+        if isinstance(items.storage, TokenStorage):
+            found[name]["tokenizer"] = f"{name}{TOKENIZER}"
+            with new_folder(run.folder / EXPORTS / found[name]["tokenizer"]) as draft:
+                items.storage.tokenizer.save_pretrained(str(draft))
+    return found
 
 
 def is_failed(record: Export) -> bool:
@@ -181,6 +198,7 @@ def _record(folder: Path, records: Sequence[Export]) -> None:
         if record.error is not None:
             name = file_name(record.model, formats.get(record.format), record.precision)
             (folder / EXPORTS / name).unlink(missing_ok=True)
+            beside(folder / EXPORTS / name).unlink(missing_ok=True)
         new.append(record)
     verdict.model_copy(update={"exports": merge_records(verdict.exports, new)}).save(folder / VERDICT)
 

@@ -39,7 +39,7 @@ MODEL_FILES = (  # in the folder of a model that was saved without checksums
     *(CHECKSUMS, TABLE_FILE, AUDIO_FILE),
 )
 MODELS = ("student", "control", "alone", "teacher", f"{RESULTS_FOLDER}/*/*", "actors/*")  # "alone": the control before format 2
-EXPORT = re.compile(r"\.?.+-(fp32|fp16|bf16|int8)\.\w+(\.\w+)?")
+EXPORT = re.compile(r"\.?.+-(fp32|fp16|bf16|int8)\.\w+(\.\w+)?(\.json)?")
 CHECKPOINT = re.compile(r"(?:[^/]+/)?checkpoints/(?:step-\d+|best)/[^/]+")  # below `checkpoints/`
 TRAINING_LOG = re.compile(r"(?:.*/)?(?:log\.jsonl|events\.out\.tfevents\.[^/]+|hparams\.yml)")
 
@@ -104,8 +104,11 @@ def _own_files(folder: Path) -> Iterator[Path]:
         if CHECKPOINT.fullmatch(name) or TRAINING_LOG.fullmatch(name):
             yield path
     for path in _files_below(folder / "exports"):
-        if EXPORT.fullmatch(path.name):
+        is_draft = any(part.endswith(DRAFT) for part in path.relative_to(folder / "exports").parts[:-1])
+        if is_draft or EXPORT.fullmatch(path.name):
             yield path
+    for place in folder.glob("exports/*-tokenizer"):
+        yield from _files_of_model(place)
     for draft in (*folder.glob(f".*{DRAFT}"), *folder.glob(f"{RESULTS_FOLDER}/*/.*{DRAFT}"), *folder.glob(f"actors/.*{DRAFT}")):
         yield from _files_below(draft)
 

@@ -18,6 +18,7 @@ from limbeck.export import ExportError, exporter, formats
 from limbeck.export.onnx.attention import PAIRS
 from limbeck.export.onnx.format import TEXT_OPSET
 from limbeck.export.pytorch import PyTorch
+from tests.docs.blocks import run_block
 
 transformers = pytest.importorskip("transformers")
 onnx = pytest.importorskip("onnx")
@@ -261,6 +262,13 @@ def test_a_text_recipe_ships_its_student(tmp_path: Path, monkeypatch: pytest.Mon
     found = runs.evaluate_file(file, test).as_json()  # with the run's tokenizer and metric
     assert (found["metric"], found["items"]) == ("matthews", 81)
     assert found["matthews"] == pytest.approx(student.metric)
+    monkeypatch.chdir(tmp_path / "run" / "exports")
+    said = run_block("devices.md", "AutoTokenizer")  # as the guide shows it, with a text that is too long
+    assert said["tokens"]["input_ids"].shape == (2, said["info"]["max_tokens"])
+    assert len(said["answers"]) == 2
+    assert set(said["answers"]) <= set(said["info"]["classes"])
+    assert said["info"]["figures"]["value"] == pytest.approx(verdict.student.metric)
+    assert said["info"]["metric"] == "matthews"
     moved = tmp_path / "student.onnx"
     shutil.copy(file, moved)
     with pytest.raises(runs.RunError, match=r"student.onnx reads texts, .*name it with --tokenizer"):

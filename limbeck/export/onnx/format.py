@@ -15,6 +15,7 @@ from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.export.onnx.attention import simplify_attention
 from limbeck.export.onnx.fuse_slices import fuse_slices
+from limbeck.export.onnx.metadata import REFUSAL, add_metadata, refuse_other_range
 from limbeck.export.onnx.rotary import expand_rotary_caches
 from limbeck.export.onnx.strip_metadata import strip_metadata
 from limbeck.export.quantization.dynamic import quantize_dynamic_weights
@@ -81,6 +82,15 @@ class Onnx(Format):
             raise ExportError(f"the exporter wrote an invalid graph (onnx.checker): {error}") from error
         path.write_bytes(content.SerializeToString())
 
+    def describe(self, path: Path, info: Mapping[str, Any]) -> None:
+        import onnx
+
+        content = onnx.load(path)
+        add_metadata(content, info)
+        if "value_range" in info and len(content.graph.input) == 1:
+            refuse_other_range(content, info["value_range"][1])
+        path.write_bytes(content.SerializeToString())
+
     def opset_of(self, runner: Runner) -> int | None:
         return TEXT_OPSET if runner.names else OPSET
 
@@ -119,6 +129,8 @@ def _outputs(session: Any, path: Path, inputs: Mapping[str, Any]) -> Any:
     try:
         return session.run(None, inputs)[0]
     except Exception as error:  # its errors share no base class but this
+        if REFUSAL in str(error):
+            raise ExportError(f"{path} reads numbers from 0 to 1, not these inputs", "Divide bytes by 255") from error
         shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
         raise ExportError(f"{path} cannot compute on inputs {shapes}: {' '.join(str(error).split())}") from error
 

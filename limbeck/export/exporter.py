@@ -69,11 +69,10 @@ def export_models(
         calibration_items: number of training items from which the ranges of activations are taken.
         aware: by model, or for the only one, a function that returns the model of its int8 files; called at most once.
         task: computes the metric, prepared for `test`; default: classification.
-        infos: by model, what its files say of themselves; default: see `limbeck.export.file_info`.
-        earlier: records of `folder`; their files in other precisions are timed again, interleaved with the new ones.
+        infos: by model, what its files say of themselves; default: `limbeck.export.file_info`.
+        earlier: records of `folder`, whose files in other precisions are timed again, interleaved with the new ones.
         on_records: called with records as soon as their files are in place, and again when the files of a format are timed.
         readers: by model, the actor whose inputs it reads, of items with fields or with tokens by actor; default: its name.
-
     Returns: one record per model in PyTorch, then one per file.
     Raises:
         MissingPackageError: a format's packages are not installed.

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from docs.generate.markdown import code, docstring, prose, summary, table
 from limbeck import methods, models, tasks
-from limbeck.core import adapters, schedules, source, teachers, weighers
+from limbeck.core import adapters, balance, schedules, source, teachers, weighers
 from limbeck.data.fields import modalities
 from limbeck.data.image import transforms
 from limbeck.models import shrink as text
@@ -95,6 +95,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck.core.teachers": ("Teacher", "PastPredictions", "VirtualTeacher"),
             "limbeck.core.schedules": ("Schedule",),
             "limbeck.core.weighers": ("Weigher",),
+            "limbeck.core.balance": ("Balance",),
             "limbeck.core.memory": ("PerSampleTable", "Queue"),
         },
     ),
@@ -181,6 +182,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "Schedules": (schedules.registry, "For the weight or temperature of a term and the schedule of a learning rate."),
     "Teachers": (teachers.registry, "For the `teacher` of a term, where it is more than one actor's signal."),
     "Weighers": (weighers.registry, "For the `item_weight` or `temperature` of a term, and the `by` of an ensemble."),
+    "Balances": (balance.registry, "For the `balance:` of an update or a stage: factors of the weights of its terms."),
     "Sources": (source.registry, "For `sources:`, whose names updates use."),
     "Tasks": (tasks.registry, "For `task:`."),
     "Modalities": (modalities, "For the `fields:` of a data set."),

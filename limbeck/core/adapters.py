@@ -58,6 +58,21 @@ class TapAdapters(nn.Module):
         return (ours, theirs) if many else (ours[0], theirs[0])
 
 
+class TeacherAdapters(nn.Module):
+    """Adapters of a term with several teachers, whose features are of different spaces: one `TapAdapters` for each.
+
+    A term with one teacher has one `TapAdapters`.
+    """
+
+    def __init__(self, parts: Sequence[TapAdapters]) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(parts)
+
+    def forward(self, student: Any, teachers: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """The pair of adapted signals of each teacher."""
+        return [adapter(student, teacher) for adapter, teacher in zip(self.parts, teachers, strict=True)]
+
+
 @registry.register("linear")
 def linear(student: Shape, teacher: Shape) -> nn.Module:
     """A linear map of the last axis: vectors and tokens."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actors, frozen, trained
+from limbeck.core.balance import Balance
+from limbeck.core.balance import balance as as_balance
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion_builder import CriterionBuilder
 from limbeck.core.forward_cache import ForwardCache
@@ -18,6 +21,7 @@ from limbeck.core.signals import detach
 from limbeck.core.teachers import Teacher
 from limbeck.core.term_loss import TermLoss, join
 from limbeck.core.terms import Term
+from limbeck.core.weight_statistics import BALANCE, WeightStatistics
 
 
 class Criterion(nn.Module):
@@ -32,7 +36,8 @@ class Criterion(nn.Module):
         optimizer = SGD([*student.parameters(), *criterion.parameters()], lr=0.1)
         criterion(batch)["loss"].backward()
 
-    The value of term k is Σ loss·mask·item_weight / Σ mask, the loss Σ_k weight_k · value_k.
+    The value of term k is Σ loss·mask·item_weight / Σ mask, the loss Σ_k weight_k · value_k, with a balance
+    Σ_k factor_k · weight_k · value_k + penalty.
 
     Args:
         terms: what is compared; see `Term`.
@@ -43,6 +48,8 @@ class Criterion(nn.Module):
         example: a batch, to build adapters from its shapes. Needed when a term has parameters of its own.
         samples: items in the training set, for objectives that remember every item.
         seed: what the initial weights of adapters and random variants are drawn from.
+        balance: factors of the terms' weights that follow the training: `Uncertainty()`, `GradientNorm()`, or their recipe
+            form; the criterion has a copy of its own. None: the weights are those of the terms.
 
     Raises:
         ValueError: unknown taps, shapes that no adapter bridges, different class counts; all before the first step.
@@ -60,6 +67,7 @@ class Criterion(nn.Module):
         example: Any = None,
         samples: int | None = None,
         seed: int = 0,
+        balance: str | Mapping[str, Any] | Balance | None = None,
     ) -> None:
         super().__init__()
         if not terms:
@@ -76,6 +84,7 @@ class Criterion(nn.Module):
         self.seed = seed
         self.unbound_terms = list(terms)
         self.chosen_taps: list[tuple[str, str]] = []
+        self.balance = None if balance is None else copy.deepcopy(as_balance(balance))
         self.is_built = self.built_late = False
         self._set_losses([])
         if example is not None:
@@ -88,10 +97,13 @@ class Criterion(nn.Module):
         builder = CriterionBuilder(self.actors, self.probes, self.plan, example, samples=samples, seed=self.seed)
         self._set_losses(builder.build(self.unbound_terms))
         self.chosen_taps = builder.chosen_taps
+        if self.balance is not None:
+            self.balance.build(len(self.terms))
+            self.balance.to(builder.example.device)
         self.is_built = True
 
     def _set_losses(self, losses: list[TermLoss]) -> None:
-        self.losses = losses
+        self.losses, self.balance_statistics = losses, WeightStatistics()
         self.terms = [loss.term for loss in losses]
         self.per_token = [loss.per_token for loss in losses]
         self.objectives = nn.ModuleList(term.objective for term in self.terms)
@@ -126,20 +138,38 @@ class Criterion(nn.Module):
         if counts is None:
             counts = self.counts(batch).clamp(min=1)
         values: dict[str, Tensor] = {}
-        total: Tensor | None = None
-        for loss, count in zip(self.losses, counts, strict=True):
+        weighted: dict[int, Tensor] = {}  # by the number of the term
+        for number, (loss, count) in enumerate(zip(self.losses, counts, strict=True)):
             weight = loss.term.weight(progress)  # type: ignore[operator]
             if weight == 0:
                 continue
             value = loss.sum(forward_cache, batch, progress, gathered=gathered) / count
-            total = value * weight if total is None else total + value * weight
-            values[loss.term.name] = value
+            weighted[number], values[loss.term.name] = value * weight, value
             forward_cache.release(loss.last_uses)
-        if total is None:
+        if not weighted:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
+        total = self._total(weighted, batch, counts)
         if own_loop and self.training:
             self.update_teachers(forward_cache, batch)
         return {"loss": total, **values}
+
+    def _total(self, weighted: Mapping[int, Tensor], batch: Batch, counts: Tensor) -> Tensor:
+        """The sum of the terms, in proportion to the factors of the balance if there is one."""
+        first, *others = weighted.values()
+        if self.balance is None:
+            return sum(others, first)
+        rows = list(weighted)
+        shares = (self.counts(batch) / counts)[rows]
+        factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters())
+        for number, factor in zip(rows, factors.detach(), strict=True):
+            self.balance_statistics.add(self.terms[number].name, factor[None])
+        balanced = factors.to(first.device) * torch.stack(list(weighted.values()))
+        total: Tensor = balanced.sum() + penalty
+        return total
+
+    def _trained_parameters(self) -> list[nn.Parameter]:
+        models = [self.actors[name].model for name in sorted(self.plan.trains)]
+        return [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
 
     def _require_built(self, batch: Batch) -> None:
         if not self.is_built:
@@ -169,9 +199,11 @@ class Criterion(nn.Module):
     def read_weight_statistics(self) -> dict[str, Tensor]:
         """Number, sum and sum of squares of the weights that each weigher gave since the last call, by `term.weigher`.
 
-        `weigher` is `item_weight`, `temperature`, or the name of a member of an ensemble.
+        `weigher` is `item_weight`, `temperature`, or the name of a member of an ensemble. The factors of a balance are there
+        as `balance.term`.
         """
-        return {f"{loss.term.name}.{name}": sums for loss in self.losses for name, sums in loss.statistics.read().items()}
+        found = {f"{loss.term.name}.{name}": sums for loss in self.losses for name, sums in loss.statistics.read().items()}
+        return found | {f"{BALANCE}.{name}": sums for name, sums in self.balance_statistics.read().items()}
 
     def read_class_weights(self) -> dict[str, Tensor]:
         """Number and sum of these weights in each class since the last call, `[2, classes]`; of terms on class logits."""

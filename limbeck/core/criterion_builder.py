@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actors, actor_inputs
-from limbeck.core.adapters import TapAdapters, build_adapter
+from limbeck.core.adapters import TapAdapters, TeacherAdapters, build_adapter
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items
 from limbeck.core.errors import AdapterError
 from limbeck.core.forward_cache import ForwardCache
@@ -113,12 +113,12 @@ class CriterionBuilder:
                 term.teacher.build(_first_shape(student), samples=self.samples)
                 term.teacher.to(device)
             teachers = self._teacher_signals(loss, forward_cache, student)
-            self._build_weighers(loss, forward_cache, student, teachers)
             if teachers:
-                loss.adapter = _build_adapters(term, student, teachers[0]).to(device, dtype)
+                loss.adapter = _build_adapters(term, student, teachers).to(device, dtype)
             with preserve_modes(loss.adapter):
                 loss.adapter.eval()
-                pairs = [loss.adapter(student, teacher) for teacher in teachers] or [(student, None)]
+                pairs = loss.pairs(student, teachers)
+            self._build_weighers(loss, forward_cache, student, teachers, pairs)
             if not term.objective.built:
                 ours, theirs = pairs[0]
                 term.objective.build(shape_of(ours), None if theirs is None else shape_of(theirs), samples=self.samples)
@@ -137,10 +137,19 @@ class CriterionBuilder:
             teacher.eval()
             return loss.teacher_signals(forward_cache, self.example, student)
 
-    def _build_weighers(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal, teachers: list[Any]) -> None:
+    def _build_weighers(
+        self,
+        loss: TermLoss,
+        forward_cache: ForwardCache,
+        student: AnySignal,
+        teachers: list[Any],
+        pairs: Sequence[tuple[Any, Any]],
+    ) -> None:
         for name, weigher in loss.term.weighers.items():
             signals = [*teachers, *(loss.read(forward_cache, reference) for reference in loss.term.further[name])]
-            weigher.prepare(signals, student, self.example.device, self.samples)
+            weigher.bind(self.actors, loss.term.teachers)
+            ours = tuple(adapted for adapted, _ in pairs) if weigher.reads_adapted else student
+            weigher.prepare(signals, ours, self.example.device, self.samples)
 
     def _check_weights(
         self,
@@ -155,7 +164,7 @@ class CriterionBuilder:
         with preserve_modes(*loss.term.weighers.values()):
             for weigher in loss.term.weighers.values():
                 weigher.eval()
-            weights = loss.weights(forward_cache, self.example, student, teachers, 0.0)
+            weights = loss.weights(forward_cache, self.example, student, teachers, pairs, 0.0)
         for weight in weights.values():
             expand(loss.of_teacher(weight, 0, len(teachers), self.example.size), losses[0])
         if "temperature" in weights:
@@ -205,7 +214,12 @@ class CriterionBuilder:
                 )
 
 
-def _build_adapters(term: Term, student: AnySignal, teacher: AnySignal) -> TapAdapters:
+def _build_adapters(term: Term, student: AnySignal, teachers: Sequence[AnySignal]) -> TapAdapters | TeacherAdapters:
+    built = [_build_adapter(term, student, teacher) for teacher in teachers]
+    return built[0] if len(built) == 1 or not any(one.parts for one in built) else TeacherAdapters(built)
+
+
+def _build_adapter(term: Term, student: AnySignal, teacher: AnySignal) -> TapAdapters:
     if term.objective.knowledge == "output" and term.adapter == AUTO:
         return TapAdapters([])
     ours = student if isinstance(student, tuple) else (student,)
@@ -220,7 +234,8 @@ def _build_adapters(term: Term, student: AnySignal, teacher: AnySignal) -> TapAd
             raise AdapterError(
                 f"student {s} and teacher {t}: {term.objective.name} compares signals of {axes} axes; tap others"
             )
-    parts = [build_adapter(term.adapter, s, t, term.objective.match) for s, t in shapes]  # type: ignore[arg-type]
+    spec = copy.deepcopy(term.adapter) if isinstance(term.adapter, nn.Module) else term.adapter  # each teacher has its own
+    parts = [build_adapter(spec, s, t, term.objective.match) for s, t in shapes]  # type: ignore[arg-type]
     return TapAdapters([] if all(part is None for part in parts) else [part or nn.Identity() for part in parts])
 
 

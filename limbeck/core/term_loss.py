@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.adapters import TapAdapters
+from limbeck.core.adapters import TapAdapters, TeacherAdapters
 from limbeck.core.batch import Batch, first_tensor
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
@@ -20,6 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
+from limbeck.core.teachers.failing import warn_of_failing, without_failing
 from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
@@ -36,7 +37,7 @@ class TermLoss:
         plan: which actors the criterion trains.
         trains: the actors that the gradient of this term may change.
         trains_generator: whether the actor that makes the inputs is among them; gradient then passes through the teacher too.
-        adapter: makes the shapes of student and teacher agree.
+        adapter: makes the shapes of student and teacher agree; of several teachers each has its own.
         per_token: whether the objective returns one loss for each token, `[batch, tokens]`, instead of one for each item.
         last_uses: signals that no later term of the criterion reads.
         statistics: of the weights of items, since they were last read.
@@ -46,10 +47,11 @@ class TermLoss:
         self.term, self.plan = term, plan
         self.trains = plan.trains if term.trains is None else frozenset(term.trains)
         self.trains_generator = plan.trains_generator and plan.generator in self.trains
-        self.adapter = TapAdapters([])
+        self.adapter: TapAdapters | TeacherAdapters = TapAdapters([])
         self.per_token = False
         self.last_uses: set[Reference] = set()
         self.statistics = WeightStatistics()
+        self._warned: set[str] = set()
 
     def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, *, gathered: bool) -> Tensor:
         """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
@@ -60,27 +62,53 @@ class TermLoss:
         if isinstance(self.term.temperature, Schedule):
             self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[assignment]
         student = self.student_signal(forward_cache)
-        teachers = self.teacher_signals(forward_cache, batch, student, progress)
-        weights = self.weights(forward_cache, batch, student, teachers, progress)
+        teachers, alive = self._without_failing(self.teacher_signals(forward_cache, batch, student, progress))
+        pairs = self.pairs(student, teachers)
+        weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
         self._record(weights, batch, student)
         mask = self.mask(batch)
         sums = []
-        for number, teacher in enumerate(teachers or [None]):
-            ours, theirs = (student, None) if teacher is None else self.adapter(student, teacher)
+        for number, (ours, theirs) in enumerate(pairs):
             own = {name: self.of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
-            sums.append(self._sum(ours, theirs, batch, mask, own, gathered))
+            counted = mask if alive is None else mask * alive[number]
+            sums.append(self._sum(ours, theirs, batch, counted, own, gathered))
         return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
 
+    def pairs(self, student: AnySignal, teachers: Sequence[Any]) -> list[tuple[Any, Any]]:
+        """The signals as they are compared with each teacher: adapted to equal shapes."""
+        if isinstance(self.adapter, TeacherAdapters):
+            return self.adapter(student, teachers)  # type: ignore[no-any-return]
+        return [self.adapter(student, teacher) for teacher in teachers] or [(student, None)]
+
     def weights(
-        self, forward_cache: ForwardCache, batch: Batch, student: AnySignal, teachers: Sequence[Any], progress: float
+        self,
+        forward_cache: ForwardCache,
+        batch: Batch,
+        student: AnySignal,
+        teachers: Sequence[Any],
+        pairs: Sequence[tuple[Any, Any]],
+        progress: float,
     ) -> dict[str, Tensor]:
-        """What the term's weighers give, by name: `item_weight`, `temperature`."""
+        """What the term's weighers give, by name: `item_weight`, `temperature`.
+
+        Args:
+            pairs: the adapted signals, for weighers that read these.
+        """
         given = {}
         for name, weigher in self.term.weighers.items():
             signals = [*teachers, *(self.read(forward_cache, reference) for reference in self.term.further[name])]
+            ours = tuple(adapted for adapted, _ in pairs) if weigher.reads_adapted else student
             with naming(self.term):
-                given[name] = weigher(signals, batch, student, progress)
+                given[name] = weigher(signals, batch, ours, progress)
         return given
+
+    def _without_failing(self, teachers: Sequence[Any]) -> tuple[Sequence[Any], Tensor | None]:
+        """The targets of several teachers without NaN, and what each counts in the mean over the finite ones, `[K, …]`."""
+        if len(teachers) < 2 or not all(isinstance(signal, Tensor) for signal in teachers):
+            return teachers, None
+        cleaned, finite = without_failing(teachers, 2 if self.per_token else 1)
+        warn_of_failing(finite, [str(reference) for reference in self.term.teachers], self._warned)
+        return cleaned, torch.where(finite.any(0), finite * len(finite) / finite.sum(0).clamp(min=1), 1.0)
 
     @staticmethod
     def of_teacher(weight: Tensor, number: int, teachers: int, items: int) -> Tensor:
@@ -133,11 +161,13 @@ class TermLoss:
     ) -> list[Any]:
         """The targets: one, one for each teacher where the losses are averaged, or none."""
         teacher = self.term.teacher
-        signals: list[Any] = [self.read(forward_cache, reference) for reference in self.term.teachers]
+        references = teacher.choose(self.term.teachers) if isinstance(teacher, Teacher) else self.term.teachers
+        signals: list[Any] = [self.read(forward_cache, reference) for reference in references]
         if isinstance(teacher, Teacher):
             teacher.progress = progress
             inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
-            return [teacher.make_target(inputs, batch, student)]
+            with naming(self.term):
+                return [teacher.make_target(inputs, batch, student)]
         if not signals:
             return []
         return signals if self.term.averages_losses else [join(signals)]
@@ -167,7 +197,10 @@ class TermLoss:
         term = self.term
         target, index, tokens, weight = batch.target, batch.index, batch.counted_in(self.view), batch.weight
         temperature, item_weight = weights.get("temperature"), weights.get("item_weight")
+        learned = temperature is not None and temperature.requires_grad
         if temperature is not None:
+            if learned and teacher is not None and not self.trains_generator:
+                teacher = detach(teacher)  # the gradient of the temperature passes through both sides, and goes no further
             student, teacher = soften(student, temperature), soften(teacher, temperature)
         across = gathered and term.objective.over_batch and distributed.world_size() > 1
         if across:
@@ -179,7 +212,7 @@ class TermLoss:
             "target": target,
             "mask": tokens,
             "index": index,
-            "teacher_gradient": teacher_learns or self.trains_generator,
+            "teacher_gradient": teacher_learns or learned or self.trains_generator,
         }
         # Every process computes a gathered loss in full, so the gradient of the objective's own parameters is shared out.
         parameters = {n: distributed.replicated(p) for n, p in term.objective.named_parameters()} if across else {}

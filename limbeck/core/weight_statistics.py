@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+BALANCE = "balance"  # stands before the names of terms in the log, for the factors of their weights
+
 
 class WeightStatistics:
     """Number, sum and sum of squares of weights, by name; number and sum in each class, where items have one label."""

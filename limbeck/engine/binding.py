@@ -140,7 +140,9 @@ def bind_updates(
 def _build_criterion(
     update: Update, actors: Actors, source: Source, example: Batch, *, seed: int, device: torch.device
 ) -> Criterion:
-    criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=source.generator, seed=seed)
+    criterion = Criterion(
+        update.terms, actors=actors, trains=update.trains, generator=source.generator, seed=seed, balance=update.balance
+    )
     criterion.build(example, samples=source.samples)
     if device.type != "cpu":  # checking values waits for the device; the dry run has checked them once
         for term in criterion.terms:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from limbeck.core.actors import Actors, Role
+from limbeck.core.balance import Balance, balance
 from limbeck.core.source import Source
 from limbeck.core.terms import Term
 from limbeck.engine.optimizers import Optimizer
@@ -56,6 +57,8 @@ class Update:
         repeat: how often it is done in a step.
         fresh: whether every repetition draws a new batch.
         optimizer: None: the stage's.
+        balance: factors of the terms' weights that follow the training: a name (`uncertainty`, `gradient_norm`), its recipe
+            form or a `Balance`; None: the terms' own weights.
     """
 
     terms: Sequence[Term]
@@ -65,8 +68,11 @@ class Update:
     repeat: int = 1
     fresh: bool = False
     optimizer: Optimizer | None = None
+    balance: str | Mapping[str, Any] | Balance | None = None
 
     def __post_init__(self) -> None:
+        if self.balance is not None:
+            self.balance = balance(self.balance)
         self.trains = (self.trains,) if isinstance(self.trains, str) else tuple(self.trains)
         if not self.trains or not all(isinstance(name, str) for name in self.trains):
             raise ValueError(f"Update: trains is {list(self.trains)}; name at least one actor, such as trains='student'")

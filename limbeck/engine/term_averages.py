@@ -55,8 +55,12 @@ def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion
         if term.name in losses:
             share = losses[term.name].detach() / (distributed.world_size() if term.objective.over_batch else 1)
             values[term.name] = values[term.name] + share if term.name in values else share
-            total = term.weight(progress) * share  # type: ignore[operator]
-            values["loss"] = values["loss"] + total if "loss" in values else total
+            if criterion.balance is None:
+                total = term.weight(progress) * share  # type: ignore[operator]
+                values["loss"] = values["loss"] + total if "loss" in values else total
+    if criterion.balance is not None:
+        total = losses["loss"].detach()
+        values["loss"] = values["loss"] + total if "loss" in values else total
 
 
 def read_weight_statistics(updates: Sequence[BoundUpdate]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from limbeck import models, objectives
-from limbeck.core import schedules, source, teachers, weighers
+from limbeck.core import balance, schedules, source, teachers, weighers
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
 from limbeck.data.fields.views import transforms_in
@@ -65,6 +65,7 @@ def _of_other_parts() -> Iterator[tuple[str, str]]:
         schedules.registry,
         teachers.registry,
         weighers.registry,
+        balance.registry,
         source.registry,
         *method_registries,
     ):
@@ -80,6 +81,7 @@ def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:
         if "objective" in part:
             yield from _of_term(part)
         yield models.registry.citation(str(part.get("model") or ""))
+        yield from _of_named(balance.registry, part.get("balance"))
         if "optimizer" in part:
             yield from _of_training(part)
         yield AVERAGE_BIBTEX if part.get("average") or part.get("ema") else ""

@@ -2,7 +2,8 @@
 
 from limbeck.core.teachers.base import Teacher, registry, teacher
 from limbeck.core.teachers.constant import VirtualTeacher
+from limbeck.core.teachers.drawn import Drawn
 from limbeck.core.teachers.ensemble import Ensemble
 from limbeck.core.teachers.past_predictions import PastPredictions
 
-__all__ = ["Ensemble", "PastPredictions", "Teacher", "VirtualTeacher", "registry", "teacher"]
+__all__ = ["Drawn", "Ensemble", "PastPredictions", "Teacher", "VirtualTeacher", "registry", "teacher"]

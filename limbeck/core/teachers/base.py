@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.utils.registry import Registry
+
+if TYPE_CHECKING:
+    from limbeck.core.references import Reference
 
 registry = Registry("teacher")
 
@@ -36,6 +39,10 @@ class Teacher(nn.Module):
     @abstractmethod
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> AnySignal:
         """The target of this batch, from the referenced signals in their order."""
+
+    def choose(self, references: Sequence[Reference]) -> Sequence[Reference]:
+        """Which of its signals this batch needs; only these are computed and passed to `make_target`. By default all."""
+        return references
 
     def update(self, student: AnySignal, batch: Batch) -> None:
         """Called after the weights were updated, with the student's signal, for teachers that keep a state."""

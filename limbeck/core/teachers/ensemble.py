@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -12,6 +13,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
 from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.class_sets import ClassSets
+from limbeck.core.teachers.failing import warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
 
 LEAST = 1e-6  # share of a teacher in classes that it alone knows: its logits count there, however little it is trusted
@@ -27,6 +29,9 @@ class Ensemble(Teacher):
     With `classes` the teachers may tell different classes apart. "logits": z_c is the weighted mean of the centred logits of
     those that know class c; for sets without a common class, the logits side by side. "probabilities": a teacher gives
     probability 0 to classes that it does not know.
+
+    A teacher whose outputs are not finite has weight 0 on such items, and a warning names it once. An item to which `by` gives
+    no teacher any weight has equal weights, with a warning too.
 
     Args:
         of: the teachers, e.g. `["first", "second"]` or `"clients.*"`.
@@ -67,6 +72,7 @@ class Ensemble(Teacher):
         self.classes = None if classes is None else ClassSets(classes)
         self.members: list[str] | None = None
         self.samples: int | None = None
+        self._warned: set[str] = set()  # of what, so that each warning comes once
 
     def describe(self) -> dict[str, Any] | None:
         """The arguments that build it again, in their recipe form; None for a weigher that is an object or has weights."""
@@ -93,12 +99,14 @@ class Ensemble(Teacher):
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         members = signals[: len(signals) - self._read]
-        outputs = _dense(members, same=self.classes is None)
+        outputs = dense_outputs(members, same=self.classes is None, name="Ensemble")
+        outputs, finite = without_failing(outputs, outputs[0].ndim - 1)
+        warn_of_failing(finite, self._names(len(outputs)), self._warned)
         if self.classes is None:
             stacked, known = torch.stack(outputs), None
         else:
             stacked, known = self.classes.merge(outputs)
-        shares = self._shares(stacked, [*stacked, *signals[len(members) :]], batch, student)
+        shares = self._shares(stacked, finite, [*stacked, *signals[len(members) :]], batch, student)
         if self.combine == "probabilities":
             return torch.logsumexp(torch.log_softmax(stacked, -1) + shares.log(), dim=0)
         if known is None:
@@ -111,14 +119,35 @@ class Ensemble(Teacher):
         """How many signals the weigher reads beside those of the members."""
         return len(self.by.references) if self.by is not None else 0
 
-    def _shares(self, stacked: Tensor, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
-        """The weights of the teachers, broadcastable to their stacked logits."""
+    def _names(self, count: int) -> list[str]:
+        return self.members or [str(number) for number in range(count)]
+
+    def _shares(
+        self, stacked: Tensor, finite: Tensor, signals: Sequence[AnySignal], batch: Batch, student: AnySignal
+    ) -> Tensor:
+        """The weights of the teachers on each item, `[K, ..., 1]`: of `weights` or `by`, of the finite ones, of sum 1."""
+        count = len(stacked)
+        given = self._given(stacked, signals, batch, student)
+        given = given.view(*given.shape, *[1] * (finite.ndim - given.ndim))
+        if self.by is not None:
+            self._warn_of_no_weight(given)
+        given = torch.where(given.sum(0, keepdim=True) > 0, given, 1 / count) * finite
+        total = given.sum(0, keepdim=True)
+        # no weight is left where those with weight fail: the finite ones share equally, and all of them if there are none
+        left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
+        given = torch.where(total > 0, given, left)
+        shares = given / given.sum(0, keepdim=True)
+        if self.by is not None or finite.device.type != "cpu" or not bool(finite.all()):
+            self.given_weights = dict(zip(self._names(count), shares.detach(), strict=True))
+        return shares.to(stacked.dtype)[..., None]
+
+    def _given(self, stacked: Tensor, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
+        """The weights before failing teachers are left out, `[K]`, `[K, B]` or `[K, B, T]`."""
         count = len(stacked)
         if self.by is None:
             if self.weights is not None and len(self.weights) != count:
                 raise ValueError(f"Ensemble: {len(self.weights)} weights for {count} teachers")
-            weights = self.weights or (1.0,) * count
-            return (stacked.new_tensor(weights) / sum(weights)).view(-1, *[1] * (stacked.ndim - 1))
+            return stacked.new_tensor(self.weights or (1.0,) * count)
         self.by.prepare(signals, student, stacked.device, self.samples)
         given: Tensor = self.by(signals, batch, student, self.progress)
         if given.ndim < stacked.ndim - 1 and count == 1:
@@ -128,17 +157,26 @@ class Ensemble(Teacher):
                 f"Ensemble: by gives weights of shape {tuple(given.shape)}; expected one for each teacher and item, "
                 f"{tuple(stacked.shape[:2])}"
             )
-        total = given.sum(0, keepdim=True)
-        shares = torch.where(total > 0, given / total.clamp_min(torch.finfo(given.dtype).tiny), 1 / count)
-        names = self.members or [str(number) for number in range(count)]
-        self.given_weights = dict(zip(names, shares.detach(), strict=True))
-        return shares.to(stacked.dtype).view(*shares.shape, *[1] * (stacked.ndim - shares.ndim))
+        return given
+
+    def _warn_of_no_weight(self, given: Tensor) -> None:
+        """Warns once if no teacher has any weight on an item; on an accelerator this would wait for the device."""
+        if given.device.type != "cpu" or "" in self._warned:
+            return
+        empty = int((given.sum(0) <= 0).sum())
+        if empty:
+            self._warned.add("")
+            warnings.warn(
+                f"Ensemble: {type(self.by).__name__} gives every teacher weight 0 on {empty} of {given[0].numel()} items of a "
+                "batch; they are weighed equally there",
+                stacklevel=2,
+            )
 
 
-def _dense(signals: Sequence[AnySignal], *, same: bool) -> list[Tensor]:
+def dense_outputs(signals: Sequence[AnySignal], *, same: bool, name: str) -> list[Tensor]:
     """The logits in working precision; raises a ValueError with all shapes if they cannot be averaged."""
     dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
     tensors = [signal for signal in dense if isinstance(signal, Tensor)]
     if len(tensors) < len(dense) or (same and any(signal.shape != tensors[0].shape for signal in tensors)):
-        raise ValueError(f"Ensemble: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
+        raise ValueError(f"{name}: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
     return [signal.to(torch.promote_types(signal.dtype, torch.float32)) for signal in tensors]

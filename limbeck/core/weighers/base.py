@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,10 @@ from torch import Tensor, nn
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, detach, shape_of
 from limbeck.utils.registry import Registry
+
+if TYPE_CHECKING:
+    from limbeck.core.actors import Actors
+    from limbeck.core.references import Reference
 
 registry = Registry("weigher")
 
@@ -29,10 +33,13 @@ class Weigher(nn.Module, ABC):
     Attributes:
         references: further signals that it reads, as `actor[@variant][:tap][#view]`; no patterns.
         needs_labels: whether its weights come from labels, which there are none of after the training.
+        reads_adapted: whether `student` is a tuple of what the term's adapters make of the student's signal, one for each
+            teacher, instead of the signal itself.
     """
 
     references: Sequence[str] = ()
     needs_labels: bool = False
+    reads_adapted: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -57,6 +64,9 @@ class Weigher(nn.Module, ABC):
             signals, student: shapes of what `weigh` receives, batch axis included.
             samples: number of items in the training set; None if the source has no data set.
         """
+
+    def bind(self, actors: Actors, teachers: Sequence[Reference]) -> None:
+        """Receives all actors, and the references of the term's teachers, for weighers that read modules of theirs."""
 
     def prepare(self, signals: Sequence[AnySignal], student: AnySignal, device: torch.device, samples: int | None) -> None:
         """Calls `build` once, with the shapes of these signals."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Weigher, registry
+from limbeck.core.weighers.base import Shape, Weigher, dense_logits, registry
 from limbeck.core.weighers.entropy import Entropy
 
 
@@ -35,3 +37,69 @@ class ByConfidence(Weigher):
 
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         return self.low + (self.high - self.low) * self.confidence.weigh(signals, batch, student, progress)
+
+
+@registry.register(
+    "adversarial_temperature",
+    cite="""
+        @inproceedings{li2023curriculum,
+            title = {Curriculum Temperature for Knowledge Distillation},
+            author = {Li, Zheng and Li, Xiang and Yang, Lingfeng and Zhao, Borui and Song, Renjie and Luo, Lei and Li, Jun and
+                Yang, Jian},
+            booktitle = {Proceedings of the AAAI Conference on Artificial Intelligence},
+            year = {2023},
+            eprint = {2211.16231},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
+class AdversarialTemperature(Weigher):
+    """A temperature that is trained to make the loss larger, from easy to hard: T = low + span·σ(θ) (CTKD, arXiv 2211.16231).
+
+    The gradient of T is multiplied by −λ, where λ = (1 − cos(π·min(p/until, 1)))/2 grows from 0 to 1 with progress p. θ is one
+    number, or, with `items`, what a network of two layers makes of the logits of student and teacher for each item.
+
+    Args:
+        low, span: T is between low and low + span; 1 and 20 in the paper.
+        until: progress at which λ reaches 1 (10 of 240 epochs in the paper).
+        items: whether each item has a temperature of its own.
+        hidden: units of the network.
+
+    Raises:
+        ValueError: an argument out of range; a term without exactly one teacher signal of dense logits, if `items`.
+    """
+
+    def __init__(
+        self, *, low: float = 1.0, span: float = 20.0, until: float = 0.05, items: bool = False, hidden: int = 32
+    ) -> None:
+        super().__init__()
+        for field, value in (("low", low), ("span", span), ("until", until), ("hidden", hidden)):
+            if not value > 0:
+                raise ValueError(f"adversarial_temperature: {field} is {value}; use a value above 0")
+        self.low, self.span, self.until, self.items, self.hidden = low, span, until, items, hidden
+        self.theta: nn.Parameter | None = None
+        self.network: nn.Sequential | None = None
+
+    def build(self, signals: Sequence[Shape], student: Shape, *, samples: int | None) -> None:
+        if not self.items:
+            self.theta = nn.Parameter(torch.zeros(1))
+            return
+        if len(signals) != 1:
+            raise ValueError(f"adversarial_temperature: items reads one teacher, and the term has {len(signals)}")
+        width = int(student[-1]) + int(signals[0][-1])  # type: ignore[arg-type]
+        self.network = nn.Sequential(nn.Linear(width, self.hidden), nn.ReLU(), nn.Linear(self.hidden, 1))
+        nn.init.zeros_(self.network[2].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.network[2].bias)  # type: ignore[arg-type]
+
+    def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
+        logits = dense_logits(student)
+        if self.network is not None:
+            both = torch.cat([logits, dense_logits(signals[0])], -1)
+            theta: Tensor = self.network(both).squeeze(-1)
+        else:
+            assert self.theta is not None
+            theta = self.theta.expand(logits.shape[:-1])
+        strength = (1 - math.cos(math.pi * min(progress / self.until, 1.0))) / 2
+        temperature = self.low + self.span * torch.sigmoid(theta)
+        # the same value, and −strength times the gradient
+        return temperature.detach() - strength * (temperature - temperature.detach())

@@ -7,6 +7,7 @@ from html import escape
 
 import numpy as np
 
+from limbeck.core.weight_statistics import BALANCE
 from limbeck.evaluation import number_format
 from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, strip_zeros
 from limbeck.evaluation.report.page import TITLES, figure, table
@@ -102,6 +103,8 @@ def draw_classes(name: str, names: Sequence[str], columns: Sequence[Sequence[flo
 
 
 def _title(term: str, shared: str, arm: str) -> str:
+    if term == BALANCE:
+        return "balance: factor of each term's weight" + ("" if arm == "student" else f" in {TITLES.get(arm, arm)}")
     what = "weight of each teacher" if shared == MEMBERS else shared.replace("_", " ")
     return f"{term}: {what}" + ("" if arm == "student" else f" in {TITLES.get(arm, arm)}")
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from limbeck.core.balance import balance
 from limbeck.engine import Reinitialise, Snapshot, Stage, Update
 from limbeck.engine.stages import Event, entry_events
-from limbeck.recipe.schema.base import Spec, default_of, named_part
+from limbeck.recipe.schema.base import NamedPart, Spec, check_buildable, default_of, named_part
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.terms import TermSpec, build_terms
@@ -30,6 +31,16 @@ class UpdateSpec(Spec):
     repeat: int = Field(default_of(Update, "repeat"), gt=0, description="how often it is done in a step")
     fresh: bool = Field(default_of(Update, "fresh"), description="whether every repetition draws a new batch")
     optimizer: OptimizerSpec | None = Field(None, description="none: the stage's")
+    balance: NamedPart | None = Field(
+        None, description="factors of the terms' weights that follow the training: uncertainty, gradient_norm; none: constant"
+    )
+
+    @field_validator("balance")
+    @classmethod
+    def _check_balance(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            check_buildable(lambda: balance(value))
+        return value
 
     @property
     def learners(self) -> list[str]:
@@ -38,7 +49,8 @@ class UpdateSpec(Spec):
 
     def build(self, source: Any) -> Update:
         optimizer = self.optimizer.build() if self.optimizer else None
-        return Update(build_terms(self.terms), self.trains, source, self.every, self.repeat, self.fresh, optimizer)
+        terms = build_terms(self.terms)
+        return Update(terms, self.trains, source, self.every, self.repeat, self.fresh, optimizer, self.balance)
 
 
 class StageSpec(Spec):
@@ -64,6 +76,7 @@ class StageSpec(Spec):
         "student", description="of terms, freeze, unfreeze and lr_scale: which model it is, the student or one of the actors"
     )
     source: str | None = Field(None, description="of terms: one of sources:; none: the training data")
+    balance: NamedPart | None = Field(None, description="of terms: as of an update")
     snapshot: list[str] = Field(default_factory=list, description="actors that copy their original when the stage begins")
     reinitialise: list[str] = Field(default_factory=list, description="actors that get new weights when the stage begins")
     actors: dict[str, ActorSpec] = Field(default_factory=dict, description="further models, from this stage on")
@@ -83,7 +96,12 @@ class StageSpec(Spec):
             raise ValueError(f"source: is {self.source!r} and data: {self.data.path!r}; give one of the two")
         if self.updates and self.source is not None:
             raise ValueError(f"source: {self.source!r} belongs into the updates of this stage")
+        if self.updates and self.balance is not None:
+            raise ValueError("balance: belongs into the updates of this stage")
         return self
+
+    def _single_update(self) -> UpdateSpec:
+        return UpdateSpec.model_construct(terms=self.terms, trains=self.trains, source=self.source, balance=self.balance)
 
     def build(self, sources: Mapping[str, Any], data: Any, actors: Mapping[str, Any]) -> Stage:
         """Returns the stage.
@@ -93,7 +111,7 @@ class StageSpec(Spec):
             data: the items of `data`; None if the stage has none.
             actors: those of this stage, by name.
         """
-        specs = self.updates or [UpdateSpec.model_construct(terms=self.terms, trains=self.trains, source=self.source)]
+        specs = self.updates or [self._single_update()]
         updates = [spec.build(data if spec.source is None else sources[spec.source]) for spec in specs]
         optimizer = self.optimizer.build() if self.optimizer else None
         events = entry_events(self.trains, freeze=self.freeze, unfreeze=self.unfreeze, lr_scale=self.lr_scale)

@@ -1,0 +1,44 @@
+"""Teachers whose outputs are not finite are left out, item by item, and named once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor], Tensor]:
+    """Zeros in place of outputs that hold NaN or infinity, if another teacher is finite; and who is, `[K, …]` of bool.
+
+    An item on which all teachers fail keeps its values, so that the check of the loss refuses it.
+
+    Args:
+        axes: leading axes that tell items (1), or tokens (2), apart.
+    """
+    finite = torch.stack([torch.isfinite(output).flatten(axes).all(-1) for output in outputs])
+    if finite.device.type == "cpu" and bool(finite.all()):
+        return list(outputs), finite
+    kept = finite | ~finite.any(0)
+    cleaned = [
+        torch.where(keep.view(*keep.shape, *[1] * (output.ndim - axes)), output, 0)
+        for keep, output in zip(kept, outputs, strict=True)
+    ]
+    return cleaned, finite
+
+
+def warn_of_failing(finite: Tensor, names: Sequence[str], warned: set[str]) -> None:
+    """Warns of each teacher that fails, the first time that it does. Waits for the device, so it is silent on an accelerator,
+    where the log of the weights shows it."""
+    if finite.device.type != "cpu" or bool(finite.all()):
+        return
+    for name, own in zip(names, finite.flatten(1), strict=True):
+        if name not in warned and not bool(own.all()):
+            warned.add(name)
+            failed = int((~own).sum())
+            warnings.warn(
+                f"teacher {name!r}: its outputs on {failed} of {len(own)} items of a batch are NaN or infinite; it has weight "
+                "0 on such items, and the other teachers share its weight. Check its weights, its precision and its inputs.",
+                stacklevel=2,
+            )

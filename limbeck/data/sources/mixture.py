@@ -94,7 +94,7 @@ class Mixture(Source):
             part.bind(models)
             if part.generator is not None:
                 raise ValueError(
-                    f"mixture: {type(part).__name__} reads inputs that {part.generator!r} makes in the step; keep them in a pool"
+                    f"mixture: {type(part).__name__} reads inputs that {part.generator!r} makes in a step; keep them in a pool"
                 )
         found = [name for part in self.parts for name in part.observes or ()]
         self.observes = tuple(dict.fromkeys(found)) if any(part.observes is not None for part in self.parts) else None

@@ -1,0 +1,128 @@
+"""Small networks on small images, trained once for each (arm, seed): what each test image's prediction was is kept in a folder.
+
+A benchmark that is stopped goes on where it was. One thread, so that several can run beside each other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from limbeck.core.actors import Actor, frozen, trained
+from limbeck.core.source import Source
+from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items, load_items
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
+from limbeck.models.weights import load_weights, save_weights
+from limbeck.objectives import HardTargets
+from limbeck.tasks import Classification
+
+SETTINGS = Settings(progress=False, device="cpu", threads=1, trackers=())
+Builder = Callable[[], nn.Module]
+
+
+def load(name: str, split: str, label: bool = True) -> Items:
+    """A data set of `$LIMBECK_DATA/data`, grey images of 28 × 28 pixels."""
+    return load_items(f"{os.environ['LIMBECK_DATA']}/data/{name}/{split}.parquet", label=None if label else False)
+
+
+def rows(items: Items, first: int, count: int, seed: int = 0) -> Items:
+    """`count` of the items from number `first` of one random order: of one seed, ranges that do not overlap share no item."""
+    order = torch.randperm(len(items), generator=torch.Generator().manual_seed(seed))
+    return items.select(order[first : first + count])
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained.
+
+    Attributes:
+        count: steps.
+        lr: of AdamW.
+    """
+
+    count: int
+    batch_size: int = 128
+    lr: float = 3e-3
+
+
+class Bench:
+    """Trainings of one benchmark, kept in a folder.
+
+    Args:
+        folder: where teachers and predictions are kept.
+        test: what predictions are made for.
+    """
+
+    def __init__(self, folder: Path, test: Items) -> None:
+        self.folder, self.test = folder, test
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def teacher(self, name: str, build: Builder, items: Items, recipe: Recipe, seed: int) -> nn.Module:
+        """A network that has learned the labels of these items."""
+        model, path = seeded(build, seed), self.folder / f"{name}.safetensors"
+        if path.exists():
+            load_weights(model, path)
+        else:
+            fit(trained(model), {}, [Term(HardTargets())], items, recipe, seed)
+            save_weights(model, path)
+        return model.eval()
+
+    def right(
+        self,
+        arm: str,
+        seed: int,
+        build: Builder,
+        terms: Callable[[], Sequence[Term]],
+        items: Items | Source,
+        recipe: Recipe,
+        teachers: Mapping[str, nn.Module] | None = None,
+        balance: Any = None,
+    ) -> np.ndarray:
+        """Which test items a student of this arm gets right, `[items]`; it is trained if it was not before."""
+        path = self.folder / f"{arm}-{seed}.npy"
+        if not path.exists():
+            model = seeded(build, seed)
+            others = {name: frozen(teacher) for name, teacher in (teachers or {}).items()}
+            fit(trained(model), others, terms(), items, recipe, seed, balance)
+            np.save(path, answers(model, self.test).numpy())
+            print(f"{arm} seed {seed}: {100 * self.accuracy(np.load(path)):.2f} %", flush=True)
+        return self.scores(np.load(path))
+
+    def scores(self, predicted: np.ndarray) -> np.ndarray:
+        """1 where a prediction is right."""
+        return (predicted == self.test.target.numpy()).astype(np.float64)
+
+    def accuracy(self, predicted: np.ndarray) -> float:
+        return float(self.scores(predicted).mean())
+
+
+def seeded(build: Builder, seed: int) -> nn.Module:
+    torch.manual_seed(seed)
+    return build()
+
+
+def fit(
+    student: Actor,
+    others: Mapping[str, Actor],
+    terms: Sequence[Term],
+    items: Items | Source,
+    recipe: Recipe,
+    seed: int,
+    balance: Any = None,
+) -> None:
+    source = items if isinstance(items, Source) else Dataset(items, recipe.batch_size)
+    stage = Stage([Update(terms, balance=balance)], steps(recipe.count), Optimizer("adamw", recipe.lr, "cosine"))
+    Run({"student": student, **others}, [stage], source=source, seed=seed, settings=SETTINGS).fit()
+
+
+def answers(model: nn.Module, items: Items) -> Tensor:
+    """The predicted class of each item."""
+    return Classification().outputs(model.eval(), items).argmax(-1)

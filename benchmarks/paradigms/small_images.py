@@ -1,12 +1,15 @@
 """Small networks on small images, trained once for each (arm, seed): what each test image's prediction was is kept in a folder.
 
-A benchmark that is stopped goes on where it was. One thread, so that several can run beside each other.
+A benchmark that is stopped goes on where it was. One thread, so that several can run beside each other; with the environment
+variable LIMBECK_LOCK they take turns by a file of this name.
 """
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +26,7 @@ from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.objectives import HardTargets
 from limbeck.tasks import Classification
+from limbeck.teacher_cache import CacheConfig, TeacherQuery, choose_codecs, fill_cache, open_cache
 
 SETTINGS = Settings(progress=False, device="cpu", threads=1, trackers=())
 Builder = Callable[[], nn.Module]
@@ -63,6 +67,7 @@ class Bench:
 
     def __init__(self, folder: Path, test: Items) -> None:
         self.folder, self.test = folder, test
+        self.caches: dict[str, Any] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     def teacher(self, name: str, build: Builder, items: Items, recipe: Recipe, seed: int) -> nn.Module:
@@ -71,7 +76,8 @@ class Bench:
         if path.exists():
             load_weights(model, path)
         else:
-            fit(trained(model), {}, [Term(HardTargets())], items, recipe, seed)
+            with turn():
+                fit(trained(model), {}, [Term(HardTargets())], items, recipe, seed)
             save_weights(model, path)
         return model.eval()
 
@@ -90,11 +96,24 @@ class Bench:
         path = self.folder / f"{arm}-{seed}.npy"
         if not path.exists():
             model = seeded(build, seed)
-            others = {name: frozen(teacher) for name, teacher in (teachers or {}).items()}
-            fit(trained(model), others, terms(), items, recipe, seed, balance)
+            with turn():
+                others = {name: self.cached(teacher, items) for name, teacher in (teachers or {}).items()}
+                fit(trained(model), others, terms(), items, recipe, seed, balance)
             np.save(path, answers(model, self.test).numpy())
             print(f"{arm} seed {seed}: {100 * self.accuracy(np.load(path)):.2f} %", flush=True)
         return self.scores(np.load(path))
+
+    def cached(self, teacher: nn.Module, items: Items | Source) -> Actor:
+        """A frozen teacher whose outputs on these items are computed once."""
+        if isinstance(items, Source):
+            return frozen(teacher)
+        key = f"cache-{items.fingerprint()[:12]}-{weights_fingerprint(teacher)}"
+        if key not in self.caches:
+            query = TeacherQuery(frozen(teacher), Dataset(items, 256, view_count=1, view_seed=0), ["logits"], [], None)
+            codecs = choose_codecs(query, CacheConfig())
+            fill_cache(query, self.folder / key, codecs, lambda done, total: None)
+            self.caches[key] = open_cache(query, CacheConfig(strict=True), self.folder / key, codecs)
+        return frozen(teacher, cache=self.caches[key])
 
     def scores(self, predicted: np.ndarray) -> np.ndarray:
         """1 where a prediction is right."""
@@ -102,6 +121,26 @@ class Bench:
 
     def accuracy(self, predicted: np.ndarray) -> float:
         return float(self.scores(predicted).mean())
+
+
+@contextlib.contextmanager
+def turn() -> Iterator[None]:
+    """Waits until no other benchmark with the same LIMBECK_LOCK trains."""
+    if (name := os.environ.get("LIMBECK_LOCK")) is None:
+        yield
+        return
+    import fcntl
+
+    with open(name, "a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def weights_fingerprint(model: nn.Module) -> str:
+    digest = hashlib.blake2b(digest_size=6)
+    for tensor in model.state_dict().values():
+        digest.update(tensor.numpy().tobytes())
+    return digest.hexdigest()
 
 
 def seeded(build: Builder, seed: int) -> nn.Module:
@@ -118,7 +157,7 @@ def fit(
     seed: int,
     balance: Any = None,
 ) -> None:
-    source = items if isinstance(items, Source) else Dataset(items, recipe.batch_size)
+    source = items if isinstance(items, Source) else Dataset(items, recipe.batch_size, view_count=1, view_seed=0)
     stage = Stage([Update(terms, balance=balance)], steps(recipe.count), Optimizer("adamw", recipe.lr, "cosine"))
     Run({"student": student, **others}, [stage], source=source, seed=seed, settings=SETTINGS).fit()
 

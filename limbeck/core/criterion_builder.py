@@ -112,7 +112,7 @@ class CriterionBuilder:
             if isinstance(term.teacher, Teacher):
                 term.teacher.build(_first_shape(student), samples=self.samples)
                 term.teacher.to(device)
-            teachers = self._teacher_signals(loss, forward_cache, student)
+            teachers, _ = loss.without_failing(self._teacher_signals(loss, forward_cache, student))
             if teachers:
                 loss.adapter = _build_adapters(term, student, teachers).to(device, dtype)
             with preserve_modes(loss.adapter):
@@ -142,7 +142,7 @@ class CriterionBuilder:
         loss: TermLoss,
         forward_cache: ForwardCache,
         student: AnySignal,
-        teachers: list[Any],
+        teachers: Sequence[Any],
         pairs: Sequence[tuple[Any, Any]],
     ) -> None:
         for name, weigher in loss.term.weighers.items():
@@ -156,7 +156,7 @@ class CriterionBuilder:
         loss: TermLoss,
         forward_cache: ForwardCache,
         student: AnySignal,
-        teachers: list[Any],
+        teachers: Sequence[Any],
         pairs: Sequence[tuple[Any, Any]],
         losses: Sequence[Tensor],
     ) -> None:

@@ -62,7 +62,7 @@ class TermLoss:
         if isinstance(self.term.temperature, Schedule):
             self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[assignment]
         student = self.student_signal(forward_cache)
-        teachers, alive = self._without_failing(self.teacher_signals(forward_cache, batch, student, progress))
+        teachers, alive = self.without_failing(self.teacher_signals(forward_cache, batch, student, progress))
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
         self._record(weights, batch, student)
@@ -102,7 +102,7 @@ class TermLoss:
                 given[name] = weigher(signals, batch, ours, progress)
         return given
 
-    def _without_failing(self, teachers: Sequence[Any]) -> tuple[Sequence[Any], Tensor | None]:
+    def without_failing(self, teachers: Sequence[Any]) -> tuple[Sequence[Any], Tensor | None]:
         """The targets of several teachers without NaN, and what each counts in the mean over the finite ones, `[K, …]`."""
         if len(teachers) < 2 or not all(isinstance(signal, Tensor) for signal in teachers):
             return teachers, None

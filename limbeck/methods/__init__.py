@@ -8,6 +8,27 @@
 In a recipe: `method: {tinybert: {layers: 4, hidden: 312}}`.
 """
 
+from limbeck.methods.dynamic import (
+    annealed,
+    balanced,
+    ctkd,
+    dynamic_temperature,
+    easy_by_labels,
+    teachers_by_uncertainty,
+    uncertain_items,
+    wsld,
+)
+from limbeck.methods.multi_teacher import (
+    agreeing_teachers,
+    averaged_teachers,
+    ca_mkd,
+    domain_teachers,
+    drawn_teacher,
+    eb_kd,
+    gated_teachers,
+    merged_classes,
+    multi_teacher_hints,
+)
 from limbeck.methods.offline import (
     bert_pkd,
     distilbert,
@@ -32,20 +53,37 @@ from limbeck.methods.registration import (
 
 __all__ = [
     "DistillationArguments",
+    "agreeing_teachers",
+    "annealed",
+    "averaged_teachers",
+    "balanced",
     "bert_pkd",
+    "ca_mkd",
     "call",
     "check_arguments",
+    "ctkd",
     "distilbert",
+    "domain_teachers",
+    "drawn_teacher",
+    "dynamic_temperature",
+    "easy_by_labels",
+    "eb_kd",
     "embeddings",
+    "gated_teachers",
     "hinton",
+    "merged_classes",
     "minilm",
     "minilm_v2",
     "mobilebert",
+    "multi_teacher_hints",
     "needs",
     "paradigm",
     "parameters",
     "reads_models_or_data",
     "registry",
     "static_embeddings",
+    "teachers_by_uncertainty",
     "tinybert",
+    "uncertain_items",
+    "wsld",
 ]

@@ -57,7 +57,7 @@ class Drawn(Teacher):
     def choose(self, references: Sequence[Reference]) -> Sequence[Reference]:
         if not self.training:
             return references
-        weights = torch.tensor(self.weights or (1.0,) * len(references))
+        weights = torch.tensor(self.weights or (1.0,) * len(references), dtype=torch.float32)
         return (references[int(torch.multinomial(weights, 1))],)
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:

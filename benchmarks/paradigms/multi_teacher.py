@@ -1,6 +1,7 @@
 """Many teachers: one student from several, against the one from the best of them.
 
     python -m benchmarks.paradigms.multi_teacher [unlabelled] [random] [domains] [caches]     # needs LIMBECK_DATA
+    python -m benchmarks.paradigms.multi_teacher files FOLDER     # test images of both domains, for recipes/teacher-domains.yaml
 
 fashion_mnist (domains: with mnist), plain networks of three stages, float32, one thread. Results are kept under
 runs/benchmarks/multi_teacher, so that a stopped benchmark goes on.
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
@@ -22,6 +24,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import torch
 from torch import nn
 
@@ -212,6 +216,15 @@ def _record_domain(arm: str, name: str, right: np.ndarray, alone: np.ndarray) ->
     )
 
 
+def write_files(folder: Path) -> None:
+    """Writes `test.parquet`: the test images of both domains, with labels 0 to 19."""
+    tables = [pq.read_table(f"{os.environ['LIMBECK_DATA']}/data/{name}/test.parquet") for name in DOMAINS]
+    labels = [label.as_py() + 10 * number for number, table in enumerate(tables) for label in table["label"]]
+    images = [cell for table in tables for cell in table["image"].to_pylist()]
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.table({"image": images, "label": labels}), folder / "test.parquet")
+
+
 # --- caches --------------------------------------------------------------------------------------------------------------
 
 
@@ -269,9 +282,14 @@ PARTS: dict[str, Callable[[Teachers], None]] = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}, or files FOLDER; default: all but files")
     torch.set_num_threads(1)
     parts = parser.parse_args().parts or list(PARTS)
+    if parts[0] == "files" and len(parts) == 2:
+        write_files(Path(parts[1]))
+        return
+    if unknown := [part for part in parts if part not in PARTS]:
+        parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}, and files FOLDER")
     teachers = Teachers()
     for part in parts:
         PARTS[part](teachers)

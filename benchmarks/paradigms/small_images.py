@@ -68,6 +68,7 @@ class Bench:
     def __init__(self, folder: Path, test: Items) -> None:
         self.folder, self.test = folder, test
         self.caches: dict[str, Any] = {}
+        self.open = contextlib.ExitStack()  # of the caches, until the process ends
         folder.mkdir(parents=True, exist_ok=True)
 
     def teacher(self, name: str, build: Builder, items: Items, recipe: Recipe, seed: int) -> nn.Module:
@@ -112,7 +113,8 @@ class Bench:
             query = TeacherQuery(frozen(teacher), Dataset(items, 256, view_count=1, view_seed=0), ["logits"], [], None)
             codecs = choose_codecs(query, CacheConfig())
             fill_cache(query, self.folder / key, codecs, lambda done, total: None)
-            self.caches[key] = open_cache(query, CacheConfig(strict=True), self.folder / key, codecs)
+            cache = open_cache(query, CacheConfig(strict=True), self.folder / key, codecs)
+            self.caches[key] = self.open.enter_context(cache)
         return frozen(teacher, cache=self.caches[key])
 
     def scores(self, predicted: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from limbeck.evaluation import RunCost, TermGraph, Verdict
 from limbeck.evaluation.targets import check_targets
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost, train_arm
 from limbeck.experiment.caching import CachePlan, plan_cache
-from limbeck.experiment.checks import SeenItems, check_experiment, check_folder, check_shared, try_teacher
+from limbeck.experiment.checks import SeenItems, check_experiment, check_folder, check_shared, try_teachers
 from limbeck.experiment.evaluate import evaluate_arms
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, TEACHER, Plan
@@ -151,7 +151,7 @@ class Distillation:
         self.class_names = None if train is None else train.class_names
         self.has_classes = train is not None and train.has_classes
         validation = validation and validation.align_classes(self.class_names, "validation data", strict=self.has_classes)
-        try_teacher(self.experiment, train if validation is None else validation)
+        try_teachers(self.experiment, train if validation is None else validation)
         self.seen = SeenItems.of(self.experiment, train, validation)
         self.trained = []
         for seed in self.seeds:

@@ -9,10 +9,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from limbeck import Distillation, Optimizer
+from limbeck import Distillation, Optimizer, Term, frozen
 from limbeck.data import Items
 from limbeck.engine import steps
 from limbeck.experiment.checks import warn_of_batch_statistics, warn_of_guessing
+from limbeck.objectives import SoftTargets
 from limbeck.tasks import Classification, MultilabelClassification
 from tests.experiment.tiny_classifiers import QUICK
 
@@ -130,6 +131,15 @@ def test_a_teacher_below_guessing_is_said_before_the_training_with_its_answers()
         warnings.simplefilter("error")
         warn_of_guessing(Classification(), sign(), items, "test data")
         warn_of_guessing(Classification(), None, items, "test data")
+
+
+def test_each_of_several_teachers_is_tried(recwarn: pytest.WarningsRecorder) -> None:
+    items = Items.from_tensors(X, Y, classes=2)
+    actors = {"teachers.a": frozen(sign()), "teachers.b": frozen(Constant()), "teachers.c": frozen(sign(-20.0))}
+    terms = [Term(SoftTargets(), teacher={"ensemble": {"of": "teachers.*"}})]
+    Distillation(nn.Linear(6, 2), actors=actors, terms=terms, training=QUICK).fit(items)
+    said = [str(one.message) for one in recwarn if "guessing reaches" in str(one.message)]
+    assert [one.split(":")[0] for one in said] == ["teacher 'teachers.b'", "teacher 'teachers.c'"]
 
 
 class Constant(nn.Module):

@@ -2,7 +2,7 @@
 
 from limbeck.experiment.checks.batch_statistics import warn_of_batch_statistics
 from limbeck.experiment.checks.data import check_range
-from limbeck.experiment.checks.experiment import check_experiment, check_folder, compares_with_teacher, try_teacher
+from limbeck.experiment.checks.experiment import check_experiment, check_folder, compares_with_teacher, try_teachers
 from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared
 
@@ -13,7 +13,7 @@ __all__ = [
     "check_range",
     "check_shared",
     "compares_with_teacher",
-    "try_teacher",
+    "try_teachers",
     "warn_of_batch_statistics",
     "warn_of_guessing",
 ]

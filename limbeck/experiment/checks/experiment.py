@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
@@ -37,6 +38,7 @@ from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.adapters import merge_adapters
+from limbeck.tasks import Classification
 
 
 def check_folder(experiment: Experiment) -> None:
@@ -180,13 +182,30 @@ def _reads_predictions(term: Term, teacher: str) -> bool:
     return bool({teacher, LOGITS, f"{teacher}:{LOGITS}", *((STUDENT,) if term.teacher is None else ())} & set(texts))
 
 
-def try_teacher(experiment: Experiment, items: Items | None) -> None:
-    """Warns of a teacher that does no better than guessing, before anybody learns from its predictions."""
+def try_teachers(experiment: Experiment, items: Items | None) -> None:
+    """Warns of teachers that do no better than guessing, before anybody learns from their predictions.
+
+    Of several teachers these are the frozen ones that predict all classes of the data.
+    """
     plan = experiment.plan
-    if items is None or plan.teacher != TEACHER or experiment.teacher is None:
+    if items is None:
         return
-    if any(_reads_predictions(term, TEACHER) for term in plan.terms):
-        warn_of_guessing(experiment.task, experiment.teacher, items_of(items, plan, TEACHER), "data")
+    alone = experiment.teacher if plan.teacher == TEACHER else None
+    if alone is not None and any(_reads_predictions(term, TEACHER) for term in plan.terms):
+        warn_of_guessing(experiment.task, alone, items_of(items, plan, TEACHER), "data")
+    for name in _members(plan) if isinstance(experiment.task, Classification) else []:
+        actor = Actors(experiment.actors(plan, only={name}))[name]
+        own = items_of(items, plan, name)
+        if experiment.task.outputs(actor.model, own.select(torch.arange(1))).shape[-1] == items.classes:
+            warn_of_guessing(experiment.task, actor.model, own, "data", f"teacher {name!r}")
+
+
+def _members(plan: Plan) -> list[str]:
+    """The frozen actors other than the teacher whose outputs a term compares with as one of several."""
+    several: list[Any] = [getattr(term.teacher, "references", term.teacher) for term in plan.terms if term.teacher is not None]
+    texts = [text for found in several for text in ((found,) if isinstance(found, str) else found)]
+    frozen = [name for name, actor in plan.actors.items() if actor.role is Role.FROZEN and name != TEACHER]
+    return [name for name in frozen if any(fnmatchcase(name, text) for text in texts)]
 
 
 def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int) -> TermGraph | None:

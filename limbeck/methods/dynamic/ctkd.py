@@ -15,7 +15,7 @@ def ctkd(
     low: float = 1.0,
     span: float = 20.0,
     until: float = 0.05,
-    items: bool = False,
+    by_item: bool = False,
     alpha: float = 0.9,
 ) -> DistillationArguments:
     """Returns (1 − α)·CE(labels) + α·T²·KL(teacher ‖ student), T = low + span·σ(θ); θ climbs what the student descends.
@@ -23,12 +23,12 @@ def ctkd(
     Args:
         low, span: T is between low and low + span.
         until: share of the training over which the reversed gradient of θ grows from 0 to its full size.
-        items: whether each item has a temperature of its own.
+        by_item: whether each item has a temperature of its own.
         alpha: weight of the teacher.
 
     Raises:
         ValueError: an argument out of range.
     """
     check_share("ctkd", alpha)
-    temperature = {"adversarial_temperature": {"low": low, "span": span, "until": until, "items": items}}
+    temperature = {"adversarial_temperature": {"low": low, "span": span, "until": until, "items": by_item}}
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha)]}

@@ -28,7 +28,7 @@ def easy_by_labels(
     labels: float = 1.0,
     soft: float = 1.0,
     temperature: float = 4.0,
-    teacher: str | None = None,
+    of: str = "teacher",
 ) -> DistillationArguments:
     """Returns labels·(1 − h)·CE + soft·h·T²·KL(teacher ‖ student); h from 0 to 1 is how hard the item is for the student now.
 
@@ -39,17 +39,16 @@ def easy_by_labels(
         by: `entropy` or `confidence` of the student, `disagreement` of student and teacher, `difficulty` 1 − p_s(y).
         labels, soft: weights of the two parts.
         temperature: T.
-        teacher: its reference; None: the actor `teacher`.
+        of: the teacher, as a reference.
 
     Raises:
         ValueError: an unknown measure; a negative weight, or `soft` of 0.
     """
     require_teacher("easy_by_labels", "soft", soft)
-    name = "teacher" if teacher is None else teacher
-    easy = Hardness(by=by, prefer="easy", of=name if by == "disagreement" else None)
+    easy = Hardness(by=by, prefer="easy", of=of if by == "disagreement" else None)
     return {
         "terms": [
             *label_terms(task, labels, item_weight=easy),
-            *soft_terms(task, temperature, soft, teacher=name, item_weight=Hardness(by=by)),
+            *soft_terms(task, temperature, soft, teacher=of, item_weight=Hardness(by=by)),
         ]
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from limbeck import methods
-from tests.methods.two_samples import built, check_gradients, cross_entropy, divergence, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, cross_entropy, divergence, logits, loss, teacher_logits
 
 
 @pytest.mark.parametrize(("progress", "alpha"), [(0.0, 0.8), (0.5, 0.4), (1.0, 0.0)])

@@ -8,7 +8,7 @@ import torch
 from limbeck import methods
 from limbeck.core.criterion import Criterion
 from limbeck.engine import steps
-from tests.methods.two_samples import X, Y, built, cross_entropy, divergence, logits, teacher_logits
+from tests.methods.by_hand import X, Y, built, cross_entropy, divergence, logits, teacher_logits
 
 
 def made(by):

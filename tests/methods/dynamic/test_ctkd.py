@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck import methods
-from tests.methods.two_samples import built, check_gradients, cross_entropy, divergence, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, cross_entropy, divergence, logits, loss, teacher_logits
 
 
 @pytest.mark.parametrize(("progress", "strength"), [(0.0, 0.0), (0.05, 0.5), (0.1, 1.0), (0.9, 1.0)])

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck import methods
-from tests.methods.two_samples import built, check_gradients, cross_entropy, divergence, entropy, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, cross_entropy, divergence, entropy, logits, loss, teacher_logits
 
 
 def test_each_item_has_its_own():

@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from limbeck import methods
-from tests.methods.multi_teacher.test_agreeing_teachers import distance
-from tests.methods.two_samples import (
+from tests.methods.by_hand import (
     UNLABELLED,
     built,
     check_gradients,
@@ -18,6 +17,7 @@ from tests.methods.two_samples import (
     loss,
     teacher_logits,
 )
+from tests.methods.multi_teacher.test_agreeing_teachers import distance
 
 HARD = {
     "entropy": lambda s, t: entropy(s) / torch.log(torch.tensor(3.0)),

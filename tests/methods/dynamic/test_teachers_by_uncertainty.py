@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.methods.two_samples import built, check_gradients, divergence, entropy, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, divergence, entropy, logits, loss, teacher_logits
 
 
 def test_soft_weights_by_hand():

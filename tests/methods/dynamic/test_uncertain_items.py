@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.methods.two_samples import built, check_gradients, cross_entropy, divergence, entropy, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, cross_entropy, divergence, entropy, logits, loss, teacher_logits
 
 
 def test_by_hand():

@@ -9,7 +9,7 @@ from torch import nn
 from limbeck import methods
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.criterion import Criterion
-from tests.methods.two_samples import (
+from tests.methods.by_hand import (
     UNLABELLED,
     Y,
     built,

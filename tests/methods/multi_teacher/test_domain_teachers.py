@@ -9,7 +9,7 @@ from limbeck import methods
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
-from tests.methods.two_samples import Layered, X, Y, check_gradients, divergence
+from tests.methods.by_hand import Layered, X, Y, check_gradients, divergence
 
 
 def made(classes=None, student=3, domain=(1, 0), **given):

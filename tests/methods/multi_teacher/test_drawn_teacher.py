@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.methods.two_samples import built, check_gradients, divergence, logits, loss, teacher_logits
+from tests.methods.by_hand import built, check_gradients, divergence, logits, loss, teacher_logits
 
 
 def test_the_loss_is_that_of_the_drawn_teacher():

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck import methods
-from tests.methods.two_samples import (
+from tests.methods.by_hand import (
     UNLABELLED,
     built,
     check_gradients,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.methods.two_samples import X, built, check_gradients, divergence, logits, loss, teacher_logits
+from tests.methods.by_hand import X, built, check_gradients, divergence, logits, loss, teacher_logits
 
 
 def test_by_hand_with_the_gradient_of_the_gate():

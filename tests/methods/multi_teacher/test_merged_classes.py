@@ -8,7 +8,7 @@ import torch
 from limbeck import methods
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.criterion import Criterion
-from tests.methods.two_samples import Layered, X, Y, check_gradients, divergence, entropy
+from tests.methods.by_hand import Layered, X, Y, check_gradients, divergence, entropy
 
 CLASSES = {"a": ["cat", "dog", "cow"], "b": ["dog", "horse", "ant"]}
 

@@ -8,8 +8,8 @@ import torch
 from limbeck import methods
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.criterion import Criterion
+from tests.methods.by_hand import Y, divergence
 from tests.methods.multi_teacher.test_ca_mkd import Pictures
-from tests.methods.two_samples import Y, divergence
 
 
 def test_by_hand():

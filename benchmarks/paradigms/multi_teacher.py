@@ -1,7 +1,7 @@
 """Many teachers: one student from several, against the one from the best of them.
 
     python -m benchmarks.paradigms.multi_teacher [unlabelled] [random] [domains] [caches]     # needs LIMBECK_DATA
-    python -m benchmarks.paradigms.multi_teacher files FOLDER     # test images of both domains, for recipes/teacher-domains.yaml
+    python -m benchmarks.paradigms.multi_teacher files FOLDER     # test images for recipes/teacher-domains.yaml
 
 fashion_mnist (domains: with mnist), plain networks of three stages, float32, one thread. Results are kept under
 runs/benchmarks/multi_teacher, so that a stopped benchmark goes on.

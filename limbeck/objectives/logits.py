@@ -16,6 +16,8 @@ from torch import Tensor
 from limbeck.core.labels import is_labelled
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, TopK
+from limbeck.core.weighers import registry as weighers
+from limbeck.core.weighers.hardness import excess_weight
 from limbeck.objectives.functional.cross_entropy import class_of, cross_entropy
 from limbeck.objectives.functional.elementary import kl_divergence, pearson, softened_log_probs, standardize
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
@@ -344,17 +346,7 @@ class WeightedSoftLabels(LogitObjective):
     name = "weighted_soft_labels"
     formula = "w T² CE(p_T(t), p_T(s)), w = 1 − exp(−CE(s, y) / CE(t, y))"
     source = "Zhou et al. 2021 (WSLD), arXiv 2102.00650"
-    bibtex = """
-        @inproceedings{zhou2021rethinking,
-            title = {Rethinking Soft Labels for Knowledge Distillation: A Bias-Variance Tradeoff Perspective},
-            author = {Zhou, Helong and Song, Liangchen and Chen, Jiajie and Zhou, Ye and Wang, Guoli and Yuan, Junsong
-                and Zhang, Qian},
-            booktitle = {International Conference on Learning Representations},
-            year = {2021},
-            eprint = {2102.00650},
-            archiveprefix = {arXiv},
-        }
-    """
+    bibtex = weighers.citation("wsld")
     weight = 2.25
     needs_target = True
     ndims = (2,)
@@ -370,11 +362,7 @@ class WeightedSoftLabels(LogitObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         soft = -(softened_log_probs(teacher, self.temperature).exp() * softened_log_probs(student, self.temperature)).sum(-1)
-        loss = self._weights(student.detach(), teacher, class_of(target)) * self.temperature**2 * soft
+        label = class_of(target)
+        weight = excess_weight(cross_entropy(student.detach(), label), cross_entropy(teacher, label))
+        loss = weight * self.temperature**2 * soft
         return torch.where(is_labelled(target), loss, 0.0)
-
-    @staticmethod
-    def _weights(student: Tensor, teacher: Tensor, label: Tensor) -> Tensor:
-        tiny = torch.finfo(student.dtype).tiny  # the cross entropy of a certain teacher is 0
-        lag = cross_entropy(student, label) / cross_entropy(teacher, label).clamp_min(tiny)
-        return -torch.expm1(-lag)

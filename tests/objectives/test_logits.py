@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -191,8 +193,12 @@ def test_a_batch_of_one_has_rows_only():
 
 def test_the_weight_falls_as_the_student_gets_ahead():
     y, t = torch.tensor([0]), torch.tensor([[1.0, 0.0, 0.0]])
-    weight = [WeightedSoftLabels._weights(torch.tensor([[x, 0.0, 0.0]]), t, y) for x in (-2.0, 1.0, 4.0)]
+    students = [torch.tensor([[x, 0.0, 0.0]]) for x in (-2.0, 1.0, 4.0)]
+    soft = [-(F.softmax(t, -1) * F.log_softmax(s, -1)).sum() for s in students]
+    found = [WeightedSoftLabels(temperature=1)(s, t, target=y)[0] for s in students]
+    weight = [one / plain for one, plain in zip(found, soft, strict=True)]
     assert weight[0] > weight[1] > weight[2]
+    torch.testing.assert_close(weight[1], torch.tensor(1 - math.exp(-1)))  # the student equals the teacher
 
 
 def test_a_schedule_may_set_the_temperature():

@@ -104,7 +104,7 @@ class WeightedSoftLabels(Weigher):
     """1 − exp(−CE(student, y) / CE(teacher, y)), both at temperature 1 (WSLD, Zhou et al. 2021, arXiv 2102.00650).
 
     Items that the student already fits better than the teacher (regularisation samples) count little. An item without a label
-    has weight 1.
+    has weight 1. The objective `weighted_soft_labels` has the same weight built in, and leaves such items out.
 
     Raises:
         ValueError: no teacher, or several that are not averaged; a batch without labels.
@@ -120,8 +120,13 @@ class WeightedSoftLabels(Weigher):
         ours, theirs = (
             cross_entropy(torch.log_softmax(dense_logits(signal), -1), batch.target) for signal in (student, signals[0])
         )
-        weight = 1 - torch.exp(-ours / theirs.clamp_min(torch.finfo(theirs.dtype).tiny))
-        return torch.where(is_labelled(batch.target), weight, 1.0)
+        return torch.where(is_labelled(batch.target), excess_weight(ours, theirs), 1.0)
+
+
+def excess_weight(student: Tensor, teacher: Tensor) -> Tensor:
+    """1 − exp(−student / teacher) of two losses of each item: near 0 where the student's is far smaller."""
+    tiny = torch.finfo(student.dtype).tiny  # the loss of a certain teacher is 0
+    return -torch.expm1(-student / teacher.clamp_min(tiny))
 
 
 @registry.register(

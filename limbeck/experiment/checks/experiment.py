@@ -202,7 +202,8 @@ def try_teachers(experiment: Experiment, items: Items | None) -> None:
 
 def _members(plan: Plan) -> list[str]:
     """The frozen actors other than the teacher whose outputs a term compares with as one of several."""
-    several: list[Any] = [getattr(term.teacher, "references", term.teacher) for term in plan.terms if term.teacher is not None]
+    given = [term.teacher for term in plan.terms if term.teacher is not None and getattr(term.teacher, "classes", None) is None]
+    several: list[Any] = [getattr(teacher, "references", teacher) for teacher in given]
     texts = [text for found in several for text in ((found,) if isinstance(found, str) else found)]
     frozen = [name for name, actor in plan.actors.items() if actor.role is Role.FROZEN and name != TEACHER]
     return [name for name in frozen if any(fnmatchcase(name, text) for text in texts)]

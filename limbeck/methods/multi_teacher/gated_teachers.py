@@ -9,11 +9,9 @@ from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
 from limbeck.tasks import Task
 
 BIBTEX = """
-    @article{liu2020adaptive,
+    @misc{liu2020adaptive,
         title = {Adaptive Multi-Teacher Multi-Level Knowledge Distillation},
         author = {Liu, Yuang and Zhang, Wei and Wang, Jun},
-        journal = {Neurocomputing},
-        volume = {415},
         year = {2020},
         eprint = {2103.04062},
         archiveprefix = {arXiv},

@@ -10,10 +10,9 @@ from limbeck.objectives import Hint
 from limbeck.tasks import Task
 
 BIBTEX = """
-    @article{park2019feed,
+    @misc{park2019feed,
         title = {{FEED}: Feature-level Ensemble for Knowledge Distillation},
         author = {Park, SeongUk and Kwak, Nojun},
-        journal = {arXiv preprint},
         year = {2019},
         eprint = {1909.10754},
         archiveprefix = {arXiv},

@@ -27,6 +27,8 @@ from limbeck.data.text.per_actor import PerActorStorage, per_actor_items
 from limbeck.data.text.qa_answers import extract_answers
 from limbeck.data.text.qa_windows import WindowStorage, split_by_question, tokenize_questions
 from limbeck.data.text.questions import Questions, load_questions
+from limbeck.data.text.tagged_tokens import TagTargets, WordStorage, tokenize_words
+from limbeck.data.text.tagged_words import TaggedWords, load_tagged_words
 from limbeck.data.text.token_storage import TokenStorage
 from limbeck.data.text.tokenization import tokenize
 from limbeck.data.text.word_replacements import EmbeddingReplacements, FallbackReplacements, MaskedModelReplacements
@@ -54,8 +56,11 @@ __all__ = [
     "TableEncoder",
     "TableOptions",
     "TableStorage",
+    "TagTargets",
+    "TaggedWords",
     "TokenStorage",
     "WindowStorage",
+    "WordStorage",
     "as_items",
     "augment_texts",
     "encode_tables",
@@ -66,6 +71,7 @@ __all__ = [
     "load_fields",
     "load_items",
     "load_questions",
+    "load_tagged_words",
     "map_field",
     "mask_tokens",
     "per_actor_items",
@@ -73,4 +79,5 @@ __all__ = [
     "to_float",
     "tokenize",
     "tokenize_questions",
+    "tokenize_words",
 ]

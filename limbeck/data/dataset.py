@@ -21,8 +21,9 @@ from limbeck.data.items import Items
 from limbeck.data.prefetch import Prefetcher
 from limbeck.data.text.masking import Masking
 from limbeck.data.text.next_tokens import NextTokens
+from limbeck.data.text.tagged_tokens import TagTargets
 
-View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens
+View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens | TagTargets
 
 
 class Dataset(Source):

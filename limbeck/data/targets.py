@@ -135,15 +135,20 @@ def renumber_classes(target: Target, positions: Sequence[int], classes: int) -> 
         classes: their number afterwards.
     """
     if isinstance(target, Mapping):
-        labels = {name: renumber_classes(part, positions, classes) for name, part in target.items() if name == "labels"}
-        return {**target, **labels}  # type: ignore[dict-item]
-    index = torch.tensor(list(positions), dtype=torch.int64)
+        labels = {name: _renumber_each(part, positions) for name, part in target.items() if name == "labels"}
+        return {**target, **labels}
     if target.ndim == 2:  # labels of all classes; those that this side lacks do not apply to a labelled item
         labelled = is_labelled(target)[:, None]
         renumbered = torch.where(labelled, 0, UNLABELLED).repeat(1, classes)
-        renumbered[:, index] = target
+        renumbered[:, torch.tensor(list(positions), dtype=torch.int64)] = target
         return renumbered
-    return torch.where(target >= 0, index[target.clamp(min=0)], target)
+    return _renumber_each(target, positions)
+
+
+def _renumber_each(labels: Tensor, positions: Sequence[int]) -> Tensor:
+    """Class i, anywhere in a tensor of any shape, becomes `positions[i]`; negative numbers stay."""
+    index = torch.tensor(list(positions), dtype=torch.int64)
+    return torch.where(labels >= 0, index[labels.clamp(min=0)], labels)
 
 
 def _refuse(target: Tensor, wrong: Tensor, expected: str, name: str = "target") -> None:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from limbeck.metrics import classification, multilabel, regression, tokens
+from limbeck.metrics import classification, entities, multilabel, regression, tokens
 from limbeck.metrics.measure import Floats, Measure, Records, Rows
 from limbeck.metrics.metric import FromMeans, ItemStatistics, Metric, first_mean
 from limbeck.utils.registry import UnknownNameError
@@ -47,6 +47,8 @@ METRICS: dict[str, Measure] = {
         Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
         Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1),
         Metric("micro_f1", multilabel.label_counts, multilabel.micro_f1),
+        Metric("entity_f1", entities.found_entities, entities.entity_f1),  # of tags: the task counts entities
+        Metric("tag_accuracy", entities.right_words, tokens.token_mean),
         multilabel.MeanAveragePrecision(),
     )
 }

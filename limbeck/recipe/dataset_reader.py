@@ -120,9 +120,10 @@ class DatasetReader:
 
     def items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set, texts as tokens, in the format of the task if it has one of its own."""
-        if (own := self.task.data_format) is not None and spec.label is not False:
-            sizes = (self.data.max_length, self.data.stride)
-            return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, self.tokenizers, *sizes))
+        own = self.task.data_format
+        if own is not None and (spec.label is not False or own.reads_unlabelled):
+            how = (self.tokenizers, self.data.max_length, self.data.stride, spec.input, spec.label)
+            return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, *how))
         return self.texts(spec)
 
     def texts(self, spec: DatasetSpec) -> Items:
@@ -218,7 +219,10 @@ class DatasetReader:
             validation = self.items(self.data.validation)
         elif self.data.validation > 0:
             validation, train = own.split(train, self.data.validation)
-        return RecipeItems(train, self._student_items(train), validation, self.items(self.data.test))
+        names, named = train.class_names, train.has_classes
+        validation = validation and validation.align_classes(names, "data.validation", strict=named)
+        test = self.items(self.data.test).align_classes(names, "data.test", strict=named)
+        return RecipeItems(train, self._student_items(train), validation, test)
 
     def _student_items(self, train: Items) -> Items:
         """Returns the training items with the labels that the student may see."""

@@ -9,6 +9,7 @@ from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.registration import registry, task_type
 from limbeck.tasks.regression import Regression
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
+from limbeck.tasks.token_classification import TokenClassification
 
 for kind in (
     Classification,
@@ -18,6 +19,7 @@ for kind in (
     QuestionAnswering,
     Regression,
     SentenceEmbeddings,
+    TokenClassification,
 ):
     registry.register(kind.name)(kind)
 
@@ -30,6 +32,7 @@ __all__ = [
     "Regression",
     "SentenceEmbeddings",
     "Task",
+    "TokenClassification",
     "registry",
     "task_type",
 ]

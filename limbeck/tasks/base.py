@@ -101,6 +101,11 @@ class Task(ABC):
         """The items that models are evaluated on: those with a label."""
         return items.labelled()
 
+    @classmethod
+    def reported_classes(cls, classes: Sequence[str]) -> Sequence[str]:
+        """What reports show `class_measure` of, given the names of the classes; by default the classes themselves."""
+        return classes
+
     @property
     def needs_teacher(self) -> bool:
         """Whether the metric compares with the teacher, which must then be available."""

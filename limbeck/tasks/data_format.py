@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from limbeck.data import Items
 
@@ -20,6 +20,7 @@ class TextSource:
         tokenizers: one for all models, or those of student and teacher by name.
         max_length: the most tokens of an item.
         stride: the tokens that a window of a long text shares with the next.
+        input, label: the columns, if they are named; a label of False: there is none.
     """
 
     path: str
@@ -28,6 +29,8 @@ class TextSource:
     tokenizers: Any
     max_length: int
     stride: int
+    input: str | list[str] | None = None
+    label: str | list[str] | Literal[False] | None = None
 
 
 class DataFormat(ABC):
@@ -35,9 +38,11 @@ class DataFormat(ABC):
 
     Attributes:
         augmentation_problem: why texts of this format are not augmented word by word.
+        reads_unlabelled: whether data without labels (`label: false`) is of this format too; otherwise it is plain texts.
     """
 
     augmentation_problem: ClassVar[str] = "it changes single texts, and the task reads data of its own format"
+    reads_unlabelled: ClassVar[bool] = False
 
     @abstractmethod
     def load(self, source: TextSource) -> Items:

@@ -16,8 +16,9 @@ from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, encode_tables, to_float
 from limbeck.data.loading.cells import read_images
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column
-from limbeck.data.loading.files import open_table
+from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.table.columns import may_be_table
+from limbeck.data.text.tagged_words import may_be_tagged_words
 from limbeck.recipe import DatasetSpec, data_sizes
 from limbeck.recipe.dataset_reader import DataSizes
 
@@ -98,14 +99,27 @@ def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
     return UserData(train, test, train_items, test_items)
 
 
+def _refuse_tagged_words(table: RawTable) -> None:
+    """Refuses sentences of words with tags, whose recipe names another task and a model with a tokenizer."""
+    if may_be_tagged_words(table):
+        raise InitError(
+            f"{table.origin}: it holds sentences of words with a tag for each, which is task: token_classification; recipes of "
+            "texts are written by hand: copy the one of docs/guide/text.md, Tags of words, and name this file as data.train"
+        )
+
+
 def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     """Returns (side in pixels, channels) to which images should be converted; None if they agree and are not large.
 
     Only the headers of some images are read.
+
+    Raises:
+        InitError: the data holds words with tags, of which recipes are written by hand.
     """
     if part.path == "digits":
         return None, None
     table = open_table(part.path, part.split)
+    _refuse_tagged_words(table)
     if isinstance(part.input, list) or part.table is not None:  # pairs of texts, columns of a table
         return None, None
     if part.input is None and may_be_table(table, input_candidates(table)):

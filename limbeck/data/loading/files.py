@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,9 +81,9 @@ def missing_path_error(path: Path) -> FileNotFoundError:
     return FileNotFoundError(f"no such file or folder: {path}; nearest names in {folder.resolve()}: {offer}")
 
 
-def read_file(path: Path) -> RawTable:
-    """Read one file; see `read_columns`."""
-    columns = read_columns(path)
+def read_file(path: Path, read: Callable[[Path], pa.Table] = read_columns) -> RawTable:
+    """Read one file, by default as `read_columns` does."""
+    columns = read(path)
     return RawTable(columns, str(path), path.parent, _features(columns.schema), _class_names_beside(path))
 
 

@@ -1,4 +1,4 @@
-"""Readers of table files: Parquet, CSV, JSON and Arrow."""
+"""Readers of table files: Parquet, CSV, JSON, Arrow and CoNLL."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
+
+from limbeck.data.loading.conll import read_conll
 
 
 def read_columns(path: Path) -> pa.Table:
@@ -95,5 +97,9 @@ _READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".jsonl": _read_json,
     ".ndjson": _read_json,
     ".arrow": _read_arrow,
+    ".conll": read_conll,
+    ".bio": read_conll,
+    ".iob": read_conll,
+    ".iob2": read_conll,
 }
 TABLE_SUFFIXES = frozenset(_READERS)

@@ -63,7 +63,7 @@ def _from_one_column(table: RawTable, column: str, classes: int | None) -> tuple
     cells: list[Any] = table.columns[column].to_pylist()
     if is_text(kind):
         cells = [cell if cell is None else [name.strip() for name in cell.split(SEPARATOR) if name.strip()] for cell in cells]
-    known = _names_of_feature(table.features.get(column)) or table.class_names
+    known = names_of_list(table.features.get(column)) or table.class_names
     values = [value for cell in cells if cell is not None for value in cell]
     if all(isinstance(value, str) for value in values):
         names = known or sorted(set(values))
@@ -94,7 +94,7 @@ def _hot(cells: list[Any], index: dict[Any, int], classes: int, where: str) -> T
     return torch.from_numpy(target)
 
 
-def _names_of_feature(feature: Any) -> list[str] | None:
+def names_of_list(feature: Any) -> list[str] | None:
     """The names of a list of ClassLabel."""
     inner = feature.get("feature") if isinstance(feature, dict) else None
     return inner.get("names") if isinstance(inner, dict) else None

@@ -21,7 +21,8 @@ def classes(verdict: Verdict) -> Section | None:
     columns = {arm: found.per_class for arm, found in verdict.arms.items() if found.per_class}
     if "student" not in columns:
         return None
-    names = [class_name(verdict, at) for at in range(min(map(len, columns.values())))]
+    known = task_type(verdict.task).reported_classes(verdict.classes)
+    names = [known[at] if at < len(known) else str(at) for at in range(min(map(len, columns.values())))]
     order = _worst_first(columns, len(names))
     if not order:
         return None

@@ -44,3 +44,9 @@ def test_labels_and_classes_must_fit(tmp_path: Path) -> None:
         load_data(a, b)
     with pytest.raises(InitError, match="the training data has no labels; name their column with --label"):
         load_data(DatasetSpec(path=str(tmp_path / "a"), label=False), a)
+
+
+def test_words_with_tags_are_recognised(tmp_path: Path) -> None:
+    (tmp_path / "train.conll").write_text("Ada B-PER\nis O\n")
+    with pytest.raises(InitError, match=r"train\.conll.*task: token_classification.*docs/guide/text\.md"):
+        image_format(DatasetSpec.model_validate(str(tmp_path / "train.conll")))

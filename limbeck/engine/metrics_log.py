@@ -13,12 +13,11 @@ from limbeck.core.weight_statistics import mean_and_spread, means_of_classes
 from limbeck.engine.clock import Clock
 from limbeck.engine.finite_check import FiniteCheck
 from limbeck.engine.term_averages import BY_CLASS, TermAverages
+from limbeck.engine.trackers import Trackers
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_text_atomic
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
-
     from limbeck.engine.binding import BoundUpdate
 
 
@@ -57,25 +56,20 @@ class LogFile:
 
 
 class MetricsLog:
-    """Collects the values of terms; writes their means to a log file and to Accelerate's trackers.
+    """Collects the values of terms; writes their means to a log file and to trackers.
 
     The first process writes for all. Values stay on their device until the means are written.
 
     Args:
         path: of the log file; None: there is none.
         labels: written into every line of it.
-        accelerator: made with `log_with=trackers`.
-        trackers: names of the trackers; empty: none.
+        trackers: of this training.
     """
 
-    def __init__(self, path: Path | None, labels: Mapping[str, Any], accelerator: Accelerator, trackers: Sequence[str]) -> None:
+    def __init__(self, path: Path | None, labels: Mapping[str, Any], trackers: Trackers) -> None:
         self.file = LogFile(path if distributed.rank() == 0 else None, labels)
-        self.accelerator, self.trackers = accelerator, list(trackers)
+        self.trackers = trackers
         self._averages, self._finite = TermAverages(), FiniteCheck()
-
-    def start(self) -> None:
-        if self.trackers:
-            self.accelerator.init_trackers("tensorboard" if "tensorboard" in self.trackers else "limbeck")
 
     def add(self, values: Mapping[str, Tensor], clock: Clock) -> None:
         """Adds the values of one update; raises `NonFiniteError` if one on a CPU is not finite."""
@@ -115,15 +109,8 @@ class MetricsLog:
         """Logs taps chosen by `auto` with the number of the next update, so that a run resumed before it logs them once."""
         self.file.write(stage=clock.stage, update=clock.updates + 1, taps=pairs)
 
-    def end(self) -> None:
-        """Finishes the trackers. `Accelerator.end_training` would end the process group too, which the next training needs."""
-        if self.trackers:
-            for tracker in self.accelerator.trackers:
-                tracker.finish()
-
     def _track(self, values: Mapping[str, float], clock: Clock) -> None:
-        if self.trackers:
-            self.accelerator.log(dict(values), step=clock.updates)
+        self.trackers.log(values, step=clock.updates)
 
 
 def report_chosen_taps(updates: Sequence[BoundUpdate], log: MetricsLog, clock: Clock, *, printed: bool) -> None:

@@ -35,6 +35,7 @@ from limbeck.engine.stages import Stage, resolve_stages, with_stage_actors
 from limbeck.engine.step_batches import DrawnBatch, StepBatches
 from limbeck.engine.sync_batch_norm import synchronized_batch_norm
 from limbeck.engine.term_averages import add_piece, read_weight_statistics
+from limbeck.engine.trackers import Trackers
 from limbeck.engine.untrained_parameters import UntrainedParameters
 from limbeck.engine.validation import Validation, Validator
 from limbeck.utils import distributed
@@ -82,12 +83,11 @@ class Run:
         self.settings, self.clock = settings or Settings(), Clock()
         self.folder = Path(folder) if folder is not None else None
         distributed.initialize()
-        trackers = list(self.settings.trackers) if self.folder else []
-        self.accelerator = _accelerator(self.settings, trackers, self.folder)
+        self.accelerator = _accelerator(self.settings)
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
         file = Path(log) if log is not None else self.folder and self.folder / "log.jsonl"
-        self.log = MetricsLog(file, self.settings.labels, self.accelerator, trackers)
+        self.log = MetricsLog(file, self.settings.labels, _trackers(self.settings, self.folder, seed))
         self.checkpoints = Checkpoints(self.folder / "checkpoints") if self.folder else None
         self.validator = Validator(validation, self.actors, self.log, self.folder and self.folder / "checkpoints" / "best")
         self.trainable = TrainableParameters(self.actors)
@@ -115,14 +115,14 @@ class Run:
         if self.clock.finished:
             load_actors(state, self.actors)
             return self
-        self.log.start()
+        self.log.trackers.start()
         with self.interrupt, _threads(self.settings.threads), self.trainable:
             for number in range(self.clock.stage, len(self.stages)):
                 self._run_stage(number, state)
                 state = None
         self.clock.finished = True
         self._save()
-        self.log.end()
+        self.log.trackers.finish()
         if self.interrupt.requested:  # during the last step: this training is complete, and the next must not start
             raise Interrupted("stopped at the end of a training; its checkpoint is written, resume with --resume")
         return self
@@ -248,10 +248,17 @@ class Run:
             self.checkpoints.save(self.clock.updates, state)
 
 
-def _accelerator(settings: Settings, trackers: Sequence[str], folder: Path | None) -> Accelerator:
+def _accelerator(settings: Settings) -> Accelerator:
     from accelerate import Accelerator  # imported here, because it takes longer than the rest of the package
 
-    return Accelerator(cpu=settings.device == "cpu", log_with=list(trackers) or None, project_dir=folder and str(folder))
+    return Accelerator(cpu=settings.device == "cpu")
+
+
+def _trackers(settings: Settings, folder: Path | None, seed: int) -> Trackers:
+    """The trackers of a training, which is named by its arm and seed."""
+    labels = {"arm": "training", "seed": seed, **settings.labels}
+    named = f"{labels['arm']}, seed {labels['seed']}"
+    return Trackers(settings.trackers, folder, project=settings.project, run=named, config={**labels, **settings.config})
 
 
 def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, device: torch.device) -> None:

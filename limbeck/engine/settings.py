@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
+
+from limbeck.engine.trackers import check_tracker_names
 
 PRECISIONS = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
@@ -22,6 +25,8 @@ class Settings:
         checkpoint_every: steps between checkpoints; None: at the end of every epoch.
         log_every: steps between log entries.
         trackers: Accelerate's trackers by name ("tensorboard", "wandb", "mlflow", …).
+        project: name of the whole run in trackers, which group its trainings by it.
+        config: further settings that trackers are told, such as the recipe.
         progress: whether a progress bar is shown.
         labels: entries of every log line, such as {"seed": 0, "arm": "student"}.
         device: None: what Accelerate finds.
@@ -37,6 +42,8 @@ class Settings:
     checkpoint_every: int | None = None
     log_every: int = 50
     trackers: Sequence[str] = ("tensorboard",)
+    project: str = "limbeck"
+    config: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = True
     labels: Mapping[str, str | int] = field(default_factory=dict)
     device: str | None = None
@@ -44,6 +51,7 @@ class Settings:
     sync_batch_norm: bool = True
 
     def __post_init__(self) -> None:
+        check_tracker_names(self.trackers)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
         for name in ("accumulate", "log_every"):

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map
 
 WARM_UP = 5
@@ -72,13 +72,29 @@ def parameters(model: nn.Module) -> int:
 
 
 def file_bytes(model: nn.Module) -> int:
-    """Size of the model as a safetensors file, which is written to a temporary folder."""
-    from safetensors.torch import save_model
+    """Size of the model as a safetensors file, which is written to a temporary folder.
+
+    Tensors that hold others, such as the quantized weights of torchao, count as what they hold.
+    """
+    from safetensors.torch import save_file, save_model
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.safetensors")
-        save_model(model, str(path))
+        state = model.state_dict()
+        if any(map(is_traceable_wrapper_subclass, state.values())):
+            save_file({key: part for name, tensor in state.items() for key, part in _held(name, tensor)}, str(path))
+        else:
+            save_model(model, str(path))
         return path.stat().st_size
+
+
+def _held(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
+    """The plain tensors that a tensor consists of, by name."""
+    if not is_traceable_wrapper_subclass(tensor):
+        yield name, tensor.detach().cpu().contiguous().clone()
+        return
+    for part in tensor.__tensor_flatten__()[0]:
+        yield from _held(f"{name}.{part}", getattr(tensor, part))
 
 
 def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
@@ -51,7 +51,6 @@ class TrainedArm:
 def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None, validation: Items | None) -> TrainedArm:
     """Trains one arm for one seed."""
     plan, task, folder = experiment.plans[name], experiment.task, experiment.folder
-    training = plan.training
     stages, source, all_items, labelled = arm_data(experiment, name, train)
     if plan.equal == "compute":
         distilled = experiment.plan, arm_stages(experiment, experiment.plan, all_items)
@@ -67,7 +66,7 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
             stages,
             source=source,
             seed=seed,
-            settings=replace(training.settings, labels={"seed": seed, "arm": name}),
+            settings=experiment.settings_of(plan, seed=seed, arm=name),
             validation=_validation(experiment, plan, actors, validation, _epoch(all_items, stages), all_items),
             folder=folder and folder / "checkpoints" / f"seed-{seed}-{name}",
             log=folder and folder / "log.jsonl",

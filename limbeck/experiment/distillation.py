@@ -117,7 +117,7 @@ class Distillation:
         )
         folder = Path(folder) if folder is not None else None
         self.experiment = Experiment(
-            plans, task or Classification(), folder=folder, resume=resume, allow_shared_items=allow_shared_items
+            plans, task or Classification(), folder=folder, resume=resume, name=name, allow_shared_items=allow_shared_items
         )
         self.seeds, self.targets, self.name = tuple(seeds), dict(targets or {}), name
         self.trained: list[TrainedArm] = []  # in the order of training

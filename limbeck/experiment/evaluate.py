@@ -17,6 +17,7 @@ from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, TEACHER
 from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
 from limbeck.experiment.run_files import write_run
+from limbeck.experiment.verdict_log import log_verdict
 
 
 def evaluate_arms(
@@ -51,6 +52,7 @@ def evaluate_arms(
     if experiment.folder is not None:
         kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
         write_run(experiment.folder, kept, known, predictions, verdict)
+        log_verdict(experiment, verdict)
     return verdict
 
 

@@ -36,6 +36,8 @@ class Experiment:
         task, folder, resume: see `Distillation`.
         input_names: the actors, where each reads tokens of its own; set by the checks.
         teacher_outputs: what the terms read of each frozen actor, by its name; set by the checks.
+        name: of the run, for trackers.
+        config: what trackers are told of it besides the training, such as the recipe.
         allow_shared_items: whether all test items may be training or validation items too.
         further_training_data: what frozen models were trained on besides the training data, whose items test data may share.
     """
@@ -46,6 +48,8 @@ class Experiment:
     resume: bool = False
     input_names: tuple[str, ...] = ()
     teacher_outputs: dict[str, TeacherOutputs] = field(default_factory=dict)
+    name: str = "distillation"
+    config: Mapping[str, Any] = field(default_factory=dict)
     allow_shared_items: bool = False
     further_training_data: tuple[Items, ...] = ()
 
@@ -59,6 +63,12 @@ class Experiment:
         """The module of the actor `teacher`; None if there is none."""
         actor = self.plan.actors.get(TEACHER)
         return None if actor is None else actor.module
+
+    def settings_of(self, plan: Plan, **labels: str | int) -> Settings:
+        """Returns the settings of a training, with the name of the run and what trackers are told of it."""
+        training = plan.training
+        told = self.config or {"batch_size": training.batch_size, "optimizer": vars(training.optimizer), "ema": training.ema}
+        return replace(training.settings, labels=labels, project=self.name, config=told)
 
     def set_module(self, name: str, module: nn.Module) -> None:
         """Replaces the module of a frozen actor in all arms, such as by a teacher after its training."""

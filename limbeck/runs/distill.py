@@ -98,6 +98,7 @@ def check_recipe(
     all_train, train, validation, test = _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
     _print_data(console, train, validation, test)
     job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # the run checks the folder
+    job.experiment.config = recipe.model_dump(mode="json")
     if recipe.data.train is not None:
         job.experiment.further_training_data = (all_train,)
     for name, model in frozen.items():

@@ -26,6 +26,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.core.teachers import teacher as make_teacher
 from limbeck.data import FieldStorage, Items, TokenStorage
 from limbeck.data.fields import save_preprocessing
+from limbeck.engine.trackers import check_trackers
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import references_of, whole_reference
 from limbeck.experiment.plan_checks import matching_actors
@@ -103,6 +104,7 @@ def check_model_trainings(recipe: Recipe, models: Mapping[str, nn.Module], train
     """
     for name, model in models.items():
         if (spec := recipe.pretrained[name].training) is not None:
+            check_trackers(spec.trackers)
             check_teacher_training(model, train, spec.build(), task=recipe.new_task(), name=name)
 
 
@@ -232,6 +234,8 @@ def _train_model(recipe: Recipe, name: str, train: Items, folder: Path, *, progr
     assert spec.training is not None
     build = functools.partial(spec.new, *data_sizes(train.for_actor(name)))
     training, task = with_progress(spec.training.build(), progress), recipe.new_task()
+    settings = replace(training.settings, project=recipe.name, config=recipe.model_dump(mode="json"))
+    training = replace(training, settings=settings)
     return train_teacher(
         build,
         train,

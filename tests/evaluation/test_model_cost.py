@@ -119,3 +119,14 @@ def test_latency_takes_turns():
     assert all(0 <= one.median <= one.p95 for one in found.values())
     with pytest.raises(ValueError, match="at least 1"):
         model_cost.latency({"a": Named("a")}, torch.zeros(1), runs=0)
+
+
+def test_the_weights_of_a_quantized_model_count_as_what_they_hold() -> None:
+    """As a teacher quantized by torchao is measured, whose tensors have no memory of their own."""
+    quantization = pytest.importorskip("torchao.quantization")
+    model = nn.Sequential(nn.Linear(64, 256), nn.ReLU(), nn.Linear(256, 10))
+    plain = model_cost.file_bytes(model)
+    quantization.quantize_(model, quantization.Int8WeightOnlyConfig())
+    assert 0.2 * plain < model_cost.file_bytes(model) < 0.4 * plain
+    (cost,) = model_cost.measure_costs({"teacher": model}, torch.rand(1, 64), runs=2).values()
+    assert cost.macs > 0

@@ -40,7 +40,11 @@ def columns(count: int = 48) -> dict[str, list[Any]]:
 def content(train: str, test: str) -> dict[str, Any]:
     return {
         "name": "pairs",
-        "data": {"train": {"path": train, "fields": FIELDS, "audio": {"n_mels": 16, "seconds": 0.1}}, "test": test},
+        "data": {
+            "train": {"path": train, "fields": FIELDS, "audio": {"n_mels": 16, "seconds": 0.1}},
+            "test": test,
+            "allow_shared_items": True,
+        },
         "teacher": {"model": "tiny_cnn", "args": {"width": 4, "size": 16}, "reads": "image", "training": TRAINING},
         "student": {"model": "tiny_cnn", "args": {"width": 4, "size": 16}, "reads": "wave"},
         "terms": ["hard_targets", {"soft_targets": {"temperature": 2}}],

@@ -71,6 +71,7 @@ def recipe(path: str, ours: str, theirs: str, encoder: str, **changes: Any) -> R
             "data": {
                 "train": {"path": path, "fields": {n: kinds[n] for n in (ours, theirs)}},
                 "test": path,
+                "allow_shared_items": True,
                 "max_length": 12,
             },
             "teacher": model(theirs, encoder) | {"training": TRAINING},

@@ -102,6 +102,7 @@ def test_python_reads_tables_from_their_paths(tmp_path: Path) -> None:
         test,
         training=training,
         folder=tmp_path / "run",
+        allow_shared_items=True,
     )
     assert outcome.verdict.student is not None
     assert (tmp_path / "run" / "student" / "table.json").exists()

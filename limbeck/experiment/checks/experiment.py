@@ -25,6 +25,7 @@ from limbeck.data import Items
 from limbeck.engine import Freeze, LearningRateScale, Stage, Unfreeze, Update
 from limbeck.engine.freezing import require_trainable
 from limbeck.engine.stages import resolve_stages
+from limbeck.engine.trackers import check_trackers
 from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.arm_stages import arm_data
 from limbeck.experiment.checks.data import check_range
@@ -79,6 +80,8 @@ def check_experiment(
     expanded = expand_evaluated(plan, actors[STUDENT]).evaluate
     for name, each in experiment.plans.items():
         experiment.plans[name] = replace(each, evaluate=expanded)
+    for each in experiment.plans.values() if experiment.folder is not None else ():
+        check_trackers(each.training.settings.trackers)
     warn_of_shared_validation(experiment, train, validation)
     _check_models(experiment, actors[STUDENT], train, validation, test)
     graphs = {name: _check_stages(experiment, name, each, train, seed) for name, each in actors.items()}

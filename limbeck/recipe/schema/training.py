@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck.data import Pipeline
 from limbeck.engine import Length, Optimizer, Settings, epochs, steps
+from limbeck.engine.trackers import check_tracker_names
 from limbeck.engine.training import Training, default_optimizer
 from limbeck.recipe.schema.base import NamedPart, Precision, Spec, check_buildable, default_of
 
@@ -99,6 +100,12 @@ class TrainingSpec(Spec):
     def _check_views(cls, views: Any) -> Any:
         check_buildable(lambda: [Pipeline.from_spec(part).modality for part in _lists_in(views)])
         return views
+
+    @field_validator("trackers")
+    @classmethod
+    def _check_trackers(cls, trackers: list[str]) -> list[str]:
+        check_tracker_names(trackers)
+        return trackers
 
     @model_validator(mode="after")
     def _check_length(self) -> Self:

@@ -25,6 +25,7 @@ from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
 from limbeck.core.term_loss import TermLoss, expand, naming, soften
 from limbeck.core.terms import AUTO, Term
+from limbeck.core.weighers import Weigher
 from limbeck.utils.registry import UnknownNameError
 
 DRY_RUN_ITEMS = 2  # shapes are all that is needed; two items keep batch statistics defined
@@ -51,6 +52,7 @@ class CriterionBuilder:
         models = [actor.model for actor in actors.values()]
         device = next((p.device for model in models for p in model.parameters()), torch.device("cpu"))
         self.actors, self.probes, self.plan = actors, probes, plan
+        self.whole_example = example
         self.example = first_items(example, DRY_RUN_ITEMS).to(device)
         self.samples, self.seed = samples, seed
         self.chosen_taps: list[tuple[str, str]] = []
@@ -107,6 +109,7 @@ class CriterionBuilder:
         loss, forward_cache, device = TermLoss(term, self.plan), self._dry_run(), self.example.device
         with torch.no_grad(), naming(term):
             self._check_trains(loss)
+            self._check_items(term)
             student = loss.student_signal(forward_cache)
             dtype = working_dtype(student)
             if isinstance(term.teacher, Teacher):
@@ -127,6 +130,14 @@ class CriterionBuilder:
             self._check_weights(loss, forward_cache, student, teachers, pairs, losses)
         loss.per_token = losses[0].ndim == 2
         return loss
+
+    def _check_items(self, term: Term) -> None:
+        """Lets weighers refuse items of the whole example, of which the dry run sees the first only."""
+        by = getattr(term.teacher, "by", None)
+        count = len(term.teachers) - (len(by.references) if isinstance(by, Weigher) else 0)
+        for weigher in (by, *term.weighers.values()):
+            if isinstance(weigher, Weigher):
+                weigher.check(self.whole_example, count)
 
     def _teacher_signals(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal) -> list[Any]:
         """The targets of the example, in evaluation mode so that the teacher remembers nothing of it."""

@@ -68,6 +68,13 @@ class Weigher(nn.Module, ABC):
     def bind(self, actors: Actors, teachers: Sequence[Reference]) -> None:
         """Receives all actors, and the references of the term's teachers, for weighers that read modules of theirs."""
 
+    def check(self, example: Batch, teachers: int) -> None:
+        """Raises a `ValueError` for items of a whole batch that it cannot weigh, before the first step.
+
+        Args:
+            teachers: how many there are.
+        """
+
     def prepare(self, signals: Sequence[AnySignal], student: AnySignal, device: torch.device, samples: int | None) -> None:
         """Calls `build` once, with the shapes of these signals."""
         if not self._prepared:

@@ -34,12 +34,17 @@ class Domain(Weigher):
             raise ValueError(f"domain: routes is {list(routes)}; expected the number of a teacher, from 0, for each domain")
         self.field, self.routes = field, None if routes is None else tuple(routes)
 
+    def check(self, example: Batch, teachers: int) -> None:
+        self._chosen(example, teachers)
+
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
-        routes = self.routes if self.routes is not None else tuple(range(len(signals)))
-        if max(routes, default=0) >= len(signals):
-            raise ValueError(
-                f"domain: routes name teacher {max(routes)}, and there are {len(signals)} (0 to {len(signals) - 1})"
-            )
+        return F.one_hot(self._chosen(batch, len(signals)), len(signals)).T.to(torch.float32)
+
+    def _chosen(self, batch: Batch, teachers: int) -> Tensor:
+        """The number of each item's teacher, int64 `[batch]`."""
+        routes = self.routes if self.routes is not None else tuple(range(teachers))
+        if max(routes, default=0) >= teachers:
+            raise ValueError(f"domain: routes name teacher {max(routes)}, and there are {teachers} (0 to {teachers - 1})")
         domain = self._domains(batch)
         unknown = (domain < 0) | (domain >= len(routes))
         if bool(unknown.any()):
@@ -48,8 +53,7 @@ class Domain(Weigher):
                 f"domain: an item is of domain {found}, and there are teachers for domains 0 to {len(routes) - 1}; add a "
                 f"teacher for domain {found}, name one in routes, or leave such items out"
             )
-        chosen = torch.tensor(routes, device=domain.device)[domain]
-        return F.one_hot(chosen, len(signals)).T.to(torch.float32)
+        return torch.tensor(routes, device=domain.device)[domain]
 
     def _domains(self, batch: Batch) -> Tensor:
         """The domain of each item, int64 `[batch]`."""

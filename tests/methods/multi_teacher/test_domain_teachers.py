@@ -38,6 +38,14 @@ def test_teachers_of_different_classes():
     torch.testing.assert_close(criterion(batch)["loss"], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_a_domain_without_teacher_is_found_behind_the_items_of_the_dry_run():
+    _, actors, _ = made()
+    batch = Batch({"default": torch.cat([X, X])}, extras={"domain": torch.tensor([0, 1, 0, 2])})
+    terms = methods.call("domain_teachers", {})["terms"]
+    with pytest.raises(ValueError, match="an item is of domain 2, and there are teachers for domains 0 to 1"):
+        Criterion(terms, actors=actors, example=batch)
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

@@ -3,7 +3,7 @@
     python -m benchmarks.paradigms.dynamic     # needs LIMBECK_DATA
 
 fashion_mnist: 6,000 labels, a teacher of 53,000 parameters that has learned all 60,000, a student of 1,400 parameters. Plain
-networks of three stages, float32, one thread. Results are kept under runs/benchmarks/dynamic, where a stopped benchmark goes on.
+networks of three stages, float32, one thread. Results are kept under runs/benchmarks/dynamic: a stopped benchmark goes on.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ from limbeck.utils.atomic_files import write_text_atomic
 
 if TYPE_CHECKING:
     from limbeck.engine.binding import BoundUpdate
+
+ITEM_WEIGHT = ".item_weight"  # ends the name of what a term's weigher gave
 
 
 class LogFile:
@@ -70,6 +73,7 @@ class MetricsLog:
         self.file = LogFile(path if distributed.rank() == 0 else None, labels)
         self.trackers = trackers
         self._averages, self._finite = TermAverages(), FiniteCheck()
+        self._without_weight: set[str] = set()  # names that a warning has been given of
 
     def add(self, values: Mapping[str, Tensor], clock: Clock) -> None:
         """Adds the values of one update; raises `NonFiniteError` if one on a CPU is not finite."""
@@ -94,12 +98,25 @@ class MetricsLog:
         epoch = {"epoch": round(clock.step / steps_per_epoch, 4)} if steps_per_epoch else {}
         sums = {name: distributed.all_reduce_sum(own) for name, own in sorted((weights or {}).items())}
         spread = {name: mean_and_spread(own) for name, own in sums.items() if not name.endswith(BY_CLASS)}
+        self._warn_of_no_weight(spread, clock)
         by_class = {name.removesuffix(BY_CLASS): means_of_classes(own) for name, own in sums.items() if name.endswith(BY_CLASS)}
         found = {"weights": spread, "class_weights": by_class}
         more = {key: values for key, values in found.items() if values}
         self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, **epoch, values=values, **more)
         self._track(values, clock)
         return values
+
+    def _warn_of_no_weight(self, spread: Mapping[str, Mapping[str, float]], clock: Clock) -> None:
+        """Warns once of a weigher that gave no item of an interval any weight: its term has trained nothing there."""
+        for name, found in spread.items():
+            if name.endswith(ITEM_WEIGHT) and found["mean"] == found["spread"] == 0 and name not in self._without_weight:
+                self._without_weight.add(name)
+                warnings.warn(
+                    f"term {name.removesuffix(ITEM_WEIGHT)!r}: its item_weight was 0 for every item since the last line of the "
+                    f"log, up to step {clock.step} of stage {clock.stage}, so that the term trained nothing; change the weigher or "
+                    "leave the term out",
+                    stacklevel=2,
+                )
 
     def write_validation(self, clock: Clock, metrics: Mapping[str, float]) -> None:
         self.file.write(stage=clock.stage, step=clock.step, update=clock.updates, validation=dict(metrics))

@@ -103,3 +103,58 @@ def test_a_stopped_run_goes_on_with_state_and_parameters_of_weighers(tmp_path):
         assert torch.equal(tensor, resumed.updates[0].criterion.state_dict()[name]), name
     assert torch.equal(whole.actors["student"].model.weight, resumed.actors["student"].model.weight)
     assert whole.updates[0].criterion.terms[1].item_weight.count == 10
+
+
+class Fading(Weigher):
+    """Weight 1 in the first half of the stage, 0 in the second."""
+
+    def weigh(self, signals, batch, student, progress):
+        return torch.full((batch.size,), float(progress < 0.5))
+
+
+def test_weights_that_all_become_zero_are_said_once(tmp_path):
+    terms = [
+        Term(objectives.get("hard_targets")),
+        Term(objectives.get("soft_targets"), item_weight=Fading(), name="fading"),
+    ]
+    actors = {"student": trained(torch.nn.Linear(3, 4)), "teacher": frozen(torch.nn.Linear(3, 4))}
+    settings = Settings(progress=False, device="cpu", log_every=5)
+    job = Run(actors, [Stage([Update(terms)], steps(20))], source=Points(), settings=settings, folder=tmp_path / "run")
+    with pytest.warns(UserWarning, match=r"term 'fading': its item_weight was 0 for every item .* up to step 15 of") as said:
+        job.fit()
+    assert sum("item_weight was 0" in str(one.message) for one in said) == 1
+
+
+@pytest.mark.parametrize("balance", ["uncertainty", {"gradient_norm": {"every": 3}}])
+def test_a_stopped_run_goes_on_with_its_balance_and_the_memory_of_its_teachers(tmp_path, balance):
+    def job(folder, count=9, **options):
+        torch.manual_seed(0)
+        names = {f"teachers.{k}": frozen(torch.nn.Linear(3, 4)) for k in range(3)}
+        terms = [
+            Term(objectives.get("hard_targets")),
+            Term(objectives.get("soft_targets"), teacher={"ensemble": {"of": "teachers.*", "by": "agreement"}}),
+        ]
+        stage = Stage([Update(terms, balance=balance)], steps(count))
+        settings = Settings(progress=False, device="cpu", **options)
+        return Run(
+            {"student": trained(torch.nn.Linear(3, 4))} | names, [stage], source=Points(), settings=settings, folder=folder
+        )
+
+    whole = job(tmp_path / "whole").fit()
+    stopped = job(tmp_path / "stopped", checkpoint_every=4)
+    save = stopped._save
+
+    def save_and_stop():
+        save()
+        raise KeyboardInterrupt
+
+    stopped._save = save_and_stop
+    with pytest.raises(KeyboardInterrupt):
+        stopped.fit()
+    resumed = job(tmp_path / "stopped").fit(resume=True)
+    state = whole.updates[0].criterion.state_dict()
+    assert {"balance.log_variances", "balance.factors"} & set(state)
+    assert "teachers.1.by.distance" in state
+    for name, tensor in state.items():
+        assert torch.equal(tensor, resumed.updates[0].criterion.state_dict()[name]), name
+    assert torch.equal(whole.actors["student"].model.weight, resumed.actors["student"].model.weight)

@@ -25,7 +25,7 @@ from limbeck.objectives import HardTargets, SoftTargets
 FOLDER = Path("runs/benchmarks/dynamic")
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.dynamic"
 SEEDS = (0, 1, 2)
-LABELS, STUDENT = 6_000, Recipe(1_000, 64)
+LABELS, STUDENT = 6_000, Recipe(800, 64)
 SMALL = functools.partial(models.get, "tiny_cnn", width=8, separable=True)
 LARGE = functools.partial(models.get, "tiny_cnn", width=24)
 DATA = (
@@ -36,10 +36,8 @@ RULES: dict[str, tuple[str, dict[str, Any]]] = {  # arm -> method and arguments
     "WSLD": ("wsld", {}),
     "easy by labels, difficulty": ("easy_by_labels", {}),
     "easy by labels, entropy": ("easy_by_labels", {"by": "entropy"}),
-    "uncertain half": ("uncertain_items", {}),
     "CTKD": ("ctkd", {}),
     "temperature by item": ("dynamic_temperature", {}),
-    "annealed": ("annealed", {}),
 }
 FIXED = {  # labels and teacher: the same terms without the rule; rules whose weights sum to 1 are held against halves
     "0.1 and 0.9": (0.1, 0.9),

@@ -113,8 +113,8 @@ class MetricsLog:
                 self._without_weight.add(name)
                 warnings.warn(
                     f"term {name.removesuffix(ITEM_WEIGHT)!r}: its item_weight was 0 for every item since the last line of the "
-                    f"log, up to step {clock.step} of stage {clock.stage}, so that the term trained nothing; change the weigher "
-                    "or leave the term out",
+                    f"log, up to step {clock.step} of stage {clock.stage}, so the term trained nothing; change the weigher or "
+                    "leave the term out",
                     stacklevel=2,
                 )
 

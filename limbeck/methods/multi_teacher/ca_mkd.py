@@ -32,6 +32,7 @@ def ca_mkd(
     hint: float = 50.0,
     layer: str = "layer3",
     teacher_layer: str | None = None,
+    adapter: str = "conv_bn",
     classifier: str = "linear",
 ) -> DistillationArguments:
     """Returns labels·CE + soft·Σ_k w_k·T²·KL(teacher k ‖ student) + hint·Σ_k v_k·mean (f_k − r_k(f_s))².
@@ -46,6 +47,7 @@ def ca_mkd(
         labels, soft, hint: weights of the three parts; a hint of 0 leaves out the features.
         layer: tap of the student's last map or hidden state before the pooling.
         teacher_layer: that of every teacher; None: `layer`.
+        adapter: the kind of the trained maps, one for each teacher: `conv_bn` for maps, `linear` for vectors and tokens.
         classifier: path of every teacher's classifier, which reads the pooled `teacher_layer`.
 
     Raises:
@@ -59,5 +61,5 @@ def ca_mkd(
     if hint:
         weigher = HeadConfidence(classifier, sum_to="teachers")
         target = f"{teachers}:{teacher_layer or layer}"
-        terms.append(Term(Hint(), f"student:{layer}", target, adapter="conv_bn", weight=hint, item_weight=weigher))
+        terms.append(Term(Hint(), f"student:{layer}", target, adapter=adapter, weight=hint, item_weight=weigher))
     return {"terms": terms}

@@ -27,6 +27,7 @@ def multi_teacher_hints(
     teachers: str = "teachers.*",
     layer: str = "layer3",
     teacher_layer: str | None = None,
+    adapter: str = "conv_bn",
     hint: float = 10.0,
     soft: float = 0.9,
     labels: float = 0.1,
@@ -41,6 +42,7 @@ def multi_teacher_hints(
         teachers: a pattern that names them.
         layer: tap of the student.
         teacher_layer: that of every teacher; None: `layer`.
+        adapter: the kind of the trained maps, one for each teacher: `conv_bn` for maps, `linear` for vectors and tokens.
         hint, soft, labels: weights of the three parts.
         temperature: T.
 
@@ -50,5 +52,5 @@ def multi_teacher_hints(
     if not hint > 0:
         raise ValueError(f"multi_teacher_hints: hint is {hint}; expected a weight above 0, or use averaged_teachers")
     target = f"{teachers}:{teacher_layer or layer}"
-    features = Term(Hint(), f"student:{layer}", target, adapter="conv_bn", weight=hint)
+    features = Term(Hint(), f"student:{layer}", target, adapter=adapter, weight=hint)
     return {"terms": [*label_terms(task, labels), *soft_terms(task, temperature, soft, teacher=Ensemble(teachers)), features]}

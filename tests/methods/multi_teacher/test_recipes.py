@@ -44,8 +44,6 @@ def test_many_teachers(method: dict[str, Any], tmp_path: Path) -> None:
     for actor in recipe["actors"].values():
         actor["training"] = {"steps": 2, **QUICK}
         actor["args"]["width"] = 4
-        if "ca_mkd" in method:
-            actor["cache"] = None  # features are not kept without being asked for
     short = recipe | {"data": DIGITS | {"labels": 40}, "training": {"steps": 3, **QUICK}, "method": method}
     verdict = run(short, tmp_path / "run")
     assert verdict.gain is not None

@@ -67,6 +67,7 @@ def test_domains(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         stage["steps"] = 2
     for name in ("digits", "clothes"):
         recipe["sources"][name]["dataset"]["batch_size"] = 8
+    recipe["data"]["allow_shared_items"] = True
     del recipe["training"]["optimizer"]
     verdict = run(recipe | {"training": recipe["training"] | {"trackers": []}}, tmp_path / "run")
     assert verdict.control is None

@@ -1,9 +1,10 @@
-"""Measures what faults do to a run: flipped bytes in its files, and the list of many runs with damaged ones among them; and
-whether two ranks train what one does.
+"""Measures what faults do: flipped bytes in the files of a run, kills, mutated recipes, foreign files, damaged runs
+in a list; and whether two ranks train what one does.
 
     python -m benchmarks.faults [--dry] [PART …]
 
-Parts are flips, listing and ranks; all by default. `--dry` prints the figures and records none.
+Parts are flips, listing, ranks, kills, recipes, files and checks (what those before a training cost); all by default. `--dry`
+prints the figures and records none.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fault_ranks
+from benchmarks import fault_checks, fault_files, fault_kills, fault_ranks, fault_recipes
 from benchmarks.bars import record
 from limbeck import models
 from limbeck.engine.checkpoint import CheckpointError, load_checkpoint
@@ -72,44 +73,46 @@ def listing(run: Path, folder: Path) -> tuple[float, int]:
     return seconds, sum(one.state == "unreadable" and bool(one.message) for one in found)
 
 
+def measure_flips(*, dry: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        found = flips(finished_run(Path(place) / "run"), random.Random(0))
+    print(f"flipped bytes found with the file's name: {found} of {FLIPS}")
+    if not dry:
+        figure, bar = "flipped bytes found in the files of a run", f"{FLIPS:,} of {FLIPS:,}"
+        where = "student, control, kept teacher, best and last checkpoints of a finished run"
+        note = "each with the file's name, when it is read"
+        record("faults", figure, bar, found, None, found == FLIPS, "python -m benchmarks.faults flips", where, [0], note)
+
+
+def measure_listing(*, dry: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        seconds, named = listing(finished_run(Path(place) / "run"), Path(place) / "runs")
+    print(f"limbeck runs on {RUNS:,} folders: {seconds:.2f} s; damaged ones named: {named} of {DAMAGED}")
+    if not dry:
+        data = f"{RUNS:,} finished runs, {DAMAGED} of them damaged"
+        met = seconds <= 5 and named == DAMAGED
+        note = f"{named} of {DAMAGED} damaged runs are rows that say so"
+        record("faults", "limbeck runs, s", "≤ 5", seconds, None, met, "python -m benchmarks.faults listing", data, 1, note)
+
+
+PARTS: dict[str, Callable[..., None]] = {
+    "flips": measure_flips,
+    "listing": measure_listing,
+    "ranks": lambda *, dry: fault_ranks.measure(record_figures=not dry),
+    "kills": fault_kills.measure,
+    "recipes": fault_recipes.measure,
+    "files": fault_files.measure,
+    "checks": fault_checks.measure,
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--dry", action="store_true")
-    parser.add_argument("parts", nargs="*")
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
     given = parser.parse_args()
-    parts = given.parts or ["flips", "listing", "ranks"]
-    command = "python -m benchmarks.faults"
-    if "ranks" in parts:
-        fault_ranks.measure(record_figures=not given.dry)
-    if parts == ["ranks"]:
-        return
-    with tempfile.TemporaryDirectory() as place:
-        run = finished_run(Path(place) / "run")
-        if "flips" in parts:
-            found = flips(run, random.Random(0))
-            print(f"flipped bytes found with the file's name: {found} of {FLIPS}")
-            if not given.dry:
-                where = "student, control, kept teacher, best and last checkpoints of a finished run"
-                record(
-                    "faults",
-                    "flipped bytes found in the files of a run",
-                    f"{FLIPS:,} of {FLIPS:,}",
-                    found,
-                    None,
-                    found == FLIPS,
-                    f"{command} flips",
-                    where,
-                    [0],
-                    "each with the file's name, when it is read",
-                )
-        if "listing" in parts:
-            seconds, named = listing(run, Path(place) / "runs")
-            print(f"limbeck runs on {RUNS:,} folders: {seconds:.2f} s; damaged ones named: {named} of {DAMAGED}")
-            if not given.dry:
-                data = f"{RUNS:,} finished runs, {DAMAGED} of them damaged"
-                met = seconds <= 5 and named == DAMAGED
-                note = f"{named} of {DAMAGED} damaged runs are rows that say so"
-                record("faults", "limbeck runs, s", "≤ 5", seconds, None, met, f"{command} listing", data, 1, note)
+    for part in given.parts or PARTS:
+        PARTS[part](dry=given.dry)
 
 
 if __name__ == "__main__":

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from limbeck.cli.shared import PluginOption, load_plugins
+
+if TYPE_CHECKING:
+    from limbeck.recipe.base import BaseRecipe
 
 
 def cite(
@@ -23,19 +26,26 @@ def cite(
 
 def _bibtex(what: str) -> str:
     from limbeck.evaluation.citations import bibtex, bibtex_of
-    from limbeck.recipe import Comparison, Recipe, built_in_recipes, find_recipe, read_yaml
+    from limbeck.recipe import built_in_recipes, find_recipe, read_fields
 
     if Path(what).is_dir():
         written = Path(what) / "recipe.yaml"
         if not written.exists():
             raise ValueError(f"{what}: it holds no recipe.yaml, so it is no run directory")
-        return bibtex(read_yaml(written.read_text(encoding="utf-8")))  # the recipe of a run has every field
+        content = read_fields(written)
+        try:
+            return bibtex(content)  # the recipe of a run has every field; its plugins need not be there
+        except (AttributeError, LookupError, TypeError, ValueError):  # or it was changed since
+            return bibtex(_checked(content, written))
     names_recipe = what.endswith((".yaml", ".yml")) or Path(what).exists() or what in built_in_recipes()
     if not names_recipe:
         return bibtex_of(what)
     path = find_recipe(what)
-    content = read_yaml(path.read_text(encoding="utf-8")) if path.is_file() else None
-    if not isinstance(content, dict):
-        return bibtex(Recipe.read(path))  # raises an error that describes the fault in the file
-    kind = Comparison if "variants" in content else Recipe
-    return bibtex(kind.from_dict(content, str(path), files=False))
+    return bibtex(_checked(read_fields(path), path))
+
+
+def _checked(content: dict[str, Any], path: Path) -> BaseRecipe:
+    from limbeck.recipe import Comparison, Recipe
+
+    kind: type[BaseRecipe] = Comparison if "variants" in content else Recipe
+    return kind.from_dict(content, str(path), files=False)

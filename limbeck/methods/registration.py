@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict, cast
 
 from limbeck.core.terms import Term
@@ -45,13 +45,14 @@ def _is_given(name: str, argument: str) -> bool:
     return argument in GIVEN and (argument != LENGTH or parameter.default is parameter.empty)
 
 
-def check_arguments(name: str, arguments: Iterable[str]) -> None:
-    """Raises `ValueError` for an argument that a method does not have; the message lists the nearest."""
+def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
+    """Raises `ValueError` for an argument that a method does not have, or of another type than its hint says."""
     known = parameters(name)
     for argument in arguments:
         if argument not in known:
             offer = ", ".join(nearest_names(argument, known)) or "none; it takes no arguments"
             raise ValueError(f"method: {name} has no {argument!r}; nearest: {offer}")
+    registry.check_arguments(name, arguments)
 
 
 def needs(name: str, argument: str) -> bool:

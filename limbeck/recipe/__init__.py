@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from limbeck.recipe.comparison import CONTROL, Comparison
     from limbeck.recipe.dataset_reader import DataSizes, RecipeItems, data_sizes
     from limbeck.recipe.errors import RecipeError
+    from limbeck.recipe.fields import read_fields
     from limbeck.recipe.overrides import apply_override
     from limbeck.recipe.paths import describe_missing, expand_variables
     from limbeck.recipe.plugin import load_plugin, loaded_plugins
@@ -24,6 +25,7 @@ _HOMES = {
     "limbeck.recipe.comparison": ("CONTROL", "Comparison"),
     "limbeck.recipe.dataset_reader": ("DataSizes", "RecipeItems", "data_sizes"),
     "limbeck.recipe.errors": ("RecipeError",),
+    "limbeck.recipe.fields": ("read_fields",),
     "limbeck.recipe.overrides": ("apply_override",),
     "limbeck.recipe.paths": ("describe_missing", "expand_variables"),
     "limbeck.recipe.plugin": ("load_plugin", "loaded_plugins"),
@@ -50,6 +52,7 @@ __all__ = [
     "find_recipe",
     "load_plugin",
     "loaded_plugins",
+    "read_fields",
     "read_yaml",
 ]
 

@@ -14,6 +14,7 @@ from limbeck.data import Items
 from limbeck.data.fields import check_views
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
 from limbeck.recipe.errors import RecipeError, find_not_finite, format_errors
+from limbeck.recipe.fields import read_fields
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
 from limbeck.recipe.overrides import apply_override
 from limbeck.recipe.paths import describe_missing, expand_variables, is_file_path
@@ -24,10 +25,8 @@ from limbeck.recipe.schema.models import ModelSpec, StudentSpec, TeacherSpec
 from limbeck.recipe.schema.task import TaskField, build_task
 from limbeck.recipe.schema.terms import terms_in
 from limbeck.recipe.schema.training import TrainingSpec
-from limbeck.recipe.yaml_loader import read_yaml
 from limbeck.tasks import Task
 from limbeck.utils.atomic_files import write_text_atomic
-from limbeck.utils.registry import nearest_names
 
 
 class BaseRecipe(Spec):
@@ -97,7 +96,7 @@ class BaseRecipe(Spec):
             RecipeError: a missing file, no YAML, unknown or ill-typed fields, files that do not exist.
         """
         path = Path(path)
-        content = rename_old_keys(_read_fields(path), f"recipe {path}")
+        content = rename_old_keys(read_fields(path), f"recipe {path}")
         for override in overrides:
             apply_override(content, rename_old_override(override))
         return cls.from_dict(content, str(path))
@@ -166,19 +165,3 @@ class BaseRecipe(Spec):
     def load(self) -> RecipeItems:
         """Returns all data of the recipe."""
         return self.reader.load()
-
-
-def _read_fields(path: Path) -> dict[str, Any]:
-    if not path.exists():
-        known = [file.name for file in path.parent.glob("*.yaml")] if path.parent.is_dir() else []
-        offer = f"; nearest: {', '.join(nearest_names(path.name, known))}" if known else ""
-        raise RecipeError(f"recipe {path}: there is no such file{offer}")
-    try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RecipeError(f"recipe {path} is no YAML: {error}") from error
-    except IsADirectoryError as error:
-        raise RecipeError(f"recipe {path} is a folder; name the .yaml file in it") from error
-    if not isinstance(content, dict):
-        raise RecipeError(f"recipe {path} holds {type(content).__name__}; expected fields: data, teacher, student, …")
-    return content

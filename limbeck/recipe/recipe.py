@@ -130,6 +130,8 @@ class Recipe(BaseRecipe):
             raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
         if self.teacher is None and methods.needs(name, "teacher"):
             raise ValueError(f"teacher: the method {name} needs one; give it a model:")
+        if self.data.train is None and methods.needs(name, "items"):
+            raise ValueError(f"data.train: the method {name} needs training data")
 
     @cached_property
     def method_arguments(self) -> methods.DistillationArguments:

@@ -7,6 +7,11 @@ from typing import Any
 
 import yaml
 
+
+class RecipeTextError(yaml.YAMLError, ValueError):
+    """A text that is no YAML, or more than a recipe may hold."""
+
+
 MAX_CHARACTERS, MAX_VALUES, MAX_DEPTH = 1_000_000, 10_000, 60  # values: with those that aliases repeat
 
 
@@ -35,9 +40,16 @@ def read_yaml(text: str) -> Any:
     """Returns the content of a YAML text. No code in it is run.
 
     Raises:
-        yaml.YAMLError: no YAML, a field that is given twice, or more than a recipe may hold: characters, values (aliases count
+        RecipeTextError: no YAML, a field that is given twice, or more than a recipe may hold: characters, values (aliases count
             for what they repeat), depth.
     """
+    try:
+        return _read(text)
+    except yaml.YAMLError as error:
+        raise RecipeTextError(str(error)) from error
+
+
+def _read(text: str) -> Any:
     if len(text) > MAX_CHARACTERS:
         raise yaml.YAMLError(f"it has {len(text):,} characters; a recipe has at most {MAX_CHARACTERS:,}")
     if text.count("\n") + text.count(",") > MAX_VALUES / 2:  # a name and a value on each line; found before it is parsed

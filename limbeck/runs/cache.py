@@ -17,7 +17,7 @@ from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal, TopK
 from limbeck.data import Items
 from limbeck.experiment.distillation import Distillation
-from limbeck.recipe import Recipe, read_yaml
+from limbeck.recipe import Recipe, read_fields
 from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
 from limbeck.runs.resume import prepare_folder
 from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, model_folder
@@ -204,7 +204,7 @@ def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
 
 def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     """Returns a query of the recipe's teacher at the taps that the stores hold."""
-    recipe = Recipe.from_dict(read_yaml(written.read_text(encoding="utf-8")), str(written))
+    recipe = Recipe.from_dict(read_fields(written), str(written))
     everything, seen, _, _ = recipe.load()
     if everything is None or seen is None:
         raise RunError(f"{written}: it names no training data, of which outputs could be computed again; use --sample 0")

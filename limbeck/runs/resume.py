@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limbeck.recipe import Recipe, RecipeError, read_yaml
+from limbeck.recipe import Recipe, RecipeError, read_fields
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.runs.folder import RECIPE, STUDENT, VERDICT, RunError, resume_command
@@ -58,7 +58,7 @@ def is_prepared(recipe: Recipe, folder: Path) -> bool:
 
 def read_resolved(kind: type[BaseRecipe], path: Path) -> dict[str, Any]:
     """Returns the fields of a recipe that a run wrote, with the defaults of fields that are newer than the run."""
-    content: dict[str, Any] = rename_old_keys(read_yaml(path.read_text(encoding="utf-8")), str(path))
+    content: dict[str, Any] = rename_old_keys(read_fields(path), str(path))
     try:
         return kind.from_dict(content, str(path), files=False).model_dump(mode="json")
     except RecipeError:  # of a plugin that is not loaded, say: compare what is written

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from limbeck.utils.type_hints import ArgumentTypeError, check_arguments
+
 Part = TypeVar("Part", bound=Callable[..., Any])
 
 
@@ -80,10 +82,23 @@ class Registry:
             UnknownNameError: no part has this name.
             ValueError: unknown hyperparameters, or of a wrong type; the message names them.
         """
+        self.check_arguments(name, hyperparameters)
         part = self[name]
         try:
             return part(**hyperparameters)
         except TypeError as error:
+            raise ValueError(f"{self.kind} {name!r}: {error}") from error
+
+    def check_arguments(self, name: str, arguments: Mapping[str, Any]) -> None:
+        """Raises for arguments that the type hints of a part do not allow, before it is built.
+
+        Raises:
+            UnknownNameError: no part has this name.
+            ValueError: the first argument of a wrong type.
+        """
+        try:
+            check_arguments(self[name], arguments)
+        except ArgumentTypeError as error:
             raise ValueError(f"{self.kind} {name!r}: {error}") from error
 
     def part(self, value: Any, base: type[Any], example: str) -> Any:

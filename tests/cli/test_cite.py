@@ -38,3 +38,10 @@ def test_recipes_runs_and_names_are_cited(
     assert (found, message in (err if code else out)) == (code, True), out + err
     if not code:
         parse(out)
+
+
+def test_a_changed_recipe_of_a_run_is_an_error_that_names_the_field(limbeck: Limbeck, tmp_path: Path) -> None:
+    fields = tiny.recipe().model_dump(mode="json")
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({**fields, "evaluate": [1]}))
+    code, _, err = limbeck("cite", tmp_path)
+    assert (code, "evaluate: " in err) == (2, True), err

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limbeck.recipe import Recipe
+import pytest
+
+from limbeck.recipe import Recipe, RecipeError
 from tests import tiny
 
 
@@ -15,3 +17,10 @@ def test_what_is_written_reads_as_the_same_recipe(tmp_path: Path) -> None:
     again = Recipe.read(tmp_path / "recipe.yaml")
     assert again.model_dump() == recipe.model_dump()
     assert again.training.build() == recipe.training.build()
+
+
+def test_a_method_without_training_data_is_refused() -> None:
+    content = tiny.content("method={bert_pkd: {layers: 1}}")
+    content |= {"terms": [], "student": {}, "data": {"test": "digits"}}
+    with pytest.raises(RecipeError, match=r"data\.train: the method bert_pkd needs training data"):
+        Recipe.from_dict(content)

@@ -143,5 +143,5 @@ def _header(source: Any) -> tuple[tuple[int, int], str] | None:
     try:
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             return image.size, image.mode
-    except (OSError, ValueError, AttributeError):
+    except Exception:  # Pillow raises whatever its codecs raise
         return None

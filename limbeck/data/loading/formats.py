@@ -22,9 +22,24 @@ def read_columns(path: Path) -> pa.Table:
     if suffix not in _READERS:
         raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(_READERS))}, found {suffix!r}")
     try:
-        return _READERS[suffix](path)
-    except (pa.ArrowInvalid, ValueError) as error:
+        table = _READERS[suffix](path)
+    except (
+        pa.ArrowException,
+        OSError,
+        RecursionError,
+        ValueError,
+    ) as error:  # OSError: also what pyarrow says of damaged files
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
+    _check_names(path, table.column_names)
+    return table
+
+
+def _check_names(path: Path, names: list[str]) -> None:
+    """Refuses columns that cannot be told apart by their names."""
+    twice = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if twice or "" in names:
+        fault = f"two columns are named {twice[0]!r}" if twice else f"column {names.index('')} has no name"
+        raise ValueError(f"{path}: {fault}; give every column a name of its own")
 
 
 def _read_parquet(path: Path) -> pa.Table:
@@ -76,7 +91,11 @@ def _read_json(path: Path) -> pa.Table:
     with path.open("rb") as file:
         is_array = file.read(256).lstrip()[:1] == b"["
     if is_array:
-        return pa.Table.from_pylist(json.loads(path.read_text(encoding="utf-8")))
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        odd = next((number for number, row in enumerate(rows) if not isinstance(row, dict)), None)
+        if odd is not None:
+            raise ValueError(f'item {odd} is {rows[odd]!r:.60}; expected objects such as {{"text": …, "label": …}}')
+        return pa.Table.from_pylist(rows)
     return pyarrow.json.read_json(path)
 
 

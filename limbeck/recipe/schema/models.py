@@ -62,6 +62,12 @@ class ModelSpec(Spec):
             raise ValueError("fresh_head: it is of weights: (a file), or of a model of Transformers; name one, or leave it out")
         return self
 
+    @model_validator(mode="after")
+    def _check_arguments(self) -> Self:
+        if self.model:
+            models.registry.check_arguments(self.model, self.args)
+        return self
+
     def new(
         self, classes: int | None, channels: int | None, inputs: int | None = None, item: tuple[int, ...] | None = None
     ) -> nn.Module:
@@ -147,7 +153,7 @@ class StudentSpec(ModelSpec):
         if self.from_teacher is not None and self.exits:
             raise ValueError("exits: only a model by name gets exits; name it by model: instead of from_teacher:")
         if self.from_teacher is not None:
-            from_teacher[next(iter(self.from_teacher))]  # raises with the nearest names
+            from_teacher.check_arguments(*next(iter(self.from_teacher.items())))  # an unknown name raises with the nearest
         if self.vocabulary is not None and self.model:
             raise ValueError(f"vocabulary: it is cut from the teacher's, and model {self.model!r} is not made from that")
         return self

@@ -10,6 +10,7 @@ from limbeck.cli.init.data import find_splits, image_format, load_data
 from limbeck.cli.init.questions import InitError
 from limbeck.recipe import DatasetSpec
 from tests import own
+from tests.foreign_files import hostile_files, in_image_folder
 from tests.runs.images import write_images
 
 
@@ -50,3 +51,8 @@ def test_words_with_tags_are_recognised(tmp_path: Path) -> None:
     (tmp_path / "train.conll").write_text("Ada B-PER\nis O\n")
     with pytest.raises(InitError, match=r"train\.conll.*task: token_classification.*docs/guide/text\.md"):
         image_format(DatasetSpec.model_validate(str(tmp_path / "train.conll")))
+
+
+def test_an_image_that_announces_billions_of_pixels_is_no_header(tmp_path: Path) -> None:
+    folder = in_image_folder(tmp_path / "images", "bomb.png", hostile_files()["bomb.png"])
+    assert image_format(DatasetSpec.model_validate({"path": str(folder)})) == (None, None)

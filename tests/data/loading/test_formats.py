@@ -78,3 +78,22 @@ def test_other_encodings_are_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\nfine,good\nschön,good\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"column 'text': row 1 is no UTF-8; convert the file, such as by: iconv -f latin1"):
         load_items(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", b"[1, 2]", "item 0 is 1; expected objects"),
+        ("a.json", b'[{"text": "a"}, null]', "item 1 is None; expected objects"),
+        ("a.json", b"[" * 100_000, "cannot be read as json"),
+        ("a.csv", b"text,text\na,b\n", "two columns are named 'text'; give every column a name of its own"),
+        ("a.csv", b",label\na,1\n", "column 0 has no name"),
+        ("a.arrow", b"\xff" * 200, "cannot be read as arrow"),
+        ("a.parquet", b"PAR1" + bytes(100) + b"PAR1", "cannot be read as parquet"),
+    ],
+)
+def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message) as found:
+        read_columns(tmp_path / name)
+    assert str(tmp_path / name) in str(found.value)

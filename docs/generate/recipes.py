@@ -179,6 +179,17 @@ SHOWN = {
     "minilm_v2": ("into 2 of its layers on questions (PolicyQA)", PACKAGE),
     "embeddings": ("the sentence encoder into 3 of its layers on AG News", PACKAGE),
     "static_embeddings": ("the sentence encoder into a table of token vectors on AG News", PACKAGE),
+    "mutual_learning": ("CIFAR-10 with 5,000 labels: two networks that teach each other", DATA),
+    "kdcl": ("the same two networks, with one target that both of them make", DATA),
+    "one": ("the same labels: a ResNet-14 with three branches and a gate", DATA),
+    "be_your_own_teacher": ("the same labels: a network with three exits, and early exit by confidence", DATA),
+    "born_again": ("the same labels: three generations of one network", DATA),
+    "ps_kd": ("the same labels: predictions of the epoch before", DATA),
+    "dlb": ("the same labels: predictions of the batch before", DATA),
+    "mean_teacher": ("the same labels and all other images without: the average of the weights", DATA),
+    "cs_kd": ("the same labels: predictions for other images of the class", DATA),
+    "virtual_teacher": ("the same labels: a teacher made by hand", DATA),
+    "label_smoothing": ("the same labels, smoothed", DATA),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """

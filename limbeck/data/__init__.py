@@ -17,6 +17,7 @@ from limbeck.data.items import Items
 from limbeck.data.loading.as_items import as_items
 from limbeck.data.loading.fields import load_fields
 from limbeck.data.loading.load import load_items
+from limbeck.data.overlapping import OverlappingDataset
 from limbeck.data.sources import DatasetFile, Generated, OwnSamples, Pool
 from limbeck.data.storage import input_for_actor
 from limbeck.data.table import TableEncoder, TableOptions, TableStorage, encode_tables
@@ -48,6 +49,7 @@ __all__ = [
     "MaskingVocabulary",
     "Modality",
     "NextTokens",
+    "OverlappingDataset",
     "OwnSamples",
     "PerActorStorage",
     "Pipeline",

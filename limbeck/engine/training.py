@@ -35,6 +35,7 @@ class Training:
         patience: evaluations without improvement after which the training stops; None: it does not.
         validate_every: epochs between evaluations.
         prefetch: batches that a thread prepares ahead; results do not depend on it.
+        overlap: whether half of each batch are the items of the batch before, in other views; see `OverlappingDataset`.
     """
 
     length: Length = field(default_factory=lambda: epochs(30))
@@ -46,3 +47,4 @@ class Training:
     patience: int | None = None
     validate_every: int = 1
     prefetch: int = 0
+    overlap: bool = False

@@ -12,7 +12,7 @@ from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
 from limbeck.core.source import Source
-from limbeck.data import Dataset, FieldStorage, Items, TokenStorage, input_for_actor
+from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, input_for_actor
 from limbeck.data.fields import named_views, with_reads
 from limbeck.engine import Settings
 from limbeck.engine.training import Training
@@ -160,7 +160,8 @@ def average_names(plan: Plan) -> dict[str, str]:
 def training_source(items: Items, training: Training, task: Task) -> Dataset:
     """Returns the items in batches, in the views of a training."""
     views = {name: task.view(items, view) for name, view in named_views(training.views).items()}
-    return Dataset(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
+    kind = OverlappingDataset if training.overlap else Dataset
+    return kind(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
 
 
 def inference_device(settings: Settings) -> torch.device:

@@ -10,7 +10,7 @@ from limbeck.core.actors import Actor, Role, refuse_shared_parameters
 from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
-from limbeck.core.teachers import Teacher
+from limbeck.core.teachers import PastPredictions, Teacher
 from limbeck.core.terms import Term
 from limbeck.engine import Freeze, Snapshot, Stage, Update
 from limbeck.engine.source_checks import check_actors, check_length
@@ -43,6 +43,7 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         for field, update in updates_of(plan, place, stage):
             _check_learners(field, update, plan.actors)
             _check_source(field, update, stage, plan.actors, data=data)
+            _check_overlap(field, update, plan)
             for number, term in enumerate(update.terms):
                 check_term(f"{field}terms.{number} ({term.name or term.objective.name})", term, plan.actors)
     for number, term in enumerate(plan.replaced_terms or ()):
@@ -85,6 +86,11 @@ def check_objectives(plan: Plan, task: Task) -> None:
 def _check_caches(plan: Plan) -> None:
     """All caches hold the same views of the items, because one batch is read from all of them; each has its own folder."""
     (first, own), *others = list(plan.caches.items()) or [("", None)]
+    if plan.training.overlap and plan.caches:
+        raise ValueError(
+            f"training.overlap: each item is shown twice an epoch, which the cache of {first!r} has no views for; "
+            "leave out one of the two"
+        )
     for name, config in others:
         if config.path == own.path != AUTO:
             raise ValueError(f"cache: path is {str(own.path)!r} for {first!r} and for {name!r}; give each a folder of its own")
@@ -197,6 +203,7 @@ def check_term(field: str, term: Term, actors: Mapping[str, Actor]) -> None:
         matching_actors(field, reference, STUDENT, actors)
     if isinstance(term.teacher, Teacher):
         _check_peers(field, term.teacher.references, own, actors, with_own=term.teacher.own)
+        _check_cohort(field, term, own, actors)
     elif term.objective.needs_teacher and term.teacher is not None and term.teacher != "auto":
         assert not isinstance(term.teacher, Mapping)
         texts = (term.teacher,) if isinstance(term.teacher, str) else tuple(term.teacher)
@@ -204,6 +211,33 @@ def check_term(field: str, term: Term, actors: Mapping[str, Actor]) -> None:
     elif term.objective.needs_teacher and TEACHER not in actors:
         offer = f"name one of {', '.join(actors)} (teacher: …)"
         raise ValueError(f"{field}: it needs a teacher, and there is no actor {TEACHER!r}; {offer}")
+
+
+def _check_overlap(field: str, update: Update, plan: Plan) -> None:
+    """Refuses predictions of the step before where no item is in two steps in a row."""
+    for number, term in enumerate(update.terms):
+        within = term.teacher.within if isinstance(term.teacher, PastPredictions) else None
+        if within == 1 and update.source is None and not plan.training.overlap:
+            raise ValueError(
+                f"{field}terms.{number} ({term.name or term.objective.name}): it learns from predictions of the step before "
+                "(within: 1), and no item is in two batches in a row; set training: {overlap: true}"
+            )
+
+
+def _check_cohort(field: str, term: Term, own: Sequence[str], actors: Mapping[str, Actor]) -> None:
+    """Refuses a target that the student alone makes of its own output, from which there is nothing to learn."""
+    assert isinstance(term.teacher, Teacher)
+    found = [Reference.parse(text, default=TEACHER, actors=actors) for text in term.teacher.references]
+    if not term.teacher.own or not any("*" in reference.actor for reference in found):
+        return
+    if any(reference.variant or reference.tap != LOGITS for reference in found):
+        return  # other signals of the student may teach it
+    names = {name for reference in found for name in matching(field, reference.actor, actors)}
+    if len(names) == 1 and names == set(own):
+        raise ValueError(
+            f"{field}: teacher: {' '.join(term.teacher.references)!r} matches only {own[0]!r}, a cohort of one, which has "
+            "nobody to learn from; add a second actor that it matches"
+        )
 
 
 def _check_peers(field: str, texts: Sequence[str], own: Sequence[str], actors: Mapping[str, Actor], *, with_own: bool) -> None:

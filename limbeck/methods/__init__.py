@@ -40,6 +40,7 @@ from limbeck.methods.offline import (
     static_embeddings,
     tinybert,
 )
+from limbeck.methods.online import kdcl, mutual_learning, one
 from limbeck.methods.registration import (
     DistillationArguments,
     call,
@@ -50,6 +51,16 @@ from limbeck.methods.registration import (
     reads_models_or_data,
     registry,
 )
+from limbeck.methods.self_distillation import (
+    be_your_own_teacher,
+    born_again,
+    cs_kd,
+    dlb,
+    label_smoothing,
+    mean_teacher,
+    ps_kd,
+    virtual_teacher,
+)
 
 __all__ = [
     "DistillationArguments",
@@ -57,12 +68,16 @@ __all__ = [
     "annealed",
     "averaged_teachers",
     "balanced",
+    "be_your_own_teacher",
     "bert_pkd",
+    "born_again",
     "ca_mkd",
     "call",
     "check_arguments",
+    "cs_kd",
     "ctkd",
     "distilbert",
+    "dlb",
     "domain_teachers",
     "drawn_teacher",
     "dynamic_temperature",
@@ -71,19 +86,26 @@ __all__ = [
     "embeddings",
     "gated_teachers",
     "hinton",
+    "kdcl",
+    "label_smoothing",
+    "mean_teacher",
     "merged_classes",
     "minilm",
     "minilm_v2",
     "mobilebert",
     "multi_teacher_hints",
+    "mutual_learning",
     "needs",
+    "one",
     "paradigm",
     "parameters",
+    "ps_kd",
     "reads_models_or_data",
     "registry",
     "static_embeddings",
     "teachers_by_uncertainty",
     "tinybert",
     "uncertain_items",
+    "virtual_teacher",
     "wsld",
 ]

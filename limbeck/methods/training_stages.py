@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from limbeck.core.schedules import Linear, Warmup
+from limbeck.core.schedules import Linear, Schedule, Warmup
+from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.engine import Optimizer, Stage, epochs
 from limbeck.engine.stages import terms_stage
@@ -49,3 +51,15 @@ def weighted_terms(*parts: tuple[float, Callable[[], Sequence[Term]]]) -> TermFa
         return [term for _, term in found]
 
     return make
+
+
+def scaled(terms: Sequence[Term], weight: float | Schedule) -> list[Term]:
+    """Returns the terms with their weights multiplied; none for a weight of 0."""
+    return [replace(term, weight=term.weight * weight) for term in terms] if weight != 0 else []
+
+
+def taught_by(
+    teacher: str | Teacher, student: str, *, task: Task, temperature: float, weight: float | Schedule = 1.0
+) -> list[Term]:
+    """Returns the task's terms on outputs, T² KL for classes, with this teacher."""
+    return scaled([replace(term, teacher=teacher) for term in task.soft_terms(temperature, student)], weight)

@@ -17,6 +17,7 @@ from limbeck.models.architectures.resnet_cifar import resnet_cifar
 from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
 from limbeck.models.base import Normalize, count_parameters, get, names, registry, require_known, spec_of
+from limbeck.models.branches import with_branches
 from limbeck.models.exits import with_exits
 from limbeck.models.loaders import timm_model, torchvision_model, transformers_model
 from limbeck.models.references import ensemble_of, exit_of, variant_of
@@ -50,5 +51,6 @@ __all__ = [
     "transformers_model",
     "variant_of",
     "vit_tiny",
+    "with_branches",
     "with_exits",
 ]

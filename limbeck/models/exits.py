@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -97,19 +99,19 @@ class DropMask(KeepMask):
         self.exits.mask = None
 
 
-@registry.register(
-    "with_exits",
-    cite="""
-        @inproceedings{zhang2019be,
-            title = {Be Your Own Teacher: Improve the Performance of Convolutional Neural Networks via Self Distillation},
-            author = {Zhang, Linfeng and Song, Jiebo and Gao, Anni and Chen, Jingwei and Bao, Chenglong and Ma, Kaisheng},
-            booktitle = {International Conference on Computer Vision},
-            year = {2019},
-            eprint = {1905.08094},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+ZHANG_2019 = """
+    @inproceedings{zhang2019be,
+        title = {Be Your Own Teacher: Improve the Performance of Convolutional Neural Networks via Self Distillation},
+        author = {Zhang, Linfeng and Song, Jiebo and Gao, Anni and Chen, Jingwei and Bao, Chenglong and Ma, Kaisheng},
+        booktitle = {International Conference on Computer Vision},
+        year = {2019},
+        eprint = {1905.08094},
+        archiveprefix = {arXiv},
+    }
+"""
+
+
+@registry.register("with_exits", cite=ZHANG_2019)
 def with_exits(
     model: nn.Module | Mapping[str, Any],
     taps: Sequence[str],
@@ -198,21 +200,57 @@ def _measure(model: nn.Module, taps: Sequence[str], classes: int | None, example
     """The shapes at the taps by one run in evaluation mode, and the number of the model's outputs if `classes` is None."""
     failed: Exception | None = None
     wanted = [*taps, LOGITS] if classes is None else list(taps)
-    for inputs in [example] if example is not None else _examples(model):
+    for inputs in [example] if example is not None else example_inputs(model):
         try:
-            with Probe(model, wanted) as probe, preserve_modes(model), torch.no_grad():
+            positions = _LargestOutput(model)
+            with Probe(model, wanted) as probe, preserve_modes(model), torch.no_grad(), positions.watched():
                 model.eval()
                 shapes: dict[str, Any] = {tap: shape_of(signal) for tap, signal in probe(inputs).items()}
-            return shapes, shapes[LOGITS][-1] if classes is None else classes
         except TapError:
             raise
         except Exception as error:
             failed = error
+            continue
+        for tap in taps:
+            if len(shapes[tap]) == 2 and positions.path is not None:
+                raise ValueError(
+                    f"with_exits: {tap!r} lies behind the pooling, where an exit saves nothing: it gives {shapes[tap]}, while "
+                    f"{positions.path!r} before it gives {positions.shape}; name a layer before the pooling"
+                )
+        return shapes, shapes[LOGITS][-1] if classes is None else classes
     why = f"it failed on zeros with: {failed}" if failed is not None else "its first layer does not tell what it reads"
     raise ValueError(f"with_exits: cannot make inputs for {type(model).__name__} ({why}); pass example=inputs") from failed
 
 
-def _examples(model: nn.Module) -> list[Any]:
+class _LargestOutput:
+    """The last module with parameters whose output has positions: a map [B, C, H, W] or tokens [B, T, D]."""
+
+    def __init__(self, model: nn.Module) -> None:
+        self.model = model
+        self.path: str | None = None
+        self.shape: tuple[int, ...] | None = None
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Watches the forward passes inside the block."""
+        handles = [
+            module.register_forward_hook(functools.partial(self._note, path))
+            for path, module in self.model.named_modules()
+            if path and any(True for _ in module.parameters())
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def _note(self, path: str, module: nn.Module, args: Any, output: Any) -> None:
+        signal = output[0] if isinstance(output, tuple | list) and output else output
+        if isinstance(signal, Tensor) and signal.ndim > 2:
+            self.path, self.shape = path, tuple(signal.shape)
+
+
+def example_inputs(model: nn.Module) -> list[Any]:
     """Inputs of zeros that the first layer with parameters takes."""
     device = _first(model).device
     for layer in model.modules():

@@ -13,20 +13,19 @@ from limbeck.core.labels import label_mask, single_target
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher, registry
 
+YUAN_2020 = """
+    @inproceedings{yuan2020revisiting,
+        title = {Revisiting Knowledge Distillation via Label Smoothing Regularization},
+        author = {Yuan, Li and Tay, Francis E. H. and Li, Guilin and Wang, Tao and Feng, Jiashi},
+        booktitle = {Conference on Computer Vision and Pattern Recognition},
+        year = {2020},
+        eprint = {1909.11723},
+        archiveprefix = {arXiv},
+    }
+"""
 
-@registry.register(
-    "virtual_teacher",
-    cite="""
-        @inproceedings{yuan2020revisiting,
-            title = {Revisiting Knowledge Distillation via Label Smoothing Regularization},
-            author = {Yuan, Li and Tay, Francis E. H. and Li, Guilin and Wang, Tao and Feng, Jiashi},
-            booktitle = {Conference on Computer Vision and Pattern Recognition},
-            year = {2020},
-            eprint = {1909.11723},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+
+@registry.register("virtual_teacher", cite=YUAN_2020)
 class VirtualTeacher(Teacher):
     """Logits with probability `correct` for the label and equal probabilities for all other classes (Tf-KD, 1909.11723).
 

@@ -8,6 +8,7 @@ from limbeck.core.weighers.domain import Domain
 from limbeck.core.weighers.entropy import Entropy, StudentUncertainty, TeacherConfidence
 from limbeck.core.weighers.hardness import Hardness, MostUncertain, WeightedSoftLabels
 from limbeck.core.weighers.head_confidence import HeadConfidence
+from limbeck.core.weighers.held_back import LeastError, NotHeldBack
 from limbeck.core.weighers.routing import Routing
 from limbeck.core.weighers.temperature import AdversarialTemperature, ByConfidence
 
@@ -21,7 +22,9 @@ __all__ = [
     "Entropy",
     "Hardness",
     "HeadConfidence",
+    "LeastError",
     "MostUncertain",
+    "NotHeldBack",
     "Routing",
     "StudentUncertainty",
     "TeacherConfidence",

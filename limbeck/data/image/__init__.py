@@ -5,6 +5,7 @@ from limbeck.data.image.decode import decode_images
 from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
 from limbeck.data.image.mixup import CutMix, Mixup
 from limbeck.data.image.pipeline import Pipeline
+from limbeck.data.image.same_class import SameClass
 from limbeck.data.image.transform import MixTransform, Transform, to_float, transforms
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "RandomCrop",
     "RandomErasing",
     "RandomResizedCrop",
+    "SameClass",
     "Transform",
     "decode_images",
     "to_float",

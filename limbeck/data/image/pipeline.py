@@ -95,7 +95,7 @@ class Pipeline:
             if isinstance(transform, Transform):
                 images = transform(images, generator)
                 continue
-            rows, pool = _draw_partners(generator, pool)
+            rows, pool = _draw_partners(transform, generator, pool, target)
             # the partner goes through the same transforms, under its own key
             partners, partner_target = Pipeline(self.transforms[:position])(
                 pool.fetch(rows),
@@ -137,11 +137,13 @@ class Pipeline:
         return KeyedGenerator(seed, keys, view, f"{stream}/{self._streams[position]}")
 
 
-def _draw_partners(generator: KeyedGenerator, pool: PartnerPool | None) -> tuple[Tensor, PartnerPool]:
+def _draw_partners(
+    transform: MixTransform, generator: KeyedGenerator, pool: PartnerPool | None, target: Target | None
+) -> tuple[Tensor, PartnerPool]:
     if pool is None:
         raise ValueError(f"{generator.stream}: mixing draws partners from the data set; give it as pool=items")
     partner = KeyedGenerator(generator.seed, generator.keys, generator.view, f"{generator.stream}/partner")
-    return partner.integers(1, len(pool))[:, 0], pool
+    return transform.draw(partner, pool, target), pool
 
 
 def _classes(transform: MixTransform, pool: PartnerPool) -> int:

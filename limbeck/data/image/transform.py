@@ -62,6 +62,16 @@ class MixTransform(ABC):
     def __call__(self, images: Tensor, partners: Tensor, generator: KeyedGenerator) -> tuple[Tensor, Tensor]:
         """The mixed images, and the share λ of each that is the item itself, float32 `[B]`."""
 
+    def draw(self, generator: KeyedGenerator, pool: PartnerPool, target: Target | None) -> Tensor:
+        """The rows of the partners in the data set, int64 `[B]`; by default any.
+
+        Args:
+            generator: the random numbers, by the keys of the items.
+            pool: the data set.
+            target: of the items.
+        """
+        return generator.integers(1, len(pool))[:, 0]
+
 
 class PartnerPool(Protocol):
     """The data set that partners are drawn from, such as `Items`."""

@@ -33,6 +33,13 @@ PRETRAINED = {
 }
 
 
+class BranchesSpec(Spec):
+    """Copies of the last modules of a model, with a gate that weighs their outputs: the taps `branches.heads.*`."""
+
+    modules: list[str] = Field(min_length=1, description="of a branch, in the order in which they run: [layer3, linear]")
+    count: int = Field(3, gt=1, description="branches, the model's own included")
+
+
 class ModelSpec(Spec):
     """A model by name, with its arguments."""
 
@@ -49,6 +56,7 @@ class ModelSpec(Spec):
         default_of(Actor, "output"), description="of several outputs the one that is used: logits, a key, a position (1), a tap"
     )
     exits: list[str] = Field(default_factory=list, description="modules that get an exit of their own: student:exits.layer1")
+    branches: BranchesSpec | None = Field(None, description="several branches of its last modules: {modules: [layer3, linear]}")
 
     @field_validator("model")
     @classmethod
@@ -95,17 +103,17 @@ class ModelSpec(Spec):
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
             models.load_weights(model, expand_variables(self.weights, "weights"), fresh_head=self.fresh_head)
-        return self._with_exits(model, item) if self.exits else model
+        example = None if item is None else torch.zeros(2, *item)
+        try:
+            if self.branches is not None:
+                model = models.with_branches(model, self.branches.modules, self.branches.count, example=example)
+            return models.with_exits(model, self.exits, example=example) if self.exits else model
+        except ValueError as error:
+            raise RecipeError(f"{'exits' if 'with_exits' in str(error) else 'branches'}: {error}") from error
 
     def _keeps_head(self, args: Mapping[str, Any], classes: int) -> bool:
         """Whether the model has a head of its own for more classes than the data shows."""
         return False
-
-    def _with_exits(self, model: nn.Module, item: tuple[int, ...] | None) -> nn.Module:
-        try:
-            return models.with_exits(model, self.exits, example=None if item is None else torch.zeros(2, *item))
-        except ValueError as error:
-            raise RecipeError(f"exits: {error}") from error
 
     def options(self) -> dict[str, Any]:
         """Returns how the model runs, as arguments of `Actor`."""
@@ -150,8 +158,9 @@ class StudentSpec(ModelSpec):
     def _check_one_way(self) -> Self:
         if self.model and self.from_teacher:
             raise ValueError("a student is a model: (by name) or made from_teacher:, one of the two")
-        if self.from_teacher is not None and self.exits:
-            raise ValueError("exits: only a model by name gets exits; name it by model: instead of from_teacher:")
+        for field in ("exits", "branches"):
+            if self.from_teacher is not None and getattr(self, field):
+                raise ValueError(f"{field}: only a model by name gets {field}; name it by model: instead of from_teacher:")
         if self.from_teacher is not None:
             from_teacher.check_arguments(*next(iter(self.from_teacher.items())))  # an unknown name raises with the nearest
         if self.vocabulary is not None and self.model:

@@ -86,6 +86,9 @@ class TrainingSpec(Spec):
     log_every: int = Field(default_of(Settings, "log_every"), gt=0)
     trackers: list[str] = Field(default_factory=lambda: list(default_of(Settings, "trackers")))
     prefetch: int = Field(default_of(Training, "prefetch"), ge=0, le=MAX_PREFETCH)
+    overlap: bool = Field(
+        default_of(Training, "overlap"), description="half of each batch are the items of the batch before, in other views"
+    )
     device: Literal["cpu"] | None = default_of(Settings, "device")
     threads: int | None = Field(
         default_of(Settings, "threads"), gt=0, le=MAX_THREADS, description="of the CPU; very small models are fastest with 1"
@@ -111,6 +114,8 @@ class TrainingSpec(Spec):
     def _check_length(self) -> Self:
         if self.epochs is not None and self.steps is not None:
             raise ValueError(f"epochs is {self.epochs:g} and steps is {self.steps}; give one of the two")
+        if self.overlap and self.batch_size % 2:
+            raise ValueError(f"overlap: half of each batch of {self.batch_size} is repeated; set batch_size to an even number")
         return self
 
     def build(self) -> Training:
@@ -136,6 +141,7 @@ class TrainingSpec(Spec):
             patience=self.patience,
             validate_every=self.validate_every,
             prefetch=self.prefetch,
+            overlap=self.overlap,
         )
 
 

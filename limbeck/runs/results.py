@@ -6,11 +6,12 @@ import re
 from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from limbeck import models
+from limbeck.core.teachers import Teacher
 from limbeck.evaluation.arms import STUDENT, TEACHER, ArmName, arm_folder
 from limbeck.recipe import Recipe
 from limbeck.runs.folder import results_of
@@ -89,12 +90,14 @@ def reader_of(recipe: Recipe, result: str) -> str:
     return name
 
 
-def _evaluated(evaluate: Mapping[str, str | Mapping[str, Mapping[str, object]]], result: str) -> str | None:
+def _evaluated(evaluate: Mapping[str, Any], result: str) -> str | None:
     """Returns the reference that a result is of; None if the recipe does not say. `early` is the pattern of `early.layer1`."""
     name = next((name for name in evaluate if result == name or result.startswith(f"{name}.")), None)
     if name is None:
         return None
     found: object = evaluate[name]
+    if isinstance(found, Teacher):  # of a method
+        return found.references[0]
     if isinstance(found, Mapping):
         found = next(iter(found.values())).get("of", STUDENT)
     return str(found if isinstance(found, str) else found[0])  # type: ignore[index]

@@ -12,8 +12,8 @@ from limbeck import models, runs
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import ArmName, arm_folder
 from limbeck.export import costs, exporter
-from limbeck.recipe import RecipeError
-from limbeck.runs.results import choose_results, load_results, reader_of
+from limbeck.recipe import Recipe, RecipeError
+from limbeck.runs.results import choose_results, load_results, reader_of, readers_of
 from limbeck.utils.registry import UnknownNameError
 from tests.runs import several
 
@@ -110,6 +110,14 @@ def test_results_read_what_their_actor_reads() -> None:
     readers = {name: reader_of(recipe, name) for name in ("all.a", "all.b", "mean", "both")}
     assert readers == {"all.a": "peers.a", "all.b": "peers.b", "mean": "peers.b", "both": "peers.b"}
     assert reader_of(several.recipe(several.EXITS), "early.layer1") == "student"
+
+
+def test_results_of_a_method_read_what_their_actors_read() -> None:
+    small = {"model": "tiny_cnn", "args": {"width": 4, "size": 8}}
+    data = {"train": {"path": "digits", "split": "train"}, "test": {"path": "digits", "split": "test"}}
+    content = {"name": "run", "data": data, "method": "mutual_learning", "actors": {"peers.a": small, "peers.b": small}}
+    recipe = Recipe.from_dict(content)
+    assert readers_of(recipe, ["peers.b", "ensemble"]) == {"peers.b": "peers.b", "ensemble": "peers.a"}
 
 
 def test_a_recipe_names_the_results_that_it_exports(tmp_path: Path) -> None:

@@ -103,13 +103,18 @@ class ModelSpec(Spec):
             raise RecipeError(f"model {self.model!r} with {args}: {error}") from error
         if self.weights is not None:
             models.load_weights(model, expand_variables(self.weights, "weights"), fresh_head=self.fresh_head)
-        example = None if item is None else torch.zeros(2, *item)
+        return self._extended(model, None if item is None else torch.zeros(2, *item))
+
+    def _extended(self, model: nn.Module, example: torch.Tensor | None) -> nn.Module:
+        """The model with its branches and exits."""
+        field = "branches"
         try:
             if self.branches is not None:
                 model = models.with_branches(model, self.branches.modules, self.branches.count, example=example)
+            field = "exits"
             return models.with_exits(model, self.exits, example=example) if self.exits else model
         except ValueError as error:
-            raise RecipeError(f"{'exits' if 'with_exits' in str(error) else 'branches'}: {error}") from error
+            raise RecipeError(f"{field}: {error}") from error
 
     def _keeps_head(self, args: Mapping[str, Any], classes: int) -> bool:
         """Whether the model has a head of its own for more classes than the data shows."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.model_io import LOGITS, preserve_modes
+from limbeck.core.signals import shape_of
 from limbeck.core.taps import Probe, Tap
 from limbeck.models.base import get, record_spec, registry, spec_of
 from limbeck.models.exits import example_inputs
@@ -176,38 +177,49 @@ def with_branches(
     Source: Lan, Zhu, Gong 2018, Knowledge Distillation by On-the-Fly Native Ensemble (arXiv:1806.04606), section 3.1.
     """
     new = copy.deepcopy(model) if isinstance(model, nn.Module) else get(model["model"], **model.get("args", {}))
-    if count < 2:
-        raise ValueError(f"with_branches: count is {count}; expected at least 2, the model's own branch included")
-    if not modules or isinstance(modules, str):
-        raise ValueError(
-            f"with_branches: modules is {modules!r}; name those of a branch in a list, such as ['layer3', 'linear']"
-        )
-    if hasattr(new, BRANCHES):
-        raise ValueError(f"with_branches: {type(new).__name__} has an attribute 'branches' already; name its own by their taps")
-    for path in modules:
-        Tap.parse(path).find(new)
+    _check_arguments(new, modules, count)
     inputs = None if features is not None else _checked_order(new, modules, example)
-    if features is None:
-        with Probe(new, [f"input({modules[0]})"]) as probe, preserve_modes(new), torch.no_grad():
-            new.eval()
-            shape = probe(inputs)[f"input({modules[0]})"].shape  # type: ignore[union-attr]
-        features = shape[1] if len(shape) == 4 else shape[-1]
+    width = features if features is not None else _channels(new, modules[0], inputs)
     spec = spec_of(new) if isinstance(model, nn.Module) else dict(model)
     heads = Heads({str(number): Branch(_new_weights(new, spec, modules)) for number in range(1, count)})
-    heads[GATE] = Gate(features, count)
-    branches = Branches(heads.to(next(new.parameters()).device))
-    new.add_module(BRANCHES, branches.train(new.training))
-    for number, path in enumerate(modules):
-        hooks, module = RunCopies(branches, path, first=number == 0), new.get_submodule(path)
-        module.register_forward_pre_hook(hooks.before)
-        module.register_forward_hook(hooks.after)
-    new.register_forward_hook(Join(branches))
+    heads[GATE] = Gate(width, count)
+    _attach(new, Branches(heads.to(next(new.parameters()).device)), modules)
     if inputs is not None:
         _check_rows(new, inputs)
     new.__dict__.pop("built_from", None)
     if spec is not None:
-        record_spec(new, "with_branches", {"model": spec, "modules": list(modules), "count": count, "features": features})
+        record_spec(new, "with_branches", {"model": spec, "modules": list(modules), "count": count, "features": width})
     return new
+
+
+def _check_arguments(model: nn.Module, modules: Sequence[str], count: int) -> None:
+    if count < 2:
+        raise ValueError(f"with_branches: count is {count}; expected at least 2, the model's own branch included")
+    if not modules or isinstance(modules, str):
+        raise ValueError(f"with_branches: modules is {modules!r}; name those of a branch in a list, as ['layer3', 'linear']")
+    if hasattr(model, BRANCHES):
+        raise ValueError(f"with_branches: {type(model).__name__} has a part named branches already; name it by its tap")
+    for path in modules:
+        Tap.parse(path).find(model)
+
+
+def _channels(model: nn.Module, first: str, inputs: Any) -> int:
+    """Channels of what the branches read."""
+    tap = f"input({first})"
+    with Probe(model, [tap]) as probe, preserve_modes(model), torch.no_grad():
+        model.eval()
+        shape = shape_of(probe(inputs)[tap])
+    return int(shape[1] if len(shape) == 4 else shape[-1])  # type: ignore[arg-type]
+
+
+def _attach(model: nn.Module, branches: Branches, modules: Sequence[str]) -> None:
+    """Adds the branches to a model, with the hooks that run them."""
+    model.add_module(BRANCHES, branches.train(model.training))
+    for number, path in enumerate(modules):
+        hooks, module = RunCopies(branches, path, first=number == 0), model.get_submodule(path)
+        module.register_forward_pre_hook(hooks.before)
+        module.register_forward_hook(hooks.after)
+    model.register_forward_hook(Join(branches))
 
 
 def _new_weights(model: nn.Module, spec: Mapping[str, Any] | None, modules: Sequence[str]) -> dict[str, nn.Module]:

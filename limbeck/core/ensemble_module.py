@@ -66,6 +66,8 @@ class EnsembleModule(nn.Module):
         teacher: combines them; a copy that shares its weights is bound to these members.
     """
 
+    builder = "ensemble"  # the name of the function that builds it again
+
     def __init__(self, models: Sequence[nn.Module], members: Sequence[Member], teacher: Teacher) -> None:
         super().__init__()
         self.models = nn.ModuleList(models)
@@ -105,11 +107,11 @@ class EnsembleModule(nn.Module):
     def spec(self, spec_of: Callable[[nn.Module], dict[str, Any] | None]) -> dict[str, Any] | None:
         """How it is built, from how its models are built; None if that is unknown, or if the teacher has weights of its own."""
         models = [spec_of(model) for model in self.models]
-        combined = self.teacher.describe() if isinstance(self.teacher, Ensemble) else None
+        combined = self.teacher.describe()
         if None in models or combined is None:
             return None
         members = [{"name": member.name, "model": member.model, **asdict(member.readout)} for member in self.members]
-        return {"model": "ensemble", "args": {"models": models, "members": members, "by": combined}}
+        return {"model": self.builder, "args": {"models": models, "members": members, "by": combined}}
 
 
 def members_of(described: Sequence[Mapping[str, Any]], runs: Sequence[Mapping[str, RunVariant]]) -> list[Member]:

@@ -127,7 +127,7 @@ class RunCounter:
             depth = len(entered)
             try:
                 return run(model, inputs)
-            except _ReachedError:
+            except ReachedError:
                 while len(entered) > depth:
                     entered.popitem()
                 return None
@@ -137,10 +137,10 @@ class RunCounter:
     def _reached(self, _: Any) -> None:
         self.count += 1
         if self.stop is not None and self.count > self.stop:
-            raise _ReachedError
+            raise ReachedError
 
 
-class _ReachedError(Exception):
+class ReachedError(Exception):
     """Ends a forward pass; the rest of the model is not needed."""
 
 

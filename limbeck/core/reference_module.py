@@ -10,12 +10,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors, RunVariant
+from limbeck.core.early_exit_module import EarlyExitModule
 from limbeck.core.ensemble_module import EnsembleModule, Member, refuse_if_undecidable
 from limbeck.core.model_io import LOGITS
 from limbeck.core.pruning import independent_parts, prune_to_tap, remove_modules
 from limbeck.core.readout import Readout, dense, given_inputs, read_signals, read_until, run_of
 from limbeck.core.references import Reference
 from limbeck.core.teachers.base import Teacher
+from limbeck.core.teachers.early_exit import EarlyExit
 
 SpecOf = Callable[[nn.Module], dict[str, Any] | None]
 
@@ -165,5 +167,8 @@ def _ensemble(teacher: Teacher, actors: Actors, *, prune: bool) -> EnsembleModul
         model, readout, run = _model_of(reference, actors, copied=False)
         models.setdefault(key, model)
         members.append(Member(str(reference), list(models).index(key), readout, run))
-    module = EnsembleModule(list(models.values()), members, teacher)
+    if isinstance(teacher, EarlyExit):
+        module: EnsembleModule = EarlyExitModule(list(models.values()), members, teacher)
+    else:
+        module = EnsembleModule(list(models.values()), members, teacher)
     return copy.deepcopy(module) if prune else module

@@ -9,7 +9,7 @@ from __future__ import annotations
 import tempfile
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,9 +102,21 @@ def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
 
     Runs without fused kernels, whose operations the counter does not see (attention and LSTMs on a CPU would count as zero).
     """
+    return macs_until(model, [None], example, device=device)[0]
+
+
+def macs_until(model: nn.Module, modules: Sequence[nn.Module | None], example: Any, *, device: str = "cpu") -> list[int]:
+    """Multiply-accumulates of one inference until each of these modules has finished; None: until the end. See `macs`."""
     from torch.nn.attention import SDPBackend, sdpa_kernel
     from torch.utils.flop_counter import FlopCounterMode
 
+    found: dict[nn.Module | None, int] = {}
+    counter = FlopCounterMode(display=False)
+    handles = [
+        module.register_forward_hook(lambda module, *_: found.update({module: int(counter.get_total_flops()) // 2}))
+        for module in modules
+        if module is not None
+    ]
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
@@ -112,12 +124,15 @@ def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
             _evaluating(model, device),
             sdpa_kernel(SDPBackend.MATH),
             torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
-            FlopCounterMode(display=False) as counter,
+            counter,
         ):
             _call(model, _one(example, device))
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
-    return int(counter.get_total_flops()) // 2
+        for handle in handles:
+            handle.remove()
+    found[None] = int(counter.get_total_flops()) // 2
+    return [found[module] for module in modules]
 
 
 def latency(models: Mapping[str, nn.Module], example: Any, *, runs: int = 50, device: str = "cpu") -> dict[str, Latency]:

@@ -13,6 +13,7 @@ from limbeck.evaluation import number_format
 from limbeck.evaluation.agreement import Contingency
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER
 from limbeck.evaluation.calibration import CalibrationBin
+from limbeck.evaluation.early_exit import EarlyExits
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.format_1 import upgrade_verdict
 from limbeck.evaluation.model_cost import Latency
@@ -76,6 +77,7 @@ class Result(Record):
         agreement: share of the test items for which student and teacher predict the same class.
         changes: correct and wrong predictions of the student against each other arm (teacher, control, further controls).
         examples: test items on which the arms differ, for the report.
+        early_exits: of a network whose items leave at the first exit that is sure enough: work and metric by threshold.
     """
 
     distilled: Arm
@@ -91,6 +93,7 @@ class Result(Record):
     agreement: float | None = None
     changes: dict[str, Contingency] = Field(default_factory=dict)
     examples: list[Example] = Field(default_factory=list)
+    early_exits: EarlyExits | None = None
 
 
 class RunCost(Record):

@@ -12,6 +12,7 @@ from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Verdict, build_verdict, choose_examples
 from limbeck.evaluation.arms import ArmName, arm_folder, of_result
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost
+from limbeck.experiment.early_exits import early_exit_curves, with_early_exits, with_mean_work
 from limbeck.experiment.evaluated import items_of
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, TEACHER
@@ -37,6 +38,7 @@ def evaluate_arms(
     items = _items_by_arm(experiment, test, models)
     predictions = predict_arms(experiment, models, items)
     best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
+    curves = early_exit_curves(experiment, models, items)
     known, cost = items[str(ArmName(first, STUDENT))], run_cost(trained)
     verdict = build_verdict(
         predictions,
@@ -44,11 +46,12 @@ def evaluate_arms(
         metric=MetricInfo.of(task.metric),
         seeds=seeds,
         classes=known.class_names or (),
-        model_costs=cost_arms(measured_arms(best), items, test),
+        model_costs=with_mean_work(cost_arms(measured_arms(best), items, test), curves),
         cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
         examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
         **described,
     )
+    verdict = with_early_exits(verdict, curves)
     if experiment.folder is not None:
         kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
         write_run(experiment.folder, kept, known, predictions, verdict)

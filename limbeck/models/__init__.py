@@ -20,7 +20,7 @@ from limbeck.models.base import Normalize, count_parameters, get, names, registr
 from limbeck.models.branches import with_branches
 from limbeck.models.exits import with_exits
 from limbeck.models.loaders import timm_model, torchvision_model, transformers_model
-from limbeck.models.references import ensemble_of, exit_of, variant_of
+from limbeck.models.references import early_exit_of, ensemble_of, exit_of, variant_of
 from limbeck.models.saving import load_model, save_model
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.optional_packages import MissingPackageError
@@ -29,6 +29,7 @@ __all__ = [
     "MissingPackageError",
     "Normalize",
     "count_parameters",
+    "early_exit_of",
     "ensemble_of",
     "exit_of",
     "get",

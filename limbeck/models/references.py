@@ -8,10 +8,12 @@ from typing import Any
 from torch import nn
 
 from limbeck.core.actors import RunVariant
+from limbeck.core.early_exit_module import EarlyExitModule
 from limbeck.core.ensemble_module import EnsembleModule, members_of
 from limbeck.core.model_io import LOGITS
 from limbeck.core.readout import Readout
 from limbeck.core.reference_module import ReferenceModule
+from limbeck.core.teachers.early_exit import EarlyExit
 from limbeck.core.teachers.ensemble import Ensemble
 from limbeck.models.base import get, register_builder
 from limbeck.utils.registry import UnknownNameError
@@ -79,6 +81,22 @@ def ensemble_of(models: Sequence[Spec], members: Sequence[Spec], by: Spec) -> En
     """
     built = [_build(spec) for spec in models]
     return EnsembleModule(built, members_of(members, [_variants(model) for model in built]), Ensemble(**by))
+
+
+@register_builder("early_exit")
+def early_exit_of(models: Sequence[Spec], members: Sequence[Spec], by: Spec) -> EarlyExitModule:
+    """A network with exits that returns, for each item, the logits of the first exit that is sure enough.
+
+    Args:
+        models: the network with its exits, `{"model": name, "args": {...}}`, as the only one of a list.
+        members: for each exit its `name`, the number of its `model`, and `tap`, `output`, `reads` as of an exit.
+        by: arguments of `limbeck.core.teachers.EarlyExit`.
+
+    Raises:
+        ValueError: an unknown model, exits of several networks, or arguments that an early exit does not have.
+    """
+    built = [_build(spec) for spec in models]
+    return EarlyExitModule(built, members_of(members, [_variants(model) for model in built]), EarlyExit(**by))
 
 
 def _build(spec: Spec) -> nn.Module:

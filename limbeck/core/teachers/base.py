@@ -47,6 +47,10 @@ class Teacher(nn.Module):
     def update(self, student: AnySignal, batch: Batch) -> None:
         """Called after the weights were updated, with the student's signal, for teachers that keep a state."""
 
+    def describe(self) -> dict[str, Any] | None:
+        """The arguments that build it again, in their recipe form, if a module of it can be saved; None: it cannot."""
+        return None
+
     def bind(self, signals: Sequence[str]) -> None:
         """Receives the names of the signals that `make_target` will get: the references, patterns written out."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from limbeck.core.teachers import EarlyExit
 from limbeck.core.terms import Term
 from limbeck.methods.registration import DistillationArguments, registry
 from limbeck.methods.training_stages import scaled, taught_by
@@ -20,6 +21,7 @@ def be_your_own_teacher(
     temperature: float = 3.0,
     hint: float = 0.03,
     features: str | None = None,
+    threshold: float = 0.9,
 ) -> DistillationArguments:
     """Trains a student with exits, whose deepest output teaches the others: for each exit i
 
@@ -27,8 +29,8 @@ def be_your_own_teacher(
 
     with the deepest output and its features detached, and CE(labels) for the deepest output itself.
 
-    The student is made by `with_exits` (in a recipe: `student: {…, exits: [layer1, layer2]}`). The network and each exit are
-    results, and can be exported each by itself.
+    The student is made by `with_exits` (in a recipe: `student: {…, exits: [layer1, layer2]}`, in the order in which they run).
+    The network, each exit, and early exit by confidence are results, and can be exported each by itself.
 
     Args:
         alpha: share of the deepest output in what an exit learns, 0 to 1.
@@ -36,6 +38,7 @@ def be_your_own_teacher(
         hint: weight of the features.
         features: the tap of the deepest features, a map before the pooling such as `layer3`; those of an exit come before its
             own pooling, and are mapped to the same shape. None: features are not compared.
+        threshold: of the largest probability, at which an item leaves early; see `EarlyExit`. It changes no training.
 
     Raises:
         ValueError: numbers out of range.
@@ -51,4 +54,5 @@ def be_your_own_teacher(
     terms += taught_by("student", EXITS, task=task, temperature=temperature, weight=alpha)
     if features is not None and hint > 0:
         terms.append(Term(Hint(), student=f"{EXITS}.features", teacher=f"student:{features}", weight=hint))
-    return {"terms": terms, "evaluate": {"student": "student", "exits": EXITS}}
+    early = EarlyExit([EXITS, "student"], threshold=threshold)
+    return {"terms": terms, "evaluate": {"student": "student", "exits": EXITS, "early": early}}

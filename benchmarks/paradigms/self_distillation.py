@@ -1,0 +1,169 @@
+"""Be your own teacher: exits of one network, against the plain network and label smoothing.
+
+    python -m benchmarks.paradigms.self_distillation byot            # recipes/be_your_own_teacher.yaml; needs LIMBECK_DATA
+    python -m benchmarks.paradigms.self_distillation byot --run DIR  # keep a finished run of it instead of training
+    python -m benchmarks.paradigms.self_distillation overhead
+
+byot      a network with three exits on 5,000 labels of CIFAR-10, for three seeds
+overhead  its step against a step of the plain network
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.bars import record
+from benchmarks.paradigms.online import (
+    BATCH,
+    TURN,
+    TURNS,
+    points,
+    random_images,
+    ratio,
+    right,
+    trained_run,
+    training,
+    with_turns,
+)
+from benchmarks.turns import Turns
+from limbeck import Distillation, Stage, Update, methods, models, steps
+from limbeck.core.early_exit_module import EarlyExitModule
+from limbeck.core.teachers.early_exit import chosen_exits
+from limbeck.data import Items, evaluation_batches
+from limbeck.engine import Length
+from limbeck.evaluation import Verdict
+from limbeck.evaluation.early_exit import THRESHOLDS, EarlyExits
+from limbeck.evaluation.predictions import load_predictions
+from limbeck.evaluation.statistics import paired_gain
+from limbeck.recipe import Recipe
+from limbeck.tasks import Classification
+
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.self_distillation"
+DATA = "cifar10, 5,000 labels, ResNet-20 of widths 8, 24, 96 with exits at layer1, layer2 and layer3.0, 30 epochs"
+HALF, EARLY = 0.5, "early"
+LOST = 0.001  # accuracy that the threshold may lose on validation data
+NETWORK = {"depth": 20, "widths": (8, 24, 96)}
+EXITS = ["layer1", "layer2", "layer3.0"]
+
+
+def byot(run: Path | None) -> None:
+    folder = trained_run("be_your_own_teacher", run)
+    verdict, arms = Verdict.load(folder), {name: right(one) for name, one in load_predictions(folder).items()}
+    seeds = verdict.seeds
+    accuracy = ", ".join(f"{name} {100 * result.distilled.metric:.2f} %" for name, result in verdict.results.items())
+    for control, title in (("plain", "the plain network"), ("smoothing", "label smoothing")):
+        value, ci95 = points(paired_gain(arms["student"], arms[control]))
+        keep(
+            f"be your own teacher: accuracy of the deepest output minus that of {title}, points", "> 0, interval above 0",
+            value, ci95, ci95[0] > 0, "byot", DATA, seeds, f"{accuracy}; {control} {100 * arms[control].mean():.2f} %",
+        )  # fmt: skip
+    curve = verdict.results[EARLY].early_exits
+    assert curve is not None
+    _half(verdict, arms, curve)
+    _early(folder, verdict, curve)
+
+
+def _half(verdict: Verdict, arms: dict[str, np.ndarray], curve: EarlyExits) -> None:
+    """The best exit of those that cost at most half of the network, chosen by what it costs: the most expensive one."""
+    costs = {
+        name: result.distilled.macs / curve.plain_macs
+        for name, result in verdict.results.items()
+        if name.startswith("exits.") and result.distilled.macs
+    }
+    name = max((name for name, cost in costs.items() if cost <= HALF), key=lambda name: costs[name])
+    value, ci95 = points(paired_gain(arms[f"{name}/student"], arms["student"]))
+    keep(
+        "be your own teacher: accuracy of an exit at half the work minus that of the whole network, points", "≥ −1.5 points",
+        value, ci95, value >= -1.5, "byot", DATA, verdict.seeds, f"{name}, {100 * costs[name]:.0f} % of the multiply-adds",
+    )  # fmt: skip
+
+
+def _early(folder: Path, verdict: Verdict, curve: EarlyExits) -> None:
+    """Early exit at the threshold that is chosen on validation data, with the test set's work and accuracy there."""
+    threshold = validation_threshold(folder)
+    point = next(one for one in curve.points if one.threshold == threshold)
+    whole = verdict.results["student"].distilled.metric
+    saved, lost = 100 * (1 - point.work), 100 * (whole - point.metric)
+    print(f"early exit at {threshold}: saves {saved:.1f} %, loses {lost:.2f} points", flush=True)
+    leave = ", ".join(f"{100 * share:.0f} % at {name}" for name, share in zip(curve.exits, point.shares, strict=True))
+    note = f"threshold {threshold:g}, chosen on 5,000 validation images; {lost:+.2f} points of accuracy lost; {leave}"
+    record(
+        "paradigms", "early exit by confidence: work saved at 0.3 points or less, per cent of the plain network", "≥ 30",
+        saved, None, saved >= 30 and lost <= 0.3, f"{COMMAND} byot", DATA, verdict.seeds, note,
+    )  # fmt: skip
+
+
+def validation_threshold(folder: Path) -> float:
+    """The lowest threshold at which the kept model loses at most `LOST` on the validation data of the run."""
+    module = models.load_model(folder / "results" / EARLY / "student").eval()
+    assert isinstance(module, EarlyExitModule)
+    items = Recipe.read(folder / "recipe.yaml").load().validation
+    assert items is not None
+    assert isinstance(items.target, torch.Tensor)
+    with torch.no_grad():
+        found = [module.exits(batch.inputs["default"]) for batch in evaluation_batches(items, 500)]
+    logits = torch.stack([torch.cat(parts) for parts in zip(*found, strict=True)])
+    correct = logits.argmax(-1) == items.target
+    for threshold in THRESHOLDS:
+        chosen = chosen_exits(logits, threshold)
+        if float(correct.gather(0, chosen[None]).float().mean()) >= float(correct[-1].float().mean()) - LOST:
+            return threshold
+    return THRESHOLDS[-1]
+
+
+def keep(
+    figure: str, bar: str, value: float, ci95: Sequence[float], met: bool, part: str, data: str, seeds: Sequence[int], note: str
+) -> None:
+    print(f"{figure}: {value:.4g} [{ci95[0]:.4g}, {ci95[1]:.4g}] ({bar}: {'met' if met else 'not met'}); {note}", flush=True)
+    record("paradigms", figure, bar, value, ci95, met, f"{COMMAND} {part}", data, seeds, note)
+
+
+# --- overhead ------------------------------------------------------------------------------------------------------------
+
+
+def job(turns: Turns, party: str, items: Items, length: Length) -> Distillation:
+    """The plain network on labels, or with exits that it teaches."""
+    task = Classification()
+    own = methods.be_your_own_teacher(task=task, features="layer3")
+    terms = task.hard_terms() if party == "plain" else list(own["terms"])
+    stage = with_turns(turns, party, Stage([Update(terms)], length), items)
+    network = {"model": "resnet_cifar", "args": NETWORK}
+
+    def build() -> torch.nn.Module:
+        return models.with_exits(network, EXITS) if party == "exits" else models.get("resnet_cifar", **NETWORK)
+
+    return Distillation(build, stages=[stage], control=False, training=training(length))
+
+
+def overhead(run: Path | None) -> None:
+    items, length = random_images(), steps(TURNS * TURN)
+    turns = Turns(("exits", "plain"), TURN)
+    turns.run({party: job(turns, party, items, length).fit for party in turns.parties})
+    exits, plain = (np.array(turns.seconds[party][2:]) for party in turns.parties)
+    value, ci95 = ratio(exits / plain)
+    keep(
+        "be your own teacher: a step with three exits ÷ a step of the plain network, time",
+        "≤ 1.35", value, ci95, value <= 1.35, "overhead", f"random images of 32 × 32, batches of {BATCH}, bfloat16, one thread",
+        [0], f"processor time, median of {len(exits)} turns of {TURN} steps that the two trainings take in one process",
+    )  # fmt: skip
+
+
+PARTS = {"byot": byot, "overhead": overhead}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser.add_argument("--run", type=Path, help="a finished run of the recipe")
+    args = parser.parse_args()
+    for part in args.parts or PARTS:
+        PARTS[part](args.run)
+
+
+if __name__ == "__main__":
+    main()

@@ -6,12 +6,11 @@ import contextlib
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.ensemble_module import EnsembleModule, Member
-from limbeck.core.model_io import LOGITS, call_model, select_output
+from limbeck.core.model_io import LOGITS, call_model, is_traced, select_output
 from limbeck.core.readout import ReachedError, dense, given_inputs
 from limbeck.core.signals import AnySignal
 from limbeck.core.taps.probe import Hook, Probe
@@ -44,7 +43,7 @@ class EarlyExitModule(EnsembleModule):
 
     def forward(self, inputs: Any = None, **fields: Any) -> Tensor:
         given = given_inputs(inputs, fields)
-        signals = self.exits(given, stop=not (_is_traced() or self.training))
+        signals = self.exits(given, stop=not (is_traced() or self.training))
         assert isinstance(self.teacher, EarlyExit)
         return dense(self.teacher.make_target(signals, Batch({DEFAULT_VIEW: given}), signals[0]), "EarlyExit")
 
@@ -98,9 +97,3 @@ class _Run:
         with contextlib.suppress(ReachedError):
             self.output = call_model(model, inputs)
         return self.output
-
-
-def _is_traced() -> bool:
-    from torch.fx.experimental.proxy_tensor import get_proxy_mode
-
-    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or get_proxy_mode() is not None

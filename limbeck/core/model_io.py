@@ -114,3 +114,10 @@ def as_channels_last(inputs: Any) -> Any:
     if isinstance(inputs, Tensor) and inputs.ndim == 4:
         return inputs.contiguous(memory_format=torch.channels_last)
     return inputs
+
+
+def is_traced() -> bool:
+    """Whether the code runs to be traced or exported, so that it must not decide by values of tensors."""
+    from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None or get_proxy_mode() is not None

@@ -13,7 +13,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
 from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.class_sets import ClassSets
-from limbeck.core.teachers.failing import warn_of_failing, without_failing
+from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
 
 LEAST = 1e-6  # share of a teacher in classes that it alone knows: its logits count there, however little it is trusted
@@ -137,7 +137,7 @@ class Ensemble(Teacher):
         left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
         given = torch.where(total > 0, given, left)
         shares = given / given.sum(0, keepdim=True)
-        if self.by is not None or finite.device.type != "cpu" or not bool(finite.all()):
+        if self.by is not None or not can_be_read(finite) or not bool(finite.all()):
             self.given_weights = dict(zip(self._names(count), shares.detach(), strict=True))
         return shares.to(stacked.dtype)[..., None]
 
@@ -161,7 +161,7 @@ class Ensemble(Teacher):
 
     def _warn_of_no_weight(self, given: Tensor) -> None:
         """Warns once if no teacher has any weight on an item; on an accelerator this would wait for the device."""
-        if given.device.type != "cpu" or "" in self._warned:
+        if not can_be_read(given) or "" in self._warned:
             return
         empty = int((given.sum(0) <= 0).sum())
         if empty:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from limbeck.core.model_io import is_traced
+
 
 def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor], Tensor]:
     """Zeros in place of outputs that hold NaN or infinity, if another teacher is finite; and who is, `[K, …]` of bool.
@@ -17,8 +19,11 @@ def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor],
     Args:
         axes: leading axes that tell items (1), or tokens (2), apart.
     """
+    if is_traced():  # a graph is of one path, that of teachers which do not fail
+        shape = (len(outputs), *outputs[0].shape[:axes])
+        return list(outputs), torch.ones(shape, dtype=torch.bool, device=outputs[0].device)
     finite = torch.stack([torch.isfinite(output).flatten(axes).all(-1) for output in outputs])
-    if finite.device.type == "cpu" and bool(finite.all()):
+    if can_be_read(finite) and bool(finite.all()):
         return list(outputs), finite
     kept = finite | ~finite.any(0)
     cleaned = [
@@ -28,10 +33,15 @@ def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor],
     return cleaned, finite
 
 
+def can_be_read(values: Tensor) -> bool:
+    """Whether code may decide by these values: an accelerator would have to be waited for, and a traced graph holds none."""
+    return values.device.type == "cpu" and not is_traced()
+
+
 def warn_of_failing(finite: Tensor, names: Sequence[str], warned: set[str]) -> None:
     """Warns of each teacher that fails, the first time that it does. Waits for the device, so it is silent on an accelerator,
     where the log of the weights shows it."""
-    if finite.device.type != "cpu" or bool(finite.all()):
+    if not can_be_read(finite) or bool(finite.all()):
         return
     for name, own in zip(names, finite.flatten(1), strict=True):
         if name not in warned and not bool(own.all()):

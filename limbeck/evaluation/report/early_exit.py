@@ -52,7 +52,7 @@ def draw(name: str, curve: EarlyExits, verdict: Verdict) -> str:
     axes.axvline(100, color=SOFT, linewidth=0.9, linestyle=(0, (1, 2)))
     chosen = curve.chosen
     canvas.mark("student", 100 * chosen.work, chosen.metric)
-    canvas.text(100 * chosen.work, chosen.metric, f"{chosen.threshold:g}", INK, va="top", xytext=(7, -5))
+    canvas.text(100 * chosen.work, chosen.metric, f"{chosen.threshold:g}", INK, ha="right", va="bottom", xytext=(-7, 6))
     canvas.label("y", verdict.metric.name, percent=verdict.metric.percent)
     canvas.label("x", "multiply-adds, % of the network without exits")
     return canvas.svg(f"early-exit-{name}")

@@ -22,6 +22,7 @@ from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, it
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
 from limbeck.experiment.plan_checks import learns
+from limbeck.experiment.trained_results import trains_result
 
 
 @dataclass(frozen=True)
@@ -119,11 +120,17 @@ def _validation(
     )
 
 
-def models_by_arm(trained: Sequence[TrainedArm], plan: Plan) -> dict[str, list[nn.Module]]:
-    """The trained models by arm, `[RESULT/]ARM`, in the order of the trainings."""
+def models_by_arm(trained: Sequence[TrainedArm], plans: Mapping[str, Plan]) -> dict[str, list[nn.Module]]:
+    """The trained models by arm, `[RESULT/]ARM`, in the order of the trainings; without results that a control does not train.
+
+    Args:
+        plans: by the name of the arm.
+    """
     found: dict[str, list[nn.Module]] = {}
-    for result in plan.evaluate:
+    for result, evaluated in plans[STUDENT].evaluate.items():
         for arm in trained:
+            if not trains_result(arm.name, plans[arm.name], evaluated, arm.run.actors):
+                continue
             found.setdefault(str(ArmName(result, arm.name)), []).append(arm.models[result])
     return found
 

@@ -181,7 +181,7 @@ class Distillation:
     @property
     def arms(self) -> dict[str, list[nn.Module]]:
         """The trained models, in the order of the seeds, by arm: `student`, `control`, of several results `RESULT/ARM`."""
-        return models_by_arm(self.trained, self.plan)
+        return models_by_arm(self.trained, self.experiment.plans)
 
     @property
     def scores(self) -> dict[str, list[float]]:

@@ -7,8 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck import methods, steps
+from limbeck import Distillation, Stage, Term, Training, Update, methods, models, steps
 from limbeck.core.forward_cache import ForwardCache
+from limbeck.data import load_items
+from limbeck.engine import Settings
+from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.recipe import Recipe, RecipeError
 from tests.methods.two_samples import (
     ONE_HOT,
@@ -23,6 +26,7 @@ from tests.methods.two_samples import (
     of_linear,
 )
 
+WIDTHS = (("peers.a", 4), ("peers.b", 8))
 SMALL = {"model": "tiny_cnn", "args": {"width": 4, "size": 8}}
 
 
@@ -98,3 +102,24 @@ def test_peers_with_different_class_counts_are_refused_before_training(method: A
 def test_values_out_of_range_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         terms(**arguments)
+
+
+def test_the_method_trains_the_weights_of_the_same_run_in_the_general_form() -> None:
+    items = load_items("digits", split="train").select(torch.arange(96))
+    actors: Any = {name: lambda width=width: models.get("tiny_cnn", width=width, size=8, channels=1) for name, width in WIDTHS}
+    views: Any = {"default": [{"random_crop": {"padding": 1}}], "second": []}
+    settings = Settings(progress=False, device="cpu", threads=1, trackers=())
+    how: Any = {"training": Training(batch_size=32, views=views, settings=settings), "control": False}
+    a, b = "peers.a", "peers.b#second"
+    labels = [Term(HardTargets(), student=one) for one in (a, b)]
+    others = [Term(SoftTargets(temperature=3), student=one, teacher=other) for one, other in ((a, b), (b, a))]
+    general = Distillation(actors=actors, stages=[Stage([Update([*labels, *others], trains="peers.*")], steps(6))], **how)
+    named: Any = methods.mutual_learning(
+        task=TASK, length=steps(6), temperature=3, views={"peers.a": "default", "peers.b": "second"}
+    )
+    method = Distillation(actors=actors, **named, **how)
+    for job in (general, method):
+        job.fit(items)
+    for name, _ in WIDTHS:
+        ours, theirs = (job.trained[0].run.actors[name].model.state_dict() for job in (method, general))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)

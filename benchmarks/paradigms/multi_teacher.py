@@ -1,14 +1,15 @@
 """Many teachers: one student from several, against the one from the best of them.
 
     python -m benchmarks.paradigms.multi_teacher [unlabelled] [random] [domains] [caches]     # needs LIMBECK_DATA
+    python -m benchmarks.paradigms.multi_teacher unlabelled random --data digits                  # seconds a training
     python -m benchmarks.paradigms.multi_teacher files FOLDER     # test images for recipes/teacher-domains.yaml
 
 fashion_mnist (domains: with mnist), plain networks of three stages, float32, one thread. Results are kept under
 runs/benchmarks/multi_teacher, so that a stopped benchmark goes on.
 
-unlabelled  three teachers with 1,000 labels each, none in common, teach on 12,000 images without labels
+unlabelled  three teachers with labels of their own, none in common, teach on other images without labels
 random      the same with one teacher that has learned random labels
-domains     a teacher of digits and one of clothes make a student of 20 classes without labels
+domains     a teacher of digits and one of clothes make a student of 20 classes without labels; multilayer perceptrons
 caches      an epoch with three cached teachers against an epoch with one
 """
 
@@ -20,6 +21,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,32 +45,62 @@ from limbeck.objectives import SoftTargets
 FOLDER = Path("runs/benchmarks/multi_teacher")
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.multi_teacher"
 SEEDS = (0, 1, 2)
-LABELS, UNLABELLED = 1_000, 12_000  # of each teacher; of the student
-TEACHER, STUDENT = Recipe(400, 64), Recipe(600, 64)
 LARGE, SMALL = functools.partial(models.get, "tiny_cnn", width=16), functools.partial(models.get, "tiny_cnn", width=12)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What teachers and student are trained on.
+
+    Attributes:
+        data: name of the data set.
+        labels: of each teacher, none in common.
+        unlabelled: other images, which the student learns on.
+        size: pixels a side.
+        teacher, student: how they are trained.
+        seeds: of the student.
+    """
+
+    data: str
+    labels: int
+    unlabelled: int
+    size: int
+    teacher: Recipe
+    student: Recipe
+    seeds: tuple[int, ...]
+
+    @property
+    def text(self) -> str:
+        return (
+            f"{self.data}, 24k-parameter teachers with {self.labels:,} labels each, 14k-parameter student, {self.unlabelled:,} "
+            f"other images without labels, {self.student.count:,} steps of {self.student.batch_size}"
+        )
+
+
+SETTINGS_BY_DATA = {
+    "fashion_mnist": Setting("fashion_mnist", 1_000, 12_000, 28, Recipe(400, 64), Recipe(1_500, 64), (0, 1, 2)),
+    "digits": Setting("digits", 60, 1_197, 8, Recipe(150, 32), Recipe(300, 64), tuple(range(10))),
+}
 RULES: dict[str, dict[str, Any]] = {  # arm -> method and its arguments; no labels are used
     "mean of logits": {"averaged_teachers": {}},
-    "mean of probabilities": {"averaged_teachers": {"combine": "probabilities"}},
     "entropy": {"eb_kd": {}},
     "agreement": {"agreeing_teachers": {}},
 }
-DATA = (
-    f"fashion_mnist, 24k-parameter teachers with {LABELS:,} labels each, 14k-parameter student, {UNLABELLED:,} other images "
-    f"without labels, {STUDENT.count:,} steps of {STUDENT.batch_size}"
-)
 
 
 class Teachers:
     """Three teachers with labels of their own, a fourth with random ones, and the images that the student learns on."""
 
-    def __init__(self) -> None:
-        train = load("fashion_mnist", "train")
-        self.bench = Bench(FOLDER, load("fashion_mnist", "test"))
-        self.unlabelled = rows(train, 4 * LABELS, UNLABELLED)
-        parts = [rows(train, number * LABELS, LABELS) for number in range(4)]
-        wrong = torch.randint(10, (LABELS,), generator=torch.Generator().manual_seed(0))
+    def __init__(self, setting: Setting) -> None:
+        train, self.setting, count = load(setting.data, "train"), setting, setting.labels
+        self.bench = Bench(FOLDER / setting.data, load(setting.data, "test"))
+        self.unlabelled = rows(train, 4 * count, setting.unlabelled)
+        parts = [rows(train, number * count, count) for number in range(4)]
+        wrong = torch.randint(10, (count,), generator=torch.Generator().manual_seed(0))
         parts[3] = Items(parts[3].storage, parts[3].keys, wrong, 10, None, parts[3].images)
-        self.models = [self.bench.teacher(f"teacher-{k}", LARGE, part, TEACHER, seed=k) for k, part in enumerate(parts)]
+        large = functools.partial(LARGE, size=setting.size)
+        named = enumerate(parts)
+        self.models = [self.bench.teacher(f"teacher-{k}", large, part, setting.teacher, seed=k) for k, part in named]
         self.accuracy = [self.bench.accuracy(answers(model, self.bench.test).numpy()) for model in self.models]
         print("teachers:", ", ".join(f"{100 * one:.1f} %" for one in self.accuracy), flush=True)
 
@@ -80,8 +112,9 @@ class Teachers:
         def terms() -> list[Term]:
             return list(methods.call(name, {**given, "alpha": 1.0})["terms"])
 
-        items = self.unlabelled
-        return np.stack([self.bench.right(arm, seed, SMALL, terms, items, STUDENT, teachers) for seed in SEEDS])
+        items, small = self.unlabelled, functools.partial(SMALL, size=self.setting.size)
+        train = self.setting.student
+        return np.stack([self.bench.right(arm, seed, small, terms, items, train, teachers) for seed in self.setting.seeds])
 
 
 def unlabelled(teachers: Teachers) -> None:
@@ -94,6 +127,7 @@ def unlabelled(teachers: Teachers) -> None:
         show(arm, scores, single)
         if arm in ("mean of logits", "agreement", "entropy"):
             points(
+                teachers.setting,
                 f"accuracy of the student of three teachers ({arm}) minus that of the best single one",
                 "≥ 0.5 points",
                 gain,
@@ -112,21 +146,23 @@ def random(teachers: Teachers) -> None:
         losses[arm] = paired_gain(scores, good)
         show(f"random {arm}", scores, good)
     plain = losses["mean of logits"]
-    for arm in ("mean of logits", "mean of probabilities", "entropy", "agreement"):
+    for arm in ("mean of logits", "entropy", "agreement"):
         weighed = arm in ("entropy", "agreement")
         points(
+            teachers.setting,
             f"accuracy lost to one random teacher of three, {arm}, against the mean of the two good ones",
             "≥ −0.3 points, where the mean of logits loses more" if weighed else "none; the bar of the weighted rules",
             losses[arm],
             losses[arm].value >= -0.003 and plain.value < losses[arm].value if weighed else True,
             "random",
-            note="the random teacher has learned random labels of 1,000 images",
+            note="the random teacher has learned random labels",
         )
 
 
-def points(figure: str, bar: str, gain: Any, met: bool, part: str, note: str | None = None) -> None:
-    ends = [100 * end for end in gain.ci95]
-    record("paradigms", f"{figure}, points", bar, 100 * gain.value, ends, met, f"{COMMAND} {part}", DATA, SEEDS, note)
+def points(setting: Setting, figure: str, bar: str, gain: Any, met: bool, part: str, note: str | None = None) -> None:
+    ends, more = [100 * end for end in gain.ci95], "" if setting.data == "fashion_mnist" else f" --data {setting.data}"
+    name = f"{figure}, {setting.data}, points"
+    record("paradigms", name, bar, 100 * gain.value, ends, met, f"{COMMAND} {part}{more}", setting.text, setting.seeds, note)
 
 
 def show(arm: str, scores: np.ndarray, against: np.ndarray | None = None) -> None:
@@ -142,17 +178,18 @@ def show(arm: str, scores: np.ndarray, against: np.ndarray | None = None) -> Non
 
 DOMAINS = ("mnist", "fashion_mnist")
 CLASSES = {"mnist": [f"digit {k}" for k in range(10)], "fashion_mnist": [f"cloth {k}" for k in range(10)]}
-DOMAIN_STUDENT = Recipe(800, 64)
-COUNT = 20_000
+DOMAIN_TEACHER, DOMAIN_STUDENT = Recipe(3_000, 64, 1e-3), Recipe(8_000, 64, 1e-3)
+MLP = functools.partial(models.get, "mlp", inputs=784, hidden=[256, 128])
+COUNT = 60_000
 
 
 def domains() -> None:
     """One student of 20 classes from two teachers of 10, with each image's domain known and not known."""
     trains = [rows(load(name, "train"), 0, COUNT) for name in DOMAINS]
     tests = [load(name, "test") for name in DOMAINS]
-    benches = [Bench(FOLDER / name, test) for name, test in zip(DOMAINS, tests, strict=True)]
+    benches = [Bench(FOLDER / "domains" / name, test) for name, test in zip(DOMAINS, tests, strict=True)]
     teachers = {
-        f"teachers.{name}": bench.teacher("teacher", LARGE, train, Recipe(700, 64), seed=0)
+        f"teachers.{name}": bench.teacher("teacher", MLP, train, DOMAIN_TEACHER, seed=0)
         for name, bench, train in zip(DOMAINS, benches, trains, strict=True)
     }
     alone = [bench.scores(answers(model, bench.test).numpy()) for bench, model in zip(benches, teachers.values(), strict=True)]
@@ -177,9 +214,9 @@ def _domain_student(
 ) -> list[np.ndarray]:
     """Which test images of each domain a student gets right, among all 20 classes."""
     both = Mixture([Dataset(items, DOMAIN_STUDENT.batch_size) for items in trains])
-    build = functools.partial(models.get, "tiny_cnn", width=16, classes=20)
+    build = functools.partial(MLP, classes=20)
     joined = replace_labels(tests)
-    bench = Bench(FOLDER / "both", joined)
+    bench = Bench(FOLDER / "domains" / "both", joined)
     right = bench.right(
         arm, seed, build, lambda: list(methods.call(method, arguments)["terms"]), both, DOMAIN_STUDENT, dict(teachers)
     )
@@ -207,7 +244,7 @@ def _record_domain(arm: str, name: str, right: np.ndarray, alone: np.ndarray) ->
         ends,
         bool(ratio >= 0.99),
         f"{COMMAND} domains",
-        f"mnist + fashion_mnist, {COUNT:,} images of each without labels, two teachers of 10 classes, 24k parameters, "
+        f"mnist + fashion_mnist, {COUNT:,} images of each without labels, two teachers of 10 classes, MLPs of 235k parameters, "
         f"{DOMAIN_STUDENT.count:,} steps of 2 × {DOMAIN_STUDENT.batch_size}",
         SEEDS,
     )
@@ -280,14 +317,16 @@ PARTS: dict[str, Callable[[Teachers], None]] = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("parts", nargs="*", help=f"{', '.join(PARTS)}, or files FOLDER; default: all but files")
+    parser.add_argument("--data", choices=list(SETTINGS_BY_DATA), default="fashion_mnist", help="of unlabelled and random")
     torch.set_num_threads(1)
-    parts = parser.parse_args().parts or list(PARTS)
+    given = parser.parse_args()
+    parts = given.parts or list(PARTS)
     if parts[0] == "files" and len(parts) == 2:
         write_files(Path(parts[1]))
         return
     if unknown := [part for part in parts if part not in PARTS]:
         parser.error(f"no part {unknown[0]!r}; there are {', '.join(PARTS)}, and files FOLDER")
-    teachers = Teachers()
+    teachers = Teachers(SETTINGS_BY_DATA[given.data])
     for part in parts:
         PARTS[part](teachers)
 

@@ -35,7 +35,9 @@ Builder = Callable[[], nn.Module]
 
 
 def load(name: str, split: str) -> Items:
-    """A data set of `$LIMBECK_DATA/data`, grey images of 28 × 28 pixels; what was decoded is kept."""
+    """A data set of `$LIMBECK_DATA/data`, grey images of 28 × 28 pixels; what was decoded is kept. Or digits of 8 × 8."""
+    if name == "digits":
+        return load_items("digits", split=split)
     kept = DECODED / f"{name}-{split}.safetensors"
     if not kept.exists():
         items = load_items(f"{os.environ['LIMBECK_DATA']}/data/{name}/{split}.parquet")

@@ -1,6 +1,6 @@
 """What a step of each method with several teachers, and of each dynamic one, costs against plain distillation.
 
-    python -m benchmarks.paradigms.step_cost     # needs LIMBECK_DATA
+    python -m benchmarks.paradigms.teacher_step_costs     # needs LIMBECK_DATA
 
 fashion_mnist, a student and teachers of 24,000 parameters, batches of 128, one thread, float32. Logits of teachers are cached.
 The methods take turns, 20 steps at a time; the medians of processor time are compared with those of `hinton` with one cached
@@ -103,7 +103,7 @@ def main() -> None:
             ratio,
             None,
             True,
-            "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.step_cost",
+            "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.teacher_step_costs",
             f"fashion_mnist, 24k-parameter networks, batches of 128, processor time, medians of {len(found)} steps in turns",
             [0],
         )

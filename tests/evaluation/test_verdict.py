@@ -56,12 +56,12 @@ def test_the_schema_is_format_2(verdict):
     content = verdict.model_dump(mode="json")
     assert set(content) == {
         *("format", "name", "task", "metric", "classes", "seeds", "items", "teacher", "results", "targets", "met", "cost"),
-        *("exports", "term_graph", "environment"),
+        *("exports", "term_graph", "environment", "shared_items"),
     }
     assert list(content["results"]) == ["student"]
     assert set(content["results"]["student"]) == {
         *("distilled", "control", "controls", "retention", "retention_ci95", "gain", "gains", "compression", "speedup"),
-        *("memory_ratio", "agreement", "changes", "examples"),
+        *("memory_ratio", "agreement", "changes", "examples", "early_exits"),
     }
     for arm in (content["teacher"], content["results"]["student"]["distilled"], content["results"]["student"]["control"]):
         assert set(arm) == {

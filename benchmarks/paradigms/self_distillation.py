@@ -46,7 +46,7 @@ from limbeck.tasks import Classification
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.self_distillation"
 DATA = "cifar10, 5,000 labels, ResNet-20 of widths 8, 24, 96 with exits at layer1, layer2 and layer3.0, 30 epochs"
 HALF, EARLY = 0.5, "early"
-LOST = 0.001  # accuracy that the threshold may lose on validation data
+LOST = 0.003  # accuracy that the threshold may lose on validation data, as the bar says
 NETWORK = {"depth": 20, "widths": (8, 24, 96)}
 EXITS = ["layer1", "layer2", "layer3.0"]
 

@@ -30,6 +30,7 @@ class Turns:
         self._running = list(parties)  # those that have not ended; the first one has its turn
         self._changed = threading.Condition()
         self._began: dict[str, float] = {}
+        self._drawn = dict.fromkeys(parties, -1)  # the step of the last batch
         self._errors: list[BaseException] = []
 
     def run(self, trainings: Mapping[str, Callable[[], Any]]) -> None:
@@ -44,9 +45,10 @@ class Turns:
 
     def next(self, party: str, step: int) -> None:
         """Ends the turn of a party, which has made its batch for this step, and waits for its next turn."""
+        in_order, self._drawn[party] = step == self._drawn[party] + 1, step
         if step % self.steps:
             return
-        if step > 0:  # before the first step batches are drawn to try out shapes
+        if in_order and step > 0:  # before the first step batches are drawn to try out shapes
             self.seconds[party].append(time.thread_time() - self._began[party])
         with self._changed:
             self._running.append(self._running.pop(0))

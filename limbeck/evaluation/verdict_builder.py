@@ -63,8 +63,7 @@ def build_verdict(
             `control`, further controls and the `teacher` where the run had them. All have the same test items in the same
             order. Row s is of `seeds[s]`; a teacher may have one row.
         metric: of the scores; accuracy by default.
-        model_costs: measured cost by arm; a control has that of the student of its result by default, since it is the same
-            model.
+        model_costs: measured cost by arm; a control has that of its student by default, which is the same model.
         targets: goals by name, see `TARGETS`; those of other results than the first as `RESULT.TARGET`.
         examples: of the first result, or by result; for the report, as `term_graph`.
         shared_items: test items that the run has seen before.
@@ -75,9 +74,9 @@ def build_verdict(
     metric = metric or MetricInfo()
     metric_function = METRICS.get(metric.name)
     names = arms_by_result(predictions)
-    first = next(iter(names))
     check_targets(targets or {}, names)
     arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), metric_function)
+    first = next(iter(names))
     shown = examples if isinstance(examples, Mapping) else {first: examples}
     results = {
         result: _result(of_result(arms, result), of_result(predictions, result), metric, metric_function, shown.get(result, ()))

@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck.models.base import spec_of
 from limbeck.models.saving import load_model, save_model
+from limbeck.utils.atomic_files import is_disk_full
 
 UNREADABLE = (ValueError, OSError, RuntimeError, TypeError, KeyError, ImportError, AttributeError)
 
@@ -27,6 +28,9 @@ def saving_problem(model: nn.Module, folder: Path | None = None) -> str | None:
 
     Returns:
         What is wrong, in words; None if the loaded model has the same tensors.
+
+    Raises:
+        OSError: the disk is full.
     """
     if folder is None:
         with tempfile.TemporaryDirectory() as place:
@@ -35,6 +39,8 @@ def saving_problem(model: nn.Module, folder: Path | None = None) -> str | None:
         save_model(model, None, folder)
         loaded = load_model(folder)
     except UNREADABLE as error:
+        if is_disk_full(error):  # this says nothing of the model
+            raise
         return str(error).splitlines()[0]
     found = loaded.state_dict()
     for name, tensor in model.state_dict().items():

@@ -24,11 +24,10 @@ from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.dataset_reader import data_sizes
-from limbeck.recipe.paths import expand_variables
+from limbeck.recipe.method_call import MethodCall
 from limbeck.recipe.plan_builder import PlanBuilder
 from limbeck.recipe.schema.base import NamedPart
 from limbeck.recipe.schema.controls import ControlSpec
-from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.export import ExportSpec
 from limbeck.recipe.schema.models import ActorSpec, ModelSpec, TeacherSpec
 from limbeck.recipe.schema.stages import MethodField, StageSpec
@@ -76,21 +75,20 @@ class Recipe(BaseRecipe):
     def _check_consistency(self) -> Self:
         if sum(map(bool, (self.terms, self.stages, self.method is not None))) != 1:
             raise ValueError("give terms:, stages: or method:, one of the three")
-        if self.method is not None:
-            self._check_method(*next(iter(self.method.items())))
-        if not (self.student.named or self.actors or self._makes_student):
+        self.method_call.check()
+        if not (self.student.named or self.actors or self.method_call.makes_student):
             raise ValueError("student: a model is needed: model: (by name) or from_teacher:")
         check_targets(self.targets)
         return self
 
     @model_validator(mode="after")
     def _check_plan(self) -> Self:
-        if not self._late:
+        if not self.method_call.is_late:
             self._check_results(self._check_builder(self.plan_builder).evaluate)
         for name, control in self.controls.items():
             control.check_sources(name, list(self.sources))
             check_control_name(name)
-            if not self._late or control.terms or control.stages:
+            if not self.method_call.is_late or control.terms or control.stages:
                 own = name if control.terms or control.stages else None
                 self._check_builder(control.plan_builder(self), own, control.terms)
         if self.data.train is None:
@@ -102,7 +100,7 @@ class Recipe(BaseRecipe):
     def _check_builder(self, builder: PlanBuilder, control: str | None = None, replaced: Sequence[TermSpec] = ()) -> Plan:
         plan = builder.check(
             self.results,
-            student=self.student.named or self._makes_student,
+            student=self.student.named or self.method_call.makes_student,
             teacher=self.teacher is not None,
             data=self.data.train is not None,
             control=control,
@@ -124,31 +122,15 @@ class Recipe(BaseRecipe):
         found = [result for name in self.targets if (result := split_target(name)[0]).startswith(tuple(patterns))]
         check_targets(self.targets, [*evaluate, *found])
 
-    def _check_method(self, name: str, arguments: Mapping[str, Any]) -> None:
-        methods.check_arguments(name, arguments)
-        if self.student.named and self._makes_student:
-            raise ValueError(f"student: the method {name} makes it; leave out model: and from_teacher:")
-        if self.teacher is None and methods.needs(name, "teacher"):
-            raise ValueError(f"teacher: the method {name} needs one; give it a model:")
-        if self.data.train is None and methods.needs(name, "items"):
-            raise ValueError(f"data.train: the method {name} needs training data")
-
     @cached_property
+    def method_call(self) -> MethodCall:
+        """The call of the recipe's method."""
+        return MethodCall(self)
+
+    @property
     def method_arguments(self) -> methods.DistillationArguments:
         """What the method decides; nothing if there is none, or if it can only be called once models and data are loaded."""
-        if self.method is None or self._late:
-            return {}
-        ((name, arguments),) = self.method.items()
-        return methods.call(name, arguments, task=self.new_task(), length=self.training.build().length)
-
-    @property
-    def _late(self) -> bool:
-        """Whether the method reads models or data, so that it decides only after they are loaded."""
-        return self.method is not None and methods.reads_models_or_data(next(iter(self.method)))
-
-    @property
-    def _makes_student(self) -> bool:
-        return self._late or "student" in self.method_arguments
+        return self.method_call.arguments
 
     @property
     def results(self) -> dict[str, Any] | None:
@@ -171,7 +153,7 @@ class Recipe(BaseRecipe):
     def models(self) -> dict[str, ModelSpec]:
         """The models that the recipe describes, by their field or name."""
         found = {**super().models, **{name: spec for name, spec in self.actors.items() if spec.named}}
-        if self.actors and not self.student.named and not self._makes_student:
+        if self.actors and not self.student.named and not self.method_call.makes_student:
             del found["student"]
         return found
 
@@ -243,36 +225,15 @@ class Recipe(BaseRecipe):
     def _student_and_stages(
         self, teacher: nn.Module | None, train: Items | None, known: Items
     ) -> tuple[ModelOrBuilder | None, Sequence[Stage]]:
-        if self._late:
-            return self._from_method(teacher, train)
+        if self.method_call.is_late:
+            late = self.method_call.after_loading(teacher, train)
+            return late.get("student"), late.get("stages", [])
         if "student" in self.method_arguments:
             student: ModelOrBuilder | None = self.method_arguments["student"]
         else:
             sizes = data_sizes(known.for_actor("student")) if self.student.named else None
             student = None if sizes is None else self.student.builder(*sizes)
         return student, self.plan_builder.stages(functools.partial(_builder, self.reader.reads, known), self.items)
-
-    def _from_method(self, teacher: nn.Module | None, train: Items | None) -> tuple[ModelOrBuilder | None, Sequence[Stage]]:
-        """Returns what the published method makes; `general` names texts that it loads first."""
-        assert self.method is not None
-        ((name, given),) = self.method.items()
-        arguments = dict(given)
-        if (general := arguments.pop("general", None)) is not None:
-            texts = DatasetSpec.model_validate(general).model_copy(update={"label": False})
-            arguments["general"] = self.reader.texts(texts)
-            arguments |= self._general_teacher(name, arguments)
-        given = {"task": self.new_task(), "length": self.training.build().length}
-        made = methods.call(name, arguments, teacher=teacher, items=train, **given)
-        return made.get("student"), made.get("stages", [])
-
-    def _general_teacher(self, method: str, arguments: Mapping[str, Any]) -> dict[str, str]:
-        """Returns the teacher for general texts, if the method takes one: the teacher before this recipe fine-tunes it."""
-        field = "general_teacher"
-        assert self.teacher is not None
-        name = arguments.get(field) or (self.teacher.args.get("name_or_path") if self.teacher.training else None)
-        if name is None or field not in methods.parameters(method):
-            return {}
-        return {field: expand_variables(name, f"method.{method}.{field}")}
 
 
 def _builder(fields: Mapping[str, str], known: Items, spec: ActorSpec) -> Callable[..., nn.Module]:

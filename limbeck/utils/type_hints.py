@@ -85,6 +85,8 @@ def _adapter(hint: Any) -> Any:
 def _described(hint: Any) -> str:
     if typing.get_origin(hint) in (Union, types.UnionType):
         return " or ".join(_described(part) for part in typing.get_args(hint))
+    if typing.get_origin(hint) is Literal:
+        return " or ".join(map(repr, typing.get_args(hint)))
     if hint in PLAIN:
         return "None" if hint is type(None) else str(hint.__name__)
     return str(hint).replace("typing.", "").replace("collections.abc.", "")

@@ -278,7 +278,7 @@ def test_weighers_by_name_and_bad_names():
         ("entropie", "unknown weigher 'entropie'; nearest: entropy"),
         ({"entropy": 3}, "its arguments are 3; expected a mapping"),
         ({"entropy": {"off": 1}}, "weigher 'entropy': .*'off'"),
-        ({"entropy": {"prefer": "sure"}}, "prefer is 'sure'; expected 'certain' or 'uncertain'"),
+        ({"entropy": {"prefer": "sure"}}, "prefer='sure': expected 'certain' or 'uncertain'"),
         ({"entropy": {"temperature": 0}}, "temperature is 0; use a value above 0"),
         ({"entropy": {}, "confidence": {}}, "one name with its arguments"),
     ):

@@ -72,7 +72,7 @@ def test_the_teacher_of_the_guide_makes_the_target():
         ({"soft_targets": {"teacher": {"virtual_teacher": {"correct": 2}}}}, "correct is 2; expected a probability"),
         ({"soft_targets": {"teacher": {"ensemble": 3}}}, "its arguments are 3; expected a mapping"),
         ({"soft_targets": {"teacher": {}}}, "a teacher is one name with"),
-        ({"soft_targets": {"item_weight": {"entropy": {"prefer": "x"}}}}, "prefer is 'x'"),
+        ({"soft_targets": {"item_weight": {"entropy": {"prefer": "x"}}}}, "prefer='x': expected 'certain' or 'uncertain'"),
         ({"hard_targets": {"item_weight": "hard_item"}}, "unknown weigher 'hard_item'; nearest: hard_items"),
         ({"soft_targets": {"temperature": {"by_confidence": {"low": -1}}}}, "low is -1; use a value above 0"),
     ],

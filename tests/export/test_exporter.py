@@ -131,7 +131,7 @@ def test_lost_accuracy_and_wrong_files_are_told(tmp_path: Path, monkeypatch: pyt
         job, students.train(), students.test(), tmp_path, into=("lossy",), precisions=("int8",), aware=aware
     )
     assert "more epochs" in str(trained[1].remedy)
-    assert [path.name for path in (tmp_path / "exports").iterdir()] == ["student-int8.lossy"]
+    assert {path.name for path in (tmp_path / "exports").iterdir()} == {"student-int8.lossy", "student-int8.lossy.json"}
 
 
 class Forgetful(nn.Module):

@@ -32,5 +32,5 @@ def test_each_method_has_a_recipe_that_runs(name: str, tmp_path: Path) -> None:
     assert list(recipe.method) == [name]
     verdict = run_recipe(recipe, tmp_path / "run", progress=False)
     trained = [result for result in verdict.results.values() if result.distilled is not None]
-    assert all(result.control is not None for result in trained)
+    assert all((result.control is not None) is recipe.control for result in trained)
     assert set(recipe.controls) <= set(verdict.result.controls)

@@ -20,7 +20,7 @@ class Lengths(nn.Module):
 
 
 def test_tasks_are_registered_by_name() -> None:
-    labelled = ["classification", "multilabel_classification", "question_answering", "regression"]
+    labelled = ["classification", "multilabel_classification", "question_answering", "regression", "token_classification"]
     assert sorted(registry) == sorted([*labelled, "masked_language_modelling", "next_token", "sentence_embeddings"])
     assert all(registry[name].name == name for name in registry)  # type: ignore[attr-defined]
 

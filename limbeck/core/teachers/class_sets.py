@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+ClassNames = Sequence[str | int]  # numbers are names as well
 STUDENT = "student"
 UNKNOWN = -30.0  # below a model's lowest logit: e⁻³⁰ of its probability, and finite, so that 0·log 0 does not arise
 
@@ -26,11 +27,11 @@ class ClassSets:
         ValueError: a name occurs twice in one set, or the student has a class that no teacher knows.
     """
 
-    def __init__(self, classes: Mapping[str, Sequence[str]] | Sequence[Sequence[str]]) -> None:
+    def __init__(self, classes: Mapping[str, ClassNames] | Sequence[ClassNames]) -> None:
         if not classes or any(isinstance(names, str) or not names for names in _sets(classes)):
             raise ValueError(f"Ensemble: classes is {classes!r}; expected a list of class names for each teacher")
-        self.by_name = {name: list(names) for name, names in classes.items()} if isinstance(classes, Mapping) else None
-        self.sets = [list(names) for names in _sets(classes)]
+        self.by_name = {name: _texts(names) for name, names in classes.items()} if isinstance(classes, Mapping) else None
+        self.sets = [_texts(names) for names in _sets(classes)]
         for names in self.sets:
             if len(set(names)) < len(names):
                 raise ValueError(f"Ensemble: classes {names} hold a name twice")
@@ -82,7 +83,11 @@ class ClassSets:
         raise ValueError(f"Ensemble: classes has no class names of {signal!r}; it has those of {', '.join(sets)}")
 
 
-def _sets(classes: Mapping[str, Sequence[str]] | Sequence[Sequence[str]]) -> list[Sequence[str]]:
+def _texts(names: ClassNames) -> list[str]:
+    return [str(name) for name in names]
+
+
+def _sets(classes: Mapping[str, ClassNames] | Sequence[ClassNames]) -> list[ClassNames]:
     return list(classes.values() if isinstance(classes, Mapping) else classes)
 
 

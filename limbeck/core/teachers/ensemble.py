@@ -12,7 +12,7 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
 from limbeck.core.teachers.base import Teacher, registry
-from limbeck.core.teachers.class_sets import ClassSets
+from limbeck.core.teachers.class_sets import ClassNames, ClassSets
 from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
 
@@ -51,7 +51,7 @@ class Ensemble(Teacher):
         *,
         by: str | Mapping[str, Any] | Weigher | None = None,
         own: bool = False,
-        classes: Mapping[str, Sequence[str]] | Sequence[Sequence[str]] | None = None,
+        classes: Mapping[str, ClassNames] | Sequence[ClassNames] | None = None,
         combine: Literal["logits", "probabilities"] = "logits",
         weights: Sequence[float] | None = None,
     ) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from limbeck.core.teachers import Ensemble
+from limbeck.core.teachers.class_sets import ClassNames
 from limbeck.core.weighers import Domain
 from limbeck.methods.registration import DistillationArguments, registry
 from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
@@ -18,7 +19,7 @@ def domain_teachers(
     teachers: str | Sequence[str] = "teachers.*",
     field: str = "domain",
     routes: Sequence[int] | None = None,
-    classes: Mapping[str, Sequence[str]] | Sequence[Sequence[str]] | None = None,
+    classes: Mapping[str, ClassNames] | Sequence[ClassNames] | None = None,
     temperature: float = 4.0,
     alpha: float = 1.0,
 ) -> DistillationArguments:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from limbeck.core.teachers import Ensemble
+from limbeck.core.teachers.class_sets import ClassNames
 from limbeck.methods.registration import DistillationArguments, registry
 from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
 from limbeck.tasks import Task
@@ -25,7 +26,7 @@ BIBTEX = """
 @registry.register("merged_classes", cite=BIBTEX)
 def merged_classes(
     *,
-    classes: Mapping[str, Sequence[str]],
+    classes: Mapping[str, ClassNames],
     task: Task | None = None,
     teachers: str = "teachers.*",
     by: str | Mapping[str, Any] | None = "teacher_confidence",

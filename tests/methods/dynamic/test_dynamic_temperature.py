@@ -24,7 +24,9 @@ def test_over_time_from_smooth_to_sharp(progress, temperature):
     check_gradients(loss(criterion, progress=progress), divergence(t, s, temperature).mean(), actors)
 
 
-@pytest.mark.parametrize(("given", "message"), [({"by": "size"}, "by is 'size'"), ({"low": 0}, "low is 0 and high 6")])
+@pytest.mark.parametrize(
+    ("given", "message"), [({"by": "size"}, "by='size': expected 'item' or 'time'"), ({"low": 0}, "low is 0 and high 6")]
+)
 def test_what_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         methods.call("dynamic_temperature", given)

@@ -42,7 +42,9 @@ def test_items_without_a_label_are_hard():
     check_gradients(loss(criterion, UNLABELLED), divergence(t, s, 2).mean(), actors)
 
 
-@pytest.mark.parametrize(("given", "message"), [({"by": "size"}, "by is 'size'"), ({"soft": 0}, "soft is 0")])
+@pytest.mark.parametrize(
+    ("given", "message"), [({"by": "size"}, "by='size': expected 'entropy' or"), ({"soft": 0}, "soft is 0")]
+)
 def test_what_is_refused(given, message):
     with pytest.raises(ValueError, match=message):
         methods.call("easy_by_labels", given)

@@ -31,7 +31,7 @@ def test_fixed_weights():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"combine": "scores"}, "combine is 'scores'; expected"),
+        ({"combine": "scores"}, "combine='scores': expected 'logits' or"),
         ({"combine": "losses", "weights": [1, 2]}, "combine is 'losses'; use combine: probabilities"),
         ({"weights": [0, 0]}, "not all 0"),
         ({"alpha": 0}, "alpha is 0; expected a number above 0"),

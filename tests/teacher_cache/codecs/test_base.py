@@ -33,7 +33,7 @@ def test_a_codec_is_rebuilt_from_its_spec(codec: Codec) -> None:
 def test_unknown_codecs_and_settings_are_named() -> None:
     with pytest.raises(ValueError, match="unknown codec 'dence'; nearest: dense"):
         codec_from({"codec": "dence"})
-    with pytest.raises(ValueError, match="precision: expected fp16, bf16, fp32, found 'fp8'"):
+    with pytest.raises(ValueError, match="precision='fp8': expected 'fp16' or 'bf16' or 'fp32'"):
         codec_from({"codec": "dense", "precision": "fp8"})
     with pytest.raises(ValueError, match="unexpected keyword argument 'k'"):
         codec_from({"codec": "dense", "k": 3})

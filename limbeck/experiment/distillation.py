@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from limbeck.core.terms import Term
@@ -101,11 +100,7 @@ class Distillation:
         resume: bool = False,
         allow_shared_items: bool = False,
     ) -> None:
-        require_sequence("seeds", seeds, int, "(0, 1, 2)")
-        if not seeds:
-            raise ValueError("seeds: expected at least one, such as seeds=(0, 1, 2)")
-        if len(set(seeds)) < len(seeds):
-            raise ValueError(f"seeds: {list(seeds)} holds one twice; give each once, such as seeds=(0, 1, 2)")
+        check_seeds(seeds)
         given = {"student": student, "teacher": teacher, "terms": terms, "actors": actors, "stages": stages}
         teacher_options = {**(teacher_options or {}), **({} if cache is None else {"cache": cache})}
         options = {STUDENT: dict(student_options or {}), TEACHER: teacher_options}
@@ -226,12 +221,7 @@ class Distillation:
         """
         if not self.trained:
             raise ValueError("there is nothing to evaluate yet; call fit() first")
-        if distributed.world_size() == 1:
-            return self._evaluate(test)
-        made = [self._evaluate(test) if distributed.rank() == 0 else None]
-        torch.distributed.broadcast_object_list(made, src=0)
-        assert made[0] is not None
-        return made[0]
+        return distributed.on_first_process(lambda: self._evaluate(test))
 
     def _evaluate(self, test: Items) -> Verdict:
         test = self.experiment.readable(test).align_classes(self.class_names, "test data", strict=self.has_classes)
@@ -239,3 +229,12 @@ class Distillation:
         shared = check_shared(self.seen, test, allowed=self.experiment.allow_shared_items)
         described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph, "shared_items": shared}
         return evaluate_arms(self.experiment, self.trained, test, seeds=self.seeds, **described)
+
+
+def check_seeds(seeds: Sequence[int]) -> None:
+    """Raises `ValueError` unless there is at least one seed, and none twice."""
+    require_sequence("seeds", seeds, int, "(0, 1, 2)")
+    if not seeds:
+        raise ValueError("seeds: expected at least one, such as seeds=(0, 1, 2)")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds: {list(seeds)} holds one twice; give each once, such as seeds=(0, 1, 2)")

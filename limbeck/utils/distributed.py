@@ -5,13 +5,14 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Iterable
-from typing import NoReturn
+from collections.abc import Callable, Iterable
+from typing import Any, NoReturn, TypeVar, cast
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
+T = TypeVar("T")
 _joined = 1  # processes in the group that `initialize` has joined
 
 
@@ -171,6 +172,15 @@ def broadcast_parameters(module: torch.nn.Module) -> None:
             plain = tensor.data.contiguous()
             dist.broadcast(plain, src=0)
             tensor.data.copy_(plain)
+
+
+def on_first_process(compute: Callable[[], T]) -> T:
+    """Calls a function on the first process only, and returns its result on all."""
+    if world_size() == 1:
+        return compute()
+    made: list[Any] = [compute() if rank() == 0 else None]
+    dist.broadcast_object_list(made, src=0)
+    return cast(T, made[0])
 
 
 def _message_device() -> torch.device:

@@ -161,10 +161,8 @@ class Distillation:
             ValueError: there is no cache, or something does not fit.
         """
         self.check(train)
-        plan = self.experiment.plan
-        return plan_cache(
-            self.experiment, plan, actor, self.experiment.source(self.experiment.readable(train), plan, prefetch=0)
-        )
+        source = self.experiment.source(self.experiment.readable(train), self.plan, prefetch=0)
+        return plan_cache(self.experiment, self.plan, actor, source)
 
     # --- what the trainings gave -------------------------------------------------------------------------------------
 

@@ -35,3 +35,14 @@ class InterruptHandler:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
+
+
+def stopped(where: str, *, kept: bool) -> Interrupted:
+    """Returns the error that ends an interrupted training.
+
+    Args:
+        where: it stops, such as "step 12 of stage 0".
+        kept: whether a checkpoint was written.
+    """
+    remains = "the checkpoint is written, resume with --resume" if kept else "there is no folder: nothing was kept"
+    return Interrupted(f"stopped at {where}; {remains}")

@@ -23,7 +23,7 @@ from limbeck.engine.clock import Clock
 from limbeck.engine.compilation import CompiledModels
 from limbeck.engine.events import apply_events
 from limbeck.engine.freezing import TrainableParameters, require_trainable
-from limbeck.engine.interrupts import Interrupted, InterruptHandler
+from limbeck.engine.interrupts import InterruptHandler, stopped
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
 from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
@@ -124,7 +124,7 @@ class Run:
         self._save()
         self.log.trackers.finish()
         if self.interrupt.requested:  # during the last step: this training is complete, and the next must not start
-            raise Interrupted("stopped at the end of a training; its checkpoint is written, resume with --resume")
+            raise stopped("the end of a training", kept=self.folder is not None)
         return self
 
     def load_best(self) -> nn.Module:
@@ -235,8 +235,7 @@ class Run:
     def _save_if_due(self, at_epoch: bool) -> None:
         if self.interrupt.requested:
             self._save()
-            kept = "the checkpoint is written, resume with --resume" if self.folder else "there is no folder: nothing was kept"
-            raise Interrupted(f"stopped at step {self.clock.step} of stage {self.clock.stage}; {kept}")
+            raise stopped(f"step {self.clock.step} of stage {self.clock.stage}", kept=self.folder is not None)
         every = self.settings.checkpoint_every
         if at_epoch if every is None else self.clock.step % every == 0:
             self._save()

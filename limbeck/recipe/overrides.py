@@ -13,7 +13,8 @@ from limbeck.recipe.yaml_loader import read_yaml
 def apply_override(content: dict[str, Any], override: str) -> None:
     """Changes one value of `content` in place: `training.epochs=3`, `terms.0.soft_targets.weight=0.5`.
 
-    The value is read as YAML. Short forms on the way, such as `train: digits`, are replaced by their long form.
+    The value is read as YAML. Short forms on the way, such as `train: digits`, are replaced by their long form. A key with dots
+    is found where it stands, such as the actor `teachers.a` in `actors.teachers.a.training.epochs=1`.
 
     Raises:
         RecipeError: no `path=value`, a value that is no YAML, or a path that leads into a list or value where it cannot.
@@ -25,14 +26,23 @@ def apply_override(content: dict[str, Any], override: str) -> None:
         value = read_yaml(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"--set {override!r}: the value does not read as YAML: {error}") from error
-    *parents, last = path.split(".")
+    names = path.split(".")
+    section = names[0]
     node: Any = content
-    for depth, name in enumerate(parents):
-        key = _key(node, name, override)
-        child = path.split(".")[depth + 1]
-        node[key] = _long_form(node[key] if isinstance(node, list) else node.get(key), child, parents[0])
+    while True:
+        name = _first_key(node, names)
+        key, names = _key(node, name, override), names[name.count(".") + 1 :]
+        if not names:
+            break
+        node[key] = _long_form(node[key] if isinstance(node, list) else node.get(key), names[0], section)
         node = node[key]
-    node[_key(node, last, override)] = value
+    node[key] = value
+
+
+def _first_key(node: Any, names: list[str]) -> str:
+    """Returns the first names, joined by dots, that are a key of `node`; the first name alone if there are none."""
+    starts = (".".join(names[:count]) for count in range(len(names), 0, -1))
+    return next((start for start in starts if isinstance(node, dict) and start in node), names[0])
 
 
 def _key(node: Any, name: str, override: str) -> Any:

@@ -35,6 +35,13 @@ def test_set_reaches_into_lists_and_short_names() -> None:
     assert recipe.seeds == [7]
 
 
+def test_set_finds_keys_that_hold_dots() -> None:
+    fields: dict[str, Any] = {"actors": {"teachers.a": {"model": "tiny_cnn"}, "teachers": {"a": 1}}}
+    for change in ("actors.teachers.a.training.epochs=2", "actors.teachers.a.model=mlp", "actors.teachers.b=3"):
+        apply_override(fields, change)
+    assert fields["actors"] == {"teachers.a": {"model": "mlp", "training": {"epochs": 2}}, "teachers": {"a": 1, "b": 3}}
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [

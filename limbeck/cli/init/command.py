@@ -13,15 +13,22 @@ from limbeck.cli.shared import PluginOption, console, load_plugins
 
 def init(
     recipe: Annotated[Path, typer.Argument(metavar="[RECIPE]", help="The file to write.")] = Path("recipe.yaml"),
+    paradigm: Annotated[
+        str, typer.Option(help="Who teaches whom: offline (a teacher, a student), mutual, self, multi-teacher, dynamic.")
+    ] = "offline",
     train: Annotated[str | None, typer.Option(help="Training data: a folder of images by class, a table, or a name.")] = None,
     test: Annotated[str | None, typer.Option(help="Test data; a split called test beside --train when omitted.")] = None,
     input_column: Annotated[str | None, typer.Option("--input", help="The input column.")] = None,
     label: Annotated[str | None, typer.Option(help="The label column.")] = None,
     size: Annotated[int | None, typer.Option(help="Resize images to this many pixels a side.")] = None,
     channels: Annotated[int | None, typer.Option(help="1: grey, 3: colours.")] = None,
-    teacher: Annotated[str | None, typer.Option(help="my_models.py:FUNCTION, or a registered model.")] = None,
-    teacher_args: Annotated[str | None, typer.Option(help="Its arguments: '{depth: 56}'")] = None,
-    teacher_weights: Annotated[str | None, typer.Option(help="Its weights; without any it is trained first.")] = None,
+    teacher: Annotated[
+        list[str] | None, typer.Option(help="my_models.py:FUNCTION, or a registered model; once for each teacher.")
+    ] = None,
+    teacher_args: Annotated[list[str] | None, typer.Option(help="Arguments of each: '{depth: 56}'")] = None,
+    teacher_weights: Annotated[list[str] | None, typer.Option(help="Weights of each; without any it is trained first.")] = None,
+    peer: Annotated[list[str] | None, typer.Option(help="Of --paradigm mutual: as for the teacher, twice or more.")] = None,
+    peer_args: Annotated[list[str] | None, typer.Option(help="Arguments of each.")] = None,
     student: Annotated[str | None, typer.Option(help="As for the teacher; one is suggested when omitted.")] = None,
     student_args: Annotated[str | None, typer.Option(help="Its arguments.")] = None,
     mirror: Annotated[bool | None, typer.Option(help="Whether a mirrored image keeps its class.")] = None,
@@ -33,22 +40,22 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a recipe for your own model and data. Every prompt has a flag; without a terminal there are no prompts."""
-    from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
+    from limbeck.cli.init.create import create_recipe
+    from limbeck.cli.init.options import InitOptions, ModelOptions, model_options, parse_args
     from limbeck.cli.init.questions import Questions
 
     load_plugins(plugin)
     options = InitOptions(
+        paradigm=paradigm,
         train=train,
         test=test,
         input=input_column,
         label=label,
         size=size,
         channels=channels,
-        teacher=teacher,
-        teacher_args=parse_args("--teacher-args", teacher_args),
-        teacher_weights=teacher_weights,
-        student=student,
-        student_args=parse_args("--student-args", student_args),
+        teachers=model_options("--teacher", teacher, teacher_args, teacher_weights),
+        peers=model_options("--peer", peer, peer_args),
+        student=ModelOptions(student, parse_args("--student-args", student_args)),
         mirror=mirror,
         features=features,
         formats=export,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from statistics import median
@@ -14,6 +14,8 @@ from PIL import Image
 
 from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, encode_tables, to_float
+from limbeck.data.fields import named_modalities
+from limbeck.data.fields.modalities import ImageModality
 from limbeck.data.loading.cells import read_images
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column
 from limbeck.data.loading.files import RawTable, open_table
@@ -26,45 +28,51 @@ TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # to which images are resized if they differ or are large
 MAX_HEADERS = 500  # images of which the header is read
 GREY = ("1", "L", "LA")
+STUDENT = "student"
 
 
 @dataclass(frozen=True)
 class UserData:
-    """Training and test data: their specs in the recipe, and the loaded items."""
+    """Training and test data: their specs in the recipe, and the loaded items.
+
+    Attributes:
+        reads: the fields that `teacher` and `student` read; empty for data of one input.
+    """
 
     train: DatasetSpec
     test: DatasetSpec
     train_items: Items
     test_items: Items
+    reads: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> int | None:
         return self.train_items.classes
 
-    @property
-    def sizes(self) -> DataSizes:
-        return data_sizes(self.train_items)
-
-    @property
-    def channels(self) -> int | None:
-        return self.sizes.channels
+    def sizes(self, actor: str = STUDENT) -> DataSizes:
+        """Returns the sizes of a model that follow from what it reads."""
+        return data_sizes(self.train_items.for_actor(actor))
 
     @property
     def labelled(self) -> int:
         return len(self.train_items.labelled()) if self.train_items.target is not None else 0
 
-    def first_inputs(self, count: int = 8) -> Any:
+    def first_inputs(self, count: int = 8, actor: str = STUDENT) -> Any:
         """Returns the inputs of the first items, as a model receives them."""
-        inputs = self.train_items.fetch(torch.arange(min(count, len(self.train_items))))
-        return to_float(inputs) if self.train_items.images else inputs
+        items = self.train_items.for_actor(actor)
+        inputs = items.fetch(torch.arange(min(count, len(items))))
+        return to_float(inputs) if items.images else inputs
 
     def describe(self) -> str:
         unlabelled = len(self.train_items) - self.labelled
         without = f", {unlabelled:,} without a label" if unlabelled else ""
-        first = self.first_inputs(1)
-        shape = "×".join(str(side) for side in first.shape[1:]) if isinstance(first, torch.Tensor) else "text"
+        shape = ", ".join(f"{name} {self._shape(actor)}" for actor, name in self.reads.items()) or self._shape(STUDENT)
         train = f"{len(self.train_items):,} training items ({self.classes} classes, {shape}{without})"
         return f"{train}, {len(self.test_items):,} test items"
+
+    def _shape(self, actor: str) -> str:
+        first = self.first_inputs(1, actor)
+        return "×".join(str(side) for side in first.shape[1:]) if isinstance(first, torch.Tensor) else "text"
 
 
 def find_splits(train: str, test: str | None, **options: Any) -> tuple[DatasetSpec, DatasetSpec | None]:
@@ -83,20 +91,23 @@ def _neighbours(train: Path) -> Iterable[Path]:
         yield from (train.with_name(train.name.replace("training", "train").replace("train", name)) for name in TEST_NAMES)
 
 
-def load_data(train: DatasetSpec, test: DatasetSpec) -> UserData:
+def load_data(train: DatasetSpec, test: DatasetSpec, reads: Mapping[str, str] | None = None) -> UserData:
     """Loads both parts and checks that they fit together.
+
+    Args:
+        reads: of data with fields, those that `teacher` and `student` read.
 
     Raises:
         InitError: no labels, or classes in the test data that are not those of the training data.
     """
-    train_items, test_items = train.load(), test.load()
+    train_items, test_items = train.load(reads=reads), test.load(reads=reads)
     train_items, test_items, _ = encode_tables(train_items, test_items)
     if train_items.classes is None:
         raise InitError(f"{train.path}: the training data has no labels; name their column with --label")
     if train_items.class_names and test_items.class_names and train_items.class_names != test_items.class_names:
         odd = sorted(set(train_items.class_names) ^ set(test_items.class_names))
         raise InitError(f"the classes of {train.path} and {test.path} differ: {', '.join(odd[:6]) or 'in their order'}")
-    return UserData(train, test, train_items, test_items)
+    return UserData(train, test, train_items, test_items, reads or {})
 
 
 def _refuse_tagged_words(table: RawTable) -> None:
@@ -120,12 +131,7 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
         return None, None
     table = open_table(part.path, part.split)
     _refuse_tagged_words(table)
-    if isinstance(part.input, list) or part.table is not None:  # pairs of texts, columns of a table
-        return None, None
-    if part.input is None and may_be_table(table, input_candidates(table)):
-        return None, None
-    column = input_column(table, part.input)
-    if column_kind(table, column) != "image":
+    if (column := _image_column(table, part)) is None:
         return None, None
     sources = read_images(table, column)
     headers = [header for source in sources[:: max(1, len(sources) // MAX_HEADERS)] if (header := _header(source)) is not None]
@@ -136,6 +142,20 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     fits = len(sizes) == 1 and short <= SIDES[-1] and len(set(next(iter(sizes)))) == 1
     side = None if fits else max((side for side in SIDES if side <= short), default=int(short))
     return side, 3 if len(modes) > 1 else None
+
+
+def _image_column(table: RawTable, part: DatasetSpec) -> str | None:
+    """The column of images: the input, or that of the first field of images; None if there is none."""
+    if part.fields is not None:
+        kinds = named_modalities(part.fields).items()
+        found = [kind.find_columns(table, name, ()) for name, kind in kinds if isinstance(kind, ImageModality)]
+        return found[0][0] if found else None
+    if isinstance(part.input, list) or part.table is not None:  # pairs of texts, columns of a table
+        return None
+    if part.input is None and may_be_table(table, input_candidates(table)):
+        return None
+    column = input_column(table, part.input)
+    return column if column_kind(table, column) == "image" else None
 
 
 def _header(source: Any) -> tuple[tuple[int, int], str] | None:

@@ -13,7 +13,8 @@ from limbeck import models
 from limbeck.cli.init.data import UserData
 from limbeck.cli.init.questions import InitError
 from limbeck.core.errors import TapError
-from limbeck.core.taps.pairing import pair_taps
+from limbeck.core.taps.encoder_layout import layers
+from limbeck.core.taps.pairing import DEEP, feature_maps, pair_taps, stage_ends
 from limbeck.recipe.schema.models import ModelSpec
 
 SHARE = 10  # a student has about a tenth of the teacher's parameters
@@ -37,7 +38,7 @@ def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
         InitError: no registered model takes these inputs, such as texts.
     """
     wanted = models.count_parameters(teacher) / SHARE
-    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes) for name, args in _suitable(data))
+    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes()) for name, args in _suitable(data))
     candidates = [
         StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
         for model, spec in _with_spec(built)
@@ -82,16 +83,29 @@ def _explicit_args(args: dict[str, Any]) -> dict[str, Any]:
 
 def suggest_taps(student: nn.Module, teacher: nn.Module, data: UserData) -> list[tuple[str, str]]:
     """Returns pairs of taps (student, teacher) at equal relative depth; none if one of the networks has no feature maps."""
-    inputs = data.first_inputs()
     try:
-        return pair_taps(student, teacher, inputs, inputs)
+        return pair_taps(student, teacher, data.first_inputs(), data.first_inputs(actor="teacher"))
+    except TapError:
+        return []
+
+
+def suggest_exits(network: nn.Module, data: UserData) -> list[str]:
+    """Returns the modules of a student after which an exit makes sense, from its start to its end.
+
+    These are the last map of each resolution, or else the numbered layers of an encoder.
+    """
+    ends = stage_ends(feature_maps(network, data.first_inputs()))
+    if ends and ends[-1].position >= DEEP:
+        return [end.path for end in ends]
+    try:
+        return [layer.path for layer in layers(network) if layer.side == "output" and layer.run is None]
     except TapError:
         return []
 
 
 @dataclass(frozen=True)
 class SuggestedTraining:
-    """Epochs, batch size and views of a training."""
+    """Epochs, batch size and transforms of a training."""
 
     epochs: int
     batch_size: int
@@ -103,6 +117,6 @@ def suggest_training(data: UserData, mirror: bool) -> SuggestedTraining:
     items = len(data.train_items)
     batch = 128 if items >= 10_000 else 64 if items >= 1_000 else 32
     epochs = min(max(round(UPDATES * batch / items), EPOCHS[0]), EPOCHS[1])
-    side = min(data.first_inputs(1).shape[2:]) if data.train_items.images else 0
+    side = min(data.first_inputs(1).shape[2:]) if data.train_items.images and not data.reads else 0
     crop = [{"random_crop": {"padding": max(1, side // 8)}}] if side >= 8 else []
     return SuggestedTraining(epochs, batch, crop + (["horizontal_flip"] if mirror and side else []))

@@ -12,12 +12,14 @@ import pytest
 from rich.console import Console
 
 from limbeck import models
-from limbeck.cli.init.create import InitOptions, create_recipe, parse_args
+from limbeck.cli.init.create import create_recipe
+from limbeck.cli.init.options import InitOptions, ModelOptions
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.recipe import Recipe
 from tests import own
 
 Begin = Callable[..., str]
+TINY = ModelOptions("tiny_cnn")
 
 
 @pytest.fixture(autouse=True)
@@ -45,7 +47,11 @@ def test_own_model_and_images_to_a_recipe_by_flags(tmp_path: Path, start: Begin,
     own.models(tmp_path)
     own.photos(tmp_path)
     command = start(
-        train="photos", teacher="my_models.py:Teacher", student="my_models.py:make_student", features=True, formats=["onnx"]
+        train="photos",
+        teachers=[ModelOptions("my_models.py:Teacher")],
+        student=ModelOptions("my_models.py:make_student"),
+        features=True,
+        formats=["onnx"],
     )
     assert shlex.split(command) == ["limbeck", "distill", "r.yaml", "--plugin=my_models.py"]
     recipe = Recipe.read("r.yaml")
@@ -77,7 +83,7 @@ def test_a_student_of_a_tenth_is_suggested_for_each_kind_of_input(tmp_path: Path
                 Path(file).write_text(json.dumps(rows[first::2]))
         if name == "photos":
             own.photos(tmp_path, per_class=2, sides=(32, 40))
-        start(train=name, teacher=teacher, teacher_args=args, force=True)
+        start(train=name, teachers=[ModelOptions(teacher, args)], force=True)
         recipe = Recipe.read("r.yaml")
         assert 5 <= recipe.targets["compression"] <= 20, recipe.student
         if name == "photos":
@@ -112,7 +118,7 @@ def test_questions_are_asked_on_a_terminal(start: Begin, monkeypatch: pytest.Mon
 def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said: io.StringIO) -> None:
     models.save_weights(models.get("tiny_cnn", width=16, size=8), tmp_path / "untrained.safetensors")
     args = {"width": 16, "size": 8}
-    start(train="digits", teacher="tiny_cnn", teacher_args=args, teacher_weights="untrained.safetensors")
+    start(train="digits", teachers=[ModelOptions("tiny_cnn", args, "untrained.safetensors")])
     assert "no better than guessing" in said.getvalue()
     assert Recipe.read("r.yaml").teacher.training is None
 
@@ -122,15 +128,16 @@ def test_a_teacher_that_is_fed_wrongly_shows(tmp_path: Path, start: Begin, said:
     [
         ({}, "--train is missing"),
         ({"train": "digits"}, "--teacher is missing"),
-        ({"train": "digits", "teacher": "tiny_cmn"}, "unknown model 'tiny_cmn'; nearest: tiny_cnn"),
-        ({"train": "digits", "teacher": "no.py:f"}, "--plugin no.py: there is no such Python file"),
-        ({"train": "digits", "teacher": "my_models.py"}, "which of its models"),
-        ({"train": "digits", "teacher": "my_models.py:teacher"}, "nearest: my_models.py:Teacher"),
-        ({"train": "digits", "teacher": "tiny_cnn", "teacher_weights": "no.safetensors"}, "no.safetensors"),
-        ({"train": "digits", "teacher": "tiny_cnn", "student": "resnet_cifar", "student_args": {"depth": 9}}, "depth"),
-        ({"train": "photos/train", "test": "photos/other.csv", "teacher": "my_models.py:Teacher"}, "photos/other.csv"),
-        ({"train": "digits", "teacher": "tiny_cnn", "name": "a b"}, "name"),
-        ({"train": "digits", "teacher": "tiny_cnn", "formats": ["onxx"]}, "export.formats"),
+        ({"train": "digits", "teachers": [ModelOptions("tiny_cmn")]}, "unknown model 'tiny_cmn'; nearest: tiny_cnn"),
+        ({"train": "digits", "teachers": [ModelOptions("no.py:f")]}, "--plugin no.py: there is no such Python file"),
+        ({"train": "digits", "teachers": [ModelOptions("my_models.py")]}, "which of its models"),
+        ({"train": "digits", "teachers": [ModelOptions("my_models.py:teacher")]}, "nearest: my_models.py:Teacher"),
+        ({"train": "digits", "teachers": [ModelOptions("tiny_cnn", {}, "no.safetensors")]}, "no.safetensors"),
+        ({"train": "digits", "teachers": [TINY], "student": ModelOptions("resnet_cifar", {"depth": 9})}, "depth"),
+        ({"train": "digits", "teachers": [TINY, TINY]}, "--teacher is given 2 times, and --paradigm offline has one teacher"),
+        ({"train": "photos/train", "test": "photos/other.csv", "teachers": [TINY]}, "photos/other.csv"),
+        ({"train": "digits", "teachers": [TINY], "name": "a b"}, "name"),
+        ({"train": "digits", "teachers": [TINY], "formats": ["onxx"]}, "export.formats"),
     ],
 )
 def test_what_is_wrong_is_said_and_nothing_is_written(
@@ -148,16 +155,7 @@ def test_what_is_wrong_is_said_and_nothing_is_written(
 def test_a_recipe_is_not_overwritten_unless_asked(start: Begin) -> None:
     Path("r.yaml").write_text("mine: 1\n")
     with pytest.raises(InitError, match="--force"):
-        start(train="digits", teacher="tiny_cnn")
+        start(train="digits", teachers=[TINY])
     assert Path("r.yaml").read_text() == "mine: 1\n"
-    start(train="digits", teacher="tiny_cnn", force=True)
-    assert Recipe.read("r.yaml").name == "r"
-
-
-def test_arguments() -> None:
-    assert parse_args("--x", "{depth: 56, widths: [8, 16]}") == {"depth": 56, "widths": [8, 16]}
-    assert parse_args("--x", "depth: 56") == {"depth": 56}
-    assert parse_args("--x", None) == {}
-    for text in ("depth", "depth=56", "[1"):
-        with pytest.raises(InitError, match="expected names and values"):
-            parse_args("--x", text)
+    start(train="digits", teachers=[TINY], name="off", force=True)
+    assert Recipe.read("r.yaml").name == "off"  # no truth value of YAML

@@ -1,0 +1,222 @@
+"""The paradigms of `limbeck init`: who takes part in each, and what they learn from whom."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from limbeck.cli.init.choice import Choice, Chooser
+from limbeck.cli.init.options import OFFLINE, InitOptions
+from limbeck.cli.init.questions import InitError
+from limbeck.cli.init.suggest import suggest_exits, suggest_taps
+from limbeck.cli.init.text import RecipeModels, format_value, view_names
+from limbeck.utils.registry import UnknownNameError
+
+ATTENTION = 30  # divided by the number of pairs; the papers' 1,000 dominates the other terms in a short training
+MODEL_FLAGS = ("teacher", "peer", "student", "reads")
+
+
+@dataclass(frozen=True)
+class Paradigm:
+    """One way to distil.
+
+    Attributes:
+        name: after `--paradigm`.
+        summary: who teaches whom, in a line of help.
+        takes: which of `MODEL_FLAGS` it has a use for.
+        choose: chooses the models and returns what stands in the recipe.
+        room: its name in `limbeck methods --paradigm`, which is accepted too.
+        several: the flag that is needed twice or more.
+    """
+
+    name: str
+    summary: str
+    takes: tuple[str, ...]
+    choose: Callable[[Chooser], RecipeModels]
+    room: str
+    several: str = ""
+
+    def check(self, options: InitOptions, *, interactive: bool) -> None:
+        """Raises `InitError` for a flag that this paradigm has no use for, and for one of several models that is missing."""
+        given = {
+            "teacher": len(options.teachers),
+            "peer": len(options.peers),
+            "student": int(options.student.model is not None),
+            "reads": int(options.reads is not None),
+        }
+        for flag in MODEL_FLAGS:
+            if given[flag] and flag not in self.takes:
+                others = ", ".join(each.name for each in PARADIGMS if flag in each.takes)
+                taken = " and ".join(f"--{each}" for each in self.takes)
+                raise InitError(
+                    f"--{flag}: --paradigm {self.name} ({self.summary}) takes {taken}; leave --{flag} out, or choose "
+                    f"one of: {others}"
+                )
+        if options.features and self.name != OFFLINE:
+            raise InitError(f"--features: --paradigm {self.name} decides what is compared; leave it out")
+        if self.several and (given[self.several] == 1 or (not given[self.several] and not interactive)):
+            number = "once" if given[self.several] else "not at all"
+            raise InitError(
+                f"--{self.several} is given {number}, and --paradigm {self.name} needs two {self.several}s or more; give the "
+                "flag once for each (the same name again is a second network with weights of its own)"
+            )
+
+
+def find_paradigm(name: str) -> Paradigm:
+    """Returns a paradigm by its name.
+
+    Raises:
+        UnknownNameError: there is none; the message has the nearest names.
+    """
+    for each in PARADIGMS:
+        if name in (each.name, each.room):
+            return each
+    raise UnknownNameError("--paradigm", name, [each.name for each in PARADIGMS])
+
+
+def _offline(choose: Chooser) -> RecipeModels:
+    teacher = choose.teacher()
+    student = choose.student([teacher])
+    pairs = suggest_taps(student.network, teacher.network, choose.data)
+    if pairs:
+        choose.show("taps", ", ".join(f"{ours} ← {theirs}" for ours, theirs in pairs))
+    question = "Compare the features at these taps too"
+    features = bool(pairs) and choose.questions.confirm(question, choose.options.features, default=False)
+    lines = [
+        "terms:               # the losses of the student; `limbeck methods` lists all objectives",
+        "  - hard_targets: {weight: 0.1}                    # the labels; items without a label are skipped",
+        "  - soft_targets: {temperature: 4, weight: 0.9}    # the teacher's probabilities, softened",
+    ]
+    if pairs:
+        lines.append("  # attention maps of layers at equal relative depth" + ("" if features else ":"))
+        weight = round(ATTENTION / len(pairs), 1)
+        entries = [format_value({"student": ours, "teacher": theirs, "weight": weight}) for ours, theirs in pairs]
+        lines += [f"  {'' if features else '# '}- attention_transfer: {entry}" for entry in entries]
+    return RecipeModels(lines, teacher.spec, student.spec, targets=_kept([teacher], student))
+
+
+def _mutual(choose: Chooser) -> RecipeModels:
+    peers = choose.peers()
+    images = choose.data.train_items.images
+    views = view_names(len(peers)) if images else []
+    arguments: dict[str, Any] = {"temperature": 3}
+    if images:
+        arguments["views"] = dict(zip(peers, views, strict=True))
+    own = f"{{target: min_logit, views: {format_value(arguments['views'])}}}" if images else "{target: min_logit}"
+    lines = [
+        *_method_head("mutual_learning"),
+        f"  mutual_learning: {format_value(arguments)}    # each learns from the labels and the others' probabilities",
+        f"  # kdcl: {own}    # in its place: one target that all of them make",
+        "",
+        "# Results are each peer and their ensemble. The first peer decides which state of a training is kept.",
+    ]
+    first = next(iter(peers))
+    return RecipeModels(
+        lines,
+        actors={name: chosen.spec for name, chosen in peers.items()},
+        control="true        # the same peers, each alone, and the ensemble of these",
+        targets={f"{first}.gain": (0, "    # points over the control; 0: any gain whose interval excludes zero")},
+        views=len(peers) if images else 1,
+    )
+
+
+def _self(choose: Chooser) -> RecipeModels:
+    student = choose.student()
+    layers = suggest_exits(student.network, choose.data)
+    smoothing = "smoothing: {terms: [hard_targets: {label_smoothing: 0.1}]}"
+    others = [
+        "  # ps_kd: {}              # its own predictions of the epoch before",
+        "  # dlb: {}                # its own predictions of the batch before",
+        "  # mean_teacher: {}       # the moving average of its weights",
+    ]
+    if len(layers) < 2:
+        choose.show("exits", "none: no layers within are found; generations of the network teach each other instead")
+        again = "  born_again: {generations: 3}    # each generation learns from labels and the one before; an ensemble of all"
+        return RecipeModels([*_method_head("born_again"), again, *others], None, student.spec, controls=[smoothing])
+    *exits, last = layers
+    choose.show("exits", f"{', '.join(exits)}; features of {last}")
+    lines = [
+        *_method_head("be_your_own_teacher"),
+        f"  be_your_own_teacher: {{features: {last}}}    # exits learn from labels, the deepest output and its features",
+        "  # threshold: 0.9 is the confidence at which an item leaves early; the report shows work and accuracy for others",
+        "",
+        "# In its place, without exits: and with control: true",
+        "# method: {born_again: {generations: 3}}    # each generation learns from the labels and the one before",
+        *(f"# method: {{{line.strip(' #').partition('#')[0].strip()}}}" for line in others),
+    ]
+    return RecipeModels(
+        lines,
+        None,
+        student.spec.model_copy(update={"exits": exits}),
+        control="false       # with labels alone it would train the exits too",
+        controls=["plain: {terms: [hard_targets]}    # the network without exits", smoothing],
+    )
+
+
+def _multi_teacher(choose: Chooser) -> RecipeModels:
+    teachers = choose.teachers()
+    student = choose.student(teachers.values())
+    lines = [
+        *_method_head("ca_mkd"),
+        "  ca_mkd: {hint: 0}               # those that are right about an item count more; without a label, certain ones",
+        "  # eb_kd: {}                     # in its place: certain teachers count more, whatever the label",
+        "  # agreeing_teachers: {}         # those that agree with others count more; three teachers, most of them good",
+        "  # averaged_teachers: {}         # all count alike, or by weights: [2, 1]",
+        "",
+        "evaluate:",
+        "  student: student",
+        "  teacher: {ensemble: {of: teachers.*}}    # what the verdict compares with: the mean of all",
+    ]
+    actors = {name: chosen.spec for name, chosen in teachers.items()}
+    return RecipeModels(lines, None, student.spec, actors, targets=_kept(teachers.values(), student))
+
+
+def _dynamic(choose: Chooser) -> RecipeModels:
+    teacher = choose.teacher()
+    student = choose.student([teacher])
+    lines = [
+        *_method_head("easy_by_labels"),
+        "  easy_by_labels: {by: difficulty}    # items that it knows are learned from labels, hard ones from the teacher",
+        "  # wsld: {}                          # in its place: soft targets count where the student is worse than the teacher",
+        "  # uncertain_items: {share: 0.5}     # the half of each batch that the student is least certain of",
+        "  # dynamic_temperature: {by: item}   # a temperature for each item",
+        "  # annealed: {start: 0.9, end: 0}    # by time: the teacher first, the labels last",
+        "  # balanced: {by: gradient_norm}     # the proportion of labels and teacher follows their gradients",
+    ]
+    return RecipeModels(lines, teacher.spec, student.spec, targets=_kept([teacher], student))
+
+
+def _method_head(name: str) -> list[str]:
+    return [f"method:              # what is learned from whom; `limbeck methods {name}` explains this one"]
+
+
+def _kept(teachers: Iterable[Choice[Any]], student: Choice[Any]) -> dict[str, tuple[float, str]]:
+    """The targets of a student with teachers."""
+    ratio = sum(teacher.parameters for teacher in teachers) / student.parameters
+    digits: int = 1 - math.floor(math.log10(ratio))
+    rounded_down = math.floor(ratio * 10**digits) / 10**digits  # so that the target is met
+    return {
+        "gain": (0, "            # points over the control; 0: any gain whose interval excludes zero"),
+        "retention": (0.95, "    # of the teacher's accuracy"),
+        "compression": (rounded_down, "    # times fewer parameters than the teacher"),
+    }
+
+
+FORGETTING = "forgetting"
+PARADIGMS = (
+    Paradigm(OFFLINE, "a trained teacher teaches a student", ("teacher", "student"), _offline, OFFLINE),
+    Paradigm("mutual", "peers teach each other", ("peer",), _mutual, "online", "peer"),
+    Paradigm("self", "a network teaches itself", ("student",), _self, "self_distillation"),
+    Paradigm(
+        "multi-teacher",
+        "several teachers, weighed item by item",
+        ("teacher", "student"),
+        _multi_teacher,
+        "multi_teacher",
+        "teacher",
+    ),
+    Paradigm("dynamic", "labels and teacher, weighed item by item", ("teacher", "student"), _dynamic, "dynamic"),
+)
+NAMES = tuple(each.name for each in PARADIGMS)

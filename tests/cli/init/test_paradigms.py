@@ -1,0 +1,149 @@
+"""A recipe of each paradigm: it fits the data and names who learns from whom; what is missing is said with its flag."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import pytest
+from rich.console import Console
+
+from limbeck import models
+from limbeck.cli.init.command import init
+from limbeck.cli.init.create import create_recipe
+from limbeck.cli.init.options import InitOptions, ModelOptions
+from limbeck.cli.init.paradigms import NAMES, find_paradigm
+from limbeck.cli.init.questions import InitError, Questions
+from limbeck.recipe import Recipe
+from limbeck.runs import run_recipe
+from limbeck.utils.registry import UnknownNameError
+
+WIDE, NARROW = ModelOptions("tiny_cnn", {"width": 8, "size": 8}), ModelOptions("tiny_cnn", {"width": 4, "size": 8})
+FLAT = """from torch import nn
+
+
+def flat(classes=10):
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, classes))
+"""
+SHORT = ("training.epochs=1", "training.batch_size=40", "seeds=[0]", "export=null", "training.threads=1")
+
+
+@pytest.fixture(autouse=True)
+def _as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(models.registry, "_parts", dict(models.registry._parts))  # what plugins add goes again
+    return
+
+
+def create(interactive: bool = False, **options: Any) -> str:
+    console = Console(file=io.StringIO(), width=200)
+    create_recipe(Path("r.yaml"), InitOptions(train="digits", **options), Questions(interactive), console)
+    return Path("r.yaml").read_text()
+
+
+def run(tmp_path: Path, *changes: str) -> dict[str, Any]:
+    """Trains by the recipe for one epoch on 120 images; returns the results of the verdict."""
+    few = ("data.train.limit=120", "data.test.limit=60", "targets={}")
+    recipe = Recipe.read("r.yaml", [*SHORT, *few, *changes])
+    return dict(run_recipe(recipe, tmp_path / "run", progress=False).results)
+
+
+def test_peers(tmp_path: Path) -> None:
+    text = create(paradigm="mutual", peers=[WIDE, NARROW])
+    recipe = Recipe.read("r.yaml")
+    assert list(recipe.actors) == ["peers.a", "peers.b"]
+    assert recipe.teacher is None
+    ((name, arguments),) = (recipe.method or {}).items()
+    assert (name, arguments["views"]) == ("mutual_learning", {"peers.a": "default", "peers.b": "view_b"})
+    assert isinstance(recipe.training.views, dict)
+    assert set(recipe.training.views) == {"default", "view_b"}
+    other = text.replace("  mutual_learning:", "  # mutual_learning:").replace("  # kdcl:", "  kdcl:")
+    Path("r.yaml").write_text(other)
+    assert set(run(tmp_path)) == {"peers.a", "peers.b", "ensemble"}
+
+
+def test_exits_where_the_network_has_layers_and_generations_where_it_has_none(tmp_path: Path) -> None:
+    create(paradigm="self", student=WIDE)
+    recipe = Recipe.read("r.yaml")
+    assert recipe.student.exits == ["layer1"]
+    assert recipe.method == {"be_your_own_teacher": {"features": "layer3"}}
+    assert set(run(tmp_path)) == {"student", "exits.layer1", "early"}
+    Path("r.yaml").unlink()
+    create(
+        paradigm="self_distillation",
+        student=ModelOptions("vit_tiny", {"dim": 8, "depth": 3, "heads": 2, "patch": 4, "size": 8}),
+    )
+    assert Recipe.read("r.yaml").student.exits == ["blocks.0", "blocks.1"]
+    Path("r.yaml").unlink()
+    Path("flat.py").write_text(FLAT)
+    create(paradigm="self", student=ModelOptions("flat.py:flat"))
+    recipe = Recipe.read("r.yaml")
+    assert (recipe.student.exits, recipe.method, recipe.control) == ([], {"born_again": {"generations": 3}}, True)
+
+
+def test_several_teachers(tmp_path: Path) -> None:
+    models.save_weights(models.get("tiny_cnn", width=8, size=8), tmp_path / "a.safetensors")
+    trained = ModelOptions("tiny_cnn", {"width": 8, "size": 8}, "a.safetensors")
+    text = create(paradigm="multi-teacher", teachers=[trained, WIDE], student=NARROW)
+    recipe = Recipe.read("r.yaml")
+    assert [(name, spec.weights, spec.training is not None) for name, spec in recipe.actors.items()] == [
+        ("teachers.a", "a.safetensors", False),
+        ("teachers.b", None, True),
+    ]
+    assert recipe.method == {"ca_mkd": {"hint": 0}}
+    assert recipe.targets["compression"] > 2  # of all teachers together
+    assert "--set actors.teachers.b.training.epochs=1" in text
+    assert set(run(tmp_path, "actors.teachers.b.training.epochs=1")) == {"student"}
+
+
+def test_weights_by_item(tmp_path: Path) -> None:
+    text = create(paradigm="dynamic", teachers=[WIDE], student=NARROW)
+    assert Recipe.read("r.yaml").method == {"easy_by_labels": {"by": "difficulty"}}
+    for line in [line for line in text.splitlines() if line.startswith("  # ") and "{" in line and "labels" not in line[:12]]:
+        name = line.removeprefix("  # ").partition(":")[0]
+        Path("r.yaml").write_text(text.replace("  easy_by_labels:", "  # easy:").replace(line, line.replace("# ", "", 1)))
+        assert next(iter(Recipe.read("r.yaml").method or {})) == name  # each that is named as a comment fits in its place
+    assert set(run(tmp_path, "teacher.training.epochs=1")) == {"student"}
+
+
+def test_the_nearest_names_of_an_unknown_paradigm() -> None:
+    with pytest.raises(UnknownNameError, match="unknown --paradigm 'mutal'; nearest: mutual"):
+        create(paradigm="mutal")
+    assert find_paradigm("multi_teacher").name == "multi-teacher"  # as `limbeck methods --paradigm` says
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"paradigm": "mutual"}, "--peer is given not at all, and --paradigm mutual needs two peers or more"),
+        ({"paradigm": "mutual", "peers": [WIDE]}, "--peer is given once"),
+        ({"paradigm": "multi-teacher", "teachers": [WIDE]}, "--teacher is given once, and --paradigm multi-teacher needs two"),
+        ({"paradigm": "mutual", "teachers": [WIDE]}, "--teacher: --paradigm mutual .* takes --peer; leave --teacher out"),
+        ({"paradigm": "self", "student": WIDE, "reads": "image,audio"}, "--reads: --paradigm self"),
+        ({"paradigm": "self"}, "--student is missing"),
+        ({"paradigm": "dynamic", "features": True}, "--features: --paradigm dynamic decides what is compared"),
+        ({"peers": [WIDE, WIDE]}, "--peer: --paradigm offline .* choose one of: mutual"),
+    ],
+)
+def test_what_a_paradigm_needs_and_what_it_has_no_use_for(options: dict[str, Any], said: str) -> None:
+    with pytest.raises(InitError, match=said):
+        create(**options)
+    assert not Path("r.yaml").exists()
+
+
+def test_peers_are_asked_for_until_no_more_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("typer.prompt", lambda text, **options: asked.append(text) or next(answers))
+    monkeypatch.setattr("typer.confirm", lambda text, **options: next(answers) == "y")
+    Path("flat.py").write_text(FLAT)
+    answers = iter(["flat.py:flat", "tiny_cnn", "", "n", "peers", "none"])
+    create(interactive=True, paradigm="mutual")
+    assert [spec.model for spec in Recipe.read("r.yaml").actors.values()] == ["flat.py:flat", "tiny_cnn"]
+    assert [text.split(" (")[0] for text in asked[:3]] == ["Peer 1", "Peer 2", "Peer 3"]
+
+
+def test_the_help_names_every_paradigm() -> None:
+    hint = get_type_hints(init, include_extras=True)["paradigm"]
+    assert [name for name in NAMES if name not in hint.__metadata__[0].help] == []

@@ -18,6 +18,7 @@ from limbeck.core.objective import Objective, registry
 from limbeck.core.signals import Match
 from limbeck.objectives.batch_statistics import BatchNormStatistics
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.cross_similarity import CrossSimilarity, InfoNCE
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
     AttentionTransfer,
@@ -68,6 +69,7 @@ __all__ = [
     "Channelwise",
     "Contrastive",
     "CorrelationCongruence",
+    "CrossSimilarity",
     "Decoupled",
     "Dist",
     "EmbeddingCosine",
@@ -79,6 +81,7 @@ __all__ = [
     "HiddenCosine",
     "HiddenStates",
     "Hint",
+    "InfoNCE",
     "LogitMSE",
     "MarginFeatures",
     "MarginMSE",

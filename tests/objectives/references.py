@@ -407,6 +407,32 @@ def probabilistic_transfer(objective, student, teacher, target, index):
     return by_row(neighbours(student), neighbours(teacher), lambda q, p: p * torch.log((p + 1e-7) / (q + 1e-7)))
 
 
+def across(ours, theirs):
+    return [[(a * b).sum() / (norm(a) * norm(b)) for b in rows(theirs)] for a in rows(ours)]
+
+
+@reference("cross_similarity")
+def cross_similarity(objective, student, teacher, target, index):
+    s, t = across(student, teacher), across(teacher, teacher)
+    if objective.temperature is None:
+        return by_row(s, t, lambda a, b: (a - b) ** 2)
+
+    def divergences(s, t):
+        s, t = ([softmax(torch.stack(tuple(line)), objective.temperature) for line in lines] for lines in (s, t))
+        return torch.stack([kl(p, q) for p, q in zip(t, s, strict=True)])
+
+    columns = [list(zip(*lines, strict=True)) for lines in (s, t)]
+    return (divergences(s, t) + divergences(*columns)) / 2
+
+
+@reference("info_nce")
+def info_nce(objective, student, teacher, target, index):
+    powers = [[torch.exp(c / objective.temperature) for c in line] for line in across(student, teacher)]
+    N = range(len(powers))
+    found = [-torch.log(powers[i][i] / sum(powers[i])) - torch.log(powers[i][i] / sum(powers[j][i] for j in N)) for i in N]
+    return torch.stack(found) / 2
+
+
 @reference("correlation_congruence")
 def correlation_congruence(objective, student, teacher, target, index):
     gamma = objective.gamma

@@ -78,6 +78,8 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
         models = trained_models(plan, run, all_items)
         for result, model in models.items():
             read = None if train is None else items_of(train, plan, plan.evaluate[result])
+            if name == CONTROL and read is not None:
+                task.finish_control(model, read)
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
     folders = {actor: cache.folder for actor, cache in caches.items()}
     return TrainedArm(name, models, run.clock.best or 0.0, run, folders)

@@ -44,6 +44,9 @@ METRICS: dict[str, Measure] = {
         Metric("probe_accuracy", classification.correct, first_mean),  # of embeddings: the task makes logits of them
         Metric("knn_accuracy", classification.correct, first_mean),
         Metric("neighbour_overlap", classification.correct, first_mean),  # the task scores each text
+        Metric("recall_at_10", classification.correct, first_mean),  # of retrieval: the task scores each query
+        Metric("recall_at_1", classification.correct, first_mean),
+        Metric("mean_reciprocal_rank", classification.correct, first_mean, percent=False),
         Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
         Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1),
         Metric("micro_f1", multilabel.label_counts, multilabel.micro_f1),

@@ -8,6 +8,7 @@ from limbeck.tasks.next_token_prediction import NextTokenPrediction
 from limbeck.tasks.question_answering import QuestionAnswering
 from limbeck.tasks.registration import registry, task_type
 from limbeck.tasks.regression import Regression
+from limbeck.tasks.retrieval import Retrieval
 from limbeck.tasks.sentence_embeddings import SentenceEmbeddings
 from limbeck.tasks.token_classification import TokenClassification
 
@@ -18,6 +19,7 @@ for kind in (
     NextTokenPrediction,
     QuestionAnswering,
     Regression,
+    Retrieval,
     SentenceEmbeddings,
     TokenClassification,
 ):
@@ -30,6 +32,7 @@ __all__ = [
     "NextTokenPrediction",
     "QuestionAnswering",
     "Regression",
+    "Retrieval",
     "SentenceEmbeddings",
     "Task",
     "TokenClassification",

@@ -77,6 +77,13 @@ class Task(ABC):
             control: whether a control is trained, which needs the labels of `train`.
         """
 
+    def add_evaluation(self, items: Items) -> None:  # noqa: B027
+        """Notes items that models are evaluated on after a run was prepared; for tasks that compare with the teacher.
+
+        Args:
+            items: with the inputs of all models; the models get them as each reads them.
+        """
+
     def read_labels(self, table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
         """Reads the labels of all rows from their columns; by default one class from one column.
 
@@ -123,6 +130,14 @@ class Task(ABC):
     @abstractmethod
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         """The terms that compare outputs with the teacher's, at a temperature if the task has one."""
+
+    def finish_control(self, model: nn.Module, train: Items) -> None:  # noqa: B027
+        """Fits in place, after its training, what a control is evaluated by and cannot learn from labels; by default nothing.
+
+        Args:
+            model: trained on the labels.
+            train: all training items, as the model reads them.
+        """
 
     def check_objective(self, name: str) -> None:  # noqa: B027
         """Raises ValueError if outputs of this task cannot be compared by an objective; all can by default."""

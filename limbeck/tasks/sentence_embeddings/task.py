@@ -16,6 +16,7 @@ from limbeck.tasks.base import Task
 from limbeck.tasks.sentence_embeddings.linear_probe import probe_logits
 from limbeck.tasks.sentence_embeddings.linear_targets import LinearTargets
 from limbeck.tasks.sentence_embeddings.neighbours import nearest_neighbours, neighbour_overlap, neighbour_votes
+from limbeck.tasks.teacher_embeddings import TeacherEmbeddings
 from limbeck.tasks.text_predictions import TextPredictions, text_of
 
 OVERLAP = "neighbour_overlap"
@@ -43,15 +44,14 @@ class SentenceEmbeddings(Task):
     def __init__(self, metric: str | None = None) -> None:
         super().__init__(metric)
         self.by_default = metric is None
-        self.teacher: nn.Module | None = None
         self.classes: int | None = None
-        # by the fingerprint of items: the same with the teacher's inputs, and the teacher's embeddings
-        self._for_teacher: dict[str, Items] = {}
-        self._teacher_outputs: dict[str, Tensor] = {}
+        self.of_teacher = TeacherEmbeddings()
 
     def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:
-        self.teacher, self.classes, self._teacher_outputs = teacher, train.classes, {}
-        self._for_teacher |= {items.fingerprint(): items.for_actor("teacher") for items in evaluation}
+        self.classes = train.classes
+        self.of_teacher.use(teacher)
+        for items in evaluation:
+            self.of_teacher.add(items)
         labelled = all(items.classes is not None and len(items.labelled()) > 1 for items in evaluation or [train])
         if self.by_default and not labelled:
             self.metric = metrics.get(OVERLAP)
@@ -80,6 +80,9 @@ class SentenceEmbeddings(Task):
     def evaluation_items(self, items: Items) -> Items:
         return items if self.needs_teacher else items.labelled()
 
+    def add_evaluation(self, items: Items) -> None:
+        self.of_teacher.add(items)
+
     def hard_terms(self, student: str = "student") -> list[Term]:
         if self.classes is None:
             raise ValueError(
@@ -92,12 +95,9 @@ class SentenceEmbeddings(Task):
 
     def outputs(self, model: nn.Module, items: Items, **options: Any) -> Tensor:
         """The embeddings of all items, `[items, D]`. Those of the teacher are computed once for the same items."""
-        if model is not self.teacher:
+        if model is not self.of_teacher.teacher:
             return super().outputs(model, items, **options)
-        name = items.fingerprint()
-        if name not in self._teacher_outputs:
-            self._teacher_outputs[name] = super().outputs(model, items, **options)
-        return self._teacher_outputs[name]
+        return self.of_teacher.once(items, lambda read: super(SentenceEmbeddings, self).outputs(model, read, **options))
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         if not self.needs_teacher:
@@ -129,12 +129,12 @@ class SentenceEmbeddings(Task):
         return counts.clamp_min(1e-6).log()  # their softmax is the share of the votes
 
     def _teacher_embeddings(self, items: Items) -> Tensor:
-        if self.teacher is None:
+        if self.of_teacher.teacher is None:
             raise ValueError(
                 f"metric: {OVERLAP} compares with the teacher, which is not available here; use probe_accuracy or "
                 "knn_accuracy, which need labels"
             )
-        return self.outputs(self.teacher, self._for_teacher.get(items.fingerprint(), items))
+        return self.outputs(self.of_teacher.teacher, self.of_teacher.items(items))
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2:

@@ -99,12 +99,12 @@ def test_neighbours_are_told_as_texts() -> None:
     texts = ["the cow", "the dog", "late", "late now"]
     items = tokenize(Items.from_tensors(texts), of_words(WORDS), 8)
     task = SentenceEmbeddings("neighbour_overlap")
-    task.teacher = nn.Identity()
-    task._teacher_outputs[items.fingerprint()] = torch.tensor([[1.0, 0.1], [1, 0], [0, 1], [0.1, 1]])
+    task.of_teacher.use(nn.Identity())
+    task.of_teacher._embeddings[items.fingerprint()] = torch.tensor([[1.0, 0.1], [1, 0], [0, 1], [0.1, 1]])
     found = task.to_predictions([torch.tensor([[1.0, 0.1], [0, 1], [1, 0], [0.1, 1]])], items)
     assert [found["text_predictions"].text(0, row) for row in range(4)] == ["late", "late now", "the cow", "the dog"]
     assert found["text_predictions"].choice.tolist() == [[2, 3, 0, 1]]
     assert found["text_predictions"].confidence is None
     bare = Items(items.storage, items.keys).map_inputs(lambda inputs: inputs["input_ids"].float()[:, :2])
-    task._teacher_outputs[bare.fingerprint()] = torch.rand(4, 2)
+    task.of_teacher._embeddings[bare.fingerprint()] = torch.rand(4, 2)
     assert task.to_predictions([torch.rand(4, 2)], bare)["text_predictions"] is None

@@ -122,6 +122,10 @@ class DatasetReader:
         """Returns the items of one data set, texts as tokens, in the format of the task if it has one of its own."""
         own = self.task.data_format
         if own is not None and (spec.label is not False or own.reads_unlabelled):
+            if spec.where is not None:
+                raise RecipeError(
+                    f"{spec.path}: where: keeps rows of tables, and {self.task.name} reads a format of its own; leave it out"
+                )
             how = (self.tokenizers, self.data.max_length, self.data.stride, spec.input, spec.label)
             return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, *how))
         return self.texts(spec)

@@ -67,11 +67,15 @@ class Modality(ABC):
                 raise ValueError(f"fields: {table.origin}: column {column!r} is {self.name}, and holds {_kind(table, column)}")
             return (column,)
         found = [name for name in names if name not in others and self.holds(table, name)]
-        if len(found) != 1:
-            listed = ", ".join(found or names)
+        if not found:
+            raise ValueError(
+                f"fields: {table.origin} has no column of {self.what} for the field {field!r}; its columns are: "
+                f"{', '.join(names)}"
+            )
+        if len(found) > 1:
             raise ValueError(
                 f"fields: {table.origin}: which column is the field {field!r}? Name it, as in {{{field}: {{{self.name}: "
-                f"{{column: {(found or names)[0]}}}}}}}; {'these hold ' + self.what if found else 'the columns are'}: {listed}"
+                f"{{column: {found[0]}}}}}}}; these hold {self.what}: {', '.join(found)}"
             )
         return (found[0],)
 

@@ -20,6 +20,7 @@ from limbeck.data.items import Items
 from limbeck.data.loading.columns import LABEL_NAMES, label_columns
 from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.loading.labels import LabelReader, class_labels
+from limbeck.data.loading.rows import Where, rows_where
 
 
 def load_fields(
@@ -28,6 +29,7 @@ def load_fields(
     reads: Mapping[str, str],
     *,
     split: str | None = None,
+    where: Where | None = None,
     missing: Literal["refuse", "skip"] = "refuse",
     label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -45,7 +47,7 @@ def load_fields(
             A list names fields like their modalities, and finds their columns by type: `["audio", "image"]`.
         reads: actor to the field that it reads: `{"student": "wave", "teacher": "image"}`.
         missing: an item without one of its fields is an error, or is left out and counted in a warning.
-        label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
+        split, where, label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
         size, channels: of fields of images that do not say their own.
         audio: of fields of sounds that do not say their own.
 
@@ -53,7 +55,7 @@ def load_fields(
         ValueError: an unknown modality or column, or a column that holds something else; an item without one of its fields,
             with its row.
     """
-    table = open_table(name_or_path, split)
+    table = rows_where(open_table(name_or_path, split), where or {})
     kinds = {
         name: each if isinstance(each, Modality) else named_modalities({name: each})[name] for name, each in _pairs(fields)
     }

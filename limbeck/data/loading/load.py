@@ -19,6 +19,7 @@ from limbeck.data.loading.columns import column_kind, input_candidates, input_co
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.loading.labels import LabelReader, class_labels, number_labels
+from limbeck.data.loading.rows import Where, rows_where
 from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
 
 
@@ -26,6 +27,7 @@ def load_items(
     name_or_path: Any,
     *,
     split: str | None = None,
+    where: Where | None = None,
     input: str | Sequence[str] | None = None,
     label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -48,6 +50,7 @@ def load_items(
             class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub; or a table in memory: a
             pandas or polars data frame, a pyarrow table, a data set of `datasets`.
         split: which split, if there are several.
+        where: keeps rows by the values of columns: `{"style": "twitter"}`, or one of several, `{"year": [2023, 2024]}`.
         input: the input column, if it cannot be found by type or name; two columns are pairs of texts.
         label: the label column, if it cannot be found by name, or several; False for data without labels.
         size: N for N×N, or (height, width): images are resized, then cropped around the centre.
@@ -69,10 +72,8 @@ def load_items(
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
-        return _digits(decoder, classes, split, labelled=label is not False)
-    raw = open_table(name_or_path, split)
-    if not raw.columns.num_rows:
-        raise ValueError(f"{raw.origin}: the data set is empty")
+        return _digits(decoder, classes, split, where, labelled=label is not False)
+    raw = _open(name_or_path, split, where)
     if input is not None and table is not None:
         raise ValueError(f"input={input!r}: one column is the input, or a table is; leave out `input` or `table`")
     reader = read_labels or (number_labels if regression else class_labels)
@@ -83,7 +84,16 @@ def load_items(
     return _from_columns(raw, inputs, _LabelColumns(label_columns(raw, label, inputs), classes, reader), decoder)
 
 
-def _digits(decoder: _Decoder, classes: int | None, split: str | None, *, labelled: bool) -> Items:
+def _open(name_or_path: Any, split: str | None, where: Where | None) -> RawTable:
+    raw = open_table(name_or_path, split)
+    if not raw.columns.num_rows:
+        raise ValueError(f"{raw.origin}: the data set is empty")
+    return rows_where(raw, where or {})
+
+
+def _digits(decoder: _Decoder, classes: int | None, split: str | None, where: Where | None, *, labelled: bool) -> Items:
+    if where:
+        raise ValueError(f"where={dict(where)}: digits has no columns; leave it out")
     images, target = digit_images()
     decoded = decoder.decode(list(images), "digits")
     found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)

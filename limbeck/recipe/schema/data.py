@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Discriminator,
+    Field,
+    StrictBool,
+    StrictFloat,
+    StrictInt,
+    StrictStr,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.data import AudioOptions, Items, TableOptions, load_fields, load_items
@@ -54,6 +65,9 @@ class AudioSpec(Spec):
         return AudioOptions(**self.model_dump())
 
 
+Cell = StrictBool | StrictInt | StrictFloat | StrictStr
+
+
 def _table(value: Any) -> Any:
     """Returns the long form of `true`."""
     return {} if value is True else value or None
@@ -69,6 +83,9 @@ class DatasetSpec(Spec):
 
     path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
     split: str | None = None
+    where: dict[str, Cell | list[Cell]] | None = Field(
+        None, min_length=1, description="keep rows by the values of columns: {style: twitter}, {year: [2023, 2024]}"
+    )
     input: str | list[str] | None = Field(
         None, description="the input column, if it is not found by type or name; two columns of texts make pairs"
     )
@@ -131,6 +148,7 @@ class DatasetSpec(Spec):
                 self.fields,
                 reads or {},
                 split=self.split,
+                where=self.where,
                 missing=self.missing,
                 label=False if read_labels is None else self.label,
                 size=self.size,
@@ -142,6 +160,7 @@ class DatasetSpec(Spec):
         items = load_items(
             expand_variables(self.path, "data"),
             split=self.split,
+            where=self.where,
             input=self.input,
             label=False if read_labels is None else self.label,
             size=self.size,

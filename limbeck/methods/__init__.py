@@ -8,6 +8,7 @@
 In a recipe: `method: {tinybert: {layers: 4, hidden: 312}}`.
 """
 
+from limbeck.methods.cross_modal import cmkd, contrastive_transfer, supervision_transfer
 from limbeck.methods.dynamic import (
     annealed,
     balanced,
@@ -74,6 +75,8 @@ __all__ = [
     "ca_mkd",
     "call",
     "check_arguments",
+    "cmkd",
+    "contrastive_transfer",
     "cs_kd",
     "ctkd",
     "distilbert",
@@ -103,6 +106,7 @@ __all__ = [
     "reads_models_or_data",
     "registry",
     "static_embeddings",
+    "supervision_transfer",
     "teachers_by_uncertainty",
     "tinybert",
     "uncertain_items",

@@ -21,7 +21,8 @@ def label_terms(task: Task | None, weight: float | Schedule, *, item_weight: Ite
     Raises:
         ValueError: the weight is negative.
     """
-    return _weighted("labels", (task or Classification()).hard_terms(), weight, item_weight)
+    made = [] if weight == 0 else (task or Classification()).hard_terms()  # a task may not know its classes yet
+    return _weighted("labels", made, weight, item_weight)
 
 
 def soft_terms(

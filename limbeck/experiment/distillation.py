@@ -223,7 +223,6 @@ class Distillation:
 
     def _evaluate(self, test: Items) -> Verdict:
         test = self.experiment.readable(test).align_classes(self.class_names, "test data", strict=self.has_classes)
-        self.experiment.task.add_evaluation(test)
         assert self.seen is not None
         shared = check_shared(self.seen, test, allowed=self.experiment.allow_shared_items)
         described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph, "shared_items": shared}

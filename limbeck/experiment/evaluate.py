@@ -32,6 +32,7 @@ def evaluate_arms(
         described: name, targets, term graph and shared items for the verdict.
     """
     began, task, plan = time.perf_counter(), experiment.task, experiment.plan
+    task.add_evaluation(test)
     row, by_arm = best_row(trained, higher_is_better=task.higher_is_better), models_by_arm(trained, experiment.plans)
     first = next(iter(plan.evaluate))
     models = teacher_arm(experiment, by_arm[str(ArmName(first, STUDENT))][row], test) | by_arm

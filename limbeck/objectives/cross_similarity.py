@@ -88,18 +88,21 @@ class InfoNCE(CrossSimilarityObjective):
     Raises:
         ValueError: shapes that differ; a temperature not above 0.
 
-    Source: van den Oord et al. 2018 (CPC), arXiv 1807.03748; in both directions Radford et al. 2021 (CLIP), arXiv 2103.00020.
+    Source: Radford et al. 2021 (CLIP), arXiv 2103.00020; in one direction van den Oord et al. 2018 (CPC), arXiv 1807.03748.
     """
 
     name = "info_nce"
     formula = "−½ log e^{s_i·t_i/τ} / Σ_j e^{s_i·t_j/τ} − ½ log e^{s_i·t_i/τ} / Σ_j e^{s_j·t_i/τ}, s and t L2-normalised"
-    source = "van den Oord et al. 2018 (CPC), arXiv 1807.03748; Radford et al. 2021 (CLIP), arXiv 2103.00020"
+    source = "Radford et al. 2021 (CLIP), arXiv 2103.00020; van den Oord et al. 2018 (CPC), arXiv 1807.03748"
     bibtex = """
-        @misc{oord2018representation,
-            title = {Representation Learning with Contrastive Predictive Coding},
-            author = {van den Oord, A{\\"a}ron and Li, Yazhe and Vinyals, Oriol},
-            year = {2018},
-            eprint = {1807.03748},
+        @inproceedings{radford2021learning,
+            title = {Learning Transferable Visual Models From Natural Language Supervision},
+            author = {Radford, Alec and Kim, Jong Wook and Hallacy, Chris and Ramesh, Aditya and Goh, Gabriel and Agarwal,
+                Sandhini and Sastry, Girish and Askell, Amanda and Mishkin, Pamela and Clark, Jack and Krueger, Gretchen and
+                Sutskever, Ilya},
+            booktitle = {International Conference on Machine Learning},
+            year = {2021},
+            eprint = {2103.00020},
             archiveprefix = {arXiv},
         }
     """

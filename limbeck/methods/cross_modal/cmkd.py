@@ -10,7 +10,7 @@ from limbeck.objectives import CrossSimilarity, RKDCosine
 from limbeck.tasks import Task
 
 
-@registry.register("cmkd", cite=f"{RKDCosine.bibtex}\n\n{CrossSimilarity.bibtex}")
+@registry.register("cmkd", cite=CrossSimilarity.bibtex)
 def cmkd(
     *,
     task: Task,

@@ -10,7 +10,7 @@ from limbeck.objectives import Contrastive, InfoNCE, RKDCosine
 from limbeck.tasks import Task
 
 
-@registry.register("contrastive_transfer", cite=f"{InfoNCE.bibtex}\n\n{Contrastive.bibtex}")
+@registry.register("contrastive_transfer", cite=Contrastive.bibtex)
 def contrastive_transfer(
     *,
     task: Task,

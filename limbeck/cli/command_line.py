@@ -57,7 +57,9 @@ def main() -> None:
         app()
     except SystemExit as stop:
         code = stop.code
-    except USER_ERRORS as error:
+    except Exception as error:
+        if not isinstance(error, USER_ERRORS) and not _is_disk_full(error):
+            raise
         error_console.print("error:", style="bold red", end=" ")
         error_console.print(_text(error), markup=False, highlight=False, soft_wrap=True)
         code = USER_ERROR
@@ -66,6 +68,12 @@ def main() -> None:
 
         exit_process(code or 0)
     sys.exit(code)
+
+
+def _is_disk_full(error: Exception) -> bool:
+    from limbeck.utils.disk_full import is_disk_full
+
+    return is_disk_full(error)
 
 
 def _text(error: Exception) -> str:

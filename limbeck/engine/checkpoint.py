@@ -20,6 +20,7 @@ from torch import Tensor
 
 from limbeck.engine.finite_check import check_weights
 from limbeck.utils.atomic_files import flush
+from limbeck.utils.disk_full import DiskFullError, is_disk_full
 
 FORMAT = 3  # 2 had no checksum
 READ = (2, FORMAT)
@@ -31,6 +32,10 @@ KEPT = 2  # the one before is there if the newest is damaged later (a failing di
 
 class CheckpointError(RuntimeError):
     """A checkpoint cannot be written or read."""
+
+
+class CheckpointFullError(CheckpointError, DiskFullError):
+    """The disk is full; the message says what is kept and what to do."""
 
 
 def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
@@ -60,7 +65,8 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
         with contextlib.suppress(OSError):
             beside.unlink(missing_ok=True)
             folder.rmdir()  # fails if something else is in it
-        raise CheckpointError(
+        kind = CheckpointFullError if is_disk_full(error) else CheckpointError
+        raise kind(
             f"could not write the checkpoint {folder}: {error}. What was saved before is complete; make room, then continue "
             "with --resume (in Python: resume=True)"
         ) from error

@@ -17,6 +17,9 @@ from limbeck.models.read_back import can_be_saved_whole, saving_problem
 from limbeck.models.saving import name_classes
 from limbeck.utils.atomic_files import new_folder
 from limbeck.utils.checksums import write_checksums
+from limbeck.utils.disk_full import explain_disk_full
+
+KEPT = "What was saved before is complete; make room, then continue with --resume (in Python: resume=True)"
 
 
 def write_run(
@@ -29,14 +32,18 @@ def write_run(
 
     Args:
         models: by the path of their folder within that of the run; they read the same tokens.
+
+    Raises:
+        DiskFullError: the disk is full; every file is whole, the older one or the new one.
     """
     from limbeck.evaluation.report import write_report
 
-    for name, model in models.items():
-        _save_with_preprocessing(model, test, folder / name)
-    save_predictions(predictions, folder)
-    verdict.save(folder / "verdict.json")
-    write_report(folder)
+    with explain_disk_full(folder, KEPT):
+        for name, model in models.items():
+            _save_with_preprocessing(model, test, folder / name)
+        save_predictions(predictions, folder)
+        verdict.save(folder / "verdict.json")
+        write_report(folder)
 
 
 def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> None:

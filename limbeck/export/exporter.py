@@ -28,7 +28,7 @@ from limbeck.export.measure import RunnerModule, describe_inputs, first, latenci
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.tasks import Classification, Task
-from limbeck.utils.atomic_files import is_disk_full
+from limbeck.utils.disk_full import is_disk_full
 
 EXPORTS = "exports"  # subfolder of the run folder
 DRAFTS = ".draft"  # subfolder of files that are being written and checked

@@ -11,14 +11,19 @@ import importlib
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
 from types import ModuleType
 from typing import Any
+from urllib.parse import urlsplit
 
+import torch
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
 from limbeck.models.pretrained_folders import is_adapter, load_adapter, refuse_pickles
+from limbeck.utils.foreign_errors import library_errors
+from limbeck.utils.hub import from_hub, is_reachable
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
 from limbeck.utils.optional_packages import MissingPackageError
 from limbeck.utils.registry import nearest_names
@@ -66,7 +71,9 @@ def transformers_model(
 
     Raises:
         MissingPackageError: transformers is not installed.
-        ValueError: `trust_remote_code`, an unknown task, neither or both of name and config.
+        FileNotFoundError: nothing of this name here or on the hub, or the hub cannot be reached.
+        ValueError: `trust_remote_code`, an unknown task, neither or both of name and config, a configuration that Transformers
+            does not take.
     """
     if options.pop("trust_remote_code", False):
         raise ValueError("trust_remote_code stays off: it runs code that comes with the weights")
@@ -77,18 +84,32 @@ def transformers_model(
         known = [name for name in dir(transformers) if name.startswith("AutoModel")]
         raise ValueError(f"task must be an auto class, got {task!r}; nearest: {', '.join(nearest_names(task, known))}")
     auto = getattr(transformers, task)
-    source = {"local_files_only": local_files_only, "revision": revision}
     model: nn.Module
     if config is not None:
-        settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")}
-        model = auto.from_config(transformers.AutoConfig.for_model(config["model_type"], **(settings | options)))
-    elif pretrained:
-        load = functools.partial(_load_weights, transformers, auto, {**source, **options}, options)
-        model = load_adapter(str(name_or_path), load) if is_adapter(name_or_path) else load(str(name_or_path))
+        model = _from_config(transformers, auto, config, options)
     else:
-        made = transformers.AutoConfig.from_pretrained(name_or_path, trust_remote_code=False, **source, **options)
-        model = auto.from_config(made)
+        arguments = {"local_files_only": local_files_only, "revision": revision, **options}
+        name = str(name_or_path)
+        with library_errors(f"{name}: Transformers cannot load it as {task}"), from_hub("model", name):
+            if pretrained:
+                load = functools.partial(_load_weights, transformers, auto, arguments, options)
+                model = load_adapter(name, load) if is_adapter(name) else load(name)
+            else:
+                model = auto.from_config(transformers.AutoConfig.from_pretrained(name, trust_remote_code=False, **arguments))
     record_spec(model, "transformers", {"task": task, "config": model.config.to_dict()})  # type: ignore[union-attr, operator]
+    return model
+
+
+def _from_config(transformers: ModuleType, auto: Any, config: dict[str, Any], options: dict[str, Any]) -> nn.Module:
+    """Builds a model from a whole configuration, whose values no type hint describes."""
+    if "model_type" not in config:
+        raise ValueError('config: it has no "model_type", such as bert')
+    kind, known = config["model_type"], list(transformers.CONFIG_MAPPING)
+    if kind not in known:
+        raise ValueError(f"config: unknown model_type {kind!r}; nearest: {', '.join(nearest_names(str(kind), known))}")
+    settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")} | options
+    with library_errors(f"config: Transformers cannot build this {kind} as {auto.__name__}"):
+        model: nn.Module = auto.from_config(transformers.AutoConfig.for_model(kind, **settings))
     return model
 
 
@@ -173,7 +194,8 @@ def timm_model(
         raise ValueError(f"timm has no model {model!r}; nearest: {', '.join(nearest_names(model.split('.')[0], known))}")
     if classes is not None:
         options["num_classes"] = classes
-    network: nn.Module = timm.create_model(model, pretrained=pretrained, in_chans=channels, **options)
+    with library_errors(f"timm cannot build {model}"), from_hub("model", model) if pretrained else nullcontext():
+        network: nn.Module = timm.create_model(model, pretrained=pretrained, in_chans=channels, **options)
     trained_with: dict[str, Any] = getattr(network, "pretrained_cfg", None) or {}
     if channels == 3:
         mean = trained_with.get("mean", IMAGENET_MEAN) if mean is None else mean
@@ -227,7 +249,8 @@ def torchvision_model(
         if weights not in kinds:
             raise ValueError(f"{model} has no weights {weights!r}; there are {', '.join(kinds)}")
         published = models.get_model_weights(model)[weights]
-    network = _torchvision(models, model, published, classes, options)
+    with library_errors(f"torchvision cannot build {model}"):
+        network = _torchvision(models, model, published, classes, options)
     trained_with = published.transforms() if published else None
     mean = getattr(trained_with, "mean", IMAGENET_MEAN) if mean is None else mean
     std = getattr(trained_with, "std", IMAGENET_STD) if std is None else std
@@ -246,6 +269,8 @@ def _torchvision(
 ) -> nn.Module:
     """Builds the published model, or one with another head and all other weights of it."""
     head = {} if classes is None else {"num_classes": classes}
+    if published is not None and not _is_downloaded(published.url) and not is_reachable(published.url):
+        raise FileNotFoundError(f"no weights of {name}: {published.url} cannot be reached from here; leave `weights` out")
     with _weights_only():
         pretrained: nn.Module | None = models.get_model(name, weights=published, **options) if published else None
     if pretrained is not None and classes in (None, len(published.meta["categories"])):
@@ -256,6 +281,10 @@ def _torchvision(
         fitting = {key: value for key, value in given.items() if value.shape == own[key].shape}  # all but the head
         model.load_state_dict(fitting, strict=False)
     return model
+
+
+def _is_downloaded(url: str) -> bool:
+    return Path(torch.hub.get_dir(), "checkpoints", Path(urlsplit(url).path).name).is_file()
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from torch import nn
 
 from limbeck.models.base import spec_of
 from limbeck.models.saving import load_model, save_model
-from limbeck.utils.atomic_files import is_disk_full
+from limbeck.utils.disk_full import is_disk_full
 
 UNREADABLE = (ValueError, OSError, RuntimeError, TypeError, KeyError, ImportError, AttributeError)
 

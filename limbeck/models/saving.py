@@ -15,6 +15,7 @@ from limbeck.models.loaders import import_package
 from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.checksums import check_files
+from limbeck.utils.foreign_errors import library_errors
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
@@ -113,6 +114,7 @@ def _load_transformers(folder: Path, architectures: Any) -> nn.Module:
         raise ValueError(
             f"{folder / CONFIG}: architectures names {name!r}, which transformers {transformers.__version__} lacks"
         )
-    with suppress_transformers_logs(transformers):
+    doing = f"{folder}: Transformers cannot load it as {name}"
+    with suppress_transformers_logs(transformers), library_errors(doing):
         model: nn.Module = model_class.from_pretrained(folder, local_files_only=True, use_safetensors=True)
     return model.eval()

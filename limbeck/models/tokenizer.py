@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from limbeck.models.loaders import import_package
+from limbeck.utils.foreign_errors import library_errors
+from limbeck.utils.hub import from_hub
 
 SETTINGS = "sentence_bert_config.json"  # settings of the first module of Sentence Transformers
 
@@ -16,7 +18,17 @@ def load_tokenizer(name_or_path: str, *, local_files_only: bool = False) -> Any:
 
     In a folder of Sentence Transformers the tokenizer may be beside the first module, whose settings may limit the length and
     ask for lower case.
+
+    Raises:
+        FileNotFoundError: nothing of this name here or on the hub, or the hub cannot be reached.
+        LibraryError: a folder without tokenizer, or with one that Transformers does not read.
     """
+    doing = f"{name_or_path}: no tokenizer can be loaded from it"
+    with library_errors(doing), from_hub("tokenizer", name_or_path):
+        return _load_tokenizer(name_or_path, local_files_only=local_files_only)
+
+
+def _load_tokenizer(name_or_path: str, *, local_files_only: bool) -> Any:
     folder = Path(name_or_path)
     modules, settings = _read_json(folder / "modules.json"), {}
     if modules:
@@ -25,6 +37,8 @@ def load_tokenizer(name_or_path: str, *, local_files_only: bool = False) -> Any:
     auto = import_package("transformers").AutoTokenizer
     source = str(folder) if modules else name_or_path
     tokenizer = auto.from_pretrained(source, local_files_only=local_files_only, trust_remote_code=False)
+    if len(tokenizer.get_vocab()) <= len(tokenizer.all_special_tokens):  # what Transformers makes of a folder without its files
+        raise ValueError(f"{name_or_path}: it has no tokenizer: neither tokenizer.json nor a vocabulary")
     if settings.get("max_seq_length"):
         tokenizer.model_max_length = min(tokenizer.model_max_length, settings["max_seq_length"])
     if settings.get("do_lower_case"):

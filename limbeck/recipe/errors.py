@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from limbeck.utils.disk_full import NEXT, DiskFullError, describe_full, is_disk_full
 from limbeck.utils.registry import nearest_names
 
 VALIDATION_TAGS = ("DatasetSpec", "Share", "list of views", "named views")  # kinds of a value; not part of its path
@@ -42,13 +45,29 @@ def format_error(model: type[BaseModel], error: Any) -> str:
 
 
 def user_message(error: BaseException) -> str:
-    """Returns the text of an error for users. Errors of pydantic, of options that are checked as fields of a recipe, become one
-    line a problem.
+    """Returns the text of an error for users, without the words of the libraries and of the system.
+
+    Errors of pydantic, of options that are checked as fields of a recipe, become one line a problem.
     """
+    if is_disk_full(error) and not isinstance(error, DiskFullError):
+        return f"{describe_full(error)}. {NEXT}"
+    if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:
+        return describe_os_error(error)
+    if isinstance(error, UnicodeError):
+        return f"a text that is read or written is no UTF-8: {error}"
     if not isinstance(error, ValidationError):
         return str(error)
     model = next((kind for kind in _subclasses(BaseModel) if kind.__name__ == error.title), BaseModel)
     return "\n".join(format_error(model, each).strip() for each in error.errors())
+
+
+def describe_os_error(error: OSError) -> str:
+    """Returns the path of an error of the system and what is wrong with it."""
+    path = os.fsdecode(error.filename)
+    if error.errno == errno.ENAMETOOLONG:
+        longest = max(re.split(r"[/\\]", path), key=len)
+        return f"{longest[:MAX_VALUE]}…: this name of a file has {len(longest):,} characters, more than the system allows (255)"
+    return f"{path}: {error.strerror.lower() if error.strerror else error}"
 
 
 def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:

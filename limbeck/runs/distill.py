@@ -15,14 +15,15 @@ from limbeck.experiment.distillation import Distillation
 from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
 from limbeck.runs.export import RunModels, check_formats, check_texts, write_exports
-from limbeck.runs.folder import TEACHER, RunError, lock_run
+from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.runs.inputs import check_inputs
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import is_disk_full, new_folder
+from limbeck.utils.atomic_files import new_folder
+from limbeck.utils.disk_full import explain_disk_full
 from limbeck.utils.terminal import shown
 
 MAX_CLASS_NAMES = 8  # printed before a training
@@ -43,7 +44,8 @@ def run_recipe(
     is loaded and the models are known to fit. Of several processes rank 0 writes and the others wait.
 
     Raises:
-        RunError: the folder holds something else, or the disk is full.
+        RunError: the folder holds something else.
+        DiskFullError: the disk is full; what was saved before is complete.
         ValueError: data, models and terms do not fit.
     """
     distributed.initialize()
@@ -53,28 +55,23 @@ def run_recipe(
     distributed.barrier()  # no process writes before all have checked the folder
     frozen, (all_train, train, validation, test), job = check_recipe(recipe, folder, console)
     job.experiment.set_training(lambda training: with_progress(training, progress))
-    try:
-        with lock_run(folder):
-            prepare_folder(recipe, folder, resume=resume, force=force)
-            _keep_inputs(recipe, folder, frozen, (all_train, train, validation, test))
-            for name, model in frozen.items():
-                trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
-                job.experiment.set_module(name, trained)
-            job.fit(train, validation)
-            for name, cache in job.cache_folders.items():
-                save_cache_recipe(recipe, cache, folder, name)
-            verdict = job.evaluate(test)
-            if recipe.export is None:
-                return verdict
-            chosen = choose_results(list(job.best_models), recipe.export.results)
-            best = {name: job.best_models[name] for name in chosen}
-            run = RunModels(recipe, folder, best, job.experiment.teacher, test if train is None else train, test)
-            write_exports(recipe.export, run, console, progress=progress)
-            return Verdict.load(folder)
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise RunError(f"{folder}: {error}. Saved files are complete; make room, then continue with --resume") from error
+    with explain_disk_full(folder, "Saved files are complete; make room, then continue with --resume"), lock_run(folder):
+        prepare_folder(recipe, folder, resume=resume, force=force)
+        _keep_inputs(recipe, folder, frozen, (all_train, train, validation, test))
+        for name, model in frozen.items():
+            trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
+            job.experiment.set_module(name, trained)
+        job.fit(train, validation)
+        for name, cache in job.cache_folders.items():
+            save_cache_recipe(recipe, cache, folder, name)
+        verdict = job.evaluate(test)
+        if recipe.export is None:
+            return verdict
+        chosen = choose_results(list(job.best_models), recipe.export.results)
+        best = {name: job.best_models[name] for name in chosen}
+        run = RunModels(recipe, folder, best, job.experiment.teacher, test if train is None else train, test)
+        write_exports(recipe.export, run, console, progress=progress)
+        return Verdict.load(folder)
 
 
 def check_recipe(

@@ -24,7 +24,8 @@ from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recip
 from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
-from limbeck.utils.atomic_files import is_disk_full, new_folder
+from limbeck.utils.atomic_files import new_folder
+from limbeck.utils.disk_full import explain_disk_full
 
 TOKENIZER = "-tokenizer"  # end of the name of the folder with the tokenizer of a file of texts
 LATER = "this is an older file, a later export failed: "
@@ -96,15 +97,11 @@ def export_run(
     needs_teacher = spec.teacher or spec.quantization_aware is not None or recipe.new_task().needs_teacher
     teacher = rebuild_teacher(recipe, folder, data_sizes(all_train.for_actor("teacher")), console) if needs_teacher else None
     run = RunModels(recipe, folder, saved.models, teacher, train, test, saved.missing)
-    try:
-        with lock_run(folder):
-            return write_exports(spec, run, console, progress=progress)
-    except OSError as error:
-        if not is_disk_full(error):
-            raise
-        raise RunError(
-            f"{folder / EXPORTS}: {error}. Files exported before are complete; make room, then export again"
-        ) from error
+    with (
+        explain_disk_full(folder / EXPORTS, "Files exported before are complete; make room, then export again"),
+        lock_run(folder),
+    ):
+        return write_exports(spec, run, console, progress=progress)
 
 
 def check_formats(spec: ExportSpec) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+from limbeck.utils import disk_full
+
 
 class StoreError(ValueError):
     """A store cannot be used as requested; the message names the place and the remedy."""
@@ -31,7 +33,7 @@ class IdentityError(StoreError):
         super().__init__(f"{folder}: this store does not belong to this run. {differences}. Use another folder for this run")
 
 
-class DiskFullError(StoreError, OSError):
+class DiskFullError(StoreError, disk_full.DiskFullError):
     """The disk filled up while a store was written; the shards written before are complete."""
 
 

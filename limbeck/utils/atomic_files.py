@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import glob
 import os
 import shutil
@@ -64,11 +63,6 @@ def remove_drafts(folder: Path) -> None:
     """Deletes what a killed process has left of writing `folder` with `new_folder`."""
     for draft in folder.parent.glob(f".{glob.escape(folder.name)}.*{DRAFT}"):
         shutil.rmtree(draft, ignore_errors=True)
-
-
-def is_disk_full(error: BaseException) -> bool:
-    """Whether an error says that there is no room left, on the disk or in the user's share of it."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def flush(path: Path) -> None:

@@ -1,11 +1,15 @@
 """Loaders of other libraries: absent ones name their install command, present ones rebuild without a download."""
 
 import importlib
+import time
 
 import pytest
 import torch
 
 from limbeck import models
+from limbeck.models import loaders
+from limbeck.models.tokenizer import load_tokenizer
+from limbeck.utils import hub
 
 BERT = {
     "model_type": "bert",
@@ -82,3 +86,64 @@ def test_transformers(tmp_path):
     assert torch.equal(models.load_model(tmp_path)(tokens).logits, model(tokens).logits)
     with pytest.raises(ValueError, match="nearest: AutoModelForSequenceClassification"):
         models.transformers_model(config=BERT, task="AutoModelForSequenceClassifier")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hidden_size": "a"}, "config: Transformers cannot build this bert .*'hidden_size'.*expected int, got str"),
+        ({"vocab_size": None}, "config: .*'vocab_size' expected int, got NoneType"),
+        ({"num_attention_heads": 0}, "config: .*ZeroDivisionError"),
+        ({"hidden_act": "nope"}, "config: .*KeyError: 'nope'"),
+        ({"id2label": 3}, "config: Transformers cannot build this bert"),
+        ({"intermediate_size": -1}, "config: .*negative dimension -1"),
+        ({"hidden_size": 10**12}, "config: .*memory"),
+        ({"model_type": "bertt"}, "config: unknown model_type 'bertt'; nearest: bert"),
+        ({"model_type": 3}, "config: unknown model_type 3; nearest"),
+    ],
+)
+def test_a_wrong_configuration_names_what_is_wrong(change, message):
+    pytest.importorskip("transformers")
+    with pytest.raises(ValueError, match=message) as found:
+        models.get("transformers", config=BERT | change)
+    assert len(str(found.value)) < 500
+    with pytest.raises(ValueError, match='config: it has no "model_type"'):
+        models.get("transformers", config={})
+
+
+@pytest.mark.parametrize("name", ["bert-bas-uncased", "someone/bert", "./bert", "a/b/c", "x" * 300, "a\0b", ""])
+def test_models_and_tokenizers_that_do_not_exist(name, monkeypatch):
+    """The hub cannot be reached: nobody waits for it, and nothing is said in the words of its libraries."""
+    pytest.importorskip("transformers")
+    monkeypatch.setattr(hub, "is_reachable", lambda address: False)
+    began = time.process_time()
+    for what, load in (
+        ("model", lambda: models.get("transformers", name_or_path=name)),
+        ("model", lambda: models.get("transformers", name_or_path=name, pretrained=False)),
+        ("tokenizer", lambda: load_tokenizer(name)),
+    ):
+        with pytest.raises(FileNotFoundError, match=f"^no {what} '.*there is nothing of this name in .*hub|huggingface"):
+            load()
+    assert time.process_time() - began < 2
+
+
+def test_a_folder_without_tokenizer_or_with_another_configuration(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    transformers.BertForSequenceClassification(transformers.BertConfig(**BERT)).save_pretrained(tmp_path / "model")
+    with pytest.raises(ValueError, match="model: it has no tokenizer: neither"):
+        load_tokenizer(str(tmp_path / "model"))
+    written = tmp_path / "model" / "config.json"
+    written.write_text(written.read_text().replace('"hidden_size": 16', '"hidden_size": "16"'))
+    for load in (
+        lambda: models.get("transformers", name_or_path=str(tmp_path / "model")),
+        lambda: models.load_model(tmp_path / "model"),
+    ):
+        with pytest.raises(ValueError, match=r"model: Transformers cannot load it as .*'hidden_size' expected int"):
+            load()
+
+
+def test_weights_on_a_server_that_cannot_be_reached(monkeypatch):
+    pytest.importorskip("torchvision")
+    monkeypatch.setattr(loaders, "is_reachable", lambda address: False)
+    with pytest.raises(FileNotFoundError, match=r"no weights of resnet18: https://\S+ cannot be reached from here"):
+        models.get("torchvision", model="resnet18", weights="DEFAULT")

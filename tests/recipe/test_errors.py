@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from pathlib import Path
+
 import pytest
 from pydantic import ValidationError
 
@@ -76,3 +79,20 @@ def test_of_many_errors_the_first_are_shown() -> None:
     with pytest.raises(RecipeError, match=r"x19: there is no such field(?s:.*)… and 3,980 more$") as caught:
         tiny.recipe(*(f"x{number}=1" for number in range(4_000)))
     assert len(str(caught.value)) < 3_000
+
+
+def test_errors_of_the_system_are_a_path_and_what_is_wrong_with_it(tmp_path: Path) -> None:
+    def said(path: Path) -> str:
+        with pytest.raises(OSError, match="Errno") as found:
+            path.read_bytes()
+        return user_message(found.value)
+
+    assert said(tmp_path / "x") == f"{tmp_path / 'x'}: no such file or directory"
+    assert said(tmp_path) == f"{tmp_path}: is a directory"
+    assert (
+        said(tmp_path / ("x" * 300))
+        == f"{'x' * 80}…: this name of a file has 300 characters, more than the system allows (255)"
+    )
+    assert "make room" in user_message(OSError(errno.ENOSPC, "No space left on device", "/data/x")).lower()
+    assert user_message(OSError(errno.ENOSPC, "No space left on device", "/data/x")).startswith("/data/x: the disk is full")
+    assert "no UTF-8" in user_message(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte"))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from limbeck import models, runs
 from limbeck.engine import checkpoint
@@ -18,7 +19,8 @@ from limbeck.engine.checkpoint import CheckpointError
 from limbeck.engine.metrics_log import LogFile
 from limbeck.evaluation import Verdict
 from limbeck.recipe.schema.training import TrainingSpec
-from limbeck.runs import RunError, run_recipe
+from limbeck.runs import run_recipe
+from limbeck.utils.disk_full import DiskFullError
 from tests import ranks, tiny
 from tests.runs.run_files import bytes_of
 
@@ -51,24 +53,28 @@ def test_what_a_run_leaves(finished: Path) -> None:
 def test_a_full_disk_in_the_middle_of_a_run(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of the places where a run writes fails once; each time it is resumed, and ends as a quiet one."""
     folder = tmp_path / "run"
+    errors = (
+        OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    )
 
     def full_at(call: int, original: Any) -> Any:
         calls = iter(range(1000))
 
         def write(*args: Any, **options: Any) -> Any:
             if next(calls) == call:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+                raise errors[call % 2]
             return original(*args, **options)
 
         return write
 
     for owner, name, call, error in (
         (checkpoint, "save_file", 1, CheckpointError),
-        (LogFile, "write", 1, RunError),
-        (models, "save_model", 0, RunError),
+        (LogFile, "write", 1, DiskFullError),
+        (models, "save_model", 0, DiskFullError),
         (checkpoint, "save_file", 3, CheckpointError),
-        (os, "replace", 5, (RunError, CheckpointError)),
-        (Verdict, "save", 0, RunError),
+        (os, "replace", 5, DiskFullError),
+        (Verdict, "save", 0, DiskFullError),
     ):
         with monkeypatch.context() as patched:
             patched.setattr(owner, name, full_at(call, getattr(owner, name)))

@@ -19,6 +19,7 @@ from limbeck.export import costs, exporter, formats
 from limbeck.export.quantization import qat as aware
 from limbeck.recipe import RecipeError
 from limbeck.runs import RunError, run_recipe
+from limbeck.utils.disk_full import DiskFullError
 from tests import tiny
 
 
@@ -154,8 +155,9 @@ def test_a_good_file_stays_until_its_successor_is_checked(run: Path, monkeypatch
 
     with pytest.raises(KeyboardInterrupt):
         fail(KeyboardInterrupt())
-    with pytest.raises(RunError, match=r"exports: .*No space left.*exported before are complete; make room"):
-        fail(OSError(errno.ENOSPC, "No space left on device"))
+    for full in (OSError(errno.ENOSPC, "No space left on device"), Exception("No space left on device (os error 28)")):
+        with pytest.raises(DiskFullError, match=r"exports: .*No space left.*exported before are complete; make room"):
+            fail(full)
     assert [record.error for record in fail(ValueError("odd graph")) if record.format == "onnx"] == ["odd graph"] * 2
     kept = next(each for each in Verdict.load(run).exports if each.path == "exports/student-fp32.onnx")
     assert kept.warning == "this is an older file, a later export failed: odd graph"

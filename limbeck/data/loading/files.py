@@ -6,9 +6,9 @@ Paths may be whatever Hugging Face `datasets` loads; files are read directly, so
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,12 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_columns
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden
 from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table, refuse_streams
-from limbeck.utils.registry import nearest_names
+from limbeck.utils.foreign_errors import library_errors
+from limbeck.utils.hub import describe_nearest, from_hub
+from limbeck.utils.log_silencing import suppress_logs
 
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
+BUILT_IN, NEAR = ("digits",), 0.8  # data sets of the package; a name that is as similar as this is a mistyped one
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,7 @@ def open_table(name: Any, split: str | None) -> RawTable:
 
 def missing_path_error(path: Path) -> FileNotFoundError:
     """The error for a path that does not exist, with the nearest names that do."""
-    folder = path.parent
-    child = path.name
-    while not folder.is_dir() and folder != folder.parent:
-        child, folder = folder.name, folder.parent
-    offer = ", ".join(nearest_names(child, sorted(os.listdir(folder)))) or "nothing"
-    return FileNotFoundError(f"no such file or folder: {path}; nearest names in {folder.resolve()}: {offer}")
+    return FileNotFoundError(f"no such file or folder: {path}: {describe_nearest(str(path))}")
 
 
 def read_file(path: Path, read: Callable[[Path], pa.Table] = read_columns) -> RawTable:
@@ -139,15 +137,15 @@ def _from_disk(path: Path, split: str | None) -> RawTable:
 
 
 def _from_hub(name: str, split: str | None) -> RawTable:
+    near = [known for known in BUILT_IN if name != known and SequenceMatcher(None, name.lower(), known).ratio() >= NEAR]
+    if near:
+        raise FileNotFoundError(
+            f"no data set {name!r}; did you mean {near[0]}, which is built in? A data set of the hub has a name owner/name"
+        )
     import datasets
 
-    try:
+    with library_errors(f"data set {name!r} of the Hugging Face hub"), from_hub("data set", name), suppress_logs():
         loaded = datasets.load_dataset(name, split=split)
-    except Exception as error:  # no network, no such name or no such split: the error of `datasets` says which
-        near = str(missing_path_error(Path(name))).partition("; ")[2]
-        raise FileNotFoundError(
-            f"{name!r} is neither a file or folder here ({near}) nor a data set on the Hugging Face hub: {error}"
-        ) from error
     return _from_datasets(loaded, name, split)
 
 

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from limbeck.models.architectures.static_encoder import NAME, StaticEncoder
 from limbeck.models.base import record_spec, registry
 from limbeck.models.loaders import import_package
+from limbeck.utils.foreign_errors import library_errors
+from limbeck.utils.hub import from_hub
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
 TEXT_MODALITY = {
@@ -34,21 +36,20 @@ def sentence_transformers_model(name_or_path: str, *, local_files_only: bool = F
 
     Raises:
         MissingPackageError: sentence-transformers is not installed.
-        ValueError: the model does not exist, or needs remote code.
+        FileNotFoundError: nothing of this name here or on the hub, or the hub cannot be reached.
+        ValueError: a model that needs remote code, or that Sentence Transformers does not read.
     """
     library, transformers = import_package(NAME), import_package("transformers")
-    with suppress_transformers_logs(transformers):
-        try:
-            model: nn.Module = library.SentenceTransformer(
-                name_or_path,
-                device="cpu",
-                local_files_only=local_files_only,
-                revision=revision,
-                trust_remote_code=False,
-                model_kwargs={"use_safetensors": True},
-            )
-        except OSError as error:
-            raise ValueError(f"no sentence encoder at {name_or_path!r}: {str(error).splitlines()[0]}") from error
+    doing = f"{name_or_path}: no sentence encoder can be loaded from it"
+    with suppress_transformers_logs(transformers), library_errors(doing), from_hub("sentence encoder", name_or_path):
+        model: nn.Module = library.SentenceTransformer(
+            name_or_path,
+            device="cpu",
+            local_files_only=local_files_only,
+            revision=revision,
+            trust_remote_code=False,
+            model_kwargs={"use_safetensors": True},
+        )
     made = wrap_sentence_transformer(model)
     source = {"name_or_path": str(name_or_path), "local_files_only": local_files_only, "revision": revision}
     record_spec(made, NAME, source)

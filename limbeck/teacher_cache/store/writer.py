@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
@@ -24,9 +23,8 @@ from limbeck.teacher_cache.store.row_encoder import Describe, RowEncoder, Shapes
 from limbeck.teacher_cache.store.row_group import read_row_group, tensors_of
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.disk_full import is_disk_full
 from limbeck.utils.folder_lock import lock_folder
-
-DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True)
@@ -170,8 +168,8 @@ class StoreWriter:
     def _disk_full_as_error(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
-            if error.errno not in DISK_FULL:
+        except Exception as error:
+            if not is_disk_full(error):
                 raise
             shards = [(self.path(shard).exists(), len(shard.keys)) for shard in self.planned_shards()]
             missing = sum(rows for written, rows in shards if not written) * self._bytes_per_row / 1e6

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 import torch
 
 from limbeck.data import load_items
+from limbeck.utils import hub
 from tests.data.loading.files import CELLS, EXPECTED, everything, folder_of_images, parquet, targets
 
 
@@ -70,15 +72,34 @@ def test_a_hub_name_is_handed_to_datasets(monkeypatch: pytest.MonkeyPatch) -> No
         raise ConnectionError("no network")
 
     monkeypatch.setattr(datasets, "load_dataset", fail)
-    with pytest.raises(FileNotFoundError, match=r"neither a file or folder here .* no network"):
+    with pytest.raises(FileNotFoundError, match=r"no data set 'someone/something': there is nothing of this name in"):
         load_items("someone/something")
+
+
+def test_a_mistyped_name_is_not_asked_of_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "is_reachable", lambda address: pytest.fail("asked"))
+    for name in ("digit", "Digits", "digitz"):
+        with pytest.raises(FileNotFoundError, match="did you mean digits, which is built in"):
+            load_items(name)
+
+
+def test_an_unreachable_hub_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library of the hub would try again six times, for 23 seconds."""
+    pytest.importorskip("datasets")
+    monkeypatch.setattr(hub, "is_reachable", lambda address: False)
+    began = time.perf_counter()
+    with pytest.raises(FileNotFoundError, match=r"not downloaded before, and \S+ cannot be reached from here"):
+        load_items("someone/something")
+    assert time.perf_counter() - began < 2
 
 
 def test_missing_files_list_the_nearest_names(tmp_path: Path) -> None:
     parquet(tmp_path / "train.parquet", text=["a"], label=[0])
-    with pytest.raises(FileNotFoundError, match=r"trian.parquet; nearest names in .*: train.parquet"):
+    with pytest.raises(
+        FileNotFoundError, match=r"trian.parquet: there is nothing of this name in .* \(nearest: train.parquet\)"
+    ):
         load_items(tmp_path / "trian.parquet")
-    with pytest.raises(FileNotFoundError, match=r"nearest names in .*: train.parquet"):
+    with pytest.raises(FileNotFoundError, match=r"\(nearest: train.parquet\)"):
         load_items(tmp_path / "trian" / "deep" / "x.csv")
 
 

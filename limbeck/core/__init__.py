@@ -10,6 +10,7 @@ from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.memory import Memory, PerSampleTable, Queue
 from limbeck.core.objective import Objective
 from limbeck.core.probe_set import ProbeSet
+from limbeck.core.projectors import AttentionHeads, GroupLinear
 from limbeck.core.recalibration import recalibrate
 from limbeck.core.reference_module import module_of, needs_recalibration
 from limbeck.core.references import Reference
@@ -24,11 +25,13 @@ __all__ = [
     "Actors",
     "Adapter",
     "AdapterError",
+    "AttentionHeads",
     "Batch",
     "BatchPosition",
     "Criterion",
     "ForwardCache",
     "GradientPlan",
+    "GroupLinear",
     "LinearLogits",
     "Match",
     "Memory",

@@ -23,7 +23,9 @@ Shape = tuple[int, ...]
 class Adapter(nn.Module):
     """Maps one pair of signals to equal shapes: `adapter(student, teacher) -> (student', teacher')`.
 
-    `student_path` may have parameters; `teacher_path` only rearranges (drops a class token, say) and has none.
+    `student_path` may have parameters; `teacher_path` only rearranges (drops a class token, say) and has none. A subclass in
+    the registry is built from the two shapes, and decides about the whole path; a function there makes the layer for the
+    channels alone.
     """
 
     def __init__(self, student_path: nn.Module, teacher_path: nn.Module | None = None) -> None:
@@ -96,8 +98,8 @@ def build_adapter(spec: str | nn.Module | None, student: Shape, teacher: Shape, 
 
     Args:
         spec: `"auto"` (what the objective needs, nothing more), `"none"`, the name of a channel adapter (`"linear"`, `"conv"`,
-            `"conv_bn"`: built even if the channel counts agree, as in FitNets), or a module of your own, called with the
-            student's signal.
+            `"conv_bn"`: built even if the channel counts agree, as in FitNets) or of a projector (`"group_linear"`,
+            `"attention_heads"`), or a module of your own, called with the student's signal.
         student, teacher: shapes of the two signals.
         match: which axes must agree for the objective.
 
@@ -112,6 +114,9 @@ def build_adapter(spec: str | nn.Module | None, student: Shape, teacher: Shape, 
     if spec == "auto" and _agree(student, teacher, match):
         return None
     bridge: Callable[[Shape, Shape], nn.Module] | None = None if spec == "auto" else registry[spec]
+    if bridge is not None and isinstance(bridge, type):
+        projector: nn.Module = bridge(student, teacher)
+        return projector
     key = (Kind.of(student), Kind.of(teacher))
     builder = _BRIDGES.get(key)
     if builder is None:

@@ -11,6 +11,7 @@ Image models take [B, C, H, W] in [0, 1], normalise their inputs and return logi
 
 from limbeck.models.architectures.mlp import mlp
 from limbeck.models.architectures.mobile_resnet import mobile_resnet
+from limbeck.models.architectures.mobilenet_v2 import mobilenet_v2
 from limbeck.models.architectures.mobilenet_v3 import mobilenet_v3
 from limbeck.models.architectures.pixels import pixels
 from limbeck.models.architectures.resnet_cifar import resnet_cifar
@@ -37,6 +38,7 @@ __all__ = [
     "load_weights",
     "mlp",
     "mobile_resnet",
+    "mobilenet_v2",
     "mobilenet_v3",
     "names",
     "pixels",

@@ -16,8 +16,10 @@ from typing import Any, cast
 from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Objective, registry
 from limbeck.core.signals import Match
+from limbeck.objectives.adaptive_target import AdaptiveTarget
 from limbeck.objectives.batch_statistics import BatchNormStatistics
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.cross_attention import PartialCrossAttention
 from limbeck.objectives.cross_similarity import CrossSimilarity, InfoNCE
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
@@ -59,6 +61,7 @@ register = registry.register
 
 __all__ = [
     "UNLABELLED",
+    "AdaptiveTarget",
     "AttentionDistributions",
     "AttentionScores",
     "AttentionTransfer",
@@ -90,6 +93,7 @@ __all__ = [
     "Match",
     "NeuronSelectivity",
     "Objective",
+    "PartialCrossAttention",
     "ProbabilisticTransfer",
     "RKDAngle",
     "RKDCosine",

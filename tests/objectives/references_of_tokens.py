@@ -156,3 +156,35 @@ def batchnorm_statistics(objective, student, teacher, target, index):
         variances.append(mean(item[1, channel] for item in student) - m**2 - mean(item[2, channel] for item in student))
     loss = norm(torch.stack(means)) + norm(torch.stack(variances))
     return torch.stack([loss for _ in student])
+
+
+# Between architectures
+
+
+@reference("adaptive_target")
+def adaptive_target(objective, student, teacher, target, index):
+    T, gamma, losses = objective.temperature, objective.gamma, []
+    for s, t, y in zip(student, teacher, target.tolist(), strict=True):
+        p, q = softmax(t, T), softmax(s, T)
+        others = [p[c] if objective.label_only else p[c] ** gamma for c in range(len(s))]
+        weights = [(1 + p[c]) ** gamma - 1 if c == y else others[c] for c in range(len(s))]
+        losses.append(-(T**2) * sum(w * torch.log(x) for w, x in zip(weights, q, strict=True)))
+    return torch.stack(losses)
+
+
+@reference("partial_cross_attention")
+def partial_cross_attention(objective, student, teacher, target, index):
+    losses = []
+    for item in range(len(student[0])):
+        attention, relations = [], []
+        for head in range(student[0].shape[1]):
+            (q, k, v), (tq, tk, tv) = ([x[item, head] for x in side] for side in (student, teacher))
+            scale, tokens = math.sqrt(q.shape[-1]), range(len(q))
+            for i in tokens:
+                ours = softmax(torch.stack([(q[i] * k[j]).sum() / scale for j in tokens]))
+                theirs = softmax(torch.stack([(tq[i] * tk[j]).sum() / scale for j in tokens]))
+                for d in range(v.shape[-1]):
+                    attention.append((sum(ours[j] * v[j, d] for j in tokens) - sum(theirs[j] * tv[j, d] for j in tokens)) ** 2)
+                relations += [((v[i] * v[j]).sum() / scale - (tv[i] * tv[j]).sum() / scale) ** 2 for j in tokens]
+        losses.append(mean(attention) + mean(relations))
+    return torch.stack(losses)

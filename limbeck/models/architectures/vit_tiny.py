@@ -35,6 +35,7 @@ def vit_tiny(
     dropout: float = 0.0,
     mean: Statistics = None,
     std: Statistics = None,
+    distilled: bool = False,
 ) -> VisionTransformer:
     """A pre-norm transformer over patches, [B, channels, size, size] in [0, 1] → logits [B, classes].
 
@@ -45,6 +46,8 @@ def vit_tiny(
         dim, depth, heads: width of a token, number of blocks, attention heads of dim/heads each.
         dropout: rate after attention and in the feed-forward layers.
         mean, std: normalisation, see `Normalize`.
+        distilled: add DeiT's distillation token with its own head, `head_dist`; the logits are then the mean of both heads.
+            `student:head` and `student:head_dist` are the logits of each.
 
     Raises:
         ValueError: sizes that do not divide; in `forward`, images of another size, since position embeddings are learned.
@@ -54,11 +57,12 @@ def vit_tiny(
     require_positive(size=size, patch=patch, dim=dim, depth=depth, heads=heads, classes=classes, channels=channels)
     if size % patch or dim % heads:
         raise ValueError(f"patch must divide size and heads must divide dim, got {patch}, {size} and {heads}, {dim}")
-    return VisionTransformer(size, patch, dim, depth, heads, classes, channels, dropout, mean, std)
+    return VisionTransformer(size, patch, dim, depth, heads, classes, channels, dropout, mean, std, distilled)
 
 
 class VisionTransformer(nn.Module):
-    """See `vit_tiny`. Taps: `blocks.0`, … (tokens [B, T, dim], the class token first), `norm`, `head`."""
+    """See `vit_tiny`. Taps: `blocks.0`, … (tokens [B, T, dim], the class token first), `norm`, `head`; with a distillation
+    token, which comes second, `head_dist` too."""
 
     def __init__(
         self,
@@ -72,27 +76,33 @@ class VisionTransformer(nn.Module):
         dropout: float,
         mean: Statistics,
         std: Statistics,
+        distilled: bool = False,
     ) -> None:
         super().__init__()
         self.size = size
         self.normalize = Normalize(channels, mean, std)
         self.patch_embed = PatchEmbedding(channels, dim, patch)
         self.cls_token = nn.Parameter(torch.zeros(1, 1, dim))
-        self.pos_embed = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1, dim))
+        self.dist_token = nn.Parameter(torch.zeros(1, 1, dim)) if distilled else None
+        self.pos_embed = nn.Parameter(torch.zeros(1, (size // patch) ** 2 + 1 + distilled, dim))
         self.blocks = nn.Sequential(*(Block(dim, heads, dropout) for _ in range(depth)))
         self.norm = nn.LayerNorm(dim, eps=1e-6)
         self.head = nn.Linear(dim, classes)
+        self.head_dist = nn.Linear(dim, classes) if distilled else None
         nn.init.trunc_normal_(self.cls_token, std=0.02)
         nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        if self.dist_token is not None:
+            nn.init.trunc_normal_(self.dist_token, std=0.02)
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:
         if images.shape[-2:] != (self.size, self.size):
             raise ValueError(f"expected images of {self.size}×{self.size} pixels, got {list(images.shape)}")
         patches = self.patch_embed(self.normalize(images))
-        tokens = torch.cat((self.cls_token.expand(patches.shape[0], -1, -1), patches), dim=1) + self.pos_embed
-        logits: Tensor = self.head(self.norm(self.blocks(tokens))[:, 0])
-        return logits
+        own = [token.expand(patches.shape[0], -1, -1) for token in (self.cls_token, self.dist_token) if token is not None]
+        tokens = self.norm(self.blocks(torch.cat((*own, patches), dim=1) + self.pos_embed))
+        logits: Tensor = self.head(tokens[:, 0])
+        return logits if self.head_dist is None else (logits + self.head_dist(tokens[:, 1])) / 2
 
 
 class PatchEmbedding(nn.Module):

@@ -11,7 +11,9 @@ from limbeck import models
     [
         ("mobilenet_v3", {"variant": "small"}, 2_542_856),
         ("mobilenet_v3", {"variant": "large"}, 5_483_032),
+        ("mobilenet_v2", {}, 3_504_872),
         ("vit_tiny", {"size": 224, "patch": 16, "depth": 12, "classes": 1000}, 5_717_416),
+        ("vit_tiny", {"size": 224, "patch": 16, "depth": 12, "classes": 1000, "distilled": True}, 5_910_800),
         ("mobile_resnet", {}, 64_270),
         ("mlp", {"inputs": 64}, 64 * 64 + 64 + 64 * 64 + 64 + 64 * 10 + 10),
     ],
@@ -25,12 +27,15 @@ IMAGE_MODELS = [
     ("mobilenet_v3", {"stride": 4, "width": 0.5}, (3, 32, 32)),
     ("mobilenet_v3", {"variant": "large", "width": 0.35}, (3, 64, 96)),
     ("mobilenet_v3", {"channels": 1, "stride": 8}, (1, 28, 28)),
+    ("mobilenet_v2", {"width": 0.35}, (3, 64, 32)),
+    ("mobilenet_v2", {"width": 0.35, "resize": 32, "channels": 1}, (1, 16, 16)),
     ("mobile_resnet", {"squeeze": True}, (3, 32, 32)),
     ("mobile_resnet", {"channels": 1, "expansion": 1}, (1, 28, 28)),
     ("tiny_cnn", {"size": 8, "width": 4}, (1, 8, 8)),
     ("tiny_cnn", {"separable": True, "blocks": 2}, (1, 28, 28)),
     ("tiny_cnn", {"size": 64, "channels": 3}, (3, 64, 64)),
     ("vit_tiny", {"dim": 24, "depth": 2}, (3, 32, 32)),
+    ("vit_tiny", {"dim": 24, "depth": 2, "distilled": True}, (3, 32, 32)),
     ("vit_tiny", {"dim": 24, "depth": 1, "size": 28, "patch": 7, "channels": 1}, (1, 28, 28)),
 ]
 

@@ -171,6 +171,8 @@ SHOWN = {
     "many-teachers": ("three teachers, one of them hardly trained, and a student that trusts those that agree", "nothing"),
     "teacher-domains": ("one student of 20 classes from a teacher of digits and one of clothes", DATA),
     "dynamic": ("a student of 1,400 parameters, soft targets weighed item by item", DATA),
+    "forgetting-before": ("a student that knows the digits of MNIST, which the next recipe teaches others", DATA),
+    "forgetting": ("digits of another source, without forgetting those of MNIST", "`forgetting-before`, carried out"),
     "distilbert": ("MiniLM-L6 into 3 of its layers on SST-2", PACKAGE),
     "bert_pkd": ("the same, with the states in between", PACKAGE),
     "tinybert": ("MiniLM-L6 into 2 thinner layers on SST-2, with augmented texts", PACKAGE),

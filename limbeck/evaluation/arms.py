@@ -1,9 +1,9 @@
 """The arms of a run: which models its verdict compares, how they are named, and in which folders they are kept.
 
 An arm is named `teacher`, or `[RESULT/]ARM`: the result is what was evaluated (`student` if it is not written), the arm how it
-was trained: `student` (distilled), `control` (labels only), or the name of a further control. A run with one student has the
-arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has `a/student`, `a/control`,
-`b/student`, and so on.
+was trained: `student` (distilled), `control` (labels only), `initial` (not yet), or the name of a further control. A run with one
+student has the arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has `a/student`,
+`a/control`, `b/student`, and so on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 TEACHER, CONTROL, STUDENT = "teacher", "control", "student"
 ARMS = (TEACHER, CONTROL, STUDENT)
+INITIAL = "initial"  # a student as it starts, where it starts from trained weights; it stands among the further controls
 DEFAULT_RESULT = "student"  # the result of arms that name none
 RESULTS_FOLDER = "results"
 _FORMER_NAMES = {"alone": CONTROL}  # in runs written before verdicts of format 2

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from limbeck.data import Items
-from limbeck.evaluation.arms import ARMS, STUDENT, arms_by_result, of_result
+from limbeck.evaluation.arms import ARMS, INITIAL, STUDENT, arms_by_result, of_result
 from limbeck.evaluation.prediction_views import ExampleKind, ItemPrediction, example_weights, prediction_views
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
@@ -27,8 +27,9 @@ class Example(Record):
     """One test item, with what it is, its label and the predictions of all arms.
 
     Attributes:
-        kind: `disagreement` (student and teacher differ), `forgot` (right in the control, wrong in the student; for predictions
-            with a score: better in the control) or `gained` (the other way round).
+        kind: `disagreement` (student and teacher differ), `unlearned` (right before the student's training, wrong after
+            it), `forgot` (right in the control, wrong in the student) or `gained` (the other way round); for predictions with
+            a score: better instead of right.
         item: row of the test set; for questions, the index among those with an answer.
         seed, seeds: the seed of these predictions, and the number of seeds in which the same holds.
         label: true class; value: true number; truth: true answer as text.
@@ -55,8 +56,8 @@ class Example(Record):
 def choose_examples(
     predictions: Mapping[str, Predictions], items: Items, seeds: tuple[int, ...], index: int = 0, result: str | None = None
 ) -> list[Example]:
-    """At most 24 items: up to eight disagreements with the teacher, eight that the student forgot and eight that it gained
-    over the control.
+    """Up to eight items of each kind: disagreements with the teacher, what the student unlearned since its training began,
+    what it forgot and what it gained compared with the control.
 
     Items are ranked by the confidence of both arms, or else by the distance of their predictions, averaged over the seeds.
     Classes take turns: each has its first item before any has a second. The choice is a function of the predictions alone.
@@ -69,7 +70,7 @@ def choose_examples(
         result: whose examples; None: of the first.
     """
     own = of_result(predictions, next(iter(arms_by_result(predictions))) if result is None else result)
-    views = prediction_views({arm: found for arm, found in own.items() if arm in ARMS})
+    views = prediction_views({arm: found for arm, found in own.items() if arm in (*ARMS, INITIAL)})
     if STUDENT not in views:
         return []
     student = own[STUDENT]

@@ -14,7 +14,7 @@ from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.metrics import Floats
 
-ExampleKind: TypeAlias = Literal["disagreement", "forgot", "gained"]
+ExampleKind: TypeAlias = Literal["disagreement", "unlearned", "forgot", "gained"]
 
 MAX_CHARACTERS = 200  # of a predicted text
 
@@ -96,6 +96,8 @@ def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[ExampleKi
     found: list[tuple[ExampleKind, Floats]] = []
     if teacher is not None and teacher.classes == student.classes:
         found.append(("disagreement", student.disagreement(teacher)))
+    if (initial := views.get("initial")) is not None:
+        found.append(("unlearned", initial.advantage(student)))
     if control is not None:
         found += [("forgot", control.advantage(student)), ("gained", student.advantage(control))]
     return found

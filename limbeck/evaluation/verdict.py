@@ -11,7 +11,7 @@ from pydantic import Field, ValidationError
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.agreement import Contingency
-from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER
+from limbeck.evaluation.arms import CONTROL, INITIAL, STUDENT, TEACHER
 from limbeck.evaluation.calibration import CalibrationBin
 from limbeck.evaluation.early_exit import EarlyExits
 from limbeck.evaluation.examples import Example
@@ -300,8 +300,9 @@ def _reached(result: Result, metric: MetricInfo) -> str:
 def _given(result: Result, metric: MetricInfo) -> str:
     """The gain over the control; over the first further control if there is no other."""
     gain, over = result.gain, ""
-    if gain is None and result.gains:
-        name, gain = next(iter(result.gains.items()))
+    further = {name: one for name, one in result.gains.items() if name != INITIAL}  # before a training there is no distillation
+    if gain is None and further:
+        name, gain = next(iter(further.items()))
         over = f" over {name}"
     if gain is None:
         return "what distillation gave is unknown: the run had no control"

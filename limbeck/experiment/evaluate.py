@@ -10,11 +10,12 @@ from torch import nn
 
 from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Verdict, build_verdict, choose_examples
-from limbeck.evaluation.arms import ArmName, arm_folder, of_result
+from limbeck.evaluation.arms import INITIAL, ArmName, arm_folder, of_result
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost
 from limbeck.experiment.early_exits import early_exit_curves, with_early_exits, with_mean_work
 from limbeck.experiment.evaluated import items_of
 from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.initial import initial_arms
 from limbeck.experiment.plan import STUDENT, TEACHER
 from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
 from limbeck.experiment.run_files import write_run
@@ -37,6 +38,7 @@ def evaluate_arms(
     first = next(iter(plan.evaluate))
     models = teacher_arm(experiment, by_arm[str(ArmName(first, STUDENT))][row], test) | by_arm
     items = _items_by_arm(experiment, test, models)
+    models |= initial_arms(experiment, items, seeds)
     predictions = predict_arms(experiment, models, items)
     best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
     curves = early_exit_curves(experiment, models, items)
@@ -64,7 +66,7 @@ def _items_by_arm(experiment: Experiment, test: Items, models: Mapping[str, Sequ
     """The test items as each arm reads them."""
     plan, task = experiment.plan, experiment.task
     read = {result: task.evaluation_items(items_of(test, plan, of)) for result, of in plan.evaluate.items()}
-    found = {str(ArmName(result, arm)): read[result] for result in plan.evaluate for arm in experiment.plans}
+    found = {str(ArmName(result, arm)): read[result] for result in plan.evaluate for arm in (*experiment.plans, INITIAL)}
     if TEACHER in models and plan.teacher is not None:
         found[TEACHER] = task.evaluation_items(items_of(test, plan, plan.teacher))
     return found

@@ -11,7 +11,7 @@ from limbeck.core.source import Source
 from limbeck.data import Items
 from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
-from limbeck.evaluation.arms import ARMS
+from limbeck.evaluation.arms import ARMS, INITIAL
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
 from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors, updates_of
 from limbeck.tasks import Classification, Task
@@ -71,8 +71,9 @@ def _check_sources(plan: Plan) -> None:
 
 def check_control_name(name: str) -> None:
     """Raises `ValueError` if a control cannot have this name, which names an arm and a folder."""
-    if name in ARMS or not re.fullmatch(r"[\w+-]+", name):
-        taken = f"; {', '.join(ARMS)} are taken" if name in ARMS else ""
+    names = (*ARMS, INITIAL)
+    if name in names or not re.fullmatch(r"[\w+-]+", name):
+        taken = f"; {', '.join(names)} are taken" if name in names else ""
         raise ValueError(f"controls: {name!r} names an arm and a folder; use letters, digits, '-', '_' and '+'{taken}")
     require_folder_name(name, "controls")
 

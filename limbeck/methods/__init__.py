@@ -19,6 +19,7 @@ from limbeck.methods.dynamic import (
     uncertain_items,
     wsld,
 )
+from limbeck.methods.forgetting import learning_without_forgetting
 from limbeck.methods.heterogeneous import cross_architecture, deit, ofa_kd, progressive_projection, takd
 from limbeck.methods.multi_teacher import (
     agreeing_teachers,
@@ -94,6 +95,7 @@ __all__ = [
     "hinton",
     "kdcl",
     "label_smoothing",
+    "learning_without_forgetting",
     "mean_teacher",
     "merged_classes",
     "minilm",

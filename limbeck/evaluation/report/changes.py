@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.agreement import Contingency
+from limbeck.evaluation.arms import CONTROL, INITIAL, TEACHER
 from limbeck.evaluation.report.examples import galleries
-from limbeck.evaluation.report.page import TITLES, Section, paragraph, table
+from limbeck.evaluation.report.page import Section, paragraph, table
+from limbeck.evaluation.report.unlearned import unlearned_by_class, unlearned_sentence
 from limbeck.evaluation.verdict import Verdict
+
+NAMES = {  # of an arm, and of what only the student or only that arm predicts correctly
+    TEACHER: ("teacher", "only student", "only teacher"),
+    CONTROL: ("control", "gained", "forgot"),
+    INITIAL: ("before its training", "learned", "unlearned"),
+}
 
 
 def changes(verdict: Verdict) -> Section | None:
@@ -14,14 +22,14 @@ def changes(verdict: Verdict) -> Section | None:
     parts = []
     if verdict.result.changes:
         parts.append(paragraph(_summary(verdict)))
-        tables = [_contingency(arm, found) for arm, found in verdict.result.changes.items() if arm in TITLES]
-        parts.append(f'<div class="beside">{"".join(tables)}</div>')
+        tables = [_contingency(arm, found) for arm, found in verdict.result.changes.items() if arm in NAMES]
+        parts.append(f'<div class="beside">{"".join(tables)}{unlearned_by_class(verdict)}</div>')
     parts += galleries(verdict)
     return Section("changes", "Predictions that changed", *parts)
 
 
 def _summary(verdict: Verdict) -> str:
-    sentences = []
+    sentences = [sentence] if (sentence := unlearned_sentence(verdict)) else []
     control, teacher = verdict.result.changes.get("control"), verdict.result.changes.get("teacher")
     if control is not None:
         sentences.append(
@@ -39,8 +47,7 @@ def _summary(verdict: Verdict) -> str:
 
 
 def _contingency(arm: str, found: Contingency) -> str:
-    other = TITLES[arm]
-    names = ("gained", "forgot") if arm == "control" else ("only student", "only teacher")
+    other, *names = NAMES[arm]
 
     def cell(count: int, note: str = "") -> str:
         below = f"{note} · " if note else ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.arms import ARMS
+from limbeck.evaluation.arms import ARMS, INITIAL
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.prediction_views import ExampleKind, ItemPrediction
 from limbeck.evaluation.report.classes import class_name
@@ -14,34 +14,40 @@ from limbeck.evaluation.verdict import Verdict
 
 _HEADINGS: dict[ExampleKind, str] = {
     "disagreement": "Where student and teacher disagree",
+    "unlearned": "What the student unlearned",
     "forgot": "What the student forgot",
     "gained": "What the student gained",
 }
 _NOTES: dict[str, dict[ExampleKind, str]] = {
     "classes": {
         "disagreement": "The most confident disagreements first; classes take turns.",
+        "unlearned": "Correct before the training, wrong after it.",
         "forgot": "Correct in the control, wrong in the student.",
         "gained": "Wrong in the control, correct in the student.",
     },
     "numbers": {
         "disagreement": "The largest differences first. Signed numbers are differences from the label.",
+        "unlearned": "Nearer to the label before the training than after it.",
         "forgot": "The control is nearer to the label.",
         "gained": "The student is nearer to the label than the control.",
     },
     "answers": {
         "disagreement": "Different answers, the most confident first. The marked words are the true answer; percentages are "
         "confidences.",
+        "unlearned": "The answer before the training is better.",
         "forgot": "The control’s answer is better.",
         "gained": "The student’s answer is better than the control’s.",
     },
     "sets": {
         "disagreement": "Different predictions, the most confident first; ≈ is partly right. Percentages are confidences.",
+        "unlearned": "The prediction before the training is better.",
         "forgot": "The control’s prediction is better.",
         "gained": "The student’s prediction is better than the control’s.",
     },
     "neighbours": {
         "disagreement": "The nearest neighbour of each text among the test texts, by model; texts whose neighbours differ most "
         "first. Percentages are the share of the teacher's ten nearest neighbours that the model finds.",
+        "unlearned": "Before the training it found more of the teacher's neighbours.",
         "forgot": "The control finds more of the teacher's neighbours.",
         "gained": "The student finds more of the teacher's neighbours than the control.",
     },
@@ -76,7 +82,7 @@ def _family(example: Example) -> str:
 
 
 def _item(example: Example, verdict: Verdict, reading: bool) -> str:
-    lines = "".join(_line(example, arm, verdict) for arm in ARMS if arm in example.predictions)
+    lines = "".join(_line(example, arm, verdict) for arm in (*ARMS, INITIAL) if arm in example.predictions)
     seeds = "" if len(verdict.seeds) == 1 else f" · {example.seeds} of {len(verdict.seeds)} seeds"
     unit = "item" if example.question is None else "question"
     return (
@@ -118,7 +124,7 @@ def _line(example: Example, arm: str, verdict: Verdict) -> str:
         shown = number_format.number(prediction.value - example.value, 2, sign=True)
     else:
         shown = "" if note is None else number_format.percent(note, 0)
-    return f'<dt>{TITLES[arm]}</dt><dd class="{style}">{escape(text)}</dd><dd class="sure">{shown}</dd>'
+    return f'<dt>{TITLES.get(arm, arm)}</dt><dd class="{style}">{escape(text)}</dd><dd class="sure">{shown}</dd>'
 
 
 def _prediction(prediction: ItemPrediction, example: Example, verdict: Verdict) -> tuple[str, str]:

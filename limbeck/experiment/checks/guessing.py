@@ -1,11 +1,12 @@
-"""A finished teacher that does no better than guessing, found before anybody learns from it."""
+"""Models that do no better than guessing: a teacher, before anybody learns from it, and students as they start."""
 
 from __future__ import annotations
 
 import warnings
+from typing import NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.data import Items
 from limbeck.data.class_names import describe_classes
@@ -14,6 +15,39 @@ from limbeck.tasks import Classification, Task
 
 ITEMS = 500  # on which the teacher is tried
 SHOWN = 6  # items in the message
+
+
+class _Tried(NamedTuple):
+    """Some items, the classes predicted for them, how many are right, and the number of classes."""
+
+    items: Items
+    predicted: Tensor
+    right: int
+    classes: int
+
+    @property
+    def is_at_chance(self) -> bool:
+        assert self.items.target is not None
+        share = float(self.items.target.bincount().max()) / len(self.items)
+        return is_at_chance(self.right, len(self.items), max(1 / self.classes, share))
+
+
+def _try(task: Task, model: nn.Module, items: Items) -> _Tried | None:
+    """Asks a classifier about a few labelled items; None if there are none, or its outputs are not finite."""
+    if not isinstance(task, Classification) or items.target is None or not len(some := items.labelled()):
+        return None
+    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:ITEMS])
+    outputs = task.outputs(model, some)
+    if not bool(outputs.isfinite().all()):
+        return None
+    predicted = outputs.argmax(-1)
+    return _Tried(some, predicted, int((predicted == some.target).sum()), outputs.shape[-1])
+
+
+def beats_guessing(task: Task, model: nn.Module, items: Items) -> bool:
+    """Whether a classifier is right more often on some of the items than guessing is; False where that cannot be told."""
+    tried = _try(task, model, items)
+    return tried is not None and not tried.is_at_chance
 
 
 def warn_of_guessing(task: Task, teacher: nn.Module | None, items: Items, data: str, name: str = "teacher") -> None:
@@ -25,19 +59,9 @@ def warn_of_guessing(task: Task, teacher: nn.Module | None, items: Items, data: 
     Args:
         name: what the message calls it.
     """
-    if teacher is None or not isinstance(task, Classification) or items.target is None:
+    if teacher is None or (tried := _try(task, teacher, items)) is None or not tried.is_at_chance:
         return
-    some = items.labelled()
-    if not len(some):
-        return
-    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:ITEMS])
-    outputs = task.outputs(teacher, some)
-    predicted, classes = outputs.argmax(-1), outputs.shape[-1]
-    if not bool(outputs.isfinite().all()):
-        return
-    right = int((predicted == some.target).sum())
-    if not is_at_chance(right, len(some), max(1 / classes, float(some.target.bincount().max()) / len(some))):
-        return
+    some, predicted, right, classes = tried
     first = zip(some.target[:SHOWN].tolist(), predicted[:SHOWN].tolist(), strict=True)
     pairs = ", ".join(f"{label}→{answer}" for label, answer in first)
     names = "" if some.class_names is None else f"; classes of the data: {describe_classes(some.class_names)}"

@@ -1,0 +1,65 @@
+"""The arm `initial`: a student as it starts, where it starts from trained weights, so that it can unlearn something."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import nn
+
+from limbeck.core.actors import Role
+from limbeck.core.model_io import LOGITS
+from limbeck.core.references import Reference
+from limbeck.core.teachers import Teacher
+from limbeck.data import Items
+from limbeck.evaluation.arms import INITIAL, ArmName
+from limbeck.experiment.checks.guessing import beats_guessing
+from limbeck.experiment.experiment import Experiment, build_actor
+from limbeck.experiment.plan import STUDENT, Evaluated
+from limbeck.models.adapters import merge_adapters
+from limbeck.utils.seeds import mix_seeds
+
+
+def initial_arms(experiment: Experiment, items: Mapping[str, Items], seeds: Sequence[int]) -> dict[str, list[nn.Module]]:
+    """Returns the students before their training, one for each seed, by the name of the arm (`[RESULT/]initial`).
+
+    A student with random weights is none of them, nor is one that guesses: a new head on trained layers, a teacher's layers of
+    which some are left out. So are exits, ensembles and averages, which are parts of others.
+
+    Args:
+        items: the test items, as each arm reads them.
+        seeds: of the trainings.
+    """
+    found = {}
+    for result, evaluated in experiment.plan.evaluate.items():
+        actor = _whole_actor(experiment, evaluated)
+        if actor is None or not starts_from_given_weights(experiment, actor):
+            continue
+        models = [merge_adapters(experiment.new_module(actor, seed).cpu().eval()) for seed in seeds]
+        if beats_guessing(experiment.task, models[0], items[str(ArmName(result, STUDENT))]):
+            found[str(ArmName(result, INITIAL))] = models
+    return found
+
+
+def _whole_actor(experiment: Experiment, evaluated: Evaluated) -> str | None:
+    """The trained actor that is evaluated as it is; None for an exit, a variant, an ensemble or a frozen model."""
+    if isinstance(evaluated, Teacher):
+        return None
+    reference = Reference.parse(evaluated, default=STUDENT, actors=experiment.plan.actors)
+    actor = experiment.plan.actors.get(reference.actor)
+    whole = reference.variant is None and reference.tap == LOGITS and not reference.is_pattern
+    return reference.actor if whole and actor is not None and actor.role is Role.TRAINED and actor.of is None else None
+
+
+def starts_from_given_weights(experiment: Experiment, name: str) -> bool:
+    """Whether the weights of an actor do not come from the seed, most of them: they are the same for two seeds."""
+    actor = experiment.plan.actors[name]
+    if actor.module is not None:
+        return True
+    first, second = (build_actor(name, actor, mix_seeds(0, key), experiment.teacher).state_dict() for key in ("a", "b"))
+    same = other = 0
+    for key, tensor in first.items():
+        if tensor.is_floating_point() and tensor.numel() > 1 and bool((tensor != tensor.flatten()[0]).any()):
+            equal = torch.equal(tensor, second[key])
+            same, other = same + equal * tensor.numel(), other + (not equal) * tensor.numel()
+    return same > other

@@ -2,9 +2,8 @@
 
     python -m benchmarks.paradigms.forgetting              # needs LIMBECK_DATA, resumes
 
-The old domain are the digits of MNIST, the new one those of scikit-learn (recipes/forgetting.yaml). Each way is trained for three
-seeds, and evaluated on the test images of both; `past: 0.25` is the paper's weight; it was not
-chosen by these figures.
+The old domain are the digits of MNIST, the new one those of scikit-learn (recipes/forgetting.yaml). Each way is trained for
+three seeds, and evaluated on the test images of both. `past: 0.25` is the paper's weight; it was not chosen by these figures.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ def main() -> None:
             record(
                 "paradigms", f"forgetting: {domain} digits, {way} minus {other}, points", bar, value, ci95,
                 at == 0 or ci95[0] > 0, "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.forgetting",
-                f"{len(old):,} test images of mnist and {len(new):,} of digits, both of 8 × 8 pixels, tiny_cnn of 24,058 parameters", [0, 1, 2],
-                f"new / old accuracy: {table}",
+                f"{len(old):,} test images of mnist and {len(new):,} of digits, 8 × 8 pixels, tiny_cnn of 24,058 parameters",
+                [0, 1, 2], f"new / old accuracy: {table}",
             )  # fmt: skip
 
 

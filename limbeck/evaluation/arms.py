@@ -1,8 +1,8 @@
 """The arms of a run: which models its verdict compares, how they are named, and in which folders they are kept.
 
 An arm is named `teacher`, or `[RESULT/]ARM`: the result is what was evaluated (`student` if it is not written), the arm how it
-was trained: `student` (distilled), `control` (labels only), `initial` (not yet), or the name of a further control. A run with one
-student has the arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has `a/student`,
+was trained: `student` (distilled), `control` (labels only), `initial` (not yet), or the name of a further control. A run
+with one student has the arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has `a/student`,
 `a/control`, `b/student`, and so on.
 """
 

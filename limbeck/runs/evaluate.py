@@ -13,6 +13,7 @@ from torch import nn
 
 from limbeck import models
 from limbeck.data import Items
+from limbeck.data.image.size import image_size, saved_image_size
 from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder, parse_arm
 from limbeck.experiment.experiment import inference_device
@@ -147,13 +148,13 @@ def read_for_run(
     else:
         has_teacher = _set_tokenizers(recipe, folder, console)
     try:
-        items = _align(_read(recipe, data, columns), folder, data)
+        items = _align(_read(recipe, folder, data, columns, console), folder, data)
     except ValueError as error:
         if recipe.student.reads is None or columns.get("input") is not None:
             raise
         _note(console, f"without the teacher: {error}")
         has_teacher = False  # and the student needs its own field only
-        items = _align(_read(recipe, data, columns, only=recipe.student.reads), folder, data)
+        items = _align(_read(recipe, folder, data, columns, console, only=recipe.student.reads), folder, data)
     return items, rebuild_compared(recipe, folder, items, class_count_of(folder), console) if has_teacher else None
 
 
@@ -162,8 +163,10 @@ def _align(items: Items, folder: Path, data: str) -> Items:
     return items.align_classes(class_names_of(folder), data, strict=class_count_of(folder) is not None)
 
 
-def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | None = None) -> Items:
-    """Returns data with the image options of the run; of its fields, all or `only` one."""
+def _read(
+    recipe: Recipe, folder: Path, data: str, columns: Mapping[str, Any], console: Console, *, only: str | None = None
+) -> Items:
+    """Returns data with the image options and in the image size of the run; of its fields, all or `only` one."""
     fields = recipe.data.like.fields
     like = recipe.data.test if fields is None else recipe.data.like
     if isinstance(like.label, list) and columns.get("label") is None:  # several columns, which no option names
@@ -171,7 +174,16 @@ def _read(recipe: Recipe, data: str, columns: Mapping[str, Any], *, only: str | 
     spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     if fields is not None and only is not None:
         spec = spec.model_copy(update={"fields": {only: fields[only]}, "audio": like.audio})
-    return recipe.items(spec)
+    items = recipe.items(spec)
+    trained = None if fields is not None or like.size is not None else saved_image_size(folder / STUDENT)
+    found = None if trained is None else image_size(items)
+    if trained is None or found is None or found == trained:
+        return items
+    if trained[0] != trained[1]:
+        shown = " and ".join("{} × {}".format(*size) for size in (found, trained))
+        raise ValueError(f"{data}: its images and those of the training are {shown} pixels; resize the files")
+    _note(console, "images of {} × {} pixels are resized to {} × {}, as in the training".format(*found, *trained))
+    return recipe.items(spec.model_copy(update={"size": trained[0]}))
 
 
 def evaluate_models(

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from PIL import Image
 from rich.console import Console
 
 from limbeck import models, runs
-from limbeck.data import to_float
+from limbeck.data import load_items, to_float
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
@@ -28,6 +29,21 @@ def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> No
     (moved / "recipe.yaml").write_text(yaml.safe_dump(fields))
     (moved / "student").symlink_to(finished / "student")
     assert runs.evaluate_run(moved, "digits", split="test").as_json()["items"] == 599
+
+
+def test_images_of_another_size_are_made_as_those_of_the_training(finished: Path, tmp_path: Path) -> None:
+    digits = load_items("digits", split="test")
+    pictures, target = digits.fetch(torch.arange(40)), digits.target[:40].tolist()
+    for name, factor in (("same", 1), ("large", 4)):
+        for at, (picture, label) in enumerate(zip(pictures, target, strict=True)):
+            folder = tmp_path / name / str(label)
+            folder.mkdir(parents=True, exist_ok=True)
+            large = picture[0].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+            Image.fromarray(large.numpy()).save(folder / f"{at}.png")
+    console = Console(file=io.StringIO(), width=200)
+    found = [runs.evaluate_run(finished, str(tmp_path / name), console=console).verdict for name in ("same", "large")]
+    assert found[0].result.distilled.metric == pytest.approx(found[1].result.distilled.metric, abs=0.1)
+    assert console.file.getvalue().count("images of 32 × 32 pixels are resized to 8 × 8, as in the training") == 1
 
 
 def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: Path) -> None:

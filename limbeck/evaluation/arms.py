@@ -2,8 +2,8 @@
 
 An arm is named `teacher`, or `[RESULT/]ARM`: the result is what was evaluated (`student` if it is not written), the arm how it
 was trained: `student` (distilled), `control` (labels only), `initial` (not yet), or the name of a further control. A run
-with one student has the arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has `a/student`,
-`a/control`, `b/student`, and so on.
+with one student has the arms `teacher`, `student` and `control`; one that evaluates two peers and their ensemble has
+`a/student`, `a/control`, `b/student`, and so on.
 """
 
 from __future__ import annotations

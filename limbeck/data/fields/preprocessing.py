@@ -12,7 +12,7 @@ from limbeck.data.text.token_storage import TokenStorage
 
 
 def save_preprocessing(items: Items, folder: Path) -> None:
-    """Writes into a model's folder how items become inputs: tokenizer, columns of the table, options of spectrograms, image size."""
+    """Writes into a model's folder the tokenizer, table columns, spectrogram options or image size of its items."""
     if isinstance(items.storage, TokenStorage):
         items.storage.tokenizer.save_pretrained(folder)
     if isinstance(items.storage, EncodedTable):

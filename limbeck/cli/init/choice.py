@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Generic, TypeVar
@@ -14,7 +14,7 @@ from rich.console import Console
 from torch import nn
 
 from limbeck import models
-from limbeck.cli.init.data import UserData
+from limbeck.cli.init.data import STUDENT, TEACHER, UserData
 from limbeck.cli.init.options import InitOptions, ModelOptions
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import SHARE, suggest_student
@@ -28,7 +28,6 @@ from limbeck.tasks import Classification
 READY_MADE = ("transformers", "timm", "torchvision")  # libraries whose models come with weights
 TRIAL_ITEMS = 512  # test items on which a teacher with weights is evaluated
 NAMED = "my_models.py:FUNCTION, or a registered model"
-TEACHER, STUDENT = "teacher", "student"
 
 S = TypeVar("S", bound=ModelSpec)
 
@@ -94,19 +93,20 @@ class Chooser:
             self.show(name, found[name].describe())
         return found
 
-    def student(self, teachers: Iterable[Choice[Any]] = ()) -> Choice[StudentSpec]:
-        """The student; without a name, one of a tenth of the teachers' parameters is suggested if there are teachers."""
+    def student(self, teachers: Iterable[Choice[Any]] = (), weights: str | None = None) -> Choice[StudentSpec]:
+        """The student; without a name, one of a tenth of the teacher's parameters is suggested if there is a teacher.
+
+        Args:
+            weights: from which it starts.
+        """
         one, given = self.options.student, [each.network for each in teachers]
         if one.model is None and given:
             one = self._suggested(one, given[0])
-        spec = self._spec(one, "Student", STUDENT, StudentSpec)
-        if one.weights:
-            spec = spec.model_copy(update={"weights": one.weights})
-        chosen = self._build(spec, STUDENT)
-        size = ""
+        chosen = self._build(self._spec(replace(one, weights=weights), "Student", STUDENT, StudentSpec), STUDENT)
+        text = chosen.describe()
         if given:
-            size = f", {number_format.relative_size(sum(map(models.count_parameters, given)) / chosen.parameters)}"
-        self.show(STUDENT, chosen.describe() + size)
+            text += f", {number_format.relative_size(sum(map(models.count_parameters, given)) / chosen.parameters)}"
+        self.show(STUDENT, text + ("" if weights is None else self._accuracy(chosen, STUDENT)))
         return chosen
 
     def _suggested(self, one: ModelOptions, teacher: nn.Module) -> ModelOptions:
@@ -144,7 +144,8 @@ class Chooser:
 
     def _spec(self, one: ModelOptions, text: str, role: str, kind: type[S]) -> S:
         named = self.questions.ask(f"--{role}", f"{text} ({NAMED})", one.model)
-        return kind.model_validate({"model": self._model_name(named), "args": one.args, **self._reads(role)})
+        fields = {"model": self._model_name(named), "args": one.args, "weights": one.weights, **self._reads(role)}
+        return kind.model_validate(fields)
 
     def _reads(self, role: str) -> Mapping[str, str]:
         field = self.data.reads.get(STUDENT if role == STUDENT else TEACHER)
@@ -174,9 +175,9 @@ class Chooser:
 
     def _accuracy(self, chosen: Choice[Any], role: str) -> str:
         """Returns the accuracy of a teacher with weights on some test data; that of guessing shows wrong inputs or classes."""
-        if chosen.spec.training is not None:
+        if getattr(chosen.spec, "training", None) is not None:
             return ", to be trained first"
-        some = self.data.test_items.for_actor(role if role in self.data.reads else TEACHER).labelled()
+        some = self.data.test_items.for_actor(STUDENT if role == STUDENT else TEACHER).labelled()
         some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:TRIAL_ITEMS])
         task = Classification()
         right = task.compute_metrics(task.outputs(chosen.network, some), some)[task.metric.name]

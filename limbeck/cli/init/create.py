@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -35,6 +36,10 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         raise InitError(f"{path}: there is no folder {path.parent}; make it first")
     paradigm = find_paradigm(options.paradigm)
     paradigm.check(options, interactive=questions.interactive)
+    if "reads" in paradigm.takes:
+        options = replace(
+            options, reads=questions.ask("--reads", "Fields that teacher and student read (image,audio)", options.reads)
+        )
     data = _data(options, questions)
     chooser = Chooser(options, questions, data, [str(plugin) for plugin in options.plugins], console)
     chooser.show("data", data.describe())
@@ -48,7 +53,7 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         train=data.train,
         test=data.test,
         models=models,
-        training=suggest_training(data, mirror),
+        training=replace(suggest_training(data, mirror), lr=models.lr),
         formats=_formats(options, questions),
         command=shlex.join(command),
     )
@@ -61,6 +66,7 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
 def _data(options: InitOptions, questions: Questions) -> UserData:
     path = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train)
     fields, reads = (None, {}) if options.reads is None else parse_reads(options.reads)
+    user_data.check_fields(path, fields or {})
     train, test = user_data.find_splits(path, options.test, input=options.input, label=options.label, fields=fields)
     if test is None:
         test_path = questions.ask("--test", "Test data, on which the student is evaluated", None)

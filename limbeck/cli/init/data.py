@@ -28,7 +28,8 @@ TEST_NAMES = ("test", "val", "valid", "validation", "eval")
 SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # to which images are resized if they differ or are large
 MAX_HEADERS = 500  # images of which the header is read
 GREY = ("1", "L", "LA")
-STUDENT = "student"
+STUDENT, TEACHER = "student", "teacher"
+BY_HAND = ("text", "table")  # modalities of which recipes are written by hand
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,20 @@ def find_splits(train: str, test: str | None, **options: Any) -> tuple[DatasetSp
 def _neighbours(train: Path) -> Iterable[Path]:
     if "train" in train.name:
         yield from (train.with_name(train.name.replace("training", "train").replace("train", name)) for name in TEST_NAMES)
+
+
+def check_fields(path: str, fields: Mapping[str, str]) -> None:
+    """Raises `InitError` for fields of which recipes are written by hand, and for data that has no fields."""
+    if fields and path == "digits":
+        raise InitError(
+            f"--reads is {','.join(fields)}, and {path} are images alone; name a table that has both, such as pairs.parquet"
+        )
+    for name in fields.values():
+        if name in BY_HAND:
+            raise InitError(
+                f"--reads: {name}: recipes with fields of texts or tables are written by hand; copy the one of "
+                "docs/guide/methods/cross_modal.md, and name your files in it"
+            )
 
 
 def load_data(train: DatasetSpec, test: DatasetSpec, reads: Mapping[str, str] | None = None) -> UserData:

@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from limbeck.cli.init.choice import Choice, Chooser
+from limbeck.cli.init.data import STUDENT, TEACHER
 from limbeck.cli.init.options import OFFLINE, InitOptions
 from limbeck.cli.init.questions import InitError
-from limbeck.cli.init.suggest import suggest_exits, suggest_taps
+from limbeck.cli.init.suggest import output_module, pair_layers, suggest_exits, suggest_layers, suggest_taps
 from limbeck.cli.init.text import RecipeModels, format_value, view_names
 from limbeck.utils.registry import UnknownNameError
 
 ATTENTION = 30  # divided by the number of pairs; the papers' 1,000 dominates the other terms in a short training
+FORGETTING = "forgetting"
 MODEL_FLAGS = ("teacher", "peer", "student", "reads")
 
 
@@ -54,6 +56,10 @@ class Paradigm:
                     f"--{flag}: --paradigm {self.name} ({self.summary}) takes {taken}; leave --{flag} out, or choose "
                     f"one of: {others}"
                 )
+        if options.student.weights is not None and self.name != FORGETTING:
+            raise InitError(
+                f"--student-weights: only --paradigm {FORGETTING} starts from weights; leave it out, or choose that"
+            )
         if options.features and self.name != OFFLINE:
             raise InitError(f"--features: --paradigm {self.name} decides what is compared; leave it out")
         if self.several and (given[self.several] == 1 or (not given[self.several] and not interactive)):
@@ -188,6 +194,77 @@ def _dynamic(choose: Chooser) -> RecipeModels:
     return RecipeModels(lines, teacher.spec, student.spec, targets=_kept([teacher], student))
 
 
+def _heterogeneous(choose: Chooser) -> RecipeModels:
+    teacher = choose.teacher()
+    student = choose.student([teacher])
+    ours = suggest_layers(student.network, choose.data, STUDENT)
+    theirs = suggest_layers(teacher.network, choose.data, TEACHER)
+    if not ours:
+        raise InitError(
+            f"--student: no layers are found in {student.spec.model} that could be compared; --paradigm {OFFLINE} compares "
+            "outputs alone"
+        )
+    pairs = pair_layers(ours, theirs)
+    output = output_module(student.network, choose.data)
+    own = [
+        f"evaluate: {{student: {format_value(f'student:{output}')}}}    # the output alone, so that what is kept has no exits"
+    ]
+    exits = list(pair_layers(ours, ours))
+    spatial = all(suggest_exits(one.network, choose.data, actor) for one, actor in ((student, STUDENT), (teacher, TEACHER)))
+    if spatial:
+        choose.show("layers", ", ".join(f"{first} ← {second}" for first, second in pairs.items()))
+        lines = [
+            *_method_head("progressive_projection"),
+            f"  progressive_projection: {{features: {format_value(pairs)}}}    # one pair of layers after the other",
+            "",
+            f"# In its place, in logit space, with exits: {format_value(exits)} of the student:",
+            "# method: {ofa_kd: {}}",
+            *(f"# {line}" for line in own if output),
+        ]
+        return RecipeModels(lines, teacher.spec, student.spec, targets=_kept([teacher], student))
+    choose.show("exits", f"{', '.join(exits)}; a network without maps or tokens is compared in logit space")
+    lines = [
+        *_method_head("ofa_kd"),
+        "  ofa_kd: {gamma: 1}    # each exit learns the teacher's outputs; up to 1.5 where most items have a label",
+        *(["", *own] if output else []),
+    ]
+    return RecipeModels(
+        lines, teacher.spec, student.spec.model_copy(update={"exits": exits}), targets=_kept([teacher], student)
+    )
+
+
+def _cross_modal(choose: Chooser) -> RecipeModels:
+    teacher = choose.teacher()
+    student = choose.student([teacher])
+    lines = [
+        *_method_head("supervision_transfer"),
+        "  supervision_transfer: {temperature: 2}    # what the teacher makes of its field; labels are not needed",
+        "  # supervision_transfer: {labels: 0.5}     # with the labels of items that have one",
+        "  # cmkd: {}                                # in its place: similarities of items too, within and across",
+        "  # contrastive_transfer: {soft: 1}         # which of the teacher's outputs belongs to the same item",
+        "",
+        "cache: auto          # the teacher's outputs are computed once",
+    ]
+    return RecipeModels(lines, teacher.spec, student.spec, targets=_kept([teacher], student))
+
+
+def _forgetting(choose: Chooser) -> RecipeModels:
+    question = "Weights of the student, trained on the old domain"
+    weights = choose.questions.ask("--student-weights", question, choose.options.student.weights)
+    student = choose.student(weights=weights)
+    lines = [
+        *_method_head("learning_without_forgetting"),
+        "  learning_without_forgetting: {}    # the labels of the new domain, and what the student predicted before",
+        "  # learning_without_forgetting: {past: 1}    # keeps more of the old, and learns less of the new",
+        "  # learning_without_forgetting: {past: 0, labels: 0, soft: 1}    # a teacher of the new domain alone: add teacher:",
+        "",
+        "# The verdict has the student as it started, too. What is left of the old domain:",
+        "# limbeck evaluate runs/NAME --data OLD",
+    ]
+    control = "true        # labels alone, from the same weights"
+    return RecipeModels(lines, None, student.spec, control=control, lr=1e-3)
+
+
 def _method_head(name: str) -> list[str]:
     return [f"method:              # what is learned from whom; `limbeck methods {name}` explains this one"]
 
@@ -204,7 +281,6 @@ def _kept(teachers: Iterable[Choice[Any]], student: Choice[Any]) -> dict[str, tu
     }
 
 
-FORGETTING = "forgetting"
 PARADIGMS = (
     Paradigm(OFFLINE, "a trained teacher teaches a student", ("teacher", "student"), _offline, OFFLINE),
     Paradigm("mutual", "peers teach each other", ("peer",), _mutual, "online", "peer"),
@@ -217,6 +293,21 @@ PARADIGMS = (
         "multi_teacher",
         "teacher",
     ),
+    Paradigm(
+        "heterogeneous",
+        "a teacher of another architecture, layers compared",
+        ("teacher", "student"),
+        _heterogeneous,
+        "heterogeneous",
+    ),
+    Paradigm(
+        "cross-modal",
+        "teacher and student read different fields of an item",
+        ("teacher", "student", "reads"),
+        _cross_modal,
+        "cross_modal",
+    ),
     Paradigm("dynamic", "labels and teacher, weighed item by item", ("teacher", "student"), _dynamic, "dynamic"),
+    Paradigm(FORGETTING, "a trained student learns a new domain and keeps what it knew", ("student",), _forgetting, FORGETTING),
 )
 NAMES = tuple(each.name for each in PARADIGMS)

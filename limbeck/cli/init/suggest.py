@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from limbeck import models
-from limbeck.cli.init.data import UserData
+from limbeck.cli.init.data import STUDENT, TEACHER, UserData
 from limbeck.cli.init.questions import InitError
 from limbeck.core.errors import TapError
+from limbeck.core.model_io import call_model, preserve_modes
 from limbeck.core.taps.encoder_layout import layers
 from limbeck.core.taps.pairing import DEEP, feature_maps, pair_taps, stage_ends
 from limbeck.recipe.schema.models import ModelSpec
@@ -84,23 +87,66 @@ def _explicit_args(args: dict[str, Any]) -> dict[str, Any]:
 def suggest_taps(student: nn.Module, teacher: nn.Module, data: UserData) -> list[tuple[str, str]]:
     """Returns pairs of taps (student, teacher) at equal relative depth; none if one of the networks has no feature maps."""
     try:
-        return pair_taps(student, teacher, data.first_inputs(), data.first_inputs(actor="teacher"))
+        return pair_taps(student, teacher, data.first_inputs(), data.first_inputs(actor=TEACHER))
     except TapError:
         return []
 
 
-def suggest_exits(network: nn.Module, data: UserData) -> list[str]:
-    """Returns the modules of a student after which an exit makes sense, from its start to its end.
+def suggest_exits(network: nn.Module, data: UserData, actor: str = STUDENT) -> list[str]:
+    """Returns the modules of a network after which an exit makes sense, from its start to its end.
 
     These are the last map of each resolution, or else the numbered layers of an encoder.
     """
-    ends = stage_ends(feature_maps(network, data.first_inputs()))
+    ends = stage_ends(feature_maps(network, data.first_inputs(actor=actor)))
     if ends and ends[-1].position >= DEEP:
         return [end.path for end in ends]
     try:
         return [layer.path for layer in layers(network) if layer.side == "output" and layer.run is None]
     except TapError:
         return []
+
+
+def suggest_layers(network: nn.Module, data: UserData, actor: str) -> list[str]:
+    """Returns the layers of a network of any architecture: as `suggest_exits`, or else its linear layers but the last."""
+    if found := suggest_exits(network, data, actor):
+        return found
+    ran: list[str] = []
+    handles = [
+        module.register_forward_hook(lambda *_, path=path: ran.append(path))
+        for path, module in network.named_modules()
+        if isinstance(module, nn.Linear)
+    ]
+    _forward(network, data, actor, handles)
+    return ran[:-1]
+
+
+def pair_layers(ours: Sequence[str], theirs: Sequence[str], count: int = 2) -> dict[str, str]:
+    """Returns pairs of layers at equal relative depth, at most `count`; the last layers are the last pair."""
+    count = min(count, len(ours), len(theirs))
+    at = [[-(-number * len(own) // count) - 1 for number in range(1, count + 1)] for own in (ours, theirs)]
+    return {ours[first]: theirs[second] for first, second in zip(*at, strict=True)}
+
+
+def output_module(network: nn.Module, data: UserData) -> str | None:
+    """Returns the module whose output is that of the student; None if the network computes it otherwise."""
+    found: list[tuple[str, Any]] = []
+    handles = [
+        module.register_forward_hook(lambda _, __, output, path=path: found.append((path, output)))
+        for path, module in network.named_modules()
+        if path
+    ]
+    output = _forward(network, data, STUDENT, handles)
+    return next((path for path, own in reversed(found) if own is output), None)
+
+
+def _forward(network: nn.Module, data: UserData, actor: str, handles: Sequence[RemovableHandle]) -> Any:
+    """Returns the output for the first items, and removes the hooks that have seen it."""
+    try:
+        with torch.no_grad(), preserve_modes(network):
+            return call_model(network.eval(), data.first_inputs(2, actor))
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 @dataclass(frozen=True)
@@ -110,6 +156,7 @@ class SuggestedTraining:
     epochs: int
     batch_size: int
     views: list[Any]
+    lr: float = 2e-3
 
 
 def suggest_training(data: UserData, mirror: bool) -> SuggestedTraining:

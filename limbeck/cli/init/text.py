@@ -24,6 +24,7 @@ class RecipeModels:
         controls: further controls, line by line.
         targets: by name, each with its value and its comment.
         views: how many views of each item are made, one for each peer.
+        lr: the learning rate.
     """
 
     learning: Sequence[str]
@@ -34,6 +35,7 @@ class RecipeModels:
     controls: Sequence[str] = ()
     targets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     views: int = 1
+    lr: float = 2e-3
 
     @property
     def trained_first(self) -> list[str]:
@@ -157,7 +159,7 @@ def _training(training: SuggestedTraining, views: int = 1) -> list[str]:
     elif training.views:
         own = [f"  - {format_value(view)}" for view in training.views]
         lines += ["views:             # augmentation, the same for student and teacher", *own]
-    return [*lines, "optimizer: {name: adamw, lr: 2.0e-3, weight_decay: 0.05, decay_vectors: false}"]
+    return [*lines, f"optimizer: {{name: adamw, lr: {training.lr}, weight_decay: 0.05, decay_vectors: false}}"]
 
 
 def _ending(draft: RecipeDraft) -> list[str]:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_type_hints
 
 import pytest
+import torch
 from rich.console import Console
 
 from limbeck import models
@@ -16,9 +18,11 @@ from limbeck.cli.init.create import create_recipe
 from limbeck.cli.init.options import InitOptions, ModelOptions
 from limbeck.cli.init.paradigms import NAMES, find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
+from limbeck.data import load_items
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from limbeck.utils.registry import UnknownNameError
+from tests.data.loading.files import parquet, png
 
 WIDE, NARROW = ModelOptions("tiny_cnn", {"width": 8, "size": 8}), ModelOptions("tiny_cnn", {"width": 4, "size": 8})
 FLAT = """from torch import nn
@@ -39,7 +43,7 @@ def _as_a_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 
 def create(interactive: bool = False, **options: Any) -> str:
     console = Console(file=io.StringIO(), width=200)
-    create_recipe(Path("r.yaml"), InitOptions(train="digits", **options), Questions(interactive), console)
+    create_recipe(Path("r.yaml"), InitOptions(**{"train": "digits", **options}), Questions(interactive), console)
     return Path("r.yaml").read_text()
 
 
@@ -98,6 +102,46 @@ def test_several_teachers(tmp_path: Path) -> None:
     assert set(run(tmp_path, "actors.teachers.b.training.epochs=1")) == {"student"}
 
 
+def test_layers_of_other_architectures(tmp_path: Path) -> None:
+    transformer = ModelOptions("vit_tiny", {"dim": 8, "depth": 4, "heads": 2, "patch": 4, "size": 8})
+    text = create(paradigm="heterogeneous", teachers=[WIDE], student=transformer)
+    pairs = {"blocks.1": "layer1", "blocks.3": "layer3"}
+    assert Recipe.read("r.yaml").method == {"progressive_projection": {"features": pairs}}
+    assert "# evaluate: {student: student:head}" in text  # of the exits that stand there as a comment
+    Path("r.yaml").unlink()
+    create(paradigm="heterogeneous", teachers=[WIDE], student=ModelOptions("mlp", {"inputs": 64, "hidden": [16, 8]}))
+    recipe = Recipe.read("r.yaml")
+    assert recipe.student.exits == ["layers.0.0", "layers.1.0"]  # no maps and no tokens: compared in logit space
+    assert (recipe.method, recipe.evaluate) == ({"ofa_kd": {"gamma": 1}}, {"student": "student:linear"})
+    assert set(run(tmp_path, "teacher.training.epochs=1")) == {"student"}
+
+
+def test_two_fields_of_an_item(tmp_path: Path) -> None:
+    for split, count in (("train", 40), ("test", 20)):
+        items = load_items("digits", split=split).select(torch.arange(count))
+        images = [png(pixels[0].numpy()) for pixels in items.fetch(torch.arange(count))]
+        vectors = [[float(label), 1.0, row / count] for row, label in enumerate(items.target.tolist())]
+        parquet(tmp_path / f"{split}.parquet", picture=images, vector=vectors, label=items.target.tolist())
+    student = ModelOptions("mlp", {"hidden": [8]})
+    create(paradigm="cross-modal", train="train.parquet", reads="picture:image,vector:array", teachers=[WIDE], student=student)
+    recipe = Recipe.read("r.yaml")
+    assert recipe.data.train is not None
+    assert recipe.data.train.modalities == {"picture": "image", "vector": "array"}
+    assert recipe.teacher is not None
+    assert (recipe.teacher.reads, recipe.student.reads) == ("picture", "vector")
+    assert set(run(tmp_path, "teacher.training.epochs=1", "data.train.limit=40", "data.test.limit=20")) == {"student"}
+
+
+def test_a_trained_student_in_a_new_domain(tmp_path: Path) -> None:
+    models.save_weights(models.get("tiny_cnn", width=8, size=8), tmp_path / "old.safetensors")
+    old = replace(WIDE, weights="old.safetensors")
+    create(paradigm="forgetting", student=old)
+    recipe = Recipe.read("r.yaml")
+    assert (recipe.student.weights, recipe.teacher) == ("old.safetensors", None)
+    assert recipe.method == {"learning_without_forgetting": {}}
+    assert set(run(tmp_path)) == {"student"}
+
+
 def test_weights_by_item(tmp_path: Path) -> None:
     text = create(paradigm="dynamic", teachers=[WIDE], student=NARROW)
     assert Recipe.read("r.yaml").method == {"easy_by_labels": {"by": "difficulty"}}
@@ -124,10 +168,21 @@ def test_the_nearest_names_of_an_unknown_paradigm() -> None:
         ({"paradigm": "self", "student": WIDE, "reads": "image,audio"}, "--reads: --paradigm self"),
         ({"paradigm": "self"}, "--student is missing"),
         ({"paradigm": "dynamic", "features": True}, "--features: --paradigm dynamic decides what is compared"),
+        ({"paradigm": "cross-modal", "teachers": [WIDE]}, "--reads is missing"),
+        ({"paradigm": "cross-modal", "teachers": [WIDE], "reads": "image"}, "--reads is 'image'; expected two fields"),
+        ({"paradigm": "cross-modal", "teachers": [WIDE], "reads": "image,audio"}, "digits are images alone"),
+        ({"paradigm": "cross-modal", "train": "a.csv", "reads": "text,image"}, "--reads: text: .* written by hand"),
+        ({"paradigm": "forgetting", "student": WIDE}, "--student-weights is missing"),
+        ({"teachers": [WIDE], "student": replace(NARROW, weights="a.pt")}, "--student-weights: only --paradigm forgetting"),
+        (
+            {"paradigm": "heterogeneous", "teachers": [WIDE], "student": ModelOptions("flat.py:flat")},
+            "no layers are found in flat",
+        ),
         ({"peers": [WIDE, WIDE]}, "--peer: --paradigm offline .* choose one of: mutual"),
     ],
 )
 def test_what_a_paradigm_needs_and_what_it_has_no_use_for(options: dict[str, Any], said: str) -> None:
+    Path("flat.py").write_text(FLAT)
     with pytest.raises(InitError, match=said):
         create(**options)
     assert not Path("r.yaml").exists()

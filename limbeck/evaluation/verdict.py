@@ -123,6 +123,7 @@ class Export(Record):
         opset: of the operators in an ONNX file.
         input: what latency and memory were measured on, such as "a text of 22 tokens".
         warning: a problem of a file that was written, such as accuracy lost to int8; `remedy` says what to do.
+        weights: a checksum of the weights that the file was written from.
     """
 
     format: str
@@ -140,6 +141,7 @@ class Export(Record):
     error: str | None = None
     warning: str | None = None
     remedy: str | None = None
+    weights: str | None = None
 
 
 class Verdict(Record):

@@ -18,7 +18,7 @@ from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.initial import initial_arms
 from limbeck.experiment.plan import STUDENT, TEACHER
 from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
-from limbeck.experiment.run_files import write_run
+from limbeck.experiment.run_files import kept_exports, write_run
 from limbeck.experiment.verdict_log import log_verdict
 
 
@@ -57,6 +57,9 @@ def evaluate_arms(
     verdict = with_early_exits(verdict, curves)
     if experiment.folder is not None:
         kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
+        exported = {result: best[str(ArmName(result, STUDENT))] for result in plan.evaluate}
+        exported |= {TEACHER: best[TEACHER]} if TEACHER in best else {}
+        verdict = verdict.model_copy(update={"exports": kept_exports(experiment.folder, exported)})
         write_run(experiment.folder, kept, known, predictions, verdict)
         log_verdict(experiment, verdict)
     return verdict

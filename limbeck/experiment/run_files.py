@@ -11,10 +11,11 @@ from torch import nn
 
 from limbeck.data import Items
 from limbeck.data.fields import save_preprocessing
-from limbeck.evaluation import Predictions, Verdict, save_predictions
+from limbeck.evaluation import Export, Predictions, Verdict, save_predictions
 from limbeck.models import save_weights
 from limbeck.models.read_back import can_be_saved_whole, saving_problem
 from limbeck.models.saving import name_classes
+from limbeck.models.weights import weights_digest
 from limbeck.utils.atomic_files import new_folder
 from limbeck.utils.checksums import write_checksums
 from limbeck.utils.disk_full import explain_disk_full
@@ -44,6 +45,21 @@ def write_run(
         save_predictions(predictions, folder)
         verdict.save(folder / "verdict.json")
         write_report(folder)
+
+
+def kept_exports(folder: Path, models: Mapping[str, nn.Module]) -> list[Export]:
+    """Returns the records of the verdict in a folder whose files are there and have the weights of these models.
+
+    Args:
+        models: by the name of the result; the teacher too.
+    """
+    try:
+        earlier = Verdict.load(folder).exports
+    except (OSError, ValueError):  # there is none yet, or a damaged one
+        return []
+    weights = {name: weights_digest(model) for name, model in models.items() if earlier}
+    same = [record for record in earlier if record.weights is not None and record.weights == weights.get(record.model)]
+    return [record for record in same if record.path is None or (folder / record.path).is_file()]
 
 
 def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> None:

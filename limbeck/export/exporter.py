@@ -27,6 +27,7 @@ from limbeck.export.file_info import file_info
 from limbeck.export.measure import RunnerModule, describe_inputs, first, latencies, metric_of
 from limbeck.export.memory import peak_memory
 from limbeck.export.pytorch import PYTORCH, PyTorch
+from limbeck.models.weights import weights_digest
 from limbeck.tasks import Classification, Task
 from limbeck.utils.disk_full import is_disk_full
 
@@ -178,6 +179,7 @@ class _ExportJob:
     infos: Mapping[str, Mapping[str, Any]]
     tests: dict[str, Items] = field(default_factory=dict)  # the evaluation items, with the inputs that each model reads
     frozen: dict[str, nn.Module] = field(default_factory=dict)
+    digests: dict[str, str | None] = field(default_factory=dict)  # of the weights
     reference: dict[str, Tensor] = field(default_factory=dict)  # outputs of PyTorch on the test set
     metrics: dict[str, tuple[float, Interval]] = field(default_factory=dict)  # of PyTorch on the test set
     examples: dict[str, Inputs] = field(default_factory=dict)  # for texts one of median length, so that none is padded
@@ -219,6 +221,7 @@ class _ExportJob:
                 del self.models[name]
             else:
                 self.tests[name], self.frozen[name], self.reference[name] = items, frozen, outputs
+                self.digests[name] = weights_digest(model)
                 self.metrics[name], self.examples[name], self.checks[name] = metric, example, checks
 
     # --- PyTorch -----------------------------------------------------------------------------------------------------
@@ -240,6 +243,7 @@ class _ExportJob:
                 latency_ms=times[name],
                 peak_memory_bytes=self._memory_in_pytorch(model, self.examples[name]),
                 input=describe_inputs(ones[name]),
+                weights=self.digests[name],
             )
             records.append(record)
         return records
@@ -335,6 +339,7 @@ class _ExportJob:
             input=describe_inputs(example),
             warning=warning,
             remedy=remedy,
+            weights=self.digests[name],
         )
 
     def _loss(self, name: str, metric: float) -> tuple[str | None, str | None]:

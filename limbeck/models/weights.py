@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import pickle
 import re
 from pathlib import Path
@@ -38,6 +39,18 @@ def save_weights(model: nn.Module, path: str | Path) -> None:
     own = {key: tensor for key, tensor in model.state_dict().items() if key not in aliases}
     state = {key: tensor.detach().cpu().contiguous() for key, tensor in own.items()}
     write_atomic(Path(path), safetensors.torch.save(state, metadata={"format": "pt"}))
+
+
+def weights_digest(model: nn.Module) -> str | None:
+    """Returns a checksum of all values of a `state_dict`, whatever their names; None if they are no plain tensors."""
+    parts = []
+    for tensor in model.state_dict().values():
+        try:
+            plain = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        except (RuntimeError, TypeError, NotImplementedError, AttributeError):  # a quantized one
+            return None
+        parts.append(hashlib.sha256(plain.tobytes()).digest() + str(tuple(tensor.shape)).encode())
+    return hashlib.sha256(b"".join(sorted(parts))).hexdigest()
 
 
 def load_weights(model: nn.Module, path: str | Path, *, fresh_head: bool = False) -> None:

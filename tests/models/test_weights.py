@@ -1,5 +1,6 @@
 """Weights on disk: exact round trips, safety, and errors that explain."""
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 
 from limbeck import models
+from limbeck.models.weights import weights_digest
 
 
 @pytest.fixture
@@ -143,3 +145,15 @@ def test_tied_and_strided_tensors(tmp_path):
     models.load_weights(other, tmp_path / "w.safetensors")
     assert same(tied.state_dict(), other.state_dict())
     assert other.head.weight is other.embedding.weight
+
+
+def test_the_digest_of_weights_is_of_all_values_and_no_names() -> None:
+    model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)).bfloat16()
+    digest = weights_digest(model)
+    assert digest is not None
+    assert weights_digest(nn.ModuleDict({"inner": copy.deepcopy(model)})) == digest
+    for change in (lambda one: one[0].weight[0, 0].add_(1), lambda one: one[1].running_mean[2].add_(1)):
+        other = copy.deepcopy(model)
+        with torch.no_grad():
+            change(other)
+        assert weights_digest(other) != digest

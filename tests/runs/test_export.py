@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import shutil
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,35 @@ def test_a_failed_export_leaves_no_file_of_another_student(run: Path, monkeypatc
     monkeypatch.setattr(type(formats.get("onnx")), "write", write)
     runs.export_run(run, progress=False)
     assert not list((run / "exports").iterdir())
+
+
+def test_a_resumed_run_keeps_what_was_exported(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The verdict that a resumed run writes lists the files of the same weights, also when a kill or a failure follows."""
+    recipe, file = tiny.recipe("export={formats: [onnx]}"), run / "exports" / "student-fp32.onnx"
+    before, listed = file.read_bytes(), kinds(run)
+
+    def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError("odd graph")
+
+    for write, raised in ((die, pytest.raises(KeyboardInterrupt)), (fail, nullcontext())):
+        monkeypatch.setattr(type(formats.get("onnx")), "write", write)
+        with raised:
+            run_recipe(recipe, run, resume=True, progress=False)
+        assert sorted(kinds(run)) == sorted(listed)
+        assert file.read_bytes() == before
+    run_recipe(tiny.recipe(), run, resume=True, progress=False)  # without `export`
+    assert sorted(kinds(run)) == sorted(listed)
+
+
+def test_a_resumed_run_drops_the_exports_of_other_weights(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    verdict = Verdict.load(run)
+    other = [each.model_copy(update={"weights": "of another seed"}) for each in verdict.exports if each.model == "student"]
+    verdict.model_copy(update={"exports": other}).save(run / "verdict.json")
+    run_recipe(tiny.recipe(), run, resume=True, progress=False)
+    assert kinds(run) == []
 
 
 def test_records_are_written_file_by_file(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,8 @@ class Adapter(nn.Module):
 class TapAdapters(nn.Module):
     """One adapter for each tap of a term; an empty list returns the signals as they are.
 
-    Adapters learn in the precision of the objectives: a student signal in half precision is converted to float32 first.
+    Adapters learn in the precision of the objectives, float32 at least, unless their owner has converted them to another: a
+    student signal is converted to the precision of the adapter, and what comes out to that of the objectives.
     """
 
     def __init__(self, parts: Sequence[nn.Module]) -> None:
@@ -53,11 +54,18 @@ class TapAdapters(nn.Module):
         many = isinstance(student, tuple)
         ours, theirs = (student, teacher) if many else ((student,), (teacher,))
         pairs = [
-            (s, t) if isinstance(part, nn.Identity) else part(s.to(working_dtype(s)), t)
+            (s, t) if isinstance(part, nn.Identity) else _in_own_precision(part, s, t)
             for part, s, t in zip(self.parts, ours, theirs, strict=True)
         ]
         ours, theirs = zip(*pairs, strict=True)
         return (ours, theirs) if many else (ours[0], theirs[0])
+
+
+def _in_own_precision(adapter: nn.Module, student: Tensor, teacher: Any) -> tuple[Any, Any]:
+    working = working_dtype(student)
+    own = next((each.dtype for each in adapter.parameters() if each.is_floating_point()), working)
+    ours, theirs = adapter(student.to(own), teacher)
+    return (ours.to(working) if isinstance(ours, Tensor) else ours), theirs
 
 
 class TeacherAdapters(nn.Module):

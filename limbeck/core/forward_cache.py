@@ -12,7 +12,7 @@ from torch import Tensor
 from limbeck.core.actors import Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, select_rows
 from limbeck.core.gradient_plan import GradientPlan
-from limbeck.core.model_io import as_channels_last, call_model
+from limbeck.core.model_io import as_channels_last, call_model, in_precision_of
 from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
 from limbeck.core.signals import Signal
@@ -124,6 +124,7 @@ class ForwardCache:
         self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
         if actor.channels_last:
             inputs = as_channels_last(inputs)
+        inputs = in_precision_of(actor.model, inputs)
         precision = actor.precision or self.autocast or torch.float32
         low = precision != torch.float32
         mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()

@@ -255,3 +255,24 @@ def test_terms_without_a_tap_read_the_output_of_the_actor(output):
     torch.testing.assert_close(criterion((X, Y))["loss"], reference((X, Y))["loss"])
     with pytest.raises(ValueError, match="several could be its logits"):
         Criterion(HINTON, TwoHeads(), teacher(), example=(X, Y))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_a_student_and_a_criterion_of_another_precision_than_the_teacher(dtype):
+    """As a loop leaves them that converts its module and the batch, and knows nothing of the teacher."""
+    s, t = nn.Sequential(nn.Linear(6, 4), nn.Linear(4, 3)), nn.Sequential(nn.Linear(6, 8), nn.Linear(8, 3))
+    x, y = torch.randn(16, 6), torch.arange(16) % 3
+    terms = [Term(SoftTargets(temperature=2)), Term(Hint(), student="0", teacher="0", weight=2)]
+    criterion = Criterion(terms, s, t, example=(x, y))
+    expected = criterion((x, y))
+    s.to(dtype)
+    criterion.to(dtype)
+    assert {parameter.dtype for parameter in criterion.parameters()} == {dtype}
+    found = criterion((x.to(dtype), y))
+    found["loss"].backward()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name].float(), value, rtol=3e-2 if dtype == torch.bfloat16 else 1e-5, atol=1e-3)
+    for parameter in (*s.parameters(), *criterion.parameters()):
+        assert parameter.grad is None or parameter.grad.isfinite().all()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in criterion.parameters())
+    assert {parameter.dtype for parameter in t.parameters()} == {torch.float32}

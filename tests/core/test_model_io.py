@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from limbeck.core.errors import TapError
-from limbeck.core.model_io import logits_of, preserve_modes, select_output
+from limbeck.core.model_io import in_precision_of, logits_of, preserve_modes, select_output
 
 
 def net() -> nn.Sequential:
@@ -63,3 +63,13 @@ def test_a_tuple_of_several_outputs_is_not_guessed(second):
 def test_other_parts_of_a_tuple_do_not_count():
     for others in ((X[:, None],), (None,), (torch.zeros(5, 3, dtype=torch.long),), (X[:, 0], {"a": X})):
         assert torch.equal(logits_of((X, *others)), X)
+
+
+def test_inputs_take_the_precision_of_a_model_that_has_none_of_theirs():
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2).double())
+    ids, half, single = torch.ones(1, dtype=torch.int64), torch.ones(1, dtype=torch.float16), torch.ones(1)
+    found = in_precision_of(model, {"ids": ids, "half": half, "single": single, "double": single.double()})
+    assert found["ids"] is ids
+    assert found["single"] is single
+    assert (found["half"].dtype, found["double"].dtype) == (torch.float32, torch.float64)
+    assert in_precision_of(nn.Identity(), half) is half

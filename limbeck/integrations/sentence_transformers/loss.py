@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -25,6 +25,21 @@ EXAMPLE_TEXTS = ("a text", "another one")  # their embeddings give the shapes
 REMEDY = "set student.max_seq_length = {limit}"
 
 
+class TermValues(dict[str, Tensor]):
+    """Values by term that can be weighted and summed as one number can, which losses around this one do."""
+
+    def __mul__(self, factor: float | Tensor) -> TermValues:
+        return TermValues({name: factor * value for name, value in self.items()})
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Mapping[str, Tensor] | float) -> TermValues:
+        given = other if isinstance(other, Mapping) else dict.fromkeys(self, other)
+        return TermValues({name: self.get(name, 0.0) + given.get(name, 0.0) for name in {**self, **given}})  # type: ignore[arg-type]
+
+    __radd__ = __add__
+
+
 class DistillationLoss(nn.Module):
     """Σ_k weight_k · value_k of terms on embeddings, and on the scores that are computed from embeddings.
 
@@ -41,6 +56,9 @@ class DistillationLoss(nn.Module):
         [B, columns − 1]     scores, if all terms compare scores
         [B, columns − 2]     by how much the positive is scored above each negative, if all terms compare margins
 
+    Losses of Sentence Transformers that call others, such as `MatryoshkaLoss`, work around this one: embeddings that they cut
+    are compared with those of a teacher of the student's width cut as they are, scores and relations with those of any teacher.
+
     Parameters of the terms (adapters) belong to the loss: the optimizer of a `SentenceTransformerTrainer` trains them, and the
     saved student does not contain them. That trainer does not save its loss in checkpoints.
 
@@ -55,7 +73,8 @@ class DistillationLoss(nn.Module):
 
     Raises:
         ValueError: tokenizers that differ, a teacher in several precisions, taps inside the models, schedules, labels of
-            another shape. At the first such batch: texts longer than a model has positions for.
+            another shape. At the first such batch: texts longer than a model has positions for; embeddings that
+            `MatryoshkaLoss` has cut and that an adapter maps to another width.
     """
 
     def __init__(
@@ -84,7 +103,7 @@ class DistillationLoss(nn.Module):
         self._limits = [PositionLimits.of_model(model, who, REMEDY) for who, model in models.items()]
         self.similarity = similarity
         ours, theirs = self._example(width)
-        self.width = theirs.shape[1]
+        self.width, self.own_width = theirs.shape[1], ours.shape[1]
         self.texts = _criterion([term for term in terms if not _reads_scores(term)], ours, theirs, seed)
         grid = torch.eye(2, device=ours.device)  # scores of two passages: their number changes no shape
         self.scores = _criterion([_on_scores(term) for term in terms if _reads_scores(term)], grid, grid, seed)
@@ -93,7 +112,7 @@ class DistillationLoss(nn.Module):
     def teacher(self) -> nn.Module | None:
         return self._models["teacher"]
 
-    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> dict[str, Tensor]:
+    def forward(self, sentence_features: Iterable[dict[str, Any]], labels: Tensor | None = None) -> TermValues:
         """Returns the weighted value of each term; their sum is the loss."""
         columns = list(sentence_features)
         for limits in self._limits:
@@ -101,17 +120,36 @@ class DistillationLoss(nn.Module):
                 limits.refuse_longer(features)
         ours = [_embed(self.model, features) for features in columns]
         if self.teacher is None:
-            theirs, scores = self._read_labels(labels, len(columns))
+            theirs, scores = self._read_labels(labels, len(columns), ours[0].shape[1])
         else:
             theirs, scores = [self._run_teacher(features, ours[0].device) for features in columns], None
-        values = {} if self.texts is None else _weighted(self.texts, torch.cat(ours), torch.cat(theirs))
+        if self.texts is not None:
+            theirs_cut = self._cut_as(ours[0], theirs)
+            values = _weighted(self.texts, torch.cat(ours), torch.cat(theirs_cut))
+        else:
+            values = {}
         if self.scores is not None:
             if len(columns) < 2:
                 raise ValueError("terms: scores need a query and its passages, and the data set has one column of texts")
             scores = self._score(theirs) if scores is None else scores
             found = _weighted(self.scores, self._score(ours), scores)
             values |= {f"{name}.{SCORES}" if name in values else name: value for name, value in found.items()}
-        return values
+        return TermValues(values)
+
+    def _cut_as(self, ours: Tensor, theirs: list[Tensor]) -> list[Tensor]:
+        """The teacher's embeddings as a loss around this one has made the student's: cut, and of length 1."""
+        if not hasattr(self.model.forward, "set_dim"):  # what MatryoshkaLoss puts in the place of the student's forward
+            return theirs
+        width = ours.shape[1]
+        if self.width == self.own_width:
+            return [F.normalize(one[..., :width], dim=-1) for one in theirs]
+        if width < self.own_width and self.texts is not None and any(True for _ in self.texts.adapters.parameters()):
+            raise ValueError(
+                f"terms: MatryoshkaLoss cuts the student's embeddings from {self.own_width} to {width}, and an adapter maps "
+                f"them to the teacher's {self.width}; compare scores or relations (rkd_distance), or take a teacher of width "
+                f"{self.own_width}"
+            )
+        return theirs
 
     def _example(self, width: int | None) -> tuple[Tensor, Tensor]:
         """The embeddings of two texts by student and teacher, [2, D] each."""
@@ -146,15 +184,16 @@ class DistillationLoss(nn.Module):
         query, *passages = [F.normalize(one, dim=-1) for one in wide] if self.similarity == "cosine" else wide
         return torch.stack([(query * passage).sum(-1) for passage in passages], 1)
 
-    def _read_labels(self, labels: Tensor | None, columns: int) -> tuple[list[Tensor], Tensor | None]:
-        """Labels as the teacher's embeddings of each column, or as its scores."""
+    def _read_labels(self, labels: Tensor | None, columns: int, cut: int) -> tuple[list[Tensor], Tensor | None]:
+        """Labels as the teacher's embeddings of each column, or as its scores. MatryoshkaLoss cuts embeddings to `cut`."""
         if labels is None:
             raise ValueError(
                 "labels: without a teacher the data set needs a column `label` with its outputs; add one, or pass a teacher"
             )
         if self.texts is None and labels.ndim < 3:
             return [], as_scores(labels, columns)
-        return as_embeddings(labels, columns, self.width, shared=self.scores is None), None
+        width = cut if self.width == self.own_width else self.width
+        return as_embeddings(labels, columns, width, shared=self.scores is None), None
 
     def get_config_dict(self) -> dict[str, Any]:
         """Returns what a model card says about this loss."""

@@ -18,6 +18,7 @@ from sentence_transformers import (
     SentenceTransformerTrainingArguments,
 )
 from sentence_transformers.base.modules import Transformer
+from sentence_transformers.sentence_transformer.losses import MatryoshkaLoss
 from sentence_transformers.sentence_transformer.modules import Pooling, StaticEmbedding
 from transformers import BertModel
 
@@ -237,3 +238,45 @@ def test_scores_need_a_second_column(encoder):
     student = encoder()
     with pytest.raises(ValueError, match="the data set has one column of texts"):
         DistillationLoss(student, encoder(seed=1), terms=[margins()])(features(student, QUERIES))
+
+
+@pytest.mark.parametrize("labelled", [False, True])
+def test_matryoshka_around_the_loss_is_its_formula(encoder, labelled):
+    """Σ over widths of the terms on cut embeddings of length 1, the teacher's cut likewise; margins of the whole teacher."""
+    student, teacher = encoder(), encoder(seed=1)
+    columns = [features(student, texts) for texts in (QUERIES, POSITIVES, NEGATIVES)]
+    columns = [column for (column,) in columns]
+    s, t = embedded(student, QUERIES, POSITIVES, NEGATIVES), embedded(teacher, QUERIES, POSITIVES, NEGATIVES)
+    own = DistillationLoss(student, None if labelled else teacher, terms=[mse(weight=2), margins()])
+    around = MatryoshkaLoss(student, own, matryoshka_dims=[16, 4], matryoshka_weights=[1, 3])
+    found = around(columns, torch.stack(t, 1) if labelled else None)
+    expected = dict.fromkeys(("embedding_mse", "margin_mse"), torch.zeros(()))
+    for width, weight in ((16, 1), (4, 3)):
+        ours, theirs = ([F.normalize(one[:, :width], dim=-1) for one in side] for side in (s, t))
+        expected["embedding_mse"] = expected["embedding_mse"] + weight * 2 * F.mse_loss(torch.cat(ours), torch.cat(theirs))
+        cut = [F.normalize(one[:, :width], dim=-1) for one in t] if labelled else t  # labels are cut before they come here
+        margin = [(q * p).sum(1) - (q * n).sum(1) for q, p, n in (ours, [one[:, :width] for one in t] if labelled else cut)]
+        expected["margin_mse"] = expected["margin_mse"] + weight * F.mse_loss(*margin)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, msg=name)
+    sum(found.values()).backward()
+    assert next(student.parameters()).grad is not None
+
+
+def test_matryoshka_and_an_adapter_are_refused_and_relations_work(encoder):
+    student, teacher = encoder(), encoder(24, seed=1)
+    columns = [column for texts in (QUERIES, POSITIVES) for column in features(student, texts)]
+    with pytest.raises(
+        ValueError, match=r"cuts the student's embeddings from 16 to 4, and an adapter maps them to the teacher's 24"
+    ):
+        MatryoshkaLoss(student, DistillationLoss(student, teacher, terms=[mse()]), matryoshka_dims=[16, 4])(columns, None)
+    relations = DistillationLoss(student, teacher, terms=[Term(objectives.get("rkd_distance"))])
+    assert MatryoshkaLoss(student, relations, matryoshka_dims=[16, 4])(columns, None)["rkd_distance"] > 0
+
+
+def test_matryoshka_trains_in_the_trainer(encoder, tmp_path):
+    student, teacher = encoder(), encoder(seed=1)
+    before = copy.deepcopy(student.state_dict())
+    loss = MatryoshkaLoss(student, DistillationLoss(student, teacher, terms=[mse()]), matryoshka_dims=[16, 4])
+    train(student, loss, tmp_path, {"query": QUERIES * 4})
+    assert any(not torch.equal(before[name], value) for name, value in student.state_dict().items())

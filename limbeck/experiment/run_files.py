@@ -13,6 +13,7 @@ from limbeck.data import Items
 from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Export, Predictions, Verdict, save_predictions
 from limbeck.models import save_weights
+from limbeck.models.base import spec_of
 from limbeck.models.read_back import can_be_saved_whole, saving_problem
 from limbeck.models.saving import name_classes
 from limbeck.models.weights import weights_digest
@@ -75,10 +76,22 @@ def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> No
 
 def warn_if_not_loadable(model: nn.Module, who: str) -> None:
     """Warns, before a training, of a model of which only the weights can be kept."""
-    if can_be_saved_whole(model) and (problem := saving_problem(model)):
+    if can_be_saved_whole(model) and (problem := _known_problem(model)):
         warnings.warn(f"{who}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=2)
 
 
+def _known_problem(model: nn.Module) -> str | None:
+    """Returns what is wrong with saving a model; saves it once for all models that are built and altered alike."""
+    layout = [(name, tuple(tensor.shape), str(tensor.dtype)) for name, tensor in model.state_dict().items()]
+    key = repr((spec_of(model), model, layout))
+    if spec_of(model) is None:  # a library writes its configuration
+        return saving_problem(model)
+    if key not in _PROBLEMS:
+        _PROBLEMS[key] = saving_problem(model)
+    return _PROBLEMS[key]
+
+
+_PROBLEMS: dict[str, str | None] = {}
 _NOT_LOADABLE = "it would not be loaded as it is from a folder of its own, as if it had been altered after it was built"
 _REMEDY = (
     "only its weights are kept, and limbeck evaluate and export do not find it. Alter it in a function that builds it "

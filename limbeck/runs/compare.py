@@ -12,7 +12,7 @@ from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_co
 from limbeck.evaluation.arms import STUDENT, ArmName
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe
-from limbeck.runs.distill import check_recipe, run_recipe
+from limbeck.runs.distill import Loaded, check_recipe, run_recipe
 from limbeck.runs.folder import RECIPE, RunError, lock_run
 from limbeck.runs.own_files import MARKER, is_left_over, is_resolved, is_run, mark_run
 from limbeck.runs.resume import changed_fields, read_resolved
@@ -126,9 +126,12 @@ def _check_variants(comparison: Comparison, folder: Path, *, resume: bool) -> No
     _check_folder(comparison, folder, resume=resume)
     if (folder / RECIPE).exists():
         return
+    loaded: Loaded | None = None  # all variants have the same data and models
     for name in comparison.variants:
         try:
-            check_recipe(comparison.variant(name), child_folder(folder, name, "variants"), Console(quiet=True))
+            place = child_folder(folder, name, "variants")
+            models, data, _ = check_recipe(comparison.variant(name), place, Console(quiet=True), loaded)
+            loaded = models, data
         except ValueError as error:
             raise ValueError(f"variant {name}: {error}") from error
 

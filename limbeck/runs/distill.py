@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from rich.console import Console
@@ -74,10 +75,17 @@ def run_recipe(
         return Verdict.load(folder)
 
 
+RunData: TypeAlias = tuple[Items, Items | None, Items | None, Items]  # all training data, training, validation and test data
+Loaded: TypeAlias = tuple[dict[str, nn.Module], RunData]  # the frozen models before their training, by actor, and the data
+
+
 def check_recipe(
-    recipe: Recipe, folder: Path, console: Console
-) -> tuple[dict[str, nn.Module], tuple[Items, Items | None, Items | None, Items], Distillation]:
+    recipe: Recipe, folder: Path, console: Console, loaded: Loaded | None = None
+) -> tuple[dict[str, nn.Module], RunData, Distillation]:
     """Loads data and models and checks that everything fits together; nothing is trained or written.
+
+    Args:
+        loaded: what was loaded for a recipe with the same data and models.
 
     Returns:
         the frozen models before their training, by actor; all training data (that of the test without any), training,
@@ -86,14 +94,9 @@ def check_recipe(
     Raises:
         ValueError: data, models and terms do not fit.
     """
-    all_train, train, validation, test = recipe.load()
-    all_train = test if all_train is None else all_train  # has the sizes of the data
-    if recipe.export is not None:  # a missing package should be found before the training, not after it
-        check_formats(recipe.export)
-        check_texts(recipe.export, test)
-    frozen = build_pretrained(recipe, all_train)
-    all_train, train, validation, test = _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
-    _print_data(console, train, validation, test)
+    frozen, (all_train, train, validation, test) = loaded or _load(recipe)
+    if loaded is None:
+        _print_data(console, train, validation, test)
     job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # the run checks the folder
     job.experiment.config = recipe.model_dump(mode="json")
     if recipe.data.train is not None:
@@ -107,9 +110,20 @@ def check_recipe(
     return frozen, (all_train, train, validation, test), job
 
 
+def _load(recipe: Recipe) -> Loaded:
+    """Loads data and frozen models, once it is known that the files can be exported as the recipe says."""
+    all_train, train, validation, test = recipe.load()
+    all_train = test if all_train is None else all_train  # has the sizes of the data
+    if recipe.export is not None:  # a missing package should be found before the training, not after it
+        check_formats(recipe.export)
+        check_texts(recipe.export, test)
+    frozen = build_pretrained(recipe, all_train)
+    return frozen, _in_classes_of_teacher(recipe, frozen.get(TEACHER), all_train, train, validation, test)
+
+
 def _in_classes_of_teacher(
     recipe: Recipe, teacher: nn.Module | None, all_train: Items, train: Items | None, validation: Items | None, test: Items
-) -> tuple[Items, Items | None, Items | None, Items]:
+) -> RunData:
     """Returns the data in the numbering of a teacher that knows more classes, before the student gets as many outputs."""
     if teacher is None or not recipe.new_task().outputs_classes:
         return all_train, train, validation, test
@@ -118,7 +132,7 @@ def _in_classes_of_teacher(
 
 
 def _keep_inputs(
-    recipe: Recipe, folder: Path, models: dict[str, nn.Module], data: tuple[Items, Items | None, Items | None, Items]
+    recipe: Recipe, folder: Path, models: dict[str, nn.Module], data: RunData
 ) -> None:
     """Compares the files of a run with those that it was started with, and writes how the teacher reads them."""
     names = ("training data of the teacher", "training data", "validation data", "test data")

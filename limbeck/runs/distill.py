@@ -131,9 +131,7 @@ def _in_classes_of_teacher(
     return in_classes_of(all_train, teacher), train, validation, in_classes_of(test, teacher)
 
 
-def _keep_inputs(
-    recipe: Recipe, folder: Path, models: dict[str, nn.Module], data: RunData
-) -> None:
+def _keep_inputs(recipe: Recipe, folder: Path, models: dict[str, nn.Module], data: RunData) -> None:
     """Compares the files of a run with those that it was started with, and writes how the teacher reads them."""
     names = ("training data of the teacher", "training data", "validation data", "test data")
     check_inputs(recipe, folder, dict(zip(names, data, strict=True)), models)

@@ -41,7 +41,7 @@ def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
         InitError: no registered model takes these inputs, such as texts.
     """
     wanted = models.count_parameters(teacher) / SHARE
-    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes()) for name, args in _suitable(data))
+    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes) for name, args in _suitable(data))
     candidates = [
         StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
         for model, spec in _with_spec(built)
@@ -56,17 +56,17 @@ def _suitable(data: UserData) -> Iterator[tuple[str, dict[str, Any]]]:
     if not isinstance(inputs, Tensor):
         return
     if inputs.ndim == 2:
-        yield from (("mlp", {"inputs": inputs.shape[1], "hidden": [w, w]}) for w in (8, 16, 32, 64, 128, 256, 512))
+        yield from (("mlp", {"inputs": inputs.shape[1], "hidden": [w, w]}) for w in (4, 8, 16, 32, 64, 128, 256, 512, 1024))
     if inputs.ndim != 4:
         return
     side = min(inputs.shape[2:])
     if side <= 32:
-        yield from (("tiny_cnn", {"width": width, "size": max(side, 8)}) for width in (4, 6, 8, 12, 16, 24, 32))
+        yield from (("tiny_cnn", {"width": width, "size": max(side, 8)}) for width in (2, 3, 4, 6, 8, 12, 16, 24, 32))
     if 16 <= side <= 64:
-        yield from (("resnet_cifar", {"depth": d, "width": w}) for d in (8, 14, 20) for w in (4, 8, 12, 16, 24, 32))
+        yield from (("resnet_cifar", {"depth": d, "width": w}) for d in (8, 14, 20) for w in (2, 4, 8, 12, 16, 24, 32, 64))
     if side > 32:
         stride = 32 if side >= 160 else 16 if side >= 96 else 8
-        widths = {"small": (0.25, 0.35, 0.5, 0.75, 1.0), "large": (0.75, 1.0)}
+        widths = {"small": (0.1, 0.15, 0.25, 0.35, 0.5, 0.75, 1.0), "large": (0.75, 1.0, 1.5)}
         for variant, sizes in widths.items():
             yield from (("mobilenet_v3", {"variant": variant, "width": width, "stride": stride}) for width in sizes)
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
 from limbeck import models
 from limbeck.cli.init.data import UserData, load_data
 from limbeck.cli.init.questions import InitError
 from limbeck.cli.init.suggest import suggest_student, suggest_taps, suggest_training
+from limbeck.data import Items
 from limbeck.recipe import DatasetSpec
 from tests.data.loading.files import parquet
 
@@ -25,6 +28,25 @@ def test_a_student_has_about_a_tenth_of_the_parameters(digits: UserData) -> None
     assert found.model == "tiny_cnn"
     assert 5 < models.count_parameters(teacher) / found.parameters < 20
     assert models.count_parameters(models.get(found.model, channels=1, classes=10, **found.args)) == found.parameters
+
+
+@pytest.mark.parametrize(
+    ("shape", "sizes"),
+    [
+        ((1, 8, 8), (6_000, 60_000, 600_000)),
+        ((3, 32, 32), (12_000, 300_000, 11_000_000)),
+        ((3, 96, 96), (400_000, 4_000_000, 40_000_000)),
+        ((3, 224, 224), (400_000, 1_200_000, 25_000_000, 86_000_000)),
+        ((20,), (3_000, 50_000, 5_000_000)),
+    ],
+)
+def test_teachers_of_any_size_get_a_student_of_about_a_tenth(shape: tuple[int, ...], sizes: tuple[int, ...]) -> None:
+    items = Items.from_tensors(torch.rand(4, *shape), torch.arange(4) % 3, classes=3)
+    spec = DatasetSpec(path="digits")
+    for size in sizes:
+        teacher = nn.Linear(size // 10, 10, bias=False)  # only its size matters
+        found = suggest_student(teacher, UserData(spec, spec, items, items))
+        assert 5 < size / found.parameters < 20, (size, found)
 
 
 def test_no_student_is_known_for_texts(tmp_path: Path) -> None:

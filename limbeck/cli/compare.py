@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from limbeck.cli.shared import JsonOption, PluginOption, SetOption, console, load_plugins
+from limbeck.cli.shared import JsonOption, PluginOption, SetOption, console, load_plugins, print_remarks
 
 
 def compare(
@@ -52,6 +52,8 @@ def _compare_variants(recipe: str, out: Path | None, overrides: Sequence[str], *
 def _compare_runs(runs: Sequence[Path], *, as_json: bool) -> None:
     from limbeck.evaluation import compare as compare_verdicts
     from limbeck.evaluation import compare_table
+    from limbeck.evaluation.remarks import arm_remarks
+    from limbeck.export import remarks
     from limbeck.runs import load_verdicts
 
     found = load_verdicts(runs)
@@ -59,3 +61,6 @@ def _compare_runs(runs: Sequence[Path], *, as_json: bool) -> None:
         print(json.dumps(compare_verdicts(found), indent=2))
     else:
         console.print(compare_table(found, width=console.width))
+        print_remarks(
+            f"{run}: {line}" for run, verdict in found.items() for line in (*arm_remarks(verdict), *remarks(verdict.exports))
+        )

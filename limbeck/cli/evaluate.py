@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from limbeck.cli.shared import JsonOption, PluginOption, console, load_plugins
+from limbeck.cli.shared import JsonOption, PluginOption, console, load_plugins, print_remarks
 
 if TYPE_CHECKING:
     from limbeck.runs import Evaluation
@@ -48,6 +48,8 @@ def evaluate(
         print(json.dumps(found.as_json()))
     else:
         _print_evaluation(found)
+        if found.verdict.shared_items is not None:
+            print_remarks([f"{found.verdict.shared_items.describe()}; results on them say little about new data"])
 
 
 def _print_evaluation(found: Evaluation) -> None:

@@ -20,6 +20,7 @@ from limbeck.runs.folder import TEACHER, lock_run
 from limbeck.runs.inputs import check_inputs
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
+from limbeck.runs.seen import save_seen
 from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
@@ -63,6 +64,8 @@ def run_recipe(
             trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
             job.experiment.set_module(name, trained)
         job.fit(train, validation)
+        if distributed.rank() == 0 and job.seen is not None:
+            save_seen(job.seen, folder)
         for name, cache in job.cache_folders.items():
             save_cache_recipe(recipe, cache, folder, name)
         verdict = job.evaluate(test)

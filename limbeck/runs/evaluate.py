@@ -30,6 +30,7 @@ from limbeck.runs.folder import (
     resume_command,
 )
 from limbeck.runs.results import CONFIG, load_results, reader_of
+from limbeck.runs.seen import seen_before
 from limbeck.runs.teacher import rebuild_compared
 from limbeck.tasks import Task
 
@@ -65,6 +66,7 @@ class Evaluation:
             "metric": verdict.metric.name,
             **_result(verdict),
             **(several if len(verdict.results) > 1 else {}),
+            **({} if verdict.shared_items is None else {"shared_items": verdict.shared_items.model_dump(mode="json")}),
         }
 
 
@@ -105,7 +107,7 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
         if _fits(task, teacher, as_teacher, data, console):
             trained[TEACHER], read[TEACHER] = teacher, as_teacher
     device = inference_device(recipe.training.build().settings)
-    return evaluate_models(trained, read, task, folder, data, device)
+    return evaluate_models(trained, read, task, folder, data, device, seen_in=folder)
 
 
 def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Console) -> dict[str, nn.Module]:
@@ -193,8 +195,14 @@ def evaluate_models(
     evaluated: Path,
     data: str,
     device: torch.device = CPU,
+    *,
+    seen_in: Path | None = None,
 ) -> Evaluation:
-    """Compares models, by arm, on the same items, as each reads them. `task` is prepared for them."""
+    """Compares models, by arm, on the same items, as each reads them. `task` is prepared for them.
+
+    Args:
+        seen_in: the run of the models, whose training data the items are compared with.
+    """
     predictions = {}
     for arm, model in trained.items():
         known = task.evaluation_items(items[arm])
@@ -207,6 +215,7 @@ def evaluate_models(
         task=task.name,
         metric=MetricInfo.of(task.metric),
         seeds=[0],
+        shared_items=None if seen_in is None else seen_before(seen_in, next(iter(items.values()))),
     )
     return Evaluation(evaluated, data, verdict)
 

@@ -75,7 +75,7 @@ def evaluate_file(
         _check_classes(path, runner, items, data)
     model = RunnerModule(runner)
     task.check(model, items, f"file {path.name}", data)
-    return evaluate_models({STUDENT: model}, {STUDENT: items}, task, path, data)
+    return evaluate_models({STUDENT: model}, {STUDENT: items}, task, path, data, seen_in=run)
 
 
 def _containing_run(path: Path) -> Path | None:

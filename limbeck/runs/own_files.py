@@ -18,6 +18,7 @@ from limbeck.evaluation.predictions import FILE as PREDICTIONS
 from limbeck.recipe import read_yaml
 from limbeck.runs.folder import RECIPE, VERDICT
 from limbeck.runs.plugins import FILE as PLUGINS
+from limbeck.runs.seen import FILE as SEEN
 from limbeck.utils.atomic_files import DRAFT, write_atomic
 from limbeck.utils.checksums import FILE as CHECKSUMS
 from limbeck.utils.checksums import DamagedFileError, read_checksums
@@ -31,6 +32,7 @@ FILES = (
     PLUGINS,
     "failure.txt",
     "inputs.json",
+    SEEN,
 )  # besides the recipe, which goes last
 MODEL_FILES = (  # in the folder of a model that was saved without checksums
     *("model.safetensors", "config.json", "generation_config.json", "modules.json", "config_sentence_transformers.json"),
@@ -41,6 +43,7 @@ MODEL_FILES = (  # in the folder of a model that was saved without checksums
 MODELS = ("student", "control", "alone", "teacher", f"{RESULTS_FOLDER}/*/*", "actors/*")  # "alone": the control before format 2
 EXPORT = re.compile(r"\.?.+-(fp32|fp16|bf16|int8)\.\w+(\.\w+)?(\.json)?")
 CHECKPOINT = re.compile(r"(?:[^/]+/)?checkpoints/(?:step-\d+|best)/[^/]+")  # below `checkpoints/`
+TRACKED = re.compile(r"[^/]+/(?:wandb|mlruns|swanlog|dvclive|trackio|\.aim)/.+")  # by trackers, in the folder of a training
 TRAINING_LOG = re.compile(r"(?:.*/)?(?:log\.jsonl|events\.out\.tfevents\.[^/]+|hparams\.yml)")
 
 
@@ -101,7 +104,7 @@ def _own_files(folder: Path) -> Iterator[Path]:
             yield from _files_of_model(place)
     for path in _files_below(folder / "checkpoints"):
         name = path.relative_to(folder / "checkpoints").as_posix()
-        if CHECKPOINT.fullmatch(name) or TRAINING_LOG.fullmatch(name):
+        if CHECKPOINT.fullmatch(name) or TRAINING_LOG.fullmatch(name) or TRACKED.fullmatch(name):
             yield path
     for path in _files_below(folder / "exports"):
         is_draft = any(part.endswith(DRAFT) for part in path.relative_to(folder / "exports").parts[:-1])

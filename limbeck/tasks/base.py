@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from limbeck import metrics
 from limbeck.core.batch import Batch
-from limbeck.core.model_io import LOGITS, call_model, logits_of
+from limbeck.core.model_io import LOGITS, call_model, logits_of, preserve_modes
 from limbeck.core.terms import Term
 from limbeck.data import Items, evaluation_batches
 from limbeck.data.dataset import View
@@ -164,11 +164,14 @@ class Task(ABC):
         autocast: torch.dtype | None = None,
         reads: str | None = None,
     ) -> Tensor:
-        """Outputs of all items in their order, `[items, …]` float32 on the CPU. The mode of the model is restored."""
-        was_training, device = model.training, next((p.device for p in model.parameters()), torch.device("cpu"))
-        model.eval()
+        """Outputs of all items in their order, `[items, …]` float32 on the CPU.
+
+        The modes of the model and its parts are restored, after an error too.
+        """
+        device = next((p.device for p in model.parameters()), torch.device("cpu"))
         rows, found = [], []
-        with torch.autocast(device.type, autocast) if autocast else nullcontext():
+        with preserve_modes(model), torch.autocast(device.type, autocast) if autocast else nullcontext():
+            model.eval()
             for batch in self.batches(items, batch_size):
                 inputs: Any = batch.to(device).inputs["default"]
                 if reads is not None:
@@ -179,7 +182,6 @@ class Task(ABC):
                 assert batch.index is not None
                 rows.append(batch.index)
                 found.append(self.reduce_outputs(output, batch).float().cpu())
-        model.train(was_training)
         return self.concatenate(found)[torch.cat(rows).argsort()]
 
     def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:

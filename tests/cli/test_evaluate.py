@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,24 @@ def test_evaluate(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
     code, _, err = limbeck("evaluate", finished, "--data", "digits", "--tokenizer", "bert")
     assert code == 2
     assert "--tokenizer is an option of exported files" in " ".join(err.replace("│", " ").split())
+
+
+def test_items_that_the_run_has_trained_on_are_counted(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    """`finished` has trained on 90 % of the training split of digits, and chosen by the rest."""
+    code, out, _ = limbeck("evaluate", finished, "--data", "digits", "--split", "train")
+    assert code == 0
+    assert "items are in the training data too" in " ".join(out.split())
+    assert "say little about new data" in " ".join(out.split())
+    figures = json.loads(limbeck("evaluate", finished, "--data", "digits", "--split", "train", "--json")[1])
+    shared = figures["shared_items"]
+    assert shared["training"] + shared["validation"] == shared["items"]
+    assert shared["validation"] > 0
+    assert "too" not in limbeck("evaluate", finished, "--data", "digits", "--split", "test")[1]
+    assert "shared_items" not in json.loads(limbeck("evaluate", finished, "--data", "digits", "--split", "test", "--json")[1])
+    old = tmp_path / "old"
+    shutil.copytree(finished, old)
+    (old / "seen.safetensors").unlink()  # a run of an older version
+    assert "shared_items" not in json.loads(limbeck("evaluate", old, "--data", "digits", "--split", "train", "--json")[1])
 
 
 def test_evaluate_a_run_with_several_results(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ def test_what_a_run_leaves(finished: Path) -> None:
         ".limbeck-run",
         "recipe.yaml",
         "inputs.json",
+        "seen.safetensors",
         "student",
         "control",
         "teacher",

@@ -107,6 +107,11 @@ def test_force_deletes_what_a_run_writes_and_nothing_else(tmp_path: Path) -> Non
     elsewhere.mkdir()
     (elsewhere / "model.safetensors").write_text("mine")
     (folder / "control").symlink_to(elsewhere)
+    training = next((folder / "checkpoints").glob("seed-0-*"))
+    for name in ("wandb/run-1/files/config.yaml", "mlruns/0/meta.yaml", "swanlog/a", "dvclive/metrics.json", ".aim/x"):
+        (training / name).parent.mkdir(parents=True, exist_ok=True)
+        (training / name).write_text("of a tracker")
+    (training / "wandb" / "latest-run").symlink_to(elsewhere)
     delete_run(folder)
     assert bytes_of(folder) == {name: name.encode() for name in foreign} | {
         MARKER: written[MARKER],

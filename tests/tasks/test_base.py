@@ -21,7 +21,9 @@ class Lengths(nn.Module):
 
 def test_tasks_are_registered_by_name() -> None:
     labelled = ["classification", "multilabel_classification", "question_answering", "regression", "token_classification"]
-    assert sorted(registry) == sorted([*labelled, "masked_language_modelling", "next_token", "sentence_embeddings"])
+    assert sorted(registry) == sorted(
+        [*labelled, "masked_language_modelling", "next_token", "retrieval", "sentence_embeddings"]
+    )
     assert all(registry[name].name == name for name in registry)  # type: ignore[attr-defined]
 
 
@@ -34,6 +36,15 @@ def test_outputs_are_in_the_order_of_the_items_and_the_mode_is_restored() -> Non
     assert found[:, 0].tolist() == [len(text.split()) + 2 for text in texts]
     assert found.dtype == torch.float32
     assert model.training
+
+
+def test_the_modes_are_restored_after_an_error() -> None:
+    items = Items.from_tensors(torch.rand(10, 3), torch.arange(10) % 2)
+    model = nn.Sequential(nn.Linear(4, 2), nn.Dropout()).train()
+    model[0].eval()  # frozen
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        Classification().outputs(model, items)
+    assert [module.training for module in model.modules()] == [True, False, True]
 
 
 def test_data_and_models_that_do_not_fit_are_named_before_training() -> None:

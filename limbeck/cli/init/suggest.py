@@ -41,7 +41,7 @@ def suggest_student(teacher: nn.Module, data: UserData) -> StudentCandidate:
         InitError: no registered model takes these inputs, such as texts.
     """
     wanted = models.count_parameters(teacher) / SHARE
-    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes) for name, args in _suitable(data))
+    built = (ModelSpec.model_validate({"model": name, "args": args}).new(*data.sizes()) for name, args in _suitable(data))
     candidates = [
         StudentCandidate(spec["model"], _explicit_args(spec["args"]), models.count_parameters(model))
         for model, spec in _with_spec(built)

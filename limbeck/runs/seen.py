@@ -18,7 +18,7 @@ FILE = "seen.safetensors"
 
 def save_seen(seen: SeenItems, folder: Path) -> None:
     """Writes the keys of the items, 8 bytes each."""
-    keys: dict[str, Tensor] = {"training": seen.training.unique(), "validation": seen.validation.unique()}
+    keys: dict[str, Tensor] = {"training": seen.training.sort().values, "validation": seen.validation.sort().values}
     write_atomic(folder / FILE, safetensors.torch.save(keys))
 
 

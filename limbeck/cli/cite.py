@@ -45,7 +45,6 @@ def _bibtex(what: str) -> str:
 
 
 def _checked(content: dict[str, Any], path: Path) -> BaseRecipe:
-    from limbeck.recipe import Comparison, Recipe
+    from limbeck.recipe import kind_of
 
-    kind: type[BaseRecipe] = Comparison if "variants" in content else Recipe
-    return kind.from_dict(content, str(path), files=False)
+    return kind_of(content).from_dict(content, str(path), files=False)

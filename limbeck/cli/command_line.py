@@ -14,6 +14,7 @@ from limbeck.cli.compare import compare
 from limbeck.cli.distill import distill
 from limbeck.cli.evaluate import evaluate
 from limbeck.cli.export import export
+from limbeck.cli.federate import federate
 from limbeck.cli.init.command import init
 from limbeck.cli.methods import methods
 from limbeck.cli.profile import profile
@@ -47,6 +48,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(cache, name="cache")
+app.add_typer(federate, name="federate")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -95,11 +96,12 @@ class Run:
         self.compiled = CompiledModels(self.actors, self.settings.compile)
         self.interrupt = InterruptHandler()
         self.updates: list[BoundUpdate] = []  # of the current stage
+        self._steps: Iterator[None] | None = None  # those that are left; None before the start
         self.sources = distinct_sources(self.stages, source)
         _prepare(self.actors, self.stages, self.source, self.device)
 
     def fit(self, *, resume: bool = False) -> Run:
-        """Trains; with `resume`, from the newest checkpoint of the folder, if there is one.
+        """Trains to the end; with `resume`, from the newest checkpoint of the folder, if there is one.
 
         Raises:
             ValueError: the folder holds the checkpoints of another training.
@@ -107,6 +109,24 @@ class Run:
             NonFiniteError: a loss became NaN; the last checkpoint is complete.
             DeadTermError: a term gives no gradient.
         """
+        self._steps = self._start(resume=resume)
+        return self.advance()
+
+    def advance(self, steps: int | None = None) -> Run:
+        """Trains for so many more steps, or to the end of the run; the next call goes on from there.
+
+        A run in pieces gives the weights of one `fit`, bit for bit. Between pieces the process is as it was before: no signal
+        handler, number of threads, random state or gradient flag of the run is left.
+        """
+        if self._steps is None:
+            self._steps = self._start(resume=False)
+        with self.interrupt, _threads(self.settings.threads), _random_state(self.device), self.trainable:
+            for _ in itertools.islice(self._steps, steps):
+                pass
+        return self
+
+    def _start(self, *, resume: bool) -> Iterator[None]:
+        """The steps of all stages that are left."""
         if self.checkpoints is not None and not resume and self.checkpoints.found():
             raise ValueError(f"{self.folder} holds checkpoints; continue with resume=True or choose another folder")
         state = self.checkpoints.newest() if self.checkpoints is not None and resume else None
@@ -114,24 +134,25 @@ class Run:
         self.log.file.rewind(self.clock.updates)
         if self.clock.finished:
             load_actors(state, self.actors)
-            return self
+            return iter(())
         self.log.trackers.start()
-        with self.interrupt, _threads(self.settings.threads), self.trainable:
-            for number in range(self.clock.stage, len(self.stages)):
-                self._run_stage(number, state)
-                state = None
+        return self._steps_of_stages(state)
+
+    def _steps_of_stages(self, state: Mapping[str, Any] | None) -> Iterator[None]:
+        for number in range(self.clock.stage, len(self.stages)):
+            yield from self._run_stage(number, state)
+            state = None
         self.clock.finished = True
         self._save()
         self.log.trackers.finish()
         if self.interrupt.requested:  # during the last step: this training is complete, and the next must not start
             raise stopped("the end of a training", kept=self.folder is not None)
-        return self
 
     def load_best(self) -> nn.Module:
         """Loads the best state by validation into the evaluated actor and returns it; the last state if none was chosen."""
         return self.validator.load_best(chosen=self.clock.best is not None)
 
-    def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> None:
+    def _run_stage(self, number: int, state: Mapping[str, Any] | None) -> Iterator[None]:
         total, steps_per_epoch = self._enter_stage(number, state)
         began, logged, items = time.perf_counter(), time.perf_counter(), 0
         with StageProgressBar(self.settings, self.stages[number].name, total, self.clock.step) as bar:
@@ -148,17 +169,19 @@ class Run:
                     logged, items = now, 0
                 stop = self.validator.evaluate_if_due(self.clock, at_epoch=at_epoch, at_end=at_end)
                 self.clock.wall_s += time.perf_counter() - began
-                began = time.perf_counter()
                 if stop:
                     break
                 if not at_end:
                     self._save_if_due(at_epoch)
+                    yield
+                began = time.perf_counter()
         apply_events(self.stages[number].on_exit, self.actors, self.trainable, seed=self.seed, number=number)
         for one in self.updates:
             one.criterion.probes.close()
         self.clock.stage, self.clock.step = number + 1, 0
         if number + 1 < len(self.stages):
             self._save()
+            yield
 
     def _enter_stage(self, number: int, state: Mapping[str, Any] | None) -> tuple[int, int | None]:
         """Binds the updates, restores their state, and returns the numbers of steps of the stage and of an epoch."""
@@ -273,6 +296,13 @@ def _global_counts(criterion: Criterion, pieces: Sequence[Batch]) -> Tensor:
     """The numbers of items (or tokens) that each term averages over, of all pieces and processes: `[terms]`."""
     local = torch.stack([criterion.counts(piece) for piece in pieces])
     return distributed.all_reduce_sum(local.sum(0)).clamp(min=1)
+
+
+@contextlib.contextmanager
+def _random_state(device: torch.device) -> Iterator[None]:
+    """Each step seeds the default generators; afterwards they are as they were."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ from limbeck import models, objectives
 from limbeck.core import balance, schedules, source, teachers, weighers
 from limbeck.core.actors import AVERAGE_BIBTEX
 from limbeck.core.objective import Objective
+from limbeck.data import partition
 from limbeck.data.fields.views import transforms_in
 from limbeck.data.image import transforms
 from limbeck.engine import optimizers
@@ -67,6 +68,7 @@ def _of_other_parts() -> Iterator[tuple[str, str]]:
         weighers.registry,
         balance.registry,
         source.registry,
+        partition.registry,
         *method_registries,
     ):
         yield from ((name, registry.citation(name)) for name in registry)
@@ -89,8 +91,10 @@ def _of_parts(fields: Mapping[str, Any]) -> Iterator[str]:
         yield from _of_named(teachers.registry, teacher)
     for described in (fields.get("sources") or {}).values():
         yield from _of_named(source.registry, described)
+    federated = fields.get("federated") or {}
     for registry in method_registries:
-        yield from _of_named(registry, fields.get("method"))
+        yield from _of_named(registry, fields.get("method") or federated.get("method"))
+    yield from _of_named(partition.registry, federated.get("partition"))
 
 
 def _mappings(value: Any) -> Iterator[Mapping[str, Any]]:

@@ -15,6 +15,7 @@ from limbeck.evaluation.arms import CONTROL, INITIAL, STUDENT, TEACHER
 from limbeck.evaluation.calibration import CalibrationBin
 from limbeck.evaluation.early_exit import EarlyExits
 from limbeck.evaluation.examples import Example
+from limbeck.evaluation.federation import FederationRecord
 from limbeck.evaluation.format_1 import upgrade_verdict
 from limbeck.evaluation.model_cost import Latency
 from limbeck.evaluation.record import Record
@@ -158,6 +159,7 @@ class Verdict(Record):
         items: size of the test set.
         shared_items: those of the test set on which the run has trained or chosen; None if there are none.
         met: whether all targets were met.
+        federation: the rounds, if clients and a server have trained together.
     """
 
     format: Literal[2] = 2
@@ -175,6 +177,7 @@ class Verdict(Record):
     cost: RunCost | None
     exports: list[Export] = Field(default_factory=list)
     term_graph: TermGraph | None = None
+    federation: FederationRecord | None = None
     environment: dict[str, str | int]
 
     @property

@@ -14,6 +14,7 @@ from limbeck.models.architectures.mobile_resnet import mobile_resnet
 from limbeck.models.architectures.mobilenet_v2 import mobilenet_v2
 from limbeck.models.architectures.mobilenet_v3 import mobilenet_v3
 from limbeck.models.architectures.pixels import pixels
+from limbeck.models.architectures.plain_cnn import plain_cnn
 from limbeck.models.architectures.resnet_cifar import resnet_cifar
 from limbeck.models.architectures.tiny_cnn import tiny_cnn
 from limbeck.models.architectures.vit_tiny import vit_tiny
@@ -42,6 +43,7 @@ __all__ = [
     "mobilenet_v3",
     "names",
     "pixels",
+    "plain_cnn",
     "registry",
     "require_known",
     "resnet_cifar",

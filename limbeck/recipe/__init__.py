@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from limbeck.recipe.comparison import CONTROL, Comparison
     from limbeck.recipe.dataset_reader import DataSizes, RecipeItems, data_sizes
     from limbeck.recipe.errors import RecipeError
+    from limbeck.recipe.federation import Federation
     from limbeck.recipe.fields import read_fields
+    from limbeck.recipe.kinds import kind_of
     from limbeck.recipe.overrides import apply_override
     from limbeck.recipe.paths import describe_missing, expand_variables
     from limbeck.recipe.plugin import load_plugin, loaded_plugins
@@ -25,7 +27,9 @@ _HOMES = {
     "limbeck.recipe.comparison": ("CONTROL", "Comparison"),
     "limbeck.recipe.dataset_reader": ("DataSizes", "RecipeItems", "data_sizes"),
     "limbeck.recipe.errors": ("RecipeError",),
+    "limbeck.recipe.federation": ("Federation",),
     "limbeck.recipe.fields": ("read_fields",),
+    "limbeck.recipe.kinds": ("kind_of",),
     "limbeck.recipe.overrides": ("apply_override",),
     "limbeck.recipe.paths": ("describe_missing", "expand_variables"),
     "limbeck.recipe.plugin": ("load_plugin", "loaded_plugins"),
@@ -41,6 +45,7 @@ __all__ = [
     "DataSizes",
     "DatasetSpec",
     "ExportSpec",
+    "Federation",
     "Recipe",
     "RecipeError",
     "RecipeItems",
@@ -50,6 +55,7 @@ __all__ = [
     "describe_missing",
     "expand_variables",
     "find_recipe",
+    "kind_of",
     "load_plugin",
     "loaded_plugins",
     "read_fields",

@@ -66,9 +66,11 @@ class Recipe(BaseRecipe):
 
     @model_validator(mode="before")
     @classmethod
-    def _refuse_comparison(cls, content: Any) -> Any:
+    def _refuse_other_kinds(cls, content: Any) -> Any:
         if isinstance(content, Mapping) and "variants" in content:
             raise ValueError("it compares variants; carry it out with: limbeck compare RECIPE")
+        if isinstance(content, Mapping) and "federated" in content:
+            raise ValueError("it has clients; carry it out with: limbeck federate RECIPE")
         return content
 
     @model_validator(mode="after")

@@ -121,7 +121,13 @@ def resume_command(folder: Path, *options: str) -> str:
     The recipe in the folder already holds the `--set` changes. Plugins are not part of a recipe, so they are repeated.
     """
     plugins = [f"--plugin={path}" for path in loaded_plugins]
-    return shlex.join(["limbeck", "distill", str(folder / RECIPE), "--out", str(folder), "--resume", *plugins, *options])
+    command = "federate" if is_federation(folder) else "distill"
+    return shlex.join(["limbeck", command, str(folder / RECIPE), "--out", str(folder), "--resume", *plugins, *options])
+
+
+def is_federation(folder: Path) -> bool:
+    """Whether the run in a folder is that of a federation."""
+    return (folder / RECIPE).exists() and "federated" in read_fields(folder / RECIPE)
 
 
 def lock_run(folder: Path) -> AbstractContextManager[None]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limbeck.recipe import Recipe, RecipeError, read_fields
+from limbeck.recipe import RecipeError, read_fields
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.old_keys import rename_old_keys
 from limbeck.runs.folder import RECIPE, STUDENT, VERDICT, RunError, resume_command
@@ -17,7 +17,7 @@ from limbeck.utils import distributed
 CHANGEABLE = ("targets", "description", "export")  # fields that a resumed run may change
 
 
-def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
+def check_folder(recipe: BaseRecipe, folder: Path, *, resume: bool, force: bool) -> None:
     """Raises `RunError` if the folder holds anything that this run would overwrite. Nothing is written.
 
     Args:
@@ -40,20 +40,20 @@ def check_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> 
         )
     if not resume or not written.exists():
         return
-    before = read_resolved(Recipe, written)
+    before = read_resolved(type(recipe), written)
     if changed := changed_fields(before, recipe.model_dump(mode="json")):
         raise RunError(
             f"{folder} was started with another recipe: {'; '.join(changed)}. Continue with its own: {resume_command(folder)}"
         )
 
 
-def is_prepared(recipe: Recipe, folder: Path) -> bool:
+def is_prepared(recipe: BaseRecipe, folder: Path) -> bool:
     """Whether the folder holds nothing but models trained before the run of this recipe, as `limbeck cache build` leaves it."""
     written = folder / RECIPE
     if not (is_run(folder) and written.exists()):
         return False
     begun = any(folder.glob("checkpoints/seed-*")) or any((folder / name).exists() for name in (STUDENT, VERDICT))
-    return not begun and not changed_fields(read_resolved(Recipe, written), recipe.model_dump(mode="json"))
+    return not begun and not changed_fields(read_resolved(type(recipe), written), recipe.model_dump(mode="json"))
 
 
 def read_resolved(kind: type[BaseRecipe], path: Path) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def _changed_fields(before: Any, now: Any, path: str) -> Iterator[str]:
         yield f"{path} was {before!r} and is {now!r}"
 
 
-def prepare_folder(recipe: Recipe, folder: Path, *, resume: bool, force: bool) -> None:
+def prepare_folder(recipe: BaseRecipe, folder: Path, *, resume: bool, force: bool) -> None:
     """Makes the folder ready, under its lock: deletes the former run unless `resume` is set, and writes marker and recipe.
 
     The folder is checked again: since the first check another process may have made a run in it.

@@ -9,7 +9,7 @@ import pytest
 from docs.generate import api, command_line, decisions, formulas, markdown, methods, recipes
 from limbeck import cli, objectives
 from limbeck.core.objective import registry
-from limbeck.recipe import Comparison, Recipe, built_in_recipes
+from limbeck.recipe import Comparison, Federation, Recipe, built_in_recipes
 
 DOCSTRING = """What it is, for `peers.*` and *all*; see arXiv 1503.02531.
 
@@ -86,7 +86,7 @@ def test_the_command_line_is_whole():
     assert {0, cli.USER_ERROR, cli.TARGETS_MISSED, cli.INTERRUPTED} <= set(command_line.EXIT_CODES)
 
 
-@pytest.mark.parametrize("model", [Recipe, Comparison])
+@pytest.mark.parametrize("model", [Recipe, Comparison, Federation])
 def test_every_field_of_a_recipe_is_explained(model):
     page = recipes.reference()
     for node in recipes.walk(model).values():

@@ -48,7 +48,7 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
 
 def at_the_border(run: Run, position: int = 1, next_position: int = 1) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """What a term has learned at the end of the first stage, and what it has at the start of the second."""
-    run._run_stage(0, None)
+    list(run._run_stage(0, None))
     before = learned(run, position)
     run._enter_stage(1, None)
     return before, learned(run, next_position)
@@ -136,7 +136,7 @@ def test_a_run_resumed_at_the_border_is_bit_identical(tmp_path: Path) -> None:
     stages = [stage(hint()), stage(hint(), Term(Contrastive(), student="0", teacher="0"))]
     whole = run_of(stages).fit()
     part = run_of(stages, folder=tmp_path)
-    part._run_stage(0, None)  # writes the checkpoint between the stages
+    list(part._run_stage(0, None))  # writes the checkpoint between the stages
     resumed = run_of(stages, folder=tmp_path).fit(resume=True)
     assert same(state(whole.actors["student"].model), resumed.actors["student"].model)
     assert equal(learned(whole), learned(resumed))
@@ -144,7 +144,7 @@ def test_a_run_resumed_at_the_border_is_bit_identical(tmp_path: Path) -> None:
 
 def test_checkpoints_that_name_no_terms_carry_nothing() -> None:
     run = run_of([stage(hint()), stage(hint())])
-    run._run_stage(0, None)
+    list(run._run_stage(0, None))
     old = {"criterion": run.updates[0].criterion.state_dict()}
     run._enter_stage(1, None)
     fresh = learned(run)

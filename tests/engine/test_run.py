@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from limbeck.core.actors import trained
+from limbeck.core.actors import frozen, trained
 from limbeck.core.terms import Term
 from limbeck.engine import NonFiniteError, Optimizer, Run, Stage, Update, Validation, steps
 from limbeck.engine.checkpoint import Checkpoints
@@ -92,3 +94,49 @@ def test_the_number_of_threads_is_set_for_the_run_only() -> None:
     train(quiet(threads=before + 1), count=1, validation=validation)
     assert seen == [before + 1]
     assert torch.get_num_threads() == before
+
+
+def test_a_run_in_pieces_is_the_same_run():
+    whole = train(quiet(), count=9)
+    actors = {"student": trained(net(8)), "teacher": frozen(net(16))}
+    stages = [Stage([Update([Term(HardTargets())])], steps(9), Optimizer("sgd", lr=0.1))]
+    pieces = Run(actors, stages, source=Blobs(), settings=quiet())
+    handler, threads, state = signal.getsignal(signal.SIGINT), torch.get_num_threads(), torch.get_rng_state()
+    for count, done in ((0, 0), (1, 1), (4, 5), (4, 9)):
+        pieces.advance(count)
+        assert (pieces.clock.step + 9 * pieces.clock.stage, pieces.clock.updates) == (done, done)
+        assert (signal.getsignal(signal.SIGINT), torch.get_num_threads()) == (handler, threads)
+        assert torch.equal(torch.get_rng_state(), state)
+    assert pieces.clock.finished
+    for one, other in zip(*(run.actors["student"].model.parameters() for run in (whole, pieces)), strict=True):
+        assert torch.equal(one, other)
+    assert pieces.advance(5).clock.updates == 9  # nothing is left
+
+
+def test_weights_may_be_exchanged_between_pieces():
+    run = Run(
+        {"student": trained(net(8)), "teacher": frozen(net(16))},
+        [Stage([Update([Term(HardTargets())])], steps(4), Optimizer("sgd", lr=0.0))],
+        source=Blobs(),
+        settings=quiet(),
+    )
+    run.advance(2)
+    model = run.actors["student"].model
+    other = {name: tensor + 1 for name, tensor in model.state_dict().items()}
+    model.load_state_dict(other)
+    run.advance()
+    assert all(torch.equal(weight, other[name]) for name, weight in model.named_parameters())
+    assert run.clock.finished
+
+
+def test_a_run_in_another_thread_needs_no_signal_handler():
+    run = Run(
+        {"student": trained(net(8))},
+        [Stage([Update([Term(HardTargets())])], steps(3), Optimizer("sgd", lr=0.1))],
+        source=Blobs(),
+        settings=quiet(),
+    )
+    thread = threading.Thread(target=run.fit)
+    thread.start()
+    thread.join()
+    assert run.clock.finished

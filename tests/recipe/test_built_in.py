@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from limbeck.recipe import (
-    Comparison,
-    Recipe,
     built_in_recipes,
     find_recipe,
+    kind_of,
     read_yaml,
 )
 from limbeck.utils.registry import UnknownNameError
@@ -22,8 +21,7 @@ def test_the_built_in_recipes_are_right(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert "digits" in [file.stem for file in files]
     for file in files:
         content = read_yaml(file.read_text())
-        kind = Comparison if "variants" in content else Recipe
-        recipe = kind.from_dict(content, file.name, files=False)
+        recipe = kind_of(content).from_dict(content, file.name, files=False)
         assert recipe.name == file.stem
         assert recipe.description
 

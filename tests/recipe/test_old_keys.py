@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from limbeck.recipe import Comparison, Recipe, RecipeError
+from limbeck.recipe import Comparison, Recipe, RecipeError, kind_of
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
 from tests import tiny
 
@@ -20,7 +20,7 @@ def test_a_built_in_recipe_means_the_same_with_the_old_keys(path, monkeypatch):
     monkeypatch.setenv("LIMBECK_DATA", str(ROOT))
     content = yaml.safe_load(path.read_text())
     assert not set(OLD.values()) & set(content)
-    kind = Comparison if "variants" in content else Recipe
+    kind = kind_of(content)
     old = {OLD.get(key, key): value for key, value in content.items()}
     if set(old) == set(content):
         assert kind.from_dict(old, files=False) == kind.from_dict(content, files=False)

@@ -11,6 +11,7 @@ from limbeck.evaluation.report.classes import classes
 from limbeck.evaluation.report.controls import controls
 from limbeck.evaluation.report.device import device
 from limbeck.evaluation.report.early_exit import early_exit
+from limbeck.evaluation.report.federation import federation
 from limbeck.evaluation.report.networks import networks
 from limbeck.evaluation.report.page import Section, write_page
 from limbeck.evaluation.report.results import results
@@ -38,6 +39,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
         controls(verdict),
         sizes(verdict),
         early_exit(verdict),
+        federation(verdict),
         arms if several else None,
         device(first),
         _of_first(changes(first), verdict),

@@ -1,0 +1,359 @@
+"""Federated distillation against FedAvg: rounds, bytes, several architectures, faults, and four hospitals.
+
+    python -m benchmarks.paradigms.federated skew          # needs LIMBECK_DATA and flwr; continues where it was stopped
+
+skew       FedDF against FedAvg, ten clients of MNIST with skewed labels, Dirichlet 0.1 and 1.0
+bytes      logits on public data against weights
+groups     three architectures together against FedAvg within each
+faults     clients that vanish, send NaN or lie, against a clean run
+hospitals  four hospitals: the shared model against each hospital's own and against one trained on all rows
+
+Settings were chosen on seed 0; the figures are of seeds 1 to 3. Each round is evaluated on the test set, by
+which nothing is chosen.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from benchmarks.bars import record
+from limbeck.data import Items
+from limbeck.evaluation.statistics import paired_gain
+from limbeck.integrations.flower.client import outputs_of, train_locally
+from limbeck.integrations.flower.grid import InProcessGrid
+from limbeck.integrations.flower.server import carry_out
+from limbeck.integrations.flower.simulation import simulated_grid
+from limbeck.integrations.flower.strategy import FederatedStrategy
+from limbeck.methods.federated import FedAvg
+from limbeck.recipe.federation import FederatedItems, Federation
+from limbeck.utils.atomic_files import write_text_atomic
+
+FOLDER = Path("runs/benchmarks/federated")
+COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.federated"
+SEEDS = (1, 2, 3)
+ROUNDS = {0.1: 50, 1.0: 15}
+FEDDF: dict[str, Any] = {"feddf": {"steps": 100, "lr": 0.003, "patience": None, "validate_every": 25}}
+CNN = {"model": "plain_cnn", "args": {"width": 8, "hidden": 32, "size": 14}}
+LARGE = {"model": "plain_cnn", "args": {"width": 16, "hidden": 512, "size": 14}}
+GROUPS = {
+    "plain": CNN,
+    "wide": {"model": "plain_cnn", "args": {"width": 16, "hidden": 32, "size": 14}},
+    "mlp": {"model": "mlp", "args": {"inputs": 196, "hidden": [64]}},
+}
+DATA = "mnist at 14 × 14 pixels: 1,872 images of ten clients, 1,008 public ones without labels, 320 for validation"
+Grids = Callable[[Federation, FederatedItems], InProcessGrid]
+
+
+def recipe(method: Any, alpha: float, rounds: int, models: Mapping[str, Any], **federated: Any) -> Federation:
+    """Ten clients of MNIST, four of which take part in a round."""
+    folder = "${LIMBECK_DATA}/data/mnist"
+    data = {
+        "train": {"path": f"{folder}/train.parquet", "limit": 3200, "size": 14},
+        "test": {"path": f"{folder}/test.parquet", "size": 14, "limit": 2000},
+        "validation": 0.1,
+    }
+    own = {"method": method, "public": 0.35, "clients": 10, "fraction": 0.4, "rounds": rounds, "timeout": 60.0}
+    training = {"epochs": 10, "batch_size": 64, "threads": 1, "device": "cpu",
+        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "schedule": 1.0}}  # fmt: skip
+    described = {"name": "benchmark", "data": data, "training": training, **models}
+    described["federated"] = {**own, "partition": {"dirichlet": {"alpha": alpha}}, **federated}
+    return Federation.from_dict(described)
+
+
+# --- trainings -----------------------------------------------------------------------------------------------------------
+
+
+def trained(name: str, wanted: Federation, seed: int, grid: Grids = simulated_grid) -> dict[str, Any]:
+    """The curve of one training, kept in a file; it goes on where it was stopped."""
+    file = FOLDER / name / f"seed-{seed}.json"
+    if file.exists():
+        return dict(json.loads(file.read_text()))
+    method = next(iter(wanted.federated.method))
+    items = wanted.simulated(seed)
+    strategy = FederatedStrategy(wanted, items, method, arm="student", seed=seed)
+    kept = file.with_suffix(".right.json")
+    right = dict(json.loads(kept.read_text())) if kept.exists() else {}
+
+    def after_round(done: FederatedStrategy) -> None:
+        number = done.rounds[-1].number
+        right[str(number)] = {group: correct(wanted, model, items.test).tolist() for group, model in done.models.items()}
+        write_text_atomic(kept, json.dumps(right))
+        shown = {group: round(100 * float(np.mean(found)), 1) for group, found in right[str(number)].items()}
+        print(f"{name}, seed {seed}, round {number}: {shown} {done.rounds[-1].left_out or ''}", flush=True)
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    carry_out(strategy, grid(wanted, items), folder=file.parent / f"seed-{seed}", resume=True, on_round=after_round)
+    accuracy = {number: {group: float(np.mean(found)) for group, found in by.items()} for number, by in right.items()}
+    result = {
+        "accuracy": [accuracy[str(each.number)] for each in strategy.rounds],
+        "bytes": [each.bytes_down + each.bytes_up for each in strategy.rounds],
+        "left_out": [each.left_out for each in strategy.rounds],
+        "right": right[str(strategy.rounds[-1].number)],
+        "public_bytes": public_bytes(items),
+    }
+    write_text_atomic(file, json.dumps(result))
+    kept.unlink()
+    return result
+
+
+def public_bytes(items: FederatedItems) -> int:
+    return 0 if items.public is None else int(items.public.fetch(torch.arange(len(items.public))).nbytes)
+
+
+def correct(wanted: Federation, model: torch.nn.Module, items: Items) -> Tensor:
+    """Which items are right, 0 or 1."""
+    known = items.labelled()
+    return (outputs_of(wanted, model, known).argmax(-1) == known.target).int()
+
+
+def curve(run: Mapping[str, Any], group: str = "student") -> np.ndarray:
+    return np.array([each[group] for each in run["accuracy"]])
+
+
+def right(runs: Sequence[Mapping[str, Any]], group: str = "student") -> np.ndarray:
+    """Which test items are right after the last round, `[seeds, items]`."""
+    return np.array([run["right"][group] for run in runs], dtype=float)
+
+
+def first_reach(values: np.ndarray, wanted: float) -> int | None:
+    """The first round, from 1, that is as good."""
+    found = np.flatnonzero(values >= wanted)
+    return int(found[0]) + 1 if len(found) else None
+
+
+def keep(
+    figure: str,
+    bar: str,
+    value: float,
+    ci95: Sequence[float] | None,
+    met: bool,
+    part: str,
+    data: str,
+    note: str,
+    seeds: Sequence[int] = SEEDS,
+) -> None:
+    shown = "" if ci95 is None else f" [{ci95[0]:.4g}, {ci95[1]:.4g}]"
+    print(f"{figure}: {value:.4g}{shown} ({bar}: {'met' if met else 'not met'}); {note}", flush=True)
+    record("privacy", figure, bar, value, ci95, met, f"{COMMAND} {part}", data, seeds, note)
+
+
+def percent(values: Sequence[float] | np.ndarray) -> str:
+    return ", ".join(f"{100 * value:.1f}" for value in values)
+
+
+# --- skewed labels -------------------------------------------------------------------------------------------------------
+
+
+def skew_runs(alpha: float) -> dict[str, list[dict[str, Any]]]:
+    rounds = ROUNDS[alpha]
+    return {
+        name: [trained(f"{name}-{alpha}", recipe(method, alpha, rounds, {"student": CNN}), seed) for seed in SEEDS]
+        for name, method in (("fedavg", "fedavg"), ("feddf", FEDDF))
+    }
+
+
+def skew() -> None:
+    for alpha in ROUNDS:
+        runs = skew_runs(alpha)
+        rounds, data = ROUNDS[alpha], f"{DATA}; Dirichlet {alpha}, {ROUNDS[alpha]} rounds, 4 of 10 clients in each"
+        best = [float(curve(run).max()) for run in runs["fedavg"]]
+        at = [first_reach(curve(run), value) for run, value in zip(runs["fedavg"], best, strict=True)]
+        reached = [first_reach(curve(run), value) for run, value in zip(runs["feddf"], best, strict=True)]
+        gain = paired_gain(right(runs["feddf"]), right(runs["fedavg"]))
+        last = {name: [curve(run)[-1] for run in of] for name, of in runs.items()}
+        late = {name: np.mean([curve(run)[-10:].mean() for run in of]) for name, of in runs.items()}
+        note = (
+            f"after the last round FedAvg {percent(last['fedavg'])} %, FedDF {percent(last['feddf'])} %; means of the last ten "
+            f"rounds {100 * late['fedavg']:.1f} and {100 * late['feddf']:.1f} %"
+        )
+        low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
+        keep(
+            f"FedDF − FedAvg after equal rounds, accuracy, Dirichlet {alpha}, points",
+            "≥ 3, interval above 0" if alpha < 1 else "none; it is reported", 100 * gain.value, (low, high),
+            alpha >= 1 or (gain.value >= 0.03 and low > 0), "skew", data, note,
+        )  # fmt: skip
+        if alpha < 1:
+            shares = [(found or rounds + 1) / rounds for found in reached]
+            keep(
+                "rounds for FedDF to reach FedAvg's best accuracy ÷ 50, Dirichlet 0.1", "≤ 2/3", float(np.mean(shares)),
+                (min(shares), max(shares)), float(np.mean(shares)) <= 2 / 3, "skew", data,
+                f"FedAvg's best: {percent(best)} % in rounds {at}; FedDF reached it in rounds {reached} (None: in none, counted "
+                "as 51); the interval is the range of the seeds",
+            )  # fmt: skip
+
+
+# --- bytes ---------------------------------------------------------------------------------------------------------------
+
+
+def logit_bytes() -> None:
+    models, alpha = {"student": LARGE}, 1.0
+    weights = [trained("bytes-fedavg", recipe("fedavg", alpha, 10, models), seed) for seed in SEEDS]
+    method = {"ds_fl": {"items": 400, "steps": 100, "temperature": 0.3}}
+    logits = [trained("bytes-ds_fl", recipe(method, alpha, 12, models, upload="float16"), seed) for seed in SEEDS]
+    ratios, notes = [], []
+    for one, other in zip(weights, logits, strict=True):
+        wanted = min(curve(one).max(), curve(other).max())
+        sent = [np.cumsum(run["bytes"])[(first_reach(curve(run), wanted) or 0) - 1] for run in (one, other)]
+        sent[1] += 10 * other["public_bytes"]  # every client gets the public data once
+        ratios.append(float(sent[1] / sent[0]))
+        notes.append(f"{100 * wanted:.1f} % with {sent[0] / 1e6:.1f} and {sent[1] / 1e6:.1f} MB")
+    bests = [max(curve(run)) for run in weights], [max(curve(run)) for run in logits]
+    keep(
+        "bytes to equal accuracy, DS-FL ÷ FedAvg", "≤ 1/10", float(np.mean(ratios)), (min(ratios), max(ratios)),
+        float(np.mean(ratios)) <= 0.1, "bytes", f"{DATA}; Dirichlet 1.0, a CNN of 154,794 parameters",
+        f"{'; '.join(notes)}; best of ten rounds of FedAvg {percent(bests[0])} %, of twelve of DS-FL {percent(bests[1])} %; "
+        "the public data is counted once for each client; the interval is the range of the seeds",
+    )  # fmt: skip
+
+
+# --- several architectures -----------------------------------------------------------------------------------------------
+
+
+def groups() -> None:
+    runs = {
+        name: [trained(f"groups-{name}", recipe(method, 1.0, 15, {"groups": GROUPS}), seed) for seed in SEEDS]
+        for name, method in (("fedavg", "fedavg"), ("feddf", FEDDF))
+    }
+    for group in GROUPS:
+        gain = paired_gain(right(runs["feddf"], group), right(runs["fedavg"], group))
+        last = {name: percent([curve(run, group)[-1] for run in of]) for name, of in runs.items()}
+        low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
+        keep(
+            f"three architectures together: FedDF − FedAvg within the group, {group}, points", "≥ 0", 100 * gain.value,
+            (low, high), gain.value >= 0, "groups", f"{DATA}; Dirichlet 1.0, 15 rounds, 3 or 4 clients of each architecture",
+            f"FedAvg {last['fedavg']} %, FedDF {last['feddf']} %",
+        )  # fmt: skip
+
+
+# --- faults --------------------------------------------------------------------------------------------------------------
+
+
+class Vanishing(InProcessGrid):
+    """Three of ten replies to training do not arrive."""
+
+    def deliver(self, message: Any) -> Any:
+        reply = super().deliver(message)
+        generator = np.random.default_rng((int(message.metadata.dst_node_id), self._identity))
+        return None if message.metadata.message_type == "train" and generator.random() < 0.3 else reply
+
+
+def liar(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> type[InProcessGrid]:
+    """A grid in which one of the ten clients changes its arrays."""
+    from limbeck.integrations.flower.records import from_record, to_record
+
+    class Lying(InProcessGrid):
+        def deliver(self, message: Any) -> Any:
+            reply = super().deliver(message)
+            if reply is not None and message.metadata.dst_node_id == 3 and message.metadata.message_type == "train":
+                reply.content["arrays"] = to_record(change(from_record(reply.content.array_records["arrays"])))
+            return reply
+
+    return Lying
+
+
+def flipped(wanted: Federation, items: FederatedItems) -> InProcessGrid:
+    own = items.clients[2]
+    items.clients[2] = Items(own.storage, own.keys, 9 - own.target, own.classes, own.class_names, own.images)
+    return simulated_grid(wanted, items)
+
+
+def of_kind(kind: type[InProcessGrid]) -> Grids:
+    return lambda wanted, items: simulated_grid(wanted, items, kind)
+
+
+FAULTS: dict[str, Grids] = {
+    "clean": simulated_grid,
+    "30 % vanish": of_kind(Vanishing),
+    "one sends NaN": of_kind(liar(lambda state: {name: tensor * float("nan") for name, tensor in state.items()})),
+    "one scales by 20": of_kind(liar(lambda state: {name: tensor * 20 for name, tensor in state.items()})),
+    "one flips its labels": flipped,
+}
+
+
+def faults() -> None:
+    wanted = recipe(FEDDF, 1.0, 15, {"student": CNN})
+    runs = {
+        name: [trained(f"faults-{name}".replace(" ", "-"), wanted, seed, grid) for seed in SEEDS]
+        for name, grid in FAULTS.items()
+    }
+    clean = right(runs["clean"])
+    for name, of in runs.items():
+        if name == "clean":
+            continue
+        gain = paired_gain(right(of), clean)
+        out = [sorted({node for each in run["left_out"] for node in each}) for run in of]
+        low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
+        keep(
+            f"FedDF, {name}: accuracy − that of the clean run, points", "≥ −2", 100 * gain.value, (low, high),
+            gain.value >= -0.02, "faults", f"{DATA}; Dirichlet 1.0, 15 rounds",
+            f"clean {percent([curve(run)[-1] for run in runs['clean']])} %, "
+            f"disturbed {percent([curve(run)[-1] for run in of])} %; "
+            f"nodes that were left out at least once, by seed: {out}",
+        )  # fmt: skip
+
+
+# --- hospitals -----------------------------------------------------------------------------------------------------------
+
+
+def hospitals() -> None:
+    from limbeck.recipe import find_recipe
+
+    wanted = Federation.read(find_recipe("federated-hospitals"))
+    shared = [trained("hospitals-feddf", wanted, seed) for seed in SEEDS]
+    averaged = wanted.model_copy(update={"federated": wanted.federated.model_copy(update={"method": {"fedavg": {}}})})
+    baseline = [trained("hospitals-fedavg", averaged, seed) for seed in SEEDS]
+    own: dict[str, list[list[int]]] = {}
+    for seed in SEEDS:
+        items = wanted.simulated(seed)
+        everything = pooled(items.clients)
+        for name, rows in {
+            **{f"hospital {number}": each for number, each in enumerate(items.clients)},
+            "pooled": everything,
+        }.items():
+            model = FederatedStrategy(wanted, items, "fedavg", arm=name, seed=seed).models["student"]
+            longer = wanted.model_copy(update={"training": wanted.training.model_copy(update={"epochs": 60.0})})
+            train_locally(longer, FedAvg(), model, rows, seed)
+            own.setdefault(name, []).append(correct(wanted, model, items.test).tolist())
+    found = {name: np.array(of, dtype=float) for name, of in own.items()}
+    data = "heart_disease: four hospitals, 184 test patients of all of them; 99 public patients without labels"
+    best = max((name for name in found if name != "pooled"), key=lambda name: found[name].mean())
+    gain, kept = paired_gain(right(shared), found[best]), right(shared).mean() / found["pooled"].mean()
+    against = paired_gain(right(shared), right(baseline))
+    means = ", ".join(f"{name} {100 * of.mean():.1f} %" for name, of in found.items())
+    low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
+    keep(
+        "hospitals: shared model − the best hospital's own, accuracy on all hospitals' test patients, points", "≥ 0",
+        100 * gain.value, (low, high), gain.value >= 0, "hospitals", data,
+        f"shared {100 * right(shared).mean():.1f} %, FedAvg {100 * right(baseline).mean():.1f} %; {means}",
+    )  # fmt: skip
+    keep(
+        "hospitals: shared model ÷ a model trained on all rows in one place, accuracy", "≥ 0.97", float(kept), None,
+        kept >= 0.97, "hospitals", data, f"{means}; FedDF − FedAvg {100 * against.value:+.1f} points",
+    )  # fmt: skip
+
+
+def pooled(clients: Sequence[Items]) -> Items:
+    inputs = torch.cat([each.fetch(torch.arange(len(each))) for each in clients])
+    return Items.from_tensors(inputs, torch.cat([each.target for each in clients]), classes=clients[0].classes)
+
+
+PARTS = {"skew": skew, "bytes": logit_bytes, "groups": groups, "faults": faults, "hospitals": hospitals}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    for part in parser.parse_args().parts or PARTS:
+        PARTS[part]()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""How the items of one data set are split among clients, for simulations of a federation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from limbeck.data.items import Items
+from limbeck.data.targets import stratification_labels
+from limbeck.utils.registry import Registry
+from limbeck.utils.seeds import mix_seeds
+
+registry = Registry("partition")
+ColumnReader = Callable[[str], Sequence[Any]]
+ATTEMPTS = 1000  # draws of label shares until every client has enough items
+
+
+class Partition(Protocol):
+    """Splits items: `(items, clients, seed) -> rows of each client`; `column(name)` gives a value of each item."""
+
+    def __call__(self, items: Items, clients: int, seed: int, column: ColumnReader = ...) -> list[Tensor]: ...
+
+
+def no_columns(name: str) -> Sequence[Any]:
+    """The columns of items that come from no file."""
+    raise ValueError(f"partition: these items have no column {name!r}; name a file as data.train")
+
+
+@registry.register(
+    "dirichlet",
+    cite="""
+        @article{hsu2019measuring,
+            title = {Measuring the Effects of Non-Identical Data Distribution for Federated Visual Classification},
+            author = {Hsu, Tzu-Ming Harry and Qi, Hang and Brown, Matthew},
+            journal = {arXiv preprint arXiv:1909.06335},
+            year = {2019},
+            eprint = {1909.06335},
+            archiveprefix = {arXiv},
+        }
+    """,
+)
+def dirichlet(alpha: float = 1.0, least: int = 10) -> Partition:
+    """Label skew: the items of each class are dealt to the clients by shares p ~ Dirichlet(α, …, α) (1909.06335).
+
+    α = 0.1 leaves a client a few classes, α = 100 nearly the same mixture everywhere.
+
+    Args:
+        least: items of the smallest client; shares are drawn again until each has so many.
+
+    Raises:
+        ValueError: α is not positive; the items have no classes, or too few for the clients.
+    """
+    if alpha <= 0:
+        raise ValueError(f"dirichlet: alpha is {alpha}; expected a number above 0, such as 0.1 (skewed) or 100 (even)")
+
+    def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
+        if not items.has_classes:
+            raise ValueError("partition: dirichlet deals items by their classes, and these have none; use partition: even")
+        _check_clients(items, clients, least)
+        labels = stratification_labels(items.target).numpy()
+        generator = np.random.default_rng(mix_seeds(seed, "dirichlet"))
+        for _ in range(ATTEMPTS):
+            dealt: list[list[int]] = [[] for _ in range(clients)]
+            for label in np.unique(labels):
+                rows = generator.permutation(np.flatnonzero(labels == label))
+                ends = (np.cumsum(generator.dirichlet([alpha] * clients))[:-1] * len(rows)).astype(int)
+                for client, part in zip(dealt, np.split(rows, ends), strict=True):
+                    client += part.tolist()
+            if min(map(len, dealt)) >= least:
+                return [torch.tensor(sorted(rows)) for rows in dealt]
+        raise ValueError(
+            f"partition: dirichlet with alpha {alpha} left a client fewer than {least} items {ATTEMPTS} times; raise alpha, "
+            "lower least, or take fewer clients"
+        )
+
+    return split
+
+
+@registry.register("even")
+def even() -> Partition:
+    """Every client has the same mixture of classes and as many items."""
+
+    def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
+        _check_clients(items, clients, 1)
+        order = np.random.default_rng(mix_seeds(seed, "even")).permutation(len(items))
+        labels = np.zeros(len(items)) if items.target is None else stratification_labels(items.target).numpy()
+        order = order[np.argsort(labels[order], kind="stable")]
+        return [torch.tensor(sorted(order[client::clients].tolist())) for client in range(clients)]
+
+    return split
+
+
+@registry.register("by_column")
+def by_column(name: str) -> Partition:
+    """A client for each value of a column, such as the hospital that a row is from, in the order of the values.
+
+    Raises:
+        ValueError: there is no such column, or it has another number of values than there are clients.
+    """
+
+    def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
+        values = np.array([str(value) for value in column(name)])
+        found = np.unique(values)
+        if len(found) != clients:
+            raise ValueError(
+                f"partition: column {name!r} has {len(found)} values and clients is {clients}; set it to {len(found)}"
+            )
+        return [torch.from_numpy(np.flatnonzero(values == value)) for value in found]
+
+    return split
+
+
+def partition(value: str | Mapping[str, Any] | Partition) -> Partition:
+    """Converts a name, or the recipe form `{name: {arguments}}`, to a partition.
+
+    Raises:
+        ValueError: an unknown name (the nearest are offered), or arguments that it does not have.
+    """
+    if callable(value):
+        return value
+    named = {value: {}} if isinstance(value, str) else dict(value)
+    ((name, arguments),) = named.items()
+    return cast(Callable[..., Partition], registry[name])(**(arguments or {}))
+
+
+def _check_clients(items: Items, clients: int, least: int) -> None:
+    if clients < 1 or clients * least > len(items):
+        raise ValueError(
+            f"partition: {len(items)} items for {clients} clients; expected 1 client or more, and {least} items for each"
+        )

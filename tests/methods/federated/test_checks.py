@@ -1,0 +1,61 @@
+"""Which replies are left out, and that honest ones are not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from limbeck.methods.federated import left_out_by_norm, left_out_by_validation, reply_problem
+
+EXPECTED = {"weight": torch.zeros(2, 3), "count": torch.tensor(0)}
+
+
+@pytest.mark.parametrize(
+    ("arrays", "problem"),
+    [
+        ({"weight": torch.ones(2, 3), "count": torch.tensor(4)}, None),
+        ({"weight": torch.ones(2, 3)}, "array 'count' is missing"),
+        ({**EXPECTED, "rows": torch.ones(5, 2)}, "array 'rows' is not expected"),
+        ({**EXPECTED, "weight": torch.ones(3, 2)}, "array 'weight' has shape [3, 2]; expected [2, 3]"),
+        ({**EXPECTED, "weight": torch.ones(2, 3).double()}, "array 'weight' has type torch.float64; expected torch.float32"),
+        ({**EXPECTED, "weight": torch.full((2, 3), float("nan"))}, "array 'weight' holds NaN or infinity"),
+        ({**EXPECTED, "weight": torch.full((2, 3), float("inf"))}, "array 'weight' holds NaN or infinity"),
+    ],
+)
+def test_arrays_are_compared_with_what_is_expected(arrays, problem):
+    assert reply_problem(arrays, EXPECTED) == problem
+
+
+def updates(*scales: float) -> dict:
+    old = {"w": torch.ones(10), "count": torch.tensor(3)}
+    return {number: ({"w": old["w"] + scale * 0.1, "count": torch.tensor(9)}, old) for number, scale in enumerate(scales)}
+
+
+def test_an_update_that_is_too_long_is_named():
+    assert left_out_by_norm(updates(1, 1.5, 0.5, 1, 2), 4) == {}
+    found = left_out_by_norm(updates(1, 1.5, 0.5, 1, -10), 4)
+    assert list(found) == [4]
+    assert "10.0 times as long as the median" in found[4]
+    assert left_out_by_norm(updates(1, 100), 4) == {}  # of two nobody can say which is wrong
+    assert left_out_by_norm(updates(0, 0, 0), 4) == {}
+
+
+def test_a_model_worse_than_guessing_is_named_and_one_of_few_classes_is_not():
+    right = {1: [True] * 60 + [False] * 440, 2: [True] * 5 + [False] * 495, 3: [True] * 400 + [False] * 100}
+    found = left_out_by_validation(right, classes=10)
+    assert list(found) == [2]
+    assert "1.0% of the validation items, fewer than guessing (10.0%)" in found[2]
+    assert left_out_by_validation({2: right[2]}, classes=10) == {}  # nobody would be left
+
+
+def shares(*found: float) -> dict[int, list[bool]]:
+    return {number: [True] * round(200 * share) + [False] * round(200 * (1 - share)) for number, share in enumerate(found)}
+
+
+def test_a_model_far_below_the_others_is_named_where_these_are_alike():
+    found = left_out_by_validation(shares(0.93, 0.93, 0.28, 0.88), classes=10)
+    assert list(found) == [2]
+    assert "28.0% of the validation items, far fewer than those of the other clients (median 90.5%)" in found[2]
+    assert left_out_by_validation(shares(0.6, 0.2, 0.35, 0.1, 0.5), classes=10) == {}  # clients of few classes spread
+    assert left_out_by_validation(shares(0.9, 0.9, 0.75), classes=10) == {}
+    assert left_out_by_validation({}, classes=10) == {}

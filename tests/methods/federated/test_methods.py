@@ -1,0 +1,129 @@
+"""Federated methods by hand: what the server's models learn from, who is changed, and who is not."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from limbeck.data import Items
+from limbeck.engine import Optimizer, Settings
+from limbeck.methods import federated
+from limbeck.methods.federated import DSFL, FedAvg, FedDF, FedMD, FedProx, distil_clients, distil_consensus
+from tests.methods.two_samples import TASK, X, assert_equal, kl, net, of_linear
+
+QUIET = Settings(progress=False, device="cpu", trackers=())
+PUBLIC = Items.from_tensors(X)
+
+
+def one_step(**options) -> FedDF:
+    return FedDF(steps=1, batch_size=2, lr=0.1, patience=None, **options)
+
+
+def test_the_averaged_model_learns_from_the_mean_logits_of_all_clients():
+    clients, student = {"3": net(1), "8": net(2)}, net(0)
+    stage = one_step(temperature=2.0).server_stage(TASK, "clients.*", "groups.*")
+    assert [term.temperature for update in stage.updates for term in update.terms] == [None]
+    before = [parameter.detach().clone() for parameter in student.parameters()]
+    target = ((clients["3"](X) + clients["8"](X)) / 2 / 2).softmax(-1).detach()
+    kl(target, student(X), 2.0).mean().backward()
+    expected = of_linear(2 / 2 * ((student(X) / 2).softmax(-1) - target).detach() * 2 / 2)
+    assert_equal([p.grad for p in student.parameters()], expected)
+    signs = [p.grad.sign() for p in student.parameters()]
+    student.zero_grad()
+    distil_clients(one_step(temperature=2.0), clients, {"student": student}, PUBLIC, task=TASK, seed=0, settings=QUIET)
+    moved = [after.detach() - old for after, old in zip(student.parameters(), before, strict=True)]
+    for step, sign in zip(moved, signs, strict=True):  # Adam's first step is lr times the sign of the gradient
+        torch.testing.assert_close(step, -0.1 * sign, rtol=1e-3, atol=1e-4)
+
+
+def test_clients_stay_as_they_are_and_all_groups_learn_from_all_of_them():
+    clients, groups = {"1": net(1), "2": net(2)}, {"a": net(3), "b": nn.Sequential(nn.Linear(2, 4), nn.ReLU(), nn.Linear(4, 3))}
+    frozen = [p.clone() for model in clients.values() for p in model.parameters()]
+    before = {name: [p.detach().clone() for p in model.parameters()] for name, model in groups.items()}
+    distil_clients(one_step(), clients, groups, PUBLIC, task=TASK, seed=0, settings=QUIET)
+    assert_equal([p for model in clients.values() for p in model.parameters()], frozen)
+    for name, model in groups.items():
+        assert any(not torch.equal(p, old) for p, old in zip(model.parameters(), before[name], strict=True))
+
+
+def test_fedavg_trains_nothing_on_the_server():
+    student = net(0)
+    before = [p.clone() for p in student.parameters()]
+    distil_clients(FedAvg(), {"1": net(1)}, {"student": student}, PUBLIC, task=TASK, seed=0, settings=QUIET)
+    assert_equal(list(student.parameters()), before)
+    assert FedAvg().server_stage(TASK, "clients.*", "groups.*") is None
+
+
+def test_the_server_keeps_the_state_that_is_best_on_its_validation_data():
+    target = nn.Linear(2, 3)
+    with torch.no_grad():
+        target.weight.zero_()
+        target.bias.copy_(torch.tensor([0.0, 5.0, 0.0]))  # says class 1, and the validation labels are 0
+    student = net(0)
+    with torch.no_grad():
+        student.weight.zero_()
+        student.bias.copy_(torch.tensor([1.0, 0.0, 0.0]))
+    held = Items.from_tensors(X, torch.zeros(2, dtype=torch.int64), classes=3)
+    method = FedDF(steps=40, batch_size=2, lr=0.5, validate_every=1, patience=3)
+    distil_clients(method, {"1": target}, {"student": student}, PUBLIC, task=TASK, seed=0, settings=QUIET, validation=held)
+    assert (student(X).argmax(-1) == 0).all()
+
+
+def test_the_consensus_of_fedmd_is_the_mean_and_that_of_ds_fl_is_sharpened():
+    logits = [torch.tensor([[2.0, 0.0, 0.0]]), torch.tensor([[0.0, 1.0, 0.0]])]
+    assert FedMD().consensus(logits).tolist() == [[1.0, 0.5, 0.0]]
+    mean = (logits[0].softmax(-1) + logits[1].softmax(-1)) / 2
+    torch.testing.assert_close(DSFL(temperature=0.1).consensus(logits), mean / 0.1)
+    sharp = DSFL(temperature=0.1).consensus(logits).softmax(-1)
+    assert sharp.max() > mean.max() + 0.2
+
+
+@pytest.mark.parametrize("method", [FedMD(steps=30, batch_size=2, lr=0.3), DSFL(steps=30, batch_size=2, lr=0.3)])
+def test_a_model_learns_the_consensus_item_by_item(method):
+    student, wanted = net(0), torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]])
+    distil_consensus(method, student, PUBLIC, wanted, task=TASK, seed=0, settings=QUIET)
+    assert student(X).argmax(-1).tolist() == [0, 2]
+    distil_consensus(method, student, PUBLIC, wanted.flip(0), task=TASK, seed=0, settings=QUIET)
+    assert student(X).argmax(-1).tolist() == [2, 0]
+
+
+def test_fedprox_pulls_weights_back_to_those_it_began_with():
+    optimizer = FedProx(mu=0.5).local_optimizer(Optimizer("sgd", lr=0.1))
+    weight = nn.Parameter(torch.tensor([1.0, -2.0]))
+    built = optimizer.build([weight])
+    with torch.no_grad():
+        weight.add_(torch.tensor([1.0, 0.0]))  # the training has moved it
+    weight.grad = torch.zeros(2)
+    optimizer.set_rate(built, 0.0)
+    built.step()
+    torch.testing.assert_close(weight.detach(), torch.tensor([2.0 - 0.1 * 0.5 * 1.0, -2.0]))
+
+
+def test_without_a_distance_fedprox_is_its_optimizer():
+    weights = []
+    for optimizer in (Optimizer("adamw", lr=0.1), FedProx(mu=0.0).local_optimizer(Optimizer("adamw", lr=0.1))):
+        weight = nn.Parameter(torch.ones(3))
+        built = optimizer.build([weight])
+        for _ in range(3):
+            weight.grad = weight.detach() * 2
+            built.step()
+        weights.append(weight.detach())
+    assert torch.equal(*weights)
+
+
+def test_arguments_are_checked():
+    assert federated.method("fedavg") == FedAvg()
+    assert federated.method({"feddf": {"steps": 7}}) == FedDF(steps=7)
+    with pytest.raises(ValueError, match=r"nearest: feddf"):
+        federated.method("feddff")
+    with pytest.raises(ValueError, match=r"feddf: temperature is 0; expected a number above 0"):
+        FedDF(temperature=0)
+    with pytest.raises(ValueError, match=r"FedMD: items is -1"):
+        FedMD(items=-1)
+    with pytest.raises(ValueError, match=r"fedprox: mu is -1"):
+        FedProx(mu=-1)
+    with pytest.raises(ValueError, match=r"unknown optimizer 'proximal_rprop'"):
+        FedProx().local_optimizer(Optimizer("rprop"))
+    with pytest.raises(NotImplementedError, match=r"FedAvg exchanges weights"):
+        FedAvg().consensus([])

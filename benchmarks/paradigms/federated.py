@@ -185,8 +185,8 @@ def skew() -> None:
             keep(
                 "rounds for FedDF to reach FedAvg's best accuracy ÷ 50, Dirichlet 0.1", "≤ 2/3", float(np.mean(shares)),
                 (min(shares), max(shares)), float(np.mean(shares)) <= 2 / 3, "skew", data,
-                f"FedAvg's best: {percent(best)} % in rounds {at}; FedDF reached it in rounds {reached} (None: in none, counted "
-                "as 51); the interval is the range of the seeds",
+                f"FedAvg's best: {percent(best)} % in rounds {at}; FedDF reached it in rounds {reached} (None: in none, "
+                "counted as 51); the interval is the range of the seeds",
             )  # fmt: skip
 
 

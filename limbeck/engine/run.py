@@ -134,11 +134,8 @@ class Run:
         self.log.file.rewind(self.clock.updates)
         if self.clock.finished:
             load_actors(state, self.actors)
-            return iter(())
+            return
         self.log.trackers.start()
-        return self._steps_of_stages(state)
-
-    def _steps_of_stages(self, state: Mapping[str, Any] | None) -> Iterator[None]:
         for number in range(self.clock.stage, len(self.stages)):
             yield from self._run_stage(number, state)
             state = None
@@ -216,44 +213,9 @@ class Run:
         due = [one for one in self.updates if self.clock.step % one.update.every == 0]
         for one in due:
             for repeat in range(one.update.repeat):
-                items += self._update(one, batches.draw(one, repeat), progress)
+                items += _update(self, one, batches.draw(one, repeat), progress)
         self.actors.update_averages()
         return items
-
-    def _update(self, one: BoundUpdate, batch: DrawnBatch, progress: float) -> int:
-        """One update: forward and backward pass, sum over processes, clipping, optimizer step. Returns the number of items."""
-        self.trainable.activate(one)
-        criterion, observer = one.criterion, BatchObserver(one)
-        counts = _global_counts(criterion, batch.pieces)
-        one.zero_gradients()
-        values: dict[str, Tensor] = {}
-        for number, piece in enumerate(batch.pieces):
-            forward_cache = ForwardCache(
-                criterion.probes,
-                piece,
-                criterion.plan,
-                autocast=self.settings.autocast,
-                seed=mix_seeds(self.seed, self.clock.stage, self.clock.step),
-                generated=None if criterion.plan.trains_generator else batch.generated[number],
-                models=self.compiled.of(criterion),
-                kept=observer.references.values(),
-            )
-            with synchronized_batch_norm(self.settings.sync_batch_norm and one.normalizes_batches):
-                losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
-            if one.check and number == 0:
-                one.check(losses, criterion.counts(piece), self.scaler.get_scale())
-            add_piece(values, losses, criterion, progress)
-            self.scaler.scale(losses["loss"]).backward()
-            batch.keep_generated(number, forward_cache)
-            observer.read(forward_cache)
-            self.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
-            criterion.update_teachers(forward_cache, piece)
-        self.untrained.note(one, self.trainable.frozen)
-        self.clock.updates += 1
-        self.log.add(values, self.clock)
-        one.step(self.scaler, self.settings.clip, progress)
-        observer.report(batch, values, progress)
-        return batch.items
 
     def _save_if_due(self, at_epoch: bool) -> None:
         if self.interrupt.requested:
@@ -268,6 +230,42 @@ class Run:
             self.log.raise_if_not_finite()
             state = run_state(self.clock, self.actors, self.updates, self.scaler, self.sources)
             self.checkpoints.save(self.clock.updates, state)
+
+
+def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> int:
+    """One update: forward and backward pass, sum over processes, clipping, optimizer step. Returns the number of items."""
+    run.trainable.activate(one)
+    criterion, observer = one.criterion, BatchObserver(one)
+    counts = _global_counts(criterion, batch.pieces)
+    one.zero_gradients()
+    values: dict[str, Tensor] = {}
+    for number, piece in enumerate(batch.pieces):
+        forward_cache = ForwardCache(
+            criterion.probes,
+            piece,
+            criterion.plan,
+            autocast=run.settings.autocast,
+            seed=mix_seeds(run.seed, run.clock.stage, run.clock.step),
+            generated=None if criterion.plan.trains_generator else batch.generated[number],
+            models=run.compiled.of(criterion),
+            kept=observer.references.values(),
+        )
+        with synchronized_batch_norm(run.settings.sync_batch_norm and one.normalizes_batches):
+            losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
+        if one.check and number == 0:
+            one.check(losses, criterion.counts(piece), run.scaler.get_scale())
+        add_piece(values, losses, criterion, progress)
+        run.scaler.scale(losses["loss"]).backward()
+        batch.keep_generated(number, forward_cache)
+        observer.read(forward_cache)
+        run.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
+        criterion.update_teachers(forward_cache, piece)
+    run.untrained.note(one, run.trainable.frozen)
+    run.clock.updates += 1
+    run.log.add(values, run.clock)
+    one.step(run.scaler, run.settings.clip, progress)
+    observer.report(batch, values, progress)
+    return batch.items
 
 
 def _accelerator(settings: Settings) -> Accelerator:

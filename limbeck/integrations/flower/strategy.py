@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, cast
 
-import torch
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
-from torch import Tensor, nn
+from torch import Tensor
 
 from limbeck.core.source import source as build_source
 from limbeck.evaluation.federation import FederatedRound
@@ -30,23 +28,12 @@ from limbeck.integrations.flower.client import (
     outputs_of,
     quiet,
 )
-from limbeck.integrations.flower.records import PayloadError, from_record, payload_bytes, require_size, to_record
+from limbeck.integrations.flower.records import PayloadError, payload_bytes, to_record
+from limbeck.integrations.flower.replies import LOGITS, Member, ReplyChecks, State
 from limbeck.integrations.flower.rounds import public_rows, taking_part
 from limbeck.methods import federated
 from limbeck.recipe.federation import FederatedItems, Federation
 from limbeck.utils.seeds import mix_seeds
-
-State = dict[str, Tensor]
-LOGITS = "logits"
-NO_REPLY = "no reply in time"
-
-
-@dataclass(frozen=True)
-class Member:
-    """A client that has answered the server's first question: its architecture and number of items."""
-
-    group: str
-    count: int
 
 
 class FederatedStrategy(FedAvg):  # type: ignore[misc]
@@ -74,6 +61,7 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         self.method_name, self.token = method, f"{recipe.fingerprint()}-{arm}-{seed}"
         self.models = {group: new_model(recipe, items.test, group, seed) for group in recipe.architectures}
         self.members: dict[int, Member] = {}
+        self.checks = ReplyChecks(recipe, items, self.method, self.token, self.models, self.members, seed)
         self.refused: dict[int, str] = {}
         self.offset, self.consensus = 0, cast(Tensor | None, None)
         self.rounds: list[FederatedRound] = []
@@ -138,12 +126,7 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
     def aggregate_train(self, server_round: int, replies: Iterable[Message]) -> tuple[ArrayRecord | None, MetricRecord | None]:
         replies = list(replies)
         up = sum(payload_bytes(reply.content) for reply in replies if not reply.has_error())
-        states, left_out = self._read(replies)
-        left_out |= {node: NO_REPLY for node in self._asked if node not in states and node not in left_out}
-        for check in (self._too_long, self._worse_than_guessing):
-            found = check(states)
-            left_out |= found
-            states = {node: state for node, state in states.items() if node not in found}
+        states, left_out = self.checks.usable(replies, self._asked, self._round.number)
         if len(states) >= self.recipe.federated.least_replies:
             (self._fuse if self.method.exchanges == "weights" else self._agree)(server_round, replies, states)
         named = {str(node): reason for node, reason in sorted(left_out.items())}
@@ -152,67 +135,6 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         )
         self.rounds.append(self._round)
         return self.arrays, None
-
-    def _read(self, replies: list[Message]) -> tuple[dict[int, State], dict[int, str]]:
-        """The arrays of the replies that are as they should be, by node; and what is wrong with the others."""
-        states: dict[int, State] = {}
-        left_out: dict[int, str] = {}
-        for reply in replies:
-            node = reply.metadata.src_node_id
-            if node not in self._asked:
-                continue
-            try:
-                states[node] = self._arrays_of(node, reply)
-            except (PayloadError, KeyError, ValueError) as error:
-                left_out[node] = str(error)
-        return states, left_out
-
-    def _arrays_of(self, node: int, reply: Message) -> State:
-        if reply.has_error():
-            raise PayloadError(f"it failed: {reply.error.reason or 'no reason is given'}"[:200])
-        require_size(reply.content, self.recipe.federated.message_limit)
-        config, metrics = reply.content.config_records[CONFIG], reply.content.metric_records[METRICS]
-        if config[RUN] != self.token:
-            raise PayloadError("its reply belongs to another run")
-        if config[ROUND] != self._round.number:
-            raise PayloadError(f"its reply belongs to round {config[ROUND]}")
-        if metrics[COUNT] != self.members[node].count:
-            raise PayloadError("it now states another number of items")
-        state = from_record(reply.content.array_records[ARRAYS])
-        if problem := federated.reply_problem(state, self._expected(node)):
-            raise PayloadError(problem)
-        return state
-
-    def _expected(self, node: int) -> State:
-        """Arrays of the names, shapes and types that a reply should have."""
-        if self.method.exchanges == LOGITS:
-            return {LOGITS: torch.zeros(len(self._public_rows()), self.items.test.classes or 0)}
-        model = self.models[self.members[node].group].state_dict()
-        return {name: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in model.items()}
-
-    def _too_long(self, states: Mapping[int, State]) -> dict[int, str]:
-        factor = self.recipe.federated.longest_update
-        if factor is None:
-            return {}
-        before = {node: self._before(node, state) for node, state in states.items()}
-        return federated.left_out_by_norm({node: (state, before[node]) for node, state in states.items()}, factor)
-
-    def _before(self, node: int, state: State) -> State:
-        """What a client started from; of logits zeros, so that their length counts."""
-        if self.method.exchanges == LOGITS:
-            return {LOGITS: torch.zeros_like(state[LOGITS])}
-        return self.models[self.members[node].group].state_dict()
-
-    def _worse_than_guessing(self, states: Mapping[int, State]) -> dict[int, str]:
-        known = self.items.validation
-        if known is None or self.method.exchanges == LOGITS or not self.recipe.federated.drop_worst:
-            return {}
-        known = known.labelled()
-        correct = {
-            node: (outputs_of(self.recipe, self._client_model(node, state), known).argmax(-1) == known.target).tolist()
-            for node, state in states.items()
-        }
-        return federated.left_out_by_validation(correct, known.classes or 1)
 
     # --- what the server makes of them -------------------------------------------------------------------------------
 
@@ -234,7 +156,7 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         settings = quiet(self.recipe.training.build().settings)
         federated.distil_clients(
             self.method,
-            {str(node): self._client_model(node, state).eval() for node, state in states.items()},
+            {str(node): self.checks.client_model(node, state).eval() for node, state in states.items()},
             self.models,
             self._inputs(),
             task=self.recipe.new_task(),
@@ -250,25 +172,17 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         spec = self.recipe.federated.source
         return self.items.public if spec is None else build_source(spec)
 
-    def _client_model(self, node: int, state: State) -> nn.Module:
-        model = new_model(self.recipe, self.items.test, self.members[node].group, self.seed)
-        model.load_state_dict(state)
-        return model
-
     def _agree(self, server_round: int, replies: list[Message], states: Mapping[int, State]) -> None:
         """Makes the consensus of the clients' logits, from which the server's models learn too."""
         assert self.items.public is not None
         self.consensus = self.method.consensus([state[LOGITS] for state in states.values()])
-        shown, settings = self.items.public.select(self._public_rows()), quiet(self.recipe.training.build().settings)
+        rows = public_rows(self.method, len(self.items.public), self.seed, self._round.number)
+        shown, settings = self.items.public.select(rows), quiet(self.recipe.training.build().settings)
         for group, model in self.models.items():
             seed = mix_seeds(self.seed, "server", group, self._round.number)
             task = self.recipe.new_task()
             federated.distil_consensus(self.method, model, shown, self.consensus, task=task, seed=seed, settings=settings)
             model.cpu()
-
-    def _public_rows(self) -> Tensor:
-        assert self.items.public is not None
-        return public_rows(self.method, len(self.items.public), self.seed, self._round.number)
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ def mobilenet() -> nn.Module:
 
 def vit() -> nn.Module:
     """Learns from a ResNet-56, whose outputs and features on two views of each image are computed once."""
-    training, task = Training(epochs(4), 64, CROP, settings=settings()), Classification()
+    training, task = Training(epochs(3), 64, CROP, settings=settings()), Classification()
     arguments = {"features": PROJECTED, "order": "one_shot", **CHOSEN}
     made: Any = methods.call("progressive_projection", arguments, task=task, length=training.length)
     options = {"channels_last": True, "precision": torch.bfloat16}

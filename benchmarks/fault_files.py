@@ -3,6 +3,7 @@
     python -m benchmarks.faults files
 
 Every file is given to all commands that read its kind, within this process. What passes is stopped at the first training step.
+The memory of models is not measured: fresh processes do so, which read no damaged file.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 
 from benchmarks.bars import record
 from benchmarks.fault_recipes import IN_MEMORY, limit_memory
+from limbeck.export import costs, exporter
 from tests import tiny
 from tests.commands import ask
 from tests.foreign_files import damaged, good_files, hostile_files, in_image_folder, offers, special_paths, wrong_json
@@ -147,6 +149,8 @@ class Workshop:
 
 def measure(*, dry: bool, kept: Path | None = None) -> None:
     limit_memory()
+    for measured in (costs, exporter):
+        measured.peak_memory = lambda kind, path, shape: 10**6  # type: ignore[attr-defined]
     tried = answers = 0
     wrong: list[str] = []
     before = Path.cwd()

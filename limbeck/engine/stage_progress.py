@@ -11,10 +11,13 @@ from rich.text import Text
 
 from limbeck.engine.settings import Settings
 from limbeck.utils import distributed, terminal
+from limbeck.utils.notebook_line import NotebookLine
 
 
 class StageProgressBar:
     """Shows steps, throughput, time left, and the terms' values as far as the terminal is wide.
+
+    In a notebook it is a line of text, which stays in the output of the cell.
 
     Args:
         settings: of the run; its labels and the name of the stage stand in front of the bar.
@@ -42,10 +45,11 @@ class StageProgressBar:
             TimeRemainingColumn(compact=True, table_column=_fixed()),
             _Values(),
         )
-        self._progress = Progress(*columns, console=console, disable=not shown, refresh_per_second=4, expand=True)
-        self._task = self._progress.add_task(
-            terminal.shown(_title(settings.labels, name)), total=total, completed=done, values="", rate=""
-        )
+        self._line = NotebookLine() if shown and console.is_jupyter else None
+        hidden = not shown or self._line is not None
+        self._progress = Progress(*columns, console=console, disable=hidden, refresh_per_second=4, expand=True)
+        self._title = _title(settings.labels, name)
+        self._task = self._progress.add_task(terminal.shown(self._title), total=total, completed=done, values="", rate="")
 
     def __enter__(self) -> StageProgressBar:
         self._progress.start()
@@ -53,14 +57,24 @@ class StageProgressBar:
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+        self._write_line(now=True)
 
     def advance_to(self, done: int) -> None:
         self._progress.update(self._task, completed=done)
+        self._write_line()
 
     def show(self, values: Mapping[str, float], items_per_second: float) -> None:
         first = sorted(values.items(), key=lambda pair: pair[0] != "loss")  # a narrow terminal cuts off the rest
         text = " ".join(f"{name} {value:.3g}" for name, value in first)
         self._progress.update(self._task, values=text, rate=f"{items_per_second:,.0f} items/s")
+
+    def _write_line(self, *, now: bool = False) -> None:
+        if self._line is None:
+            return
+        task = self._progress.tasks[0]
+        counts = f"{task.completed:,.0f}/{task.total:,.0f}"
+        parts = (self._title, counts, task.fields["rate"], task.fields["values"])
+        self._line.show(terminal.plain("  ".join(filter(None, parts))), now=now)
 
 
 class _Values(ProgressColumn):

@@ -22,6 +22,7 @@ from limbeck.export.pytorch import PYTORCH
 from limbeck.export.summary import NARROW_TERMINAL
 from limbeck.models import load_model
 from limbeck.models.saving import CONFIG, MODULES
+from limbeck.utils.terminal import is_hidden
 
 TOKENS = 32  # default length of a text
 
@@ -76,7 +77,7 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
         group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == key}
         times |= latencies(group, {name: runner.like(noise(shapes[name])) for name, runner in group.items()})
     console, rows = console or Console(quiet=True), {}
-    with Progress(console=console, transient=True, disable=console.quiet) as bar:
+    with Progress(console=console, transient=True, disable=is_hidden(console)) as bar:
         for name in bar.track(paths, description="memory"):
             rows[name] = _costs(kinds[name], paths[name], shapes[name], times[name], runners[name])
     return rows

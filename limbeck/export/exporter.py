@@ -30,6 +30,7 @@ from limbeck.export.pytorch import PYTORCH, PyTorch
 from limbeck.models.weights import weights_digest
 from limbeck.tasks import Classification, Task
 from limbeck.utils.disk_full import is_disk_full
+from limbeck.utils.terminal import is_hidden
 
 EXPORTS = "exports"  # subfolder of the run folder
 DRAFTS = ".draft"  # subfolder of files that are being written and checked
@@ -83,7 +84,7 @@ def export_models(
     chosen, known = _required(into), {"student": aware} if callable(aware) else dict(aware or {})
     shared = (calibration_items, known, task or Classification(), readers or {}, infos or {})
     job = _ExportJob(dict(models), train, test, folder, *shared)
-    with Progress(console=console, transient=True, disable=console is None or console.quiet) as bar:
+    with Progress(console=console, transient=True, disable=is_hidden(console)) as bar:
         todo = bar.add_task("PyTorch", total=1 + sum(len(_precisions_of(each, precisions)) for each in chosen))
         job.drop_failing()
         records = job.pytorch_records()

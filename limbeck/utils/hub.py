@@ -87,6 +87,8 @@ def from_hub(what: str, name: str) -> Iterator[None]:
         NotFoundError: nothing of this name, here or on the hub; the message has the nearest names here.
     """
     if is_local(name):
+        if Path(name).is_file() and Path(name).suffix != ".json":  # Transformers would read it as a configuration
+            raise NotFoundError(f"no {what} at {name}: it is a file; give the folder that holds configuration and weights")
         yield
         return
     if not may_be_on_hub(name):

@@ -23,9 +23,10 @@ def show_progress(items: Iterable[Item], description: str, total: int, delay: fl
         return
     from rich.progress import Progress
 
-    from limbeck.utils.terminal import error_output, shown
+    from limbeck.utils.terminal import error_output, is_hidden, shown
 
-    with Progress(console=error_output(), transient=True) as bar:
+    console = error_output()
+    with Progress(console=console, transient=True, disable=is_hidden(console)) as bar:
         task = bar.add_task(shown(description), total=total, completed=done)
         for item in iterator:
             yield item

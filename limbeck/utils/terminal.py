@@ -38,6 +38,12 @@ class TerminalConsole(Console):
                 yield segment
 
 
+def is_hidden(console: Console | None) -> bool:
+    """Whether bars that vanish at their end are left out: without a console, on a quiet one, and in notebooks, where each would
+    leave an empty output."""
+    return console is None or console.quiet or console.is_jupyter
+
+
 def error_output(**options: Any) -> TerminalConsole:
     """Returns a console on standard error."""
     return TerminalConsole(stderr=True, **options)

@@ -142,6 +142,16 @@ def test_a_folder_without_tokenizer_or_with_another_configuration(tmp_path):
             load()
 
 
+def test_a_file_in_the_place_of_a_folder(tmp_path):
+    """Transformers reads it as a configuration, and says that a byte cannot be decoded."""
+    pytest.importorskip("transformers")
+    file = tmp_path / "train.parquet"
+    file.write_bytes(b"PAR1\xff\xfe\x00")
+    for load in (load_tokenizer, lambda name: models.get("transformers", name_or_path=name)):
+        with pytest.raises(FileNotFoundError, match=r"train.parquet: it is a file; give the folder"):
+            load(str(file))
+
+
 def test_weights_on_a_server_that_cannot_be_reached(monkeypatch):
     pytest.importorskip("torchvision")
     monkeypatch.setattr(loaders, "is_reachable", lambda address: False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 
 from limbeck import runs
 from limbeck.evaluation import Verdict
+from limbeck.export import exporter
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
 from limbeck.teacher_cache import store_info
@@ -120,6 +122,27 @@ def test_a_text_recipe_from_teacher_to_verdict(place: Path, tmp_path: Path) -> N
     tokenizer = transformers.AutoTokenizer.from_pretrained(tmp_path / "run" / "student")
     assert tokenizer("the film was great")["input_ids"][0] == 2
     assert {example.text is not None for example in verdict.result.examples} <= {True}
+
+
+def test_the_student_of_texts_is_exported_alone(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    training = {"steps": 2, "batch_size": 32, "trackers": [], "threads": 1}
+    run = tmp_path / "run"
+    short = recipe(place, training=training, terms=["soft_targets"], control=False)
+    assert short.teacher is not None
+    short.teacher.training = short.training  # type: ignore[assignment]
+    runs.run_recipe(short, run, progress=False)
+    shutil.rmtree(run / "teacher")
+    monkeypatch.setattr(exporter, "peak_memory", lambda kind, path, shape: 10**6)
+    monkeypatch.setattr("limbeck.runs.export.rebuild_teacher", lambda *_: pytest.fail("the teacher is not needed"))
+    records = runs.export_run(run, into=["onnx"], precisions=["fp32", "int8"], student_only=True, progress=False)
+    made = [(each.model, each.precision, each.error) for each in records if each.format == "onnx"]
+    assert made == [("student", "fp32", None), ("student", "int8", None)]
+    assert (run / "exports" / "student-tokenizer" / "tokenizer.json").is_file()
+    assert not list((run / "exports").glob("teacher*"))
+    found = runs.evaluate_file(run / "exports" / "student-int8.onnx", str(place / "test.parquet"))
+    assert 0 <= found.as_json()["accuracy"] <= 1
 
 
 def test_hidden_states_and_attention_come_out_of_a_store(place: Path, tmp_path: Path) -> None:

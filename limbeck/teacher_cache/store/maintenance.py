@@ -169,9 +169,10 @@ def _check_readme(path: Path, record: FileRecord) -> None:
 def _with_bar(checks: list[Check], folder: Path) -> Iterator[Check]:
     from rich.progress import Progress
 
-    from limbeck.utils.terminal import error_output, shown
+    from limbeck.utils.terminal import error_output, is_hidden, shown
 
-    with Progress(console=error_output(), transient=True) as bar:
+    console = error_output()
+    with Progress(console=console, transient=True, disable=is_hidden(console)) as bar:
         yield from bar.track(checks, description=f"checking {shown(folder.name)}")
 
 

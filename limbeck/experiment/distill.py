@@ -15,15 +15,21 @@ from limbeck.experiment.distillation import Distillation
 from limbeck.methods import hinton
 
 
-@dataclass
+@dataclass(repr=False)
 class Outcome:
-    """What `limbeck.distill` returns; as text, the verdict in one sentence."""
+    """What `limbeck.distill` returns; as text the verdict in one sentence, and in a notebook its table."""
 
     student: nn.Module
     verdict: Verdict
 
     def __str__(self) -> str:
         return self.verdict.sentence()
+
+    def __repr__(self) -> str:
+        return f"<Outcome: {type(self.student).__name__}, {self.verdict!r}>"
+
+    def _repr_html_(self) -> str:
+        return self.verdict._repr_html_()
 
 
 def distill(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from typing import Any
 
@@ -19,11 +20,10 @@ class NotebookLine:
         """Replaces the text, at most every `INTERVAL` seconds unless `now` is set."""
         if not now and time.monotonic() - self._shown < INTERVAL:
             return
-        from IPython.display import display  # installed where notebooks run
-
+        display: Any = importlib.import_module("IPython.display").display  # installed where notebooks run
         self._shown = time.monotonic()
         content = {"text/plain": text}
         if self._handle is None:
-            self._handle = display(content, raw=True, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(content, raw=True, display_id=True)
         else:
             self._handle.update(content, raw=True)

@@ -116,15 +116,14 @@ def test_models_and_tokenizers_that_do_not_exist(name, monkeypatch):
     """The hub cannot be reached: nobody waits for it, and nothing is said in the words of its libraries."""
     pytest.importorskip("transformers")
     monkeypatch.setattr(hub, "is_reachable", lambda address: False)
-    began = time.process_time()
+    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail("it waits"))
     for what, load in (
         ("model", lambda: models.get("transformers", name_or_path=name)),
         ("model", lambda: models.get("transformers", name_or_path=name, pretrained=False)),
         ("tokenizer", lambda: load_tokenizer(name)),
     ):
-        with pytest.raises(FileNotFoundError, match=f"^no {what} '.*there is nothing of this name in .*hub|huggingface"):
+        with pytest.raises(FileNotFoundError, match=f"^no {what} '.*there is nothing of this name in .*(hub|huggingface)"):
             load()
-    assert time.process_time() - began < 2
 
 
 def test_a_folder_without_tokenizer_or_with_another_configuration(tmp_path):

@@ -110,7 +110,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
             "limbeck.data.audio": ("AudioOptions", "log_mel"),
             "limbeck.data.loading.fields": ("load_fields",),
             "limbeck.data.fields": ("Modality", "map_field", "FieldStorage"),
-            "limbeck.data.sources": ("DatasetFile", "Gaussian", "Generated", "OwnSamples", "Pool"),
+            "limbeck.data.sources": ("DatasetFile", "Gaussian", "Generated", "OwnSamples", "Pool", "Synthesis", "Uniform"),
             "limbeck.data.text.augmentation": ("augment_texts", "AugmentationReport"),
             "limbeck.data.text.word_replacements": ("MaskedModelReplacements", "EmbeddingReplacements", "FallbackReplacements"),
         },

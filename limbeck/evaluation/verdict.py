@@ -17,6 +17,7 @@ from limbeck.evaluation.early_exit import EarlyExits
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.federation import FederationRecord
 from limbeck.evaluation.format_1 import upgrade_verdict
+from limbeck.evaluation.made_inputs import MadeInput
 from limbeck.evaluation.model_cost import Latency
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.shared_items import SharedItems
@@ -160,6 +161,7 @@ class Verdict(Record):
         shared_items: those of the test set on which the run has trained or chosen; None if there are none.
         met: whether all targets were met.
         federation: the rounds, if clients and a server have trained together.
+        made_inputs: images that a run without data has made, some of each class.
     """
 
     format: Literal[2] = 2
@@ -178,6 +180,7 @@ class Verdict(Record):
     exports: list[Export] = Field(default_factory=list)
     term_graph: TermGraph | None = None
     federation: FederationRecord | None = None
+    made_inputs: list[MadeInput] = Field(default_factory=list)
     environment: dict[str, str | int]
 
     @property

@@ -14,12 +14,14 @@ from limbeck.data import Dataset, Items
 from limbeck.engine import Run, Stage, Validation
 from limbeck.evaluation import RunCost
 from limbeck.evaluation.arms import ArmName
+from limbeck.evaluation.made_inputs import MadeInput
 from limbeck.experiment.arm_stages import arm_data, arm_stages, control_actors
 from limbeck.experiment.caching import open_caches
 from limbeck.experiment.checks import warn_of_batch_statistics
 from limbeck.experiment.compute import with_equal_compute
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
 from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.made_inputs import made_inputs_of
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
 from limbeck.experiment.plan_checks import learns
 from limbeck.experiment.trained_results import trains_result
@@ -35,6 +37,7 @@ class TrainedArm:
         score: the validation metric of the first result; 0 without validation data.
         run: with the clock.
         cache_folders: of the actors whose outputs were cached, by name.
+        made_inputs: images that what is distilled has made without data.
     """
 
     name: str
@@ -42,6 +45,7 @@ class TrainedArm:
     score: float
     run: Run
     cache_folders: Mapping[str, Path]
+    made_inputs: Sequence[MadeInput] = ()
 
     @property
     def model(self) -> nn.Module:
@@ -82,7 +86,8 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
                 task.finish_control(model, read)
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
     folders = {actor: cache.folder for actor, cache in caches.items()}
-    return TrainedArm(name, models, run.clock.best or 0.0, run, folders)
+    made = made_inputs_of(run, train) if name == STUDENT else []
+    return TrainedArm(name, models, run.clock.best or 0.0, run, folders, made)
 
 
 def _epoch(source: Dataset | None, stages: Sequence[Stage]) -> int:

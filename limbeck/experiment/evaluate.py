@@ -54,7 +54,8 @@ def evaluate_arms(
         examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
         **described,
     )
-    verdict = with_early_exits(verdict, curves)
+    made = [list(arm.made_inputs) for arm in trained if arm.name == STUDENT]
+    verdict = with_early_exits(verdict, curves).model_copy(update={"made_inputs": made[row]})
     if experiment.folder is not None:
         kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
         exported = {result: best[str(ArmName(result, STUDENT))] for result in plan.evaluate}

@@ -9,6 +9,15 @@ In a recipe: `method: {tinybert: {layers: 4, hidden: 312}}`.
 """
 
 from limbeck.methods.cross_modal import cmkd, contrastive_transfer, supervision_transfer
+from limbeck.methods.data_free import (
+    belief_matching,
+    contrastive_inversion,
+    dafl,
+    deep_inversion,
+    dfad,
+    dfq,
+    zero_shot_kd,
+)
 from limbeck.methods.dynamic import (
     annealed,
     balanced,
@@ -72,17 +81,23 @@ __all__ = [
     "averaged_teachers",
     "balanced",
     "be_your_own_teacher",
+    "belief_matching",
     "bert_pkd",
     "born_again",
     "ca_mkd",
     "call",
     "check_arguments",
     "cmkd",
+    "contrastive_inversion",
     "contrastive_transfer",
     "cross_architecture",
     "cs_kd",
     "ctkd",
+    "dafl",
+    "deep_inversion",
     "deit",
+    "dfad",
+    "dfq",
     "distilbert",
     "dlb",
     "domain_teachers",
@@ -120,4 +135,5 @@ __all__ = [
     "uncertain_items",
     "virtual_teacher",
     "wsld",
+    "zero_shot_kd",
 ]

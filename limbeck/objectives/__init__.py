@@ -19,8 +19,10 @@ from limbeck.core.signals import Match
 from limbeck.objectives.adaptive_target import AdaptiveTarget
 from limbeck.objectives.batch_statistics import BatchNormStatistics
 from limbeck.objectives.contrastive import Contrastive
+from limbeck.objectives.contrastive_memory import ContrastiveMemory
 from limbeck.objectives.cross_attention import PartialCrossAttention
 from limbeck.objectives.cross_similarity import CrossSimilarity, InfoNCE
+from limbeck.objectives.disagreement import Disagreement
 from limbeck.objectives.embeddings import EmbeddingCosine, EmbeddingMSE, MarginMSE
 from limbeck.objectives.features import (
     AttentionTransfer,
@@ -48,6 +50,7 @@ from limbeck.objectives.relations import (
 )
 from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
 from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
+from limbeck.objectives.synthesis import Activation, ClassBalance, ClassImpression, OneHot, Smoothness
 from limbeck.objectives.tokens import ForwardKL, MaskedKL, ReverseKL
 from limbeck.objectives.transformers import (
     AttentionDistributions,
@@ -61,6 +64,7 @@ register = registry.register
 
 __all__ = [
     "UNLABELLED",
+    "Activation",
     "AdaptiveTarget",
     "AttentionDistributions",
     "AttentionScores",
@@ -70,10 +74,14 @@ __all__ = [
     "BinarySoftTargets",
     "ChannelCorrelation",
     "Channelwise",
+    "ClassBalance",
+    "ClassImpression",
     "Contrastive",
+    "ContrastiveMemory",
     "CorrelationCongruence",
     "CrossSimilarity",
     "Decoupled",
+    "Disagreement",
     "Dist",
     "EmbeddingCosine",
     "EmbeddingMSE",
@@ -93,6 +101,7 @@ __all__ = [
     "Match",
     "NeuronSelectivity",
     "Objective",
+    "OneHot",
     "PartialCrossAttention",
     "ProbabilisticTransfer",
     "RKDAngle",
@@ -102,6 +111,7 @@ __all__ = [
     "Review",
     "SelfAttentionRelations",
     "SimilarityPreserving",
+    "Smoothness",
     "SoftTargets",
     "SpanSoftTargets",
     "SpanTargets",

@@ -27,6 +27,9 @@ SOFTMAX = (
     "masked_kl",
     "teacher_argmax",
     "weighted_soft_labels",
+    "one_hot",
+    "class_balance",
+    "class_impression",
 )
 """Objectives that are a softmax over classes, which independent labels do not have."""
 

@@ -15,7 +15,7 @@ from limbeck.core.objective import PROPERTIES
 from limbeck.core.signals import Match
 from tests.objectives import cases
 from tests.objectives.cases import CASES, Case, gradients, loss_of, parts
-from tests.objectives.references_of_tokens import REFERENCES
+from tests.objectives.references_of_inputs import REFERENCES
 
 every = pytest.mark.parametrize("case", CASES, ids=str)
 seeds = st.integers(0, 10_000)

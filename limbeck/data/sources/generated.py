@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
+from limbeck.core.model_io import call_model, logits_of, preserve_modes
 from limbeck.core.source import BatchPosition, Source, registry
 
 
@@ -59,6 +60,15 @@ class Generated(Source):
             return self._of_rows(position.part_of(torch.randperm(self.rows, generator=generator)[: self.batch_size]))
         z = torch.randn(self.batch_size, *self.noise, generator=generator)
         return Batch({DEFAULT_VIEW: position.part_of(z)})
+
+    @torch.no_grad()
+    def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
+        assert self.generator is not None
+        model, batch = models[self.generator], self.batch(BatchPosition(0))
+        device = next(model.parameters()).device
+        with preserve_modes(model):
+            found = logits_of(call_model(model.eval(), batch.to(device).inputs[DEFAULT_VIEW]))
+        return Batch({DEFAULT_VIEW: found}, target=batch.target)
 
     def _of_rows(self, rows: Tensor) -> Batch:
         return Batch({DEFAULT_VIEW: rows}, target=None if self.classes is None else rows % self.classes)

@@ -12,6 +12,7 @@ from limbeck.evaluation.report.controls import controls
 from limbeck.evaluation.report.device import device
 from limbeck.evaluation.report.early_exit import early_exit
 from limbeck.evaluation.report.federation import federation
+from limbeck.evaluation.report.made_inputs import made_inputs
 from limbeck.evaluation.report.networks import networks
 from limbeck.evaluation.report.page import Section, write_page
 from limbeck.evaluation.report.results import results
@@ -42,6 +43,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
         federation(verdict),
         arms if several else None,
         device(first),
+        made_inputs(verdict),
         _of_first(changes(first), verdict),
         _of_first(classes(first), verdict),
         _of_first(calibration(first), verdict),

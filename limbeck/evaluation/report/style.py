@@ -114,6 +114,9 @@ figure + .scroll { margin-top: 2rem; }
 .gallery { display: grid; gap: 1.75rem 1.5rem; grid-template-columns: repeat(auto-fill, minmax(min(100%, 15rem), 1fr));
   margin: 0 0 2.5rem; padding: 0; list-style: none; }
 .item { display: grid; grid-template-columns: 5.5rem minmax(0, 1fr); gap: .9rem; align-items: start; font-size: .88rem; }
+.gallery.made { grid-template-columns: repeat(auto-fill, minmax(10rem, 1fr)); gap: 1rem; }
+li.made img { image-rendering: pixelated; border-radius: 4px; margin-right: .35rem; object-fit: contain; }
+li.made p { margin: .25rem 0 0; font-size: .8rem; }
 .item.reading { grid-template-columns: minmax(0, 1fr); gap: .5rem; align-content: start; }
 .item img { width: 5.5rem; height: 5.5rem; object-fit: contain; background: var(--card); border-radius: 4px; display: block;
   image-rendering: pixelated; }

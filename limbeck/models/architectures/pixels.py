@@ -31,12 +31,23 @@ def pixels(count: int, shape: Sequence[int], low: float = 0.0, high: float = 1.0
 
 
 class Pixels(nn.Module):
-    """See `pixels`. x = low + (high − low)·sigmoid(p), p ~ N(0, 1) at first."""
+    """See `pixels`. x = low + (high − low)·sigmoid(p), p ~ N(0, 1) at first.
+
+    Attributes:
+        rows: number of images.
+        of_rows: the parameters that are of single images.
+    """
+
+    of_rows = ("values",)
 
     def __init__(self, count: int, shape: Sequence[int], low: float, high: float) -> None:
         super().__init__()
-        self.low, self.high = low, high
+        self.low, self.high, self.rows = low, high, count
         self.values = nn.Parameter(torch.randn(count, *shape))
+
+    def reset_parameters(self) -> None:
+        """Draws new images."""
+        nn.init.normal_(self.values)
 
     def forward(self, rows: Tensor) -> Tensor:
         if rows.is_floating_point() or rows.ndim != 1:

@@ -1,0 +1,116 @@
+"""What each made sample is to show: labels, or class probabilities drawn around each class."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from limbeck.utils.registry import Registry
+
+registry = Registry("synthesis target")
+LEAST = 1e-2  # share of a class in a concentration, which must be positive
+
+
+class SynthesisTargets(ABC):
+    """Base class: the targets of a number of samples."""
+
+    def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  labels need no model
+        """Called with all models by name before the first draw."""
+
+    @abstractmethod
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        """Labels `[count]`, or class probabilities `[count, classes]`."""
+
+
+def synthesis_targets(value: Any) -> SynthesisTargets:
+    """Converts a name, or the recipe form `{dirichlet: {scales: [1, 0.1]}}`, to targets; a whole number is that of classes.
+
+    Raises:
+        ValueError: an unknown name, or arguments that it does not have.
+    """
+    if isinstance(value, int) and not isinstance(value, bool):
+        return BalancedLabels(value)
+    made: SynthesisTargets = registry.part(value, SynthesisTargets, "{dirichlet: {scales: [1, 0.1]}}")
+    return made
+
+
+@registry.register("balanced")
+class BalancedLabels(SynthesisTargets):
+    """Labels: every class as often as any other, up to one.
+
+    Raises:
+        ValueError: fewer than two classes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        if classes < 2:
+            raise ValueError(f"balanced: classes is {classes}; expected 2 or more")
+        self.classes = classes
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        first = int(torch.randint(self.classes, (), generator=generator))  # so that no class is favoured over several draws
+        return (torch.arange(count) + first) % self.classes
+
+
+@registry.register("dirichlet")
+class DirichletTargets(SynthesisTargets):
+    """Class probabilities y ~ Dirichlet(β c_k) for each class k: what a sample of the class may look like to the teacher.
+
+    c_k is row k of the cosine similarities between the classes' weights in the last layer, scaled to [0, 1] by its least and
+    its largest entry: similar classes share probability. A small β gives targets near one class, β = 1 softer ones. Samples go
+    through all classes and all β in turn. (In the paper's code the scaling to [0, 1] follows the multiplication by β, which
+    undoes it, so that both of its β are one.)
+
+    Args:
+        actor: the model whose last linear layer is read.
+        layer: path of that layer; None: the last one that is linear.
+        scales: the β.
+
+    Raises:
+        ValueError: no scale, or one that is not positive; in `bind`, a model without such a layer.
+
+    Source: Nayak et al. 2019, arXiv 1905.08114.
+    """
+
+    def __init__(self, actor: str = "teacher", layer: str | None = None, scales: Sequence[float] = (1.0, 0.1)) -> None:
+        if not scales or min(scales) <= 0:
+            raise ValueError(f"dirichlet: scales is {list(scales)}; expected numbers above 0, such as [1, 0.1]")
+        self.actor, self.layer, self.scales = actor, layer, tuple(scales)
+        self.similarity: Tensor | None = None
+
+    def bind(self, models: Mapping[str, nn.Module]) -> None:
+        self.similarity = class_similarity(self._weights(models[self.actor]))
+
+    def _weights(self, model: nn.Module) -> Tensor:
+        linear = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
+        name = self.layer if self.layer is not None else next(reversed(linear), "")
+        if name not in linear:
+            found = ", ".join(linear) or "none"
+            raise ValueError(f"dirichlet: layer is {self.layer!r}; linear layers of {self.actor!r}: {found}")
+        return linear[name].weight.detach().float().cpu()
+
+    def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        if self.similarity is None:
+            raise ValueError("dirichlet: targets can be drawn within a run only, which binds the teacher")
+        classes = len(self.similarity)
+        rows = torch.arange(count)
+        scales = torch.tensor(self.scales)[(rows // classes) % len(self.scales)]
+        concentration = self.similarity[rows % classes].clamp(min=LEAST) * scales[:, None]
+        seed = int(torch.randint(2**62, (), generator=generator))
+        with torch.random.fork_rng(devices=[]):  # torch's gamma takes no generator
+            torch.manual_seed(seed)
+            gamma = torch._standard_gamma(concentration.double()).clamp(min=1e-12)
+        return (gamma / gamma.sum(1, keepdim=True)).float()
+
+
+def class_similarity(weights: Tensor) -> Tensor:
+    """Cosine similarities between the rows of [C, D], each row scaled to [0, 1]; with two equal rows all are 1."""
+    unit = F.normalize(weights, dim=1)
+    cosine = unit @ unit.T
+    least, largest = cosine.amin(1, keepdim=True), cosine.amax(1, keepdim=True)
+    return torch.where(largest > least, (cosine - least) / (largest - least).clamp(min=1e-12), 1.0)

@@ -46,7 +46,9 @@ class LogFile:
     def _stays(self, line: str, update: int) -> bool:
         try:
             entry = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
+            return False
+        if not isinstance(entry, dict) or not isinstance(entry.get("update", 0), int | float):  # damaged
             return False
         own = all(entry.get(name) == value for name, value in self.labels.items())
         return not own or entry.get("update", 0) <= update

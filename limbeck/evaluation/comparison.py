@@ -22,6 +22,7 @@ from limbeck.evaluation.verdict import MetricInfo
 from limbeck.evaluation.verdict_builder import value_of
 from limbeck.metrics import METRICS, Floats, Records
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.json_files import read_json
 
 RESAMPLES = 4_000
 
@@ -61,7 +62,7 @@ class ComparisonVerdict(Record):
 
     @classmethod
     def load(cls, path: Path) -> ComparisonVerdict:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         return cls.model_validate(upgrade_comparison(content) if content.get("format") == 1 else content)
 
 

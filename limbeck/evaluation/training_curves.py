@@ -102,7 +102,7 @@ def _objects(log: Path) -> Iterator[dict[str, Any]]:
         for line in lines:
             try:
                 content = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):
                 continue
             if isinstance(content, dict):
                 yield content

@@ -26,6 +26,7 @@ from limbeck.evaluation.targets import Target
 from limbeck.evaluation.term_graph import TermGraph
 from limbeck.metrics import Measure
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.json_files import read_json
 
 FORMAT = 2
 FILE = "verdict.json"
@@ -275,11 +276,7 @@ class Verdict(Record):
         file = file / FILE if file.is_dir() else file
         if not file.exists():
             raise FileNotFoundError(f"{file}: no verdict here; a run writes it when it ends")
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise ValueError(f"{file}: not JSON ({error})") from error
-        return cls._from_json(content, file)
+        return cls._from_json(read_json(file), file)
 
     @classmethod
     def _from_json(cls, content: Any, file: Path) -> Verdict:

@@ -95,7 +95,7 @@ _PROBLEMS: dict[str, str | None] = {}
 _NOT_LOADABLE = "it would not be loaded as it is from a folder of its own, as if it had been altered after it was built"
 _REMEDY = (
     "only its weights are kept, and limbeck evaluate and export do not find it. Alter it in a function that builds it "
-    "(a plugin, or limbeck.models.register_builder)"
+    "(a plugin, or limbeck.models.registry.register)"
 )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from inspect import signature
@@ -18,6 +17,7 @@ from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.models import load_model, save_model, spec_of
 from limbeck.models.saving import CONFIG, MODULES
+from limbeck.utils.json_files import read_json
 
 PYTORCH = "pytorch"
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # inputs of text models
@@ -96,5 +96,5 @@ def _shape_in(args: Mapping[str, Any]) -> tuple[int, ...]:
 
 def _config(folder: Path) -> dict[str, Any]:
     file = folder / CONFIG
-    found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+    found = read_json(file) if file.is_file() else {}
     return found if isinstance(found, dict) else {}

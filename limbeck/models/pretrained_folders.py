@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from limbeck.utils.json_files import read_json
 from limbeck.utils.optional_packages import MissingPackageError
 
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -45,7 +45,7 @@ def load_adapter(folder: str, load: Callable[[str], nn.Module]) -> nn.Module:
         ValueError: a configuration without its base, or weights that are no safetensors.
         MissingPackageError: peft is not installed.
     """
-    config: dict[str, Any] = json.loads((Path(folder) / ADAPTER).read_text(encoding="utf-8"))
+    config: dict[str, Any] = read_json(Path(folder) / ADAPTER)
     base = config.get("base_model_name_or_path")
     kind = config.get("peft_type", "PEFT")
     merge = "or merge it into its base once: PeftModel.from_pretrained(base, folder).merge_and_unload().save_pretrained(…)"

@@ -16,6 +16,7 @@ from limbeck.models.weights import load_weights, save_weights
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.checksums import check_files
 from limbeck.utils.foreign_errors import library_errors
+from limbeck.utils.json_files import read_json
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
@@ -89,10 +90,7 @@ def load_model(folder: str | Path) -> nn.Module:
         return sentence_transformers_model(str(folder), local_files_only=True)
     if not path.is_file():
         raise FileNotFoundError(f"no student at {folder}: {CONFIG} is missing")
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} is not JSON: {error}") from error
+    config = read_json(path)
     if isinstance(config, dict) and "architectures" in config and "format" not in config:
         return _load_transformers(Path(folder), config["architectures"])
     if not isinstance(config, dict) or config.get("format") != FORMAT:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from limbeck.models.loaders import import_package
 from limbeck.utils.foreign_errors import library_errors
 from limbeck.utils.hub import from_hub
+from limbeck.utils.json_files import read_json
 
 SETTINGS = "sentence_bert_config.json"  # settings of the first module of Sentence Transformers
 
@@ -55,4 +55,4 @@ def _prepend_lowercase(tokenizer: Any) -> None:
 
 
 def _read_json(path: Path) -> Any:
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return read_json(path) if path.is_file() else {}

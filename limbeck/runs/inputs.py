@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -14,6 +15,7 @@ from limbeck.recipe import Recipe
 from limbeck.runs.folder import RunError
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.json_files import NotJsonError, read_json
 
 FILE = "inputs.json"
 
@@ -32,7 +34,7 @@ def check_inputs(recipe: Recipe, folder: Path, data: Mapping[str, Items | None],
     given = {name: model for name, model in models.items() if recipe.pretrained[name].training is None}
     now |= {f"weights of {name}": fingerprint(model.state_dict()) for name, model in given.items()}
     file = folder / FILE
-    before = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    before = _noted(file) if file.exists() else {}
     changed = [name for name in now if name in before and before[name] != now[name]]
     if changed:
         raise RunError(
@@ -41,6 +43,19 @@ def check_inputs(recipe: Recipe, folder: Path, data: Mapping[str, Items | None],
         )
     if distributed.rank() == 0:
         write_text_atomic(file, json.dumps(before | now, indent=1) + "\n")
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    try:
+        found = read_json(file)
+    except NotJsonError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunError(
+            f"{file} is damaged, so the files of the run cannot be compared with those that it was started with; delete it if "
+            "they are the same"
+        )
+    return found
 
 
 def _reading(items: Items) -> str:

@@ -251,7 +251,7 @@ def _last_lines(log: Path) -> dict[tuple[str, int], dict[str, Any]]:
     for text_line in text.splitlines():
         try:
             line = json.loads(text_line)
-        except ValueError:  # cut off at the beginning of the tail, or half written
+        except (ValueError, RecursionError):  # cut off at the beginning of the tail, or half written
             continue
         if isinstance(line, dict) and "values" in line and ("step" in line or "round" in line):  # the latter in older logs
             line.setdefault("step", line.get("round"))

@@ -22,6 +22,7 @@ from limbeck.runs.seen import FILE as SEEN
 from limbeck.utils.atomic_files import DRAFT, write_atomic
 from limbeck.utils.checksums import FILE as CHECKSUMS
 from limbeck.utils.checksums import DamagedFileError, read_checksums
+from limbeck.utils.json_files import read_json
 
 MARKER = ".limbeck-run"  # the first file that a run writes
 FILES = (
@@ -150,7 +151,7 @@ def _delete_empty(place: Path, folder: Path) -> None:
 
 def _is_verdict(path: Path) -> bool:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(content, dict) and "task" in content and ("results" in content or "student" in content)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from limbeck.recipe import RecipeError, load_plugin, loaded_plugins
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.json_files import NotJsonError, read_json
 from limbeck.utils.terminal import error_output, shown
 
 FILE = "plugins.json"
@@ -32,16 +33,23 @@ def load_run_plugins(folder: Path) -> None:
     if not written.exists():
         return
     known = {path.name for path in loaded_plugins}
-    for entry in json.loads(written.read_text(encoding="utf-8")):
-        path = Path(entry["path"])
+    for path, digest in _entries(written):
         if path.name in known:
             continue
         if not path.is_file():
             raise RecipeError(f"run {folder}: its plugin {path} is gone; name the file where it is now: --plugin FILE")
-        if _digest(path) != entry["sha256"]:
+        if _digest(path) != digest:
             raise RecipeError(f"run {folder}: its plugin {path} has changed since; to use it as it is now: --plugin {path}")
         error_output().print(f"[dim]plugin of the run: {shown(path)}[/dim]", soft_wrap=True, highlight=False)
         load_plugin(path)
+
+
+def _entries(written: Path) -> list[tuple[Path, str]]:
+    """The plugins of a run with their checksums."""
+    try:
+        return [(Path(entry["path"]), str(entry["sha256"])) for entry in read_json(written)]
+    except (NotJsonError, TypeError, KeyError) as error:
+        raise RecipeError(f"{written} is damaged; name the plugins of the run (--plugin FILE), and delete it") from error
 
 
 def _digest(path: Path) -> str:

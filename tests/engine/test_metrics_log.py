@@ -27,6 +27,16 @@ def test_rewinding_drops_own_later_lines_only(tmp_path: Path) -> None:
     ]  # fmt: skip
 
 
+def test_rewinding_drops_lines_that_are_no_entries(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    log = LogFile(path, {"seed": 0})
+    log.write(update=5)
+    with path.open("a") as file:
+        file.write('3\nnull\n[1]\n{"seed": 0, "update": "7"}\n' + "[" * 100_000 + "\n")
+    log.rewind(10)
+    assert [line["update"] for line in lines(path)] == [5]
+
+
 def test_rewinding_drops_what_a_killed_process_half_wrote(tmp_path: Path) -> None:
     path = tmp_path / "log.jsonl"
     log = LogFile(path, {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow as pa
@@ -44,3 +45,12 @@ def test_training_data_that_changed_between_kill_and_resume_is_named(tmp_path: P
         run_recipe(recipe(tmp_path), run, resume=True, progress=False)
     assert json.loads((run / "inputs.json").read_text()) == kept
     run_recipe(recipe(tmp_path), run, force=True, progress=False)
+
+
+@pytest.mark.parametrize("content", ["", "[1]", "null", "3", "[" * 100_000])
+def test_damaged_notes_are_named_with_the_remedy(tmp_path: Path, finished: Path, content: str) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    (folder / "inputs.json").write_text(content)
+    with pytest.raises(RunError, match=r"inputs\.json is damaged, .* delete it if they are the same"):
+        run_recipe(tiny.recipe(), folder, resume=True, progress=False)

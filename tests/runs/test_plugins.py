@@ -78,3 +78,11 @@ def test_child_processes_know_the_plugin(tmp_path: Path) -> None:
     command = child_processes.python_command("shown", "a", "b c")
     shown = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path)
     assert shown.stdout.strip() == "['a', 'b c'] ['my_models.py:Teacher', 'my_models.py:make_student']"
+
+
+@pytest.mark.parametrize("content", ["", "3", "[3]", '[{"path": "x"}]'])
+def test_a_damaged_list_is_named(run: Path, monkeypatch: pytest.MonkeyPatch, content: str) -> None:
+    (run / FILE).write_text(content)
+    forget(monkeypatch)
+    with pytest.raises(RecipeError, match=r"plugins\.json is damaged; name the plugins"):
+        evaluate_run(run, "digits", split="test")

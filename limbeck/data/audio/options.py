@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.json_files import read_json
 
 FILE_NAME = "audio.json"
 
@@ -65,6 +66,6 @@ class AudioOptions:
         """
         path = Path(folder) / FILE_NAME
         try:
-            return cls(**json.loads(path.read_text(encoding="utf-8")))
+            return cls(**read_json(path))
         except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: expected the options of spectrograms, found {error}") from error

@@ -9,6 +9,7 @@ import torch
 
 from limbeck.data.items import Items
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.json_files import read_json
 
 FILE = "image.json"
 
@@ -29,7 +30,7 @@ def save_image_size(size: tuple[int, int], folder: Path) -> None:
 def saved_image_size(folder: Path) -> tuple[int, int] | None:
     """Height and width that `save_image_size` wrote; None if there are none that can be read."""
     try:
-        content = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        content = read_json(folder / FILE)
         return int(content["height"]), int(content["width"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -19,6 +19,7 @@ from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hi
 from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table, refuse_streams
 from limbeck.utils.foreign_errors import library_errors
 from limbeck.utils.hub import describe_nearest, from_hub
+from limbeck.utils.json_files import read_json
 from limbeck.utils.log_silencing import suppress_logs
 
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
@@ -164,8 +165,11 @@ def _from_datasets(loaded: Any, origin: str, split: str | None) -> RawTable:
 def _features(schema: pa.Schema) -> dict[str, Any]:
     """The schema of `datasets` in the metadata of a table."""
     written = (schema.metadata or {}).get(b"huggingface")
-    info = json.loads(written).get("info") if written else None
-    return dict(info.get("features") or {}) if info else {}
+    try:
+        info = json.loads(written).get("info") if written else None
+        return dict(info.get("features") or {}) if info else {}
+    except (ValueError, TypeError, AttributeError, RecursionError):  # of another program
+        return {}
 
 
 def _class_names_beside(path: Path) -> list[str] | None:
@@ -173,7 +177,7 @@ def _class_names_beside(path: Path) -> list[str] | None:
     beside = path.parent / "classes.json"
     if not beside.is_file() or beside == path:
         return None
-    content = json.loads(beside.read_text(encoding="utf-8"))
+    content = read_json(beside)
     if isinstance(content, list):
         return [str(name) for name in content]
     if isinstance(content, dict):

@@ -18,6 +18,7 @@ from limbeck.data.storage import TensorStorage
 from limbeck.data.table.columns import TableColumns
 from limbeck.data.table.storage import Categories, TableStorage
 from limbeck.utils.atomic_files import write_atomic
+from limbeck.utils.json_files import read_json
 
 FORMAT = 1
 FILE_NAME = "table.json"
@@ -166,7 +167,7 @@ class TableEncoder:
         """
         path = Path(folder) / FILE_NAME
         try:
-            content: Any = json.loads(path.read_text(encoding="utf-8"))
+            content: Any = read_json(path)
             if content["format"] != FORMAT:
                 raise ValueError(f"format {content['format']!r}")
             return cls(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -23,6 +22,7 @@ from limbeck.recipe.schema.base import NamedPart, Precision, Spec, default_of
 from limbeck.recipe.schema.cache import CacheField
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.training import TrainingSpec
+from limbeck.utils.json_files import read_json
 
 # Models of libraries that come with weights: the argument that asks for them, its default, and a value that does.
 PRETRAINED = {
@@ -240,7 +240,7 @@ class TeacherSpec(ModelSpec):
         if self.training is not None or "name_or_path" not in args or not named.is_file():
             return False
         try:
-            names = json.loads(named.read_text(encoding="utf-8")).get("id2label") or {}
+            names = read_json(named).get("id2label") or {}
         except (ValueError, AttributeError):  # the loader says what is wrong with it
             return False
         return len(names) > classes and not all(str(name).startswith("LABEL_") for name in names.values())

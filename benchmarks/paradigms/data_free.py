@@ -188,7 +188,7 @@ def interval(values: np.ndarray) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def measure(setting: Setting, only: Sequence[str] = ()) -> None:
+def measure(setting: Setting, only: Sequence[str] = (), noise: Sequence[str] = NOISE) -> None:
     """Trains all arms and records accuracy and the gain over noise of each method."""
     laboratory = Laboratory(setting)
     teacher = laboratory.right(Classification().outputs(laboratory.teacher, setting.test).float().numpy()).mean()
@@ -197,7 +197,7 @@ def measure(setting: Setting, only: Sequence[str] = ()) -> None:
     best: tuple[float, str] = (0.0, "")
     for key in only or setting.methods:
         own = laboratory.right(laboratory.arm(key, SEEDS))
-        noises = {name: laboratory.right(laboratory.arm(f"{key}.{name}", SEEDS)) for name in NOISE}
+        noises = {name: laboratory.right(laboratory.arm(f"{key}.{name}", SEEDS)) for name in noise}
         better = max(noises, key=lambda name: float(noises[name].mean()))
         note = f"teacher {100 * teacher:.1f} %, the same student on real data {100 * real.mean():.1f} %; " + ", ".join(
             f"{name} noise {100 * values.mean():.1f} %" for name, values in noises.items()
@@ -332,7 +332,7 @@ def auc(outputs: np.ndarray, target: np.ndarray) -> float:
     return float(np.mean(found))
 
 
-def heart(only: Sequence[str] = ()) -> None:
+def heart(only: Sequence[str] = (), noise: Sequence[str] = NOISE) -> None:
     setting = heart_disease()
     laboratory, target = Laboratory(setting), np.asarray(setting.test.target)
     real = laboratory.arm("real", SEEDS)
@@ -344,7 +344,7 @@ def heart(only: Sequence[str] = ()) -> None:
         return float(low), float(high)
 
     for key in only or setting.methods:
-        own, noises = laboratory.arm(key, SEEDS), {name: laboratory.arm(f"{key}.{name}", SEEDS) for name in NOISE}
+        own, noises = laboratory.arm(key, SEEDS), {name: laboratory.arm(f"{key}.{name}", SEEDS) for name in noise}
         better = max(noises, key=lambda name: auc(noises[name], target))
 
         def at(values: np.ndarray, seeds: np.ndarray, items: np.ndarray) -> float:
@@ -362,9 +362,9 @@ def heart(only: Sequence[str] = ()) -> None:
         keep(setting, f"{key} − {better} noise, points of AUC", "> 0, interval above 0", gain, found, found[0] > 0, note)
 
 
-PARTS: dict[str, Callable[[Sequence[str]], None]] = {
-    "digits": lambda only: measure(digits(), only),
-    "mnist": lambda only: measure(mnist(), only),
+PARTS: dict[str, Callable[[Sequence[str], Sequence[str]], None]] = {
+    "digits": lambda only, noise: measure(digits(), only, noise),
+    "mnist": lambda only, noise: measure(mnist(), only, noise),
     "heart": heart,
 }
 
@@ -373,8 +373,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("methods", nargs="*", help="only these of its methods")
+    parser.add_argument("--noise", nargs="+", choices=NOISE, default=NOISE, help="what the methods are compared with")
     args = parser.parse_args()
-    PARTS[args.part](args.methods)
+    PARTS[args.part](args.methods, args.noise)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -235,7 +236,7 @@ def keep_best(setting: Setting, key: str, own: np.ndarray, real: np.ndarray) -> 
 def keep(setting: Setting, figure: str, bar: str, value: float, ci95: Sequence[float], met: bool, note: str) -> None:
     figure = f"{setting.name} without data: {figure}"
     print(f"{figure}: {value:.4g} [{ci95[0]:.4g}, {ci95[1]:.4g}] ({bar}: {'met' if met else 'not met'}); {note}", flush=True)
-    record("privacy", figure, bar, value, ci95, met, f"{COMMAND} {setting.name}", setting.data, SEEDS, note)
+    record("privacy", figure, bar, value, ci95, met, " ".join([COMMAND, *sys.argv[1:]]), setting.data, SEEDS, note)
 
 
 # --- digits --------------------------------------------------------------------------------------------------------------

@@ -211,6 +211,7 @@ SHOWN = {
     "mnist_without_data": ("MNIST without data: a CNN into one of half the width", DATA),
     "cifar10_without_data": ("CIFAR-10 without data: ResNet-20 → ResNet-8; hours, not measured", DATA),
     "heart_without_data": ("a table without data: heart disease in four hospitals, a student that sees no patient", DATA),
+    "federated-hospitals": ("four real hospitals share a model and no patient; for `limbeck federate`", FEDERATED),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """

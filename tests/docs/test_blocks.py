@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from limbeck import objectives
-from limbeck.recipe import Comparison, Recipe, read_yaml
+from limbeck.recipe import kind_of, read_yaml
 from limbeck.recipe.schema.terms import TermSpec
 from tests.docs.pages import DOCS, ROOT, blocks, pages
 
@@ -39,7 +39,7 @@ def test_whole_recipes_are_valid():
         for block in blocks(text, "yaml"):
             content = read_yaml(block)
             if isinstance(content, dict) and set(content) >= WHOLE and block not in of_plugins:
-                (Comparison if "variants" in content else Recipe).from_dict(content, address, files=False)
+                kind_of(content).from_dict(content, address, files=False)
                 whole += 1
     assert whole >= 12
 

@@ -8,22 +8,32 @@ from typing import Any
 from flwr.app import Context
 from flwr.clientapp import ClientApp
 
-from limbeck.integrations.flower.client import FederatedClient, client_app
+from limbeck.integrations.flower.client import NUMBER, FederatedClient, client_app
 from limbeck.integrations.flower.grid import InProcessGrid, set_task_identity
 from limbeck.recipe.federation import FederatedItems, Federation
 
 
 def simulated_apps(recipe: Federation, items: FederatedItems) -> dict[int, ClientApp]:
     """Returns the app of each client by node; the nodes are numbered from 1."""
-    clients = [FederatedClient(recipe, own, items.public, number) for number, own in enumerate(items.clients)]
 
     def app_of(client: FederatedClient) -> ClientApp:
-        def find(context: Context) -> FederatedClient:
-            return client
+        return client_app(lambda _: client)
 
-        return client_app(find)
+    return {number + 1: app_of(client) for number, client in enumerate(_clients(recipe, items))}
 
-    return {number + 1: app_of(client) for number, client in enumerate(clients)}
+
+def simulated_app(recipe: Federation, items: FederatedItems) -> ClientApp:
+    """Returns one app for all clients, for Flower's own simulation on Ray: each node is the client of its `partition-id`."""
+    clients = _clients(recipe, items)
+
+    def find(context: Context) -> FederatedClient:
+        return clients[int(context.node_config[NUMBER])]
+
+    return client_app(find)
+
+
+def _clients(recipe: Federation, items: FederatedItems) -> list[FederatedClient]:
+    return [FederatedClient(recipe, own, items.public, number) for number, own in enumerate(items.clients)]
 
 
 def simulated_grid(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -27,6 +28,7 @@ def serve_link(keys: Path, host: str, port: int, home: Path, console: Console) -
     command = superlink_command(keys, host, port)
     write_connection(home, f"{host}:{port}", keys / CA)
     process = start(command, home)
+    end_as_by_ctrl_c()
     try:
         for public in sorted(keys.glob("client-*.pub")):
             console.print(f"{public.name}: {admit(public, home, process)}", markup=False, soft_wrap=True)
@@ -45,6 +47,7 @@ def take_part(command: list[str], home: Path, public_key: Path) -> None:
         RuntimeError: the link did not admit the client, or does not answer.
     """
     process = start(command, home)
+    end_as_by_ctrl_c()
     try:
         code = process.wait()
     except KeyboardInterrupt:
@@ -59,10 +62,20 @@ def take_part(command: list[str], home: Path, public_key: Path) -> None:
         )
 
 
+def end_as_by_ctrl_c() -> None:
+    """Makes a signal to terminate end this process as Ctrl-C does, so that it does not leave Flower's programs behind."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for sign in (signal.SIGINT, signal.SIGTERM):  # a shell lets its background jobs ignore the first
+        signal.signal(sign, interrupt)
+
+
 def start(command: list[str], home: Path, log: Path | None = None) -> subprocess.Popen[bytes]:
     """Starts one of Flower's programs in a process group of its own, so that `stop` ends all that it starts."""
-    output = None if log is None else log.open("wb")
-    return subprocess.Popen(command, env=flower_environment(home), stdout=output, stderr=output, start_new_session=True)
+    with contextlib.nullcontext() if log is None else log.open("wb") as output:
+        return subprocess.Popen(command, env=flower_environment(home), stdout=output, stderr=output, start_new_session=True)
 
 
 def admit(public_key: Path, home: Path, link: subprocess.Popen[bytes]) -> str:

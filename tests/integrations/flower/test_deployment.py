@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import ssl
 import stat
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -20,7 +22,7 @@ import torch
 
 from limbeck.evaluation import Verdict
 from limbeck.integrations.flower import deployment as flower
-from limbeck.integrations.flower.link import admit, start, stop
+from limbeck.integrations.flower.link import admit, start, stop, take_part
 from limbeck.recipe import Federation
 from tests.cli.conftest import limbeck  # noqa: F401
 
@@ -170,3 +172,27 @@ def test_three_processes_with_tls_and_keys_learn_together(place: Path) -> None:
     assert "client-1/train" not in logs.replace(str(place / "client-1"), "")  # no path of data but in the command itself
     left = subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
     assert str(place) not in left
+
+
+def test_what_ends_a_client_ends_all_that_it_has_started(place: Path) -> None:
+    program = (
+        "import sys; from pathlib import Path; from limbeck.integrations.flower.link import take_part; "
+        "take_part(['sh', '-c', 'sleep 321 & echo ready; sleep 321'], Path(sys.argv[1]), Path('client-1.pub'))"
+    )
+    for sign in (signal.SIGTERM, signal.SIGINT):
+        client = subprocess.Popen([sys.executable, "-c", program, str(place / "home")], stdout=subprocess.PIPE, text=True)
+        assert client.stdout is not None
+        assert client.stdout.readline() == "ready\n"
+        time.sleep(0.2)
+        client.send_signal(sign)
+        assert client.wait(20) == 0
+    assert "sleep 321" not in subprocess.run(["ps", "-eo", "args="], capture_output=True, text=True).stdout
+
+
+def test_a_client_that_the_link_turns_away_is_told_why(place: Path) -> None:
+    program = ["sh", "-c", "exit 45"]
+    before = {sign: signal.getsignal(sign) for sign in (signal.SIGTERM, signal.SIGINT)}
+    with pytest.raises(RuntimeError, match=r"exit code 45\): the link turned it away, .* Is client-1.pub among"):
+        take_part(program, place / "home", Path("client-1.pub"))
+    for sign, handler in before.items():
+        signal.signal(sign, handler)

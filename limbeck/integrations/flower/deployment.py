@@ -119,7 +119,7 @@ def _general_name(host: str) -> x509.GeneralName:
 
 
 def _private(key: ec.EllipticCurvePrivateKey, form: serialization.PrivateFormat) -> bytes:
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+    return bytes(key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption()))
 
 
 def _write(path: Path, content: bytes, *, private: bool = False) -> None:

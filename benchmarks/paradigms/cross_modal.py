@@ -71,7 +71,7 @@ def shown(scores: np.ndarray) -> str:
 
 def sound() -> None:
     few = content("sound-envelope")
-    every = {name: part for name, part in few.items() if name not in ("teacher", "method", "cache")}
+    every = {name: part for name, part in few.items() if name not in ("teacher", "method")}
     every |= {"data": {name: part for name, part in few["data"].items() if name != "labels"}, "control": False}
     every |= {"terms": ["hard_targets"]}
     arms: dict[str, list[np.ndarray]] = {"student": [], "control": [], "teacher": [], "every": []}
@@ -82,7 +82,7 @@ def sound() -> None:
         whole = load_predictions(finished("sound-all-labels", every, seed))
         arms["every"].append(whole["student"].correct()[0].astype(float))
     right = {arm: np.stack(scores) for arm, scores in arms.items()}
-    data = "spoken_digits, loudness in 101 frames, 73k-parameter student, 60 epochs on 2,250 pairs without labels"
+    data = "spoken_digits, loudness in 101 frames, 121k-parameter student, 60 epochs on 2,250 pairs without labels"
     note = ", ".join(
         f"{name} {shown(right[arm])}"
         for name, arm in (("100 labels alone", "control"), ("all labels", "every"), ("the spectrogram teacher", "teacher"))
@@ -127,7 +127,7 @@ def recalls(name: str, fields: Mapping[str, Any], arm: str) -> dict[str, np.ndar
 def emoji() -> None:
     fields = content("emoji")
     ours, theirs = (recalls("emoji", fields, arm) for arm in ("student", "control"))
-    data = "emoji, 2,288 pictures of 1,144 emoji; 250 held-out emoji, each style a gallery of 250; 337k parameters, 30 epochs"
+    data = "emoji, 2,288 pictures of 1,144 emoji; 250 held-out emoji, each style a gallery of 250; 337k parameters, 20 epochs"
     note = f"by style: {', '.join(f'{style} {shown(ours[style])}' for style in STYLES)}; control {shown(theirs['both'])}"
     value, ci95 = interval(ours["both"])
     keep("emoji found by text: recall@10", "≥ 0.50", value, ci95, value >= 0.5, "emoji", data, note)
@@ -139,11 +139,10 @@ def emoji() -> None:
 def style() -> None:
     fields = content("emoji", control=False)
     fields["data"]["train"]["where"] = {"style": "twitter"}
-    fields["training"]["epochs"] = 60  # as many steps as on both styles
     ours = recalls("emoji-twitter", fields, "student")
     shift = paired_gain(ours["google"], ours["twitter"])
     both = recalls("emoji", content("emoji"), "student")
-    data = "emoji, 1,144 pictures of one style, as many steps as on both; 250 held-out emoji"
+    data = "emoji, 1,144 pictures of one style, 20 epochs; 250 held-out emoji"
     one = f"twitter {shown(ours['twitter'])}, google {shown(ours['google'])}"
     note = f"{one}; trained on both styles {shown(both['google'])} on google"
     figure = "emoji found by text, trained on twitter's pictures: recall@10 on google's minus that on twitter's"

@@ -33,7 +33,7 @@ GROUPS: dict[str, tuple[str, str, dict[str, tuple[str, ...]]]] = {
     ),
     "methods": (
         "Methods",
-        "Published methods for texts: a student and its stages; see [Papers on texts, by name](../../guide/methods.md).",
+        "Published methods for texts: a student and its stages; see [Papers on texts, by name](../../guide/methods/texts.md).",
         {
             "limbeck.methods": (
                 "distilbert",

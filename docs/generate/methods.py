@@ -46,6 +46,7 @@ over its items. For an objective of your own see [How to add an objective](../gu
 """
 
 NETWORKS = 'models.get("resnet_cifar", depth=20), models.get("resnet_cifar", depth=8)'
+OF_TWO_KINDS = 'models.get("vit_tiny", depth=2), models.get("resnet_cifar", depth=8)'
 TRANSFORMERS = 'models.get("vit_tiny", depth=6), models.get("vit_tiny", depth=2)'
 
 PYTHON = """
@@ -65,6 +66,7 @@ criterion = Criterion(
 print(criterion(batch))  # the loss, and the value of each term
 """
 STATISTICS = "statistics of BatchNorm inputs"
+ATTENTION = "queries, keys and values"
 SPANS = "start and end logits"
 NUMBERS = 'models.get("resnet_cifar", depth=20, classes=1), models.get("resnet_cifar", depth=8, classes=1)'
 READERS = """(
@@ -198,6 +200,8 @@ def _setting(kind: type[Objective]) -> tuple[str, str]:
     """Two networks that give what the objective compares, and a batch for them."""
     if _signal(kind) == SPANS:
         return READERS, WITH_SPANS
+    if _signal(kind) == ATTENTION:
+        return OF_TWO_KINDS, PAIR
     if 1 in kind.ndims:
         return NUMBERS, WITH_NUMBERS
     if issubclass(kind, MultilabelObjective):
@@ -229,6 +233,9 @@ def _taps(kind: type[Objective]) -> dict[str, Any]:
         return {}
     if _signal(kind) == STATISTICS:
         return {"student": "statistics(*)"}
+    if _signal(kind) == ATTENTION:  # of a student without attention, whose adapter makes them
+        matrices = [f"{name}(-1)" for name in ("queries", "keys", "values")]
+        return {"student": ["layer3"] * len(matrices), "teacher": matrices, "adapter": "attention_heads"}
     if kind.tap_kinds:
         last = [f"{layer}(-1)" for layer in kind.tap_kinds]
         tap: Any = last[0] if len(last) == 1 else last
@@ -247,7 +254,7 @@ def _signal(kind: type[Objective]) -> str:
 def _term(spec: Any) -> str:
     """A term of a recipe as Python."""
     name, given = _name(spec), dict(next(iter(spec.values())) or {}) if isinstance(spec, Mapping) else {}
-    wiring = {key: given.pop(key) for key in ("student", "teacher", "weight", "name") if key in given}
+    wiring = {key: given.pop(key) for key in ("student", "teacher", "adapter", "weight", "name") if key in given}
     made = ", ".join([f'"{name}"', *(f"{key}={_literal(value)}" for key, value in given.items())])
     return f"Term({', '.join([f'objectives.get({made})', *(f'{key}={_literal(value)}' for key, value in wiring.items())])})"
 

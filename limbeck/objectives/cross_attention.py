@@ -46,7 +46,7 @@ class PartialCrossAttention(FeatureObjective):
 
     name = "partial_cross_attention"
     formula = (
-        "mean (A(g(Q_s), g(K_s), g(V_s)) − A(Q_t, K_t, V_t))² + mean (V_sV_sᵀ/√d − V_tV_tᵀ/√d)², "
+        "mean (A(g(Q_s), g(K_s), g(V_s)) − A(Q_t, K_t, V_t))² + mean (V_s (V_s)ᵀ/√d − V_t (V_t)ᵀ/√d)², "
         "A(Q, K, V) = softmax(QKᵀ/√d) V, g replaces elements by the teacher's"
     )
     source = "Liu et al. 2022, arXiv 2207.05273"

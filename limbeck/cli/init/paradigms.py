@@ -213,9 +213,11 @@ def _heterogeneous(choose: Chooser) -> RecipeModels:
     spatial = all(suggest_exits(one.network, choose.data, actor) for one, actor in ((student, STUDENT), (teacher, TEACHER)))
     if spatial:
         choose.show("layers", ", ".join(f"{first} ← {second}" for first, second in pairs.items()))
+        arguments = {"features": pairs, "order": "one_shot", "weight": 10, "temperature": 1}
         lines = [
             *_method_head("progressive_projection"),
-            f"  progressive_projection: {{features: {format_value(pairs)}}}    # one pair of layers after the other",
+            "  # pairs of layers, of student and teacher; order: progressive teaches one after the other, in stages",
+            f"  progressive_projection: {format_value(arguments)}",
             "",
             f"# In its place, in logit space, with exits: {format_value(exits)} of the student:",
             "# method: {ofa_kd: {}}",

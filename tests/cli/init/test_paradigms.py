@@ -106,7 +106,8 @@ def test_layers_of_other_architectures(tmp_path: Path) -> None:
     transformer = ModelOptions("vit_tiny", {"dim": 8, "depth": 4, "heads": 2, "patch": 4, "size": 8})
     text = create(paradigm="heterogeneous", teachers=[WIDE], student=transformer)
     pairs = {"blocks.1": "layer1", "blocks.3": "layer3"}
-    assert Recipe.read("r.yaml").method == {"progressive_projection": {"features": pairs}}
+    (method,) = (Recipe.read("r.yaml").method or {}).values()
+    assert (method["features"], method["order"]) == (pairs, "one_shot")
     assert "# evaluate: {student: student:head}" in text  # of the exits that stand there as a comment
     Path("r.yaml").unlink()
     create(paradigm="heterogeneous", teachers=[WIDE], student=ModelOptions("mlp", {"inputs": 64, "hidden": [16, 8]}))

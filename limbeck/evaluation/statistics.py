@@ -6,7 +6,8 @@ removes the variance that the arms share, above all that some items are hard for
 
 Items with equal scores in every arm and seed are interchangeable, so that a draw of items is a multinomial count over the
 distinct columns. Accuracies have few of them, whatever the size of the test set, and ten thousand resamples are one small
-matrix product. This is exact. Scores that are all distinct (losses) take seconds.
+matrix product. This is exact. Of more than eight thousand distinct columns (losses, probabilities) neighbours are drawn as a
+group, see `limbeck.evaluation.similar_items`; the difference is far below that of another seed of the draws.
 
 A metric that is no mean (a correlation) has several numbers per item, `[seeds, items, k]`, and a function `value` from their
 means to the metric; see `limbeck.metrics.metric`. Each resample computes these means anew, by seed.
@@ -24,6 +25,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from limbeck.evaluation.similar_items import similar_items
 from limbeck.metrics import Floats, FromMeans, Measure, Records, first_mean
 from limbeck.metrics.measure import per_seed_over_all
 
@@ -34,6 +36,7 @@ Value: TypeAlias = FromMeans | Measure
 RESAMPLES = 10_000
 SET_RESAMPLES = 1_000  # of a metric that is computed on each drawn set
 SET_DRAWS = 1 << 30  # maximal number of drawn items of all resamples of one arm and seed
+DISTINCT = 1 << 13  # items with different scores, above which similar ones are drawn as a group
 _CELLS = 1 << 22  # maximal number of counts drawn at once, which bounds memory
 
 
@@ -195,6 +198,9 @@ def _resampled_means(arms: Sequence[Floats], resamples: int, seed: int, value: F
             raise ValueError(f"scores of shapes {[arm.shape for arm in arms]} differ in seeds or items")
     rows = np.concatenate([np.broadcast_to(part, (seeds, items, k)).transpose(0, 2, 1) for part in parts])
     columns, counts = np.unique(rows.reshape(-1, items), axis=1, return_counts=True)
+    spread = None
+    if counts.size > DISTINCT:
+        columns, counts, spread = similar_items(columns, counts)
     rng = np.random.default_rng(seed)
     block = max(1, _CELLS // counts.size)
     found = []
@@ -202,7 +208,10 @@ def _resampled_means(arms: Sequence[Floats], resamples: int, seed: int, value: F
         size = min(block, resamples - start)
         item_counts = rng.multinomial(items, counts / items, size=size)
         seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
-        sums = (item_counts @ columns.T).reshape(size, len(arms), seeds, k)
+        sums = item_counts @ columns.T
+        if spread is not None:
+            sums = sums + rng.standard_normal((size, len(spread))) @ spread.T
+        sums = sums.reshape(size, len(arms), seeds, k)
         if value is None:
             found.append(np.einsum("bas,bs->ab", sums[..., 0], seed_counts) / (items * seeds))  # divided last, which is exact
         else:

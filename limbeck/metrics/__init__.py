@@ -29,8 +29,8 @@ METRICS: dict[str, Measure] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", classification.correct, first_mean),
-        Metric("f1", classification.confusion_cells, classification.f1),
-        Metric("matthews", classification.confusion_cells, classification.matthews, percent=False),
+        Metric("f1", classification.class_counts, classification.f1),
+        Metric("matthews", classification.class_counts, classification.matthews, percent=False),
         Metric("pearson", regression.moments, regression.correlation, percent=False),
         Metric("spearman", regression.rank_moments, regression.correlation, percent=False),
         Metric("answer_f1", classification.correct, first_mean),  # of extracted answers: the task scores each question

@@ -14,6 +14,8 @@ from limbeck.core.memory import CountedGenerator
 from limbeck.core.objective import OWN_NETWORKS, Knowledge, Objective, registry, require
 from limbeck.objectives.functional.elementary import l2_normalize
 
+PRODUCT = 8  # items of the data set for each drawn row, up to which all of them are scored
+
 
 @registry.register("contrastive")
 class Contrastive(Objective):
@@ -122,7 +124,9 @@ class Contrastive(Objective):
         return torch.cat([index.unsqueeze(1), drawn], dim=1)
 
     def _scores(self, embedding: Tensor, bank: Tensor, rows: Tensor) -> Tensor:
-        # Indexing copies the entries, so the update of the bank does not affect the graph of this step.
+        # Both ways copy what they read, so the update of the bank does not affect the graph of this step.
+        if len(bank) <= PRODUCT * rows.shape[1]:  # one product with the whole bank is faster than a copy of its rows per item
+            return (embedding @ bank.clone().T).gather(1, rows) / self.temperature
         return torch.bmm(bank[rows], embedding.unsqueeze(-1)).squeeze(-1) / self.temperature
 
     def _normalizer(self, scores: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
 from limbeck.objectives.functional.elementary import huber, l2_normalize
+from limbeck.objectives.functional.pairwise_distances import pairwise_distances
 from limbeck.objectives.functional.triplet_angles import angle_losses
 
 
@@ -55,9 +56,7 @@ class RKDDistance(RelationObjective):
 
     @staticmethod
     def _distances(features: Tensor) -> Tensor:
-        x = features.flatten(1)
-        # The exact mode: differences of squares lose near-duplicates. Its gradient at distance 0 is 0.
-        distances = torch.cdist(x, x, compute_mode="donot_use_mm_for_euclid_dist")
+        distances = pairwise_distances(features.flatten(1))
         mean = distances.sum() / (distances > 0).sum().clamp_min(1)
         return distances / torch.where(mean > 0, mean, 1.0)
 

@@ -1,0 +1,48 @@
+"""Groups of items with similar scores, so that a bootstrap over many distinct items draws groups instead of items."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from limbeck.metrics import Floats
+
+GROUPS = 512
+
+
+class SimilarItems(NamedTuple):
+    """Groups of items: the mean scores of each `[rows, groups]`, the number of its items, and how items differ within groups.
+
+    `spread` [rows, rows] times standard normal numbers is what a draw of as many items as there are adds to the sums of scores.
+    """
+
+    means: Floats
+    counts: Floats
+    spread: Floats
+
+
+def similar_items(columns: Floats, counts: Floats, groups: int = GROUPS) -> SimilarItems:
+    """Groups items that are neighbours along the direction in which their scores differ most.
+
+    The sum of a bootstrap resample is the sum over groups of how often each is drawn, which stays a multinomial count, times
+    its mean, and of deviations within groups. The latter are a small part, summed over thousands of draws: a normal variable
+    with their covariance stands for it. Mean and covariance of the sums stay exact.
+
+    Args:
+        columns: scores of each distinct item, `[rows, items]`; rows are arms, seeds and parts of the metric.
+        counts: how many items have these scores.
+    """
+    items = counts.sum()
+    centred = columns - (columns @ counts / items)[:, None]
+    scale = np.sqrt(centred**2 @ counts / items)
+    standard = centred / np.where(scale > 0, scale, 1.0)[:, None]
+    _, directions = np.linalg.eigh((standard * counts) @ standard.T)
+    order = np.argsort(directions[:, -1] @ standard, kind="stable")
+    starts = np.unique(np.searchsorted(np.cumsum(counts[order]), np.linspace(0, items, groups, endpoint=False), side="right"))
+    sizes = np.add.reduceat(counts[order], starts)
+    means = np.add.reduceat((centred * counts)[:, order], starts, axis=1) / sizes
+    of_item = np.repeat(np.arange(len(starts)), np.diff([*starts, len(counts)]))
+    within = centred[:, order] - means[:, of_item]
+    values, vectors = np.linalg.eigh((within * counts[order]) @ within.T)
+    return SimilarItems(means + (columns @ counts / items)[:, None], sizes, vectors * np.sqrt(np.maximum(values, 0)))

@@ -197,8 +197,8 @@ def _resampled_means(arms: Sequence[Floats], resamples: int, seed: int, value: F
         if part.shape[1:] != (items, k) or part.shape[0] not in (1, seeds):
             raise ValueError(f"scores of shapes {[arm.shape for arm in arms]} differ in seeds or items")
     rows = np.concatenate([np.broadcast_to(part, (seeds, items, k)).transpose(0, 2, 1) for part in parts])
-    columns, counts = np.unique(rows.reshape(-1, items), axis=1, return_counts=True)
-    spread = None
+    columns, whole = np.unique(rows.reshape(-1, items), axis=1, return_counts=True)
+    counts, spread = whole.astype(np.float64), None
     if counts.size > DISTINCT:
         columns, counts, spread = similar_items(columns, counts)
     rng = np.random.default_rng(seed)

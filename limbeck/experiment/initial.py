@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import nn
 
-from limbeck.core.actors import Role
+from limbeck.core.actors import Actors, Role
 from limbeck.core.model_io import LOGITS
+from limbeck.core.reference_module import module_of
 from limbeck.core.references import Reference
 from limbeck.core.teachers import Teacher
 from limbeck.data import Items
@@ -35,7 +36,7 @@ def initial_arms(experiment: Experiment, items: Mapping[str, Items], seeds: Sequ
         actor = _whole_actor(experiment, evaluated)
         if actor is None or not starts_from_given_weights(experiment, actor):
             continue
-        models = [merge_adapters(experiment.new_module(actor, seed).cpu().eval()) for seed in seeds]
+        models = [merge_adapters(_module(experiment, actor, evaluated, seed).cpu().eval()) for seed in seeds]
         if beats_guessing(experiment.task, models[0], items[str(ArmName(result, STUDENT))]):
             found[str(ArmName(result, INITIAL))] = models
     return found
@@ -49,6 +50,11 @@ def _whole_actor(experiment: Experiment, evaluated: Evaluated) -> str | None:
     actor = experiment.plan.actors.get(reference.actor)
     whole = reference.variant is None and reference.tap == LOGITS and not reference.is_pattern
     return reference.actor if whole and actor is not None and actor.role is Role.TRAINED and actor.of is None else None
+
+
+def _module(experiment: Experiment, actor: str, evaluated: Evaluated, seed: int) -> nn.Module:
+    """What is evaluated of an actor as it starts for a seed, with the output that is chosen for it."""
+    return module_of(evaluated, Actors(experiment.actors(experiment.plan, seed=seed, only={actor})))
 
 
 def starts_from_given_weights(experiment: Experiment, name: str) -> bool:

@@ -95,7 +95,7 @@ class ClassBalance(InputObjective):
     """
 
     name = "class_balance"
-    formula = "log C + Σ_c p̄_c log p̄_c, p̄ = mean over the batch of p(z)"
+    formula = "log C + Σ_c m_c log m_c, m = mean over the batch of p(z)"
     source = "Chen et al. 2019 (DAFL), arXiv 1904.01186"
     bibtex = CHEN_2019
     over_batch = True

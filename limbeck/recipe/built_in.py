@@ -10,8 +10,8 @@ from limbeck.utils.registry import UnknownNameError
 def built_in_recipes() -> dict[str, Path]:
     """Returns the built-in recipes by name: inside the package if it is installed, else at the top of its repository."""
     package = Path(__file__).parents[1]
-    files = sorted((package / "recipes").glob("*.yaml")) or sorted((package.parent / "recipes").glob("*.yaml"))
-    return {path.stem: path for path in files}
+    files = list((package / "recipes").glob("*.yaml")) or (package.parent / "recipes").glob("*.yaml")
+    return {path.stem: path for path in sorted(files, key=lambda path: path.stem)}
 
 
 def find_recipe(name: str) -> Path:

@@ -13,7 +13,11 @@ from limbeck.recipe import Comparison, Recipe
 from limbeck.utils.registry import UnknownNameError
 from tests import tiny
 
-REQUIRED = {"inproceedings": {"title", "author", "booktitle", "year"}, "misc": {"title", "author", "year"}}
+REQUIRED = {
+    "inproceedings": {"title", "author", "booktitle", "year"},
+    "article": {"title", "author", "journal", "year"},
+    "misc": {"title", "author", "year"},
+}
 ENTRIES = citations.entries()
 
 

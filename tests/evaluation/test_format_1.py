@@ -41,8 +41,11 @@ def test_a_verdict_keeps_its_numbers(path, tmp_path):
             had["calibration"] = content.get("calibration", {}).get(former, [])
         assert (arm and arm.model_dump(mode="json")) == had
     found = verdict.model_dump(mode="json")
-    for field in ("name", "task", "metric", "classes", "seeds", "targets", "met", "cost", "exports", "environment"):
+    for field in ("name", "task", "metric", "classes", "seeds", "targets", "met", "cost", "environment"):
         assert found[field] == content[field]
+    assert [
+        {name: one[name] for name in had} for one, had in zip(found["exports"], content["exports"], strict=True)
+    ] == content["exports"]
     result = found["results"]["student"]
     for field in ("retention", "retention_ci95", "gain", "compression", "speedup", "memory_ratio", "agreement"):
         assert result[field] == content[field]

@@ -109,7 +109,7 @@ def test_finished_arms_are_not_trained_again(
     def forbidden(*_: Any) -> None:
         raise AssertionError("a finished arm is trained again")
 
-    monkeypatch.setattr(limbeck.Run, "_update", forbidden)
+    monkeypatch.setattr("limbeck.engine.run._update", forbidden)
     again = Distillation(Own(4), teacher, training=QUICK, folder=tmp_path / "run", resume=True)
     again.fit(seen, held_out)
     assert equal(job.best, again.best)  # the best state, though only the disk knows it

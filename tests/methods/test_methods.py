@@ -68,7 +68,7 @@ def test_texts_of_all_kinds_are_answered_by_the_encoder_before_its_fine_tuning(p
     fine_tuned = {"model": "transformers", "args": {"name_or_path": str(place / "teacher"), "num_labels": 2}, "training": QUICK}
     wanted = named(place, method, teacher=fine_tuned, data=read(place, allow_shared_items=True))
     teacher = load(place)
-    _, stages = wanted._from_method(teacher, wanted.load()[1])
+    stages = wanted.method_call.after_loading(teacher, wanted.load()[1])["stages"]
     assert [stage.name for stage in stages] == ["general", "layers", "prediction"]
     assert {term.teacher.split(":")[0] for term in stages[0].terms} == {"general_teacher"}
     first = stages[0].actors["general_teacher"]()

@@ -4,8 +4,9 @@
     python -m benchmarks.paradigms.heterogeneous vit --arms deit ofa_kd      # only these methods
 
 CIFAR-10, 20,000 of its training images. All arms take as many steps; the arm `alone` learns the labels only, in new views in
-each epoch, and the others see one or two views of each image, whose teacher outputs are cached. Nothing is chosen on test
-images. What is trained is kept under runs/benchmarks/heterogeneous.
+each epoch, and the others see one or two views of each image, whose teacher outputs are cached. Weights and temperature were
+chosen on other training images. Lengths were not: after first figures of one seed on test images the trainings of `vit` and
+`imagenet` were made longer, for all arms. What is trained is kept under runs/benchmarks/heterogeneous.
 
 vit        ResNet-56 → a vision transformer of 214,218 parameters, 5,000 labels
 cnn        a vision transformer → ResNet-8, 5,000 labels

@@ -11,19 +11,15 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actors, frozen
 from limbeck.core.model_io import call_model
 from limbeck.core.reference_module import module_of
-from limbeck.core.terms import Term
 from limbeck.data import Items, evaluation_batches
-from limbeck.objectives import EmbeddingCosine
-from limbeck.tasks.base import Task
+from limbeck.tasks.embedding_task import EmbeddingTask, require_labels_of_control
 from limbeck.tasks.retrieval.last_layer import fit_last_layer, last_linear
 from limbeck.tasks.retrieval.ranks import ranks_of_items
-from limbeck.tasks.sentence_embeddings.linear_targets import LinearTargets
-from limbeck.tasks.teacher_embeddings import TeacherEmbeddings
 
 RECALL = "recall_at_"
 
 
-class Retrieval(Task):
+class Retrieval(EmbeddingTask):
     """Items are found by queries: the student embeds items, such as images, and the teacher queries, such as texts. The data
     has both, as fields; query i looks for item i among all evaluated items, by the cosine of the embeddings:
 
@@ -42,15 +38,11 @@ class Retrieval(Task):
 
     name = "retrieval"
     metrics = ("recall_at_10", "recall_at_1", "mean_reciprocal_rank")
-    needs_labels = False
     unit = "queries"
-    output_name = "embedding"
 
     def __init__(self, metric: str | None = None) -> None:
         super().__init__(metric)
-        self.classes: int | None = None
         self.control = False
-        self.of_teacher = TeacherEmbeddings()
 
     def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:
         self.classes, self.control = train.classes, control
@@ -62,11 +54,8 @@ class Retrieval(Task):
                 "retrieval: queries are embedded by the teacher, and there is none; name one (teacher:) that reads the field "
                 "of the queries"
             )
-        if control and train.classes is None:
-            raise ValueError(
-                "control: a control learns from labels, and there are none; set control: false, or name the column that holds "
-                "labels (label: …)"
-            )
+        if control:
+            require_labels_of_control(train)
         if any(len(items) < 2 for items in evaluation):
             raise ValueError("retrieval: a single item is always found; evaluate on two or more")
 
@@ -76,23 +65,6 @@ class Retrieval(Task):
 
     def evaluation_items(self, items: Items) -> Items:
         return items
-
-    def add_evaluation(self, items: Items) -> None:
-        self.of_teacher.add(items)
-
-    def hard_terms(self, student: str = "student") -> list[Term]:
-        if self.classes is None:
-            raise ValueError("embeddings learn from labels through a linear layer, and the number of classes is unknown")
-        return [Term(LinearTargets(classes=self.classes), student=student)]
-
-    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
-        return [Term(EmbeddingCosine(), student=student)]  # a cosine has no temperature
-
-    def outputs(self, model: nn.Module, items: Items, **options: Any) -> Tensor:
-        """The embeddings of all items, `[items, D]`. Those of the teacher are computed once for the same items."""
-        if model is not self.of_teacher.teacher:
-            return super().outputs(model, items, **options)
-        return self.of_teacher.once(items, lambda read: super(Retrieval, self).outputs(model, read, **options))
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         return {self.metric.name: float(self._scores(outputs, items).mean())}
@@ -116,7 +88,7 @@ class Retrieval(Task):
     def finish_control(self, model: nn.Module, train: Items) -> None:
         """Fits the last linear layer of a control to the teacher's embeddings of the training items."""
         path = self._last_layer(model, train)
-        features = super().outputs(module_of(f"model:input({path})", Actors({"model": frozen(model)})), train)
+        features = self.outputs(module_of(f"model:input({path})", Actors({"model": frozen(model)})), train)
         layer = model.get_submodule(path)
         assert isinstance(layer, nn.Linear)
         fit_last_layer(layer, features, self._queries(train), self.of_teacher.items(train).keys)
@@ -147,7 +119,7 @@ class Retrieval(Task):
         if teacher is None or who == "teacher":
             return
         few = self.of_teacher.items(items).select(torch.arange(min(2, len(items))))
-        width = super().outputs(teacher, few).shape[1]
+        width = self.outputs(teacher, few).shape[1]
         if outputs.shape[1] != width:
             raise ValueError(
                 f"the {who} gives embeddings of {outputs.shape[1]} numbers, and the teacher of {width}, so that no cosine "

@@ -9,20 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from limbeck import metrics
-from limbeck.core.terms import Term
 from limbeck.data import Items
-from limbeck.objectives import EmbeddingCosine
-from limbeck.tasks.base import Task
+from limbeck.tasks.embedding_task import EmbeddingTask, require_labels_of_control
 from limbeck.tasks.sentence_embeddings.linear_probe import probe_logits
-from limbeck.tasks.sentence_embeddings.linear_targets import LinearTargets
 from limbeck.tasks.sentence_embeddings.neighbours import nearest_neighbours, neighbour_overlap, neighbour_votes
-from limbeck.tasks.teacher_embeddings import TeacherEmbeddings
 from limbeck.tasks.text_predictions import TextPredictions, text_of
 
 OVERLAP = "neighbour_overlap"
 
 
-class SentenceEmbeddings(Task):
+class SentenceEmbeddings(EmbeddingTask):
     """Embeddings of texts. All metrics depend on directions only, so that models of any width can be compared:
 
     - `probe_accuracy`: accuracy of logistic regression on the embeddings, cross-validated in five folds;
@@ -38,14 +34,10 @@ class SentenceEmbeddings(Task):
 
     name = "sentence_embeddings"
     metrics = ("probe_accuracy", "knn_accuracy", OVERLAP)
-    needs_labels = False
-    output_name = "embedding"
 
     def __init__(self, metric: str | None = None) -> None:
         super().__init__(metric)
         self.by_default = metric is None
-        self.classes: int | None = None
-        self.of_teacher = TeacherEmbeddings()
 
     def prepare(self, teacher: nn.Module | None, train: Items, evaluation: Sequence[Items], *, control: bool) -> None:
         self.classes = train.classes
@@ -61,11 +53,8 @@ class SentenceEmbeddings(Task):
                 f"metric: {self.metric.name} needs labels of the evaluation data, and there are none; name the column that "
                 f"holds them (label: …), or set metric: {OVERLAP}"
             )
-        if control and train.classes is None:
-            raise ValueError(
-                "control: a control learns from labels, and there are none; set control: false, or name the column that holds "
-                "labels (label: …)"
-            )
+        if control:
+            require_labels_of_control(train)
         if any(len(items) < 2 for items in evaluation):
             raise ValueError("a single text has no neighbours; evaluate on two or more")
 
@@ -79,25 +68,6 @@ class SentenceEmbeddings(Task):
 
     def evaluation_items(self, items: Items) -> Items:
         return items if self.needs_teacher else items.labelled()
-
-    def add_evaluation(self, items: Items) -> None:
-        self.of_teacher.add(items)
-
-    def hard_terms(self, student: str = "student") -> list[Term]:
-        if self.classes is None:
-            raise ValueError(
-                "sentence embeddings learn from labels through a linear layer, and the number of classes is unknown"
-            )
-        return [Term(LinearTargets(classes=self.classes), student=student)]
-
-    def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
-        return [Term(EmbeddingCosine(), student=student)]  # a cosine has no temperature
-
-    def outputs(self, model: nn.Module, items: Items, **options: Any) -> Tensor:
-        """The embeddings of all items, `[items, D]`. Those of the teacher are computed once for the same items."""
-        if model is not self.of_teacher.teacher:
-            return super().outputs(model, items, **options)
-        return self.of_teacher.once(items, lambda read: super(SentenceEmbeddings, self).outputs(model, read, **options))
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         if not self.needs_teacher:

@@ -8,9 +8,8 @@ from torch import nn
 
 from limbeck.core.criterion import Criterion
 from limbeck.core.terms import Term
-from limbeck.tasks.sentence_embeddings.linear_targets import LinearTargets
-
-from .clusters import drawn
+from limbeck.tasks.linear_targets import LinearTargets
+from tests.tasks.sentence_embeddings.clusters import drawn
 
 
 def test_a_control_learns_through_a_layer_of_its_own() -> None:

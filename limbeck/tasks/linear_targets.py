@@ -1,4 +1,4 @@
-"""Cross entropy of embeddings through a linear layer: how a control of sentence embeddings learns from labels."""
+"""Cross entropy of embeddings through a linear layer: how a control of embeddings learns from labels."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.metrics.counts import by_kind, class_f1, counts_by_class
 from limbeck.metrics.measure import Floats
 from limbeck.metrics.metric import ratio
 
@@ -15,33 +16,25 @@ def correct(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats
 
 
 def class_counts(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
-    """The class of each label, of each prediction, and of each label that is predicted, one-hot: [seeds, items, 3·classes].
+    """`counts_by_class` of the labels of which each item has one: [seeds, items, 3 · classes].
 
-    These are the margins and the diagonal of the confusion matrix, which has classes² cells.
+    They hold the margins and the diagonal of the confusion matrix, which has classes² cells.
     """
-    classes, predicted = outputs.shape[-1], outputs.argmax(-1)
-    found = np.zeros((*predicted.shape, 3, classes))
-    labels = np.broadcast_to(target.astype(np.int64), predicted.shape)
-    for at, (which, value) in enumerate(((labels, 1.0), (predicted, 1.0), (labels, predicted == labels))):
-        np.put_along_axis(found[..., at, :], which[..., None], np.asarray(value)[..., None], -1)
-    return found.reshape(*predicted.shape, 3 * classes)
+    each = np.arange(outputs.shape[-1])
+    applies = target[..., None] == each
+    return counts_by_class(outputs.argmax(-1)[..., None] == each, applies, np.ones_like(applies))
 
 
-def f1(counts: Floats) -> Floats:
+def f1(means: Floats) -> Floats:
     """2·TP / (2·TP + FP + FN), of class 1 if there are two classes, as in GLUE; else the mean over the classes."""
-    labels, predicted, hits = _by_kind(counts)
-    score = ratio(2 * hits, labels + predicted)
+    score = class_f1(means)
     return np.asarray(score[..., 1] if score.shape[-1] == 2 else score.mean(-1))
 
 
-def matthews(counts: Floats) -> Floats:
+def matthews(means: Floats) -> Floats:
     """Matthews' correlation coefficient, for several classes in the form of Gorodkin 2004; 0 if a side has one class only."""
-    labels, predicted, hits = _by_kind(counts)
+    hits, false, missed = by_kind(means)
+    labels, predicted = hits + missed, hits + false
     covariance = hits.sum(-1) - (labels * predicted).sum(-1)
     deviations = np.sqrt((1 - (predicted**2).sum(-1)) * (1 - (labels**2).sum(-1)))
     return ratio(covariance, deviations)
-
-
-def _by_kind(counts: Floats) -> Floats:
-    """Shares of the items by class: of labels, of predictions and of hits, [3, ..., classes]."""
-    return np.moveaxis(counts.reshape(*counts.shape[:-1], 3, -1), -2, 0)

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from limbeck.metrics.counts import by_kind, class_f1, counts_by_class
 from limbeck.metrics.measure import Floats, ItemRecords, Measure, Records, Rows, draw_counts
 from limbeck.metrics.metric import ratio
 
 
 def label_counts(outputs: NDArray[np.float32], target: NDArray[Any]) -> Floats:
     """Whether each label is a true positive, a false positive, a false negative: [seeds, items, 3 · classes]."""
-    predicted, applies, known = outputs > 0, target == 1, target >= 0
-    parts = [predicted & applies, predicted & ~applies & known, ~predicted & applies]
-    return np.concatenate(parts, axis=-1).astype(np.float64)
+    return counts_by_class(outputs > 0, target == 1, target >= 0)
 
 
 def macro_f1(means: Floats) -> Floats:
@@ -29,18 +28,8 @@ def macro_f1(means: Floats) -> Floats:
 
 def micro_f1(means: Floats) -> Floats:
     """2·TP / (2·TP + FP + FN) over all labels of all classes."""
-    hits, false, missed = (part.sum(-1) for part in _thirds(means))
+    hits, false, missed = (part.sum(-1) for part in by_kind(means))
     return ratio(2 * hits, 2 * hits + false + missed)
-
-
-def class_f1(means: Floats) -> Floats:
-    """F1 of each class, [..., classes]."""
-    hits, false, missed = _thirds(means)
-    return ratio(2 * hits, 2 * hits + false + missed)
-
-
-def _thirds(means: Floats) -> list[Floats]:
-    return np.split(means, 3, axis=-1)
 
 
 class MeanAveragePrecision(Measure):

@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.metrics import Floats, Measure, Metric, Records
+from limbeck.metrics.counts import class_f1
 from limbeck.metrics.metric import ratio
-from limbeck.metrics.multilabel import class_f1, label_counts
+from limbeck.metrics.multilabel import label_counts
 from limbeck.tasks.predictions import TaskPredictions
 from limbeck.tasks.text_predictions import TextPredictions
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Generator, Tensor
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.source import BatchPosition, Source, registry
+from limbeck.core.source import registry
+from limbeck.data.sources.noise import Noise
 
 
 @registry.register("gaussian")
-class Gaussian(Source):
+class Gaussian(Noise):
     """Inputs x ~ N(mean, std²), every number on its own: `Gaussian([3, 32, 32], batch_size=128)`.
 
     A student learns a good part of what its teacher knows from such noise alone, so it is the control of data-free methods:
@@ -37,20 +38,13 @@ class Gaussian(Source):
         low: float | None = 0.0,
         high: float | None = 1.0,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Gaussian: batch_size is {batch_size}; expected 1 or more")
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"Gaussian: shape is {shape!r}; expected that of one input, such as [3, 32, 32]")
+        super().__init__(shape, batch_size)
         if std <= 0:
             raise ValueError(f"Gaussian: std is {std}; expected a positive number")
         if low is not None and high is not None and low >= high:
             raise ValueError(f"Gaussian: low is {low} and high is {high}; expected low < high, or none of them")
-        self.batch_size, self.mean, self.std, self.low, self.high = batch_size, mean, std, low, high
+        self.mean, self.std, self.low, self.high = mean, std, low, high
 
-    def batch(self, position: BatchPosition) -> Batch:
-        x = torch.randn(self.batch_size, *self.shape, generator=position.random_generator("noise"))
-        x = position.part_of(x * self.std + self.mean)
-        if self.low is not None or self.high is not None:
-            x = x.clamp(self.low, self.high)
-        return Batch({DEFAULT_VIEW: x})
+    def draw(self, shape: Sequence[int], generator: Generator) -> Tensor:
+        x = torch.randn(*shape, generator=generator) * self.std + self.mean
+        return x if self.low is None and self.high is None else x.clamp(self.low, self.high)

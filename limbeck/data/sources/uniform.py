@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Generator, Tensor
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.source import BatchPosition, Source, registry
+from limbeck.core.source import registry
+from limbeck.data.sources.noise import Noise
 
 
 @registry.register("uniform")
-class Uniform(Source):
+class Uniform(Noise):
     """Inputs x ~ U(low, high), every number on its own: `Uniform([3, 32, 32], batch_size=128)`.
 
     Beside `Gaussian` the other control of data-free methods; which of both serves a student better depends on the teacher.
@@ -26,15 +27,10 @@ class Uniform(Source):
     """
 
     def __init__(self, shape: int | Sequence[int], batch_size: int = 128, *, low: float = 0.0, high: float = 1.0) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Uniform: batch_size is {batch_size}; expected 1 or more")
-        self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        if not self.shape or min(self.shape) < 1:
-            raise ValueError(f"Uniform: shape is {shape!r}; expected that of one input, such as [3, 32, 32]")
+        super().__init__(shape, batch_size)
         if low >= high:
             raise ValueError(f"Uniform: low is {low} and high is {high}; expected low < high")
-        self.batch_size, self.low, self.high = batch_size, low, high
+        self.low, self.high = low, high
 
-    def batch(self, position: BatchPosition) -> Batch:
-        x = torch.rand(self.batch_size, *self.shape, generator=position.random_generator("noise"))
-        return Batch({DEFAULT_VIEW: position.part_of(self.low + (self.high - self.low) * x)})
+    def draw(self, shape: Sequence[int], generator: Generator) -> Tensor:
+        return self.low + (self.high - self.low) * torch.rand(*shape, generator=generator)

@@ -42,14 +42,14 @@ class TokensToMap(nn.Module):
 
 
 class DropPrefix(nn.Module):
-    """[B, prefix + T, D] → [B, T, D]."""
+    """[..., prefix + T, D] → [..., T, D]: tokens, or the queries, keys or values of several heads."""
 
     def __init__(self, prefix: int) -> None:
         super().__init__()
         self.prefix = prefix
 
     def forward(self, x: Tensor) -> Tensor:
-        return x[:, self.prefix :]
+        return x[..., self.prefix :, :]
 
 
 class PoolMap(nn.Module):

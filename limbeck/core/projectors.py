@@ -49,7 +49,7 @@ class AttentionHeads(Adapter):
         prefix, side = grid_of((teacher[0], tokens, heads * width), student)
         convolution = nn.Conv2d(_channels(student), heads * width, 3, padding=1)
         path = [*_to_map(student, teacher, side, side), convolution, MapToTokens(), SplitHeads(heads)]
-        super().__init__(nn.Sequential(*path), DropTokens(prefix))
+        super().__init__(nn.Sequential(*path), DropPrefix(prefix))
 
 
 class GroupedLinear(nn.Module):
@@ -79,17 +79,6 @@ class SplitHeads(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(*x.shape[:2], self.heads, -1).transpose(1, 2)
-
-
-class DropTokens(nn.Module):
-    """[B, heads, prefix + T, d] → [B, heads, T, d]."""
-
-    def __init__(self, prefix: int) -> None:
-        super().__init__()
-        self.prefix = prefix
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x[:, :, self.prefix :]
 
 
 def _channels(student: Shape) -> int:

@@ -14,6 +14,7 @@ from limbeck.core.terms import Term
 from limbeck.data.sources import Gaussian, Generated, Synthesis, Uniform
 from limbeck.engine import Length, Optimizer, Stage, Update
 from limbeck.methods.registration import DistillationArguments
+from limbeck.methods.training_stages import scaled
 from limbeck.models import dcgan, pixels, vector_generator
 
 GENERATOR, IMAGES, TEACHER, STATISTICS = "generator", "images", "teacher", "teacher:statistics(*)"
@@ -154,14 +155,12 @@ def weighted(method: str, **parts: tuple[float, Callable[[], Term]]) -> list[Ter
     Raises:
         ValueError: a negative weight, or none above 0.
     """
-    found = []
+    found: list[Term] = []
     for name, (weight, make) in parts.items():
         if weight < 0:
             raise ValueError(f"{method}: {name} is {weight}; expected a weight of 0 or more")
         if weight > 0:
-            term = make()
-            term.weight = term.weight * weight
-            found.append(term)
+            found += scaled([make()], weight)
     if not found:
         raise ValueError(f"{method}: all of {', '.join(parts)} are 0; expected one weight above that")
     return found

@@ -37,12 +37,12 @@ from benchmarks.paradigms.heterogeneous_teachers import (
     accuracy,
     cached,
     data,
-    images,
     resnet56,
     settings,
 )
 from benchmarks.paradigms.heterogeneous_teachers import teacher as trained_teacher
 from benchmarks.paradigms.online import points, shown
+from benchmarks.paradigms.small_images import load
 from limbeck import Distillation, Training, epochs, methods, models, steps
 from limbeck.engine.training import default_optimizer
 from limbeck.evaluation.statistics import paired_gain
@@ -140,7 +140,7 @@ def right(name: str, part: Part, arm: str, seed: int) -> np.ndarray:
             options = {"channels_last": True, "precision": torch.bfloat16} if part.teacher_name != "vit" else {}
             given |= {"teacher_options": options, "cache": cached(part.teacher_name, part.views), **made}
             model = Distillation(student(part, arm), part.teacher(), **given).fit(items)
-        test = images("test")
+        test = load("cifar10", "test")
         np.save(path, (task.outputs(model, test).argmax(-1) == test.target).numpy().astype(float))
         print(f"{name} {arm} {seed}: {100 * np.load(path).mean():.2f} %", flush=True)
     return np.load(path)

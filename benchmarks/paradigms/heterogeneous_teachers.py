@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import nn
 
+from benchmarks.paradigms.small_images import load
 from limbeck import Distillation, Term, Training, epochs, methods, models
-from limbeck.data import Items, load_items
+from limbeck.data import Items
 from limbeck.engine import Optimizer, Settings
 from limbeck.objectives import HardTargets
 from limbeck.tasks import Classification
@@ -35,21 +35,10 @@ VIT: dict[str, Any] = {"dim": 96, "depth": 4, "heads": 4, "patch": 8}
 MOBILENET = functools.partial(models.get, "mobilenet_v2", classes=10, resize=96)
 
 
-def images(split: str) -> Items:
-    """CIFAR-10; what was decoded is kept."""
-    kept = FOLDER / f"cifar10-{split}.safetensors"
-    if not kept.exists():
-        items = load_items(f"{os.environ['LIMBECK_DATA']}/data/cifar10/{split}.parquet")
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        save_file({"images": items.fetch(torch.arange(len(items))), "labels": items.target}, kept)
-    found = load_file(kept)
-    return Items.from_tensors(found["images"], found["labels"], classes=10)
-
-
 @functools.cache
 def data(labels: int) -> Items:
     """20,000 training images, of which some are labelled: all parts have the same images, and labels of fewer among them."""
-    return images("train").keep_labels(COUNT, seed=0).labelled().keep_labels(labels, seed=0)
+    return load("cifar10", "train").keep_labels(COUNT, seed=0).labelled().keep_labels(labels, seed=0)
 
 
 def settings(precision: str = "float32") -> Settings:
@@ -113,7 +102,7 @@ def teacher(name: str) -> nn.Module:
 @functools.cache
 def accuracy(name: str) -> float:
     """Of a teacher on the test images."""
-    test, model = images("test"), resnet56() if name == "resnet56" else teacher(name)
+    test, model = load("cifar10", "test"), resnet56() if name == "resnet56" else teacher(name)
     return float((Classification().outputs(model, test).argmax(-1) == test.target).double().mean())
 
 

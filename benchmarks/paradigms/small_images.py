@@ -35,7 +35,7 @@ Builder = Callable[[], nn.Module]
 
 
 def load(name: str, split: str) -> Items:
-    """A data set of `$LIMBECK_DATA/data`, grey images of 28 × 28 pixels; what was decoded is kept. Or digits of 8 × 8."""
+    """A data set of `$LIMBECK_DATA/data`, images of 10 classes; what was decoded is kept. Or digits of 8 × 8."""
     if name == "digits":
         return load_items("digits", split=split)
     kept = DECODED / f"{name}-{split}.safetensors"

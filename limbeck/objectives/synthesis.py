@@ -102,8 +102,9 @@ class ClassBalance(InputObjective):
     ndims = (2,)
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
-        log_mean = student.log_softmax(-1).logsumexp(0) - math.log(len(student))
-        loss: Tensor = (log_mean.exp() * log_mean).sum() + math.log(student.shape[-1])
+        log_excess = student.log_softmax(-1).logsumexp(0) + math.log(student.shape[-1] / len(student))  # log(C m)
+        # Σ m log(C m) − m + 1/C: the terms have one sign, so that nothing cancels where classes are almost equally frequent
+        loss: Tensor = (log_excess.exp() * log_excess - log_excess.expm1()).mean()
         return loss.expand(len(student))
 
 

@@ -12,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from limbeck.evaluation.environment import cores, cpu_name
+from limbeck.evaluation.environment import cpu_name
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.cores import cores
 
 RESULTS = Path(__file__).parent / "results" / "bars.json"
 

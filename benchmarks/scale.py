@@ -21,9 +21,10 @@ import torch
 
 from benchmarks.cache_format import build, grown, softmaxed
 from limbeck.core.signals import TopK
-from limbeck.evaluation.environment import cores, cpu_name
+from limbeck.evaluation.environment import cpu_name
 from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, store_info
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.cores import cores
 
 RESULTS, PAGE = Path(__file__).parent / "results" / "scale.json", Path(__file__).parents[1] / "docs" / "scale.md"
 IMAGES, CLASSES, EPOCHS = 14_197_122, 21_841, 90  # ImageNet-21k

@@ -1,4 +1,4 @@
-"""Computes the batches of the next steps in a background thread."""
+"""Computes the batches of the next steps in the background: in a thread, or in worker processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from limbeck.core.batch import Batch
 from limbeck.core.source import BatchPosition
+from limbeck.data.workers import WorkerPool
 
 
 class Prefetcher:
@@ -15,25 +16,34 @@ class Prefetcher:
 
     Args:
         compute: a pure function of the position.
-        depth: steps to compute ahead; with 0 there is no thread.
+        depth: steps to compute ahead; with workers at least one for each.
+        workers: processes that compute; with 0 a thread does, and with a depth of 0 nothing is computed ahead.
     """
 
-    def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int) -> None:
-        self._compute, self._depth = compute, depth
+    def __init__(self, compute: Callable[[BatchPosition], Batch], depth: int, workers: int = 0) -> None:
+        self._compute, self._depth = compute, max(depth, workers)
         self._pending: dict[BatchPosition, Future[Batch]] = {}
+        self._pool = WorkerPool(compute, workers) if workers else None
         # the executor starts its thread when it is first used
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth else None
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="limbeck-prefetch") if depth and not workers else None
 
     def batch(self, position: BatchPosition) -> Batch:
         """The batch at this position; starts on the same part of the next `depth` steps."""
-        if self._executor is None:
+        if self._depth == 0:
             return self._compute(position)
         self._drop_distant(position)
         for ahead in range(self._depth + 1):  # kept for this step too: another update of the step may read the same batch
             wanted = replace(position, step=position.step + ahead)
             if wanted not in self._pending:
-                self._pending[wanted] = self._executor.submit(self._compute, wanted)
-        return self._pending[position].result()
+                self._pending[wanted] = self._submit(wanted)
+        pending = self._pending[position]
+        return pending.result() if self._pool is None else self._pool.result_of(pending)
+
+    def _submit(self, position: BatchPosition) -> Future[Batch]:
+        if self._pool is not None:
+            return self._pool.submit(position)
+        assert self._thread is not None
+        return self._thread.submit(self._compute, position)
 
     def _drop_distant(self, position: BatchPosition) -> None:
         for pending in list(self._pending):

@@ -17,10 +17,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from limbeck.evaluation.environment import cores
 from limbeck.export.base import Format
 from limbeck.export.errors import ExportError
 from limbeck.utils.child_processes import python_command
+from limbeck.utils.cores import cores
 
 FIRST, EXTRA = 2, 3  # parallel processes, and further ones if these differ by more than RESOLUTION
 RESOLUTION = 300_000  # bytes

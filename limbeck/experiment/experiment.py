@@ -39,6 +39,8 @@ class Experiment:
         name: of the run, for trackers.
         config: what trackers are told of it besides the training, such as the recipe.
         allow_shared_items: whether all test items may be training or validation items too.
+        checked: what the terms of other experiments with the same data, models and training needed of them, as these were
+            checked; None: this experiment shares its checks with no other.
         further_training_data: what frozen models were trained on besides the training data, whose items test data may share.
     """
 
@@ -52,6 +54,7 @@ class Experiment:
     config: Mapping[str, Any] = field(default_factory=dict)
     allow_shared_items: bool = False
     further_training_data: tuple[Items, ...] = ()
+    checked: set[tuple[bool, bool]] | None = None  # labels of the training data, predictions of the teacher
 
     @property
     def plan(self) -> Plan:

@@ -126,11 +126,12 @@ def _check_variants(comparison: Comparison, folder: Path, *, resume: bool) -> No
     _check_folder(comparison, folder, resume=resume)
     if (folder / RECIPE).exists():
         return
-    loaded: Loaded | None = None  # all variants have the same data and models
+    loaded: Loaded | None = None  # all variants have the same data, models and training
+    checked: set[tuple[bool, bool]] = set()
     for name in comparison.variants:
         try:
             place = child_folder(folder, name, "variants")
-            models, data, _ = check_recipe(comparison.variant(name), place, Console(quiet=True), loaded)
+            models, data, _ = check_recipe(comparison.variant(name), place, Console(quiet=True), loaded, checked)
             loaded = models, data
         except ValueError as error:
             raise ValueError(f"variant {name}: {error}") from error

@@ -83,12 +83,13 @@ Loaded: TypeAlias = tuple[dict[str, nn.Module], RunData]  # the frozen models be
 
 
 def check_recipe(
-    recipe: Recipe, folder: Path, console: Console, loaded: Loaded | None = None
+    recipe: Recipe, folder: Path, console: Console, loaded: Loaded | None = None, checked: set[tuple[bool, bool]] | None = None
 ) -> tuple[dict[str, nn.Module], RunData, Distillation]:
     """Loads data and models and checks that everything fits together; nothing is trained or written.
 
     Args:
-        loaded: what was loaded for a recipe with the same data and models.
+        loaded: what was loaded for a recipe with the same data, models and training.
+        checked: see `Experiment`; given for recipes of which only the terms differ.
 
     Returns:
         the frozen models before their training, by actor; all training data (that of the test without any), training,
@@ -101,13 +102,14 @@ def check_recipe(
     if loaded is None:
         _print_data(console, train, validation, test)
     job = recipe.distillation(frozen.get(TEACHER), train, like=test, folder=folder, resume=True)  # the run checks the folder
-    job.experiment.config = recipe.model_dump(mode="json")
+    job.experiment.config, job.experiment.checked = recipe.model_dump(mode="json"), checked
     if recipe.data.train is not None:
         job.experiment.further_training_data = (all_train,)
     for name, model in frozen.items():
         job.experiment.set_module(name, model)
     job.check(train, validation=validation, test=test)
-    check_model_trainings(recipe, frozen, all_train)
+    if loaded is None:
+        check_model_trainings(recipe, frozen, all_train)
     if recipe.export is not None:
         choose_results(list(job.plan.evaluate), recipe.export.results)
     return frozen, (all_train, train, validation, test), job

@@ -13,6 +13,7 @@ from limbeck.recipe import Comparison, RecipeError
 from limbeck.runs import RunError
 from limbeck.runs import compare as comparisons
 from limbeck.runs.compare import FAILURE_FILE, run_comparison
+from limbeck.tasks import Classification
 from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 
@@ -122,3 +123,16 @@ def test_a_variant_that_does_not_fit_is_found_before_the_teacher_is_trained(tmp_
     with pytest.raises(ValueError, match=r"variant hint: .*layer9"):
         run_comparison(unfit, tmp_path / "few", progress=False)
     assert not (tmp_path / "few").exists()
+
+
+def test_what_is_the_same_for_all_variants_is_checked_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = {f"soft-{weight}": [{"soft_targets": {"weight": weight}}] for weight in range(1, 9)}
+    looked: list[object] = []
+    monkeypatch.setattr(Classification, "check", lambda *given: looked.append(given))
+    monkeypatch.setattr(comparisons, "_prepare_folder", lambda *_, **__: pytest.fail("all variants fit"))
+    with pytest.raises(ValueError, match=r"variant wrong: .*nowhere"):
+        run_comparison(comparison(**many, wrong=[{"hint": {"student": "nowhere"}}]), tmp_path / "few", progress=False)
+    sides, data = ("student", "teacher"), ("training data", "validation data", "test data")
+    pairs = [(given[3], given[4]) for given in looked]  # type: ignore[index]
+    assert set(pairs) == {(side, name) for side in sides for name in data}
+    assert len(pairs) <= 3 * len(set(pairs))  # for terms that need labels, that compare predictions, and that do neither

@@ -56,13 +56,14 @@ def check_experiment(
 ) -> TermGraph | None:
     """Checks labels and classes, outputs of the models, taps, shapes, and names of frozen parts.
 
-    Sets `input_names` and `teacher_outputs` of the experiment.
+    Sets `input_names` and `teacher_outputs` of the experiment. Of experiments that share `checked`, what the terms have no
+    part in is checked once.
 
     Args:
         seed: of the models that are tried.
 
     Returns:
-        How the terms connect the models; None if no update reads data that there is.
+        How the terms connect the models; None if no update reads data that there is, or data and models were checked before.
 
     Raises:
         ValueError: something does not fit; the message has the values of both sides.
@@ -82,26 +83,30 @@ def check_experiment(
         experiment.plans[name] = replace(each, evaluate=expanded)
     for each in experiment.plans.values() if experiment.folder is not None else ():
         check_trackers(each.training.settings.trackers)
-    warn_of_shared_validation(experiment, train, validation)
-    _check_models(experiment, actors[STUDENT], train, validation, test)
-    graphs = {name: _check_stages(experiment, name, each, train, seed) for name, each in actors.items()}
+    needs = _needs_labels(experiment), _needs_predictions(experiment)
+    known = experiment.checked is not None and needs in experiment.checked
+    _prepare_task(experiment, actors[STUDENT], train, validation, test)
+    if not known:
+        _check_models(experiment, actors[STUDENT], train, validation, test)
+    graphs = {name: _check_stages(experiment, name, each, train, seed, draw=not known) for name, each in actors.items()}
     for name, each in experiment.plans.items():
         stages, source, *_ = arm_data(experiment, name, train)
         trying = actors.get(name, actors[STUDENT])  # the control trains the students
         check_training_batches(trying, stages, source, each.training.settings, who=f"arm {name}", seed=seed)
-    check_shared(SeenItems.of(experiment, train, validation), test, allowed=experiment.allow_shared_items)
+    if not known:
+        check_shared(SeenItems.of(experiment, train, validation), test, allowed=experiment.allow_shared_items)
+    if experiment.checked is not None:
+        experiment.checked.add(needs)
     return graphs[STUDENT]
 
 
-def _check_models(
+def _prepare_task(
     experiment: Experiment, actors: Actors, train: Items | None, validation: Items | None, test: Items | None
 ) -> None:
-    """Checks what is evaluated, and the teacher, on all data."""
+    """Prepares the task, which may depend on the teacher and on which labels there are."""
     plan, task = experiment.plan, experiment.task
-    named = (("training data", train), ("validation data", validation), ("test data", test))
     judged = [items for items in (validation, test) if items is not None]
-    first = train if train is not None else next(iter(judged), None)
-    if first is None:
+    if train is None and not judged:
         return
     if train is not None and CONTROL in experiment.plans and task.needs_labels and not len(train.labelled()):
         result = next(iter(plan.evaluate))
@@ -110,7 +115,20 @@ def _check_models(
             "column that holds them (label: …)"
         )
     teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
-    task.prepare(teacher, first, judged, control=CONTROL in experiment.plans)
+    task.prepare(teacher, train if train is not None else judged[0], judged, control=CONTROL in experiment.plans)
+
+
+def _check_models(
+    experiment: Experiment, actors: Actors, train: Items | None, validation: Items | None, test: Items | None
+) -> None:
+    """Checks what is evaluated, and the teacher, on all data."""
+    plan, task = experiment.plan, experiment.task
+    warn_of_shared_validation(experiment, train, validation)
+    named = (("training data", train), ("validation data", validation), ("test data", test))
+    first = next((items for _, items in named if items is not None), None)
+    if first is None:
+        return
+    teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
     modules = evaluated_modules(plan, actors, averages=False)
     if experiment.folder is not None:
         for result, module in modules.items():
@@ -157,6 +175,12 @@ def _needs_labels(experiment: Experiment) -> bool:
     )
 
 
+def _needs_predictions(experiment: Experiment) -> bool:
+    """Whether a term reads the predictions of the one teacher."""
+    plan = experiment.plan
+    return isinstance(plan.teacher, str) and any(_reads_predictions(term, plan.teacher) for term in plan.terms)
+
+
 def compares_with_teacher(experiment: Experiment, teacher: nn.Module, student: nn.Module, items: Items) -> bool:
     """Whether the verdict can compare with the teacher.
 
@@ -164,7 +188,7 @@ def compares_with_teacher(experiment: Experiment, teacher: nn.Module, student: n
     student does: it is compared with if its outputs have the shape of the student's.
     """
     plan = experiment.plan
-    if not isinstance(plan.teacher, str) or any(_reads_predictions(term, plan.teacher) for term in plan.terms):
+    if not isinstance(plan.teacher, str) or _needs_predictions(experiment):
         return True
     few = items.select(torch.arange(min(4, len(items))))
     result = next(iter(plan.evaluate.values()))
@@ -212,8 +236,13 @@ def _members(plan: Plan) -> list[str]:
     return [name for name in frozen if any(fnmatchcase(name, text) for text in texts)]
 
 
-def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int) -> TermGraph | None:
-    """Builds every criterion of an arm on one batch; of the distilled arm sets what the terms read of frozen actors."""
+def _check_stages(
+    experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int, *, draw: bool
+) -> TermGraph | None:
+    """Builds every criterion of an arm on one batch; of the distilled arm sets what the terms read of frozen actors.
+
+    Returns their graph if it is to be drawn.
+    """
     plan = experiment.plans[name]
     source = None if train is None else experiment.source(train, plan, prefetch=0)
     checked = [
@@ -225,6 +254,8 @@ def _check_stages(experiment: Experiment, name: str, actors: Actors, train: Item
         on_train = [criterion for _, update, criterion, _ in checked if update.source is None]
         frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]
         experiment.teacher_outputs = {each: TeacherOutputs.read_by(on_train, each) for each in frozen}
+    if not draw:
+        return None
     example = _as_called(*checked[-1][2:])
     return build_term_graph([(stage.name, criterion) for stage, _, criterion, _ in checked], example)
 

@@ -239,6 +239,13 @@ def freeze(model: nn.Module) -> nn.Module:
     return model.requires_grad_(False)
 
 
+def carry_frozen(original: nn.Module, copied: nn.Module) -> None:
+    """Notes for the parameters of a copy what `freeze` has noted for those of the original."""
+    for ours, theirs in zip(copied.parameters(), original.parameters(), strict=True):
+        if theirs in _frozen_here:
+            _frozen_here[ours] = True
+
+
 def is_held(parameter: nn.Parameter) -> bool:
     """Whether the user froze this parameter (`requires_grad_(False)`) before handing it over."""
     return not parameter.requires_grad and parameter not in _frozen_here

@@ -16,6 +16,7 @@ from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.optimizers import Optimizer
+from limbeck.engine.sharding import clip_gradients, load_optimizer
 from limbeck.engine.stages import Stage, Update
 from limbeck.engine.sync_batch_norm import normalizes_batches
 from limbeck.utils import distributed
@@ -55,7 +56,7 @@ class BoundUpdate:
         for optimizer in self.optimizers.values():
             scaler.unscale_(optimizer)
         if clip is not None:
-            nn.utils.clip_grad_norm_(self.parameters, clip)
+            clip_gradients(self.parameters, clip)
         for optimizer in self.optimizers.values():
             self.optimizer.set_rate(optimizer, progress)
             scaler.step(optimizer)
@@ -73,7 +74,7 @@ class BoundUpdate:
         self.criterion.load_state_dict(state["criterion"])
         self.check.left = dict(state["unchecked"])
         for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            load_optimizer(optimizer, state["optimizers"][name])
 
 
 def describe_term(term: Term) -> dict[str, str]:

@@ -12,7 +12,9 @@ from limbeck.core.actors import Role
 from limbeck.core.criterion import Criterion
 from limbeck.core.teachers import PastPredictions, Teacher
 from limbeck.core.terms import Term
+from limbeck.engine.sharding import gradients_by_backward
 from limbeck.utils import distributed
+from limbeck.utils.distributed import is_sharded
 
 
 class DeadTermError(RuntimeError):
@@ -103,7 +105,11 @@ class DeadTermCheck:
         wanted = [p for p in parameters if p.requires_grad]
         if not loss.requires_grad or not wanted:
             return None
-        found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
+        if any(map(is_sharded, wanted)):
+            others = (p for each in (*self.learners.values(), self.criterion.parameters()) for p in each)
+            found: Sequence[Tensor | None] = gradients_by_backward(loss, wanted, others)
+        else:
+            found = torch.autograd.grad(loss, wanted, retain_graph=True, allow_unused=True)
         norms = [_norm(g) for g in found if g is not None]
         if not norms and distributed.world_size() == 1:
             return None

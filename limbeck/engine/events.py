@@ -8,6 +8,7 @@ import torch
 
 from limbeck.core.actors import Actor, Actors
 from limbeck.engine.freezing import TrainableParameters
+from limbeck.engine.sharding import load_weights
 from limbeck.engine.stages import Event, Reinitialise, Snapshot
 from limbeck.utils import distributed
 from limbeck.utils.seeds import mix_seeds
@@ -45,12 +46,12 @@ def _take_snapshot(event: Snapshot, actors: Actors) -> None:
     actor = actors[event.actor]
     if actor.of is None:
         raise ValueError(f"Snapshot({event.actor!r}): this actor copies no other; make it snapshot(…) or average(…)")
-    actor.model.load_state_dict(actors[actor.of].model.state_dict())
+    load_weights(actor.model, actors[actor.of].model.state_dict())
 
 
 def _reinitialise(actor: Actor) -> None:
     if actor.factory is not None:
-        actor.model.load_state_dict(actor.factory().state_dict())
+        load_weights(actor.model, actor.factory().state_dict())
         return
     for module in actor.model.modules():
         reset = getattr(module, "reset_parameters", None)

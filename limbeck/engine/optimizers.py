@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from limbeck.core.schedules import Constant, Schedule, schedule
+from limbeck.utils.distributed import is_sharded
 from limbeck.utils.registry import Registry
 
 _BIBTEX = {
@@ -80,7 +81,8 @@ class Optimizer:
             alike = [p for p in parameters if (lr_scale or {}).get(id(p), 1.0) == factor]
             matrices = [p for p in alike if self.decay_vectors or p.ndim > 1]
             vectors = [p for p in alike if not self.decay_vectors and p.ndim <= 1]
-            groups += [{"params": matrices, "lr_scale": factor}, {"params": vectors, "lr_scale": factor, "weight_decay": 0.0}]
+            groups += [{"params": part, "lr_scale": factor} for part in _by_sharding(matrices)]
+            groups += [{"params": part, "lr_scale": factor, "weight_decay": 0.0} for part in _by_sharding(vectors)]
         options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
         try:
             return self.kind([g for g in groups if g["params"]] or [{"params": []}], lr=self.lr, **options)  # type: ignore[call-arg]
@@ -94,3 +96,8 @@ class Optimizer:
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate
+
+
+def _by_sharding(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:
+    """Sharded parameters, then whole ones: one kernel cannot update both."""
+    return [[p for p in parameters if is_sharded(p) is sharded] for sharded in (True, False)]

@@ -30,6 +30,8 @@ from limbeck.engine.observer import BatchObserver
 from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
 from limbeck.engine.seeding import seed_dropout
 from limbeck.engine.settings import Settings
+from limbeck.engine.sharding import gather_state, restore_whole, shard_actors
+from limbeck.engine.sharding_checks import check_sharding
 from limbeck.engine.source_checks import check_sources, pacing_source
 from limbeck.engine.stage_progress import StageProgressBar
 from limbeck.engine.stages import Stage, resolve_stages, with_stage_actors
@@ -91,14 +93,14 @@ class Run:
         self.log = MetricsLog(file, self.settings.labels, _trackers(self.settings, self.folder, seed))
         self.checkpoints = Checkpoints(self.folder / "checkpoints") if self.folder else None
         self.validator = Validator(validation, self.actors, self.log, self.folder and self.folder / "checkpoints" / "best")
+        self.sources = distinct_sources(self.stages, source)
+        _prepare(self.actors, self.stages, self.source, self.settings, self.device)  # before anything looks at parameters
         self.trainable = TrainableParameters(self.actors)
         self.untrained = UntrainedParameters(self.actors, self.stages)
         self.compiled = CompiledModels(self.actors, self.settings.compile)
         self.interrupt = InterruptHandler()
         self.updates: list[BoundUpdate] = []  # of the current stage
         self._steps: Iterator[None] | None = None  # those that are left; None before the start
-        self.sources = distinct_sources(self.stages, source)
-        _prepare(self.actors, self.stages, self.source, self.device)
 
     def fit(self, *, resume: bool = False) -> Run:
         """Trains to the end; with `resume`, from the newest checkpoint of the folder, if there is one.
@@ -123,6 +125,8 @@ class Run:
         with self.interrupt, _threads(self.settings.threads), _random_state(self.device), self.trainable:
             for _ in itertools.islice(self._steps, steps):
                 pass
+        if self.clock.finished:
+            restore_whole(self.actors)
         return self
 
     def _start(self, *, resume: bool) -> Iterator[None]:
@@ -218,7 +222,7 @@ class Run:
         return items
 
     def _save_if_due(self, at_epoch: bool) -> None:
-        if self.interrupt.requested:
+        if distributed.any_process(self.interrupt.requested) if self.settings.shard else self.interrupt.requested:
             self._save()
             raise stopped(f"step {self.clock.step} of stage {self.clock.stage}", kept=self.folder is not None)
         every = self.settings.checkpoint_every
@@ -226,10 +230,11 @@ class Run:
             self._save()
 
     def _save(self) -> None:
-        if self.checkpoints is not None and distributed.rank() == 0:
+        if self.checkpoints is not None and (distributed.rank() == 0 or self.settings.shard):
             self.log.raise_if_not_finite()
-            state = run_state(self.clock, self.actors, self.updates, self.scaler, self.sources)
-            self.checkpoints.save(self.clock.updates, state)
+            state = gather_state(run_state(self.clock, self.actors, self.updates, self.scaler, self.sources))
+            if distributed.rank() == 0:
+                self.checkpoints.save(self.clock.updates, state)
 
 
 def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> int:
@@ -281,13 +286,15 @@ def _trackers(settings: Settings, folder: Path | None, seed: int) -> Trackers:
     return Trackers(settings.trackers, folder, project=settings.project, run=named, config={**labels, **settings.config})
 
 
-def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, device: torch.device) -> None:
-    """Moves the models to the device; all processes then hold the same weights."""
+def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, settings: Settings, device: torch.device) -> None:
+    """Moves the models to the device; all processes then hold the same weights, or their parts of them."""
     check_sources(stages, source, actors)
+    check_sharding(actors, stages, source, settings)
     require_trainable(actors, [name for stage in stages for update in stage.updates for name in update.trains])
     for actor in actors.values():
-        actor.model.to(device)
-        distributed.broadcast_parameters(actor.model)
+        distributed.broadcast_parameters(actor.model if settings.shard else actor.model.to(device))
+    if settings.shard:
+        shard_actors(actors, device)
 
 
 def _global_counts(criterion: Criterion, pieces: Sequence[Batch]) -> Tensor:

@@ -11,6 +11,7 @@ from limbeck.core.actors import Actors, Role
 from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate
 from limbeck.engine.clock import Clock
+from limbeck.engine.sharding import load_weights
 from limbeck.engine.stages import Stage
 
 
@@ -44,7 +45,7 @@ def distinct_sources(stages: Sequence[Stage], source: Source | None) -> list[Sou
 def load_actors(state: Mapping[str, Any] | None, actors: Actors) -> None:
     """Does nothing if there is no state."""
     for name, tensors in ({} if state is None else state["actors"]).items():
-        actors[name].model.load_state_dict(tensors)
+        load_weights(actors[name].model, tensors)
 
 
 def load_sources(state: Mapping[str, Any] | None, sources: Sequence[Source]) -> None:

@@ -33,6 +33,9 @@ class Settings:
         threads: of the CPU; None: torch's default. Very small models are fastest with 1.
         sync_batch_norm: whether BatchNorm takes its statistics from the whole batch if several processes share it, as one
             process would; otherwise each normalizes by its own share.
+        shard: whether several processes hold a part of every weight each (FSDP2) instead of all of them: for students and
+            teachers that do not fit one device. Losses and weights are those of whole models. Actors whose outputs are cached
+            stay whole. With one process it does nothing.
     """
 
     precision: str = "float32"
@@ -49,11 +52,16 @@ class Settings:
     device: str | None = None
     threads: int | None = None
     sync_batch_norm: bool = True
+    shard: bool = False
 
     def __post_init__(self) -> None:
         check_tracker_names(self.trackers)
         if self.precision not in PRECISIONS:
             raise ValueError(f"precision is {self.precision!r}; expected one of {', '.join(PRECISIONS)}")
+        if self.shard and (self.compile or self.precision == "float16"):
+            given = "compile: true" if self.compile else "precision: float16"
+            remedy = "compile: false" if self.compile else "precision: bfloat16"
+            raise ValueError(f"shard: true does not work with {given}; set {remedy}, or shard: false")
         for name in ("accumulate", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")

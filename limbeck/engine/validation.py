@@ -15,6 +15,7 @@ from limbeck.core.model_io import preserve_modes
 from limbeck.engine.checkpoint import FILE, CheckpointError, load_checkpoint, save_checkpoint
 from limbeck.engine.clock import Clock
 from limbeck.engine.metrics_log import MetricsLog
+from limbeck.engine.sharding import gather_state, load_weights
 from limbeck.utils import distributed
 
 
@@ -84,9 +85,11 @@ class Validator:
         self.best_states = {
             name: {key: tensor.detach().clone() for key, tensor in model.state_dict().items()} for name, model in models.items()
         }
-        if self.folder is not None and distributed.rank() == 0:
-            kept = {"models": self.best_states} if self._several else {"model": next(iter(self.best_states.values()))}
-            save_checkpoint(self.folder, {**kept, "figures": metrics})
+        if self.folder is not None:
+            whole = gather_state(self.best_states)
+            kept = {"models": whole} if self._several else {"model": next(iter(whole.values()))}
+            if distributed.rank() == 0:
+                save_checkpoint(self.folder, {**kept, "figures": metrics})
 
     def load_best(self, *, chosen: bool = False) -> nn.Module:
         """Loads the best state into the evaluated actors and returns the first; the last state if nothing was chosen.
@@ -99,7 +102,7 @@ class Validator:
         """
         models = self.models
         for name, state in self._best(chosen).items():
-            models[name].load_state_dict(state)
+            load_weights(models[name], state)
         return next(iter(models.values()))
 
     def _best(self, chosen: bool) -> Mapping[str, Any]:

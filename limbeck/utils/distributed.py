@@ -145,7 +145,10 @@ def all_reduce_gradients(parameters: Iterable[Tensor]) -> None:
         return
     by_dtype: dict[torch.dtype, list[Tensor]] = {}
     for parameter in parameters:
-        if parameter.requires_grad:
+        if is_sharded(parameter):
+            if parameter.grad is not None:
+                parameter.grad.mul_(world_size())  # FSDP has taken the mean
+        elif parameter.requires_grad:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
             by_dtype.setdefault(parameter.grad.dtype, []).append(parameter.grad)
@@ -166,12 +169,19 @@ def average_gradients(parameters: Iterable[Tensor]) -> None:
 
 
 def broadcast_parameters(module: torch.nn.Module) -> None:
-    """Copy the parameters and buffers of rank 0 to all processes."""
+    """Copy the parameters and buffers of rank 0 to all processes; those that are sharded stay as they are."""
     if world_size() > 1:
         for tensor in (*module.parameters(), *module.buffers()):
-            plain = tensor.data.contiguous()
-            dist.broadcast(plain, src=0)
-            tensor.data.copy_(plain)
+            if not is_sharded(tensor):
+                device = tensor.device if tensor.device.type != "cpu" else _message_device()
+                plain = tensor.data.contiguous().to(device)
+                dist.broadcast(plain, src=0)
+                tensor.data.copy_(plain)
+
+
+def is_sharded(tensor: Tensor) -> bool:
+    """Whether each process holds a part of this tensor only (a `DTensor`, which is not imported where there is none)."""
+    return hasattr(tensor, "device_mesh")
 
 
 def on_first_process(compute: Callable[[], T]) -> T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +16,12 @@ from limbeck.core.signals import Signal
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.attention_recording import Callbacks, recording_attention
 from limbeck.core.taps.batch_statistics import STATISTICS, input_statistics
+from limbeck.core.taps.encoder_layout import HookPoint
 from limbeck.core.taps.tap import Tap
 
 OUTPUT = "(output)"  # what the tap of `Actor.output` is recorded as
+tap_watchers: WeakKeyDictionary[nn.Module, Callable[[str, Tensor], None]] = WeakKeyDictionary()
+"""By model, what is called with the path and the tensor of each signal that is recorded of it."""
 
 
 def _tensor_of(value: Any, tap: Tap) -> Tensor:
@@ -99,7 +103,7 @@ class Probe:
         """Records the signal at a tap under this name."""
         hook_point = tap.hook_point(self.model)
         module = self.model.get_submodule(hook_point.path)
-        callback = functools.partial(self._record, name, tap, hook_point.run)
+        callback = functools.partial(self._record, name, tap, hook_point)
         if hook_point.side in KINDS:
             self._attention.setdefault(module, {}).setdefault(hook_point.side, []).append(callback)
         elif hook_point.side in ("input", STATISTICS):
@@ -109,18 +113,23 @@ class Probe:
         else:
             self._handles.append(module.register_forward_hook(Hook(callback).after))
 
-    def _record(self, name: str, tap: Tap, run: int | None, value: Any) -> None:
+    def _record(self, name: str, tap: Tap, point: HookPoint, value: Any) -> None:
         if not self._recording:
             return
         tensor = _tensor_of(value, tap)
         self._runs[name] = self._runs.get(name, -1) + 1
-        if run is not None and self._runs[name] != run:
+        if point.run is not None and self._runs[name] != point.run:
             return
         if tap.of == "cls":
             tensor = tensor[:, 0]
         if name in self._copied or tensor.is_inference():  # inference tensors have no version to compare
             tensor = tensor.clone()
         self._recorded[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
+        self._watch(point.path, tensor)
+
+    def _watch(self, path: str, signal: Any) -> None:
+        if isinstance(signal, Tensor) and (watcher := tap_watchers.get(self.model)) is not None:
+            watcher(path, signal)
 
     def _record_statistics(self, layer: nn.Module, record: Callable[[Any], None], value: Any) -> None:
         if self._recording:
@@ -143,6 +152,7 @@ class Probe:
         if LOGITS in self.taps and LOGITS not in signals:  # a key of the output goes before a module of that name
             by_tap = chosen is not None and part_of(output, self.output) is None
             signals[LOGITS] = chosen if by_tap and chosen is not None else select_output(output, self.output)
+            self._watch("", signals[LOGITS])
         self._recorded = {}
         return signals
 

@@ -34,7 +34,7 @@ from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn
 from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
-from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan
+from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan, references_of
 from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
@@ -81,6 +81,8 @@ def check_experiment(
     expanded = expand_evaluated(plan, actors[STUDENT]).evaluate
     for name, each in experiment.plans.items():
         experiment.plans[name] = replace(each, evaluate=expanded)
+    for each in experiment.plans.values():
+        _check_sharded_results(each, actors[STUDENT])
     for each in experiment.plans.values() if experiment.folder is not None else ():
         check_trackers(each.training.settings.trackers)
     needs = _needs_labels(experiment), _needs_predictions(experiment)
@@ -98,6 +100,18 @@ def check_experiment(
     if experiment.checked is not None:
         experiment.checked.add(needs)
     return graphs[STUDENT]
+
+
+def _check_sharded_results(plan: Plan, actors: Actors) -> None:
+    """Refuses results that are read from a part of a model whose weights are sharded: they end its forward pass early."""
+    for result, evaluated in plan.evaluate.items() if plan.training.settings.shard else ():
+        for text in references_of(evaluated):
+            reference = Reference.parse(text, default=STUDENT, actors=actors)
+            if reference.tap != LOGITS or reference.variant is not None:
+                raise ValueError(
+                    f"evaluate.{result}: {text!r} is a part of a model, and shard: true evaluates whole models only; evaluate "
+                    f"{reference.actor!r}, or set shard: false"
+                )
 
 
 def _prepare_task(

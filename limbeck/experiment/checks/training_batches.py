@@ -18,6 +18,7 @@ from limbeck.core.source import BatchPosition, Source
 from limbeck.data import Dataset
 from limbeck.engine import Settings, Stage, Update
 from limbeck.engine.freezing import TrainableParameters
+from limbeck.engine.sharding_checks import check_sharding
 from limbeck.engine.stages import resolve_stages
 from limbeck.utils import distributed
 
@@ -35,8 +36,10 @@ def check_training_batches(
         who: trains, for the message.
 
     Raises:
-        ValueError: a batch does not divide into the parts, or BatchNorm gets one value per channel.
+        ValueError: a batch does not divide into the parts, BatchNorm gets one value per channel, or something does not work
+            with sharded weights.
     """
+    check_sharding(actors, stages, source, settings)
     parts = settings.accumulate * distributed.world_size()
     trainable, resolved = TrainableParameters(actors), resolve_stages(stages, actors)
     for number, stage in enumerate(resolved):

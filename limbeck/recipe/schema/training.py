@@ -97,6 +97,10 @@ class TrainingSpec(Spec):
         default_of(Settings, "sync_batch_norm"),
         description="BatchNorm over the whole batch where several processes share it, as one process would",
     )
+    shard: bool = Field(
+        default_of(Settings, "shard"),
+        description="several processes hold a part of every weight each (FSDP2), for models that do not fit one device",
+    )
 
     @field_validator("views")
     @classmethod
@@ -116,10 +120,11 @@ class TrainingSpec(Spec):
             raise ValueError(f"epochs is {self.epochs:g} and steps is {self.steps}; give one of the two")
         if self.overlap and self.batch_size % 2:
             raise ValueError(f"overlap: half of each batch of {self.batch_size} is repeated; set batch_size to an even number")
+        check_buildable(self._settings)
         return self
 
-    def build(self) -> Training:
-        settings = Settings(
+    def _settings(self) -> Settings:
+        return Settings(
             precision=self.precision,
             accumulate=self.accumulate,
             clip=self.clip,
@@ -130,14 +135,17 @@ class TrainingSpec(Spec):
             device=self.device,
             threads=self.threads,
             sync_batch_norm=self.sync_batch_norm,
+            shard=self.shard,
         )
+
+    def build(self) -> Training:
         return Training(
             length=length(self.epochs, self.steps),
             batch_size=self.batch_size,
             views=self.views,
             optimizer=self.optimizer.build(),
             ema=self.ema,
-            settings=settings,
+            settings=self._settings(),
             patience=self.patience,
             validate_every=self.validate_every,
             prefetch=self.prefetch,

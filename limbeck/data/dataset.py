@@ -19,6 +19,7 @@ from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
 from limbeck.data.prefetch import Prefetcher
+from limbeck.data.repeated_views import view_numbers
 from limbeck.data.text.masking import Masking
 from limbeck.data.text.next_tokens import NextTokens
 from limbeck.data.text.tagged_tokens import TagTargets
@@ -40,6 +41,7 @@ class Dataset(Source):
             passed through. The target is that of the view "default", or of the first view if there is none of this name.
         view_count: V, if there are only V views of each item, as a cache of teacher outputs needs. V epochs show each item all
             of its views once, in an order drawn for that item. Default: new views in every epoch.
+        view_refresh: share of these views that the next V epochs replace by new ones, from 0 to 1.
         view_seed: seed of the views. With the same one, runs of different seeds see the same views. Default: the seed of the
             run.
         workers: threads that decode images that are not in memory.
@@ -58,6 +60,7 @@ class Dataset(Source):
         batch_size: int = 128,
         views: Mapping[str, View] | None = None,
         view_count: int | None = None,
+        view_refresh: float = 0.0,
         view_seed: int | None = None,
         workers: int = 0,
         drop_last: bool = True,
@@ -72,6 +75,8 @@ class Dataset(Source):
         ):
             if value is not None and value < least:
                 raise ValueError(f"{name}={value}: expected {least} or more")
+        if not 0 <= view_refresh <= 1:
+            raise ValueError(f"view_refresh={view_refresh}: expected a share from 0 to 1")
         if not len(items):
             raise ValueError("items: the data set is empty")
         if views is not None and not views:
@@ -83,7 +88,7 @@ class Dataset(Source):
         if group_by_length and items.storage.lengths is None:
             raise ValueError("group_by_length=True: these items are all of one size; leave it out")
         self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
-        self.view_seed = view_seed
+        self.view_seed, self.view_refresh = view_seed, view_refresh
         self.views: dict[str, View] = dict(views or {DEFAULT_VIEW: Pipeline()})
         self.batch_size = batch_size
         self.samples = len(items)
@@ -133,11 +138,10 @@ class Dataset(Source):
         return replace(plain, inputs=augmented, target=target)
 
     def _view_numbers(self, rows: Tensor, seed: int, epoch: int) -> Tensor | None:
-        """Which of its `view_count` views each item shows in this epoch; None if views never repeat."""
+        """Which view each item shows in this epoch; None if views never repeat."""
         if self.view_count is None:
             return None
-        cycle, turn = divmod(epoch, self.view_count)
-        return keyed_random.permutations(seed, self.items.keys[rows], cycle, "views", self.view_count)[:, turn]
+        return view_numbers(seed, self.items.keys[rows], epoch, self.view_count, self.view_refresh)
 
     def part_size(self, parts: int) -> int:
         """Items in each part of a global batch.

@@ -85,6 +85,7 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
             if name == CONTROL and read is not None:
                 task.finish_control(model, read)
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
+    run.clock.teacher_items += sum(cache.cached.completed for cache in caches.values())
     folders = {actor: cache.folder for actor, cache in caches.items()}
     made = made_inputs_of(run, train) if name == STUDENT else []
     return TrainedArm(name, models, run.clock.best or 0.0, run, folders, made)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -10,6 +11,7 @@ from typing import Any
 
 from limbeck.data import Dataset, input_for_actor
 from limbeck.data.fields import default_view
+from limbeck.experiment.arm_stages import arm_stages
 from limbeck.experiment.experiment import Experiment, inference_device
 from limbeck.experiment.plan import Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
@@ -60,10 +62,23 @@ def plan_cache(experiment: Experiment, plan: Plan, name: str, source: Dataset) -
         training.settings.autocast,
         outputs.top_k,
         device,
+        longest_stage(experiment, plan, source) if config.refresh else 1,
     )
     codecs = choose_codecs(query, config)
     beside = experiment.folder and experiment.folder.parent
     return CachePlan(query, codecs, cache_folder(query, config, beside, codecs))
+
+
+def longest_stage(experiment: Experiment, plan: Plan, source: Dataset) -> int:
+    """Returns the most epochs of a data set that a stage shows; each stage begins with the first views again."""
+    found = 1
+    for stage in arm_stages(experiment, plan, source):
+        for update in stage.updates:
+            drawn = update.source or source
+            if isinstance(drawn, Dataset):
+                batches = int(stage.length.count) * (update.repeat if update.fresh else 1)
+                found = max(found, math.ceil(batches / drawn.steps_per_epoch))
+    return found
 
 
 @dataclass(frozen=True)

@@ -101,6 +101,7 @@ class Experiment:
         source = training_source(items, training, self.task)
         if (cache := next(iter(self.plan.caches.values()), None)) is not None:  # all arms see the views of the first cache
             source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
+            source.view_refresh = cache.refresh
         return source
 
     def fresh_source(self, given: Source | Items, plan: Plan, *, prefetch: int | None = None) -> Source:

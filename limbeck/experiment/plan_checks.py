@@ -91,10 +91,15 @@ def _check_caches(plan: Plan) -> None:
             f"training.overlap: each item is shown twice an epoch, which the cache of {first!r} has no views for; "
             "leave out one of the two"
         )
+    if own is not None and own.refresh and own.view_count(plan.training.views) == 1:
+        raise ValueError(
+            f"cache: refresh of {first!r} is {own.refresh:g}, and without training.views all views of an item are the same; "
+            "leave refresh out, or give views"
+        )
     for name, config in others:
         if config.path == own.path != AUTO:
             raise ValueError(f"cache: path is {str(own.path)!r} for {first!r} and for {name!r}; give each a folder of its own")
-        for field in ("views", "view_seed"):
+        for field in ("views", "refresh", "view_seed"):
             values = [getattr(each, field) for each in (own, config)]
             if values[0] != values[1]:
                 raise ValueError(

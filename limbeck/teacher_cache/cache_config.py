@@ -21,6 +21,8 @@ class CacheConfig:
         path: a folder; "auto": one beside the run, named after a hash of the teacher, views and data, so that other runs and
             seeds find it again.
         views: augmented views of each item; None: 8, or 1 without augmentation. An epoch shows each item in one of them.
+        refresh: share of the views that are replaced by new ones each time all have been shown, from 0 to 1: with `views=8,
+            refresh=0.25` the teacher computes two more views of each item in epochs 9 to 16, in place of the two oldest.
         logits: "auto", "fp16", "bf16", "fp32", or `{"k": 16}` with the options of `TopKCodec`.
         features: precision of all other taps: "fp16", "bf16", "fp32" or "int8" (with a scale for each channel and item).
         strict: never run the teacher; outputs that are not in the cache are an error.
@@ -29,10 +31,15 @@ class CacheConfig:
 
     path: str | Path = AUTO
     views: int | None = None
+    refresh: float = 0.0
     logits: str | Mapping[str, Any] = AUTO
     features: Literal["fp16", "bf16", "fp32", "int8"] = "fp16"
     strict: bool = False
     view_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.refresh <= 1:
+            raise ValueError(f"refresh={self.refresh}: expected a share of the views, from 0 to 1")
 
     def view_count(self, views: ViewSpecs) -> int:
         """Returns the number of views of each item; `views` is the augmentation."""

@@ -45,7 +45,12 @@ class CachedTeacher:
     Args:
         readers: for each tap, a complete store, or an incremental one that takes what is missing.
         strict: never run the teacher; all signals must be in the cache.
+
+    Attributes:
+        completed: items that the teacher was run on after the training, so that the cache is complete.
     """
+
+    completed = 0
 
     def __init__(self, readers: Mapping[str, StoreReader], *, strict: bool = False) -> None:
         self.readers, self.strict = dict(readers), strict

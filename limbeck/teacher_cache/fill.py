@@ -33,7 +33,7 @@ def fill_cache(
         progress: called after each batch.
         batch_size: items in one batch of the teacher.
     """
-    keys, views, shard_rows = query.items.keys, query.source.view_count or 1, rows_per_shard(query, codecs)
+    keys, views, shard_rows = query.items.keys, query.view_count, rows_per_shard(query, codecs)
     rows_of = _row_lookup(query.items)
     with ExitStack() as stack:
         builders = {}

@@ -38,15 +38,18 @@ def open_cache(query: TeacherQuery, config: CacheConfig, folder: Path, codecs: M
     with ExitStack() as stack:
         for tap, codec in codecs.items():
             readers[tap] = _open_store(tap_folder(folder, tap), query, {tap: codec}, shard_rows, stack, strict=config.strict)
-        yield CachedTeacher(readers, strict=config.strict)
-        _complete({tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore)}, query)
+        cached = CachedTeacher(readers, strict=config.strict)
+        yield cached
+        cached.completed = _complete(
+            {tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore)}, query
+        )
 
 
 def _open_store(
     folder: Path, query: TeacherQuery, codec: Mapping[str, Codec], shard_rows: int, stack: ExitStack, *, strict: bool
 ) -> StoreReader:
     store = Store.open(folder, expect=query.identity, codecs=codec) if (folder / MANIFEST).exists() else None
-    views = query.source.view_count or 1
+    views = query.view_count
     if store is not None and (strict or bool(store.has(query.items.keys, views - 1).all() and store.complete)):
         return store
     try:
@@ -66,24 +69,20 @@ def _open_store(
         return store
 
 
-def _complete(stores: Mapping[str, IncrementalStore], query: TeacherQuery) -> None:
-    """Turn the rows that training added into shards.
+def _complete(stores: Mapping[str, IncrementalStore], query: TeacherQuery) -> int:
+    """Turn the rows that training added into shards. Returns the number of items that the teacher was run on.
 
-    Epochs leave out their last incomplete batch, so that a few rows are missing; their outputs are computed here.
+    Epochs leave out their last incomplete batch, and a training may end before all items have shown the newest views, so that
+    rows are missing. If they are few, their outputs are computed here; otherwise the next training continues.
     """
     if not stores:
-        return
-    for store in stores.values():
-        store.flush()
-    if distributed.world_size() > 1:
-        distributed.barrier()
-        for store in stores.values():
-            store.refresh()
-    views, keys = query.source.view_count or 1, query.items.keys
+        return 0
+    _share_rows(stores)
+    views, keys = query.view_count, query.items.keys
     missing = [(view, _missing_rows(stores, keys, view)) for view in range(views)]
     count = sum(len(rows) for _, rows in missing)
-    if count > len(keys) * views // 10:  # training ended before it had shown all views; the next one continues
-        return
+    if count > len(keys) * views // 10:
+        return 0
     for view, rows in missing:
         for some in torch.split(rows, BATCH):
             if len(some) and distributed.rank() == 0:  # an empty tensor splits into one empty piece
@@ -92,8 +91,21 @@ def _complete(stores: Mapping[str, IncrementalStore], query: TeacherQuery) -> No
                 outputs = query.run(batch)
                 for tap, store in stores.items():
                     store.append(batch.keys, view, {tap: outputs[tap]})
+    _share_rows(stores)
     for store in stores.values():
-        store.compact()
+        if store.complete:  # it may lack views, or samples, that this run does not have
+            store.compact()
+    return count
+
+
+def _share_rows(stores: Mapping[str, IncrementalStore]) -> None:
+    """Make the rows that each process has added known to all."""
+    for store in stores.values():
+        store.flush()
+    if distributed.world_size() > 1:
+        distributed.barrier()
+        for store in stores.values():
+            store.refresh()
 
 
 def _missing_rows(stores: Mapping[str, IncrementalStore], keys: Tensor, view: int) -> Tensor:

@@ -21,6 +21,7 @@ from limbeck.core.signals import AnySignal
 from limbeck.data import Dataset, Items
 from limbeck.data.content_keys import fingerprint
 from limbeck.data.fields.views import ViewSpec
+from limbeck.data.repeated_views import distinct_views
 from limbeck.teacher_cache.padding import Padding
 
 EXAMPLE_ITEMS = 4
@@ -38,6 +39,7 @@ class TeacherQuery:
         autocast: data type of the run's mixed precision, or None.
         sparse: whether all terms on the logits can read `TopK`.
         device: where the teacher runs.
+        epochs: the most epochs that the run shows; with views that are replaced, the number of views depends on it.
     """
 
     actor: Actor
@@ -47,6 +49,7 @@ class TeacherQuery:
     autocast: torch.dtype | None = None
     sparse: bool = False
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    epochs: int = 1
 
     def __post_init__(self) -> None:
         self._probes = ProbeSet(Actors({"teacher": replace(self.actor, cache=None)}))
@@ -66,6 +69,11 @@ class TeacherQuery:
         """The signals of the first items by tap: they give the shapes and the size of a row."""
         rows = torch.arange(min(EXAMPLE_ITEMS, len(self.items)))
         return self.run(self.source.batch_of_views(rows, torch.zeros_like(rows)))
+
+    @property
+    def view_count(self) -> int:
+        """The number of views of each item that the run may show."""
+        return distinct_views(self.epochs, self.source.view_count or 1, self.source.view_refresh)
 
     def close(self) -> None:
         """Remove the hooks from the teacher."""

@@ -110,6 +110,14 @@ def test_a_cycle_of_epochs_shows_all_views_of_each_item() -> None:
         assert not torch.equal(first[0], first[1])
 
 
+def test_the_next_epochs_replace_a_share_of_the_views() -> None:
+    numbers, images = numbered(8, view_count=4, view_refresh=0.25)
+    assert torch.equal(numbers[4:].sort(0).values, torch.arange(1, 5)[:, None].expand(4, 12))
+    for item in range(12):
+        first, second = (dict(zip(numbers[s, item].tolist(), images[s, item], strict=True)) for s in (slice(4), slice(4, 8)))
+        assert all(torch.equal(first[view], second[view]) for view in range(1, 4))
+
+
 def test_views_do_not_depend_on_the_views_of_other_items() -> None:
     items, pipeline = make_items(12), Pipeline.from_spec(SPEC)
     rows = torch.arange(12)
@@ -211,7 +219,7 @@ def test_parts_must_divide_the_batch() -> None:
         make().rows(BatchPosition(0, parts=5))
 
 
-@pytest.mark.parametrize("name", ["batch_size", "view_count", "workers", "prefetch"])
+@pytest.mark.parametrize("name", ["batch_size", "view_count", "view_refresh", "workers", "prefetch"])
 def test_numbers_out_of_range_are_named(name: str) -> None:
     with pytest.raises(ValueError, match=f"{name}=-1: expected"):
         make(**{name: -1})

@@ -112,6 +112,10 @@ def test_caches_of_one_run_hold_the_same_views() -> None:
     with pytest.raises(RecipeError, match=r"cache: views of 'teachers.a' is None and of 'teachers.b' 3; give both the same"):
         several.recipe(content)
     for actor in content["actors"].values():
+        actor["cache"] = {"refresh": 0.1}
+    with pytest.raises(RecipeError, match=r"cache: refresh of 'teachers.a' is 0.1, and without training.views"):
+        several.recipe(content)
+    for actor in content["actors"].values():
         actor["cache"] = {"path": "kept"}
     with pytest.raises(RecipeError, match=r"cache: path is 'kept' for 'teachers.a' and for 'teachers.b'"):
         several.recipe(content)

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 import torch
 
+from limbeck import runs
 from limbeck.teacher_cache import (
+    CachedTeacher,
     IdentityError,
     StoreError,
     TeacherQuery,
@@ -16,7 +18,8 @@ from limbeck.teacher_cache import (
     find_stores,
     store_info,
 )
-from tests.teacher_cache.cached_runs import AUGMENTED, HINT, same, student_of, teacher_items
+from tests import tiny
+from tests.teacher_cache.cached_runs import AUGMENTED, HINT, LONGER, same, student_of, teacher_items
 
 
 @pytest.mark.parametrize("terms", [(), (HINT,)])
@@ -34,6 +37,50 @@ def test_a_run_from_the_cache_trains_the_same_student(tmp_path: Path, teacher: s
         assert found.samples == 200
         assert found.journal == 0
         check_store(folder)
+
+
+def test_new_views_cost_the_teacher_their_share_and_seeds_share_them(tmp_path: Path, teacher: str) -> None:
+    """Thirty steps of 32 are five epochs: three passes over two views, of which one is new each time."""
+    kept = f"cache={{views: 2, refresh: 0.5, path: {tmp_path / 'kept'}}}"
+    changes = (teacher, "teacher.training=null", AUGMENTED, "control=false", kept, "training.steps=30")
+    student_of(tmp_path / "first", *changes, seeds="seeds=[0, 1]")
+    store = store_info(tmp_path / "kept" / "logits")
+    assert (store.views, store.complete) == (4, True)
+    assert teacher_items(tmp_path / "first") == 4 * 200  # of two seeds, with the rows that were added at the end
+
+
+def test_a_run_with_new_views_that_was_stopped_ends_with_the_same_student(tmp_path: Path, teacher: str) -> None:
+    changes = (*LONGER, "seeds=[0]", teacher, "teacher.training=null", AUGMENTED, "control=false", "training.steps=36")
+    cache = "cache={views: 2, refresh: 0.5, path: %s}"
+    whole = student_of(tmp_path / "whole", *changes, cache % (tmp_path / "kept"))
+    recipe = tiny.recipe(*changes, cache % (tmp_path / "own"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CachedTeacher, "lookup", stopped_after(28, CachedTeacher.lookup))
+        with pytest.raises(InterruptedError):
+            runs.run_recipe(recipe, tmp_path / "stopped", progress=False)
+    runs.run_recipe(recipe, tmp_path / "stopped", progress=False, resume=True)
+    assert same(whole, dict(runs.open_run(tmp_path / "stopped")[1].state_dict()))
+
+
+def stopped_after(count: int, lookup: Any) -> Any:
+    """A lookup that fails from the call after `count` on."""
+    calls = iter(range(count))
+
+    def counted(*args: Any, **options: Any) -> Any:
+        if next(calls, None) is None:
+            raise InterruptedError
+        return lookup(*args, **options)
+
+    return counted
+
+
+def test_fewer_views_are_read_from_a_cache_that_lacks_some_of_more(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", AUGMENTED, "control=false", "training.steps=12")
+    kept = f"path: {tmp_path / 'kept'}"
+    student_of(tmp_path / "few", *changes, f"cache={{views: 2, {kept}}}")
+    student_of(tmp_path / "short", *changes, f"cache={{views: 5, {kept}}}")
+    student_of(tmp_path / "again", *changes, f"cache={{views: 2, {kept}}}")
+    assert teacher_items(tmp_path / "again") == 0
 
 
 def test_without_augmentation_the_student_is_that_of_a_live_teacher(tmp_path: Path, teacher: str) -> None:

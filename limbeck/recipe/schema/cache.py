@@ -24,6 +24,12 @@ class CacheSpec(Spec):
         le=9999,
         description="augmented views of each item; none: 8, or 1 without views",
     )
+    refresh: float = Field(
+        default_of(CacheConfig, "refresh"),
+        ge=0,
+        le=1,
+        description="share of the views that are new each time all have been shown; the teacher runs again for these",
+    )
     logits: Literal["auto", "fp16", "bf16", "fp32"] | dict[str, Any] = Field(
         default_of(CacheConfig, "logits"),
         description="auto, fp16, bf16, fp32, or the largest only, such as {k: 16, values: steps}",

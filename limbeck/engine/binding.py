@@ -15,6 +15,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
+from limbeck.engine.gradient_checkpointing import checkpointed_blocks
 from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.sharding import clip_gradients, load_optimizer
 from limbeck.engine.stages import Stage, Update
@@ -34,6 +35,7 @@ class BoundUpdate:
         optimizer: what its optimizers were built from.
         optimizers: by the name of the actor that they train.
         normalizes_batches: whether BatchNorm layers take part.
+        blocks: of the actors through which gradient flows, as gradient checkpointing computes them again.
     """
 
     update: Update
@@ -45,6 +47,7 @@ class BoundUpdate:
     optimizer: Optimizer
     optimizers: dict[str, torch.optim.Optimizer] = field(default_factory=dict)
     normalizes_batches: bool = False
+    blocks: Sequence[nn.Module] = ()
 
     def zero_gradients(self) -> None:
         for optimizer in self.optimizers.values():
@@ -132,7 +135,17 @@ def bind_updates(
         check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or default
         normalizes = normalizes_batches([*(models[name] for name in update.trains), criterion])
         bound.append(
-            BoundUpdate(update, criterion, inputs, learners, parameters, check, optimizer, normalizes_batches=normalizes)
+            BoundUpdate(
+                update,
+                criterion,
+                inputs,
+                learners,
+                parameters,
+                check,
+                optimizer,
+                normalizes_batches=normalizes,
+                blocks=checkpointed_blocks(criterion),
+            )
         )
     _build_optimizers(bound, lr_scale)
     return bound

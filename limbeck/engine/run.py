@@ -24,6 +24,7 @@ from limbeck.engine.clock import Clock
 from limbeck.engine.compilation import CompiledModels
 from limbeck.engine.events import apply_events
 from limbeck.engine.freezing import TrainableParameters, require_trainable
+from limbeck.engine.gradient_checkpointing import check_checkpointing, checkpointing
 from limbeck.engine.interrupts import InterruptHandler, stopped
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
@@ -255,7 +256,9 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
             models=run.compiled.of(criterion),
             kept=observer.references.values(),
         )
-        with synchronized_batch_norm(run.settings.sync_batch_norm and one.normalizes_batches):
+        synchronized = run.settings.sync_batch_norm and one.normalizes_batches
+        blocks = one.blocks if run.settings.gradient_checkpointing else ()
+        with synchronized_batch_norm(synchronized), checkpointing(blocks, synchronized=synchronized):
             losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
         if one.check and number == 0:
             one.check(losses, criterion.counts(piece), run.scaler.get_scale())
@@ -290,6 +293,7 @@ def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, set
     """Moves the models to the device; all processes then hold the same weights, or their parts of them."""
     check_sources(stages, source, actors)
     check_sharding(actors, stages, source, settings)
+    check_checkpointing(actors, stages, settings)
     require_trainable(actors, [name for stage in stages for update in stage.updates for name in update.trains])
     for actor in actors.values():
         distributed.broadcast_parameters(actor.model if settings.shard else actor.model.to(device))

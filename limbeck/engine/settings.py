@@ -36,6 +36,9 @@ class Settings:
         shard: whether several processes hold a part of every weight each (FSDP2) instead of all of them: for students and
             teachers that do not fit one device. Losses and weights are those of whole models. Actors whose outputs are cached
             stay whole. With one process it does nothing.
+        gradient_checkpointing: whether repeated blocks (encoder layers, residual blocks) keep their inputs only, and compute
+            the rest again in the backward pass: less memory for about a third more computation. Losses and weights are the
+            same.
     """
 
     precision: str = "float32"
@@ -53,6 +56,7 @@ class Settings:
     threads: int | None = None
     sync_batch_norm: bool = True
     shard: bool = False
+    gradient_checkpointing: bool = False
 
     def __post_init__(self) -> None:
         check_tracker_names(self.trackers)
@@ -62,6 +66,11 @@ class Settings:
             given = "compile: true" if self.compile else "precision: float16"
             remedy = "compile: false" if self.compile else "precision: bfloat16"
             raise ValueError(f"shard: true does not work with {given}; set {remedy}, or shard: false")
+        if self.gradient_checkpointing and self.compile:
+            raise ValueError(
+                "gradient_checkpointing: true does not work with compile: true, which decides itself what to compute again; "
+                "set one of the two to false"
+            )
         for name in ("accumulate", "log_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; expected 1 or more")

@@ -54,14 +54,14 @@ def _obstacles(actors: Actors, stages: Sequence[Stage], source: Source | None) -
 
 def _obstacles_of(term: Term) -> Iterator[str]:
     name = term.name or term.objective.name
-    for text in _references(term):
+    for text in references_of(term):
         if "@" in text:
             yield f"the variant that term {name!r} reads ({text}), which may use slices of weights; read whole models"
     if any(isinstance(weigher, HeadConfidence) for weigher in term.weighers.values()):
         yield f"head_confidence of term {name!r}, which reads the weights of a head; choose another weigher"
 
 
-def _references(term: Term) -> Iterator[str]:
+def references_of(term: Term) -> Iterator[str]:
     """The references of a term as text."""
     given: list[Any] = [term.student, getattr(term.teacher, "references", term.teacher)]
     given += [weigher.references for weigher in term.weighers.values()]

@@ -40,10 +40,10 @@ def recording_attention(model: nn.Module, wanted: Mapping[nn.Module, Callbacks])
     configurations and masks are not changed.
 
     Raises:
-        TapError: gradient checkpointing is on (layers would run again in the backward pass, outside the block), or the model's
-            implementation of attention computes no scores.
+        TapError: gradient checkpointing is on around one of these modules (it would run again in the backward pass, outside the
+            block), or the model's implementation of attention computes no scores.
     """
-    if wanted and torch.is_grad_enabled() and any(_is_checkpointed(module) for module in model.modules()):
+    if wanted and torch.is_grad_enabled() and any(_is_checkpointed(module, wanted) for module in model.modules()):
         raise TapError(f"{type(model).__name__}: attention cannot be tapped under gradient checkpointing; switch it off")
     registries: dict[tuple[int, str | None], MutableMapping[Any, Any]] = {}
     with ExitStack() as stack:
@@ -58,8 +58,9 @@ def recording_attention(model: nn.Module, wanted: Mapping[nn.Module, Callbacks])
         yield
 
 
-def _is_checkpointed(module: nn.Module) -> bool:
-    return module.training and bool(getattr(module, "gradient_checkpointing", False))
+def _is_checkpointed(module: nn.Module, wanted: Mapping[nn.Module, Callbacks]) -> bool:
+    checkpointed = module.training and bool(getattr(module, "gradient_checkpointing", False))
+    return checkpointed and not wanted.keys().isdisjoint(module.modules())
 
 
 def _implementation(module: nn.Module, callbacks: Callbacks) -> str | None:

@@ -18,6 +18,7 @@ from limbeck.core.source import BatchPosition, Source
 from limbeck.data import Dataset
 from limbeck.engine import Settings, Stage, Update
 from limbeck.engine.freezing import TrainableParameters
+from limbeck.engine.gradient_checkpointing import check_checkpointing
 from limbeck.engine.sharding_checks import check_sharding
 from limbeck.engine.stages import resolve_stages
 from limbeck.utils import distributed
@@ -40,6 +41,7 @@ def check_training_batches(
             with sharded weights.
     """
     check_sharding(actors, stages, source, settings)
+    check_checkpointing(actors, stages, settings)
     parts = settings.accumulate * distributed.world_size()
     trainable, resolved = TrainableParameters(actors), resolve_stages(stages, actors)
     for number, stage in enumerate(resolved):

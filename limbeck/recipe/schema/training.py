@@ -101,6 +101,10 @@ class TrainingSpec(Spec):
         default_of(Settings, "shard"),
         description="several processes hold a part of every weight each (FSDP2), for models that do not fit one device",
     )
+    gradient_checkpointing: bool = Field(
+        default_of(Settings, "gradient_checkpointing"),
+        description="repeated blocks keep their inputs only and compute the rest again: less memory, more time, same results",
+    )
 
     @field_validator("views")
     @classmethod
@@ -136,6 +140,7 @@ class TrainingSpec(Spec):
             threads=self.threads,
             sync_batch_norm=self.sync_batch_norm,
             shard=self.shard,
+            gradient_checkpointing=self.gradient_checkpointing,
         )
 
     def build(self) -> Training:

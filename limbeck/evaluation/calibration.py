@@ -11,6 +11,7 @@ from torch import Tensor
 from limbeck.evaluation.record import Record
 
 BINS = 15
+BLOCK = 1 << 20  # probabilities that are computed at a time
 
 
 class CalibrationBin(Record):
@@ -32,8 +33,11 @@ class ConfidenceBins(NamedTuple):
 
 def confidence_bins(probabilities: ArrayLike | Tensor, labels: ArrayLike | Tensor, bins: int = BINS) -> ConfidenceBins:
     """Bins of equal width over the largest probability, open below and closed above. `probabilities` [items, classes]."""
-    p, y = np.asarray(probabilities, dtype=np.float64), np.asarray(labels)
-    confidence, correct = p.max(axis=1), p.argmax(axis=1) == y
+    p = np.asarray(probabilities, dtype=np.float64)
+    return _bins(p.max(axis=1), p.argmax(axis=1) == np.asarray(labels), bins)
+
+
+def _bins(confidence: NDArray[np.float64], correct: NDArray[np.bool_], bins: int = BINS) -> ConfidenceBins:
     bin_of = np.clip(np.ceil(confidence * bins).astype(int) - 1, 0, bins - 1)
     sums = [np.bincount(bin_of, weights=values, minlength=bins).astype(np.float64) for values in (confidence, correct)]
     return ConfidenceBins(sums[0], sums[1], np.bincount(bin_of, minlength=bins))
@@ -49,13 +53,22 @@ def expected_calibration_error(probabilities: ArrayLike | Tensor, labels: ArrayL
         labels: [items].
         bins: number of bins.
     """
-    found = confidence_bins(probabilities, labels, bins)
+    return _error(confidence_bins(probabilities, labels, bins))
+
+
+def error_of_logits(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The expected calibration error of each seed, averaged. `logits` [seeds, items, classes]."""
+    confidence, correct = top_probability(logits), logits.argmax(-1) == labels
+    return float(np.mean([_error(_bins(*of_seed)) for of_seed in zip(confidence, correct, strict=True)]))
+
+
+def _error(found: ConfidenceBins) -> float:
     return float(np.abs(found.confidence - found.correct).sum() / found.items.sum())
 
 
 def calibration_bins(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> list[CalibrationBin]:
     """The non-empty bins of the expected calibration error, over all seeds together. `logits` [seeds, items, classes]."""
-    found = confidence_bins(softmax(logits).reshape(-1, logits.shape[2]), np.tile(labels, len(logits)))
+    found = _bins(top_probability(logits).ravel(), (logits.argmax(-1) == labels).ravel())
     columns = zip(found.confidence, found.correct, found.items, strict=True)
     return [
         CalibrationBin(confidence=confidence / n, accuracy=correct / n, count=int(n)) for confidence, correct, n in columns if n
@@ -66,3 +79,11 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
     """Class probabilities along the last axis, in double precision."""
     powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def top_probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`softmax(logits).max(-1)`, a block of items at a time: [..., items, classes] → [..., items]."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    block = max(1, BLOCK // rows.shape[1])
+    parts = [softmax(rows[start : start + block]).max(-1) for start in range(0, len(rows), block)]
+    return np.concatenate(parts).reshape(logits.shape[:-1])

@@ -126,8 +126,7 @@ def rank_ranges(
     resamples of items and seeds. The intervals are not corrected for the number of pairs: among many equal methods some pairs
     will look different.
     """
-    of_sets = isinstance(next(iter(scores.values())), Records)
-    means = resampled(list(scores.values()), None if of_sets else RESAMPLES, seed, value)
+    means = resampled(list(scores.values()), None, seed, value, usual=RESAMPLES)
     means = means if higher_is_better else -means
     ranks = {}
     for at, method in enumerate(scores):

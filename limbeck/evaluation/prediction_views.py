@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.calibration import softmax
+from limbeck.evaluation.calibration import top_probability
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.metrics import Floats
@@ -105,7 +105,7 @@ def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[ExampleKi
 
 def _of_classes(predictions: Predictions) -> PredictionView:
     assert predictions.logits is not None
-    choice, confidence = predictions.logits.argmax(-1), softmax(predictions.logits).max(-1)
+    choice, confidence = predictions.logits.argmax(-1), top_probability(predictions.logits)
 
     def at(seed: int, item: int) -> ItemPrediction:
         return ItemPrediction(label=int(choice[seed, item]), confidence=round(float(confidence[seed, item]), 4))

@@ -34,15 +34,22 @@ def similar_items(columns: Floats, counts: Floats, groups: int = GROUPS) -> Simi
         counts: how many items have these scores.
     """
     items = counts.sum()
-    centred = columns - (columns @ counts / items)[:, None]
-    scale = np.sqrt(centred**2 @ counts / items)
-    standard = centred / np.where(scale > 0, scale, 1.0)[:, None]
-    _, directions = np.linalg.eigh((standard * counts) @ standard.T)
-    order = np.argsort(directions[:, -1] @ standard, kind="stable")
-    starts = np.unique(np.searchsorted(np.cumsum(counts[order]), np.linspace(0, items, groups, endpoint=False), side="right"))
-    sizes = np.add.reduceat(counts[order], starts)
-    means = np.add.reduceat((centred * counts)[:, order], starts, axis=1) / sizes
-    of_item = np.repeat(np.arange(len(starts)), np.diff([*starts, len(counts)]))
-    within = centred[:, order] - means[:, of_item]
-    values, vectors = np.linalg.eigh((within * counts[order]) @ within.T)
-    return SimilarItems(means + (columns @ counts / items)[:, None], sizes, vectors * np.sqrt(np.maximum(values, 0)))
+    mean = columns @ counts / items
+    centred = columns - mean[:, None]
+    products = _weighted(centred, counts) @ centred.T
+    scale = np.sqrt(np.maximum(products.diagonal(), 0) / items)
+    scale = np.where(scale > 0, scale, 1.0)
+    _, directions = np.linalg.eigh(products / np.outer(scale, scale))
+    order = np.argsort((directions[:, -1] / scale) @ centred, kind="stable")
+    counts, centred = counts[order], centred[:, order]
+    starts = np.unique(np.searchsorted(np.cumsum(counts), np.linspace(0, items, groups, endpoint=False), side="right"))
+    sizes = np.add.reduceat(counts, starts)
+    means = np.add.reduceat(_weighted(centred, counts), starts, axis=1) / sizes
+    centred -= np.repeat(means, np.diff([*starts, len(counts)]), axis=1)  # what is left within the groups
+    values, vectors = np.linalg.eigh(_weighted(centred, counts) @ centred.T)
+    return SimilarItems(means + mean[:, None], sizes, vectors * np.sqrt(np.maximum(values, 0)))
+
+
+def _weighted(columns: Floats, counts: Floats) -> Floats:
+    """Columns times their counts; without a copy of many rows if all are 1."""
+    return columns if bool((counts == 1).all()) else columns * counts

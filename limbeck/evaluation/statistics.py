@@ -13,20 +13,22 @@ A metric that is no mean (a correlation) has several numbers per item, `[seeds, 
 means to the metric; see `limbeck.metrics.metric`. Each resample computes these means anew, by seed.
 
 A metric that is no function of means either (a mean average precision) has `Records` instead of scores, and is the `value`
-itself; see `limbeck.metrics.measure`. Each resample computes it on the drawn items, so fewer are drawn.
+itself; see `limbeck.metrics.measure`. Each resample computes it on the drawn items, so fewer are drawn. Those that need only
+know how often each item is drawn (F1, Matthews' correlation, `limbeck.metrics.counted`) are resampled as means are, unless more
+than eight thousand items are distinct.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from limbeck.evaluation.similar_items import similar_items
-from limbeck.metrics import Floats, FromMeans, Measure, Records, first_mean
+from limbeck.metrics import CountedMeasure, Floats, FromMeans, Measure, Records, first_mean
 from limbeck.metrics.measure import per_seed_over_all
 
 Interval: TypeAlias = tuple[float, float]
@@ -145,25 +147,79 @@ def retention(
     return top / bottom, _percentiles(above / below)
 
 
-def resampled(arms: Sequence[Floats | Records], resamples: int | None, seed: int, value: Value | None = None) -> Floats:
+def resampled(
+    arms: Sequence[Floats | Records], resamples: int | None, seed: int, value: Value | None = None, *, usual: int = RESAMPLES
+) -> Floats:
     """The metric of each arm under the same draws of items and seeds, [arms, resamples].
 
     An arm of one seed is compared with every seed of the others.
 
     Args:
-        resamples: None: 10,000, or 1,000 for a metric of sets, and fewer of those if the test set is very large.
+        resamples: None: `usual`, or 1,000 for a metric of sets, and fewer of those if the test set is very large.
     """
     if isinstance(arms[0], Records):
-        return _resampled_sets([arm for arm in arms if isinstance(arm, Records)], resamples, seed, _measure(value))
+        records, measure = [arm for arm in arms if isinstance(arm, Records)], _measure(value)
+        _check_records(records)
+        if isinstance(measure, CountedMeasure):
+            return _resampled_counts(records, resamples, usual, seed, measure)
+        return _resampled_sets(records, resamples, seed, measure)
     assert not isinstance(value, Measure)
-    return _resampled_means([arm for arm in arms if not isinstance(arm, Records)], resamples or RESAMPLES, seed, value)
+    return _resampled_means([arm for arm in arms if not isinstance(arm, Records)], resamples or usual, seed, value)
+
+
+def _check_records(arms: Sequence[Records]) -> None:
+    seeds, items = max(arm.seeds for arm in arms), arms[0].shape[1]
+    if any(arm.shape not in ((1, items), (seeds, items)) for arm in arms):
+        raise ValueError(f"records of {[arm.shape for arm in arms]} seeds and items differ")
+
+
+def _resampled_counts(arms: Sequence[Records], resamples: int | None, usual: int, seed: int, measure: CountedMeasure) -> Floats:
+    """`resampled` for a metric that is computed from how often each item is drawn."""
+    seeds, items = max(arm.seeds for arm in arms), arms[0].shape[1]
+    of_seeds = [[arm.of_seed(row) for row in range(arm.seeds)] for arm in arms]
+    codes = np.stack([measure.codes(part) for parts in of_seeds for part in parts])
+    first, whole = _distinct_columns(codes)
+    if few := len(whole) <= DISTINCT:
+        of_seeds = [[{name: array[first] for name, array in part.items()} for part in parts] for parts in of_seeds]
+    count = resamples or (usual if few else min(usual, SET_RESAMPLES))
+    rng = np.random.default_rng(seed)
+    block, found = max(1, _CELLS // (len(whole) if few else items)), []
+    exact: type[np.floating[Any]] = np.float32 if items < 1 << 24 else np.float64  # counts are whole numbers
+    for start in range(0, count, block):
+        size = min(block, count - start)
+        if few:
+            item_counts = rng.multinomial(items, whole / items, size=size)
+        else:
+            item_counts = np.stack([np.bincount(rng.integers(items, size=items), minlength=items) for _ in range(size)])
+        seed_counts = rng.multinomial(seeds, np.full(seeds, 1 / seeds), size=size)
+        drawn: NDArray[np.floating[Any]] = np.ascontiguousarray(item_counts.T, dtype=exact)
+        values = [[measure.over_counts(part, drawn) for part in parts] for parts in of_seeds]
+        by_seed = np.stack([np.broadcast_to(of_arm, (seeds, size)) for of_arm in values])
+        found.append(np.einsum("asb,bs->ab", by_seed, seed_counts) / seeds)
+    return np.concatenate(found, axis=1)
+
+
+def _mostly_distinct(columns: Floats) -> bool:
+    """Whether more than `DISTINCT` columns differ: sums with random weights tell most of them apart, and no equal ones."""
+    if columns.shape[1] <= DISTINCT:
+        return False
+    sums = np.zeros(columns.shape[1])
+    for row, weight in zip(columns, np.random.default_rng(0).random(len(columns)), strict=True):
+        sums += weight * row  # not a matrix product, whose order of summation may differ between columns
+    return np.unique(sums).size > DISTINCT
+
+
+def _distinct_columns(codes: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The first of each group of equal columns, in lexicographic order, and the sizes of the groups."""
+    order = np.lexsort(codes[::-1])
+    ordered = codes[:, order]
+    starts = np.flatnonzero(np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(0)]))
+    return order[starts], np.diff([*starts, codes.shape[1]])
 
 
 def _resampled_sets(arms: Sequence[Records], resamples: int | None, seed: int, measure: Measure) -> Floats:
     """`resampled` for a metric of sets."""
     seeds, items = max(arm.seeds for arm in arms), arms[0].shape[1]
-    if any(arm.shape not in ((1, items), (seeds, items)) for arm in arms):
-        raise ValueError(f"records of {[arm.shape for arm in arms]} seeds and items differ")
     most = max(1, SET_DRAWS // items)
     if resamples is not None and resamples > most:
         raise ValueError(
@@ -197,8 +253,10 @@ def _resampled_means(arms: Sequence[Floats], resamples: int, seed: int, value: F
         if part.shape[1:] != (items, k) or part.shape[0] not in (1, seeds):
             raise ValueError(f"scores of shapes {[arm.shape for arm in arms]} differ in seeds or items")
     rows = np.concatenate([np.broadcast_to(part, (seeds, items, k)).transpose(0, 2, 1) for part in parts])
-    columns, whole = np.unique(rows.reshape(-1, items), axis=1, return_counts=True)
-    counts, spread = whole.astype(np.float64), None
+    columns, counts, spread = rows.reshape(-1, items), np.ones(items), None
+    if not _mostly_distinct(columns):
+        columns, whole = np.unique(columns, axis=1, return_counts=True)
+        counts = whole.astype(np.float64)
     if counts.size > DISTINCT:
         columns, counts, spread = similar_items(columns, counts)
     rng = np.random.default_rng(seed)

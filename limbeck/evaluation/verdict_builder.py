@@ -19,7 +19,7 @@ from limbeck.evaluation.arms import (
     of_result,
     parse_arm,
 )
-from limbeck.evaluation.calibration import calibration_bins, expected_calibration_error, softmax
+from limbeck.evaluation.calibration import calibration_bins, error_of_logits
 from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.model_cost import ModelCost
@@ -167,7 +167,7 @@ def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, 
         raise ValueError(f"{classes} class names for logits of {width} classes")
     return arm.model_copy(
         update={
-            "ece": float(np.mean([expected_calibration_error(softmax(seed), labels) for seed in logits])),
+            "ece": error_of_logits(logits, labels),
             "per_class": per_class(predictions.correct(), labels, width),
             "calibration": calibration_bins(logits, labels),
         }

@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 from limbeck.metrics import classification, entities, multilabel, regression, tokens
+from limbeck.metrics.counted import CountedMeasure
 from limbeck.metrics.measure import Floats, Measure, Records, Rows
 from limbeck.metrics.metric import FromMeans, ItemStatistics, Metric, first_mean
 from limbeck.utils.registry import UnknownNameError
 
 __all__ = [
     "METRICS",
+    "CountedMeasure",
     "Floats",
     "FromMeans",
     "ItemStatistics",
@@ -29,8 +31,8 @@ METRICS: dict[str, Measure] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", classification.correct, first_mean),
-        Metric("f1", classification.class_counts, classification.f1),
-        Metric("matthews", classification.class_counts, classification.matthews, percent=False),
+        classification.ClassMetric("f1", classification.f1),
+        classification.ClassMetric("matthews", classification.matthews, percent=False),
         Metric("pearson", regression.moments, regression.correlation, percent=False),
         Metric("spearman", regression.rank_moments, regression.correlation, percent=False),
         Metric("answer_f1", classification.correct, first_mean),  # of extracted answers: the task scores each question

@@ -1,4 +1,4 @@
-"""Counts of right and wrong labels by class, and F1 made of them: of one label an item, or of several."""
+"""Counts of right and wrong labels by class, and F1 made of them, where each item may have several labels."""
 
 from __future__ import annotations
 

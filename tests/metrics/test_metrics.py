@@ -84,8 +84,8 @@ def test_the_mean_written_as_a_function_of_means_is_the_mean() -> None:
 
 def test_identical_arms_differ_by_nothing() -> None:
     logits, labels = RNG.normal(size=(2, 60, 2)), RNG.integers(0, 2, 60)
-    cells = METRICS["matthews"].item_statistics(logits, labels)
-    gain = paired_gain(cells, cells, value=METRICS["matthews"].from_means, resamples=200)
+    cells = METRICS["matthews"].records(logits, labels)
+    gain = paired_gain(cells, cells, value=METRICS["matthews"], resamples=200)
     assert gain.value == 0
     assert gain.ci95 == (0, 0)
 

@@ -30,7 +30,7 @@ def classes(verdict: Verdict) -> Section | None:
     measure = task_type(verdict.task).class_measure
     svg = draw([names[at] for at in shown], {arm: [values[at] for at in shown] for arm, values in columns.items()}, measure)
     titles = ["class", *(arm_title(arm) for arm in columns), *(["retention"] if "teacher" in columns else [])]
-    rows = [_row(names[at], at, columns) for at in [*order, *(at for at in range(len(names)) if at not in order)]]
+    rows = [_row(names[at], at, columns) for at in dict.fromkeys([*order, *range(len(names))])]
     first = "lowest retention" if "teacher" in columns else "lowest"
     behind = table(f"{measure} by class, {first} first", titles, rows, tall=len(rows) > ROWS)
     title = "Retention by class" if "teacher" in columns else f"{measure[:1].upper()}{measure[1:]} by class"

@@ -1,4 +1,4 @@
-"""Plugins that the tests of one file load are not there in the next."""
+"""What all tests share: a cache folder of their own, and plugins that are not there in the next file."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ import pytest
 
 from limbeck.recipe import loaded_plugins
 from limbeck.utils import child_processes
+
+
+@pytest.fixture(autouse=True, scope="session")
+def cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The user's own cache folder is neither read nor written."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LIMBECK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(autouse=True, scope="module")

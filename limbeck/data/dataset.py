@@ -16,6 +16,7 @@ from limbeck.data import keyed_random
 from limbeck.data.epoch_order import epoch_order
 from limbeck.data.fields.views import FieldViews
 from limbeck.data.image.pipeline import Pipeline
+from limbeck.data.image.storage import OriginalImages
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
 from limbeck.data.prefetch import Prefetcher
@@ -23,6 +24,7 @@ from limbeck.data.repeated_views import view_numbers
 from limbeck.data.text.masking import Masking
 from limbeck.data.text.next_tokens import NextTokens
 from limbeck.data.text.tagged_tokens import TagTargets
+from limbeck.data.workers import computed_in_workers, default_workers
 
 View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens | TagTargets
 
@@ -44,7 +46,8 @@ class Dataset(Source):
         view_refresh: share of these views that the next V epochs replace by new ones, from 0 to 1.
         view_seed: seed of the views. With the same one, runs of different seeds see the same views. Default: the seed of the
             run.
-        workers: threads that decode images that are not in memory.
+        workers: processes that make batches ahead. Default: one a core, at most 8, if items have to be decoded
+            each time; else 0.
         drop_last: whether items left over at the end of an epoch are skipped.
         prefetch: steps that are computed ahead in a background thread. Workers and prefetching do not change any batch.
         group_by_length: whether batches hold items of similar length, which saves padding. The items of an epoch stay the same.
@@ -62,7 +65,7 @@ class Dataset(Source):
         view_count: int | None = None,
         view_refresh: float = 0.0,
         view_seed: int | None = None,
-        workers: int = 0,
+        workers: int | None = None,
         drop_last: bool = True,
         prefetch: int = 0,
         group_by_length: bool | None = None,
@@ -87,7 +90,7 @@ class Dataset(Source):
                 warnings.warn(f"items: these are not {kind}, so their views leave them unchanged", stacklevel=2)
         if group_by_length and items.storage.lengths is None:
             raise ValueError("group_by_length=True: these items are all of one size; leave it out")
-        self.items, self.view_count, self.workers, self.drop_last = items, view_count, workers, drop_last
+        self.items, self.view_count, self.drop_last = items, view_count, drop_last
         self.view_seed, self.view_refresh = view_seed, view_refresh
         self.views: dict[str, View] = dict(views or {DEFAULT_VIEW: Pipeline()})
         self.batch_size = batch_size
@@ -96,7 +99,15 @@ class Dataset(Source):
         self.steps_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
         self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
-        self._prefetcher = Prefetcher(self._compute, prefetch)
+        self.workers = (default_workers() if self._decodes() else 0) if workers is None else workers
+        self._prefetcher = Prefetcher(self._compute, prefetch, self.workers)
+
+    def _decodes(self) -> bool:
+        """Whether items are decoded anew in every epoch."""
+        views = [view for view in self.views.values() if isinstance(view, Pipeline)]
+        crops = any(view.reads_originals(self.items.target) for view in views)
+        first = self.items.originals(torch.zeros(1, dtype=torch.int64)) if crops else None
+        return not self.items.storage.in_memory or isinstance(first, OriginalImages)
 
     def batch(self, position: BatchPosition) -> Batch:
         return self._prefetcher.batch(position)
@@ -122,11 +133,17 @@ class Dataset(Source):
         return self._augmented(rows, position.seed, epoch)
 
     def _augmented(self, rows: Tensor, seed: int, view: keyed_random.ViewNumber) -> Batch:
-        plain = unaugmented_batch(self.items, rows, self.workers)
-        keys, inputs, target = self.items.keys[rows], plain.inputs[DEFAULT_VIEW], plain.target
+        target = self.items.target
+        cropped = {name for name, view in self.views.items() if isinstance(view, Pipeline) and view.reads_originals(target)}
+        if len(cropped) == len(self.views):  # nothing is decoded but what the views crop
+            plain = Batch(inputs={}, target=select_rows(target, rows), keys=self.items.keys[rows], index=rows)
+        else:
+            plain = unaugmented_batch(self.items, rows)
+        keys, target = self.items.keys[rows], plain.target
         leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
         augmented: dict[str, Any] = {}
         for name, change in self.views.items():
+            inputs = self.items.originals(rows) if name in cropped else plain.inputs[DEFAULT_VIEW]
             if isinstance(change, Pipeline) and change.modality != self.items.modality:
                 augmented[name] = inputs
                 continue
@@ -174,9 +191,9 @@ class Dataset(Source):
         return cached[1]
 
 
-def unaugmented_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
+def unaugmented_batch(items: Items, rows: Tensor) -> Batch:
     """These rows without augmentation, as the view "default"; images keep their data type."""
-    inputs: Any = items.fetch(rows, workers)
+    inputs: Any = items.fetch(rows)
     if isinstance(inputs, list):
         raise ValueError("models do not read texts; turn them into tokens first: tokenize(items, tokenizer)")
     mask = token_mask(inputs)
@@ -191,8 +208,9 @@ def unaugmented_batch(items: Items, rows: Tensor, workers: int = 0) -> Batch:
 
 def evaluation_batches(items: Items, batch_size: int = 512, workers: int = 0) -> Iterator[Batch]:
     """Every item once, in order, without augmentation; images in [0, 1]. The last batch may be smaller."""
-    for rows in torch.split(torch.arange(len(items)), batch_size):
-        batch = unaugmented_batch(items, rows, workers)
-        if items.images:
-            batch = replace(batch, inputs={DEFAULT_VIEW: to_float(batch.inputs[DEFAULT_VIEW])})
-        yield batch
+
+    def batch(rows: Tensor) -> Batch:
+        plain = unaugmented_batch(items, rows)
+        return replace(plain, inputs={DEFAULT_VIEW: to_float(plain.inputs[DEFAULT_VIEW])}) if items.images else plain
+
+    yield from computed_in_workers(batch, torch.split(torch.arange(len(items)), batch_size), workers)

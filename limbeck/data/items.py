@@ -35,7 +35,7 @@ class Items:
 
     Attributes:
         storage: the inputs.
-        keys: content hash of each item (of decoded pixels, of the bytes of a tensor or text), int64 `[N]`.
+        keys: content hash of each item (of the bytes of an encoded image, a tensor or a text), int64 `[N]`.
         target: the labels: classes, int64 `[N]`, -100 if unlabelled; numbers to predict, float32 `[N]`, NaN if unlabelled; or
             k positions, int64 `[N, k]`, -100 in all columns if unlabelled; or a mapping of tensors `[N, …]`, for targets of
             several parts. None if the data has no labels.
@@ -117,9 +117,13 @@ class Items:
         names = "" if not classes or self.class_names is None else f" ({describe_classes(self.class_names)})"
         return f"Items({len(self)}{labels}{classes}{names})"
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
+    def fetch(self, rows: Tensor) -> Any:
         """Inputs at these rows as one batch: a tensor, a mapping of tensors, or a list of texts or of pairs of texts."""
-        return self.storage.fetch(rows, workers)
+        return self.storage.fetch(rows)
+
+    def originals(self, rows: Tensor) -> Any:
+        """What views read that crop images before they are resized; see `Storage.originals`."""
+        return self.storage.originals(rows)
 
     def select(self, rows: Tensor) -> Items:
         """Only these rows (indices or a boolean mask), in this order."""

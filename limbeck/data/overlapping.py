@@ -22,14 +22,20 @@ class OverlappingDataset(Dataset):
 
     Args:
         batch_size: items in a global batch, an even number.
-        items, views, prefetch: as of `Dataset`.
+        items, views, prefetch, workers: as of `Dataset`.
 
     Raises:
         ValueError: a batch size that is odd, or fewer items than half a batch.
     """
 
     def __init__(
-        self, items: Items, batch_size: int = 128, views: Mapping[str, View] | None = None, *, prefetch: int = 0
+        self,
+        items: Items,
+        batch_size: int = 128,
+        views: Mapping[str, View] | None = None,
+        *,
+        prefetch: int = 0,
+        workers: int | None = None,
     ) -> None:
         if batch_size % 2:
             raise ValueError(
@@ -37,7 +43,7 @@ class OverlappingDataset(Dataset):
             )
         if len(items) < batch_size // 2:
             raise ValueError(f"batch_size={batch_size}: half a batch are more than all {len(items)} items; give a smaller one")
-        super().__init__(items, batch_size, views, prefetch=prefetch)
+        super().__init__(items, batch_size, views, prefetch=prefetch, workers=workers)
         self.steps_per_epoch = len(items) // (batch_size // 2)
         self._orders: dict[tuple[int, int], Tensor] = {}
 

@@ -1,11 +1,11 @@
-"""Storage of inputs: tensors in memory, texts, or encoded images and sounds that are decoded when they are fetched."""
+"""Storage of inputs: tensors in memory, texts, or encoded items that are decoded when they are fetched."""
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from torch import Tensor
 Text = str | tuple[str, str]
 """A text, or a pair of texts (a question and a passage, two sentences)."""
 
+COPIED_BELOW = 8  # a selection of fewer than this part of the rows is copied
 Inputs = Tensor | Mapping[str, Tensor] | Sequence[str] | Sequence[tuple[str, str]]
 
 
@@ -29,6 +30,11 @@ class Storage(ABC):
     lengths: Tensor | None = None
     modality: str | None = None  # the kind of the inputs, if it is known
     shares_labels = False  # whether `Items` of one input have the labels of all, not their own
+
+    @property
+    def in_memory(self) -> bool:
+        """Whether items stay in memory once they are fetched; else they are decoded each time."""
+        return True
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -56,8 +62,12 @@ class Storage(ABC):
     def __len__(self) -> int: ...
 
     @abstractmethod
-    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
-        """The inputs at these rows as one batch. Decoding runs in up to `workers` threads."""
+    def fetch(self, rows: Tensor) -> Any:
+        """The inputs at these rows as one batch."""
+
+    def originals(self, rows: Tensor) -> Any:
+        """What views read that crop encoded images before they are resized; else the same as `fetch`."""
+        return self.fetch(rows)
 
     @abstractmethod
     def select(self, rows: Tensor) -> Storage:
@@ -65,28 +75,40 @@ class Storage(ABC):
 
 
 class TensorStorage(Storage):
-    """A tensor whose first dimension counts items, or a mapping of such tensors (modalities, the output of a tokenizer)."""
+    """A tensor whose first dimension counts items, or a mapping of such tensors (modalities, the output of a tokenizer).
+
+    A selection of many rows is a view; of few it is a copy, so that the others need not be kept.
+    """
 
     def __init__(self, inputs: Tensor | Mapping[str, Tensor]) -> None:
-        self.inputs = inputs
-        rows = {name: len(tensor) for name, tensor in self.by_name().items()}
+        rows = {name: len(tensor) for name, tensor in _by_name(inputs).items()}
         if len(set(rows.values())) != 1:
             raise ValueError(f"inputs: expected tensors of as many rows as there are items, found {rows}")
+        self._whole, self._rows = inputs, None  # type: tuple[Tensor | Mapping[str, Tensor], Tensor | None]
+
+    @property
+    def inputs(self) -> Tensor | Mapping[str, Tensor]:
+        """The tensors; those of a view are copied together."""
+        return self._whole if self._rows is None else _at(self._whole, self._rows)
 
     def by_name(self) -> Mapping[str, Tensor]:
         """The tensors by name; a single tensor has the name ""."""
-        return {"": self.inputs} if isinstance(self.inputs, Tensor) else self.inputs
+        return _by_name(self.inputs)
 
     def __len__(self) -> int:
-        return len(next(iter(self.by_name().values())))
+        return len(next(iter(_by_name(self._whole).values()))) if self._rows is None else len(self._rows)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> Tensor | dict[str, Tensor]:
-        if isinstance(self.inputs, Tensor):
-            return self.inputs[rows]
-        return {name: tensor[rows] for name, tensor in self.inputs.items()}
+    def fetch(self, rows: Tensor) -> Tensor | dict[str, Tensor]:
+        found: Tensor | dict[str, Tensor] = _at(self._whole, rows if self._rows is None else self._rows[rows])
+        return found
 
-    def select(self, rows: Tensor) -> TensorStorage:
-        return TensorStorage(self.fetch(rows))
+    def select(self, rows: Tensor) -> Self:
+        chosen = copy.copy(self)
+        if len(rows) * COPIED_BELOW < len(next(iter(_by_name(self._whole).values()))):
+            chosen._whole, chosen._rows = self.fetch(rows), None
+        else:
+            chosen._rows = rows if self._rows is None else self._rows[rows]
+        return chosen
 
 
 class TextStorage(Storage):
@@ -105,7 +127,7 @@ class TextStorage(Storage):
     def __len__(self) -> int:
         return len(self.texts)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> list[Text]:
+    def fetch(self, rows: Tensor) -> list[Text]:
         return [self.texts[row] for row in rows.tolist()]
 
     def select(self, rows: Tensor) -> TextStorage:
@@ -113,28 +135,38 @@ class TextStorage(Storage):
 
 
 class EncodedStorage(Storage):
-    """Encoded images or sounds, for data sets that do not fit in memory once decoded.
+    """Encoded items, decoded each time they are fetched, for data sets that do not fit in memory once decoded.
 
     Args:
         sources: what each item is decoded from, bytes or a path.
-        decode: turns a source into an array, for images uint8 `[C, H, W]`; all of one shape.
+        decode: turns a source into an array; all of one shape.
+        rows: which of the sources are items; None: all.
     """
 
-    def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[Any]]) -> None:
+    def __init__(self, sources: Sequence[Any], decode: Callable[[Any], NDArray[Any]], rows: Tensor | None = None) -> None:
         self.sources, self.decode = sources, decode
+        self.rows = torch.arange(len(sources)) if rows is None else rows
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self.rows)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> Tensor:
-        wanted = [self.sources[row] for row in rows.tolist()]
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as threads:  # Pillow releases the interpreter lock while it decodes
-                return torch.from_numpy(np.stack(list(threads.map(self.decode, wanted))))
-        return torch.from_numpy(np.stack([self.decode(source) for source in wanted]))
+    @property
+    def in_memory(self) -> bool:
+        return False
+
+    def fetch(self, rows: Tensor) -> Tensor:
+        return torch.from_numpy(np.stack([self.decode(self.sources[row]) for row in self.rows[rows].tolist()]))
 
     def select(self, rows: Tensor) -> EncodedStorage:
-        return EncodedStorage([self.sources[row] for row in rows.tolist()], self.decode)
+        return EncodedStorage(self.sources, self.decode, self.rows[rows])
+
+
+def _by_name(inputs: Tensor | Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    return {"": inputs} if isinstance(inputs, Tensor) else inputs
+
+
+def _at(inputs: Tensor | Mapping[str, Tensor], rows: Tensor) -> Any:
+    return inputs[rows] if isinstance(inputs, Tensor) else {name: tensor[rows] for name, tensor in inputs.items()}
 
 
 def input_for_actor(actor: str, names: Sequence[str]) -> str | None:

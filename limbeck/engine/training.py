@@ -35,6 +35,8 @@ class Training:
         patience: evaluations without improvement after which the training stops; None: it does not.
         validate_every: epochs between evaluations.
         prefetch: batches that a thread prepares ahead; results do not depend on it.
+        workers: processes that prepare batches ahead instead; None: one a core, at most 8, if items are decoded in every epoch,
+            else none. Results do not depend on it.
         overlap: whether half of each batch are the items of the batch before, in other views; see `OverlappingDataset`.
     """
 
@@ -47,4 +49,5 @@ class Training:
     patience: int | None = None
     validate_every: int = 1
     prefetch: int = 0
+    workers: int | None = None
     overlap: bool = False

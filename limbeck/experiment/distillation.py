@@ -161,7 +161,7 @@ class Distillation:
             ValueError: there is no cache, or something does not fit.
         """
         self.check(train)
-        source = self.experiment.source(self.experiment.readable(train), self.plan, prefetch=0)
+        source = self.experiment.source(self.experiment.readable(train), self.plan, ahead=False)
         return plan_cache(self.experiment, self.plan, actor, source)
 
     # --- what the trainings gave -------------------------------------------------------------------------------------

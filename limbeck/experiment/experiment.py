@@ -93,20 +93,24 @@ class Experiment:
             return items
         return with_reads(items, {name: actor.reads for name, actor in self.plan.actors.items()})  # type: ignore[return-value]
 
-    def source(self, items: Items, plan: Plan, *, prefetch: int | None = None) -> Dataset:
-        """Returns the items in the views of a training; with a cache, in a few views that repeat."""
+    def source(self, items: Items, plan: Plan, *, ahead: bool = True) -> Dataset:
+        """Returns the items in the views of a training; with a cache, in a few views that repeat.
+
+        Args:
+            ahead: whether batches may be computed ahead of time.
+        """
         if isinstance(items.storage, TokenStorage):  # if one stage needs its tokens by actor, all do
             items = items.with_storage(items.storage.for_actors(self.input_names))
-        training = plan.training if prefetch is None else replace(plan.training, prefetch=prefetch)
+        training = plan.training if ahead else replace(plan.training, prefetch=0, workers=0)
         source = training_source(items, training, self.task)
         if (cache := next(iter(self.plan.caches.values()), None)) is not None:  # all arms see the views of the first cache
             source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
             source.view_refresh = cache.refresh
         return source
 
-    def fresh_source(self, given: Source | Items, plan: Plan, *, prefetch: int | None = None) -> Source:
+    def fresh_source(self, given: Source | Items, plan: Plan, *, ahead: bool = True) -> Source:
         """Returns the source of an update as it starts: items in batches, any other without its state."""
-        return self.source(given, plan, prefetch=prefetch) if isinstance(given, Items) else given.fresh()
+        return self.source(given, plan, ahead=ahead) if isinstance(given, Items) else given.fresh()
 
     def new_module(self, name: str, seed: int) -> nn.Module:
         """Returns an actor's module as it starts for a seed, the same in all arms."""
@@ -165,7 +169,7 @@ def training_source(items: Items, training: Training, task: Task) -> Dataset:
     """Returns the items in batches, in the views of a training."""
     views = {name: task.view(items, view) for name, view in named_views(training.views).items()}
     kind = OverlappingDataset if training.overlap else Dataset
-    return kind(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch)
+    return kind(items, batch_size=training.batch_size, views=views, prefetch=training.prefetch, workers=training.workers)
 
 
 def inference_device(settings: Settings) -> torch.device:

@@ -41,7 +41,8 @@ from limbeck.utils.atomic_files import DRAFT, flush, new_folder, remove_drafts
 from limbeck.utils.checksums import write_checksums
 from limbeck.utils.seeds import mix_seeds
 
-NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "device")  # on the weights of a teacher
+# settings that do not change the weights of a teacher
+NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "workers", "device")
 
 
 def build_pretrained(recipe: Recipe, train: Items) -> dict[str, nn.Module]:

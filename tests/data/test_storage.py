@@ -52,8 +52,7 @@ def test_tensors_of_a_mapping_have_as_many_rows() -> None:
         as_storage({"a": torch.zeros(3), "b": torch.zeros(2)})
 
 
-@pytest.mark.parametrize("workers", [0, 3])
-def test_encoded_images_are_decoded_when_they_are_fetched(workers: int) -> None:
+def test_encoded_items_are_decoded_when_they_are_fetched() -> None:
     decoded = []
 
     def decode(source: int) -> np.ndarray:
@@ -62,11 +61,26 @@ def test_encoded_images_are_decoded_when_they_are_fetched(workers: int) -> None:
 
     storage = EncodedStorage([10, 20, 30], decode)
     assert decoded == []
-    images = storage.fetch(torch.tensor([2, 0]), workers)
+    images = storage.fetch(torch.tensor([2, 0]))
     assert images.dtype == torch.uint8
     assert images[:, 0, 0, 0].tolist() == [30, 10]
     assert sorted(decoded) == [10, 30]
     assert storage.select(torch.tensor([1])).fetch(torch.tensor([0]))[0, 0, 0, 0] == 20
+    assert not storage.in_memory
+
+
+def test_many_rows_are_a_view_and_few_are_copied() -> None:
+    whole = torch.arange(800.0).view(100, 8)
+    storage = TensorStorage(whole)
+    many = storage.select(torch.arange(99, 19, -1))
+    again = many.select(torch.arange(0, 80, 2))
+    few = again.select(torch.tensor([3, 1]))
+    assert torch.equal(many.inputs, whole[19 + 1 :].flip(0))
+    assert torch.equal(again.fetch(torch.tensor([1])), whole[97:98])
+    assert torch.equal(few.inputs, whole[[93, 97]])
+    whole[97] = -1.0
+    assert (many.fetch(torch.tensor([2])) == -1).all(), "a view"
+    assert not (few.fetch(torch.tensor([1])) == -1).any(), "a copy, so that the rest can be given up"
 
 
 def test_pairs_are_displayed_on_two_lines() -> None:

@@ -16,7 +16,7 @@ from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, encode_tables, to_float
 from limbeck.data.fields import named_modalities
 from limbeck.data.fields.modalities import ImageModality
-from limbeck.data.loading.cells import read_images
+from limbeck.data.loading.cells import MediaSources
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column
 from limbeck.data.loading.files import RawTable, open_table
 from limbeck.data.table.columns import may_be_table
@@ -148,8 +148,9 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     _refuse_tagged_words(table)
     if (column := _image_column(table, part)) is None:
         return None, None
-    sources = read_images(table, column)
-    headers = [header for source in sources[:: max(1, len(sources) // MAX_HEADERS)] if (header := _header(source)) is not None]
+    sources = MediaSources(table, column)
+    some = range(0, len(sources), max(1, len(sources) // MAX_HEADERS))
+    headers = [header for row in some if (header := _header(sources[row])) is not None]
     if not headers:
         return None, None
     sizes, modes = {size for size, _ in headers}, {mode in GREY for _, mode in headers}

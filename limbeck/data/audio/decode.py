@@ -94,7 +94,7 @@ def decode_audio(
     if in_memory:
         storage = TensorStorage(torch.cat([*chunks, *([_log_mel(waiting, options)] if waiting else [])]))
     else:
-        storage = EncodedStorage([sources[row] for row in kept], partial(_spectrogram, options=options))
+        storage = EncodedStorage(sources, partial(_spectrogram, options=options), rows)
     return DecodedAudio(SpectrogramStorage(storage, options), as_keys(keys), rows)
 
 

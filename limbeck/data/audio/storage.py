@@ -26,8 +26,12 @@ class SpectrogramStorage(Storage):
     def __len__(self) -> int:
         return len(self.spectrograms)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
-        return self.spectrograms.fetch(rows, workers)
+    @property
+    def in_memory(self) -> bool:
+        return self.spectrograms.in_memory
+
+    def fetch(self, rows: Tensor) -> Any:
+        return self.spectrograms.fetch(rows)
 
     def select(self, rows: Tensor) -> SpectrogramStorage:
         return SpectrogramStorage(self.spectrograms.select(rows), self.options)

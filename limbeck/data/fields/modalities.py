@@ -12,10 +12,10 @@ from limbeck.core.batch import token_mask
 from limbeck.data.audio.decode import decode_audio
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.fields.modality import Modality, registry
-from limbeck.data.image.decode import MEMORY_LIMIT, decode_images
+from limbeck.data.image.load import MEMORY_LIMIT, load_images
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
-from limbeck.data.loading.cells import describe_source, read_array, read_images, read_texts
+from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import LABEL_NAMES, column_kind
 from limbeck.data.loading.files import RawTable
 from limbeck.data.table.columns import TableOptions, find_columns, is_scalar, read_table
@@ -42,6 +42,7 @@ class ImageModality(_OneKind):
 
     name: ClassVar[str] = "image"
     what: ClassVar[str] = "images"
+    memory_limit: int = MEMORY_LIMIT  # bytes of decoded images that stay in memory
 
     def __init__(
         self, column: str | None = None, size: int | tuple[int, int] | None = None, channels: Literal[1, 3] | None = None
@@ -50,15 +51,13 @@ class ImageModality(_OneKind):
         self.size, self.channels = size, channels
 
     def decode(self, table: RawTable, columns: Sequence[str]) -> Items:
-        sources = read_images(table, *columns)
+        sources = MediaSources(table, *columns)
         describe = partial(describe_source, table.origin, sources)
-        found = decode_images(
-            sources, describe, size=self.size, channels=self.channels, on_error="raise", memory_limit=MEMORY_LIMIT
-        )
+        found = load_images(sources, describe, size=self.size, channels=self.channels, memory_limit=self.memory_limit)
         return Items(found.storage, found.keys, images=True)
 
-    def collate(self, items: Items, rows: Tensor, workers: int = 0) -> Any:
-        return to_float(items.fetch(rows, workers))
+    def collate(self, items: Items, rows: Tensor) -> Any:
+        return to_float(items.fetch(rows))
 
 
 @registry.register("audio")
@@ -67,15 +66,16 @@ class AudioModality(_OneKind):
 
     name: ClassVar[str] = "audio"
     what: ClassVar[str] = "sounds"
+    memory_limit: int = MEMORY_LIMIT  # bytes of spectrograms that stay in memory
 
     def __init__(self, column: str | None = None, **options: Any) -> None:
         super().__init__(column)
         self.options = AudioOptions(**options)
 
     def decode(self, table: RawTable, columns: Sequence[str]) -> Items:
-        sources = read_images(table, *columns)
+        sources = MediaSources(table, *columns)
         describe = partial(describe_source, table.origin, sources)
-        found = decode_audio(sources, describe, self.options, memory_limit=MEMORY_LIMIT)
+        found = decode_audio(sources, describe, self.options, memory_limit=self.memory_limit)
         return Items(found.storage, found.keys)
 
 

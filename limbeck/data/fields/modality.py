@@ -91,9 +91,9 @@ class Modality(ABC):
                 raise ValueError(f"transform {each.name!r} changes {each.modality}, and the field holds {self.name}")
         return pipeline
 
-    def collate(self, items: Items, rows: Tensor, workers: int = 0) -> Any:
+    def collate(self, items: Items, rows: Tensor) -> Any:
         """These items as one batch, as a model reads it."""
-        return items.fetch(rows, workers)
+        return items.fetch(rows)
 
     def mask(self, inputs: Any) -> Tensor | None:
         """The positions of a batch that hold content, `[B, T]`; None if all inputs are of one size."""

@@ -84,8 +84,12 @@ class FieldStorage(Storage):
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> dict[str, Any]:
-        fetched = {name: self._collate(name, items, rows, workers) for name, items in self.fields.items()}
+    @property
+    def in_memory(self) -> bool:
+        return all(items.storage.in_memory for items in self.fields.values())
+
+    def fetch(self, rows: Tensor) -> dict[str, Any]:
+        fetched = {name: self._collate(name, items, rows) for name, items in self.fields.items()}
         return fetched | {actor: self.part_for(actor, fetched) for actor in self.reads}
 
     def part_for(self, actor: str, fetched: Mapping[str, Any]) -> Any:
@@ -94,10 +98,10 @@ class FieldStorage(Storage):
         own = input_for_actor(actor, self.fields[field].storage.input_names)
         return fetched[field] if own is None else fetched[field][own]
 
-    def _collate(self, name: str, items: Items, rows: Tensor, workers: int) -> Any:
+    def _collate(self, name: str, items: Items, rows: Tensor) -> Any:
         if name in self.modalities:
-            return self.modalities[name].collate(items, rows, workers)
-        inputs = items.fetch(rows, workers)
+            return self.modalities[name].collate(items, rows)
+        inputs = items.fetch(rows)
         return to_float(inputs) if items.images else inputs
 
     def select(self, rows: Tensor) -> FieldStorage:

@@ -1,8 +1,8 @@
-"""Images: decoding, and transforms whose random numbers are keyed by item and view."""
+"""Images: loading and decoding, and transforms whose random numbers are keyed by item and view."""
 
 from limbeck.data.image.colour import ColorJitter
-from limbeck.data.image.decode import decode_images
 from limbeck.data.image.geometry import Cutout, HorizontalFlip, RandomCrop, RandomErasing, RandomResizedCrop
+from limbeck.data.image.load import load_images
 from limbeck.data.image.mixup import CutMix, Mixup
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.image.same_class import SameClass
@@ -21,7 +21,7 @@ __all__ = [
     "RandomResizedCrop",
     "SameClass",
     "Transform",
-    "decode_images",
+    "load_images",
     "to_float",
     "transforms",
 ]

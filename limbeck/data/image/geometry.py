@@ -11,12 +11,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from limbeck.data.image.affine import Affine, Size
+from limbeck.data.image.decode import Box
+from limbeck.data.image.storage import OriginalImages
 from limbeck.data.image.transform import Transform, check_fraction, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator
 
 ATTEMPTS = 10  # boxes drawn until one fits
-Box = tuple[int, int, int, int]
-"""Top, left, height, width, in pixels."""
 
 
 @transforms.register("random_crop")
@@ -70,8 +70,11 @@ class HorizontalFlip(Transform):
         self.p = check_fraction("p", p)
 
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
-        column = torch.arange(images.shape[3], device=images.device)
-        return _columns(images, torch.where(generator.uniform(1) < self.p, column.flip(0), column))
+        mirrored = generator.uniform(1)[:, 0] < self.p
+        changed = images.clone()
+        flipped = images[mirrored].cpu().numpy()[..., ::-1].copy()  # three times as fast as torch's flip
+        changed[mirrored] = torch.from_numpy(flipped).to(images.device)
+        return changed
 
     def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
         mirrored = (generator.uniform(1)[:, 0] < self.p).cpu()
@@ -85,6 +88,8 @@ class RandomResizedCrop(Transform):
     """Crops a box of random area and aspect ratio and resizes it bilinearly, without antialiasing.
 
     Boxes are drawn as torchvision draws them: if none of ten fits, the largest central box of an allowed ratio is used.
+    Images that are resized when they are loaded (`size`) are cropped before that, so that a small box has all the pixels of the
+    file, and with antialiasing, as Pillow resizes.
 
     Args:
         scale: range of the share of the area that the box covers.
@@ -110,14 +115,25 @@ class RandomResizedCrop(Transform):
         images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
         return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
 
+    @property
+    def reads_originals(self) -> bool:
+        return True
+
+    def crop_originals(self, originals: OriginalImages, generator: KeyedGenerator) -> Tensor:
+        numbers, sizes = generator.uniform(4 * ATTEMPTS).tolist(), originals.sizes.tolist()
+        boxes = [self._box(row, *size) for row, size in zip(numbers, sizes, strict=True)]
+        return originals.crop(boxes, self.size or originals.size)
+
     def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
         boxes, after = torch.tensor(self._boxes(*size, generator), dtype=torch.float64), self.size or size
         scale = torch.tensor(after, dtype=torch.float64) / boxes[:, 2:]
         return Affine(scale.flip(1), (-boxes[:, :2] * scale).flip(1), size, after)
 
     def _boxes(self, height: int, width: int, generator: KeyedGenerator) -> list[Box]:
-        numbers = generator.uniform(4 * ATTEMPTS).tolist()
-        return [random_box(row, height, width, self.scale, self.ratio) or self._central_box(height, width) for row in numbers]
+        return [self._box(row, height, width) for row in generator.uniform(4 * ATTEMPTS).tolist()]
+
+    def _box(self, numbers: list[float], height: int, width: int) -> Box:
+        return random_box(numbers, height, width, self.scale, self.ratio) or self._central_box(height, width)
 
     def _central_box(self, height: int, width: int) -> Box:
         ratio = min(max(width / height, self.ratio[0]), self.ratio[1])

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from limbeck.data.image.geometry import Box, box_mask
+from limbeck.data.image.decode import Box
+from limbeck.data.image.geometry import box_mask
 from limbeck.data.image.transform import MixTransform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator
 

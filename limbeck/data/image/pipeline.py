@@ -17,6 +17,7 @@ from limbeck.core.labels import single_target
 from limbeck.data.image.affine import Affine, Size
 from limbeck.data.image.mixup import mix_targets
 from limbeck.data.image.spatial import has_spatial_parts, move_target
+from limbeck.data.image.storage import OriginalImages
 from limbeck.data.image.transform import MixTransform, PartnerPool, Transform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator, ViewNumber
 
@@ -46,6 +47,13 @@ class Pipeline:
         """Whether a transform mixes items, and so their targets."""
         return any(isinstance(transform, MixTransform) for transform in self.transforms)
 
+    def reads_originals(self, target: Target | None) -> bool:
+        """Whether the view crops images before they are resized. With a target that has boxes, points or masks none does: these
+        are in pixels of the resized image."""
+        if isinstance(target, Mapping) and has_spatial_parts(target):
+            return False
+        return bool(self.transforms) and isinstance(self.transforms[0], Transform) and self.transforms[0].reads_originals
+
     @property
     def modality(self) -> str:
         """The kind of inputs that it changes; without transforms images, which it converts to floats.
@@ -64,7 +72,7 @@ class Pipeline:
 
     def __call__(
         self,
-        images: Tensor,
+        images: Tensor | OriginalImages,
         keys: Tensor,
         *,
         seed: int = 0,
@@ -76,7 +84,7 @@ class Pipeline:
         """Compute one view of each image.
 
         Args:
-            images: `[B, C, H, W]`, uint8 or float in [0, 1].
+            images: `[B, C, H, W]`, uint8 or float in [0, 1]; or images that are not resized yet, if `reads_originals`.
             keys: int64 `[B]`.
             view: number of the view: one for all items, or int64 `[B]`.
             stream: name of the view.
@@ -87,18 +95,24 @@ class Pipeline:
         Returns:
             The images, float in [0, 1], and their targets: class probabilities once a transform has mixed items.
         """
-        if isinstance(target, Mapping) and has_spatial_parts(target):
+        if isinstance(target, Mapping) and has_spatial_parts(target) and isinstance(images, Tensor):
             for affine in self._affines((images.shape[2], images.shape[3]), keys, seed, view, stream):
                 target = move_target(target, affine)  # one by one: what a crop cuts off does not come back
-        for position, transform in enumerate(self.transforms):
+        start = 0
+        if isinstance(images, OriginalImages):
+            first, start = self.transforms[0], 1
+            assert isinstance(first, Transform)
+            images = first.crop_originals(images, self._generator(0, keys, seed, view, stream))
+        for position, transform in enumerate(self.transforms[start:], start):
             generator = self._generator(position, keys, seed, view, stream)
             if isinstance(transform, Transform):
                 images = transform(images, generator)
                 continue
             rows, pool = _draw_partners(transform, generator, pool, target)
             # the partner goes through the same transforms, under its own key
-            partners, partner_target = Pipeline(self.transforms[:position])(
-                pool.fetch(rows),
+            before = Pipeline(self.transforms[:position])
+            partners, partner_target = before(
+                pool.originals(rows) if before.reads_originals(pool.target) else pool.fetch(rows),
                 pool.keys[rows],
                 seed=seed,
                 view=view,

@@ -9,7 +9,7 @@ precision, one item at a time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -18,6 +18,9 @@ from limbeck.core.batch import Target
 from limbeck.data.image.affine import Affine, Size
 from limbeck.data.keyed_random import KeyedGenerator
 from limbeck.utils.registry import Registry
+
+if TYPE_CHECKING:
+    from limbeck.data.image.storage import OriginalImages
 
 transforms = Registry("transform")
 
@@ -34,9 +37,18 @@ class Transform(ABC):
     modality: ClassVar[str] = "image"
     in_place: ClassVar[bool] = False
 
+    @property
+    def reads_originals(self) -> bool:
+        """Whether `crop_originals` reads images before they are resized; it is called if no transform comes before."""
+        return False
+
     @abstractmethod
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         """The transformed images."""
+
+    def crop_originals(self, originals: OriginalImages, generator: KeyedGenerator) -> Tensor:
+        """The transformed images, from those that are not resized yet; uint8."""
+        raise NotImplementedError
 
     def affine(self, size: Size, generator: KeyedGenerator) -> Affine:
         """Where `__call__` moves the pixels of images of this size, from the same generator.
@@ -84,6 +96,7 @@ class PartnerPool(Protocol):
     def classes(self) -> int | None: ...
     def __len__(self) -> int: ...
     def fetch(self, rows: Tensor) -> Any: ...
+    def originals(self, rows: Tensor) -> Any: ...
 
 
 def to_float(images: Tensor) -> Tensor:

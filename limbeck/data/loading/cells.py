@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.core.labels import UNLABELLED
@@ -18,19 +20,23 @@ from limbeck.data.loading.files import RawTable
 from limbeck.utils.registry import nearest_names
 
 
-def read_images(table: RawTable, column: str) -> list[Any]:
-    """What each row's image or sound is decoded from: bytes, or the path of a file."""
-    cells = table.columns[column]  # chunked: an array of more than 2 GiB of bytes would overflow its offsets
-    if pa.types.is_struct(cells.type):
-        paths = pc.struct_field(cells, "path").to_pylist() if cells.type.get_field_index("path") >= 0 else None
-        contents = pc.struct_field(cells, "bytes").to_pylist()
-        return [
-            content if content is not None or not paths else _full_path(table, paths[row])
-            for row, content in enumerate(contents)
-        ]
-    if is_text(cells.type):
-        return [_full_path(table, path) for path in without_blanks(cells.combine_chunks()).to_pylist()]
-    return list(cells.to_pylist())
+class MediaSources(Sequence[Any]):
+    """What the image or sound of each row is decoded from: bytes, or the path of a file; read when it is asked for."""
+
+    def __init__(self, table: RawTable, column: str) -> None:
+        cells = table.columns[column]  # chunked: an array of more than 2 GiB of bytes would overflow its offsets
+        self._cells = without_blanks(cells.combine_chunks()) if is_text(cells.type) else cells
+        self._folder = str(table.folder) if table.folder is not None else None
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, row: Any) -> Any:
+        cell = self._cells[row].as_py()
+        if isinstance(cell, dict):
+            content = cell.get("bytes")
+            cell = content if content is not None else cell.get("path")
+        return cell if not isinstance(cell, str) or self._folder is None else os.path.join(self._folder, cell)
 
 
 def describe_source(origin: str, sources: Sequence[object], row: int) -> str:
@@ -50,33 +56,51 @@ def read_texts(table: RawTable, column: str, *, blank: bool = False) -> list[str
     """
     cells = _plain(table.columns[column])
     cells = cells if blank else without_blanks(cells)
-    _refuse_empty_cells(cells, table, column)
+    _refuse_empty_cells(cells, f"{table.origin}: column {column!r}", len(cells))
     texts: list[str] = cells.to_pylist()
     return texts
 
 
 def read_array(table: RawTable, column: str) -> Tensor:
     """Numbers, or nested lists of equal lengths, as one tensor `[N, …]`: uint8 stays, other numbers become float32."""
-    cells = table.columns[column].combine_chunks()
+    cells = table.columns[column]
+    found: NDArray[Any] | None = None
+    row = 0
+    for chunk in cells.chunks:  # one copy of the data in all, and that of one chunk
+        if not len(chunk):
+            continue
+        values = _read_chunk(chunk, row, len(cells), f"{table.origin}: column {column!r}")
+        if found is None:
+            found = np.empty((len(cells), *values.shape[1:]), np.uint8 if values.dtype == np.uint8 else np.float32)
+        if values.shape[1:] != found.shape[1:]:
+            lengths = sorted({values.shape[1], found.shape[1]})
+            raise ValueError(f"{table.origin}: column {column!r} holds lists of different lengths {lengths}")
+        found[row : row + len(chunk)] = values
+        row += len(chunk)
+    assert found is not None, "a table has rows"
+    return torch.from_numpy(found)
+
+
+def _read_chunk(cells: pa.Array, first: int, total: int, where: str) -> NDArray[Any]:
+    """The numbers of some rows, of which `first` is the first, of `total`, `[rows, …]`."""
     shape = [len(cells)]
     while True:
         if isinstance(cells.type, pa.ExtensionType):
             cells = cells.storage
-        _refuse_empty_cells(cells, table, column)
+        _refuse_empty_cells(cells, where, total, first=first, rows=shape[0])
         if not is_list(cells.type):
             break
         lengths = pc.list_value_length(cells).unique().to_pylist()
         if len(lengths) != 1:
-            raise ValueError(f"{table.origin}: column {column!r} holds lists of different lengths {sorted(lengths)[:4]}")
+            raise ValueError(f"{where} holds lists of different lengths {sorted(lengths)[:4]}")
         shape.append(lengths[0])
         cells = cells.flatten()
     values = cells.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         position = int((~np.isfinite(values)).argmax())
-        row = position // (len(values) // shape[0])
-        raise ValueError(f"{table.origin}: column {column!r}: row {row} holds {values[position]}; expected finite numbers")
-    values = values if values.dtype == np.uint8 else values.astype(np.float32)
-    return torch.from_numpy(values.copy()).view(shape if len(shape) > 1 else [-1, 1])
+        row = first + position // (len(values) // shape[0])
+        raise ValueError(f"{where}: row {row} holds {values[position]}; expected finite numbers")
+    return values.reshape(shape if len(shape) > 1 else (-1, 1))
 
 
 def read_labels(table: RawTable, column: str, classes: int | None) -> tuple[Tensor, list[str] | None]:
@@ -156,11 +180,17 @@ def _check_range(target: Tensor, classes: int | None, where: str) -> None:
         raise ValueError(f"{where}: row {row} holds {int(target[row])}; expected {expected}, or an empty cell for no label")
 
 
-def _refuse_empty_cells(cells: pa.Array, table: RawTable, column: str) -> None:
+def _refuse_empty_cells(cells: pa.Array, where: str, total: int, *, first: int = 0, rows: int | None = None) -> None:
+    """Raises a ValueError for empty cells.
+
+    Args:
+        total: rows of the table.
+        first, rows: which of them these cells are; each row may have several cells.
+    """
     if cells.null_count:
-        row = cells.is_null().index(True).as_py()
-        first = f"the first in row {row} of {len(cells)}"
-        raise ValueError(f"{table.origin}: column {column!r} has empty cells, {first}; leave such rows out")
+        position = cells.is_null().index(True).as_py()
+        row = first + position * (rows or len(cells)) // len(cells)
+        raise ValueError(f"{where} has empty cells, the first in row {row} of {total}; leave such rows out")
 
 
 def without_blanks(cells: pa.Array) -> pa.Array:
@@ -169,10 +199,6 @@ def without_blanks(cells: pa.Array) -> pa.Array:
         return cells
     blank = pc.equal(pc.utf8_length(pc.utf8_trim_whitespace(cells)), 0)
     return pc.if_else(pc.fill_null(blank, False), pa.scalar(None, cells.type), cells)
-
-
-def _full_path(table: RawTable, path: str | None) -> str | None:
-    return path if path is None or table.folder is None else str(table.folder / path)
 
 
 def _plain(cells: pa.ChunkedArray) -> pa.Array:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.fields import Modality, field_items, named_modalities
 from limbeck.data.fields.modalities import AudioModality, ImageModality, TableModality
+from limbeck.data.image.load import MEMORY_LIMIT
 from limbeck.data.items import Items
 from limbeck.data.loading.columns import LABEL_NAMES, label_columns
 from limbeck.data.loading.files import RawTable, open_table
@@ -36,6 +37,7 @@ def load_fields(
     channels: Literal[1, 3] | None = None,
     read_labels: LabelReader | None = None,
     audio: AudioOptions | None = None,
+    memory_limit: int = MEMORY_LIMIT,
 ) -> Items:
     """Load items of several fields, of which each actor reads one.
 
@@ -50,6 +52,7 @@ def load_fields(
         split, where, label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
         size, channels: of fields of images that do not say their own.
         audio: of fields of sounds that do not say their own.
+        memory_limit: bytes of decoded images or spectrograms of a field that stay in memory.
 
     Raises:
         ValueError: an unknown modality or column, or a column that holds something else; an item without one of its fields,
@@ -61,6 +64,8 @@ def load_fields(
     }
     for kind in kinds.values():
         _fill_in(kind, size, channels, audio)
+        if isinstance(kind, ImageModality | AudioModality):
+            kind.memory_limit = memory_limit
     labels = _label_columns(table, label)
     columns = _find_columns(table, kinds, labels)
     single = [columns[name][0] for name, kind in kinds.items() if not isinstance(kind, TableModality)]

@@ -89,7 +89,7 @@ def read_file(path: Path, read: Callable[[Path], pa.Table] = read_columns) -> Ra
 def _open_folder(path: Path, split: str | None) -> RawTable:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return _from_disk(path, split)
-    subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry))
+    subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry.name))
     if split is not None and split in subfolders:
         return _open_folder(path / split, None)
     tables = sorted(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 import warnings
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,9 +34,13 @@ def find_images(path: Path, subfolders: Iterable[str]) -> ImageFiles:
     by_class: dict[str, list[str]] = {}
     empty, others = [], Counter[str]()
     for name in subfolders:
-        inside = [file for file in (path / name).rglob("*") if file.is_file() and not any(map(is_hidden, _within(file, path)))]
-        images = sorted(str(file.relative_to(path)) for file in inside if file.suffix.lower() in IMAGE_SUFFIXES)
-        others.update(file.suffix.lower() for file in inside if file.suffix.lower() not in IMAGE_SUFFIXES | OTHER_SUFFIXES)
+        images = []
+        for file in _files_in(path / name, f"{name}{os.sep}"):
+            suffix = os.path.splitext(file)[1].lower()
+            if suffix in IMAGE_SUFFIXES:
+                images.append(file)
+            elif suffix not in OTHER_SUFFIXES:
+                others[suffix] += 1
         if images:
             by_class.setdefault(unicodedata.normalize("NFC", name), []).extend(images)
         else:
@@ -52,11 +57,18 @@ def find_images(path: Path, subfolders: Iterable[str]) -> ImageFiles:
     return ImageFiles(files, labels, classes)
 
 
-def is_hidden(path: Path) -> bool:
+def is_hidden(name: str) -> bool:
     """Whether a file or folder is one that systems leave behind: `.DS_Store`, `__MACOSX`, `._image.jpg`."""
-    return path.name.startswith(".") or path.name == "__MACOSX"
+    return name.startswith(".") or name == "__MACOSX"
 
 
-def _within(file: Path, folder: Path) -> list[Path]:
-    """The file and the folders between it and `folder`."""
-    return [file, *(parent for parent in file.parents if folder in parent.parents)]
+def _files_in(folder: str | Path, within: str) -> Iterator[str]:
+    """The files of a folder and those below it, `within` before each path; without paths as objects, for a million files."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if is_hidden(entry.name):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files_in(entry.path, f"{within}{entry.name}{os.sep}")
+            elif entry.is_file():
+                yield within + entry.name

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from limbeck.data.audio.decode import DecodedAudio, decode_audio
 from limbeck.data.audio.options import AudioOptions
-from limbeck.data.image.decode import MEMORY_LIMIT, DecodedImages, OnError, decode_images
+from limbeck.data.image.load import MEMORY_LIMIT, LoadedImages, OnError, load_arrays, load_images
 from limbeck.data.items import Items
-from limbeck.data.loading.cells import describe_source, read_array, read_images, read_texts
+from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_columns
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.files import RawTable, open_table
@@ -59,8 +59,8 @@ def load_items(
         regression: whether labels are numbers to predict; an empty cell or NaN is an unlabelled item.
         read_labels: how labels are read, such as `multi_hot_labels`; default: one class, or with `regression` one number.
         on_error: "skip" leaves out images and sounds that do not decode, with a warning.
-        memory_limit: bytes of decoded images or spectrograms that are kept in memory; larger sets are decoded again when they
-            are fetched.
+        memory_limit: bytes of decoded images or spectrograms that are kept in memory; further images are decoded again when
+            they are fetched.
         table: reads a table, and says which of its columns are numeric or categorical if types do not.
         audio: how sounds become log-mel spectrograms; None: the defaults of `AudioOptions`.
 
@@ -95,14 +95,14 @@ def _digits(decoder: _Decoder, classes: int | None, split: str | None, where: Wh
     if where:
         raise ValueError(f"where={dict(where)}: digits has no columns; leave it out")
     images, target = digit_images()
-    decoded = decoder.decode(list(images), "digits")
+    decoded = load_arrays(images, decoder.size, decoder.channels)
     found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)
     return found if labelled else Items(found.storage, found.keys, images=True)
 
 
 @dataclass(frozen=True)
 class _Decoder:
-    """Options of `decode_images` and `decode_audio`."""
+    """Options of `load_images` and `decode_audio`."""
 
     size: int | tuple[int, int] | None
     channels: int | None
@@ -110,12 +110,12 @@ class _Decoder:
     memory_limit: int
     audio: AudioOptions | None
 
-    def decode_sounds(self, sources: list[object], origin: str) -> DecodedAudio:
+    def decode_sounds(self, sources: Sequence[Any], origin: str) -> DecodedAudio:
         describe, options = partial(describe_source, origin, sources), self.audio or AudioOptions()
         return decode_audio(sources, describe, options, on_error=self.on_error, memory_limit=self.memory_limit)
 
-    def decode(self, sources: list[object], origin: str) -> DecodedImages:
-        return decode_images(
+    def load_images(self, sources: Sequence[Any], origin: str) -> LoadedImages:
+        return load_images(
             sources,
             partial(describe_source, origin, sources),
             size=self.size,
@@ -153,13 +153,13 @@ def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns,
     (column,) = inputs
     kind = column_kind(table, column)
     if kind == "audio":
-        sounds = decoder.decode_sounds(read_images(table, column), table.origin)
+        sounds = decoder.decode_sounds(MediaSources(table, column), table.origin)
         target = None if target is None else target[sounds.rows]
         return Items(sounds.storage, sounds.keys, target, labels.classes, names)
     if decoder.audio is not None:
         raise ValueError(f"{table.origin}: column {column!r} holds {kind}s, no sounds; leave out `audio`")
     if kind == "image":
-        decoded = decoder.decode(read_images(table, column), table.origin)
+        decoded = decoder.load_images(MediaSources(table, column), table.origin)
         target = None if target is None else target[decoded.rows]
         return Items(decoded.storage, decoded.keys, target, labels.classes, names, images=True)
     cells = read_texts(table, column) if kind == "text" else read_array(table, column)

@@ -65,10 +65,6 @@ class EncodedTable(TensorStorage):
         super().__init__(inputs)
         self.encoder = encoder
 
-    def select(self, rows: Tensor) -> EncodedTable:
-        assert isinstance(self.inputs, Tensor)
-        return EncodedTable(self.inputs[rows], self.encoder)
-
     def identity(self) -> str:
         """Hash of everything that the vectors of a row depend on, besides its values."""
         return self.encoder.identity()

@@ -37,7 +37,7 @@ class TableStorage(Storage):
             return len(numbers)
         return len(next(iter(self.categorical.values())))
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> Any:
+    def fetch(self, rows: Tensor) -> Any:
         raise ValueError(
             "models do not read the rows of a table; turn them into vectors first: encoder = TableEncoder.fit(train), then "
             "encoder(train), encoder(test)"

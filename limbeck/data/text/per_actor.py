@@ -67,9 +67,9 @@ class PerActorStorage(Storage):
     def __len__(self) -> int:
         return len(self.first)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> dict[str, Any]:
+    def fetch(self, rows: Tensor) -> dict[str, Any]:
         self._require_same_items()
-        return {name: part.fetch(rows, workers) for name, part in self.parts.items()}
+        return {name: part.fetch(rows) for name, part in self.parts.items()}
 
     def select(self, rows: Tensor) -> PerActorStorage:
         self._require_same_items()

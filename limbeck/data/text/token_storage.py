@@ -179,7 +179,7 @@ class TokenStorage(Storage):
     def __len__(self) -> int:
         return len(self.lengths)
 
-    def fetch(self, rows: Tensor, workers: int = 0) -> dict[str, Any]:
+    def fetch(self, rows: Tensor) -> dict[str, Any]:
         fetched = {name: encoding.fetch(rows, self.multiple) for name, encoding in self.encodings.items()}
         return fetched[""] if "" in fetched else dict(fetched)
 

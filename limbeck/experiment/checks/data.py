@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data import Items, evaluation_batches
+from limbeck.data.image.storage import ImageStorage
 from limbeck.data.storage import TensorStorage
 
 SAMPLE = 256  # items whose values are looked at
@@ -31,7 +32,7 @@ def check_range(train: Items | None, other: Items | None, data: str) -> None:
 
 def _range(items: Items | None) -> tuple[float, float, float] | None:
     """Least, largest and mean value of some items as models read them; None for other inputs than one tensor of numbers."""
-    if items is None or not isinstance(items.storage, TensorStorage) or not len(items):
+    if items is None or not isinstance(items.storage, TensorStorage | ImageStorage) or not len(items):
         return None
     some = items.select(torch.linspace(0, len(items) - 1, min(SAMPLE, len(items))).long())
     inputs = next(evaluation_batches(some, SAMPLE)).inputs["default"]

@@ -258,7 +258,7 @@ def _check_stages(
     Returns their graph if it is to be drawn.
     """
     plan = experiment.plans[name]
-    source = None if train is None else experiment.source(train, plan, prefetch=0)
+    source = None if train is None else experiment.source(train, plan, ahead=False)
     checked = [
         (stage, update, *_check_update(experiment, plan, stage, update, actors, source, seed))
         for stage in resolve_stages(plan.stages, actors)
@@ -289,7 +289,7 @@ def _check_update(
     experiment: Experiment, plan: Plan, stage: Stage, update: Update, actors: Actors, train: Source | None, seed: int
 ) -> tuple[Criterion, Batch]:
     """Builds the criterion of an update on one batch, and returns both."""
-    source = train if update.source is None else experiment.fresh_source(update.source, plan, prefetch=0)
+    source = train if update.source is None else experiment.fresh_source(update.source, plan, ahead=False)
     if source is None:
         raise ValueError("an update names no source and there is no training data; give it one (source=…), or call fit(train)")
     source.bind({name: actor.model for name, actor in actors.items()})

@@ -141,7 +141,7 @@ def train_locally(recipe: Federation, method: federated.FederatedMethod, model: 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of few classes or few items, which are what a client is
         task.prepare(None, items, [], control=True)
-        source = training_source(task.training_items(items), replace(training, prefetch=0), task)
+        source = training_source(task.training_items(items), replace(training, prefetch=0, workers=0), task)
     stage = Stage([Update(task.hard_terms("student"))], training.length, method.local_optimizer(training.optimizer))
     Run({"student": trained(model)}, [stage], source=source, seed=seed, settings=quiet(training.settings)).fit()
     model.cpu()

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import (
     BeforeValidator,
+    ByteSize,
     Discriminator,
     Field,
     StrictBool,
@@ -22,6 +23,7 @@ from pydantic import (
 from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.data import AudioOptions, Items, TableOptions, load_fields, load_items
 from limbeck.data.fields import named_modalities
+from limbeck.data.image.load import MEMORY_LIMIT
 from limbeck.data.loading import LabelReader, class_labels
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import NamedPart, Spec, check_buildable, default_of
@@ -106,6 +108,11 @@ class DatasetSpec(Spec):
     audio: AudioSpec | None = Field(None, description="of sounds: their spectrograms, such as {n_mels: 64, seconds: 1}")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image or sound that does not decode")
     limit: int | None = Field(None, gt=0, description="use only the first items, this many")
+    memory_limit: ByteSize = Field(
+        ByteSize(MEMORY_LIMIT),
+        ge=0,
+        description="decoded images or spectrograms that stay in memory, such as 4GB",
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -155,6 +162,7 @@ class DatasetSpec(Spec):
                 channels=self.channels,
                 read_labels=read_labels,
                 audio=None if self.audio is None else self.audio.build(),
+                memory_limit=self.memory_limit,
             )
             return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
         items = load_items(
@@ -169,6 +177,7 @@ class DatasetSpec(Spec):
             on_error=self.on_error,
             table=None if self.table is None else self.table.build(),
             audio=None if self.audio is None else self.audio.build(),
+            memory_limit=self.memory_limit,
         )
         return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
 

@@ -86,6 +86,12 @@ class TrainingSpec(Spec):
     log_every: int = Field(default_of(Settings, "log_every"), gt=0)
     trackers: list[str] = Field(default_factory=lambda: list(default_of(Settings, "trackers")))
     prefetch: int = Field(default_of(Training, "prefetch"), ge=0, le=MAX_PREFETCH)
+    workers: int | None = Field(
+        default_of(Training, "workers"),
+        ge=0,
+        le=MAX_THREADS,
+        description="processes that make batches; none: one a core, at most 8, if items are decoded in every epoch, else 0",
+    )
     overlap: bool = Field(
         default_of(Training, "overlap"), description="half of each batch are the items of the batch before, in other views"
     )
@@ -154,6 +160,7 @@ class TrainingSpec(Spec):
             patience=self.patience,
             validate_every=self.validate_every,
             prefetch=self.prefetch,
+            workers=self.workers,
             overlap=self.overlap,
         )
 

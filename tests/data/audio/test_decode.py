@@ -81,7 +81,7 @@ def test_large_sets_are_computed_when_they_are_fetched(tmp_path: Path) -> None:
     torch.testing.assert_close(spectrograms(lazy), spectrograms(eager))
     assert torch.equal(lazy.keys, eager.keys)
     assert spectrograms(lazy.select(torch.tensor([2]))).shape == (1, 1, 16, 11)
-    assert lazy.fetch(torch.tensor([0, 1]), workers=2).shape == (2, 1, 16, 11)
+    assert lazy.fetch(torch.tensor([0, 1])).shape == (2, 1, 16, 11)
 
 
 def test_broken_sounds_are_found_with_their_row(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from limbeck.data import load_items
-from limbeck.data.image.decode import decode_image, decode_images
+from limbeck.data.image.decode import decode_image, to_array
+from limbeck.data.image.load import load_arrays, load_images
 from tests.data.loading.files import CELLS, EXPECTED, PIXELS, cell, everything, folder_of_images, parquet, png, targets
 
 
@@ -22,8 +23,9 @@ def test_images_over_the_memory_limit_are_decoded_when_fetched_and_are_the_same(
     file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0] * 6)
     kept, lazy = load_items(file), load_items(file, memory_limit=100)
     rows = torch.tensor([4, 0, 4])
-    for workers in (0, 3):
-        assert torch.equal(lazy.fetch(rows, workers), kept.fetch(rows))
+    assert kept.storage.in_memory
+    assert not lazy.storage.in_memory
+    assert torch.equal(lazy.fetch(rows), kept.fetch(rows))
     assert torch.equal(lazy.select(rows).fetch(torch.arange(3)), kept.fetch(rows))
     assert lazy.fingerprint() == kept.fingerprint()
 
@@ -96,13 +98,68 @@ def test_any_image_takes_any_size(height: int, width: int, new_height: int, new_
 
 def test_arrays_bytes_and_paths_are_decoded_alike(tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(png(PIXELS[0]))
-    sources = [PIXELS[0], png(PIXELS[0]), tmp_path / "a.png"]
-    decoded = decode_images(sources, str)
-    assert decoded.keys.unique().numel() == 1
-    assert torch.equal(decoded.storage.fetch(torch.arange(3)), EXPECTED[:1].expand(3, -1, -1, -1))
-    assert decoded.rows.tolist() == [0, 1, 2]
+    loaded = load_images([png(PIXELS[0]), tmp_path / "a.png"], str)
+    assert loaded.keys.unique().numel() == 1
+    assert torch.equal(loaded.storage.fetch(torch.arange(2)), EXPECTED[:1].expand(2, -1, -1, -1))
+    assert loaded.rows.tolist() == [0, 1]
+    assert torch.equal(load_arrays([PIXELS[0]]).storage.fetch(torch.arange(1)), EXPECTED[:1])
+
+
+def test_images_that_are_resized_or_converted_have_keys_of_their_own(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=CELLS)
+    plain, resized, other, grey = (load_items(file, **how).keys for how in ({}, {"size": 6}, {"size": 7}, {"channels": 1}))
+    assert len({*plain.tolist(), *resized.tolist(), *other.tolist(), *grey.tolist()}) == 4 * len(CELLS)
+    assert torch.equal(load_items(file, size=(5, 4), channels=3).keys, plain), "nothing changes, so nothing is another input"
+
+
+def jpeg(side: int, quality: int = 95) -> bytes:
+    ramp = np.linspace(0, 255, side)
+    pixels = np.stack([np.add.outer(ramp, ramp) / 2, np.tile(ramp, (side, 1)), np.tile(ramp, (side, 1)).T], 2)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.astype(np.uint8)).save(buffer, "JPEG", quality=quality)
+    return buffer.getvalue()
+
+
+def test_large_jpegs_are_decoded_at_a_reduced_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    image = Image.open(io.BytesIO(jpeg(800)))
+    reduced = to_array(image, (50, 50), None)
+    assert image.size == (100, 100), "an eighth, which is twice the size wanted"
+    monkeypatch.setattr("limbeck.data.image.decode.REDUCING_GAP", 1000)
+    image = Image.open(io.BytesIO(jpeg(800)))
+    assert abs(to_array(image, (50, 50), None).astype(int) - reduced).max() <= 3
+    assert image.size == (800, 800)
+
+
+@pytest.mark.parametrize("turned", [1, 3, 6, 8])
+def test_a_box_is_cut_out_of_the_upright_image(turned: int) -> None:
+    buffer, exif = io.BytesIO(), Image.Exif()
+    exif[0x0112] = turned
+    Image.open(io.BytesIO(jpeg(400))).crop((0, 0, 400, 300)).save(buffer, "JPEG", exif=exif, quality=95)
+    upright = decode_image(buffer.getvalue(), None, None)
+    top, left, height, width = 40, 60, 200, 160
+    box = upright[:, top : top + height, left : left + width]
+    for size in ((100, 80), (20, 16)):  # the second is decoded at a reduced size
+        expected = Image.fromarray(box.transpose(1, 2, 0)).resize(size[::-1], Image.Resampling.BILINEAR)
+        found = decode_image(buffer.getvalue(), size, None, (top, left, height, width))
+        assert abs(found.astype(int) - np.asarray(expected).transpose(2, 0, 1)).max() <= 4
+
+
+def test_a_cut_off_jpeg_is_found_at_the_start_and_a_damaged_one_when_it_is_decoded(tmp_path: Path) -> None:
+    whole = jpeg(64)
+    with pytest.raises(ValueError, match=r"1 of 2 images do not decode, the first at 1: image file is truncated"):
+        load_images([whole, whole[:-200]], str)
+    damaged = png(PIXELS[0])
+    damaged = damaged[:-20] + bytes([damaged[-20] ^ 255]) + damaged[-19:]  # within the compressed pixels
+    with pytest.raises(ValueError, match=r"1 of 2 images do not decode, the first at 1"):
+        load_images([png(PIXELS[1]), damaged], str)
+    file = tmp_path / "a.png"
+    file.write_bytes(png(PIXELS[0]))
+    loaded = load_images([file], lambda row: "a.png")
+    file.write_bytes(b"something else")
+    with pytest.raises(ValueError, match=r"a\.png does not decode: .*`on_error: skip`"):
+        loaded.storage.fetch(torch.tensor([0]))
 
 
 def test_without_any_image_nothing_is_loaded() -> None:
     with pytest.raises(ValueError, match=r"no image decodes; 2 of 2 images do not decode"):
-        decode_images([b"x", None], str, on_error="skip")
+        load_images([b"x", None], str, on_error="skip")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from limbeck.data import load_items
 from limbeck.data.content_keys import content_key
-from tests.data.loading.files import CELLS, EXPECTED, PIXELS, everything, parquet, targets
+from tests.data.loading.files import CELLS, EXPECTED, PIXELS, everything, parquet, png, targets
 
 
 def test_parquet_of_images_and_class_names_beside_it(tmp_path: Path) -> None:
@@ -27,7 +27,7 @@ def test_parquet_of_images_and_class_names_beside_it(tmp_path: Path) -> None:
     assert targets(items) == [0, 1, 2, 0, 1, -100]
     assert items.class_names == ["cat", "dog", "eel", "fox"]
     assert items.classes == 4
-    assert items.keys[0] == content_key(np.ascontiguousarray(PIXELS[0].transpose(2, 0, 1)))
+    assert items.keys[0] == content_key(png(PIXELS[0]))
     assert load_items(file, label=False).target is None
 
 

@@ -50,7 +50,10 @@ def photograph(random: np.random.Generator) -> bytes:
 
 
 def write_folder(root: Path, count: int, distinct: int) -> float:
-    """Files in one folder a class; those above `distinct` repeat others with a few bytes behind the end. Returns their mean size."""
+    """Files in one folder a class, of which those above `distinct` repeat others with a few bytes behind the end.
+
+    Returns the mean size of a file in bytes.
+    """
     random = np.random.default_rng(0)
     contents = [photograph(random) for _ in range(distinct)]
     for label in range(CLASSES):
@@ -143,7 +146,7 @@ def throughput(root: Path) -> None:
         TOPIC, "folder of JPEGs: training items per second ÷ the best plain DataLoader", "≥ 0.97", statistics.median(ratios),
         [min(ratios), max(ratios)], statistics.median(ratios) >= 0.97, "python -m benchmarks.real_sizes data",
         f"{PHOTOGRAPHS} synthetic JPEGs of 300 to 500 pixels, {SIDE} pixels after random crops, batches of {BATCH}",
-        TURNS, f"{best} workers are best for the plain loader of 0, 1 and 2; the interval is the range of {TURNS} alternating epochs",
+        TURNS, f"{best} workers are the best of 0, 1 and 2 for the plain loader; the interval is the range of {TURNS} epochs",
     )  # fmt: skip
 
 
@@ -165,8 +168,10 @@ def starts(place: Path) -> None:
     print(first, later)
     data = f"{FILES:,} JPEGs of {size / 1000:.0f} kB on average, up to the first batch"
     command = "python -m benchmarks.real_sizes data"
-    bars.record(TOPIC, "first start on 100,000 files, s", "≤ 60", first["seconds"], None, first["seconds"] <= 60, command, data, 1)
-    bars.record(TOPIC, "second start on 100,000 files, s", "≤ 2", second, None, second <= 2, command, data, 3)
+    for name, bar, value, seeds in (("first", 60, first["seconds"], 1), ("second", 2, second, 3)):
+        bars.record(
+            TOPIC, f"{name} start on 100,000 files, s", f"≤ {bar}", value, None, value <= bar, command, data, seeds
+        )  # fmt: skip
     bars.record(
         TOPIC, "memory of 100,000 files beside the cache of decoded images, MB", "≤ 500", memory, None, memory <= 500, command,
         f"{FILES:,} JPEGs, 100 batches of {BATCH} at {SIDE} pixels; the process that trains, without what its imports hold", 3,

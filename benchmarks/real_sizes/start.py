@@ -1,4 +1,4 @@
-"""Opens a folder of image files as a run does, and prints seconds and memory: `python -m benchmarks.real_sizes.start FOLDER`."""
+"""Opens a folder of image files as a run does; prints seconds and bytes: `python -m benchmarks.real_sizes.start FOLDER`."""
 
 from __future__ import annotations
 

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from limbeck.utils.atomic_files import write_atomic
@@ -101,6 +100,8 @@ def _state(file: str) -> tuple[int, int]:
 
 
 def _read(place: Path) -> pa.Table | None:
+    import pyarrow.parquet as pq  # type: ignore[import-untyped]  # takes a while
+
     try:
         table = pq.read_table(place, partitioning=None, page_checksum_verification=True).combine_chunks()
     except (OSError, pa.ArrowException):
@@ -109,6 +110,8 @@ def _read(place: Path) -> pa.Table | None:
 
 
 def _write(table: pa.Table, place: Path) -> None:
+    import pyarrow.parquet as pq
+
     content = pa.BufferOutputStream()
     pq.write_table(table, content, compression="zstd", write_page_checksum=True)
     with contextlib.suppress(OSError):  # a cache folder that cannot be written

@@ -95,7 +95,7 @@ def _read_chunk(cells: pa.Array, first: int, total: int, where: str) -> NDArray[
             raise ValueError(f"{where} holds lists of different lengths {sorted(lengths)[:4]}")
         shape.append(lengths[0])
         cells = cells.flatten()
-    values = cells.to_numpy(zero_copy_only=False)
+    values: NDArray[Any] = cells.to_numpy(zero_copy_only=False)
     if values.dtype.kind == "f" and not np.isfinite(values).all():
         position = int((~np.isfinite(values)).argmax())
         row = first + position // (len(values) // shape[0])

@@ -1,6 +1,7 @@
 """Opens a data set by path or name as a table.
 
-Paths may be whatever Hugging Face `datasets` loads; files are read directly, so no cache files are written.
+Paths may be whatever Hugging Face `datasets` loads. Files are read directly; only of large Parquet files of images a copy is
+written that can be mapped into memory.
 """
 
 from __future__ import annotations

@@ -43,9 +43,9 @@ def _check_names(path: Path, names: list[str]) -> None:
 
 
 def _read_parquet(path: Path) -> pa.Table:
-    import pyarrow.parquet  # type: ignore[import-untyped]
+    from limbeck.data.loading.mapped_parquet import read_or_map  # imports pyarrow.parquet, which takes a while
 
-    return pyarrow.parquet.read_table(path, partitioning=None)
+    return read_or_map(path)
 
 
 def _read_csv(path: Path) -> pa.Table:

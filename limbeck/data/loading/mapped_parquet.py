@@ -45,7 +45,10 @@ def _holds_bytes(field: pa.Field) -> bool:
 def _place(path: Path) -> Path:
     """Of the copy of a file in its present state."""
     found = path.stat()
-    names = [hashlib.blake2b(part.encode(), digest_size=8).hexdigest() for part in (str(path.resolve()), f"{found.st_size} {found.st_mtime_ns}")]
+    names = [
+        hashlib.blake2b(part.encode(), digest_size=8).hexdigest()
+        for part in (str(path.resolve()), f"{found.st_size} {found.st_mtime_ns}")
+    ]
     return cache_folder("tables") / f"{names[0]}-{names[1]}.arrow"
 
 
@@ -54,11 +57,14 @@ def _copy(path: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
     draft = place.with_suffix(f".{os.getpid()}.draft")
     try:
-        with pq.ParquetFile(path) as source, pa.OSFile(str(draft), "wb") as file:
-            with pa.ipc.new_file(file, source.schema_arrow) as writer:
-                batches = source.iter_batches(batch_size=ROWS)
-                for batch in show_progress(batches, f"mapping {path.name}", -(-source.metadata.num_rows // ROWS)):
-                    writer.write_batch(batch)
+        with (
+            pq.ParquetFile(path) as source,
+            pa.OSFile(str(draft), "wb") as file,
+            pa.ipc.new_file(file, source.schema_arrow) as writer,
+        ):
+            batches, count = source.iter_batches(batch_size=ROWS), source.metadata.num_rows
+            for batch in show_progress(batches, f"mapping {path.name}", -(-count // ROWS)):
+                writer.write_batch(batch)
         draft.replace(place)
     finally:
         draft.unlink(missing_ok=True)

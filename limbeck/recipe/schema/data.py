@@ -16,6 +16,7 @@ from pydantic import (
     StrictInt,
     StrictStr,
     Tag,
+    TypeAdapter,
     field_validator,
     model_validator,
 )
@@ -80,6 +81,14 @@ def _fields(value: Any) -> Any:
     return {name: name for name in value} if isinstance(value, list | tuple) else value
 
 
+def _bytes(value: Any) -> Any:
+    """Returns a number of bytes, from one or from a text such as 4GB."""
+    return int(TypeAdapter(ByteSize).validate_python(value)) if isinstance(value, str) else value
+
+
+Bytes = Annotated[int, BeforeValidator(_bytes)]
+
+
 class DatasetSpec(Spec):
     """One data set: a path or a name, and which columns hold what."""
 
@@ -108,8 +117,8 @@ class DatasetSpec(Spec):
     audio: AudioSpec | None = Field(None, description="of sounds: their spectrograms, such as {n_mels: 64, seconds: 1}")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image or sound that does not decode")
     limit: int | None = Field(None, gt=0, description="use only the first items, this many")
-    memory_limit: ByteSize = Field(
-        ByteSize(MEMORY_LIMIT),
+    memory_limit: Bytes = Field(
+        MEMORY_LIMIT,
         ge=0,
         description="decoded images or spectrograms that stay in memory, such as 4GB",
     )

@@ -31,3 +31,14 @@ def test_items_of_several_fields_are_not_left_out_one_field_at_a_time() -> None:
         DatasetSpec.model_validate(
             {"path": "pairs.parquet", "fields": {"wave": "audio", "picture": "image"}, "on_error": "skip"}
         )
+
+
+@pytest.mark.parametrize(("given", "expected"), [("4GB", 4 * 10**9), ("512MiB", 512 << 20), (0, 0), (10, 10)])
+def test_memory_is_a_number_or_has_a_unit(given: object, expected: int) -> None:
+    assert DatasetSpec.model_validate({"path": "digits", "memory_limit": given}).memory_limit == expected
+
+
+@pytest.mark.parametrize("given", ["much", -1, "4 cats"])
+def test_other_amounts_of_memory_are_refused(given: object) -> None:
+    with pytest.raises(ValueError, match="memory_limit"):
+        DatasetSpec.model_validate({"path": "digits", "memory_limit": given})

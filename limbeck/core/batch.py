@@ -75,7 +75,11 @@ class Batch:
         return first_tensor(self.inputs).device
 
     def to(self, device: torch.device | str) -> Batch:
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        """The batch on a device; itself if all of it is there."""
+        target = torch.device(device)
+        if all(tensor.device == target for tensor in tensors_in(vars(self))):
+            return self
+        return self._each(lambda tensor: tensor.to(target, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with `change` applied to every tensor."""
@@ -133,6 +137,15 @@ def first_tensor(value: Any) -> Tensor:
     while not isinstance(value, Tensor):
         value = next(iter(value.values()))
     return value
+
+
+def tensors_in(value: Any) -> list[Tensor]:
+    """All tensors in nested mappings."""
+    if isinstance(value, Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [tensor for part in value.values() for tensor in tensors_in(part)]
+    return []
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

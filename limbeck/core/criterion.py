@@ -13,6 +13,7 @@ from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.balance import Balance
 from limbeck.core.balance import balance as as_balance
 from limbeck.core.batch import Batch, as_batch
+from limbeck.core.counted_items import Count, CountedItems, as_tensor, at_least_one, count_items
 from limbeck.core.criterion_builder import CriterionBuilder
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
@@ -106,6 +107,7 @@ class Criterion(nn.Module):
         self.losses, self.balance_statistics = losses, WeightStatistics()
         self.terms = [loss.term for loss in losses]
         self.per_token = [loss.per_token for loss in losses]
+        self.reads_variants = any(r.variant is not None for term in self.terms for r in term.references)
         self.objectives = nn.ModuleList(term.objective for term in self.terms)
         self.adapters = nn.ModuleList(loss.adapter for loss in losses)
         self.teachers = nn.ModuleList(
@@ -119,7 +121,8 @@ class Criterion(nn.Module):
         *,
         progress: float = 0.0,
         forward_cache: ForwardCache | None = None,
-        counts: Tensor | None = None,
+        counted: CountedItems | None = None,
+        counts: Tensor | Sequence[Count] | None = None,
         gathered: bool = False,
     ) -> dict[str, Tensor]:
         """The loss and the (unweighted) value of each term.
@@ -127,39 +130,42 @@ class Criterion(nn.Module):
         Args:
             batch: a `Batch`, a pair (inputs, labels), or a mapping with labels, as data loaders give them.
             progress: of the stage, 0 to 1: what schedules are functions of.
-            forward_cache, counts, gathered: what the engine computes once for several criteria and processes; leave them out
-                in your own loop.
+            forward_cache, counted, counts, gathered: what the engine computes once for several criteria and processes; leave
+                them out in your own loop.
         """
         batch = as_batch(batch)
         self._require_built(batch)
         own_loop = forward_cache is None
         if forward_cache is None:
             forward_cache = ForwardCache(self.probes, batch, self.plan, seed=self._step_seed(), set_modes=False)
+        if counted is None:
+            counted = self.counted(batch)
         if counts is None:
-            counts = self.counts(batch).clamp(min=1)
+            counts = at_least_one(counted.counts)
         values: dict[str, Tensor] = {}
         weighted: dict[int, Tensor] = {}  # by the number of the term
-        for number, (loss, count) in enumerate(zip(self.losses, counts, strict=True)):
+        for number, (loss, mask, count) in enumerate(zip(self.losses, counted.masks, counts, strict=True)):
             weight = loss.term.weight(progress)  # type: ignore[operator]
             if weight == 0:
                 continue
-            value = loss.sum(forward_cache, batch, progress, gathered=gathered) / count
-            weighted[number], values[loss.term.name] = value * weight, value
+            value = loss.sum(forward_cache, batch, progress, mask, gathered=gathered) / count
+            weighted[number] = value if weight == 1 else value * weight
+            values[loss.term.name] = value
             forward_cache.release(loss.last_uses)
         if not weighted:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
-        total = self._total(weighted, batch, counts)
+        total = self._total(weighted, counted, counts)
         if own_loop and self.training:
             self.update_teachers(forward_cache, batch)
         return {"loss": total, **values}
 
-    def _total(self, weighted: Mapping[int, Tensor], batch: Batch, counts: Tensor) -> Tensor:
+    def _total(self, weighted: Mapping[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count]) -> Tensor:
         """The sum of the terms, in proportion to the factors of the balance if there is one."""
         first, *others = weighted.values()
         if self.balance is None:
             return sum(others, first)
         rows = list(weighted)
-        shares = (self.counts(batch) / counts)[rows]
+        shares = as_tensor([counted.counts[row] / counts[row] for row in rows], first.device)
         factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters())
         for number, factor in zip(rows, factors.detach(), strict=True):
             self.balance_statistics.add(self.terms[number].name, factor[None])
@@ -183,12 +189,15 @@ class Criterion(nn.Module):
 
     def _step_seed(self) -> int:
         """Seed of the random variants of one step in a loop of your own: the next number of torch's generator."""
-        varied = any(reference.variant is not None for term in self.terms for reference in term.references)
-        return int(torch.randint(2**62, ())) if varied else self.seed
+        return int(torch.randint(2**62, ())) if self.reads_variants else self.seed
+
+    def counted(self, batch: Batch) -> CountedItems:
+        """Which items (or tokens) of this batch each term averages over."""
+        return count_items(self.losses, batch)
 
     def counts(self, batch: Batch) -> Tensor:
         """How many items (or tokens) of this batch each term averages over, `[terms]`."""
-        return torch.stack([loss.mask(batch).sum() for loss in self.losses])
+        return as_tensor(self.counted(batch).counts, batch.device)
 
     def update_teachers(self, forward_cache: ForwardCache, batch: Batch) -> None:
         """After the update of the weights: pass the student's signals to teachers that remember them, if they were computed."""

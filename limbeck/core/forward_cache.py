@@ -17,7 +17,6 @@ from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
 from limbeck.core.signals import Signal
 from limbeck.core.taps.probe import Signals
-from limbeck.core.taps.tap import Tap
 from limbeck.utils.seeds import mix_seeds
 
 ForwardKey = tuple[str, str | None, str]  # actor, variant, view
@@ -67,23 +66,24 @@ class ForwardCache:
 
     def __getitem__(self, reference: Reference) -> Tensor | Signal:
         """The signal that a reference names."""
-        key = _key(reference)
+        key = reference.forward_key
         if key not in self._signals:
             self._signals[key] = self._run(*key)
-        return self._signals[key][str(Tap.parse(reference.tap))]
+        return self._signals[key][reference.tap_name]
 
     def __contains__(self, reference: Reference) -> bool:
         """Whether this signal was computed already."""
-        return _key(reference) in self._signals
+        return reference.forward_key in self._signals
 
     def computed(self, reference: Reference) -> Tensor | Signal | None:
         """This signal if it was computed already, otherwise None."""
-        return self._signals.get(_key(reference), Signals()).get(str(Tap.parse(reference.tap)))
+        return self._signals.get(reference.forward_key, Signals()).get(reference.tap_name)
 
     def release(self, references: Iterable[Reference]) -> None:
         """Drop signals that are not needed again; the autograd graph keeps what the backward pass needs of them."""
-        for reference in set(references) - self.kept:
-            self._signals.get(_key(reference), Signals()).pop(str(Tap.parse(reference.tap)), None)
+        for reference in references:
+            if reference not in self.kept and reference.forward_key in self._signals:
+                self._signals[reference.forward_key].pop(reference.tap_name, None)
 
     def inputs(self, view: str) -> Any:
         """The inputs of the actors in this view: those of the batch, or what the generator makes of them."""
@@ -124,7 +124,7 @@ class ForwardCache:
         self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
         if actor.channels_last:
             inputs = as_channels_last(inputs)
-        inputs = in_precision_of(actor.model, inputs)
+        inputs = in_precision_of(self.probes.parameters(name), inputs)
         precision = actor.precision or self.autocast or torch.float32
         low = precision != torch.float32
         mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()
@@ -140,7 +140,3 @@ class ForwardCache:
         run = self.probes.actors[name].variants[variant]
         generator = torch.Generator().manual_seed(mix_seeds(self.seed, variant))
         return lambda model, inputs: run(model, inputs, generator)
-
-
-def _key(reference: Reference) -> ForwardKey:
-    return reference.actor, reference.variant, reference.view

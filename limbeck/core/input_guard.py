@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from torch import Tensor
-
-from limbeck.core.batch import copy_tensors
+from limbeck.core.batch import copy_tensors, tensors_in
 
 Output = TypeVar("Output")
 
@@ -37,14 +35,14 @@ class InputGuard:
         """
         copied = name in self.changing or (name, training) not in self._tried
         given = copy_tensors(inputs) if copied else inputs
-        before, of_copy = _versions(inputs), _versions(given)
+        before, of_copy = _versions(inputs), _versions(given) if copied else None
         output = model(given)
         if _versions(inputs) != before:
             raise ValueError(
                 f"actor {name!r} changes its inputs in place, and other models read them too; write x = x - mean in its "
                 "forward, not x.sub_(mean) or x -= mean"
             )
-        if _versions(given) != of_copy:
+        if of_copy is not None and _versions(given) != of_copy:
             self.changing.add(name)
         self._tried.add((name, training))
         return output
@@ -52,12 +50,4 @@ class InputGuard:
 
 def _versions(inputs: Any) -> list[int]:
     """The version counters of all tensors, which every change in place counts up; inference tensors have none."""
-    return [tensor._version for tensor in _tensors(inputs) if not tensor.is_inference()]
-
-
-def _tensors(inputs: Any) -> Iterator[Tensor]:
-    if isinstance(inputs, Tensor):
-        yield inputs
-    elif isinstance(inputs, Mapping):
-        for part in inputs.values():
-            yield from _tensors(part)
+    return [tensor._version for tensor in tensors_in(inputs) if not tensor.is_inference()]

@@ -23,17 +23,17 @@ def call_model(model: nn.Module, inputs: Any) -> Any:
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
-def in_precision_of(model: nn.Module, inputs: Any) -> Any:
-    """Returns inputs in the precision of a model that has no parameter in theirs; integers, such as token ids, as they are.
+def in_precision_of(parameters: Sequence[nn.Parameter], inputs: Any) -> Any:
+    """Returns inputs in the precision of a model's parameters, if none is in theirs; integers, such as token ids, as they are.
 
     Actors of one step may have different precisions: a loop may have converted the student and the batch, and not the teacher.
     """
     if isinstance(inputs, Mapping):
-        return {name: in_precision_of(model, part) for name, part in inputs.items()}
+        return {name: in_precision_of(parameters, part) for name, part in inputs.items()}
     if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
         return inputs
-    own = next((each.dtype for each in model.parameters() if each.is_floating_point()), inputs.dtype)
-    if own == inputs.dtype or any(each.dtype == inputs.dtype for each in model.parameters()):
+    own = next((each.dtype for each in parameters if each.is_floating_point()), inputs.dtype)
+    if own == inputs.dtype or any(each.dtype == inputs.dtype for each in parameters):
         return inputs
     return inputs.to(own)
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -49,7 +51,7 @@ class Objective(nn.Module, ABC):
             this: its gradient passes through the teacher too.
 
     Raises:
-        ValueError: shapes that do not fit, labels out of range, a teacher that is not finite.
+        ValueError: shapes that do not fit; while `validate`, labels out of range and a teacher that is not finite.
     """
 
     name: ClassVar[str]
@@ -70,7 +72,10 @@ class Objective(nn.Module, ABC):
     accepts_top_k: ClassVar[bool] = False  # accepts a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of PROPERTIES do not hold, and why
 
-    # Checks of values (finite teacher, label range) synchronise with the device; the engine turns them off on GPUs.
+    hides_errors: ClassVar[bool] = False  # wrong labels or a teacher that is not finite can give a finite loss
+
+    # Checks of values (finite teacher, label range) cost a pass over the signals and wait for the device. They are made at the
+    # first call in training, by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.
     validate: bool = True
 
     def forward(
@@ -86,17 +91,40 @@ class Objective(nn.Module, ABC):
         if isinstance(student, TopK):
             raise ValueError(f"{self.name}: the student signal is TopK; only a teacher's may be, the student's must be dense")
         device = tensors_of(student)[0].device
-        with torch.autocast(device.type, enabled=False):
-            s = to_working_dtype(student)
-            like = tensors_of(s)[0]
-            t = None if teacher is None else to_working_dtype(teacher if teacher_gradient else detach(teacher), like.dtype)
-            self.check(s, t, target)
-            if t is not None and self.needs_teacher and self.validate:
-                self.check_values(s, t, mask)
+        if self.hides_errors and device.type == "cpu":
+            self.validate = True
+        with _full_precision(device):
+            s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
             if not self.built:
                 self.build(shape_of(s), None if t is None else shape_of(t))
-                self.to(device, like.dtype)
-            return self.compare(s, t, target=map_tensors(target, Tensor.detach), mask=mask, index=index)
+                self.to(device, tensors_of(s)[0].dtype)
+            try:
+                loss = self.compare(s, t, target=map_tensors(target, Tensor.detach), mask=mask, index=index)
+            except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
+                self.recheck(s, t, target=target, mask=mask)
+                raise
+            if self.validate and self.training:
+                self.validate = False
+            return loss
+
+    def recheck(self, student: AnySignal, teacher: AnySignal | None, *, target: Any, mask: Tensor | None, **_: Any) -> None:
+        """Checks the values of signals whose loss is not finite, or could not be computed.
+
+        Raises:
+            ValueError: it is due to the labels or to the teacher.
+        """
+        self.validate = True
+        self._checked(student, teacher, target, mask)
+        self.validate = False
+
+    def _checked(self, student: Any, teacher: Any, target: Any, mask: Tensor | None) -> tuple[Any, Any]:
+        """Both signals in working precision, after the checks."""
+        s = to_working_dtype(student)
+        t = None if teacher is None else to_working_dtype(teacher, tensors_of(s)[0].dtype)
+        self.check(s, t, target)
+        if t is not None and self.needs_teacher and self.validate:
+            self.check_values(s, t, mask)
+        return s, t
 
     @abstractmethod
     def compare(self, student: Any, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
@@ -194,6 +222,8 @@ class Objective(nn.Module, ABC):
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         """Raises a ValueError if the teacher signal is not finite in the entries that the loss uses."""
         for part in tensors_of(teacher):
+            if math.isfinite(part.sum().item()):  # one pass; a sum that overflows is looked at more closely
+                continue
             finite, counted = torch.isfinite(part), self.counted(part, mask)
             if not bool((finite if counted is None else finite | ~counted).all()):
                 shapes = f"teacher {shape_of(teacher)}, student {shape_of(student)}"
@@ -213,11 +243,24 @@ class Objective(nn.Module, ABC):
             what = "class probabilities" if target.is_floating_point() else "labels"
             shapes = f"target {tuple(target.shape)} does not fit student {tuple(shape)}"
             raise ValueError(f"{self.name}: {shapes}; {what} of shape {tuple(expected)} are needed")
-        if self.validate and not target.is_floating_point():
+        if self.validate and not target.is_floating_point() and not are_between(target, 0, classes - 1):
             wrong = (target != UNLABELLED) & ((target < 0) | (target >= classes))
             if bool(wrong.any()):
                 first = int(target[wrong][0])
                 raise ValueError(f"{self.name}: label {first} is out of range for {classes} classes (0 to {classes - 1})")
+
+
+def are_between(labels: Tensor, least: int, most: int) -> bool:
+    """Whether all labels are in a range, in one pass."""
+    if not labels.numel():
+        return True
+    low, high = labels.aminmax()
+    return least <= int(low) and int(high) <= most
+
+
+def _full_precision(device: torch.device) -> AbstractContextManager[object]:
+    """A context without mixed precision."""
+    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:

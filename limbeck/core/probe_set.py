@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from operator import attrgetter
 
 from torch import nn
 
@@ -11,6 +12,9 @@ from limbeck.core.input_guard import InputGuard
 from limbeck.core.references import Reference
 from limbeck.core.taps.probe import Probe
 from limbeck.core.taps.tap import Tap
+
+Modules = tuple[nn.Module, ...]
+_in_training = attrgetter("training")
 
 
 class ProbeSet:
@@ -26,9 +30,8 @@ class ProbeSet:
         self.actors = actors
         self.by_actor: dict[str, Probe] = {}
         self.guard = InputGuard()
-        self._modules: dict[str, tuple[nn.Module, ...]] = {}
         self._parameters: dict[str, tuple[nn.Parameter, ...]] = {}
-        self._frozen: dict[str, tuple[tuple[bool, ...], set[int]]] = {}
+        self._modes: dict[tuple[str, bool], tuple[Modules, Modules]] = {}
 
     def __getitem__(self, actor: str) -> Probe:
         return self.by_actor[actor]
@@ -41,33 +44,39 @@ class ProbeSet:
                 self.by_actor[name] = Probe(self.actors[name].model, (), output=self.actors[name].output)
             self.by_actor[name].add(Tap.parse(reference.tap))
 
+    def parameters(self, actor: str) -> tuple[nn.Parameter, ...]:
+        """The parameters of an actor."""
+        if actor not in self._parameters:
+            self._parameters[actor] = tuple(self.actors[actor].model.parameters())
+        return self._parameters[actor]
+
     def set_mode(self, actor: str, training: bool) -> None:
-        """Put every module of an actor into training or evaluation mode; checking first is much cheaper than setting.
+        """Put every module of an actor into training or evaluation mode.
 
         In training, modules whose parameters are all frozen stay in evaluation mode with everything inside them: BatchNorm
-        statistics are then as fixed as weights.
+        statistics are then as fixed as weights. Which these are is found out once, at the first call in training.
         """
-        model = self.actors[actor].model
-        modules = self._modules.setdefault(actor, tuple(model.modules()))
-        frozen = self._frozen_modules(actor, model) if training else set()
-        if not frozen:
-            if any(module.training != training for module in modules):
-                model.train(training)
+        modules, fixed = self._modes.get((actor, training)) or self._modules_by_mode(actor, training)
+        if _all_in_mode(modules, training) and _all_in_mode(fixed, False):
+            return
+        if not fixed:
+            self.actors[actor].model.train(training)
             return
         for module in modules:
-            if module.training == (id(module) in frozen):
-                module.training = not module.training
+            module.training = training
+        for module in fixed:
+            module.training = False
 
-    def _frozen_modules(self, actor: str, model: nn.Module) -> set[int]:
-        """The ids of the modules that lie in a part without any parameter that collects gradient."""
-        parameters = self._parameters.setdefault(actor, tuple(model.parameters()))
-        flags = tuple(parameter.requires_grad for parameter in parameters)
-        if all(flags):
-            return set()
-        known = self._frozen.get(actor)
-        if known is None or known[0] != flags:
-            known = self._frozen[actor] = (flags, set(_frozen_parts(model)))
-        return known[1]
+    def _modules_by_mode(self, actor: str, training: bool) -> tuple[Modules, Modules]:
+        """The modules of an actor that are put into a mode, and those that stay in evaluation mode whatever it is."""
+        model = self.actors[actor].model
+        frozen = set(_frozen_parts(model)) if training else set()
+        modules = tuple(model.modules())
+        self._modes[actor, training] = (
+            tuple(module for module in modules if id(module) not in frozen),
+            tuple(module for module in modules if id(module) in frozen),
+        )
+        return self._modes[actor, training]
 
     def close(self) -> None:
         """Remove all hooks from the models."""
@@ -87,3 +96,9 @@ def _frozen_parts(module: nn.Module) -> Iterator[int]:
         return
     for child in module.children():
         yield from _frozen_parts(child)
+
+
+def _all_in_mode(modules: Modules, training: bool) -> bool:
+    """Whether all modules are in a mode. Models and users change modes on their own, so each is looked at; 40 ns a module."""
+    modes = map(_in_training, modules)
+    return all(modes) if training else not any(modes)

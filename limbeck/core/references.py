@@ -6,6 +6,7 @@ import fnmatch
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from torch import nn
 
@@ -53,6 +54,16 @@ class Reference:
         tap = f":{self.tap}" if self.tap != LOGITS else ""
         view = f"#{self.view}" if self.view != "default" else ""
         return f"{self.actor}{variant}{tap}{view}"
+
+    @cached_property
+    def forward_key(self) -> tuple[str, str | None, str]:
+        """What a forward pass is known by: actor, variant and view."""
+        return self.actor, self.variant, self.view
+
+    @cached_property
+    def tap_name(self) -> str:
+        """The tap as probes spell it."""
+        return str(Tap.parse(self.tap))
 
     @property
     def is_pattern(self) -> bool:

@@ -100,6 +100,8 @@ def shape_of(signal: AnySignal) -> tuple[int, ...] | tuple[tuple[int, ...], ...]
 
 def tensors_of(signal: Any) -> tuple[Tensor, ...]:
     """The floating-point tensors that a signal consists of."""
+    if isinstance(signal, Tensor):
+        return (signal,)
     if signal is None:
         return ()
     if isinstance(signal, list | tuple):
@@ -117,11 +119,11 @@ def working_dtype(signal: Any) -> torch.dtype:
 
 def to_working_dtype(signal: Any, dtype: torch.dtype | None = None) -> Any:
     """The signal in its working data type, or in `dtype`; `LinearLogits` are multiplied out."""
+    if isinstance(signal, Tensor):
+        return signal.to(dtype or torch.promote_types(signal.dtype, torch.float32))
     if isinstance(signal, list | tuple):
         return tuple(to_working_dtype(part, dtype) for part in signal)
     dtype = dtype or working_dtype(signal)
-    if isinstance(signal, Tensor):
-        return signal.to(dtype)
     if isinstance(signal, TopK):
         return TopK(signal.values.to(dtype), signal.indices.long(), signal.tail.to(dtype))
     if isinstance(signal, LinearLogits):

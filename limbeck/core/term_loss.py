@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -20,7 +21,7 @@ from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
-from limbeck.core.teachers.failing import warn_of_failing, without_failing
+from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
 from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
@@ -37,6 +38,7 @@ class TermLoss:
         plan: which actors the criterion trains.
         trains: the actors that the gradient of this term may change.
         trains_generator: whether the actor that makes the inputs is among them; gradient then passes through the teacher too.
+        view: of the student, at whose positions the losses are.
         adapter: makes the shapes of student and teacher agree; of several teachers each has its own.
         per_token: whether the objective returns one loss for each token, `[batch, tokens]`, instead of one for each item.
         last_uses: signals that no later term of the criterion reads.
@@ -51,12 +53,16 @@ class TermLoss:
         self.per_token = False
         self.last_uses: set[Reference] = set()
         self.statistics = WeightStatistics()
+        self.view = term.students[0].view
+        self._weighers = term.weighers
+        self._attached = {r for r in term.students if plan.reached_from(r.actor) & self.trains}
         self._warned: set[str] = set()
 
-    def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, *, gathered: bool) -> Tensor:
+    def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, mask: Tensor | None, *, gathered: bool) -> Tensor:
         """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
 
         Args:
+            mask: of this batch, by `mask`.
             gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
         """
         if isinstance(self.term.temperature, Schedule):
@@ -66,11 +72,12 @@ class TermLoss:
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
         self._record(weights, batch, student)
-        mask = self.mask(batch)
         sums = []
         for number, (ours, theirs) in enumerate(pairs):
             own = {name: self.of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
-            counted = mask if alive is None else mask * alive[number]
+            counted = mask
+            if alive is not None:
+                counted = alive[number] if mask is None else mask * alive[number]
             sums.append(self._sum(ours, theirs, batch, counted, own, gathered))
         return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
 
@@ -78,6 +85,8 @@ class TermLoss:
         """The signals as they are compared with each teacher: adapted to equal shapes."""
         if isinstance(self.adapter, TeacherAdapters):
             return self.adapter(student, teachers)  # type: ignore[no-any-return]
+        if not self.adapter.parts:
+            return [(student, teacher) for teacher in teachers] or [(student, None)]
         return [self.adapter(student, teacher) for teacher in teachers] or [(student, None)]
 
     def weights(
@@ -95,7 +104,7 @@ class TermLoss:
             pairs: the adapted signals, for weighers that read these.
         """
         given = {}
-        for name, weigher in self.term.weighers.items():
+        for name, weigher in self._weighers.items():
             signals = [*teachers, *(self.read(forward_cache, reference) for reference in self.term.further[name])]
             ours = tuple(adapted for adapted, _ in pairs) if weigher.reads_adapted else student
             with naming(self.term):
@@ -107,6 +116,8 @@ class TermLoss:
         if len(teachers) < 2 or not all(isinstance(signal, Tensor) for signal in teachers):
             return teachers, None
         cleaned, finite = without_failing(teachers, 2 if self.per_token else 1)
+        if can_be_read(finite) and bool(finite.all()):
+            return cleaned, None
         warn_of_failing(finite, [str(reference) for reference in self.term.teachers], self._warned)
         return cleaned, torch.where(finite.any(0), finite * len(finite) / finite.sum(0).clamp(min=1), 1.0)
 
@@ -120,7 +131,9 @@ class TermLoss:
         given = dict(weights)
         if isinstance(self.term.teacher, Teacher):
             given |= self.term.teacher.given_weights
-        labels, classes = self._labels(batch, student) if given else (None, 0)
+        if not given:
+            return
+        labels, classes = self._labels(batch, student)
         for name, weight in given.items():
             self.statistics.add(name, weight, labels, classes)
 
@@ -133,11 +146,6 @@ class TermLoss:
             return None, 0
         classes = student.shape[-1]
         return (target, classes) if classes <= CLASSES else (None, 0)
-
-    @property
-    def view(self) -> str:
-        """The view of the student, at whose positions the losses are."""
-        return self.term.students[0].view
 
     def read(self, forward_cache: ForwardCache, reference: Reference) -> Any:
         """A signal at the positions of the student's view: the i-th that counts is the i-th that counts in its own view."""
@@ -154,7 +162,7 @@ class TermLoss:
 
     def _student_tap(self, forward_cache: ForwardCache, reference: Reference) -> AnySignal:
         signal = self.read(forward_cache, reference)
-        return signal if self.plan.reached_from(reference.actor) & self.trains else detach(signal)
+        return signal if reference in self._attached else detach(signal)
 
     def teacher_signals(
         self, forward_cache: ForwardCache, batch: Batch, student: AnySignal, progress: float = 0.0
@@ -172,27 +180,34 @@ class TermLoss:
             return []
         return signals if self.term.averages_losses else [join(signals)]
 
-    def mask(self, batch: Batch) -> Tensor:
+    @property
+    def mask_key(self) -> tuple[str | None, bool]:
+        """Terms with the same key have the same mask."""
+        return self.view if self.per_token else None, self.term.objective.needs_target
+
+    def shape(self, batch: Batch) -> torch.Size:
+        """The shape of the losses of a batch: `[batch]`, or `[batch, tokens]` of the student's view."""
+        counted = batch.counted_in(self.view)
+        first = first_tensor(batch.inputs.get(self.view, batch.inputs)) if counted is None else counted
+        return first.shape[: 2 if self.per_token else 1]
+
+    def mask(self, batch: Batch) -> Tensor | None:
         """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones
-        if labels are needed."""
-        if not self.per_token:
-            mask = torch.ones(batch.size, device=batch.device)
-        elif (counted := batch.counted_in(self.view)) is not None:
-            mask = counted.to(torch.float32)
-        else:
-            mask = torch.ones(first_tensor(batch.inputs.get(self.view, batch.inputs)).shape[:2], device=batch.device)
-        if self.term.objective.needs_target and batch.target is not None:
-            labels = label_mask(batch.target, per_item=not self.per_token)
-            if labels.shape != mask.shape:
-                raise TermError(
-                    f"term {self.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {self.view!r} has "
-                    f"positions of shape {tuple(mask.shape)}; name the view of the labels as the student's"
-                )
-            mask = mask * labels
-        return mask
+        if labels are needed. None: all count."""
+        counted = batch.counted_in(self.view) if self.per_token else None
+        mask = None if counted is None else counted.to(torch.float32)
+        if not self.term.objective.needs_target or batch.target is None:
+            return mask
+        labels, shape = label_mask(batch.target, per_item=not self.per_token), self.shape(batch)
+        if labels.shape != shape:
+            raise TermError(
+                f"term {self.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {self.view!r} has "
+                f"positions of shape {tuple(shape)}; name the view of the labels as the student's"
+            )
+        return labels if mask is None else mask * labels
 
     def _sum(
-        self, student: Any, teacher: Any, batch: Batch, mask: Tensor, weights: Mapping[str, Tensor], gathered: bool
+        self, student: Any, teacher: Any, batch: Batch, mask: Tensor | None, weights: Mapping[str, Tensor], gathered: bool
     ) -> Tensor:
         term = self.term
         target, index, tokens, weight = batch.target, batch.index, batch.counted_in(self.view), batch.weight
@@ -208,24 +223,26 @@ class TermLoss:
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
             temperature, item_weight = _gather(temperature), _gather(item_weight)
         teacher_learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
-        keywords = {
+        keywords: dict[str, Any] = {
             "target": target,
             "mask": tokens,
             "index": index,
-            "teacher_gradient": teacher_learns or learned or self.trains_generator,
+            "teacher_gradient": learned or self.trains_generator or teacher_learns,
         }
         # Every process computes a gathered loss in full, so the gradient of the objective's own parameters is shared out.
         parameters = {n: distributed.replicated(p) for n, p in term.objective.named_parameters()} if across else {}
         with naming(term):
-            loss: Tensor
             if parameters:
-                loss = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
+                loss: Tensor = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
             else:
                 loss = term.objective(student, teacher, **keywords)
             squared = None if temperature is None else temperature.square()
             for factor in (mask, weight, item_weight, squared):
                 loss = loss if factor is None else loss * expand(factor, loss)
-        return loss.sum()
+            total = loss.sum()
+            if total.device.type == "cpu" and not math.isfinite(total.item()):  # elsewhere this would wait for the device
+                term.objective.recheck(student, teacher, **keywords)
+        return total
 
 
 def join(signals: Sequence[AnySignal]) -> Any:
@@ -233,18 +250,24 @@ def join(signals: Sequence[AnySignal]) -> Any:
     return signals[0] if len(signals) == 1 else tuple(signals)
 
 
-@contextmanager
-def naming(term: Term) -> Iterator[None]:
-    """Adds the name and the taps of the term to a ValueError that is raised inside."""
-    try:
-        yield
-    except TermError:
-        raise
-    except ValueError as error:
-        taps = f"student {' '.join(map(str, term.students))}"
-        if term.teachers:
-            taps += f", teacher {' '.join(map(str, term.teachers))}"
-        raise TermError(f"term {term.name!r} ({taps}): {error}") from error
+def naming(term: Term) -> AbstractContextManager[None]:
+    """A context that adds the name and the taps of a term to a ValueError that is raised inside."""
+    return _Naming(term)
+
+
+class _Naming(AbstractContextManager[None]):  # a class, because a generator takes several times as long to enter
+    def __init__(self, term: Term) -> None:
+        self.term = term
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, ValueError) and not isinstance(error, TermError):
+            term, taps = self.term, f"student {' '.join(map(str, self.term.students))}"
+            if term.teachers:
+                taps += f", teacher {' '.join(map(str, term.teachers))}"
+            raise TermError(f"term {term.name!r} ({taps}): {error}") from error
 
 
 def soften(signal: Any, temperature: Tensor) -> Any:

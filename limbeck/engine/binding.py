@@ -129,7 +129,7 @@ def bind_updates(
             raise ValueError("an update names no source and the run has none; pass source=…")
         inputs.bind(models)
         example = inputs.batch(BatchPosition(0, seed))
-        criterion = _build_criterion(update, actors, inputs, example, seed=mix_seeds(seed, number, position), device=device)
+        criterion = _build_criterion(update, actors, inputs, example, seed=mix_seeds(seed, number, position))
         learners = {name: list(actors[name].model.parameters()) for name in update.trains}
         parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
         check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or default
@@ -151,16 +151,11 @@ def bind_updates(
     return bound
 
 
-def _build_criterion(
-    update: Update, actors: Actors, source: Source, example: Batch, *, seed: int, device: torch.device
-) -> Criterion:
+def _build_criterion(update: Update, actors: Actors, source: Source, example: Batch, *, seed: int) -> Criterion:
     criterion = Criterion(
         update.terms, actors=actors, trains=update.trains, generator=source.generator, seed=seed, balance=update.balance
     )
     criterion.build(example, samples=source.samples)
-    if device.type != "cpu":  # checking values waits for the device; the dry run has checked them once
-        for term in criterion.terms:
-            term.objective.validate = False
     warn_of_same_object(criterion)
     return criterion
 

@@ -22,24 +22,37 @@ class FiniteCheck:
     """
 
     def __init__(self) -> None:
-        self._failed_at: dict[str, Tensor] = {}
+        self._failed_at: dict[tuple[str, ...], Tensor] = {}  # updates, by the names of values that were given together
 
     def add(self, values: Mapping[str, Tensor], update: int) -> None:
-        """Raises `NonFiniteError` if a value on the CPU is not finite."""
-        for name, value in values.items():
-            if value.device.type == "cpu":
-                if not math.isfinite(value.item()):
-                    raise _not_finite(name, update)
-            else:
-                before = self._failed_at.get(name, torch.full((), -1, device=value.device))
-                here = torch.full_like(before, update)
-                self._failed_at[name] = torch.where((before < 0) & ~torch.isfinite(value.detach()), here, before)
+        """Notes the values of an update.
+
+        Args:
+            values: of the terms, and `loss`, their weighted sum.
+
+        Raises:
+            NonFiniteError: a value on the CPU is not finite.
+        """
+        loss, names = values["loss"], _terms_first(values)
+        if loss.device.type == "cpu":
+            if not math.isfinite(loss.item()):  # the sum of the others, so they are finite if it is
+                raise _not_finite(next(name for name in names if not math.isfinite(values[name].item())), update)
+            return
+        failing = ~torch.isfinite(torch.stack([values[name].detach() for name in names]))
+        before = self._failed_at.get(names, torch.full_like(failing, -1, dtype=torch.int64))
+        self._failed_at[names] = torch.where((before < 0) & failing, update, before)
 
     def raise_if_not_finite(self) -> None:
         """Raises `NonFiniteError` if a value of any update so far was not finite."""
-        for name, update in self._failed_at.items():
-            if int(update) >= 0:
-                raise _not_finite(name, int(update))
+        for names, updates in self._failed_at.items():
+            for name, update in zip(names, updates.tolist(), strict=True):
+                if update >= 0:
+                    raise _not_finite(name, update)
+
+
+def _terms_first(values: Mapping[str, Tensor]) -> tuple[str, ...]:
+    """The names of values; `loss`, which is the sum of the others, last."""
+    return tuple(sorted(values, key=lambda name: name == "loss"))
 
 
 def _not_finite(name: str, update: int) -> NonFiniteError:

@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors
-from limbeck.core.batch import Batch
-from limbeck.core.criterion import Criterion
+from limbeck.core.counted_items import as_tensor, global_counts
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate, bind_updates
@@ -242,7 +241,8 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
     """One update: forward and backward pass, sum over processes, clipping, optimizer step. Returns the number of items."""
     run.trainable.activate(one)
     criterion, observer = one.criterion, BatchObserver(one)
-    counts = _global_counts(criterion, batch.pieces)
+    counted = [criterion.counted(piece) for piece in batch.pieces]
+    counts = global_counts(counted, run.device)
     one.zero_gradients()
     values: dict[str, Tensor] = {}
     for number, piece in enumerate(batch.pieces):
@@ -251,7 +251,7 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
             piece,
             criterion.plan,
             autocast=run.settings.autocast,
-            seed=mix_seeds(run.seed, run.clock.stage, run.clock.step),
+            seed=mix_seeds(run.seed, run.clock.stage, run.clock.step) if criterion.reads_variants else 0,
             generated=None if criterion.plan.trains_generator else batch.generated[number],
             models=run.compiled.of(criterion),
             kept=observer.references.values(),
@@ -259,9 +259,16 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
         synchronized = run.settings.sync_batch_norm and one.normalizes_batches
         blocks = one.blocks if run.settings.gradient_checkpointing else ()
         with synchronized_batch_norm(synchronized), checkpointing(blocks, synchronized=synchronized):
-            losses = criterion(piece, progress=progress, forward_cache=forward_cache, counts=counts, gathered=True)
+            losses = criterion(
+                piece,
+                progress=progress,
+                forward_cache=forward_cache,
+                counted=counted[number],
+                counts=counts,
+                gathered=True,
+            )
         if one.check and number == 0:
-            one.check(losses, criterion.counts(piece), run.scaler.get_scale())
+            one.check(losses, as_tensor(counted[0].counts, run.device), run.scaler.get_scale())
         add_piece(values, losses, criterion, progress)
         run.scaler.scale(losses["loss"]).backward()
         batch.keep_generated(number, forward_cache)
@@ -299,12 +306,6 @@ def _prepare(actors: Actors, stages: Sequence[Stage], source: Source | None, set
         distributed.broadcast_parameters(actor.model if settings.shard else actor.model.to(device))
     if settings.shard:
         shard_actors(actors, device)
-
-
-def _global_counts(criterion: Criterion, pieces: Sequence[Batch]) -> Tensor:
-    """The numbers of items (or tokens) that each term averages over, of all pieces and processes: `[terms]`."""
-    local = torch.stack([criterion.counts(piece) for piece in pieces])
-    return distributed.all_reduce_sum(local.sum(0)).clamp(min=1)
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 from rich.console import Console
@@ -12,6 +13,8 @@ from rich.text import Text
 from limbeck.engine.settings import Settings
 from limbeck.utils import distributed, terminal
 from limbeck.utils.notebook_line import NotebookLine
+
+DRAWN = 4  # times a second
 
 
 class StageProgressBar:
@@ -47,7 +50,8 @@ class StageProgressBar:
         )
         self._line = NotebookLine() if shown and console.is_jupyter else None
         hidden = not shown or self._line is not None
-        self._progress = Progress(*columns, console=console, disable=hidden, refresh_per_second=4, expand=True)
+        self._progress = Progress(*columns, console=console, disable=hidden, refresh_per_second=DRAWN, expand=True)
+        self._shown, self._total, self._next = shown, total, 0.0
         self._title = _title(settings.labels, name)
         self._task = self._progress.add_task(terminal.shown(self._title), total=total, completed=done, values="", rate="")
 
@@ -60,6 +64,10 @@ class StageProgressBar:
         self._write_line(now=True)
 
     def advance_to(self, done: int) -> None:
+        """Moves the bar; at most as often as it is drawn, since a step can be shorter than the update of the bar."""
+        if not self._shown or (time.monotonic() < self._next and done < self._total):
+            return
+        self._next = time.monotonic() + 1 / DRAWN
         self._progress.update(self._task, completed=done)
         self._write_line()
 

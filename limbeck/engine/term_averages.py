@@ -18,32 +18,41 @@ if TYPE_CHECKING:
 BY_CLASS = " by class"
 
 
+HELD = 64  # values of a name that are held before they are summed
+
+
 class TermAverages:
-    """Sums of the terms' values on the device; nothing is fetched from it until `means()` is called."""
+    """The terms' values on the device; nothing is fetched from it until `means()` is called."""
 
     def __init__(self) -> None:
-        self._sums: dict[str, Tensor] = {}
+        self._held: dict[str, list[Tensor]] = {}
         self._updates: dict[str, float] = {}
 
     def add(self, values: Mapping[str, Tensor], share: float = 1.0) -> None:
         """Adds the values of an update, or of one batch of it that makes up a `share` of the update."""
         for name, value in values.items():
-            value = value.detach()
-            self._sums[name] = self._sums[name] + value if name in self._sums else value.clone()
+            held = self._held.setdefault(name, [])
+            held.append(value.detach())
             self._updates[name] = self._updates.get(name, 0.0) + share
+            if len(held) >= HELD:
+                self._held[name] = [_sum(held)]
 
     def means(self) -> dict[str, float]:
         """Returns the mean of each value over the updates since the last call, over all processes."""
-        names = sorted(self._sums)
+        names = sorted(self._held)
         if not names:
             return {}
-        on_mps = self._sums[names[0]].device.type == "mps"  # which has no float64
-        wide = torch.float32 if on_mps else torch.float64
-        sums = distributed.all_reduce_sum(torch.stack([self._sums[name].to(wide) for name in names]))
+        sums = distributed.all_reduce_sum(torch.stack([_sum(self._held[name]) for name in names]))
         means = {name: float(total) / self._updates[name] for name, total in zip(names, sums.tolist(), strict=True)}
-        self._sums.clear()
+        self._held.clear()
         self._updates.clear()
         return means
+
+
+def _sum(values: Sequence[Tensor]) -> Tensor:
+    """In float64, except on MPS, which has none."""
+    wide = torch.float32 if values[0].device.type == "mps" else torch.float64
+    return torch.stack([value.to(wide) for value in values]).sum()
 
 
 def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion: Criterion, progress: float) -> None:
@@ -51,16 +60,16 @@ def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion
 
     Every process computes a relation over the gathered batch in full, so it counts as one share of the processes' sum.
     """
-    for term in criterion.terms:
-        if term.name in losses:
-            share = losses[term.name].detach() / (distributed.world_size() if term.objective.over_batch else 1)
-            values[term.name] = values[term.name] + share if term.name in values else share
-            if criterion.balance is None:
-                total = term.weight(progress) * share  # type: ignore[operator]
-                values["loss"] = values["loss"] + total if "loss" in values else total
-    if criterion.balance is not None:
-        total = losses["loss"].detach()
-        values["loss"] = values["loss"] + total if "loss" in values else total
+    processes = distributed.world_size()
+    shares = {name: value.detach() for name, value in losses.items()}
+    for term in criterion.terms if processes > 1 else ():
+        if term.objective.over_batch and term.name in shares:
+            shares[term.name] = shares[term.name] / processes
+    if processes > 1 and criterion.balance is None:
+        weighted = [term.weight(progress) * shares[term.name] for term in criterion.terms if term.name in shares]  # type: ignore[operator]
+        shares["loss"] = sum(weighted[1:], weighted[0])
+    for name, share in shares.items():
+        values[name] = values[name] + share if name in values else share
 
 
 def read_weight_statistics(updates: Sequence[BoundUpdate]) -> dict[str, Tensor]:

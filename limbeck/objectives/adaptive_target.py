@@ -51,6 +51,7 @@ class AdaptiveTarget(LogitObjective):
     """
     ndims = (2,)
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "with γ above 1 it leans to the label")
+    hides_errors = True  # a negative label reads as class 0
 
     def __init__(self, *, gamma: float = 1.0, temperature: float = 1.0, label_only: bool = False) -> None:
         super().__init__()

@@ -64,6 +64,7 @@ class Contrastive(Objective):
     student_bank: Tensor
     teacher_bank: Tensor
     log_normalizer: Tensor
+    hides_errors = True  # a negative index reads a row from the end of the bank
 
     def __init__(self, *, temperature: float = 0.07, negatives: int = 16384, momentum: float = 0.5, dim: int = 128) -> None:
         super().__init__()

@@ -59,6 +59,7 @@ class ContrastiveMemory(Objective):
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), OWN_NETWORKS)
     memory: Tensor
     counts: Tensor
+    hides_errors = True  # its head turns −∞ into 0
 
     def __init__(self, *, temperature: float = 0.2, size: int = 4096, dim: int = 64, every: int = 1) -> None:
         super().__init__()

@@ -174,6 +174,7 @@ class Flow(FeatureObjective):
     match = Match.CHANNELS
     ndims = (4,)
     num_taps = 2
+    hides_errors = True  # pooling passes over −∞
 
     def compare(
         self, student: tuple[Tensor, Tensor], teacher: tuple[Tensor, Tensor], *, target: Any, mask: Any, index: Any

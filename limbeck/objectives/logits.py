@@ -74,7 +74,7 @@ class HardTargets(LogitObjective):
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         loss = cross_entropy(student, target, self.label_smoothing)
-        return torch.where(is_labelled(target), loss, 0.0)
+        return torch.where(is_labelled(target), loss, 0.0) if target.is_floating_point() else loss
 
 
 @registry.register("soft_targets")
@@ -207,6 +207,7 @@ class TeacherArgmax(LogitObjective):
     """
     weight = 0.5
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "its minimum is at a one-hot student")
+    hides_errors = True  # NaN has a place in the order of logits
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return cross_entropy(student, teacher.argmax(-1))
@@ -244,6 +245,7 @@ class Decoupled(LogitObjective):
     """
     needs_target = True
     ndims = (2,)
+    hides_errors = True  # a negative label reads as class 0
 
     def __init__(self, *, alpha: float = 1.0, beta: float = 8.0, temperature: float = 4.0) -> None:
         super().__init__()
@@ -309,6 +311,7 @@ class Dist(LogitObjective):
     weight = 2.0
     over_batch = True
     ndims = (2,)
+    hides_errors = True  # a logit of −∞ is a probability of 0
 
     def __init__(self, *, beta: float = 1.0, gamma: float = 1.0, temperature: float = 1.0) -> None:
         super().__init__()
@@ -354,6 +357,7 @@ class WeightedSoftLabels(LogitObjective):
         "minimum": "its weight decreases for students better than the teacher",
         "gradient": "its weight is detached",
     }
+    hides_errors = True  # a negative label reads as class 0
 
     def __init__(self, *, temperature: float = 2.0) -> None:
         super().__init__()

@@ -47,6 +47,7 @@ class MarginFeatures(FeatureObjective):
     """
     exempt: ClassVar[Mapping[str, str]] = {"independence": "a margin that is not given is estimated from the batch"}
     margin: Tensor | None
+    hides_errors = True  # elements that compare as false contribute 0
 
     def __init__(self, *, margin: Tensor | Sequence[float] | None = None) -> None:
         super().__init__()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.core.labels import UNLABELLED
-from limbeck.core.objective import Knowledge, Objective, registry, require
+from limbeck.core.objective import Knowledge, Objective, are_between, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.multilabel import bernoulli_kl
 
@@ -61,6 +61,7 @@ class BinaryCrossEntropy(MultilabelObjective):
     needs_teacher = False
     needs_target = True
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
+    hides_errors = True  # any label is a number to it
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         known = target != UNLABELLED
@@ -74,7 +75,7 @@ class BinaryCrossEntropy(MultilabelObjective):
             raise ValueError(
                 f"{self.name}: target {found} does not fit student {shape}; integers 0, 1 or -100 are needed for each"
             )
-        if self.validate:
+        if self.validate and not are_between(target, 0, 1):
             wrong = (target != 0) & (target != 1) & (target != UNLABELLED)
             if bool(wrong.any()):
                 raise ValueError(f"{self.name}: label {int(target[wrong][0])} is neither 0 nor 1, nor -100 for unknown")

@@ -12,6 +12,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+AVAILABLE = dist.is_available()
 T = TypeVar("T")
 _joined = 1  # processes in the group that `initialize` has joined
 
@@ -86,7 +87,7 @@ def rank() -> int:
 
 def _in_group() -> bool:
     """Whether there is a process group. A run that has joined one must not go on without it: each process would be rank 0."""
-    found = dist.is_available() and dist.is_initialized()
+    found = AVAILABLE and dist.is_initialized()
     if not found and _joined > 1:
         raise RuntimeError(_shrunk(1, _joined))
     return found

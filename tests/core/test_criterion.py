@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion
+from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.schedules import Linear
 from limbeck.core.terms import Term
@@ -276,3 +277,21 @@ def test_a_student_and_a_criterion_of_another_precision_than_the_teacher(dtype):
         assert parameter.grad is None or parameter.grad.isfinite().all()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in criterion.parameters())
     assert {parameter.dtype for parameter in t.parameters()} == {torch.float32}
+
+
+def test_a_teacher_that_fails_after_the_first_step_is_named():
+    student, teacher = nn.Linear(3, 2), nn.Linear(3, 2)
+    criterion = Criterion([Term(SoftTargets())], student, teacher)
+    criterion((torch.ones(4, 3),))["loss"].backward()
+    assert not criterion.objectives[0].validate  # so the second step is not looked at, unless its loss is not finite
+    nn.init.constant_(teacher.weight, torch.nan)
+    with pytest.raises(TermError, match=r"term 'soft_targets'.*the teacher signal holds NaN or infinity"):
+        criterion((torch.ones(4, 3),))
+
+
+def test_a_student_that_fails_is_not_put_down_to_the_teacher():
+    student = nn.Linear(3, 2)
+    criterion = Criterion([Term(SoftTargets())], student, nn.Linear(3, 2))
+    criterion((torch.ones(4, 3),))
+    nn.init.constant_(student.weight, torch.nan)
+    assert criterion((torch.ones(4, 3),))["loss"].isnan()

@@ -11,11 +11,12 @@ from limbeck.engine.finite_check import FiniteCheck, NonFiniteError, check_weigh
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_value_that_is_no_number_stops_the_run(value: float) -> None:
     finite = FiniteCheck()
-    finite.add({"soft_targets": torch.tensor(1.0)}, update=6)
+    good, bad = torch.tensor(1.0), torch.tensor(value)
+    finite.add({"loss": good, "hard_targets": good, "soft_targets": good}, update=6)
     with pytest.raises(NonFiniteError, match=r"term 'soft_targets' became NaN or infinite at step 7.*checkpoint.*smaller"):
-        finite.add({"soft_targets": torch.tensor(value)}, update=7)
+        finite.add({"loss": bad, "hard_targets": good, "soft_targets": bad}, update=7)
     with pytest.raises(NonFiniteError, match="the loss became"):
-        finite.add({"loss": torch.tensor(value)}, update=7)
+        finite.add({"loss": bad}, update=7)
 
 
 def test_a_weight_that_is_nan_is_named() -> None:

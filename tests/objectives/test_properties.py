@@ -23,6 +23,8 @@ batches = st.integers(2, 5)
 few = settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 fewer = settings(few, max_examples=5)
 
+FREE_LABELS = {"squared_error", "masked_kl", "span_targets"}  # any number, any that is not -100, none where negative
+
 
 def twins(case: Case, seed: int, batch: int) -> cases.Inputs:
     """Inputs whose student equals the teacher."""
@@ -120,6 +122,44 @@ def test_float32_is_close_to_float64(case, seed):
     assert loss.dtype == torch.float32
     assert precise.dtype == torch.float64
     torch.testing.assert_close(loss.mean().double(), precise.mean(), rtol=1e-5, atol=1e-8)
+
+
+@every
+@given(seed=seeds, bad=st.sampled_from([float("nan"), float("inf"), -float("inf")]))
+@few
+def test_a_teacher_that_is_not_finite_after_the_first_call_is_found(case, seed, bad):
+    """The values are looked at once; from then on the loss has to show what is wrong, or the objective says that it may not."""
+    inputs = case.inputs(seed)
+    objective = case.objective(inputs).train()
+    if not objective.needs_teacher or case.name == "masked_kl":  # which reads only some of the tokens
+        return
+    loss_of(objective, inputs)
+    tensors = [part.clone() for part in parts(inputs.teacher)]
+    place = tensors[seed % len(tensors)].view(-1)
+    place[seed % len(place)] = bad
+    broken = replace(inputs, teacher=tuple(tensors) if isinstance(inputs.teacher, tuple) else tensors[0])
+    if not objective.hides_errors:
+        assert not loss_of(objective, broken).sum().isfinite()
+    with pytest.raises(ValueError, match="NaN or infinity"):
+        objective.recheck(broken.student, broken.teacher, target=broken.target, mask=None)
+    if objective.hides_errors:
+        with pytest.raises(ValueError, match="NaN or infinity"):
+            loss_of(objective, broken)
+
+
+@every
+@given(seed=seeds, label=st.sampled_from([-1, -7, 10**6]))
+@fewer
+def test_a_label_out_of_range_after_the_first_call_is_refused(case, seed, label):
+    inputs = case.inputs(seed)
+    objective = case.objective(inputs).train()
+    if not objective.needs_target or case.name in FREE_LABELS:
+        return
+    loss_of(objective, inputs)
+    wrong = inputs.target.clone()
+    wrong.view(-1)[seed % wrong.numel()] = label
+    with pytest.raises((ValueError, IndexError, RuntimeError)):
+        loss_of(objective, replace(inputs, target=wrong))
 
 
 @every

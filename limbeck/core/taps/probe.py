@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -139,7 +140,7 @@ class Probe:
         """Runs the model, with `run(model, inputs)` if given, and returns `{tap: signal}`."""
         self._recorded, self._runs, self._recording = {}, {}, True
         try:
-            with recording_attention(self.model, self._attention):
+            with recording_attention(self.model, self._attention) if self._attention else nullcontext():
                 output = run(self.model, inputs) if run else call_model(self.model, inputs)
         finally:
             self._recording = False

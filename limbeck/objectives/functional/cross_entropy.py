@@ -5,18 +5,16 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.core.labels import UNLABELLED
+
 
 def cross_entropy(logits: Tensor, target: Tensor, label_smoothing: float = 0.0) -> Tensor:
-    """Cross entropy over the last axis, unreduced; targets are labels or probabilities."""
-    soft = target.is_floating_point()
-    rows = target.to(logits.dtype).reshape(-1, logits.shape[-1]) if soft else target.long().reshape(-1)
-    loss = F.cross_entropy(
-        logits.reshape(-1, logits.shape[-1]),
-        rows,
-        reduction="none",
-        label_smoothing=label_smoothing,
-    )
-    return loss.reshape(logits.shape[:-1])
+    """Cross entropy over the last axis, unreduced; targets are labels or probabilities. Label -100 gives 0."""
+    own = target.to(logits.dtype) if target.is_floating_point() else target.long()
+    if logits.ndim == 2:
+        return F.cross_entropy(logits, own, reduction="none", ignore_index=UNLABELLED, label_smoothing=label_smoothing)
+    rows = own.flatten(0, logits.ndim - 2)
+    return cross_entropy(logits.flatten(0, -2), rows, label_smoothing).reshape(logits.shape[:-1])
 
 
 def class_of(target: Tensor) -> Tensor:

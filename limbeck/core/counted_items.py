@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from limbeck.core.batch import Batch
+from limbeck.core.batch import Batch, first_tensor
+from limbeck.core.errors import TermError
+from limbeck.core.labels import label_mask
 from limbeck.core.term_loss import TermLoss
 from limbeck.utils import distributed
 
@@ -21,7 +23,7 @@ class CountedItems:
     """Which items or tokens of a batch each term averages over.
 
     Attributes:
-        masks: of each term, as of `TermLoss.mask`.
+        masks: of each term, 1 where an item or token counts; None: all count.
         counts: of each term, how many these are.
     """
 
@@ -34,12 +36,35 @@ def count_items(losses: Sequence[TermLoss], batch: Batch) -> CountedItems:
     found: dict[tuple[str | None, bool], tuple[Tensor | None, Count]] = {}
     pairs = []
     for loss in losses:
-        key = loss.mask_key
+        key = loss.view if loss.per_token else None, loss.term.objective.needs_target
         if key not in found:
-            mask = loss.mask(batch)
-            found[key] = mask, float(loss.shape(batch).numel()) if mask is None else mask.sum()
+            mask = mask_of(loss, batch)
+            found[key] = mask, float(_shape(loss, batch).numel()) if mask is None else mask.sum()
         pairs.append(found[key])
     return CountedItems([mask for mask, _ in pairs], [count for _, count in pairs])
+
+
+def mask_of(loss: TermLoss, batch: Batch) -> Tensor | None:
+    """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones if
+    labels are needed. None: all count."""
+    counted = batch.counted_in(loss.view) if loss.per_token else None
+    mask = None if counted is None else counted.to(torch.float32)
+    if not loss.term.objective.needs_target or batch.target is None:
+        return mask
+    labels, shape = label_mask(batch.target, per_item=not loss.per_token), _shape(loss, batch)
+    if labels.shape != shape:
+        raise TermError(
+            f"term {loss.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {loss.view!r} has "
+            f"positions of shape {tuple(shape)}; name the view of the labels as the student's"
+        )
+    return labels if mask is None else mask * labels
+
+
+def _shape(loss: TermLoss, batch: Batch) -> torch.Size:
+    """The shape of the losses of a batch: `[batch]`, or `[batch, tokens]` of the student's view."""
+    counted = batch.counted_in(loss.view)
+    first = first_tensor(batch.inputs.get(loss.view, batch.inputs)) if counted is None else counted
+    return first.shape[: 2 if loss.per_token else 1]
 
 
 def global_counts(pieces: Sequence[CountedItems], device: torch.device) -> list[Count]:

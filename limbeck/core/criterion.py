@@ -139,7 +139,7 @@ class Criterion(nn.Module):
         if forward_cache is None:
             forward_cache = ForwardCache(self.probes, batch, self.plan, seed=self._step_seed(), set_modes=False)
         if counted is None:
-            counted = self.counted(batch)
+            counted = count_items(self.losses, batch)
         if counts is None:
             counts = at_least_one(counted.counts)
         values: dict[str, Tensor] = {}
@@ -191,13 +191,9 @@ class Criterion(nn.Module):
         """Seed of the random variants of one step in a loop of your own: the next number of torch's generator."""
         return int(torch.randint(2**62, ())) if self.reads_variants else self.seed
 
-    def counted(self, batch: Batch) -> CountedItems:
-        """Which items (or tokens) of this batch each term averages over."""
-        return count_items(self.losses, batch)
-
     def counts(self, batch: Batch) -> Tensor:
         """How many items (or tokens) of this batch each term averages over, `[terms]`."""
-        return as_tensor(self.counted(batch).counts, batch.device)
+        return as_tensor(count_items(self.losses, batch).counts, batch.device)
 
     def update_teachers(self, forward_cache: ForwardCache, batch: Batch) -> None:
         """After the update of the weights: pass the student's signals to teachers that remember them, if they were computed."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
@@ -12,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import Target, map_tensors
-from limbeck.core.labels import UNLABELLED
 from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
+from limbeck.core.value_checks import is_finite, wrong_label
 from limbeck.utils.registry import Registry
 
 registry = Registry("objective")
@@ -27,6 +26,12 @@ PROPERTIES = {
     "gradient": "The gradient is the derivative of the value, through every part of it.",
     "permutation": "The loss of an item does not depend on its position in the batch.",
     "independence": "The loss of an item depends on the other items if and only if the objective compares items.",
+}
+NEEDED = {
+    Match.NOTHING: "equal batches are needed",
+    Match.SPACE: "equal batches, heights and widths are needed (an adapter makes them so)",
+    Match.CHANNELS: "equal batches and channel counts are needed (an adapter makes them so)",
+    Match.EVERYTHING: "equal shapes are needed (an adapter makes them so)",
 }
 OWN_NETWORKS = "its own networks are between student and teacher"
 
@@ -108,11 +113,7 @@ class Objective(nn.Module, ABC):
             return loss
 
     def recheck(self, student: AnySignal, teacher: AnySignal | None, *, target: Any, mask: Tensor | None, **_: Any) -> None:
-        """Checks the values of signals whose loss is not finite, or could not be computed.
-
-        Raises:
-            ValueError: it is due to the labels or to the teacher.
-        """
+        """Raises a ValueError if it is due to the teacher or the labels that a loss is not finite or could not be computed."""
         self.validate = True
         self._checked(student, teacher, target, mask)
         self.validate = False
@@ -193,7 +194,7 @@ class Objective(nn.Module, ABC):
         for s, t in zip(tensors_of(student), tensors_of(teacher), strict=True):
             if s.shape[:1] != t.shape[:1] or not self._agree(tuple(s.shape), tuple(t.shape)):
                 shapes = f"student {tuple(s.shape)} and teacher {tuple(t.shape)}"
-                raise ValueError(f"{self.name}: {shapes} do not fit; {self._remedy()}")
+                raise ValueError(f"{self.name}: {shapes} do not fit; {NEEDED[self.match]}")
 
     def _takes(self, taps: int) -> bool:
         return self.num_taps in (0, taps)
@@ -210,22 +211,10 @@ class Objective(nn.Module, ABC):
             return len(student) == len(teacher) and student[1] == teacher[1]
         return True
 
-    def _remedy(self) -> str:
-        needs = {
-            Match.NOTHING: "equal batches are needed",
-            Match.SPACE: "equal batches, heights and widths are needed (an adapter makes them so)",
-            Match.CHANNELS: "equal batches and channel counts are needed (an adapter makes them so)",
-            Match.EVERYTHING: "equal shapes are needed (an adapter makes them so)",
-        }
-        return needs[self.match]
-
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         """Raises a ValueError if the teacher signal is not finite in the entries that the loss uses."""
         for part in tensors_of(teacher):
-            if math.isfinite(part.sum().item()):  # one pass; a sum that overflows is looked at more closely
-                continue
-            finite, counted = torch.isfinite(part), self.counted(part, mask)
-            if not bool((finite if counted is None else finite | ~counted).all()):
+            if not is_finite(part, self.counted(part, mask)):
                 shapes = f"teacher {shape_of(teacher)}, student {shape_of(student)}"
                 raise ValueError(f"{self.name}: the teacher signal holds NaN or infinity ({shapes})")
 
@@ -243,19 +232,8 @@ class Objective(nn.Module, ABC):
             what = "class probabilities" if target.is_floating_point() else "labels"
             shapes = f"target {tuple(target.shape)} does not fit student {tuple(shape)}"
             raise ValueError(f"{self.name}: {shapes}; {what} of shape {tuple(expected)} are needed")
-        if self.validate and not target.is_floating_point() and not are_between(target, 0, classes - 1):
-            wrong = (target != UNLABELLED) & ((target < 0) | (target >= classes))
-            if bool(wrong.any()):
-                first = int(target[wrong][0])
-                raise ValueError(f"{self.name}: label {first} is out of range for {classes} classes (0 to {classes - 1})")
-
-
-def are_between(labels: Tensor, least: int, most: int) -> bool:
-    """Whether all labels are in a range, in one pass."""
-    if not labels.numel():
-        return True
-    low, high = labels.aminmax()
-    return least <= int(low) and int(high) <= most
+        if self.validate and not target.is_floating_point() and (wrong := wrong_label(target, classes)) is not None:
+            raise ValueError(f"{self.name}: label {wrong} is out of range for {classes} classes (0 to {classes - 1})")
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

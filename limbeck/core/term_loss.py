@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from limbeck.core.adapters import TapAdapters, TeacherAdapters
-from limbeck.core.batch import Batch, first_tensor
+from limbeck.core.batch import Batch
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
-from limbeck.core.labels import label_mask
 from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
@@ -62,7 +61,7 @@ class TermLoss:
         """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
 
         Args:
-            mask: of this batch, by `mask`.
+            mask: 1 where an item or token counts; None: all count.
             gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
         """
         if isinstance(self.term.temperature, Schedule):
@@ -179,32 +178,6 @@ class TermLoss:
         if not signals:
             return []
         return signals if self.term.averages_losses else [join(signals)]
-
-    @property
-    def mask_key(self) -> tuple[str | None, bool]:
-        """Terms with the same key have the same mask."""
-        return self.view if self.per_token else None, self.term.objective.needs_target
-
-    def shape(self, batch: Batch) -> torch.Size:
-        """The shape of the losses of a batch: `[batch]`, or `[batch, tokens]` of the student's view."""
-        counted = batch.counted_in(self.view)
-        first = first_tensor(batch.inputs.get(self.view, batch.inputs)) if counted is None else counted
-        return first.shape[: 2 if self.per_token else 1]
-
-    def mask(self, batch: Batch) -> Tensor | None:
-        """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones
-        if labels are needed. None: all count."""
-        counted = batch.counted_in(self.view) if self.per_token else None
-        mask = None if counted is None else counted.to(torch.float32)
-        if not self.term.objective.needs_target or batch.target is None:
-            return mask
-        labels, shape = label_mask(batch.target, per_item=not self.per_token), self.shape(batch)
-        if labels.shape != shape:
-            raise TermError(
-                f"term {self.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {self.view!r} has "
-                f"positions of shape {tuple(shape)}; name the view of the labels as the student's"
-            )
-        return labels if mask is None else mask * labels
 
     def _sum(
         self, student: Any, teacher: Any, batch: Batch, mask: Tensor | None, weights: Mapping[str, Tensor], gathered: bool

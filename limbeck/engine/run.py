@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors
-from limbeck.core.counted_items import as_tensor, global_counts
+from limbeck.core.counted_items import as_tensor, count_items, global_counts
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.source import Source
 from limbeck.engine.binding import BoundUpdate, bind_updates
@@ -241,7 +241,7 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
     """One update: forward and backward pass, sum over processes, clipping, optimizer step. Returns the number of items."""
     run.trainable.activate(one)
     criterion, observer = one.criterion, BatchObserver(one)
-    counted = [criterion.counted(piece) for piece in batch.pieces]
+    counted = [count_items(criterion.losses, piece) for piece in batch.pieces]
     counts = global_counts(counted, run.device)
     one.zero_gradients()
     values: dict[str, Tensor] = {}

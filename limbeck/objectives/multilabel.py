@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.core.labels import UNLABELLED
-from limbeck.core.objective import Knowledge, Objective, are_between, registry, require
+from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
+from limbeck.core.value_checks import wrong_label
 from limbeck.objectives.functional.multilabel import bernoulli_kl
 
 SOFTMAX = (
@@ -75,10 +76,8 @@ class BinaryCrossEntropy(MultilabelObjective):
             raise ValueError(
                 f"{self.name}: target {found} does not fit student {shape}; integers 0, 1 or -100 are needed for each"
             )
-        if self.validate and not are_between(target, 0, 1):
-            wrong = (target != 0) & (target != 1) & (target != UNLABELLED)
-            if bool(wrong.any()):
-                raise ValueError(f"{self.name}: label {int(target[wrong][0])} is neither 0 nor 1, nor -100 for unknown")
+        if self.validate and (wrong := wrong_label(target, 2)) is not None:
+            raise ValueError(f"{self.name}: label {wrong} is neither 0 nor 1, nor -100 for unknown")
 
 
 @registry.register("binary_soft_targets")

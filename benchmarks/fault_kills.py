@@ -5,6 +5,7 @@
 The run is a small one on texts, from its teacher to an exported file. A process that carries it out counts the times it opens
 a file of the run for writing, makes a folder or renames one, and kills itself just before one that is chosen beforehand:
 moments are spread evenly over what is written (teacher, student, tokenizer, verdict, report, export, cache, checkpoints, log).
+The memory of models is not measured: fresh processes do so, which write no file of the run and take most of its time.
 """
 
 from __future__ import annotations
@@ -62,9 +63,12 @@ def kind_of(path: str) -> str:
 
 def carry_out(content: dict[str, Any], folder: Path, moment: int | None, seen: Path | None) -> None:
     """Runs or resumes the recipe; dies just before the write of this number, and notes all writes in `seen`."""
+    from limbeck.export import costs, exporter
     from limbeck.recipe import Recipe
     from limbeck.runs import run_recipe
 
+    for measured in (costs, exporter):
+        measured.peak_memory = lambda kind, path, shape: 10**6  # type: ignore[attr-defined]
     number, found = 0, []
 
     def hear(event: str, given: tuple[Any, ...]) -> None:

@@ -20,7 +20,7 @@ from limbeck.data.dataset import View
 from limbeck.data.fields import build_view
 from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, class_labels
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
 from limbeck.tasks.image_limits import accepted_images

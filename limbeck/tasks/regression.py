@@ -11,7 +11,7 @@ from torch import Tensor
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.data.loading import Labels, number_labels
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.objectives import LogitMSE, SquaredError
 from limbeck.tasks.base import Task
 

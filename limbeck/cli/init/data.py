@@ -18,7 +18,8 @@ from limbeck.data.fields import named_modalities
 from limbeck.data.fields.modalities import ImageModality
 from limbeck.data.loading.cells import MediaSources
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column
-from limbeck.data.loading.files import RawTable, open_table
+from limbeck.data.loading.files import open_table
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.table.columns import may_be_table
 from limbeck.data.text.tagged_words import may_be_tagged_words
 from limbeck.recipe import DatasetSpec, data_sizes

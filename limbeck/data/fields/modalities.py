@@ -17,7 +17,7 @@ from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import LABEL_NAMES, column_kind
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.table.columns import TableOptions, find_columns, is_scalar, read_table
 
 

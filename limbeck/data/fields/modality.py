@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.items import Items
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.utils.registry import Registry, nearest_names
 
 registry = Registry("modality")

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.loading.arrow_types import is_list, is_number, is_text
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.utils.registry import nearest_names
 
 

@@ -9,8 +9,8 @@ from typing import Literal
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.arrow_types import is_binary, is_number_array, is_text
-from limbeck.data.loading.files import RawTable
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES
+from limbeck.data.loading.raw_table import RawTable
 
 ColumnKind = Literal["image", "audio", "text", "array"]
 

@@ -19,9 +19,10 @@ from limbeck.data.fields.modalities import AudioModality, ImageModality, TableMo
 from limbeck.data.image.load import MEMORY_LIMIT
 from limbeck.data.items import Items
 from limbeck.data.loading.columns import LABEL_NAMES, label_columns
-from limbeck.data.loading.files import RawTable, open_table
-from limbeck.data.loading.labels import LabelReader, class_labels
-from limbeck.data.loading.rows import Where, rows_where
+from limbeck.data.loading.labels import LabelReader, class_labels, first_labels
+from limbeck.data.loading.load import first_items
+from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.loading.rows import Where, all_rows, open_rows
 
 
 def load_fields(
@@ -31,6 +32,7 @@ def load_fields(
     *,
     split: str | None = None,
     where: Where | None = None,
+    limit: int | None = None,
     missing: Literal["refuse", "skip"] = "refuse",
     label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -49,7 +51,7 @@ def load_fields(
             A list names fields like their modalities, and finds their columns by type: `["audio", "image"]`.
         reads: actor to the field that it reads: `{"student": "wave", "teacher": "image"}`.
         missing: an item without one of its fields is an error, or is left out and counted in a warning.
-        split, where, label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
+        split, where, limit, label, read_labels: as for `load_items`; without a column of a usual name there are no labels.
         size, channels: of fields of images that do not say their own.
         audio: of fields of sounds that do not say their own.
         memory_limit: bytes of decoded images or spectrograms of a field that stay in memory.
@@ -58,10 +60,12 @@ def load_fields(
         ValueError: an unknown modality or column, or a column that holds something else; an item without one of its fields,
             with its row.
     """
-    table = rows_where(open_table(name_or_path, split), where or {})
+    table = open_rows(name_or_path, split, where=where, limit=limit)
     kinds = {
         name: each if isinstance(each, Modality) else named_modalities({name: each})[name] for name, each in _pairs(fields)
     }
+    if missing == "skip" or any(isinstance(kind, TableModality) for kind in kinds.values()):
+        table = all_rows(table)  # which items are the first, and whether texts are categories, shows in all rows
     for kind in kinds.values():
         _fill_in(kind, size, channels, audio)
         if isinstance(kind, ImageModality | AudioModality):
@@ -70,12 +74,13 @@ def load_fields(
     columns = _find_columns(table, kinds, labels)
     single = [columns[name][0] for name, kind in kinds.items() if not isinstance(kind, TableModality)]
     table = _without_missing(table, single, {columns[name][0]: name for name in kinds}, missing)
-    target, names = (read_labels or class_labels)(table, labels, None) if labels else (None, None)
+    reader = read_labels or class_labels
+    target, classes, names = first_labels(table, labels, None, reader) if labels else (None, None, None)
     parts = {}
     for name, kind in kinds.items():
         part = kind.decode(table, columns[name])
-        parts[name] = Items(part.storage, part.keys, target, None, names, part.images)
-    return field_items(parts, reads, kinds)
+        parts[name] = Items(part.storage, part.keys, target, classes, names, part.images)
+    return first_items(field_items(parts, reads, kinds), limit)
 
 
 def _pairs(fields: Mapping[str, Any] | Sequence[str]) -> list[tuple[str, Any]]:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import codecs
+import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.conll import read_conll
 
+ROWS, BLOCK = 1024, 8 << 20  # rows of Parquet, and bytes of text, that are read at once where a file is not read whole
 
-def read_columns(path: Path) -> pa.Table:
+
+def read_columns(path: Path, names: Sequence[str] | None = None) -> pa.Table:
     """Read a file in the format that its suffix names.
+
+    Args:
+        names: of the columns that are read; None: all.
 
     Raises:
         ValueError: another suffix; a file that cannot be read in this format.
@@ -22,7 +29,7 @@ def read_columns(path: Path) -> pa.Table:
     if suffix not in _READERS:
         raise ValueError(f"{path}: expected a folder of images or one of {', '.join(sorted(_READERS))}, found {suffix!r}")
     try:
-        table = _READERS[suffix](path)
+        table = _READERS[suffix](path, None if names is None else list(names))
     except (
         pa.ArrowException,
         OSError,
@@ -31,7 +38,24 @@ def read_columns(path: Path) -> pa.Table:
     ) as error:  # OSError: also what pyarrow says of damaged files
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
     _check_names(path, table.column_names)
-    return table
+    return table if names is None else table.select(list(names))
+
+
+def read_batches(path: Path) -> Iterator[pa.Table]:
+    """Read a file some rows at a time, where its format can be read so, and else at once.
+
+    The types of CSV and JSON columns are those of the first `BLOCK` bytes.
+
+    Raises:
+        pyarrow.ArrowException, OSError, ValueError: it cannot be read so; `read_columns` may still be able to.
+    """
+    batches = _BATCHES.get(path.suffix.lower())
+    if batches is None:
+        yield read_columns(path)
+        return
+    for batch in batches(path):
+        _check_names(path, batch.schema.names)
+        yield pa.Table.from_batches([batch])
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -42,31 +66,64 @@ def _check_names(path: Path, names: list[str]) -> None:
         raise ValueError(f"{path}: {fault}; give every column a name of its own")
 
 
-def _read_parquet(path: Path) -> pa.Table:
-    from limbeck.data.loading.mapped_parquet import read_or_map  # imports pyarrow.parquet, which takes a while
+def _read_parquet(path: Path, names: list[str] | None) -> pa.Table:
+    if names is not None:
+        import pyarrow.parquet  # type: ignore[import-untyped]  # takes a while
+
+        return pyarrow.parquet.read_table(path, columns=names, partitioning=None)
+    from limbeck.data.loading.mapped_parquet import read_or_map
 
     return read_or_map(path)
 
 
-def _read_csv(path: Path) -> pa.Table:
+def _parquet_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.parquet
+
+    with pyarrow.parquet.ParquetFile(path) as file:
+        yield from file.iter_batches(batch_size=ROWS)
+
+
+def _read_csv(path: Path, names: list[str] | None) -> pa.Table:
     import pyarrow.csv  # type: ignore[import-untyped]
+
+    encoding, options = _csv_options(path)
+    convert = pyarrow.csv.ConvertOptions(include_columns=names)
+    reading = pyarrow.csv.ReadOptions(encoding=encoding)
+    table = pyarrow.csv.read_csv(path, read_options=reading, parse_options=options, convert_options=convert)
+    _check_encoding(table, path)
+    return table
+
+
+def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.csv
+
+    encoding, options = _csv_options(path)
+    reading = pyarrow.csv.ReadOptions(encoding=encoding, block_size=BLOCK)
+    with pyarrow.csv.open_csv(path, read_options=reading, parse_options=options) as batches:
+        for batch in batches:
+            _check_encoding(batch, path)
+            yield batch
+
+
+def _csv_options(path: Path) -> tuple[str, Any]:
+    """The encoding of a CSV file, and how its cells are delimited."""
+    import pyarrow.csv
 
     with path.open("rb") as file:
         start = file.read(1 << 16)
     encoding = "utf16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf8"
     header = start.decode(encoding, errors="replace").split("\n", 1)[0]
-    table = pyarrow.csv.read_csv(
-        path,
-        read_options=pyarrow.csv.ReadOptions(encoding=encoding),
-        parse_options=pyarrow.csv.ParseOptions(delimiter=_delimiter(path, header), newlines_in_values=True),
-    )
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    return encoding, pyarrow.csv.ParseOptions(delimiter=_delimiter(path, header), newlines_in_values=True)
+
+
+def _check_encoding(table: pa.Table | pa.RecordBatch, path: Path) -> None:
+    """Refuses cells that are no UTF-8, with their row."""
+    for name, column in zip(table.schema.names, table.columns, strict=True):
         if pa.types.is_binary(column.type):  # what pyarrow makes of bytes that are no UTF-8
             row = next(row for row, cell in enumerate(column.to_pylist()) if cell is not None and not _is_utf8(cell))
             raise ValueError(
                 f"column {name!r}: row {row} is no UTF-8; convert the file, such as by: iconv -f latin1 -t utf-8 {path.name}"
             )
-    return table
 
 
 def _delimiter(path: Path, header: str) -> str:
@@ -84,22 +141,38 @@ def _is_utf8(cell: bytes) -> bool:
     return True
 
 
-def _read_json(path: Path) -> pa.Table:
+def _read_json(path: Path, names: list[str] | None) -> pa.Table:
     """One object per line, or an array of objects."""
     import pyarrow.json  # type: ignore[import-untyped]
 
-    with path.open("rb") as file:
-        is_array = file.read(256).lstrip()[:1] == b"["
-    if is_array:
+    if _is_array(path):
         rows = json.loads(path.read_text(encoding="utf-8"))
         odd = next((number for number, row in enumerate(rows) if not isinstance(row, dict)), None)
         if odd is not None:
             raise ValueError(f'item {odd} is {rows[odd]!r:.60}; expected objects such as {{"text": …, "label": …}}')
         return pa.Table.from_pylist(rows)
+    if names is not None:  # without holding the other columns
+        with contextlib.suppress(pa.ArrowInvalid):
+            return pa.Table.from_batches([batch.select(names) for batch in _json_batches(path)])
     return pyarrow.json.read_json(path)
 
 
-def _read_arrow(path: Path) -> pa.Table:
+def _json_batches(path: Path) -> Iterator[pa.RecordBatch]:
+    import pyarrow.json
+
+    if _is_array(path):
+        yield from _read_json(path, None).to_batches()
+        return
+    with pyarrow.json.open_json(path, read_options=pyarrow.json.ReadOptions(block_size=BLOCK)) as batches:
+        yield from batches
+
+
+def _is_array(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(256).lstrip()[:1] == b"["
+
+
+def _read_arrow(path: Path, _: list[str] | None) -> pa.Table:
     """The stream format, or the file format."""
     with pa.memory_map(str(path)) as file:
         try:
@@ -108,7 +181,11 @@ def _read_arrow(path: Path) -> pa.Table:
             return pa.ipc.open_file(file).read_all()
 
 
-_READERS: dict[str, Callable[[Path], pa.Table]] = {
+def _read_conll(path: Path, _: list[str] | None) -> pa.Table:
+    return read_conll(path)
+
+
+_READERS: dict[str, Callable[[Path, list[str] | None], pa.Table]] = {
     ".parquet": _read_parquet,
     ".csv": _read_csv,
     ".tsv": _read_csv,
@@ -116,9 +193,17 @@ _READERS: dict[str, Callable[[Path], pa.Table]] = {
     ".jsonl": _read_json,
     ".ndjson": _read_json,
     ".arrow": _read_arrow,
-    ".conll": read_conll,
-    ".bio": read_conll,
-    ".iob": read_conll,
-    ".iob2": read_conll,
+    ".conll": _read_conll,
+    ".bio": _read_conll,
+    ".iob": _read_conll,
+    ".iob2": _read_conll,
 }
 TABLE_SUFFIXES = frozenset(_READERS)
+_BATCHES: dict[str, Callable[[Path], Iterator[pa.RecordBatch]]] = {
+    ".parquet": _parquet_batches,
+    ".csv": _csv_batches,
+    ".tsv": _csv_batches,
+    ".json": _json_batches,
+    ".jsonl": _json_batches,
+    ".ndjson": _json_batches,
+}

@@ -25,24 +25,30 @@ class ImageFiles(NamedTuple):
     classes: list[str]
 
 
-def find_images(path: Path, subfolders: Iterable[str]) -> ImageFiles:
+def find_images(path: Path, subfolders: Iterable[str], limit: int | None = None) -> ImageFiles:
     """The images in these subfolders; classes are numbered in sorted order.
 
     Names that Unicode writes in two ways (`é` as one character or as two) are one class. Folders without images are no
     classes. A warning names such folders, and counts files of kinds that are not read.
+
+    Args:
+        limit: how many images are needed; of classes beyond those one is looked for.
     """
     by_class: dict[str, list[str]] = {}
     empty, others = [], Counter[str]()
-    for name in subfolders:
+    for name in sorted(subfolders, key=_one_form):
+        enough = limit is not None and sum(map(len, by_class.values())) >= limit and _one_form(name) not in by_class
         images = []
         for file in _files_in(path / name, f"{name}{os.sep}"):
             suffix = os.path.splitext(file)[1].lower()
             if suffix in IMAGE_SUFFIXES:
                 images.append(file)
+                if enough:
+                    break
             elif suffix not in OTHER_SUFFIXES:
                 others[suffix] += 1
         if images:
-            by_class.setdefault(unicodedata.normalize("NFC", name), []).extend(images)
+            by_class.setdefault(_one_form(name), []).extend(images)
         else:
             empty.append(name)
     if by_class and empty:
@@ -55,6 +61,10 @@ def find_images(path: Path, subfolders: Iterable[str]) -> ImageFiles:
     files = [file for name in classes for file in sorted(by_class[name])]
     labels = [number for number, name in enumerate(classes) for _ in by_class[name]]
     return ImageFiles(files, labels, classes)
+
+
+def _one_form(name: str) -> str:
+    return unicodedata.normalize("NFC", name)
 
 
 def is_hidden(name: str) -> bool:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TypeAlias
 
 from torch import Tensor
 
 from limbeck.data.loading.cells import read_labels, read_numbers
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.targets import check_targets
 
 Labels: TypeAlias = tuple[Tensor, list[str] | None]
 LabelReader: TypeAlias = Callable[[RawTable, Sequence[str], int | None], Labels]
@@ -26,6 +28,27 @@ def number_labels(table: RawTable, columns: Sequence[str], classes: int | None =
     if classes is not None:
         raise ValueError(f"classes={classes}: with `regression` labels are numbers, not classes; leave `classes` out")
     return read_numbers(table, only_column(table, columns)), None
+
+
+def first_labels(
+    table: RawTable, columns: Sequence[str], classes: int | None, reader: LabelReader
+) -> tuple[Tensor, int | None, list[str] | None]:
+    """The target of a table that may hold the first rows only, the number of classes and their names if they are known.
+
+    Classes are those of all rows: numbers and names of the first rows alone would be others.
+    """
+    if table.read_all is None or reader is number_labels or _are_named(table, columns):
+        target, names = reader(table, columns, classes)
+        return target, classes, names
+    target, names = reader(replace(table, columns=table.read_all(columns), read_all=None), columns, classes)
+    return target[: table.columns.num_rows], check_targets(target, classes) if names is None else classes, names
+
+
+def _are_named(table: RawTable, columns: Sequence[str]) -> bool:
+    """Whether the names of all classes are known without reading any label."""
+    features = [table.features.get(column) for column in columns]
+    declared = [isinstance(each, dict) and each.get("_type") == "ClassLabel" and bool(each.get("names")) for each in features]
+    return table.class_names is not None or all(declared)
 
 
 def only_column(table: RawTable, columns: Sequence[str]) -> str:

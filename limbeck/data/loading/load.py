@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from limbeck.data.audio.decode import DecodedAudio, decode_audio
@@ -17,9 +18,9 @@ from limbeck.data.items import Items
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_columns
 from limbeck.data.loading.digits import digit_images, select_split
-from limbeck.data.loading.files import RawTable, open_table
-from limbeck.data.loading.labels import LabelReader, class_labels, number_labels
-from limbeck.data.loading.rows import Where, rows_where
+from limbeck.data.loading.labels import LabelReader, class_labels, first_labels, number_labels
+from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.loading.rows import Where, all_rows, open_rows
 from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
 
 
@@ -28,6 +29,7 @@ def load_items(
     *,
     split: str | None = None,
     where: Where | None = None,
+    limit: int | None = None,
     input: str | Sequence[str] | None = None,
     label: str | Sequence[str] | Literal[False] | None = None,
     size: int | tuple[int, int] | None = None,
@@ -47,10 +49,12 @@ def load_items(
 
     Args:
         name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder per
-            class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub; or a table in memory: a
-            pandas or polars data frame, a pyarrow table, a data set of `datasets`.
+            class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub; or a pandas or polars data
+            frame, a pyarrow table, a data set of `datasets`, streamed if it says how many items it has or there is a `limit`.
         split: which split, if there are several.
         where: keeps rows by the values of columns: `{"style": "twitter"}`, or one of several, `{"year": [2023, 2024]}`.
+        limit: only the first items, this many. Files, folders and streams are read no further than that takes, but for labels
+            that name their classes nowhere else: classes are those of all labels, except of a stream.
         input: the input column, if it cannot be found by type or name; two columns are pairs of texts.
         label: the label column, if it cannot be found by name, or several; False for data without labels.
         size: N for N×N, or (height, width): images are resized, then cropped around the centre.
@@ -59,8 +63,7 @@ def load_items(
         regression: whether labels are numbers to predict; an empty cell or NaN is an unlabelled item.
         read_labels: how labels are read, such as `multi_hot_labels`; default: one class, or with `regression` one number.
         on_error: "skip" leaves out images and sounds that do not decode, with a warning.
-        memory_limit: bytes of decoded images or spectrograms that are kept in memory; further images are decoded again when
-            they are fetched.
+        memory_limit: bytes of decoded images or spectrograms that stay in memory; others are decoded when they are fetched.
         table: reads a table, and says which of its columns are numeric or categorical if types do not.
         audio: how sounds become log-mel spectrograms; None: the defaults of `AudioOptions`.
 
@@ -72,23 +75,39 @@ def load_items(
         raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
-        return _digits(decoder, classes, split, where, labelled=label is not False)
-    raw = _open(name_or_path, split, where)
+        return first_items(_digits(decoder, classes, split, where, labelled=label is not False), limit)
+    reader = read_labels or (number_labels if regression else class_labels)
+    read = partial(_items_of, input=input, label=label, classes=classes, reader=reader, table=table, decoder=decoder)
+    raw = open_rows(name_or_path, split, where=where, limit=limit)
+    items = read(raw)
+    if len(items) < raw.columns.num_rows and raw.read_all is not None:  # some do not decode: others are the first
+        items = read(all_rows(raw))
+    return first_items(items, limit)
+
+
+def _items_of(
+    raw: RawTable,
+    *,
+    input: str | Sequence[str] | None,
+    label: str | Sequence[str] | Literal[False] | None,
+    classes: int | None,
+    reader: LabelReader,
+    table: TableOptions | None,
+    decoder: _Decoder,
+) -> Items:
     if input is not None and table is not None:
         raise ValueError(f"input={input!r}: one column is the input, or a table is; leave out `input` or `table`")
-    reader = read_labels or (number_labels if regression else class_labels)
     others = tuple(label) if isinstance(label, Sequence) and not isinstance(label, str) else ()
     if table is not None or (input is None and may_be_table(raw, input_candidates(raw, others))):
+        raw = all_rows(raw)  # whether texts are categories shows in all of them
         return _table_items(raw, table or TableOptions(), _LabelColumns(label_columns(raw, label, ()), classes, reader))
     inputs = (input_column(raw, input, others),) if isinstance(input, str | None) else input_columns(raw, input)
     return _from_columns(raw, inputs, _LabelColumns(label_columns(raw, label, inputs), classes, reader), decoder)
 
 
-def _open(name_or_path: Any, split: str | None, where: Where | None) -> RawTable:
-    raw = open_table(name_or_path, split)
-    if not raw.columns.num_rows:
-        raise ValueError(f"{raw.origin}: the data set is empty")
-    return rows_where(raw, where or {})
+def first_items(items: Items, limit: int | None) -> Items:
+    """Only the first items; all of them if there are no more, or `limit` is None."""
+    return items if limit is None or len(items) <= limit else items.select(torch.arange(limit))
 
 
 def _digits(decoder: _Decoder, classes: int | None, split: str | None, where: Where | None, *, labelled: bool) -> Items:
@@ -133,34 +152,34 @@ class _LabelColumns:
     classes: int | None
     reader: LabelReader
 
-    def read(self, table: RawTable) -> tuple[Tensor | None, list[str] | None]:
-        """The target, and the names of the classes if they are known."""
-        return self.reader(table, self.columns, self.classes) if self.columns else (None, None)
+    def read(self, table: RawTable) -> tuple[Tensor | None, int | None, list[str] | None]:
+        """The target, the number of classes and their names if they are known."""
+        return first_labels(table, self.columns, self.classes, self.reader) if self.columns else (None, self.classes, None)
 
 
 def _table_items(table: RawTable, options: TableOptions, labels: _LabelColumns) -> Items:
     """Rows of a table, not yet encoded."""
-    target, names = labels.read(table)
+    target, classes, names = labels.read(table)
     rows = read_table(table, find_columns(table, labels.columns, options), options)
-    return Items(rows, rows.keys(), target, labels.classes, names)
+    return Items(rows, rows.keys(), target, classes, names)
 
 
 def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns, decoder: _Decoder) -> Items:
-    target, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
+    target, classes, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
     if len(inputs) == 2:
         pairs = list(zip(*(read_texts(table, column, blank=True) for column in inputs), strict=True))
-        return Items.from_tensors(pairs, target, classes=labels.classes, class_names=names)
+        return Items.from_tensors(pairs, target, classes=classes, class_names=names)
     (column,) = inputs
     kind = column_kind(table, column)
     if kind == "audio":
         sounds = decoder.decode_sounds(MediaSources(table, column), table.origin)
         target = None if target is None else target[sounds.rows]
-        return Items(sounds.storage, sounds.keys, target, labels.classes, names)
+        return Items(sounds.storage, sounds.keys, target, classes, names)
     if decoder.audio is not None:
         raise ValueError(f"{table.origin}: column {column!r} holds {kind}s, no sounds; leave out `audio`")
     if kind == "image":
         decoded = decoder.load_images(MediaSources(table, column), table.origin)
         target = None if target is None else target[decoded.rows]
-        return Items(decoded.storage, decoded.keys, target, labels.classes, names, images=True)
+        return Items(decoded.storage, decoded.keys, target, classes, names, images=True)
     cells = read_texts(table, column) if kind == "text" else read_array(table, column)
-    return Items.from_tensors(cells, target, classes=labels.classes, class_names=names)
+    return Items.from_tensors(cells, target, classes=classes, class_names=names)

@@ -37,13 +37,3 @@ def as_arrow(data: Any) -> pa.Table:
         return pa.Table.from_pandas(data, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(f"this {type(data).__name__} cannot be read as a table: {error}") from error
-
-
-def refuse_streams(data: Any) -> None:
-    """Raises `ValueError` for a streamed data set, whose items have no order and no number."""
-    first = next(iter(data.values())) if hasattr(data, "values") else data
-    if not hasattr(first, "__len__"):
-        raise ValueError(
-            f"a streamed data set ({type(first).__name__}) has no number of items; take some of it: "
-            "Dataset.from_list(list(stream.take(100000)))"
-        )

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data.loading.arrow_types import is_number, is_text
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.table.storage import Categories, TableStorage
 from limbeck.utils.registry import nearest_names
 

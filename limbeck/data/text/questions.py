@@ -11,7 +11,8 @@ from typing import Any
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.cells import read_texts
-from limbeck.data.loading.files import RawTable, open_table
+from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.loading.rows import open_rows
 
 Answer = tuple[str, int]
 """The text of an answer, and the character of the context at which it starts."""
@@ -64,7 +65,7 @@ class Questions:
         return Questions(ids, questions, contexts, answers)  # type: ignore[arg-type]
 
 
-def load_questions(path: str | Path, split: str | None = None) -> Questions:
+def load_questions(path: str | Path, split: str | None = None, *, limit: int | None = None) -> Questions:
     """Load questions from the columns `question`, `context`, `answers` (lists `text` and `answer_start`) and `id`.
 
     Without ids the rows are numbered. Without answers, or with an empty list of them, a question is unlabelled. An answer that
@@ -73,18 +74,17 @@ def load_questions(path: str | Path, split: str | None = None) -> Questions:
     Args:
         path: a table, a folder of tables or the name of a data set on the Hugging Face hub, as in `load_items`.
         split: which split, if there are several.
+        limit: read only the first questions, this many.
 
     Raises:
         ValueError: missing columns, or cells of another type.
     """
-    table = open_table(path, split)
+    table = open_rows(path, split, limit=limit)
     names = table.columns.column_names
     for name in ("question", "context"):
         if name not in names:
             found = ", ".join(names)
             raise ValueError(f"{table.origin}: no column {name!r} among {found}; SQuAD has id, question, context and answers")
-    if not table.columns.num_rows:
-        raise ValueError(f"{table.origin}: the data set is empty")
     questions, contexts = (read_texts(table, name, blank=True) for name in ("question", "context"))
     ids = [str(id) for id in table.columns["id"].to_pylist()] if "id" in names else list(map(str, range(len(questions))))
     located = [_locate(context, answers) for context, answers in zip(contexts, _read_answers(table), strict=True)]

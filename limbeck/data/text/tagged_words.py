@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from limbeck.data.loading.arrow_types import is_list, is_text
 from limbeck.data.loading.conll import read_conll
-from limbeck.data.loading.files import RawTable, open_table, read_file
+from limbeck.data.loading.files import open_file
 from limbeck.data.loading.multi_hot import names_of_list
+from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.loading.rows import open_rows, rows_of
 from limbeck.utils.registry import nearest_names
 
 OUTSIDE = "O"  # the tag of a word that belongs to no entity
@@ -48,13 +50,14 @@ class TaggedWords:
     def __len__(self) -> int:
         return len(self.words)
 
-    def first(self, count: int | None) -> TaggedWords:
-        """Only the first sentences; all if `count` is None."""
-        return TaggedWords(self.words[:count], self.tags[:count], self.names)
-
 
 def load_tagged_words(
-    path: str | Path, split: str | None = None, *, words: str | None = None, tags: str | Literal[False] | None = None
+    path: str | Path,
+    split: str | None = None,
+    *,
+    words: str | None = None,
+    tags: str | Literal[False] | None = None,
+    limit: int | None = None,
 ) -> TaggedWords:
     """Load sentences of words with tags.
 
@@ -68,14 +71,13 @@ def load_tagged_words(
         split: which split, if there are several.
         words: the column of words; default: the one called tokens or words.
         tags: the column of tags; default: the one called ner_tags, tags, … False: the sentences are unlabelled.
+        limit: only the first sentences, this many. The names of tags are those of all.
 
     Raises:
         ValueError: columns that are missing or of another kind; numbers without names; unknown names.
     """
-    table = _open(path, split)
+    table = _open(path, split, limit)
     names = table.columns.column_names
-    if not table.columns.num_rows:
-        raise ValueError(f"{table.origin}: the data set is empty")
     word_column = _choose(table, "input", words, WORD_COLUMNS)
     if word_column is None:
         raise ValueError(
@@ -86,7 +88,8 @@ def load_tagged_words(
     try:
         if tag_column is None:
             return TaggedWords(sentences, (None,) * len(sentences))
-        return TaggedWords(sentences, *_tags(table, tag_column))
+        found, tag_names = _tags(table, tag_column)
+        return TaggedWords(sentences, found[: len(sentences)], tag_names)
     except ValueError as error:
         raise ValueError(f"{table.origin}: {error}") from error
 
@@ -101,14 +104,14 @@ def may_be_tagged_words(table: RawTable) -> bool:
     return is_list(tag_kind) and (is_text(word_kind) or (is_list(word_kind) and is_text(word_kind.value_type)))
 
 
-def _open(path: str | Path, split: str | None) -> RawTable:
+def _open(path: str | Path, split: str | None, limit: int | None) -> RawTable:
     """A table; also from a text file in CoNLL's form, which is no table for other tasks."""
     place = Path(path).expanduser()
     if split is not None and (place / f"{split}.txt").is_file():
         place, split = place / f"{split}.txt", None
     if place.suffix.lower() == ".txt" and place.is_file() and split is None:
-        return read_file(place, read_conll)
-    return open_table(path, split)
+        return rows_of(open_file(place, read_conll), limit=limit)
+    return open_rows(path, split, limit=limit)
 
 
 def _choose(table: RawTable, option: str, wanted: str | None, usual: Sequence[str]) -> str | None:
@@ -134,7 +137,9 @@ def _words(cell: list[Any] | None, table: RawTable, column: str, row: int) -> tu
 
 
 def _tags(table: RawTable, column: str) -> tuple[tuple[tuple[int, ...] | None, ...], tuple[str, ...]]:
-    """The tags of each row as numbers, and the names of these."""
+    """The tags of each row as numbers, of rows beyond a limit too, and the names of these."""
+    if table.read_all is not None:
+        table = replace(table, columns=table.read_all([column]))
     cells = _cells(table, column)
     values = {value for cell in cells if cell is not None for value in cell}
     known = names_of_list(table.features.get(column)) or table.class_names

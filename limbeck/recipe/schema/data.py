@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-import torch
 from pydantic import (
     BeforeValidator,
     ByteSize,
@@ -116,7 +115,7 @@ class DatasetSpec(Spec):
     )
     audio: AudioSpec | None = Field(None, description="of sounds: their spectrograms, such as {n_mels: 64, seconds: 1}")
     on_error: Literal["raise", "skip"] = Field("raise", description="what to do with an image or sound that does not decode")
-    limit: int | None = Field(None, gt=0, description="use only the first items, this many")
+    limit: int | None = Field(None, gt=0, description="only the first items, this many; no more is read")
     memory_limit: Bytes = Field(
         MEMORY_LIMIT,
         ge=0,
@@ -159,12 +158,13 @@ class DatasetSpec(Spec):
             reads: of `fields`, which each actor reads.
         """
         if self.fields is not None:
-            items = load_fields(
+            return load_fields(
                 expand_variables(self.path, "data"),
                 self.fields,
                 reads or {},
                 split=self.split,
                 where=self.where,
+                limit=self.limit,
                 missing=self.missing,
                 label=False if read_labels is None else self.label,
                 size=self.size,
@@ -173,11 +173,11 @@ class DatasetSpec(Spec):
                 audio=None if self.audio is None else self.audio.build(),
                 memory_limit=self.memory_limit,
             )
-            return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
-        items = load_items(
+        return load_items(
             expand_variables(self.path, "data"),
             split=self.split,
             where=self.where,
+            limit=self.limit,
             input=self.input,
             label=False if read_labels is None else self.label,
             size=self.size,
@@ -188,7 +188,6 @@ class DatasetSpec(Spec):
             audio=None if self.audio is None else self.audio.build(),
             memory_limit=self.memory_limit,
         )
-        return items if self.limit is None else items.select(torch.arange(min(self.limit, len(items))))
 
 
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -14,7 +14,7 @@ from limbeck.data import Items, Pipeline
 from limbeck.data.dataset import View
 from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, multi_hot_labels
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets
 from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.base import Task

@@ -14,9 +14,8 @@ class QuestionFormat(DataFormat):
     augmentation_problem = "a context with other words has its answer elsewhere"
 
     def load(self, source: TextSource) -> Items:
-        questions, size = load_questions(source.path, source.split), (source.max_length, source.stride)
-        if source.limit is not None:
-            questions = questions.select(range(min(source.limit, len(questions))))
+        questions = load_questions(source.path, source.split, limit=source.limit)
+        size = source.max_length, source.stride
         if not isinstance(source.tokenizers, dict):
             return tokenize_questions(questions, source.tokenizers, *size)
         return per_actor_items({name: tokenize_questions(questions, each, *size) for name, each in source.tokenizers.items()})

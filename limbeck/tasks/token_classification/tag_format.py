@@ -17,8 +17,8 @@ class TagFormat(DataFormat):
     def load(self, source: TextSource) -> Items:
         if isinstance(source.input, list) or isinstance(source.label, list):
             raise ValueError("words are in one column, and their tags in another; name one `input` and one `label`")
-        sentences = load_tagged_words(source.path, source.split, words=source.input, tags=source.label)
-        return tokenize_words(sentences.first(source.limit), source.tokenizers, source.max_length)
+        sentences = load_tagged_words(source.path, source.split, words=source.input, tags=source.label, limit=source.limit)
+        return tokenize_words(sentences, source.tokenizers, source.max_length)
 
     def texts(self, path: str, split: str | None) -> Iterator[str]:
         for words in load_tagged_words(path, split, tags=False).words:

@@ -13,7 +13,7 @@ from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, FieldStorage, Items, Modality, TableEncoder, load_fields, map_field, tokenize
 from limbeck.data.fields import modalities, modality, with_reads
-from limbeck.data.loading.files import RawTable
+from limbeck.data.loading.raw_table import RawTable
 from limbeck.utils.registry import UnknownNameError
 from tests.data.loading.files import parquet
 from tests.data.tiny_tokenizers import of_words

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from limbeck.data import load_items
+from limbeck.data.loading.image_folder import find_images
 
 
 def images(folder: Path, name: str, *files: str) -> None:
@@ -57,3 +58,13 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(f"text,label\na,{composed}\nb,{decomposed}\nc,x\n", encoding="utf-8")
     assert load_items(file).class_names == ["x", composed]
+
+
+def test_of_classes_beyond_a_limit_one_image_is_looked_for(tmp_path: Path) -> None:
+    for name in ("cat", "dog", "emu"):
+        images(tmp_path, name, "a.png", "b.png", "c.png")
+    (tmp_path / "fox").mkdir()
+    with pytest.warns(UserWarning, match="no images in fox"):
+        found = find_images(tmp_path, ["fox", "emu", "dog", "cat"], 4)
+    assert found.classes == ["cat", "dog", "emu"]
+    assert [len([label for label in found.labels if label == number]) for number in range(3)] == [3, 3, 1]

@@ -206,11 +206,18 @@ def unaugmented_batch(items: Items, rows: Tensor) -> Batch:
     )
 
 
-def evaluation_batches(items: Items, batch_size: int = 512, workers: int = 0) -> Iterator[Batch]:
-    """Every item once, in order, without augmentation; images in [0, 1]. The last batch may be smaller."""
+def evaluation_batches(items: Items, batch_size: int = 128, workers: int | None = None) -> Iterator[Batch]:
+    """Every item once, in order, without augmentation; images in [0, 1]. The last batch may be smaller.
+
+    Args:
+        workers: processes that read and decode items; None: one a core, at most 8, if there are several batches of items that
+            are not in memory, else 0.
+    """
 
     def batch(rows: Tensor) -> Batch:
         plain = unaugmented_batch(items, rows)
         return replace(plain, inputs={DEFAULT_VIEW: to_float(plain.inputs[DEFAULT_VIEW])}) if items.images else plain
 
+    if workers is None:
+        workers = default_workers() if not items.storage.in_memory and len(items) > batch_size else 0
     yield from computed_in_workers(batch, torch.split(torch.arange(len(items)), batch_size), workers)

@@ -9,6 +9,7 @@ from limbeck.core.schedules import Cosine, Warmup
 from limbeck.core.terms import Term
 from limbeck.data.fields import ViewSpecs
 from limbeck.engine import Length, Optimizer, Settings, epochs
+from limbeck.utils import distributed
 
 Views = ViewSpecs
 TermFactory = Callable[[], list[Term]]
@@ -37,6 +38,7 @@ class Training:
         prefetch: batches that a thread prepares ahead; results do not depend on it.
         workers: processes that prepare batches ahead instead; None: one a core, at most 8, if items are decoded in every epoch,
             else none. Results do not depend on it.
+        evaluation_batch_size: items of an evaluation that a model runs on at once; None: as many as a process gets in training.
         overlap: whether half of each batch are the items of the batch before, in other views; see `OverlappingDataset`.
     """
 
@@ -50,4 +52,11 @@ class Training:
     validate_every: int = 1
     prefetch: int = 0
     workers: int | None = None
+    evaluation_batch_size: int | None = None
     overlap: bool = False
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Items of an evaluation that a model runs on at once in this process."""
+        parts = self.settings.accumulate * distributed.world_size()
+        return self.evaluation_batch_size or max(1, self.batch_size // parts)

@@ -112,7 +112,13 @@ def _validation(
         modules = evaluated_modules(plan, actors, source)
         for result in results:
             read = items_of(items, plan, plan.evaluate[result])
-            outputs = task.outputs(modules[result], read, autocast=training.settings.autocast)
+            outputs = task.outputs(
+                modules[result],
+                read,
+                batch_size=training.evaluation_batch,
+                autocast=training.settings.autocast,
+                among_processes=True,
+            )
             metrics = task.compute_metrics(outputs, read)
             found |= {f"{result}.{name}" if found else name: value for name, value in metrics.items()}
         return found

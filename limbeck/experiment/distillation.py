@@ -212,19 +212,17 @@ class Distillation:
     def evaluate(self, test: Items) -> Verdict:
         """Evaluates all arms on the test set and compares them.
 
-        Of several processes the first one does it alone, so that it measures one model at a time; all return its verdict.
+        Of several processes each computes a part of the predictions; the first one measures the models, one at a time, and
+        writes. All return its verdict.
 
         Raises:
             ValueError: nothing is trained yet, or all test items are training or validation items.
         """
         if not self.trained:
             raise ValueError("there is nothing to evaluate yet; call fit() first")
-        return distributed.on_first_process(lambda: self._evaluate(test))
-
-    def _evaluate(self, test: Items) -> Verdict:
         test = self.experiment.readable(test).align_classes(self.class_names, "test data", strict=self.has_classes)
-        assert self.seen is not None
-        shared = check_shared(self.seen, test, allowed=self.experiment.allow_shared_items)
+        allowed = self.experiment.allow_shared_items
+        shared = distributed.on_first_process(lambda: check_shared(self.seen, test, allowed=allowed))  # type: ignore[arg-type]
         described = {"name": self.name, "targets": self.targets, "term_graph": self.term_graph, "shared_items": shared}
         return evaluate_arms(self.experiment, self.trained, test, seeds=self.seeds, **described)
 

@@ -16,8 +16,9 @@ from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import ArmName
 from limbeck.evaluation.early_exit import EarlyExits, early_exits
 from limbeck.evaluation.model_cost import ModelCost, macs, macs_until
-from limbeck.experiment.experiment import Experiment, inference_device
+from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT
+from limbeck.experiment.predict import outputs_of
 from limbeck.tasks import Task
 
 
@@ -52,11 +53,8 @@ def early_exit_curves(
 
 
 def _curve(experiment: Experiment, models: Sequence[EarlyExitModule], items: Items, threshold: float) -> EarlyExits:
-    task, device = experiment.task, inference_device(experiment.plan.training.settings)
-    logits = []
-    for model in models:
-        logits.append(task.outputs(_AllExits(model.to(device)), items).transpose(0, 1))
-        model.cpu()
+    task = experiment.task
+    logits = [outputs_of(experiment, _AllExits(model), items).transpose(0, 1) for model in models]
     example = next(evaluation_batches(items, 1)).inputs["default"]
     reached = macs_until(_AllExits(models[0]), models[0].exit_modules(), example)
     return early_exits(

@@ -20,12 +20,15 @@ from limbeck.experiment.plan import STUDENT, TEACHER
 from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
 from limbeck.experiment.run_files import kept_exports, write_run
 from limbeck.experiment.verdict_log import log_verdict
+from limbeck.utils import distributed
 
 
 def evaluate_arms(
     experiment: Experiment, trained: Sequence[TrainedArm], test: Items, *, seeds: Sequence[int], **described: Any
 ) -> Verdict:
     """Returns the verdict, and writes it with the best models if the experiment has a folder.
+
+    All processes of the run must call it. They share out the predictions; the first one does the rest.
 
     Args:
         test: readable by the models, with the classes of the training data.
@@ -42,28 +45,32 @@ def evaluate_arms(
     predictions = predict_arms(experiment, models, items)
     best = {name: of_seeds[min(row, len(of_seeds) - 1)] for name, of_seeds in models.items()}
     curves = early_exit_curves(experiment, models, items)
-    known, cost = items[str(ArmName(first, STUDENT))], run_cost(trained)
-    verdict = build_verdict(
-        predictions,
-        task=task.name,
-        metric=MetricInfo.of(task.metric),
-        seeds=seeds,
-        classes=known.class_names or (),
-        model_costs=with_mean_work(cost_arms(measured_arms(best), items, test), curves),
-        cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
-        examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
-        **described,
-    )
-    made = [list(arm.made_inputs) for arm in trained if arm.name == STUDENT]
-    verdict = with_early_exits(verdict, curves).model_copy(update={"made_inputs": made[row]})
-    if experiment.folder is not None:
-        kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
-        exported = {result: best[str(ArmName(result, STUDENT))] for result in plan.evaluate}
-        exported |= {TEACHER: best[TEACHER]} if TEACHER in best else {}
-        verdict = verdict.model_copy(update={"exports": kept_exports(experiment.folder, exported)})
-        write_run(experiment.folder, kept, known, predictions, verdict)
-        log_verdict(experiment, verdict)
-    return verdict
+
+    def judge() -> Verdict:
+        known, cost = items[str(ArmName(first, STUDENT))], run_cost(trained)
+        verdict = build_verdict(
+            predictions,
+            task=task.name,
+            metric=MetricInfo.of(task.metric),
+            seeds=seeds,
+            classes=known.class_names or (),
+            model_costs=with_mean_work(cost_arms(measured_arms(best), items, test), curves),
+            cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
+            examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
+            **described,
+        )
+        made = [list(arm.made_inputs) for arm in trained if arm.name == STUDENT]
+        verdict = with_early_exits(verdict, curves).model_copy(update={"made_inputs": made[row]})
+        if experiment.folder is not None:
+            kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
+            exported = {result: best[str(ArmName(result, STUDENT))] for result in plan.evaluate}
+            exported |= {TEACHER: best[TEACHER]} if TEACHER in best else {}
+            verdict = verdict.model_copy(update={"exports": kept_exports(experiment.folder, exported)})
+            write_run(experiment.folder, kept, known, predictions, verdict)
+            log_verdict(experiment, verdict)
+        return verdict
+
+    return distributed.on_first_process(judge)
 
 
 def _items_by_arm(experiment: Experiment, test: Items, models: Mapping[str, Sequence[nn.Module]]) -> dict[str, Items]:

@@ -4,32 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.reference_module import module_of
 from limbeck.data import FieldStorage, Items, evaluation_batches
+from limbeck.engine.sharding import shard
 from limbeck.evaluation import ModelCost, Predictions, measure_costs
 from limbeck.evaluation.arms import parse_arm
 from limbeck.experiment.checks import compares_with_teacher
 from limbeck.experiment.experiment import Experiment, inference_device
 from limbeck.experiment.plan import STUDENT, TEACHER, references_of
 from limbeck.experiment.plan_checks import matching_actors
+from limbeck.utils import distributed
 
 
 def predict_arms(
     experiment: Experiment, models: Mapping[str, Sequence[nn.Module]], items: Mapping[str, Items]
 ) -> dict[str, Predictions]:
-    """Returns the predictions of the models of each arm on the arm's items. The models are moved to the CPU afterwards."""
-    task, device = experiment.task, inference_device(experiment.plan.training.settings)
+    """Returns the predictions of the models of each arm on the arm's items. The models are moved to the CPU afterwards.
+
+    All processes of the run take part, and each gets all predictions.
+    """
+    task = experiment.task
     predictions = {}
     for arm, of_seeds in models.items():
-        outputs = []
-        for model in of_seeds:
-            outputs.append(task.outputs(model.to(device), items[arm]))
-            model.cpu()
+        outputs = [outputs_of(experiment, model, items[arm]) for model in of_seeds]
         predictions[arm] = Predictions(**task.to_predictions(outputs, items[arm]))
     return predictions
+
+
+def outputs_of(experiment: Experiment, model: nn.Module, items: Items) -> Tensor:
+    """The outputs of a model, which runs on the device in shards if the training did, and is on the CPU afterwards."""
+    training, task = experiment.plan.training, experiment.task
+    device = inference_device(training.settings)
+    sharded = training.settings.shard and distributed.world_size() > 1 and any(True for _ in model.parameters())
+    placed = shard(model, device) if sharded else model.to(device)
+    found = task.outputs(placed, items, batch_size=training.evaluation_batch, among_processes=True)
+    model.cpu()
+    return found
 
 
 def cost_arms(models: Mapping[str, nn.Module], items: Mapping[str, Items], test: Items) -> dict[str, ModelCost]:

@@ -27,6 +27,7 @@ from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
 from limbeck.tasks import Task
 from limbeck.tasks.data_format import DataFormat, TextSource
+from limbeck.utils import distributed
 
 
 class RecipeItems(NamedTuple):
@@ -203,16 +204,16 @@ class DatasetReader:
             return RecipeItems(None, None, validation, self.items(self.data.test))
         if self.task.data_format is not None:
             return self._load_own_format(self.task.data_format)
-        raw, raw_validation = self._split()
+        with distributed.first_rank_first():  # the others find the index of images, or the copy of a hub's data set
+            raw, raw_validation = self._split()
+            raw_test = self.raw_items(self.data.test)
         shown = self._augmented(self._student_items(raw))
         teacher_train = self._readable(raw)
         train = teacher_train if shown is raw else self._readable(shown)
         validation = raw_validation and self._readable(raw_validation, "data.validation").align_classes(
             raw.class_names, "data.validation", strict=raw.has_classes
         )
-        test = self._readable(self.raw_items(self.data.test), "data.test").align_classes(
-            raw.class_names, "data.test", strict=raw.has_classes
-        )
+        test = self._readable(raw_test, "data.test").align_classes(raw.class_names, "data.test", strict=raw.has_classes)
         return RecipeItems(teacher_train, train, validation, test)
 
     def _load_own_format(self, own: DataFormat) -> RecipeItems:

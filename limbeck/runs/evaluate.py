@@ -33,6 +33,7 @@ from limbeck.runs.results import CONFIG, load_results, reader_of
 from limbeck.runs.seen import seen_before
 from limbeck.runs.teacher import rebuild_compared
 from limbeck.tasks import Task
+from limbeck.tasks.base import EVALUATION_BATCH
 
 CPU = torch.device("cpu")
 
@@ -106,8 +107,9 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
         as_teacher = items.for_actor(reader_of(recipe, TEACHER))
         if _fits(task, teacher, as_teacher, data, console):
             trained[TEACHER], read[TEACHER] = teacher, as_teacher
-    device = inference_device(recipe.training.build().settings)
-    return evaluate_models(trained, read, task, folder, data, device, seen_in=folder)
+    training = recipe.training.build()
+    device = inference_device(training.settings)
+    return evaluate_models(trained, read, task, folder, data, device, batch_size=training.evaluation_batch, seen_in=folder)
 
 
 def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Console) -> dict[str, nn.Module]:
@@ -196,17 +198,19 @@ def evaluate_models(
     data: str,
     device: torch.device = CPU,
     *,
+    batch_size: int = EVALUATION_BATCH,
     seen_in: Path | None = None,
 ) -> Evaluation:
     """Compares models, by arm, on the same items, as each reads them. `task` is prepared for them.
 
     Args:
+        batch_size: items that a model runs on at once.
         seen_in: the run of the models, whose training data the items are compared with.
     """
     predictions = {}
     for arm, model in trained.items():
         known = task.evaluation_items(items[arm])
-        outputs = task.outputs(model.to(device), known)
+        outputs = task.outputs(model.to(device), known, batch_size=batch_size)
         model.cpu()
         predictions[arm] = Predictions(**task.to_predictions([outputs], known))
     verdict = build_verdict(

@@ -42,7 +42,10 @@ from limbeck.utils.checksums import write_checksums
 from limbeck.utils.seeds import mix_seeds
 
 # settings that do not change the weights of a teacher
-NO_EFFECT = ("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "workers", "device")
+NO_EFFECT = (
+    *("threads", "trackers", "log_every", "checkpoint_every", "prefetch", "workers", "device"),
+    *("shard", "gradient_checkpointing", "evaluation_batch_size"),
+)
 
 
 def build_pretrained(recipe: Recipe, train: Items) -> dict[str, nn.Module]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 
 from limbeck import metrics
 from limbeck.core.batch import Batch
-from limbeck.core.model_io import LOGITS, call_model, logits_of, preserve_modes
+from limbeck.core.model_io import LOGITS
 from limbeck.core.terms import Term
 from limbeck.data import Items, evaluation_batches
 from limbeck.data.dataset import View
@@ -25,7 +24,11 @@ from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
 from limbeck.tasks.image_limits import accepted_images
 from limbeck.tasks.input_limits import check_input_limits
+from limbeck.tasks.model_outputs import model_outputs, shared_outputs
 from limbeck.tasks.predictions import TaskPredictions
+from limbeck.utils import distributed
+
+EVALUATION_BATCH = 128  # items that a model runs on at once, where no training says how many
 
 
 class Task(ABC):
@@ -160,37 +163,39 @@ class Task(ABC):
         model: nn.Module,
         items: Items,
         *,
-        batch_size: int = 500,
+        batch_size: int = EVALUATION_BATCH,
         autocast: torch.dtype | None = None,
         reads: str | None = None,
+        workers: int | None = None,
+        among_processes: bool = False,
     ) -> Tensor:
         """Outputs of all items in their order, `[items, …]` float32 on the CPU.
 
         The modes of the model and its parts are restored, after an error too.
-        """
-        device = next((p.device for p in model.parameters()), torch.device("cpu"))
-        rows, found = [], []
-        with preserve_modes(model), torch.autocast(device.type, autocast) if autocast else nullcontext():
-            model.eval()
-            for batch in self.batches(items, batch_size):
-                inputs: Any = batch.to(device).inputs["default"]
-                if reads is not None:
-                    inputs = inputs[reads]
-                output = logits_of(call_model(model, inputs))
-                if not isinstance(output, Tensor):
-                    raise ValueError(f"{type(model).__name__} returned {type(output).__name__}; {self.name} needs logits")
-                assert batch.index is not None
-                rows.append(batch.index)
-                found.append(self.reduce_outputs(output, batch).float().cpu())
-        return self.concatenate(found)[torch.cat(rows).argsort()]
 
-    def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
+        Args:
+            batch_size: items that the model runs on at once.
+            autocast: data type of mixed precision; None: float32.
+            reads: the field that the model is called with; None: all inputs.
+            workers: processes that read and decode items; None: chosen by `evaluation_batches`.
+            among_processes: whether each process of the run computes a part. All of them must call it, and all get all outputs.
+        """
+        compute = shared_outputs if among_processes and distributed.world_size() > 1 else model_outputs
+        return compute(self, model, items, batch_size=batch_size, autocast=autocast, reads=reads, workers=workers)
+
+    @property
+    def one_shape(self) -> bool:
+        """Whether the outputs of all batches have one shape but for their first size."""
+        return type(self).concatenate is Task.concatenate
+
+    def batches(self, items: Items, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Every item once, with its row in `Batch.index`. Texts are sorted by length, which keeps padding small."""
         lengths = getattr(items.storage, "lengths", None)
         if lengths is None:
-            return evaluation_batches(items, batch_size)
+            return evaluation_batches(items, batch_size, workers)
         order = lengths.argsort()
-        return (replace(batch, index=order[batch.index]) for batch in evaluation_batches(items.select(order), batch_size // 4))
+        found = evaluation_batches(items.select(order), batch_size, workers)
+        return (replace(batch, index=order[batch.index]) for batch in found)
 
     def reduce_outputs(self, outputs: Tensor, batch: Batch) -> Tensor:
         """What is kept of the outputs of a batch; all of it by default."""

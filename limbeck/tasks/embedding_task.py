@@ -45,6 +45,7 @@ class EmbeddingTask(Task):
         """The embeddings of all items, `[items, D]`. Those of the teacher are computed once for the same items."""
         if model is not self.of_teacher.teacher:
             return super().outputs(model, items, **options)
+        options.pop("among_processes", None)  # a process that has them already would not take part
         return self.of_teacher.once(items, lambda read: super(EmbeddingTask, self).outputs(model, read, **options))
 
 

@@ -63,9 +63,9 @@ class TokenPrediction(Task):
             raise ValueError(f"training.views: {list(views)} change images; {self.remedy}, so leave views out")
         return self.token_view(items)
 
-    def batches(self, items: Items, batch_size: int) -> Iterator[Batch]:
+    def batches(self, items: Items, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         view = self.token_view(items)
-        for batch in super().batches(items, max(4, batch_size // FEWER)):
+        for batch in super().batches(items, max(4, batch_size // FEWER), workers):
             assert batch.keys is not None
             inputs, target = view(batch.inputs[DEFAULT_VIEW], batch.keys, stream=STREAM)
             yield replace(batch, inputs={DEFAULT_VIEW: inputs}, target=target)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import atexit
+import contextlib
+import math
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn, TypeVar, cast
 
 import torch
@@ -127,6 +129,21 @@ def all_gather_rows(rows: Tensor) -> Tensor:
     return torch.cat(pieces)
 
 
+def all_gather_tensors(tensor: Tensor) -> list[Tensor]:
+    """Returns the tensors of all processes in rank order, of one data type and any shapes, on the device of this one's."""
+    if world_size() == 1:
+        return [tensor]
+    shapes: list[Any] = [None] * world_size()
+    dist.all_gather_object(shapes, tuple(tensor.shape))
+    sizes = [math.prod(shape) for shape in shapes]
+    own = torch.zeros(max(sizes), dtype=tensor.dtype, device=_message_device())
+    own[: tensor.numel()] = tensor.detach().flatten()
+    received = [torch.empty_like(own) for _ in sizes]
+    dist.all_gather(received, own)
+    parts = zip(received, sizes, shapes, strict=True)
+    return [part[:size].reshape(shape).to(tensor.device) for part, size, shape in parts]
+
+
 def replicated(parameter: Tensor) -> Tensor:
     """A parameter for a loss that every process computes in full.
 
@@ -192,6 +209,23 @@ def on_first_process(compute: Callable[[], T]) -> T:
     made: list[Any] = [compute() if rank() == 0 else None]
     dist.broadcast_object_list(made, src=0)
     return cast(T, made[0])
+
+
+@contextlib.contextmanager
+def first_rank_first() -> Iterator[None]:
+    """The first process of each machine runs the block before the others, which then find what it has left on disk.
+
+    For preparation that leaves files: an index of images, a downloaded data set. An error in the block is raised in its
+    process, and the others go on to meet it themselves.
+    """
+    local = int(os.environ.get("LOCAL_RANK", str(rank())))
+    if local != 0:
+        barrier()
+    try:
+        yield
+    finally:
+        if local == 0:
+            barrier()
 
 
 def _message_device() -> torch.device:

@@ -25,8 +25,12 @@ def image_recipe(folder: Path, steps: int) -> Path:
     return _write(folder / "image.yaml", content)
 
 
-def text_recipe(folder: Path, steps: int) -> Path:
-    """A BERT and a student made from it, without dropout, whose draws are each rank's own."""
+def text_recipe(folder: Path, steps: int, **options: Any) -> Path:
+    """A BERT and a student made from it, without dropout, whose draws are each rank's own.
+
+    Args:
+        options: of the training of both.
+    """
     import transformers
 
     for name, count, seed in (("train", 400, 0), ("test", 100, 1)):
@@ -35,7 +39,7 @@ def text_recipe(folder: Path, steps: int) -> Path:
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *texts.FILLER, *texts.GOOD, *texts.BAD]
     kind = transformers.BertForSequenceClassification
     texts.teacher(folder / "teacher", words, kind, layers=4, hidden=32, tokens=32, dropout=0.0)
-    training = {"steps": steps, "batch_size": 64}
+    training = {"steps": steps, "batch_size": 64, **options}
     content = {
         "name": "text",
         "data": {"train": str(folder / "train.parquet"), "test": str(folder / "test.parquet"), "max_length": 32},
@@ -67,3 +71,10 @@ def difference(recipe: Path, folder: Path) -> float:
         names = [name for name in one if not name.endswith(WITHOUT_EFFECT)]
         worst = max(worst, *(float((two[name] - one[name]).abs().max()) for name in names))
     return worst
+
+
+def difference_of_predictions(folder: Path) -> float:
+    """The largest difference of a saved logit between the runs of `difference`."""
+    one, two = (load_file(folder / str(count) / "predictions.safetensors") for count in (1, 2))
+    assert one.keys() == two.keys()
+    return max(float((two[name].float() - one[name].float()).abs().max()) for name in one)

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from limbeck.core.actors import average, frozen, snapshot, trained
 from limbeck.core.terms import Term
-from limbeck.data import Dataset, Items
+from limbeck.data import Dataset, Items, tokenize
 from limbeck.engine import Freeze, Optimizer, Run, Settings, Snapshot, Stage, Update, Validation, steps
 from limbeck.engine.checkpoint import Checkpoints
 from limbeck.objectives import HardTargets, Hint, SoftTargets
+from limbeck.tasks import Classification, Task
 from limbeck.utils import distributed
 from limbeck.utils.distributed import is_sharded
+from tests.data.tiny_tokenizers import of_words
 
 STEPS = 6
 
@@ -117,10 +119,47 @@ def train(folder: Path, *, shard: bool) -> None:
     save_file(best.state_dict(), folder / f"best-{distributed.rank()}.safetensors")
 
 
+class Ragged(Task):
+    """Outputs are as wide as the longest text of a batch."""
+
+    name, metrics = "ragged", ("accuracy",)
+    hard_terms = soft_terms = check_outputs = compute_metrics = to_predictions = None
+
+    def concatenate(self, outputs: list[Tensor]) -> Tensor:
+        widest = max(one.shape[1] for one in outputs)
+        return torch.cat([nn.functional.pad(one, (0, widest - one.shape[1])) for one in outputs])
+
+
+class Echo(nn.Module):
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, **_: Tensor) -> Tensor:
+        return input_ids * attention_mask
+
+
+def check_shared_work(folder: Path) -> None:
+    """Work that processes share out gives each what one process alone computes."""
+    rank = distributed.rank()
+    parts = distributed.all_gather_tensors(torch.full((rank + 2, 3 - rank), float(rank)))
+    assert [tuple(part.shape) for part in parts] == [(2, 3), (3, 2)][: len(parts)]
+    assert all(bool((part == number).all()) for number, part in enumerate(parts))
+    with distributed.first_rank_first():
+        seen = (folder / "index").exists()
+        (folder / "index").write_text("by the first")
+    assert seen is (rank > 0)
+    items = tokenize(Items.from_tensors(["the fox " * (number % 5 + 1) for number in range(23)]), of_words(["the", "fox"]))
+    alone, shared = (Ragged().outputs(Echo(), items, batch_size=4, among_processes=given) for given in (False, True))
+    assert torch.equal(alone, shared)
+    images = data()
+    model = nn.Sequential(nn.Flatten(), nn.Linear(15, 4, bias=False))
+    nn.init.constant_(model[1].weight, 0.5)
+    alone, shared = (Classification().outputs(model, images, batch_size=10, among_processes=given) for given in (False, True))
+    torch.testing.assert_close(alone, shared)
+
+
 def main(folder: Path) -> None:
     distributed.initialize()
     folder.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(1)
+    check_shared_work(folder)
     train(folder, shard=distributed.world_size() > 1)
 
 

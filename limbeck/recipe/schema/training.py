@@ -92,6 +92,12 @@ class TrainingSpec(Spec):
         le=MAX_THREADS,
         description="processes that make batches; none: one a core, at most 8, if items are decoded in every epoch, else 0",
     )
+    evaluation_batch_size: int | None = Field(
+        default_of(Training, "evaluation_batch_size"),
+        gt=0,
+        le=MAX_BATCH,
+        description="items of an evaluation that a model runs on at once; none: as many as a process gets in training",
+    )
     overlap: bool = Field(
         default_of(Training, "overlap"), description="half of each batch are the items of the batch before, in other views"
     )
@@ -161,6 +167,7 @@ class TrainingSpec(Spec):
             validate_every=self.validate_every,
             prefetch=self.prefetch,
             workers=self.workers,
+            evaluation_batch_size=self.evaluation_batch_size,
             overlap=self.overlap,
         )
 

@@ -89,7 +89,7 @@ def test_a_teacher_that_gives_nan(train: Items) -> None:
 
 
 def test_a_teacher_that_gives_nan_later(train: Items, tmp_path: Path) -> None:
-    teacher = Sick(well=8)
+    teacher = Sick(well=11)
     job = Distillation(cnn(), teacher, training=QUICK, control=False, folder=tmp_path)
     with pytest.raises((ValueError, RuntimeError), match=r"soft_targets.*(NaN|infinity)"):
         job.fit(train)

@@ -194,7 +194,7 @@ class Objective(nn.Module, ABC):
         for s, t in zip(tensors_of(student), tensors_of(teacher), strict=True):
             if s.shape[:1] != t.shape[:1] or not self._agree(tuple(s.shape), tuple(t.shape)):
                 shapes = f"student {tuple(s.shape)} and teacher {tuple(t.shape)}"
-                raise ValueError(f"{self.name}: {shapes} do not fit; {NEEDED[self.match]}")
+                raise ValueError(f"{self.name}: {shapes} do not fit; {self._remedy()}")
 
     def _takes(self, taps: int) -> bool:
         return self.num_taps in (0, taps)
@@ -210,6 +210,9 @@ class Objective(nn.Module, ABC):
         if self.match is Match.CHANNELS:
             return len(student) == len(teacher) and student[1] == teacher[1]
         return True
+
+    def _remedy(self) -> str:
+        return NEEDED[self.match]
 
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         """Raises a ValueError if the teacher signal is not finite in the entries that the loss uses."""

@@ -79,8 +79,8 @@ class Objective(nn.Module, ABC):
 
     hides_errors: ClassVar[bool] = False  # wrong labels or a teacher that is not finite can give a finite loss
 
-    # Checks of values (finite teacher, label range) cost a pass over the signals and wait for the device. They are made at the
-    # first call in training, by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.
+    # Checks of values (finite teacher, label range) cost a pass over the signals and wait for the device: made at the first call
+    # in training, by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.
     validate: bool = True
 
     def forward(

@@ -10,7 +10,7 @@ import numpy as np
 
 
 def take_turns(parts: Mapping[str, Callable[[], object]], turns: int) -> dict[str, list[float]]:
-    """Runs each part once a turn; returns the processor seconds of each turn, by part. A first turn that warms up is left out."""
+    """Runs each part once a turn; returns processor seconds of each turn, by part. A first turn warms up and is left out."""
     seconds: dict[str, list[float]] = {name: [] for name in parts}
     for turn in range(turns + 1):
         for name, run in parts.items():

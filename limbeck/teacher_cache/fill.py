@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from limbeck.core.batch import Batch
 from limbeck.data import Items
 from limbeck.data.content_keys import fingerprint
+from limbeck.data.workers import computed_in_workers
 from limbeck.teacher_cache.cache_layout import rows_per_shard, tap_folder
 from limbeck.teacher_cache.codecs import Codec
 from limbeck.teacher_cache.store.builder import StoreBuilder
@@ -49,15 +52,30 @@ def fill_cache(
             )
             builders[tap] = stack.enter_context(builder)
         pending = _pending_by_rows(builders)
-        done, total = 0, sum(len(next(iter(shards.values())).keys) for shards in pending)
-        for shards in pending:
-            first = next(iter(shards.values()))
-            for some in torch.split(first.keys, batch_size):
-                outputs = query.run(query.source.batch_of_views(rows_of(some), torch.full_like(some, first.view)))
-                for tap, shard in shards.items():
-                    builders[tap].write(shard, {tap: outputs[tap]})
-                done += len(some)
-                progress(done, total)
+        done, total = 0, sum(len(_first(shards).keys) for shards in pending)
+        parts = [_Part(shards, some) for shards in pending for some in torch.split(_first(shards).keys, batch_size)]
+
+        def batch_of(part: _Part) -> Batch:
+            return query.source.batch_of_views(rows_of(part.keys), torch.full_like(part.keys, _first(part.shards).view))
+
+        batches = computed_in_workers(batch_of, parts, query.source.workers)
+        for part, batch in zip(parts, batches, strict=True):
+            outputs = query.run(batch)
+            for tap, shard in part.shards.items():
+                builders[tap].write(shard, {tap: outputs[tap]})
+            done += len(part.keys)
+            progress(done, total)
+
+
+class _Part(NamedTuple):
+    """One batch of the teacher: the shards that its outputs belong to, by tap, and the keys of its items."""
+
+    shards: dict[str, PendingShard]
+    keys: Tensor
+
+
+def _first(shards: Mapping[str, PendingShard]) -> PendingShard:
+    return next(iter(shards.values()))
 
 
 def _pending_by_rows(builders: Mapping[str, StoreBuilder]) -> list[dict[str, PendingShard]]:

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow as pa  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
@@ -82,6 +83,8 @@ def load_items(
     items = read(raw)
     if len(items) < raw.columns.num_rows and raw.read_all is not None:  # some do not decode: others are the first
         items = read(all_rows(raw))
+    del raw
+    pa.default_memory_pool().release_unused()  # pyarrow keeps the memory of the columns, which may be as large as the items
     return first_items(items, limit)
 
 

@@ -72,8 +72,6 @@ def load_items(
         FileNotFoundError: nothing of this name, with the nearest names.
         ValueError: columns that cannot be found, or cells that cannot be read.
     """
-    if on_error not in ("raise", "skip"):
-        raise ValueError(f"on_error={on_error!r}: expected 'raise' or 'skip'")
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
         return first_items(_digits(decoder, classes, split, where, labelled=label is not False), limit)
@@ -131,6 +129,10 @@ class _Decoder:
     on_error: OnError
     memory_limit: int
     audio: AudioOptions | None
+
+    def __post_init__(self) -> None:
+        if self.on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error={self.on_error!r}: expected 'raise' or 'skip'")
 
     def decode_sounds(self, sources: Sequence[Any], origin: str) -> DecodedAudio:
         describe, options = partial(describe_source, origin, sources), self.audio or AudioOptions()

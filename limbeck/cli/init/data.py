@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from io import BytesIO
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +13,7 @@ from PIL import Image
 
 from limbeck.cli.init.questions import InitError
 from limbeck.data import Items, encode_tables, to_float
+from limbeck.data.archive_member import as_file
 from limbeck.data.fields import named_modalities
 from limbeck.data.fields.modalities import ImageModality
 from limbeck.data.loading.cells import MediaSources
@@ -178,7 +178,7 @@ def _image_column(table: RawTable, part: DatasetSpec) -> str | None:
 def _header(source: Any) -> tuple[tuple[int, int], str] | None:
     """Returns size and mode of an encoded image; None if it does not decode, which raises an error on loading."""
     try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with Image.open(as_file(source)) as image:
             return image.size, image.mode
     except Exception:  # Pillow raises whatever its codecs raise
         return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.data.archive_member import as_file
 from limbeck.data.audio.log_mel import log_mel
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.audio.storage import SpectrogramStorage
@@ -107,9 +107,7 @@ def decode_wave(source: Any) -> tuple[Wave, int]:
     """
     if source is None:
         raise ValueError("the cell is empty")
-    samples, rate = _soundfile().read(
-        io.BytesIO(source) if isinstance(source, bytes) else source, dtype="float32", always_2d=True
-    )
+    samples, rate = _soundfile().read(as_file(source), dtype="float32", always_2d=True)
     wave: Wave = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
     if not len(wave):
         raise ValueError("it has no samples")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
+from limbeck.data.archive_member import as_file
 from limbeck.data.image.affine import Size
 
 Box = tuple[int, int, int, int]
@@ -27,13 +27,13 @@ def open_image(source: Any) -> Image.Image:
     """Opens an image without decoding it.
 
     Args:
-        source: bytes, a path, or a uint8 array `[H, W]` or `[H, W, C]`.
+        source: bytes, a path, a member of an archive, or a uint8 array `[H, W]` or `[H, W, C]`.
     """
     if source is None:
         raise ValueError("the cell is empty")
     if isinstance(source, np.ndarray):
         return Image.fromarray(source)
-    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+    return Image.open(as_file(source))
 
 
 def decode_image(source: Any, size: Size | None, channels: int | None, box: Box | None = None) -> NDArray[np.uint8]:

@@ -7,16 +7,20 @@ import hashlib
 import os
 import time
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
 import pyarrow.compute as pc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
+from limbeck.data.archive_member import ArchiveMember
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.cache_folder import cache_folder
 
+Place: TypeAlias = str | ArchiveMember
 Columns = Mapping[str, NDArray[np.int64]]
 
 VALUES = ("hash", "height", "width", "grey", "decoded")
@@ -25,24 +29,26 @@ SETTLED = 2 * 10**9  # nanoseconds; a file that changed later than this before i
 
 
 class FileIndex:
-    """One file in the user's cache folder for each folder of images. A file is known by path, size and time of its last change.
+    """One file in the user's cache folder for each folder of images. A file is known by path, size and time of its last change,
+    a member of an archive by those of the archive and its offset.
 
     An index that cannot be read or written is none: everything is read from the images.
     """
 
-    def __init__(self, files: Sequence[str | None], root: str | None) -> None:
+    def __init__(self, files: Sequence[Place | None], root: str | None) -> None:
         self._root, self._began = root, time.time_ns()
         self._rows = np.array([row for row, file in enumerate(files) if file is not None], dtype=np.int64)
         given = [file for file in files if file is not None]
-        self._states = np.array([_state(file) for file in given], dtype=np.int64).reshape(-1, len(STATE))
-        self._names = pa.array(given, pa.string())
+        state = cache(_state)  # an archive has many members
+        self._states = np.array([state(_file(file)) for file in given], dtype=np.int64).reshape(-1, len(STATE))
+        self._names = pa.array([file if isinstance(file, str) else f"{file.path}:{file.offset}" for file in given], pa.string())
         self._known = _read(self._place) if root else None
 
     @classmethod
-    def of(cls, files: Sequence[str | None]) -> FileIndex:
-        """The index of the folder that holds all these files; None stands for an image that is in no file."""
-        whole = [file if file is None or os.path.isabs(file) else os.path.abspath(file) for file in files]
-        folders = {os.path.dirname(file) for file in whole if file is not None}
+    def of(cls, files: Sequence[Place | None]) -> FileIndex:
+        """The index of the folder that holds all these files or archives; None stands for an image that is in no file."""
+        whole = [None if file is None else _absolute(file) for file in files]
+        folders = {os.path.dirname(_file(file)) for file in whole if file is not None}
         try:
             return cls(whole, os.path.commonpath(folders) if folders else None)
         except ValueError:  # on several drives
@@ -88,6 +94,17 @@ class FileIndex:
             others = pc.invert(pc.is_in(self._known["path"], value_set=self._names))
             table = pa.concat_tables([table, self._known.filter(others)])
         _write(table, self._place)
+
+
+def _file(place: Place) -> str:
+    return place if isinstance(place, str) else place.path
+
+
+def _absolute(place: Place) -> Place:
+    if os.path.isabs(_file(place)):
+        return place
+    whole = os.path.abspath(_file(place))
+    return whole if isinstance(place, str) else place._replace(path=whole)
 
 
 def _state(file: str) -> tuple[int, int]:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from limbeck.data.archive_member import as_bytes
 from limbeck.data.content_keys import content_key
 from limbeck.data.image.decode import is_grey, refuse_deep, upright_size
 from limbeck.data.image.file_index import FileIndex
@@ -48,13 +49,13 @@ def inspect_images(sources: Sequence[Any], *, decode: bool = False) -> Headers:
     """Reads the headers of all images. What is known of a file since an earlier time is not read again; see `FileIndex`.
 
     Args:
-        sources: bytes, or paths of files.
+        sources: bytes, paths of files, or members of archives.
         decode: decode each image once, to find those that are damaged within. Else a JPEG has to have its end, and a PNG the
             checksums that it states; images of other formats are decoded.
     """
     count = len(sources)
     columns = {name: np.zeros(count, dtype=np.int64) for name in Header._fields}
-    files = [str(source) if isinstance(source, str | Path) else None for source in sources]
+    files = [str(source) if isinstance(source, Path) else None if isinstance(source, bytes) else source for source in sources]
     index = FileIndex.of(files)
     known = index.find(columns, decoded=decode)
     broken: dict[int, Exception] = {}
@@ -77,7 +78,7 @@ def inspect_image(source: Any, *, decode: bool = False) -> Header:
     """Reads the header of one image; raises what Pillow raises for one that is broken."""
     if source is None:
         raise ValueError("the cell is empty")
-    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    content = as_bytes(source)
     with Image.open(io.BytesIO(content)) as image:
         refuse_deep(image)
         height, width = upright_size(image)

@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from limbeck.core.labels import UNLABELLED
+from limbeck.data.archive_member import ArchiveMember
 from limbeck.data.loading.arrow_types import is_list, is_number, is_text
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.utils.registry import nearest_names
 
 
 class MediaSources(Sequence[Any]):
-    """What the image or sound of each row is decoded from: bytes, or the path of a file; read when it is asked for."""
+    """What the image or sound of each row is decoded from: bytes, the path of a file, or its place in an archive; read when it
+    is asked for."""
 
     def __init__(self, table: RawTable, column: str) -> None:
         cells = table.columns[column]  # chunked: an array of more than 2 GiB of bytes would overflow its offsets
@@ -33,6 +35,8 @@ class MediaSources(Sequence[Any]):
 
     def __getitem__(self, row: Any) -> Any:
         cell = self._cells[row].as_py()
+        if isinstance(cell, dict) and "offset" in cell:
+            return ArchiveMember(**cell)
         if isinstance(cell, dict):
             content = cell.get("bytes")
             cell = content if content is not None else cell.get("path")
@@ -42,7 +46,7 @@ class MediaSources(Sequence[Any]):
 def describe_source(origin: str, sources: Sequence[object], row: int) -> str:
     """The name of a row's image or sound for messages: its path, or where it is in the table."""
     source = sources[row]
-    return source if isinstance(source, str) else f"{origin} row {row}"
+    return str(source) if isinstance(source, str | ArchiveMember) else f"{origin} row {row}"
 
 
 def read_texts(table: RawTable, column: str, *, blank: bool = False) -> list[str]:

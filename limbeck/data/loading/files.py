@@ -6,6 +6,7 @@ written that can be mapped into memory.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -20,6 +21,7 @@ from limbeck.data.loading.hugging_face import open_hub, open_saved, source_of, w
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden
 from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table
 from limbeck.data.loading.raw_table import RawTable, TableSource, table_in_memory, with_features
+from limbeck.data.loading.tar_shards import OnError, expand_shards, is_shards, open_shards
 from limbeck.utils.hub import describe_nearest
 from limbeck.utils.json_files import read_json
 
@@ -32,14 +34,15 @@ def open_table(name: Any, split: str | None) -> RawTable:
     return source.table(source.all())
 
 
-def open_source(name: Any, split: str | None, *, stream: bool = False) -> TableSource:
+def open_source(name: Any, split: str | None, *, stream: bool = False, on_error: OnError = "raise") -> TableSource:
     """Open a file, a folder, a data set of the Hugging Face hub, or a table in memory.
 
     Args:
-        name: a table file; a folder of table files, of images (one subfolder per class), or written by `save_to_disk`; or the
-            name of a data set on the hub; or a data frame, an Arrow table or a data set of `datasets`, streamed or not.
+        name: a table file; tar shards, also by a pattern; a folder of either, of images (one subfolder per class), or written
+            by `save_to_disk`; the name of a data set on the hub; or a data frame, an Arrow table or a data set of `datasets`.
         split: which split, if there are several.
         stream: whether a data set of the hub is downloaded only as far as it is read.
+        on_error: "skip" reads a shard that is cut off up to there, with a warning.
 
     Raises:
         FileNotFoundError: nothing of this name, with the nearest names.
@@ -50,12 +53,14 @@ def open_source(name: Any, split: str | None, *, stream: bool = False) -> TableS
     if is_table(name):
         return table_in_memory(as_arrow(name), type(name).__name__)
     path = Path(name).expanduser()
+    if is_shards(str(name)) and not path.is_dir():
+        return _open_shards(expand_shards(str(path)), str(path), split, on_error)
     if path.is_file():
         if split is not None:
             raise ValueError(f"split={split!r}: {path} is a single file and has no splits; leave `split` out")
         return open_file(path)
     if path.is_dir():
-        return _open_folder(path, split)
+        return _open_folder(path, split, on_error)
     if _is_hub_name(str(name)):
         return open_hub(str(name), split, stream=stream)
     raise missing_path_error(path)
@@ -74,17 +79,20 @@ def open_file(path: Path, read: Callable[[Path], pa.Table] | None = None) -> Tab
     return TableSource(lambda _: read_batches(path), partial(read_columns, path), str(path), **beside)
 
 
-def _open_folder(path: Path, split: str | None) -> TableSource:
+def _open_folder(path: Path, split: str | None, on_error: OnError) -> TableSource:
     if (path / "dataset_dict.json").is_file() or (path / "state.json").is_file():
         return open_saved(path, split)
     subfolders = sorted(entry.name for entry in path.iterdir() if entry.is_dir() and not is_hidden(entry.name))
     if split is not None and split in subfolders:
-        return _open_folder(path / split, None)
+        return _open_folder(path / split, None, on_error)
     tables = sorted(
         entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES and entry.name != "classes.json"
     )
     if tables:
         return _open_tables(path, tables, split)
+    shards = sorted(entry for entry in path.iterdir() if is_shards(entry.name) and not is_hidden(entry.name))
+    if shards:
+        return _open_shards(shards, str(path), split, on_error)
     if split is not None or (subfolders and set(subfolders) <= SPLIT_NAMES):
         raise wrong_split(path, split, subfolders)
     return _open_images(path, subfolders)
@@ -103,6 +111,15 @@ def _open_tables(path: Path, tables: list[Path], split: str | None) -> TableSour
         return pa.concat_tables([read_columns(table, names) for table in chosen], promote_options="default")
 
     return replace(shards[0], batches=lambda _: chain.from_iterable(map(read_batches, chosen)), read=read, origin=str(path))
+
+
+def _open_shards(shards: list[Path], origin: str, split: str | None, on_error: OnError) -> TableSource:
+    """The shards of one split: all whose names begin with it, or all if their names differ in numbers only."""
+    chosen = [shard for shard in shards if split is None or _names_split(shard.name.partition(".")[0], split)]
+    kinds = sorted({re.sub(r"\d+", "*", shard.name) for shard in chosen})
+    if not chosen or (split is None and len(kinds) > 1):
+        raise wrong_split(origin, split, sorted({re.split(r"[^a-zA-Z]", shard.name)[0] for shard in shards}))
+    return open_shards(chosen, origin, _class_names_beside(chosen[0]), on_error)
 
 
 def _names_split(stem: str, split: str) -> bool:
@@ -126,7 +143,7 @@ def _image_table(path: Path, subfolders: list[str], limit: int | None = None) ->
     images = find_images(path, subfolders, limit)
     if not images.files:
         raise ValueError(
-            f"{path}: no data found; expected images in one subfolder per class, "
+            f"{path}: no data found; expected images in one subfolder per class, tar shards, "
             f"or files of {', '.join(sorted(TABLE_SUFFIXES))}"
         )
     columns = pa.table({"image": pa.array(images.files, pa.string()), "label": pa.array(images.labels, pa.int64())})

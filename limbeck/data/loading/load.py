@@ -49,9 +49,9 @@ def load_items(
     items are rows; `limbeck.data.TableEncoder` turns them into vectors.
 
     Args:
-        name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; a folder of such files, of images (one subfolder per
-            class) or written by `save_to_disk`; else the name of a data set on the Hugging Face hub; or a pandas or polars data
-            frame, a pyarrow table, a data set of `datasets`, streamed if it says how many items it has or there is a `limit`.
+        name_or_path: "digits"; a .parquet, .csv, .json or .jsonl file; WebDataset shards (`train-{000..147}.tar`); a folder of
+            either, of images (one subfolder per class) or written by `save_to_disk`; the name of a data set on the hub; or a
+            data frame, a pyarrow table, a data set of `datasets`, streamed if it says how many items it has or with `limit`.
         split: which split, if there are several.
         where: keeps rows by the values of columns: `{"style": "twitter"}`, or one of several, `{"year": [2023, 2024]}`.
         limit: only the first items, this many. Files, folders and streams are read no further than that takes, but for labels
@@ -77,7 +77,7 @@ def load_items(
         return first_items(_digits(decoder, classes, split, where, labelled=label is not False), limit)
     reader = read_labels or (number_labels if regression else class_labels)
     read = partial(_items_of, input=input, label=label, classes=classes, reader=reader, table=table, decoder=decoder)
-    raw = open_rows(name_or_path, split, where=where, limit=limit)
+    raw = open_rows(name_or_path, split, where=where, limit=limit, on_error=on_error)
     items = read(raw)
     if len(items) < raw.columns.num_rows and raw.read_all is not None:  # some do not decode: others are the first
         items = read(all_rows(raw))

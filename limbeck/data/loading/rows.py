@@ -11,6 +11,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 
 from limbeck.data.loading.files import open_source
 from limbeck.data.loading.raw_table import RawTable, TableSource
+from limbeck.data.loading.tar_shards import OnError
 from limbeck.utils.registry import nearest_names
 
 Value: TypeAlias = str | int | float | bool
@@ -18,18 +19,25 @@ Where: TypeAlias = Mapping[str, Value | Sequence[Value]]
 SHOWN = 5  # values of a column in a message
 
 
-def open_rows(name: Any, split: str | None, *, where: Where | None = None, limit: int | None = None) -> RawTable:
+def open_rows(
+    name: Any,
+    split: str | None,
+    *,
+    where: Where | None = None,
+    limit: int | None = None,
+    on_error: OnError = "raise",
+) -> RawTable:
     """Open a data set and read its rows.
 
     Args:
-        name, split: see `open_source`.
+        name, split, on_error: see `open_source`.
         where: see `rows_where`.
         limit: read only the first rows, this many, and no further than that takes.
 
     Raises:
         ValueError: there are no rows, or none are left; also what `open_source` and `rows_where` raise.
     """
-    return rows_of(open_source(name, split, stream=limit is not None), where=where, limit=limit)
+    return rows_of(open_source(name, split, stream=limit is not None, on_error=on_error), where=where, limit=limit)
 
 
 def rows_of(source: TableSource, *, where: Where | None = None, limit: int | None = None) -> RawTable:

@@ -91,7 +91,7 @@ Bytes = Annotated[int, BeforeValidator(_bytes)]
 class DatasetSpec(Spec):
     """One data set: a path or a name, and which columns hold what."""
 
-    path: str = Field(description="digits; a Parquet, CSV or JSON file; an image folder; or a data set on the hub")
+    path: str = Field(description="digits; a Parquet, CSV or JSON file; tar shards; an image folder; or a data set on the hub")
     split: str | None = None
     where: dict[str, Cell | list[Cell]] | None = Field(
         None, min_length=1, description="keep rows by the values of columns: {style: twitter}, {year: [2023, 2024]}"

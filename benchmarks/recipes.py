@@ -25,7 +25,17 @@ from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
-TEXTS = ("distilbert", "bert_pkd", "tinybert", "minilm", "minilm_v2", "mobilebert", "static_embeddings", "embeddings")
+TEXTS = (
+    "distilbert",
+    "distilbert-few-labels",
+    "bert_pkd",
+    "tinybert",
+    "minilm",
+    "minilm_v2",
+    "mobilebert",
+    "static_embeddings",
+    "embeddings",
+)
 TOPICS = {
     "digits": "main-job",
     "cifar10-resnet8": "main-job",
@@ -34,7 +44,7 @@ TOPICS = {
     **dict.fromkeys(TEXTS, "text"),
 }
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
-    ("distilbert", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
+    ("distilbert", "distilbert-few-labels", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
 LARGEST = 2_000_000  # bytes of a file that is kept here
 BARS = {

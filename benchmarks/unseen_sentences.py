@@ -4,6 +4,7 @@
     python -m benchmarks.unseen_sentences tinybert --set training.batch_size=256     # with changes to the recipe
     python -m benchmarks.unseen_sentences tinybert --run runs/unseen-tinybert        # keep the verdict of a finished run
     python -m benchmarks.unseen_sentences words                                      # those that a trimmed vocabulary breaks
+    python -m benchmarks.unseen_sentences words --teacher runs/distilbert/teacher    # and what that costs the teacher itself
 
 SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its
 phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them, except
@@ -20,15 +21,18 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from benchmarks import minilm
 from benchmarks.bars import record
-from benchmarks.text_evaluation import interval
+from benchmarks.text_evaluation import interval, points
 from limbeck.evaluation import Verdict
+from limbeck.models import load_model
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
@@ -87,30 +91,58 @@ def keep(name: str, run: Path) -> None:
     print(verdict.sentence())
 
 
+def vocabularies(data: Path) -> dict[str, CorpusVocabulary]:
+    """Trimmed to the training texts, and to those and AG News."""
+    train = pq.read_table(data / "train.parquet")["sentence"].to_pylist()
+    more = list(minilm.texts("agnews/train").storage.texts)  # type: ignore[attr-defined]
+    corpora = {"the training texts": train, "the training texts and of AG News": train + more}
+    return {name: CorpusVocabulary.of(minilm.tokenizer(), texts) for name, texts in corpora.items()}
+
+
+def record_words(figure: str, found: tuple[float, tuple[float, float]], command: str, note: str) -> None:
+    record(
+        "text", figure, "no goal", *found, True, f"python -m benchmarks.unseen_sentences {command}", "sst2, agnews", [0], note
+    )
+    print(f"{figure}: {found[0]:.2f} {found[1]} ({note})")
+
+
 def broken_words(data: Path) -> None:
     """Measures the share of held out sentences with a token outside the training texts' vocabulary, or that with AG News."""
-    tokenizer = minilm.tokenizer()
-    train, held = ([*pq.read_table(data / f"{part}.parquet")["sentence"].to_pylist()] for part in ("train", "validation"))
-    more = list(minilm.texts("agnews/train").storage.texts)  # type: ignore[attr-defined]
-    for texts, name in ((train, "the training texts"), (train + more, "the training texts and of AG News")):
-        kept = CorpusVocabulary.of(tokenizer, texts).tokenizer.get_vocab().keys()
+    tokenizer, held = minilm.tokenizer(), pq.read_table(data / "validation.parquet")["sentence"].to_pylist()
+    for name, vocabulary in vocabularies(data).items():
+        kept = vocabulary.tokenizer.get_vocab().keys()
         broken = np.array([not kept >= set(tokenizer.tokenize(sentence)) for sentence in held], dtype=float)
-        value, ends = interval(lambda rows, broken=broken: 100 * float(broken[rows].mean()), len(broken))  # type: ignore[misc]
-        figure = f"unseen sentences with a word that the vocabulary of {name} breaks, %"
-        note = f"{len(kept):,} of {len(tokenizer):,} tokens kept"
-        record(
-            "text",
-            figure,
-            "no goal",
-            value,
-            ends,
-            True,
-            "python -m benchmarks.unseen_sentences words",
-            "sst2, agnews",
-            [0],
-            note,
+        record_words(
+            f"unseen sentences with a word that the vocabulary of {name} breaks, %",
+            interval(lambda rows, broken=broken: 100 * float(broken[rows].mean()), len(broken)),  # type: ignore[misc]
+            "words",
+            f"{len(kept):,} of {len(tokenizer):,} tokens kept",
         )
-        print(f"{figure}: {value:.1f} ({note})")
+
+
+def teacher_loss(data: Path, folder: Path) -> None:
+    """Measures what a trimmed vocabulary costs a fine-tuned teacher on the held out sentences, without any student."""
+    teacher, held = load_model(folder).eval(), pq.read_table(data / "validation.parquet")
+    sentences, labels = held["sentence"].to_pylist(), held["label"].to_numpy()
+    whole = right(teacher, minilm.tokenizer(), sentences, labels)
+    for name, vocabulary in vocabularies(data).items():
+        trimmed = right(vocabulary.cut(teacher), vocabulary.tokenizer, sentences, labels)
+        record_words(
+            f"unseen sentences: the teacher's accuracy with the vocabulary of {name} − with its own, points",
+            points(trimmed, whole),
+            "words --teacher runs/distilbert-few-labels/teacher",
+            f"{100 * trimmed.mean():.2f} and {100 * whole.mean():.2f} %; this teacher knows the sentences from its training",
+        )
+
+
+@torch.no_grad()
+def right(model: Any, tokenizer: Any, sentences: list[str], labels: np.ndarray) -> np.ndarray:
+    """For each sentence 1 if it is classified rightly, otherwise 0."""
+    found = []
+    for start in range(0, len(sentences), 64):
+        tokens = tokenizer(sentences[start : start + 64], padding=True, truncation=True, max_length=128, return_tensors="pt")
+        found.append(model(**tokens).logits.argmax(1).numpy())
+    return (np.concatenate(found) == labels).astype(float)  # type: ignore[no-any-return]
 
 
 def run(name: str, changes: Sequence[str] = ()) -> None:
@@ -132,11 +164,14 @@ def main() -> None:
     parser.add_argument("name", choices=[*BARS, "words"])
     parser.add_argument("--set", action="append", default=[], metavar="FIELD=VALUE", help="a change to the recipe")
     parser.add_argument("--run", type=Path, help="keep the verdict of this run instead of training")
+    parser.add_argument("--teacher", type=Path, help="a fine-tuned teacher, for the words")
     args = parser.parse_args()
     if args.name == "words":
         with tempfile.TemporaryDirectory() as folder:
             split(SST2, Path(folder))
             broken_words(Path(folder))
+            if args.teacher is not None:
+                teacher_loss(Path(folder), args.teacher)
     elif args.run is not None:
         keep(args.name, args.run)
     else:

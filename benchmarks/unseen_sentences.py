@@ -4,7 +4,7 @@
     python -m benchmarks.unseen_sentences tinybert --set training.batch_size=256     # with changes to the recipe
     python -m benchmarks.unseen_sentences tinybert --run runs/unseen-tinybert        # keep the verdict of a finished run
     python -m benchmarks.unseen_sentences words                                      # those that a trimmed vocabulary breaks
-    python -m benchmarks.unseen_sentences words --teacher runs/distilbert/teacher    # and what that costs the teacher itself
+    python -m benchmarks.unseen_sentences words --teacher RUN/teacher              # and what that costs the teacher itself
 
 SST-2's training texts are phrases of some 6,900 sentences, and a validation set drawn among them shares nearly all of its
 phrases with them. Here 900 whole sentences of eight words or more are held out together with all phrases inside them, except
@@ -130,7 +130,7 @@ def teacher_loss(data: Path, folder: Path) -> None:
         record_words(
             f"unseen sentences: the teacher's accuracy with the vocabulary of {name} − with its own, points",
             points(trimmed, whole),
-            "words --teacher runs/distilbert-few-labels/teacher",
+            "words --teacher runs/benchmark-distilbert-few-labels/teacher",
             f"{100 * trimmed.mean():.2f} and {100 * whole.mean():.2f} %; this teacher knows the sentences from its training",
         )
 

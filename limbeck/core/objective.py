@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import Target, map_tensors
 from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
-from limbeck.core.value_checks import is_finite, wrong_label
+from limbeck.core.value_checks import check_labels, is_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("objective")
@@ -80,6 +80,7 @@ class Objective(nn.Module, ABC):
     # Checks of values (finite teacher, label range) read them all and wait for the device: made at the first call in training,
     # by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.
     validate: bool = True
+    _forms: object = None  # of the signals that `check` has passed last
 
     def forward(
         self,
@@ -120,7 +121,10 @@ class Objective(nn.Module, ABC):
         """Both signals in working precision, after the checks."""
         s = to_working_dtype(student)
         t = None if teacher is None else to_working_dtype(teacher, tensors_of(s)[0].dtype)
-        self.check(s, t, target)
+        forms = (_form(s), _form(t), _form(target))
+        if self.validate or forms != self._forms:
+            self.check(s, t, target)
+            self._forms = forms
         if t is not None and self.needs_teacher and self.validate:
             self.check_values(s, t, mask)
         return s, t
@@ -224,17 +228,17 @@ class Objective(nn.Module, ABC):
         return None
 
     def _check_target(self, student: Any, target: Any) -> None:
-        if isinstance(target, Mapping):
-            parts = ", ".join(target)
-            raise ValueError(f"{self.name}: the target is a mapping ({parts}), and one tensor of labels is needed")
-        shape, classes = tensors_of(student)[0].shape, tensors_of(student)[0].shape[-1]
-        expected = shape if target.is_floating_point() else shape[:-1]
-        if target.shape != expected:
-            what = "class probabilities" if target.is_floating_point() else "labels"
-            shapes = f"target {tuple(target.shape)} does not fit student {tuple(shape)}"
-            raise ValueError(f"{self.name}: {shapes}; {what} of shape {tuple(expected)} are needed")
-        if self.validate and not target.is_floating_point() and (wrong := wrong_label(target, classes)) is not None:
-            raise ValueError(f"{self.name}: label {wrong} is out of range for {classes} classes (0 to {classes - 1})")
+        try:
+            check_labels(tensors_of(student)[0].shape, target, values=self.validate)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
+
+
+def _form(signal: Any) -> object:
+    """What decides whether tensors fit; that of other signals is never equal to another, so they are always checked."""
+    if isinstance(signal, Tensor):
+        return signal.shape, signal.is_floating_point()
+    return object() if signal is not None else None
 
 
 def _full_precision(device: torch.device) -> AbstractContextManager[object]:

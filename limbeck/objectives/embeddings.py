@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.core.objective import registry
 from limbeck.objectives.features import FeatureObjective
-from limbeck.objectives.functional.elementary import cosine_distance
+from limbeck.objectives.functional.elementary import cosine_distance, mean_squared_difference
 from limbeck.objectives.logits import LogitObjective
 
 
@@ -47,7 +47,7 @@ class EmbeddingMSE(EmbeddingObjective):
     """
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return (student - teacher).square().mean(1)
+        return mean_squared_difference(student, teacher)
 
 
 @registry.register("embedding_cosine")
@@ -107,4 +107,4 @@ class MarginMSE(LogitObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         s, t = (scores[:, :1] - scores[:, 1:] for scores in (student, teacher))
-        return (s - t).square().mean(1)
+        return mean_squared_difference(s, t)

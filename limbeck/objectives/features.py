@@ -19,6 +19,7 @@ from limbeck.objectives.functional.elementary import (
     item_mean,
     kl_divergence,
     l2_normalize,
+    mean_squared_difference,
     per_channel,
     softened_log_probs,
     standardize,
@@ -59,7 +60,7 @@ class Hint(FeatureObjective):
     weight = 100.0
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return item_mean((student - teacher).square())
+        return mean_squared_difference(student, teacher)
 
 
 @registry.register("attention_transfer")
@@ -258,7 +259,7 @@ class StandardizedFeatures(FeatureObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         axes = (0, *range(2, student.ndim))
-        return item_mean((standardize(student, axes) - standardize(teacher, axes)).square()) / 2
+        return mean_squared_difference(standardize(student, axes), standardize(teacher, axes)) / 2
 
 
 @registry.register("variational")

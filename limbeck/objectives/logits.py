@@ -19,7 +19,13 @@ from limbeck.core.signals import Match, TopK
 from limbeck.core.weighers import registry as weighers
 from limbeck.core.weighers.hardness import excess_weight
 from limbeck.objectives.functional.cross_entropy import class_of, cross_entropy
-from limbeck.objectives.functional.elementary import kl_divergence, pearson, softened_log_probs, standardize
+from limbeck.objectives.functional.elementary import (
+    kl_divergence,
+    mean_squared_difference,
+    pearson,
+    softened_log_probs,
+    standardize,
+)
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 
 
@@ -178,7 +184,7 @@ class LogitMSE(LogitObjective):
     """
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return (student - teacher).square().mean(-1)
+        return mean_squared_difference(student, teacher, student.ndim - 1)
 
 
 @registry.register("teacher_argmax")

@@ -9,11 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.core.value_checks import wrong_label
@@ -65,9 +63,11 @@ class BinaryCrossEntropy(MultilabelObjective):
     hides_errors = True  # any label is a number to it
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        known = target != UNLABELLED
-        losses = F.binary_cross_entropy_with_logits(student, target.clamp_min(0).to(student.dtype), reduction="none")
-        return torch.where(known, losses, 0.0).sum(1)
+        truth = target.to(student.dtype)
+        if truth.device.type == "cpu" and float(truth.amin()) >= 0:  # all are known
+            return F.binary_cross_entropy_with_logits(student, truth, reduction="none").sum(1)
+        known = (truth >= 0).to(student.dtype)
+        return F.binary_cross_entropy_with_logits(student, truth, known, reduction="none").sum(1)
 
     def _check_target(self, student: Any, target: Any) -> None:
         shape = tuple(tensors_of(student)[0].shape)
@@ -117,4 +117,6 @@ class BinarySoftTargets(MultilabelObjective):
         self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        if self.temperature == 1:
+            return bernoulli_kl(teacher, student).sum(1)
         return self.temperature**2 * bernoulli_kl(teacher / self.temperature, student / self.temperature).sum(1)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck.core.objective import Knowledge, Objective, registry
@@ -35,8 +36,9 @@ class SquaredError(Objective):
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
         known = target.isfinite()
-        truth = torch.where(known, target, 0.0).to(student.dtype)
-        return torch.where(known, (student.reshape(len(student)) - truth).square(), 0.0)
+        predicted = student.reshape(len(student))
+        truth = torch.where(known, target, predicted.detach()).to(student.dtype)
+        return F.mse_loss(predicted, truth, reduction="none")
 
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape = tensors_of(student)[0].shape

@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
+from limbeck.objectives.functional.cross_entropy import cross_entropy
 from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
 from limbeck.objectives.logits import SoftTargets
 
@@ -59,10 +60,8 @@ class SpanTargets(SpanObjective):
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        known = target >= 0
-        logarithms = F.log_softmax(without_padding(student, mask), dim=-1)
-        chosen = logarithms.gather(-1, target.clamp_min(0)[..., None])[..., 0]
-        return -torch.where(known, chosen, 0.0).mean(-1)
+        labels = torch.where(target >= 0, target, UNLABELLED)
+        return cross_entropy(without_padding(student, mask), labels).mean(-1)
 
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape = tensors_of(student)[0].shape

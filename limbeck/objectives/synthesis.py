@@ -6,7 +6,6 @@ them needs a teacher's side or data.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -78,7 +77,7 @@ class OneHot(InputObjective):
     ndims = (2,)
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return student.logsumexp(-1) - student.amax(-1)
+        return cross_entropy(student, student.detach().argmax(-1))
 
 
 @registry.register("class_balance")
@@ -102,9 +101,10 @@ class ClassBalance(InputObjective):
     ndims = (2,)
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
-        log_excess = student.log_softmax(-1).logsumexp(0) + math.log(student.shape[-1] / len(student))  # log(C m)
+        excess = student.softmax(-1).sum(0) * (student.shape[-1] / len(student))
+        log_excess = excess.clamp_min(torch.finfo(excess.dtype).tiny).log()  # log(C m)
         # Σ m log(C m) − m + 1/C: the terms have one sign, so that nothing cancels where classes are almost equally frequent
-        loss: Tensor = (log_excess.exp() * log_excess - log_excess.expm1()).mean()
+        loss: Tensor = (excess * log_excess - log_excess.expm1()).mean()
         return loss.expand(len(student))
 
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
 from limbeck.objectives.functional.attention_divergence import attention_divergence
-from limbeck.objectives.functional.elementary import cosine_distance
+from limbeck.objectives.functional.elementary import cosine_distance, mean_squared_difference
 from limbeck.objectives.functional.token_masks import broadcast_mask, token_mean, token_pairs, zero_padding
 
 OTHER_HEADS = "`self_attention_relations` (MiniLM v2) compares models whose head counts differ"
@@ -79,6 +79,8 @@ class HiddenStates(HiddenObjective):
     """
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        if mask is None:
+            return mean_squared_difference(student, teacher)
         real = self.real(student, mask)
         return token_mean(zero_padding(student - teacher, real).square().mean(2), real)
 
@@ -109,6 +111,8 @@ class HiddenCosine(HiddenObjective):
     """
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        if mask is None:
+            return cosine_distance(student, teacher).mean(1)
         real = self.real(student, mask)
         return token_mean(cosine_distance(zero_padding(student, real), zero_padding(teacher, real)), real)
 
@@ -156,7 +160,7 @@ class FeatureMapTransfer(HiddenObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         real = self.real(student, mask)
-        s, t = zero_padding(student, real), zero_padding(teacher, real)
+        s, t = (side if mask is None else zero_padding(side, real) for side in (student, teacher))
         maps = F.layer_norm(s, s.shape[2:]) - F.layer_norm(t, t.shape[2:])
         (s_variance, s_mean), (t_variance, t_mean) = (torch.var_mean(x, dim=2, correction=0) for x in (s, t))
         shape = self.map_weight * maps.square().mean(2)
@@ -202,6 +206,8 @@ class AttentionScores(AttentionObjective):
     tap_kinds = ("scores",)
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
+        if mask is None:
+            return mean_squared_difference(student, teacher)
         real = token_pairs(self.real(student, mask))
         squares = (student - teacher).masked_fill_(~real, 0.0).square()  # in place, since these matrices are large
         return squares.sum((1, 2, 3)) / (student.shape[1] * real.sum((1, 2, 3)).clamp_min(1))

@@ -52,10 +52,22 @@ def huber(difference: Tensor) -> Tensor:
     return F.huber_loss(difference, torch.zeros_like(difference), reduction="none", delta=1.0)
 
 
+def mean_squared_difference(x: Tensor, y: Tensor, first: int = 1) -> Tensor:
+    """The mean of (x − y)² over the axes from `first` on; neither the difference nor the gradient of a mean is in memory."""
+    squares: Tensor = F.mse_loss(x, y, reduction="none")
+    rows = squares.flatten(first) if squares.ndim > first + 1 else squares
+    means: Tensor = rows.sum(-1) / rows.shape[-1]
+    return means
+
+
 def cosine_distance(x: Tensor, y: Tensor) -> Tensor:
     """1 − cos(x, y) over the last axis, as ½‖x/‖x‖ − y/‖y‖‖²; the cosine with a zero vector counts as 0."""
-    zeros = sum((~side.detach().any(-1)).to(side.dtype) for side in (x, y))  # each would contribute ½ too little
-    return (l2_normalize(x) - l2_normalize(y)).square().sum(-1).add(zeros) / 2
+    norms = [torch.linalg.vector_norm(side, dim=-1, keepdim=True) for side in (x, y)]
+    ours, theirs = (side / torch.where(norm > 0, norm, 1.0) for side, norm in zip((x, y), norms, strict=True))
+    zeros = sum((norm == 0).to(x.dtype) for norm in norms)  # each would contribute ½ too little
+    squares = F.mse_loss(ours, theirs, reduction="none").sum(-1)
+    distances: Tensor = (squares + zeros[..., 0]) / 2
+    return distances
 
 
 def log_ratio(p: Tensor, q: Tensor) -> Tensor:
@@ -69,7 +81,8 @@ def log_ratio(p: Tensor, q: Tensor) -> Tensor:
 
 def item_mean(values: Tensor) -> Tensor:
     """The mean over all elements of an item: [B, ...] → [B]."""
-    return values.flatten(1).mean(1)
+    rows = values.flatten(1)
+    return rows.sum(1) / rows.shape[1]  # the gradient of a mean would be as large as the values
 
 
 def per_channel(values: Tensor, features: Tensor) -> Tensor:

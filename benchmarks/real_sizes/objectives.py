@@ -29,7 +29,7 @@ from limbeck.core.objective import Objective
 from limbeck.core.signals import detach, shape_of
 
 TOPIC, COMMAND = "real-sizes", "OMP_NUM_THREADS=1 python -m benchmarks.real_sizes objectives"
-TURNS, LEAST_MS, LIMIT, SAMPLES = 11, 20.0, 1.5, 50_000
+TURNS, LEAST_MS, LIMIT, SAMPLES = 5, 20.0, 1.5, 50_000
 Shape = tuple[int, ...]
 
 LOGITS, MAPS, VECTORS, HIDDEN = (64, 1000), (64, 256, 14, 14), (256, 768), (32, 128, 768)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.ensemble_module import EnsembleModule
 from limbeck.core.reference_module import ReferenceModule
+from limbeck.models.module_limit import limit_modules
 from limbeck.utils.registry import Registry
 
 registry = Registry("model")
@@ -35,7 +36,8 @@ def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Argumen
 
         @functools.wraps(build)
         def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Model:
-            model = build(*args, **kwargs)
+            with limit_modules():
+                model = build(*args, **kwargs)
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             record_spec(model, name, bound.arguments)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from limbeck.core.actors import is_held
+from limbeck.models.module_limit import limit_modules
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ def build_model(model: ModelOrBuilder, teacher: nn.Module | None) -> nn.Module:
     """Returns a new model: a copy of a module, or what the builder returns.
 
     Raises:
-        ValueError: it is made from the teacher, and there is none.
+        ValueError: it is made from the teacher, and there is none; or it would have too many modules.
     """
     if isinstance(model, nn.Module):
         copied = copy.deepcopy(model)
@@ -43,7 +44,7 @@ def build_model(model: ModelOrBuilder, teacher: nn.Module | None) -> nn.Module:
         raise ValueError(
             "from_teacher: the model is made from the teacher, and there is none; give a teacher, or a model by name"
         )
-    with _unfrozen(teacher):  # what is copied from it is trained, unless the builder freezes it
+    with _unfrozen(teacher), limit_modules():  # what is copied from it is trained, unless the builder freezes it
         return model(teacher)
 
 

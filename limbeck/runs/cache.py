@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 from collections.abc import Mapping
 from contextlib import closing
@@ -34,6 +35,7 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.utils import distributed
+from limbeck.utils.folder_lock import FolderInUseError, lock_folder
 from limbeck.utils.folder_names import child_folder
 from limbeck.utils.terminal import shown
 
@@ -153,7 +155,10 @@ def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path, name: str = TEA
     for other in _cached_actors(recipe):
         own = content if other == TEACHER else content["actors"][other]
         own["cache"] = own["cache"] | {"path": str(cache)} if other == name else None
-    Recipe.from_dict(content, files=False).write(cache / RECIPE)
+    with contextlib.suppress(FolderInUseError), lock_folder(cache):  # in use: by a run beside this one, which writes it
+        for draft in cache.glob(f".{RECIPE}.*"):  # of a killed process
+            draft.unlink()
+        Recipe.from_dict(content, files=False).write(cache / RECIPE)
 
 
 def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:

@@ -9,11 +9,13 @@ from safetensors.torch import load_file, save_file
 
 from limbeck.recipe import RecipeError
 from limbeck.runs import run_recipe
-from limbeck.runs.cache import build_cache, verify_cache
+from limbeck.runs.cache import build_cache, save_cache_recipe, verify_cache
+from limbeck.runs.folder import RECIPE
 from limbeck.teacher_cache import (
     IdentityError,
     find_stores,
 )
+from limbeck.utils.folder_lock import lock_folder
 from tests import tiny
 from tests.runs import several
 from tests.teacher_cache.cached_runs import AUGMENTED, HINT, LONGER, student_of, teacher_items, train_teacher
@@ -119,3 +121,13 @@ def test_caches_of_one_run_hold_the_same_views() -> None:
         actor["cache"] = {"path": "kept"}
     with pytest.raises(RecipeError, match=r"cache: path is 'kept' for 'teachers.a' and for 'teachers.b'"):
         several.recipe(content)
+
+
+def test_what_a_killed_run_left_beside_the_recipe_of_a_cache_is_removed(tmp_path: Path) -> None:
+    (tmp_path / f".{RECIPE}.0cexx7tl").write_text("name: ti")
+    job = tiny.recipe("cache=auto")
+    with lock_folder(tmp_path):  # by a run beside this one, which writes it
+        save_cache_recipe(job, tmp_path, tmp_path)
+    assert not (tmp_path / RECIPE).exists()
+    save_cache_recipe(job, tmp_path, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", RECIPE]

@@ -222,7 +222,10 @@ class Run:
         return items
 
     def _save_if_due(self, at_epoch: bool) -> None:
-        if distributed.any_process(self.interrupt.requested) if self.settings.shard else self.interrupt.requested:
+        requested = self.interrupt.requested
+        if self.settings.shard:  # all processes take part in saving; asking them at every step would hold the device up
+            requested = self.clock.step % self.settings.log_every == 0 and distributed.any_process(requested)
+        if requested:
             self._save()
             raise stopped(f"step {self.clock.step} of stage {self.clock.stage}", kept=self.folder is not None)
         every = self.settings.checkpoint_every

@@ -10,7 +10,7 @@ import copy
 import functools
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 from weakref import WeakKeyDictionary
 
 import torch
@@ -166,7 +166,8 @@ def _like_parameter(value: Any, parameter: nn.Parameter) -> Any:
 def _like(value: Tensor, target: Tensor | None) -> Tensor:
     """The value, whole or sharded as the target is."""
     if is_sharded(value) and (target is None or not is_sharded(target)):
-        return cast(Tensor, value.full_tensor())  # type: ignore[attr-defined]
+        whole: Tensor = value.full_tensor()  # type: ignore[attr-defined]
+        return whole.to("cpu" if target is None else target.device)  # at once: together they may not fit the device
     if target is None or is_sharded(value) or not is_sharded(target):
         return value
     parts = torch.chunk(value, distributed.world_size())

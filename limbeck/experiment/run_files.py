@@ -17,6 +17,7 @@ from limbeck.models.base import spec_of
 from limbeck.models.read_back import can_be_saved_whole, saving_problem
 from limbeck.models.saving import name_classes
 from limbeck.models.weights import weights_digest
+from limbeck.utils import distributed
 from limbeck.utils.atomic_files import new_folder
 from limbeck.utils.checksums import write_checksums
 from limbeck.utils.disk_full import explain_disk_full
@@ -75,8 +76,11 @@ def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> No
 
 
 def warn_if_not_loadable(model: nn.Module, who: str) -> None:
-    """Warns, before a training, of a model of which only the weights can be kept."""
-    if can_be_saved_whole(model) and (problem := _known_problem(model)):
+    """Warns, before a training, of a model of which only the weights can be kept.
+
+    Only the first process does: it is the one that writes, and Transformers writes no weights in the others.
+    """
+    if distributed.rank() == 0 and can_be_saved_whole(model) and (problem := _known_problem(model)):
         warnings.warn(f"{who}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import pickle
@@ -46,6 +47,7 @@ class WorkerPool(Generic[Index, Result]):
     def submit(self, index: Index) -> Future[Result]:
         """Starts on this result; `result_of` waits for it."""
         if self._executor is None:
+            gc.collect()  # ends the workers of data sets that are no longer used, and forks less
             self._executor = _executor(self._compute, self.workers)
             weakref.finalize(self, self._executor.shutdown, wait=False, cancel_futures=True)
         if isinstance(self._executor, ProcessPoolExecutor):

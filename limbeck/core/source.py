@@ -98,7 +98,7 @@ class Source(ABC):
     a batch that is drawn to try out shapes changes nothing.
 
     A source takes part in a run in this order: `connect` and `load` in a recipe, `fresh` for each arm and seed, `bind` at the
-    start of each stage, `load_state_dict` if the run is resumed, then `batch` and `observe` in turns.
+    start of each stage, `load_state_dict` if the run is resumed, then `batch` and `observe` in turns, and `close`.
 
     Attributes:
         samples: items in the underlying data set; None if there is none.
@@ -149,6 +149,9 @@ class Source(ABC):
 
         Updates that share a batch, and repetitions on the same one, each call it.
         """
+
+    def close(self) -> None:  # noqa: B027  most sources run nothing in the background
+        """Called when a run has ended, to end threads or processes that make batches ahead; `batch` starts them again."""
 
     def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
         """Some of the inputs that this source has made itself, for people to look at; None: it makes none.

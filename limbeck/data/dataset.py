@@ -112,6 +112,9 @@ class Dataset(Source):
     def batch(self, position: BatchPosition) -> Batch:
         return self._prefetcher.batch(position)
 
+    def close(self) -> None:
+        self._prefetcher.close()
+
     def rows(self, position: BatchPosition) -> Tensor:
         """The rows of the items at this position, int64 `[B]`."""
         size = self.part_size(position.parts)

@@ -39,6 +39,14 @@ class Prefetcher:
         pending = self._pending[position]
         return pending.result() if self._pool is None else self._pool.result_of(pending)
 
+    def close(self) -> None:
+        """Drops what is computed ahead, and ends the workers."""
+        for pending in self._pending.values():
+            pending.cancel()
+        self._pending.clear()
+        if self._pool is not None:
+            self._pool.close()
+
     def _submit(self, position: BatchPosition) -> Future[Batch]:
         if self._pool is not None:
             return self._pool.submit(position)

@@ -146,6 +146,8 @@ class Run:
         self.clock.finished = True
         self._save()
         self.log.trackers.finish()
+        for source in self.sources:
+            source.close()
         if self.interrupt.requested:  # during the last step: this training is complete, and the next must not start
             raise stopped("the end of a training", kept=self.folder is not None)
 

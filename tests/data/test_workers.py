@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -11,7 +12,11 @@ import time
 import pytest
 import torch
 
+from limbeck.core import BatchPosition, Term, trained
+from limbeck.data import Dataset, Items
 from limbeck.data.workers import WorkerPool, computed_in_workers, default_workers, is_worker
+from limbeck.engine import Run, Settings, Stage, Update, steps
+from limbeck.objectives import HardTargets
 
 linux = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="threads compute where processes cannot be forked")
 
@@ -85,3 +90,24 @@ def test_the_default_shares_the_cores_among_the_ranks(monkeypatch: pytest.Monkey
     assert default_workers() == 3
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "24")
     assert default_workers() == 1
+
+
+@linux
+def test_the_workers_of_a_data_set_end_with_the_run() -> None:
+    source = Dataset(Items.from_tensors(torch.rand(16, 4), torch.arange(16) % 2), 4, workers=2)
+    run = Run(
+        {"student": trained(torch.nn.Linear(4, 2))},
+        [Stage([Update([Term(HardTargets())])], steps(3))],
+        source=source,
+        settings=Settings(progress=False),
+    )
+    run.advance(1)
+    workers = multiprocessing.active_children()
+    assert len(workers) >= 2
+    run.advance()
+    until = time.monotonic() + 10
+    while time.monotonic() < until and any(worker.is_alive() for worker in workers):
+        time.sleep(0.02)
+    assert not any(worker.is_alive() for worker in workers)
+    assert source.batch(BatchPosition(0)).inputs["default"].shape == (4, 4), "a source may be used again"
+    source.close()

@@ -54,3 +54,7 @@ class DatasetFile(Source):
         if self._dataset is None:
             raise ValueError("source 'dataset': its file is not read yet; a recipe reads it when the run starts")
         return self._dataset.batch(position)
+
+    def close(self) -> None:
+        if self._dataset is not None:
+            self._dataset.close()

@@ -108,6 +108,10 @@ class Mixture(Source):
         order = torch.cat([torch.arange(one.size) * len(batches) + k for k, one in enumerate(batches)]).argsort()
         return Batch(**{name: select_rows(column, order) for name, column in columns_of(whole).items()})
 
+    def close(self) -> None:
+        for part in self.parts:
+            part.close()
+
     def _aligned(self, batches: Sequence[Batch]) -> Iterator[Batch]:
         """The batches without what not all of them have; rows of items are numbered through."""
         common = set.intersection(*(set(columns_of(batch)) for batch in batches))

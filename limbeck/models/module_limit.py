@@ -8,7 +8,7 @@ from typing import Any
 
 from torch.nn.modules.module import register_module_module_registration_hook
 
-MOST = 10_000  # of a model that is built from sizes; large Transformers have some thousands
+MOST = 5_000  # of a model that is built from sizes; large Transformers have some thousands
 
 
 @contextmanager

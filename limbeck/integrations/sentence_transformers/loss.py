@@ -58,7 +58,8 @@ class DistillationLoss(nn.Module):
         [B, columns − 2]     by how much the positive is scored above each negative, if all terms compare margins
 
     Losses of Sentence Transformers that call others, such as `MatryoshkaLoss`, work around this one: embeddings that they cut
-    are compared with those of a teacher of the student's width cut as they are, scores and relations with those of any teacher.
+    are compared with those of a teacher of the student's width cut as they are; with those of another width through the first
+    columns of one adapter; scores and relations with those of any teacher.
 
     Parameters of the terms (adapters) belong to the loss: the optimizer of a `SentenceTransformerTrainer` trains them, and the
     saved student does not contain them. That trainer does not save its loss in checkpoints.
@@ -74,8 +75,7 @@ class DistillationLoss(nn.Module):
 
     Raises:
         ValueError: tokenizers that differ, a teacher in several precisions, taps inside the models, schedules, labels of
-            another shape. At the first such batch: texts longer than a model has positions for; embeddings that
-            `MatryoshkaLoss` has cut and that an adapter maps to another width.
+            another shape. At the first such batch: texts longer than a model has positions for.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class DistillationLoss(nn.Module):
             theirs, scores = [self._run_teacher(features, ours[0].device) for features in columns], None
         if self.texts is not None:
             theirs_cut = self._cut_as(ours[0], theirs)
-            values = _weighted(self.texts, torch.cat(ours), torch.cat(theirs_cut))
+            values = _weighted(self.texts, self._as_adapted(torch.cat(ours)), torch.cat(theirs_cut))
         else:
             values = {}
         if self.scores is not None:
@@ -141,16 +141,15 @@ class DistillationLoss(nn.Module):
         """The teacher's embeddings as a loss around this one has made the student's: cut, and of length 1."""
         if not hasattr(self.model.forward, "set_dim"):  # what MatryoshkaLoss puts in the place of the student's forward
             return theirs
-        width = ours.shape[1]
         if self.width == self.own_width:
-            return [F.normalize(one[..., :width], dim=-1) for one in theirs]
-        if width < self.own_width and self.texts is not None and any(True for _ in self.texts.adapters.parameters()):
-            raise ValueError(
-                f"terms: MatryoshkaLoss cuts the student's embeddings from {self.own_width} to {width}, and an adapter maps "
-                f"them to the teacher's {self.width}; compare scores or relations (rkd_distance), or take a teacher of width "
-                f"{self.own_width}"
-            )
+            return [F.normalize(one[..., : ours.shape[1]], dim=-1) for one in theirs]
         return theirs
+
+    def _as_adapted(self, ours: Tensor) -> Tensor:
+        """The student's embeddings as adapters read them: zeros in place of what is cut, which changes no relation."""
+        if self.texts is None or not any(True for _ in self.texts.adapters.parameters()):
+            return ours
+        return F.pad(ours, (0, self.own_width - ours.shape[1]))
 
     def _example(self, width: int | None) -> tuple[Tensor, Tensor]:
         """The embeddings of two texts by student and teacher, [2, D] each."""

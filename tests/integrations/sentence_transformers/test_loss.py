@@ -263,15 +263,23 @@ def test_matryoshka_around_the_loss_is_its_formula(encoder, labelled):
     assert next(student.parameters()).grad is not None
 
 
-def test_matryoshka_and_an_adapter_are_refused_and_relations_work(encoder):
+def test_matryoshka_and_an_adapter_use_its_first_columns(encoder):
+    """Σ over widths of the term on what the first columns of the adapter make of the cut embeddings, and the whole teacher."""
     student, teacher = encoder(), encoder(24, seed=1)
     columns = [column for texts in (QUERIES, POSITIVES) for column in features(student, texts)]
-    with pytest.raises(
-        ValueError, match=r"cuts the student's embeddings from 16 to 4, and an adapter maps them to the teacher's 24"
-    ):
-        MatryoshkaLoss(student, DistillationLoss(student, teacher, terms=[mse()]), matryoshka_dims=[16, 4])(columns, None)
-    relations = DistillationLoss(student, teacher, terms=[Term(objectives.get("rkd_distance"))])
-    assert MatryoshkaLoss(student, relations, matryoshka_dims=[16, 4])(columns, None)["rkd_distance"] > 0
+    own = DistillationLoss(student, teacher, terms=[mse(), Term(objectives.get("rkd_distance"))])
+    (weight,) = (one for one in own.texts.adapters.parameters() if one.ndim == 2)
+    biases = [one for one in own.texts.adapters.parameters() if one.ndim == 1]
+    found = MatryoshkaLoss(student, own, matryoshka_dims=[16, 4])(columns, None)
+    s, t = (torch.cat(embedded(model, QUERIES, POSITIVES)) for model in (student, teacher))
+    expected = torch.zeros(())
+    for width in (16, 4):
+        mapped = F.normalize(s[:, :width], dim=-1) @ weight[:, :width].T + sum(biases)
+        expected = expected + F.mse_loss(mapped, t)
+    torch.testing.assert_close(found["embedding_mse"], expected)
+    alone = DistillationLoss(student, teacher, terms=[Term(objectives.get("rkd_distance"))])
+    relations = MatryoshkaLoss(student, alone, matryoshka_dims=[16, 4])(columns, None)["rkd_distance"]
+    torch.testing.assert_close(found["rkd_distance"], relations)
 
 
 def test_matryoshka_trains_in_the_trainer(encoder, tmp_path):

@@ -3,13 +3,14 @@
     OMP_NUM_THREADS=1 python -m benchmarks.real_sizes objectives
     OMP_NUM_THREADS=1 python -m benchmarks.real_sizes.objectives hint flow     # some, printed and not recorded
 
-Forward and backward pass, processor time of one thread, both forms in turns; the figure is the median of the ratios. Peaks of
-memory are those of the allocator above what the inputs take. Both forms must give the same value, except where they draw at
-random or remember.
+Forward and backward pass, processor time of one thread, both forms in turns; the figure is the median of the ratios.
+Peaks of memory are those of the allocator above what the inputs take. The table of all is `results/objectives.json`.
+Both forms must give the same value, except where they draw at random or remember.
 """
 
 from __future__ import annotations
 
+import json
 import statistics
 import sys
 import time
@@ -21,15 +22,17 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.bars import record
+from benchmarks.bars import RESULTS, record
 from benchmarks.real_sizes.plain_objectives import PLAIN
 from benchmarks.real_sizes.timing import take_turns
 from limbeck import objectives
 from limbeck.core.objective import Objective
 from limbeck.core.signals import detach, shape_of
+from limbeck.utils.atomic_files import write_text_atomic
 
 TOPIC, COMMAND = "real-sizes", "OMP_NUM_THREADS=1 python -m benchmarks.real_sizes objectives"
 TURNS, LEAST_MS, LIMIT, SAMPLES = 5, 20.0, 1.5, 50_000
+TABLE = RESULTS.parent / "objectives.json"
 Shape = tuple[int, ...]
 
 LOGITS, MAPS, VECTORS, HIDDEN = (64, 1000), (64, 256, 14, 14), (256, 768), (32, 128, 768)
@@ -166,6 +169,11 @@ def measure(name: str) -> tuple[float, float, str]:
 
 def main() -> None:
     found = {name: measure(name) for name in objectives.names()}
+    table = {
+        name: {"time": round(seconds, 2), "memory": round(memory, 2), "measured": line.partition(": ")[2]}
+        for name, (seconds, memory, line) in found.items()
+    }
+    write_text_atomic(TABLE, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
     data = (
         f"all {len(found)} objectives, logits {LOGITS}, maps {MAPS}, embeddings {VECTORS}, hidden states {HIDDEN}, token "
         f"logits {TOKENS}, 16,384 negatives of 50,000 items; forward and backward pass"

@@ -37,7 +37,8 @@ def arm(name: str, items: int) -> tuple[Verdict, Predictions]:
     content["training"] |= {"epochs": EPOCHS, "threads": int(os.environ.get("OMP_NUM_THREADS", "1"))}
     if items < IMAGES:
         content["data"]["train"] = {"path": content["data"]["train"], "limit": items}
-    folder = ROOT / "runs" / f"benchmark-store-{items}" / name.replace(" ", "-").replace(",", "")
+    place = ROOT / "runs" / f"benchmark-store-{items}" / name.replace(" ", "-").replace(",", "")
+    folder = place / "run"  # each arm has a cache of its own beside it, so that its cost is counted whole
     verdict = run_recipe(Recipe.from_dict(content, f"arm {name}"), folder, resume=folder.exists())
     return verdict, load_predictions(folder)["student"]
 

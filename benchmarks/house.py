@@ -22,7 +22,7 @@ from benchmarks import bars
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "limbeck"
 ASSERTIONS = 3491  # in the tests before the modules moved into rooms
-MARKERS = {"py.typed", "__pycache__"}  # neither is a place where somebody would look for code
+MARKERS = {"py.typed", "__pycache__", "__main__.py"}  # none is a place where somebody would look for code
 
 Graph = Mapping[str, set[str]]
 Measured = tuple[float, str]  # a figure, and where it was found or what it is made of

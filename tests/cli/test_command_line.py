@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 import time
+
+import pytest
 
 from tests import ranks
 
@@ -24,3 +27,11 @@ def test_help_answers_at_once_and_without_torch() -> None:
     for command in ("distill", "evaluate", "compare", "recipes", "schema", "methods"):
         assert command in done.stdout
     assert seconds < 1 * (1 + os.getloadavg()[0] / (os.cpu_count() or 1))  # on a machine that does nothing else: 1 s
+
+
+def test_the_package_is_a_command_too(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["limbeck", "--help"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("limbeck", run_name="__main__")
+    assert not stopped.value.code
+    assert "distill" in capsys.readouterr().out

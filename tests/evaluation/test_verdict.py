@@ -123,7 +123,7 @@ def test_several_results_are_written_and_read_back(tmp_path):
 def test_committed_verdicts_are_read(path):
     verdict = Verdict.load(path)
     assert list(verdict.results) == ["student"]
-    assert (verdict.result.controls, verdict.result.gains) == ({}, {})
+    assert set(verdict.result.controls) == set(verdict.result.gains) <= {"initial"}  # of students that start from weights
     assert verdict.sentence().startswith("kept ")
 
 

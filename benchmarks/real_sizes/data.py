@@ -31,7 +31,7 @@ from limbeck.objectives import HardTargets
 
 TOPIC = "real-sizes"
 SIDE, BATCH, CLASSES = 224, 32, 10
-PHOTOGRAPHS, TURNS = 960, 5
+PHOTOGRAPHS, EPOCHS, TURNS = 960, 4, 5
 FILES, DISTINCT = 100_000, 500
 VIEW = ["random_resized_crop", "horizontal_flip"]
 
@@ -104,50 +104,58 @@ def small_network() -> nn.Module:
     )  # fmt: skip
 
 
-def plain_epoch(root: Path, workers: int) -> float:
-    """Items per second of an epoch by hand."""
+def plain_training(root: Path, workers: int) -> float:
+    """Items per second by hand, the start of the workers included."""
     model = small_network()
     optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
-    loader = DataLoader(PlainFolder(root), BATCH, shuffle=True, num_workers=workers, drop_last=True)
+    loader = DataLoader(
+        PlainFolder(root), BATCH, shuffle=True, num_workers=workers, drop_last=True, persistent_workers=workers > 0
+    )
     began = time.perf_counter()
-    for images, labels in loader:
-        optimizer.zero_grad()
-        nn.functional.cross_entropy(model(images), labels).backward()
-        optimizer.step()
-    return PHOTOGRAPHS / (time.perf_counter() - began)
+    for _ in range(EPOCHS):
+        for images, labels in loader:
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(images), labels).backward()
+            optimizer.step()
+    return EPOCHS * PHOTOGRAPHS / (time.perf_counter() - began)
 
 
-def our_epoch(root: Path, workers: int | None) -> float:
-    """Items per second of an epoch of a run."""
+def our_training(root: Path, workers: int | None) -> float:
+    """Items per second of a run, all that it does before its first step included."""
     items = load_items(root, size=SIDE, memory_limit=0)
     source = Dataset(items, BATCH, {"default": Pipeline.from_spec(VIEW)}, workers=workers)
-    stage = Stage([Update([Term(HardTargets())])], epochs(1), Optimizer("sgd", lr=0.01))
+    stage = Stage([Update([Term(HardTargets())])], epochs(EPOCHS), Optimizer("sgd", lr=0.01))
     run = Run({"student": trained(small_network())}, [stage], source=source, settings=Settings(progress=False))
     began = time.perf_counter()
     run.fit()
-    return PHOTOGRAPHS / (time.perf_counter() - began)
+    return EPOCHS * PHOTOGRAPHS / (time.perf_counter() - began)
 
 
 def throughput(root: Path) -> None:
-    """Alternating epochs; the plain loader with the number of workers that is best for it."""
+    """Alternating trainings; the plain loader with the number of workers that is best for it."""
     torch.set_num_threads(1)
     load_items(root, size=SIDE)  # the index
     found: dict[int, list[float]] = {0: [], 1: [], 2: []}
-    ours: list[float] = []
+    ours: dict[str, list[float]] = {"": [], ", two worker processes each": []}
     for _ in range(TURNS):
         for workers, rates in found.items():
-            rates.append(plain_epoch(root, workers))
-        ours.append(our_epoch(root, None))
+            rates.append(plain_training(root, workers))
+        for (_, rates), given in zip(ours.items(), (None, 2), strict=True):
+            rates.append(our_training(root, given))
     medians = {workers: statistics.median(rates) for workers, rates in found.items()}
     best = max(medians, key=lambda workers: medians[workers])
-    ratios = [one / other for one, other in zip(ours, found[best], strict=True)]
-    print(f"by hand {medians}, ours {statistics.median(ours):.0f} items/s")
-    bars.record(
-        TOPIC, "folder of JPEGs: training items per second ÷ the best plain DataLoader", "≥ 0.97", statistics.median(ratios),
-        [min(ratios), max(ratios)], statistics.median(ratios) >= 0.97, "python -m benchmarks.real_sizes data",
-        f"{PHOTOGRAPHS} synthetic JPEGs of 300 to 500 pixels, {SIDE} pixels after random crops, batches of {BATCH}",
-        TURNS, f"{best} workers are the best of 0, 1 and 2 for the plain loader; the interval is the range of {TURNS} epochs",
-    )  # fmt: skip
+    print(f"by hand {medians}, ours {ours} items/s")
+    for (name, rates), rival, bar in zip(ours.items(), (best, 2), (0.97, None), strict=True):
+        ratios = [one / other for one, other in zip(rates, found[rival], strict=True)]
+        middle = statistics.median(ratios)
+        bars.record(
+            TOPIC, f"folder of JPEGs: training items per second ÷ {'a' if name else 'the best'} plain DataLoader{name}",
+            "no goal" if bar is None else f"≥ {bar}", middle, [min(ratios), max(ratios)], bar is None or middle >= bar,
+            "OMP_NUM_THREADS=1 python -m benchmarks.real_sizes data",
+            f"{PHOTOGRAPHS} synthetic JPEGs of 300 to 500 pixels, {SIDE} after crops, batches of {BATCH}, {EPOCHS} epochs",
+            TURNS, f"the interval is the range of {TURNS} turns"
+            + ("" if name else f"; threads decode here, and {best} workers are the best of 0, 1 and 2 for the plain loader"),
+        )  # fmt: skip
 
 
 def start(root: Path, cache: Path) -> dict[str, Any]:

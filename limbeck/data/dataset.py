@@ -46,7 +46,7 @@ class Dataset(Source):
         view_refresh: share of these views that the next V epochs replace by new ones, from 0 to 1.
         view_seed: seed of the views. With the same one, runs of different seeds see the same views. Default: the seed of the
             run.
-        workers: processes that make batches ahead. Default: one a core, at most 8, if items have to be decoded
+        workers: processes that make batches ahead. Default: see `default_workers`, if items have to be decoded
             each time; else 0.
         drop_last: whether items left over at the end of an epoch are skipped.
         prefetch: steps that are computed ahead in a background thread. Workers and prefetching do not change any batch.
@@ -99,8 +99,9 @@ class Dataset(Source):
         self.steps_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
         self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
-        self.workers = (default_workers() if self._decodes() else 0) if workers is None else workers
-        self._prefetcher = Prefetcher(self._compute, prefetch, self.workers)
+        decodes = workers is None and self._decodes()
+        self.workers = workers or (default_workers() if decodes else 0)
+        self._prefetcher = Prefetcher(self._compute, max(prefetch, 1) if decodes else prefetch, self.workers)
 
     def _decodes(self) -> bool:
         """Whether items are decoded anew in every epoch."""
@@ -213,7 +214,7 @@ def evaluation_batches(items: Items, batch_size: int = 128, workers: int | None 
     """Every item once, in order, without augmentation; images in [0, 1]. The last batch may be smaller.
 
     Args:
-        workers: processes that read and decode items; None: one a core, at most 8, if there are several batches of items that
+        workers: processes that read and decode items; None: see `default_workers`, if there are several batches of items that
             are not in memory, else 0.
     """
 

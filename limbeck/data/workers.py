@@ -24,7 +24,7 @@ from limbeck.utils.cores import cores
 Index = TypeVar("Index")
 Result = TypeVar("Result")
 
-MOST_BY_DEFAULT = 8
+FEW_CORES, MOST_BY_DEFAULT = 4, 8
 PARENT_CHECK = 2.0  # seconds between two looks whether the parent is still there
 _compute: Callable[[Any], Any] | None = None  # of this worker process
 
@@ -93,9 +93,17 @@ def computed_in_workers(compute: Callable[[Index], Result], indexes: Iterable[In
 
 
 def default_workers() -> int:
-    """Workers where items have to be decoded: one a core, shared with the other ranks of this machine, at most 8."""
-    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MOST_BY_DEFAULT, cores() // local))
+    """Workers where items have to be decoded: one a core, shared with the other ranks of this machine, at most 8.
+
+    On few cores none: decoders run without the interpreter's lock, so that threads use them all and copy no batch between
+    processes. The part that holds the lock, a fifth, keeps more threads than that waiting for each other.
+    """
+    return 0 if own_cores() <= FEW_CORES else min(MOST_BY_DEFAULT, own_cores())
+
+
+def own_cores() -> int:
+    """The cores of this process: one of a worker, else those that the ranks of this machine share, divided among them."""
+    return 1 if is_worker() else max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def is_worker() -> bool:

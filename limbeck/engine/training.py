@@ -36,8 +36,8 @@ class Training:
         patience: evaluations without improvement after which the training stops; None: it does not.
         validate_every: epochs between evaluations.
         prefetch: batches that a thread prepares ahead; results do not depend on it.
-        workers: processes that prepare batches ahead instead; None: one a core, at most 8, if items are decoded in every epoch,
-            else none. Results do not depend on it.
+        workers: processes that prepare batches ahead instead; None: one a core, at most 8, if items are decoded in every epoch
+            and there are more than four cores, else none. Results do not depend on it.
         evaluation_batch_size: items of an evaluation that a model runs on at once; None: as many as a process gets in training.
         overlap: whether half of each batch are the items of the batch before, in other views; see `OverlappingDataset`.
     """

@@ -87,9 +87,11 @@ def test_the_default_shares_the_cores_among_the_ranks(monkeypatch: pytest.Monkey
     monkeypatch.setattr("limbeck.data.workers.cores", lambda: 12)
     assert default_workers() == 8
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert default_workers() == 3
+    assert default_workers() == 0, "three cores"
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert default_workers() == 6
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "24")
-    assert default_workers() == 1
+    assert default_workers() == 0
 
 
 @linux

@@ -16,8 +16,7 @@ from limbeck.data.image.affine import Size
 from limbeck.data.image.decode import Box, decode_image
 from limbeck.data.image.decoded_cache import DecodedCache
 from limbeck.data.storage import Storage
-from limbeck.data.workers import is_worker
-from limbeck.utils.cores import cores
+from limbeck.data.workers import own_cores
 
 _MIN_THREADED_SIZE = 1 << 14  # values of an image; smaller ones spend their time in Python, where threads only wait
 
@@ -107,7 +106,7 @@ class ImageStorage(Storage):
         return _stacked(self._map(lambda one: self._images.decode(one[0], size, one[1]), list(wanted)))
 
     def _map(self, decode: Callable[[Any], NDArray[np.uint8]], wanted: Sequence[Any]) -> Iterator[NDArray[np.uint8]]:
-        threads = 1 if is_worker() or np.prod(self._images.shape) < _MIN_THREADED_SIZE else min(cores(), len(wanted))
+        threads = 1 if np.prod(self._images.shape) < _MIN_THREADED_SIZE else min(own_cores(), len(wanted))
         if threads <= 1:
             yield from map(decode, wanted)
             return

@@ -90,7 +90,7 @@ class TrainingSpec(Spec):
         default_of(Training, "workers"),
         ge=0,
         le=MAX_THREADS,
-        description="processes that make batches; none: one a core, at most 8, if items are decoded in every epoch, else 0",
+        description="processes that make batches; none: one a core, at most 8, if items are decoded anew on more than 4 cores",
     )
     evaluation_batch_size: int | None = Field(
         default_of(Training, "evaluation_batch_size"),

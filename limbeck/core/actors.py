@@ -53,6 +53,9 @@ class OutputCache(Protocol):
     def covers(self, taps: Iterable[str]) -> bool:
         """Whether the signals at all these taps are cached."""
 
+    def flush(self) -> None:
+        """Writes what is only in memory: a checkpoint is about to be written, after which a resumed run asks no more for it."""
+
     def lookup(
         self,
         keys: Tensor,
@@ -223,6 +226,12 @@ class Actors(Mapping[str, Actor]):
         for actor in (self._actors[name] for name in self._in_order):
             if actor.role is Role.AVERAGE and actor.of is not None:
                 update_average(actor.model, self[actor.of].model, actor.decay)
+
+    def flush_caches(self) -> None:
+        """Write the cached outputs that are only in memory."""
+        for actor in self._actors.values():
+            if actor.cache is not None:
+                actor.cache.flush()
 
 
 _frozen_here: WeakIdKeyDictionary = WeakIdKeyDictionary()

@@ -235,6 +235,7 @@ class Run:
             self._save()
 
     def _save(self) -> None:
+        self.actors.flush_caches()  # a run that is killed and resumed computes no output twice
         if self.checkpoints is not None and (distributed.rank() == 0 or self.settings.shard):
             self.log.raise_if_not_finite()
             state = gather_state(run_state(self.clock, self.actors, self.updates, self.scaler, self.sources))

@@ -59,6 +59,12 @@ class CachedTeacher:
         """Whether all these taps are cached. For a stage that reads others too, the teacher runs at every step."""
         return all(tap in self.readers for tap in taps)
 
+    def flush(self) -> None:
+        """Write the rows that are only in memory."""
+        for reader in self.readers.values():
+            if isinstance(reader, IncrementalStore):
+                reader.flush()
+
     def lookup(
         self, keys: Tensor, views: Tensor, taps: list[str], device: torch.device, run_teacher: RunTeacher, inputs: Any = None
     ) -> dict[str, AnySignal]:

@@ -38,6 +38,9 @@ class MemoryCache:
         """Whether nothing else than these taps is asked for: all signals of an item are computed together."""
         return not self._tables or set(taps) <= set(self._tables)
 
+    def flush(self) -> None:
+        """Nothing is written."""
+
     def lookup(
         self,
         keys: Tensor,

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from limbeck.core.actors import frozen, trained
 from limbeck.core.terms import Term
+from limbeck.data import Dataset, Items
 from limbeck.engine import NonFiniteError, Optimizer, Run, Stage, Update, Validation, steps
 from limbeck.engine.checkpoint import Checkpoints
-from limbeck.objectives import HardTargets
+from limbeck.objectives import HardTargets, SoftTargets
 from tests.architecture.conftest import Blobs, net
 from tests.engine.training_runs import accuracy, quiet, train
 
@@ -140,3 +144,27 @@ def test_a_run_in_another_thread_needs_no_signal_handler():
     thread.start()
     thread.join()
     assert run.clock.finished
+
+
+class NotedCache:
+    """A cache that holds nothing, and notes which checkpoints there were when it was flushed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.flushed: list[int] = []
+
+    def covers(self, taps: Iterable[str]) -> bool:
+        return False
+
+    def flush(self) -> None:
+        self.flushed.append(len(list(self.folder.glob("checkpoints/*"))))
+
+
+def test_caches_are_written_before_each_checkpoint(tmp_path: Path) -> None:
+    cache = NotedCache(tmp_path)
+    actors = {"student": trained(nn.Linear(4, 2)), "teacher": replace(frozen(nn.Linear(4, 2)), cache=cache)}
+    source = Dataset(Items.from_tensors(torch.rand(16, 4), torch.arange(16) % 2), 4)
+    stages = [Stage([Update([Term(SoftTargets())])], steps(4))]
+    Run(actors, stages, source=source, settings=quiet(checkpoint_every=2), folder=tmp_path).fit()
+    assert cache.flushed[0] == 0, "before the first checkpoint is there"
+    assert len(cache.flushed) == 2

@@ -28,8 +28,8 @@ COMPARISONS = sorted(path for path in RESULTS.glob("*/comparison.json") if json.
 
 
 def test_some_of_format_1_are_committed():
-    assert len(VERDICTS) >= 12
-    assert len(COMPARISONS) >= 2
+    assert len(VERDICTS) >= 3  # fewer each time that a recipe is measured again
+    assert COMPARISONS
 
 
 @pytest.mark.parametrize("path", VERDICTS, ids=lambda path: path.parent.name)

@@ -99,15 +99,15 @@ class Dataset(Source):
         self.steps_per_epoch: int = len(items) // size if drop_last else -(-len(items) // size)
         self.group_by_length = items.storage.lengths is not None if group_by_length is None else group_by_length
         self._order: tuple[tuple[int, int], Tensor] | None = None
+        pipelines = {name: view for name, view in self.views.items() if isinstance(view, Pipeline)}
+        self._cropped = {name for name, view in pipelines.items() if view.reads_originals(items.target)}
         decodes = workers is None and self._decodes()
         self.workers = workers or (default_workers() if decodes else 0)
         self._prefetcher = Prefetcher(self._compute, max(prefetch, 1) if decodes else prefetch, self.workers)
 
     def _decodes(self) -> bool:
         """Whether items are decoded anew in every epoch."""
-        views = [view for view in self.views.values() if isinstance(view, Pipeline)]
-        crops = any(view.reads_originals(self.items.target) for view in views)
-        first = self.items.originals(torch.zeros(1, dtype=torch.int64)) if crops else None
+        first = self.items.originals(torch.zeros(1, dtype=torch.int64)) if self._cropped else None
         return not self.items.storage.in_memory or isinstance(first, OriginalImages)
 
     def batch(self, position: BatchPosition) -> Batch:
@@ -137,17 +137,15 @@ class Dataset(Source):
         return self._augmented(rows, position.seed, epoch)
 
     def _augmented(self, rows: Tensor, seed: int, view: keyed_random.ViewNumber) -> Batch:
-        target = self.items.target
-        cropped = {name for name, view in self.views.items() if isinstance(view, Pipeline) and view.reads_originals(target)}
-        if len(cropped) == len(self.views):  # nothing is decoded but what the views crop
-            plain = Batch(inputs={}, target=select_rows(target, rows), keys=self.items.keys[rows], index=rows)
+        if len(self._cropped) == len(self.views):  # nothing is decoded but what the views crop
+            plain = Batch(inputs={}, target=select_rows(self.items.target, rows), keys=self.items.keys[rows], index=rows)
         else:
             plain = unaugmented_batch(self.items, rows)
         keys, target = self.items.keys[rows], plain.target
         leading = DEFAULT_VIEW if DEFAULT_VIEW in self.views else next(iter(self.views))
         augmented: dict[str, Any] = {}
         for name, change in self.views.items():
-            inputs = self.items.originals(rows) if name in cropped else plain.inputs[DEFAULT_VIEW]
+            inputs = self.items.originals(rows) if name in self._cropped else plain.inputs[DEFAULT_VIEW]
             if isinstance(change, Pipeline) and change.modality != self.items.modality:
                 augmented[name] = inputs
                 continue

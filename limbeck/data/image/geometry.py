@@ -98,6 +98,7 @@ class RandomResizedCrop(Transform):
     """
 
     name: ClassVar[str] = "random_resized_crop"
+    reads_originals: ClassVar[bool] = True
 
     def __init__(
         self,
@@ -114,10 +115,6 @@ class RandomResizedCrop(Transform):
         out_height, out_width = self.size or (height, width)
         images = _resample(to_float(images), _rows, boxes[:, 0], boxes[:, 2], out_height)
         return _resample(images, _columns, boxes[:, 1], boxes[:, 3], out_width)
-
-    @property
-    def reads_originals(self) -> bool:
-        return True
 
     def crop_originals(self, originals: OriginalImages, generator: KeyedGenerator) -> Tensor:
         numbers, sizes = generator.uniform(4 * ATTEMPTS).tolist(), originals.sizes.tolist()

@@ -30,12 +30,14 @@ class EncodedImages:
         describe: returns the name of a row for messages.
         shape: channels, height and width that they are decoded to.
         sizes: upright height and width of each as it is stored, int64 `[N, 2]`.
+        resized: whether some of those that can be read are of another size than they are decoded to.
     """
 
     sources: Sequence[Any]
     describe: Callable[[int], str]
     shape: tuple[int, int, int]
     sizes: Tensor
+    resized: bool
 
     def decode(self, row: int, size: Size | None = None, box: Box | None = None) -> NDArray[np.uint8]:
         """One image; see `decode_image`.
@@ -86,10 +88,7 @@ class ImageStorage(Storage):
 
     def originals(self, rows: Tensor) -> Tensor | OriginalImages:
         """The images before they are resized, if some are larger or smaller; else what `fetch` returns."""
-        own = torch.tensor(self._images.shape[1:])
-        if bool((self._images.sizes == own).all()):
-            return self.fetch(rows)
-        return OriginalImages(self, rows)
+        return OriginalImages(self, rows) if self._images.resized else self.fetch(rows)
 
     def sizes(self, rows: Tensor) -> Tensor:
         """Height and width of each image before it is resized, int64 `[B, 2]`."""

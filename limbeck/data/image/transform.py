@@ -31,16 +31,13 @@ class Transform(ABC):
     Attributes:
         modality: the kind of inputs that it changes; those of other kinds are registered here too.
         in_place: whether all pixels stay where they are, so that boxes and masks do not move.
+        reads_originals: whether `crop_originals` reads images before they are resized, if no transform comes before.
     """
 
     name: ClassVar[str]
     modality: ClassVar[str] = "image"
     in_place: ClassVar[bool] = False
-
-    @property
-    def reads_originals(self) -> bool:
-        """Whether `crop_originals` reads images before they are resized; it is called if no transform comes before."""
-        return False
+    reads_originals: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from limbeck.core.source import BatchPosition
 from limbeck.data import Dataset, Items, load_items
-from limbeck.data.image import Pipeline
+from limbeck.data.image import Pipeline, load_images
 from limbeck.data.image.geometry import ATTEMPTS, RandomResizedCrop
 from limbeck.data.image.storage import OriginalImages
 from limbeck.data.keyed_random import KeyedGenerator
@@ -85,3 +85,13 @@ def test_boxes_of_the_target_stay_in_pixels_of_the_resized_image(folder: Path) -
     assert not pipeline.reads_originals(boxed.target)
     assert pipeline.reads_originals(items.target)
     assert Dataset(boxed, 4, {"default": pipeline}, workers=0).batch(BatchPosition(0)).inputs["default"].shape == (4, 3, 32, 32)
+
+
+def test_a_file_that_is_left_out_does_not_make_the_others_originals(tmp_path: Path) -> None:
+    for row in range(3):
+        Image.new("RGB", (8, 8), (row, 0, 0)).save(tmp_path / f"{row}.png")
+    (tmp_path / "broken.png").write_bytes(b"nothing")
+    sources = sorted(tmp_path.glob("*.png"))
+    with pytest.warns(UserWarning, match="1 of 4 images do not decode"):
+        storage = load_images(sources, lambda row: sources[row].name, on_error="skip").storage
+    assert torch.equal(storage.originals(torch.arange(3)), storage.fetch(torch.arange(3)))

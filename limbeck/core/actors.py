@@ -48,7 +48,13 @@ class Role(StrEnum):
 
 
 class OutputCache(Protocol):
-    """Cached outputs of a frozen actor, by sample key and number of the view."""
+    """Cached outputs of a frozen actor, by sample key and number of the view.
+
+    Attributes:
+        one_view: whether the actor's inputs are the same in all views: then view 0 stands for all of them.
+    """
+
+    one_view: bool
 
     def covers(self, taps: Iterable[str]) -> bool:
         """Whether the signals at all these taps are cached."""

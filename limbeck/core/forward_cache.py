@@ -111,11 +111,13 @@ class ForwardCache:
         def compute(rows: Tensor | None) -> Signals:
             return self._forward(name, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
 
-        keys, shown = self.batch.keys, self.batch.view
+        keys, shown, cache = self.batch.keys, self.batch.view, actor.cache
+        if cache is not None and cache.one_view and keys is not None:
+            shown = torch.zeros_like(keys)
         cacheable = view == DEFAULT_VIEW and variant is None and not (self.dry_run or gradient)
-        if actor.cache is None or not cacheable or keys is None or shown is None or not actor.cache.covers(probe.taps):
+        if cache is None or not cacheable or keys is None or shown is None or not cache.covers(probe.taps):
             return compute(None)
-        return Signals(actor.cache.lookup(keys, shown, list(probe.taps), self.batch.device, compute, inputs))
+        return Signals(cache.lookup(keys, shown, list(probe.taps), self.batch.device, compute, inputs))
 
     def _forward(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Signals:
         """One forward pass of an actor."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from limbeck.data import Dataset, input_for_actor
+from limbeck.data import Dataset
 from limbeck.data.fields import default_view
 from limbeck.experiment.arm_stages import arm_stages
 from limbeck.experiment.experiment import Experiment, inference_device
@@ -51,7 +51,7 @@ def plan_cache(experiment: Experiment, plan: Plan, name: str, source: Dataset) -
     if config is None:
         raise ValueError("this experiment caches no teacher outputs; give it cache=CacheConfig(), or the recipe cache: auto")
     device = inference_device(training.settings)
-    reads = actor.reads if actor.reads is not None else input_for_actor(name, source.items.storage.input_names)
+    reads = actor.reads if actor.reads is not None else source.items.storage.input_for(name)
     assert actor.module is not None, f"the cached actor {name!r} has no module"
     outputs = experiment.teacher_outputs.get(name, TeacherOutputs())
     query = TeacherQuery(

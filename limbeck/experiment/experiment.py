@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
+from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.core.source import Source
 from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, input_for_actor
-from limbeck.data.fields import named_views, with_reads
+from limbeck.data.fields import FieldViews, named_views, with_reads
 from limbeck.engine import Settings
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import AVERAGE, STUDENT, TEACHER, Plan
@@ -103,10 +104,18 @@ class Experiment:
             items = items.with_storage(items.storage.for_actors(self.input_names))
         training = plan.training if ahead else replace(plan.training, prefetch=0, workers=0)
         source = training_source(items, training, self.task)
-        if (cache := next(iter(self.plan.caches.values()), None)) is not None:  # all arms see the views of the first cache
+        self._repeat_views(source, training)
+        return source
+
+    def _repeat_views(self, source: Dataset, training: Training) -> None:
+        """All arms see the views of the first cache, unless no view changes what the cached actors read."""
+        if (cache := next(iter(self.plan.caches.values()), None)) is None:
+            return
+        view, input_for = source.views.get(DEFAULT_VIEW), source.items.storage.input_for
+        reads = (self.plan.actors[name].reads or input_for(name) for name in self.plan.caches)
+        if cache.views is not None or not isinstance(view, FieldViews) or any(map(view.changes, reads)):
             source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
             source.view_refresh = cache.refresh
-        return source
 
     def fresh_source(self, given: Source | Items, plan: Plan, *, ahead: bool = True) -> Source:
         """Returns the source of an update as it starts: items in batches, any other without its state."""

@@ -34,7 +34,7 @@ def trunk_of(content: object, own: Mapping[str, Tensor], path: str | Path, optio
     kept = {key: value for key, value in state.items() if key in own and key not in head}
     _check_last(head, own, optional, path)
     _check_share(kept, head, own, path)
-    left = [key for key in state if key not in kept]
+    left = sorted((key for key in state if key not in kept), key=lambda key: key.endswith("num_batches_tracked"))
     warnings.warn(
         f"{path}: fresh_head: {_named(head, own)} of the model start anew, and {_named(left, state)} of the file "
         f"{'is' if len(left) == 1 else 'are'} left out; the other {len(kept)} tensors are loaded",

@@ -20,7 +20,8 @@ class CacheConfig:
     Attributes:
         path: a folder; "auto": one beside the run, named after a hash of the teacher, views and data, so that other runs and
             seeds find it again.
-        views: augmented views of each item; None: 8, or 1 without augmentation. An epoch shows each item in one of them.
+        views: augmented views of each item; None: 8, or 1 without augmentation. An epoch shows each item in one of them. If
+            they change no field that a cached teacher reads, None leaves them new in every epoch.
         refresh: share of the views that are replaced by new ones each time all have been shown, from 0 to 1: with `views=8,
             refresh=0.25` the teacher computes two more views of each item in epochs 9 to 16, in place of the two oldest.
         logits: "auto", "fp16", "bf16", "fp32", or `{"k": 16}` with the options of `TopKCodec`.

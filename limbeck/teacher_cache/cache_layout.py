@@ -29,7 +29,8 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
         raise ValueError(
             "cache: auto places the cache beside the run, which has no folder; give the run a folder, or the cache a path"
         )
-    identity = {"identity": query.identity, "views": query.source.view_count, "codecs": {t: str(c) for t, c in codecs.items()}}
+    views = 1 if query.one_view else query.source.view_count
+    identity = {"identity": query.identity, "views": views, "codecs": {t: str(c) for t, c in codecs.items()}}
     return beside / "store" / hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
 
 

@@ -45,6 +45,7 @@ class CachedTeacher:
     Args:
         readers: for each tap, a complete store, or an incremental one that takes what is missing.
         strict: never run the teacher; all signals must be in the cache.
+        one_view: whether the views leave the teacher's inputs as they are; view 0 stands for all of them.
 
     Attributes:
         completed: items that the teacher was run on after the training, so that the cache is complete.
@@ -52,8 +53,8 @@ class CachedTeacher:
 
     completed = 0
 
-    def __init__(self, readers: Mapping[str, StoreReader], *, strict: bool = False) -> None:
-        self.readers, self.strict = dict(readers), strict
+    def __init__(self, readers: Mapping[str, StoreReader], *, strict: bool = False, one_view: bool = False) -> None:
+        self.readers, self.strict, self.one_view = dict(readers), strict, one_view
 
     def covers(self, taps: Iterable[str]) -> bool:
         """Whether all these taps are cached. For a stage that reads others too, the teacher runs at every step."""

@@ -16,6 +16,8 @@ class MemoryCache:
     suits teachers that exist for one round of a federation.
     """
 
+    one_view = False  # a view of its own for each number
+
     def __init__(self) -> None:
         self._rows: dict[tuple[int, int], int] = {}  # of the tables, by key and view
         self._tables: dict[str, Tensor] = {}  # by tap, with room for more rows

@@ -38,7 +38,7 @@ def open_cache(query: TeacherQuery, config: CacheConfig, folder: Path, codecs: M
     with ExitStack() as stack:
         for tap, codec in codecs.items():
             readers[tap] = _open_store(tap_folder(folder, tap), query, {tap: codec}, shard_rows, stack, strict=config.strict)
-        cached = CachedTeacher(readers, strict=config.strict)
+        cached = CachedTeacher(readers, strict=config.strict, one_view=query.one_view)
         yield cached
         cached.completed = _complete(
             {tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore)}, query

@@ -20,7 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal
 from limbeck.data import Dataset, Items
 from limbeck.data.content_keys import fingerprint
-from limbeck.data.fields.views import ViewSpec
+from limbeck.data.fields.views import FieldViews, ViewSpec
 from limbeck.data.repeated_views import distinct_views
 from limbeck.teacher_cache.padding import Padding
 
@@ -71,8 +71,16 @@ class TeacherQuery:
         return self.run(self.source.batch_of_views(rows, torch.zeros_like(rows)))
 
     @property
+    def one_view(self) -> bool:
+        """Whether the views leave what the teacher reads as it is, so that all views of an item have the same outputs."""
+        view = self.source.views[DEFAULT_VIEW]
+        return isinstance(view, FieldViews) and not view.changes(self.actor.reads)
+
+    @property
     def view_count(self) -> int:
-        """The number of views of each item that the run may show."""
+        """The number of views of each item in which the teacher's outputs may be needed."""
+        if self.one_view:
+            return 1
         return distinct_views(self.epochs, self.source.view_count or 1, self.source.view_refresh)
 
     def close(self) -> None:
@@ -94,11 +102,12 @@ class TeacherQuery:
         """What the outputs depend on, apart from the tap. A store with another identity is refused."""
         model = self.actor.model
         precision = self.actor.precision or self.autocast or torch.float32
-        pipeline = self.source.views["default"]
+        pipeline = self.source.views[DEFAULT_VIEW]
+        views: ViewSpec = () if self.one_view else self.views
         identity: dict[str, str | int] = {
             "teacher": f"{type(model).__name__} {fingerprint({**model.state_dict(), **dict(model.named_buffers())})}",
             "precision": str(precision).removeprefix("torch."),
-            "views": json.dumps(self.views if isinstance(self.views, Mapping) else list(self.views), sort_keys=True),
+            "views": json.dumps(views if isinstance(views, Mapping) else list(views), sort_keys=True),
             "view_seed": self.source.view_seed or 0,
             "inputs": _input_kind(self.items),
         }

@@ -49,6 +49,10 @@ class FieldViews:
     def __len__(self) -> int:
         return sum(map(len, self.pipelines.values()))
 
+    def changes(self, name: str | None) -> bool:
+        """Whether this view changes what an actor reads, by the name of the actor or field; None: whether it changes any."""
+        return bool(self.pipelines) if name is None else self.reads.get(name, name) in self.pipelines
+
     def __call__(
         self,
         inputs: Any,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,8 +11,21 @@ from torch import Tensor, nn
 from limbeck.models.architectures.blocks import ConvNormAct, divisible
 from limbeck.models.base import Normalize, Statistics, register_builder, require_positive
 
-# Table 2 of the paper: expansion, channels, blocks, stride of the first block.
-ROWS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1))
+
+class Row(NamedTuple):
+    """A row of table 2 of the paper: blocks of the same width, of which the first has the stride."""
+
+    expansion: int
+    channels: int
+    blocks: int
+    stride: int
+
+
+ROWS = [
+    Row(*numbers)
+    for numbers in [(1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2), (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1)]
+]
+BLOCKS = sum(row.blocks for row in ROWS)
 LAST = 1280  # channels before the pooling
 
 
@@ -33,6 +48,7 @@ def mobilenet_v2(
     channels: int = 3,
     resize: int | None = None,
     dropout: float = 0.2,
+    blocks: int = BLOCKS,
     mean: Statistics = None,
     std: Statistics = None,
 ) -> MobileNetV2:
@@ -46,10 +62,12 @@ def mobilenet_v2(
         resize: side in pixels to which images are resized inside the model, bilinearly; None: they are read as they are. The
             total downsampling is 32, so images of 32 pixels need some 96 for ImageNet weights to be of use.
         dropout: rate before the logits.
+        blocks: the first of the 17; fewer are a smaller network, which starts from the same weights. Its head reads the last
+            of them, without the 1×1 convolution `features.18`. 14 blocks for 384 classes: 759,616 parameters.
         mean, std: normalisation, see `Normalize`.
 
     Raises:
-        ValueError: a width that is not positive, a `resize` below 32.
+        ValueError: a width that is not positive, a `resize` below 32, `blocks` outside 1 to 17.
 
     Source: Sandler et al. 2018, table 2 (arXiv:1801.04381).
     """
@@ -60,7 +78,9 @@ def mobilenet_v2(
         raise ValueError(
             f"resize must be at least 32, the total downsampling, got {resize}; or None to read images as they are"
         )
-    return MobileNetV2(width, classes, channels, resize, dropout, mean, std)
+    if not 1 <= blocks <= BLOCKS:
+        raise ValueError(f"blocks must be from 1 to {BLOCKS}, the blocks of the whole network, got {blocks}")
+    return MobileNetV2(width, classes, channels, resize, dropout, blocks, mean, std)
 
 
 class MobileNetV2(nn.Module):
@@ -73,23 +93,24 @@ class MobileNetV2(nn.Module):
         channels: int,
         resize: int | None,
         dropout: float,
+        blocks: int,
         mean: Statistics,
         std: Statistics,
     ) -> None:
         super().__init__()
         inputs = divisible(32 * width)
         layers: list[nn.Module] = [ConvNormAct(channels, inputs, stride=2, activation=nn.ReLU6)]
-        for expansion, outputs, blocks, stride in ROWS:
-            for number in range(blocks):
-                out = divisible(outputs * width)
-                layers.append(LinearBottleneck(inputs, out, expansion, stride if number == 0 else 1))
-                inputs = out
-        last = divisible(LAST * max(1.0, width))
-        layers.append(ConvNormAct(inputs, last, 1, activation=nn.ReLU6))
+        strides = [(row, row.stride if number == 0 else 1) for row in ROWS for number in range(row.blocks)]
+        for row, stride in strides[:blocks]:
+            layers.append(LinearBottleneck(inputs, divisible(row.channels * width), row.expansion, stride))
+            inputs = divisible(row.channels * width)
+        if blocks == BLOCKS:
+            layers.append(ConvNormAct(inputs, divisible(LAST * max(1.0, width)), 1, activation=nn.ReLU6))
+            inputs = divisible(LAST * max(1.0, width))
         self.resize = resize
         self.normalize = Normalize(channels, mean, std)
         self.features = nn.Sequential(*layers)
-        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(last, classes))
+        self.classifier = nn.Sequential(nn.Dropout(dropout), nn.Linear(inputs, classes))
         self.apply(_initialise)
 
     def forward(self, images: Tensor) -> Tensor:

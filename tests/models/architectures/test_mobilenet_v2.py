@@ -35,3 +35,20 @@ def test_resized_images_are_those_that_are_read():
 def test_a_size_below_the_downsampling_is_refused():
     with pytest.raises(ValueError, match=r"resize must be at least 32.*got 16"):
         models.mobilenet_v2(resize=16)
+
+
+@pytest.mark.filterwarnings("ignore:.*fresh_head")
+def test_first_blocks_start_from_the_whole_network(tmp_path):
+    whole, few = models.mobilenet_v2(0.35).eval(), models.mobilenet_v2(0.35, classes=5, blocks=3).eval()
+    models.save_weights(whole, tmp_path / "whole.safetensors")
+    models.load_weights(few, tmp_path / "whole.safetensors", fresh_head=True)
+    images = torch.rand(2, 3, 64, 64)
+    torch.testing.assert_close(few.features(images), whole.features[:4](images))  # the stem and three blocks
+    assert few(images).shape == (2, 5)
+    assert sum(p.numel() for p in models.mobilenet_v2(classes=384, blocks=14).parameters()) == 759_616
+
+
+@pytest.mark.parametrize("blocks", [0, 18])
+def test_blocks_that_there_are_not_are_refused(blocks):
+    with pytest.raises(ValueError, match=rf"blocks must be from 1 to 17.*got {blocks}"):
+        models.mobilenet_v2(blocks=blocks)

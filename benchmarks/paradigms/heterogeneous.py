@@ -116,7 +116,7 @@ PARTS = {
     "imagenet": Part(
         "MobileNetV2 of ImageNet → ResNet-8", "resnet_cifar", {"depth": 8}, functools.partial(trained_teacher, "mobilenet"),
         "mobilenet", FEW, {"hinton": ("hinton", {})}, 5.0, "bfloat16",
-        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", views=1,
+        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", epochs=20, views=4,
     ),
 }  # fmt: skip
 

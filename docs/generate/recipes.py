@@ -194,7 +194,7 @@ SHOWN = {
     "virtual_teacher": ("the same labels: a teacher made by hand", DATA),
     "label_smoothing": ("the same labels, smoothed", DATA),
     "sound-envelope": ("spoken digits from their loudness alone, taught by a spectrogram teacher on unlabelled pairs", DATA),
-    "emoji": ("an image encoder of 0.34 M parameters whose pictures are found by texts", PACKAGE),
+    "emoji": ("an image encoder of 0.76 M parameters, started from ImageNet, whose pictures are found by texts", PACKAGE),
     "ofa_kd": ("CIFAR-10 with 5,000 labels: ResNet-56 into a vision transformer, whose exits learn in logit space", DATA),
     "deit": ("the same pair: a distillation token", DATA),
     "progressive_projection": ("the same pair: layer after layer", DATA),

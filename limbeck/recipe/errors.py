@@ -17,6 +17,7 @@ from limbeck.utils.registry import nearest_names
 
 VALIDATION_TAGS = ("DatasetSpec", "Share", "list of views", "named views")  # kinds of a value; not part of its path
 MAX_ERRORS = 20  # that are printed
+MAX_PLACES = 3  # of a field that stands elsewhere
 MAX_VALUE = 80  # characters of a value that are printed
 
 
@@ -34,8 +35,11 @@ def format_error(model: type[BaseModel], error: Any) -> str:
     """Returns one line for one of pydantic's errors; an unknown field gets the nearest known names."""
     path = ".".join(str(step) for step in error["loc"] if step not in VALIDATION_TAGS and not str(step).startswith("function-"))
     if error["type"] == "extra_forbidden":
-        known = _fields_at(model, error["loc"][:-1])
-        return f"  {path}: there is no such field; nearest: {', '.join(nearest_names(str(error['loc'][-1]), known))}"
+        *place, name = error["loc"]
+        known = _fields_at(model, place)
+        if within := _within(model, place, known, name):
+            return f"  {path}: there is no such field here; it is {', '.join(within[:MAX_PLACES])}"
+        return f"  {path}: there is no such field; nearest: {', '.join(nearest_names(str(name), known))}"
     given = error.get("input")
     value = repr(given[:MAX_VALUE] if isinstance(given, str) else given)
     value = value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 3] + "…"
@@ -91,13 +95,25 @@ def _schema(model: type[BaseModel]) -> dict[str, Any]:
 
 
 def _fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
-    """Returns the names of the fields at a path of the model."""
+    """Returns the names of the fields at a path of the model; those of the model if the part there has none."""
+    return _own_fields_at(model, path) or list(model.model_fields)
+
+
+def _own_fields_at(model: type[BaseModel], path: Sequence[Any]) -> list[str]:
     schema = _schema(model)
     here: Any = schema
     for step in path:
         here = _resolve(here, schema)
         here = here.get("items", {}) if isinstance(step, int) else here.get("properties", {}).get(step, here)
-    return list(_resolve(here, schema).get("properties", {})) or list(model.model_fields)
+    return list(_resolve(here, schema).get("properties", {}))
+
+
+def _within(model: type[BaseModel], place: Sequence[Any], known: Sequence[str], name: Any) -> list[str]:
+    """Returns the fields of this name that stand one or two levels deeper, as paths."""
+    levels = [[[field] for field in known]]
+    levels.append([[field, part] for (field,) in levels[0] for part in _own_fields_at(model, [*place, field])])
+    paths = (path for level in levels for path in level if name in _own_fields_at(model, [*place, *path]))
+    return [".".join(map(str, [*place, *path, name])) for path in paths]
 
 
 def _resolve(node: Any, schema: Mapping[str, Any]) -> Any:

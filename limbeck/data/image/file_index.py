@@ -25,6 +25,7 @@ Columns = Mapping[str, NDArray[np.int64]]
 
 VALUES = ("hash", "height", "width", "grey", "decoded")
 STATE = ("bytes", "changed")
+NO_FILE = (-1, 0)
 SETTLED = 2 * 10**9  # nanoseconds; a file that changed later than this before it was read may change again unseen
 
 
@@ -36,11 +37,11 @@ class FileIndex:
     """
 
     def __init__(self, files: Sequence[Place | None], root: str | None) -> None:
-        self._root, self._began = root, time.time_ns()
+        self._root, self._count, self._began = root, len(files), time.time_ns()
         self._rows = np.array([row for row, file in enumerate(files) if file is not None], dtype=np.int64)
         given = [file for file in files if file is not None]
-        state = cache(_state)  # an archive has many members
-        self._states = np.array([state(_file(file)) for file in given], dtype=np.int64).reshape(-1, len(STATE))
+        state = cache(file_state)  # an archive has many members
+        self._states = np.array([state(file_of(file)) for file in given], dtype=np.int64).reshape(-1, len(STATE))
         self._names = pa.array([file if isinstance(file, str) else f"{file.path}:{file.offset}" for file in given], pa.string())
         self._known = _read(self._place) if root else None
 
@@ -48,11 +49,18 @@ class FileIndex:
     def of(cls, files: Sequence[Place | None]) -> FileIndex:
         """The index of the folder that holds all these files or archives; None stands for an image that is in no file."""
         whole = [None if file is None else _absolute(file) for file in files]
-        folders = {os.path.dirname(_file(file)) for file in whole if file is not None}
+        folders = {os.path.dirname(file_of(file)) for file in whole if file is not None}
         try:
             return cls(whole, os.path.commonpath(folders) if folders else None)
         except ValueError:  # on several drives
             return cls(whole, None)
+
+    @property
+    def states(self) -> NDArray[np.int64]:
+        """Size and time of the last change of each file, `[N, 2]`; (0, 0) where there is no file."""
+        whole = np.zeros((self._count, len(STATE)), dtype=np.int64)
+        whole[self._rows] = self._states
+        return whole
 
     @property
     def _place(self) -> Path:
@@ -96,23 +104,24 @@ class FileIndex:
         _write(table, self._place)
 
 
-def _file(place: Place) -> str:
+def file_of(place: Place) -> str:
+    """The file itself, or the archive that it is in."""
     return place if isinstance(place, str) else place.path
 
 
 def _absolute(place: Place) -> Place:
-    if os.path.isabs(_file(place)):
+    if os.path.isabs(file_of(place)):
         return place
-    whole = os.path.abspath(_file(place))
+    whole = os.path.abspath(file_of(place))
     return whole if isinstance(place, str) else place._replace(path=whole)
 
 
-def _state(file: str) -> tuple[int, int]:
+def file_state(file: str) -> tuple[int, int]:
     """Size and time of the last change in nanoseconds; of a file that is not there (−1, 0)."""
     try:
         found = os.stat(file)
     except OSError:
-        return -1, 0
+        return NO_FILE
     return found.st_size, found.st_mtime_ns
 
 

@@ -36,12 +36,13 @@ class Header(NamedTuple):
 
 @dataclass(frozen=True)
 class Headers:
-    """Of all images `[N]`, zeros where an image cannot be read, and why it cannot by row."""
+    """Of all images `[N]`, zeros where an image cannot be read, and why it cannot by row; `states` of their files `[N, 2]`."""
 
     hashes: NDArray[np.int64]
     heights: NDArray[np.int64]
     widths: NDArray[np.int64]
     grey: NDArray[np.bool_]
+    states: NDArray[np.int64]
     broken: dict[int, Exception]
 
 
@@ -71,7 +72,7 @@ def inspect_images(sources: Sequence[Any], *, decode: bool = False) -> Headers:
     whole[list(broken)] = False
     if len(unknown) > len(broken):
         index.save(columns, whole)
-    return Headers(columns["hash"], columns["height"], columns["width"], columns["grey"].astype(bool), broken)
+    return Headers(columns["hash"], columns["height"], columns["width"], columns["grey"].astype(bool), index.states, broken)
 
 
 def inspect_image(source: Any, *, decode: bool = False) -> Header:

@@ -74,7 +74,7 @@ def load_images(
     shape = _one_shape(headers, rows, describe, (size, size) if isinstance(size, int) else size, channels)
     sizes = torch.from_numpy(np.stack([headers.heights, headers.widths], axis=1))
     resized = bool((sizes[rows] != torch.tensor(shape[1:])).any())
-    images = EncodedImages(sources, describe, shape, sizes, resized)
+    images = EncodedImages(sources, describe, shape, sizes, resized, headers.states, headers.hashes)
     storage = ImageStorage(images, DecodedCache(len(sources), shape, memory_limit), torch.from_numpy(rows))
     return LoadedImages(storage, _keys(headers, rows, shape), torch.from_numpy(rows))
 

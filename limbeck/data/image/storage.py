@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.data.archive_member import ArchiveMember, as_bytes
+from limbeck.data.content_keys import content_key
 from limbeck.data.image.affine import Size
 from limbeck.data.image.decode import Box, decode_image
 from limbeck.data.image.decoded_cache import DecodedCache
+from limbeck.data.image.file_index import NO_FILE, file_of, file_state
 from limbeck.data.storage import Storage
 from limbeck.data.workers import own_cores
 
@@ -31,6 +35,8 @@ class EncodedImages:
         shape: channels, height and width that they are decoded to.
         sizes: upright height and width of each as it is stored, int64 `[N, 2]`.
         resized: whether some of those that can be read are of another size than they are decoded to.
+        states: of the file of each, when its bytes were read; see `file_index`.
+        hashes: of these bytes.
     """
 
     sources: Sequence[Any]
@@ -38,19 +44,35 @@ class EncodedImages:
     shape: tuple[int, int, int]
     sizes: Tensor
     resized: bool
+    states: NDArray[np.int64]
+    hashes: NDArray[np.int64]
 
     def decode(self, row: int, size: Size | None = None, box: Box | None = None) -> NDArray[np.uint8]:
         """One image; see `decode_image`.
 
         Raises:
-            ValueError: an image that turns out to be damaged, with its name.
+            ValueError: an image that turns out to be damaged, or whose file has changed, with its name.
         """
+        self._check_file(row)
         try:
             return decode_image(self.sources[row], size or self.shape[1:], self.shape[0], box)
         except Exception as error:  # Pillow raises whatever its codecs raise
             raise ValueError(
                 f"{self.describe(row)} does not decode: {error}; repair it, or set `on_error: skip` to leave such images out"
             ) from error
+
+    def _check_file(self, row: int) -> None:
+        """What is cached of an image belongs to the bytes that it had; another image in its place would get the old outputs."""
+        source = self.sources[row]
+        if not isinstance(source, str | Path | ArchiveMember):
+            return
+        file = file_of(source if isinstance(source, ArchiveMember) else str(source))
+        now = file_state(file)
+        if now == tuple(self.states[row]):
+            return
+        if now == NO_FILE or content_key(as_bytes(source)) != self.hashes[row]:
+            became = "is gone" if now == NO_FILE else "has changed"
+            raise ValueError(f"{file} {became} since its images were read; start again when the data no longer change")
 
 
 class ImageStorage(Storage):

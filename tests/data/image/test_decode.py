@@ -152,11 +152,10 @@ def test_a_cut_off_jpeg_is_found_at_the_start_and_a_damaged_one_when_it_is_decod
     damaged = damaged[:-20] + bytes([damaged[-20] ^ 255]) + damaged[-19:]  # within the compressed pixels
     with pytest.raises(ValueError, match=r"1 of 2 images do not decode, the first at 1"):
         load_images([png(PIXELS[1]), damaged], str)
-    file = tmp_path / "a.png"
-    file.write_bytes(png(PIXELS[0]))
-    loaded = load_images([file], lambda row: "a.png")
-    file.write_bytes(b"something else")
-    with pytest.raises(ValueError, match=r"a\.png does not decode: .*`on_error: skip`"):
+    file, scan = tmp_path / "a.jpg", whole.index(b"\xff\xda")
+    file.write_bytes(whole[: scan + 4] + b"\x09" + whole[scan + 5 :])  # nine channels
+    loaded = load_images([file], lambda row: "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg does not decode: .*`on_error: skip`"):
         loaded.storage.fetch(torch.tensor([0]))
 
 

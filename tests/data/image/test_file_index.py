@@ -107,3 +107,19 @@ def test_bytes_and_missing_files_stand_beside_files(folder: Path) -> None:
         assert sorted(headers.broken) == [2, 3]
         assert isinstance(headers.broken[3], FileNotFoundError)
     assert len(np.unique(headers.hashes[:2])) == 2
+
+
+def test_a_file_that_changes_or_goes_during_the_run_is_named(folder: Path) -> None:
+    """Its key, and so what a cache holds of it, belongs to the image that was there."""
+    items = load_items(folder)
+    files = sorted(folder.rglob("*.*"))
+    row = torch.tensor([0])
+    os.utime(files[0])
+    items.fetch(row)  # the same bytes, written again
+    items = load_items(folder)
+    files[0].write_bytes(png(PIXELS[-1]))
+    with pytest.raises(ValueError, match=rf"{files[0].name} has changed since its images were read; start again"):
+        items.fetch(row)
+    files[0].unlink()
+    with pytest.raises(ValueError, match=rf"{files[0].name} is gone since"):
+        items.fetch(row)

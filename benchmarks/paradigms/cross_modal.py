@@ -127,7 +127,10 @@ def recalls(name: str, fields: Mapping[str, Any], arm: str) -> dict[str, np.ndar
 def emoji() -> None:
     fields = content("emoji")
     ours, theirs = (recalls("emoji", fields, arm) for arm in ("student", "control"))
-    data = "emoji, 2,288 pictures of 1,144 emoji; 250 held-out emoji, each style a gallery of 250; 760k parameters, ImageNet weights, 20 epochs"
+    data = (
+        "emoji, 2,288 pictures of 1,144 emoji; 250 held-out emoji, each style a gallery of 250; 20 epochs of the first blocks "
+    )
+    data += "of ImageNet's MobileNetV2, 760k parameters"
     note = f"by style: {', '.join(f'{style} {shown(ours[style])}' for style in STYLES)}; control {shown(theirs['both'])}"
     value, ci95 = interval(ours["both"])
     keep("emoji found by text: recall@10", "≥ 0.50", value, ci95, value >= 0.5, "emoji", data, note)

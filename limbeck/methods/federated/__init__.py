@@ -2,7 +2,7 @@
 
 from limbeck.methods.federated.averaging import FedAvg, FedProx
 from limbeck.methods.federated.base import FederatedMethod, method, registry
-from limbeck.methods.federated.checks import left_out_by_norm, left_out_by_validation, reply_problem
+from limbeck.methods.federated.checks import left_out_by_consensus, left_out_by_norm, left_out_by_validation, reply_problem
 from limbeck.methods.federated.feddf import FedDF
 from limbeck.methods.federated.logits import DSFL, FedMD
 from limbeck.methods.federated.server_step import distil_clients, distil_consensus
@@ -16,6 +16,7 @@ __all__ = [
     "FederatedMethod",
     "distil_clients",
     "distil_consensus",
+    "left_out_by_consensus",
     "left_out_by_norm",
     "left_out_by_validation",
     "method",

@@ -1,9 +1,9 @@
-"""Which replies of clients are left out: broken ones, updates out of proportion, and models that know nothing."""
+"""Which replies of clients are left out: broken ones, updates out of proportion, models that know nothing or contradict all."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -78,9 +78,7 @@ def left_out_by_validation(correct: Mapping[int, Sequence[bool]], classes: int) 
     """
     shares = {client: sum(answers) / len(answers) for client, answers in correct.items()}
     items, guess, found = max(map(len, correct.values()), default=1), 1 / classes, {}
-    middle = statistics.median(shares.values()) if shares else 0.0
-    spread = 1.4826 * statistics.median(abs(share - middle) for share in shares.values()) if shares else 0.0
-    lowest = middle - max(5 * spread, 0.2)
+    middle, lowest = _alike(shares.values())
     for client, share in shares.items():
         right = f"its model is right on {share:.1%} of the validation items"
         if share < guess - 2 * (guess * (1 - guess) / items) ** 0.5:
@@ -88,3 +86,47 @@ def left_out_by_validation(correct: Mapping[int, Sequence[bool]], classes: int) 
         elif len(shares) > 3 and share < lowest:
             found[client] = f"{right}, far fewer than those of the other clients (median {middle:.1%})"
     return found if len(found) < len(correct) else {}
+
+
+def left_out_by_consensus(logits: Mapping[int, Tensor]) -> dict[int, str]:
+    """The clients whose predictions on public inputs contradict those of the others, where nobody knows the labels.
+
+    Each client is compared with the mean probabilities of all others. It is left out if both name one class less often than
+    by chance (p_e of Cohen's kappa, from how often each names which class) by three standard errors, or far less often than
+    other clients, as in `left_out_by_validation`. A client of few classes names these everywhere, which is chance, and where
+    all are such their shares spread; one that has learned flipped labels is below chance. With fewer than four clients nobody
+    can tell which one is wrong.
+
+    Args:
+        logits: by client, `[N, C]` on the same inputs.
+
+    Returns:
+        the reason by client; empty if nobody would be left.
+    """
+    if len(logits) < 4:
+        return {}
+    probabilities = {client: each.double().softmax(-1) for client, each in logits.items()}
+    everyone, found = torch.stack(list(probabilities.values())).sum(0), {}
+    agreement, chance = {}, {}
+    for client, own in probabilities.items():
+        named, others = own.argmax(-1), (everyone - own).argmax(-1)
+        agreement[client] = float((named == others).double().mean())
+        shares = [torch.bincount(each, minlength=own.shape[-1]) / len(own) for each in (named, others)]
+        chance[client] = float(shares[0] @ shares[1])
+    items = len(everyone)
+    middle, lowest = _alike(agreement.values())
+    for client, share in agreement.items():
+        agrees, guess = f"it names the class that the others name on {share:.1%} of the public items", chance[client]
+        if share < guess - 3 * (guess * (1 - guess) / items) ** 0.5:
+            found[client] = f"{agrees}, fewer than by chance ({guess:.1%})"
+        elif share < lowest:
+            found[client] = f"{agrees}, far fewer than the other clients do (median {middle:.1%})"
+    return found if len(found) < len(logits) else {}
+
+
+def _alike(shares: Iterable[float]) -> tuple[float, float]:
+    """The median of shares, and the least that is still like the others: five standard deviations below, at least 0.2."""
+    known = list(shares)
+    middle = statistics.median(known) if known else 0.0
+    spread = 1.4826 * statistics.median(abs(share - middle) for share in known) if known else 0.0
+    return middle, middle - max(5 * spread, 0.2)

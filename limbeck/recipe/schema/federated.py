@@ -53,7 +53,10 @@ class FederatedSpec(Spec):
     longest_update: float | None = Field(
         4.0, gt=1, description="updates longer than so many times the median are left out; none: all are taken"
     )
-    drop_worst: bool = Field(True, description="leave out models that are worse than guessing on the validation data")
+    drop_worst: bool = Field(
+        True,
+        description="leave out models worse than guessing on the validation data, and logits that contradict the others",
+    )
     message_limit: int = Field(256 * 2**20, gt=0, description="bytes; larger messages are refused, on either side")
 
     @model_validator(mode="after")

@@ -122,20 +122,28 @@ def test_a_client_that_fails_is_named_by_its_node_without_its_data():
     assert not any("Smith" in str(reply.error.reason) for reply in grid.replies if reply.has_error())
 
 
+def with_flipped_labels(wanted, items):
+    own = items.clients[LIAR - 1]
+    items.clients[LIAR - 1] = Items(own.storage, own.keys, (own.classes - 1) - own.target, own.classes, None, own.images)
+    return simulated_grid(wanted, items, WatchedGrid)
+
+
 def test_flipped_labels_are_found_on_the_validation_data():
     wanted = recipe({"feddf": {"steps": 5}}, rounds=2, _training={"epochs": 8, "batch_size": 16, "threads": 1, "device": "cpu",
         "optimizer": {"name": "adamw", "lr": 0.01, "schedule": 1.0}})  # fmt: skip
 
-    def lying(wanted, items):
-        own = items.clients[LIAR - 1]
-        flipped = Items(own.storage, own.keys, (own.classes - 1) - own.target, own.classes, None, own.images)
-        items.clients[LIAR - 1] = flipped
-        return simulated_grid(wanted, items, WatchedGrid)
-
-    strategy, _ = trained(wanted, grid=lying)
+    strategy, _ = trained(wanted, grid=with_flipped_labels)
     assert all(set(each.left_out) <= {str(LIAR)} for each in strategy.rounds)
     assert "fewer than guessing (10.0%)" in strategy.rounds[0].left_out[str(LIAR)]
     assert "far fewer than those of the other clients" in strategy.rounds[1].left_out[str(LIAR)]
+
+
+def test_flipped_labels_are_found_in_logits_that_contradict_those_of_the_others():
+    wanted = recipe({"ds_fl": {"steps": 5}}, rounds=1, _training={"epochs": 8, "batch_size": 16, "threads": 1, "device": "cpu",
+        "optimizer": {"name": "adamw", "lr": 0.01, "schedule": 1.0}})  # fmt: skip
+    strategy, _ = trained(wanted, grid=with_flipped_labels)
+    assert list(strategy.rounds[0].left_out) == [str(LIAR)]
+    assert "it names the class that the others name" in strategy.rounds[0].left_out[str(LIAR)]
 
 
 def test_messages_over_the_limit_are_refused_on_both_sides():

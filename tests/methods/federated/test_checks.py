@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from limbeck.methods.federated import left_out_by_norm, left_out_by_validation, reply_problem
+from limbeck.methods.federated import left_out_by_consensus, left_out_by_norm, left_out_by_validation, reply_problem
 
 EXPECTED = {"weight": torch.zeros(2, 3), "count": torch.tensor(0)}
 
@@ -59,3 +59,33 @@ def test_a_model_far_below_the_others_is_named_where_these_are_alike():
     assert left_out_by_validation(shares(0.6, 0.2, 0.35, 0.1, 0.5), classes=10) == {}  # clients of few classes spread
     assert left_out_by_validation(shares(0.9, 0.9, 0.75), classes=10) == {}
     assert left_out_by_validation({}, classes=10) == {}
+
+
+def says(classes: torch.Tensor, sure: float = 5.0) -> torch.Tensor:
+    """Logits [N, 10] of a client that names these classes."""
+    return sure * torch.nn.functional.one_hot(classes, 10).float()
+
+
+def test_logits_that_contradict_the_others_are_named_and_those_of_few_classes_are_not():
+    truth = torch.arange(400) % 10
+
+    def few(*known: int) -> torch.Tensor:
+        return says(torch.where(torch.isin(truth, torch.tensor(known)), truth, known[0]))
+
+    honest = {1: few(*range(7)), 2: few(3, 4, 5, 6, 7, 8), 3: few(7, 8, 9, 0), 4: few(*range(2, 10)), 5: few(7), 6: says(truth)}
+    assert left_out_by_consensus(honest) == {}
+    for flipped in (9 - truth, (truth + 1) % 10):
+        found = left_out_by_consensus({**honest, 7: says(flipped, sure=50.0)})
+        assert list(found) == [7]
+        assert "on 0.0% of the public items, fewer than by chance (10.0%)" in found[7]
+    assert left_out_by_consensus({1: says(truth), 2: says(truth), 3: says(9 - truth)}) == {}  # of three nobody can say
+    assert left_out_by_consensus({}) == {}
+
+
+def test_logits_that_agree_far_less_than_those_of_clients_that_are_alike_are_named():
+    truth = torch.arange(400) % 10
+    alike = {number: says(torch.where(torch.arange(400) % (9 + number) == 0, 0, truth)) for number in range(4)}
+    third = torch.where(torch.arange(400) % 3 == 0, truth, 9 - truth)  # flipped, after learning from the consensus
+    found = left_out_by_consensus({**alike, 9: says(third)})
+    assert list(found) == [9]
+    assert "far fewer than the other clients do" in found[9]

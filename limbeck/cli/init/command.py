@@ -14,7 +14,7 @@ ParadigmOption = Annotated[
     str,
     typer.Option(
         help="Who teaches whom: offline (a teacher, a student), mutual, self, multi-teacher, heterogeneous, cross-modal, "
-        "dynamic, forgetting."
+        "dynamic, forgetting, data-free, federated."
     ),
 ]
 ReadsOption = Annotated[

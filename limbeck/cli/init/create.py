@@ -16,9 +16,12 @@ from limbeck.cli.init.paradigms import find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import suggest_training
 from limbeck.cli.init.text import RecipeDraft, write
-from limbeck.recipe import Recipe, read_yaml
+from limbeck.recipe import DatasetSpec, Federation, Recipe, read_yaml
 from limbeck.runs.teacher import build_pretrained, check_model_trainings
 from limbeck.utils.atomic_files import write_atomic
+
+DIGITS, DISTILL = "digits", "distill"
+MIRROR = "Is a mirrored image still of its class"
 
 
 def create_recipe(path: Path, options: InitOptions, questions: Questions, console: Console, *, force: bool = False) -> str:
@@ -40,13 +43,13 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         options = replace(
             options, reads=questions.ask("--reads", "Fields that teacher and student read (image,audio)", options.reads)
         )
-    data = _data(options, questions)
+    data = _data(options, questions, needs_train=paradigm.train)
     chooser = Chooser(options, questions, data, [str(plugin) for plugin in options.plugins], console)
     chooser.show("data", data.describe())
     models = paradigm.choose(chooser)
     images = data.train_items.images and not data.reads
-    mirror = images and questions.confirm("Is a mirrored image still of its class", options.mirror, default=False)
-    command = ["limbeck", "distill", str(path), *(f"--plugin={plugin}" for plugin in chooser.plugins)]
+    mirror = images and not models.training and questions.confirm(MIRROR, options.mirror, default=False)
+    command = ["limbeck", paradigm.command, str(path), *(f"--plugin={plugin}" for plugin in chooser.plugins)]
     draft = RecipeDraft(
         name=questions.ask("--name", "Name of the run", options.name, default=path.stem),
         description=f"{data.describe()}; {paradigm.summary}.",
@@ -54,16 +57,25 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         test=data.test,
         models=models,
         training=replace(suggest_training(data, mirror), lr=models.lr),
-        formats=_formats(options, questions),
+        formats=_formats(options, questions) if paradigm.command == DISTILL else [],
         command=shlex.join(command),
     )
     text = write(draft)
-    _check(text, path, data)
+    if paradigm.command == DISTILL:
+        _check(text, path, data)
+    else:
+        _check_federation(text, path)
     write_atomic(path, text.encode())
     return draft.command
 
 
-def _data(options: InitOptions, questions: Questions) -> UserData:
+def _data(options: InitOptions, questions: Questions, *, needs_train: bool) -> UserData:
+    """The user's data; training data may be left out where it is not needed."""
+    if options.train is None and not needs_train:
+        test_path = questions.ask("--test", "Test data, on which the student is evaluated", options.test)
+        split = {"split": "test"} if test_path == DIGITS else {}
+        alone = DatasetSpec.model_validate({"path": test_path, "input": options.input, "label": options.label, **split})
+        return user_data.load_test_data(_in_one_size(alone, options, questions))
     path = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train)
     fields, reads = (None, {}) if options.reads is None else parse_reads(options.reads)
     user_data.check_fields(path, fields or {})
@@ -71,14 +83,20 @@ def _data(options: InitOptions, questions: Questions) -> UserData:
     if test is None:
         test_path = questions.ask("--test", "Test data, on which the student is evaluated", None)
         test = train.model_copy(update={"path": test_path})
-    side, channels = user_data.image_format(train)
+    sized = _in_one_size(train, options, questions)
+    update = {"size": sized.size, "channels": sized.channels}
+    return user_data.load_data(sized, test.model_copy(update=update), reads)
+
+
+def _in_one_size(part: DatasetSpec, options: InitOptions, questions: Questions) -> DatasetSpec:
+    """The data with its images in one size, as given or found."""
+    side, channels = user_data.image_format(part)
     if side is not None or options.size is not None:
         answer = questions.ask(
             "--size", "Pixels a side", None if options.size is None else str(options.size), default=str(side)
         )
         side = _positive_int("--size", answer)
-    update = {"size": side, "channels": options.channels or channels}
-    return user_data.load_data(train.model_copy(update=update), test.model_copy(update=update), reads)
+    return part.model_copy(update={"size": side, "channels": options.channels or channels})
 
 
 def _formats(options: InitOptions, questions: Questions) -> list[str]:
@@ -92,11 +110,19 @@ def _check(text: str, path: Path, data: UserData) -> None:
     """Raises the errors that `limbeck distill` would raise, before the recipe is written."""
     recipe = Recipe.from_dict(read_yaml(text), str(path))
     frozen = build_pretrained(recipe, data.train_items)
-    job = recipe.distillation(frozen.get("teacher"), data.train_items)
+    train = None if data.train is None else data.train_items
+    job = recipe.distillation(frozen.get("teacher"), train, like=data.test_items)
     for name, model in frozen.items():
         job.experiment.set_module(name, model)
-    job.check(data.train_items, test=data.test_items)
+    job.check(train, test=data.test_items)
     check_model_trainings(recipe, frozen, data.train_items)
+
+
+def _check_federation(text: str, path: Path) -> None:
+    """Raises the errors that `limbeck federate` would raise, before the recipe is written."""
+    job = Federation.from_dict(read_yaml(text), str(path))
+    for seed in job.seeds:
+        job.simulated(seed)
 
 
 def _positive_int(flag: str, text: str) -> int:

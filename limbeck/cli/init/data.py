@@ -21,6 +21,7 @@ from limbeck.data.loading.columns import column_kind, input_candidates, input_co
 from limbeck.data.loading.files import open_table
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.table.columns import may_be_table
+from limbeck.data.table.storage import TableStorage
 from limbeck.data.text.tagged_words import may_be_tagged_words
 from limbeck.recipe import DatasetSpec, data_sizes
 from limbeck.recipe.dataset_reader import DataSizes
@@ -38,10 +39,11 @@ class UserData:
     """Training and test data: their specs in the recipe, and the loaded items.
 
     Attributes:
+        train: None without training data; the sizes of inputs are then those of the test items.
         reads: the fields that `teacher` and `student` read; empty for data of one input.
     """
 
-    train: DatasetSpec
+    train: DatasetSpec | None
     test: DatasetSpec
     train_items: Items
     test_items: Items
@@ -66,9 +68,11 @@ class UserData:
         return to_float(inputs) if items.images else inputs
 
     def describe(self) -> str:
+        shape = ", ".join(f"{name} {self._shape(actor)}" for actor, name in self.reads.items()) or self._shape(STUDENT)
+        if self.train is None:
+            return f"no training data, {len(self.test_items):,} test items ({self.classes} classes, {shape})"
         unlabelled = len(self.train_items) - self.labelled
         without = f", {unlabelled:,} without a label" if unlabelled else ""
-        shape = ", ".join(f"{name} {self._shape(actor)}" for actor, name in self.reads.items()) or self._shape(STUDENT)
         train = f"{len(self.train_items):,} training items ({self.classes} classes, {shape}{without})"
         return f"{train}, {len(self.test_items):,} test items"
 
@@ -124,6 +128,22 @@ def load_data(train: DatasetSpec, test: DatasetSpec, reads: Mapping[str, str] | 
         odd = sorted(set(train_items.class_names) ^ set(test_items.class_names))
         raise InitError(f"the classes of {train.path} and {test.path} differ: {', '.join(odd[:6]) or 'in their order'}")
     return UserData(train, test, train_items, test_items, reads or {})
+
+
+def load_test_data(test: DatasetSpec) -> UserData:
+    """Loads test data, where there is no training data.
+
+    Raises:
+        InitError: no labels, or rows of a table.
+    """
+    items = test.load()
+    if isinstance(items.storage, TableStorage):
+        raise InitError(
+            f"{test.path}: the columns of a table are scaled by training data, as the teacher's were; give it with --train"
+        )
+    if items.classes is None:
+        raise InitError(f"{test.path}: the test data has no labels; name their column with --label")
+    return UserData(None, test, items, items)
 
 
 def _refuse_tagged_words(table: RawTable) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from limbeck.cli.init.choice import Choice, Chooser
 from limbeck.cli.init.data import STUDENT, TEACHER
 from limbeck.cli.init.options import OFFLINE, InitOptions
@@ -17,6 +19,7 @@ from limbeck.utils.registry import UnknownNameError
 
 ATTENTION = 30  # divided by the number of pairs; the papers' 1,000 dominates the other terms in a short training
 FORGETTING = "forgetting"
+BATCH = 128  # of inputs that are made
 MODEL_FLAGS = ("teacher", "peer", "student", "reads")
 
 
@@ -31,6 +34,8 @@ class Paradigm:
         choose: chooses the models and returns what stands in the recipe.
         room: its name in `limbeck methods --paradigm`, which is accepted too.
         several: the flag that is needed twice or more.
+        train: whether it needs training data.
+        command: of `limbeck`, that runs the recipe.
     """
 
     name: str
@@ -39,6 +44,8 @@ class Paradigm:
     choose: Callable[[Chooser], RecipeModels]
     room: str
     several: str = ""
+    train: bool = True
+    command: str = "distill"
 
     def check(self, options: InitOptions, *, interactive: bool) -> None:
         """Raises `InitError` for a flag that this paradigm has no use for, and for one of several models that is missing."""
@@ -267,17 +274,95 @@ def _forgetting(choose: Chooser) -> RecipeModels:
     return RecipeModels(lines, None, student.spec, control=control, lr=1e-3)
 
 
+def _data_free(choose: Chooser) -> RecipeModels:
+    teacher, data = choose.teacher(), choose.data
+    if data.train is None and teacher.spec.training is not None:
+        raise InitError(
+            "--teacher-weights is missing, and without training data no teacher can be trained; give its weights, or --train"
+        )
+    student = choose.student([teacher])
+    shape = list(data.first_inputs(1).shape[1:])
+    normed = _has_batch_norm(teacher.network)
+    arguments: dict[str, Any] = {"shape": shape, "batch_size": BATCH}
+    if len(shape) == 3 and all(side % 4 == 0 and 8 <= side <= 64 for side in shape[1:]):  # what generators make
+        name, why = "dfq", "an adversary, kept to what the teacher knows"
+        arguments |= {} if normed else {"statistics": 0}
+    elif len(shape) == 3 and normed:
+        name, why = "deep_inversion", "images that show a class and fit the teacher's BatchNorm"
+    else:
+        name, why = "zero_shot_kd", "inputs that the teacher takes for mixtures of similar classes"
+        arguments |= {} if len(shape) == 3 else {"low": -2, "high": 2}  # standardised columns
+    lines = [
+        *_method_head(name),
+        f"  {name}: {format_value(arguments)}    # {why}",
+        "# others: dafl, dfad, belief_matching, zero_shot_kd, deep_inversion, contrastive_inversion",
+    ]
+    control = "false       # it would learn from labels; noise is compared with in any case"
+    return RecipeModels(
+        lines,
+        teacher.spec,
+        student.spec,
+        control=control if data.train is None else "true        # the same student on the data and its labels",
+        targets=_kept([teacher], student, gain=False),
+        training=[
+            "steps: 2000          # of the student; images in colour need many more, up to 100,000",
+            f"batch_size: {BATCH}",
+            "optimizer: {name: adam, lr: 1.0e-2, schedule: cosine}",
+        ],
+        shares=[],
+        trial="--no-control --seed 0 --set training.steps=20",
+    )
+
+
+def _federated(choose: Chooser) -> RecipeModels:
+    student = choose.student()
+    if _has_batch_norm(student.network):
+        choose.show("warning", "the student has BatchNorm: its statistics differ among clients; plain_cnn has none")
+    lines = [
+        "federated:           # clients that keep their data; the server never sees an item of theirs",
+        "  method: {feddf: {}}    # averages the clients' models, then distils their ensemble into the average",
+        "  # method: {ds_fl: {}}  # in its place: only logits on the public data travel; models may differ",
+        "  public: 0.2        # share of the training data, without labels, that all may see; or a data set of its own",
+        "  clients: 5         # of a simulation",
+        "  partition: {dirichlet: {alpha: 0.5}}    # smaller: clients differ more; {by_column: {name: hospital}} for real ones",
+        "  rounds: 20",
+        "  # Real clients, with data files of their own: docs/guide/methods/federated.md",
+    ]
+    return RecipeModels(
+        lines,
+        None,
+        student.spec,
+        control="true        # FedAvg: the same clients and rounds, weights averaged only",
+        targets={"gain": (0, "            # points over FedAvg; 0: any gain whose interval excludes zero")},
+        training=[
+            "epochs: 5            # of each client in each round",
+            "batch_size: 32",
+            "optimizer: {name: sgd, lr: 0.05, momentum: 0.9, schedule: 1.0}",
+        ],
+        shares=["validation: 0.1    # share that the server has: early stopping, and which models are worse than guessing"],
+        trial="--set control=false --set seeds=[0] --set federated.rounds=1",
+    )
+
+
+def _has_batch_norm(network: nn.Module) -> bool:
+    return any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in network.modules())
+
+
 def _method_head(name: str) -> list[str]:
     return [f"method:              # what is learned from whom; `limbeck methods {name}` explains this one"]
 
 
-def _kept(teachers: Iterable[Choice[Any]], student: Choice[Any]) -> dict[str, tuple[float, str]]:
-    """The targets of a student with teachers."""
+def _kept(teachers: Iterable[Choice[Any]], student: Choice[Any], *, gain: bool = True) -> dict[str, tuple[float, str]]:
+    """The targets of a student with teachers.
+
+    Args:
+        gain: whether it should be better than its control.
+    """
     ratio = sum(teacher.parameters for teacher in teachers) / student.parameters
     digits: int = 1 - math.floor(math.log10(ratio))
     rounded_down = math.floor(ratio * 10**digits) / 10**digits  # so that the target is met
-    return {
-        "gain": (0, "            # points over the control; 0: any gain whose interval excludes zero"),
+    better = {"gain": (0, "            # points over the control; 0: any gain whose interval excludes zero")}
+    return (better if gain else {}) | {
         "retention": (0.95, "    # of the teacher's accuracy"),
         "compression": (rounded_down, "    # times fewer parameters than the teacher"),
     }
@@ -311,5 +396,14 @@ PARADIGMS = (
     ),
     Paradigm("dynamic", "labels and teacher, weighed item by item", ("teacher", "student"), _dynamic, "dynamic"),
     Paradigm(FORGETTING, "a trained student learns a new domain and keeps what it knew", ("student",), _forgetting, FORGETTING),
+    Paradigm(
+        "data-free",
+        "a teacher alone, and inputs that are made",
+        ("teacher", "student"),
+        _data_free,
+        "data_free",
+        train=False,
+    ),
+    Paradigm("federated", "clients share a model and no data", ("student",), _federated, "federated", command="federate"),
 )
 NAMES = tuple(each.name for each in PARADIGMS)

@@ -25,6 +25,9 @@ class RecipeModels:
         targets: by name, each with its value and its comment.
         views: how many views of each item are made, one for each peer.
         lr: the learning rate.
+        training: the lines of `training:`, where they do not follow from the data.
+        shares: the lines of `data:` that say what becomes of the training data.
+        trial: flags of a short run.
     """
 
     learning: Sequence[str]
@@ -36,6 +39,12 @@ class RecipeModels:
     targets: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     views: int = 1
     lr: float = 2e-3
+    training: Sequence[str] = ()
+    shares: Sequence[str] = (
+        "validation: 0.1    # share of the training data that selects the best epoch",
+        "# labels: 1000     # keep this many labels and treat the other items as unlabelled",
+    )
+    trial: str = "--no-control --seed 0 --set training.epochs=1"
 
     @property
     def trained_first(self) -> list[str]:
@@ -50,7 +59,7 @@ class RecipeDraft:
 
     name: str
     description: str
-    train: DatasetSpec
+    train: DatasetSpec | None
     test: DatasetSpec
     models: RecipeModels
     training: SuggestedTraining
@@ -86,7 +95,7 @@ def write(draft: RecipeDraft) -> str:
             *models.learning,
             "",
             "training:",
-            *(f"  {line}" for line in _training(draft.training, models.views)),
+            *(f"  {line}" for line in models.training or _training(draft.training, models.views)),
             *_ending(draft),
             "",
         ]
@@ -94,7 +103,7 @@ def write(draft: RecipeDraft) -> str:
 
 
 def _head(draft: RecipeDraft) -> list[str]:
-    short = "--no-control --seed 0 --set training.epochs=1"
+    short = draft.models.trial
     short += " --set controls={}" if draft.models.controls else ""
     short += "".join(f" --set {name}.training.epochs=1" for name in draft.models.trained_first)
     return [
@@ -110,10 +119,9 @@ def _data(draft: RecipeDraft) -> list[str]:
     return [
         "",
         "data:",
-        f"  train: {_part(draft.train)}",
+        *([] if draft.train is None else [f"  train: {_part(draft.train)}"]),
         f"  test: {_part(draft.test)}    # used once, at the end, for the verdict",
-        "  validation: 0.1    # share of the training data that selects the best epoch",
-        "  # labels: 1000     # keep this many labels and treat the other items as unlabelled",
+        *(f"  {line}" for line in draft.models.shares),
     ]
 
 
@@ -171,7 +179,7 @@ def _ending(draft: RecipeDraft) -> list[str]:
         *(["controls:            # compared with too", *(f"  {line}" for line in models.controls)] if models.controls else []),
     ]
     if models.targets:
-        lines.append("targets:             # `limbeck distill` exits with 3 if one is missed")
+        lines.append(f"targets:             # `{' '.join(draft.command.split()[:2])}` exits with 3 if one is missed")
         lines += [f"  {name}: {value:g}{comment}" for name, (value, comment) in models.targets.items()]
     if draft.formats:
         lines += ["export:              # files of what is evaluated, checked and measured in their runtimes"]

@@ -19,7 +19,7 @@ from limbeck.cli.init.options import InitOptions, ModelOptions
 from limbeck.cli.init.paradigms import NAMES, find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.data import load_items
-from limbeck.recipe import Recipe
+from limbeck.recipe import Federation, Recipe
 from limbeck.runs import run_recipe
 from limbeck.utils.registry import UnknownNameError
 from tests.data.loading.files import parquet, png
@@ -47,10 +47,11 @@ def create(interactive: bool = False, **options: Any) -> str:
     return Path("r.yaml").read_text()
 
 
-def run(tmp_path: Path, *changes: str) -> dict[str, Any]:
-    """Trains by the recipe for one epoch on 120 images; returns the results of the verdict."""
-    few = ("data.train.limit=120", "data.test.limit=60", "targets={}")
-    recipe = Recipe.read("r.yaml", [*SHORT, *few, *changes])
+def run(tmp_path: Path, *changes: str, train: bool = True) -> dict[str, Any]:
+    """Trains by the recipe for one epoch on 120 images, where it trains on any; returns the results of the verdict."""
+    few = ("data.test.limit=60", "targets={}", *(("data.train.limit=120",) if train else ()))
+    short = SHORT if train else [change for change in SHORT if "epochs" not in change]
+    recipe = Recipe.read("r.yaml", [*short, *few, *changes])
     return dict(run_recipe(recipe, tmp_path / "run", progress=False).results)
 
 
@@ -143,6 +144,42 @@ def test_a_trained_student_in_a_new_domain(tmp_path: Path) -> None:
     assert set(run(tmp_path)) == {"student"}
 
 
+def test_a_teacher_alone(tmp_path: Path) -> None:
+    """Without training data: the test data says what inputs are like, and the teacher comes with weights."""
+    models.save_weights(models.get("tiny_cnn", **WIDE.args), tmp_path / "t.safetensors")
+    teacher = replace(WIDE, weights=str(tmp_path / "t.safetensors"))
+    create(paradigm="data-free", train=None, test="digits", teachers=[teacher], student=NARROW)
+    recipe = Recipe.read("r.yaml")
+    assert recipe.data.train is None
+    assert recipe.method == {"dfq": {"shape": [1, 8, 8], "batch_size": 128}}
+    assert set(run(tmp_path, "training.steps=2", train=False)) == {"student"}
+
+
+def test_a_teacher_that_is_trained_first_and_vectors_without_data(tmp_path: Path) -> None:
+    values = torch.randn(2, 40, 3, generator=torch.Generator().manual_seed(0)).tolist()
+    for name, rows in zip(("train", "test"), values, strict=True):
+        columns = {f"x{number}": [row[number] for row in rows] for number in range(3)}
+        parquet(tmp_path / f"{name}.parquet", **columns, label=[row % 2 for row in range(40)])
+    teacher, student = ModelOptions("mlp", {"hidden": [8]}), ModelOptions("mlp", {"hidden": [4]})
+    create(paradigm="data_free", train=str(tmp_path / "train.parquet"), teachers=[teacher], student=student)
+    recipe = Recipe.read("r.yaml")
+    assert recipe.teacher is not None
+    assert recipe.teacher.training is not None
+    ((name, arguments),) = (recipe.method or {}).items()
+    assert (name, arguments["low"], arguments["high"]) == ("zero_shot_kd", -2, 2)
+
+
+def test_clients_that_keep_their_data(tmp_path: Path) -> None:
+    text = create(paradigm="federated", student=NARROW)
+    assert text.startswith("# Run with: limbeck federate r.yaml")
+    job = Federation.read("r.yaml")
+    items = job.simulated(0)
+    assert len(items.clients) == job.federated.clients == 5
+    assert items.public is not None
+    assert job.control
+    assert "training.epochs" not in text
+
+
 def test_weights_by_item(tmp_path: Path) -> None:
     text = create(paradigm="dynamic", teachers=[WIDE], student=NARROW)
     assert Recipe.read("r.yaml").method == {"easy_by_labels": {"by": "difficulty"}}
@@ -179,6 +216,8 @@ def test_the_nearest_names_of_an_unknown_paradigm() -> None:
             {"paradigm": "heterogeneous", "teachers": [WIDE], "student": ModelOptions("flat.py:flat")},
             "no layers are found in flat",
         ),
+        ({"paradigm": "data-free", "train": None, "test": "digits", "teachers": [WIDE]}, "--teacher-weights is missing"),
+        ({"paradigm": "federated", "teachers": [WIDE]}, "--teacher: --paradigm federated .* takes --student"),
         ({"peers": [WIDE, WIDE]}, "--peer: --paradigm offline .* choose one of: mutual"),
     ],
 )

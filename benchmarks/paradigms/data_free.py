@@ -6,7 +6,10 @@
 
 Noise goes through the student, terms and steps of the method; where several methods have the same terms and steps, it is
 trained once. What is compared with is the better one of Gaussian and uniform noise, in the mean over the seeds. Real data:
-the same student on labels. The settings of heart were chosen on the seeds 0 to 2, and its figures are of the seeds 3 to 5.
+the same student on labels.
+
+The settings of dfq on digits were chosen by accuracy on the training digits, which the students do not see, with the seed 0.
+The settings of heart were chosen on the seeds 0 to 2, and its figures are of the seeds 3 to 5.
 """
 
 from __future__ import annotations
@@ -209,7 +212,8 @@ def measure(setting: Setting, only: Sequence[str] = (), noise: Sequence[str] = N
         value, ci95 = points(paired_gain(own, noises[better]))
         keep(setting, f"{key} − {better} noise, points", "> 0, interval above 0", value, ci95, ci95[0] > 0, note)
         best = max(best, (float(own.mean()), key))
-    keep_best(setting, best[1], laboratory.right(laboratory.arm(best[1], setting.seeds)), real)
+    if next(iter(setting.methods)) in (only or setting.methods):  # the first is expected to be the best
+        keep_best(setting, best[1], laboratory.right(laboratory.arm(best[1], setting.seeds)), real)
 
 
 def keep_accuracy(setting: Setting, key: str, own: np.ndarray, note: str, real: np.ndarray) -> None:
@@ -244,13 +248,14 @@ def keep(setting: Setting, figure: str, bar: str, value: float, ci95: Sequence[f
 # --- digits --------------------------------------------------------------------------------------------------------------
 
 GENERATOR = {"width": 16, "latent": 256, "generator_lr": 1e-2}
+FAST = {**GENERATOR, "generator_lr": 4e-2}
 DIGITS = {
-    "dfq": Method("dfq", 600, GENERATOR),
-    "deep_inversion": Method("deep_inversion", 2000, {"samples": 256, "rounds": 4, "steps": 200}, 93.0),
-    "dfad": Method("dfad", 600, GENERATOR, 92.2),
-    "dafl": Method("dafl", 400, {**GENERATOR, "repeat": 5, "temperature": 4.0}, 88.5),
-    "belief_matching": Method("belief_matching", 300, {**GENERATOR, "attention": 0.0}, 93.3),
-    "zero_shot_kd": Method("zero_shot_kd", 2000, {"samples": 512, "rounds": 2, "steps": 200}, 91.4),
+    "dfq": Method("dfq", 600, FAST),
+    "deep_inversion": Method("deep_inversion", 2000, {"samples": 1024, "rounds": 2, "steps": 100}, 93.0),
+    "dfad": Method("dfad", 600, FAST, 92.2),
+    "dafl": Method("dafl", 400, {**FAST, "repeat": 5, "temperature": 4.0}, 88.5),
+    "belief_matching": Method("belief_matching", 300, {**FAST, "attention": 0.0}, 93.3),
+    "zero_shot_kd": Method("zero_shot_kd", 2000, {"samples": 2048, "rounds": 2, "steps": 50}, 91.4),
     "contrastive_inversion": Method(
         "contrastive_inversion", 2000, {**GENERATOR, "samples": 256, "steps": 50, "every": 200, "statistics": 3.0}
     ),
@@ -374,10 +379,10 @@ def heart(only: Sequence[str] = (), noise: Sequence[str] = NOISE) -> None:
         keep(setting, f"{key} − {better} noise, points of AUC", "> 0, interval above 0", gain, found, found[0] > 0, note)
 
 
-PARTS: dict[str, Callable[[Sequence[str], Sequence[str]], None]] = {
-    "digits": lambda only, noise: measure(digits(), only, noise),
-    "mnist": lambda only, noise: measure(mnist(), only, noise),
-    "heart": heart,
+PARTS: dict[str, Callable[[Sequence[str], Sequence[str], Sequence[int]], None]] = {
+    "digits": lambda only, noise, seeds: measure(replace(digits(), seeds=seeds or SEEDS), only, noise),
+    "mnist": lambda only, noise, seeds: measure(replace(mnist(), seeds=seeds or SEEDS), only, noise),
+    "heart": lambda only, noise, seeds: heart(only, noise),
 }
 
 
@@ -386,8 +391,9 @@ def main() -> None:
     parser.add_argument("part", choices=PARTS)
     parser.add_argument("methods", nargs="*", help="only these of its methods")
     parser.add_argument("--noise", nargs="+", choices=NOISE, default=NOISE, help="what the methods are compared with")
+    parser.add_argument("--seeds", nargs="+", type=int, default=(), help="of digits and mnist")
     args = parser.parse_args()
-    PARTS[args.part](args.methods, args.noise)
+    PARTS[args.part](args.methods, args.noise, args.seeds)
 
 
 if __name__ == "__main__":

@@ -31,15 +31,15 @@ def dfq(
     low: float = 0.0,
     high: float = 1.0,
     batch_size: int = 128,
-    adversary: float = 0.3,
+    adversary: float = 1.0,
     distance: str = "l1",
     one_hot: float = 1.0,
-    balance: float = 10.0,
-    statistics: float = 10.0,
+    balance: float = 5.0,
+    statistics: float = 1.0,
     repeat: int = 5,
     latent: int = 256,
     width: int = 32,
-    generator_lr: float = 1e-2,
+    generator_lr: float = 4e-2,
 ) -> DistillationArguments:
     """A generator seeks inputs on which student and teacher differ, among those that the teacher knows:
 
@@ -55,7 +55,7 @@ def dfq(
         distance: of the adversary, `l1`, `kl` or `js`.
         repeat: steps of the student for each of the generator, on new inputs.
         latent, width: of the generator.
-        generator_lr: of its Adam.
+        generator_lr: of its Adam. High, so that the generator changes faster than the student forgets what it made before.
 
     Raises:
         ValueError: numbers out of range.

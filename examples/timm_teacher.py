@@ -28,8 +28,8 @@ def main(passes: int = 3) -> dict[str, float]:
     train, test = load_items("digits", split="train"), load_items("digits", split="test")
     teacher = models.get("timm", model="resnet10t", classes=10, channels=1)  # takes images in [0, 1]; normalises inside
     learn(teacher, train.fetch(torch.arange(len(train))).float() / 255, train.target, passes)
-    student = models.get("tiny_cnn", width=4, size=8)
-    quiet = Training(epochs(passes), batch_size=64, settings=Settings(progress=False))
+    student = models.get("tiny_cnn", width=8, size=8)
+    quiet = Training(epochs(10 * passes), batch_size=32, settings=Settings(progress=False))
     outcome = distill(teacher, student, train, test, training=quiet)
     print(outcome)
     arms = outcome.verdict.arms

@@ -29,6 +29,7 @@ from limbeck.export.errors import ExportError
 from limbeck.export.file_info import beside, write_beside
 from limbeck.export.text_models import IDS, MASK, first_tokens, token_logits
 from limbeck.export.trace import single_output
+from limbeck.export.value_range import ValueRange, range_of
 from limbeck.models import MissingPackageError
 from limbeck.utils.atomic_files import DRAFT, flush, remove_drafts
 from limbeck.utils.registry import Registry
@@ -133,7 +134,7 @@ class Format(ABC):
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.", suffix=DRAFT) as folder:
             temporary = Path(folder) / path.name
             for each in (precision,) if fp32_checked or not self.is_checked else dict.fromkeys(("fp32", precision)):
-                self._write(copy.deepcopy(prepared), temporary, items, each, calibration)
+                self._write(copy.deepcopy(prepared), temporary, items, each, calibration, range_of(info))
                 if info is not None:
                     self.describe(temporary, info)
                 if self.is_checked:
@@ -147,11 +148,20 @@ class Format(ABC):
         return single_output(model, example) if isinstance(example, Tensor) else token_logits(model, example)
 
     @abstractmethod
-    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(
+        self,
+        model: nn.Module,
+        path: Path,
+        example: Any,
+        precision: str,
+        calibration: Sequence[Tensor],
+        allowed: ValueRange | None = None,
+    ) -> None:
         """Writes `model` to `path`: a copy in evaluation mode that may be modified and that returns one tensor.
 
         `example` is `[2, …]`: two items, so that tracing (`limbeck.export.trace.trace`) does not specialise the batch axis.
-        If `texts` is set it may be a mapping of tokens, and the model takes its tensors as positional arguments.
+        If `texts` is set it may be a mapping of tokens, and the model takes its tensors as positional arguments. With `allowed`
+        the file fails on other values, if the format can do so.
         """
 
     def describe(self, path: Path, info: Mapping[str, Any]) -> None:

@@ -15,6 +15,7 @@ from limbeck.core.model_io import call_model, logits_of
 from limbeck.export.base import Format, Runner
 from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
+from limbeck.export.value_range import ValueRange
 from limbeck.models import load_model, save_model, spec_of
 from limbeck.models.saving import CONFIG, MODULES
 from limbeck.utils.json_files import read_json
@@ -36,7 +37,15 @@ class PyTorch(Format):
     def _prepared(self, model: nn.Module, example: Inputs) -> nn.Module:
         return model
 
-    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(
+        self,
+        model: nn.Module,
+        path: Path,
+        example: Any,
+        precision: str,
+        calibration: Sequence[Tensor],
+        allowed: ValueRange | None = None,
+    ) -> None:
         if spec_of(model) is None and not hasattr(model, "save_pretrained"):
             raise ExportError(f"it is unknown how to build this {type(model).__name__}, so that no other process can load it")
         save_model(model, None, path)

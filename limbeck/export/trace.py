@@ -6,6 +6,7 @@ import logging
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -78,7 +79,12 @@ def single_output(model: nn.Module, example: Tensor) -> nn.Module:
             "Export a wrapper whose forward returns only the logits",
         )
     hooked = bool(model._forward_pre_hooks or model._forward_hooks)
-    return Logits(model) if logits is not output or hooked else model
+    return Logits(model) if logits is not output or hooked or _takes_anything(model) else model
+
+
+def _takes_anything(model: nn.Module) -> bool:
+    """Whether forward has `*args`, as wrappers such as PEFT's do: torch then expects another form of dynamic shapes."""
+    return any(parameter.kind is Parameter.VAR_POSITIONAL for parameter in signature(model.forward).parameters.values())
 
 
 def trace(model: nn.Module, example: Tensor | Sequence[Tensor], *, any_batch: bool) -> ExportedProgram:

@@ -53,7 +53,7 @@ def test_a_lightning_module() -> None:
 def test_a_teacher_of_timm() -> None:
     pytest.importorskip("timm")
     found = example("timm_teacher").main(passes=1)
-    assert found["student"] > 0.15
+    assert found["student"] > 0.25  # chance is 0.1
 
 
 def test_each_example_is_listed() -> None:

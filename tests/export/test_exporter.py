@@ -95,7 +95,7 @@ class Lossy(Format):
 
     name, suffix = "lossy", ".lossy"
 
-    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, *_: object) -> None:
         path.write_text(precision)
 
     def open(self, path: Path) -> exporter.Runner:

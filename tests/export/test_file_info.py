@@ -94,3 +94,23 @@ def test_a_file_without_metadata_has_it_beside_it(tmp_path: Path) -> None:
     formats.get("executorch").write(students.learnt(), path, items, info=info)
     assert json.loads(beside(path).read_text()) == info
     assert {each.name for each in tmp_path.iterdir()} == {"student.pte", "student.pte.json"}
+
+
+@pytest.mark.skipif(find_spec("executorch") is None, reason="needs executorch")
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_a_program_refuses_values_of_another_range(precision: str, tmp_path: Path) -> None:
+    images, path = students.images(students.test(), 4), tmp_path / "student.pte"
+    info = file_info(students.learnt(), students.test())
+    executorch = formats.get("executorch")
+    executorch.write(students.learnt(), path, images, precision=precision, calibration=[images], info=info)
+    runner = executorch.open(path)
+    expected = runner(images)
+    for other, remedy in ((255 * images, "Divide bytes by 255"), (2 * images - 1, "Do not normalise them")):
+        with pytest.raises(ExportError, match=r"reads numbers from 0 to 1, not these inputs") as found:
+            runner(other)
+        assert remedy in str(found.value)
+    beside(path).unlink()
+    with pytest.raises(ExportError, match="cannot compute on inputs"):  # the runtime refuses, whoever runs it
+        executorch.open(path)(255 * images)
+    assert torch.equal(runner(images), expected)
+    runner(1.1 * images - 0.05)  # as resampling overshoots

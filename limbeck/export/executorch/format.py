@@ -20,8 +20,11 @@ from torch.export import ExportedProgram
 from limbeck.export.base import Format, Runner, formats, require_file
 from limbeck.export.errors import ExportError
 from limbeck.export.executorch.xnnpack_lowering import capture_graph, lower_for_xnnpack
+from limbeck.export.file_info import beside
 from limbeck.export.quantization.pt2e import quantize_graph
 from limbeck.export.trace import failing_line, trace
+from limbeck.export.value_range import RangeChecked, ValueRange, other_range, range_of
+from limbeck.utils.json_files import read_json
 from limbeck.utils.log_silencing import suppress_logs
 
 METHOD = "forward"
@@ -57,7 +60,15 @@ class ExecuTorch(Format):
         with suppress_logs(), captured_stderr():  # some modules print on import
             super().require_packages(writing=writing)
 
-    def _write(self, model: nn.Module, path: Path, example: Tensor, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(
+        self,
+        model: nn.Module,
+        path: Path,
+        example: Tensor,
+        precision: str,
+        calibration: Sequence[Tensor],
+        allowed: ValueRange | None = None,
+    ) -> None:
         example = _default_layout(example)
         example_item = example[:1]
         if precision == "int8":
@@ -65,7 +76,8 @@ class ExecuTorch(Format):
             prepared: nn.Module = quantize_graph(capture_graph(rewritten, example, any_batch=True), calibration)
         else:
             prepared = lower_for_xnnpack(capture_graph(model, example_item, any_batch=False))
-        path.write_bytes(_lower(trace(prepared, example_item, any_batch=False)))
+        checked = prepared if allowed is None else RangeChecked(prepared, allowed)
+        path.write_bytes(_lower(trace(checked, example_item, any_batch=False)))
 
     def open(self, path: Path) -> Runner:
         self.require_packages()
@@ -78,7 +90,7 @@ class ExecuTorch(Format):
             try:
                 return torch.cat([method.execute([item])[0] for item in torch.split(prepared, 1)])
             except RuntimeError as error:
-                raise ExportError(f"{path} cannot compute on inputs {list(inputs.shape)}: {error}") from error
+                raise _run_error(path, inputs, error) from error
 
         return Runner(run, shape, dtype)
 
@@ -167,6 +179,21 @@ def _input_spec(method: Any, path: Path) -> tuple[tuple[int, ...], torch.dtype]:
             "Export it with batch size 1",
         )
     return tuple(shape), DTYPES[tensor.dtype()]
+
+
+def _run_error(path: Path, inputs: Tensor, error: Exception) -> ExportError:
+    """The runtime does not name the operator that failed; what lies beside the file says which values it refuses."""
+    try:
+        info = read_json(beside(path))
+        allowed = range_of(info if isinstance(info, dict) else None)
+    except (OSError, ValueError, TypeError):
+        allowed = None
+    if allowed is not None and tuple(inputs.shape[1:]) == (info["channels"], *info["size"]):
+        if bool((inputs > allowed.most).any()):
+            return other_range(path, high=True)
+        if bool((inputs < allowed.least).any()):
+            return other_range(path, high=False)
+    return ExportError(f"{path} cannot compute on inputs {list(inputs.shape)}: {error}")
 
 
 def _lowering_error(error: Exception) -> ExportError:

@@ -21,6 +21,7 @@ from limbeck.export.onnx.strip_metadata import strip_metadata
 from limbeck.export.quantization.dynamic import quantize_dynamic_weights
 from limbeck.export.text_models import IDS
 from limbeck.export.trace import BATCH, TOKENS, failing_line, trace
+from limbeck.export.value_range import ValueRange, other_range
 from limbeck.utils.log_silencing import suppress_logs
 
 if TYPE_CHECKING:
@@ -64,7 +65,15 @@ class Onnx(Format):
     opset: ClassVar[int | None] = OPSET
     texts: ClassVar[bool] = True
 
-    def _write(self, model: nn.Module, path: Path, example: Any, precision: str, calibration: Sequence[Tensor]) -> None:
+    def _write(
+        self,
+        model: nn.Module,
+        path: Path,
+        example: Any,
+        precision: str,
+        calibration: Sequence[Tensor],
+        allowed: ValueRange | None = None,
+    ) -> None:
         import onnx
 
         of_texts = isinstance(example, Mapping)
@@ -74,6 +83,8 @@ class Onnx(Format):
             content = strip_metadata(
                 quantize_dynamic_weights(content, path) if of_texts else _quantize_static(content, calibration, path)
             )
+        if allowed is not None and not of_texts:
+            refuse_other_range(content, allowed)
         if content.ByteSize() > LARGEST:
             raise ExportError(f"the model is {content.ByteSize():,} bytes, and an ONNX file holds at most {LARGEST:,}")
         try:
@@ -87,8 +98,6 @@ class Onnx(Format):
 
         content = onnx.load(path)
         add_metadata(content, info)
-        if "value_range" in info and len(content.graph.input) == 1:
-            refuse_other_range(content, *info["value_range"])
         path.write_bytes(content.SerializeToString())
 
     def opset_of(self, runner: Runner) -> int | None:
@@ -129,10 +138,8 @@ def _outputs(session: Any, path: Path, inputs: Mapping[str, Any]) -> Any:
     try:
         return session.run(None, inputs)[0]
     except Exception as error:  # its errors share no base class but this
-        remedies = {TOO_HIGH: "Divide bytes by 255", TOO_LOW: "Do not normalise them: the file does what its model needs"}
-        for name, remedy in remedies.items():
-            if name in str(error):
-                raise ExportError(f"{path} reads numbers from 0 to 1, not these inputs", remedy) from error
+        if TOO_HIGH in str(error) or TOO_LOW in str(error):
+            raise other_range(path, high=TOO_HIGH in str(error)) from error
         shapes = ", ".join(f"{name} {list(value.shape)}" for name, value in inputs.items())
         raise ExportError(f"{path} cannot compute on inputs {shapes}: {' '.join(str(error).split())}") from error
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from limbeck.export.value_range import ValueRange
+
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 # names of the nodes that fail, part of the runtime's message
 TOO_HIGH = "values_must_be_between_0_and_1_divide_bytes_by_255"
 TOO_LOW = "values_must_be_between_0_and_1_do_not_normalise_them"
-# how far outside the range a value may lie: resampling overshoots a little, bytes and normalised values by far
-ABOVE, BELOW = 1.0, 0.5
 
 
 def add_metadata(model: ModelProto, info: Mapping[str, Any]) -> None:
@@ -25,8 +25,8 @@ def add_metadata(model: ModelProto, info: Mapping[str, Any]) -> None:
     helper.set_model_props(model, {key: json.dumps(value, ensure_ascii=False) for key, value in info.items()})
 
 
-def refuse_other_range(model: ModelProto, lowest: float, highest: float) -> None:
-    """Lets the graph fail on inputs that are not between `lowest` and `highest`, such as bytes, or values normalised outside.
+def refuse_other_range(model: ModelProto, allowed: ValueRange) -> None:
+    """Lets the graph fail on inputs of another range, such as bytes, or values normalised outside.
 
     ONNX has no assertion. A lookup in a table of one entry stands for it: inside the range its index is 0, outside 1, which
     every runtime refuses. The entry, 0, is added to the outputs, so that no optimisation removes the lookup.
@@ -41,8 +41,8 @@ def refuse_other_range(model: ModelProto, lowest: float, highest: float) -> None
         node.input[:] = [logits if name == given.name else name for name in node.input]
     between = "range_checked"
     graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "range_table"))
-    _refuse(model, "ReduceMax", "Greater", highest + ABOVE, TOO_HIGH, (logits, between))
-    _refuse(model, "ReduceMin", "Less", lowest - BELOW, TOO_LOW, (between, given.name))
+    _refuse(model, "ReduceMax", "Greater", allowed.most, TOO_HIGH, (logits, between))
+    _refuse(model, "ReduceMin", "Less", allowed.least, TOO_LOW, (between, given.name))
 
 
 def _refuse(model: ModelProto, reduce: str, compare: str, limit: float, name: str, between: tuple[str, str]) -> None:

@@ -20,7 +20,7 @@ console = TerminalConsole()
 error_console = error_output()
 
 USER_ERROR, TARGETS_MISSED, EXPORT_FAILED, INTERRUPTED = 2, 3, 4, 130  # exit codes
-USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError)  # what a user can fix; anything else is a bug
+USER_ERRORS = (ValueError, RuntimeError, ImportError, OSError, MemoryError)  # what a user can fix; anything else is a bug
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or the name of a built-in recipe.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]

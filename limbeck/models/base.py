@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from limbeck.core.ensemble_module import EnsembleModule
 from limbeck.core.reference_module import ReferenceModule
-from limbeck.models.module_limit import limit_modules
+from limbeck.models.size_limit import build_within_limits
 from limbeck.utils.registry import Registry
 
 registry = Registry("model")
 
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+MOST_UNITS = 10_000_000  # of a layer, classes, pixels of a side, …
 
 Statistics = Sequence[float] | float | None  # per channel, one for all channels, or None for the default
 Arguments = ParamSpec("Arguments")
@@ -36,8 +38,7 @@ def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Argumen
 
         @functools.wraps(build)
         def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Model:
-            with limit_modules():
-                model = build(*args, **kwargs)
+            model = build_within_limits(lambda: build(*args, **kwargs))
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()
             record_spec(model, name, bound.arguments)
@@ -103,10 +104,12 @@ def count_parameters(model: nn.Module) -> int:
 
 
 def require_positive(**values: int) -> None:
-    """Raises a `ValueError` that names the first of `values` below one."""
+    """Raises a `ValueError` that names the first of `values` below one, or above all that a model can have (`MOST_UNITS`)."""
     for name, value in values.items():
         if value < 1:
             raise ValueError(f"{name} must be at least 1, got {value}")
+        if value > MOST_UNITS:
+            raise ValueError(f"{name} must be at most {MOST_UNITS:,}, got {value}")
 
 
 class Normalize(nn.Module):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from torch import nn
 
 from limbeck.core.actors import is_held
-from limbeck.models.module_limit import limit_modules
+from limbeck.models.size_limit import build_within_limits
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ def build_model(model: ModelOrBuilder, teacher: nn.Module | None) -> nn.Module:
         raise ValueError(
             "from_teacher: the model is made from the teacher, and there is none; give a teacher, or a model by name"
         )
-    with _unfrozen(teacher), limit_modules():  # what is copied from it is trained, unless the builder freezes it
-        return model(teacher)
+    with _unfrozen(teacher):  # what is copied from it is trained, unless the builder freezes it
+        return build_within_limits(lambda: model(teacher))
 
 
 @contextmanager

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.models.base import IMAGENET_MEAN, IMAGENET_STD, Normalize, Statistics, record_spec, registry
-from limbeck.models.module_limit import limit_modules
 from limbeck.models.pretrained_folders import is_adapter, load_adapter, refuse_pickles
+from limbeck.models.size_limit import build_within_limits
 from limbeck.utils.foreign_errors import library_errors
 from limbeck.utils.hub import from_hub, is_reachable
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
@@ -109,8 +109,9 @@ def _from_config(transformers: ModuleType, auto: Any, config: dict[str, Any], op
     if kind not in known:
         raise ValueError(f"config: unknown model_type {kind!r}; nearest: {', '.join(nearest_names(str(kind), known))}")
     settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")} | options
-    with library_errors(f"config: Transformers cannot build this {kind} as {auto.__name__}"), limit_modules():
-        model: nn.Module = auto.from_config(transformers.AutoConfig.for_model(kind, **settings))
+    with library_errors(f"config: Transformers cannot build this {kind} as {auto.__name__}"):
+        whole = transformers.AutoConfig.for_model(kind, **settings)
+        model: nn.Module = build_within_limits(lambda: auto.from_config(whole))
     return model
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from limbeck.utils.disk_full import NEXT, DiskFullError, describe_full, is_disk_full
+from limbeck.utils.memory import describe_out_of_memory, is_out_of_memory
 from limbeck.utils.registry import nearest_names
 
 VALIDATION_TAGS = ("DatasetSpec", "Share", "list of views", "named views")  # kinds of a value; not part of its path
@@ -53,6 +54,8 @@ def user_message(error: BaseException) -> str:
 
     Errors of pydantic, of options that are checked as fields of a recipe, become one line a problem.
     """
+    if is_out_of_memory(error):
+        return f"{describe_out_of_memory(error)}; take smaller models, batches or data"
     if is_disk_full(error) and not isinstance(error, DiskFullError):
         return f"{describe_full(error)}. {NEXT}"
     if isinstance(error, OSError) and isinstance(error.filename, str | bytes) and error.strerror:

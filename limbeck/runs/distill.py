@@ -26,6 +26,7 @@ from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import new_folder
 from limbeck.utils.disk_full import explain_disk_full
+from limbeck.utils.memory import explain_out_of_memory
 from limbeck.utils.terminal import shown
 
 MAX_CLASS_NAMES = 8  # printed before a training
@@ -48,8 +49,14 @@ def run_recipe(
     Raises:
         RunError: the folder holds something else.
         DiskFullError: the disk is full; what was saved before is complete.
+        OutOfMemoryError: memory is used up; the message names the largest numbers of the recipe.
         ValueError: data, models and terms do not fit.
     """
+    with explain_out_of_memory(lambda: recipe.model_dump(exclude_unset=True)):
+        return _run(recipe, folder, resume=resume, force=force, console=console, progress=progress)
+
+
+def _run(recipe: Recipe, folder: Path, *, resume: bool, force: bool, console: Console | None, progress: bool) -> Verdict:
     distributed.initialize()
     console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
     resume = resume or (not force and is_prepared(recipe, folder))

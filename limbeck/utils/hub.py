@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import functools
+import http.client
 import os
 import socket
+import ssl
 import threading
+import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,10 +19,12 @@ from limbeck.utils.disk_full import is_disk_full
 from limbeck.utils.foreign_errors import summary
 from limbeck.utils.registry import nearest_names
 
-TIMEOUT = 1.5  # seconds
+TIMEOUT = 1.5  # seconds for a connection
+ANSWER = 8.0  # seconds for an answer: a proxy may take connections and lead nowhere
 HUB = "https://huggingface.co"
 LONGEST_NAME = 96  # characters of a name on the hub
 PORTS = {"http": 80, "https": 443}
+NO_GATEWAY = (502, 503, 504)  # what a proxy answers that does not reach the server
 
 
 class NotFoundError(FileNotFoundError, ValueError):
@@ -33,22 +38,51 @@ def hub_address() -> str:
 
 @functools.cache
 def is_reachable(address: str) -> bool:
-    """Whether a server, or the proxy that leads to it, takes a connection within `TIMEOUT`. Asked once in a process."""
+    """Whether a server, or the proxy that leads to it, takes a connection within `TIMEOUT`, and then answers within `ANSWER`.
+
+    Asked once in a process.
+    """
     url = urlsplit(_proxy_of(address) or address)
-    answers: list[bool] = []
 
     def connect() -> None:
+        where = (url.hostname or "", url.port or PORTS.get(url.scheme, 443))
+        socket.create_connection(where, TIMEOUT).close()
+
+    return _succeeds(connect, TIMEOUT) and (url.scheme not in PORTS or _succeeds(lambda: _ask(address), ANSWER))
+
+
+def _succeeds(act: Callable[[], object], timeout: float) -> bool:
+    """Whether an action ends in time and without an error of the network."""
+    done: list[bool] = []
+
+    def run() -> None:
         try:
-            where = (url.hostname or "", url.port or PORTS.get(url.scheme, 443))
-            with socket.create_connection(where, TIMEOUT):
-                answers.append(True)
-        except (OSError, ValueError):  # it is refused, or has no such name or port
+            act()
+            done.append(True)
+        except (OSError, ValueError, http.client.HTTPException):  # refused, or no such name or port, or no HTTP
             return
 
-    asking = threading.Thread(target=connect, daemon=True)  # a look-up of a name has no timeout
+    asking = threading.Thread(target=run, daemon=True)  # a look-up of a name has no timeout
     asking.start()
-    asking.join(TIMEOUT)
-    return bool(answers)
+    asking.join(timeout)
+    return bool(done)
+
+
+def _ask(address: str) -> None:
+    """Asks for the head of an address, through the proxy if there is one.
+
+    Raises:
+        OSError: no answer, or one of the proxy that it cannot get there.
+    """
+    try:
+        opener = urllib.request.build_opener()  # the one of urlopen keeps the proxies of its first call
+        opener.open(urllib.request.Request(address, method="HEAD"), timeout=ANSWER).close()
+    except urllib.error.HTTPError as error:
+        if error.code in NO_GATEWAY:
+            raise
+    except urllib.error.URLError as error:
+        if not isinstance(error.reason, ssl.SSLError):  # it answers; whether to trust it, the hub's library decides
+            raise
 
 
 def _proxy_of(address: str) -> str | None:
@@ -57,6 +91,16 @@ def _proxy_of(address: str) -> str | None:
     if not proxy or urllib.request.proxy_bypass(url.hostname or ""):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
+
+
+def _unreachable(address: str) -> str:
+    proxy = _proxy_of(address)
+    if proxy is None:
+        return f"{address} cannot be reached from here"
+    url = urlsplit(proxy)  # may hold a password
+    return (
+        f"{address} cannot be reached through the proxy {url.scheme}://{url.hostname}:{url.port or PORTS.get(url.scheme, 443)}"
+    )
 
 
 def is_local(name: str) -> bool:
@@ -102,9 +146,10 @@ def from_hub(what: str, name: str) -> Iterator[None]:
     except OSError as error:
         if is_disk_full(error):
             raise
-        reason = "HF_HUB_OFFLINE is set" if before else f"{hub_address()} cannot be reached from here"
+        reason = "HF_HUB_OFFLINE is set" if before else _unreachable(hub_address())
         hub = (
             f"it was not downloaded before, and {reason}. Give the path of a {what} here, or run this once with a connection"
+            f"{'' if before else '; HF_HUB_OFFLINE=1 does not ask at all'}"
             if offline
             else f"the Hugging Face hub says: {summary(error)}"
         )

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from limbeck.utils.memory import OutOfMemoryError, describe_out_of_memory, is_out_of_memory
 from limbeck.utils.type_hints import ArgumentTypeError, check_arguments
 
 Part = TypeVar("Part", bound=Callable[..., Any])
@@ -88,6 +89,13 @@ class Registry:
             return part(**hyperparameters)
         except TypeError as error:
             raise ValueError(f"{self.kind} {name!r}: {error}") from error
+        except (MemoryError, RuntimeError) as error:
+            if not is_out_of_memory(error):
+                raise
+            given = ", ".join(f"{key}={value!r:.80}" for key, value in hyperparameters.items())
+            raise OutOfMemoryError(
+                f"{self.kind} {name!r} ({given}): {describe_out_of_memory(error)}; give it smaller numbers"
+            ) from error
 
     def check_arguments(self, name: str, arguments: Mapping[str, Any]) -> None:
         """Raises for arguments that the type hints of a part do not allow, before it is built.

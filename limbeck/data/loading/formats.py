@@ -44,7 +44,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None) -> pa.Table:
 def read_batches(path: Path) -> Iterator[pa.Table]:
     """Read a file some rows at a time, where its format can be read so, and else at once.
 
-    The types of CSV and JSON columns are those of the first `BLOCK` bytes.
+    The types of JSON columns are those of the first `BLOCK` bytes, those of CSV columns those of the whole file.
 
     Raises:
         pyarrow.ArrowException, OSError, ValueError: it cannot be read so; `read_columns` may still be able to.
@@ -100,9 +100,23 @@ def _csv_batches(path: Path) -> Iterator[pa.RecordBatch]:
     encoding, options = _csv_options(path)
     reading = pyarrow.csv.ReadOptions(encoding=encoding, block_size=BLOCK)
     with pyarrow.csv.open_csv(path, read_options=reading, parse_options=options) as batches:
+        types = _types_of_whole(path, batches.schema)
+    convert = pyarrow.csv.ConvertOptions(column_types=types)
+    with pyarrow.csv.open_csv(path, read_options=reading, parse_options=options, convert_options=convert) as batches:
         for batch in batches:
             _check_encoding(batch, path)
             yield batch
+
+
+def _types_of_whole(path: Path, start: pa.Schema) -> dict[str, pa.DataType]:
+    """The types of the columns that are no texts in the first `BLOCK` bytes: a later cell may be one ("007" and "unknown")."""
+    names = [field.name for field in start if not pa.types.is_string(field.type)]
+    if not names or len(set(start.names)) < len(start.names) or path.stat().st_size <= BLOCK:
+        return {}
+    try:
+        return {field.name: field.type for field in _read_csv(path, names).schema}
+    except (pa.ArrowException, ValueError):  # a damaged row, which matters only if it is read
+        return {}
 
 
 def _csv_options(path: Path) -> tuple[str, Any]:

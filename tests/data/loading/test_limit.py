@@ -109,6 +109,15 @@ def test_questions_and_tagged_words(tmp_path: Path) -> None:
         assert (found.words, found.tags, found.names) == (whole.words[:2], whole.tags[:2], whole.names)
 
 
+def test_a_text_far_below_numbers_makes_them_texts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "BLOCK", 200)  # so that the text is not among the rows whose types are seen first
+    rows = [f"{row % 2},{row:03d},{'x' * 20}" for row in range(60)]
+    (tmp_path / "codes.csv").write_text("\n".join(["label,text,note", *rows, "unknown,no code,x"]) + "\n")
+    found = load_items(tmp_path / "codes.csv", limit=3, **COLUMNS)
+    assert found.storage.texts == ["000", "001", "002"]
+    assert found.class_names == ["0", "1", "unknown"]
+
+
 def test_damage_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     """Labels are read to the end where classes have no names elsewhere; inputs are not."""
     text = [f"{row:08d}" for row in range(COUNT)]

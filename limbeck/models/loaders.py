@@ -26,6 +26,7 @@ from limbeck.models.size_limit import build_within_limits
 from limbeck.utils.foreign_errors import library_errors
 from limbeck.utils.hub import from_hub, is_reachable
 from limbeck.utils.log_silencing import suppress_logs, suppress_transformers_logs
+from limbeck.utils.memory import OutOfMemoryError
 from limbeck.utils.optional_packages import MissingPackageError
 from limbeck.utils.registry import nearest_names
 
@@ -111,7 +112,10 @@ def _from_config(transformers: ModuleType, auto: Any, config: dict[str, Any], op
     settings = {key: value for key, value in config.items() if key not in ("model_type", "auto_map")} | options
     with library_errors(f"config: Transformers cannot build this {kind} as {auto.__name__}"):
         whole = transformers.AutoConfig.for_model(kind, **settings)
-        model: nn.Module = build_within_limits(lambda: auto.from_config(whole))
+        try:
+            model: nn.Module = build_within_limits(lambda: auto.from_config(whole))
+        except OutOfMemoryError as error:
+            raise OutOfMemoryError(f"config: {error}") from error
     return model
 
 

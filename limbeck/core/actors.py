@@ -203,9 +203,10 @@ class Actors(Mapping[str, Actor]):
                 actor.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def __getitem__(self, name: str) -> Actor:
-        if name not in self._actors:
+        actor = self._actors.get(name)
+        if actor is None:
             raise UnknownNameError("actor", name, list(self._actors))
-        return self._actors[name]
+        return actor
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._actors)

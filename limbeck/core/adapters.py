@@ -47,9 +47,10 @@ class TapAdapters(nn.Module):
     def __init__(self, parts: Sequence[nn.Module]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+        self.is_identity = not parts
 
     def forward(self, student: Any, teacher: Any) -> tuple[Any, Any]:
-        if not self.parts:
+        if self.is_identity:
             return student, teacher
         many = isinstance(student, tuple)
         ours, theirs = (student, teacher) if many else ((student,), (teacher,))
@@ -77,6 +78,7 @@ class TeacherAdapters(nn.Module):
     def __init__(self, parts: Sequence[TapAdapters]) -> None:
         super().__init__()
         self.parts = nn.ModuleList(parts)
+        self.is_identity = False
 
     def forward(self, student: Any, teachers: Sequence[Any]) -> list[tuple[Any, Any]]:
         """The pair of adapted signals of each teacher."""

@@ -143,7 +143,7 @@ def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in nested mappings."""
     if isinstance(value, Tensor):
         return [value]
-    if isinstance(value, Mapping):
+    if value is not None and isinstance(value, Mapping):
         return [tensor for part in value.values() for tensor in tensors_in(part)]
     return []
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch, first_tensor
 from limbeck.core.errors import TermError
-from limbeck.core.labels import label_mask
+from limbeck.core.labels import all_labelled, label_mask
 from limbeck.core.term_loss import TermLoss
 from limbeck.utils import distributed
 
@@ -49,15 +50,24 @@ def mask_of(loss: TermLoss, batch: Batch) -> Tensor | None:
     labels are needed. None: all count."""
     counted = batch.counted_in(loss.view) if loss.per_token else None
     mask = None if counted is None else counted.to(torch.float32)
-    if not loss.term.objective.needs_target or batch.target is None:
+    target = batch.target
+    if not loss.term.objective.needs_target or target is None:
         return mask
-    labels, shape = label_mask(batch.target, per_item=not loss.per_token), _shape(loss, batch)
+    shape = _shape(loss, batch)
+    if isinstance(target, Tensor) and target.shape == shape and _can_be_left_out(target) and all_labelled(target):
+        return mask
+    labels = label_mask(target, per_item=not loss.per_token)
     if labels.shape != shape:
         raise TermError(
             f"term {loss.term.name!r}: the labels are of shape {tuple(labels.shape)}, and view {loss.view!r} has "
             f"positions of shape {tuple(shape)}; name the view of the labels as the student's"
         )
     return labels if mask is None else mask * labels
+
+
+def _can_be_left_out(labels: Tensor) -> bool:
+    """Whether a mask of ones may be none: to look waits for an accelerator, and processes gather the masks of all."""
+    return labels.is_cpu and distributed.world_size() == 1
 
 
 def _shape(loss: TermLoss, batch: Batch) -> torch.Size:
@@ -77,7 +87,14 @@ def global_counts(pieces: Sequence[CountedItems], device: torch.device) -> list[
 
 def at_least_one(counts: Sequence[Count]) -> list[Count]:
     """The counts, raised to 1: a mean over no items is 0."""
-    return [count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1.0) for count in counts]
+    return [count.clamp(min=1) if isinstance(count, Tensor) else _scalar(max(count, 1.0)) for count in counts]
+
+
+@functools.lru_cache(maxsize=64)
+def _scalar(number: float) -> Tensor:
+    """A number as a tensor: torch makes one of it in each division, and again in the backward pass."""
+    with torch.inference_mode(False):
+        return torch.tensor(number, device="cpu")
 
 
 def as_tensor(counts: Sequence[Count], device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from limbeck.core.actors import Role, actor_inputs
+from limbeck.core.actors import Actor, Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, select_rows
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.model_io import as_channels_last, call_model, in_precision_of
@@ -102,36 +102,36 @@ class ForwardCache:
 
     def _run(self, name: str, variant: str | None, view: str) -> Signals:
         """The signals of one actor, from the teacher cache if there is one that covers them."""
-        actor, probe = self.probes.actors[name], self.probes[name]
-        inputs = actor_inputs(actor, name, self.batch.inputs[view] if name == self.plan.generator else self.inputs(view))
-        gradient = self.plan.needs_gradient(name) and not self.dry_run and torch.is_grad_enabled()
-        if self.set_modes or name not in self.plan.trains:
-            self.probes.set_mode(name, name in self.plan.trains and not self.dry_run)
+        actor, plan = self.probes.actors[name], self.plan
+        inputs = actor_inputs(actor, name, self.batch.inputs[view] if name == plan.generator else self.inputs(view))
+        gradient = not self.dry_run and torch.is_grad_enabled() and plan.needs_gradient(name)
+        if self.set_modes or name not in plan.trains:
+            self.probes.set_mode(name, name in plan.trains and not self.dry_run)
+        if actor.cache is None or gradient or self.dry_run or variant is not None or view != DEFAULT_VIEW:
+            return self._forward(name, actor, variant, inputs, gradient)
 
         def compute(rows: Tensor | None) -> Signals:
-            return self._forward(name, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
+            return self._forward(name, actor, variant, inputs if rows is None else select_rows(inputs, rows), gradient)
 
-        keys, shown, cache = self.batch.keys, self.batch.view, actor.cache
-        if cache is not None and cache.one_view and keys is not None:
+        keys, shown, taps = self.batch.keys, self.batch.view, self.probes[name].taps
+        if actor.cache.one_view and keys is not None:
             shown = torch.zeros_like(keys)
-        cacheable = view == DEFAULT_VIEW and variant is None and not (self.dry_run or gradient)
-        if cache is None or not cacheable or keys is None or shown is None or not cache.covers(probe.taps):
+        if keys is None or shown is None or not actor.cache.covers(taps):
             return compute(None)
-        return Signals(cache.lookup(keys, shown, list(probe.taps), self.batch.device, compute, inputs))
+        return Signals(actor.cache.lookup(keys, shown, list(taps), self.batch.device, compute, inputs))
 
-    def _forward(self, name: str, variant: str | None, inputs: Any, gradient: bool) -> Signals:
+    def _forward(self, name: str, actor: Actor, variant: str | None, inputs: Any, gradient: bool) -> Signals:
         """One forward pass of an actor."""
-        actor, probe = self.probes.actors[name], self.probes[name]
         self.forwards += 1
-        self.teacher_items += len(first_tensor(inputs)) if actor.role is Role.FROZEN else 0
+        if actor.role is Role.FROZEN:
+            self.teacher_items += first_tensor(inputs).shape[0]
         if actor.channels_last:
             inputs = as_channels_last(inputs)
         inputs = in_precision_of(self.probes.parameters(name), inputs)
+        probe, run = self.probes[name], self._runner(name, variant)
         precision = actor.precision or self.autocast or torch.float32
-        low = precision != torch.float32
-        mixed = torch.autocast(self.batch.device.type, precision) if low else nullcontext()
+        mixed = nullcontext() if precision is torch.float32 else torch.autocast(self.batch.device.type, precision)
         with torch.set_grad_enabled(gradient), mixed:
-            run = self._runner(name, variant)
             return self.probes.guard.run(name, actor.model.training, inputs, lambda given: probe(given, run))
 
     def _runner(self, name: str, variant: str | None) -> Any:

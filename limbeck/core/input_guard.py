@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from torch import Tensor
+
 from limbeck.core.batch import copy_tensors, tensors_in
 
 Output = TypeVar("Output")
@@ -50,4 +52,6 @@ class InputGuard:
 
 def _versions(inputs: Any) -> list[int]:
     """The version counters of all tensors, which every change in place counts up; inference tensors have none."""
+    if isinstance(inputs, Tensor):
+        return [] if inputs.is_inference() else [inputs._version]
     return [tensor._version for tensor in tensors_in(inputs) if not tensor.is_inference()]

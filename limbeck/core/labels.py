@@ -27,6 +27,13 @@ def is_labelled(target: Tensor | Mapping[str, Tensor]) -> Tensor:
     return target.sum(-1) > 0 if target.ndim >= 2 else ~target.isnan()
 
 
+def all_labelled(target: Tensor) -> bool:
+    """Whether each of these labels, class indices or numbers, is one. Waits for the device."""
+    if target.is_floating_point() or not target.numel():
+        return not bool(target.isnan().any())
+    return int(target.min()) > UNLABELLED
+
+
 def single_target(target: Tensor | Mapping[str, Tensor] | None, reader: str) -> Tensor:
     """The target as one tensor.
 

@@ -20,6 +20,8 @@ EMBEDDING = "sentence_embedding"  # the key of the output of Sentence Transforme
 
 def call_model(model: nn.Module, inputs: Any) -> Any:
     """Calls a model with one tensor, or with keyword arguments if the inputs are a mapping."""
+    if isinstance(inputs, Tensor):
+        return model(inputs)
     return model(**inputs) if isinstance(inputs, Mapping) else model(inputs)
 
 
@@ -28,14 +30,14 @@ def in_precision_of(parameters: Sequence[nn.Parameter], inputs: Any) -> Any:
 
     Actors of one step may have different precisions: a loop may have converted the student and the batch, and not the teacher.
     """
-    if isinstance(inputs, Mapping):
-        return {name: in_precision_of(parameters, part) for name, part in inputs.items()}
-    if not isinstance(inputs, Tensor) or not inputs.is_floating_point():
+    if not isinstance(inputs, Tensor):
+        if isinstance(inputs, Mapping):
+            return {name: in_precision_of(parameters, part) for name, part in inputs.items()}
+        return inputs
+    if not parameters or parameters[0].dtype is inputs.dtype or not inputs.is_floating_point():
         return inputs
     own = next((each.dtype for each in parameters if each.is_floating_point()), inputs.dtype)
-    if own == inputs.dtype or any(each.dtype == inputs.dtype for each in parameters):
-        return inputs
-    return inputs.to(own)
+    return inputs if any(each.dtype == inputs.dtype for each in parameters) else inputs.to(own)
 
 
 def logits_of(output: Any) -> Tensor | Signal:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any, ClassVar, Literal, TypeAlias
 
 import torch
@@ -94,33 +93,40 @@ class Objective(nn.Module, ABC):
     ) -> Tensor:
         if isinstance(student, TopK):
             raise ValueError(f"{self.name}: the student signal is TopK; only a teacher's may be, the student's must be dense")
-        device = tensors_of(student)[0].device
-        if self.hides_errors and device.type == "cpu":
-            self.validate = True
-        with _full_precision(device):
-            s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
-            if not self.built:
-                self.build(shape_of(s), None if t is None else shape_of(t))
-                self.to(device, tensors_of(s)[0].dtype)
-            try:
-                loss = self.compare(s, t, target=map_tensors(target, Tensor.detach), mask=mask, index=index)
-            except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
-                self.recheck(s, t, target=target, mask=mask)
-                raise
-            if self.validate and self.training:
-                self.validate = False
-            return loss
+        first = student if isinstance(student, Tensor) else tensors_of(student)[0]
+        kind = "cpu" if first.is_cpu else first.device.type
+        if torch.is_autocast_enabled(kind):
+            with torch.autocast(kind, enabled=False):
+                return self._losses(student, teacher, first, target, mask, index, teacher_gradient)
+        return self._losses(student, teacher, first, target, mask, index, teacher_gradient)
+
+    def _losses(
+        self, student: Any, teacher: Any, first: Tensor, target: Any, mask: Any, index: Any, teacher_gradient: bool
+    ) -> Tensor:
+        """The losses, without mixed precision."""
+        s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
+        if not self.built:
+            self.build(shape_of(s), None if t is None else shape_of(t))
+            self.to(first.device, tensors_of(s)[0].dtype)
+        try:
+            loss = self.compare(s, t, target=map_tensors(target, detach), mask=mask, index=index)
+        except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
+            self.recheck(s, t, target=target, mask=mask)
+            raise
+        if self.validate and self.training and not (self.hides_errors and first.is_cpu):
+            self.validate = False
+        return loss
 
     def recheck(self, student: AnySignal, teacher: AnySignal | None, *, target: Any, mask: Tensor | None, **_: Any) -> None:
         """Raises a ValueError if it is due to the teacher or the labels that a loss is not finite or could not be computed."""
-        self.validate = True
+        before, self.validate = self.validate, True
         self._checked(student, teacher, target, mask)
-        self.validate = False
+        self.validate = before
 
     def _checked(self, student: Any, teacher: Any, target: Any, mask: Tensor | None) -> tuple[Any, Any]:
         """Both signals in working precision, after the checks."""
         s = to_working_dtype(student)
-        t = None if teacher is None else to_working_dtype(teacher, tensors_of(s)[0].dtype)
+        t = None if teacher is None else to_working_dtype(teacher, (s if isinstance(s, Tensor) else tensors_of(s)[0]).dtype)
         forms = (_form(s), _form(t), _form(target))
         if self.validate or forms != self._forms:
             self.check(s, t, target)
@@ -237,13 +243,8 @@ class Objective(nn.Module, ABC):
 def _form(signal: Any) -> object:
     """What decides whether tensors fit; that of other signals is never equal to another, so they are always checked."""
     if isinstance(signal, Tensor):
-        return signal.shape, signal.is_floating_point()
+        return signal.shape, signal.dtype
     return object() if signal is not None else None
-
-
-def _full_precision(device: torch.device) -> AbstractContextManager[object]:
-    """A context without mixed precision."""
-    return torch.autocast(device.type, enabled=False) if torch.is_autocast_enabled(device.type) else nullcontext()
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:

@@ -46,9 +46,10 @@ class ProbeSet:
 
     def parameters(self, actor: str) -> tuple[nn.Parameter, ...]:
         """The parameters of an actor."""
-        if actor not in self._parameters:
-            self._parameters[actor] = tuple(self.actors[actor].model.parameters())
-        return self._parameters[actor]
+        found = self._parameters.get(actor)
+        if found is None:
+            found = self._parameters[actor] = tuple(self.actors[actor].model.parameters())
+        return found
 
     def set_mode(self, actor: str, training: bool) -> None:
         """Put every module of an actor into training or evaluation mode.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from enum import Enum, StrEnum
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, overload
 
 import torch
 from torch import Tensor
@@ -80,9 +80,15 @@ class LinearLogits(Signal):
 AnySignal: TypeAlias = Tensor | Signal | tuple[Tensor, ...]
 
 
+@overload
+def detach(signal: Tensor) -> Tensor: ...
+@overload
+def detach(signal: AnySignal) -> AnySignal: ...
 def detach(signal: AnySignal) -> AnySignal:
-    """The same signal, detached from the autograd graph."""
-    return tuple(part.detach() for part in signal) if isinstance(signal, list | tuple) else signal.detach()
+    """The same signal, detached from the autograd graph; itself if it is a tensor without gradient."""
+    if isinstance(signal, Tensor):
+        return signal.detach() if signal.requires_grad else signal
+    return tuple(part.detach() for part in signal) if isinstance(signal, tuple | list) else signal.detach()
 
 
 def shape_of(signal: AnySignal) -> tuple[int, ...] | tuple[tuple[int, ...], ...]:
@@ -120,7 +126,8 @@ def working_dtype(signal: Any) -> torch.dtype:
 def to_working_dtype(signal: Any, dtype: torch.dtype | None = None) -> Any:
     """The signal in its working data type, or in `dtype`; `LinearLogits` are multiplied out."""
     if isinstance(signal, Tensor):
-        return signal.to(dtype or torch.promote_types(signal.dtype, torch.float32))
+        dtype = dtype or torch.promote_types(signal.dtype, torch.float32)
+        return signal if signal.dtype is dtype else signal.to(dtype)
     if isinstance(signal, list | tuple):
         return tuple(to_working_dtype(part, dtype) for part in signal)
     dtype = dtype or working_dtype(signal)

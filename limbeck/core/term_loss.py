@@ -54,7 +54,10 @@ class TermLoss:
         self.statistics = WeightStatistics()
         self.view = term.students[0].view
         self._weighers = term.weighers
-        self._attached = {r for r in term.students if plan.reached_from(r.actor) & self.trains}
+        self._teacher = term.teacher if isinstance(term.teacher, Teacher) else None
+        self._students = [(r, bool(plan.reached_from(r.actor) & self.trains)) for r in term.students]  # and whether attached
+        self._gives_weights = bool(term.weighers) or self._teacher is not None
+        self._naming = naming(term)
         self._warned: set[str] = set()
 
     def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, mask: Tensor | None, *, gathered: bool) -> Tensor:
@@ -67,7 +70,10 @@ class TermLoss:
         if isinstance(self.term.temperature, Schedule):
             self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[assignment]
         student = self.student_signal(forward_cache)
-        teachers, alive = self.without_failing(self.teacher_signals(forward_cache, batch, student, progress))
+        targets = self.teacher_signals(forward_cache, batch, student, progress)
+        if self.adapter.is_identity and len(targets) < 2 and not self._gives_weights:
+            return self._sum(student, targets[0] if targets else None, batch, mask, {}, gathered)
+        teachers, alive = self.without_failing(targets)
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
         self._record(weights, batch, student)
@@ -84,7 +90,7 @@ class TermLoss:
         """The signals as they are compared with each teacher: adapted to equal shapes."""
         if isinstance(self.adapter, TeacherAdapters):
             return self.adapter(student, teachers)  # type: ignore[no-any-return]
-        if not self.adapter.parts:
+        if self.adapter.is_identity:
             return [(student, teacher) for teacher in teachers] or [(student, None)]
         return [self.adapter(student, teacher) for teacher in teachers] or [(student, None)]
 
@@ -106,7 +112,7 @@ class TermLoss:
         for name, weigher in self._weighers.items():
             signals = [*teachers, *(self.read(forward_cache, reference) for reference in self.term.further[name])]
             ours = tuple(adapted for adapted, _ in pairs) if weigher.reads_adapted else student
-            with naming(self.term):
+            with self._naming:
                 given[name] = weigher(signals, batch, ours, progress)
         return given
 
@@ -127,9 +133,7 @@ class TermLoss:
 
     def _record(self, weights: Mapping[str, Tensor], batch: Batch, student: AnySignal) -> None:
         """Notes the weights of this batch for the log; an ensemble's by the name of its member."""
-        given = dict(weights)
-        if isinstance(self.term.teacher, Teacher):
-            given |= self.term.teacher.given_weights
+        given = weights if self._teacher is None else {**weights, **self._teacher.given_weights}
         if not given:
             return
         labels, classes = self._labels(batch, student)
@@ -151,33 +155,28 @@ class TermLoss:
         signal = forward_cache[reference]
         if reference.view == self.view:
             return signal
-        with naming(self.term):
+        with self._naming:
             return match_positions(signal, forward_cache.batch, reference, self.view, check=self.term.objective.validate)
 
     def student_signal(self, forward_cache: ForwardCache) -> AnySignal:
         """The student's signal, detached where this term does not train what lies upstream of it."""
-        signal: AnySignal = join([self._student_tap(forward_cache, reference) for reference in self.term.students])
-        return signal
-
-    def _student_tap(self, forward_cache: ForwardCache, reference: Reference) -> AnySignal:
-        signal = self.read(forward_cache, reference)
-        return signal if reference in self._attached else detach(signal)
+        signals = [(self.read(forward_cache, reference), attached) for reference, attached in self._students]
+        joined: AnySignal = join([signal if attached else detach(signal) for signal, attached in signals])
+        return joined
 
     def teacher_signals(
         self, forward_cache: ForwardCache, batch: Batch, student: AnySignal, progress: float = 0.0
     ) -> list[Any]:
         """The targets: one, one for each teacher where the losses are averaged, or none."""
-        teacher = self.term.teacher
-        references = teacher.choose(self.term.teachers) if isinstance(teacher, Teacher) else self.term.teachers
+        teacher = self._teacher
+        references = self.term.teachers if teacher is None else teacher.choose(self.term.teachers)
         signals: list[Any] = [self.read(forward_cache, reference) for reference in references]
-        if isinstance(teacher, Teacher):
+        if teacher is not None:
             teacher.progress = progress
             inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
-            with naming(self.term):
+            with self._naming:
                 return [teacher.make_target(inputs, batch, student)]
-        if not signals:
-            return []
-        return signals if self.term.averages_losses else [join(signals)]
+        return signals if len(signals) < 2 or self.term.averages_losses else [join(signals)]
 
     def _sum(
         self, student: Any, teacher: Any, batch: Batch, mask: Tensor | None, weights: Mapping[str, Tensor], gathered: bool
@@ -195,7 +194,7 @@ class TermLoss:
             student, teacher = _gather(student), _gather(teacher)
             target, index, tokens, mask, weight = (_gather(one) for one in (target, index, tokens, mask, weight))
             temperature, item_weight = _gather(temperature), _gather(item_weight)
-        teacher_learns = isinstance(term.teacher, Teacher) and any(True for _ in term.teacher.parameters())
+        teacher_learns = self._teacher is not None and any(True for _ in self._teacher.parameters())
         keywords: dict[str, Any] = {
             "target": target,
             "mask": tokens,
@@ -204,16 +203,16 @@ class TermLoss:
         }
         # Every process computes a gathered loss in full, so the gradient of the objective's own parameters is shared out.
         parameters = {n: distributed.replicated(p) for n, p in term.objective.named_parameters()} if across else {}
-        with naming(term):
+        with self._naming:
             if parameters:
                 loss: Tensor = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
             else:
                 loss = term.objective(student, teacher, **keywords)
-            squared = None if temperature is None else temperature.square()
-            for factor in (mask, weight, item_weight, squared):
-                loss = loss if factor is None else loss * expand(factor, loss)
+            for factor in (mask, weight, item_weight, None if temperature is None else temperature.square()):
+                if factor is not None:
+                    loss = loss * expand(factor, loss)
             total = loss.sum()
-            if total.device.type == "cpu" and not math.isfinite(total.item()):  # elsewhere this would wait for the device
+            if total.is_cpu and not math.isfinite(total.item()):  # elsewhere this would wait for the device
                 term.objective.recheck(student, teacher, **keywords)
         return total
 

@@ -33,11 +33,12 @@ class FiniteCheck:
         Raises:
             NonFiniteError: a value on the CPU is not finite.
         """
-        loss, names = values["loss"], _terms_first(values)
-        if loss.device.type == "cpu":
-            if not math.isfinite(loss.item()):  # the sum of the others, so they are finite if it is
-                raise _not_finite(next(name for name in names if not math.isfinite(values[name].item())), update)
+        loss = values["loss"]
+        if loss.is_cpu and math.isfinite(loss.item()):  # the sum of the others, so they are finite if it is
             return
+        names = _terms_first(values)
+        if loss.is_cpu:
+            raise _not_finite(next(name for name in names if not math.isfinite(values[name].item())), update)
         failing = ~torch.isfinite(torch.stack([values[name].detach() for name in names]))
         before = self._failed_at.get(names, torch.full_like(failing, -1, dtype=torch.int64))
         self._failed_at[names] = torch.where((before < 0) & failing, update, before)

@@ -60,8 +60,7 @@ def checkpointed_blocks(criterion: Criterion) -> list[nn.Module]:
     return found
 
 
-@contextmanager
-def checkpointing(blocks: Sequence[nn.Module], *, synchronized: bool) -> Iterator[None]:
+def checkpointing(blocks: Sequence[nn.Module], *, synchronized: bool) -> AbstractContextManager[object]:
     """Runs these blocks with `torch.utils.checkpoint` inside; outside they are as before.
 
     Module hooks of a block itself stay outside of what is computed again. Those of its submodules fire a second time in the
@@ -71,6 +70,11 @@ def checkpointing(blocks: Sequence[nn.Module], *, synchronized: bool) -> Iterato
     Args:
         synchronized: whether BatchNorm takes its statistics from all processes.
     """
+    return _checkpointing(blocks, synchronized) if blocks else nullcontext()
+
+
+@contextmanager
+def _checkpointing(blocks: Sequence[nn.Module], synchronized: bool) -> Iterator[None]:
     with ExitStack() as stack:
         for block in blocks:
             run = functools.partial(_run, block, synchronized)

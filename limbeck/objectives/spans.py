@@ -11,7 +11,6 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.cross_entropy import cross_entropy
@@ -60,8 +59,7 @@ class SpanTargets(SpanObjective):
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        labels = torch.where(target >= 0, target, UNLABELLED)
-        return cross_entropy(without_padding(student, mask), labels).mean(-1)
+        return cross_entropy(without_padding(student, mask), target.clamp(min=-1), unlabelled=-1).mean(-1)
 
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape = tensors_of(student)[0].shape

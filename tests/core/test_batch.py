@@ -10,7 +10,7 @@ from torch import nn
 
 from limbeck.core.batch import Batch, first_items
 from limbeck.core.criterion import Criterion
-from limbeck.core.labels import label_mask
+from limbeck.core.labels import all_labelled, label_mask
 from limbeck.core.terms import Term
 from limbeck.objectives import HardTargets
 
@@ -69,3 +69,14 @@ def test_an_objective_on_labels_refuses_targets_of_several_parts() -> None:
     batch = Batch({"default": torch.zeros(2, 3)}, target={"boxes": torch.rand(2, 4), "labels": torch.zeros(2)})
     with pytest.raises(ValueError, match="hard_targets: the target is a mapping \\(boxes, labels\\)"):
         Criterion([Term(HardTargets())], nn.Linear(3, 2))(batch)
+
+
+@pytest.mark.parametrize(
+    "whole", [torch.tensor([0, 3]), torch.tensor([[1, 2], [0, 0]]), torch.tensor([0.5, -2.0]), torch.zeros(0)]
+)
+def test_labels_without_a_gap_are_told_from_those_with_one(whole):
+    assert all_labelled(whole)
+    assert all_labelled(whole.to(torch.float64) if whole.is_floating_point() else whole.to(torch.int32))
+    if len(whole):
+        whole[-1] = NAN if whole.is_floating_point() else -100
+        assert not all_labelled(whole)

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core import counted_items
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, as_batch
 from limbeck.core.criterion import Criterion
@@ -191,3 +192,27 @@ def test_gradient_reaches_a_generator_through_student_and_teacher():
     x = g(z)
     expected = torch.autograd.grad((actors["student"].model(x) - actors["teacher"].model(x)).square().mean(), g.weight)[0]
     torch.testing.assert_close(found, expected)
+
+
+def test_a_mask_of_ones_changes_no_bit_of_loss_and_gradient(monkeypatch: pytest.MonkeyPatch):
+    """Where all items have a label, which is looked at on a CPU, losses are not multiplied by a mask."""
+    found = []
+    for left_out in (True, False):
+        monkeypatch.setattr(counted_items, "_can_be_left_out", lambda labels, left_out=left_out: left_out)
+        s = student()
+        criterion = Criterion(HINTON, s, teacher())
+        losses = criterion((X, Y))
+        counted = counted_items.count_items(criterion.losses, as_batch((X, Y)))
+        assert (counted.masks[0] is None) is left_out
+        losses["loss"].backward()
+        found.append([*losses.values(), *(p.grad for p in s.parameters())])
+    assert all(torch.equal(ours, theirs) for ours, theirs in zip(*found, strict=True))
+
+
+def test_items_without_a_label_are_masked():
+    criterion = Criterion(HINTON, student(), teacher(), example=(X, Y))
+    labels = Y.clone()
+    labels[1] = -100
+    counted = counted_items.count_items(criterion.losses, as_batch((X, labels)))
+    assert counted.masks[0].tolist() == [1.0, 0.0, *[1.0] * (len(Y) - 2)]
+    assert [float(count) for count in counted.counts] == [len(Y) - 1, len(Y)]

@@ -129,7 +129,7 @@ class Probe:
         self._watch(point.path, tensor)
 
     def _watch(self, path: str, signal: Any) -> None:
-        if isinstance(signal, Tensor) and (watcher := tap_watchers.get(self.model)) is not None:
+        if tap_watchers and isinstance(signal, Tensor) and (watcher := tap_watchers.get(self.model)) is not None:
             watcher(path, signal)
 
     def _record_statistics(self, layer: nn.Module, record: Callable[[Any], None], value: Any) -> None:
@@ -138,24 +138,30 @@ class Probe:
 
     def __call__(self, inputs: Any, run: Callable[[nn.Module, Any], Any] | None = None) -> Signals:
         """Runs the model, with `run(model, inputs)` if given, and returns `{tap: signal}`."""
-        self._recorded, self._runs, self._recording = {}, {}, True
-        try:
-            with recording_attention(self.model, self._attention) if self._attention else nullcontext():
-                output = run(self.model, inputs) if run else call_model(self.model, inputs)
-        finally:
-            self._recording = False
-        changed = {name for name, (tensor, version) in self._recorded.items() if _changed_since(tensor, version)}
-        if changed:
-            self._copied |= changed
-            return self(inputs, run)
-        signals = Signals({name: tensor for name, (tensor, _) in self._recorded.items()})
+        call, signals = run or call_model, Signals()
+        output = self._call_recording(call, inputs, signals) if self.has_hooks else call(self.model, inputs)
         chosen = signals.pop(OUTPUT, None)
         if LOGITS in self.taps and LOGITS not in signals:  # a key of the output goes before a module of that name
             by_tap = chosen is not None and part_of(output, self.output) is None
             signals[LOGITS] = chosen if by_tap and chosen is not None else select_output(output, self.output)
             self._watch("", signals[LOGITS])
-        self._recorded = {}
         return signals
+
+    def _call_recording(self, call: Callable[[nn.Module, Any], Any], inputs: Any, signals: Signals) -> Any:
+        """Runs the model and returns its output; what the hooks have recorded is added to the signals."""
+        self._recorded, self._runs, self._recording = {}, {}, True
+        try:
+            with recording_attention(self.model, self._attention) if self._attention else nullcontext():
+                output = call(self.model, inputs)
+        finally:
+            self._recording = False
+        changed = {name for name, (tensor, version) in self._recorded.items() if _changed_since(tensor, version)}
+        if changed:
+            self._copied |= changed
+            return self._call_recording(call, inputs, signals)
+        signals.update({name: tensor for name, (tensor, _) in self._recorded.items()})
+        self._recorded = {}
+        return output
 
     @property
     def has_hooks(self) -> bool:

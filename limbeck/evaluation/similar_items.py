@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -30,12 +31,13 @@ def similar_items(columns: Floats, counts: Floats, groups: int = GROUPS) -> Simi
     with their covariance stands for it. Mean and covariance of the sums stay exact.
 
     Args:
-        columns: scores of each distinct item, `[rows, items]`; rows are arms, seeds and parts of the metric.
+        columns: scores of each distinct item, `[rows, items]`; rows are arms, seeds and parts of the metric. They are centred
+            in place: for hundreds of arms they are the largest array by far.
         counts: how many items have these scores.
     """
     items = counts.sum()
     mean = columns @ counts / items
-    centred = columns - mean[:, None]
+    centred = np.subtract(columns, mean[:, None], out=columns)
     products = _weighted(centred, counts) @ centred.T
     scale = np.sqrt(np.maximum(products.diagonal(), 0) / items)
     scale = np.where(scale > 0, scale, 1.0)
@@ -45,7 +47,8 @@ def similar_items(columns: Floats, counts: Floats, groups: int = GROUPS) -> Simi
     starts = np.unique(np.searchsorted(np.cumsum(counts), np.linspace(0, items, groups, endpoint=False), side="right"))
     sizes = np.add.reduceat(counts, starts)
     means = np.add.reduceat(_weighted(centred, counts), starts, axis=1) / sizes
-    centred -= np.repeat(means, np.diff([*starts, len(counts)]), axis=1)  # what is left within the groups
+    for group, (start, end) in enumerate(pairwise([*starts, len(counts)])):
+        centred[:, start:end] -= means[:, group, None]  # what is left within the groups
     values, vectors = np.linalg.eigh(_weighted(centred, counts) @ centred.T)
     return SimilarItems(means + mean[:, None], sizes, vectors * np.sqrt(np.maximum(values, 0)))
 

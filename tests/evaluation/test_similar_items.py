@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import numpy as np
 import pytest
 
@@ -22,7 +24,7 @@ def losses(seeds: int = 3) -> np.ndarray:
 def test_groups_keep_mean_and_covariance() -> None:
     scores = losses()
     counts = np.random.default_rng(1).integers(1, 4, ITEMS)
-    found = similar_items(scores, counts, groups=50)
+    found = similar_items(scores.copy(), counts, groups=50)
     assert found.means.shape == (3, 50)
     assert found.counts.sum() == counts.sum()
     np.testing.assert_allclose(found.means @ found.counts, scores @ counts)
@@ -63,3 +65,15 @@ def test_a_correlation_and_equal_arms(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(grouped[1], exact[1], atol=0.08 * (exact[1][1] - exact[1][0]))
     above, below = resampled([parts, parts], 50, 0, value)
     np.testing.assert_allclose(above, below)
+
+
+def test_hundreds_of_arms_are_held_three_times_at_most() -> None:
+    """As they are given, as rows of one matrix, and in the order of their groups."""
+    arms = list(np.random.default_rng(0).normal(size=(100, 1, 10_000)))
+    before = [arm.copy() for arm in arms]
+    tracemalloc.start()
+    resampled(arms, 100, 0)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 3.2 * sum(arm.nbytes for arm in arms)  # of which the arms themselves were there before
+    assert all((arm == same).all() for arm, same in zip(arms, before, strict=True))

@@ -97,13 +97,8 @@ class Objective(nn.Module, ABC):
         kind = "cpu" if first.is_cpu else first.device.type
         if torch.is_autocast_enabled(kind):
             with torch.autocast(kind, enabled=False):
-                return self._losses(student, teacher, first, target, mask, index, teacher_gradient)
-        return self._losses(student, teacher, first, target, mask, index, teacher_gradient)
-
-    def _losses(
-        self, student: Any, teacher: Any, first: Tensor, target: Any, mask: Any, index: Any, teacher_gradient: bool
-    ) -> Tensor:
-        """The losses, without mixed precision."""
+                given = {"target": target, "mask": mask, "index": index, "teacher_gradient": teacher_gradient}
+                return self.forward(student, teacher, **given)  # type: ignore[arg-type]
         s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
         if not self.built:
             self.build(shape_of(s), None if t is None else shape_of(t))

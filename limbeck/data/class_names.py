@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+MISSING = {"na", "n/a", "#n/a", "<na>", "nan", "null"}  # what programs write for an empty cell
 NUMBER = re.compile(r"[+-]?\d+")
 
 
@@ -12,6 +13,23 @@ def fold(name: str) -> str:
     """A name without case and without spaces at its ends or in a row; of a whole number its value (`007` is 7)."""
     text = " ".join(str(name).split()).casefold()
     return str(int(text)) if NUMBER.fullmatch(text) else text
+
+
+def suspicious_names(names: Sequence[str]) -> list[str]:
+    """What may be wrong with the names of classes: one name in two spellings, or the word of a program for an empty cell."""
+    spellings: dict[str, list[str]] = {}
+    for name in names:
+        spellings.setdefault(fold(name), []).append(name)
+    found = [
+        f"the classes {' and '.join(map(repr, alike))} differ in case, spaces or leading zeros only; write them alike if they "
+        "are one"
+        for alike in spellings.values()
+        if len(alike) > 1
+    ]
+    missing = [name for name in names if fold(name) in MISSING]
+    if missing:
+        found.append(f"{', '.join(map(repr, missing))} is a class of its own; leave the cell empty if the label is missing")
+    return found
 
 
 def positions_in(names: Sequence[str], among: Sequence[str]) -> list[int | None]:

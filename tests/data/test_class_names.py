@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from limbeck.data import Items
-from limbeck.data.class_names import match_classes, numbers_of, positions_in
+from limbeck.data.class_names import match_classes, numbers_of, positions_in, suspicious_names
 
 FOLDERS = sorted(map(str, range(12)))  # as image folders are numbered: 0, 1, 10, 11, 2 …
 
@@ -22,6 +22,14 @@ def test_names_are_compared_without_case_and_spaces() -> None:
     assert positions_in(["a", "A"], ["A", "a"]) == [1, 0]  # names that differ in case only are taken as they are
     assert positions_in(["a", "A"], ["A", "b"]) == [None, 0]
     assert positions_in(["STRASSE"], ["straße"]) == [0]
+
+
+def test_names_in_two_spellings_and_words_for_empty_cells_are_suspicious() -> None:
+    assert suspicious_names(["cat", "dog", "none"]) == []
+    (alike,) = suspicious_names(["Positive", " positive", "negative"])
+    assert alike.startswith("the classes 'Positive' and ' positive' differ in case, spaces or leading zeros only")
+    (missing,) = suspicious_names(["NaN", "cat", "null"])
+    assert missing.startswith("'NaN', 'null' is a class of its own; leave the cell empty")
 
 
 def test_numeric_names_and_numbers_are_matched_by_value() -> None:

@@ -164,6 +164,9 @@ def _from_numbers(cells: pa.Array, where: str) -> Tensor:
         raise ValueError(f"{where} holds {cells.type}; expected class indices or names. Set `label` to another column")
     numbers = pc.fill_null(cells.cast(pa.float64()), float(UNLABELLED)).to_numpy(zero_copy_only=False)
     numbers = np.where(np.isnan(numbers), UNLABELLED, numbers)
+    if (np.abs(numbers) >= 2**63).any():
+        row = int((np.abs(numbers) >= 2**63).argmax())
+        raise ValueError(f"{where}: row {row} holds {numbers[row]:.0f}; expected class indices below 2⁶³, or names")
     fractional = numbers != np.floor(numbers)
     if fractional.any():
         row = int(fractional.argmax())

@@ -6,6 +6,7 @@ written that can be mapped into memory.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -19,7 +20,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_batches, read_columns
 from limbeck.data.loading.hugging_face import open_hub, open_saved, source_of, wrong_split
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden
-from limbeck.data.loading.objects import as_arrow, is_hugging_face, is_table
+from limbeck.data.loading.objects import FORMS, as_arrow, is_hugging_face, is_table
 from limbeck.data.loading.raw_table import RawTable, TableSource, table_in_memory, with_features
 from limbeck.data.loading.tar_shards import OnError, expand_shards, is_shards, open_shards
 from limbeck.utils.hub import describe_nearest
@@ -52,6 +53,7 @@ def open_source(name: Any, split: str | None, *, stream: bool = False, on_error:
         return source_of(name, type(name).__name__, split)
     if is_table(name):
         return table_in_memory(as_arrow(name), type(name).__name__)
+    require_path_or_table(name)
     path = Path(name).expanduser()
     if is_shards(str(name)) and not path.is_dir():
         return _open_shards(expand_shards(str(path)), str(path), split, on_error)
@@ -64,6 +66,15 @@ def open_source(name: Any, split: str | None, *, stream: bool = False, on_error:
     if _is_hub_name(str(name)):
         return open_hub(str(name), split, stream=stream)
     raise missing_path_error(path)
+
+
+def require_path_or_table(data: Any) -> None:
+    """Raises a `ValueError` for an object that `open_source` does not read."""
+    if not isinstance(data, str | os.PathLike) and not is_table(data):
+        raise ValueError(
+            f"{type(data).__name__} is no data set; hand over a path or name, {FORMS}, or items: "
+            "Items.from_tensors(inputs, labels), Items.from_torch_dataset(data)"
+        )
 
 
 def missing_path_error(path: Path) -> FileNotFoundError:

@@ -13,6 +13,14 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.conll import read_conll
 
+DELIMITERS = (",", ";", "\t", "|")
+NOT_CSV = {  # by the first bytes of a file
+    b"\x1f\x8b": "it is compressed (gzip); unpack it",
+    b"PK\x03\x04": "it is a zip archive, perhaps a table of a spreadsheet program; save it as CSV",
+    b"\xd0\xcf\x11\xe0": "it is a table of a spreadsheet program; save it as CSV",
+    b"\xff\xfe\x00\x00": "it is UTF-32; convert it, such as by: iconv -f utf-32 -t utf-8",
+    b"PAR1": "it is a Parquet file; name it so: .parquet",
+}
 ROWS, BLOCK = 1024, 8 << 20  # rows of Parquet, and bytes of text, that are read at once where a file is not read whole
 
 
@@ -125,7 +133,15 @@ def _csv_options(path: Path) -> tuple[str, Any]:
 
     with path.open("rb") as file:
         start = file.read(1 << 16)
+    for mark, problem in NOT_CSV.items():
+        if start.startswith(mark):
+            raise ValueError(problem)
     encoding = "utf16" if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf8"
+    first = start.splitlines()[0] if encoding == "utf8" and start else b""
+    if first.count(b"\x00") >= len(first) / 4 > 0:
+        raise ValueError("it is no UTF-8: every other byte is zero, as in UTF-16; convert it: iconv -f utf-16le -t utf-8")
+    if not _is_utf8(first):
+        raise ValueError(f"its header is no UTF-8; convert the file, such as by: iconv -f latin1 -t utf-8 {path.name}")
     header = start.decode(encoding, errors="replace").split("\n", 1)[0]
     return encoding, pyarrow.csv.ParseOptions(delimiter=_delimiter(path, header), newlines_in_values=True)
 
@@ -141,10 +157,10 @@ def _check_encoding(table: pa.Table | pa.RecordBatch, path: Path) -> None:
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """The delimiter of a CSV file: a comma, unless its header has none, but semicolons or tabs."""
+    """The delimiter of a CSV file: that of `DELIMITERS` of which its header has most, the first of several."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return next((sign for sign in (",", ";", "\t") if sign in header), ",")
+    return max(DELIMITERS, key=header.count)
 
 
 def _is_utf8(cell: bytes) -> bool:

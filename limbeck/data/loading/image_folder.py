@@ -14,6 +14,7 @@ IMAGE_SUFFIXES = {
     ".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".gif", ".webp", ".avif", ".tif", ".tiff", ".ppm", ".pgm",
 }  # fmt: skip
 OTHER_SUFFIXES = {"", ".txt", ".md", ".json", ".csv", ".xml", ".yaml", ".yml", ".db", ".ini", ".html"}  # left out in silence
+LEFT_BEHIND = {"__MACOSX", "@eaDir", "#recycle", "$RECYCLE.BIN", "System Volume Information", "lost+found"}
 SHOWN = 4  # folders named in a warning
 
 
@@ -68,8 +69,8 @@ def _one_form(name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or folder is one that systems leave behind: `.DS_Store`, `__MACOSX`, `._image.jpg`."""
-    return name.startswith(".") or name == "__MACOSX"
+    """Whether a file or folder is one that systems leave behind: `.DS_Store`, `__MACOSX`, `._image.jpg`, `@eaDir`."""
+    return name.startswith((".", "~$")) or name in LEFT_BEHIND
 
 
 def _files_in(folder: str | Path, within: str) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from limbeck.data.audio.decode import DecodedAudio, decode_audio
 from limbeck.data.audio.options import AudioOptions
+from limbeck.data.class_names import suspicious_names
 from limbeck.data.image.load import MEMORY_LIMIT, LoadedImages, OnError, load_arrays, load_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
@@ -159,7 +161,12 @@ class _LabelColumns:
 
     def read(self, table: RawTable) -> tuple[Tensor | None, int | None, list[str] | None]:
         """The target, the number of classes and their names if they are known."""
-        return first_labels(table, self.columns, self.classes, self.reader) if self.columns else (None, self.classes, None)
+        if not self.columns:
+            return None, self.classes, None
+        target, classes, names = first_labels(table, self.columns, self.classes, self.reader)
+        for problem in suspicious_names(names or ()):
+            warnings.warn(f"{table.origin}: {problem}", stacklevel=2)
+        return target, classes, names
 
 
 def _table_items(table: RawTable, options: TableOptions, labels: _LabelColumns) -> Items:

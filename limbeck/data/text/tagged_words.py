@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from limbeck.data.loading.arrow_types import is_list, is_text
 from limbeck.data.loading.conll import read_conll
-from limbeck.data.loading.files import open_file
+from limbeck.data.loading.files import open_file, require_path_or_table
 from limbeck.data.loading.multi_hot import names_of_list
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.loading.rows import open_rows, rows_of
@@ -106,6 +106,9 @@ def may_be_tagged_words(table: RawTable) -> bool:
 
 def _open(path: str | Path, split: str | None, limit: int | None) -> RawTable:
     """A table; also from a text file in CoNLL's form, which is no table for other tasks."""
+    require_path_or_table(path)
+    if not isinstance(path, str | Path):
+        return open_rows(path, split, limit=limit)
     place = Path(path).expanduser()
     if split is not None and (place / f"{split}.txt").is_file():
         place, split = place / f"{split}.txt", None

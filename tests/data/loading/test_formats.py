@@ -74,6 +74,14 @@ def test_semicolons_and_utf_16_are_read_as_they_are(tmp_path: Path) -> None:
         assert items.fetch(torch.tensor([0])) == ["schön"]
 
 
+@pytest.mark.parametrize("header", ["text|label", "text;label;note, if any", "text\tlabel"])
+def test_a_file_is_delimited_as_its_header_is(header: str, tmp_path: Path) -> None:
+    sign = header[4]
+    cells = sign.join(["a", "x", "n"][: header.count(sign) + 1])
+    (tmp_path / "a.csv").write_text(f"{header}\n{cells}\n{cells.replace('x', 'y')}\n")
+    assert load_items(tmp_path / "a.csv", input="text").class_names == ["x", "y"]
+
+
 def test_other_encodings_are_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\nfine,good\nschön,good\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"column 'text': row 1 is no UTF-8; convert the file, such as by: iconv -f latin1"):
@@ -90,6 +98,15 @@ def test_other_encodings_are_named_with_the_way_out(tmp_path: Path) -> None:
         ("a.csv", b",label\na,1\n", "column 0 has no name"),
         ("a.arrow", b"\xff" * 200, "cannot be read as arrow"),
         ("a.parquet", b"PAR1" + bytes(100) + b"PAR1", "cannot be read as parquet"),
+        ("a.csv", b"\x1f\x8b\x08\x00", r"it is compressed \(gzip\); unpack it"),
+        ("a.csv", b"PK\x03\x04\x14", "a table of a spreadsheet program; save it as CSV"),
+        ("a.csv", "text,label\na,b\n".encode("utf-16-le"), r"every other byte is zero, as in UTF-16; convert it: .*utf-16le"),
+        ("a.csv", "text,label\na,b\n".encode("utf-32"), "it is UTF-32; convert it"),
+        (
+            "a.csv",
+            "täxt,label\na,b\n".encode("latin-1"),
+            "its header is no UTF-8; convert the file, .* iconv -f latin1",
+        ),
     ],
 )
 def test_damaged_files_are_named(tmp_path: Path, name: str, content: bytes, message: str) -> None:

@@ -29,6 +29,9 @@ def test_what_systems_leave_behind_is_no_class(tmp_path: Path) -> None:
     (tmp_path / "cat" / "__MACOSX").mkdir()
     (tmp_path / "cat" / "__MACOSX" / "z.png").write_bytes(b"\x00")
     (tmp_path / "cat" / "notes.txt").write_text("x")
+    (tmp_path / "dog" / "~$a.png").write_bytes(b"x")
+    for system in ("@eaDir", "$RECYCLE.BIN", "#recycle", "lost+found", ".ipynb_checkpoints", "cat/@eaDir"):
+        images(tmp_path, system, "y.png")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         items = load_items(tmp_path)
@@ -58,6 +61,16 @@ def test_two_spellings_of_a_name_are_one_class(tmp_path: Path) -> None:
     file = tmp_path / "a.csv"
     file.write_text(f"text,label\na,{composed}\nb,{decomposed}\nc,x\n", encoding="utf-8")
     assert load_items(file).class_names == ["x", composed]
+
+
+def test_classes_that_differ_in_spelling_only_are_named(tmp_path: Path) -> None:
+    for name in ("Cat", "cat ", "dog", "01", "1"):
+        images(tmp_path, name, "a.png")
+    with (
+        pytest.warns(UserWarning, match="the classes '01' and '1' differ in case, spaces or leading zeros only"),
+        pytest.warns(UserWarning, match="the classes 'Cat' and 'cat '"),
+    ):
+        assert len(load_items(tmp_path).class_names or ()) == 5
 
 
 def test_of_classes_beyond_a_limit_one_image_is_looked_for(tmp_path: Path) -> None:

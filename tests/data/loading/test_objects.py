@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
-from limbeck.data import as_items, load_items
+from limbeck.data import as_items, load_items, load_questions, load_tagged_words
 
 ROWS = {"text": ["fine", "poor", "good"], "label": ["yes", "no", "yes"]}
 
@@ -59,3 +59,12 @@ def test_what_has_no_items_is_refused_with_the_way_out() -> None:
         as_items(x for x in [1])
     with pytest.raises(ValueError, match="this DataFrame cannot be read as a table"):
         as_items(pd.DataFrame({"text": ["a", 1.5], "label": [0, 1]}))
+
+
+@pytest.mark.parametrize(
+    "data", [None, 3, b"a.csv", ROWS, [("a", 0)], (np.eye(2), np.zeros(2)), iter(()), TensorDataset(torch.eye(2))]
+)
+def test_what_is_no_data_set_is_refused_where_paths_are_read_too(data: Any) -> None:
+    for load in (load_items, load_tagged_words, load_questions):
+        with pytest.raises(ValueError, match=r"is no data set; hand over a path or name, .*Items\.from_tensors"):
+            load(data)

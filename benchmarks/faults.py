@@ -1,10 +1,10 @@
 """Measures what faults do: flipped bytes in the files of a run, kills, mutated recipes, foreign files, damaged runs
-in a list; and whether two ranks train what one does.
+in a list; whether two ranks train what one does; and which kinds of faults have a test.
 
     python -m benchmarks.faults [--dry] [PART …]
 
-Parts are flips, listing, ranks, kills, recipes, files and checks (what those before a training cost); all by default. `--dry`
-prints the figures and records none.
+Parts are kinds, flips, listing, ranks, kills, recipes, files and checks (what those before a training cost); all by
+default. `--dry` prints the figures and records none.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from benchmarks import fault_checks, fault_files, fault_kills, fault_ranks, fault_recipes
+from benchmarks import fault_checks, fault_files, fault_kills, fault_kinds, fault_ranks, fault_recipes
 from benchmarks.bars import record
 from limbeck import models
 from limbeck.engine.checkpoint import CheckpointError, load_checkpoint
@@ -96,6 +96,7 @@ def measure_listing(*, dry: bool) -> None:
 
 
 PARTS: dict[str, Callable[..., None]] = {
+    "kinds": fault_kinds.measure,
     "flips": measure_flips,
     "listing": measure_listing,
     "ranks": lambda *, dry: fault_ranks.measure(record_figures=not dry),

@@ -52,6 +52,8 @@ def run_recipe(
         OutOfMemoryError: memory is used up; the message names the largest numbers of the recipe.
         ValueError: data, models and terms do not fit.
     """
+    if ".." in folder.parts:  # or folders that the path only passes through would be created
+        folder = folder.resolve()
     with explain_out_of_memory(lambda: recipe.model_dump(exclude_unset=True)):
         return _run(recipe, folder, resume=resume, force=force, console=console, progress=progress)
 

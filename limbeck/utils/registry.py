@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -107,6 +108,19 @@ class Registry:
         try:
             check_arguments(self[name], arguments)
         except ArgumentTypeError as error:
+            raise ValueError(f"{self.kind} {name!r}: {error}") from error
+
+    def check_call(self, name: str, *given: Any, **arguments: Any) -> None:
+        """Raises for a call of a function that would lack arguments or have unknown ones, before it is called.
+
+        Raises:
+            UnknownNameError: no part has this name.
+            ValueError: the first argument that is missing, unknown or of a wrong type.
+        """
+        self.check_arguments(name, arguments)
+        try:
+            inspect.signature(self[name]).bind(*given, **arguments)
+        except TypeError as error:
             raise ValueError(f"{self.kind} {name!r}: {error}") from error
 
     def part(self, value: Any, base: type[Any], example: str) -> Any:

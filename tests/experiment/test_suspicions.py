@@ -62,6 +62,14 @@ def test_uint8_images_and_floats_in_unit_range_are_of_one_range() -> None:
     Distillation(model, nn.Sequential(nn.Flatten(), nn.Linear(16, 2)), training=QUICK).check(train, test=test)
 
 
+def test_images_of_another_size_are_said() -> None:
+    train, test = (Items.from_tensors(torch.rand(8, 1, size, size), torch.arange(8) % 2) for size in (8, 16))
+    model = nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(4, 2))
+    job = Distillation(model, nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(1, 2)), training=QUICK)
+    with pytest.warns(UserWarning, match="test data: its images are 16×16, and those of the training data 8×8; give both"):
+        job.check(train, test=test)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_values_that_are_not_finite_are_found_at_loading_with_their_row(value: float) -> None:
     inputs = X.clone()

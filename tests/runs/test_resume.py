@@ -34,6 +34,8 @@ def test_files_that_are_no_run_stay(tmp_path: Path, options: dict[str, bool]) ->
         run_recipe(tiny.recipe(), tmp_path, progress=False, **options)  # type: ignore[arg-type]
     with pytest.raises(RunError, match="is a file"):
         run_recipe(tiny.recipe(), tmp_path / "thesis.tex", progress=False, **options)  # type: ignore[arg-type]
+    with pytest.raises(RunError, match=r"no run.*another --out"):  # the same folder, by way of one that is not there
+        run_recipe(tiny.recipe(), tmp_path / "missing" / "..", progress=False, **options)  # type: ignore[arg-type]
     assert bytes_of(tmp_path) == {"thesis.tex": b"ten years"}
 
 

@@ -1,6 +1,8 @@
-"""Checks of training and test data against each other: values of another range."""
+"""Checks of training and test data against each other: values of another range, images of another size."""
 
 from __future__ import annotations
+
+import warnings
 
 import torch
 from torch import Tensor
@@ -16,9 +18,12 @@ UNIT, FAR = 1.0, 10.0  # values in [0, 1], and some far beyond
 def check_range(train: Items | None, other: Items | None, data: str) -> None:
     """Refuses numbers from 0 to 255 where the training data has numbers from 0 to 1, and the reverse.
 
+    Warns of images of another size, which a convolutional network reads without a word.
+
     Raises:
         ValueError: with both ranges.
     """
+    _warn_of_size(train, other, data)
     ours, theirs = _range(train), _range(other)
     if ours is None or theirs is None:
         return
@@ -28,6 +33,18 @@ def check_range(train: Items | None, other: Items | None, data: str) -> None:
                 f"{data}: its values go from {theirs[0]:g} to {theirs[1]:g}, and those of the training data from {ours[0]:g} "
                 f"to {ours[1]:g}; bring both to one range, such as images / 255"
             )
+
+
+def _warn_of_size(train: Items | None, other: Items | None, data: str) -> None:
+    if train is None or other is None or not (train.images and other.images and len(train) and len(other)):
+        return
+    ours, theirs = (each.fetch(torch.arange(1)).shape[-2:] for each in (train, other))
+    if ours != theirs:
+        warnings.warn(
+            f"{data}: its images are {theirs[0]}×{theirs[1]}, and those of the training data {ours[0]}×{ours[1]}; give both "
+            "the same size (size: of each data set)",
+            stacklevel=3,
+        )
 
 
 def _range(items: Items | None) -> tuple[float, float, float] | None:

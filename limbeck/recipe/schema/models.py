@@ -167,7 +167,8 @@ class StudentSpec(ModelSpec):
             if self.from_teacher is not None and getattr(self, field):
                 raise ValueError(f"{field}: only a model by name gets {field}; name it by model: instead of from_teacher:")
         if self.from_teacher is not None:
-            from_teacher.check_arguments(*next(iter(self.from_teacher.items())))  # an unknown name raises with the nearest
+            ((way, arguments),) = self.from_teacher.items()
+            from_teacher.check_call(way, None, **arguments)  # an unknown name raises with the nearest
         if self.vocabulary is not None and self.model:
             raise ValueError(f"vocabulary: it is cut from the teacher's, and model {self.model!r} is not made from that")
         return self

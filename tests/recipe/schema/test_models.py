@@ -11,7 +11,7 @@ import torch
 from limbeck import runs
 from limbeck.models import load_model
 from limbeck.recipe import RecipeError
-from limbeck.recipe.schema.models import TeacherSpec
+from limbeck.recipe.schema.models import StudentSpec, TeacherSpec
 from tests import tiny
 from tests.recipe.texts import quick
 
@@ -84,3 +84,16 @@ def test_a_teacher_with_random_weights_is_refused(model: str, random: dict[str, 
     assert TeacherSpec(model=model, args=trained).training is None
     assert TeacherSpec(model=model, args=random, weights="w.safetensors").weights
     assert TeacherSpec.model_validate({"model": model, "args": random, "training": {"epochs": 1}}).training is not None
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [
+        ({"narrower": {"layers": 1, "./x": 1}}, r"'narrower': got an unexpected keyword argument '\./x'"),
+        ({"init_from_teacher": {}}, "'init_from_teacher': missing a required argument: 'layers'"),
+        ({"narrower": {"layers": "x"}}, "layers='x': expected int or None"),
+    ],
+)
+def test_arguments_of_a_way_to_make_the_student_are_checked_when_it_is_read(way: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        StudentSpec.model_validate({"from_teacher": way})

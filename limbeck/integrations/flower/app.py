@@ -6,6 +6,7 @@ neither path travels. `limbeck federate` fills them in.
 
 from __future__ import annotations
 
+import os
 import time
 from functools import cache
 from pathlib import Path
@@ -15,6 +16,7 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
 from limbeck.integrations.flower.client import FederatedClient, client_app
+from limbeck.integrations.flower.kept_models import KeptModels
 from limbeck.integrations.flower.run import run_federation
 from limbeck.recipe.federation import Federation
 
@@ -64,7 +66,8 @@ def _client(recipe: str, data: str, number: int, group: str | None) -> Federated
     """A client; its items are read once in a process."""
     described = Federation.read(recipe)
     train, public = described.client_items(Path(data))
-    return FederatedClient(described, train, public, number, group)
+    home = os.environ.get("FLWR_HOME")  # of this client alone; see `limbeck federate client`
+    return FederatedClient(described, train, public, number, group, KeptModels(Path(home) / "models") if home else None)
 
 
 server_app = ServerApp()

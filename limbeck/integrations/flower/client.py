@@ -17,6 +17,7 @@ from limbeck.core.actors import trained
 from limbeck.data import Items
 from limbeck.engine import Run, Settings, Stage, Update
 from limbeck.experiment.experiment import inference_device, training_source
+from limbeck.integrations.flower.kept_models import KeptModels
 from limbeck.integrations.flower.records import PayloadError, from_record, require_size, to_record
 from limbeck.integrations.flower.rounds import public_rows
 from limbeck.methods import federated
@@ -37,6 +38,8 @@ class FederatedClient:
         number: of the client; with seed and round it determines its training.
         public: inputs that all clients have; None: there are none.
         group: its architecture; None: the groups take turns by number.
+        kept: its models of earlier rounds, where logits travel and its state in Flower ends with the server's run; None: that
+            state is all.
     """
 
     recipe: Federation
@@ -44,6 +47,7 @@ class FederatedClient:
     public: Items | None
     number: int
     group: str | None = None
+    kept: KeptModels | None = None
 
     def __post_init__(self) -> None:
         names = list(self.recipe.architectures)
@@ -70,7 +74,7 @@ class FederatedClient:
         received = from_record(message.content.array_records[ARRAYS])
         seeds = mix_seeds(seed, self.number, asked)
         work = self._exchange_weights if method.exchanges == "weights" else self._exchange_logits
-        arrays = work(method, received, asked, (seed, seeds), context)
+        arrays = work(method, received, asked, (seed, seeds), str(config[RUN]), context)
         reply = {
             ARRAYS: to_record(arrays, spec.upload),
             METRICS: MetricRecord({COUNT: len(self.train)}),
@@ -79,7 +83,7 @@ class FederatedClient:
         return Message(RecordDict(reply), reply_to=message)
 
     def _exchange_weights(
-        self, method: federated.FederatedMethod, received: Mapping[str, Tensor], asked: int, seeds: tuple[int, int], _: Context
+        self, method: federated.FederatedMethod, received: Mapping[str, Tensor], asked: int, seeds: tuple[int, int], *_: Any
     ) -> Mapping[str, Tensor]:
         model = self._model(seeds[0])
         load_state(model, received)
@@ -92,12 +96,15 @@ class FederatedClient:
         received: Mapping[str, Tensor],
         asked: int,
         seeds: tuple[int, int],
+        run: str,
         context: Context,
     ) -> Mapping[str, Tensor]:
         assert self.public is not None
         model = self._model(seeds[0])
         if MODEL in context.state:
             load_state(model, from_record(context.state.array_records[MODEL]))
+        elif self.kept is not None and (earlier := self.kept.load(run, asked)) is not None:
+            load_state(model, earlier)
         if received:  # from the second round on
             before = self.public.select(public_rows(method, len(self.public), seeds[0], asked - 1))
             settings = quiet(self.recipe.training.build().settings)
@@ -105,6 +112,8 @@ class FederatedClient:
             federated.distil_consensus(method, model, before, received["logits"], task=task, seed=seeds[1], settings=settings)
         train_locally(self.recipe, method, model, self.train, seeds[1])
         context.state[MODEL] = to_record(model.state_dict())
+        if self.kept is not None:
+            self.kept.keep(run, asked, model.state_dict())
         rows = public_rows(method, len(self.public), seeds[0], asked)
         return {"logits": outputs_of(self.recipe, model, self.public.select(rows))}
 

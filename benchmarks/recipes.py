@@ -70,8 +70,10 @@ def keep(name: str, run: Path) -> Verdict:
     kept.mkdir(parents=True)
     if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
         shutil.copytree(run / "student", kept / "student")
-    for file in ("verdict.json", "recipe.yaml"):
-        shutil.copy(run / file, kept / file)
+    shutil.copy(run / "recipe.yaml", kept)
+    content = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
+    compact = json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # half the size, in a checkout of few megabytes
+    (kept / "verdict.json").write_text(compact + "\n", encoding="utf-8")
     intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]

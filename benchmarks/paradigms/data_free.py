@@ -253,7 +253,7 @@ DIGITS = {
     "dfq": Method("dfq", 600, FAST),
     "deep_inversion": Method("deep_inversion", 2000, {"samples": 1024, "rounds": 2, "steps": 100}, 93.0),
     "dfad": Method("dfad", 600, FAST, 92.2),
-    "dafl": Method("dafl", 400, {**FAST, "repeat": 5, "temperature": 4.0}, 88.5),
+    "dafl": Method("dafl", 400, {**GENERATOR, "repeat": 5, "temperature": 4.0}, 88.5),
     "belief_matching": Method("belief_matching", 300, {**FAST, "attention": 0.0}, 93.3),
     "zero_shot_kd": Method("zero_shot_kd", 2000, {"samples": 2048, "rounds": 2, "steps": 50}, 91.4),
     "contrastive_inversion": Method(

@@ -15,7 +15,8 @@ from limbeck.utils.registry import Registry, nearest_names
 registry = Registry("method")
 method_registries.append(registry)
 LENGTH = "length"
-GIVEN = ("teacher", "items", "task", LENGTH)  # arguments that a recipe fills in, of the functions that have them
+# Arguments that a recipe fills in, of the functions that have them, and from which of its fields.
+GIVEN = {"teacher": "teacher", "items": "data.train", "task": "task", LENGTH: "training"}
 PLUGINS = "plugins"  # the paradigm of methods outside this package
 
 
@@ -49,6 +50,8 @@ def check_arguments(name: str, arguments: Mapping[str, Any]) -> None:
     """Raises `ValueError` for an argument that a method does not have, or of another type than its hint says."""
     known = parameters(name)
     for argument in arguments:
+        if argument not in known and argument in GIVEN:
+            raise ValueError(f"method: {name} gets {argument!r} from {GIVEN[argument]}: of the recipe; say it there")
         if argument not in known:
             offer = ", ".join(nearest_names(argument, known)) or "none; it takes no arguments"
             raise ValueError(f"method: {name} has no {argument!r}; nearest: {offer}")

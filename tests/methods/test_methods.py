@@ -181,3 +181,9 @@ def test_hinton_takes_the_losses_of_the_task():
     labels, teacher = methods.hinton(2.0, 0.75, MultilabelClassification())
     assert (labels.objective.name, labels.weight(0)) == ("binary_cross_entropy", 0.25)
     assert (teacher.objective.name, teacher.weight(0), teacher.objective.temperature) == ("binary_soft_targets", 0.75, 2)
+
+
+@pytest.mark.parametrize(("argument", "field"), [("teacher", "teacher"), ("items", "data.train"), ("length", "training")])
+def test_what_the_recipe_fills_in_is_not_an_argument(argument: str, field: str) -> None:
+    with pytest.raises(ValueError, match=rf"method: hinton gets '{argument}' from {field}: of the recipe; say it there"):
+        methods.check_arguments("hinton", {argument: 3})

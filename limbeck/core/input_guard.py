@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from limbeck.core.batch import copy_tensors, tensors_in
@@ -44,10 +45,16 @@ class InputGuard:
                 f"actor {name!r} changes its inputs in place, and other models read them too; write x = x - mean in its "
                 "forward, not x.sub_(mean) or x -= mean"
             )
-        if of_copy is not None and _versions(given) != of_copy:
+        if of_copy is not None and name not in self.changing and (_versions(given) != of_copy or _differ(given, inputs)):
             self.changing.add(name)
         self._tried.add((name, training))
         return output
+
+
+def _differ(given: Any, inputs: Any) -> bool:
+    """Whether values were changed; `x.data.sub_(mean)` and NumPy's view of a tensor count no version."""
+    pairs = zip(tensors_in(given), tensors_in(inputs), strict=True)
+    return not all(torch.equal(one, other) for one, other in pairs)
 
 
 def _versions(inputs: Any) -> list[int]:

@@ -22,7 +22,7 @@ from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
-from limbeck.tasks.image_limits import accepted_images
+from limbeck.tasks.image_limits import accepted_images, other_precision
 from limbeck.tasks.input_limits import check_input_limits
 from limbeck.tasks.model_outputs import model_outputs, shared_outputs
 from limbeck.tasks.predictions import TaskPredictions
@@ -221,7 +221,8 @@ class Task(ABC):
         try:
             outputs = self.outputs(model, few, reads=reads)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            taken = accepted_images(model, items)
+            of_precision = other_precision(model) if "type" in str(error) else None
+            taken = of_precision or accepted_images(model, items)
             reason = str(error).splitlines()[0] if taken is None else f"{taken} ({str(error).splitlines()[0]})"
             raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
         if not bool(outputs.isfinite().all()):

@@ -16,12 +16,14 @@ ERRORS = (RuntimeError, ValueError, TypeError, IndexError)
 def accepted_images(model: nn.Module, items: Items) -> str | None:
     """Returns in words which images a model takes in place of those of the data, and how the data becomes so.
 
-    None for other inputs than images, and if none of the usual sizes and numbers of channels is taken.
+    None for other inputs than images, if it takes these, and if none of the usual sizes and numbers of channels is taken.
     """
     shape = tuple(getattr(items.fetch(torch.tensor([0])), "shape", ()))
     if len(shape) != 4:
         return None
     channels, height, width = shape[1:]
+    if _takes(model, (channels, height, width)):
+        return None  # the images are not what it fails on
     others = [number for number in CHANNELS if number != channels]
     tried = [(number, height, width) for number in others]
     tried += [(number, size, size) for number in (channels, *others) for size in SIZES]
@@ -50,3 +52,12 @@ def _takes(model: nn.Module, shape: tuple[int, int, int]) -> bool:
 def _text(shape: tuple[int, int, int]) -> str:
     """Channels × height × width."""
     return "×".join(map(str, shape))
+
+
+def other_precision(model: nn.Module) -> str | None:
+    """Says that a model is in another precision than its inputs, and what to do; None if it is in float32."""
+    kinds = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
+    if not kinds or torch.float32 in kinds:
+        return None
+    kind = str(kinds.pop()).removeprefix("torch.")
+    return f"its parameters are {kind}, and inputs are float32: hand over model.float() (training.precision: …)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -77,6 +78,14 @@ def test_a_model_that_changes_its_inputs_later_or_behind_the_copy_is_named() -> 
         guard.run("student", True, x, lambda given: given.add_(1))
     with pytest.raises(ValueError, match="actor 'teacher' changes its inputs"):
         guard.run("teacher", True, x, lambda _: x.add_(1))
+
+
+@pytest.mark.parametrize("change", [lambda x: x.data.mul_(0.5), lambda x: x.numpy().__imul__(0.5)])
+def test_changes_that_count_no_version_are_seen(change: Callable[[Tensor], object]) -> None:
+    guard, inputs = InputGuard(), X.clone()
+    for _ in range(3):
+        guard.run("student", True, inputs, change)
+    assert torch.equal(inputs, X)
 
 
 def test_mappings_are_compared_tensor_by_tensor_and_only_what_changes_is_copied() -> None:

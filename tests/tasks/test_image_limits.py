@@ -33,6 +33,27 @@ def test_channels_and_size_are_named_before_training(role: str, model: nn.Module
         Distillation(pair["student"], pair["teacher"]).check(IMAGES)
 
 
+class Unnamed(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = conv(1)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"out": self.net(x)}
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        (conv(1).bfloat16(), r"its parameters are bfloat16, and inputs are float32: hand over model\.float\(\)"),
+        (Unnamed(), r"cannot read it: the model returned dict, in which no logits were found"),  # the images fit
+    ],
+)
+def test_a_model_that_fails_on_something_else_is_not_said_to_want_other_images(teacher: nn.Module, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Distillation(conv(1), teacher).check(IMAGES, test=IMAGES.select(torch.arange(5)))
+
+
 def test_other_inputs_and_unusual_sizes_are_left_to_the_message_of_torch() -> None:
     assert accepted_images(nn.Sequential(nn.Flatten(), nn.Linear(17, 2)), IMAGES) is None
     vectors = Items.from_tensors(torch.rand(20, 5), torch.arange(20) % 2)

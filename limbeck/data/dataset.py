@@ -24,7 +24,7 @@ from limbeck.data.repeated_views import view_numbers
 from limbeck.data.text.masking import Masking
 from limbeck.data.text.next_tokens import NextTokens
 from limbeck.data.text.tagged_tokens import TagTargets
-from limbeck.data.workers import computed_in_workers, default_workers
+from limbeck.data.workers import computed_in_workers, default_workers, is_worker
 
 View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens | TagTargets
 
@@ -101,6 +101,7 @@ class Dataset(Source):
         self._order: tuple[tuple[int, int], Tensor] | None = None
         pipelines = {name: view for name, view in self.views.items() if isinstance(view, Pipeline)}
         self._cropped = {name for name, view in pipelines.items() if view.reads_originals(items.target)}
+        self._images = {name for name, view in pipelines.items() if view.modality == items.modality == "image"}
         decodes = workers is None and self._decodes()
         self.workers = workers or (default_workers() if decodes else 0)
         self._prefetcher = Prefetcher(self._compute, max(prefetch, 1) if decodes else prefetch, self.workers)
@@ -111,7 +112,9 @@ class Dataset(Source):
         return not self.items.storage.in_memory or isinstance(first, OriginalImages)
 
     def batch(self, position: BatchPosition) -> Batch:
-        return self._prefetcher.batch(position)
+        batch = self._prefetcher.batch(position)
+        sent = {name: to_float(batch.inputs[name]) for name in self._images if batch.inputs[name].dtype == torch.uint8}
+        return replace(batch, inputs={**batch.inputs, **sent}) if sent else batch
 
     def close(self) -> None:
         self._prefetcher.close()
@@ -125,18 +128,22 @@ class Dataset(Source):
 
     def batch_of_views(self, rows: Tensor, view: Tensor, seed: int = 0) -> Batch:
         """These rows, each in the view of the given number (int64 `[B]`)."""
+        return self._of_views(rows, view, seed)
+
+    def _of_views(self, rows: Tensor, view: Tensor, seed: int, *, floats: bool = True) -> Batch:
         seed = seed if self.view_seed is None else self.view_seed
-        return replace(self._augmented(rows, seed, view), view=view)
+        return replace(self._augmented(rows, seed, view, floats=floats), view=view)
 
     def _compute(self, position: BatchPosition) -> Batch:
+        """The batch; from a worker images travel as bytes, a quarter of what floats take, and `batch` converts them."""
         rows = self.rows(position)
         epoch = position.step // self.steps_per_epoch
         view = self._view_numbers(rows, position.seed, epoch)
         if view is not None:
-            return self.batch_of_views(rows, view, position.seed)
-        return self._augmented(rows, position.seed, epoch)
+            return self._of_views(rows, view, position.seed, floats=not is_worker())
+        return self._augmented(rows, position.seed, epoch, floats=not is_worker())
 
-    def _augmented(self, rows: Tensor, seed: int, view: keyed_random.ViewNumber) -> Batch:
+    def _augmented(self, rows: Tensor, seed: int, view: keyed_random.ViewNumber, *, floats: bool = True) -> Batch:
         if len(self._cropped) == len(self.views):  # nothing is decoded but what the views crop
             plain = Batch(inputs={}, target=select_rows(self.items.target, rows), keys=self.items.keys[rows], index=rows)
         else:
@@ -149,8 +156,9 @@ class Dataset(Source):
             if isinstance(change, Pipeline) and change.modality != self.items.modality:
                 augmented[name] = inputs
                 continue
+            kept: dict[str, Any] = {"floats": floats} if name in self._images else {}
             augmented[name], changed = change(
-                inputs, keys, seed=seed, view=view, stream=name, target=plain.target, pool=self.items
+                inputs, keys, seed=seed, view=view, stream=name, target=plain.target, pool=self.items, **kept
             )
             if name == leading:
                 target = changed

@@ -12,6 +12,7 @@ from limbeck.core.source import BatchPosition
 from limbeck.data.dataset import Dataset, View
 from limbeck.data.epoch_order import epoch_order
 from limbeck.data.items import Items
+from limbeck.data.workers import is_worker
 
 
 class OverlappingDataset(Dataset):
@@ -73,4 +74,4 @@ class OverlappingDataset(Dataset):
         epochs = [(position.step - 1) // self.steps_per_epoch] * half + [position.step // self.steps_per_epoch] * half
         second = [1] * half + [0] * half
         view = torch.tensor(epochs) * 2 + torch.tensor(second) + 2  # numbers of views are not negative
-        return self._augmented(self.rows(position), position.seed, position.part_of(view))
+        return self._augmented(self.rows(position), position.seed, position.part_of(view), floats=not is_worker())

@@ -80,6 +80,7 @@ class Pipeline:
         stream: str = "default",
         target: Target | None = None,
         pool: PartnerPool | None = None,
+        floats: bool = True,
     ) -> tuple[Tensor, Target | None]:
         """Compute one view of each image.
 
@@ -91,9 +92,10 @@ class Pipeline:
             target: class indices `[B]` or class probabilities `[B, C]`; or a mapping, which cannot be mixed, and whose boxes,
                 points and masks move with the pixels (`limbeck.data.image.spatial`).
             pool: the data set that partners for mixing are drawn from.
+            floats: whether images that are still bytes at the end become floats.
 
         Returns:
-            The images, float in [0, 1], and their targets: class probabilities once a transform has mixed items.
+            The images, float in [0, 1] or uint8, and their targets: class probabilities once a transform has mixed items.
         """
         if isinstance(target, Mapping) and has_spatial_parts(target) and isinstance(images, Tensor):
             for affine in self._affines((images.shape[2], images.shape[3]), keys, seed, view, stream):
@@ -124,7 +126,7 @@ class Pipeline:
             if target is not None and partner_target is not None:
                 ours, theirs = (single_target(one, transform.name) for one in (target, partner_target))
                 target = mix_targets(ours, theirs, share, _classes(transform, pool))
-        return to_float(images).contiguous(), target
+        return (to_float(images) if floats else images).contiguous(), target
 
     def affine(self, size: Size, keys: Tensor, *, seed: int = 0, view: ViewNumber = 0, stream: str = "default") -> Affine:
         """Where the view moves the pixels of images of this size: a pure function of the same arguments as the view itself.

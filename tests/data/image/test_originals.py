@@ -16,6 +16,7 @@ from limbeck.data.image import Pipeline, load_images
 from limbeck.data.image.geometry import ATTEMPTS, RandomResizedCrop
 from limbeck.data.image.storage import OriginalImages
 from limbeck.data.keyed_random import KeyedGenerator
+from limbeck.data.workers import computed_in_workers
 
 VIEW = [{"random_resized_crop": {"scale": [0.2, 1.0]}}, "horizontal_flip"]
 
@@ -59,6 +60,13 @@ def test_batches_are_bit_identical_whatever_the_number_of_workers(folder: Path, 
         assert all(torch.equal(one.inputs[name], other.inputs[name]) for name in views)
         assert torch.equal(one.target, other.target)
         assert torch.equal(one.index, other.index)
+
+
+def test_batches_leave_workers_as_bytes_and_views_of_a_cache_as_floats(folder: Path) -> None:
+    source = Dataset(load_items(folder, size=32), 4, {"default": Pipeline.from_spec(VIEW)}, workers=1)
+    (sent,) = computed_in_workers(source._compute, [BatchPosition(0)], 1)
+    (viewed,) = computed_in_workers(lambda rows: source.batch_of_views(rows, torch.zeros_like(rows)), [torch.arange(4)], 1)
+    assert (sent.inputs["default"].dtype, viewed.inputs["default"].dtype) == (torch.uint8, torch.float32)
 
 
 def test_nothing_is_decoded_but_what_the_views_crop(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

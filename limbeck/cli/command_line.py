@@ -85,5 +85,7 @@ def _text(error: Exception) -> str:
 
 
 def _print_warning(message: Warning | str, *_: object, **__: object) -> None:
+    if int(os.environ.get("RANK", "0")) > 0:  # what several processes do, the first one warns of
+        return
     error_console.print("warning:", style="yellow", end=" ")
     error_console.print(str(message), markup=False, highlight=False, soft_wrap=True)

@@ -32,6 +32,7 @@ def evaluate(
     An exported file is run in its own runtime. In the folder of its run it needs no options.
     """
     from limbeck.runs import FileOptions, evaluate_file, evaluate_run
+    from limbeck.utils.distributed import rank
 
     load_plugins(plugin)
     options = {"--task": task, "--metric": metric, "--tokenizer": tokenizer, "--max-length": max_length}
@@ -44,6 +45,8 @@ def evaluate(
         if given:
             raise typer.BadParameter(f"{given[0]} is an option of exported files; a run has its own in recipe.yaml")
         found = evaluate_run(what, data, console=listener, **columns)
+    if rank() != 0:
+        return
     if as_json:
         print(json.dumps(found.as_json()))
     else:

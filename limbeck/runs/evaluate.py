@@ -34,6 +34,7 @@ from limbeck.runs.seen import seen_before
 from limbeck.runs.teacher import rebuild_compared
 from limbeck.tasks import Task
 from limbeck.tasks.base import EVALUATION_BATCH
+from limbeck.utils import distributed
 
 CPU = torch.device("cpu")
 
@@ -86,7 +87,8 @@ def evaluate_run(folder: Path, data: str, *, console: Console | None = None, **c
         RunError: `folder` is no run, or its student is not trained yet.
         ValueError: the data does not fit the student.
     """
-    console = console or Console(quiet=True)
+    distributed.initialize()
+    console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
     recipe = open_recipe(folder)
     first = results_of(folder)[0]
     results = load_results(folder)
@@ -203,6 +205,8 @@ def evaluate_models(
 ) -> Evaluation:
     """Compares models, by arm, on the same items, as each reads them. `task` is prepared for them.
 
+    Of several processes each runs the models on its share of the items, and all get the whole result.
+
     Args:
         batch_size: items that a model runs on at once.
         seen_in: the run of the models, whose training data the items are compared with.
@@ -210,7 +214,7 @@ def evaluate_models(
     predictions = {}
     for arm, model in trained.items():
         known = task.evaluation_items(items[arm])
-        outputs = task.outputs(model.to(device), known, batch_size=batch_size)
+        outputs = task.outputs(model.to(device), known, batch_size=batch_size, among_processes=True)
         model.cpu()
         predictions[arm] = Predictions(**task.to_predictions([outputs], known))
     verdict = build_verdict(

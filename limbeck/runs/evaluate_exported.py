@@ -28,6 +28,7 @@ from limbeck.runs.evaluate import Evaluation, evaluate_models, read_for_run
 from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, RunError, read_recipe, results_of
 from limbeck.runs.results import reader_of
 from limbeck.tasks import Task
+from limbeck.utils import distributed
 
 
 @dataclass(frozen=True)
@@ -64,12 +65,14 @@ def evaluate_file(
         MissingPackageError: the runtime of the format is not installed.
         RunError: the data does not have the file's input shape or classes.
     """
+    distributed.initialize()
+    console = console if console is not None and distributed.rank() == 0 else Console(quiet=True)
     options, runner = options or FileOptions(), format_of(path).open(path)
     run = _containing_run(path)
     if run is None:
         items, task = _read(path, runner, data, options, columns)
     else:
-        items, task = _read_in_run(path, run, data, options, columns, console or Console(quiet=True))
+        items, task = _read_in_run(path, run, data, options, columns, console)
     _check_inputs(path, runner, items, data)
     if task.outputs_classes:
         _check_classes(path, runner, items, data)

@@ -149,6 +149,8 @@ def test_a_run_in_another_thread_needs_no_signal_handler():
 class NotedCache:
     """A cache that holds nothing, and notes which checkpoints there were when it was flushed."""
 
+    one_view = False
+
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.flushed: list[int] = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from limbeck.models import get, save_weights
 from limbeck.recipe import Recipe, built_in_recipes, read_yaml
 from limbeck.runs import run_recipe
 from tests.data.loading.files import parquet
@@ -60,7 +61,9 @@ def test_emoji(tmp_path: Path, place: Path) -> None:  # noqa: F811
     recipe = content("emoji", train, test)
     recipe["data"]["max_length"] = 16
     recipe["teacher"]["args"]["name_or_path"] = str(place / "teacher")
-    recipe["student"]["args"] = {"width": 4, "size": 16, "classes": 32}
+    weights = tmp_path / "whole.safetensors"
+    save_weights(get("mobilenet_v2", width=0.25, channels=1), weights)
+    recipe["student"] |= {"args": {"width": 0.25, "blocks": 2, "classes": 32}, "weights": str(weights)}
     verdict = run_recipe(Recipe.from_dict(recipe, "emoji"), tmp_path / "run", progress=False)
     assert verdict.metric.name == "recall_at_10"
     assert verdict.items == 16

@@ -116,7 +116,7 @@ PARTS = {
     "imagenet": Part(
         "MobileNetV2 of ImageNet → ResNet-8", "resnet_cifar", {"depth": 8}, functools.partial(trained_teacher, "mobilenet"),
         "mobilenet", FEW, {"hinton": ("hinton", {})}, 5.0, "bfloat16",
-        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", epochs=20, views=4,
+        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", views=1,
     ),
 }  # fmt: skip
 
@@ -129,6 +129,7 @@ def right(name: str, part: Part, arm: str, seed: int) -> np.ndarray:
     """Which test images the student of an arm gets right; it is trained if it was not before."""
     path, task, items = FOLDER / f"{name}-{arm.replace(' ', '_')}-{seed}.npy", Classification(), data(part.labels)
     if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
         how = training(part, steps(part.epochs * COUNT // BATCH) if arm == ALONE else epochs(part.epochs))
         given: dict[str, Any] = {"training": how, "control": False, "seeds": [seed]}
         if arm == ALONE:

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.bars import record
+from limbeck.utils.cache_folder import cache_folder
 from tests.commands import Answer, ask
 from tests.mutations import mutated, words
 from tests.small_data import ARCHITECTURE, in_environment, recipe_contents, recipe_texts, variables, write_small_data
@@ -58,6 +59,7 @@ class Sandbox:
     def outside(self, answer: Answer, text: str) -> list[Path]:
         """The paths that an answer touched, without those of the run, temporary ones, and the caches that the recipe names."""
         allowed = [self.work / "runs", self.folder / "tmp", Path(os.devnull), *named_caches(text, self.work)]
+        allowed.append(cache_folder("images").parent.parent)  # the user's, where the hashes of image files are kept
         return [path for path in answer.touched if not any(path == each or each in path.parents for each in allowed)]
 
 

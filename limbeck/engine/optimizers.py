@@ -54,6 +54,9 @@ class Optimizer:
         schedule: a schedule of the rate, e.g. `Warmup(0.05, then=Cosine())`, or its recipe form.
         options: further arguments of the optimizer (momentum, weight_decay, betas, …).
         decay_vectors: whether weight decay also applies to biases and normalisation weights.
+
+    Raises:
+        ValueError: a rate below 0; an unknown optimizer or schedule.
     """
 
     name: str = "sgd"
@@ -63,6 +66,8 @@ class Optimizer:
     decay_vectors: bool = True
 
     def __post_init__(self) -> None:
+        if self.lr < 0:
+            raise ValueError(f"optimizer {self.name!r}: lr is {self.lr:g}; expected 0 or more")
         self.schedule = schedule(self.schedule)
         self.kind = cast(type[torch.optim.Optimizer], registry[self.name.lower()])
 

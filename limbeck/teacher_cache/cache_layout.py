@@ -21,9 +21,11 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
     """Returns the folder of the cache: the configured one, or for "auto" one in `beside`, named after the cache's identity.
 
     Raises:
-        ValueError: the path is "auto" and `beside` is None.
+        ValueError: the path is "auto" and `beside` is None, or it is a file.
     """
     if config.path != AUTO:
+        if Path(config.path).is_file():
+            raise ValueError(f"cache: {config.path} is a file; name a folder, or auto")
         return Path(config.path)
     if beside is None:
         raise ValueError(

@@ -27,6 +27,8 @@ def test_any_optimizer_of_torch_by_name(name: str, lr: float, options: dict[str,
 def test_unknown_optimizers_and_options_are_refused_with_a_remedy() -> None:
     with pytest.raises(ValueError, match=r"unknown optimizer 'adamv'; nearest: adam"):
         Optimizer("adamv")
+    with pytest.raises(ValueError, match=r"optimizer 'adamw': lr is -1; expected 0 or more"):
+        Optimizer("adamw", lr=-1)
     with pytest.raises(ValueError, match=r"optimizer 'sgd'.*betas"):
         Optimizer("sgd", options={"betas": (0.9, 0.99)}).build([nn.Parameter(torch.zeros(2))])
 

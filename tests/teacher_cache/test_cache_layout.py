@@ -28,6 +28,9 @@ def test_a_path_is_taken_as_it_is_and_auto_needs_a_run_folder(tmp_path: Path) ->
     assert cache_folder(one, CacheConfig(path=tmp_path), None, codecs) == tmp_path
     with pytest.raises(ValueError, match="cache: auto places the cache beside the run, which has no folder"):
         cache_folder(one, CacheConfig(), None, codecs)
+    (tmp_path / "a.parquet").touch()
+    with pytest.raises(ValueError, match=r"cache: .*a\.parquet is a file; name a folder, or auto"):
+        cache_folder(one, CacheConfig(path=tmp_path / "a.parquet"), None, codecs)
 
 
 def test_the_auto_folder_depends_on_teacher_views_and_codecs(tmp_path: Path) -> None:

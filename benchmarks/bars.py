@@ -61,7 +61,7 @@ def record(
         else:
             rows.append(row)
         rows.sort(key=lambda found: str(found["topic"]))  # stable: in order of arrival within a topic
-        write_text_atomic(RESULTS, json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+        write_text_atomic(RESULTS, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
 def load() -> list[dict[str, Any]]:

@@ -93,6 +93,7 @@ def teacher(name: str) -> nn.Module:
     """A teacher by name; it is trained if it was not before."""
     path = FOLDER / f"{name}.safetensors"
     if not path.exists():
+        FOLDER.mkdir(parents=True, exist_ok=True)
         models.save_weights(TRAIN[name](), path)
     model = BUILD[name]()
     models.load_weights(model, path)

@@ -111,6 +111,11 @@ class Dataset(Source):
         first = self.items.originals(torch.zeros(1, dtype=torch.int64)) if self._cropped else None
         return not self.items.storage.in_memory or isinstance(first, OriginalImages)
 
+    def changes(self, name: str | None) -> bool:
+        """Whether the default view changes what an actor reads, by the name of the actor or field."""
+        view = self.views.get(DEFAULT_VIEW)
+        return not isinstance(view, FieldViews) or view.changes(name)
+
     def batch(self, position: BatchPosition) -> Batch:
         batch = self._prefetcher.batch(position)
         sent = {name: to_float(batch.inputs[name]) for name in self._images if batch.inputs[name].dtype == torch.uint8}

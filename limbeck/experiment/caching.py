@@ -12,7 +12,7 @@ from typing import Any
 from limbeck.data import Dataset
 from limbeck.data.fields import default_view
 from limbeck.experiment.arm_stages import arm_stages
-from limbeck.experiment.experiment import Experiment, inference_device
+from limbeck.experiment.experiment import Experiment, inference_device, read_by
 from limbeck.experiment.plan import Plan
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.teacher_cache import CachedTeacher, Codec, TeacherQuery, cache_folder, choose_codecs, open_cache
@@ -51,7 +51,7 @@ def plan_cache(experiment: Experiment, plan: Plan, name: str, source: Dataset) -
     if config is None:
         raise ValueError("this experiment caches no teacher outputs; give it cache=CacheConfig(), or the recipe cache: auto")
     device = inference_device(training.settings)
-    reads = actor.reads if actor.reads is not None else source.items.storage.input_for(name)
+    reads = read_by(name, actor, source.items)
     assert actor.module is not None, f"the cached actor {name!r} has no module"
     outputs = experiment.teacher_outputs.get(name, TeacherOutputs())
     query = TeacherQuery(

@@ -11,10 +11,9 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
-from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.core.source import Source
 from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, input_for_actor
-from limbeck.data.fields import FieldViews, named_views, with_reads
+from limbeck.data.fields import named_views, with_reads
 from limbeck.engine import Settings
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import AVERAGE, STUDENT, TEACHER, Plan
@@ -111,9 +110,8 @@ class Experiment:
         """All arms see the views of the first cache, unless no view changes what the cached actors read."""
         if (cache := next(iter(self.plan.caches.values()), None)) is None:
             return
-        view, input_for = source.views.get(DEFAULT_VIEW), source.items.storage.input_for
-        reads = (self.plan.actors[name].reads or input_for(name) for name in self.plan.caches)
-        if cache.views is not None or not isinstance(view, FieldViews) or any(map(view.changes, reads)):
+        reads = (read_by(name, self.plan.actors[name], source.items) for name in self.plan.caches)
+        if cache.views is not None or any(map(source.changes, reads)):
             source.view_count, source.view_seed = cache.view_count(training.views), cache.view_seed
             source.view_refresh = cache.refresh
 
@@ -152,6 +150,11 @@ class Experiment:
     def _reader(self, name: str, actor: Actor) -> str:
         """Whose input an actor reads: a copy that of its original."""
         return name if actor.of is None or name in self.input_names else actor.of
+
+
+def read_by(name: str, actor: Actor, items: Items) -> str | None:
+    """Returns which input of these items an actor reads; None if all read the same."""
+    return actor.reads if actor.reads is not None else items.storage.input_for(name)
 
 
 def build_actor(name: str, actor: Actor, seed: int, teacher: nn.Module | None) -> nn.Module:

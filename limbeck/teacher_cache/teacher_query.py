@@ -20,7 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal
 from limbeck.data import Dataset, Items
 from limbeck.data.content_keys import fingerprint
-from limbeck.data.fields.views import FieldViews, ViewSpec
+from limbeck.data.fields.views import ViewSpec
 from limbeck.data.repeated_views import distinct_views
 from limbeck.teacher_cache.padding import Padding
 
@@ -73,8 +73,7 @@ class TeacherQuery:
     @property
     def one_view(self) -> bool:
         """Whether the views leave what the teacher reads as it is, so that all views of an item have the same outputs."""
-        view = self.source.views[DEFAULT_VIEW]
-        return isinstance(view, FieldViews) and not view.changes(self.actor.reads)
+        return not self.source.changes(self.actor.reads)
 
     @property
     def view_count(self) -> int:

@@ -20,7 +20,7 @@ from limbeck.recipe import DatasetSpec, Federation, Recipe, read_yaml
 from limbeck.runs.teacher import build_pretrained, check_model_trainings
 from limbeck.utils.atomic_files import write_atomic
 
-DIGITS, DISTILL = "digits", "distill"
+DISTILL = "distill"
 MIRROR = "Is a mirrored image still of its class"
 
 
@@ -73,8 +73,7 @@ def _data(options: InitOptions, questions: Questions, *, needs_train: bool) -> U
     """The user's data; training data may be left out where it is not needed."""
     if options.train is None and not needs_train:
         test_path = questions.ask("--test", "Test data, on which the student is evaluated", options.test)
-        split = {"split": "test"} if test_path == DIGITS else {}
-        alone = DatasetSpec.model_validate({"path": test_path, "input": options.input, "label": options.label, **split})
+        alone = user_data.as_test_data(test_path, input=options.input, label=options.label)
         return user_data.load_test_data(_in_one_size(alone, options, questions))
     path = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train)
     fields, reads = (None, {}) if options.reads is None else parse_reads(options.reads)

@@ -31,6 +31,7 @@ SIDES = (32, 48, 64, 96, 128, 160, 192, 224)  # to which images are resized if t
 MAX_HEADERS = 500  # images of which the header is read
 GREY = ("1", "L", "LA")
 STUDENT, TEACHER = "student", "teacher"
+DIGITS = "digits"  # the data that come with Limbeck
 BY_HAND = ("text", "table")  # modalities of which recipes are written by hand
 
 
@@ -83,13 +84,18 @@ class UserData:
 
 def find_splits(train: str, test: str | None, **options: Any) -> tuple[DatasetSpec, DatasetSpec | None]:
     """Returns both specs. Test data that is not given is found by name: a split, or a file or folder beside `train`."""
-    if train == "digits" and test in (None, "digits"):
-        return DatasetSpec(path="digits", split="train", **options), DatasetSpec(path="digits", split="test", **options)
+    if train == DIGITS and test in (None, DIGITS):
+        return DatasetSpec(path=DIGITS, split="train", **options), as_test_data(DIGITS, **options)
     place = Path(train)
     if (place / "train").is_dir():
         place = place / "train"
     test = test or next((str(near) for near in _neighbours(place) if near.exists()), None)
     return DatasetSpec(path=str(place), **options), DatasetSpec(path=test, **options) if test else None
+
+
+def as_test_data(path: str, **options: Any) -> DatasetSpec:
+    """Returns the spec of test data where there is no training data."""
+    return DatasetSpec.model_validate({"path": path, "split": "test" if path == DIGITS else None, **options})
 
 
 def _neighbours(train: Path) -> Iterable[Path]:
@@ -99,7 +105,7 @@ def _neighbours(train: Path) -> Iterable[Path]:
 
 def check_fields(path: str, fields: Mapping[str, str]) -> None:
     """Raises `InitError` for fields of which recipes are written by hand, and for data that has no fields."""
-    if fields and path == "digits":
+    if fields and path == DIGITS:
         raise InitError(
             f"--reads is {','.join(fields)}, and {path} are images alone; name a table that has both, such as pairs.parquet"
         )
@@ -163,7 +169,7 @@ def image_format(part: DatasetSpec) -> tuple[int | None, int | None]:
     Raises:
         InitError: the data holds words with tags, of which recipes are written by hand.
     """
-    if part.path == "digits":
+    if part.path == DIGITS:
         return None, None
     table = open_table(part.path, part.split)
     _refuse_tagged_words(table)

@@ -9,7 +9,7 @@ import time
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -102,6 +102,13 @@ class FileIndex:
             others = pc.invert(pc.is_in(self._known["path"], value_set=self._names))
             table = pa.concat_tables([table, self._known.filter(others)])
         _write(table, self._place)
+
+
+def place_of(source: Any) -> Place | None:
+    """Where the bytes of an encoded image are kept; None for bytes in memory, and for an empty cell."""
+    if isinstance(source, Path):
+        return str(source)
+    return source if isinstance(source, str | ArchiveMember) else None
 
 
 def file_of(place: Place) -> str:

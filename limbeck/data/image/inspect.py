@@ -6,7 +6,6 @@ import io
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +15,7 @@ from PIL import Image
 from limbeck.data.archive_member import as_bytes
 from limbeck.data.content_keys import content_key
 from limbeck.data.image.decode import is_grey, refuse_deep, upright_size
-from limbeck.data.image.file_index import FileIndex
+from limbeck.data.image.file_index import FileIndex, place_of
 from limbeck.utils.cores import cores
 from limbeck.utils.progress_bar import show_progress
 
@@ -56,8 +55,7 @@ def inspect_images(sources: Sequence[Any], *, decode: bool = False) -> Headers:
     """
     count = len(sources)
     columns = {name: np.zeros(count, dtype=np.int64) for name in Header._fields}
-    files = [str(source) if isinstance(source, Path) else None if isinstance(source, bytes) else source for source in sources]
-    index = FileIndex.of(files)
+    index = FileIndex.of([place_of(source) for source in sources])
     known = index.find(columns, decoded=decode)
     broken: dict[int, Exception] = {}
     unknown = np.flatnonzero(~known).tolist()

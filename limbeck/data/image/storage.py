@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,12 +12,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.data.archive_member import ArchiveMember, as_bytes
+from limbeck.data.archive_member import as_bytes
 from limbeck.data.content_keys import content_key
 from limbeck.data.image.affine import Size
 from limbeck.data.image.decode import Box, decode_image
 from limbeck.data.image.decoded_cache import DecodedCache
-from limbeck.data.image.file_index import NO_FILE, file_of, file_state
+from limbeck.data.image.file_index import NO_FILE, file_of, file_state, place_of
 from limbeck.data.storage import Storage
 from limbeck.data.workers import own_cores
 
@@ -64,9 +63,9 @@ class EncodedImages:
     def _check_file(self, row: int) -> None:
         """What is cached of an image belongs to the bytes that it had; another image in its place would get the old outputs."""
         source = self.sources[row]
-        if not isinstance(source, str | Path | ArchiveMember):
+        if (place := place_of(source)) is None:
             return
-        file = file_of(source if isinstance(source, ArchiveMember) else str(source))
+        file = file_of(place)
         now = file_state(file)
         if now == tuple(self.states[row]):
             return

@@ -102,11 +102,13 @@ class MobileNetV2(nn.Module):
         layers: list[nn.Module] = [ConvNormAct(channels, inputs, stride=2, activation=nn.ReLU6)]
         strides = [(row, row.stride if number == 0 else 1) for row in ROWS for number in range(row.blocks)]
         for row, stride in strides[:blocks]:
-            layers.append(LinearBottleneck(inputs, divisible(row.channels * width), row.expansion, stride))
-            inputs = divisible(row.channels * width)
+            outputs = divisible(row.channels * width)
+            layers.append(LinearBottleneck(inputs, outputs, row.expansion, stride))
+            inputs = outputs
         if blocks == BLOCKS:
-            layers.append(ConvNormAct(inputs, divisible(LAST * max(1.0, width)), 1, activation=nn.ReLU6))
-            inputs = divisible(LAST * max(1.0, width))
+            outputs = divisible(LAST * max(1.0, width))
+            layers.append(ConvNormAct(inputs, outputs, 1, activation=nn.ReLU6))
+            inputs = outputs
         self.resize = resize
         self.normalize = Normalize(channels, mean, std)
         self.features = nn.Sequential(*layers)

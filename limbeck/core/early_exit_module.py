@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from typing import Any
 
 from torch import Tensor, nn
 
-from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.ensemble_module import EnsembleModule, Member
 from limbeck.core.model_io import LOGITS, call_model, is_traced, select_output
-from limbeck.core.readout import ReachedError, dense, given_inputs
+from limbeck.core.readout import ReachedError, given_inputs
 from limbeck.core.signals import AnySignal
 from limbeck.core.taps.probe import Hook, Probe
 from limbeck.core.taps.tap import Tap
-from limbeck.core.teachers.early_exit import EarlyExit
+from limbeck.core.teachers.early_exit import EarlyExit, leave
 
 
 class EarlyExitModule(EnsembleModule):
@@ -39,20 +39,32 @@ class EarlyExitModule(EnsembleModule):
         if len(models) > 1 or any(member.readout.variant is not None for member in members):
             names = ", ".join(member.name for member in members)
             raise ValueError(f"EarlyExit: {names} are not the exits of one network; name those of one, in the order they run")
+        teacher.thresholds(len(members))
         super().__init__(models, members, teacher)
+
+    @property
+    def early_exit(self) -> EarlyExit:
+        """The rule by which items leave, which belongs to this module alone."""
+        assert isinstance(self.teacher, EarlyExit)
+        return self.teacher
 
     def forward(self, inputs: Any = None, **fields: Any) -> Tensor:
         given = given_inputs(inputs, fields)
         signals = self.exits(given, stop=not (is_traced() or self.training))
-        assert isinstance(self.teacher, EarlyExit)
-        return dense(self.teacher.make_target(signals, Batch({DEFAULT_VIEW: given}), signals[0]), "EarlyExit")
+        thresholds = self.early_exit.thresholds(len(self.members))
+        return leave(signals, thresholds[: len(signals) - 1])  # behind the last of those that ran no item is left
 
     def exits(self, inputs: Any, *, stop: bool = False) -> list[AnySignal]:
         """The logits of the exits; with `stop` only of those that ran before all items had left."""
         taps, readout = [member.readout.tap for member in self.members], self.members[0].readout
-        run, handles = _Run(self.teacher.threshold if stop else None), []  # type: ignore[arg-type]
+        run, handles = _Run(), []
         with Probe(self.models[0], [tap for tap in taps if tap != LOGITS]) as probe:
-            handles = [each.register_forward_hook(Hook(run.look).after) for each in self.exit_modules() if each is not None]
+            if stop:
+                handles = [
+                    module.register_forward_hook(Hook(functools.partial(run.look, threshold)).after)
+                    for module, threshold in zip(self.exit_modules(), self.early_exit.thresholds(len(taps)), strict=False)
+                    if module is not None
+                ]
             try:
                 found: dict[str, AnySignal] = {**probe(readout.inputs_of(inputs), run)}
             finally:
@@ -72,22 +84,16 @@ class EarlyExitModule(EnsembleModule):
 class _Run:
     """Runs a network until every item of the batch was sure enough at one of its exits.
 
-    Args:
-        threshold: None: it runs to its end.
-
     Attributes:
         output: of the network; None if it ended before.
     """
 
-    def __init__(self, threshold: float | None) -> None:
-        self.threshold = threshold
+    def __init__(self) -> None:
         self.inside: Tensor | None = None  # items that have not left yet
         self.output: Any = None
 
-    def look(self, logits: Tensor) -> None:
-        if self.threshold is None:
-            return
-        unsure = logits.float().softmax(-1).amax(-1) < self.threshold
+    def look(self, threshold: float, logits: Tensor) -> None:
+        unsure = logits.float().softmax(-1).amax(-1) < threshold
         self.inside = unsure if self.inside is None else self.inside & unsure
         if not bool(self.inside.any()):
             raise ReachedError

@@ -19,6 +19,7 @@ from limbeck.experiment.arm_stages import arm_data, arm_stages, control_actors
 from limbeck.experiment.caching import open_caches
 from limbeck.experiment.checks import warn_of_batch_statistics
 from limbeck.experiment.compute import with_equal_compute
+from limbeck.experiment.early_exits import choose_exit_thresholds
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.made_inputs import made_inputs_of
@@ -85,6 +86,10 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
             if name == CONTROL and read is not None:
                 task.finish_control(model, read)
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
+        if validation is not None:
+            choose_exit_thresholds(
+                experiment, models, {result: items_of(validation, plan, plan.evaluate[result]) for result in models}
+            )
     run.clock.teacher_items += sum(cache.cached.completed for cache in caches.values())
     folders = {actor: cache.folder for actor, cache in caches.items()}
     made = made_inputs_of(run, train) if name == STUDENT else []

@@ -1,4 +1,4 @@
-"""The curves of networks with early exits, for the verdict."""
+"""Networks with early exits: their thresholds, chosen on validation data, and their curves for the verdict."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from limbeck.data import Items, evaluation_batches
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import ArmName
 from limbeck.evaluation.early_exit import EarlyExits, early_exits
+from limbeck.evaluation.exit_thresholds import choose_thresholds
 from limbeck.evaluation.model_cost import ModelCost, macs, macs_until
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT
@@ -48,23 +49,50 @@ def early_exit_curves(
         arm = str(ArmName(result, STUDENT))
         if isinstance(evaluated, EarlyExit):
             trained = [model for model in models[arm] if isinstance(model, EarlyExitModule)]
-            found[result] = _curve(experiment, trained, items[arm], evaluated.threshold)
+            found[result] = _curve(experiment, trained, items[arm])
     return found
 
 
-def _curve(experiment: Experiment, models: Sequence[EarlyExitModule], items: Items, threshold: float) -> EarlyExits:
-    task = experiment.task
-    logits = [outputs_of(experiment, _AllExits(model), items).transpose(0, 1) for model in models]
+def _curve(experiment: Experiment, models: Sequence[EarlyExitModule], items: Items) -> EarlyExits:
+    task, model = experiment.task, models[0]
+    logits = [_logits(experiment, each, items) for each in models]
     example = next(evaluation_batches(items, 1)).inputs["default"]
-    reached = macs_until(_AllExits(models[0]), models[0].exit_modules(), example)
+    common = model.early_exit.threshold
     return early_exits(
         logits,
         lambda outputs: _metric(task, outputs, items),
-        exits=[member.name.rpartition(":")[2] for member in models[0].members],
-        macs=reached,
-        plain_macs=macs(models[0].models[0], example),
-        threshold=threshold,
+        exits=[member.name.rpartition(":")[2] for member in model.members],
+        macs=_macs_until(model, example),
+        plain_macs=macs(model.models[0], example),
+        threshold=common
+        if isinstance(common, int | float)
+        else [each.early_exit.thresholds(len(each.members)) for each in models],
     )
+
+
+def choose_exit_thresholds(experiment: Experiment, models: Mapping[str, nn.Module], validation: Mapping[str, Items]) -> None:
+    """Chooses the thresholds of each early exit that has a tolerance, and sets them in its module.
+
+    Args:
+        models: by result, those of one training.
+        validation: by result.
+    """
+    for result, model in models.items():
+        if isinstance(model, EarlyExitModule) and (tolerance := model.early_exit.tolerance) is not None:
+            items = validation[result].labelled()
+            assert isinstance(items.target, Tensor)
+            reached = _macs_until(model, next(evaluation_batches(items, 1)).inputs["default"])
+            logits = _logits(experiment, model, items)
+            model.early_exit.threshold = choose_thresholds(logits, items.target, reached, tolerance)
+
+
+def _logits(experiment: Experiment, model: EarlyExitModule, items: Items) -> Tensor:
+    """Of all exits, `[K, N, C]`."""
+    return outputs_of(experiment, _AllExits(model), items).transpose(0, 1)
+
+
+def _macs_until(model: EarlyExitModule, example: Any) -> list[int]:
+    return macs_until(_AllExits(model), model.exit_modules(), example)
 
 
 def _metric(task: Task, outputs: Tensor, items: Items) -> float:

@@ -29,7 +29,7 @@ def network() -> nn.Module:
     return model.eval()
 
 
-def early(network: nn.Module, threshold: float, *, prune: bool = False) -> EarlyExitModule:
+def early(network: nn.Module, threshold: float | list[float], *, prune: bool = False) -> EarlyExitModule:
     of = EarlyExit(["student:exits.*", "student"], threshold=threshold)
     module = module_of(of, Actors({"student": trained(network)}), prune=prune).eval()
     assert isinstance(module, EarlyExitModule)
@@ -42,6 +42,7 @@ def test_the_first_sure_exit_is_chosen() -> None:
     assert chosen_exits(logits, 0.9).tolist() == [0, 1, 2]
     assert chosen_exits(logits, 0).tolist() == [0, 0, 0]
     assert chosen_exits(logits, 1.01).tolist() == [2, 2, 2]
+    assert chosen_exits(logits, [1.01, 0.9]).tolist() == [2, 1, 2]
 
 
 def test_items_get_the_logits_of_their_exit_alone_and_in_a_batch(network: nn.Module) -> None:
@@ -57,6 +58,20 @@ def test_items_get_the_logits_of_their_exit_alone_and_in_a_batch(network: nn.Mod
         torch.testing.assert_close(module(IMAGES), expected)
         alone = torch.cat([module(image[None]) for image in IMAGES])
     torch.testing.assert_close(alone, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_each_exit_may_have_a_threshold_of_its_own(network: nn.Module, tmp_path: Path) -> None:
+    actors = Actors({"student": trained(network)})
+    with torch.no_grad():
+        each = [module_of(of, actors)(IMAGES) for of in ("student:exits.layer1", "student:exits.layer2", "student")]
+        assert torch.equal(early(network, [0.0, 1.01])(IMAGES), each[0])
+        assert torch.equal(early(network, [1.01, 0.0])(IMAGES), each[1])
+        assert torch.equal(early(network, [1.01, 1.01])(IMAGES), each[2])
+        module = early(network, [1.01, 0.5], prune=True)
+        models.save_model(module, None, tmp_path)
+        assert torch.equal(models.load_model(tmp_path).eval()(IMAGES), module(IMAGES))
+    with pytest.raises(ValueError, match="threshold has 1 numbers, and there are 3 exits; give 2"):
+        early(network, [0.5])
 
 
 def test_nothing_runs_after_the_exit_at_which_all_items_leave(network: nn.Module) -> None:
@@ -97,6 +112,8 @@ def test_it_is_saved_loaded_and_exported_as_one_graph(network: nn.Module, tmp_pa
 def test_what_does_not_fit_is_refused(network: nn.Module) -> None:
     with pytest.raises(ValueError, match="threshold is -1"):
         EarlyExit("student", threshold=-1)
+    with pytest.raises(ValueError, match="tolerance is 3"):
+        EarlyExit("student", tolerance=3)
     others = Actors({"a": trained(nn.Linear(2, 3)), "b": trained(nn.Linear(2, 3))})
     with pytest.raises(ValueError, match="a, b are not the exits of one network"):
         module_of(EarlyExit(["a", "b"]), others)

@@ -6,26 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from limbeck import Distillation, Training, epochs, methods, models
+from limbeck.core.early_exit_module import EarlyExitModule
 from limbeck.data import load_items
 from limbeck.engine import Settings
 from limbeck.evaluation import Verdict
 from limbeck.tasks import Classification
 
 
-def test_the_verdict_has_the_curve_of_the_kept_network(tmp_path: Path) -> None:
-    arguments: Any = methods.be_your_own_teacher(task=Classification(), threshold=0.3)
+def distillation(folder: Path | None, **chosen: Any) -> Distillation:
+    arguments: Any = methods.be_your_own_teacher(task=Classification(), **chosen)
     network = {"model": "tiny_cnn", "args": {"width": 8, "size": 8, "channels": 1}}
     settings = Settings(progress=False, device="cpu", threads=1, trackers=())
-    job = Distillation(
+    return Distillation(
         lambda: models.with_exits(network, ["layer1", "layer2"]),
         training=Training(epochs(6), 32, settings=settings),
         control=False,
         seeds=(0, 1),
-        folder=tmp_path,
+        folder=folder,
         **arguments,
     )
+
+
+def test_the_verdict_has_the_curve_of_the_kept_network(tmp_path: Path) -> None:
+    job = distillation(tmp_path, threshold=0.3)
     job.fit(load_items("digits", split="train"))
     job.evaluate(load_items("digits", split="test"))
     verdict = Verdict.load(tmp_path)
@@ -44,3 +50,34 @@ def test_the_verdict_has_the_curve_of_the_kept_network(tmp_path: Path) -> None:
     assert curve.macs[-1] > curve.plain_macs
     assert sum(curve.chosen.shares) == pytest.approx(1)
     assert curve.chosen.shares[-1] < 1
+
+
+def test_thresholds_within_a_tolerance_are_chosen_on_validation_data_and_kept(tmp_path: Path) -> None:
+    job, train = distillation(tmp_path, tolerance=0.01), load_items("digits", split="train")
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))
+    validation = train.select(order[:300])
+    job.fit(train.select(order[300:]), validation)
+    job.evaluate(load_items("digits", split="test"))
+    verdict = Verdict.load(tmp_path)
+    curve = verdict.results["early"].early_exits
+    assert curve is not None
+    assert curve.threshold is None
+    assert [len(each) for each in curve.thresholds] == [2, 2]
+    assert curve.chosen is curve.own
+    assert verdict.results["early"].distilled.metric == pytest.approx(curve.chosen.metric)
+    assert curve.chosen.work < curve.points[-1].work
+    for row, arm in enumerate(job.trained):  # each seed has its own, which lose no more than they may
+        early, whole = (arm.models[name] for name in ("early", "student"))
+        assert isinstance(early, EarlyExitModule)
+        assert early.early_exit.threshold == curve.thresholds[row]
+        right = [(Classification().outputs(model, validation).argmax(-1) == validation.target) for model in (early, whole)]
+        assert float(right[0].float().mean()) >= float(right[1].float().mean()) - 0.01 - 1e-6
+    loaded = models.load_model(tmp_path / "results" / "early" / "student")
+    assert isinstance(loaded, EarlyExitModule)
+    assert loaded.early_exit.threshold in curve.thresholds
+
+
+def test_a_tolerance_without_validation_data_is_refused_before_the_training() -> None:
+    train = load_items("digits", split="train")
+    with pytest.raises(ValueError, match=r"evaluate.early: tolerance is 0.01, .* lacks; set data: {validation: 0.1}"):
+        distillation(None, tolerance=0.01).check(train)

@@ -31,6 +31,7 @@ from limbeck.experiment.arm_stages import arm_data
 from limbeck.experiment.checks.data import check_range
 from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
+from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment
@@ -83,6 +84,7 @@ def check_experiment(
         experiment.plans[name] = replace(each, evaluate=expanded)
     for each in experiment.plans.values():
         _check_sharded_results(each, actors[STUDENT])
+        check_tolerances(each, validation)
     for each in experiment.plans.values() if experiment.folder is not None else ():
         check_trackers(each.training.settings.trackers)
     needs = _needs_labels(experiment), _needs_predictions(experiment)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from limbeck.core.teachers import EarlyExit
 from limbeck.core.terms import Term
 from limbeck.methods.registration import DistillationArguments, registry
@@ -21,7 +23,8 @@ def be_your_own_teacher(
     temperature: float = 3.0,
     hint: float = 0.03,
     features: str | None = None,
-    threshold: float = 0.9,
+    threshold: float | Sequence[float] = 0.9,
+    tolerance: float | None = None,
 ) -> DistillationArguments:
     """Trains a student with exits, whose deepest output teaches the others: for each exit i
 
@@ -39,6 +42,7 @@ def be_your_own_teacher(
         features: the tap of the deepest features, a map before the pooling such as `layer3`; those of an exit come before its
             own pooling, and are mapped to the same shape. None: features are not compared.
         threshold: of the largest probability, at which an item leaves early; see `EarlyExit`. It changes no training.
+        tolerance: share of accuracy that early exit may lose on validation data: the thresholds are then chosen there.
 
     Raises:
         ValueError: numbers out of range.
@@ -54,5 +58,5 @@ def be_your_own_teacher(
     terms += taught_by("student", EXITS, task=task, temperature=temperature, weight=alpha)
     if features is not None and hint > 0:
         terms.append(Term(Hint(), student=f"{EXITS}.features", teacher=f"student:{features}", weight=hint))
-    early = EarlyExit([EXITS, "student"], threshold=threshold)
+    early = EarlyExit([EXITS, "student"], threshold=threshold, tolerance=tolerance)
     return {"terms": terms, "evaluate": {"student": "student", "exits": EXITS, "early": early}}

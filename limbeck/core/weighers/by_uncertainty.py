@@ -10,22 +10,10 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.core.weighers.base import Weigher, registry
-from limbeck.core.weighers.entropy import relative_entropy
+from limbeck.core.weighers.entropy import LI_2021, relative_entropy
 
 
-@registry.register(
-    "by_uncertainty",
-    cite="""
-        @inproceedings{li2021dynamic,
-            title = {Dynamic Knowledge Distillation for Pre-trained Language Models},
-            author = {Li, Lei and Lin, Yankai and Ren, Shuhuai and Li, Peng and Zhou, Jie and Sun, Xu},
-            booktitle = {Proceedings of EMNLP},
-            year = {2021},
-            eprint = {2109.11295},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+@registry.register("by_uncertainty", cite=LI_2021)
 class ByUncertainty(Weigher):
     """Items that the student is uncertain about learn from a small teacher, the others from a large one: `[K, batch]`, sum 1.
 

@@ -15,20 +15,19 @@ from limbeck.core.weighers.base import Weigher, dense_logits, registry
 
 Sum = Literal["one", "teachers"]
 
+ZHANG_2022 = """
+    @inproceedings{zhang2022confidence,
+        title = {Confidence-Aware Multi-Teacher Knowledge Distillation},
+        author = {Zhang, Hailin and Chen, Defang and Wang, Can},
+        booktitle = {International Conference on Acoustics, Speech and Signal Processing},
+        year = {2022},
+        eprint = {2201.00007},
+        archiveprefix = {arXiv},
+    }
+"""
 
-@registry.register(
-    "confidence",
-    cite="""
-        @inproceedings{zhang2022confidence,
-            title = {Confidence-Aware Multi-Teacher Knowledge Distillation},
-            author = {Zhang, Hailin and Chen, Defang and Wang, Can},
-            booktitle = {International Conference on Acoustics, Speech and Signal Processing},
-            year = {2022},
-            eprint = {2201.00007},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+
+@registry.register("confidence", cite=ZHANG_2022)
 class Confidence(Weigher):
     """How far each of K teachers can be trusted on an item: `[K, batch]`, or `[K, batch, tokens]`; the sum over k is 1.
 

@@ -15,6 +15,17 @@ from limbeck.core.weighers.base import Weigher, dense_logits, registry
 
 Preference = Literal["certain", "uncertain"]
 
+LI_2021 = """
+    @inproceedings{li2021dynamic,
+        title = {Dynamic Knowledge Distillation for Pre-trained Language Models},
+        author = {Li, Lei and Lin, Yankai and Ren, Shuhuai and Li, Peng and Zhou, Jie and Sun, Xu},
+        booktitle = {Proceedings of EMNLP},
+        year = {2021},
+        eprint = {2109.11295},
+        archiveprefix = {arXiv},
+    }
+"""
+
 
 @registry.register("entropy")
 class Entropy(Weigher):
@@ -84,19 +95,7 @@ class TeacherConfidence(Entropy):
         return "teacher_confidence"
 
 
-@registry.register(
-    "student_uncertainty",
-    cite="""
-        @inproceedings{li2021dynamic,
-            title = {Dynamic Knowledge Distillation for Pre-trained Language Models},
-            author = {Li, Lei and Lin, Yankai and Ren, Shuhuai and Li, Peng and Zhou, Jie and Sun, Xu},
-            booktitle = {Proceedings of EMNLP},
-            year = {2021},
-            eprint = {2109.11295},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+@registry.register("student_uncertainty", cite=LI_2021)
 class StudentUncertainty(Entropy):
     """H(p_s)/log C: items that the student is uncertain about count more (dynamic distillation, Li et al., EMNLP 2021)."""
 

@@ -15,7 +15,7 @@ from limbeck.core.signals import AnySignal
 from limbeck.core.weighers.base import Weigher, dense_logits, registry
 from limbeck.core.weighers.confidence import cross_entropy
 from limbeck.core.weighers.divergence import jensen_shannon
-from limbeck.core.weighers.entropy import relative_entropy
+from limbeck.core.weighers.entropy import LI_2021, relative_entropy
 
 Measure = Literal["entropy", "confidence", "disagreement", "difficulty"]
 
@@ -129,19 +129,7 @@ def excess_weight(student: Tensor, teacher: Tensor) -> Tensor:
     return -torch.expm1(-student / teacher.clamp_min(tiny))
 
 
-@registry.register(
-    "most_uncertain",
-    cite="""
-        @inproceedings{li2021dynamic,
-            title = {Dynamic Knowledge Distillation for Pre-trained Language Models},
-            author = {Li, Lei and Lin, Yankai and Ren, Shuhuai and Li, Peng and Zhou, Jie and Sun, Xu},
-            booktitle = {Proceedings of EMNLP},
-            year = {2021},
-            eprint = {2109.11295},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+@registry.register("most_uncertain", cite=LI_2021)
 class MostUncertain(Weigher):
     """The items of a batch that the student is least certain about: 1/share for these, 0 for all others (Li et al. 2021).
 

@@ -13,22 +13,10 @@ from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal, tensors_of
 from limbeck.core.taps.tap import Tap
 from limbeck.core.weighers.base import Weigher, dense_logits, registry
-from limbeck.core.weighers.confidence import Sum, checked_sum, trust
+from limbeck.core.weighers.confidence import ZHANG_2022, Sum, checked_sum, trust
 
 
-@registry.register(
-    "head_confidence",
-    cite="""
-        @inproceedings{zhang2022confidence,
-            title = {Confidence-Aware Multi-Teacher Knowledge Distillation},
-            author = {Zhang, Hailin and Chen, Defang and Wang, Can},
-            booktitle = {International Conference on Acoustics, Speech and Signal Processing},
-            year = {2022},
-            eprint = {2201.00007},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+@registry.register("head_confidence", cite=ZHANG_2022)
 class HeadConfidence(Weigher):
     """Weights of K teachers' feature hints (CA-MKD, arXiv 2201.00007): v_k = (1 − softmax_k CE(h_k(r_k(f_s)), y)) / (K − 1).
 

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from limbeck.core.terms import Term
 from limbeck.core.weighers import Confidence, HeadConfidence
+from limbeck.core.weighers.confidence import ZHANG_2022
 from limbeck.methods.registration import DistillationArguments, registry
 from limbeck.methods.teacher_terms import label_terms, require_teacher, soft_terms
 from limbeck.objectives import Hint
 from limbeck.tasks import Task
 
-BIBTEX = """
-    @inproceedings{zhang2022confidence,
-        title = {Confidence-Aware Multi-Teacher Knowledge Distillation},
-        author = {Zhang, Hailin and Chen, Defang and Wang, Can},
-        booktitle = {International Conference on Acoustics, Speech and Signal Processing},
-        year = {2022},
-        eprint = {2201.00007},
-        archiveprefix = {arXiv},
-    }
-"""
 
-
-@registry.register("ca_mkd", cite=BIBTEX)
+@registry.register("ca_mkd", cite=ZHANG_2022)
 def ca_mkd(
     *,
     task: Task | None = None,

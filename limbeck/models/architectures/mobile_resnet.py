@@ -8,22 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.models.architectures.blocks import ConvNormAct, InvertedResidual
+from limbeck.models.architectures.mobilenet_v2 import SANDLER_2018
 from limbeck.models.base import Normalize, Statistics, kaiming_normal, register_builder, require_positive
 
 
-@register_builder(
-    "mobile_resnet",
-    cite="""
-        @inproceedings{sandler2018mobilenetv2,
-            title = {{MobileNetV2}: Inverted Residuals and Linear Bottlenecks},
-            author = {Sandler, Mark and Howard, Andrew and Zhu, Menglong and Zhmoginov, Andrey and Chen, Liang-Chieh},
-            booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
-            year = {2018},
-            eprint = {1801.04381},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+@register_builder("mobile_resnet", cite=SANDLER_2018)
 def mobile_resnet(
     widths: Sequence[int] = (16, 28, 48),
     blocks: Sequence[int] = (2, 3, 3),

@@ -28,20 +28,19 @@ ROWS = [
 BLOCKS = sum(row.blocks for row in ROWS)
 LAST = 1280  # channels before the pooling
 
+SANDLER_2018 = """
+    @inproceedings{sandler2018mobilenetv2,
+        title = {{MobileNetV2}: Inverted Residuals and Linear Bottlenecks},
+        author = {Sandler, Mark and Howard, Andrew and Zhu, Menglong and Zhmoginov, Andrey and Chen, Liang-Chieh},
+        booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
+        year = {2018},
+        eprint = {1801.04381},
+        archiveprefix = {arXiv},
+    }
+"""
 
-@register_builder(
-    "mobilenet_v2",
-    cite="""
-        @inproceedings{sandler2018mobilenetv2,
-            title = {{MobileNetV2}: Inverted Residuals and Linear Bottlenecks},
-            author = {Sandler, Mark and Howard, Andrew and Zhu, Menglong and Zhmoginov, Andrey and Chen, Liang-Chieh},
-            booktitle = {Proceedings of the IEEE Conference on Computer Vision and Pattern Recognition},
-            year = {2018},
-            eprint = {1801.04381},
-            archiveprefix = {arXiv},
-        }
-    """,
-)
+
+@register_builder("mobilenet_v2", cite=SANDLER_2018)
 def mobilenet_v2(
     width: float = 1.0,
     classes: int = 1000,

@@ -3,20 +3,20 @@
     python -m benchmarks.paradigms.federated skew          # needs LIMBECK_DATA and flwr; continues where it was stopped
 
 skew       FedDF against FedAvg, ten clients of MNIST with skewed labels, Dirichlet 0.1 and 1.0
+long       the same with Dirichlet 0.1, twice the local epochs, and all clients in each round
 bytes      logits on public data against weights
 groups     three architectures together against FedAvg within each
 faults     clients that vanish, send NaN or lie, against a clean run
 hospitals  four hospitals: the shared model against each hospital's own and against one trained on all rows
 cells      the same with six hospitals of blood cells
 
-Settings were chosen on seed 0; the figures are of seeds 1 to 3. Each round is evaluated on the test set, by
-which nothing is chosen.
+Settings were chosen on seed 0; the figures are of seeds 1 to 3. Those of `long` follow Lin et al. 2020, with the distillation
+of `skew`: FedDF was not run on seed 0 for them. Each round is evaluated on the test set, by which nothing is chosen.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,131 +26,40 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.bars import record
+from benchmarks.paradigms.federated_runs import (
+    CNN,
+    DATA,
+    SEEDS,
+    Grids,
+    correct,
+    curve,
+    first_reach,
+    keep,
+    percent,
+    recipe,
+    right,
+    trained,
+)
 from limbeck.data import Items
 from limbeck.evaluation.statistics import paired_gain
-from limbeck.integrations.flower.client import outputs_of, train_locally
+from limbeck.integrations.flower.client import train_locally
 from limbeck.integrations.flower.grid import InProcessGrid
-from limbeck.integrations.flower.server import carry_out
 from limbeck.integrations.flower.simulation import simulated_grid
 from limbeck.integrations.flower.strategy import FederatedStrategy
 from limbeck.methods.federated import FedAvg
 from limbeck.recipe.federation import FederatedItems, Federation
-from limbeck.utils.atomic_files import write_text_atomic
 
-FOLDER = Path("runs/benchmarks/federated")
 CELLS = Path("runs/benchmarks/blood_cells")
-COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.federated"
-SEEDS = (1, 2, 3)
 FAULT_SEEDS = (1, 2)
 ROUNDS = {0.1: 50, 1.0: 15}
+LONG = {"epochs": 20, "rounds": 10, "fraction": 1.0}
 FEDDF: dict[str, Any] = {"feddf": {"steps": 100, "lr": 0.003, "patience": None, "validate_every": 25}}
-CNN = {"model": "plain_cnn", "args": {"width": 8, "hidden": 32, "size": 14}}
 LARGE = {"model": "plain_cnn", "args": {"width": 16, "hidden": 512, "size": 14}}
 GROUPS = {
     "plain": CNN,
     "wide": {"model": "plain_cnn", "args": {"width": 16, "hidden": 32, "size": 14}},
     "mlp": {"model": "mlp", "args": {"inputs": 196, "hidden": [64]}},
 }
-DATA = "mnist at 14 × 14 pixels: 1,872 images of ten clients, 1,008 public ones without labels, 320 for validation"
-Grids = Callable[[Federation, FederatedItems], InProcessGrid]
-
-
-def recipe(method: Any, alpha: float, rounds: int, models: Mapping[str, Any], **federated: Any) -> Federation:
-    """Ten clients of MNIST, four of which take part in a round."""
-    folder = "${LIMBECK_DATA}/data/mnist"
-    data = {
-        "train": {"path": f"{folder}/train.parquet", "limit": 3200, "size": 14},
-        "test": {"path": f"{folder}/test.parquet", "size": 14, "limit": 2000},
-        "validation": 0.1,
-    }
-    own = {"method": method, "public": 0.35, "clients": 10, "fraction": 0.4, "rounds": rounds, "timeout": 60.0}
-    training = {"epochs": 10, "batch_size": 64, "threads": 1, "device": "cpu",
-        "optimizer": {"name": "sgd", "lr": 0.05, "momentum": 0.9, "schedule": 1.0}}  # fmt: skip
-    described = {"name": "benchmark", "data": data, "training": training, **models}
-    described["federated"] = {**own, "partition": {"dirichlet": {"alpha": alpha}}, **federated}
-    return Federation.from_dict(described)
-
-
-# --- trainings -----------------------------------------------------------------------------------------------------------
-
-
-def trained(name: str, wanted: Federation, seed: int, grid: Grids = simulated_grid) -> dict[str, Any]:
-    """The curve of one training, kept in a file; it goes on where it was stopped."""
-    file = FOLDER / name / f"seed-{seed}.json"
-    if file.exists():
-        return dict(json.loads(file.read_text()))
-    method = next(iter(wanted.federated.method))
-    items = wanted.simulated(seed)
-    strategy = FederatedStrategy(wanted, items, method, arm="student", seed=seed)
-    kept = file.with_suffix(".right.json")
-    right = dict(json.loads(kept.read_text())) if kept.exists() else {}
-
-    def after_round(done: FederatedStrategy) -> None:
-        number = done.rounds[-1].number
-        right[str(number)] = {group: correct(wanted, model, items.test).tolist() for group, model in done.models.items()}
-        write_text_atomic(kept, json.dumps(right))
-        shown = {group: round(100 * float(np.mean(found)), 1) for group, found in right[str(number)].items()}
-        print(f"{name}, seed {seed}, round {number}: {shown} {done.rounds[-1].left_out or ''}", flush=True)
-
-    file.parent.mkdir(parents=True, exist_ok=True)
-    carry_out(strategy, grid(wanted, items), folder=file.parent / f"seed-{seed}", resume=True, on_round=after_round)
-    accuracy = {number: {group: float(np.mean(found)) for group, found in by.items()} for number, by in right.items()}
-    result = {
-        "accuracy": [accuracy[str(each.number)] for each in strategy.rounds],
-        "bytes": [each.bytes_down + each.bytes_up for each in strategy.rounds],
-        "left_out": [each.left_out for each in strategy.rounds],
-        "right": right[str(strategy.rounds[-1].number)],
-        "public_bytes": public_bytes(items),
-    }
-    write_text_atomic(file, json.dumps(result))
-    kept.unlink()
-    return result
-
-
-def public_bytes(items: FederatedItems) -> int:
-    return 0 if items.public is None else int(items.public.fetch(torch.arange(len(items.public))).nbytes)
-
-
-def correct(wanted: Federation, model: torch.nn.Module, items: Items) -> Tensor:
-    """Which items are right, 0 or 1."""
-    known = items.labelled()
-    return (outputs_of(wanted, model, known).argmax(-1) == known.target).int()
-
-
-def curve(run: Mapping[str, Any], group: str = "student") -> np.ndarray:
-    return np.array([each[group] for each in run["accuracy"]])
-
-
-def right(runs: Sequence[Mapping[str, Any]], group: str = "student") -> np.ndarray:
-    """Which test items are right after the last round, `[seeds, items]`."""
-    return np.array([run["right"][group] for run in runs], dtype=float)
-
-
-def first_reach(values: np.ndarray, wanted: float) -> int | None:
-    """The first round, from 1, that is as good."""
-    found = np.flatnonzero(values >= wanted)
-    return int(found[0]) + 1 if len(found) else None
-
-
-def keep(
-    figure: str,
-    bar: str,
-    value: float,
-    ci95: Sequence[float] | None,
-    met: bool,
-    part: str,
-    data: str,
-    note: str,
-    seeds: Sequence[int] = SEEDS,
-) -> None:
-    shown = "" if ci95 is None else f" [{ci95[0]:.4g}, {ci95[1]:.4g}]"
-    print(f"{figure}: {value:.4g}{shown} ({bar}: {'met' if met else 'not met'}); {note}", flush=True)
-    record("privacy", figure, bar, value, ci95, met, f"{COMMAND} {part}", data, seeds, note)
-
-
-def percent(values: Sequence[float] | np.ndarray) -> str:
-    return ", ".join(f"{100 * value:.1f}" for value in values)
 
 
 # --- skewed labels -------------------------------------------------------------------------------------------------------
@@ -165,40 +74,69 @@ def skew_runs(alpha: float) -> dict[str, list[dict[str, Any]]]:
 
 
 def skew() -> None:
-    for alpha in ROUNDS:
-        runs = skew_runs(alpha)
-        rounds, data = ROUNDS[alpha], f"{DATA}; Dirichlet {alpha}, {ROUNDS[alpha]} rounds, 4 of 10 clients in each"
-        best = [float(curve(run).max()) for run in runs["fedavg"]]
-        at = [first_reach(curve(run), value) for run, value in zip(runs["fedavg"], best, strict=True)]
-        reached = [first_reach(curve(run), value) for run, value in zip(runs["feddf"], best, strict=True)]
-        gain = paired_gain(right(runs["feddf"]), right(runs["fedavg"]))
-        last = {name: [curve(run)[-1] for run in of] for name, of in runs.items()}
-        late = {name: np.mean([curve(run)[-10:].mean() for run in of]) for name, of in runs.items()}
-        note = (
-            f"after the last round FedAvg {percent(last['fedavg'])} %, FedDF {percent(last['feddf'])} %; means of the last ten "
-            f"rounds {100 * late['fedavg']:.1f} and {100 * late['feddf']:.1f} %"
-        )
-        low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
-        keep(
-            f"FedDF − FedAvg after equal rounds, accuracy, Dirichlet {alpha}, points",
-            "≥ 3, interval above 0" if alpha < 1 else "none; it is reported", 100 * gain.value, (low, high),
-            alpha >= 1 or (gain.value >= 0.03 and low > 0), "skew", data, note,
-        )  # fmt: skip
-        ahead = [
-            100 * float((curve(one) - curve(other)).mean()) for one, other in zip(runs["feddf"], runs["fedavg"], strict=True)
-        ]
-        keep(
-            f"FedDF − FedAvg, accuracy as the mean of all rounds, Dirichlet {alpha}, points", "none; it is reported",
-            float(np.mean(ahead)), (min(ahead), max(ahead)), True, "skew", data, "the interval is the range of the seeds",
-        )  # fmt: skip
+    for alpha, rounds in ROUNDS.items():
+        runs, data = skew_runs(alpha), f"{DATA}; Dirichlet {alpha}, {rounds} rounds, 4 of 10 clients in each"
+        keep_last(runs, f"Dirichlet {alpha}", "skew", data, aimed=alpha < 1)
+        keep_mean(runs, f"Dirichlet {alpha}", "skew", data)
         if alpha < 1:
-            shares = [(found or rounds + 1) / rounds for found in reached]
-            keep(
-                "rounds for FedDF to reach FedAvg's best accuracy ÷ 50, Dirichlet 0.1", "≤ 2/3", float(np.mean(shares)),
-                (min(shares), max(shares)), float(np.mean(shares)) <= 2 / 3, "skew", data,
-                f"FedAvg's best: {percent(best)} % in rounds {at}; FedDF reached it in rounds {reached} (None: in none, "
-                "counted as 51); the interval is the range of the seeds",
-            )  # fmt: skip
+            keep_rounds(runs, f"Dirichlet {alpha}", "skew", data)
+
+
+def long() -> None:
+    runs = {name: [long_run(name, seed) for seed in SEEDS] for name in ("fedavg", "feddf")}
+    setting = f"Dirichlet 0.1, {LONG['epochs']} local epochs, all clients"
+    data = f"{DATA}; Dirichlet 0.1, {LONG['rounds']} rounds of {LONG['epochs']} local epochs, 10 of 10 clients in each"
+    keep_last(runs, setting, "long", data, aimed=True)
+    keep_mean(runs, setting, "long", data)
+    keep_rounds(runs, setting, "long", data)
+
+
+def long_run(name: str, seed: int) -> dict[str, Any]:
+    """One training of `long`, of FedAvg or FedDF."""
+    wanted = recipe({"fedavg": "fedavg", "feddf": FEDDF}[name], 0.1, models={"student": CNN}, **LONG)
+    return trained(f"long-{name}", wanted, seed)
+
+
+def keep_last(runs: Mapping[str, Any], setting: str, part: str, data: str, *, aimed: bool) -> None:
+    """FedDF against FedAvg after the last round."""
+    gain = paired_gain(right(runs["feddf"]), right(runs["fedavg"]))
+    last = {name: [curve(run)[-1] for run in of] for name, of in runs.items()}
+    late = {name: np.mean([curve(run)[-10:].mean() for run in of]) for name, of in runs.items()}
+    note = (
+        f"after the last round FedAvg {percent(last['fedavg'])} %, FedDF {percent(last['feddf'])} %; means of the last ten "
+        f"rounds {100 * late['fedavg']:.1f} and {100 * late['feddf']:.1f} %"
+    )
+    low, high = 100 * gain.ci95[0], 100 * gain.ci95[1]
+    keep(
+        f"FedDF − FedAvg after equal rounds, accuracy, {setting}, points",
+        "≥ 3, interval above 0" if aimed else "none; it is reported", 100 * gain.value, (low, high),
+        not aimed or (gain.value >= 0.03 and low > 0), part, data, note,
+    )  # fmt: skip
+
+
+def keep_mean(runs: Mapping[str, Any], setting: str, part: str, data: str) -> None:
+    """The same over all rounds."""
+    pairs = zip(runs["feddf"], runs["fedavg"], strict=True)
+    ahead = [100 * float((curve(one) - curve(other)).mean()) for one, other in pairs]
+    keep(
+        f"FedDF − FedAvg, accuracy as the mean of all rounds, {setting}, points", "none; it is reported",
+        float(np.mean(ahead)), (min(ahead), max(ahead)), True, part, data, "the interval is the range of the seeds",
+    )  # fmt: skip
+
+
+def keep_rounds(runs: Mapping[str, Any], setting: str, part: str, data: str) -> None:
+    """The rounds that FedDF takes to the best accuracy of FedAvg."""
+    rounds = len(curve(runs["fedavg"][0]))
+    best = [float(curve(run).max()) for run in runs["fedavg"]]
+    at = [first_reach(curve(run), value) for run, value in zip(runs["fedavg"], best, strict=True)]
+    reached = [first_reach(curve(run), value) for run, value in zip(runs["feddf"], best, strict=True)]
+    shares = [(found or rounds + 1) / rounds for found in reached]
+    keep(
+        f"rounds for FedDF to reach FedAvg's best accuracy ÷ {rounds}, {setting}", "≤ 2/3", float(np.mean(shares)),
+        (min(shares), max(shares)), float(np.mean(shares)) <= 2 / 3, part, data,
+        f"FedAvg's best: {percent(best)} % in rounds {at}; FedDF reached it in rounds {reached} (None: in none, "
+        f"counted as {rounds + 1}); the interval is the range of the seeds",
+    )  # fmt: skip
 
 
 # --- bytes ---------------------------------------------------------------------------------------------------------------
@@ -376,7 +314,15 @@ def pooled(clients: Sequence[Items]) -> Items:
     return Items.from_tensors(inputs, torch.cat([each.target for each in clients]), classes=clients[0].classes)
 
 
-PARTS = {"skew": skew, "bytes": logit_bytes, "groups": groups, "faults": faults, "hospitals": hospitals, "cells": cells}
+PARTS = {
+    "skew": skew,
+    "long": long,
+    "bytes": logit_bytes,
+    "groups": groups,
+    "faults": faults,
+    "hospitals": hospitals,
+    "cells": cells,
+}
 
 
 def main() -> None:

@@ -32,7 +32,8 @@ def belief_matching(
     low: float = 0.0,
     high: float = 1.0,
     batch_size: int = 128,
-    attention: float = 250.0,
+    attention: float = 7500.0,
+    temperature: float = 1.0,
     repeat: int = 10,
     latent: int = 100,
     width: int = 32,
@@ -40,13 +41,15 @@ def belief_matching(
 ) -> DistillationArguments:
     """A generator seeks inputs on which student and teacher differ; the student takes ten steps on each batch of them:
 
-    generator: −KL(teacher ‖ student); student: KL(teacher ‖ student) + β Σ_l attention transfer.
+    generator: −T² KL(p_T(teacher) ‖ p_T(student)); student: T² KL(p_T(teacher) ‖ p_T(student)) + β mean_l attention transfer.
 
     Args:
         shape: of one input of the teacher, [channels, height, width] or [numbers].
         low, high: bounds of the numbers.
         batch_size: inputs in a batch.
-        attention: β; 0 for models without feature maps.
+        attention: β; 0 for models without feature maps. The paper has 250 for the sum over three depths, beside a KL that its
+            code divides by the number of classes: with ten of them 7,500 here.
+        temperature: T of both. The paper has 1, at which a teacher that is sure of all inputs tells little but one class.
         repeat: steps of the student for each of the generator, on the same inputs.
         latent, width: of the generator.
         generator_lr: of its Adam.
@@ -55,7 +58,8 @@ def belief_matching(
         ValueError: numbers out of range.
     """
     made = MadeInputs("belief_matching", shape, low, high, batch_size)
-    learn = soft_terms(task, 1.0, 1.0)
+    learn = soft_terms(task, temperature, 1.0)
     if attention:
         learn += weighted("belief_matching", attention=(attention, parts.attention))
-    return made.adversarial([parts.adversary("kl")], learn, length, repeat=repeat, latent=latent, width=width, lr=generator_lr)
+    seek = [parts.adversary("kl", temperature)]
+    return made.adversarial(seek, learn, length, repeat=repeat, latent=latent, width=width, lr=generator_lr)

@@ -9,6 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck import models
+from limbeck.core.actors import Actors, frozen, trained
+from limbeck.core.batch import Batch
+from limbeck.core.criterion import Criterion
 from tests.methods.data_free.setting import Net, check, updates
 
 
@@ -41,6 +45,35 @@ def test_belief_matching_raises_and_lowers_the_divergence_on_the_same_inputs() -
     assert (learn.repeat, learn.fresh) == (10, False)
     check(seek, lambda teacher, student, x: -kl(teacher(x), student(x)).mean())
     check(learn, lambda teacher, student, x: kl(teacher(x), student(x)).mean())
+
+
+def test_belief_matching_softens_both_sides_of_its_divergence() -> None:
+    seek, learn = updates("belief_matching", attention=0, temperature=4)
+    check(seek, lambda teacher, student, x: -kl(teacher(x), student(x), 4.0).mean())
+    check(learn, lambda teacher, student, x: kl(teacher(x), student(x), 4.0).mean())
+
+
+def test_attention_weighs_against_the_divergence_as_in_the_authors_code() -> None:
+    """There KL is a mean over classes too: 250 of the sum of three depths stands beside a tenth of the KL of ten classes."""
+    _, learn = updates("belief_matching", shape=[1, 8, 8])
+    student, teacher = (models.get("tiny_cnn", width=width, size=8) for width in (3, 4))
+    actors = Actors({"teacher": frozen(teacher), "student": trained(student)})
+    images = torch.rand(4, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    criterion = Criterion(learn.terms, actors=actors, trains=["student"], example=Batch({"default": images}))
+    found = criterion(Batch({"default": images}))["loss"]
+
+    def read(model: nn.Module) -> tuple[Tensor, list[Tensor]]:
+        """The log-probabilities and the attention maps of both resolutions."""
+        maps, x = [], model.get_submodule("normalize")(images)
+        for name in ("layer1", "layer2", "layer3"):
+            x = model.get_submodule(name)(x)
+            maps.append(F.normalize(x.square().mean(1).flatten(1)))
+        return model.get_submodule("linear")(x.mean((2, 3))).log_softmax(-1), [maps[0], maps[2]]
+
+    (ours, our_maps), (theirs, their_maps) = read(student), read(teacher)
+    divergence = (theirs.exp() * (theirs - ours)).mean()  # over items and classes
+    apart = [(a - b).square().mean() for a, b in zip(our_maps, their_maps, strict=True)]
+    torch.testing.assert_close(found, 10 * (divergence + 250 * 3 * torch.stack(apart).mean()))
 
 
 def test_dafl_asks_the_teacher_alone() -> None:

@@ -183,6 +183,7 @@ class Actors(Mapping[str, Actor]):
             if actor.of is not None and actor.of not in self._actors:
                 raise UnknownNameError(f"actor (the original of {name!r})", actor.of, list(self._actors))
         self._in_order = originals_first({name: actor.of for name, actor in self._actors.items()})
+        self._averages = [name for name in self._in_order if self._actors[name].role is Role.AVERAGE]
         for actor in (self._actors[name] for name in self._in_order):
             if actor.module is None and actor.factory is not None:
                 actor.module = actor.factory()
@@ -230,9 +231,10 @@ class Actors(Mapping[str, Actor]):
 
     def update_averages(self) -> None:
         """Update every average once from its original."""
-        for actor in (self._actors[name] for name in self._in_order):
-            if actor.role is Role.AVERAGE and actor.of is not None:
-                update_average(actor.model, self[actor.of].model, actor.decay)
+        for name in self._averages:
+            actor = self._actors[name]
+            assert actor.of is not None
+            update_average(actor.model, self._actors[actor.of].model, actor.decay)
 
     def flush_caches(self) -> None:
         """Write the cached outputs that are only in memory."""

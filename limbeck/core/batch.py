@@ -77,9 +77,10 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The batch on a device; itself if all of it is there."""
         target = torch.device(device)
-        if all(tensor.device == target for tensor in tensors_in(vars(self))):
-            return self
-        return self._each(lambda tensor: tensor.to(target, non_blocking=True))
+        for tensor in tensors_in(vars(self)):
+            if tensor.device != target:
+                return self._each(lambda tensor: tensor.to(target, non_blocking=True))
+        return self
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Batch:
         """The same batch with `change` applied to every tensor."""
@@ -143,9 +144,13 @@ def tensors_in(value: Any) -> list[Tensor]:
     """All tensors in nested mappings."""
     if isinstance(value, Tensor):
         return [value]
-    if value is not None and isinstance(value, Mapping):
-        return [tensor for part in value.values() for tensor in tensors_in(part)]
-    return []
+    found: list[Tensor] = []
+    for part in value.values() if type(value) is dict or isinstance(value, Mapping) else ():  # a dict is told faster
+        if isinstance(part, Tensor):
+            found.append(part)
+        elif part is not None:
+            found += tensors_in(part)
+    return found
 
 
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:

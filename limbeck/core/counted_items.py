@@ -35,25 +35,32 @@ class CountedItems:
 def count_items(losses: Sequence[TermLoss], batch: Batch) -> CountedItems:
     """Computes the mask and the number of items of each term; those that terms share, once."""
     found: dict[tuple[str | None, bool], tuple[Tensor | None, Count]] = {}
-    pairs = []
+    masks: list[Tensor | None] = []
+    counts: list[Count] = []
     for loss in losses:
         key = loss.view if loss.per_token else None, loss.term.objective.needs_target
         if key not in found:
-            mask = mask_of(loss, batch)
-            found[key] = mask, float(_shape(loss, batch).numel()) if mask is None else mask.sum()
-        pairs.append(found[key])
-    return CountedItems([mask for mask, _ in pairs], [count for _, count in pairs])
+            shape = _shape(loss, batch)
+            mask = mask_of(loss, batch, shape)
+            found[key] = mask, float(shape.numel()) if mask is None else mask.sum()
+        mask, count = found[key]
+        masks.append(mask)
+        counts.append(count)
+    return CountedItems(masks, counts)
 
 
-def mask_of(loss: TermLoss, batch: Batch) -> Tensor | None:
+def mask_of(loss: TermLoss, batch: Batch, shape: torch.Size) -> Tensor | None:
     """1 where an item or token counts: positions of the student's view that count if the loss is per token, labelled ones if
-    labels are needed. None: all count."""
+    labels are needed. None: all count.
+
+    Args:
+        shape: of the losses.
+    """
     counted = batch.counted_in(loss.view) if loss.per_token else None
     mask = None if counted is None else counted.to(torch.float32)
     target = batch.target
     if not loss.term.objective.needs_target or target is None:
         return mask
-    shape = _shape(loss, batch)
     if isinstance(target, Tensor) and target.shape == shape and _can_be_left_out(target) and all_labelled(target):
         return mask
     labels = label_mask(target, per_item=not loss.per_token)
@@ -72,14 +79,16 @@ def _can_be_left_out(labels: Tensor) -> bool:
 
 def _shape(loss: TermLoss, batch: Batch) -> torch.Size:
     """The shape of the losses of a batch: `[batch]`, or `[batch, tokens]` of the student's view."""
-    counted = batch.counted_in(loss.view)
+    counted = batch.counted_in(loss.view) if loss.per_token else None
     first = first_tensor(batch.inputs.get(loss.view, batch.inputs)) if counted is None else counted
     return first.shape[: 2 if loss.per_token else 1]
 
 
 def global_counts(pieces: Sequence[CountedItems], device: torch.device) -> list[Count]:
     """The numbers of items that each term averages over, of all pieces and processes; 1 at least."""
-    totals: list[Count] = [sum(counts[1:], counts[0]) for counts in zip(*(piece.counts for piece in pieces), strict=True)]
+    totals: list[Count] = list(pieces[0].counts)
+    for piece in pieces[1:]:
+        totals = [total + count for total, count in zip(totals, piece.counts, strict=True)]
     if distributed.world_size() > 1:
         totals = list(distributed.all_reduce_sum(as_tensor(totals, device)).unbind())
     return at_least_one(totals)

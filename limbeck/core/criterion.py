@@ -113,6 +113,7 @@ class Criterion(nn.Module):
         self.teachers = nn.ModuleList(
             term.teacher if isinstance(term.teacher, Teacher) else nn.Identity() for term in self.terms
         )
+        self._updated_teachers = [(term.teacher, term.students) for term in self.terms if isinstance(term.teacher, Teacher)]
         self.weighers = nn.ModuleList(nn.ModuleDict(term.weighers) for term in self.terms)
 
     def forward(
@@ -197,9 +198,9 @@ class Criterion(nn.Module):
 
     def update_teachers(self, forward_cache: ForwardCache, batch: Batch) -> None:
         """After the update of the weights: pass the student's signals to teachers that remember them, if they were computed."""
-        for term in self.terms:
-            if isinstance(term.teacher, Teacher) and all(r in forward_cache for r in term.students):
-                term.teacher.update(detach(join([forward_cache[r] for r in term.students])), batch)
+        for teacher, students in self._updated_teachers:
+            if all(reference in forward_cache for reference in students):
+                teacher.update(detach(join([forward_cache[reference] for reference in students])), batch)
 
     def read_weight_statistics(self) -> dict[str, Tensor]:
         """Number, sum and sum of squares of the weights that each weigher gave since the last call, by `term.weigher`.

@@ -19,6 +19,7 @@ from limbeck.core.signals import Signal
 from limbeck.core.taps.probe import Signals
 from limbeck.utils.seeds import mix_seeds
 
+UNCHANGED = nullcontext()
 ForwardKey = tuple[str, str | None, str]  # actor, variant, view
 
 
@@ -67,9 +68,10 @@ class ForwardCache:
     def __getitem__(self, reference: Reference) -> Tensor | Signal:
         """The signal that a reference names."""
         key = reference.forward_key
-        if key not in self._signals:
-            self._signals[key] = self._run(*key)
-        return self._signals[key][reference.tap_name]
+        signals = self._signals.get(key)
+        if signals is None:
+            signals = self._signals[key] = self._run(*key)
+        return signals[reference.tap_name]
 
     def __contains__(self, reference: Reference) -> bool:
         """Whether this signal was computed already."""
@@ -82,8 +84,9 @@ class ForwardCache:
     def release(self, references: Iterable[Reference]) -> None:
         """Drop signals that are not needed again; the autograd graph keeps what the backward pass needs of them."""
         for reference in references:
-            if reference not in self.kept and reference.forward_key in self._signals:
-                self._signals[reference.forward_key].pop(reference.tap_name, None)
+            signals = self._signals.get(reference.forward_key)
+            if signals is not None and not (self.kept and reference in self.kept):
+                signals.pop(reference.tap_name, None)
 
     def inputs(self, view: str) -> Any:
         """The inputs of the actors in this view: those of the batch, or what the generator makes of them."""
@@ -130,8 +133,9 @@ class ForwardCache:
         inputs = in_precision_of(self.probes.parameters(name), inputs)
         probe, run = self.probes[name], self._runner(name, variant)
         precision = actor.precision or self.autocast or torch.float32
-        mixed = nullcontext() if precision is torch.float32 else torch.autocast(self.batch.device.type, precision)
-        with torch.set_grad_enabled(gradient), mixed:
+        mixed = UNCHANGED if precision is torch.float32 else torch.autocast(self.batch.device.type, precision)
+        recording = UNCHANGED if gradient is torch.is_grad_enabled() else torch.set_grad_enabled(gradient)
+        with recording, mixed:
             return self.probes.guard.run(name, actor.model.training, inputs, lambda given: probe(given, run))
 
     def _runner(self, name: str, variant: str | None) -> Any:

@@ -38,16 +38,18 @@ class InputGuard:
         """
         copied = name in self.changing or (name, training) not in self._tried
         given = copy_tensors(inputs) if copied else inputs
-        before, of_copy = _versions(inputs), _versions(given) if copied else None
+        before = _versions(inputs)
+        of_copy = _versions(given) if copied else None
         output = model(given)
         if _versions(inputs) != before:
             raise ValueError(
                 f"actor {name!r} changes its inputs in place, and other models read them too; write x = x - mean in its "
                 "forward, not x.sub_(mean) or x -= mean"
             )
-        if of_copy is not None and name not in self.changing and (_versions(given) != of_copy or _differ(given, inputs)):
-            self.changing.add(name)
-        self._tried.add((name, training))
+        if of_copy is not None:
+            if name not in self.changing and (_versions(given) != of_copy or _differ(given, inputs)):
+                self.changing.add(name)
+            self._tried.add((name, training))
         return output
 
 

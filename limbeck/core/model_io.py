@@ -72,7 +72,7 @@ def select_output(output: Any, choice: str = LOGITS) -> Tensor | Signal:
         TapError: the output has no such part; the message lists those it has.
     """
     if choice == LOGITS:
-        return logits_of(output)
+        return output if isinstance(output, Tensor) else logits_of(output)
     part = part_of(output, choice)
     if part is None:
         raise TapError(

@@ -104,7 +104,8 @@ class Objective(nn.Module, ABC):
             self.build(shape_of(s), None if t is None else shape_of(t))
             self.to(first.device, tensors_of(s)[0].dtype)
         try:
-            loss = self.compare(s, t, target=map_tensors(target, detach), mask=mask, index=index)
+            target = target if isinstance(target, Tensor) and not target.requires_grad else map_tensors(target, detach)
+            loss = self.compare(s, t, target=target, mask=mask, index=index)
         except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
             self.recheck(s, t, target=target, mask=mask)
             raise
@@ -237,9 +238,9 @@ class Objective(nn.Module, ABC):
 
 def _form(signal: Any) -> object:
     """What decides whether tensors fit; that of other signals is never equal to another, so they are always checked."""
-    if isinstance(signal, Tensor):
-        return signal.shape, signal.dtype
-    return object() if signal is not None else None
+    if signal is None:
+        return None
+    return (signal.shape, signal.dtype) if isinstance(signal, Tensor) else object()
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:

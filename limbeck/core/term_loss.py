@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
@@ -54,10 +54,10 @@ class TermLoss:
         self.statistics = WeightStatistics()
         self.view = term.students[0].view
         self._weighers = term.weighers
+        self._temperature = term.temperature if isinstance(term.temperature, Schedule) else None
         self._teacher = term.teacher if isinstance(term.teacher, Teacher) else None
         self._students = [(r, bool(plan.reached_from(r.actor) & self.trains)) for r in term.students]  # and whether attached
         self._gives_weights = bool(term.weighers) or self._teacher is not None
-        self._naming = naming(term)
         self._warned: set[str] = set()
 
     def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, mask: Tensor | None, *, gathered: bool) -> Tensor:
@@ -67,8 +67,8 @@ class TermLoss:
             mask: 1 where an item or token counts; None: all count.
             gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
         """
-        if isinstance(self.term.temperature, Schedule):
-            self.term.objective.temperature = self.term.temperature(progress)  # type: ignore[assignment]
+        if self._temperature is not None:
+            self.term.objective.temperature = self._temperature(progress)  # type: ignore[assignment]
         student = self.student_signal(forward_cache)
         targets = self.teacher_signals(forward_cache, batch, student, progress)
         if self.adapter.is_identity and len(targets) < 2 and not self._gives_weights:
@@ -112,7 +112,7 @@ class TermLoss:
         for name, weigher in self._weighers.items():
             signals = [*teachers, *(self.read(forward_cache, reference) for reference in self.term.further[name])]
             ours = tuple(adapted for adapted, _ in pairs) if weigher.reads_adapted else student
-            with self._naming:
+            with naming(self.term):
                 given[name] = weigher(signals, batch, ours, progress)
         return given
 
@@ -155,13 +155,18 @@ class TermLoss:
         signal = forward_cache[reference]
         if reference.view == self.view:
             return signal
-        with self._naming:
+        try:
             return match_positions(signal, forward_cache.batch, reference, self.view, check=self.term.objective.validate)
+        except ValueError as error:
+            raise_named(error, self.term)
 
     def student_signal(self, forward_cache: ForwardCache) -> AnySignal:
         """The student's signal, detached where this term does not train what lies upstream of it."""
-        signals = [(self.read(forward_cache, reference), attached) for reference, attached in self._students]
-        joined: AnySignal = join([signal if attached else detach(signal) for signal, attached in signals])
+        signals = []
+        for reference, attached in self._students:
+            signal = self.read(forward_cache, reference)
+            signals.append(signal if attached else detach(signal))
+        joined: AnySignal = join(signals)
         return joined
 
     def teacher_signals(
@@ -174,8 +179,10 @@ class TermLoss:
         if teacher is not None:
             teacher.progress = progress
             inputs = signals if self.trains_generator else [detach(signal) for signal in signals]
-            with self._naming:
+            try:
                 return [teacher.make_target(inputs, batch, student)]
+            except ValueError as error:
+                raise_named(error, self.term)
         return signals if len(signals) < 2 or self.term.averages_losses else [join(signals)]
 
     def _sum(
@@ -203,7 +210,7 @@ class TermLoss:
         }
         # Every process computes a gathered loss in full, so the gradient of the objective's own parameters is shared out.
         parameters = {n: distributed.replicated(p) for n, p in term.objective.named_parameters()} if across else {}
-        with self._naming:
+        try:
             if parameters:
                 loss: Tensor = torch.func.functional_call(term.objective, parameters, (student, teacher), keywords)
             else:
@@ -214,6 +221,8 @@ class TermLoss:
             total = loss.sum()
             if total.is_cpu and not math.isfinite(total.item()):  # elsewhere this would wait for the device
                 term.objective.recheck(student, teacher, **keywords)
+        except ValueError as error:
+            raise_named(error, term)
         return total
 
 
@@ -222,24 +231,23 @@ def join(signals: Sequence[AnySignal]) -> Any:
     return signals[0] if len(signals) == 1 else tuple(signals)
 
 
-def naming(term: Term) -> AbstractContextManager[None]:
+@contextmanager
+def naming(term: Term) -> Iterator[None]:
     """A context that adds the name and the taps of a term to a ValueError that is raised inside."""
-    return _Naming(term)
+    try:
+        yield
+    except ValueError as error:
+        raise_named(error, term)
 
 
-class _Naming(AbstractContextManager[None]):  # a class, because a generator takes several times as long to enter
-    def __init__(self, term: Term) -> None:
-        self.term = term
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, ValueError) and not isinstance(error, TermError):
-            term, taps = self.term, f"student {' '.join(map(str, self.term.students))}"
-            if term.teachers:
-                taps += f", teacher {' '.join(map(str, term.teachers))}"
-            raise TermError(f"term {term.name!r} ({taps}): {error}") from error
+def raise_named(error: ValueError, term: Term) -> NoReturn:
+    """Raises the error of a term with the term's name and taps in its message; as it is if they are there."""
+    if isinstance(error, TermError):
+        raise error
+    taps = f"student {' '.join(map(str, term.students))}"
+    if term.teachers:
+        taps += f", teacher {' '.join(map(str, term.teachers))}"
+    raise TermError(f"term {term.name!r} ({taps}): {error}") from error
 
 
 def soften(signal: Any, temperature: Tensor) -> Any:

@@ -275,11 +275,11 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
             )
         if one.check and number == 0:
             one.check(losses, as_tensor(counted[0].counts, run.device), run.scaler.get_scale())
-        add_piece(values, losses, criterion, progress)
+        add_piece(values, losses, criterion, progress, batch.processes)
         run.scaler.scale(losses["loss"]).backward()
         batch.keep_generated(number, forward_cache)
         observer.read(forward_cache)
-        run.clock.teacher_items += forward_cache.teacher_items * distributed.world_size()
+        run.clock.teacher_items += forward_cache.teacher_items * batch.processes
         criterion.update_teachers(forward_cache, piece)
     run.untrained.note(one, run.trainable.frozen)
     run.clock.updates += 1

@@ -20,11 +20,13 @@ class DrawnBatch:
 
     Attributes:
         pieces: one for each accumulation step.
+        processes: how many share the global batch.
         generated: by piece, the inputs that a generator made of it, once an update has computed them; updates that do not
             train the generator use them again.
     """
 
     pieces: list[Batch]
+    processes: int
     generated: list[Tensor | None]
 
     def keep_generated(self, number: int, forward_cache: ForwardCache) -> None:
@@ -35,7 +37,7 @@ class DrawnBatch:
     @property
     def items(self) -> int:
         """Items of the global batch."""
-        return sum(batch.size for batch in self.pieces) * distributed.world_size()
+        return sum(batch.size for batch in self.pieces) * self.processes
 
 
 class StepBatches:
@@ -57,12 +59,13 @@ class StepBatches:
         number = self.step * one.update.repeat + repeat if one.update.fresh else self.step
         key = (id(one.source), number)
         if key not in self._drawn:
-            pieces = self._pieces(one.source, number)
-            self._drawn[key] = DrawnBatch(pieces, [None] * len(pieces))
+            processes = distributed.world_size()
+            pieces = self._pieces(one.source, number, processes)
+            self._drawn[key] = DrawnBatch(pieces, processes, [None] * len(pieces))
         return self._drawn[key]
 
-    def _pieces(self, source: Source, number: int) -> list[Batch]:
-        world, rank = distributed.world_size(), distributed.rank()
-        parts = self.accumulate * world
-        positions = [BatchPosition(number, self.seed, micro * world + rank, parts) for micro in range(self.accumulate)]
+    def _pieces(self, source: Source, number: int, processes: int) -> list[Batch]:
+        rank = distributed.rank() if processes > 1 else 0
+        parts = self.accumulate * processes
+        positions = [BatchPosition(number, self.seed, micro * processes + rank, parts) for micro in range(self.accumulate)]
         return [source.batch(position).to(self.device) for position in positions]

@@ -32,7 +32,7 @@ class TermAverages:
         """Adds the values of an update, or of one batch of it that makes up a `share` of the update."""
         for name, value in values.items():
             held = self._held.setdefault(name, [])
-            held.append(value.detach())
+            held.append(value.detach() if value.requires_grad else value)
             self._updates[name] = self._updates.get(name, 0.0) + share
             if len(held) >= HELD:
                 self._held[name] = [_sum(held)]
@@ -52,15 +52,16 @@ class TermAverages:
 def _sum(values: Sequence[Tensor]) -> Tensor:
     """In float64, except on MPS, which has none."""
     wide = torch.float32 if values[0].device.type == "mps" else torch.float64
-    return torch.stack([value.to(wide) for value in values]).sum()
+    return torch.stack(list(values)).to(wide).sum()
 
 
-def add_piece(values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion: Criterion, progress: float) -> None:
-    """Adds the values of one piece of a global batch to `values`.
+def add_piece(
+    values: dict[str, Tensor], losses: Mapping[str, Tensor], criterion: Criterion, progress: float, processes: int
+) -> None:
+    """Adds the values of one piece of a global batch, of which each of the processes has as many, to `values`.
 
     Every process computes a relation over the gathered batch in full, so it counts as one share of the processes' sum.
     """
-    processes = distributed.world_size()
     shares = {name: value.detach() for name, value in losses.items()}
     for term in criterion.terms if processes > 1 else ():
         if term.objective.over_batch and term.name in shares:

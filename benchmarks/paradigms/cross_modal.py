@@ -11,7 +11,6 @@ style  the same encoder, trained on the pictures of one style, on pictures of th
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.bars import record
+from benchmarks.paradigms.parts import parts_parser
 from limbeck import models
 from limbeck.evaluation.predictions import load_predictions
 from limbeck.evaluation.statistics import interval, paired_gain, retention
@@ -156,12 +156,11 @@ PARTS = {"sound": sound, "emoji": emoji, "style": style}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser = parts_parser(__doc__, PARTS)
     args = parser.parse_args()
     if "LIMBECK_DATA" not in os.environ:
         parser.error("LIMBECK_DATA is not set; it names the folder that holds data/emoji and data/spoken_digits")
-    for part in args.parts or PARTS:
+    for part in args.parts:
         PARTS[part]()
 
 

@@ -16,7 +16,6 @@ of `skew`: FedDF was not run on seed 0 for them. Each round is evaluated on the 
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -40,6 +39,7 @@ from benchmarks.paradigms.federated_runs import (
     right,
     trained,
 )
+from benchmarks.paradigms.parts import run_parts
 from limbeck.data import Items
 from limbeck.evaluation.statistics import paired_gain
 from limbeck.integrations.flower.client import train_locally
@@ -326,10 +326,7 @@ PARTS = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    for part in parser.parse_args().parts or PARTS:
-        PARTS[part]()
+    run_parts(__doc__, PARTS)
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ imagenet   MobileNetV2 of ImageNet, fine-tuned on 2,000 labels → ResNet-8, wit
 
 from __future__ import annotations
 
-import argparse
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ from benchmarks.paradigms.heterogeneous_teachers import (
 )
 from benchmarks.paradigms.heterogeneous_teachers import teacher as trained_teacher
 from benchmarks.paradigms.online import points, shown
+from benchmarks.paradigms.parts import parts_parser
 from benchmarks.paradigms.small_images import load
 from limbeck import Distillation, Training, epochs, methods, models, steps
 from limbeck.engine.training import default_optimizer
@@ -193,12 +193,11 @@ def keep(name: str, part: Part, figure: str, gain: Any, bar: float | None, note:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
+    parser = parts_parser(__doc__, PARTS)
     parser.add_argument("--arms", nargs="*", default=[], help="these methods only, beside the student alone")
     given = parser.parse_args()
     torch.set_num_threads(1)
-    for name in given.parts or PARTS:
+    for name in given.parts:
         run(name, PARTS[name], given.arms or list(PARTS[name].methods))
 
 

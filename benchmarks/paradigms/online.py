@@ -10,7 +10,6 @@ overhead  a step of two peers against a step of each alone
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 
 from benchmarks.bars import record
+from benchmarks.paradigms.parts import run_recipe_parts
 from benchmarks.turns import Turns, TurnSource
 from limbeck import Distillation, Stage, Update, methods, models, steps
 from limbeck.data import Dataset, Items
@@ -156,12 +156,7 @@ PARTS = {"dml": dml, "overhead": overhead}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    parser.add_argument("--run", type=Path, help="a finished run of the recipe")
-    args = parser.parse_args()
-    for part in args.parts or PARTS:
-        PARTS[part](args.run)
+    run_recipe_parts(__doc__, PARTS)
 
 
 if __name__ == "__main__":

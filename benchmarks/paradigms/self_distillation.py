@@ -11,7 +11,6 @@ overhead  its step against a step of the plain network
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -31,6 +30,7 @@ from benchmarks.paradigms.online import (
     training,
     with_turns,
 )
+from benchmarks.paradigms.parts import run_recipe_parts
 from benchmarks.turns import Turns
 from limbeck import Distillation, Stage, Update, methods, models, steps
 from limbeck.data import Items
@@ -136,12 +136,7 @@ PARTS = {"byot": byot, "early": early, "overhead": overhead}
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", choices=[*PARTS, []], default=[])
-    parser.add_argument("--run", type=Path, help="a finished run of the recipe")
-    args = parser.parse_args()
-    for part in args.parts or PARTS:
-        PARTS[part](args.run)
+    run_recipe_parts(__doc__, PARTS)
 
 
 if __name__ == "__main__":

@@ -60,6 +60,8 @@ def run(
     from limbeck.utils.folder_names import child_folder
 
     load_plugins(plugin)
+    if simulate is not None and superlink is not None:
+        raise ValueError("--simulate and --superlink: clients are simulated here, or asked by a link; give one of the two")
     overrides = [*(change or []), *([] if simulate is None else [f"federated.clients={simulate}"])]
     job = Federation.read(find_recipe(recipe), overrides)
     _require_flower()
@@ -83,14 +85,14 @@ def run(
 @federate.command()
 def keys(
     folder: Annotated[Path, typer.Argument(help="Where the files go; private ones are readable by their owner only.")],
-    clients: Annotated[int, typer.Option(help="How many clients get a key pair.")] = 3,
+    clients: Annotated[int, typer.Option(min=1, help="How many clients get a key pair.")] = 3,
     host: Annotated[list[str] | None, typer.Option(help="A name or address by which clients reach the server.")] = None,
 ) -> None:
     """Make a certificate authority, the server's certificate, and a key pair for each client."""
     _require_flower()
     from limbeck.integrations.flower.deployment import CA, make_keys
 
-    made = make_keys(folder, clients, host or ("localhost", "127.0.0.1"))
+    made = make_keys(folder, clients, host or ())
     console.print(f"{folder / CA}: for every client, and for who starts a run", markup=False, soft_wrap=True)
     for path in made:
         console.print(f"{path}: for this client alone; {path.name}.pub stays with the server", markup=False, soft_wrap=True)
@@ -100,7 +102,7 @@ def keys(
 def server(
     folder: Annotated[Path, typer.Argument(help="The folder of `limbeck federate keys`.")],
     host: Annotated[str, typer.Option(help="The address that the link listens on.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(help="The port that it listens on.")] = 9092,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The port that it listens on.")] = 9092,
     home: Annotated[Path | None, typer.Option(help="Where Flower keeps its files; FOLDER/flower when omitted.")] = None,
 ) -> None:
     """Start the server's link, with TLS, and admit the clients whose public keys are in FOLDER. It runs until Ctrl-C."""
@@ -118,7 +120,9 @@ def client(
     ca: Annotated[Path, typer.Option(help="The certificate of the link's authority.")],
     key: Annotated[Path, typer.Option(help="The private key of this client.")],
     group: Annotated[str | None, typer.Option(help="Which of the recipe's groups; they take turns when omitted.")] = None,
-    port: Annotated[int, typer.Option(help="A free port of this machine, on which the node's processes talk.")] = 9094,
+    port: Annotated[
+        int, typer.Option(min=1, max=65535, help="A free port of this machine, on which the node's processes talk.")
+    ] = 9094,
     home: Annotated[Path | None, typer.Option(help="Where Flower keeps its files; beside the key when omitted.")] = None,
 ) -> None:
     """Take part in a federation with data of this machine. It runs until Ctrl-C."""

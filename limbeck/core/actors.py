@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.weak import WeakIdKeyDictionary
 
 from limbeck.core.model_io import LOGITS
@@ -195,7 +196,7 @@ class Actors(Mapping[str, Actor]):
                 actor.reads = actor.reads if actor.reads is not None else original.reads
                 actor.variants = actor.variants or original.variants
                 actor.output = original.output if actor.output == LOGITS else actor.output
-        refuse_shared_parameters(self._actors)
+        check_weights(self._actors)
         for actor in self._actors.values():
             actor.adopt_variants()  # of a module that was given after the actor was made
             if actor.role is not Role.TRAINED:
@@ -269,7 +270,30 @@ def is_held(parameter: nn.Parameter) -> bool:
     return not parameter.requires_grad and parameter not in _frozen_here
 
 
-def refuse_shared_parameters(actors: Mapping[str, Actor]) -> None:
+def check_weights(actors: Mapping[str, Actor]) -> None:
+    """Checks that the weights of all modules have shapes and values, and that no trained actor shares any with another.
+
+    Raises:
+        ValueError: weights of lazy layers or on the meta device, or those that two actors share; the message names the actors
+            and the first.
+    """
+    for name, actor in actors.items():
+        model = actor.module if actor.module is not None else nn.Module()
+        for path, tensor in chain(model.named_parameters(), model.named_buffers()):
+            if isinstance(tensor, UninitializedParameter | UninitializedBuffer):
+                raise ValueError(
+                    f"actor {name!r}: {path} has no shape yet, since its layer is lazy; run the model once on a batch "
+                    "before you hand it over"
+                )
+            if tensor.is_meta:
+                raise ValueError(
+                    f"actor {name!r}: {path} is on the meta device, which keeps shapes and no values; build the model without "
+                    "torch.device('meta'), or load weights into it by load_state_dict(…, assign=True)"
+                )
+    _refuse_shared_parameters(actors)
+
+
+def _refuse_shared_parameters(actors: Mapping[str, Actor]) -> None:
     """Checks that no trained actor shares parameters or buffers with another: two optimizers would change them, or one what is
     frozen elsewhere. Tensors with the same memory are shared too, whatever objects hold them. Actors without a module (averages
     and those that are built later) share nothing.

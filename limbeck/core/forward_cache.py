@@ -91,7 +91,10 @@ class ForwardCache:
     def inputs(self, view: str) -> Any:
         """The inputs of the actors in this view: those of the batch, or what the generator makes of them."""
         if view not in self.batch.inputs:
-            raise ValueError(f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}")
+            raise ValueError(
+                f"view {view!r} is not among the views of the source: {', '.join(self.batch.inputs)}; name each view, as in "
+                f"training: {{views: {{default: […], {view}: […]}}}}"
+            )
         if self.plan.generator is None:
             return self.batch.inputs[view]
         if len(self.batch.inputs) > 1:

@@ -13,7 +13,7 @@ from torch import nn
 from limbeck.core.actors import Actor, Actors
 from limbeck.core.model_io import LOGITS
 from limbeck.core.taps.batch_statistics import STATISTICS, batchnorm_layers
-from limbeck.core.taps.tap import Tap
+from limbeck.core.taps.tap import Tap, missing_part
 from limbeck.utils.registry import UnknownNameError, nearest_names
 
 
@@ -85,7 +85,7 @@ class Reference:
             for tap in _matching_taps(self.tap, actors[name].model)
         ]
         if not found:
-            raise ValueError(f"{str(self)!r} matches nothing: {self._available(actors, names)}; correct the pattern")
+            raise ValueError(f"{str(self)!r} matches nothing: {self._available(actors, names)}")
         return found
 
     def _available(self, actors: Actors, names: Sequence[str]) -> str:
@@ -98,6 +98,9 @@ class Reference:
                 continue
             tap, model = Tap.parse(self.tap), actors[name].model
             modules = [module for module, _ in model.named_modules() if module]
+            if (missing := missing_part(tap.path, modules)) is not None:
+                parts.append(f"{name!r}: {missing}")
+                continue
             offer = nearest_names(tap.path, batchnorm_layers(model) if tap.of == STATISTICS else modules)
             parts.append(f"the nearest taps of {name!r} are {', '.join(offer) or '(none)'}")
         return "; ".join(parts)

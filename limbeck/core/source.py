@@ -6,7 +6,7 @@ import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +16,24 @@ from limbeck.core.signals import AnySignal
 from limbeck.utils.registry import Registry, UnknownNameError
 from limbeck.utils.seeds import mix_seeds
 
+if TYPE_CHECKING:
+    from limbeck.core.criterion import Criterion
+
 registry = Registry("source")
+MOST = 1_000_000  # items of a batch that is made; more is a slip of the pen, and takes long to be refused for its memory
+
+
+def require_counts(source: str, **counts: int | None) -> None:
+    """Checks arguments of a source that count something; None is not checked.
+
+    Raises:
+        ValueError: a number below 1, or a `batch_size` above `MOST`.
+    """
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ValueError(f"{source}: {name} is {value}; expected 1 or more")
+        if value is not None and name == "batch_size" and value > MOST:
+            raise ValueError(f"{source}: batch_size is {value:,}; expected at most {MOST:,}")
 
 
 @dataclass(frozen=True)
@@ -149,6 +166,15 @@ class Source(ABC):
 
         Updates that share a batch, and repetitions on the same one, each call it.
         """
+
+    def read_losses(self) -> Mapping[str, Tensor]:
+        """Values of the terms by which the source has trained what it makes since the last call, for the log; mostly none."""
+        return {}
+
+    @property
+    def criteria(self) -> Mapping[str, Criterion]:
+        """The losses by which a bound source trains what it makes, by the actor that makes it, for the graph of terms."""
+        return {}
 
     def close(self) -> None:  # noqa: B027  most sources run nothing in the background
         """Called when a run has ended, to end threads or processes that make batches ahead; `batch` starts them again."""

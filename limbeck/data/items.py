@@ -185,10 +185,18 @@ class Items:
         Unlabelled items count as one class, and so do all labels that are not classes. Items are assigned by content:
         the split does not depend on the order of the data, and identical items of a class stay together. Both parts keep the
         order of the data.
+
+        Raises:
+            ValueError: a fraction that leaves one of the parts without items.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
         first = stratified_split(self.keys, self._strata, fraction, seed)
+        if not 0 < int(first.sum()) < len(self):
+            raise ValueError(
+                f"a share of {fraction:g} of {len(self)} items is {int(first.sum())} of them, and both parts need some; "
+                "choose another share, or name a data set of its own"
+            )
         return self.select(first), self.select(~first)
 
     def align_classes(self, names: Sequence[str] | None, data: str = "data", *, strict: bool = False) -> Items:

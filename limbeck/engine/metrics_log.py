@@ -82,6 +82,10 @@ class MetricsLog:
         self._finite.add(values, clock.updates)
         self._averages.add(values)
 
+    def add_made(self, values: Mapping[str, Tensor]) -> None:
+        """Adds values of the terms by which a source has trained what it makes; they are the same on every process."""
+        self._averages.add({name: value / distributed.world_size() for name, value in values.items()})
+
     def raise_if_not_finite(self) -> None:
         """Raises `NonFiniteError` if a value of any update so far was not finite."""
         self._finite.raise_if_not_finite()

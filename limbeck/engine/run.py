@@ -286,6 +286,7 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
     run.log.add(values, run.clock)
     one.step(run.scaler, run.settings.clip, progress)
     observer.report(batch, values, progress)
+    run.log.add_made(one.source.read_losses())
     return batch.items
 
 

@@ -82,8 +82,15 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 def top_probability(logits: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`softmax(logits).max(-1)`, a block of items at a time: [..., items, classes] → [..., items]."""
+    """`softmax(logits).max(-1)`, 1 / Σ_c exp(z_c − max z), block by block: [..., items, classes] → [..., items]."""
     rows = logits.reshape(-1, logits.shape[-1])
     block = max(1, BLOCK // rows.shape[1])
-    parts = [softmax(rows[start : start + block]).max(-1) for start in range(0, len(rows), block)]
-    return np.concatenate(parts).reshape(logits.shape[:-1])
+    parts = [_sum_of_powers(rows[start : start + block]) for start in range(0, len(rows), block)]
+    return (1 / np.concatenate(parts)).reshape(logits.shape[:-1])
+
+
+def _sum_of_powers(logits: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Σ_c exp(z_c − max z) of each row, with one array of its size."""
+    powers = logits.astype(np.float64)
+    powers -= logits.max(axis=-1, keepdims=True)
+    return np.asarray(np.exp(powers, out=powers).sum(axis=-1))

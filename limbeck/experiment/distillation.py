@@ -9,7 +9,7 @@ from typing import Any
 from torch import nn
 
 from limbeck.core.terms import Term
-from limbeck.data import Items
+from limbeck.data import Items, as_items
 from limbeck.engine import Run, Stage
 from limbeck.engine.training import TermFactory, Training
 from limbeck.evaluation import RunCost, TermGraph, Verdict
@@ -123,7 +123,7 @@ class Distillation:
 
     # --- training ----------------------------------------------------------------------------------------------------
 
-    def check(self, train: Items | None = None, *, validation: Items | None = None, test: Items | None = None) -> None:
+    def check(self, train: Any = None, *, validation: Any = None, test: Any = None) -> None:
         """Checks that data, models and terms fit together; `fit` does so too.
 
         Raises:
@@ -133,12 +133,14 @@ class Distillation:
         self.term_graph = check_experiment(self.experiment, train, validation, test, seed=self.seeds[0])
         check_targets(self.targets, self.plan.evaluate)
 
-    def fit(self, train: Items | None = None, validation: Items | None = None) -> nn.Module:
+    def fit(self, train: Any = None, validation: Any = None) -> nn.Module:
         """Trains all arms for every seed; returns `best`.
 
         Args:
-            train: None if all updates name a source of their own.
+            train, validation: `Items`, or what `limbeck.data.as_items` makes of a pair (inputs, labels), a path or a data set.
+                No training data if all updates name a source of their own.
         """
+        train, validation = (data if data is None else as_items(data) for data in (train, validation))  # hashed once
         distributed.initialize()
         check_folder(self.experiment)
         self.check(train, validation=validation)
@@ -209,7 +211,7 @@ class Distillation:
 
     # --- evaluation --------------------------------------------------------------------------------------------------
 
-    def evaluate(self, test: Items) -> Verdict:
+    def evaluate(self, test: Any) -> Verdict:
         """Evaluates all arms on the test set and compares them.
 
         Of several processes each computes a part of the predictions; the first one measures the models, one at a time, and

@@ -12,7 +12,7 @@ from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
 from limbeck.core.source import Source
-from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, input_for_actor
+from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, as_items, input_for_actor
 from limbeck.data.fields import named_views, with_reads
 from limbeck.engine import Settings
 from limbeck.engine.training import Training
@@ -86,7 +86,12 @@ class Experiment:
             self.plans[arm] = replace(plan, training=change(plan.training))
 
     def readable(self, items: ItemsOrNone) -> ItemsOrNone:
-        """Returns the items in the teacher's class numbering, if it knows more classes; of fields each actor reads its own."""
+        """Returns the items in the teacher's class numbering, if it knows more classes; of fields each actor reads its own.
+
+        Raises:
+            ValueError: something from which no items can be made, see `limbeck.data.as_items`.
+        """
+        items = items if items is None else as_items(items)  # type: ignore[assignment]
         if items is not None and self.task.outputs_classes:
             items = in_classes_of(items, self.teacher)  # type: ignore[assignment]
         if items is None or (items.storage.input_names and not isinstance(items.storage, FieldStorage)):

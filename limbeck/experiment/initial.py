@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.core.actors import Actors, Role
 from limbeck.core.model_io import LOGITS
@@ -15,7 +15,7 @@ from limbeck.core.teachers import Teacher
 from limbeck.data import Items
 from limbeck.evaluation.arms import INITIAL, ArmName
 from limbeck.experiment.checks.guessing import beats_guessing
-from limbeck.experiment.experiment import Experiment, build_actor
+from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import STUDENT, Evaluated
 from limbeck.models.adapters import merge_adapters
 from limbeck.utils.seeds import mix_seeds
@@ -34,9 +34,9 @@ def initial_arms(experiment: Experiment, items: Mapping[str, Items], seeds: Sequ
     found = {}
     for result, evaluated in experiment.plan.evaluate.items():
         actor = _whole_actor(experiment, evaluated)
-        if actor is None or not starts_from_given_weights(experiment, actor):
+        if actor is None or (given := given_weights(experiment, actor, evaluated, seeds)) is None:
             continue
-        models = [merge_adapters(_module(experiment, actor, evaluated, seed).cpu().eval()) for seed in seeds]
+        models = [merge_adapters(model.cpu().eval()) for model in given]
         if beats_guessing(experiment.task, models[0], items[str(ArmName(result, STUDENT))]):
             found[str(ArmName(result, INITIAL))] = models
     return found
@@ -57,12 +57,25 @@ def _module(experiment: Experiment, actor: str, evaluated: Evaluated, seed: int)
     return module_of(evaluated, Actors(experiment.actors(experiment.plan, seed=seed, only={actor})))
 
 
-def starts_from_given_weights(experiment: Experiment, name: str) -> bool:
-    """Whether the weights of an actor do not come from the seed, most of them: they are the same for two seeds."""
-    actor = experiment.plan.actors[name]
-    if actor.module is not None:
-        return True
-    first, second = (build_actor(name, actor, mix_seeds(0, key), experiment.teacher).state_dict() for key in ("a", "b"))
+def given_weights(experiment: Experiment, actor: str, evaluated: Evaluated, seeds: Sequence[int]) -> list[nn.Module] | None:
+    """What is evaluated of an actor as it starts, for each seed; None if most of its weights come from the seed.
+
+    An actor that is built is built once for each seed, and twice for a single one: its weights are compared for two seeds.
+    """
+    first = _module(experiment, actor, evaluated, seeds[0])
+    if experiment.plan.actors[actor].module is None:
+        other = next((seed for seed in seeds if seed != seeds[0]), mix_seeds(seeds[0], "other"))
+        second = _module(experiment, actor, evaluated, other)
+        if not _same_weights(first.state_dict(), second.state_dict()):
+            return None
+        built = {seeds[0]: first, other: second}
+    else:
+        built = {seeds[0]: first}
+    return [built[seed] if seed in built else _module(experiment, actor, evaluated, seed) for seed in seeds]
+
+
+def _same_weights(first: Mapping[str, Tensor], second: Mapping[str, Tensor]) -> bool:
+    """Whether most numbers of two models are equal, without tensors of one number repeated, as biases and norms start."""
     same = other = 0
     for key, tensor in first.items():
         if tensor.is_floating_point() and tensor.numel() > 1 and bool((tensor != tensor.flatten()[0]).any()):

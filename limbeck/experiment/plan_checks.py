@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
-from limbeck.core.actors import Actor, Role, refuse_shared_parameters
+from limbeck.core.actors import Actor, Role, check_weights
 from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
@@ -37,7 +37,7 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         for name in found:
             require_folder_name(name, field)
     _check_copies(plan.actors)
-    refuse_shared_parameters(plan.actors)  # trainings copy each model on its own, which would separate them without a word
+    check_weights(plan.actors)  # trainings copy each model on its own, which would separate them without a word
     for place, stage in enumerate(plan.stages):
         _check_events(f"stages.{place}", stage, plan.actors)
         for field, update in updates_of(plan, place, stage):
@@ -143,7 +143,9 @@ def matching(field: str, pattern: str, actors: Mapping[str, Actor]) -> list[str]
     found = [name for name in actors if fnmatchcase(name, pattern)] if "*" in pattern else [n for n in actors if n == pattern]
     if not found:
         what = "no actor matches" if "*" in pattern else "there is no actor"
-        raise ValueError(f"{field}: {what} {pattern!r}; nearest: {', '.join(nearest_names(pattern, list(actors)))}")
+        nearest = ", ".join(nearest_names(pattern, list(actors)))
+        example = pattern.replace("*", "a")
+        raise ValueError(f"{field}: {what} {pattern!r}; nearest: {nearest}; or add it, actors: {{{example}: {{model: …}}}}")
     return found
 
 
@@ -239,10 +241,14 @@ def _check_cohort(field: str, term: Term, own: Sequence[str], actors: Mapping[st
         return  # other signals of the student may teach it
     names = {name for reference in found for name in matching(field, reference.actor, actors)}
     if len(names) == 1 and names == set(own):
-        raise ValueError(
-            f"{field}: teacher: {' '.join(term.teacher.references)!r} matches only {own[0]!r}, a cohort of one, which has "
-            "nobody to learn from; add a second actor that it matches"
-        )
+        raise _cohort_of_one(field, " ".join(term.teacher.references), own[0])
+
+
+def _cohort_of_one(field: str, pattern: str, student: str) -> ValueError:
+    return ValueError(
+        f"{field}: teacher: {pattern!r} matches only {student!r}, the student itself, a cohort of one, which has nobody to "
+        "learn from; add a second actor that it matches"
+    )
 
 
 def _check_peers(field: str, texts: Sequence[str], own: Sequence[str], actors: Mapping[str, Actor], *, with_own: bool) -> None:
@@ -254,10 +260,7 @@ def _check_peers(field: str, texts: Sequence[str], own: Sequence[str], actors: M
             continue
         for student in own:
             if names == [student]:
-                raise ValueError(
-                    f"{field}: teacher: {text!r} matches only {student!r}, the student itself; name another actor, or set "
-                    "own: true"
-                )
+                raise _cohort_of_one(field, text, student)
 
 
 def matching_actors(field: str, texts: str | Sequence[str], default: str, actors: Mapping[str, Actor]) -> list[str]:

@@ -235,7 +235,18 @@ def no_other(precision: str, written: str = "fp32") -> Iterator[None]:
 
 
 def frozen_copy(model: nn.Module) -> nn.Module:
-    """Returns a copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients."""
+    """Returns a copy to export: float32 on the CPU, in evaluation mode, contiguous, without gradients.
+
+    Raises:
+        ExportError: a part of the model is TorchScript, whose code torch.export does not see.
+    """
+    for path, module in model.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            raise ExportError(
+                f"{f'its part {path!r}' if path else 'the model'} is TorchScript ({module.original_name}), which no format can "
+                "be made from",
+                "Build the Python model that it was made from and load the weights of its state_dict() into that",
+            )
     frozen = copy.deepcopy(model).to("cpu", torch.float32).eval()
     for tensor in (*frozen.parameters(), *frozen.buffers()):
         tensor.requires_grad_(False)

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from limbeck.core.actors import frozen, refuse_shared_parameters, trained
+from limbeck.core.actors import check_weights, frozen, trained
 from limbeck.data.text.tokenizer_alignment import vocabulary_difference
 
 
@@ -35,7 +35,7 @@ def require_own_weights(student: nn.Module, teacher: nn.Module) -> None:
     Raises:
         ValueError: with the first weights that they share.
     """
-    refuse_shared_parameters({"student": trained(student), "teacher": frozen(teacher)})
+    check_weights({"student": trained(student), "teacher": frozen(teacher)})
 
 
 def tokenizer_difference(student: Any, teacher: Any) -> tuple[bool, str | None]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Self
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from limbeck.data import Items
 from limbeck.data.fields import check_views
+from limbeck.data.loading.tar_shards import expand_shards, is_shard_pattern
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
-from limbeck.recipe.errors import RecipeError, find_not_finite, format_errors
+from limbeck.recipe.errors import RecipeError, find_not_finite, format_errors, in_field
 from limbeck.recipe.fields import read_fields
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
 from limbeck.recipe.overrides import apply_override
@@ -28,11 +30,13 @@ from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.tasks import Task
 from limbeck.utils.atomic_files import write_text_atomic
 
+NAME = r"[\w+][\w.+\-]*"  # of a recipe, which becomes that of a folder
+
 
 class BaseRecipe(Spec):
     """The fields of every kind of recipe."""
 
-    name: str = Field(pattern=r"^[\w+\-][\w.+\-]*$", max_length=100, description="of the run and of its folder: runs/NAME")
+    name: str = Field(max_length=100, description="of the run and of its folder: runs/NAME")
     description: str = ""
     task: TaskField = "classification"
     metric: str | None = Field(
@@ -46,6 +50,13 @@ class BaseRecipe(Spec):
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
     cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 8}")
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(default_factory=lambda: [0], min_length=1)
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if re.fullmatch(NAME, name) is None:
+            raise ValueError("use letters, digits, '_', '+', '-' and '.' only, with a letter, a digit, '_' or '+' in front")
+        return name
 
     @model_validator(mode="after")
     def _check_metric(self) -> Self:
@@ -135,7 +146,10 @@ class BaseRecipe(Spec):
                 fields[f"{role}.weights"] = spec.weights
         for field, text in fields.items():
             path = Path(expand_variables(text, f"{origin}: {field}"))
-            if is_file_path(text, path) and not path.exists():
+            if is_shard_pattern(path.name):
+                with in_field(f"{origin}: {field}"):
+                    expand_shards(str(path))
+            elif is_file_path(text, path) and not path.exists():
                 raise RecipeError(f"{origin}: {field}: {describe_missing(path)}")
 
     def write(self, path: Path) -> None:

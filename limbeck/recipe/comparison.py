@@ -34,7 +34,7 @@ class Comparison(BaseRecipe):
         for name, terms in self.variants.items():
             if not terms:
                 raise ValueError(f"variant {name!r} has no terms")
-            if name in RESERVED or not re.fullmatch(r"[\w+-]+", name):
+            if name in RESERVED or not re.fullmatch(r"[\w+][\w+-]*", name):
                 raise ValueError(
                     f"variant {name!r}: choose another name, of letters, digits, '-', '_' and '+'; it names a folder"
                 )

@@ -19,7 +19,7 @@ from limbeck.data import (
 from limbeck.data.storage import TextStorage
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.augmentation import augment_items
-from limbeck.recipe.errors import RecipeError
+from limbeck.recipe.errors import RecipeError, in_field
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.preprocessing import WHOLE, Preprocessing
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
@@ -189,7 +189,8 @@ class DatasetReader:
         """Returns training and validation items as they are stored. The statistics of a table come from the former."""
         train, validation = self.raw_items(self.data.like), None
         if not isinstance(self.data.validation, DatasetSpec) and self.data.validation > 0:
-            validation, train = train.split(self.data.validation)
+            with in_field("data.validation"):
+                validation, train = train.split(self.data.validation)
         self.preprocessing.learn(train)
         if isinstance(self.data.validation, DatasetSpec):
             validation = self.raw_items(self.data.validation)
@@ -223,7 +224,8 @@ class DatasetReader:
         if isinstance(self.data.validation, DatasetSpec):
             validation = self.items(self.data.validation)
         elif self.data.validation > 0:
-            validation, train = own.split(train, self.data.validation)
+            with in_field("data.validation"):
+                validation, train = own.split(train, self.data.validation)
         names, named = train.class_names, train.has_classes
         validation = validation and validation.align_classes(names, "data.validation", strict=named)
         test = self.items(self.data.test).align_classes(names, "data.test", strict=named)

@@ -8,6 +8,7 @@ import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,6 +25,15 @@ MAX_VALUE = 80  # characters of a value that are printed
 
 class RecipeError(ValueError):
     """A recipe that cannot be run. The message names the field, the value and what was expected."""
+
+
+@contextmanager
+def in_field(field: str) -> Iterator[None]:
+    """Names the field of an error of what it says: a file that is missing, a share that cannot be taken."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError) as error:
+        raise RecipeError(f"{field}: {error}") from error
 
 
 def format_errors(model: type[BaseModel], errors: Sequence[Any]) -> str:

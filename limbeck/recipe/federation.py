@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
@@ -14,17 +15,27 @@ from torch import Tensor, nn
 from limbeck.core.labels import UNLABELLED
 from limbeck.data import Items
 from limbeck.data.loading.files import open_table
+from limbeck.data.loading.hugging_face import BUILT_IN
 from limbeck.data.targets import remove_labels
 from limbeck.evaluation.targets import check_targets
 from limbeck.recipe.base import BaseRecipe
 from limbeck.recipe.dataset_reader import data_sizes
-from limbeck.recipe.errors import RecipeError
+from limbeck.recipe.errors import RecipeError, in_field
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.data import DatasetSpec
 from limbeck.recipe.schema.federated import FederatedSpec
 from limbeck.recipe.schema.models import ModelSpec
 
 STUDENT = "student"
+UNUSED = {  # fields that have no effect in a federation, and what has
+    "data.labels": "clients learn from all their labels",
+    "data.augment": "texts are not augmented in a federation",
+    "training.ema": "the server averages models of clients, not of steps",
+    "training.patience": "clients train for the whole length; the server's part stops early, by {feddf: {patience: 5}}",
+    "training.checkpoint_every": "the server keeps every round",
+    "training.trackers": "the record of the rounds is in verdict.json",
+    "training.shard": "each client trains in a process of its own",
+}
 OWN_FIELDS = ("name", "description", "data", "targets", "seeds", "control")  # may differ between a server and its clients
 
 
@@ -69,6 +80,16 @@ class Federation(BaseRecipe):
         return self
 
     @model_validator(mode="after")
+    def _check_unused(self) -> Self:
+        for field, why in UNUSED.items():
+            part, name = field.split(".")
+            spec = getattr(self, part)
+            value, default = getattr(spec, name), type(spec).model_fields[name].get_default(call_default_factory=True)
+            if value and value != default:
+                raise ValueError(f"{field}: {value!r} has no effect: {why}; leave it out")
+        return self
+
+    @model_validator(mode="after")
     def _check_task(self) -> Self:
         if not self.new_task().outputs_classes:
             raise ValueError(f"task: {self.task!r} has no classes; a federation trains classifiers")
@@ -90,30 +111,55 @@ class Federation(BaseRecipe):
         content["federated"].pop("public")
         return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
+    def in_one_place(self) -> dict[str, Any]:
+        """The fields of a recipe that trains the same models in one place, by which commands read a finished federation."""
+        left_out = {"federated", "groups", "targets", "control", "cache", "teacher", *(("student",) if self.groups else ())}
+        content = self.model_dump(mode="json", exclude=left_out)
+        if not self.groups:
+            return {**content, "terms": ["hard_targets"]}
+        content["training"] |= {"epochs": None, "steps": None}
+        updates = [{"trains": name, "terms": [{"hard_targets": {"student": name}}]} for name in self.groups]
+        actors = {name: spec.model_dump(mode="json") for name, spec in self.groups.items()}
+        return {
+            **content,
+            "actors": actors,
+            "stages": [{"steps": 1, "updates": updates}],
+            "evaluate": {name: name for name in self.groups},
+        }
+
     # --- data --------------------------------------------------------------------------------------------------------
 
     def simulated(self, seed: int) -> FederatedItems:
-        """Returns all data of a simulation; the training data is split among its clients.
+        """Returns all data of a simulation; the training data, which is read once, is split among its clients.
 
         Raises:
             ValueError: there is no training data, or it cannot be split so.
         """
+        items, column = self._simulated_items
+        (train,) = items.clients
+        rows = self.federated.build_partition()(train, self.federated.clients, seed, column)
+        return items._replace(clients=[train.select(each) for each in rows])
+
+    @cached_property
+    def _simulated_items(self) -> tuple[FederatedItems, Callable[[str], Sequence[Any]]]:
+        """All data of a simulation, with one client that has all training items, and what reads columns of theirs."""
         if self.data.train is None:
             raise RecipeError("data.train: a simulation splits it among the clients; name a data set")
         everything = self.reader.raw_items(self.data.train)
         train, validation = everything, self._own(self.data.validation)
         if isinstance(self.data.validation, float) and self.data.validation > 0:
-            validation, train = train.split(self.data.validation)
+            with in_field("data.validation"):
+                validation, train = train.split(self.data.validation)
         public = self._own(self.federated.public)
         if isinstance(self.federated.public, float):
-            public, train = train.split(self.federated.public, seed=1)
+            with in_field("federated.public"):
+                public, train = train.split(self.federated.public, seed=1)
         shared = self._prepare(public, validation, train)
-        train = self._readable(train, everything)
+        train = self._with_classes(self._readable(train, everything))
         column = _column_reader(self.data.train, everything, train)
-        rows = self.federated.build_partition()(train, self.federated.clients, seed, column)
         own = [self._readable(each, train) for each in shared]
-        test = self._readable(self.reader.raw_items(self.data.test), train)
-        return FederatedItems([train.select(each) for each in rows], _unlabelled(own[0]), own[1], test)
+        test = self._with_classes(self._readable(self.reader.raw_items(self.data.test), train))
+        return FederatedItems([train], _unlabelled(own[0]), own[1], test), column
 
     def server_items(self) -> FederatedItems:
         """Returns what the server of a federation on real processes has.
@@ -172,6 +218,8 @@ class Federation(BaseRecipe):
 
     def _with_classes(self, items: Items) -> Items:
         count = self.federated.classes
+        if count is not None and items.classes is not None and items.classes > count:
+            raise RecipeError(f"federated.classes: {count}, and the data has {items.classes}; give the number of all clients")
         return items if count is None else _with_classes(items, count)
 
     # --- models ------------------------------------------------------------------------------------------------------
@@ -208,6 +256,8 @@ def _column_reader(spec: DatasetSpec, everything: Items, items: Items) -> Callab
     """Reads a column of a file for some of its items."""
 
     def read(name: str) -> Sequence[Any]:
+        if spec.path in BUILT_IN:
+            raise RecipeError(f"federated.partition: data.train is {spec.path!r}, which has no columns; deal it by dirichlet")
         table = open_table(expand_variables(spec.path, "data.train"), spec.split).columns
         if name not in table.column_names:
             raise RecipeError(f"federated.partition: data.train has no column {name!r}; it has {', '.join(table.column_names)}")

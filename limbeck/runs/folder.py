@@ -14,7 +14,7 @@ from limbeck import models
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import DEFAULT_RESULT
 from limbeck.models.tokenizer import load_tokenizer
-from limbeck.recipe import Recipe, describe_missing, loaded_plugins, read_fields
+from limbeck.recipe import Federation, Recipe, describe_missing, loaded_plugins, read_fields
 from limbeck.runs.plugins import load_run_plugins
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import lock_folder
@@ -57,6 +57,8 @@ def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recip
     written = folder / RECIPE
     load_run_plugins(folder)
     content = read_fields(written) | dict(changes or {})
+    if "federated" in content:
+        content = Federation.from_dict(content, str(written), files=False).in_one_place()
     recipe = Recipe.from_dict(content, str(written), files=False)
     if recipe.student.vocabulary is not None:
         recipe.reader.student_tokenizer = load_tokenizer(str(folder / STUDENT), local_files_only=True)

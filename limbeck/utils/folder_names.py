@@ -12,12 +12,13 @@ def require_folder_name(name: str, field: str) -> str:
     """Returns the name, which may become that of a folder directly within another.
 
     Raises:
-        ValueError: it is empty, too long, starts with a dot, or holds a slash or a control character.
+        ValueError: it is empty, too long, starts with a dot or a dash, or holds a slash or a control character.
     """
-    if not name or len(name) > LONGEST or name.startswith(".") or re.search(r"[/\\:\x00-\x1f\x7f-\x9f]", name):
+    if not name or len(name) > LONGEST or name.startswith((".", "-")) or re.search(r"[/\\:\x00-\x1f\x7f-\x9f]", name):
         shown = repr(name if len(name) <= LONGEST else name[: LONGEST - 1] + "…")
         raise ValueError(
-            f"{field}: {shown} names a folder; use up to {LONGEST} letters, digits, '-', '_', '+' and '.', with no dot in front"
+            f"{field}: {shown} names a folder; use up to {LONGEST} letters, digits, '-', '_', '+' and '.', and no '.' or "
+            "'-' in front"
         )
     return name
 

@@ -12,6 +12,7 @@ from limbeck.utils.memory import OutOfMemoryError, describe_out_of_memory, is_ou
 from limbeck.utils.type_hints import ArgumentTypeError, check_arguments
 
 Part = TypeVar("Part", bound=Callable[..., Any])
+NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
 
 
 def nearest_names(name: str, known: list[str], count: int = 3) -> list[str]:
@@ -24,7 +25,7 @@ class UnknownNameError(KeyError, ValueError):
 
     def __init__(self, what: str, name: str, known: list[str]) -> None:
         offer = ", ".join(nearest_names(name, known))
-        self.message = f"unknown {what} {name!r}; " + (f"nearest: {offer}" if offer else "there is none")
+        self.message = f"unknown {what} {name!r}; nearest: {offer}" if offer else f"unknown {what} {name!r}; there is none"
         super().__init__(what, name, known)  # pickle rebuilds the error from these when a worker process raises it
 
     def __str__(self) -> str:
@@ -86,6 +87,9 @@ class Registry:
         """
         self.check_arguments(name, hyperparameters)
         part = self[name]
+        needed = [each.name for each in _parameters(part) or () if each.kind in NAMED and each.default is each.empty]
+        if missing := [each for each in needed if each not in hyperparameters]:
+            raise ValueError(f"{self.kind} {name!r}: {missing[0]!r} is missing; give it: {{{name}: {{{missing[0]}: …}}}}")
         try:
             return part(**hyperparameters)
         except TypeError as error:
@@ -103,8 +107,15 @@ class Registry:
 
         Raises:
             UnknownNameError: no part has this name.
-            ValueError: the first argument of a wrong type.
+            ValueError: the first argument that the part does not have, or of a wrong type.
         """
+        parameters = _parameters(self[name])
+        known = [each.name for each in parameters or () if each.kind in NAMED]
+        takes_any = parameters is None or any(each.kind is each.VAR_KEYWORD for each in parameters)
+        for argument in () if takes_any else arguments:
+            if argument not in known:
+                offer = f"nearest: {', '.join(nearest_names(argument, known))}" if known else "it takes no arguments"
+                raise ValueError(f"{self.kind} {name!r}: got an unexpected keyword argument {argument!r}; {offer}")
         try:
             check_arguments(self[name], arguments)
         except ArgumentTypeError as error:
@@ -168,3 +179,11 @@ class Registry:
                 part = entry.load()  # may register itself
                 if entry.name not in self._parts:
                     self.register(entry.name)(part)
+
+
+def _parameters(part: Callable[..., Any]) -> list[inspect.Parameter] | None:
+    """The parameters of a part; None of one that is built in C and does not say."""
+    try:
+        return list(inspect.signature(part).parameters.values())
+    except (TypeError, ValueError):
+        return None

@@ -14,8 +14,8 @@ from limbeck.core.actors import (
     Variant,
     actor_inputs,
     average,
+    check_weights,
     frozen,
-    refuse_shared_parameters,
     snapshot,
     trained,
 )
@@ -46,6 +46,24 @@ def test_frozen_means_evaluation_mode_and_no_gradient():
     assert not any(p.requires_grad for p in actors["teacher"].model.parameters())
     assert actors["student"].model.training
     assert all(p.requires_grad for p in actors["student"].model.parameters())
+
+
+@pytest.mark.parametrize("role", [trained, frozen])
+def test_a_model_whose_weights_have_no_values_is_refused(role):
+    with torch.device("meta"):
+        empty = net()
+    with pytest.raises(ValueError, match=r"actor 'other': 0.weight is on the meta device, .*load_state_dict\(…, assign=True\)"):
+        Actors({"student": trained(net()), "other": role(empty)})
+    empty.load_state_dict(net().state_dict(), assign=True)
+    assert set(Actors({"student": trained(net()), "other": role(empty)})) == {"student", "other"}
+
+
+def test_a_lazy_layer_is_refused_until_it_has_run():
+    lazy = torch.nn.Sequential(torch.nn.LazyLinear(3))
+    with pytest.raises(ValueError, match=r"actor 'student': 0.weight has no shape yet, since its layer is lazy; run the model"):
+        check_weights({"student": trained(lazy)})
+    lazy(torch.zeros(2, 4))
+    check_weights({"student": trained(lazy)})
 
 
 def test_an_average_follows_the_formula_and_copies_buffers():
@@ -182,7 +200,7 @@ def test_a_student_made_from_its_teacher_is_refused_if_it_holds_parts_of_it():
 
 
 def test_parameters_without_memory_are_compared_as_objects():
-    one, other = (nn.Sequential(nn.LazyLinear(2), nn.Linear(3, 0), nn.Linear(3, 2, device="meta")) for _ in range(2))
-    refuse_shared_parameters({"student": trained(one), "teacher": frozen(other)})
+    one, other = (nn.Sequential(nn.Linear(3, 0)) for _ in range(2))
+    check_weights({"student": trained(one), "teacher": frozen(other)})
     with pytest.raises(ValueError, match="share parameters"):
-        refuse_shared_parameters({"student": trained(one), "teacher": frozen(nn.Sequential(one[2]))})
+        check_weights({"student": trained(one), "teacher": frozen(nn.Sequential(one[0]))})

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.core.batch import Batch
-from limbeck.core.source import BatchPosition, Source, find_source, named_sources, registry, source
+from limbeck.core.source import BatchPosition, Source, find_source, named_sources, registry, require_counts, source
 
 
 @given(st.integers(1, 6), st.integers(0, 5))
@@ -22,6 +22,16 @@ def test_parts_make_up_the_global_batch(parts: int, size: int) -> None:
 def test_batches_that_cannot_be_cut_are_refused() -> None:
     with pytest.raises(ValueError, match=r"8 items cannot be cut into 3 equal parts .*multiple of 3"):
         BatchPosition(0, parts=3).part_of(torch.zeros(8))
+
+
+def test_counts_are_at_least_one_and_batches_no_slip_of_the_pen() -> None:
+    require_counts("noise", batch_size=1, rounds=None, steps=10**9)
+    with pytest.raises(ValueError, match="noise: rounds is 0; expected 1 or more"):
+        require_counts("noise", batch_size=8, rounds=0)
+    for spec in ({"gaussian": {"shape": [4]}}, {"generated": {"actor": "g"}}, {"dataset": {"path": "digits"}}):
+        ((kind, arguments),) = spec.items()
+        with pytest.raises(ValueError, match="batch_size is 100,000,000; expected at most 1,000,000"):
+            source({kind: {**arguments, "batch_size": 10**8}})
 
 
 def test_generators_depend_on_seed_step_and_stream_and_not_on_the_part() -> None:

@@ -110,6 +110,14 @@ def test_split_refuses_fractions_out_of_range(fraction: float) -> None:
         make().split(fraction)
 
 
+@pytest.mark.parametrize(("fraction", "count"), [(1e-6, 0), (1 - 1e-6, 300)])
+def test_a_split_that_leaves_a_part_empty_is_refused(fraction: float, count: int) -> None:
+    items = make()
+    assert len(items) == 300
+    with pytest.raises(ValueError, match=f"of 300 items is {count} of them, and both parts need some"):
+        items.split(fraction)
+
+
 def test_keep_labels_is_balanced_and_depends_on_keys() -> None:
     items = make()
     few = items.keep_labels(42)

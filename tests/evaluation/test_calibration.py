@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from limbeck.evaluation.calibration import calibration_bins, expected_calibration_error, softmax
+from limbeck.evaluation import calibration
+from limbeck.evaluation.calibration import calibration_bins, expected_calibration_error, softmax, top_probability
 
 from .report import made
 
@@ -30,6 +31,12 @@ def test_calibration_against_a_loop_and_torchmetrics():
     theirs = multiclass_calibration_error(torch.tensor(p), torch.tensor(y), num_classes=5, n_bins=15)
     assert ours == pytest.approx(float(theirs), abs=1e-5)
     assert expected_calibration_error(np.eye(3), [0, 1, 2]) == 0
+
+
+def test_the_largest_probability_is_that_of_softmax_bit_for_bit(monkeypatch):
+    monkeypatch.setattr(calibration, "BLOCK", 50)  # several blocks
+    logits = (10 * np.random.default_rng(0).normal(size=(2, 33, 7))).astype(np.float32)
+    assert np.array_equal(top_probability(logits), softmax(logits).max(-1))
 
 
 def test_bins_hold_every_prediction_and_give_the_calibration_error():

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 import limbeck
 from limbeck import Distillation, Term, objectives
@@ -52,6 +53,23 @@ def test_a_module_starts_every_seed_and_both_arms_from_its_weights(teacher: nn.M
     job.fit(train)
     assert not equal(*job.arms["student"])  # the order of the data differs by seed
     assert all(torch.equal(a, b) for a, b in zip(before, weights(start), strict=True))
+
+
+def test_data_may_be_pairs_of_tensors_and_what_is_no_data_is_named(teacher: nn.Module, train: Items, test: Items) -> None:
+    def pair(items: Items) -> tuple[Any, Any]:
+        return items.fetch(torch.arange(len(items))), items.target
+
+    start = Own(4)
+    job, same = (Distillation(start, teacher, training=QUICK, control=False) for _ in range(2))
+    job.fit(pair(train))
+    same.fit(Items.from_tensors(*pair(train)))
+    assert equal(job.best, same.best)
+    assert job.evaluate(pair(test)).student.metric == same.evaluate(Items.from_tensors(*pair(test))).student.metric
+    loader = DataLoader(TensorDataset(torch.zeros(4, 2)))
+    for data, said in (([1, 2, 3], r"expected a pair \(input, label\), found int"), (loader, "hand over its data set")):
+        for use in (job.fit, job.check, job.evaluate):
+            with pytest.raises(ValueError, match=said):
+                use(data)
 
 
 def test_fitting_again_begins_anew(teacher: nn.Module, train: Items, test: Items) -> None:

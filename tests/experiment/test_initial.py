@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from limbeck import Distillation, Term, Training, models, steps
 from limbeck.data import Items
 from limbeck.evaluation import Verdict
 from limbeck.evaluation.report import write_report
-from limbeck.experiment.initial import starts_from_given_weights
+from limbeck.experiment.initial import given_weights
 from limbeck.models.from_teacher import FromTeacher
 from limbeck.objectives import HardTargets
 from tests import tiny
@@ -77,12 +78,25 @@ def test_given_weights_are_told_from_random_ones(trained: nn.Module) -> None:
         student.load_state_dict(state, strict=False)
         return student
 
-    def from_given(student: object) -> bool:
-        return starts_from_given_weights(Distillation(student, copy.deepcopy(trained)).experiment, "student")
+    built: list[object] = []
 
-    assert from_given(trained)
-    assert from_given(FromTeacher(with_new_head))
-    assert not from_given(lambda: models.get("tiny_cnn", width=8, size=8))
+    def from_given(student: object, seeds: Sequence[int]) -> bool:
+        built.clear()
+        experiment = Distillation(student, copy.deepcopy(trained)).experiment
+        found = given_weights(experiment, "student", "student", seeds)
+        assert found is None or len(found) == len(seeds)
+        return found is not None
+
+    def counted(teacher: nn.Module) -> nn.Module:
+        built.append(teacher)
+        return with_new_head(teacher)
+
+    assert from_given(trained, [0, 1, 2])
+    assert from_given(FromTeacher(counted), [0])
+    assert len(built) == 2
+    assert from_given(FromTeacher(counted), [3, 4, 5])
+    assert len(built) == 3  # each is an arm, too
+    assert not from_given(lambda: models.get("tiny_cnn", width=8, size=8), [0, 1])
 
 
 def test_the_name_is_taken() -> None:

@@ -182,6 +182,22 @@ def test_precisions_of_a_model_are_timed_in_turns(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.usefixtures("no_memory")
+@pytest.mark.usefixtures("no_memory")
+@pytest.mark.parametrize("form", ["scripted", "traced", "part"])
+def test_torchscript_is_named_with_what_to_do(tmp_path: Path, form: str) -> None:
+    plain = nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).eval()
+    script = torch.jit.trace(plain, torch.zeros(2, 1, 8, 8)) if form == "traced" else torch.jit.script(plain)
+    model, data = nn.Sequential(script) if form == "part" else script, (students.train(), students.test())
+    (found,) = {
+        (record.error, record.remedy)
+        for record in export_models({"student": model}, *data, tmp_path, into=["onnx", "executorch"])
+        if record.format != "pytorch"
+    }
+    what = "its part '0'" if form == "part" else "the model"
+    remedy = "Build the Python model that it was made from and load the weights of its state_dict() into that"
+    assert found == (f"{what} is TorchScript (Sequential), which no format can be made from", remedy)
+
+
 def test_one_training_item_is_no_calibration(tmp_path: Path) -> None:
     one = students.train().select(torch.tensor([0]))
     records = export_models({"student": students.learnt()}, one, students.test(), tmp_path, precisions=("int8",))

@@ -10,6 +10,7 @@ import pytest
 from limbeck import runs
 from limbeck.models import load_model
 from limbeck.models.tokenizer import load_tokenizer
+from limbeck.recipe import Federation, Recipe, RecipeError
 from tests.recipe.texts import quick
 
 
@@ -30,6 +31,22 @@ def test_a_student_keeps_the_words_of_the_training_texts(place: Path, tmp_path: 
     told = runs.evaluate_run(tmp_path / "run", str(moved)).as_json()  # by the student's own tokenizer
     assert told["accuracy"] == pytest.approx(verdict.student.metric)
     assert len(test) == told["items"]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.001, 0), (0.999, 96)])
+def test_a_share_that_leaves_no_items_is_named(share: float, count: int) -> None:
+    data = {"train": {"path": "digits", "split": "train", "limit": 96}, "test": "digits", "validation": share}
+    wanted = Recipe.from_dict({"name": "shares", "data": data, "student": {"model": "tiny_cnn"}, "method": "label_smoothing"})
+    said = f"data.validation: a share of {share} of 96 items is {count} of them"
+    with pytest.raises(RecipeError, match=said):
+        wanted.load()
+    federated = {"public": 0.2, "clients": 2}
+    content = {"name": "shares", "data": data, "student": {"model": "tiny_cnn"}, "federated": federated}
+    with pytest.raises(RecipeError, match=said):
+        Federation.from_dict(content).simulated(0)
+    content |= {"data": {**data, "validation": 0}, "federated": {**federated, "public": share}}
+    with pytest.raises(RecipeError, match=said.replace("data.validation", "federated.public")):
+        Federation.from_dict(content).simulated(0)
 
 
 def test_a_vocabulary_has_no_more_than_its_size(place: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from limbeck.utils.folder_names import child_folder, require_folder_name
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", ".git", "a/b", "/tmp", "a\\b", "c:", "a\x1b[0m", "a\n", "x" * 101])
+@pytest.mark.parametrize("name", ["", ".", "..", ".git", "--out", "a/b", "/tmp", "a\\b", "c:", "a\x1b[0m", "a\n", "x" * 101])
 def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=r"variants: .*names a folder"):
         require_folder_name(name, "variants")

@@ -32,6 +32,36 @@ def test_an_unknown_hyperparameter_is_named():
         colours().get("red", tint=1)
 
 
+def test_an_argument_that_a_part_does_not_have_is_refused_before_it_is_built():
+    parts = Registry("part")
+
+    @parts.register("plain")
+    def plain(width=1, depth=2):
+        raise AssertionError("it is built")
+
+    @parts.register("open")
+    def takes_anything(**options):
+        return options
+
+    @parts.register("closed")
+    def takes_nothing():
+        return 1
+
+    with pytest.raises(ValueError, match="part 'plain': got an unexpected keyword argument 'widht'; nearest: width, depth"):
+        parts.get("plain", widht=3)
+    with pytest.raises(ValueError, match="'closed': got an unexpected keyword argument 'a'; it takes no arguments"):
+        parts.check_arguments("closed", {"a": 1})
+    assert parts.get("open", a=1) == {"a": 1}
+
+
+def test_an_argument_that_is_missing_is_named():
+    parts = Registry("part")
+    parts.register("a")(lambda shape, *, low=0: (shape, low))
+    with pytest.raises(ValueError, match=r"part 'a': 'shape' is missing; give it: \{a: \{shape: …\}\}"):
+        parts.get("a", low=1)
+    assert parts.get("a", shape=2) == (2, 0)
+
+
 def test_one_name_belongs_to_one_part():
     registry = colours()
     with pytest.raises(ValueError, match="'red' is registered twice"):

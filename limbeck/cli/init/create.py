@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -12,15 +14,17 @@ from limbeck.cli.init import data as user_data
 from limbeck.cli.init.choice import Chooser
 from limbeck.cli.init.data import UserData
 from limbeck.cli.init.options import InitOptions, parse_reads
-from limbeck.cli.init.paradigms import find_paradigm
+from limbeck.cli.init.paradigms import DISTILL, Paradigm, find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.cli.init.suggest import suggest_training
-from limbeck.cli.init.text import RecipeDraft, write
+from limbeck.cli.init.text import RecipeDraft, RecipeModels, write
+from limbeck.data.loading.tar_shards import is_shard_pattern
 from limbeck.recipe import DatasetSpec, Federation, Recipe, read_yaml
+from limbeck.recipe.base import NAME
+from limbeck.recipe.paths import describe_missing, expand_variables, is_file_path
 from limbeck.runs.teacher import build_pretrained, check_model_trainings
 from limbeck.utils.atomic_files import write_atomic
 
-DISTILL = "distill"
 MIRROR = "Is a mirrored image still of its class"
 
 
@@ -37,6 +41,8 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         raise InitError(f"{path} exists already; choose another name, or overwrite it with --force")
     if not path.resolve().parent.is_dir():
         raise InitError(f"{path}: there is no folder {path.parent}; make it first")
+    if options.name is not None and re.fullmatch(NAME, options.name) is None:
+        raise InitError(f"--name is {options.name!r}; use letters, digits, '_', '+', '-' and '.', with no '-' or '.' in front")
     paradigm = find_paradigm(options.paradigm)
     paradigm.check(options, interactive=questions.interactive)
     if "reads" in paradigm.takes:
@@ -47,11 +53,12 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
     chooser = Chooser(options, questions, data, [str(plugin) for plugin in options.plugins], console)
     chooser.show("data", data.describe())
     models = paradigm.choose(chooser)
-    images = data.train_items.images and not data.reads
-    mirror = images and not models.training and questions.confirm(MIRROR, options.mirror, default=False)
+    mirror = _mirrored(paradigm, models, data, options, questions)
+    if mirror and paradigm.command != DISTILL:
+        models = replace(models, training=[*models.training, "views: [horizontal_flip]"])
     command = ["limbeck", paradigm.command, str(path), *(f"--plugin={plugin}" for plugin in chooser.plugins)]
     draft = RecipeDraft(
-        name=questions.ask("--name", "Name of the run", options.name, default=path.stem),
+        name=questions.ask("--name", "Name of the run", options.name, default=_name_of(path)),
         description=f"{data.describe()}; {paradigm.summary}.",
         train=data.train,
         test=data.test,
@@ -69,6 +76,11 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
     return draft.command
 
 
+def _name_of(path: Path) -> str:
+    """A name for the run of a recipe: that of its file, with '-' for what no name holds."""
+    return re.sub(r"[^\w.+\-]+", "-", path.stem).lstrip("-.") or "run"
+
+
 def _data(options: InitOptions, questions: Questions, *, needs_train: bool) -> UserData:
     """The user's data; training data may be left out where it is not needed."""
     if options.train is None and not needs_train:
@@ -78,6 +90,7 @@ def _data(options: InitOptions, questions: Questions, *, needs_train: bool) -> U
     path = questions.ask("--train", "Training data (a folder with one subfolder per class, or a table of files)", options.train)
     fields, reads = (None, {}) if options.reads is None else parse_reads(options.reads)
     user_data.check_fields(path, fields or {})
+    _require_path("--train", path)
     train, test = user_data.find_splits(path, options.test, input=options.input, label=options.label, fields=fields)
     if test is None:
         test_path = questions.ask("--test", "Test data, on which the student is evaluated", None)
@@ -85,6 +98,14 @@ def _data(options: InitOptions, questions: Questions, *, needs_train: bool) -> U
     sized = _in_one_size(train, options, questions)
     update = {"size": sized.size, "channels": sized.channels}
     return user_data.load_data(sized, test.model_copy(update=update), reads)
+
+
+def _require_path(flag: str, text: str) -> None:
+    """Raises `InitError` for a path that leads nowhere, before other data is asked for."""
+    path = Path(expand_variables(text, flag))
+    is_path = text.endswith(("/", os.sep)) or is_file_path(text, path)
+    if is_path and not is_shard_pattern(path.name) and not path.exists():
+        raise InitError(f"{flag}: {describe_missing(path)}")
 
 
 def _in_one_size(part: DatasetSpec, options: InitOptions, questions: Questions) -> DatasetSpec:
@@ -96,6 +117,22 @@ def _in_one_size(part: DatasetSpec, options: InitOptions, questions: Questions) 
         )
         side = _positive_int("--size", answer)
     return part.model_copy(update={"size": side, "channels": options.channels or channels})
+
+
+def _mirrored(paradigm: Paradigm, models: RecipeModels, data: UserData, options: InitOptions, questions: Questions) -> bool:
+    """Whether training images are mirrored.
+
+    Raises:
+        InitError: `--mirror` is given, and nobody is trained on images of the data.
+    """
+    images = data.train_items.images and not data.reads
+    trained_on_data = paradigm.command != DISTILL or not models.training or bool(models.trained_first)
+    if options.mirror and not images:
+        why = "with --reads each field has views of its own" if data.reads else "the data has no images"
+        raise InitError(f"--mirror: {why}; leave it out")
+    if options.mirror and not trained_on_data:
+        raise InitError(f"--mirror: with --paradigm {paradigm.name} nobody learns from images of the data; leave it out")
+    return images and trained_on_data and questions.confirm(MIRROR, options.mirror, default=False)
 
 
 def _formats(options: InitOptions, questions: Questions) -> list[str]:

@@ -13,6 +13,7 @@ from limbeck.cli.init.text import RecipeModels
 from limbeck.utils.registry import UnknownNameError
 
 FORGETTING = "forgetting"
+DISTILL = "distill"
 MODEL_FLAGS = ("teacher", "peer", "student", "reads")
 
 
@@ -38,14 +39,14 @@ class Paradigm:
     room: str
     several: str = ""
     train: bool = True
-    command: str = "distill"
+    command: str = DISTILL
 
     def check(self, options: InitOptions, *, interactive: bool) -> None:
         """Raises `InitError` for a flag that this paradigm has no use for, and for one of several models that is missing."""
         given = {
             "teacher": len(options.teachers),
             "peer": len(options.peers),
-            "student": int(options.student.model is not None),
+            "student": int(options.student.model is not None or bool(options.student.args)),
             "reads": int(options.reads is not None),
         }
         for flag in MODEL_FLAGS:
@@ -62,6 +63,11 @@ class Paradigm:
             )
         if options.features and self.name != OFFLINE:
             raise InitError(f"--features: --paradigm {self.name} decides what is compared; leave it out")
+        if self.command != DISTILL and set(options.formats or ()) - {"none"}:
+            raise InitError(
+                f"--export: `limbeck {self.command}` writes no files for devices; leave it out, and export the student of the "
+                "finished run: limbeck export runs/NAME"
+            )
         if self.several and (given[self.several] == 1 or (not given[self.several] and not interactive)):
             number = "once" if given[self.several] else "not at all"
             raise InitError(

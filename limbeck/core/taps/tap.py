@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from torch import nn
@@ -15,6 +16,21 @@ from limbeck.utils.registry import nearest_names
 
 SIDES = ("input", "hidden", "cls", STATISTICS, *KINDS)  # written in front of the address; a bare path is the module's output
 _PATTERN = re.compile(r"(\w+)\((.*)\)")
+
+
+ADDED = {  # what models are given beside their own modules, how a recipe says so, and how Python does
+    "exits": ("exits: [layer1, layer2]", "models.with_exits"),
+    "branches": ("branches: {modules: [layer3, linear], count: 3}", "models.with_branches"),
+}
+
+
+def missing_part(path: str, modules: Sequence[str]) -> str | None:
+    """What to do about a tap in exits or branches that a model was not given; None for other taps."""
+    part = path.partition(".")[0]
+    if part not in ADDED or any(name.partition(".")[0] == part for name in modules):
+        return None
+    recipe, function = ADDED[part]
+    return f"it has no {part}; in a recipe give the model, for example, {recipe}, in Python use {function}"
 
 
 @dataclass(frozen=True)
@@ -73,7 +89,8 @@ class Tap:
         if self.path not in modules:
             known = [name for name in modules if name]
             offer = ", ".join(nearest_names(self.path, known)) or "the model has no submodules"
-            raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; nearest: {offer}")
+            remedy = missing_part(self.path, known) or f"nearest: {offer}"
+            raise TapError(f"unknown tap {self.path!r} in {type(model).__name__}; {remedy}")
         if self.of == STATISTICS:
             return statistics_hook_point(model, self.path)
         return attention_hook_point(model, self.path, self.of) if self.of in KINDS else HookPoint(self.path, self.of)

@@ -178,5 +178,11 @@ def dense_outputs(signals: Sequence[AnySignal], *, same: bool, name: str) -> lis
     dense = [signal.dense() if isinstance(signal, LinearLogits) else signal for signal in signals]
     tensors = [signal for signal in dense if isinstance(signal, Tensor)]
     if len(tensors) < len(dense) or (same and any(signal.shape != tensors[0].shape for signal in tensors)):
+        if len(tensors) == len(dense) and len({signal.shape[:-1] for signal in tensors}) == 1:
+            counts = ", ".join(str(signal.shape[-1]) for signal in tensors)
+            raise ValueError(
+                f"{name}: its members output {counts} classes, in this order, and are combined class by class; give all the "
+                "same classes, or merge teachers of different class sets by their names (method merged_classes)"
+            )
         raise ValueError(f"{name}: needs dense logits of one shape; got {', '.join(str(shape_of(s)) for s in signals)}")
     return [signal.to(torch.promote_types(signal.dtype, torch.float32)) for signal in tensors]

@@ -78,6 +78,8 @@ def inspect_image(source: Any, *, decode: bool = False) -> Header:
     if source is None:
         raise ValueError("the cell is empty")
     content = as_bytes(source)
+    if not content:
+        raise ValueError("the file has no bytes")
     with Image.open(io.BytesIO(content)) as image:
         refuse_deep(image)
         height, width = upright_size(image)

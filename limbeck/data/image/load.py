@@ -10,6 +10,7 @@ from typing import Any, Literal, NoReturn
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
 from torch import Tensor
 
 from limbeck.data.content_keys import as_keys, content_key
@@ -143,9 +144,14 @@ def _raise_or_warn(broken: dict[int, Exception], describe: Callable[[int], str],
     if not broken:
         return
     row, error = next(iter(broken.items()))
-    found = f"{len(broken)} of {total} images do not decode, the first at {describe(row)}: {error}"
+    found = f"{len(broken)} of {total} images do not decode, the first at {describe(row)}: {_reason(error)}"
     if on_error == "raise":
         raise ValueError(f"{found}; repair them, or set `on_error: skip` to leave such rows out")
     if len(broken) == total:
         raise ValueError(f"no image decodes; {found}")
     warnings.warn(f"{found}; these rows are left out", stacklevel=4)
+
+
+def _reason(error: Exception) -> str:
+    """Why an image does not decode; Pillow's words for an unknown format name an object in memory."""
+    return "its bytes are no image of a known format" if isinstance(error, UnidentifiedImageError) else str(error)

@@ -36,6 +36,11 @@ def is_shards(name: str) -> bool:
     return name.lower().endswith((".tar", *COMPRESSED_SUFFIXES))
 
 
+def is_shard_pattern(name: str) -> bool:
+    """Whether a name stands for several shards, so that there is no file of it."""
+    return is_shards(name) and (_BRACES.search(name) is not None or bool(set("*?[") & set(name)))
+
+
 def expand_shards(pattern: str) -> list[Path]:
     """The files of a pattern in order; `{000..147}` counts, `*`, `?` and `[…]` match what is there.
 

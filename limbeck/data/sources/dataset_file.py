@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.source import BatchPosition, DataReader, Source, registry
+from limbeck.core.source import BatchPosition, DataReader, Source, registry, require_counts
 from limbeck.data.dataset import Dataset
 from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.items import Items
@@ -30,8 +30,7 @@ class DatasetFile(Source):
     def __init__(self, *, batch_size: int = 128, augment: Sequence[str | Mapping[str, Any]] = (), **data: Any) -> None:
         if "path" not in data:
             raise ValueError("source 'dataset': path is missing; name a file, a folder or a data set: {dataset: {path: …}}")
-        if batch_size < 1:
-            raise ValueError(f"source 'dataset': batch_size is {batch_size}; expected 1 or more")
+        require_counts("source 'dataset'", batch_size=batch_size)
         self.batch_size, self.data = batch_size, data
         self.pipeline = Pipeline.from_spec(augment) if augment else None
         self._dataset: Dataset | None = None

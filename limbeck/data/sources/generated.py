@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.model_io import call_model, logits_of, preserve_modes
-from limbeck.core.source import BatchPosition, Source, registry
+from limbeck.core.source import BatchPosition, Source, registry, require_counts
 
 
 @registry.register("generated")
@@ -42,8 +42,7 @@ class Generated(Source):
         rows: int | None = None,
         classes: int | None = None,
     ) -> None:
-        if batch_size < 1:
-            raise ValueError(f"Generated: batch_size is {batch_size}; expected 1 or more")
+        require_counts("Generated", batch_size=batch_size)
         if rows is not None and rows < batch_size:
             raise ValueError(f"Generated: rows is {rows}; expected at least those of one batch, {batch_size}")
         if classes is not None and (rows is None or classes < 1):

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import Batch, select_rows
+from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition, DataReader, Observation, Source, find_source, registry, source
 from limbeck.data.sources.item_memory import columns_of, concatenate
 
@@ -107,6 +108,16 @@ class Mixture(Source):
             whole = concatenate(whole, other)
         order = torch.cat([torch.arange(one.size) * len(batches) + k for k, one in enumerate(batches)]).argsort()
         return Batch(**{name: select_rows(column, order) for name, column in columns_of(whole).items()})
+
+    def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
+        return next((found for part in self.parts if (found := part.made(models)) is not None), None)
+
+    def read_losses(self) -> Mapping[str, Tensor]:
+        return {name: value for part in self.parts for name, value in part.read_losses().items()}
+
+    @property
+    def criteria(self) -> Mapping[str, Criterion]:
+        return {maker: criterion for part in self.parts for maker, criterion in part.criteria.items()}
 
     def close(self) -> None:
         for part in self.parts:

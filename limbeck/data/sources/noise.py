@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Generator, Tensor
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
-from limbeck.core.source import BatchPosition, Source
+from limbeck.core.source import BatchPosition, Source, require_counts
 
 
 class Noise(Source):
@@ -24,8 +24,7 @@ class Noise(Source):
 
     def __init__(self, shape: int | Sequence[int], batch_size: int) -> None:
         kind = type(self).__name__
-        if batch_size < 1:
-            raise ValueError(f"{kind}: batch_size is {batch_size}; expected 1 or more")
+        require_counts(kind, batch_size=batch_size)
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"{kind}: shape is {shape!r}; expected that of one input, such as [3, 32, 32]")

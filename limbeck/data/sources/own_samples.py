@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch
 from limbeck.core.model_io import preserve_modes
-from limbeck.core.source import BatchPosition, DataReader, Observation, Source, registry
+from limbeck.core.source import BatchPosition, DataReader, Observation, Source, registry, require_counts
 from limbeck.data.sources.kept_samples import KeptSamples
 from limbeck.data.sources.prompts import Prompts
 from limbeck.data.sources.sampling import Continuations, Sampling, continue_prompts, pad_right, uses_generate
@@ -71,9 +71,7 @@ class OwnSamples(Source):
             raise ValueError(f"OwnSamples: temperature is {temperature}; expected a positive number (top_k=1: no randomness)")
         if not 0 < top_p <= 1:
             raise ValueError(f"OwnSamples: top_p is {top_p}; expected a probability above 0, at most 1 (all tokens)")
-        for name, value in (("batch_size", batch_size), ("new_tokens", new_tokens), ("top_k", top_k), ("draws", draws)):
-            if value is not None and value < 1:
-                raise ValueError(f"OwnSamples: {name} is {value}; expected 1 or more")
+        require_counts("OwnSamples", batch_size=batch_size, new_tokens=new_tokens, top_k=top_k, draws=draws)
         self.actor, self.new_tokens, self.draws, self.keep = actor, new_tokens, draws, keep
         self.sampling = Sampling(temperature, top_k, top_p)
         self.stop: tuple[int, ...] | None = (stop,) if isinstance(stop, int) else None if stop is None else tuple(stop)

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items, select_rows
+from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import call_model, preserve_modes
-from limbeck.core.source import BatchPosition, DataReader, Observation, Source, find_source, registry, source
+from limbeck.core.source import BatchPosition, DataReader, Observation, Source, find_source, registry, require_counts, source
 from limbeck.data.sources.item_memory import KEEP, ItemMemory, columns_of, concatenate
 from limbeck.utils.seeds import mix_seeds
 
@@ -54,9 +55,7 @@ class Pool(Source):
     ) -> None:
         if not of:
             raise ValueError(f"pool: of is {of!r}; name the source whose items it keeps, such as {{pool: {{of: noise}}}}")
-        for name, value in (("size", size), ("batch_size", batch_size)):
-            if value is not None and value < 1:
-                raise ValueError(f"pool: {name} is {value}; expected 1 or more")
+        require_counts("pool", size=size, batch_size=batch_size)
         if not 0 < fresh_share <= 1:
             raise ValueError(f"pool: fresh_share is {fresh_share}; expected a share above 0, at most 1 (only new items)")
         if keep not in KEEP:
@@ -134,6 +133,19 @@ class Pool(Source):
         rows = position.part_of(torch.arange(self._drawn.batch.size))
         columns = columns_of(self._drawn.batch)
         return Batch(**{name: select_rows(column, rows) for name, column in columns.items()})
+
+    def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
+        return self.origin.made(models)
+
+    def close(self) -> None:
+        self.origin.close()
+
+    def read_losses(self) -> Mapping[str, Tensor]:
+        return self.origin.read_losses()
+
+    @property
+    def criteria(self) -> Mapping[str, Criterion]:
+        return self.origin.criteria
 
     def observe(self, observation: Observation) -> None:
         if self.origin.observes is not None:

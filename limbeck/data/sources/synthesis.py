@@ -10,8 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.batch import DEFAULT_VIEW, Batch, select_rows
+from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import preserve_modes
-from limbeck.core.source import BatchPosition, Observation, Source, registry
+from limbeck.core.source import BatchPosition, Observation, Source, registry, require_counts
 from limbeck.core.term_form import term
 from limbeck.data.sources.inversion import Inversion
 from limbeck.data.sources.item_memory import ItemMemory, columns_of
@@ -74,10 +75,7 @@ class Synthesis(Source):
         batch_size: int = 128,
         meta: float | None = None,
     ) -> None:
-        counts = {"steps": steps, "ahead": ahead, "every": every, "rounds": rounds, "size": size, "batch_size": batch_size}
-        for field, value in counts.items():
-            if value is not None and value < 1:
-                raise ValueError(f"synthesis: {field} is {value}; expected 1 or more")
+        require_counts("synthesis", steps=steps, ahead=ahead, every=every, rounds=rounds, size=size, batch_size=batch_size)
         for field, rate in (("lr", lr), ("generator_lr", generator_lr)):
             if rate <= 0:
                 raise ValueError(f"synthesis: {field} is {rate}; expected a number above 0")
@@ -96,6 +94,7 @@ class Synthesis(Source):
         self.memory = ItemMemory(self.size, "newest")
         self.rounds_made = self.updates = 0
         self.losses: dict[str, float] = {}
+        self._unread: list[dict[str, float]] = []  # the losses of rounds that are not logged yet
         self._seed = 0
         self._models: dict[str, nn.Module] = {}
         self._inversion: Inversion | None = None
@@ -157,6 +156,15 @@ class Synthesis(Source):
             if self.rounds is None or self.rounds_made < self.rounds:
                 self._make()
 
+    def read_losses(self) -> Mapping[str, Tensor]:
+        rounds, self._unread = self._unread, []
+        names = rounds[0] if rounds else ()
+        return {f"{self.actor}.{name}": torch.tensor([each[name] for each in rounds]).mean() for name in names}
+
+    @property
+    def criteria(self) -> Mapping[str, Criterion]:
+        return {self.actor: self._bound.criterion}
+
     def made(self, models: Mapping[str, nn.Module]) -> Batch | None:
         kept = len(self.memory)
         return self.memory.rows(torch.randperm(kept, generator=torch.Generator().manual_seed(0))[:SHOWN]) if kept else None
@@ -173,6 +181,7 @@ class Synthesis(Source):
         if self.meta is not None and self.rounds_made:
             _carry(maker, before, self.meta)
         self.losses = {name: float(value) for name, value in values.items()}
+        self._unread.append(self.losses)
         made = Batch({DEFAULT_VIEW: best}, target=batch.target)
         self.memory.add(made, torch.Generator())
         self.rounds_made += 1

@@ -166,6 +166,8 @@ _MEASURES = {
 
 def _explained(verdict: Verdict) -> str:
     control = "The control is the same student, trained with labels only on the same data for the same number of steps. "
+    if verdict.federation is not None:
+        control = "The control is FedAvg: the same clients, rounds and local steps, and a server that averages weights only. "
     return (control if verdict.control else "This run trained no control. ") + (
         "Costs are of one inference on one item, on one CPU thread in PyTorch."
     )

@@ -32,6 +32,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
     verdict = Verdict.load(run / "verdict.json")
     first = verdict.only(next(iter(verdict.results)))
     several = len(verdict.results) > 1
+    log, federated = run / "log.jsonl", verdict.federation is not None  # whose rounds are its training
     arms = _of_first(numbers.arms(first), verdict)
     sections = [
         numbers.data(verdict),
@@ -48,7 +49,7 @@ def write_report(run_dir: str | Path, out: Path | None = None) -> Path:
         _of_first(classes(first), verdict),
         _of_first(calibration(first), verdict),
         networks(verdict),
-        training(run / "log.jsonl", verdict.metric, verdict.classes),
+        None if federated and not log.exists() else training(log, verdict.metric, verdict.classes),
         appendix.recipe(run / "recipe.yaml"),
         appendix.papers(run / "recipe.yaml"),
         appendix.environment(verdict),

@@ -267,13 +267,17 @@ def _check_stages(
         for update in stage.updates
     ]
     if name == STUDENT:
-        on_train = [criterion for _, update, criterion, _ in checked if update.source is None]
+        on_train = [criterion for _, update, criterion, *_ in checked if update.source is None]
         frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]
         experiment.teacher_outputs = {each: TeacherOutputs.read_by(on_train, each) for each in frozen}
     if not draw:
         return None
-    example = _as_called(*checked[-1][2:])
-    return build_term_graph([(stage.name, criterion) for stage, _, criterion, _ in checked], example)
+    example = _as_called(*checked[-1][2:4])
+    criteria = [(stage.name, criterion) for stage, _, criterion, _, _ in checked]
+    of_sources = {
+        f"{stage.name}: {maker}": criterion for stage, *_, source in checked for maker, criterion in source.criteria.items()
+    }
+    return build_term_graph([*criteria, *of_sources.items()], example)
 
 
 def _as_called(criterion: Criterion, example: Batch) -> Batch:
@@ -289,8 +293,8 @@ def _as_called(criterion: Criterion, example: Batch) -> Batch:
 
 def _check_update(
     experiment: Experiment, plan: Plan, stage: Stage, update: Update, actors: Actors, train: Source | None, seed: int
-) -> tuple[Criterion, Batch]:
-    """Builds the criterion of an update on one batch, and returns both."""
+) -> tuple[Criterion, Batch, Source]:
+    """Builds the criterion of an update on one batch, and returns both with the source of the batch."""
     source = train if update.source is None else experiment.fresh_source(update.source, plan, ahead=False)
     if source is None:
         raise ValueError("an update names no source and there is no training data; give it one (source=…), or call fit(train)")
@@ -307,7 +311,7 @@ def _check_update(
     optimizer.build([parameter for name in update.trains for parameter in actors[name].model.parameters()])
     for name, path in _event_paths(stage):
         Tap.parse(path).find(actors[name].model)
-    return criterion, example
+    return criterion, example, source
 
 
 def _event_paths(stage: Stage) -> Iterator[tuple[str, str]]:

@@ -27,11 +27,12 @@ def serve(grid: Grid, context: Context) -> None:
     """Waits for the clients, and carries out the recipe with them."""
     settings = context.run_config
     recipe = Federation.read(str(settings["recipe"]))
+    known = recipe.server_items()  # what is wrong with the data is said before clients are waited for
     wait_for(grid, cast(int, settings["clients"]), recipe.federated.timeout)
     run_federation(
         recipe,
         Path(str(settings["out"])),
-        items=lambda seed: recipe.server_items(),
+        items=lambda seed: known,
         grid=lambda *_: grid,
         resume=bool(settings["resume"]),
         force=bool(settings["force"]),

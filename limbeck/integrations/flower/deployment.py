@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import json
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from cryptography.x509.oid import NameOID
 
 CA, CERTIFICATE, KEY = "ca.pem", "server.pem", "server.key"
 DAYS = 365
+THIS_MACHINE = ("localhost", "127.0.0.1")
 CONNECTION = "limbeck"  # of the server, in Flower's configuration
 PORT = 9092  # of the link
 
@@ -53,17 +55,23 @@ clients_app = app.clients_app
 '''
 
 
-def make_keys(folder: Path, clients: int, hosts: Sequence[str] = ("localhost", "127.0.0.1")) -> list[Path]:
+def make_keys(folder: Path, clients: int, hosts: Sequence[str] = ()) -> list[Path]:
     """Makes a certificate authority, the server's certificate, and a key pair for each client; existing files stay.
 
     Args:
         folder: private keys in it are readable by their owner only.
-        hosts: names and addresses by which clients reach the server.
+        hosts: names and addresses by which clients reach the server; none: this machine alone, or those of the certificate
+            that is there.
 
     Returns:
         the private keys of the clients, `client-1`, `client-2`, …; the public ones end in `.pub`.
+
+    Raises:
+        ValueError: the certificate that is there does not hold for one of the hosts.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    _check_hosts(folder / CERTIFICATE, hosts)
+    hosts = hosts or THIS_MACHINE
     if not (folder / CERTIFICATE).exists():
         authority, authority_name = _new_key(), _named("Limbeck federation")
         root = _certificate(authority_name, authority_name, authority.public_key(), authority, authority=True)
@@ -82,6 +90,47 @@ def make_keys(folder: Path, clients: int, hosts: Sequence[str] = ("localhost", "
             _write(path.with_suffix(".pub"), public + b"\n")
             _write(path, _private(key, serialization.PrivateFormat.OpenSSH), private=True)
     return found
+
+
+def _check_hosts(certificate: Path, hosts: Sequence[str]) -> None:
+    """Raises `ValueError` if a certificate that is there was made for other hosts; a new one would end the old federation."""
+    if not certificate.exists():
+        return
+    names = _read_certificate("keys", certificate).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    known = [*names.get_values_for_type(x509.DNSName), *map(str, names.get_values_for_type(x509.IPAddress))]
+    if missing := [host for host in hosts if host not in known]:
+        raise ValueError(
+            f"--host: {certificate} was made for {', '.join(known)}, and not for {missing[0]}; make keys with all hosts in a "
+            "new folder, and give clients its ca.pem"
+        )
+
+
+def _read_certificate(field: str, path: Path) -> x509.Certificate:
+    """Reads a certificate; raises `ValueError` for a file that is none."""
+    try:
+        return x509.load_pem_x509_certificate(path.read_bytes())
+    except (ValueError, IsADirectoryError) as error:
+        raise ValueError(f"{field}: {path} is no certificate in PEM form; take ca.pem of limbeck federate keys") from error
+
+
+def check_connection(superlink: str, ca: Path, key: Path | None = None) -> None:
+    """Checks what a connection to a link needs, before anything is started.
+
+    Raises:
+        FileNotFoundError: a file is missing; a certificate is always needed, and of clients a key.
+        ValueError: an address without a port; a file that is no certificate or no private key.
+    """
+    if re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", superlink) is None:
+        raise ValueError(f"--superlink is {superlink!r}; expected HOST:PORT, such as localhost:9092")
+    require_file("--ca", ca, "the server's operator has it; without it the connection would not be encrypted")
+    _read_certificate("--ca", ca)
+    if key is None:
+        return
+    require_file("--key", key, "limbeck federate keys makes it; its public half must be registered at the server")
+    try:
+        serialization.load_ssh_private_key(key.read_bytes(), None)
+    except (ValueError, TypeError, IsADirectoryError) as error:
+        raise ValueError(f"--key: {key} is no private key of limbeck federate keys (client-1, without .pub)") from error
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:
@@ -167,11 +216,11 @@ def supernode_command(
 
     Raises:
         FileNotFoundError: one of the files is missing; a certificate and a key are always needed.
+        ValueError: see `check_connection`.
     """
-    require_file("ca", ca, "the server's operator has it; without it the connection would not be encrypted")
-    require_file("key", key, "limbeck federate keys makes it; its public half must be registered at the server")
+    check_connection(superlink, ca, key)
     require_file("recipe", recipe, "give the server's recipe")
-    require_file("data", data, "give the file with this client's own items")
+    require_file("--data", data, "give the file with this client's own items")
     settings = {"recipe": str(recipe.resolve()), "data": str(data.resolve()), **({} if group is None else {"group": group})}
     shown = " ".join(f"{name}={json.dumps(value)}" for name, value in settings.items())
     options = ["--superlink", superlink, "--root-certificates", ca, "--auth-supernode-private-key", key]
@@ -186,7 +235,7 @@ def require_file(field: str, path: Path, remedy: str) -> None:
 
 def write_connection(home: Path, superlink: str, ca: Path) -> None:
     """Tells Flower, whose home directory this is, how the server is reached: by TLS, with this authority."""
-    require_file("ca", ca, "without it the connection would not be encrypted")
+    check_connection(superlink, ca)
     home.mkdir(parents=True, exist_ok=True)
     address, authority = json.dumps(superlink), json.dumps(str(ca.resolve()))
     lines = ["[superlink]", f'default = "{CONNECTION}"', "", f"[superlink.{CONNECTION}]"]

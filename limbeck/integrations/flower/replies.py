@@ -56,7 +56,7 @@ class ReplyChecks:
         """
         states, left_out = self._read(replies, asked, number)
         left_out |= {node: NO_REPLY for node in asked if node not in states and node not in left_out}
-        for check in (self._too_long, self._wrong):
+        for check in (self._too_long, self._misleading):
             found = check(states)
             left_out |= found
             states = {node: state for node, state in states.items() if node not in found}
@@ -114,8 +114,10 @@ class ReplyChecks:
             return {LOGITS: torch.zeros_like(state[LOGITS])}
         return self.models[self.members[node].group].state_dict()
 
-    def _wrong(self, states: Mapping[int, State]) -> dict[int, str]:
-        """Of weights by the server's validation data; of logits, of which it has no labels, by what the others say."""
+    def _misleading(self, states: Mapping[int, State]) -> dict[int, str]:
+        """Models that are wrong too often on the server's validation data; logits, of which it has no labels, that contradict
+        those of the others.
+        """
         if not self.recipe.federated.drop_worst:
             return {}
         if self.method.exchanges == LOGITS:

@@ -17,6 +17,7 @@ from limbeck.evaluation.federation import FederatedRound, FederationRecord
 from limbeck.experiment.experiment import inference_device
 from limbeck.experiment.predict import cost_arms
 from limbeck.experiment.run_files import write_run
+from limbeck.integrations.flower.checks import check_federation
 from limbeck.integrations.flower.server import carry_out
 from limbeck.integrations.flower.simulation import simulated_grid
 from limbeck.integrations.flower.strategy import FederatedStrategy
@@ -54,11 +55,12 @@ def run_federation(
     began, console = time.perf_counter(), console or Console(quiet=True)
     check_folder(recipe, folder, resume=resume, force=force)
     read: Callable[[int], FederatedItems] = items or recipe.simulated
+    of_seeds = [read(seed) for seed in recipe.seeds]  # a seed whose data cannot be split says so before the first is trained
+    check_federation(recipe, of_seeds[0])
     with lock_run(folder):
         prepare_folder(recipe, folder, resume=resume, force=force)
         trained: Trained = {}
-        for seed in recipe.seeds:
-            known = read(seed)
+        for seed, known in zip(recipe.seeds, of_seeds, strict=True):
             for arm, method in arms_of(recipe).items():
                 strategy = FederatedStrategy(recipe, known, method, arm=arm, seed=seed)
                 place = folder / "checkpoints" / f"seed-{seed}-{arm}" / "checkpoints"

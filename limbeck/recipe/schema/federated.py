@@ -72,6 +72,12 @@ class FederatedSpec(Spec):
     @model_validator(mode="after")
     def _check_inputs(self) -> Self:
         method, name = self.build_method(), next(iter(self.method))
+        asked = max(1, round(self.fraction * self.clients))
+        if self.least_replies > asked:
+            raise ValueError(
+                f"least_replies: {self.least_replies}, and {asked} of {self.clients} clients are asked in a round, so that no "
+                f"round would change anything; set it to {asked} at most"
+            )
         if self.public is not None and self.source is not None:
             raise ValueError("public: and source: are both given; give one of the two")
         if method.needs_inputs and self.public is None and self.source is None:

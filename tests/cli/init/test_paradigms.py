@@ -20,11 +20,13 @@ from limbeck.cli.init.paradigms import NAMES, find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.data import load_items
 from limbeck.recipe import Federation, Recipe
+from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.runs import run_recipe
 from limbeck.utils.registry import UnknownNameError
 from tests.data.loading.files import parquet, png
 
 WIDE, NARROW = ModelOptions("tiny_cnn", {"width": 8, "size": 8}), ModelOptions("tiny_cnn", {"width": 4, "size": 8})
+MLP = ModelOptions("mlp", {"hidden": [4]})
 FLAT = """from torch import nn
 
 
@@ -180,6 +182,25 @@ def test_clients_that_keep_their_data(tmp_path: Path) -> None:
     assert "training.epochs" not in text
 
 
+@pytest.mark.parametrize(("file", "name"), [("my first one.yaml", "my-first-one"), ("--a: b.yaml", "a-b"), ("é.yaml", "é")])
+def test_a_recipe_is_named_after_its_file_as_far_as_a_name_can_be(file: str, name: str) -> None:
+    options = InitOptions(train="digits", paradigm="self", student=NARROW)
+    create_recipe(Path(file), options, Questions(False), Console(file=io.StringIO(), width=200))
+    assert Recipe.read(file).name == name
+
+
+def test_data_of_a_federation_are_read_once_for_all_seeds_and_may_be_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+    load = DatasetReader.raw_items
+    monkeypatch.setattr(DatasetReader, "raw_items", lambda self, spec: read.append(spec.split) or load(self, spec))
+    create(paradigm="federated", student=NARROW, mirror=True, formats=["none"])
+    assert read == ["train", "test"]
+    job = Federation.read("r.yaml")
+    assert job.training.views == [{"horizontal_flip": {}}]
+    first, second = (job.simulated(seed).clients for seed in job.seeds[:2])
+    assert [each.keys.tolist() for each in first] != [each.keys.tolist() for each in second]
+
+
 def test_weights_by_item(tmp_path: Path) -> None:
     text = create(paradigm="dynamic", teachers=[WIDE], student=NARROW)
     assert Recipe.read("r.yaml").method == {"easy_by_labels": {"by": "difficulty"}}
@@ -218,11 +239,32 @@ def test_the_nearest_names_of_an_unknown_paradigm() -> None:
         ),
         ({"paradigm": "data-free", "train": None, "test": "digits", "teachers": [WIDE]}, "--teacher-weights is missing"),
         ({"paradigm": "federated", "teachers": [WIDE]}, "--teacher: --paradigm federated .* takes --student"),
+        (
+            {"paradigm": "federated", "student": NARROW, "formats": ["onnx"]},
+            "--export: `limbeck federate` writes no files .* limbeck export runs/NAME",
+        ),
+        (
+            {"paradigm": "mutual", "peers": [WIDE, WIDE], "student": ModelOptions(None, {"width": 3})},
+            "--student: --paradigm mutual .* takes --peer",
+        ),
+        (
+            {"paradigm": "data-free", "teachers": [replace(WIDE, weights="t.pt")], "student": NARROW, "mirror": True},
+            "--mirror: with --paradigm data-free nobody learns from images of the data",
+        ),
+        (
+            {"train": "t.csv", "test": "t.csv", "teachers": [MLP], "student": MLP, "mirror": True},
+            "--mirror: the data has no images",
+        ),
+        ({"paradigm": "self", "student": NARROW, "train": "t/"}, "--train: there is no file t; nearest: t.pt, t.csv"),
+        ({"paradigm": "self", "student": NARROW, "train": "no/such/a.csv"}, "--train: there is no folder no/such"),
+        ({"paradigm": "self", "student": NARROW, "name": "a b"}, "--name is 'a b'; use letters, digits"),
         ({"peers": [WIDE, WIDE]}, "--peer: --paradigm offline .* choose one of: mutual"),
     ],
 )
 def test_what_a_paradigm_needs_and_what_it_has_no_use_for(options: dict[str, Any], said: str) -> None:
     Path("flat.py").write_text(FLAT)
+    Path("t.csv").write_text("x,z,label\n" + "".join(f"{row},{row % 3},{row % 2}\n" for row in range(40)))
+    torch.save(models.get("tiny_cnn", **WIDE.args).state_dict(), "t.pt")
     with pytest.raises(InitError, match=said):
         create(**options)
     assert not Path("r.yaml").exists()

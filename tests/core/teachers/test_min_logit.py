@@ -32,7 +32,7 @@ def test_it_needs_labels_and_outputs_of_one_shape() -> None:
     with pytest.raises(ValueError, match="MinLogit: needs labels"):
         answer(None)
     batch = Batch({"default": torch.zeros(2, 1)}, target=torch.tensor([0, 2]))
-    with pytest.raises(ValueError, match=r"MinLogit: needs dense logits of one shape"):
+    with pytest.raises(ValueError, match=r"MinLogit: its members output 3, 2 classes, in this order"):
         MinLogit("peers.*").make_target([FIRST, SECOND[:, :2]], batch, FIRST)
 
 

@@ -144,6 +144,12 @@ def test_a_box_is_cut_out_of_the_upright_image(turned: int) -> None:
         assert abs(found.astype(int) - np.asarray(expected).transpose(2, 0, 1)).max() <= 4
 
 
+def test_what_is_no_image_is_said_without_the_words_of_the_library() -> None:
+    for content, said in ((b"not an image", "its bytes are no image of a known format;"), (b"", "the file has no bytes;")):
+        with pytest.raises(ValueError, match=f"1 of 2 images do not decode, the first at 1: {said}"):
+            load_images([png(PIXELS[0]), content], str)
+
+
 def test_a_cut_off_jpeg_is_found_at_the_start_and_a_damaged_one_when_it_is_decoded(tmp_path: Path) -> None:
     whole = jpeg(64)
     with pytest.raises(ValueError, match=r"1 of 2 images do not decode, the first at 1: image file is truncated"):

@@ -13,8 +13,9 @@ from limbeck import models
 from limbeck.core.actors import frozen, trained
 from limbeck.core.source import BatchPosition, Observation, source
 from limbeck.core.terms import Term
-from limbeck.data.sources import Synthesis
+from limbeck.data.sources import Pool, Synthesis
 from limbeck.engine import Interrupted, Optimizer, Run, Stage, Update, steps
+from limbeck.evaluation.training_curves import read_curves
 from limbeck.objectives import HardTargets, SoftTargets
 from tests.architecture.conftest import net, same, state
 from tests.engine.training_runs import quiet
@@ -199,6 +200,34 @@ def test_a_resumed_run_makes_the_same_samples(tmp_path: Any) -> None:
     assert torch.equal(samples(ours)[0], samples(theirs)[0])
 
 
+def test_the_terms_of_its_rounds_are_in_the_log(tmp_path: Any) -> None:
+    made = Synthesis("maker", [*SHOW], targets=CLASSES, steps=4, ahead=2, every=2, batch_size=8)
+    run = Run(
+        {"teacher": frozen(net(seed=3)), "student": trained(net(4)), "maker": frozen(pixels())},
+        [Stage([Update([Term(SoftTargets())], source=Pool(made))], steps(4), Optimizer("adam", lr=1e-2))],
+        settings=quiet(log_every=1),
+        folder=tmp_path,
+    )
+    (pool,) = run.sources
+    assert isinstance(pool, Pool)
+    source = pool.origin
+    assert isinstance(source, Synthesis)
+    rounds: list[float] = []
+    make = source._make
+
+    def noted() -> None:
+        make()
+        rounds.append(source.losses["hard_targets"])
+
+    source._make = noted  # type: ignore[method-assign]
+    run.fit()
+    training, _ = read_curves(tmp_path / "log.jsonl")
+    (curve,) = training["maker.hard_targets"].values()
+    assert len(rounds) == 3
+    assert curve == pytest.approx({1: sum(rounds[:2]) / 2, 3: rounds[2]})  # with the update that a round follows
+    assert set(training) == {"soft_targets", "loss", "maker.hard_targets", "maker.loss"}
+
+
 def test_a_fresh_source_has_made_nothing() -> None:
     made, _ = bank()
     after(made, 1)
@@ -214,6 +243,7 @@ def test_a_fresh_source_has_made_nothing() -> None:
         ({"terms": ["one_hott"]}, "unknown objective 'one_hott'; nearest: one_hot"),
         ({"terms": [{"one_hot": {"studnt": "teacher"}}]}, "studnt"),
         ({"terms": SHOW, "steps": 0}, "steps is 0"),
+        ({"terms": SHOW, "batch_size": 10**9}, "batch_size is 1,000,000,000; expected at most 1,000,000"),
         ({"terms": SHOW, "lr": 0}, "lr is 0"),
         ({"terms": SHOW, "meta": 2}, "meta is 2"),
         ({"terms": SHOW, "targets": 1}, "classes is 1"),

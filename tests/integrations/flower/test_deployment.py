@@ -108,6 +108,28 @@ def test_no_command_goes_without_tls_and_keys(place: Path) -> None:
         flower.write_connection(place / "home", "127.0.0.1:1", place / "gone.pem")
 
 
+def test_what_is_no_certificate_no_key_and_no_address_is_named_before_anything_starts(place: Path) -> None:
+    keys = place / "keys"
+    with pytest.raises(ValueError, match=r"--ca: .*recipe.yaml is no certificate in PEM form; take ca.pem"):
+        flower.write_connection(place / "home", "127.0.0.1:1", place / "recipe.yaml")
+    for address in ("localhost", "localhost:", "http://localhost:1", "a b:1", ""):
+        with pytest.raises(ValueError, match=r"--superlink is .*; expected HOST:PORT"):
+            flower.write_connection(place / "home", address, keys / "ca.pem")
+    flower.check_connection("[::1]:9092", keys / "ca.pem", keys / "client-1")
+    with pytest.raises(ValueError, match=r"--key: .*client-1.pub is no private key .*without .pub"):
+        node(place, 1, keys / "client-1.pub")
+
+
+def test_keys_for_another_host_are_refused_and_further_clients_are_not(tmp_path: Path) -> None:
+    flower.make_keys(tmp_path, 1, ["one.example", "10.0.0.7"])
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"--host: .* was made for one.example, 10.0.0.7, and not for two.example"):
+        flower.make_keys(tmp_path, 2, ["one.example", "two.example"])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert len(flower.make_keys(tmp_path, 2)) == 2
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
+
+
 def test_the_app_that_travels_holds_no_path_of_a_client_and_no_code(place: Path) -> None:
     app = flower.write_app(place / "app", {"recipe": "/server/recipe.yaml", "out": "/server/run", "clients": 3})
     written = "".join(path.read_text() for path in app.iterdir())

@@ -14,6 +14,7 @@ from limbeck.evaluation import Verdict
 from limbeck.integrations.flower.run import run_federation
 from limbeck.models import load_model
 from limbeck.recipe import Federation, Recipe, RecipeError
+from limbeck.recipe.federation import FederatedItems
 from tests.cli.conftest import limbeck  # noqa: F401
 from tests.integrations.flower.federations import MODEL, content, recipe
 
@@ -58,6 +59,8 @@ def test_the_report_draws_rounds_and_bytes(finished: Path) -> None:
     ):
         assert text in page
     assert "@inproceedings{lin2020ensemble" in page
+    assert "The control is FedAvg" in page
+    assert "log.jsonl is missing" not in page
 
 
 def test_the_command_line_runs_resumes_and_refuses(limbeck, tmp_path: Path) -> None:  # noqa: F811
@@ -106,11 +109,69 @@ def test_the_command_line_runs_resumes_and_refuses(limbeck, tmp_path: Path) -> N
             "unknown optimizer 'proximal_rmsprop'",
         ),
         ({"_targets": {"wide.gain": 1.0}}, "wide"),
+        ({"least_replies": 9}, "least_replies: 9, and 4 of 4 clients are asked in a round, so that no round would change"),
+        ({"least_replies": 2, "fraction": 0.25}, "least_replies: 2, and 1 of 4 clients are asked"),
+        ({"_data": {**content()["data"], "labels": 50}}, "data.labels: 50 has no effect: clients learn from all their labels"),
+        ({"_training": {"epochs": 1, "ema": 0.9}}, "training.ema: 0.9 has no effect"),
+        ({"_training": {"epochs": 1, "patience": 3}}, r"training.patience: 3 has no effect: .*\{feddf: \{patience: 5\}\}"),
+        ({"_training": {"epochs": 1, "trackers": ["wandb"]}}, r"training.trackers: \['wandb'\] has no effect"),
     ],
 )
 def test_a_recipe_is_refused_before_anything_is_loaded(change: dict, message: str) -> None:
     with pytest.raises(RecipeError, match=message):
         Federation.from_dict(content(change.pop("method", "fedavg"), **change), files=False)
+
+
+def test_a_seed_whose_data_cannot_be_split_says_so_before_any_other_is_trained(tmp_path: Path) -> None:
+    wanted = recipe(_seeds=[0, 1])
+
+    def items(seed: int) -> FederatedItems:
+        if seed == 1:
+            raise ValueError("partition: dirichlet left a client fewer than 10 items")
+        return wanted.simulated(seed)
+
+    with pytest.raises(ValueError, match="left a client fewer"):
+        run_federation(wanted, tmp_path / "run", items=items, grid=lambda *_: pytest.fail("a seed is trained"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_has_no_effect_may_be_switched_off() -> None:
+    assert recipe(_training={"epochs": 1, "trackers": [], "ema": None}).training.trackers == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"message_limit": 1000}, r"federated.message_limit is 1,000 bytes, and the weights of student take \d,\d+"),
+        ({"method": "ds_fl", "message_limit": 1000}, r"and the logits of \d+ public items take [\d,]+, so that every message"),
+        (
+            {"method": "feddf", "public": None, "source": {"gaussian": {"shape": [9]}}},
+            r"federated.source: gaussian makes inputs of shape \[9\], which the model of student cannot read",
+        ),
+        (
+            {"partition": {"by_column": {"name": "hospital"}}},
+            "data.train is 'digits', which has no columns",
+        ),
+        ({"classes": 7}, "federated.classes: 7, and the data has 10; give the number of all clients"),
+    ],
+)
+def test_what_no_round_could_use_is_refused_before_the_first(tmp_path: Path, change: dict, said: str) -> None:
+    wanted = recipe(change.pop("method", "fedavg"), **change)
+    with pytest.raises(ValueError, match=said):
+        run_federation(wanted, tmp_path / "run", grid=lambda *_: pytest.fail("a round is carried out"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_commands_of_a_finished_run_read_a_federation(limbeck, finished: Path, tmp_path: Path) -> None:  # noqa: F811
+    code, text, error = limbeck("evaluate", finished, "--data", "digits", "--split", "test", "--json")
+    assert code == 0, error
+    verdict, told = Verdict.load(finished), json.loads(text)
+    assert told["results"]["wide"]["accuracy"] == pytest.approx(verdict.results["wide"].distilled.metric, abs=0.2)
+    assert limbeck("profile", finished)[0] == 0
+    code, text, error = limbeck("export", finished, "--format", "onnx")
+    assert code == 0, error
+    assert sorted(path.name for path in (finished / "exports").glob("*.onnx")) == ["small-fp32.onnx", "wide-fp32.onnx"]
+    assert Verdict.load(finished).federation == verdict.federation
 
 
 def test_shares_of_data_that_a_server_does_not_have_are_refused() -> None:

@@ -17,9 +17,8 @@ from tests.recipe.texts import quick
 
 
 def test_models_take_their_classes_from_the_data_and_name_wrong_arguments() -> None:
-    recipe = tiny.recipe("student.args.widht=3")
-    with pytest.raises(ValueError, match=r"model 'tiny_cnn' with .*'widht': 3.*widht"):
-        recipe.student.new(10, 1)
+    with pytest.raises(RecipeError, match=r"student: model 'tiny_cnn': got an unexpected .* 'widht'; nearest: width"):
+        tiny.recipe("student.args.widht=3")
     student = tiny.recipe().student.new(7, 1)
     assert student(torch.zeros(2, 1, 8, 8)).shape == (2, 7)
 

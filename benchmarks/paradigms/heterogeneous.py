@@ -111,12 +111,12 @@ PARTS = {
                 "cross_architecture", {"features": {"layer3": "blocks.3"}, "attention": {"layer3": "blocks.3.attn"}}
             ),
         },
-        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"), epochs=1,
+        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"),
     ),
     "imagenet": Part(
         "MobileNetV2 of ImageNet → ResNet-8", "resnet_cifar", {"depth": 8}, functools.partial(trained_teacher, "mobilenet"),
         "mobilenet", FEW, {"hinton": ("hinton", {})}, 5.0, "bfloat16",
-        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", views=1,
+        "MobileNetV2 (2,236,682 parameters at 96 × 96 pixels) → ResNet-8 (75,290 parameters)", epochs=12, views=4,
     ),
 }  # fmt: skip
 

@@ -92,7 +92,7 @@ class Actor:
         factory: builds the module if there is none, and a new one for stages that re-initialise the actor.
         channels_last: keep weights and inputs in channels-last memory format; often faster for convolutional models on CPUs.
         precision: data type that the model computes in; None: the run's. On CPUs depthwise convolutions, for one, train faster
-            in float32 while their teacher runs faster in bfloat16.
+            in float32 while their teacher runs faster in bfloat16. Averages and snapshots take both from their original.
         cache: cached outputs of a frozen model (`OutputCache`), which then runs only on items that are not cached; in a
             `Distillation` the `CacheConfig`, from which each training opens the cache.
     """
@@ -196,6 +196,8 @@ class Actors(Mapping[str, Actor]):
                 actor.reads = actor.reads if actor.reads is not None else original.reads
                 actor.variants = actor.variants or original.variants
                 actor.output = original.output if actor.output == LOGITS else actor.output
+                actor.channels_last = actor.channels_last or original.channels_last
+                actor.precision = actor.precision or original.precision
         check_weights(self._actors)
         for actor in self._actors.values():
             actor.adopt_variants()  # of a module that was given after the actor was made

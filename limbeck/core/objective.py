@@ -123,7 +123,7 @@ class Objective(nn.Module, ABC):
         """Both signals in working precision, after the checks."""
         s = to_working_dtype(student)
         t = None if teacher is None else to_working_dtype(teacher, (s if isinstance(s, Tensor) else tensors_of(s)[0]).dtype)
-        forms = (_form(s), _form(t), _form(target))
+        forms = tuple(map(_form, (s, t, target)))
         if self.validate or forms != self._forms:
             self.check(s, t, target)
             self._forms = forms

@@ -86,6 +86,7 @@ class Run:
         self.settings, self.clock = settings or Settings(), Clock()
         self.folder = Path(folder) if folder is not None else None
         distributed.initialize()
+        self.rank = distributed.rank()
         self.accelerator = _accelerator(self.settings)
         self.device = self.accelerator.device
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.settings.precision == "float16")
@@ -213,7 +214,7 @@ class Run:
 
     def _run_step(self, total: int) -> int:
         """One pass over the updates of the stage; returns the number of items."""
-        seed_dropout(mix_seeds(self.seed, self.clock.stage, self.clock.step, distributed.rank()), self.device)
+        seed_dropout(mix_seeds(self.seed, self.clock.stage, self.clock.step, self.rank), self.device)
         progress = self.clock.step / max(total, 1)
         items, batches = 0, StepBatches(self.clock.step, self.seed, self.settings.accumulate, self.device)
         due = [one for one in self.updates if self.clock.step % one.update.every == 0]

@@ -204,3 +204,14 @@ def test_parameters_without_memory_are_compared_as_objects():
     check_weights({"student": trained(one), "teacher": frozen(other)})
     with pytest.raises(ValueError, match="share parameters"):
         check_weights({"student": trained(one), "teacher": frozen(nn.Sequential(one[0]))})
+
+
+@pytest.mark.parametrize("copied", [average, snapshot])
+def test_a_copy_runs_in_memory_format_and_precision_of_its_original(copied):
+    student = trained(nn.Conv2d(3, 4, 3), channels_last=True, precision=torch.bfloat16)
+    actors = Actors({"student": student, "copy": copied("student"), "wide": copied("student", precision=torch.float32)})
+    assert actors["copy"].channels_last
+    assert actors["copy"].model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert actors["copy"].precision is torch.bfloat16
+    assert actors["wide"].precision is torch.float32
+    assert not Actors({"student": trained(nn.Conv2d(3, 4, 3)), "copy": copied("student")})["copy"].channels_last

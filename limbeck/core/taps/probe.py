@@ -126,10 +126,11 @@ class Probe:
         if name in self._copied or tensor.is_inference():  # inference tensors have no version to compare
             tensor = tensor.clone()
         self._recorded[name] = (tensor, 0 if tensor.is_inference() else tensor._version)
-        self._watch(point.path, tensor)
+        if tap_watchers:
+            self._watch(point.path, tensor)
 
     def _watch(self, path: str, signal: Any) -> None:
-        if tap_watchers and isinstance(signal, Tensor) and (watcher := tap_watchers.get(self.model)) is not None:
+        if isinstance(signal, Tensor) and (watcher := tap_watchers.get(self.model)) is not None:
             watcher(path, signal)
 
     def _record_statistics(self, layer: nn.Module, record: Callable[[Any], None], value: Any) -> None:
@@ -144,7 +145,8 @@ class Probe:
         if LOGITS in self.taps and LOGITS not in signals:  # a key of the output goes before a module of that name
             by_tap = chosen is not None and part_of(output, self.output) is None
             signals[LOGITS] = chosen if by_tap and chosen is not None else select_output(output, self.output)
-            self._watch("", signals[LOGITS])
+            if tap_watchers:
+                self._watch("", signals[LOGITS])
         return signals
 
     def _call_recording(self, call: Callable[[nn.Module, Any], Any], inputs: Any, signals: Signals) -> Any:

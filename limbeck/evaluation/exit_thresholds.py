@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -10,17 +11,17 @@ from torch import Tensor
 from limbeck.core.teachers.early_exit import first_sure, sureness
 
 NEVER = 1.01  # above every probability
-CANDIDATES = (*(step / 50 for step in range(10, 49)), 0.97, 0.98, 0.985, 0.99, 0.995, 0.999, NEVER)
-PRICES = tuple(10 ** (step / 8) for step in range(24, -9, -1))  # of a wrong answer, in passes of the whole network
-SWEEPS = 5
+CANDIDATES = torch.tensor([*(step / 50 for step in range(10, 49)), 0.97, 0.98, 0.985, 0.99, 0.995, 0.999, NEVER])
+PRICES = tuple(10 ** (step / 6) for step in range(18, -7, -1))  # of a wrong answer, in passes of the whole network
+FOLDS, SWEEPS = 5, 5
 
 
 def choose_thresholds(logits: Tensor, labels: Tensor, macs: Sequence[int], tolerance: float) -> list[float]:
     """Thresholds of all exits but the last, with which a mean item takes least work and accuracy falls by `tolerance` at most.
 
-    For each of several prices λ of a wrong answer, coordinate descent over the exits lowers work / macs[-1] + λ · errors. Of
-    all thresholds that it tries, those within the tolerance that take the least work are chosen; without any, no item leaves
-    early.
+    For a price λ of a wrong answer, coordinate descent over the exits lowers work / macs[-1] + λ · errors. The price is chosen
+    by cross-validation: the one with the least work whose thresholds, found on four fifths of the items, keep the tolerance on
+    the other fifth. The same items for both would promise more than holds on new ones. If no price does, no item leaves early.
 
     Args:
         logits: of all exits on validation items, `[K, N, C]`.
@@ -28,27 +29,55 @@ def choose_thresholds(logits: Tensor, labels: Tensor, macs: Sequence[int], toler
         macs: multiply-accumulates until each exit, K numbers.
         tolerance: share of accuracy.
     """
-    right, work, sure = logits.argmax(-1) == labels, torch.tensor(macs).double() / macs[-1], sureness(logits)
-    allowed = float(right[-1].double().mean()) - tolerance
-
-    def measured(thresholds: Sequence[float]) -> tuple[float, float]:
-        """Accuracy, and the work of a mean item."""
-        chosen = first_sure(sure, thresholds)
-        return float(right.gather(0, chosen[None]).double().mean()), float(work[chosen].mean())
-
-    found = [NEVER] * len(sure)
-    best, least = found, measured(found)[1]
+    items = _Items(sureness(logits), logits.argmax(-1) == labels, torch.tensor(macs).double() / macs[-1])
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    held = [items.select(order[fold::FOLDS]) for fold in range(FOLDS)]
+    rest = [items.select(torch.cat([order[other::FOLDS] for other in range(FOLDS) if other != fold])) for fold in range(FOLDS)]
+    allowed = float(items.right[-1].double().mean()) - tolerance
+    none = torch.full((len(items.sureness),), NEVER)
+    chosen, least, everywhere, found = none, 1.0, none, [none] * FOLDS
     for price in PRICES:
+        everywhere = items.descend(everywhere, price)
+        found = [part.descend(start, price) for part, start in zip(rest, found, strict=True)]
+        measured = [part.measure(each[None]) for part, each in zip(held, found, strict=True)]
+        counts = torch.tensor([part.right.shape[1] for part in held]).double()
+        accuracy, work = (float((torch.cat(each) * counts).sum() / counts.sum()) for each in zip(*measured, strict=True))
+        if accuracy >= allowed and work < least:
+            chosen, least = everywhere, work
+    return [round(float(each), 6) for each in chosen]
+
+
+@dataclass(frozen=True)
+class _Items:
+    """What of some items decides about thresholds.
+
+    Attributes:
+        sureness: at each exit but the last, `[K − 1, N]`.
+        right: whether each exit is right, `[K, N]`.
+        work: until each exit, as a share of the last one's, `[K]`.
+    """
+
+    sureness: Tensor
+    right: Tensor
+    work: Tensor
+
+    def select(self, rows: Tensor) -> _Items:
+        return _Items(self.sureness[:, rows], self.right[:, rows], self.work)
+
+    def measure(self, thresholds: Tensor) -> tuple[Tensor, Tensor]:
+        """Accuracy, and the work of a mean item, `[T]` each, for thresholds `[T, K − 1]`."""
+        chosen = torch.stack([first_sure(self.sureness, each) for each in thresholds])
+        return self.right.gather(0, chosen).double().mean(-1), self.work[chosen].mean(-1)
+
+    def descend(self, thresholds: Tensor, price: float) -> Tensor:
+        """The thresholds of least cost, by coordinate descent."""
         for _ in range(SWEEPS):
-            before = found
-            for at in range(len(found)):
-                tried = [[*found[:at], each, *found[at + 1 :]] for each in CANDIDATES]
-                values = list(map(measured, tried))
-                costs = [used - price * accuracy for accuracy, used in values]
-                for thresholds, (accuracy, used) in zip(tried, values, strict=True):
-                    if accuracy >= allowed and used < least:
-                        best, least = thresholds, used
-                found = tried[costs.index(min(costs))]
-            if found == before:
+            before = thresholds
+            for at in range(len(thresholds)):
+                tried = thresholds.repeat(len(CANDIDATES), 1)
+                tried[:, at] = CANDIDATES
+                accuracy, work = self.measure(tried)
+                thresholds = tried[(work - price * accuracy).argmin()]
+            if torch.equal(thresholds, before):
                 break
-    return best
+        return thresholds

@@ -99,7 +99,7 @@ def sureness(logits: Tensor) -> Tensor:
     return logits[:-1].float().softmax(-1).amax(-1)
 
 
-def first_sure(sureness: Tensor, thresholds: float | Sequence[float]) -> Tensor:
+def first_sure(sureness: Tensor, thresholds: float | Sequence[float] | Tensor) -> Tensor:
     """The first exit that is sure enough, int64 `[B]`; the last one for items of which none is. Arguments as above."""
     sure = sureness >= torch.as_tensor(thresholds, dtype=sureness.dtype, device=sureness.device).reshape(-1, 1)
     return torch.cat([sure, sure.new_ones(1, sure.shape[1])]).to(torch.uint8).argmax(0)

@@ -17,6 +17,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -62,6 +63,13 @@ BARS = {
 }
 
 
+def small(verdict: dict[str, Any]) -> str:
+    """A verdict without white space and without its examples, which hold images: the checkout is one of few megabytes."""
+    for part in (verdict, *verdict.get("results", {}).values()):
+        part.pop("examples", None)
+    return json.dumps(verdict, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def keep(name: str, run: Path) -> Verdict:
     """Copies the verdict of a run and records its targets as bars."""
     verdict = Verdict.load(run)
@@ -71,9 +79,7 @@ def keep(name: str, run: Path) -> Verdict:
     if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
         shutil.copytree(run / "student", kept / "student")
     shutil.copy(run / "recipe.yaml", kept)
-    content = json.loads((run / "verdict.json").read_text(encoding="utf-8"))
-    compact = json.dumps(content, ensure_ascii=False, separators=(",", ":"))  # half the size, in a checkout of few megabytes
-    (kept / "verdict.json").write_text(compact + "\n", encoding="utf-8")
+    (kept / "verdict.json").write_text(small(json.loads((run / "verdict.json").read_text(encoding="utf-8"))), encoding="utf-8")
     intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]

@@ -13,7 +13,7 @@ from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.class_names import describe_classes, match_classes
 from limbeck.data.content_keys import content_keys, fingerprint
-from limbeck.data.sampling import balanced_subset, stratified_split
+from limbeck.data.sampling import balanced_subset, two_parts
 from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
 from limbeck.data.targets import (
     GivenTargets,
@@ -189,14 +189,7 @@ class Items:
         Raises:
             ValueError: a fraction that leaves one of the parts without items.
         """
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
-        first = stratified_split(self.keys, self._strata, fraction, seed)
-        if not 0 < int(first.sum()) < len(self):
-            raise ValueError(
-                f"a share of {fraction:g} of {len(self)} items is {int(first.sum())} of them, and both parts need some; "
-                "choose another share, or name a data set of its own"
-            )
+        first = two_parts(self.keys, self._strata, fraction, seed)
         return self.select(first), self.select(~first)
 
     def align_classes(self, names: Sequence[str] | None, data: str = "data", *, strict: bool = False) -> Items:

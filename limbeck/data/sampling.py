@@ -31,6 +31,20 @@ def stratified_split(keys: Tensor, strata: Tensor, fraction: float, seed: int = 
     return chosen
 
 
+def two_parts(keys: Tensor, strata: Tensor, fraction: float, seed: int = 0) -> Tensor:
+    """`stratified_split` into two parts that both have items; raises a ValueError if the fraction does not give that."""
+    if not 0 < fraction < 1:
+        raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
+    chosen = stratified_split(keys, strata, fraction, seed)
+    count = int(chosen.sum())
+    if not 0 < count < len(chosen):
+        raise ValueError(
+            f"a share of {fraction:g} of {len(chosen)} items is {count} of them, and both parts need some; choose another "
+            "share, or name a data set of its own"
+        )
+    return chosen
+
+
 def balanced_subset(keys: Tensor, strata: Tensor, rows: Tensor, count: int, seed: int = 0) -> Tensor:
     """Chooses `count` of `rows`, as evenly over the strata as possible.
 

@@ -30,12 +30,19 @@ Grids = Callable[[Federation, FederatedItems], InProcessGrid]
 
 
 def recipe(
-    method: Any, alpha: float, rounds: int, models: Mapping[str, Any], *, epochs: int = 10, **federated: Any
+    method: Any,
+    alpha: float,
+    rounds: int,
+    models: Mapping[str, Any],
+    *,
+    epochs: int = 10,
+    limit: int = 3200,
+    **federated: Any,
 ) -> Federation:
-    """Ten clients of MNIST, four of which take part in a round."""
+    """Ten clients of MNIST, four of which take part in a round; `limit` images are theirs and the server's."""
     folder = "${LIMBECK_DATA}/data/mnist"
     data = {
-        "train": {"path": f"{folder}/train.parquet", "limit": 3200, "size": 14},
+        "train": {"path": f"{folder}/train.parquet", "limit": limit, "size": 14},
         "test": {"path": f"{folder}/test.parquet", "size": 14, "limit": 2000},
         "validation": 0.1,
     }

@@ -111,7 +111,7 @@ PARTS = {
                 "cross_architecture", {"features": {"layer3": "blocks.3"}, "attention": {"layer3": "blocks.3.attn"}}
             ),
         },
-        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"),
+        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"), epochs=1,
     ),
     "imagenet": Part(
         "MobileNetV2 of ImageNet → ResNet-8", "resnet_cifar", {"depth": 8}, functools.partial(trained_teacher, "mobilenet"),

@@ -15,7 +15,7 @@ from limbeck.core.readout import ReachedError, given_inputs
 from limbeck.core.signals import AnySignal
 from limbeck.core.taps.probe import Hook, Probe
 from limbeck.core.taps.tap import Tap
-from limbeck.core.teachers.early_exit import EarlyExit, leave
+from limbeck.core.teachers.early_exit import EarlyExit, leave, sureness
 
 
 class EarlyExitModule(EnsembleModule):
@@ -93,7 +93,7 @@ class _Run:
         self.output: Any = None
 
     def look(self, threshold: float, logits: Tensor) -> None:
-        unsure = logits.float().softmax(-1).amax(-1) < threshold
+        unsure = sureness(logits) < threshold
         self.inside = unsure if self.inside is None else self.inside & unsure
         if not bool(self.inside.any()):
             raise ReachedError

@@ -29,7 +29,7 @@ def choose_thresholds(logits: Tensor, labels: Tensor, macs: Sequence[int], toler
         macs: multiply-accumulates until each exit, K numbers.
         tolerance: share of accuracy.
     """
-    items = _Items(sureness(logits), logits.argmax(-1) == labels, torch.tensor(macs).double() / macs[-1])
+    items = _Items(sureness(logits[:-1]), logits.argmax(-1) == labels, torch.tensor(macs).double() / macs[-1])
     order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
     held = [items.select(order[fold::FOLDS]) for fold in range(FOLDS)]
     rest = [items.select(torch.cat([order[other::FOLDS] for other in range(FOLDS) if other != fold])) for fold in range(FOLDS)]

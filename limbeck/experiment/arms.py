@@ -87,9 +87,7 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
                 task.finish_control(model, read)
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
         if validation is not None:
-            choose_exit_thresholds(
-                experiment, models, {result: items_of(validation, plan, plan.evaluate[result]) for result in models}
-            )
+            choose_exit_thresholds(experiment, plan, models, validation)
     run.clock.teacher_items += sum(cache.cached.completed for cache in caches.values())
     folders = {actor: cache.folder for actor, cache in caches.items()}
     made = made_inputs_of(run, train) if name == STUDENT else []

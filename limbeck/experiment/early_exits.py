@@ -17,8 +17,9 @@ from limbeck.evaluation.arms import ArmName
 from limbeck.evaluation.early_exit import EarlyExits, early_exits
 from limbeck.evaluation.exit_thresholds import choose_thresholds
 from limbeck.evaluation.model_cost import ModelCost, macs, macs_until
+from limbeck.experiment.evaluated import items_of
 from limbeck.experiment.experiment import Experiment
-from limbeck.experiment.plan import STUDENT
+from limbeck.experiment.plan import STUDENT, Plan
 from limbeck.experiment.predict import outputs_of
 from limbeck.tasks import Task
 
@@ -70,16 +71,16 @@ def _curve(experiment: Experiment, models: Sequence[EarlyExitModule], items: Ite
     )
 
 
-def choose_exit_thresholds(experiment: Experiment, models: Mapping[str, nn.Module], validation: Mapping[str, Items]) -> None:
+def choose_exit_thresholds(experiment: Experiment, plan: Plan, models: Mapping[str, nn.Module], validation: Items) -> None:
     """Chooses the thresholds of each early exit that has a tolerance, and sets them in its module.
 
     Args:
+        plan: of the arm.
         models: by result, those of one training.
-        validation: by result.
     """
     for result, model in models.items():
         if isinstance(model, EarlyExitModule) and (tolerance := model.early_exit.tolerance) is not None:
-            items = validation[result].labelled()
+            items = items_of(validation, plan, plan.evaluate[result]).labelled()
             assert isinstance(items.target, Tensor)
             reached = _macs_until(model, next(evaluation_batches(items, 1)).inputs["default"])
             logits = _logits(experiment, model, items)

@@ -41,7 +41,7 @@ def test_they_keep_the_tolerance_on_new_items_with_less_work_than_one_threshold_
 
 def test_the_descent_finds_what_trying_all_thresholds_does() -> None:
     logits, labels = exits(0, 500)
-    items = _Items(sureness(logits), logits.argmax(-1) == labels, torch.tensor(MACS) / 100)
+    items = _Items(sureness(logits[:-1]), logits.argmax(-1) == labels, torch.tensor(MACS) / 100)
     every = torch.cartesian_prod(CANDIDATES, CANDIDATES)
     for price in (1.0, 10.0):
         accuracy, work = items.measure(every)

@@ -91,15 +91,20 @@ def chosen_exits(logits: Tensor, thresholds: float | Sequence[float]) -> Tensor:
     Args:
         thresholds: one for all exits, or one for each but the last.
     """
-    return first_sure(sureness(logits), thresholds)
+    return first_sure(sureness(logits[:-1]), thresholds)
 
 
 def sureness(logits: Tensor) -> Tensor:
-    """The largest probability at each exit but the last, `[K − 1, B]`, from logits `[K, B, C]`."""
-    return logits[:-1].float().softmax(-1).amax(-1)
+    """The largest probability of softmax(logits), `[…]` from `[…, C]`."""
+    return logits.float().softmax(-1).amax(-1)
 
 
 def first_sure(sureness: Tensor, thresholds: float | Sequence[float] | Tensor) -> Tensor:
-    """The first exit that is sure enough, int64 `[B]`; the last one for items of which none is. Arguments as above."""
+    """The first exit that is sure enough, int64 `[B]`; the last one for items of which none is.
+
+    Args:
+        sureness: at each exit but the last, `[K − 1, B]`.
+        thresholds: as of `chosen_exits`.
+    """
     sure = sureness >= torch.as_tensor(thresholds, dtype=sureness.dtype, device=sureness.device).reshape(-1, 1)
     return torch.cat([sure, sure.new_ones(1, sure.shape[1])]).to(torch.uint8).argmax(0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -96,14 +95,7 @@ def global_counts(pieces: Sequence[CountedItems], device: torch.device) -> list[
 
 def at_least_one(counts: Sequence[Count]) -> list[Count]:
     """The counts, raised to 1: a mean over no items is 0."""
-    return [count.clamp(min=1) if isinstance(count, Tensor) else _scalar(max(count, 1.0)) for count in counts]
-
-
-@functools.lru_cache(maxsize=64)
-def _scalar(number: float) -> Tensor:
-    """A number as a tensor: torch makes one of it in each division, and again in the backward pass."""
-    with torch.inference_mode(False):
-        return torch.tensor(number, device="cpu")
+    return [count.clamp(min=1) if isinstance(count, Tensor) else max(count, 1.0) for count in counts]
 
 
 def as_tensor(counts: Sequence[Count], device: torch.device) -> Tensor:

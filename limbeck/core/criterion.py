@@ -149,7 +149,7 @@ class Criterion(nn.Module):
             weight = loss.term.weight(progress)  # type: ignore[operator]
             if weight == 0:
                 continue
-            value = loss.sum(forward_cache, batch, progress, mask, gathered=gathered) / count
+            value = loss.mean(forward_cache, batch, progress, mask, count, gathered=gathered)
             weighted[number] = value if weight == 1 else value * weight
             values[loss.term.name] = value
             forward_cache.release(loss.last_uses)

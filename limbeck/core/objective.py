@@ -99,12 +99,15 @@ class Objective(nn.Module, ABC):
             with torch.autocast(kind, enabled=False):
                 given = {"target": target, "mask": mask, "index": index, "teacher_gradient": teacher_gradient}
                 return self.forward(student, teacher, **given)  # type: ignore[arg-type]
-        s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
+        if teacher is not None and not teacher_gradient:
+            teacher = detach(teacher)
+        if target is not None and not (isinstance(target, Tensor) and not target.requires_grad):
+            target = map_tensors(target, detach)
+        s, t = self._checked(student, teacher, target, mask)
         if not self.built:
             self.build(shape_of(s), None if t is None else shape_of(t))
             self.to(first.device, tensors_of(s)[0].dtype)
         try:
-            target = target if isinstance(target, Tensor) and not target.requires_grad else map_tensors(target, detach)
             loss = self.compare(s, t, target=target, mask=mask, index=index)
         except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
             self.recheck(s, t, target=target, mask=mask)
@@ -123,7 +126,7 @@ class Objective(nn.Module, ABC):
         """Both signals in working precision, after the checks."""
         s = to_working_dtype(student)
         t = None if teacher is None else to_working_dtype(teacher, (s if isinstance(s, Tensor) else tensors_of(s)[0]).dtype)
-        forms = tuple(map(_form, (s, t, target)))
+        forms = (_form(s), _form(t), _form(target))
         if self.validate or forms != self._forms:
             self.check(s, t, target)
             self._forms = forms
@@ -238,9 +241,9 @@ class Objective(nn.Module, ABC):
 
 def _form(signal: Any) -> object:
     """What decides whether tensors fit; that of other signals is never equal to another, so they are always checked."""
-    if signal is None:
-        return None
-    return (signal.shape, signal.dtype) if isinstance(signal, Tensor) else object()
+    if isinstance(signal, Tensor):
+        return signal.shape, signal.dtype
+    return None if signal is None else object()
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:

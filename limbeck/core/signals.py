@@ -126,8 +126,10 @@ def working_dtype(signal: Any) -> torch.dtype:
 def to_working_dtype(signal: Any, dtype: torch.dtype | None = None) -> Any:
     """The signal in its working data type, or in `dtype`; `LinearLogits` are multiplied out."""
     if isinstance(signal, Tensor):
-        dtype = dtype or torch.promote_types(signal.dtype, torch.float32)
-        return signal if signal.dtype is dtype else signal.to(dtype)
+        own = signal.dtype
+        if own is (dtype or torch.float32):
+            return signal
+        return signal.to(dtype or torch.promote_types(own, torch.float32))
     if isinstance(signal, list | tuple):
         return tuple(to_working_dtype(part, dtype) for part in signal)
     dtype = dtype or working_dtype(signal)

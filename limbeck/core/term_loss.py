@@ -25,8 +25,10 @@ from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
 from limbeck.utils import distributed
+from limbeck.utils.constants import constant
 
 CLASSES = 100  # up to so many the log has the mean weight of each
+SHORT = 4096  # losses of so many items or tokens are summed by a product
 
 
 class TermLoss:
@@ -60,11 +62,21 @@ class TermLoss:
         self._gives_weights = bool(term.weighers) or self._teacher is not None
         self._warned: set[str] = set()
 
-    def sum(self, forward_cache: ForwardCache, batch: Batch, progress: float, mask: Tensor | None, *, gathered: bool) -> Tensor:
-        """Σ loss·mask·item_weight over the batch; the mean over the teachers where the term averages losses.
+    def mean(
+        self,
+        forward_cache: ForwardCache,
+        batch: Batch,
+        progress: float,
+        mask: Tensor | None,
+        count: Tensor | float,
+        *,
+        gathered: bool,
+    ) -> Tensor:
+        """Σ loss·mask·item_weight over the batch ÷ `count`; the mean over the teachers where the term averages losses.
 
         Args:
             mask: 1 where an item or token counts; None: all count.
+            count: how many count, in all pieces of the global batch.
             gathered: whether `batch` is one process's share of a global batch, which objectives that compare items gather.
         """
         if self._temperature is not None:
@@ -72,19 +84,19 @@ class TermLoss:
         student = self.student_signal(forward_cache)
         targets = self.teacher_signals(forward_cache, batch, student, progress)
         if self.adapter.is_identity and len(targets) < 2 and not self._gives_weights:
-            return self._sum(student, targets[0] if targets else None, batch, mask, {}, gathered)
+            return self._mean(student, targets[0] if targets else None, batch, mask, count, {}, gathered)
         teachers, alive = self.without_failing(targets)
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
         self._record(weights, batch, student)
-        sums = []
+        means = []
         for number, (ours, theirs) in enumerate(pairs):
             own = {name: self.of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
             counted = mask
             if alive is not None:
                 counted = alive[number] if mask is None else mask * alive[number]
-            sums.append(self._sum(ours, theirs, batch, counted, own, gathered))
-        return torch.stack(sums).mean() if len(sums) > 1 else sums[0]
+            means.append(self._mean(ours, theirs, batch, counted, count, own, gathered))
+        return torch.stack(means).mean() if len(means) > 1 else means[0]
 
     def pairs(self, student: AnySignal, teachers: Sequence[Any]) -> list[tuple[Any, Any]]:
         """The signals as they are compared with each teacher: adapted to equal shapes."""
@@ -185,8 +197,15 @@ class TermLoss:
                 raise_named(error, self.term)
         return signals if len(signals) < 2 or self.term.averages_losses else [join(signals)]
 
-    def _sum(
-        self, student: Any, teacher: Any, batch: Batch, mask: Tensor | None, weights: Mapping[str, Tensor], gathered: bool
+    def _mean(
+        self,
+        student: Any,
+        teacher: Any,
+        batch: Batch,
+        mask: Tensor | None,
+        count: Tensor | float,
+        weights: Mapping[str, Tensor],
+        gathered: bool,
     ) -> Tensor:
         term = self.term
         target, index, tokens, weight = batch.target, batch.index, batch.counted_in(self.view), batch.weight
@@ -218,12 +237,21 @@ class TermLoss:
             for factor in (mask, weight, item_weight, None if temperature is None else temperature.square()):
                 if factor is not None:
                     loss = loss * expand(factor, loss)
-            total = loss.sum()
-            if total.is_cpu and not math.isfinite(total.item()):  # elsewhere this would wait for the device
+            mean = divided_sum(loss, count)
+            if mean.is_cpu and not math.isfinite(mean.item()):  # elsewhere this would wait for the device
                 term.objective.recheck(student, teacher, **keywords)
         except ValueError as error:
             raise_named(error, term)
-        return total
+        return mean
+
+
+def divided_sum(loss: Tensor, count: Tensor | float) -> Tensor:
+    """Σ loss ÷ count: on a CPU the same number, whether the count is known from a shape or from a mask."""
+    if isinstance(count, Tensor) and count.is_cpu:
+        count = count.item()
+    if isinstance(count, Tensor) or loss.numel() > SHORT:
+        return loss.sum() / count
+    return torch.dot(loss.flatten(), constant(loss.numel(), 1 / count, loss.dtype, loss.device))
 
 
 def join(signals: Sequence[AnySignal]) -> Any:

@@ -14,7 +14,7 @@ from torch import Tensor
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.cross_entropy import cross_entropy
-from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
+from limbeck.objectives.functional.elementary import kl_divergence, last_mean, softened_log_probs
 from limbeck.objectives.logits import SoftTargets
 
 
@@ -59,7 +59,7 @@ class SpanTargets(SpanObjective):
     exempt: ClassVar[Mapping[str, str]] = dict.fromkeys(("minimum", "stationary"), "it ignores the teacher")
 
     def compare(self, student: Tensor, teacher: Any, *, target: Tensor, mask: Any, index: Any) -> Tensor:
-        return cross_entropy(without_padding(student, mask), target.clamp(min=-1), unlabelled=-1).mean(-1)
+        return last_mean(cross_entropy(without_padding(student, mask), target.clamp(min=-1), unlabelled=-1))
 
     def _check_target(self, student: Any, target: Tensor) -> None:
         shape = tensors_of(student)[0].shape
@@ -100,7 +100,7 @@ class SpanSoftTargets(SpanObjective):
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         ours, theirs = (softened_log_probs(without_padding(side, mask), self.temperature) for side in (student, teacher))
-        return self.temperature**2 * kl_divergence(theirs, ours).mean(-1)
+        return self.temperature**2 * last_mean(kl_divergence(theirs, ours))
 
 
 def without_padding(logits: Tensor, mask: Tensor | None) -> Tensor:

@@ -104,7 +104,7 @@ class ClassBalance(InputObjective):
         excess = student.softmax(-1).sum(0) * (student.shape[-1] / len(student))
         log_excess = excess.clamp_min(torch.finfo(excess.dtype).tiny).log()  # log(C m)
         # Σ m log(C m) − m + 1/C: the terms have one sign, so that nothing cancels where classes are almost equally frequent
-        loss: Tensor = (excess * log_excess - log_excess.expm1()).mean()
+        loss: Tensor = torch.addcmul(-log_excess.expm1(), excess, log_excess).mean()
         return loss.expand(len(student))
 
 

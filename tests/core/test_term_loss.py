@@ -16,6 +16,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.schedules import Linear
+from limbeck.core.term_loss import SHORT, divided_sum
 from limbeck.core.terms import Term
 from limbeck.core.weighers import TeacherConfidence, Weigher
 from limbeck.objectives import (
@@ -216,3 +217,15 @@ def test_items_without_a_label_are_masked():
     counted = counted_items.count_items(criterion.losses, as_batch((X, labels)))
     assert counted.masks[0].tolist() == [1.0, 0.0, *[1.0] * (len(Y) - 2)]
     assert [float(count) for count in counted.counts] == [len(Y) - 1, len(Y)]
+
+
+@pytest.mark.parametrize("shape", [(1,), (7,), (4, 3), (SHORT + 1,), (2, SHORT)])
+@pytest.mark.parametrize("as_mask", [True, False])
+def test_the_mean_of_a_term_is_the_sum_of_its_losses_by_their_number(shape: tuple[int, ...], as_mask: bool):
+    """Few losses are averaged by a product with a vector, many by a sum and a division."""
+    losses = torch.rand(shape, dtype=torch.float64, requires_grad=True)
+    count = float(losses.numel() + 2)  # of a global batch, of which this is a part
+    mean = divided_sum(losses, torch.tensor(count) if as_mask else count)
+    mean.backward()
+    assert mean.item() == pytest.approx(losses.sum().item() / count, rel=1e-12)
+    assert losses.grad.sub(1 / count).abs().max() < 1e-12

@@ -10,6 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from limbeck.utils.constants import constant
+
+SHORT = 64  # up to this length an axis is averaged by a product
+
 
 def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     """KL(p‖q) over the last axis, from logarithms."""
@@ -55,8 +59,15 @@ def huber(difference: Tensor) -> Tensor:
 def mean_squared_difference(x: Tensor, y: Tensor, first: int = 1) -> Tensor:
     """The mean of (x − y)² over the axes from `first` on; neither the difference nor the gradient of a mean is in memory."""
     squares: Tensor = F.mse_loss(x, y, reduction="none")
-    rows = squares.flatten(first) if squares.ndim > first + 1 else squares
-    means: Tensor = rows.sum(-1) / rows.shape[-1]
+    return last_mean(squares.flatten(first) if squares.ndim > first + 1 else squares)
+
+
+def last_mean(values: Tensor) -> Tensor:
+    """The mean over the last axis, without a gradient of the size of the values in memory unless that axis is short."""
+    length = values.shape[-1]
+    if values.ndim == 2 and length <= SHORT:
+        return torch.mv(values, constant(length, 1 / length, values.dtype, values.device))
+    means: Tensor = values.sum(-1) / length
     return means
 
 

@@ -7,15 +7,26 @@ import torch
 import torch.nn.functional as F
 
 from limbeck.objectives.functional.elementary import (
+    SHORT,
     cosine_distance,
     huber,
     kl_divergence,
     l2_normalize,
+    last_mean,
     log_ratio,
     pearson,
     softened_log_probs,
     standardize,
 )
+
+
+@pytest.mark.parametrize("shape", [(5, 1), (5, SHORT), (5, SHORT + 1), (2, 3, 7)])
+def test_the_mean_of_short_and_long_rows_is_that_of_torch(shape: tuple[int, ...]):
+    values, same = (normal(*shape).requires_grad_() for _ in range(2))
+    torch.testing.assert_close(last_mean(values), same.mean(-1))
+    last_mean(values).square().sum().backward()
+    same.mean(-1).square().sum().backward()
+    torch.testing.assert_close(values.grad, same.grad)
 
 
 def normal(*shape: int, seed: int = 0) -> torch.Tensor:

@@ -23,7 +23,7 @@ from limbeck.core.signals import AnySignal, shape_of, working_dtype
 from limbeck.core.taps.pairing import pair_taps
 from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
-from limbeck.core.term_loss import TermLoss, expand, naming, soften
+from limbeck.core.term_loss import TermLoss, expand, naming, of_teacher, soften
 from limbeck.core.terms import AUTO, Term
 from limbeck.core.weighers import Weigher
 from limbeck.utils.registry import UnknownNameError
@@ -177,7 +177,7 @@ class CriterionBuilder:
                 weigher.eval()
             weights = loss.weights(forward_cache, self.example, student, teachers, pairs, 0.0)
         for weight in weights.values():
-            expand(loss.of_teacher(weight, 0, len(teachers), self.example.size), losses[0])
+            expand(of_teacher(weight, 0, len(teachers), self.example.size), losses[0])
         if "temperature" in weights:
             self._check_temperature_form(loss, *pairs[0])
 

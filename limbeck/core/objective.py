@@ -99,15 +99,12 @@ class Objective(nn.Module, ABC):
             with torch.autocast(kind, enabled=False):
                 given = {"target": target, "mask": mask, "index": index, "teacher_gradient": teacher_gradient}
                 return self.forward(student, teacher, **given)  # type: ignore[arg-type]
-        if teacher is not None and not teacher_gradient:
-            teacher = detach(teacher)
-        if target is not None and not (isinstance(target, Tensor) and not target.requires_grad):
-            target = map_tensors(target, detach)
-        s, t = self._checked(student, teacher, target, mask)
+        s, t = self._checked(student, teacher if teacher_gradient or teacher is None else detach(teacher), target, mask)
         if not self.built:
             self.build(shape_of(s), None if t is None else shape_of(t))
             self.to(first.device, tensors_of(s)[0].dtype)
         try:
+            target = target if isinstance(target, Tensor) and not target.requires_grad else map_tensors(target, detach)
             loss = self.compare(s, t, target=target, mask=mask, index=index)
         except (IndexError, RuntimeError):  # a label or an index out of range, on a CPU
             self.recheck(s, t, target=target, mask=mask)

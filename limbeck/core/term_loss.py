@@ -91,7 +91,7 @@ class TermLoss:
         self._record(weights, batch, student)
         means = []
         for number, (ours, theirs) in enumerate(pairs):
-            own = {name: self.of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
+            own = {name: of_teacher(weight, number, len(teachers), batch.size) for name, weight in weights.items()}
             counted = mask
             if alive is not None:
                 counted = alive[number] if mask is None else mask * alive[number]
@@ -138,29 +138,14 @@ class TermLoss:
         warn_of_failing(finite, [str(reference) for reference in self.term.teachers], self._warned)
         return cleaned, torch.where(finite.any(0), finite * len(finite) / finite.sum(0).clamp(min=1), 1.0)
 
-    @staticmethod
-    def of_teacher(weight: Tensor, number: int, teachers: int, items: int) -> Tensor:
-        """The weights for the loss of one teacher: a row if there is one for each teacher, else all."""
-        return weight[number] if weight.ndim > 1 and weight.shape[:2] == (teachers, items) else weight
-
     def _record(self, weights: Mapping[str, Tensor], batch: Batch, student: AnySignal) -> None:
         """Notes the weights of this batch for the log; an ensemble's by the name of its member."""
         given = weights if self._teacher is None else {**weights, **self._teacher.given_weights}
         if not given:
             return
-        labels, classes = self._labels(batch, student)
+        labels, classes = _labels(self.term, batch, student)
         for name, weight in given.items():
             self.statistics.add(name, weight, labels, classes)
-
-    def _labels(self, batch: Batch, student: AnySignal) -> tuple[Tensor | None, int]:
-        """The labels and the number of classes, if this term reads the logits of a classifier of at most `CLASSES`."""
-        target = batch.target
-        if not isinstance(student, Tensor) or student.ndim != 2 or self.term.students[0].tap != LOGITS:
-            return None, 0
-        if not isinstance(target, Tensor) or target.dtype != torch.int64 or target.ndim != 1:
-            return None, 0
-        classes = student.shape[-1]
-        return (target, classes) if classes <= CLASSES else (None, 0)
 
     def read(self, forward_cache: ForwardCache, reference: Reference) -> Any:
         """A signal at the positions of the student's view: the i-th that counts is the i-th that counts in its own view."""
@@ -254,6 +239,17 @@ def divided_sum(loss: Tensor, count: Tensor | float) -> Tensor:
     return torch.dot(loss.flatten(), constant(loss.numel(), 1 / count, loss.dtype, loss.device))
 
 
+def _labels(term: Term, batch: Batch, student: AnySignal) -> tuple[Tensor | None, int]:
+    """The labels and the number of classes, if a term reads the logits of a classifier of at most `CLASSES`."""
+    target = batch.target
+    if not isinstance(student, Tensor) or student.ndim != 2 or term.students[0].tap != LOGITS:
+        return None, 0
+    if not isinstance(target, Tensor) or target.dtype != torch.int64 or target.ndim != 1:
+        return None, 0
+    classes = student.shape[-1]
+    return (target, classes) if classes <= CLASSES else (None, 0)
+
+
 def join(signals: Sequence[AnySignal]) -> Any:
     """One signal as it is, several as a tuple."""
     return signals[0] if len(signals) == 1 else tuple(signals)
@@ -276,6 +272,11 @@ def raise_named(error: ValueError, term: Term) -> NoReturn:
     if term.teachers:
         taps += f", teacher {' '.join(map(str, term.teachers))}"
     raise TermError(f"term {term.name!r} ({taps}): {error}") from error
+
+
+def of_teacher(weight: Tensor, number: int, teachers: int, items: int) -> Tensor:
+    """The weights for the loss of one teacher: a row if there is one for each teacher, else all."""
+    return weight[number] if weight.ndim > 1 and weight.shape[:2] == (teachers, items) else weight
 
 
 def soften(signal: Any, temperature: Tensor) -> Any:

@@ -77,7 +77,8 @@ def test_attention_weighs_against_the_divergence_as_in_the_authors_code() -> Non
 
 
 def test_dafl_asks_the_teacher_alone() -> None:
-    seek, learn = updates("dafl", one_hot=0.5, balance=3.0, activation=0.2)
+    seek, learn = updates("dafl", one_hot=0.5, balance=3.0, activation=0.2, repeat=4)
+    assert (learn.repeat, learn.fresh) == (4, True)  # its inputs are no answer to the student: used twice they teach less
     check(
         seek,
         lambda teacher, student, x: (

@@ -1,0 +1,193 @@
+"""What the benchmark of data-free methods trains: data, models, and the settings of each method."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from benchmarks.paradigms.small_images import load
+from limbeck import models
+from limbeck.data import Items, TableEncoder, load_items
+from limbeck.models.architectures.blocks import ConvNormAct
+
+FOLDER = Path("runs/benchmarks/data_free")
+SEEDS = (0, 1, 2)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method as it is measured.
+
+    Attributes:
+        name: in the registry.
+        count: steps; of a generator, if there is one.
+        arguments: of the method.
+        bar: what its accuracy is held against, None: nothing.
+        lr: of the student's Adam.
+    """
+
+    name: str
+    count: int
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    bar: float | None = None
+    lr: float = 1e-2
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Data, models and methods of one part.
+
+    Attributes:
+        teacher, student: build the models.
+        shape: arguments of all methods.
+        epochs: of the teacher.
+        real: steps of the student on real data.
+        seeds: of the students; there is one teacher.
+    """
+
+    name: str
+    data: str
+    train: Items
+    test: Items
+    teacher: Callable[[], nn.Module]
+    student: Callable[[], nn.Module]
+    shape: Mapping[str, Any]
+    methods: Mapping[str, Method]
+    teacher_steps: int
+    real: int
+    batch_size: int = 128
+    precision: str = "bfloat16"
+    seeds: Sequence[int] = SEEDS
+
+    @property
+    def folder(self) -> Path:
+        return FOLDER / self.name
+
+
+# --- digits --------------------------------------------------------------------------------------------------------------
+
+GENERATOR = {"width": 16, "latent": 256, "generator_lr": 1e-2}
+FAST = {**GENERATOR, "generator_lr": 4e-2}
+MOVING = {"width": 16, "latent": 256, "generator_lr": 0.2, "repeat": 5, "temperature": 4.0}
+IMPRESSIONS = {"samples": 2048, "rounds": 1, "steps": 50, "temperature": 4.0}
+DIGITS = {
+    "dfq": Method("dfq", 600, FAST),
+    "deep_inversion": Method("deep_inversion", 2000, {"samples": 1024, "rounds": 2, "steps": 100}, 93.0),
+    "dfad": Method("dfad", 600, FAST, 92.2),
+    "dafl": Method("dafl", 400, MOVING, 88.5),
+    "belief_matching": Method("belief_matching", 600, {**FAST, "attention": 0.0, "temperature": 4.0, "repeat": 5}, 93.3),
+    "zero_shot_kd": Method("zero_shot_kd", 2000, IMPRESSIONS, 91.4),
+    "contrastive_inversion": Method(
+        "contrastive_inversion", 2000, {**GENERATOR, "samples": 256, "steps": 50, "every": 200, "statistics": 3.0}
+    ),
+}
+PLACES = {
+    "belief_matching": Method("belief_matching", 400, {**FAST, "attention": 0.0, "temperature": 4.0, "repeat": 5}, 93.3),
+    "zero_shot_kd": Method("zero_shot_kd", 2000, IMPRESSIONS, 91.4),
+    "dafl": Method("dafl", 400, MOVING, 88.5),
+}
+
+
+def digits() -> Setting:
+    return Setting(
+        "digits",
+        "digits, 8 × 8; CNN with BatchNorm of width 16 → 12; 2,000 or 3,000 student steps on batches of 128",
+        load("digits", "train"),
+        load("digits", "test"),
+        lambda: models.get("tiny_cnn", width=16, size=8),
+        lambda: models.get("tiny_cnn", width=12, size=8),
+        {"shape": [1, 8, 8], "classes": 10},
+        DIGITS,
+        teacher_steps=800,
+        real=800,
+    )
+
+
+class PlacesCNN(nn.Module):
+    """Three convolutions with BatchNorm and two poolings, [B, 1, 8, 8] → logits [B, 10].
+
+    Its classifier reads the four places of the last maps, where that of `tiny_cnn` reads their mean. Means of noise are nearly
+    the same for all inputs; places are not, so that noise shows the student more of what such a teacher knows.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            ConvNormAct(1, width),
+            ConvNormAct(width, 2 * width),
+            nn.MaxPool2d(2),
+            ConvNormAct(2 * width, 2 * width),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+        )
+        self.linear = nn.Linear(8 * width, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.linear(self.layers(images))
+        return logits
+
+
+def digits_places() -> Setting:
+    return replace(
+        digits(),
+        name="digits, classifier of places",
+        data="digits, 8 × 8; CNN with BatchNorm whose classifier reads places, 16 → 12; 2,000 student steps on batches of 128",
+        teacher=lambda: PlacesCNN(16),
+        student=lambda: PlacesCNN(12),
+        methods=PLACES,
+    )
+
+
+def mnist() -> Setting:
+    count = 2000
+    return Setting(
+        "mnist",
+        "mnist; CNN with BatchNorm of width 16 → 8; 4,000 student steps on batches of 128",
+        load("mnist", "train"),
+        load("mnist", "test"),
+        lambda: models.get("tiny_cnn", width=16, size=28),
+        lambda: models.get("tiny_cnn", width=8, size=28),
+        {"shape": [1, 28, 28], "classes": 10},
+        {"dfq": Method("dfq", count // 5, {"width": 16})},
+        teacher_steps=1500,
+        real=1500,
+    )
+
+
+# --- heart disease -------------------------------------------------------------------------------------------------------
+
+# many inputs in few steps each: they stay as far apart as the noise from which they start
+HEART = {
+    "zero_shot_kd": Method("zero_shot_kd", 1000, {"samples": 4096, "rounds": 4, "steps": 20, "temperature": 4.0}, lr=5e-3),
+    "deep_inversion": Method("deep_inversion", 1000, {"samples": 4096, "rounds": 4, "steps": 50, "statistics": 0.0}, lr=5e-3),
+    "dfad": Method("dfad", 200, {"width": 32}, lr=5e-3),
+}
+
+
+def heart_disease() -> Setting:
+    train, test = (
+        load_items(f"{os.environ['LIMBECK_DATA']}/data/heart_disease/{split}.parquet") for split in ("train", "test")
+    )
+    encode = TableEncoder.fit(train)
+    train, test = encode(train), encode(test)
+    inputs = len(encode.names)
+    return Setting(
+        "heart",
+        "heart_disease, four hospitals, 552 patients; MLP of 64, 64 units → 16; 1,000 student steps on batches of 64",
+        train,
+        test,
+        lambda: models.get("mlp", inputs=inputs, hidden=[64, 64], dropout=0.2, classes=2),
+        lambda: models.get("mlp", inputs=inputs, hidden=[16], classes=2),
+        {"shape": [inputs], "low": -2.0, "high": 2.0, "classes": 2},
+        HEART,
+        teacher_steps=300,
+        real=300,
+        batch_size=64,
+        precision="float32",
+        seeds=(3, 4, 5),
+    )

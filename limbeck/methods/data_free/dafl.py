@@ -37,9 +37,9 @@ def dafl(
     generator: o · CE(teacher, its own class) + b · (log C − H(mean prediction)) − a · mean |features|;
     student: T² KL(p_T(teacher) ‖ p_T(student)), on new inputs in each of its steps.
 
-    The generator does not know the student, so nothing leads it to what the student has not learned yet. What it makes has to
-    change by itself: a learning rate as high as the paper's keeps its weights moving, and at a low one it leaves out classes,
-    since where the teacher is sure of all inputs no term has a gradient towards a class that is missing.
+    The generator does not know the student, so nothing leads it to what the student has not learned yet. Where the
+    teacher is sure of all inputs, no term has a gradient towards a class that is missing; the paper's learning rate is so high
+    that the generator's weights keep moving.
 
     Args:
         shape: of one input of the teacher, [channels, height, width] or [numbers].

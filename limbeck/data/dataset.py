@@ -82,8 +82,12 @@ class Dataset(Source):
             raise ValueError(f"view_refresh={view_refresh}: expected a share from 0 to 1")
         if not len(items):
             raise ValueError("items: the data set is empty")
-        if views is not None and not views:
-            raise ValueError('views: expected at least one, for instance {"default": Pipeline()}')
+        if views is not None and not (isinstance(views, Mapping) and views):
+            found = "an empty mapping" if isinstance(views, Mapping) else type(views).__name__
+            raise ValueError(
+                f"views: {found}; expected a mapping from the name of a view to its transforms, such as "
+                '{"default": Pipeline.from_spec(["horizontal_flip"])}'
+            )
         for view in (views or {}).values():
             if isinstance(view, Pipeline) and len(view) and view.modality != items.modality:
                 kind = "images in [0, 1]" if view.modality == "image" else view.modality

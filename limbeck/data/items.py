@@ -13,6 +13,7 @@ from limbeck.core.batch import Target, select_rows
 from limbeck.core.labels import UNLABELLED
 from limbeck.data.class_names import describe_classes, match_classes
 from limbeck.data.content_keys import content_keys, fingerprint
+from limbeck.data.image.load import MEMORY_LIMIT
 from limbeck.data.sampling import balanced_subset, two_parts
 from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
 from limbeck.data.targets import (
@@ -92,13 +93,13 @@ class Items:
         return cls(storage, content_keys(storage), target, classes, class_names, images)
 
     @classmethod
-    def from_torch_dataset(cls, dataset: TorchDataset[Any], *, classes: int | None = None) -> Items:
-        """Items from a map-style PyTorch data set of (input, label): tensors, arrays or Pillow images, all of one shape.
-
-        Every item is read once, now. Random transforms inside the data set would be frozen by that: use views instead.
-        """
-        inputs, labels = read_torch_dataset(dataset)
-        return cls.from_tensors(inputs, labels, classes=classes)
+    def from_torch_dataset(
+        cls, dataset: TorchDataset[Any], *, classes: int | None = None, memory_limit: int = MEMORY_LIMIT
+    ) -> Items:
+        """Items from a map-style data set of (input, label): tensors, arrays or Pillow images of one shape. Each is read now,
+        and again when a batch needs it if all are larger than `memory_limit` bytes. For random transforms use views instead."""
+        found = read_torch_dataset(dataset, memory_limit)
+        return cls(found.storage, found.keys, as_target(found.labels, classes), classes, images=found.images)
 
     @property
     def modality(self) -> str | None:  # image, audio, text or table; None for other tensors

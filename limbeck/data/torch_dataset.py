@@ -2,47 +2,123 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.image.decode import to_array
+from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
+from limbeck.utils.progress_bar import show_progress
 
 if TYPE_CHECKING:
     from torch.utils.data import Dataset
 
+RANDOM = "leave random transforms out of the data set, and give them as views of the training"
 
-def read_torch_dataset(dataset: Dataset[Any]) -> tuple[Tensor, list[int]]:
-    """All inputs, stacked, and labels of a data set of (input, label).
+
+@dataclass(frozen=True)
+class ReadDataset:
+    """What a data set holds.
+
+    Attributes:
+        storage: the inputs; in memory if they fit.
+        keys: content keys, int64 `[N]`.
+        labels: by row.
+        images: whether the inputs are images `[C, H, W]` of uint8, or of float in [0, 1].
+    """
+
+    storage: Storage
+    keys: Tensor
+    labels: list[int]
+    images: bool
+
+
+def read_torch_dataset(dataset: Dataset[Any], memory_limit: int) -> ReadDataset:
+    """Reads every item of a data set of (input, label) once: for its key, its label and its shape.
+
+    Inputs that together are larger than `memory_limit` bytes are not kept: the data set is asked for them again, and has to
+    give the same ones.
 
     Args:
         dataset: map-style; its inputs are tensors, arrays or Pillow images of one shape.
 
     Raises:
-        ValueError: an empty data set; an item that is not a pair; inputs of different shapes.
+        ValueError: an empty data set; an item that is not a pair; inputs of different shapes, or not finite; inputs that do
+            not stay in memory and are not the same when they are read again.
     """
-    inputs: list[Tensor] = []
-    labels: list[int] = []
-    for row in range(len(dataset)):  # type: ignore[arg-type]
-        item = dataset[row]
-        if not isinstance(item, tuple | list) or len(item) != 2:
-            raise ValueError(f"row {row}: expected a pair (input, label), found {type(item).__name__}")
-        inputs.append(_as_tensor(item[0]))
-        labels.append(int(item[1]))
-        if inputs[-1].shape != inputs[0].shape:
+    total = len(dataset)  # type: ignore[arg-type]
+    if not total:
+        raise ValueError("the data set is empty")
+    first, _ = _pair(dataset, 0)
+    fits = first.numel() * first.element_size() * total <= memory_limit
+    if not fits and not torch.equal(first, _pair(dataset, 0)[0]):
+        raise ValueError(f"row 0 is another one when it is read again; {RANDOM}")
+    kept, keys, labels = [], [], []
+    images = first.ndim == 3
+    for row in show_progress(range(total), "reading the data set", total):
+        value, label = _pair(dataset, row)
+        if value.shape != first.shape:
             raise ValueError(
-                f"row {row}: shape {list(inputs[-1].shape)} differs from {list(inputs[0].shape)} in row 0; "
+                f"row {row}: shape {list(value.shape)} differs from {list(first.shape)} in row 0; "
                 "let the data set resize its items to one shape"
             )
-    if not inputs:
-        raise ValueError("the data set is empty")
-    return torch.stack(inputs), labels
+        images = images and _may_be_image(value)
+        _require_finite(value, row)
+        keys.append(_key(value))
+        labels.append(label)
+        if fits:
+            kept.append(value)
+    numbers = as_keys(keys)
+    storage = TensorStorage(torch.stack(kept)) if fits else EncodedStorage(range(total), _Reader(dataset, numbers))
+    return ReadDataset(storage, numbers, labels, images)
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """Reads one input, and compares it with what it was when the data set was read first."""
+
+    dataset: Dataset[Any]
+    keys: Tensor
+
+    def __call__(self, row: int) -> NDArray[Any]:
+        value, _ = _pair(self.dataset, row)
+        if _key(value) != int(self.keys[row]):
+            raise ValueError(f"row {row} of the data set has changed since it was read; {RANDOM}")
+        return value.numpy()
+
+
+def _pair(dataset: Dataset[Any], row: int) -> tuple[Tensor, int]:
+    item = dataset[row]
+    if not isinstance(item, tuple | list) or len(item) != 2:
+        raise ValueError(f"row {row}: expected a pair (input, label), found {type(item).__name__}")
+    if isinstance(item[0], str):
+        raise ValueError(f"row {row}: a text; hand over Items.from_tensors(texts, labels), with a list of all of them")
+    return _as_tensor(item[0]), int(item[1])
 
 
 def _as_tensor(value: Any) -> Tensor:
     if isinstance(value, Tensor):
-        return value
+        return value.detach().cpu()
     if hasattr(value, "getbands"):  # a Pillow image
         return torch.from_numpy(to_array(value, None, None))
     return torch.as_tensor(value)
+
+
+def _key(value: Tensor) -> int:
+    """That of `content_keys` for the row of a tensor."""
+    return content_key(value.contiguous().view(-1).view(torch.uint8).numpy())
+
+
+def _may_be_image(value: Tensor) -> bool:
+    if value.dtype == torch.uint8:
+        return True
+    return value.is_floating_point() and value.numel() > 0 and bool(value.min() >= 0) and bool(value.max() <= 1)
+
+
+def _require_finite(value: Tensor, row: int) -> None:
+    if value.is_floating_point() and not bool(value.isfinite().all()):
+        raise ValueError(f"inputs: row {row} holds {float(value[~value.isfinite()][0]):g}; expected finite numbers")

@@ -48,7 +48,7 @@ class BaseRecipe(Spec):
     teacher: TeacherSpec | None = Field(None, description="none: no teacher takes part, or one among the actors")
     student: StudentSpec = Field(default_factory=lambda: StudentSpec.model_validate({}))
     training: TrainingSpec = Field(default_factory=lambda: TrainingSpec.model_validate({}))
-    cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 8}")
+    cache: CacheField = Field(None, description="cache the teacher's outputs: auto, off, a folder, or {path: …, views: 16}")
     seeds: list[Annotated[int, Field(ge=-(2**63), lt=2**63)]] = Field(default_factory=lambda: [0], min_length=1)
 
     @field_validator("name")

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from limbeck.data.fields.views import ViewSpecs, transforms_in
 
 AUTO = "auto"
-DEFAULT_VIEWS = 8
+DEFAULT_VIEWS = 16  # no view is shown twice in trainings of so many epochs
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class CacheConfig:
     Attributes:
         path: a folder; "auto": one beside the run, named after a hash of the teacher, views and data, so that other runs and
             seeds find it again.
-        views: augmented views of each item; None: 8, or 1 without augmentation. An epoch shows each item in one of them. If
+        views: augmented views of each item; None: 16, or 1 without augmentation. An epoch shows each item in one of them. If
             they change no field that a cached teacher reads, None leaves them new in every epoch.
         refresh: share of the views that are replaced by new ones each time all have been shown, from 0 to 1: with `views=8,
             refresh=0.25` the teacher computes two more views of each item in epochs 9 to 16, in place of the two oldest.

@@ -300,3 +300,9 @@ def test_grouping_saves_tokens_and_needs_lengths() -> None:
     with pytest.raises(ValueError, match="group_by_length=True: these items are all of one size"):
         Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2, group_by_length=True)
     assert not Dataset(Items.from_tensors(torch.rand(9, 2)), batch_size=2).group_by_length
+
+
+@pytest.mark.parametrize("views", [["horizontal_flip"], "horizontal_flip", {}])
+def test_views_are_a_mapping_by_name(views: Any) -> None:
+    with pytest.raises(ValueError, match=r"views: .* expected a mapping from the name of a view to its transforms"):
+        Dataset(Items.from_tensors(torch.rand(4, 3, 8, 8)), 2, views=views)

@@ -22,7 +22,7 @@ class CacheSpec(Spec):
         default_of(CacheConfig, "views"),
         gt=0,
         le=9999,
-        description="augmented views of each item; none: 8, or 1 without views",
+        description="augmented views of each item; none: 16, or 1 without views",
     )
     refresh: float = Field(
         default_of(CacheConfig, "refresh"),

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from limbeck.core.teachers.early_exit import first_sure, sureness
+from limbeck.utils.progress_bar import show_progress
 
 NEVER = 1.01  # above every probability
 CANDIDATES = torch.tensor([*(step / 50 for step in range(10, 49)), 0.97, 0.98, 0.985, 0.99, 0.995, 0.999, NEVER])
@@ -36,7 +37,7 @@ def choose_thresholds(logits: Tensor, labels: Tensor, macs: Sequence[int], toler
     allowed = float(items.right[-1].double().mean()) - tolerance
     none = torch.full((len(items.sureness),), NEVER)
     chosen, least, everywhere, found = none, 1.0, none, [none] * FOLDS
-    for price in PRICES:
+    for price in show_progress(PRICES, "choosing thresholds of exits", len(PRICES)):
         everywhere = items.descend(everywhere, price)
         found = [part.descend(start, price) for part, start in zip(rest, found, strict=True)]
         measured = [part.measure(each[None]) for part, each in zip(held, found, strict=True)]

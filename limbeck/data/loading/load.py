@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -76,7 +76,8 @@ def load_items(
     """
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
-        return first_items(_digits(decoder, classes, split, where, labelled=label is not False), limit)
+        _refuse_columns({"where": where, "input": input, "label": label or None, "table": table, "audio": audio})
+        return first_items(_digits(decoder, classes, split, labelled=label is not False), limit)
     reader = read_labels or (number_labels if regression else class_labels)
     read = partial(_items_of, input=input, label=label, classes=classes, reader=reader, table=table, decoder=decoder)
     raw = open_rows(name_or_path, split, where=where, limit=limit, on_error=on_error)
@@ -113,9 +114,14 @@ def first_items(items: Items, limit: int | None) -> Items:
     return items if limit is None or len(items) <= limit else items.select(torch.arange(limit))
 
 
-def _digits(decoder: _Decoder, classes: int | None, split: str | None, where: Where | None, *, labelled: bool) -> Items:
-    if where:
-        raise ValueError(f"where={dict(where)}: digits has no columns; leave it out")
+def _refuse_columns(options: Mapping[str, Any]) -> None:
+    """Refuses what is said of the columns of digits, which has none."""
+    for name, value in options.items():
+        if value:
+            raise ValueError(f"{name}={value!r}: digits has no columns; leave it out")
+
+
+def _digits(decoder: _Decoder, classes: int | None, split: str | None, *, labelled: bool) -> Items:
     images, target = digit_images()
     decoded = load_arrays(images, decoder.size, decoder.channels)
     found = select_split(Items(decoded.storage, decoded.keys, target, classes or 10, images=True), split)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
 
 from limbeck.data import load_items
+from limbeck.data.table.columns import TableOptions
 from tests.data.loading.files import everything, targets
 
 
@@ -28,3 +31,10 @@ def test_digits() -> None:
     assert torch.equal(without.keys, train.keys)
     with pytest.raises(ValueError, match="digits has the splits train and test"):
         load_items("digits", split="validation")
+
+
+@pytest.mark.parametrize("options", [{"input": "pixels"}, {"label": "class"}, {"label": ["a", "b"]}, {"table": TableOptions()}])
+def test_options_of_columns_are_refused(options: dict[str, Any]) -> None:
+    (name,) = options
+    with pytest.raises(ValueError, match=f"{name}=.*: digits has no columns; leave it out"):
+        load_items("digits", **options)

@@ -190,7 +190,7 @@ def logit_bytes() -> None:
         "bytes to equal accuracy, DS-FL ÷ FedAvg", "≤ 1/10", float(np.mean(ratios)), (min(ratios), max(ratios)),
         float(np.mean(ratios)) <= 0.1, "bytes", f"{DATA}; Dirichlet 1.0, a CNN of 157,898 parameters",
         f"{'; '.join(notes)}; best of ten rounds of FedAvg {percent(bests[0])} %, of twelve of DS-FL {percent(bests[1])} %; "
-        "the public data is counted once for each client; the interval is the range of the seeds",
+        "the public data, compressed without loss, is counted once for each client; the interval is the range of the seeds",
     )  # fmt: skip
 
 

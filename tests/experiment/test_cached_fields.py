@@ -15,7 +15,7 @@ from limbeck.engine import epochs
 from limbeck.engine.training import Training
 from limbeck.teacher_cache import CacheConfig
 
-COUNT, EPOCHS, REPEATED = 32, 12, 8  # items, epochs, and the views that repeat where the teacher reads what views change
+COUNT, EPOCHS, REPEATED = 32, 24, 16  # items, epochs, and the views that repeat where the teacher reads what views change
 CHECKED = 2 * COUNT  # the checks before the training ask the teacher of all items, and of a few again
 
 

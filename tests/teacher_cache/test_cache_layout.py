@@ -13,7 +13,7 @@ from tests.teacher_cache.queries import query
 
 
 def test_other_runs_and_seeds_find_the_auto_folder(tmp_path: Path, teacher: str) -> None:
-    changes = (teacher, "teacher.training=null", AUGMENTED, "cache=auto")
+    changes = (teacher, "teacher.training=null", AUGMENTED, "cache={path: auto, views: 8}")
     student_of(tmp_path / "first", *changes)
     student_of(tmp_path / "more", *changes, "seeds=[1]")
     assert teacher_items(tmp_path / "more") <= 8 * 200 - teacher_items(tmp_path / "first") + 32 * 8

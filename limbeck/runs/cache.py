@@ -23,6 +23,7 @@ from limbeck.runs.folder import RECIPE, TEACHER, RunError, lock_run
 from limbeck.runs.resume import prepare_folder
 from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, model_folder
 from limbeck.teacher_cache import (
+    IncrementalStore,
     Store,
     StoreInfo,
     TeacherQuery,
@@ -175,7 +176,8 @@ def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[Cac
     for recipe, names in _by_recipe(intact).items():
         with closing(_teacher_query(recipe, {name: intact[name] for name in names})) as query:
             for name in names:
-                checks.append(_compare(name, Store.open(intact[name], expect=query.identity), query, samples, seed))
+                with contextlib.ExitStack() as stack:
+                    checks.append(_compare(name, _open(intact[name], query, stack), query, samples, seed))
     return checks
 
 
@@ -220,7 +222,18 @@ def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
         return replace(plan.query, taps=taps)
 
 
-def _compare(name: str, store: Store, query: TeacherQuery, samples: int, seed: int) -> CacheCheck:
+def _open(place: Path, query: TeacherQuery, stack: contextlib.ExitStack) -> Store | IncrementalStore:
+    """Opens a store, with the rows of its journal if no run is writing them: a short training leaves all rows there."""
+    store = Store.open(place, expect=query.identity)
+    if store_info(place).journal:
+        manifest = read_manifest(place)
+        with contextlib.suppress(FolderInUseError):
+            whole = IncrementalStore(place, query.items.keys, manifest.views, manifest.codecs, manifest.identity)
+            return stack.enter_context(whole)
+    return store
+
+
+def _compare(name: str, store: Store | IncrementalStore, query: TeacherQuery, samples: int, seed: int) -> CacheCheck:
     rows, views = _random_rows(store, query, samples, seed)
     if not len(rows):
         return CacheCheck(name, 0, 0.0, None, [])
@@ -235,10 +248,10 @@ def _compare(name: str, store: Store, query: TeacherQuery, samples: int, seed: i
     return CacheCheck(name, len(rows), max_error, agreement, [])
 
 
-def _random_rows(store: Store, query: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:
+def _random_rows(store: Store | IncrementalStore, query: TeacherQuery, samples: int, seed: int) -> tuple[Tensor, Tensor]:
     """Returns rows of random items, and views of them that the store holds."""
     draw, keys = torch.Generator().manual_seed(seed), query.items.keys
-    stored = torch.stack([store.has(keys, view) for view in range(store.views)], 1).nonzero()
+    stored = torch.stack([store.has(keys, view) for view in range(read_manifest(store.folder).views)], 1).nonzero()
     chosen = stored[torch.randperm(len(stored), generator=draw)[:samples]]
     return chosen[:, 0], chosen[:, 1]
 

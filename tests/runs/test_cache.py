@@ -9,7 +9,7 @@ from safetensors.torch import load_file, save_file
 
 from limbeck.recipe import RecipeError
 from limbeck.runs import run_recipe
-from limbeck.runs.cache import build_cache, save_cache_recipe, verify_cache
+from limbeck.runs.cache import build_cache, describe_cache, save_cache_recipe, verify_cache
 from limbeck.runs.folder import RECIPE
 from limbeck.teacher_cache import (
     IdentityError,
@@ -79,6 +79,18 @@ def test_a_folder_of_several_teachers_is_verified_teacher_by_teacher(tmp_path: P
     assert len(found) == 2
     assert all(name.startswith("logits in ") for name in found)
     assert [one.samples for one in verify_cache(tmp_path / "store", 30)] == [30, 30]
+
+
+def test_the_outputs_of_a_short_training_are_verified(tmp_path: Path, teacher: str) -> None:
+    """Fewer epochs than views leave all rows in the journal."""
+    student_of(tmp_path / "run", teacher, "teacher.training=null", "cache=auto", AUGMENTED)
+    (info,) = describe_cache(tmp_path / "store").values()
+    assert info.journal
+    assert not info.complete
+    (check,) = verify_cache(tmp_path / "store", 30)
+    assert (check.samples, check.damaged) == (30, [])
+    assert check.max_error < 1e-2
+    assert describe_cache(tmp_path / "store").popitem()[1] == info  # nothing was written
 
 
 def test_verify_refuses_a_teacher_that_changed(tmp_path: Path, teacher: str) -> None:

@@ -227,7 +227,7 @@ def _open(place: Path, query: TeacherQuery, stack: contextlib.ExitStack) -> Stor
     store = Store.open(place, expect=query.identity)
     if store_info(place).journal:
         manifest = read_manifest(place)
-        with contextlib.suppress(FolderInUseError):
+        with contextlib.suppress(FolderInUseError, OSError):  # a folder that cannot be written cannot be locked
             whole = IncrementalStore(place, query.items.keys, manifest.views, manifest.codecs, manifest.identity)
             return stack.enter_context(whole)
     return store

@@ -45,7 +45,7 @@ class Setting:
     Attributes:
         teacher, student: build the models.
         shape: arguments of all methods.
-        epochs: of the teacher.
+        teacher_steps: of the teacher on labels.
         real: steps of the student on real data.
         seeds: of the students; there is one teacher.
     """

@@ -15,7 +15,7 @@ from limbeck.data.class_names import describe_classes, match_classes
 from limbeck.data.content_keys import content_keys, fingerprint
 from limbeck.data.image.load import MEMORY_LIMIT
 from limbeck.data.sampling import balanced_subset, two_parts
-from limbeck.data.storage import Inputs, Storage, as_storage, check_finite
+from limbeck.data.storage import Inputs, Storage, as_storage, check_finite, looks_like_images
 from limbeck.data.targets import (
     GivenTargets,
     as_target,
@@ -89,7 +89,7 @@ class Items:
         check_finite(storage)
         target = None if targets is None else as_target(targets, classes)
         if images is None:
-            images = isinstance(inputs, Tensor) and _looks_like_images(inputs)
+            images = isinstance(inputs, Tensor) and looks_like_images(inputs)
         return cls(storage, content_keys(storage), target, classes, class_names, images)
 
     @classmethod
@@ -247,12 +247,6 @@ def _used_classes(items: Items) -> list[int] | None:
     if not items.has_classes or isinstance(target, Mapping):
         return None
     return list(range(items.classes or 0)) if target.ndim > 1 else [at for at in target.unique().tolist() if at >= 0]
-
-
-def _looks_like_images(inputs: Tensor) -> bool:
-    if inputs.ndim != 4 or not len(inputs):
-        return False
-    return inputs.dtype == torch.uint8 or (inputs.is_floating_point() and bool(inputs.min() >= 0) and bool(inputs.max() <= 1))
 
 
 def _concatenate(batches: list[Any]) -> Inputs:

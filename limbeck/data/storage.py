@@ -185,12 +185,19 @@ def as_storage(inputs: Inputs) -> TensorStorage | TextStorage:
     return TensorStorage(inputs) if isinstance(inputs, Tensor | Mapping) else TextStorage(inputs)
 
 
-def check_finite(storage: TensorStorage | TextStorage) -> None:
-    """Raises a ValueError with the row of the first NaN or infinity among the inputs."""
+def looks_like_images(inputs: Tensor) -> bool:
+    """Whether these may be images `[N, C, H, W]`: of bytes, or of floats that are all in [0, 1]."""
+    if inputs.ndim != 4 or not inputs.numel():
+        return False
+    return inputs.dtype == torch.uint8 or (inputs.is_floating_point() and bool(inputs.min() >= 0) and bool(inputs.max() <= 1))
+
+
+def check_finite(storage: TensorStorage | TextStorage, first: int = 0) -> None:
+    """Raises a ValueError with the row of the first NaN or infinity among the inputs; `first` numbers the first row."""
     for name, tensor in storage.by_name().items() if isinstance(storage, TensorStorage) else ():
         if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
             wrong = (~tensor.isfinite()).nonzero()[0]
-            found = f"row {int(wrong[0])} holds {float(tensor[tuple(wrong)]):g}"
+            found = f"row {first + int(wrong[0])} holds {float(tensor[tuple(wrong)]):g}"
             raise ValueError(f"inputs{f' {name!r}' if name else ''}: {found}; expected finite numbers")
 
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from limbeck.data.content_keys import as_keys, content_key
+from limbeck.data.content_keys import content_keys
 from limbeck.data.image.decode import to_array
-from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
+from limbeck.data.storage import EncodedStorage, Storage, TensorStorage, check_finite, looks_like_images
 from limbeck.utils.progress_bar import show_progress
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def read_torch_dataset(dataset: Dataset[Any], memory_limit: int) -> ReadDataset:
     if not fits and not torch.equal(first, _pair(dataset, 0)[0]):
         raise ValueError(f"row 0 is another one when it is read again; {RANDOM}")
     kept, keys, labels = [], [], []
-    images = first.ndim == 3
+    images = True
     for row in show_progress(range(total), "reading the data set", total):
         value, label = _pair(dataset, row)
         if value.shape != first.shape:
@@ -66,13 +66,14 @@ def read_torch_dataset(dataset: Dataset[Any], memory_limit: int) -> ReadDataset:
                 f"row {row}: shape {list(value.shape)} differs from {list(first.shape)} in row 0; "
                 "let the data set resize its items to one shape"
             )
-        images = images and _may_be_image(value)
-        _require_finite(value, row)
-        keys.append(_key(value))
+        alone = TensorStorage(value[None])
+        check_finite(alone, row)
+        images = images and looks_like_images(value[None])
+        keys.append(content_keys(alone))
         labels.append(label)
         if fits:
             kept.append(value)
-    numbers = as_keys(keys)
+    numbers = torch.cat(keys)
     storage = TensorStorage(torch.stack(kept)) if fits else EncodedStorage(range(total), _Reader(dataset, numbers))
     return ReadDataset(storage, numbers, labels, images)
 
@@ -86,7 +87,7 @@ class _Reader:
 
     def __call__(self, row: int) -> NDArray[Any]:
         value, _ = _pair(self.dataset, row)
-        if _key(value) != int(self.keys[row]):
+        if content_keys(TensorStorage(value[None])) != self.keys[row]:
             raise ValueError(f"row {row} of the data set has changed since it was read; {RANDOM}")
         return value.numpy()
 
@@ -106,19 +107,3 @@ def _as_tensor(value: Any) -> Tensor:
     if hasattr(value, "getbands"):  # a Pillow image
         return torch.from_numpy(to_array(value, None, None))
     return torch.as_tensor(value)
-
-
-def _key(value: Tensor) -> int:
-    """That of `content_keys` for the row of a tensor."""
-    return content_key(value.contiguous().view(-1).view(torch.uint8).numpy())
-
-
-def _may_be_image(value: Tensor) -> bool:
-    if value.dtype == torch.uint8:
-        return True
-    return value.is_floating_point() and value.numel() > 0 and bool(value.min() >= 0) and bool(value.max() <= 1)
-
-
-def _require_finite(value: Tensor, row: int) -> None:
-    if value.is_floating_point() and not bool(value.isfinite().all()):
-        raise ValueError(f"inputs: row {row} holds {float(value[~value.isfinite()][0]):g}; expected finite numbers")

@@ -76,7 +76,7 @@ def load_items(
     """
     decoder = _Decoder(size, channels, on_error, memory_limit, audio)
     if isinstance(name_or_path, str | Path) and str(name_or_path) == "digits":
-        _refuse_columns({"where": where, "input": input, "label": label or None, "table": table, "audio": audio})
+        _refuse_columns({"where": where, "input": input, "label": label, "table": table, "audio": audio})
         return first_items(_digits(decoder, classes, split, labelled=label is not False), limit)
     reader = read_labels or (number_labels if regression else class_labels)
     read = partial(_items_of, input=input, label=label, classes=classes, reader=reader, table=table, decoder=decoder)

@@ -28,7 +28,7 @@ from limbeck.utils import distributed
 from limbeck.utils.constants import constant
 
 CLASSES = 100  # up to so many the log has the mean weight of each
-SHORT = 4096  # losses of so many items or tokens are summed by a product
+FEW = 4096  # losses of so many items or tokens are summed by a product
 
 
 class TermLoss:
@@ -234,7 +234,7 @@ def divided_sum(loss: Tensor, count: Tensor | float) -> Tensor:
     """Σ loss ÷ count: on a CPU the same number, whether the count is known from a shape or from a mask."""
     if isinstance(count, Tensor) and count.is_cpu:
         count = count.item()
-    if isinstance(count, Tensor) or loss.numel() > SHORT:
+    if isinstance(count, Tensor) or loss.numel() > FEW:
         return loss.sum() / count
     return torch.dot(loss.flatten(), constant(loss.numel(), 1 / count, loss.dtype, loss.device))
 

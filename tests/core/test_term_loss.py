@@ -16,7 +16,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.schedules import Linear
-from limbeck.core.term_loss import SHORT, divided_sum
+from limbeck.core.term_loss import FEW, divided_sum
 from limbeck.core.terms import Term
 from limbeck.core.weighers import TeacherConfidence, Weigher
 from limbeck.objectives import (
@@ -219,7 +219,7 @@ def test_items_without_a_label_are_masked():
     assert [float(count) for count in counted.counts] == [len(Y) - 1, len(Y)]
 
 
-@pytest.mark.parametrize("shape", [(1,), (7,), (4, 3), (SHORT + 1,), (2, SHORT)])
+@pytest.mark.parametrize("shape", [(1,), (7,), (4, 3), (FEW + 1,), (2, FEW)])
 @pytest.mark.parametrize("as_mask", [True, False])
 def test_the_mean_of_a_term_is_the_sum_of_its_losses_by_their_number(shape: tuple[int, ...], as_mask: bool):
     """Few losses are averaged by a product with a vector, many by a sum and a division."""

@@ -102,10 +102,10 @@ def test_mappings_are_compared_tensor_by_tensor_and_only_what_changes_is_copied(
 def test_the_guard_costs_microseconds() -> None:
     guard, x = InputGuard(), torch.randn(128, 3, 32, 32)
     guard.run("student", True, x, lambda given: given)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(1000):
         guard.run("student", True, x, lambda given: given)
-    assert (time.perf_counter() - began) / 1000 < 1e-3
+    assert (time.process_time() - began) / 1000 < 1e-3  # a copy of the images would take as long
 
 
 def test_frozen_teachers_are_as_before() -> None:

@@ -45,7 +45,7 @@ def test_sizes_that_no_memory_holds_are_refused_before_it_is_taken(name: str, si
     began = time.process_time()
     with pytest.raises(ValueError, match=said):
         models.get(name, **sizes)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 20  # 4 s with the imports; values for the smallest of these would take minutes
 
 
 def test_the_parameters_of_all_layers_count(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ def test_texts_that_would_take_long_or_fail_are_refused_at_once(text: str, reaso
     began = time.process_time()
     with pytest.raises(yaml.YAMLError, match=reason):
         read_yaml(text)
-    assert time.process_time() - began < 1
+    assert time.process_time() - began < 10  # 0.2 s on an idle core
 
 
 def test_aliases_and_merges_within_bounds_are_read() -> None:

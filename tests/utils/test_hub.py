@@ -72,7 +72,7 @@ def test_a_proxy_that_leads_nowhere_is_given_up_and_named(answer: str | None, mo
         said = rf"through the proxy http://127\.0\.0\.1:{port}\. Give the path"
         with pytest.raises(hub.NotFoundError, match=said) as found, hub.from_hub("model", "someone/something"):
             raise OSError("gone" if constants.HF_HUB_OFFLINE else "the library would wait")
-    assert time.perf_counter() - began < 2
+    assert time.perf_counter() - began < 10  # without an end otherwise
     assert "HF_HUB_OFFLINE=1" in str(found.value)
     assert "secret" not in str(found.value)
 
@@ -82,7 +82,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
 
     def silent(*given: Any) -> None:
         asked.append(given)
-        time.sleep(1)
+        time.sleep(6)
         raise OSError("silent")
 
     monkeypatch.setattr(hub, "TIMEOUT", 0.1)
@@ -90,7 +90,7 @@ def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch
     began = time.perf_counter()
     assert not hub.is_reachable("https://silent.invalid")
     assert not hub.is_reachable("https://silent.invalid")
-    assert time.perf_counter() - began < 0.9
+    assert time.perf_counter() - began < 5
     assert len(asked) == 1
 
 

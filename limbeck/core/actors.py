@@ -110,6 +110,9 @@ class Actor:
     cache: Any = None
 
     def __post_init__(self) -> None:
+        if isinstance(self.decay, bool) or not isinstance(self.decay, int | float) or not 0 <= self.decay <= 1:
+            of = f"average({self.of!r}): " if self.of else ""
+            raise ValueError(f"{of}decay is {self.decay!r}; expected a number from 0 to 1, such as 0.999")
         self.adopt_variants()
 
     def adopt_variants(self) -> None:
@@ -158,8 +161,6 @@ AVERAGE_BIBTEX = """
 
 def average(of: str, decay: float = 0.999, **options: Any) -> Actor:
     """The exponential moving average of another actor (Mean Teacher, 1703.01780); buffers are copied, not averaged."""
-    if isinstance(decay, bool) or not isinstance(decay, int | float) or not 0 <= decay <= 1:
-        raise ValueError(f"average({of!r}): decay is {decay!r}; expected a number from 0 to 1, such as 0.999")
     return Actor(None, Role.AVERAGE, of=of, decay=decay, **options)
 
 

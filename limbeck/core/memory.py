@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.utils.distributed import all_gather_rows
+from limbeck.utils.finite import require_finite
 
 
 class Memory(nn.Module):
@@ -26,6 +27,7 @@ class PerSampleTable(Memory):
 
     def __init__(self, samples: int, width: int, *, fill: float = 0.0) -> None:
         super().__init__()
+        require_finite("PerSampleTable", {"fill": fill})
         self.register_buffer("rows", torch.full((samples, width), fill))
         self.register_buffer("written", torch.zeros(samples, dtype=torch.bool))
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from limbeck.core.batch import Target, map_tensors
 from limbeck.core.signals import AnySignal, Match, TopK, detach, shape_of, tensors_of, to_working_dtype
 from limbeck.core.value_checks import check_labels, is_finite
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("objective")
@@ -244,6 +245,7 @@ def _form(signal: Any) -> object:
 
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:
-    """Raises a ValueError unless `holds`; the message names the hyperparameter, its value and the remedy."""
+    """Raises a ValueError unless `holds` and a number is finite; the message names the hyperparameter, value and remedy."""
+    require_finite(objective, {field: value})
     if not holds:
         raise ValueError(f"{objective}: {field} is {value!r}; {remedy}")

@@ -8,13 +8,35 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("schedule")
+PROGRESS = ("begin", "finish", "until", "at")  # fields that are values of progress
+
+
+def _check_progress(field: str, value: float | tuple[float, ...]) -> None:
+    for each in value if isinstance(value, tuple) else (value,):
+        if not 0 <= each <= 1:
+            raise ValueError(f"{field} is {each:g}; expected a share of the stage, from 0 at its first step to 1 at its end")
 
 
 class Schedule(ABC):
-    """A number as a function of progress in [0, 1]. Schedules can be multiplied: `Warmup(until=0.1) * Cosine()`."""
+    """A number as a function of progress in [0, 1]. Schedules can be multiplied: `Warmup(until=0.1) * Cosine()`.
+
+    Raises:
+        ValueError: numbers that are not finite; a begin, finish, until or at outside [0, 1].
+    """
+
+    def __post_init__(self) -> None:  # of dataclasses
+        given = vars(self)
+        require_finite(type(self).__name__, given)
+        for field in PROGRESS:
+            _check_progress(f"{type(self).__name__}: {field}", given.get(field, 0))
+        if given.get("finish", 1) < given.get("begin", 0):
+            raise ValueError(
+                f"{type(self).__name__}: begin is {given['begin']:g} and finish {given['finish']:g}; exchange them"
+            )
 
     @abstractmethod
     def __call__(self, progress: float) -> float: ...

@@ -11,6 +11,7 @@ from torch import nn
 
 from limbeck.core.schedules import Constant, Schedule, schedule
 from limbeck.utils.distributed import is_sharded
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 _BIBTEX = {
@@ -56,7 +57,7 @@ class Optimizer:
         decay_vectors: whether weight decay also applies to biases and normalisation weights.
 
     Raises:
-        ValueError: a rate below 0; an unknown optimizer or schedule.
+        ValueError: a rate below 0, numbers that are not finite; an unknown optimizer or schedule.
     """
 
     name: str = "sgd"
@@ -66,6 +67,7 @@ class Optimizer:
     decay_vectors: bool = True
 
     def __post_init__(self) -> None:
+        require_finite(f"optimizer {self.name!r}", {"lr": self.lr, "options": self.options})
         if self.lr < 0:
             raise ValueError(f"optimizer {self.name!r}: lr is {self.lr:g}; expected 0 or more")
         self.schedule = schedule(self.schedule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,6 +22,10 @@ class Length:
     count: float
     unit: str
 
+    def __post_init__(self) -> None:
+        if not 0 < self.count < math.inf:
+            raise ValueError(f"{self.unit}({self.count}): a stage must have a positive length")
+
     def in_steps(self, source: Source | None) -> int:
         """Returns the number of steps; raises `ValueError` for epochs of a source without a data set."""
         if self.unit == "steps":
@@ -32,15 +37,11 @@ class Length:
 
 def epochs(count: float) -> Length:
     """A stage of this many passes over the data."""
-    if count <= 0:
-        raise ValueError(f"epochs({count}): a stage must have a positive length")
     return Length(count, "epochs")
 
 
 def steps(count: int) -> Length:
     """A stage of this many steps."""
-    if count <= 0:
-        raise ValueError(f"steps({count}): a stage must have a positive length")
     return Length(count, "steps")
 
 
@@ -110,7 +111,7 @@ class LearningRateScale:
     factor: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.factor <= 0:
+        if not 0 < self.factor < math.inf:
             raise ValueError(
                 f"LearningRateScale: factor is {self.factor:g}; expected a number above 0 (Freeze keeps parameters as they are)"
             )

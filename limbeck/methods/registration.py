@@ -2,17 +2,38 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
-from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict, cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypedDict, TypeVar, cast
 
 from limbeck.core.terms import Term
 from limbeck.engine import Stage
 from limbeck.evaluation.citations import method_registries
 from limbeck.models.from_teacher import ModelOrBuilder
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry, nearest_names
 
-registry = Registry("method")
+Method = TypeVar("Method", bound=Callable[..., Any])
+
+
+class Methods(Registry):
+    """Methods by name. They refuse numbers that are infinite or NaN, in a recipe and in Python."""
+
+    def register(self, name: str, *, cite: str = "") -> Callable[[Method], Method]:
+        def add(method: Method) -> Method:
+            @functools.wraps(method)
+            def checked(*given: Any, **arguments: Any) -> Any:
+                require_finite(name, arguments)
+                return method(*given, **arguments)
+
+            return register(cast(Method, checked))
+
+        register = super().register(name, cite=cite)
+        return add
+
+
+registry = Methods("method")
 method_registries.append(registry)
 LENGTH = "length"
 # Arguments that a recipe fills in, of the functions that have them, and from which of its fields.

@@ -15,7 +15,7 @@ from limbeck.data import Items
 from limbeck.data.fields import check_views
 from limbeck.data.loading.tar_shards import expand_shards, is_shard_pattern
 from limbeck.recipe.dataset_reader import DatasetReader, RecipeItems
-from limbeck.recipe.errors import RecipeError, find_not_finite, format_errors, in_field
+from limbeck.recipe.errors import RecipeError, format_errors, in_field
 from limbeck.recipe.fields import read_fields
 from limbeck.recipe.old_keys import rename_old_keys, rename_old_override
 from limbeck.recipe.overrides import apply_override
@@ -29,6 +29,7 @@ from limbeck.recipe.schema.terms import terms_in
 from limbeck.recipe.schema.training import TrainingSpec
 from limbeck.tasks import Task
 from limbeck.utils.atomic_files import write_text_atomic
+from limbeck.utils.finite import find_not_finite
 
 NAME = r"[\w+][\w.+\-]*"  # of a recipe, which becomes that of a folder
 

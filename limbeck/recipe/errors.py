@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import functools
-import math
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -91,15 +90,6 @@ def _subclasses(kind: type[BaseModel]) -> Iterator[type[BaseModel]]:
     for each in kind.__subclasses__():
         yield each
         yield from _subclasses(each)
-
-
-def find_not_finite(value: Any, path: str = "") -> str | None:
-    """Returns the path and the value of the first number in a recipe that is infinite or NaN; None if all are finite."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return f"{path} is {value}"
-    parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
-    found = (find_not_finite(part, f"{path}.{name}" if path else str(name)) for name, part in parts)
-    return next((each for each in found if each), None)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from limbeck.data import Items, Masking, MaskingVocabulary
+from limbeck.data.text.masking import check_share
 from limbeck.tasks.token_prediction import TokenPrediction
 
 
@@ -16,6 +17,9 @@ class MaskedLanguageModelling(TokenPrediction):
     Args:
         metric: masked_accuracy, masked_cross_entropy or masked_perplexity.
         share: fraction of the tokens that is hidden; of these 80 % become the mask token, 10 % a random one, 10 % stay.
+
+    Raises:
+        ValueError: an unknown metric; a share that is not above 0 and at most 1.
     """
 
     name = "masked_language_modelling"
@@ -26,7 +30,7 @@ class MaskedLanguageModelling(TokenPrediction):
 
     def __init__(self, metric: str | None = None, share: float = 0.15) -> None:
         super().__init__(metric)
-        self.share = share
+        self.share = check_share(share)
 
     def token_view(self, items: Items) -> Masking:
         return Masking(MaskingVocabulary.of(self.tokens_of(items).tokenizer), self.share)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from limbeck.utils.finite import require_finite
 from limbeck.utils.memory import OutOfMemoryError, describe_out_of_memory, is_out_of_memory
 from limbeck.utils.type_hints import ArgumentTypeError, check_arguments
 
@@ -107,7 +108,7 @@ class Registry:
 
         Raises:
             UnknownNameError: no part has this name.
-            ValueError: the first argument that the part does not have, or of a wrong type.
+            ValueError: the first argument that the part does not have, that is not finite or of a wrong type.
         """
         parameters = _parameters(self[name])
         known = [each.name for each in parameters or () if each.kind in NAMED]
@@ -116,6 +117,7 @@ class Registry:
             if argument not in known:
                 offer = f"nearest: {', '.join(nearest_names(argument, known))}" if known else "it takes no arguments"
                 raise ValueError(f"{self.kind} {name!r}: got an unexpected keyword argument {argument!r}; {offer}")
+        require_finite(f"{self.kind} {name!r}", arguments)
         try:
             check_arguments(self[name], arguments)
         except ArgumentTypeError as error:

@@ -76,6 +76,8 @@ class AdversarialTemperature(Weigher):
         for field, value in (("low", low), ("span", span), ("until", until), ("hidden", hidden)):
             if not value > 0:
                 raise ValueError(f"adversarial_temperature: {field} is {value}; use a value above 0")
+        if until > 1:
+            raise ValueError(f"adversarial_temperature: until is {until:g}; expected a share of the stage, at most 1")
         self.low, self.span, self.until, self.items, self.hidden = low, span, until, items, hidden
         self.theta: nn.Parameter | None = None
         self.network: nn.Sequential | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -41,8 +42,8 @@ class AudioOptions:
 
     def __post_init__(self) -> None:
         for name, value in (("n_mels", self.n_mels), ("n_fft", self.n_fft), ("hop", self.hop), ("seconds", self.seconds)):
-            if value <= 0:
-                raise ValueError(f"audio.{name}={value}: expected more than 0")
+            if not 0 < value < math.inf:
+                raise ValueError(f"audio.{name}={value}: expected a finite number above 0")
         if self.sample_rate is not None and self.sample_rate <= 0:
             raise ValueError(f"audio.sample_rate={self.sample_rate}: expected more than 0")
         if self.crop not in ("start", "center"):

@@ -43,13 +43,16 @@ def cmkd(
         labels: weight of the labels of items that have one.
 
     Raises:
-        ValueError: a negative weight; no weight above 0 of what the teacher gives; a layer of the teacher alone.
+        ValueError: a negative weight; no weight above 0 of what the teacher gives; an affinity that is not above 0; a layer
+            of the teacher alone.
     """
     check_layers("cmkd", layer, teacher_layer)
     if min(soft, within, across) < 0 or soft + within + across == 0:
         raise ValueError(
             f"cmkd: soft is {soft:g}, within {within:g} and across {across:g}; expected weights of 0 or more, and one above 0"
         )
+    if affinity is not None and affinity <= 0:
+        raise ValueError(f"cmkd: affinity is {affinity:g}; expected a temperature above 0, or None for squared differences")
     student = layer or "student"
     terms = [*label_terms(task, labels), *soft_terms(task, temperature, soft)]
     if within > 0:

@@ -56,13 +56,14 @@ class MadeInputs:
     def are_images(self) -> bool:
         return len(self.shape) == 3
 
-    def generator(self, latent: int, width: int, rows: int | None = None) -> Callable[[], nn.Module]:
-        """Builds a generator of such inputs; with `rows` it has a table of latents.
+    def generator(self, latent: int, width: int, samples: int | None = None) -> Callable[[], nn.Module]:
+        """Builds a generator of such inputs; with `samples` it has a table of as many latents.
 
         Raises:
-            ValueError: images of a size that `dcgan` does not make.
+            ValueError: images of a size that `dcgan` does not make; numbers below 1.
         """
-        bounds: dict[str, Any] = {"low": self.low, "high": self.high, "latent": latent, "rows": rows}
+        _check_positive(self.method, latent=latent, width=width, **({} if samples is None else {"samples": samples}))
+        bounds: dict[str, Any] = {"low": self.low, "high": self.high, "latent": latent, "rows": samples}
         if self.are_images:
             dcgan(self.shape, latent, 1)  # refuses sizes with the recipe, not when the training starts
             return functools.partial(dcgan, shape=list(self.shape), width=width, **bounds)
@@ -73,9 +74,10 @@ class MadeInputs:
             )
         return functools.partial(vector_generator, size=self.shape[0], hidden=2 * width, **bounds)
 
-    def pixels(self, count: int) -> Callable[[], nn.Module]:
+    def pixels(self, samples: int) -> Callable[[], nn.Module]:
         """Builds inputs that are trained themselves."""
-        return functools.partial(pixels, count=count, shape=list(self.shape), low=self.low, high=self.high)
+        _check_positive(self.method, samples=samples)
+        return functools.partial(pixels, count=samples, shape=list(self.shape), low=self.low, high=self.high)
 
     def noise(self, source: Source) -> dict[str, dict[str, Any]]:
         """The controls: the same student, terms and steps on Gaussian and on uniform noise in place of the made inputs."""
@@ -109,15 +111,15 @@ class MadeInputs:
             lr: of the generator's Adam, which falls to 0 on a cosine.
             fresh: whether each step of the student is on new inputs.
         """
-        _check_positive(self.method, repeat=repeat, latent=latent, width=width, generator_lr=lr)
-        source = Generated(GENERATOR, self.batch_size, latent)
+        _check_positive(self.method, repeat=repeat, generator_lr=lr)
+        generator, source = self.generator(latent, width), Generated(GENERATOR, self.batch_size, latent)
         updates = [
             Update(seek, trains=GENERATOR, source=source, optimizer=Optimizer("adam", lr, "cosine")),
             Update(learn, source=source, repeat=repeat, fresh=fresh),
         ]
         return {
             "stages": [Stage(updates, length, name=self.method)],
-            "actors": {GENERATOR: self.generator(latent, width)},
+            "actors": {GENERATOR: generator},
             "controls": self.noise(source),
         }
 

@@ -46,6 +46,9 @@ def ofa_kd(
     """
     if min(weight, exit_weight) <= 0:
         raise ValueError(f"ofa_kd: weight is {weight} and exit_weight {exit_weight}; expected numbers above 0")
+    for field, value in (("gamma", gamma), ("exit_gamma", gamma if exit_gamma is None else exit_gamma)):
+        if value < 1:
+            raise ValueError(f"ofa_kd: {field} is {value}; expected a number of 1 or more")
 
     def taught(student: str, own: float, by: float) -> Term:
         return Term(AdaptiveTarget(gamma=own, temperature=temperature), student=student, teacher="teacher", weight=by)

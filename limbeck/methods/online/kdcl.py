@@ -51,6 +51,8 @@ def kdcl(
     """
     if weight <= 0 or temperature <= 0:
         raise ValueError(f"kdcl: weight is {weight} and temperature {temperature}; expected numbers above 0")
+    if not 0 < held_back < 1:
+        raise ValueError(f"kdcl: held_back is {held_back}; expected a share of the items between 0 and 1")
     own = seen_by(peers, views, "kdcl")
     terms: list[Term] = []
     for one in own:

@@ -20,6 +20,7 @@ BIBTEX = """
         archiveprefix = {arXiv},
     }
 """
+MOST = 100  # generations; each is a stage and a model that is kept
 
 
 @registry.register("born_again", cite=BIBTEX)
@@ -40,10 +41,10 @@ def born_again(
         weight: of the generation before.
 
     Raises:
-        ValueError: fewer than two generations, weights or a temperature out of range.
+        ValueError: fewer than two generations or more than a hundred, weights or a temperature out of range.
     """
-    if generations < 2:
-        raise ValueError(f"born_again: generations is {generations}; expected at least 2, the first of labels alone")
+    if not 2 <= generations <= MOST:
+        raise ValueError(f"born_again: generations is {generations}; expected 2, the first of labels alone, to {MOST}")
     if labels < 0 or weight <= 0 or temperature <= 0:
         raise ValueError(
             f"born_again: labels is {labels}, weight {weight} and temperature {temperature}; expected labels of 0 or more, and "

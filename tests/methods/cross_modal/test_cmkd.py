@@ -71,7 +71,7 @@ def test_outputs_are_compared_by_the_losses_of_the_task() -> None:
     [
         ({"soft": 0, "within": 0, "across": 0}, "cmkd: soft is 0, within 0 and across 0; .* one above 0"),
         ({"within": -1}, "expected weights of 0 or more"),
-        ({"affinity": 0.0}, "temperature is 0.0; use a value above 0"),
+        ({"affinity": 0.0}, "cmkd: affinity is 0; expected a temperature above 0"),
         ({"teacher_layer": "body"}, "cmkd: teacher_layer is 'body' and layer is not given"),
     ],
 )

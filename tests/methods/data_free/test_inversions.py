@@ -116,6 +116,10 @@ def test_contrastive_inversion_tells_inputs_from_each_other_and_fools_the_studen
         ("deep_inversion", {"shape": [4], "classes": 1}, "classes is 1"),
         ("zero_shot_kd", {"shape": [4], "scales": [0]}, r"scales is \[0\]"),
         ("contrastive_inversion", {"shape": [4], "meta": 0}, "meta is 0"),
+        ("contrastive_inversion", {"shape": [4], "samples": 0}, "contrastive_inversion: samples is 0"),
+        ("contrastive_inversion", {"shape": [4], "width": -1}, "contrastive_inversion: width is -1"),
+        ("deep_inversion", {"shape": [4], "samples": 0}, "deep_inversion: samples is 0"),
+        ("dafl", {"shape": [4], "latent": 0}, "dafl: latent is 0"),
     ],
 )
 def test_values_out_of_range_are_refused(method: str, arguments: dict[str, Any], message: str) -> None:

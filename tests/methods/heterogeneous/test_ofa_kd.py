@@ -90,7 +90,12 @@ def test_a_student_without_exits_is_refused_before_training() -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
-    [({"gamma": 0.9}, "gamma is 0.9"), ({"exit_weight": 0}, "exit_weight 0"), ({"labels": -1}, "labels")],
+    [
+        ({"gamma": 0.9}, "ofa_kd: gamma is 0.9"),
+        ({"exit_gamma": 0.9}, "ofa_kd: exit_gamma is 0.9"),
+        ({"exit_weight": 0}, "exit_weight 0"),
+        ({"labels": -1}, "labels"),
+    ],
 )
 def test_values_out_of_range_are_refused(arguments: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -72,6 +72,8 @@ def test_held_back_items_train_nobody_and_weigh_the_peers() -> None:
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-4)
 
 
-def test_an_unknown_target_is_refused() -> None:
+def test_an_unknown_target_and_a_share_out_of_range_are_refused() -> None:
     with pytest.raises(ValueError, match="expected mean, min_logit or least_error"):
         terms(target="best")
+    with pytest.raises(ValueError, match="kdcl: held_back is 1; expected a share of the items"):
+        terms(held_back=1)

@@ -108,6 +108,7 @@ def test_a_generation_learns_from_its_predecessor_alone() -> None:
     ("name", "arguments", "message"),
     [
         ("born_again", {"generations": 1}, "generations is 1"),
+        ("born_again", {"generations": 10**9}, "generations is 1000000000; expected 2, .* to 100"),
         ("born_again", {"labels": -1}, "labels is -1"),
         ("ps_kd", {"trust": 0}, "trust is 0"),
         ("dlb", {"alpha": 0}, "alpha is 0"),

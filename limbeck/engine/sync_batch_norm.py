@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -32,17 +33,27 @@ def normalizes_batches(modules: Iterable[nn.Module]) -> bool:
     return any(isinstance(layer, _BatchNorm) for module in modules for layer in module.modules())
 
 
+@functools.cache
+def _uncompiled() -> Callable[..., Tensor]:
+    """`batch_norm`, which `torch.compile` leaves as it is. To say so imports the compiler, which takes longer than torch."""
+    found: Callable[..., Tensor] = torch.compiler.disable(batch_norm)  # type: ignore[no-untyped-call]
+    return found
+
+
 class _SynchronizedBatchNorm(TorchFunctionMode):
+    def __init__(self) -> None:
+        super().__init__()
+        self.batch_norm = _uncompiled()
+
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         found = kwargs or {}
         if func is F.batch_norm and (args[5] if len(args) > 5 else found.get("training", False)):
-            return batch_norm(*args, **found)
+            return self.batch_norm(*args, **found)
         return func(*args, **found)
 
 
-@torch.compiler.disable  # type: ignore[untyped-decorator]
 def batch_norm(
     inputs: Tensor,
     running_mean: Tensor | None,

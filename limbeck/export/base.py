@@ -209,10 +209,6 @@ class Format(ABC):
                 f"Use {supported}",
             )
 
-    def libraries(self, path: Path) -> tuple[str, ...]:
-        """Modules imported to open this file; `packages` unless they depend on its content."""
-        return self.packages
-
 
 def move_file(written: Path, path: Path) -> None:
     """Moves a file, and what is written beside it, to `path`."""

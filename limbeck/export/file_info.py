@@ -10,14 +10,16 @@ import json
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
 from limbeck.data import Items, TokenStorage
-from limbeck.evaluation import Verdict
 from limbeck.models.base import Normalize
+
+if TYPE_CHECKING:
+    from limbeck.evaluation import Verdict
 
 RESIZE = "scale to cover the size (bilinear, Pillow's ImageOps.fit), then crop around the centre"
 SUFFIX = ".json"  # of the file beside one that has no metadata

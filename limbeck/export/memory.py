@@ -2,10 +2,10 @@
 
 The process (`limbeck.export.memory_growth`) imports the libraries of the runtime, makes all their pages resident, returns
 free memory to the system and records its resident memory. It then opens the file, runs one item on one thread a few times,
-and reads its peak. The growth contains weights, activations and structures of the runtime: what the model costs an
-application that has loaded the library. Linux counts resident pages in batches per processor, so that two equal processes
-differ by about 0.1 MB; differences below 0.3 MB mean nothing. Before Linux 5.14 and on other systems, pages of the libraries
-that are first used during inference count too, some megabytes per runtime.
+and reads its peak; copies of the process do so in turn. The growth contains weights, activations and structures of the
+runtime: what the model costs an application that has loaded the library. Linux counts resident pages in batches per
+processor, so that two equal processes differ by about 0.1 MB; differences below 0.3 MB mean nothing. Before Linux 5.14 and on
+other systems, pages of the libraries that are first used during inference count too, some megabytes per runtime.
 """
 
 from __future__ import annotations
@@ -14,21 +14,17 @@ import json
 import statistics
 import subprocess
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from limbeck.export.base import Format
 from limbeck.export.errors import ExportError
 from limbeck.utils.child_processes import python_command
-from limbeck.utils.cores import cores
 
-FIRST, EXTRA = 2, 3  # parallel processes, and further ones if these differ by more than RESOLUTION
-RESOLUTION = 300_000  # bytes
 TIMEOUT = 600  # seconds
 
 
 def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
-    """Bytes by which a fresh process grows while it opens `path` and runs one item of `shape`; the median of several processes.
+    """Bytes by which a fresh process grows while it opens `path` and runs one item of `shape`; the median of several.
 
     Raises:
         ExportError: the file does not open or run in a fresh process.
@@ -41,19 +37,11 @@ def peak_memory(kind: Format, path: Path, shape: Sequence[int]) -> int:
         str(path.resolve()),
         ",".join(map(str, shape)),
     )
-    with ThreadPoolExecutor(max_workers=min(EXTRA, cores())) as pool:
-        growth = list(pool.map(_child, [command] * FIRST))
-        if max(growth) - min(growth) > RESOLUTION:
-            growth += pool.map(_child, [command] * EXTRA)
-    return int(statistics.median(growth))
-
-
-def _child(command: list[str]) -> int:
     try:
         finished = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False)
     except subprocess.TimeoutExpired as error:
-        raise ExportError(f"a fresh process did not run {Path(command[-2]).name} within {TIMEOUT} s") from error
+        raise ExportError(f"a fresh process did not run {path.name} within {TIMEOUT} s") from error
     if finished.returncode:
         reason = (finished.stderr.strip().splitlines() or [f"exit status {finished.returncode}"])[-1]
-        raise ExportError(f"a fresh process could not run {Path(command[-2]).name}: {reason}")
-    return int(json.loads(finished.stdout.splitlines()[-1])["bytes"])
+        raise ExportError(f"a fresh process could not run {path.name}: {reason}")
+    return int(statistics.median(json.loads(finished.stdout.splitlines()[-1])["bytes"]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,12 +16,11 @@ from limbeck.export.check import Inputs
 from limbeck.export.errors import ExportError
 from limbeck.export.value_range import ValueRange
 from limbeck.models import load_model, save_model, spec_of
-from limbeck.models.saving import CONFIG, MODULES
+from limbeck.models.saving import CONFIG
 from limbeck.utils.json_files import read_json
 
 PYTORCH = "pytorch"
 TOKENS = ("input_ids", "attention_mask", "token_type_ids")  # inputs of text models
-LIBRARIES = ("transformers", "timm", "torchvision")  # builders that need a package of the same name
 
 
 class PyTorch(Format):
@@ -64,26 +62,6 @@ class PyTorch(Format):
         if TOKENS[0] in names:
             return Runner(run, (), torch.int64, names)
         return Runner(run, stated_shape(path))
-
-    def libraries(self, path: Path) -> tuple[str, ...]:
-        """The modules that build the model; their import must not count as memory of the model."""
-        config = _config(path)
-        built_by, kind = config.get("model"), config.get("model_type")
-        found = [built_by] if built_by in LIBRARIES else []
-        if (path / MODULES).is_file():
-            found.append("sentence_transformers")
-        if isinstance(kind, str):
-            name = kind.replace("-", "_")
-            module = f"transformers.models.{name}.modeling_{name}"  # imported lazily by transformers
-            found += [module] if _module_exists(module) else []
-        return tuple(found)
-
-
-def _module_exists(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def stated_shape(folder: Path) -> tuple[int, ...]:

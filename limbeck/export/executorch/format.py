@@ -11,11 +11,10 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.export import ExportedProgram
 
 from limbeck.export.base import Format, Runner, formats, require_file
 from limbeck.export.errors import ExportError
@@ -26,6 +25,9 @@ from limbeck.export.trace import failing_line, trace
 from limbeck.export.value_range import RangeChecked, ValueRange, other_range, range_of
 from limbeck.utils.json_files import read_json
 from limbeck.utils.log_silencing import suppress_logs
+
+if TYPE_CHECKING:
+    from torch.export import ExportedProgram
 
 METHOD = "forward"
 ALIGNMENT = 16  # bytes that XNNPACK requires; the default of 128 pads small files

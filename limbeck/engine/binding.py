@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
 from limbeck.engine.gradient_checkpointing import checkpointed_blocks
-from limbeck.engine.optimizers import Optimizer
+from limbeck.engine.optimizers import Optimizer, has_sparse_gradients, take_step
 from limbeck.engine.sharding import clip_gradients, load_optimizer
 from limbeck.engine.stages import Stage, Update
 from limbeck.engine.sync_batch_norm import normalizes_batches
@@ -65,7 +65,10 @@ class BoundUpdate:
             clip_gradients(self.parameters, clip)
         for optimizer in self.optimizers.values():
             self.optimizer.set_rate(optimizer, progress)
-            scaler.step(optimizer)
+            if scaler.is_enabled():
+                scaler.step(optimizer)
+            else:
+                take_step(optimizer)
         scaler.update()
 
     def state_dict(self) -> dict[str, Any]:
@@ -150,7 +153,7 @@ def bind_updates(
                 blocks=checkpointed_blocks(criterion),
             )
         )
-    _build_optimizers(bound, lr_scale)
+    _build_optimizers(bound, lr_scale, sparse={name for name, model in models.items() if has_sparse_gradients(model)})
     return bound
 
 
@@ -163,7 +166,7 @@ def _build_criterion(update: Update, actors: Actors, source: Source, example: Ba
     return criterion
 
 
-def _build_optimizers(updates: Sequence[BoundUpdate], lr_scale: Mapping[int, float]) -> None:
+def _build_optimizers(updates: Sequence[BoundUpdate], lr_scale: Mapping[int, float], sparse: Container[str]) -> None:
     """Makes one optimizer for each trained actor, shared by all updates of the stage that train it.
 
     The parameters of a criterion go to the optimizer of the first actor that its update trains.
@@ -175,6 +178,8 @@ def _build_optimizers(updates: Sequence[BoundUpdate], lr_scale: Mapping[int, flo
             group = parameters.setdefault((name, id(one.optimizer)), list(one.learners[name]))
             if position == 0:
                 group.extend(one.criterion.parameters())
-    built = {key: specs[key[1]].build(group, lr_scale) for key, group in parameters.items()}
+    built = {
+        (name, spec): specs[spec].build(group, lr_scale, sparse=name in sparse) for (name, spec), group in parameters.items()
+    }
     for one in updates:
         one.optimizers = {name: built[name, id(one.optimizer)] for name in one.update.trains}

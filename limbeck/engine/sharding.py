@@ -21,6 +21,7 @@ from limbeck.core.model_io import LOGITS
 from limbeck.core.repeated_blocks import repeated_blocks
 from limbeck.core.signals import LinearLogits
 from limbeck.core.taps.probe import tap_watchers
+from limbeck.engine.optimizers import KERNELS
 from limbeck.utils import distributed
 from limbeck.utils.distributed import is_sharded
 
@@ -101,6 +102,8 @@ def load_optimizer(optimizer: torch.optim.Optimizer, state: Mapping[str, Any]) -
     groups = state["param_groups"]
     if len(groups) != len(optimizer.param_groups):  # sharded parameters have groups of their own; all else is the recipe's
         groups = optimizer.state_dict()["param_groups"]
+    kernels = [{name: own[name] for name in KERNELS if name in own} for own in optimizer.param_groups]
+    groups = [{**group, **own} for group, own in zip(groups, kernels, strict=True)]  # another device may have written the state
     optimizer.load_state_dict({"state": values, "param_groups": groups})
 
 

@@ -7,7 +7,7 @@ long       the same with Dirichlet 0.1, twice the local epochs, and all clients 
 public     the same with four clients in each round, five times as many public images and as many more steps on the server
 bytes      logits on public data against weights
 groups     three architectures together against FedAvg within each
-faults     clients that vanish, send NaN or lie, against a clean run
+faults     clients that vanish, are late, send NaN or wrong shapes, or lie, against a clean run
 hospitals  four hospitals: the shared model against each hospital's own and against one trained on all rows
 cells      the same with six hospitals of blood cells
 
@@ -27,6 +27,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from flwr.app import Message
 from torch import Tensor
 
 from benchmarks.paradigms.federated_runs import (
@@ -239,6 +240,19 @@ def liar(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> type[InPro
     return Lying
 
 
+class Late(InProcessGrid):
+    """One of ten clients answers each question to train a round too late: what arrives belongs to the round before."""
+
+    held: Message | None = None
+
+    def deliver(self, message: Any) -> Any:
+        reply = super().deliver(message)
+        if message.metadata.dst_node_id != 3 or message.metadata.message_type != "train":
+            return reply
+        self.held, before = reply, self.held
+        return before and Message(before.content, reply_to=message)
+
+
 def flipped(wanted: Federation, items: FederatedItems) -> InProcessGrid:
     own = items.clients[2]
     items.clients[2] = Items(own.storage, own.keys, 9 - own.target, own.classes, own.class_names, own.images)
@@ -254,6 +268,8 @@ FAULTS: dict[str, Grids] = {
     "30 % vanish": of_kind(Vanishing),
     "one sends NaN": of_kind(liar(lambda state: {name: tensor * float("nan") for name, tensor in state.items()})),
     "one scales by 20": of_kind(liar(lambda state: {name: tensor * 20 for name, tensor in state.items()})),
+    "one sends wrong shapes": of_kind(liar(lambda state: {name: tensor[None] for name, tensor in state.items()})),
+    "one answers a round too late": of_kind(Late),
     "one flips its labels": flipped,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeGuard
 
 import torch
 from torch import Tensor
@@ -20,7 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
-from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
+from limbeck.core.teachers.failing import can_be_read, shared_weights, warn_of_failing, without_failing
 from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
@@ -85,9 +85,10 @@ class TermLoss:
         targets = self.teacher_signals(forward_cache, batch, student, progress)
         if self.adapter.is_identity and len(targets) < 2 and not self._gives_weights:
             return self._mean(student, targets[0] if targets else None, batch, mask, count, {}, gathered)
-        teachers, alive = self.without_failing(targets)
+        teachers, finite = self.without_failing(targets)
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
+        alive = None if finite is None else _among_finite(weights, finite, batch.size)
         self._record(weights, batch, student)
         means = []
         for number, (ours, theirs) in enumerate(pairs):
@@ -129,14 +130,14 @@ class TermLoss:
         return given
 
     def without_failing(self, teachers: Sequence[Any]) -> tuple[Sequence[Any], Tensor | None]:
-        """The targets of several teachers without NaN, and what each counts in the mean over the finite ones, `[K, …]`."""
+        """The targets of several teachers without NaN, and which of them are finite, `[K, …]`; None: all."""
         if len(teachers) < 2 or not all(isinstance(signal, Tensor) for signal in teachers):
             return teachers, None
         cleaned, finite = without_failing(teachers, 2 if self.per_token else 1)
         if can_be_read(finite) and bool(finite.all()):
             return cleaned, None
         warn_of_failing(finite, [str(reference) for reference in self.term.teachers], self._warned)
-        return cleaned, torch.where(finite.any(0), finite * len(finite) / finite.sum(0).clamp(min=1), 1.0)
+        return cleaned, finite
 
     def _record(self, weights: Mapping[str, Tensor], batch: Batch, student: AnySignal) -> None:
         """Notes the weights of this batch for the log; an ensemble's by the name of its member."""
@@ -276,7 +277,20 @@ def raise_named(error: ValueError, term: Term) -> NoReturn:
 
 def of_teacher(weight: Tensor, number: int, teachers: int, items: int) -> Tensor:
     """The weights for the loss of one teacher: a row if there is one for each teacher, else all."""
-    return weight[number] if weight.ndim > 1 and weight.shape[:2] == (teachers, items) else weight
+    return weight[number] if _by_teacher(weight, teachers, items) else weight
+
+
+def _by_teacher(weight: Tensor | None, teachers: int, items: int) -> TypeGuard[Tensor]:
+    return weight is not None and weight.ndim > 1 and weight.shape[:2] == (teachers, items)
+
+
+def _among_finite(weights: dict[str, Tensor], finite: Tensor, items: int) -> Tensor | None:
+    """What each teacher counts in the mean, `[K, …]`, if some fail; None: the weights of teachers say it, changed in place."""
+    given = weights.get("item_weight")
+    if not _by_teacher(given, len(finite), items):
+        return shared_weights(torch.ones_like(finite, dtype=torch.float32), finite)
+    weights["item_weight"] = shared_weights(given, finite)
+    return None
 
 
 def soften(signal: Any, temperature: Tensor) -> Any:

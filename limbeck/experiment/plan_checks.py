@@ -15,7 +15,6 @@ from limbeck.core.terms import Term
 from limbeck.engine import Freeze, Snapshot, Stage, Update
 from limbeck.engine.source_checks import check_actors, check_length
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Evaluated, Plan, references_of
-from limbeck.tasks import Task
 from limbeck.teacher_cache.cache_config import AUTO
 from limbeck.utils.folder_names import require_folder_name
 from limbeck.utils.registry import nearest_names
@@ -59,28 +58,6 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
     if CONTROL in plan.evaluate:
         raise ValueError(f"evaluate: {CONTROL!r} is what the arm on labels is called; choose another name for the result")
     _check_caches(plan)
-
-
-def check_objectives(plan: Plan, task: Task) -> None:
-    """Refuses objectives that compare outputs in a way that does not suit the task: a softmax over independent labels.
-
-    Raises:
-        ValueError: the message names the term.
-    """
-    fields = [
-        (f"{field}terms.{number}", term)
-        for place, stage in enumerate(plan.stages)
-        for field, update in updates_of(plan, place, stage)
-        for number, term in enumerate(update.terms)
-    ]
-    fields += [(f"terms.{number}", term) for number, term in enumerate(plan.replaced_terms or ())]
-    for field, term in fields:
-        texts = (term.student,) if isinstance(term.student, str) else term.student
-        if any(Reference.parse(text, default=STUDENT, actors=plan.actors).tap == LOGITS for text in texts):
-            try:
-                task.check_objective(term.objective.name)
-            except ValueError as error:
-                raise ValueError(f"{field}: {error}") from error
 
 
 def _check_caches(plan: Plan) -> None:

@@ -13,7 +13,8 @@ from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.evaluation.arms import ARMS, INITIAL
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan, as_list, make_plan
-from limbeck.experiment.plan_checks import check_control, check_objectives, check_plan, matching, matching_actors, updates_of
+from limbeck.experiment.plan_checks import check_control, check_plan, matching, matching_actors, updates_of
+from limbeck.experiment.task_checks import check_task
 from limbeck.tasks import Classification, Task
 from limbeck.utils.argument_types import require, require_mapping
 from limbeck.utils.folder_names import require_folder_name
@@ -56,7 +57,7 @@ def make_plans(
     task: Task = given.get("task") or Classification()
     for name, plan in plans.items():
         try:
-            check_objectives(plan, task)
+            check_task(plan, task)
         except ValueError as error:
             raise error if name == STUDENT else ValueError(f"controls.{name}.{error}") from error
     return plans

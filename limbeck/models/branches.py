@@ -99,6 +99,11 @@ class Branches(nn.Module):
         return heads if isinstance(heads, Heads) and heads.is_read else None
 
 
+def _by_branch(rows: Tensor, count: int) -> tuple[Tensor, ...]:
+    """The rows of each branch; by their number divided, not in pieces, so that an exported graph takes any number of items."""
+    return rows.reshape(count, -1, *rows.shape[1:]).unbind()
+
+
 class RunCopies:
     """Forward hooks of one module of the branches: its copies run on the rows of their branches, and the rows are joined.
 
@@ -117,7 +122,7 @@ class RunCopies:
         if self.first:
             self.branches.features, self.rows = args[0], (args[0],) * heads.count
         else:
-            self.rows = args[0].chunk(heads.count)
+            self.rows = _by_branch(args[0], heads.count)
         return (self.rows[0], *args[1:])
 
     def after(self, module: nn.Module, args: tuple[Any, ...], output: Any) -> Any:
@@ -139,7 +144,7 @@ class Join:
         self.branches.features = None
         if heads is None or features is None:
             return None
-        logits = output.chunk(heads.count)
+        logits = _by_branch(output, heads.count)
         for head, own in zip(heads.further, logits[1:], strict=True):
             head(own)
         heads[GATE](features, torch.stack(logits))

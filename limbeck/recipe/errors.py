@@ -47,8 +47,8 @@ def format_error(model: type[BaseModel], error: Any) -> str:
     if error["type"] == "extra_forbidden":
         *place, name = error["loc"]
         known = _fields_at(model, place)
-        if within := _within(model, place, known, name):
-            return f"  {path}: there is no such field here; it is {', '.join(within[:MAX_PLACES])}"
+        if elsewhere := [*_within(model, place, known, name), *_above(model, place, name)]:
+            return f"  {path}: there is no such field here; it is {', '.join(elsewhere[:MAX_PLACES])}"
         return f"  {path}: there is no such field; nearest: {', '.join(nearest_names(str(name), known))}"
     given = error.get("input")
     value = repr(given[:MAX_VALUE] if isinstance(given, str) else given)
@@ -117,6 +117,16 @@ def _within(model: type[BaseModel], place: Sequence[Any], known: Sequence[str], 
     levels.append([[field, part] for (field,) in levels[0] for part in _own_fields_at(model, [*place, field])])
     paths = (path for level in levels for path in level if name in _own_fields_at(model, [*place, *path]))
     return [".".join(map(str, [*place, *path, name])) for path in paths]
+
+
+def _above(model: type[BaseModel], place: Sequence[Any], name: Any) -> list[str]:
+    """Returns the fields of this name of what holds the part, as paths, from the inside out."""
+    outer = (list(place[:depth]) for depth in reversed(range(len(place))))
+    return [
+        ".".join(map(str, [*path, name])) if path else f"{name}: of the recipe"
+        for path in outer
+        if name in _own_fields_at(model, path)
+    ]
 
 
 def _resolve(node: Any, schema: Mapping[str, Any]) -> Any:

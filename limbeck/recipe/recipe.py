@@ -18,8 +18,9 @@ from limbeck.engine import Stage
 from limbeck.evaluation.targets import check_targets, split_target
 from limbeck.experiment.distillation import Distillation
 from limbeck.experiment.plan import Plan
-from limbeck.experiment.plan_checks import check_objectives, check_training_data
+from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.plans import check_control_name
+from limbeck.experiment.task_checks import check_task
 from limbeck.models.from_teacher import FromTeacher, ModelOrBuilder
 from limbeck.models.shrink import CorpusVocabulary
 from limbeck.recipe.base import BaseRecipe
@@ -108,7 +109,7 @@ class Recipe(BaseRecipe):
             control=control,
             replaced=replaced,
         )
-        check_objectives(plan, self.new_task())
+        check_task(plan, self.new_task())
         return plan
 
     def _check_results(self, evaluate: Mapping[str, Any]) -> None:

@@ -43,6 +43,7 @@ class Task(ABC):
         needs_labels: whether all data must have labels.
         reads_labels: whether labels of the data are read at all.
         outputs_classes: whether models have one output for each class, in the order of the data's class names.
+        one_class: whether outputs are logits of classes of which one is right, for each item or token.
         unit: what reports call the items that models are evaluated on.
         output_name: what reports call the output of a model.
         class_measure: what reports show of each class, if there are classes.
@@ -55,6 +56,7 @@ class Task(ABC):
     needs_labels: ClassVar[bool] = True
     reads_labels: ClassVar[bool] = True
     outputs_classes: ClassVar[bool] = False
+    one_class: ClassVar[bool] = True
     unit: ClassVar[str] = "items"
     output_name: ClassVar[str] = LOGITS
     class_measure: ClassVar[str] = "accuracy"

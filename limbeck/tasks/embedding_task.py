@@ -23,6 +23,7 @@ class EmbeddingTask(Task):
     """
 
     needs_labels = False
+    one_class = False
     output_name = "embedding"
 
     def __init__(self, metric: str | None = None) -> None:

@@ -13,6 +13,7 @@ from limbeck.data import Items
 from limbeck.data.loading import Labels, number_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.objectives import LogitMSE, SquaredError
+from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.base import Task
 
 
@@ -21,6 +22,7 @@ class Regression(Task):
 
     name = "regression"
     metrics = ("pearson", "spearman", "mean_squared_error")
+    one_class = False
     output_name = "prediction"
 
     def read_labels(self, table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
@@ -31,6 +33,13 @@ class Regression(Task):
 
     def soft_terms(self, temperature: float, student: str = "student") -> list[Term]:
         return [Term(LogitMSE(), student=student)]  # a number has no temperature
+
+    def check_objective(self, name: str) -> None:
+        if name in SOFTMAX:
+            raise ValueError(
+                f"{name} is a softmax over classes, and the output of {self.name} is one number; use squared_error for labels "
+                "and logit_mse for a teacher"
+            )
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         assert items.target is not None

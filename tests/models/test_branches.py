@@ -13,6 +13,7 @@ from limbeck import models
 from limbeck.core import module_of
 from limbeck.core.actors import Actors, trained
 from limbeck.core.taps import Probe
+from limbeck.export.trace import trace
 from limbeck.recipe import Recipe, RecipeError
 
 HEADS = [f"branches.heads.{name}" for name in ("1", "2", "ensemble")]
@@ -80,6 +81,15 @@ def test_what_is_kept_of_a_branch_can_be_saved_and_loaded(branched: nn.Module, o
         assert torch.equal(module(IMAGES), expected)
     if of == "student":
         assert models.count_parameters(module) == models.count_parameters(backbone())
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_an_exported_branch_takes_any_number_of_items(branched: nn.Module, head: str) -> None:
+    module = module_of(f"student:{head}", Actors({"student": trained(branched)}), prune=True, example=IMAGES).eval()
+    graph = trace(module, IMAGES, any_batch=True).module()
+    with torch.no_grad():
+        for items in (IMAGES[:1], torch.cat([IMAGES, IMAGES.flip(3)])[:7]):
+            torch.testing.assert_close(graph(items), module(items))
 
 
 class MixesItems(nn.Module):

@@ -22,6 +22,8 @@ from tests import tiny
         ("data.train.pth=x", "data.train.pth: there is no such field; nearest: path"),
         ("data.size=8", "data.size: there is no such field here; it is data.train.size, data.test.size"),
         ("lr=1", "lr: there is no such field here; it is training.optimizer.lr"),
+        ("teacher.cache=auto", "teacher.cache: there is no such field here; it is cache: of the recipe"),
+        ("data.train.labels=5", "data.train.labels: there is no such field here; it is data.labels"),
         ("training.epochs=5", "training: epochs is 5 and steps is 12; give one of the two"),
         ("training.optimizer.name=adamv", "training.optimizer: unknown optimizer 'adamv'; nearest: adam"),
         ("training.optimizer.lrr=3", "training.optimizer: optimizer 'adamw'.*'lrr'"),

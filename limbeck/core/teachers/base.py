@@ -26,12 +26,14 @@ class Teacher(nn.Module):
 
     Attributes:
         references: the signals it needs, as `actor[@variant][:tap][#view]`; patterns such as `peers.*` match several.
+        reads_classes: whether it takes outputs for the logits of classes of which one is right, and reads their softmax.
         own: whether a pattern also matches the actor on the student's side of the term.
         progress: of the stage, 0 to 1; set before every call of `make_target`.
         given_weights: what the last call weighed its signals with, by name; a weight for each item. They are logged.
     """
 
     references: Sequence[str] = ()
+    reads_classes: bool = False
     own: bool = False
     progress: float = 0.0
     given_weights: Mapping[str, Tensor] = {}

@@ -35,6 +35,8 @@ class VirtualTeacher(Teacher):
         correct: probability of the label, between 1/classes and 1.
     """
 
+    reads_classes = True
+
     def __init__(self, correct: float = 0.99) -> None:
         super().__init__()
         if not 0 < correct < 1:

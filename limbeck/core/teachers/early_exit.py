@@ -48,6 +48,8 @@ class EarlyExit(Teacher):
     exit; Zhang et al. 2019, Be Your Own Teacher, compare the largest probability.
     """
 
+    reads_classes = True
+
     def __init__(
         self, of: str | Sequence[str], *, threshold: float | Sequence[float] = 0.9, tolerance: float | None = None
     ) -> None:

@@ -70,6 +70,8 @@ class Ensemble(Teacher):
         if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
             raise ValueError(f"Ensemble: weights are {self.weights}; expected numbers of 0 or more, not all 0")
         self.classes = None if classes is None else ClassSets(classes)
+        weighs_classes = self.by is not None and self.by.reads_classes
+        self.reads_classes = weighs_classes or combine == "probabilities" or classes is not None
         self.members: list[str] | None = None
         self.samples: int | None = None
         self._warned: set[str] = set()  # of what, so that each warning comes once

@@ -36,6 +36,20 @@ def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor],
     return cleaned, finite
 
 
+def shared_weights(weights: Tensor, finite: Tensor) -> Tensor:
+    """The weights of K teachers `[K, …]`, in which the finite ones share what the others had, in proportion to their own.
+
+    They share equally if they have none. On an item on which all fail the weights stay.
+    """
+    axes = max(weights.ndim, finite.ndim)
+    weights, finite = (each.view(*each.shape, *[1] * (axes - each.ndim)) for each in (weights, finite))
+    left = weights * finite
+    total, own = weights.sum(0, keepdim=True), left.sum(0, keepdim=True)
+    equal = total * finite / finite.sum(0, keepdim=True).clamp(min=1)
+    shared = torch.where(own > 0, left * (total / torch.where(own > 0, own, 1.0)), equal)
+    return torch.where(finite.any(0, keepdim=True), shared, weights)
+
+
 def can_be_read(values: Tensor) -> bool:
     """Whether code may decide by these values: an accelerator would have to be waited for, and a traced graph holds none."""
     return values.device.type == "cpu" and not is_traced()

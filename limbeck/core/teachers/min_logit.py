@@ -32,6 +32,8 @@ class MinLogit(Teacher):
     Source: Guo et al., CVPR 2020, Online Knowledge Distillation via Collaborative Learning, section 3.2.
     """
 
+    reads_classes = True
+
     def __init__(self, of: str | Sequence[str], *, own: bool = False) -> None:
         super().__init__()
         self.references = (of,) if isinstance(of, str) else tuple(of)

@@ -33,6 +33,8 @@ class Agreement(Weigher):
     Source: the vote of Dawid and Skene (1979) on who can be trusted, with distances of distributions instead of counts.
     """
 
+    reads_classes = True
+
     def __init__(self, *, sharpness: float = 10.0, remember: float = 0.9) -> None:
         super().__init__()
         if not sharpness > 0:

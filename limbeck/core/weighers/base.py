@@ -33,12 +33,14 @@ class Weigher(nn.Module, ABC):
     Attributes:
         references: further signals that it reads, as `actor[@variant][:tap][#view]`; no patterns.
         needs_labels: whether its weights come from labels, which there are none of after the training.
+        reads_classes: whether it takes outputs for the logits of classes of which one is right, and reads their softmax.
         reads_adapted: whether `student` is a tuple of what the term's adapters make of the student's signal, one for each
             teacher, instead of the signal itself.
     """
 
     references: Sequence[str] = ()
     needs_labels: bool = False
+    reads_classes: bool = False
     reads_adapted: bool = False
 
     def __init__(self) -> None:

@@ -25,6 +25,8 @@ class ByUncertainty(Weigher):
         soft: weights, or one teacher for each item.
     """
 
+    reads_classes = True
+
     def __init__(self, *, soft: bool = True) -> None:
         super().__init__()
         self.soft = soft

@@ -45,6 +45,8 @@ class Confidence(Weigher):
     Source: Zhang et al., ICASSP 2022 (CA-MKD), arXiv 2201.00007; Kwon et al., ICASSP 2020 (EB-KD).
     """
 
+    reads_classes = True
+
     def __init__(self, *, labels: bool = True, sum_to: Sum = "one") -> None:
         super().__init__()
         self.labels = self.needs_labels = labels

@@ -41,6 +41,8 @@ class Entropy(Weigher):
         ValueError: the term has no teacher, or a signal is no dense logits.
     """
 
+    reads_classes = True
+
     def __init__(self, of: str = "teacher", *, prefer: Preference = "certain", temperature: float = 1.0) -> None:
         super().__init__()
         if prefer not in ("certain", "uncertain"):

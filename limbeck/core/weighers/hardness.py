@@ -44,6 +44,8 @@ class Hardness(Weigher):
         ValueError: an unknown measure; no labels, or no teacher, where the measure needs them.
     """
 
+    reads_classes = True
+
     def __init__(
         self,
         *,
@@ -111,6 +113,7 @@ class WeightedSoftLabels(Weigher):
     """
 
     needs_labels = True
+    reads_classes = True
 
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         if len(signals) != 1:
@@ -143,6 +146,8 @@ class MostUncertain(Weigher):
     Raises:
         ValueError: an argument out of range.
     """
+
+    reads_classes = True
 
     def __init__(self, *, share: float = 0.5, by: Literal["entropy", "margin", "confidence"] = "entropy") -> None:
         super().__init__()

@@ -33,6 +33,7 @@ class HeadConfidence(Weigher):
     """
 
     reads_adapted = True
+    reads_classes = True
 
     def __init__(self, classifier: str = "linear", *, sum_to: Sum = "one") -> None:
         super().__init__()

@@ -79,6 +79,7 @@ class LeastError(_HeldBackShare):
     """
 
     needs_labels = True
+    reads_classes = True
     covariance: Tensor
     seen: Tensor
 

@@ -27,6 +27,8 @@ class ByConfidence(Weigher):
         ValueError: a temperature that is not above 0, or a signal that is no dense logits.
     """
 
+    reads_classes = True
+
     def __init__(self, *, low: float = 1.0, high: float = 4.0, of: str = "teacher") -> None:
         super().__init__()
         for field, value in (("low", low), ("high", high)):

@@ -40,5 +40,6 @@ def domain_teachers(
         ValueError: an argument out of range; class names that do not fit together.
     """
     check_share("domain_teachers", alpha)
-    teacher = Ensemble(teachers, by=Domain(field=field, routes=routes), classes=classes, combine="probabilities")
+    by = Domain(field=field, routes=routes)
+    teacher = Ensemble(teachers, by=by, classes=classes, combine="logits" if classes is None else "probabilities")
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

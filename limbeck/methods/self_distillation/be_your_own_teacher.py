@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from limbeck.core.teachers import EarlyExit
 from limbeck.core.terms import Term
@@ -33,7 +34,8 @@ def be_your_own_teacher(
     with the deepest output and its features detached, and CE(labels) for the deepest output itself.
 
     The student is made by `with_exits` (in a recipe: `student: {…, exits: [layer1, layer2]}`, in the order in which they run).
-    The network, each exit, and early exit by confidence are results, and can be exported each by itself.
+    The network, each exit, and early exit by confidence are results, and can be exported each by itself; the confidence is the
+    largest probability, so there is no early exit where outputs are no logits of one class out of several.
 
     Args:
         alpha: share of the deepest output in what an exit learns, 0 to 1.
@@ -58,5 +60,7 @@ def be_your_own_teacher(
     terms += taught_by("student", EXITS, task=task, temperature=temperature, weight=alpha)
     if features is not None and hint > 0:
         terms.append(Term(Hint(), student=f"{EXITS}.features", teacher=f"student:{features}", weight=hint))
-    early = EarlyExit([EXITS, "student"], threshold=threshold, tolerance=tolerance)
-    return {"terms": terms, "evaluate": {"student": "student", "exits": EXITS, "early": early}}
+    results: dict[str, Any] = {"student": "student", "exits": EXITS}
+    if task.one_class:
+        results["early"] = EarlyExit([EXITS, "student"], threshold=threshold, tolerance=tolerance)
+    return {"terms": terms, "evaluate": results}

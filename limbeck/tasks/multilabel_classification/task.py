@@ -33,6 +33,7 @@ class MultilabelClassification(Task):
     name = "multilabel_classification"
     metrics = ("macro_f1", "mean_average_precision", "micro_f1")
     outputs_classes = True
+    one_class = False
     class_measure = "F1"
     predictions_type = MultilabelPredictions
 

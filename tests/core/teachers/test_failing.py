@@ -15,7 +15,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TermError
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
-from limbeck.core.weighers import Weigher
+from limbeck.core.weighers import Confidence, Weigher
 from limbeck.objectives import Hint, SoftTargets
 from tests.core.networks import Net, X, Y, student
 
@@ -118,3 +118,23 @@ def test_gradient_stays_finite_beside_a_teacher_that_fails():
         criterion = Criterion([term], actors=actors, example=(X, Y))
     criterion((X, Y))["loss"].backward()
     assert all(torch.isfinite(p.grad).all() for p in criterion.parameters())
+
+
+@pytest.mark.parametrize("labels", [True, False])
+def test_weights_of_teachers_are_shared_out_among_those_that_answer(labels):
+    """EB-KD and CA-MKD: the weights that a failing teacher had go to the others, in proportion, so that their sum stays 1."""
+    nets = {"a": Net(seed=1).eval(), "b": Net(seed=2).eval(), "c": Nan(slice(0, 2))}
+    actors = Actors({"student": trained(student())} | {f"teachers.{name}": frozen(net) for name, net in nets.items()})
+    term = Term(SoftTargets(temperature=1), teacher="teachers.*", item_weight=Confidence(labels=labels, sum_to="teachers"))
+    with pytest.warns(UserWarning, match="teacher 'teachers.c': its outputs on 2 of"):
+        found = Criterion([term], actors=actors)((X, Y))["loss"]
+    s = actors["student"].model(X).log_softmax(-1)
+    log_p = [net(X).log_softmax(-1) for net in (nets["a"], nets["b"], nets["c"].net)]
+    losses = torch.stack([F.kl_div(s, each, reduction="none", log_target=True).sum(-1) for each in log_p])
+    uniform = torch.full_like(log_p[2][:2], 1 / log_p[2].shape[-1]).log()  # what a failing teacher is weighed as
+    read = torch.stack([*log_p[:2], torch.cat([uniform, log_p[2][2:]])])
+    entropy = -(read.exp() * read).sum(-1)
+    share = (-read.gather(-1, Y.expand(3, -1)[..., None])[..., 0]).softmax(0) if labels else entropy / entropy.sum(0)
+    weights = (1 - share) / 2
+    weights[2, :2] = 0
+    torch.testing.assert_close(found, (weights / weights.sum(0) * losses).sum(0).mean())

@@ -38,13 +38,14 @@ def recipe(
     *,
     epochs: int = 10,
     limit: int = 3200,
+    size: int = 14,
     **federated: Any,
 ) -> Federation:
-    """Ten clients of MNIST, four of which take part in a round; `limit` images are theirs and the server's."""
+    """Ten clients of MNIST, four of which take part in a round; `limit` images of `size` pixels are theirs and the server's."""
     folder = "${LIMBECK_DATA}/data/mnist"
     data = {
-        "train": {"path": f"{folder}/train.parquet", "limit": limit, "size": 14},
-        "test": {"path": f"{folder}/test.parquet", "size": 14, "limit": 2000},
+        "train": {"path": f"{folder}/train.parquet", "limit": limit, "size": size},
+        "test": {"path": f"{folder}/test.parquet", "size": size, "limit": 2000},
         "validation": 0.1,
     }
     own = {"method": method, "public": 0.35, "clients": 10, "fraction": 0.4, "rounds": rounds, "timeout": 60.0}

@@ -101,7 +101,11 @@ class Reference:
             if (missing := missing_part(tap.path, modules)) is not None:
                 parts.append(f"{name!r}: {missing}")
                 continue
-            offer = nearest_names(tap.path, batchnorm_layers(model) if tap.of == STATISTICS else modules)
+            layers = batchnorm_layers(model) if tap.of == STATISTICS else modules
+            if tap.of == STATISTICS and not layers:
+                parts.append(f"{name!r} has no BatchNorm layers, of which there are statistics; leave this term out (weight 0)")
+                continue
+            offer = nearest_names(tap.path, layers)
             parts.append(f"the nearest taps of {name!r} are {', '.join(offer) or '(none)'}")
         return "; ".join(parts)
 

@@ -14,6 +14,7 @@ from limbeck.integrations.flower.client import ARRAYS, new_model
 from limbeck.integrations.flower.records import payload_bytes, to_record
 from limbeck.integrations.flower.replies import LOGITS
 from limbeck.integrations.flower.rounds import public_rows
+from limbeck.integrations.flower.server_step import ServerStep
 from limbeck.recipe.errors import RecipeError
 from limbeck.recipe.federation import FederatedItems, Federation
 
@@ -23,17 +24,19 @@ def check_federation(recipe: Federation, items: FederatedItems) -> None:
 
     Raises:
         ValueError: a model does not read the items, or outputs other classes.
-        RecipeError: a source makes inputs that a model does not read; a limit below the size of every message.
+        RecipeError: inputs are made that a model does not read, or by a method that does not fit the models; a limit below the
+            size of every message.
     """
-    task = recipe.new_task()
+    task, models = recipe.new_task(), {}
     for group in recipe.architectures:
-        model = new_model(recipe, items.test, group, 0).eval()
+        models[group] = model = new_model(recipe, items.test, group, 0).eval()
         for data, known in (("test data", items.test), ("data.validation", items.validation)):
             if known is not None:
                 task.check(model, known, f"model of {group}", data)
         if recipe.federated.source is not None:
             _check_made_inputs(recipe, model, group)
         _check_message(recipe, items, model, group)
+    ServerStep(recipe, items, recipe.federated.build_method(), 0).check(models)
 
 
 def _check_made_inputs(recipe: Federation, model: nn.Module, group: str) -> None:

@@ -10,7 +10,6 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import FedAvg
 from torch import Tensor
 
-from limbeck.core.source import source as build_source
 from limbeck.evaluation.federation import FederatedRound
 from limbeck.integrations.flower.client import (
     ARRAYS,
@@ -31,6 +30,7 @@ from limbeck.integrations.flower.client import (
 from limbeck.integrations.flower.records import PayloadError, payload_bytes, to_record
 from limbeck.integrations.flower.replies import LOGITS, Member, ReplyChecks, State
 from limbeck.integrations.flower.rounds import public_rows, taking_part
+from limbeck.integrations.flower.server_step import ServerStep
 from limbeck.methods import federated
 from limbeck.recipe.federation import FederatedItems, Federation
 from limbeck.utils.seeds import mix_seeds
@@ -62,6 +62,7 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         self.models = {group: new_model(recipe, items.test, group, seed) for group in recipe.architectures}
         self.members: dict[int, Member] = {}
         self.checks = ReplyChecks(recipe, items, self.method, self.token, self.models, self.members, seed)
+        self.server = ServerStep(recipe, items, self.method, seed)
         self.refused: dict[int, str] = {}
         self.offset, self.consensus = 0, cast(Tensor | None, None)
         self.rounds: list[FederatedRound] = []
@@ -153,24 +154,10 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
             if averaged is not None:
                 mean = averaged.to_torch_state_dict()
                 model.load_state_dict({name: mean[name].to(old.dtype) for name, old in model.state_dict().items()})
-        settings = quiet(self.recipe.training.build().settings)
-        federated.distil_clients(
-            self.method,
-            {str(node): self.checks.client_model(node, state).eval() for node, state in states.items()},
-            self.models,
-            self._inputs(),
-            task=self.recipe.new_task(),
-            seed=mix_seeds(self.seed, "server", self._round.number),
-            settings=settings,
-            validation=self.items.validation,
-        )
+        clients = {str(node): self.checks.client_model(node, state).eval() for node, state in states.items()}
+        self.server.distil(clients, self.models, self._round.number)
         for model in self.models.values():
             model.cpu()
-
-    def _inputs(self) -> Any:
-        """Items or a source of inputs without labels."""
-        spec = self.recipe.federated.source
-        return self.items.public if spec is None else build_source(spec)
 
     def _agree(self, server_round: int, replies: list[Message], states: Mapping[int, State]) -> None:
         """Makes the consensus of the clients' logits, from which the server's models learn too."""
@@ -211,6 +198,7 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
             "round": len(self.rounds),
             "models": {group: dict(model.state_dict()) for group, model in self.models.items()},
             "consensus": {} if self.consensus is None else {LOGITS: self.consensus},
+            "makers": self.server.makers,
             "rounds": [each.model_dump(mode="json") for each in self.rounds],
         }
 
@@ -219,5 +207,6 @@ class FederatedStrategy(FedAvg):  # type: ignore[misc]
         for group, model in self.models.items():
             model.load_state_dict(state["models"][group])
         self.consensus = state["consensus"].get(LOGITS)
+        self.server.makers = dict(state.get("makers", {}))
         self.rounds = [FederatedRound.model_validate(each) for each in state["rounds"]]
         self.offset = int(state["round"])

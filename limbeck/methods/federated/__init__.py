@@ -6,6 +6,7 @@ from limbeck.methods.federated.checks import left_out_by_consensus, left_out_by_
 from limbeck.methods.federated.feddf import FedDF
 from limbeck.methods.federated.logits import DSFL, FedMD
 from limbeck.methods.federated.server_step import distil_clients, distil_consensus
+from limbeck.methods.federated.without_data import WithoutData, check_without_data, distil_without_data
 
 __all__ = [
     "DSFL",
@@ -14,8 +15,11 @@ __all__ = [
     "FedMD",
     "FedProx",
     "FederatedMethod",
+    "WithoutData",
+    "check_without_data",
     "distil_clients",
     "distil_consensus",
+    "distil_without_data",
     "left_out_by_consensus",
     "left_out_by_norm",
     "left_out_by_validation",

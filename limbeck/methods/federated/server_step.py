@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 
 from torch import Tensor, nn
@@ -11,10 +10,11 @@ from limbeck.core.actors import Actor, frozen, trained
 from limbeck.core.schedules import Cosine
 from limbeck.core.source import Source
 from limbeck.data import Dataset, Items
-from limbeck.engine import Optimizer, Run, Settings, Stage, Update, Validation, steps
+from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.methods.federated.base import FederatedMethod
 from limbeck.methods.federated.feddf import FedDF
 from limbeck.methods.federated.logits import LogitExchange
+from limbeck.methods.federated.server_training import train_on_server
 from limbeck.tasks import Task
 from limbeck.teacher_cache.in_memory import MemoryCache
 
@@ -25,7 +25,7 @@ def distil_clients(
     method: FederatedMethod,
     clients: Mapping[str, nn.Module],
     students: Mapping[str, nn.Module],
-    inputs: Items | Source,
+    inputs: Items | Source | None,
     *,
     task: Task,
     seed: int,
@@ -37,35 +37,23 @@ def distil_clients(
     Args:
         clients: models by client number.
         students: averaged models by group.
-        inputs: items, whose labels are not read, or any source.
+        inputs: items, whose labels are not read, or any source; None for methods that only average.
         validation: chooses the state that is kept, the averages among them; None: the last one is.
     """
     stage = method.server_stage(task, "clients.*", "groups.*")
     if stage is None:
         return
     assert isinstance(method, FedDF)
+    assert inputs is not None
     source = public_source(inputs, method.batch_size) if isinstance(inputs, Items) else inputs.fresh()
     actors: dict[str, Actor] = {}
     for name, model in clients.items():  # each runs once on each public item, however many steps there are
         actors[f"clients.{name}"] = frozen(model, cache=MemoryCache() if isinstance(source, Dataset) else None)
     actors |= {f"groups.{name}": trained(model) for name, model in students.items()}
-    chosen = None
-    if validation is not None:
-        names = [f"groups.{name}" for name in students]
-        chosen = _validation(task, validation, names, settings, every=method.validate_every, patience=method.patience)
-    averaged = {name: copy.deepcopy(model.state_dict()) for name, model in students.items()}
-    before = (
-        None if chosen is None else chosen.evaluate({name: model.eval() for name, model in students.items()})[chosen.metric]
-    )
-    run = Run(actors, [stage], source=source, seed=seed, settings=settings, validation=chosen).fit()
-    if chosen is None:
-        return
-    assert run.clock.best is not None
-    if chosen.better(run.clock.best, before):
-        run.load_best()
-    else:
-        for name, model in students.items():
-            model.load_state_dict(averaged[name])
+    train_on_server(
+        actors, stage, {f"groups.{name}": model for name, model in students.items()}, source, task=task, seed=seed,
+        settings=settings, validation=validation, every=method.validate_every, patience=method.patience,
+    )  # fmt: skip
 
 
 def distil_consensus(
@@ -101,17 +89,3 @@ class Known(nn.Module):
 def public_source(items: Items, batch_size: int) -> Dataset:
     """Returns public items in batches, without augmentation, so that what clients say of them can be looked up."""
     return Dataset(items, batch_size, view_count=1, view_seed=0)
-
-
-def _validation(
-    task: Task, items: Items, names: list[str], settings: Settings, *, every: int, patience: int | None
-) -> Validation:
-    """The mean metric of the models of all groups chooses the state."""
-
-    def evaluate(models: Mapping[str, nn.Module]) -> Mapping[str, float]:
-        found = [
-            task.compute_metrics(task.outputs(model, items, autocast=settings.autocast), items) for model in models.values()
-        ]
-        return {name: sum(each[name] for each in found) / len(found) for name in found[0]}
-
-    return Validation(evaluate, names, task.metric.name, higher_is_better=task.higher_is_better, every=every, patience=patience)

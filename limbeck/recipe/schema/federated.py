@@ -45,6 +45,11 @@ class FederatedSpec(Spec):
         None, description="inputs without labels that all may see: a share of the training data, or a data set of its own"
     )
     source: NamedPart | None = Field(None, description="in place of public data: a source that makes inputs, such as gaussian")
+    data_free: NamedPart | None = Field(
+        None,
+        description="in place of public data: a method without data, such as {dfad: {width: 16}}, whose inputs are made from "
+        "what the clients' models know",
+    )
     classes: int | None = Field(None, gt=1, description="of all clients together; none: in a simulation those of the data")
     upload: Literal["float32", "float16", "int8"] = Field("float32", description="how clients send weights or logits")
     privacy: PrivacySpec | None = Field(None, description="clients add noise to their updates; none: they do not")
@@ -65,6 +70,8 @@ class FederatedSpec(Spec):
         check_buildable(functools.partial(partition, self.partition))
         if self.source is not None:
             check_buildable(functools.partial(source, self.source))
+        if self.data_free is not None:
+            check_buildable(functools.partial(federated.check_without_data, self.data_free))
         if isinstance(self.public, float) and not 0 < self.public < 1:
             raise ValueError(f"public: {self.public:g} is no share; expected a number between 0 and 1, or a data set")
         return self
@@ -78,10 +85,13 @@ class FederatedSpec(Spec):
                 f"least_replies: {self.least_replies}, and {asked} of {self.clients} clients are asked in a round, so that no "
                 f"round would change anything; set it to {asked} at most"
             )
-        if self.public is not None and self.source is not None:
-            raise ValueError("public: and source: are both given; give one of the two")
-        if method.needs_inputs and self.public is None and self.source is None:
-            raise ValueError(f"public: {name} needs inputs without labels; give a share, a data set, or a source:")
+        given = [field for field in ("public", "source", "data_free") if getattr(self, field) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(f'{field}:' for field in given)} are given together; give one of them")
+        if method.needs_inputs and not given:
+            raise ValueError(f"public: {name} needs inputs without labels; give a share, a data set, a source: or data_free:")
+        if self.data_free is not None and not method.needs_inputs and method.exchanges == "weights":
+            raise ValueError(f"data_free: {name} distils nothing on the server; give it with feddf, or leave it out")
         if method.exchanges == "logits" and self.public is None:
             raise ValueError(f"public: {name} exchanges logits on data that all have; give a share or a data set")
         if method.exchanges == "logits" and self.privacy is not None:

@@ -140,8 +140,27 @@ def test_a_source_of_inputs_stands_for_public_data():
     assert strategy.rounds[0].used == 4
 
 
-@pytest.mark.parametrize("method", [{"feddf": {"steps": 10}}, {"fedmd": {"steps": 5}}])
-def test_a_server_that_was_killed_goes_on_and_reaches_the_same_weights(method, tmp_path):
+MADE = {"public": None, "data_free": {"dfad": {"width": 4, "latent": 8, "generator_lr": 0.01}}}
+
+
+def test_without_public_data_each_group_has_a_generator_that_goes_on_and_only_weights_travel():
+    groups = {"small": MODEL, "wide": {"model": "mlp", "args": {"inputs": 64, "hidden": [32]}}}
+    wanted = recipe({"feddf": {"steps": 20, "patience": None}}, _groups=groups, **MADE)
+    makers = []
+    strategy, grid = trained(wanted, on_round=lambda done: makers.append(dict(done.server.makers)))
+    assert strategy.items.public is None
+    assert [list(each) for each in makers] == [list(groups)] * 2
+    first, second = (each["small"]["generator"] for each in makers)
+    assert any(not torch.equal(first[name], second[name]) for name in first)
+    _, plain = trained(recipe(_groups=groups, public=None))
+    names = [[sorted(each.content.array_records.get("arrays", {})) for each in one.replies] for one in (grid, plain)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize(
+    ("method", "changes"), [({"feddf": {"steps": 10}}, {}), ({"fedmd": {"steps": 5}}, {}), ({"feddf": {"steps": 10}}, MADE)]
+)
+def test_a_server_that_was_killed_goes_on_and_reaches_the_same_weights(method, changes, tmp_path):
     class KilledError(Exception):
         pass
 
@@ -149,15 +168,15 @@ def test_a_server_that_was_killed_goes_on_and_reaches_the_same_weights(method, t
         if len(strategy.rounds) == 1:
             raise KilledError
 
-    whole, _ = trained(recipe(method, rounds=3))
+    whole, _ = trained(recipe(method, rounds=3, **changes))
     with pytest.raises(KilledError):
-        trained(recipe(method, rounds=3), folder=tmp_path, on_round=kill)
-    resumed, grid = trained(recipe(method, rounds=3), folder=tmp_path, resume=True)
+        trained(recipe(method, rounds=3, **changes), folder=tmp_path, on_round=kill)
+    resumed, grid = trained(recipe(method, rounds=3, **changes), folder=tmp_path, resume=True)
     assert resumed.rounds == whole.rounds
     assert sum(message.metadata.message_type == "train" for message in grid.sent) == 4 * 2
     for one, other in zip(*(each.models["student"].parameters() for each in (whole, resumed)), strict=True):
         assert torch.equal(one, other)
-    again, grid = trained(recipe(method, rounds=3), folder=tmp_path, resume=True)
+    again, grid = trained(recipe(method, rounds=3, **changes), folder=tmp_path, resume=True)
     assert not grid.sent
     assert len(again.rounds) == 3
 

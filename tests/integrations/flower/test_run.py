@@ -93,7 +93,16 @@ def test_the_command_line_runs_resumes_and_refuses(limbeck, tmp_path: Path) -> N
             "fedmd exchanges logits on data that all",
         ),
         ({"public": 1.5}, "public: 1.5 is no share"),
-        ({"source": {"gaussian": {"shape": [64]}}}, "public: and source: are both given"),
+        ({"source": {"gaussian": {"shape": [64]}}}, "public: and source: are given together; give one of them"),
+        ({"data_free": "dfad"}, "public: and data_free: are given together"),
+        (
+            {"method": "feddf", "public": None, "data_free": "hinton"},
+            "data_free: 'hinton' is no method without data; choose .* dfad",
+        ),
+        ({"method": "feddf", "public": None, "data_free": {"dfad": {"widht": 3}}}, "dfad has no 'widht'; nearest: width"),
+        ({"method": "feddf", "public": None, "data_free": {"dfad": {"width": "wide"}}}, "width='wide': expected int"),
+        ({"method": "fedavg", "public": None, "data_free": "dfad"}, "data_free: fedavg distils nothing on the server"),
+        ({"method": "fedmd", "public": None, "data_free": "dfad"}, "fedmd exchanges logits on data that all"),
         ({"partition": {"dirichlet": {"alpha": -1}}}, "alpha is -1; expected a number above 0"),
         ({"clients": 1}, "clients"),
         ({"fraction": 0}, "fraction"),
@@ -147,6 +156,14 @@ def test_what_has_no_effect_may_be_switched_off() -> None:
         (
             {"method": "feddf", "public": None, "source": {"gaussian": {"shape": [9]}}},
             r"federated.source: gaussian makes inputs of shape \[9\], which the model of student cannot read",
+        ),
+        (
+            {"method": "feddf", "public": None, "data_free": {"dfq": {"width": 4}}},
+            "federated.data_free: .*statistics.*BatchNorm",
+        ),
+        (
+            {"method": "feddf", "public": None, "data_free": {"dfad": {"shape": [9]}}},
+            "federated.data_free: .*9",
         ),
         (
             {"partition": {"by_column": {"name": "hospital"}}},

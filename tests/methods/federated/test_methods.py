@@ -79,6 +79,30 @@ def test_the_consensus_of_fedmd_is_the_mean_and_that_of_ds_fl_is_sharpened():
     assert sharp.max() > mean.max() + 0.2
 
 
+def test_without_data_a_student_learns_what_its_clients_know_from_made_inputs():
+    clients, groups = {"1": net(1), "2": net(2)}, {"a": net(3), "b": nn.Sequential(nn.Linear(2, 8), nn.ReLU(), nn.Linear(8, 3))}
+    frozen = [p.clone() for model in clients.values() for p in model.parameters()]
+    wanted = (clients["1"](X) + clients["2"](X)) / 2
+    before = {name: float((model(X) - wanted).abs().mean()) for name, model in groups.items()}
+    without = federated.WithoutData({"dfad": {"width": 4, "latent": 4, "low": -2.0, "high": 2.0}}, [2], 3)
+    makers: dict = {}
+    method = FedDF(steps=300, batch_size=16, lr=0.05)
+    federated.distil_without_data(method, without, clients, groups, makers, task=TASK, seed=0, settings=QUIET)
+    assert_equal([p for model in clients.values() for p in model.parameters()], frozen)
+    for name, model in groups.items():
+        assert float((model(X) - wanted).abs().mean()) < before[name] / 3
+    assert set(makers) == {"a", "b"}
+
+
+def test_the_steps_of_a_round_are_those_of_the_student_however_often_it_learns_from_an_input():
+    without = federated.WithoutData({"dfad": {"repeat": 4}}, [2], 3)
+    stage, actors = without.decide(FedDF(steps=10, batch_size=7), TASK)
+    assert (stage.length.count, stage.updates[-1].repeat, list(actors)) == (3, 4, ["generator"])
+    assert stage.updates[-1].source.batch_size == 7
+    made, _ = federated.WithoutData({"deep_inversion": {"classes": 2, "batch_size": 5}}, [2], 3).decide(FedDF(steps=10), TASK)
+    assert (made.length.count, made.updates[-1].source.batch_size) == (10, 5)
+
+
 @pytest.mark.parametrize("method", [FedMD(steps=30, batch_size=2, lr=0.3), DSFL(steps=30, batch_size=2, lr=0.3)])
 def test_a_model_learns_the_consensus_item_by_item(method):
     student, wanted = net(0), torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]])

@@ -23,20 +23,18 @@ evaluated on the test set.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from flwr.app import Message
-from torch import Tensor
 
+from benchmarks.paradigms.federated_faults import FAULTS
 from benchmarks.paradigms.federated_runs import (
     CNN,
     DATA,
     SEEDS,
-    Grids,
     correct,
     curve,
     first_reach,
@@ -50,11 +48,9 @@ from benchmarks.paradigms.parts import run_parts
 from limbeck.data import Items
 from limbeck.evaluation.statistics import paired_gain
 from limbeck.integrations.flower.client import train_locally
-from limbeck.integrations.flower.grid import InProcessGrid
-from limbeck.integrations.flower.simulation import simulated_grid
 from limbeck.integrations.flower.strategy import FederatedStrategy
 from limbeck.methods.federated import FedAvg
-from limbeck.recipe.federation import FederatedItems, Federation
+from limbeck.recipe.federation import Federation
 
 CELLS = Path("runs/benchmarks/blood_cells")
 FAULT_SEEDS = (1, 2)
@@ -245,63 +241,6 @@ def groups() -> None:
 
 
 # --- faults --------------------------------------------------------------------------------------------------------------
-
-
-class Vanishing(InProcessGrid):
-    """Three of ten replies to training do not arrive."""
-
-    def deliver(self, message: Any) -> Any:
-        reply = super().deliver(message)
-        generator = np.random.default_rng((int(message.metadata.dst_node_id), self._identity))
-        return None if message.metadata.message_type == "train" and generator.random() < 0.3 else reply
-
-
-def liar(change: Callable[[dict[str, Tensor]], dict[str, Tensor]]) -> type[InProcessGrid]:
-    """A grid in which one of the ten clients changes its arrays."""
-    from limbeck.integrations.flower.records import from_record, to_record
-
-    class Lying(InProcessGrid):
-        def deliver(self, message: Any) -> Any:
-            reply = super().deliver(message)
-            if reply is not None and message.metadata.dst_node_id == 3 and message.metadata.message_type == "train":
-                reply.content["arrays"] = to_record(change(from_record(reply.content.array_records["arrays"])))
-            return reply
-
-    return Lying
-
-
-class Late(InProcessGrid):
-    """One of ten clients answers each question to train a round too late: what arrives belongs to the round before."""
-
-    held: Message | None = None
-
-    def deliver(self, message: Any) -> Any:
-        reply = super().deliver(message)
-        if message.metadata.dst_node_id != 3 or message.metadata.message_type != "train":
-            return reply
-        self.held, before = reply, self.held
-        return before and Message(before.content, reply_to=message)
-
-
-def flipped(wanted: Federation, items: FederatedItems) -> InProcessGrid:
-    own = items.clients[2]
-    items.clients[2] = Items(own.storage, own.keys, 9 - own.target, own.classes, own.class_names, own.images)
-    return simulated_grid(wanted, items)
-
-
-def of_kind(kind: type[InProcessGrid]) -> Grids:
-    return lambda wanted, items: simulated_grid(wanted, items, kind)
-
-
-FAULTS: dict[str, Grids] = {
-    "clean": simulated_grid,
-    "30 % vanish": of_kind(Vanishing),
-    "one sends NaN": of_kind(liar(lambda state: {name: tensor * float("nan") for name, tensor in state.items()})),
-    "one scales by 20": of_kind(liar(lambda state: {name: tensor * 20 for name, tensor in state.items()})),
-    "one sends wrong shapes": of_kind(liar(lambda state: {name: tensor[None] for name, tensor in state.items()})),
-    "one answers a round too late": of_kind(Late),
-    "one flips its labels": flipped,
-}
 
 
 def faults() -> None:

@@ -15,8 +15,9 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.source import BatchPosition, Source
 from limbeck.core.terms import Term
 from limbeck.engine.dead_terms import DeadTermCheck, warn_of_same_object
+from limbeck.engine.fused_kernels import has_sparse_gradients, take_step
 from limbeck.engine.gradient_checkpointing import checkpointed_blocks
-from limbeck.engine.optimizers import Optimizer, has_sparse_gradients, take_step
+from limbeck.engine.optimizers import Optimizer
 from limbeck.engine.sharding import clip_gradients, load_optimizer
 from limbeck.engine.stages import Stage, Update
 from limbeck.engine.sync_batch_norm import normalizes_batches
@@ -65,10 +66,7 @@ class BoundUpdate:
             clip_gradients(self.parameters, clip)
         for optimizer in self.optimizers.values():
             self.optimizer.set_rate(optimizer, progress)
-            if scaler.is_enabled():
-                scaler.step(optimizer)
-            else:
-                take_step(optimizer)
+            take_step(optimizer, scaler)
         scaler.update()
 
     def state_dict(self) -> dict[str, Any]:

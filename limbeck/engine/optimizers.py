@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
 from torch import nn
-from torch.optim import optimizer as optimizers
 
 from limbeck.core.schedules import Constant, Schedule, schedule
+from limbeck.engine.fused_kernels import can_fuse
 from limbeck.utils.distributed import is_sharded
 from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
@@ -39,7 +38,6 @@ _BIBTEX = {
     """,
 }
 
-KERNELS = ("fused", "foreach", "capturable", "differentiable")  # options that decide how a step is computed
 registry = Registry("optimizer")  # those of torch, by their names in lower case
 for _name, _kind in vars(torch.optim).items():
     if isinstance(_kind, type):
@@ -98,19 +96,12 @@ class Optimizer:
             groups += [{"params": part, "lr_scale": factor} for part in _by_sharding(matrices)]
             groups += [{"params": part, "lr_scale": factor, "weight_decay": 0.0} for part in _by_sharding(vectors)]
         options: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in self.options.items()}
-        if not sparse and self._can_fuse(parameters):
+        if not sparse and can_fuse(self.kind, options, parameters):
             options["fused"] = True
         try:
             return self.kind([g for g in groups if g["params"]] or [{"params": []}], lr=self.lr, **options)  # type: ignore[call-arg]
         except TypeError as error:
             raise ValueError(f"optimizer {self.name!r}: {error}") from error
-
-    def _can_fuse(self, parameters: Sequence[nn.Parameter]) -> bool:
-        """Whether one kernel can do the whole step on a CPU, where it takes a fourth (AdamW) to a half (SGD) of the time."""
-        chosen = any(name in self.options for name in KERNELS)
-        takes_it = "fused" in inspect.signature(self.kind).parameters
-        whole = all(p.is_cpu and p.is_floating_point() and not is_sharded(p) for p in parameters)
-        return takes_it and whole and not chosen and len(parameters) > 0
 
     def set_rate(self, optimizer: torch.optim.Optimizer, progress: float) -> float:
         """Sets the learning rate for this progress of the stage, and returns it."""
@@ -119,23 +110,6 @@ class Optimizer:
         for group in optimizer.param_groups:
             group["lr"] = rate * group.get("lr_scale", 1.0)
         return rate
-
-
-def take_step(optimizer: torch.optim.Optimizer) -> None:
-    """`optimizer.step()`, without torch's record of it for profilers, which takes longer than the step of a small model."""
-    kind = type(optimizer)
-    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
-    hooks = own or optimizers._global_optimizer_pre_hooks or optimizers._global_optimizer_post_hooks
-    if hooks or torch.autograd.profiler._is_profiler_enabled or not kind.__module__.startswith("torch.optim."):
-        optimizer.step()
-    else:
-        with torch.no_grad():
-            inspect.unwrap(kind.step)(optimizer)
-
-
-def has_sparse_gradients(model: nn.Module) -> bool:
-    """Whether a model has embeddings with `sparse=True`."""
-    return any(isinstance(each, nn.Embedding | nn.EmbeddingBag) and each.sparse for each in model.modules())
 
 
 def _by_sharding(parameters: Sequence[nn.Parameter]) -> list[list[nn.Parameter]]:

@@ -21,7 +21,7 @@ from limbeck.core.model_io import LOGITS
 from limbeck.core.repeated_blocks import repeated_blocks
 from limbeck.core.signals import LinearLogits
 from limbeck.core.taps.probe import tap_watchers
-from limbeck.engine.optimizers import KERNELS
+from limbeck.engine.fused_kernels import KERNELS
 from limbeck.utils import distributed
 from limbeck.utils.distributed import is_sharded
 
@@ -161,9 +161,13 @@ def _squares(gradient: Tensor) -> Tensor:
 
 
 def _like_parameter(value: Any, parameter: nn.Parameter) -> Any:
-    """A part of an optimizer's state: moments are sharded as their parameter is, numbers of steps are not."""
-    shaped = isinstance(value, Tensor) and value.shape == parameter.shape
-    return _like(value, parameter) if shaped else value
+    """A part of an optimizer's state: moments are sharded and laid out as their parameter is, numbers of steps are not."""
+    if not isinstance(value, Tensor) or value.shape != parameter.shape:
+        return value
+    value = _like(value, parameter)
+    if is_sharded(value) or value.stride() == parameter.stride():
+        return value
+    return torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def _like(value: Tensor, target: Tensor | None) -> Tensor:

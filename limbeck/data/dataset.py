@@ -25,6 +25,7 @@ from limbeck.data.text.masking import Masking
 from limbeck.data.text.next_tokens import NextTokens
 from limbeck.data.text.tagged_tokens import TagTargets
 from limbeck.data.workers import computed_in_workers, default_workers, is_worker
+from limbeck.utils.argument_types import require_whole
 
 View: TypeAlias = Pipeline | FieldViews | Masking | NextTokens | TagTargets
 
@@ -76,8 +77,7 @@ class Dataset(Source):
             ("workers", workers, 0),
             ("prefetch", prefetch, 0),
         ):
-            if value is not None and value < least:
-                raise ValueError(f"{name}={value}: expected {least} or more")
+            require_whole(name, value, least)
         if not 0 <= view_refresh <= 1:
             raise ValueError(f"view_refresh={view_refresh}: expected a share from 0 to 1")
         if not len(items):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from torch import Tensor
 from limbeck.data.content_keys import content_keys
 from limbeck.data.image.decode import to_array
 from limbeck.data.storage import EncodedStorage, Storage, TensorStorage, check_finite, looks_like_images
+from limbeck.utils.argument_types import require_whole
 from limbeck.utils.progress_bar import show_progress
 
 if TYPE_CHECKING:
@@ -47,10 +49,17 @@ def read_torch_dataset(dataset: Dataset[Any], memory_limit: int) -> ReadDataset:
         dataset: map-style; its inputs are tensors, arrays or Pillow images of one shape.
 
     Raises:
-        ValueError: an empty data set; an item that is not a pair; inputs of different shapes, or not finite; inputs that do
-            not stay in memory and are not the same when they are read again.
+        ValueError: a data set that is empty or not map-style; an item that is not a pair; a label that is no class index;
+            inputs of different shapes, or not finite; inputs that do not stay in memory and are not the same when they are
+            read again.
     """
-    total = len(dataset)  # type: ignore[arg-type]
+    require_whole("memory_limit", memory_limit, 0)
+    if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+        raise ValueError(
+            f"{type(dataset).__name__} is no map-style data set, which has a length and items by number; hand over "
+            "Items.from_tensors(inputs, labels), with all that it gives"
+        )
+    total = len(dataset)
     if not total:
         raise ValueError("the data set is empty")
     first, _ = _pair(dataset, 0)
@@ -98,7 +107,17 @@ def _pair(dataset: Dataset[Any], row: int) -> tuple[Tensor, int]:
         raise ValueError(f"row {row}: expected a pair (input, label), found {type(item).__name__}")
     if isinstance(item[0], str):
         raise ValueError(f"row {row}: a text; hand over Items.from_tensors(texts, labels), with a list of all of them")
-    return _as_tensor(item[0]), int(item[1])
+    return _as_tensor(item[0]), _as_class(item[1], row)
+
+
+def _as_class(label: Any, row: int) -> int:
+    with contextlib.suppress(TypeError, ValueError, OverflowError, RuntimeError):  # the last of a tensor of several numbers
+        if (number := int(label)) == label:
+            return number
+    raise ValueError(
+        f"row {row}: the label is {label!r}; expected the number of a class. For other labels hand over "
+        "Items.from_tensors(inputs, labels), with those of all items"
+    )
 
 
 def _as_tensor(value: Any) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from types import UnionType
 from typing import Any
 
@@ -27,6 +28,12 @@ def require_mapping(field: str, value: Any, example: str) -> None:
     for name in value:
         if not isinstance(name, str):
             raise ValueError(f"{field}: the name {name!r} is {type(name).__name__}; expected a string, such as {example}")
+
+
+def require_whole(field: str, value: Any, least: int) -> None:
+    """Raises a ValueError unless `value` is a whole number, `least` or more; None, which stands for no number, passes."""
+    if value is not None and (not isinstance(value, Integral) or isinstance(value, bool) or value < least):
+        raise ValueError(f"{field}={value!r}: expected a whole number, {least} or more")
 
 
 def require(field: str, value: Any, kind: type | UnionType, example: str) -> None:

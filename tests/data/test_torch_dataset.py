@@ -93,3 +93,20 @@ def test_inputs_that_are_no_numbers_or_not_finite_are_refused() -> None:
         Items.from_torch_dataset([(torch.zeros(2), 0), (torch.tensor([0.0, torch.nan]), 0)])  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=r"row 0: a text; hand over Items\.from_tensors"):
         Items.from_torch_dataset([("a film", 1)])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("label", [0.37, "1", None, torch.tensor([0, 1]), float("nan")])
+def test_labels_that_are_no_classes_are_refused(label: object) -> None:
+    with pytest.raises(ValueError, match=r"row 1: the label is .*; expected the number of a class\. .*from_tensors"):
+        Items.from_torch_dataset([(torch.rand(3), 0), (torch.rand(3), label)])  # type: ignore[arg-type]
+
+
+def test_labels_may_be_arrays_and_whole_floats() -> None:
+    labels = [1, True, 2.0, np.int64(3), torch.tensor(0), torch.tensor([1.0])]
+    items = Items.from_torch_dataset([(torch.rand(3), label) for label in labels])  # type: ignore[arg-type]
+    assert items.target.tolist() == [1, 1, 2, 3, 0, 1]
+
+
+def test_a_data_set_without_length_is_refused() -> None:
+    with pytest.raises(ValueError, match="generator is no map-style data set"):
+        Items.from_torch_dataset((torch.rand(3), 0) for _ in range(3))  # type: ignore[arg-type]

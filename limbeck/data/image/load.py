@@ -20,6 +20,7 @@ from limbeck.data.image.decoded_cache import DecodedCache
 from limbeck.data.image.inspect import Headers, inspect_images
 from limbeck.data.image.storage import EncodedImages, ImageStorage
 from limbeck.data.storage import Storage, TensorStorage
+from limbeck.utils.argument_types import require_whole
 
 OnError = Literal["raise", "skip"]
 MEMORY_LIMIT = 2 << 30
@@ -66,7 +67,8 @@ def load_images(
     Raises:
         ValueError: images that cannot be read, or that differ in size or channels.
     """
-    check_channels(channels)
+    check_image_options(size, channels)
+    require_whole("memory_limit", memory_limit, 0)
     headers = inspect_images(sources, decode=on_error == "skip")
     _raise_or_warn(headers.broken, describe, len(sources), on_error)
     whole = np.ones(len(sources), dtype=bool)
@@ -84,17 +86,22 @@ def load_arrays(
     arrays: Iterable[NDArray[np.uint8]], size: int | tuple[int, int] | None = None, channels: int | None = None
 ) -> LoadedImages:
     """Images `[H, W]` or `[H, W, C]` in memory, resized and converted as `load_images` does."""
-    check_channels(channels)
+    check_image_options(size, channels)
     shape = (size, size) if isinstance(size, int) else size
     pixels = np.stack([decode_image(array, shape, channels) for array in arrays])
     keys = as_keys(content_key(image) for image in pixels)
     return LoadedImages(TensorStorage(torch.from_numpy(pixels)), keys, torch.arange(len(pixels)))
 
 
-def check_channels(channels: int | None) -> None:
-    """Raises a ValueError for a number of channels that images are not decoded to."""
+def check_image_options(size: int | tuple[int, int] | None, channels: int | None) -> None:
+    """Raises a ValueError for a size or a number of channels that images are not decoded to."""
+    sides = size if isinstance(size, tuple | list) else (size, size)
+    if len(sides) != 2 or (size is not None and None in sides):
+        raise ValueError(f"size={size!r}: expected a number of pixels, or (height, width)")
+    for side in sides:
+        require_whole("size", side, 1)
     if channels not in (None, 1, 3):
-        raise ValueError(f"channels={channels}: expected 1 (grey) or 3 (RGB)")
+        raise ValueError(f"channels={channels!r}: expected 1 (grey) or 3 (RGB)")
 
 
 def _one_shape(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
@@ -106,10 +107,15 @@ def _named(table: RawTable, option: str, wanted: str) -> str:
     return wanted
 
 
+def holds_images(table: RawTable) -> bool:
+    """Whether a column of the table is of images."""
+    return any(_holds_images(table, name) for name in table.columns.column_names)
+
+
 def _holds_images(table: RawTable, column: str) -> bool:
+    """Declared as `Image`; or bytes; or paths of images, in a column of a usual name or of files that are there."""
     kind = table.columns.schema.field(column).type
-    feature = table.features.get(column)
-    declared = feature.get("_type") if isinstance(feature, dict) else None
+    declared = _declared(table, column)
     if declared is not None or column.lower() == "audio":
         return declared == "Image"
     if _holds_sounds(table, column):
@@ -118,24 +124,32 @@ def _holds_images(table: RawTable, column: str) -> bool:
         return bool(kind.get_field_index("bytes") >= 0)
     if is_binary(kind):
         return True
-    return is_text(kind) and column.lower() in IMAGE_NAMES and _first_is_image_path(table.columns[column])
+    if not is_text(kind) or Path(path := str(_first(table.columns[column]))).suffix.lower() not in IMAGE_SUFFIXES:
+        return False
+    return column.lower() in IMAGE_NAMES or os.path.isfile(os.path.join(table.folder or "", path))
 
 
 def _holds_sounds(table: RawTable, column: str) -> bool:
     """Declared as `Audio`; or bytes or paths of files, in a column called audio or whose first one is a sound."""
     kind = table.columns.schema.field(column).type
-    feature = table.features.get(column)
-    declared = feature.get("_type") if isinstance(feature, dict) else None
+    declared = _declared(table, column)
     if declared is not None:
-        return bool(declared == "Audio")
+        return declared == "Audio"
     files = is_binary(kind) or (pa.types.is_struct(kind) and kind.get_field_index("bytes") >= 0)
     if not files and not is_text(kind):
         return False
     return (files and column.lower() == "audio") or _first_is_sound(table.columns[column])
 
 
+def _declared(table: RawTable, column: str) -> str | None:
+    """The feature of `datasets` that a column is declared as; None: as plain values, or not at all."""
+    feature = table.features.get(column)
+    declared = feature.get("_type") if isinstance(feature, dict) else None
+    return None if declared in (None, "Value") else str(declared)
+
+
 def _first_is_sound(cells: pa.ChunkedArray) -> bool:
-    first = next((cell for cell in cells.slice(0, 16).to_pylist() if cell is not None), "")
+    first = _first(cells)
     if isinstance(first, dict):
         first = first.get("bytes") or first.get("path") or ""
     if isinstance(first, bytes):
@@ -143,6 +157,6 @@ def _first_is_sound(cells: pa.ChunkedArray) -> bool:
     return first.lower().endswith(AUDIO_SUFFIXES) and len(first) < 4096
 
 
-def _first_is_image_path(cells: pa.ChunkedArray) -> bool:
-    first = next((cell for cell in cells.slice(0, 16).to_pylist() if cell is not None), "")
-    return Path(first).suffix.lower() in IMAGE_SUFFIXES
+def _first(cells: pa.ChunkedArray) -> Any:
+    """The first cell that is not empty, of the first ones."""
+    return next((cell for cell in cells.slice(0, 16).to_pylist() if cell), "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +23,7 @@ from limbeck.data.loading.labels import LabelReader, class_labels, first_labels
 from limbeck.data.loading.load import first_items
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.loading.rows import Where, all_rows, open_rows
+from limbeck.utils.argument_types import require_whole
 
 
 def load_fields(
@@ -66,6 +67,9 @@ def load_fields(
     }
     if missing == "skip" or any(isinstance(kind, TableModality) for kind in kinds.values()):
         table = all_rows(table)  # which items are the first, and whether texts are categories, shows in all rows
+    _refuse_unused(kinds.values(), {"size": size, "channels": channels}, ImageModality)
+    _refuse_unused(kinds.values(), {"audio": audio}, AudioModality)
+    require_whole("memory_limit", memory_limit, 0)
     for kind in kinds.values():
         _fill_in(kind, size, channels, audio)
         if isinstance(kind, ImageModality | AudioModality):
@@ -95,6 +99,13 @@ def _fill_in(
         kind.size, kind.channels = kind.size or size, kind.channels or channels
     if isinstance(kind, AudioModality) and audio is not None and kind.options == AudioOptions():
         kind.options = audio
+
+
+def _refuse_unused(kinds: Iterable[Modality], options: Mapping[str, Any], kind: type[Modality]) -> None:
+    """Refuses options of a kind that no field is of: they would have no effect."""
+    given = [name for name, value in options.items() if value is not None]
+    if given and not any(isinstance(each, kind) for each in kinds):
+        raise ValueError(f"{given[0]}: no field is of {kind.what}; leave it out")
 
 
 def _label_columns(table: RawTable, label: str | Sequence[str] | Literal[False] | None) -> tuple[str, ...]:

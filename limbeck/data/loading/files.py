@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import re
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
@@ -17,15 +19,19 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from limbeck.data.loading.columns import holds_images
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_batches, read_columns
 from limbeck.data.loading.hugging_face import open_hub, open_saved, source_of, wrong_split
-from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden
+from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden, loose_images
 from limbeck.data.loading.objects import FORMS, as_arrow, is_hugging_face, is_table
-from limbeck.data.loading.raw_table import RawTable, TableSource, table_in_memory, with_features
+from limbeck.data.loading.raw_table import RawTable, TableSource, join_rows, table_in_memory, with_features
 from limbeck.data.loading.tar_shards import OnError, expand_shards, is_shards, open_shards
 from limbeck.utils.hub import describe_nearest
 from limbeck.utils.json_files import read_json
 
+HUB_FOLDER = "data"  # where data sets of the hub have their files, beside a README.md
+SHOWN = 4  # folders named in a message
+_PART = re.compile(r"-\d+-of-(\d+)$")
 SPLIT_NAMES = {"train", "training", "validation", "valid", "val", "dev", "test", "testing", "eval"}
 
 
@@ -100,41 +106,83 @@ def _open_folder(path: Path, split: str | None, on_error: OnError) -> TableSourc
         entry for entry in path.iterdir() if entry.suffix.lower() in TABLE_SUFFIXES and entry.name != "classes.json"
     )
     if tables:
-        return _open_tables(path, tables, split)
+        source = _open_tables(path, tables, split)
+        _refuse_two_kinds(path, subfolders, tables[0], source)
+        return source
     shards = sorted(entry for entry in path.iterdir() if is_shards(entry.name) and not is_hidden(entry.name))
     if shards:
         return _open_shards(shards, str(path), split, on_error)
+    if _holds_files(path / HUB_FOLDER):
+        return _open_folder(path / HUB_FOLDER, split, on_error)
     if split is not None or (subfolders and set(subfolders) <= SPLIT_NAMES):
-        raise wrong_split(path, split, subfolders)
+        raise wrong_split(path, split, [name for name in subfolders if not any(loose_images(path / name))])
     return _open_images(path, subfolders)
+
+
+def _holds_files(path: Path) -> bool:
+    """Whether a folder holds tables or shards."""
+    return path.is_dir() and any(entry.suffix.lower() in TABLE_SUFFIXES or is_shards(entry.name) for entry in path.iterdir())
+
+
+def _refuse_two_kinds(path: Path, subfolders: list[str], table: Path, source: TableSource) -> None:
+    """Raises a ValueError for a folder that holds images in folders of classes, and a table that does not say which images."""
+    classes = [name for name in subfolders if any(loose_images(path / name))]
+    if classes and not holds_images(source.table(source.first(1))):
+        shown = ", ".join(classes[:SHOWN]) + (", …" if len(classes) > SHOWN else "")
+        raise ValueError(
+            f"{path} holds images in folders ({shown}), and {table.name}, which names none; set the path to {table}, or move "
+            "it elsewhere to read the images"
+        )
 
 
 def _open_tables(path: Path, tables: list[Path], split: str | None) -> TableSource:
     """The files of one split: `train.parquet`, or the shards `train-00000-of-00002.parquet` and so on."""
-    chosen = [table for table in tables if split is None or _names_split(table.stem, split)]
-    if not chosen or (split is None and len(chosen) > 1):
-        raise wrong_split(path, split, [table.stem for table in tables])
+    chosen = _of_split(tables, split, lambda table: table.stem)
+    if not chosen or (split is None and len({_unnumbered(table.stem) for table in chosen}) > 1):
+        raise wrong_split(path, split, sorted({_unnumbered(table.stem) for table in tables}))
+    _warn_of_missing(path, chosen)
     shards = [open_file(table) for table in chosen]
     if len(shards) == 1:
         return shards[0]
 
     def read(names: Sequence[str] | None) -> pa.Table:
-        return pa.concat_tables([read_columns(table, names) for table in chosen], promote_options="default")
+        return join_rows([read_columns(table, names) for table in chosen], str(path))
 
     return replace(shards[0], batches=lambda _: chain.from_iterable(map(read_batches, chosen)), read=read, origin=str(path))
 
 
 def _open_shards(shards: list[Path], origin: str, split: str | None, on_error: OnError) -> TableSource:
     """The shards of one split: all whose names begin with it, or all if their names differ in numbers only."""
-    chosen = [shard for shard in shards if split is None or _names_split(shard.name.partition(".")[0], split)]
+    chosen = _of_split(shards, split, lambda shard: shard.name.partition(".")[0])
     kinds = sorted({re.sub(r"\d+", "*", shard.name) for shard in chosen})
     if not chosen or (split is None and len(kinds) > 1):
         raise wrong_split(origin, split, sorted({re.split(r"[^a-zA-Z]", shard.name)[0] for shard in shards}))
+    _warn_of_missing(origin, chosen)
     return open_shards(chosen, origin, _class_names_beside(chosen[0]), on_error)
 
 
-def _names_split(stem: str, split: str) -> bool:
-    return stem == split or (stem.startswith(split) and not stem[len(split)].isalnum())
+def _of_split(files: list[Path], split: str | None, stem: Callable[[Path], str]) -> list[Path]:
+    """The file that is named like a split, or else all whose names begin with it; all files if no split is named."""
+    if split is None:
+        return files
+    return [file for file in files if stem(file) == split] or [file for file in files if _begins_with(stem(file), split)]
+
+
+def _begins_with(stem: str, split: str) -> bool:
+    return stem.startswith(split) and not stem[len(split)].isalnum()
+
+
+def _unnumbered(stem: str) -> str:
+    """The name that the parts of one table share: `train` of `train-00000-of-00002`."""
+    return _PART.sub("", stem)
+
+
+def _warn_of_missing(origin: Path | str, files: list[Path]) -> None:
+    """Warns if names such as `train-00000-of-00002` tell of files that are not there."""
+    found = Counter((_unnumbered(file.stem), int(part[1])) for file in files if (part := _PART.search(file.stem)))
+    for (name, total), count in found.items():
+        if count < total:
+            warnings.warn(f"{origin}: {count} of the {total} files of {name!r} are here; the others are missing", stacklevel=2)
 
 
 def _open_images(path: Path, subfolders: list[str]) -> TableSource:
@@ -152,6 +200,11 @@ def _open_images(path: Path, subfolders: list[str]) -> TableSource:
 
 def _image_table(path: Path, subfolders: list[str], limit: int | None = None) -> pa.Table:
     images = find_images(path, subfolders, limit)
+    if not images.files and (loose := sum(1 for _ in loose_images(path))):
+        raise ValueError(
+            f"{path}: its {loose:,} images have no class; put those of each class into a folder of its own in there, or all "
+            "into one folder if they have no labels (label: false)"
+        )
     if not images.files:
         raise ValueError(
             f"{path}: no data found; expected images in one subfolder per class, tar shards, "

@@ -99,7 +99,8 @@ def _is_elsewhere(cells: pa.ChunkedArray) -> bool:
     """Whether these are files without their bytes, whose paths are addresses."""
     if not pa.types.is_struct(cells.type) or not {"bytes", "path"} <= {field.name for field in cells.type}:
         return False
-    addresses = pc.match_substring(pc.struct_field(cells, "path"), "://")
+    paths = pc.struct_field(cells, "path").cast(pa.string())  # of no type where none has one
+    addresses = pc.match_substring(paths, "://")
     return bool(pc.any(pc.and_(addresses, pc.is_null(pc.struct_field(cells, "bytes")))).as_py())
 
 
@@ -111,4 +112,5 @@ def _size(loaded: Any) -> int | None:
 
 def wrong_split(where: Path | str, split: str | None, known: list[str]) -> ValueError:
     problem = "no split was named" if split is None else f"split={split!r} does not exist"
-    return ValueError(f"{where}: {problem}; set `split` to one of: {', '.join(known) or '(none)'}")
+    remedy = f"set `split` to one of: {', '.join(known)}" if known else "there are no splits; leave `split` out"
+    return ValueError(f"{where}: {problem}; {remedy}")

@@ -16,7 +16,7 @@ from torch import Tensor
 from limbeck.data.audio.decode import DecodedAudio, decode_audio
 from limbeck.data.audio.options import AudioOptions
 from limbeck.data.class_names import suspicious_names
-from limbeck.data.image.load import MEMORY_LIMIT, LoadedImages, OnError, load_arrays, load_images
+from limbeck.data.image.load import MEMORY_LIMIT, LoadedImages, OnError, check_image_options, load_arrays, load_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_columns
@@ -25,6 +25,7 @@ from limbeck.data.loading.labels import LabelReader, class_labels, first_labels,
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.loading.rows import Where, all_rows, open_rows
 from limbeck.data.table.columns import TableOptions, find_columns, may_be_table, read_table
+from limbeck.utils.argument_types import require_whole
 
 
 def load_items(
@@ -103,6 +104,7 @@ def _items_of(
         raise ValueError(f"input={input!r}: one column is the input, or a table is; leave out `input` or `table`")
     others = tuple(label) if isinstance(label, Sequence) and not isinstance(label, str) else ()
     if table is not None or (input is None and may_be_table(raw, input_candidates(raw, others))):
+        decoder.check_kind("a table", raw.origin)
         raw = all_rows(raw)  # whether texts are categories shows in all of them
         return _table_items(raw, table or TableOptions(), _LabelColumns(label_columns(raw, label, ()), classes, reader))
     inputs = (input_column(raw, input, others),) if isinstance(input, str | None) else input_columns(raw, input)
@@ -111,6 +113,7 @@ def _items_of(
 
 def first_items(items: Items, limit: int | None) -> Items:
     """Only the first items; all of them if there are no more, or `limit` is None."""
+    require_whole("limit", limit, 1)
     return items if limit is None or len(items) <= limit else items.select(torch.arange(limit))
 
 
@@ -141,6 +144,22 @@ class _Decoder:
     def __post_init__(self) -> None:
         if self.on_error not in ("raise", "skip"):
             raise ValueError(f"on_error={self.on_error!r}: expected 'raise' or 'skip'")
+        check_image_options(self.size, self.channels)
+        require_whole("memory_limit", self.memory_limit, 0)
+
+    def check_kind(self, kind: str, where: str) -> None:
+        """Refuses what is said of images or sounds, of data that are none: it would have no effect.
+
+        Args:
+            kind: of the inputs, in the plural.
+            where: what holds them.
+        """
+        given: dict[str, Any] = {"size": self.size, "channels": self.channels} if kind != "images" else {}
+        given |= {"audio": self.audio} if kind != "sounds" else {}
+        name = next((name for name, value in given.items() if value is not None), None)
+        if name is not None:
+            expected = "sounds" if name == "audio" else "images"
+            raise ValueError(f"{name}: {where} holds {kind}, no {expected}; leave out `{name}`")
 
     def decode_sounds(self, sources: Sequence[Any], origin: str) -> DecodedAudio:
         describe, options = partial(describe_source, origin, sources), self.audio or AudioOptions()
@@ -185,16 +204,16 @@ def _table_items(table: RawTable, options: TableOptions, labels: _LabelColumns) 
 def _from_columns(table: RawTable, inputs: Sequence[str], labels: _LabelColumns, decoder: _Decoder) -> Items:
     target, classes, names = labels.read(table)  # before the images are decoded, so that a wrong label is found at once
     if len(inputs) == 2:
+        decoder.check_kind("texts", table.origin)
         pairs = list(zip(*(read_texts(table, column, blank=True) for column in inputs), strict=True))
         return Items.from_tensors(pairs, target, classes=classes, class_names=names)
     (column,) = inputs
     kind = column_kind(table, column)
+    decoder.check_kind({"audio": "sounds"}.get(kind, f"{kind}s"), f"{table.origin}: column {column!r}")
     if kind == "audio":
         sounds = decoder.decode_sounds(MediaSources(table, column), table.origin)
         target = None if target is None else target[sounds.rows]
         return Items(sounds.storage, sounds.keys, target, classes, names)
-    if decoder.audio is not None:
-        raise ValueError(f"{table.origin}: column {column!r} holds {kind}s, no sounds; leave out `audio`")
     if kind == "image":
         decoded = decoder.load_images(MediaSources(table, column), table.origin)
         target = None if target is None else target[decoded.rows]

@@ -69,7 +69,7 @@ class TableSource:
             return self.read(None)
         if self.size is None:
             raise self._endless("does not say how many items it has")
-        rows = _first(self.batches(self.size + 1), self.size + 1)
+        rows = self._first(self.batches(self.size + 1), self.size + 1)
         if rows.num_rows > self.size:
             raise self._endless(f"has more than the {self.size:,} items that it names")
         return rows
@@ -88,12 +88,22 @@ class TableSource:
             keep: leaves out rows that do not count.
         """
         try:
-            return _first(self.batches(limit) if keep is None else map(keep, self.batches(None)), limit)
+            return self._first(self.batches(limit) if keep is None else map(keep, self.batches(None)), limit)
         except (pa.ArrowException, OSError, ValueError):
             if self.read is None:
                 raise
         whole = self.read(None)  # text whose types are only seen later, or damage, which this names
-        return _first([whole if keep is None else keep(whole)], limit)
+        return self._first([whole if keep is None else keep(whole)], limit)
+
+    def _first(self, batches: Iterable[pa.Table], limit: int) -> pa.Table:
+        found: list[pa.Table] = []
+        left = limit
+        for rows in batches:
+            found.append(rows.slice(0, left))
+            left -= found[-1].num_rows
+            if not left:
+                break
+        return join_rows(found, self.origin) if found else pa.table({})
 
 
 def table_in_memory(columns: pa.Table, origin: str, **known: Any) -> TableSource:
@@ -101,15 +111,19 @@ def table_in_memory(columns: pa.Table, origin: str, **known: Any) -> TableSource
     return TableSource(lambda _: [columns], lambda names: columns if names is None else columns.select(names), origin, **known)
 
 
-def _first(batches: Iterable[pa.Table], limit: int) -> pa.Table:
-    found: list[pa.Table] = []
-    left = limit
-    for rows in batches:
-        found.append(rows.slice(0, left))
-        left -= found[-1].num_rows
-        if not left:
-            break
-    return pa.concat_tables(found, promote_options="default") if found else pa.table({})
+def join_rows(tables: Sequence[pa.Table], origin: str) -> pa.Table:
+    """The rows of several tables. A column that one of them lacks is empty there; numbers of two types get that of both.
+
+    Args:
+        origin: what the tables come from, for messages.
+
+    Raises:
+        ValueError: a column that holds numbers in one table and texts in another.
+    """
+    try:
+        return pa.concat_tables(tables, promote_options="permissive")
+    except pa.ArrowException as error:
+        raise ValueError(f"{origin}: a column holds values of several types in different parts: {error}") from error
 
 
 def features_of(schema: pa.Schema) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 from limbeck.data.loading.files import open_source
 from limbeck.data.loading.raw_table import RawTable, TableSource
 from limbeck.data.loading.tar_shards import OnError
+from limbeck.utils.argument_types import require_whole
 from limbeck.utils.registry import nearest_names
 
 Value: TypeAlias = str | int | float | bool
@@ -35,8 +36,9 @@ def open_rows(
         limit: read only the first rows, this many, and no further than that takes.
 
     Raises:
-        ValueError: there are no rows, or none are left; also what `open_source` and `rows_where` raise.
+        ValueError: there are no rows, or none are left; a limit below 1; also what `open_source` and `rows_where` raise.
     """
+    require_whole("limit", limit, 1)
     return rows_of(open_source(name, split, stream=limit is not None, on_error=on_error), where=where, limit=limit)
 
 

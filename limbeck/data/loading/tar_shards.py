@@ -18,7 +18,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from limbeck.data.loading.columns import AUDIO_SUFFIXES
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, is_hidden
-from limbeck.data.loading.raw_table import TableSource
+from limbeck.data.loading.raw_table import TableSource, join_rows
 from limbeck.utils.progress_bar import show_progress
 
 OnError: TypeAlias = Literal["raise", "skip"]
@@ -102,10 +102,7 @@ def open_shards(shards: Sequence[Path], origin: str, class_names: list[str] | No
 
     def read(names: Sequence[str] | None) -> pa.Table:
         found = [read_shard(shard) for shard in show_progress(shards, "reading the headers of shards", len(shards))]
-        try:
-            samples = pa.concat_tables([shard.samples for shard in found], promote_options="permissive")
-        except pa.ArrowInvalid as error:
-            raise ValueError(f"{origin}: the shards hold values of several types in one place: {error}") from error
+        samples = join_rows([shard.samples for shard in found], origin)
         _warn(origin, samples, sum((shard.others for shard in found), Counter()))
         return samples if names is None else samples.select(list(names))
 

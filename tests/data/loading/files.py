@@ -27,7 +27,8 @@ def cell(pixels: np.ndarray, path: str | None = None) -> dict[str, Any]:
     return {"bytes": png(pixels), "path": path}
 
 
-def parquet(path: Path, **columns: list[Any]) -> Path:
+def parquet(path: Path, **columns: list[Any] | pa.Array) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.table(columns), path)
     return path
 

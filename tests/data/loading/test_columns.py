@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 import torch
+from datasets import Dataset
 
 from limbeck.data import load_items
-from tests.data.loading.files import parquet
+from tests.data.loading.files import EXPECTED, everything, folder_of_images, parquet
 
 
 @pytest.mark.parametrize(
@@ -72,3 +73,32 @@ def test_one_column_in_a_list_is_that_column(tmp_path: Path) -> None:
 def test_wrong_pair_columns_are_refused(tmp_path: Path, wanted: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         load_items(parquet(tmp_path / "a.parquet", **COLUMNS), input=wanted)
+
+
+@pytest.mark.parametrize("column", ["photo", "filename", "image"])
+def test_paths_of_images_are_images_whatever_their_column_is_called(tmp_path: Path, column: str) -> None:
+    folder_of_images(tmp_path)
+    file = tmp_path / "a.csv"
+    file.write_text(f"{column},label\ndog/b.png,x\ncat/z.png,y\n")
+    assert torch.equal(everything(load_items(file)), EXPECTED[[0, 2]])
+    table = Dataset.from_dict({column: ["dog/b.png", "cat/z.png"], "label": [0, 1]})
+    table.to_parquet(tmp_path / "a.parquet")  # says that these are texts
+    assert load_items(tmp_path / "a.parquet").images
+    file.write_text(f"{column},label\ngone.png,x\nb.png,y\n")
+    assert column == "image" or load_items(file).storage.modality == "text"
+
+
+@pytest.mark.parametrize(
+    ("columns", "options", "message"),
+    [
+        ({"text": ["x.png"], "label": [0]}, {"size": 32}, "size: .* column 'text' holds texts, no images; leave out `size`"),
+        ({"x": [[1, 2]], "label": [0]}, {"channels": 3}, "channels: .* column 'x' holds arrays, no images"),
+        ({"a": [1], "b": [2], "label": [0]}, {"size": 32}, "size: .* holds a table, no images"),
+        ({"a": ["x"], "b": ["y"], "label": [0]}, {"size": 32, "input": ["a", "b"]}, "size: .* holds texts, no images"),
+    ],
+)
+def test_options_of_images_are_refused_for_other_data(
+    tmp_path: Path, columns: dict[str, list[Any]], options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        load_items(parquet(tmp_path / "a.parquet", **columns), **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 import torch
 
@@ -106,3 +107,33 @@ def test_loading_leaves_no_files_behind(tmp_path: Path) -> None:
     file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0] * 6)
     load_items(file)
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.parquet"]
+
+
+def test_parts_of_one_table_need_no_split_and_those_that_lack_are_named(tmp_path: Path) -> None:
+    names = [f"train-0000{part}-of-00002.parquet" for part in range(2)]
+    for part, name in enumerate(names):
+        parquet(tmp_path / "data" / name, text=[f"{part}"], label=[part])
+    (tmp_path / "README.md").write_text("as on the hub")
+    assert everything(load_items(tmp_path)) == ["0", "1"]
+    assert everything(load_items(tmp_path, split="train")) == ["0", "1"]
+    parquet(tmp_path / "data" / "test.parquet", text=["t"], label=[1])
+    with pytest.raises(ValueError, match=r"no split was named; set `split` to one of: test, train$"):
+        load_items(tmp_path)
+    (tmp_path / "data" / names[0]).unlink()
+    with pytest.warns(UserWarning, match="1 of the 2 files of 'train' are here; the others are missing"):
+        assert everything(load_items(tmp_path, split="train")) == ["1"]
+
+
+def test_a_file_named_like_the_split_is_all_of_it(tmp_path: Path) -> None:
+    parquet(tmp_path / "train.parquet", text=["a"], label=[0])
+    parquet(tmp_path / "train_small.parquet", text=["b"], label=[0])
+    assert everything(load_items(tmp_path, split="train")) == ["a"]
+
+
+def test_parts_with_columns_of_several_types(tmp_path: Path) -> None:
+    parquet(tmp_path / "train-1.parquet", text=["a"], label=pa.array([0], pa.int32()))
+    parquet(tmp_path / "train-2.parquet", text=["b"], label=pa.array([1], pa.int64()))
+    assert targets(load_items(tmp_path, split="train")) == [0, 1]
+    parquet(tmp_path / "train-2.parquet", text=["b"], label=["one"])
+    with pytest.raises(ValueError, match=r"a column holds values of several types in different parts: .*label"):
+        load_items(tmp_path, split="train")

@@ -81,3 +81,49 @@ def test_of_classes_beyond_a_limit_one_image_is_looked_for(tmp_path: Path) -> No
         found = find_images(tmp_path, ["fox", "emu", "dog", "cat"], 4)
     assert found.classes == ["cat", "dog", "emu"]
     assert [len([label for label in found.labels if label == number]) for number in range(3)] == [3, 3, 1]
+
+
+def test_links_are_followed_but_in_no_circle(tmp_path: Path) -> None:
+    images(tmp_path, "elsewhere/deep", "b.png", "c.png")
+    root = tmp_path / "set"
+    images(root, "cat", "a.png")
+    images(root, "dog", "a.png")
+    (root / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    (root / "cat" / "again").symlink_to(root / "cat")
+    (root / "dog" / "all").symlink_to(root)
+    (tmp_path / "elsewhere" / "deep" / "up").symlink_to(tmp_path / "elsewhere")
+    assert find_images(root, ["cat", "dog"]).files == ["cat/a.png", "cat/more/deep/b.png", "cat/more/deep/c.png", "dog/a.png"]
+
+
+def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "a.png")
+    (tmp_path / "cat" / "b.png").symlink_to(tmp_path / "gone.png")
+    with pytest.raises(ValueError, match=r"1 of 2 images do not decode, the first at .*cat/b.png: .*No such file"):
+        load_items(tmp_path)
+    with pytest.warns(UserWarning, match="these rows are left out"):
+        assert len(load_items(tmp_path, on_error="skip")) == 1
+
+
+def test_images_in_no_class_are_named(tmp_path: Path) -> None:
+    images(tmp_path, ".", "a.png", "b.png")
+    with pytest.raises(ValueError, match=r"its 2 images have no class; put those .* \(label: false\)"):
+        load_items(tmp_path)
+    images(tmp_path, "cat", "a.png")
+    with pytest.warns(UserWarning, match="images beside the folders of classes have no class, and are left out: 2"):
+        assert len(load_items(tmp_path)) == 1
+
+
+def test_a_table_beside_classes_has_to_name_images(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "a.png")
+    (tmp_path / "info.json").write_text('{"licence": 1}')
+    with pytest.raises(ValueError, match=r"holds images in folders \(cat\), and info.json, which names none; set the path"):
+        load_items(tmp_path)
+    (tmp_path / "info.json").rename(tmp_path / "cat" / "info.json")
+    (tmp_path / "metadata.csv").write_text("file_name,label\ncat/a.png,0\n")
+    assert load_items(tmp_path).images
+
+
+def test_classes_are_not_offered_as_splits(tmp_path: Path) -> None:
+    images(tmp_path, "cat", "a.png")
+    with pytest.raises(ValueError, match="split='train' does not exist; there are no splits; leave `split` out"):
+        load_items(tmp_path, split="train")

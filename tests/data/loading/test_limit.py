@@ -17,7 +17,7 @@ import torch
 from limbeck.data import Items, load_fields, load_items, load_questions, load_tagged_words
 from limbeck.data.loading import formats, hugging_face
 from limbeck.recipe.schema.data import DatasetSpec
-from tests.data.loading.files import CELLS, folder_of_images, parquet
+from tests.data.loading.files import CELLS, EXPECTED, PIXELS, everything, folder_of_images, parquet, png
 from tests.data.loading.test_formats import write
 
 COUNT = 60
@@ -194,6 +194,16 @@ def test_a_stream_keeps_class_names_and_files_in_archives(tmp_path: Path) -> Non
             archive.writestr(f"{row}.png", CELLS[row]["bytes"])
     options = {"data_files": str(tmp_path / "a.zip"), "split": "train", "streaming": True, "drop_labels": True}
     assert len(load_items(datasets.load_dataset("imagefolder", **options), limit=2)) == 2
+
+
+@pytest.mark.parametrize("path", [None, "a.png"])
+def test_a_stream_of_images_that_declares_nothing(path: str | None) -> None:
+    rows = [{"image": {"bytes": png(pixels), "path": path}, "label": row} for row, pixels in enumerate(PIXELS)]
+    import datasets
+
+    undeclared = datasets.IterableDataset.from_generator(lambda: iter(rows))
+    assert torch.equal(everything(load_items(undeclared, limit=4)), EXPECTED[:4])
+    assert load_items(undeclared.map(lambda row: row | {"label": 0}), limit=4).target.tolist() == [0, 0, 0, 0]
 
 
 def test_a_data_set_of_the_hub_is_streamed_with_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -13,7 +15,7 @@ import pytest
 import torch
 from PIL import Image
 
-from limbeck.data import load_items
+from limbeck.data import AudioOptions, load_fields, load_items
 from limbeck.data.content_keys import content_key
 from tests.data.loading.files import CELLS, EXPECTED, PIXELS, everything, parquet, png, targets
 
@@ -29,6 +31,36 @@ def test_parquet_of_images_and_class_names_beside_it(tmp_path: Path) -> None:
     assert items.classes == 4
     assert items.keys[0] == content_key(png(PIXELS[0]))
     assert load_items(file, label=False).target is None
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"size": 0}, "size=0: expected a whole number, 1 or more"),
+        ({"size": (8, -1)}, "size=-1: expected a whole number, 1 or more"),
+        ({"size": 3.5}, "size=3.5: expected a whole number"),
+        ({"size": (3,)}, r"size=\(3,\): expected a number of pixels, or \(height, width\)"),
+        ({"channels": 2}, r"channels=2: expected 1 \(grey\) or 3 \(RGB\)"),
+        ({"limit": 0}, "limit=0: expected a whole number, 1 or more"),
+        ({"limit": True}, "limit=True: expected a whole number, 1 or more"),
+        ({"memory_limit": "2GB"}, "memory_limit='2GB': expected a whole number, 0 or more"),
+        ({"memory_limit": -1}, "memory_limit=-1: expected a whole number, 0 or more"),
+    ],
+)
+def test_numbers_that_cannot_be_are_refused(tmp_path: Path, options: dict[str, Any], message: str) -> None:
+    file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0, 1, 2, 0, 1, 2])
+    for load in (load_items, partial(load_fields, fields=["image"], reads={"student": "image"})):
+        with pytest.raises(ValueError, match=message):
+            load(file, **options)  # type: ignore[operator]
+    with pytest.raises(ValueError, match=message):
+        load_items("digits", **options)
+
+
+def test_options_that_no_field_reads_are_refused(tmp_path: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", text=["a", "b"], label=[0, 1])
+    for options, kind in (({"size": 8}, "images"), ({"audio": AudioOptions()}, "sounds")):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: no field is of {kind}; leave it out"):
+            load_fields(file, ["text"], {"student": "text"}, **options)  # type: ignore[arg-type]
 
 
 def cifar10() -> Path | None:

@@ -27,7 +27,7 @@ def check_federation(recipe: Federation, items: FederatedItems) -> None:
         RecipeError: inputs are made that a model does not read, or by a method that does not fit the models; a limit below the
             size of every message.
     """
-    task, models = recipe.new_task(), {}
+    task, models = recipe.new_task(), dict[str, nn.Module]()
     for group in recipe.architectures:
         models[group] = model = new_model(recipe, items.test, group, 0).eval()
         for data, known in (("test data", items.test), ("data.validation", items.validation)):
@@ -36,7 +36,8 @@ def check_federation(recipe: Federation, items: FederatedItems) -> None:
         if recipe.federated.source is not None:
             _check_made_inputs(recipe, model, group)
         _check_message(recipe, items, model, group)
-    ServerStep(recipe, items, recipe.federated.build_method(), 0).check(models)
+    others = {group: new_model(recipe, items.test, group, 1) for group in models}
+    ServerStep(recipe, items, recipe.federated.build_method(), 0).check(models, others)
 
 
 def _check_made_inputs(recipe: Federation, model: nn.Module, group: str) -> None:

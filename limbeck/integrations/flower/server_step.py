@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -68,8 +67,11 @@ class ServerStep:
             spec = self.recipe.federated.source
             federated.distil_clients(self.method, clients, models, self.items.public if spec is None else source(spec), **given)
 
-    def check(self, models: Mapping[str, nn.Module]) -> None:
-        """Takes one step with copies of the models, if their inputs are made.
+    def check(self, clients: Mapping[str, nn.Module], students: Mapping[str, nn.Module]) -> None:
+        """Takes one step, if inputs are made.
+
+        Args:
+            clients, students: models by group, with other weights each.
 
         Raises:
             RecipeError: the method without data does not fit them.
@@ -77,7 +79,7 @@ class ServerStep:
         if self.without is None:
             return
         assert isinstance(self.method, FedDF)
-        method, (clients, students) = replace(self.method, steps=1), (copy.deepcopy(dict(models)) for _ in range(2))
+        method = replace(self.method, steps=1)
         given: dict[str, Any] = {"task": self.recipe.new_task(), "seed": self.seed, "settings": self.settings}
         try:
             federated.distil_without_data(method, self.without, clients, students, {}, **given)

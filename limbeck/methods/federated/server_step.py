@@ -14,7 +14,7 @@ from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.methods.federated.base import FederatedMethod
 from limbeck.methods.federated.feddf import FedDF
 from limbeck.methods.federated.logits import LogitExchange
-from limbeck.methods.federated.server_training import train_on_server
+from limbeck.methods.federated.server_training import that_can_learn, train_on_server
 from limbeck.tasks import Task
 from limbeck.teacher_cache.in_memory import MemoryCache
 
@@ -36,12 +36,12 @@ def distil_clients(
 
     Args:
         clients: models by client number.
-        students: averaged models by group.
+        students: averaged models by group. One that is the only client's model stays as it is.
         inputs: items, whose labels are not read, or any source; None for methods that only average.
         validation: chooses the state that is kept, the averages among them; None: the last one is.
     """
-    stage = method.server_stage(task, "clients.*", "groups.*")
-    if stage is None:
+    stage, students = method.server_stage(task, "clients.*", "groups.*"), that_can_learn(students, clients)
+    if stage is None or not students:
         return
     assert isinstance(method, FedDF)
     assert inputs is not None

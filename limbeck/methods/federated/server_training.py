@@ -5,13 +5,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from limbeck.core.actors import Actor
 from limbeck.core.source import Source
 from limbeck.data import Items
 from limbeck.engine import Run, Settings, Stage, Validation
 from limbeck.tasks import Task
+
+
+def that_can_learn(students: Mapping[str, nn.Module], clients: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """The averages without one that is the only client's model: of a round with one reply, which has nothing to teach it."""
+    if len(clients) != 1:
+        return dict(students)
+    (only,) = clients.values()
+    return {name: model for name, model in students.items() if not _are_equal(model.state_dict(), only.state_dict())}
+
+
+def _are_equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    """Up to the rounding of a mean of one."""
+    if {name: each.shape for name, each in one.items()} != {name: each.shape for name, each in other.items()}:
+        return False
+    return all(torch.allclose(each.cpu().float(), other[name].cpu().float(), rtol=1e-6) for name, each in one.items())
 
 
 def train_on_server(

@@ -18,7 +18,7 @@ from limbeck.data import Items
 from limbeck.engine import Optimizer, Settings, Stage, steps
 from limbeck.methods import registration
 from limbeck.methods.federated.feddf import FedDF
-from limbeck.methods.federated.server_training import train_on_server
+from limbeck.methods.federated.server_training import that_can_learn, train_on_server
 from limbeck.tasks import Task
 from limbeck.utils.seeds import mix_seeds
 
@@ -83,7 +83,8 @@ def distil_without_data(
 
     Args:
         clients: models by client number, of any architectures.
-        students: averaged models by group. Each has a generator of its own, since it is the adversary of one student.
+        students: averaged models by group. Each has a generator of its own, since it is the adversary of one student. One that
+            is the only client's model stays as it is.
         makers: weights of the generators by group, from which they go on; those of this round are put there.
         validation: chooses the state that is kept, the averages among them; None: the last one is.
 
@@ -92,7 +93,7 @@ def distil_without_data(
     """
     named = {f"clients.{name}": frozen(model) for name, model in clients.items()}
     teacher = module_of(Ensemble("clients.*", combine=method.combine), named).eval()
-    for group, model in students.items():
+    for group, model in that_can_learn(students, clients).items():
         own = mix_seeds(seed, group)
         stage, builders = without.decide(method, task)
         actors: dict[str, Actor] = {TEACHER: frozen(teacher), STUDENT: trained(model)}

@@ -16,6 +16,7 @@ from limbeck.utils.seeds import mix_seeds
 from tests.integrations.flower.federations import MODEL, recipe, trained
 
 BYTES = 4 * (64 * 16 + 16 + 16 * 10 + 10)  # of the model's weights
+WIDE = {"model": "mlp", "args": {"inputs": 64, "hidden": [32]}}
 HEADER = 128  # of an array in NumPy's format
 
 
@@ -69,7 +70,7 @@ def test_feddf_distils_and_its_clients_train_as_those_of_fedavg_do():
 
 
 def test_groups_of_several_architectures_learn_from_each_other():
-    groups = {"small": MODEL, "wide": {"model": "mlp", "args": {"inputs": 64, "hidden": [32]}}}
+    groups = {"small": MODEL, "wide": WIDE}
     strategy, grid = trained(recipe({"feddf": {"steps": 20}}, _groups=groups))
     assert [member.group for member in strategy.members.values()] == ["small", "wide", "small", "wide"]
     shapes = {
@@ -144,7 +145,7 @@ MADE = {"public": None, "data_free": {"dfad": {"width": 4, "latent": 8, "generat
 
 
 def test_without_public_data_each_group_has_a_generator_that_goes_on_and_only_weights_travel():
-    groups = {"small": MODEL, "wide": {"model": "mlp", "args": {"inputs": 64, "hidden": [32]}}}
+    groups = {"small": MODEL, "wide": WIDE}
     wanted = recipe({"feddf": {"steps": 20, "patience": None}}, _groups=groups, **MADE)
     makers = []
     strategy, grid = trained(wanted, on_round=lambda done: makers.append(dict(done.server.makers)))
@@ -155,6 +156,12 @@ def test_without_public_data_each_group_has_a_generator_that_goes_on_and_only_we
     _, plain = trained(recipe(_groups=groups, public=None))
     names = [[sorted(each.content.array_records.get("arrays", {})) for each in one.replies] for one in (grid, plain)]
     assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("changes", [{}, MADE, {"_groups": {"small": MODEL, "wide": WIDE}}])
+def test_a_round_with_one_reply_has_nothing_to_teach_the_model_that_it_is(changes):
+    strategy, _ = trained(recipe({"feddf": {"steps": 5}}, fraction=0.25, **changes))
+    assert [each.used for each in strategy.rounds] == [1, 1]
 
 
 @pytest.mark.parametrize(

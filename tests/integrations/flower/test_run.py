@@ -144,6 +144,13 @@ def test_a_seed_whose_data_cannot_be_split_says_so_before_any_other_is_trained(t
     assert not (tmp_path / "run").exists()
 
 
+def test_a_federation_without_public_data_is_carried_out(tmp_path: Path) -> None:
+    made = {"public": None, "data_free": {"dfad": {"width": 4, "latent": 8}}}
+    verdict = run_federation(recipe({"feddf": {"steps": 5}}, **made), tmp_path / "run")
+    assert verdict.federation is not None
+    assert [each.used for each in verdict.federation.rounds] == [4] * 4
+
+
 def test_what_has_no_effect_may_be_switched_off() -> None:
     assert recipe(_training={"epochs": 1, "trackers": [], "ema": None}).training.trackers == []
 

@@ -13,7 +13,8 @@ from torch import nn
 
 from limbeck import models
 from limbeck.data import Items
-from limbeck.data.image.size import image_size, saved_image_size
+from limbeck.data.image.load import MixedImagesError
+from limbeck.data.image.size import image_shape, saved_image_shape
 from limbeck.evaluation import MetricInfo, Predictions, Verdict, build_verdict
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_folder, parse_arm
 from limbeck.experiment.experiment import inference_device
@@ -180,16 +181,28 @@ def _read(
     spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     if fields is not None and only is not None:
         spec = spec.model_copy(update={"fields": {only: fields[only]}, "audio": like.audio})
-    items = recipe.items(spec)
-    trained = None if fields is not None or like.size is not None else saved_image_size(folder / STUDENT)
-    found = None if trained is None else image_size(items)
-    if trained is None or found is None or found == trained:
-        return items
-    if trained[0] != trained[1]:
-        shown = " and ".join("{} × {}".format(*size) for size in (found, trained))
-        raise ValueError(f"{data}: its images and those of the training are {shown} pixels; resize the files")
-    _note(console, "images of {} × {} pixels are resized to {} × {}, as in the training".format(*found, *trained))
-    return recipe.items(spec.model_copy(update={"size": trained[0]}))
+    trained = None if fields is not None else saved_image_shape(folder / STUDENT)
+    return recipe.items(spec) if trained is None else _images_as_trained(recipe, spec, trained, console)
+
+
+def _images_as_trained(recipe: Recipe, spec: DatasetSpec, trained: tuple[int | None, int, int], console: Console) -> Items:
+    """Returns images with the channels and in the size of the training, of which a note tells if they have others."""
+    wanted = spec.channels or trained[0], spec.size or trained[1], spec.size or trained[2]
+    try:
+        items = recipe.items(spec)
+        found = image_shape(items)
+        if found is None or all(side in (None, own) for side, own in zip(wanted, found, strict=True)):
+            return items
+        shown = "{} × {} × {}".format(*found)
+    except MixedImagesError:
+        shown = "several sizes or channels"
+    as_trained = " × ".join(str(side) for side in wanted if side is not None)
+    if wanted[1] != wanted[2]:
+        raise ValueError(
+            f"{spec.path}: its images are of {shown}, and those of the training of {as_trained}; convert the files"
+        )
+    _note(console, f"images of {shown} are read as {as_trained}, as in the training")
+    return recipe.items(spec.model_copy(update={"channels": wanted[0], "size": wanted[1]}))
 
 
 def evaluate_models(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from limbeck import models, runs
 from limbeck.data import load_items, to_float
+from limbeck.data.image.size import save_image_shape, saved_image_shape
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
@@ -31,19 +33,39 @@ def test_evaluating_needs_no_training_data(finished: Path, tmp_path: Path) -> No
     assert runs.evaluate_run(moved, "digits", split="test").as_json()["items"] == 599
 
 
-def test_images_of_another_size_are_made_as_those_of_the_training(finished: Path, tmp_path: Path) -> None:
+def write_digits(folder: Path, factors: Sequence[int], mode: str = "L") -> str:
+    """The first test images of digits, each as many times as large as its factor says, the factors in turn."""
     digits = load_items("digits", split="test")
     pictures, target = digits.fetch(torch.arange(40)), digits.target[:40].tolist()
-    for name, factor in (("same", 1), ("large", 4)):
-        for at, (picture, label) in enumerate(zip(pictures, target, strict=True)):
-            folder = tmp_path / name / str(label)
-            folder.mkdir(parents=True, exist_ok=True)
-            large = picture[0].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
-            Image.fromarray(large.numpy()).save(folder / f"{at}.png")
+    for at, (picture, label) in enumerate(zip(pictures, target, strict=True)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        factor = factors[at % len(factors)]
+        large = picture[0].repeat_interleave(factor, 0).repeat_interleave(factor, 1)
+        Image.fromarray(large.numpy()).convert(mode).save(folder / str(label) / f"{at}.png")
+    return str(folder)
+
+
+def test_images_of_another_size_or_channels_are_read_as_those_of_the_training(finished: Path, tmp_path: Path) -> None:
     console = Console(file=io.StringIO(), width=200)
-    found = [runs.evaluate_run(finished, str(tmp_path / name), console=console).verdict for name in ("same", "large")]
-    assert found[0].result.distilled.metric == pytest.approx(found[1].result.distilled.metric, abs=0.1)
-    assert console.file.getvalue().count("images of 32 × 32 pixels are resized to 8 × 8, as in the training") == 1
+
+    def accuracy(name: str, *factors: int, mode: str = "L") -> float:
+        data = write_digits(tmp_path / name, factors, mode)
+        return float(runs.evaluate_run(finished, data, console=console).as_json()["accuracy"])
+
+    same = accuracy("same", 1)
+    assert console.file.getvalue() == ""
+    assert accuracy("colour", 1, mode="RGB") == same
+    assert accuracy("large", 4) == pytest.approx(same, abs=0.1)
+    assert accuracy("mixed", 1, 3) == pytest.approx(same, abs=0.1)
+    for found in ("3 × 8 × 8", "1 × 32 × 32", "several sizes or channels"):
+        assert console.file.getvalue().count(f"images of {found} are read as 1 × 8 × 8, as in the training") == 1
+
+
+def test_models_whose_channels_were_not_kept_are_evaluated(tmp_path: Path) -> None:
+    save_image_shape((3, 8, 9), tmp_path)
+    assert saved_image_shape(tmp_path) == (3, 8, 9)
+    (tmp_path / "image.json").write_text('{"height": 8, "width": 9}')  # of an older version
+    assert saved_image_shape(tmp_path) == (None, 8, 9)
 
 
 def test_data_with_other_classes_is_not_judged_against_the_wrong_ones(tmp_path: Path) -> None:

@@ -26,6 +26,10 @@ OnError = Literal["raise", "skip"]
 MEMORY_LIMIT = 2 << 30
 
 
+class MixedImagesError(ValueError):
+    """Images of different sizes or channels, and no `size` or `channels` that all are brought to."""
+
+
 @dataclass(frozen=True)
 class LoadedImages:
     """The images that can be read.
@@ -65,7 +69,8 @@ def load_images(
         memory_limit: bytes of decoded pixels that are kept in memory; further images are decoded each time they are fetched.
 
     Raises:
-        ValueError: images that cannot be read, or that differ in size or channels.
+        ValueError: images that cannot be read.
+        MixedImagesError: images that differ in size or channels.
     """
     check_image_options(size, channels)
     require_whole("memory_limit", memory_limit, 0)
@@ -110,14 +115,14 @@ def _one_shape(
     """Channels, height and width of all images.
 
     Raises:
-        ValueError: images that differ.
+        MixedImagesError: images that differ.
     """
     first = rows[0]
     grey = headers.grey[rows]
     if channels is None and (grey != grey[0]).any():
         row = rows[(grey != grey[0]).argmax()]
         counts = {True: 1, False: 3}
-        raise ValueError(
+        raise MixedImagesError(
             f"{describe(row)} has {counts[bool(headers.grey[row])]} channels, {describe(first)} has "
             f"{counts[bool(grey[0])]}; set `channels: 3` or `channels: 1`"
         )
@@ -131,7 +136,7 @@ def _one_shape(
 
 def _raise_sizes(headers: Headers, row: int, describe: Callable[[int], str], first: int) -> NoReturn:
     shown = [f"{describe(at)} is {headers.widths[at]}×{headers.heights[at]}" for at in (row, first)]
-    raise ValueError(
+    raise MixedImagesError(
         f"{shown[0]} pixels, {shown[1]}; images of different sizes need `size: N`, for instance "
         f"`size: {min(headers.heights[first], headers.widths[first])}`"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import time
 from pathlib import Path
 
 import pyarrow as pa  # type: ignore[import-untyped]
@@ -14,6 +15,7 @@ from limbeck.utils.cache_folder import cache_folder
 from limbeck.utils.progress_bar import show_progress
 
 LARGE = 1 << 30  # bytes of a file that is not read into memory
+ABANDONED = 3600  # seconds after which a copy that nobody goes on writing is one of a process that was killed
 ROWS = 1024  # rows that are copied at once
 
 
@@ -27,12 +29,22 @@ def read_or_map(path: Path) -> pa.Table:
     if path.stat().st_size < LARGE or not any(map(_holds_bytes, pq.read_schema(path))):
         return pq.read_table(path, partitioning=None)
     place = _place(path)
-    if not place.is_file():
+    mapped = _open(place)
+    if mapped is None:
         try:
             _copy(path, place)
         except OSError:
             return pq.read_table(path, partitioning=None)
-    return pa.ipc.open_file(pa.memory_map(str(place))).read_all()
+        mapped = _open(place)
+    return pq.read_table(path, partitioning=None) if mapped is None else mapped
+
+
+def _open(place: Path) -> pa.Table | None:
+    """The copy; None if there is none, or one that is damaged."""
+    try:
+        return pa.ipc.open_file(pa.memory_map(str(place))).read_all()
+    except (OSError, pa.ArrowInvalid):
+        return None
 
 
 def _holds_bytes(field: pa.Field) -> bool:
@@ -53,8 +65,12 @@ def _place(path: Path) -> Path:
 
 
 def _copy(path: Path, place: Path) -> None:
-    """Writes the copy, and removes those of earlier states of the file."""
+    """Writes the copy, and removes those of earlier states of the file, and what killed processes have left of theirs."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    for left in place.parent.glob("*.draft"):
+        with contextlib.suppress(OSError):
+            if time.time() - left.stat().st_mtime > ABANDONED:
+                left.unlink()
     draft = place.with_suffix(f".{os.getpid()}.draft")
     try:
         with (

@@ -35,6 +35,27 @@ def test_a_large_file_is_copied_once_for_each_state(tmp_path: Path, everything_i
     assert later != copy
 
 
+def test_a_damaged_copy_is_made_again(tmp_path: Path, everything_is_large: Path) -> None:
+    file = parquet(tmp_path / "a.parquet", image=CELLS, label=[0, 1, 2, 0, 1, 2])
+    load_items(file)
+    (copy,) = everything_is_large.iterdir()
+    whole = copy.read_bytes()
+    for damaged in (b"", b"no table", whole[:-100]):
+        copy.write_bytes(damaged)
+        assert torch.equal(everything(load_items(file)), EXPECTED)
+        assert copy.read_bytes() == whole
+
+
+def test_what_a_killed_process_left_of_a_copy_is_removed(tmp_path: Path, everything_is_large: Path) -> None:
+    everything_is_large.mkdir(parents=True)
+    left, written = (everything_is_large / f"0-1.{process}.draft" for process in (1, 2))
+    for draft in (left, written):
+        draft.write_bytes(b"part")
+    os.utime(left, (1, 1))
+    load_items(parquet(tmp_path / "a.parquet", image=CELLS, label=[0, 1, 2, 0, 1, 2]))
+    assert [path for path in everything_is_large.iterdir() if path.suffix == ".draft"] == [written]
+
+
 def test_numbers_are_read(tmp_path: Path, everything_is_large: Path) -> None:
     file = parquet(tmp_path / "a.parquet", features=[[1.0, 2.0], [3.0, 4.0]], label=[0, 1])
     assert everything(load_items(file)).tolist() == [[1, 2], [3, 4]]

@@ -93,7 +93,13 @@ class Federation(BaseRecipe):
     def _check_task(self) -> Self:
         if not self.new_task().outputs_classes:
             raise ValueError(f"task: {self.task!r} has no classes; a federation trains classifiers")
-        self.federated.build_method().local_optimizer(self.training.build().optimizer)  # FedProx has some optimizers only
+        method = self.federated.build_method()
+        if method.reads_classes and not self.new_task().one_class:
+            raise ValueError(
+                f"federated.method: {self.federated.method} averages the softmax of outputs, of classes of which one is right, "
+                f"which {self.task} does not have; use fedmd, or feddf with combine: logits"
+            )
+        method.local_optimizer(self.training.build().optimizer)  # FedProx has some optimizers only
         return self
 
     @property

@@ -9,6 +9,7 @@ import torch
 from flwr.app import Message
 from torch import Tensor, nn
 
+from limbeck.core.labels import is_labelled
 from limbeck.integrations.flower.client import ARRAYS, CONFIG, COUNT, METRICS, ROUND, RUN, new_model, outputs_of
 from limbeck.integrations.flower.records import PayloadError, from_record, require_size
 from limbeck.integrations.flower.rounds import public_rows
@@ -120,16 +121,21 @@ class ReplyChecks:
         """
         if not self.recipe.federated.drop_worst:
             return {}
+        one_class = self.recipe.new_task().one_class
         if self.method.exchanges == LOGITS:
-            return federated.left_out_by_consensus({node: state[LOGITS] for node, state in states.items()})
+            logits = {node: federated.as_choices(state[LOGITS], one_class=one_class) for node, state in states.items()}
+            return federated.left_out_by_consensus(logits)
         if self.items.validation is None:
             return {}
         known = self.items.validation.labelled()
-        correct = {
-            node: (outputs_of(self.recipe, self.client_model(node, state), known).argmax(-1) == known.target).tolist()
-            for node, state in states.items()
-        }
-        return federated.left_out_by_validation(correct, known.classes or 1)
+        assert isinstance(known.target, Tensor)
+        labels = known.target.flatten()
+        correct = {}
+        for node, state in states.items():
+            outputs = outputs_of(self.recipe, self.client_model(node, state), known)
+            right = federated.as_choices(outputs, one_class=one_class).argmax(-1) == labels
+            correct[node] = right[is_labelled(labels)].tolist()
+        return federated.left_out_by_validation(correct, (known.classes or 1) if one_class else 2)
 
     def client_model(self, node: int, state: State) -> nn.Module:
         """The model that a client has sent."""

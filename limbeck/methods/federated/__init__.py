@@ -2,7 +2,13 @@
 
 from limbeck.methods.federated.averaging import FedAvg, FedProx
 from limbeck.methods.federated.base import FederatedMethod, method, registry
-from limbeck.methods.federated.checks import left_out_by_consensus, left_out_by_norm, left_out_by_validation, reply_problem
+from limbeck.methods.federated.checks import (
+    as_choices,
+    left_out_by_consensus,
+    left_out_by_norm,
+    left_out_by_validation,
+    reply_problem,
+)
 from limbeck.methods.federated.feddf import FedDF
 from limbeck.methods.federated.logits import DSFL, FedMD
 from limbeck.methods.federated.server_step import distil_clients, distil_consensus
@@ -16,6 +22,7 @@ __all__ = [
     "FedProx",
     "FederatedMethod",
     "WithoutData",
+    "as_choices",
     "check_without_data",
     "distil_clients",
     "distil_consensus",

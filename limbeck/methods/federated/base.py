@@ -30,6 +30,11 @@ class FederatedMethod:
     exchanges: ClassVar[Literal["weights", "logits"]] = "weights"
     needs_inputs: ClassVar[bool] = False
 
+    @property
+    def reads_classes(self) -> bool:
+        """Whether it takes outputs for the logits of classes of which one is right, and reads their softmax."""
+        return False
+
     def local_optimizer(self, optimizer: Optimizer) -> Optimizer:
         """The optimizer of the clients' training, made from that of the recipe."""
         return optimizer

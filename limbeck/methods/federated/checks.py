@@ -62,6 +62,16 @@ def _relative_length(new: State, old: State) -> float:
     return float((moved / max(size, 1e-12)) ** 0.5)
 
 
+def as_choices(outputs: Tensor, *, one_class: bool) -> Tensor:
+    """Outputs as logits `[M, C]` of choices of which one is right, for the checks below.
+
+    Args:
+        outputs: `[N, C]`, or `[N, …, C]`.
+        one_class: whether one of the C is right; otherwise each is a choice of its own between no and yes, `[N·C, 2]`.
+    """
+    return outputs.flatten(0, -2) if one_class else torch.stack([torch.zeros_like(outputs), outputs], -1).flatten(0, -2)
+
+
 def left_out_by_validation(correct: Mapping[int, Sequence[bool]], classes: int) -> dict[int, str]:
     """The clients whose model is wrong beyond what few classes explain, on the server's validation data.
 

@@ -61,6 +61,12 @@ class FedDF(FederatedMethod):
         for name in ("steps", "batch_size", "temperature", "lr", "validate_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"feddf: {name} is {getattr(self, name)}; expected a number above 0")
+        if self.patience is not None and self.patience < 1:
+            raise ValueError(f"feddf: patience is {self.patience}; expected 1 or more evaluations, or null for all steps")
+
+    @property
+    def reads_classes(self) -> bool:
+        return self.combine == "probabilities"
 
     def server_stage(self, task: Task, clients: str, students: str) -> Stage:
         terms = taught_by(Ensemble(clients, combine=self.combine), students, task=task, temperature=self.temperature)

@@ -102,6 +102,10 @@ class DSFL(LogitExchange):
 
     temperature: float = 0.1
 
+    @property
+    def reads_classes(self) -> bool:
+        return True
+
     def consensus(self, logits: Sequence[Tensor]) -> Tensor:
         return torch.stack([each.softmax(-1) for each in logits]).mean(0) / self.temperature
 

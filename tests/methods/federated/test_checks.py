@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from limbeck.methods.federated import left_out_by_consensus, left_out_by_norm, left_out_by_validation, reply_problem
+from limbeck.methods.federated import as_choices, left_out_by_consensus, left_out_by_norm, left_out_by_validation, reply_problem
 
 EXPECTED = {"weight": torch.zeros(2, 3), "count": torch.tensor(0)}
 
@@ -89,3 +89,10 @@ def test_logits_that_agree_far_less_than_those_of_clients_that_are_alike_are_nam
     found = left_out_by_consensus({**alike, 9: says(third)})
     assert list(found) == [9]
     assert "far fewer than the other clients do" in found[9]
+
+
+def test_independent_labels_are_choices_between_no_and_yes():
+    logits = torch.tensor([[2.0, -1.0, 0.5], [-3.0, 1.0, -0.5]])
+    assert as_choices(logits, one_class=False).argmax(-1).tolist() == [1, 0, 1, 0, 1, 0]
+    torch.testing.assert_close(as_choices(logits, one_class=False).softmax(-1)[:, 1], logits.sigmoid().flatten())
+    assert torch.equal(as_choices(logits, one_class=True), logits)

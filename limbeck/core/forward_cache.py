@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import nullcontext
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -138,7 +138,8 @@ class ForwardCache:
         precision = actor.precision or self.autocast or torch.float32
         mixed = UNCHANGED if precision is torch.float32 else torch.autocast(self.batch.device.type, precision)
         recording = UNCHANGED if gradient is torch.is_grad_enabled() else torch.set_grad_enabled(gradient)
-        with recording, mixed:
+        naming = _naming(name, actor, inputs) if self.dry_run else UNCHANGED
+        with recording, mixed, naming:
             return self.probes.guard.run(name, actor.model.training, inputs, lambda given: probe(given, run))
 
     def _runner(self, name: str, variant: str | None) -> Any:
@@ -149,3 +150,17 @@ class ForwardCache:
         run = self.probes.actors[name].variants[variant]
         generator = torch.Generator().manual_seed(mix_seeds(self.seed, variant))
         return lambda model, inputs: run(model, inputs, generator)
+
+
+@contextmanager
+def _naming(name: str, actor: Actor, inputs: Any) -> Iterator[None]:
+    """Names the actor whose model does not run on inputs, of which there may be many."""
+    try:
+        yield
+    except (RuntimeError, TypeError, IndexError) as error:
+        if isinstance(error, torch.OutOfMemoryError):
+            raise
+        shape, reason = list(first_tensor(inputs).shape), str(error).splitlines() or [type(error).__name__]
+        raise ValueError(
+            f"actor {name!r} ({type(actor.model).__name__}) cannot read inputs of shape {shape}: {reason[0]}"
+        ) from error

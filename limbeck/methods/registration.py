@@ -106,8 +106,21 @@ def call(name: str, arguments: Mapping[str, Any], **given: Any) -> DistillationA
         ValueError: unknown arguments, or values that the method refuses; the message names the method.
     """
     check_arguments(name, arguments)
-    made = registry.get(name, **arguments, **{each: value for each, value in given.items() if needs(name, each)})
+    filled = {each: value for each, value in given.items() if needs(name, each)}
+    _check_filled(name, filled)
+    made = registry.get(name, **arguments, **filled)
     return _as_arguments(name, made)
+
+
+def _check_filled(name: str, given: Mapping[str, Any]) -> None:
+    """Raises `ValueError` for what a recipe fills in, if a method needs it and a call in Python has left it out."""
+    known = inspect.signature(registry[name]).parameters
+    missing = [each for each in GIVEN if needs(name, each) and known[each].default is inspect.Parameter.empty]
+    if missing := [each for each in missing if each not in given]:
+        raise ValueError(
+            f"method: {name} needs {' and '.join(missing)}, which a recipe fills in; in Python pass it by name: "
+            f"methods.call({name!r}, {{…}}, {', '.join(f'{each}=…' for each in missing)})"
+        )
 
 
 def _as_arguments(name: str, made: Any) -> DistillationArguments:

@@ -144,3 +144,28 @@ def test_a_generator_makes_one_view():
 def test_mixed_precision_reaches_the_models():
     (ours,), _ = read({"student": trained(Net())}, GradientPlan(frozenset({"student"})), "body", autocast=torch.bfloat16)
     assert ours.dtype is torch.bfloat16
+
+
+class Broken(nn.Module):
+    """Reads inputs of another width, or runs out of memory."""
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.linear, self.error = nn.Linear(7, 5), error
+
+    def forward(self, x):
+        if self.error is not None:
+            raise self.error
+        return self.linear(x)
+
+
+def test_an_actor_that_cannot_read_the_inputs_is_named_in_the_dry_run():
+    actors = {"teachers.a": frozen(Net()), "teachers.b": frozen(Broken())}
+    plan = GradientPlan(frozenset())
+    message = r"actor 'teachers\.b' \(Broken\) cannot read inputs of shape \[4, 3\]: mat1 and mat2 shapes cannot be multiplied"
+    with pytest.raises(ValueError, match=message):
+        read(actors, plan, "teachers.a", "teachers.b", dry_run=True)
+    with pytest.raises(torch.OutOfMemoryError):
+        read({"a": frozen(Broken(torch.OutOfMemoryError("full")))}, plan, "a", dry_run=True)
+    with pytest.raises(RuntimeError, match="late"):
+        read({"a": frozen(Broken(RuntimeError("late")))}, plan, "a")

@@ -183,6 +183,13 @@ def test_hinton_takes_the_losses_of_the_task():
     assert (teacher.objective.name, teacher.weight(0), teacher.objective.temperature) == ("binary_soft_targets", 0.75, 2)
 
 
+def test_what_the_recipe_fills_in_is_passed_by_name_in_python() -> None:
+    message = r"method: mutual_learning needs task and length.*methods\.call\('mutual_learning', \{…\}, task=…, length=…\)"
+    with pytest.raises(ValueError, match=message):
+        methods.call("mutual_learning", {"weight": 2.0})
+    assert methods.call("wsld", {})["terms"]
+
+
 @pytest.mark.parametrize(("argument", "field"), [("teacher", "teacher"), ("items", "data.train"), ("length", "training")])
 def test_what_the_recipe_fills_in_is_not_an_argument(argument: str, field: str) -> None:
     with pytest.raises(ValueError, match=rf"method: hinton gets '{argument}' from {field}: of the recipe; say it there"):

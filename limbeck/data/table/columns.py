@@ -151,8 +151,11 @@ def _read_categories(table: RawTable, name: str) -> Categories:
     cells = table.columns[name].combine_chunks()
     if not is_scalar(cells.type):
         raise ValueError(f"{table.origin}: column {name!r} holds {cells.type}, which are no categories; leave it out")
-    values = [None if value is None or value != value else _as_category(value) for value in cells.to_pylist()]
-    return np.array(values, dtype=object)
+    encoded = cells.dictionary_encode()  # so that all rows of a category share one text
+    names = [None if value is None or value != value else _as_category(value) for value in encoded.dictionary.to_pylist()]
+    positions = pc.fill_null(encoded.indices.cast(pa.int64()), len(names)).to_numpy(zero_copy_only=False)
+    found: Categories = np.array([*names, None], dtype=object)[positions]
+    return found
 
 
 def _as_category(value: object) -> str:

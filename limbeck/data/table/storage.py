@@ -13,6 +13,7 @@ from torch import Tensor
 from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.storage import Storage
 
+ROWS = 4096  # that are hashed at once: their values as bytes take several times the memory of the values
 Categories = NDArray[np.object_]
 """The values of a categorical column: strings, None where the value is missing."""
 
@@ -52,11 +53,15 @@ class TableStorage(Storage):
 
     def keys(self) -> Tensor:
         """One content key for each row, int64 `[N]`: a hash of its values in order of the columns' names."""
+        return torch.cat([self._keys(slice(first, first + ROWS)) for first in range(0, max(len(self), 1), ROWS)])
+
+    def _keys(self, rows: slice) -> Tensor:
         parts: list[list[bytes]] = []
         for name in sorted([*self.numeric, *self.categorical]):
             if name in self.numeric:
-                values = torch.where(self.numeric[name].isnan(), torch.nan, self.numeric[name])  # one NaN for all
+                values = self.numeric[name][rows]
+                values = torch.where(values.isnan(), torch.nan, values)  # one NaN for all
                 parts.append([value.tobytes() for value in values.numpy()])
             else:
-                parts.append([b"\xfe" if value is None else value.encode() + b"\xff" for value in self.categorical[name]])
+                parts.append([b"\xfe" if value is None else value.encode() + b"\xff" for value in self.categorical[name][rows]])
         return as_keys(content_key(*row) for row in zip(*parts, strict=True))

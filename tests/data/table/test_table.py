@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
@@ -150,3 +152,38 @@ def test_csv_and_parquet_give_the_same_items(tmp_path: Path) -> None:
     csv = load_items(tmp_path / "rows.csv", table=TableOptions(categorical=("code", "site"), numeric=("age", "sex")))
     both = load(tmp_path, TableOptions(categorical=("code", "site"), numeric=("age", "sex")))
     assert csv.storage.categorical["code"].tolist() == both.storage.categorical["code"].tolist()  # type: ignore[attr-defined]
+
+
+def test_many_rows_are_hashed_some_at_a_time() -> None:
+    """The values of a million rows of a hundred columns, as bytes all at once, would take 5 GB."""
+    rows, columns = 20_000, 12
+    values = torch.arange(rows * columns, dtype=torch.float64).view(columns, rows)
+    texts = np.array(["a", "b", None, "c"] * (rows // 4), dtype=object)
+    storage = TableStorage({f"x{at}": values[at] for at in range(columns)}, {"site": texts})
+    tracemalloc.start()
+    keys = storage.keys()
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 2 * values.nbytes
+    assert torch.equal(keys[-5000:], storage.select(torch.arange(rows - 5000, rows)).keys())
+    assert len(keys.unique()) == rows
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        (["b", None, "b"], ["b", None, "b"]),
+        ([3, None, 12], ["3", None, "12"]),
+        ([3.0, float("nan"), 0.5], ["3", None, "0.5"]),
+        ([True, None, False], ["True", None, "False"]),
+        ([None, None, None], [None, None, None]),
+        (pa.array(["b", None, "b"]).dictionary_encode(), ["b", None, "b"]),
+    ],
+)
+def test_categories_are_texts_that_their_rows_share(tmp_path: Path, cells: list[Any], expected: list[str | None]) -> None:
+    file = parquet(tmp_path / "a.parquet", kind=cells, age=[1, 2, 3], label=[0, 1, 0])
+    storage = load_items(file, table=TableOptions(categorical=("kind",), nan="missing")).storage
+    assert isinstance(storage, TableStorage)
+    found = storage.categorical["kind"]
+    assert found.tolist() == expected
+    assert expected[0] != expected[2] or found[0] is found[2]

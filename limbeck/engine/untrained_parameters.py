@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+
+from torch import nn
 
 from limbeck.core.actors import Actors
 from limbeck.engine.binding import BoundUpdate
@@ -29,8 +31,13 @@ class UntrainedParameters:
         self.actors = actors
         self.last = {name: number for number, stage in enumerate(stages) for update in stage.updates for name in update.trains}
         self.reached: set[int] = set()
+        self.expected: set[int] = set()
         self._pending: set[int] = set()
         self._candidates: set[str] = set()
+
+    def expect(self, parameters: Iterable[nn.Parameter]) -> None:
+        """Says nothing of these parameters, which nothing reads that comes of the run."""
+        self.expected |= set(map(id, parameters))
 
     def begin(self, number: int, updates: Sequence[BoundUpdate], *, resumed: bool) -> None:
         """Starts to look at a stage.
@@ -64,7 +71,7 @@ class UntrainedParameters:
             return
         for actor in sorted(self._candidates):
             named = self.actors[actor].model.named_parameters()
-            left = [name for name, p in named if id(p) not in self.reached and id(p) not in frozen]
+            left = [name for name, p in named if id(p) not in self.reached | self.expected and id(p) not in frozen]
             if left:
                 more = f", … {len(left)} in all" if len(left) > SHOWN else ""
                 warnings.warn(

@@ -25,7 +25,7 @@ from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.made_inputs import made_inputs_of
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
 from limbeck.experiment.plan_checks import learns
-from limbeck.experiment.trained_results import trains_result
+from limbeck.experiment.trained_results import trains_result, unread_parameters
 
 
 @dataclass(frozen=True)
@@ -77,6 +77,7 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
             folder=folder and folder / "checkpoints" / f"seed-{seed}-{name}",
             log=folder and folder / "log.jsonl",
         )
+        run.untrained.expect(unread_parameters(name, plan, actors))
         run.fit(resume=experiment.resume)
         if validation is not None:
             run.load_best()

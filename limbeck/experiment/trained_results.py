@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+
+from torch import nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.pruning import independent_parts
@@ -23,6 +25,21 @@ def trains_result(arm: str, plan: Plan, evaluated: Evaluated, actors: Actors) ->
     needed = _parts(references_of(evaluated), actors)
     taught = _parts((text for term in plan.terms for text in _texts(term.student)), actors)
     return needed <= taught
+
+
+def unread_parameters(arm: str, plan: Plan, actors: Actors) -> Iterator[nn.Parameter]:
+    """The parameters of independent parts that no result of a control reads, such as the exits of a plain network.
+
+    Args:
+        plan: of the arm.
+        actors: of its training.
+    """
+    compared = [each for each in plan.evaluate.values() if trains_result(arm, plan, each, actors)]
+    read = _parts((text for each in compared for text in references_of(each)), actors)
+    for name, actor in actors.items() if arm != STUDENT else ():
+        for path in independent_parts(actor.model):
+            if (name, path) not in read:
+                yield from actor.model.get_submodule(path).parameters()
 
 
 def _texts(student: str | Iterable[str]) -> Iterable[str]:

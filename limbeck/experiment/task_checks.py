@@ -9,6 +9,7 @@ from limbeck.core.references import Reference
 from limbeck.core.teachers import Teacher
 from limbeck.core.terms import Term
 from limbeck.core.weighers import Weigher
+from limbeck.data.sources import Synthesis
 from limbeck.experiment.plan import STUDENT, Plan
 from limbeck.experiment.plan_checks import updates_of
 from limbeck.tasks import Task
@@ -35,11 +36,14 @@ def check_task(plan: Plan, task: Task) -> None:
 
 
 def _terms(plan: Plan) -> Iterator[tuple[str, Term]]:
-    """The terms of all stages, and those in place of them, each with its field as a recipe writes it."""
+    """The terms of all stages and of what makes their inputs, and those in place of them, each with its field."""
     for place, stage in enumerate(plan.stages):
         for field, update in updates_of(plan, place, stage):
             for number, term in enumerate(update.terms):
                 yield f"{field}terms.{number}", term
+            if isinstance(update.source, Synthesis):
+                for number, term in enumerate(update.source.terms):
+                    yield f"{field}source.terms.{number}", term
     for number, term in enumerate(plan.replaced_terms or ()):
         yield f"terms.{number}", term
 

@@ -84,6 +84,15 @@ def test_a_softmax_over_one_number_is_refused(name: str) -> None:
         Recipe.from_dict({**content, "teacher": {**model, "weights": "t.safetensors"}, "student": model, **own}, files=False)
 
 
+@pytest.mark.parametrize("name", ["deep_inversion", "zero_shot_kd", "dfq"])
+def test_inputs_of_a_class_are_not_made_for_numbers(name: str) -> None:
+    given = {"shape": [3], "classes": 2} if name == "deep_inversion" else {"shape": [3]}
+    made = methods.call(name, given, task=Regression(), length=steps(1))
+    message = r"terms\.\d+: \w+ is a softmax over classes, and the output of regression is one number"
+    with pytest.raises(ValueError, match=message):
+        Distillation(nn.Linear(3, 1), nn.Linear(3, 1), task=Regression(), control=False, **made)
+
+
 def test_results_are_checked_too() -> None:
     evaluate = {"early": EarlyExit(["student:0", "student"])}
     with pytest.raises(ValueError, match=r"evaluate\.early: EarlyExit reads the softmax of prediction"):

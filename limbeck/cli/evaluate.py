@@ -57,6 +57,7 @@ def evaluate(
 
 def _print_evaluation(found: Evaluation) -> None:
     from limbeck.evaluation import arms_table, number_format
+    from limbeck.evaluation.verdict import reached
 
     verdict = found.verdict
     if len(verdict.results) > 1:
@@ -66,7 +67,7 @@ def _print_evaluation(found: Evaluation) -> None:
     elif len(verdict.compared) > 1:
         console.print(arms_table(verdict))
         known = verdict.gain is not None or verdict.result.gains
-        kept = verdict.sentence() if known else f"kept {number_format.percent(verdict.retention)} of the teacher"
+        kept = verdict.sentence() if known else reached(verdict.result, verdict.metric)
         console.print(kept, style="bold", markup=False, highlight=False)
         console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
     else:

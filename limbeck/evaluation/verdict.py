@@ -234,11 +234,11 @@ class Verdict(Record):
     def sentences(self) -> list[str]:
         """`sentence`, in a part for each result."""
         if len(self.results) == 1:
-            return [f"{_reached(self.result, self.metric)}; {_given(self.result, self.metric)}"]
+            return [f"{reached(self.result, self.metric)}; {_given(self.result, self.metric)}"]
         found = []
         for name, result in self.results.items():
             given = f", {_given(result, self.metric)}" if result.gain is not None or result.gains else ""
-            found.append(f"{name}: {_reached(result, self.metric)}{given}")
+            found.append(f"{name}: {reached(result, self.metric)}{given}")
         return found
 
     def __repr__(self) -> str:
@@ -293,8 +293,8 @@ class Verdict(Record):
             raise ValueError(f"{file}: not a verdict of format {found}; {field}: {first['msg']}") from error
 
 
-def _reached(result: Result, metric: MetricInfo) -> str:
-    """The share of the teacher's metric and the size; without a teacher the metric."""
+def reached(result: Result, metric: MetricInfo) -> str:
+    """The share of the teacher's metric and the size; the metric where there is no such share."""
     compression = result.compression
     size = "" if compression is None else f" {number_format.relative_size(compression)}"
     if result.retention is not None:

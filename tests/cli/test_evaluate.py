@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from limbeck.data import load_items
 from limbeck.export import formats
 from limbeck.models import load_model
 from tests.cli.conftest import Limbeck
@@ -57,6 +59,20 @@ def test_items_that_the_run_has_trained_on_are_counted(limbeck: Limbeck, finishe
     shutil.copytree(finished, old)
     (old / "seen.safetensors").unlink()  # a run of an older version
     assert "shared_items" not in json.loads(limbeck("evaluate", old, "--data", "digits", "--split", "train", "--json")[1])
+
+
+def test_where_the_teacher_is_never_right_nothing_is_kept_of_it(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "control")
+    digits = load_items("digits", split="test")
+    for at, (picture, label) in enumerate(zip(digits.fetch(torch.arange(6)), digits.target[:6].tolist(), strict=True)):
+        folder = tmp_path / "wrong" / str((label + 1) % 10)
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture[0].numpy()).save(folder / f"{at}.png")
+    code, out, _ = limbeck("evaluate", tmp_path / "run", "--data", tmp_path / "wrong")
+    assert code == 0
+    assert "reached accuracy " in out
+    assert "kept" not in out
 
 
 def test_evaluate_a_run_with_several_results(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:

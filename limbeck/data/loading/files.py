@@ -112,7 +112,7 @@ def _open_folder(path: Path, split: str | None, on_error: OnError) -> TableSourc
     shards = sorted(entry for entry in path.iterdir() if is_shards(entry.name) and not is_hidden(entry.name))
     if shards:
         return _open_shards(shards, str(path), split, on_error)
-    if _holds_files(path / HUB_FOLDER):
+    if _holds_files(path / HUB_FOLDER) and not any(any(loose_images(path / name)) for name in subfolders):
         return _open_folder(path / HUB_FOLDER, split, on_error)
     if split is not None or (subfolders and set(subfolders) <= SPLIT_NAMES):
         raise wrong_split(path, split, [name for name in subfolders if not any(loose_images(path / name))])

@@ -36,4 +36,7 @@ def as_arrow(data: Any) -> pa.Table:
             return (data.collect() if hasattr(data, "collect") else data).to_arrow()
         return pa.Table.from_pandas(data, preserve_index=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise ValueError(f"this {type(data).__name__} cannot be read as a table: {error}") from error
+        raise ValueError(
+            f"this {type(data).__name__} cannot be read as a table: {error}; the cells of a column are numbers, texts, bytes, "
+            "or lists of these: paths as texts, images as the bytes of their files"
+        ) from error

@@ -123,6 +123,13 @@ def test_a_table_beside_classes_has_to_name_images(tmp_path: Path) -> None:
     assert load_items(tmp_path).images
 
 
+def test_a_class_may_be_called_as_the_folder_of_data_sets_of_the_hub(tmp_path: Path) -> None:
+    images(tmp_path, "data", "a.png")
+    images(tmp_path, "other", "a.png")
+    (tmp_path / "data" / "notes.json").write_text('{"licence": 1}')
+    assert load_items(tmp_path).class_names == ["data", "other"]
+
+
 def test_classes_are_not_offered_as_splits(tmp_path: Path) -> None:
     images(tmp_path, "cat", "a.png")
     with pytest.raises(ValueError, match="split='train' does not exist; there are no splits; leave `split` out"):

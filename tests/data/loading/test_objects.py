@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from limbeck.data import as_items, load_items, load_questions, load_tagged_words
+from tests.data.loading.files import EXPECTED, PIXELS, everything, png
 
 ROWS = {"text": ["fine", "poor", "good"], "label": ["yes", "no", "yes"]}
 
@@ -68,3 +70,13 @@ def test_what_is_no_data_set_is_refused_where_paths_are_read_too(data: Any) -> N
     for load in (load_items, load_tagged_words, load_questions):
         with pytest.raises(ValueError, match=r"is no data set; hand over a path or name, .*Items\.from_tensors"):
             load(data)
+
+
+def test_a_data_frame_of_paths_says_how_they_are_given(tmp_path: Path) -> None:
+    files = [tmp_path / f"{row}.png" for row in range(2)]
+    for file, pixels in zip(files, PIXELS, strict=False):
+        file.write_bytes(png(pixels))
+    frame = pd.DataFrame({"photo": files, "label": [0, 1]})
+    with pytest.raises(ValueError, match="paths as texts, images as the bytes of their files"):
+        load_items(frame)
+    assert torch.equal(everything(load_items(frame.astype({"photo": str}))), EXPECTED[:2])

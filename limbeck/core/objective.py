@@ -246,6 +246,6 @@ def _form(signal: Any) -> object:
 
 def require(holds: bool, objective: str, field: str, value: object, remedy: str) -> None:
     """Raises a ValueError unless `holds` and a number is finite; the message names the hyperparameter, value and remedy."""
-    require_finite(objective, {field: value})
     if not holds:
         raise ValueError(f"{objective}: {field} is {value!r}; {remedy}")
+    require_finite(objective, {field: value})

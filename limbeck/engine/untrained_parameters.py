@@ -69,9 +69,10 @@ class UntrainedParameters:
     def _warn(self, frozen: set[int]) -> None:
         if distributed.rank() != 0:
             return
+        known = self.reached | self.expected | frozen
         for actor in sorted(self._candidates):
             named = self.actors[actor].model.named_parameters()
-            left = [name for name, p in named if id(p) not in self.reached | self.expected and id(p) not in frozen]
+            left = [name for name, p in named if id(p) not in known]
             if left:
                 more = f", … {len(left)} in all" if len(left) > SHOWN else ""
                 warnings.warn(

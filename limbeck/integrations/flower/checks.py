@@ -36,8 +36,9 @@ def check_federation(recipe: Federation, items: FederatedItems) -> None:
         if recipe.federated.source is not None:
             _check_made_inputs(recipe, model, group)
         _check_message(recipe, items, model, group)
-    others = {group: new_model(recipe, items.test, group, 1) for group in models}
-    ServerStep(recipe, items, recipe.federated.build_method(), 0).check(models, others)
+    if recipe.federated.data_free is not None:
+        students = {group: new_model(recipe, items.test, group, 1) for group in models}
+        ServerStep(recipe, items, recipe.federated.build_method(), 0).check(models, students)
 
 
 def _check_made_inputs(recipe: Federation, model: nn.Module, group: str) -> None:

@@ -68,7 +68,7 @@ class ServerStep:
             federated.distil_clients(self.method, clients, models, self.items.public if spec is None else source(spec), **given)
 
     def check(self, clients: Mapping[str, nn.Module], students: Mapping[str, nn.Module]) -> None:
-        """Takes one step, if inputs are made.
+        """Takes one step on made inputs.
 
         Args:
             clients, students: models by group, with other weights each.
@@ -76,9 +76,8 @@ class ServerStep:
         Raises:
             RecipeError: the method without data does not fit them.
         """
-        if self.without is None:
-            return
         assert isinstance(self.method, FedDF)
+        assert self.without is not None
         method = replace(self.method, steps=1)
         given: dict[str, Any] = {"task": self.recipe.new_task(), "seed": self.seed, "settings": self.settings}
         try:

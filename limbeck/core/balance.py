@@ -27,7 +27,12 @@ class Balance(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, values: Sequence[Tensor], active: Sequence[int], shares: Tensor, parameters: Sequence[nn.Parameter]
+        self,
+        values: Sequence[Tensor],
+        active: Sequence[int],
+        shares: Tensor,
+        parameters: Sequence[nn.Parameter],
+        piece: int = 0,
     ) -> tuple[Tensor, Tensor]:
         """The factors of the active terms, and a penalty that is added to the loss.
 
@@ -36,6 +41,7 @@ class Balance(nn.Module, ABC):
             active: the numbers of these terms; others have weight 0 at this point of the stage.
             shares: of the items of the global batch that this piece of it holds, for each active term.
             parameters: what the update trains.
+            piece: number of this piece of the batch; one batch has one set of factors.
         """
 
 
@@ -63,7 +69,12 @@ class Uncertainty(Balance):
         self.log_variances = nn.Parameter(torch.zeros(terms))
 
     def forward(
-        self, values: Sequence[Tensor], active: Sequence[int], shares: Tensor, parameters: Sequence[nn.Parameter]
+        self,
+        values: Sequence[Tensor],
+        active: Sequence[int],
+        shares: Tensor,
+        parameters: Sequence[nn.Parameter],
+        piece: int = 0,
     ) -> tuple[Tensor, Tensor]:
         chosen = self.log_variances[list(active)]
         return torch.exp(-chosen), (shares.to(chosen) * chosen).sum() / 2
@@ -88,7 +99,8 @@ class GradientNorm(Balance):
     GradNorm's target for the norm of term k is G_k = Ḡ · r_k^α, r_k = (L_k / L_k(0)) / mean of these ratios: terms that have
     fallen less pull harder. It walks there by gradient descent on |w_k·g_k − G_k|; here every `every` steps the factors move to
     the solution w_k ∝ r_k^α / g_k, normalised to mean 1, as a running mean. g_k is the norm over all parameters that the
-    update trains, which costs one more backward pass for each term in these steps.
+    update trains, which costs one more backward pass for each term in these steps. Of an accumulated batch the first piece
+    is measured.
 
     Args:
         alpha: α; 0: equal norms. 1.5 in the paper for tasks that differ, 0.12 for similar ones.
@@ -117,10 +129,15 @@ class GradientNorm(Balance):
         self.calls: Tensor
 
     def forward(
-        self, values: Sequence[Tensor], active: Sequence[int], shares: Tensor, parameters: Sequence[nn.Parameter]
+        self,
+        values: Sequence[Tensor],
+        active: Sequence[int],
+        shares: Tensor,
+        parameters: Sequence[nn.Parameter],
+        piece: int = 0,
     ) -> tuple[Tensor, Tensor]:
         rows = list(active)
-        if self.training and torch.is_grad_enabled():
+        if self.training and torch.is_grad_enabled() and piece == 0:
             if int(self.calls) % self.every == 0 and len(rows) > 1:
                 self._measure(values, rows, parameters)
             self.calls += 1

@@ -125,6 +125,7 @@ class Criterion(nn.Module):
         counted: CountedItems | None = None,
         counts: Tensor | Sequence[Count] | None = None,
         gathered: bool = False,
+        piece: int = 0,
     ) -> dict[str, Tensor]:
         """The loss and the (unweighted) value of each term.
 
@@ -133,6 +134,7 @@ class Criterion(nn.Module):
             progress: of the stage, 0 to 1: what schedules are functions of.
             forward_cache, counted, counts, gathered: what the engine computes once for several criteria and processes; leave
                 them out in your own loop.
+            piece: number of this piece of an accumulated batch.
         """
         batch = as_batch(batch)
         self._require_built(batch)
@@ -155,19 +157,21 @@ class Criterion(nn.Module):
             forward_cache.release(loss.last_uses)
         if not weighted:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
-        total = self._total(weighted, counted, counts)
+        total = self._total(weighted, counted, counts, piece)
         if own_loop and self.training:
             self.update_teachers(forward_cache, batch)
         return {"loss": total, **values}
 
-    def _total(self, weighted: Mapping[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count]) -> Tensor:
+    def _total(
+        self, weighted: Mapping[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count], piece: int
+    ) -> Tensor:
         """The sum of the terms, in proportion to the factors of the balance if there is one."""
         first, *others = weighted.values()
         if self.balance is None:
             return sum(others, first)
         rows = list(weighted)
         shares = as_tensor([counted.counts[row] / counts[row] for row in rows], first.device)
-        factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters())
+        factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters(), piece)
         for number, factor in zip(rows, factors.detach(), strict=True):
             self.balance_statistics.add(self.terms[number].name, factor[None])
         balanced = factors.to(first.device) * torch.stack(list(weighted.values()))

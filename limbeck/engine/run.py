@@ -273,6 +273,7 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
                 counted=counted[number],
                 counts=counts,
                 gathered=True,
+                piece=number,
             )
         if one.check and number == 0:
             one.check(losses, as_tensor(counted[0].counts, run.device), run.scaler.get_scale())

@@ -94,6 +94,18 @@ def test_a_run_trains_it_and_accumulation_changes_nothing(kind):
     assert (once[name] != (0 if kind == "uncertainty" else 1)).all()
     if kind == "uncertainty":
         torch.testing.assert_close(factors(2)[name], once[name], rtol=0, atol=5e-3)  # twice the penalty is 0.1
+    else:
+        assert factors(2)["calls"] == once["calls"] == 3  # steps, not pieces of them
+
+
+def test_all_pieces_of_a_batch_have_the_factors_that_the_first_one_gave():
+    own = criterion({"gradient_norm": {"every": 1, "momentum": 0}})
+    own((X, Y), piece=0)
+    measured = own.balance.factors.clone()
+    own((X[:1], Y[:1]), piece=1)
+    torch.testing.assert_close(own.balance.factors, measured, rtol=0, atol=0)
+    own((X[:1], Y[:1]), piece=0)
+    assert (own.balance.factors != measured).all()
 
 
 def test_arguments_out_of_range():

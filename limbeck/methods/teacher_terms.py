@@ -63,7 +63,7 @@ def require_teacher(method: str, field: str, weight: float) -> None:
         raise ValueError(f"{method}: {field} is {weight}; expected a weight above 0, without which no teacher teaches")
 
 
-def check_share(method: str, alpha: float) -> float:
+def check_alpha(method: str, alpha: float) -> float:
     """Returns `alpha`, the weight of the teachers; the labels have 1 − alpha.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from limbeck.data import Items, Masking, MaskingVocabulary
-from limbeck.data.text.masking import check_share
+from limbeck.data.text.masking import check_hidden_share
 from limbeck.tasks.token_prediction import TokenPrediction
 
 
@@ -30,7 +30,7 @@ class MaskedLanguageModelling(TokenPrediction):
 
     def __init__(self, metric: str | None = None, share: float = 0.15) -> None:
         super().__init__(metric)
-        self.share = check_share(share)
+        self.share = check_hidden_share(share)
 
     def token_view(self, items: Items) -> Masking:
         return Masking(MaskingVocabulary.of(self.tokens_of(items).tokenizer), self.share)

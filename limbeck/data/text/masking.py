@@ -93,7 +93,7 @@ def mask_tokens(
     return torch.where(replaced, ordinary[others], masked), torch.where(chosen, ids, UNLABELLED)
 
 
-def check_share(share: float) -> float:
+def check_hidden_share(share: float) -> float:
     """Returns the share of tokens that is hidden; raises `ValueError` if it is not above 0 and at most 1."""
     if not 0 < share <= 1:
         raise ValueError(f"share={share}: expected a number above 0, and at most 1")
@@ -114,7 +114,7 @@ class Masking:
     mixes = False
 
     def __init__(self, vocabulary: MaskingVocabulary, share: float = 0.15) -> None:
-        self.vocabulary, self.share = vocabulary, check_share(share)
+        self.vocabulary, self.share = vocabulary, check_hidden_share(share)
 
     def __len__(self) -> int:
         return 1

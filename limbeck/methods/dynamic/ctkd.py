@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limbeck.core.weighers import registry as weighers
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -29,6 +29,6 @@ def ctkd(
     Raises:
         ValueError: an argument out of range.
     """
-    check_share("ctkd", alpha)
+    check_alpha("ctkd", alpha)
     temperature = {"adversarial_temperature": {"low": low, "span": span, "until": until, "items": by_item}}
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha)]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -30,7 +30,7 @@ def dynamic_temperature(
     Raises:
         ValueError: an argument out of range.
     """
-    check_share("dynamic_temperature", alpha)
+    check_alpha("dynamic_temperature", alpha)
     if by not in ("item", "time"):
         raise ValueError(f"dynamic_temperature: by is {by!r}; expected 'item' or 'time'")
     if not (low > 0 and high > 0):

@@ -8,7 +8,7 @@ from limbeck.core.teachers import Ensemble
 from limbeck.core.weighers import ByUncertainty
 from limbeck.core.weighers import registry as weighers
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -32,6 +32,6 @@ def teachers_by_uncertainty(
     Raises:
         ValueError: `alpha` is out of range.
     """
-    check_share("teachers_by_uncertainty", alpha)
+    check_alpha("teachers_by_uncertainty", alpha)
     teacher = Ensemble(teachers, by=ByUncertainty(soft=soft))
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

@@ -7,7 +7,7 @@ from typing import Literal
 from limbeck.core.weighers import MostUncertain
 from limbeck.core.weighers import registry as weighers
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -31,6 +31,6 @@ def uncertain_items(
     Raises:
         ValueError: an argument out of range.
     """
-    check_share("uncertain_items", alpha)
+    check_alpha("uncertain_items", alpha)
     chosen = soft_terms(task, temperature, alpha, item_weight=MostUncertain(share=share, by=by))
     return {"terms": [*label_terms(task, 1 - alpha), *chosen]}

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from limbeck.engine import Length, Stage, Update
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share
+from limbeck.methods.teacher_terms import check_alpha
 from limbeck.methods.training_stages import scaled, taught_by
 from limbeck.tasks import Task
 
@@ -50,7 +50,7 @@ def takd(
     Raises:
         ValueError: no assistant, one twice, teacher or student among them, numbers out of range.
     """
-    share = check_share("takd", alpha)
+    share = check_alpha("takd", alpha)
     if isinstance(assistants, str) or not assistants:
         raise ValueError(f"takd: assistants is {assistants!r}; name actors in a list, such as [assistant]")
     chain = [TEACHER, *assistants, STUDENT]

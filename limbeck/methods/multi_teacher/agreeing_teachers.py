@@ -5,7 +5,7 @@ from __future__ import annotations
 from limbeck.core.teachers import Ensemble
 from limbeck.core.weighers import Agreement
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -33,6 +33,6 @@ def agreeing_teachers(
     Raises:
         ValueError: an argument out of range.
     """
-    check_share("agreeing_teachers", alpha)
+    check_alpha("agreeing_teachers", alpha)
     teacher = Ensemble(teachers, by=Agreement(sharpness=sharpness, remember=remember))
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

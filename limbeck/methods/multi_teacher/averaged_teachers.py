@@ -7,7 +7,7 @@ from typing import Literal
 
 from limbeck.core.teachers import Ensemble
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 BIBTEX = """
@@ -45,7 +45,7 @@ def averaged_teachers(
     Raises:
         ValueError: an argument out of range; weights that are negative, all 0, or given for `losses`.
     """
-    check_share("averaged_teachers", alpha)
+    check_alpha("averaged_teachers", alpha)
     if combine not in ("logits", "probabilities", "losses"):
         raise ValueError(f"averaged_teachers: combine is {combine!r}; expected 'logits', 'probabilities' or 'losses'")
     if combine == "losses" and weights is not None:

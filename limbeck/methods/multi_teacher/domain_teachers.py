@@ -8,7 +8,7 @@ from limbeck.core.teachers import Ensemble
 from limbeck.core.teachers.class_sets import ClassNames
 from limbeck.core.weighers import Domain
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -39,7 +39,7 @@ def domain_teachers(
     Raises:
         ValueError: an argument out of range; class names that do not fit together.
     """
-    check_share("domain_teachers", alpha)
+    check_alpha("domain_teachers", alpha)
     by = Domain(field=field, routes=routes)
     teacher = Ensemble(teachers, by=by, classes=classes, combine="logits" if classes is None else "probabilities")
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from limbeck.core.teachers import Drawn
 from limbeck.core.teachers import registry as teacher_registry
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 
@@ -33,6 +33,6 @@ def drawn_teacher(
     Raises:
         ValueError: an argument out of range; weights that are negative or all 0.
     """
-    check_share("drawn_teacher", alpha)
+    check_alpha("drawn_teacher", alpha)
     teacher = Drawn(teachers, weights=weights)
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

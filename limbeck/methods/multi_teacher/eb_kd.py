@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from limbeck.core.weighers import Confidence
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 BIBTEX = """
@@ -34,7 +34,7 @@ def eb_kd(
     Raises:
         ValueError: `alpha` is out of range.
     """
-    check_share("eb_kd", alpha)
+    check_alpha("eb_kd", alpha)
     weigher = Confidence(labels=False, sum_to="teachers")
     soft = soft_terms(task, temperature, alpha, teacher=teachers, item_weight=weigher)
     return {"terms": [*label_terms(task, 1 - alpha), *soft]}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from limbeck.core.teachers import Ensemble
 from limbeck.core.weighers import Routing
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 BIBTEX = """
@@ -42,6 +42,6 @@ def gated_teachers(
     Raises:
         ValueError: `alpha` is out of range.
     """
-    check_share("gated_teachers", alpha)
+    check_alpha("gated_teachers", alpha)
     teacher = Ensemble(teachers, by=Routing(feature))
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

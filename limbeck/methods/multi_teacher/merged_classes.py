@@ -8,7 +8,7 @@ from typing import Any, Literal
 from limbeck.core.teachers import Ensemble
 from limbeck.core.teachers.class_sets import ClassNames
 from limbeck.methods.registration import DistillationArguments, registry
-from limbeck.methods.teacher_terms import check_share, label_terms, soft_terms
+from limbeck.methods.teacher_terms import check_alpha, label_terms, soft_terms
 from limbeck.tasks import Task
 
 BIBTEX = """
@@ -53,6 +53,6 @@ def merged_classes(
     Raises:
         ValueError: an argument out of range; class names that do not fit together.
     """
-    check_share("merged_classes", alpha)
+    check_alpha("merged_classes", alpha)
     teacher = Ensemble(teachers, by=by, classes=classes, combine=combine)
     return {"terms": [*label_terms(task, 1 - alpha), *soft_terms(task, temperature, alpha, teacher=teacher)]}

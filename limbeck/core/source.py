@@ -85,6 +85,7 @@ class Observation:
         losses: value of each term, and their weighted sum `loss`.
         trained: the actors that the update has changed.
         progress: of the stage, 0 to 1.
+        autocast: data type of the run's mixed precision; None for float32.
     """
 
     index: Tensor | None
@@ -93,6 +94,7 @@ class Observation:
     losses: Mapping[str, Tensor]
     trained: tuple[str, ...]
     progress: float
+    autocast: torch.dtype | None = None
 
 
 class DataReader(Protocol):

@@ -42,13 +42,14 @@ class BatchObserver:
                 signal = signal.dense() if isinstance(signal, LinearLogits) else signal
                 self._signals.setdefault(text, []).append(detach(signal))
 
-    def report(self, batch: DrawnBatch, values: Mapping[str, Tensor], progress: float) -> None:
+    def report(self, batch: DrawnBatch, values: Mapping[str, Tensor], progress: float, autocast: torch.dtype | None) -> None:
         """Passes everything to the source.
 
         Args:
             batch: of the update.
             values: of the terms, on this process.
             progress: of the stage, 0 to 1.
+            autocast: of the run.
         """
         one = self.update
         if one.source.observes is None:
@@ -66,6 +67,7 @@ class BatchObserver:
                 {name: distributed.all_reduce_sum(value) for name, value in values.items()},
                 tuple(one.update.trains),
                 progress,
+                autocast,
             )
         )
 

@@ -287,7 +287,7 @@ def _update(run: Run, one: BoundUpdate, batch: DrawnBatch, progress: float) -> i
     run.clock.updates += 1
     run.log.add(values, run.clock)
     one.step(run.scaler, run.settings.clip, progress)
-    observer.report(batch, values, progress)
+    observer.report(batch, values, progress, run.settings.autocast)
     run.log.add_made(one.source.read_losses())
     return batch.items
 

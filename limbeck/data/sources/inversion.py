@@ -38,22 +38,33 @@ class Inversion:
         self.criterion = Criterion(terms, actors=actors, trains=(maker,), generator=maker, example=example, seed=seed)
         self.criterion.to(next(self.maker.parameters()).device)
 
-    def run(self, batch: Batch, *, steps: int, lr: float, generator_lr: float, seed: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def run(
+        self,
+        batch: Batch,
+        *,
+        steps: int,
+        lr: float,
+        generator_lr: float,
+        seed: int,
+        autocast: torch.dtype | None = None,
+    ) -> tuple[Tensor, dict[str, Tensor]]:
         """Trains the maker on one batch; returns the inputs of the step with the least loss, and the terms at that step.
 
         Args:
             lr: of the parameters that are of single rows (pixels, latents).
             generator_lr: of all others.
             seed: of augmentations.
+            autocast: data type of mixed precision; float16 is not taken, in which gradients vanish without loss scaling.
 
         Raises:
             ValueError: no step had a finite loss.
         """
+        mixed = None if autocast is torch.float16 else autocast
         optimizer = torch.optim.Adam(self._groups(lr, generator_lr), betas=BETAS)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         best, least, values = torch.empty(0), torch.tensor(torch.inf), dict[str, Tensor]()
         for step in range(steps):
-            cache = ForwardCache(self.criterion.probes, batch, self.criterion.plan, seed=mix_seeds(seed, step))
+            cache = ForwardCache(self.criterion.probes, batch, self.criterion.plan, autocast=mixed, seed=mix_seeds(seed, step))
             with torch.enable_grad():
                 losses = self.criterion(batch, progress=step / steps, forward_cache=cache)
                 gradients = torch.autograd.grad(losses["loss"], parameters, allow_unused=True)
@@ -71,7 +82,7 @@ class Inversion:
             optimizer.zero_grad(set_to_none=True)
         if not bool(least.isfinite()):
             raise ValueError("synthesis: no step of a round had a finite loss; lower lr, or the weights of its terms")
-        return best, values
+        return best.float(), values
 
     def _groups(self, lr: float, generator_lr: float) -> list[dict[str, object]]:
         own = set(getattr(self.maker, "of_rows", ()))

@@ -34,7 +34,8 @@ class Synthesis(Source):
     each; no model but the copy changes. What had the least loss is kept. Batches are drawn from the memory.
 
     The first batch of a run is of untrained samples, and the first rounds follow its update; a batch that is drawn to try out
-    shapes makes nothing. Memory, number of rounds, and what terms and generator learned are in the checkpoint.
+    shapes makes nothing. Memory, number of rounds, and what terms and generator learned are in the checkpoint. Rounds compute
+    in bfloat16 where the run does; in float16 they compute in float32, since their losses are not scaled.
 
     Args:
         actor: name of the model that makes the inputs; its attribute `rows` is the number of samples of a round.
@@ -154,7 +155,7 @@ class Synthesis(Source):
         due = self.ahead if self.updates == 1 else int(self.every is not None and (self.updates - 1) % self.every == 0)
         for _ in range(due):
             if self.rounds is None or self.rounds_made < self.rounds:
-                self._make()
+                self._make(observation.autocast)
 
     def read_losses(self) -> Mapping[str, Tensor]:
         rounds, self._unread = self._unread, []
@@ -169,7 +170,7 @@ class Synthesis(Source):
         kept = len(self.memory)
         return self.memory.rows(torch.randperm(kept, generator=torch.Generator().manual_seed(0))[:SHOWN]) if kept else None
 
-    def _make(self) -> None:
+    def _make(self, autocast: torch.dtype | None) -> None:
         """One round."""
         maker, seed = self._bound.maker, mix_seeds(self._seed, "synthesis", self.rounds_made)
         before = {name: value.clone() for name, value in maker.state_dict().items()}
@@ -177,7 +178,8 @@ class Synthesis(Source):
         if self.meta is not None and self.rounds_made:
             _carry(maker, before, 0.0)
         batch = self._targeted(_row_numbers(maker), torch.Generator().manual_seed(seed))
-        best, values = self._bound.run(batch, steps=self.steps, lr=self.lr, generator_lr=self.generator_lr, seed=seed)
+        rates = {"lr": self.lr, "generator_lr": self.generator_lr}
+        best, values = self._bound.run(batch, steps=self.steps, **rates, seed=seed, autocast=autocast)
         if self.meta is not None and self.rounds_made:
             _carry(maker, before, self.meta)
         self.losses = {name: float(value) for name, value in values.items()}

@@ -215,8 +215,8 @@ def test_the_terms_of_its_rounds_are_in_the_log(tmp_path: Any) -> None:
     rounds: list[float] = []
     make = source._make
 
-    def noted() -> None:
-        make()
+    def noted(autocast: torch.dtype | None) -> None:
+        make(autocast)
         rounds.append(source.losses["hard_targets"])
 
     source._make = noted  # type: ignore[method-assign]
@@ -262,3 +262,32 @@ def test_an_actor_without_rows_and_a_teacher_without_the_layer_are_refused() -> 
         bank(targets={"dirichlet": {"layer": "head"}})
     with pytest.raises(ValueError, match="unknown tap 'nowhere'"):
         bank(terms=[Term(HardTargets(), student="teacher:nowhere")])
+
+
+class Noting(nn.Module):
+    """Notes the data types of its outputs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.net, self.found = net(seed=3), set[torch.dtype]()
+
+    def forward(self, inputs: Tensor) -> Tensor:
+        outputs: Tensor = self.net(inputs)
+        self.found.add(outputs.dtype)
+        return outputs
+
+
+@pytest.mark.parametrize(("precision", "expected"), [("bfloat16", torch.bfloat16), ("float32", torch.float32)])
+@pytest.mark.parametrize("maker", [pixels, generator])
+def test_rounds_compute_in_the_precision_of_the_run(maker: Any, precision: str, expected: torch.dtype) -> None:
+    teacher, images = Noting(), Synthesis("maker", SHOW, targets=CLASSES, steps=2, every=1, batch_size=8)
+    actors = {"teacher": frozen(teacher), "student": trained(net(4)), "maker": frozen(maker())}
+    run = Run(actors, [Stage([Update([Term(SoftTargets())], source=images)], steps(3))], settings=quiet(precision=precision))
+    run.advance(1)
+    teacher.found.clear()  # of models that were tried out
+    run.advance(1)
+    source = run.updates[0].source
+    assert isinstance(source, Synthesis)
+    assert source.rounds_made == 2
+    assert teacher.found == {expected}
+    assert samples(source)[0].dtype is torch.float32

@@ -40,7 +40,7 @@ TEXTS = (
     "static_embeddings",
     "embeddings",
 )
-PRIVACY = ("heart_without_data", "federated-hospitals", "federated-cells")
+PRIVACY = ("dfq", "heart_without_data", "federated-hospitals", "federated-cells")
 TOPICS = {
     "digits": "main-job",
     "cifar10-resnet8": "main-job",
@@ -64,7 +64,8 @@ BARS = {
 
 
 def small(verdict: dict[str, Any]) -> str:
-    """A verdict without white space and without its examples, which hold images: the checkout is one of few megabytes."""
+    """A verdict without white space, examples and made inputs, which hold images: the checkout is one of few megabytes."""
+    verdict.pop("made_inputs", None)
     for part in (verdict, *verdict.get("results", {}).values()):
         part.pop("examples", None)
     return json.dumps(verdict, ensure_ascii=False, separators=(",", ":")) + "\n"

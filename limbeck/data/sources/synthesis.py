@@ -14,6 +14,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.model_io import preserve_modes
 from limbeck.core.source import BatchPosition, Observation, Source, registry, require_counts
 from limbeck.core.term_form import term
+from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.sources.inversion import Inversion
 from limbeck.data.sources.item_memory import ItemMemory, columns_of
 from limbeck.data.sources.synthesis_targets import SynthesisTargets, synthesis_targets
@@ -49,6 +50,8 @@ class Synthesis(Source):
         rounds: the most rounds; None: no limit.
         size: the most samples in the memory; the oldest go.
         batch_size: samples in a batch.
+        view: transforms of images, such as `[horizontal_flip, {random_crop: {padding: 4}}]`, under which batches show what is
+            kept. All models read the same view.
         meta: a generator starts each round from weights that are carried on, by Reptile's rule w ← w + meta · (trained − w);
             None: from new ones.
 
@@ -74,6 +77,7 @@ class Synthesis(Source):
         rounds: int | None = None,
         size: int = 4096,
         batch_size: int = 128,
+        view: Sequence[str | Mapping[str, Any]] = (),
         meta: float | None = None,
     ) -> None:
         require_counts("synthesis", steps=steps, ahead=ahead, every=every, rounds=rounds, size=size, batch_size=batch_size)
@@ -88,6 +92,7 @@ class Synthesis(Source):
         self.steps, self.lr, self.generator_lr, self.meta = steps, lr, generator_lr, meta
         self.ahead, self.every, self.rounds = ahead, every, rounds
         self.size, self.batch_size = size, batch_size
+        self.view = _unmixed(view)
         self.targets: SynthesisTargets | None = None if targets is None else synthesis_targets(targets)
         self._forget()
 
@@ -136,6 +141,12 @@ class Synthesis(Source):
             return self._untrained(position)
         drawn = torch.randint(len(self.memory), (self.batch_size,), generator=position.random_generator("synthesis"))
         columns = columns_of(self.memory.rows(position.part_of(drawn)))
+        if len(self.view):
+            places = position.part_of(torch.arange(self.batch_size))  # an item that is drawn twice is seen in two views
+            columns["inputs"] = {
+                name: self.view(images, places, seed=position.seed, view=position.step, stream="synthesis")[0]
+                for name, images in columns["inputs"].items()
+            }
         return Batch(**columns)
 
     @torch.no_grad()
@@ -218,6 +229,18 @@ class Synthesis(Source):
         self.rounds_made, self.updates, self.losses = state["made"], state["updates"], dict(state["losses"])
         self._models, self._inversion = {}, None
         self._restored = {name: state[name] for name in ("criterion", "maker")}
+
+
+def _unmixed(view: Sequence[str | Mapping[str, Any]]) -> Pipeline:
+    """The transforms of single images.
+
+    Raises:
+        ValueError: unknown transforms, or such as mix items, which have no labels that could be mixed.
+    """
+    made = Pipeline.from_spec(view)
+    if made.mixes or made.modality != "image":
+        raise ValueError(f"synthesis: view is {list(view)}; expected transforms of single images, such as [horizontal_flip]")
+    return made
 
 
 def _draw_anew(model: nn.Module, seed: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from limbeck.engine import Length
 from limbeck.methods.data_free import parts
@@ -38,6 +39,7 @@ def contrastive_inversion(
     memory: int = 4096,
     meta: float | None = None,
     temperature: float = 4.0,
+    view: Sequence[str | Mapping[str, Any]] = (),
 ) -> DistillationArguments:
     """Makes inputs that differ from each other and from all earlier ones, by a new generator in each round:
 
@@ -57,6 +59,7 @@ def contrastive_inversion(
         memory: inputs that are kept.
         meta: share by which the carried generator follows the trained one; None: each round has a new generator.
         temperature: T.
+        view: transforms under which student and teacher see images, as `[horizontal_flip, {random_crop: {padding: 4}}]`.
 
     Raises:
         ValueError: numbers out of range.
@@ -71,4 +74,6 @@ def contrastive_inversion(
     )
     rates = {"lr": lr, "generator_lr": generator_lr, "meta": meta}
     maker, learn = made.generator(latent, width, samples), soft_terms(task, temperature, 1.0)
-    return made.synthesis(terms, learn, length, maker, targets=classes, steps=steps, every=every, size=memory, **rates)
+    return made.synthesis(
+        terms, learn, length, maker, targets=classes, steps=steps, every=every, size=memory, view=view, **rates
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from limbeck.engine import Length
 from limbeck.methods.data_free import parts
@@ -32,6 +33,7 @@ def deep_inversion(
     smoothness: float = 0.0,
     adversary: float = 0.0,
     temperature: float = 4.0,
+    view: Sequence[str | Mapping[str, Any]] = (),
 ) -> DistillationArguments:
     """Trains inputs until the teacher sees their class in them and its BatchNorm layers read them like its training data:
 
@@ -49,6 +51,7 @@ def deep_inversion(
         statistics: r; a teacher without BatchNorm needs 0, and then all that is left is the class.
         smoothness, adversary: s and c.
         temperature: T.
+        view: transforms under which student and teacher see images, as `[horizontal_flip, {random_crop: {padding: 4}}]`.
 
     Raises:
         ValueError: numbers out of range; an adversary without `every`, for which there is no student yet.
@@ -68,4 +71,4 @@ def deep_inversion(
     )
     times = {"ahead": rounds if every is None else 1, "every": every, "rounds": rounds, "size": samples * rounds}
     learn = soft_terms(task, temperature, 1.0)
-    return made.synthesis(terms, learn, length, made.pixels(samples), targets=classes, steps=steps, lr=lr, **times)
+    return made.synthesis(terms, learn, length, made.pixels(samples), targets=classes, steps=steps, lr=lr, view=view, **times)

@@ -133,7 +133,12 @@ class MadeInputs:
             learn: the terms of the student.
             maker: builds the pixels, or the generator with a table of latents.
             options: of `Synthesis`.
+
+        Raises:
+            ValueError: a view of inputs that are no images.
         """
+        if options.get("view") and not self.are_images:
+            raise ValueError(f"{self.method}: view changes images, and shape is {list(self.shape)}; leave view out")
         source = Synthesis(IMAGES, terms, batch_size=self.batch_size, **options)
         return {
             "stages": [Stage([Update(learn, source=source)], length, name=self.method)],

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from limbeck.data.sources import DirichletTargets
 from limbeck.engine import Length
@@ -31,6 +32,7 @@ def zero_shot_kd(
     scales: Sequence[float] = (1.0, 0.1),
     smoothness: float = 0.0,
     layer: str | None = None,
+    view: Sequence[str | Mapping[str, Any]] = (),
 ) -> DistillationArguments:
     """Trains inputs until the teacher gives them class probabilities y ~ Dirichlet(β c_k), then the student on them:
 
@@ -49,6 +51,7 @@ def zero_shot_kd(
         scales: the β.
         smoothness: weight of an image prior, which the paper does not have.
         layer: path of the teacher's last linear layer; None: it is found.
+        view: transforms under which student and teacher see images, as `[horizontal_flip, {random_crop: {padding: 4}}]`.
 
     Raises:
         ValueError: numbers out of range.
@@ -68,4 +71,5 @@ def zero_shot_kd(
         ahead=rounds,
         rounds=rounds,
         size=samples * rounds,
+        view=view,
     )

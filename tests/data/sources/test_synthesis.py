@@ -291,3 +291,28 @@ def test_rounds_compute_in_the_precision_of_the_run(maker: Any, precision: str, 
     assert source.rounds_made == 2
     assert teacher.found == {expected}
     assert samples(source)[0].dtype is torch.float32
+
+
+def test_batches_show_what_is_kept_in_views() -> None:
+    images = models.get("pixels", count=6, shape=[1, 8, 8])
+    named = {"teacher": nn.Sequential(nn.Flatten(), nn.Linear(64, CLASSES))}
+    plain, viewed = (
+        Synthesis("maker", SHOW, targets=CLASSES, steps=1, batch_size=8, view=view) for view in ((), ["horizontal_flip"])
+    )
+    for each in (plain, viewed):
+        each.bind({**named, "maker": images})
+        after(each, 1)
+    one, other = (each.batch(BatchPosition(5)).inputs["default"] for each in (plain, viewed))
+    assert isinstance(one, Tensor)
+    assert isinstance(other, Tensor)
+    flipped = (other == one.flip(-1)).flatten(1).all(1)
+    assert 0 < int(flipped.sum()) < 8
+    assert torch.equal(other[~flipped], one[~flipped])
+    parts = [viewed.batch(BatchPosition(5, part=part, parts=2)).inputs["default"] for part in range(2)]
+    assert torch.equal(torch.cat(parts), other)
+
+
+def test_views_that_mix_or_are_unknown_are_refused() -> None:
+    for view, message in ((["mixup"], "single images"), (["nonsense"], "unknown transform")):
+        with pytest.raises(ValueError, match=message):
+            Synthesis("maker", SHOW, view=view)

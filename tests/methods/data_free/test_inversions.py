@@ -126,3 +126,11 @@ def test_values_out_of_range_are_refused(method: str, arguments: dict[str, Any],
     given = {"task": Classification(), "length": steps(1)}
     with pytest.raises(ValueError, match=message):
         methods.call(method, arguments, **given)
+
+
+@pytest.mark.parametrize("method", ["deep_inversion", "contrastive_inversion", "zero_shot_kd"])
+def test_views_are_of_images_only(method: str) -> None:
+    source, _ = made_by(method, shape=[1, 8, 8], view=["horizontal_flip"])
+    assert len(source.view) == 1
+    with pytest.raises(ValueError, match=f"{method}: view changes images, and shape is"):
+        made_by(method, view=["horizontal_flip"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from limbeck.core.actors import Actors, frozen
 from limbeck.core.errors import TapError
 from limbeck.core.readout import read_until
 from limbeck.core.references import Reference
-from limbeck.core.taps import Probe
+from limbeck.core.taps import Probe, batch_statistics
 from limbeck.core.taps.batch_statistics import batchnorm_layers
 from limbeck.models import resnet_cifar
 
@@ -111,3 +112,17 @@ def test_a_readout_gives_statistics_and_not_the_output_of_the_layer() -> None:
     signal, last = read_until(model, x, "statistics(norm)", last=None)
     assert last is None
     assert torch.equal(signal, read(model, "statistics(norm)", x))
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (5, 3, 4), (5, 3, 2, 4)])
+@pytest.mark.parametrize("block", [1, 50, 2**19])
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_gradients_of_the_moments(shape: tuple[int, ...], block: int, channels_last: bool, monkeypatch: Any) -> None:
+    monkeypatch.setattr(batch_statistics, "BLOCK", block)  # rows at a time: one, two or all
+    torch.manual_seed(0)
+    x, centre = torch.randn(shape, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    x = x.contiguous(memory_format=torch.channels_last) if channels_last and len(shape) == 4 else x
+    assert torch.autograd.gradcheck(lambda x: batch_statistics.Moments.apply(x, centre), x.requires_grad_())
+    centred = (x.detach() - centre.reshape(-1, *[1] * (len(shape) - 2))).reshape(5, 3, -1)
+    expected = torch.stack([centred.mean(2), centred.square().mean(2)], 1)
+    torch.testing.assert_close(batch_statistics.Moments.apply(x, centre).detach(), expected)

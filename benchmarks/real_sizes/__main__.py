@@ -11,7 +11,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-PARTS = ("steps", "optimizers", "objectives", "transformer", "data", "rows", "statistics", "evaluation")
+PARTS = ("steps", "optimizers", "allocator", "objectives", "transformer", "data", "rows", "statistics", "evaluation")
 
 
 def main(names: list[str]) -> None:

@@ -24,6 +24,7 @@ from limbeck.cli.runs import runs
 from limbeck.cli.schema import schema
 from limbeck.cli.shared import USER_ERROR, USER_ERRORS, error_console
 from limbeck.cli.version import version
+from limbeck.utils.allocator import keep_freed_memory
 
 app = typer.Typer(
     add_completion=False,
@@ -54,6 +55,7 @@ app.add_typer(federate, name="federate")
 def main() -> None:
     """Runs the command line. Errors that a user can fix are printed as one message, without a traceback."""
     warnings.showwarning = _print_warning
+    keep_freed_memory()
     code: int | str | None = 0
     try:
         app()

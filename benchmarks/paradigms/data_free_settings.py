@@ -48,6 +48,9 @@ class Setting:
         teacher_steps: of the teacher on labels.
         real: steps of the student on real data.
         seeds: of the students; there is one teacher.
+        view: transforms of the images where teacher and student learn labels.
+        channels_last: memory layout of all models.
+        points: at which accuracy is measured during a method; 0: at its end only.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Setting:
     batch_size: int = 128
     precision: str = "bfloat16"
     seeds: Sequence[int] = SEEDS
+    view: Sequence[Any] = ()
+    channels_last: bool = False
+    points: int = 0
 
     @property
     def folder(self) -> Path:
@@ -145,6 +151,20 @@ def digits_places() -> Setting:
     )
 
 
+CIFAR10 = {  # the fast form: a new batch of images in five steps, and 20 steps of the student
+    "contrastive_inversion": Method(
+        "contrastive_inversion",
+        8000,
+        {
+            **{"samples": 256, "memory": 20_000, "meta": 0.5, "steps": 5, "every": 20, "latent": 256, "width": 32},
+            **{"statistics": 10.0, "one_hot": 0.5, "adversary": 1.0, "contrast": 0.0, "generator_lr": 5e-3, "lr": 0.015},
+            "view": [{"random_crop": {"padding": 4}}, "horizontal_flip"],
+        },
+        lr=3e-3,
+    ),
+}
+
+
 def mnist() -> Setting:
     return Setting(
         "mnist",
@@ -157,6 +177,25 @@ def mnist() -> Setting:
         PLACES,
         teacher_steps=1500,
         real=1500,
+    )
+
+
+def cifar10() -> Setting:
+    return Setting(
+        "cifar10",
+        "cifar10, 50,000 images for the teacher; ResNet-20 → ResNet-8; batches of 128",
+        load("cifar10", "train"),
+        load("cifar10", "test"),
+        lambda: models.get("resnet_cifar", depth=20),
+        lambda: models.get("resnet_cifar", depth=8),
+        {"shape": [3, 32, 32], "classes": 10},
+        CIFAR10,
+        teacher_steps=12 * 390,
+        real=12 * 390,
+        seeds=(0,),
+        view=[{"random_crop": {"padding": 4}}, "horizontal_flip"],
+        channels_last=True,
+        points=8,
     )
 
 

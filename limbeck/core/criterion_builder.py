@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from limbeck.core.actors import Actors, actor_inputs
 from limbeck.core.adapters import TapAdapters, TeacherAdapters, build_adapter
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_items
-from limbeck.core.errors import AdapterError
+from limbeck.core.ensemble_module import EnsembleModule
+from limbeck.core.errors import AdapterError, TermError
 from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.model_io import preserve_modes
@@ -92,7 +93,13 @@ class CriterionBuilder:
         inputs = self._dry_run().inputs(DEFAULT_VIEW)
         student, teacher, kinds = self.actors["student"], self.actors["teacher"], term.objective.tap_kinds
         ours, theirs = (actor_inputs(actor, name, inputs) for name, actor in (("student", student), ("teacher", teacher)))
-        pairs = pair_taps(student.model, teacher.model, ours, theirs, kinds)
+        try:
+            for name, model in (("student", student.model), ("teacher", teacher.model)):
+                if isinstance(model, EnsembleModule):
+                    raise ValueError(f"taps 'auto': the {name} is {len(model.models)} models, which have no depth in common")
+            pairs = pair_taps(student.model, teacher.model, ours, theirs, kinds)
+        except ValueError as error:
+            raise TermError(term.with_remedy(f"term {term.name or term.objective.name!r}: {error}")) from error
         self.chosen_taps += pairs
         if term.objective.num_taps != 1 and not kinds:
             count = len(pairs) if term.objective.num_taps == 0 else term.objective.num_taps

@@ -9,7 +9,7 @@ from typing import Any, cast
 from limbeck.core.objective import Objective, registry
 from limbeck.core.terms import Term
 
-PARSED = ("objective", "students", "teachers", "further")  # fields of a term that no recipe gives
+PARSED = ("objective", "remedy", "students", "teachers", "further")  # fields of a term that no recipe gives
 
 
 def term(value: Any) -> Term:

@@ -50,6 +50,7 @@ class Term:
         trains: restricts the gradient to these of the actors that the update trains; None: all of them.
         own: whether a pattern on the teacher's side also matches the student's own signal.
         name: the name in logs; by default that of the objective.
+        remedy: what to change if the models lack its signals, for the message; methods give it, whose terms nobody else names.
         students, teachers, further: the parsed references of a bound term; `further` are those of its weighers, by weigher.
     """
 
@@ -63,6 +64,7 @@ class Term:
     trains: Sequence[str] | None = None
     own: bool = False
     name: str = ""
+    remedy: str = field(default="", repr=False)
     students: tuple[Reference, ...] = field(default=(), repr=False)
     teachers: tuple[Reference, ...] = field(default=(), repr=False)
     further: Mapping[str, tuple[Reference, ...]] = field(default_factory=dict, repr=False)
@@ -136,7 +138,7 @@ class Term:
             try:
                 reference.check(actors)
             except TapError as error:
-                raise TapError(f"term {self._called}, {reference.actor}: {error}") from error
+                raise TapError(self.with_remedy(f"term {self._called}, {reference.actor}: {error}")) from error
         own = ("objective", "teacher", "adapter", "item_weight", "temperature")
         return replace(
             self,
@@ -187,7 +189,11 @@ class Term:
         try:
             yield
         except ValueError as error:
-            raise TermError(f"term {self._called}: {field}: {error}") from error
+            raise TermError(self.with_remedy(f"term {self._called}: {field}: {error}")) from error
+
+    def with_remedy(self, message: str) -> str:
+        """Returns the message of an error of this term, with the remedy if there is one."""
+        return f"{message}. {self.remedy}" if self.remedy else message
 
     @property
     def averages_losses(self) -> bool:

@@ -27,7 +27,7 @@ class Partition(Protocol):
 
 def no_columns(name: str) -> Sequence[Any]:
     """The columns of items that come from no file."""
-    raise ValueError(f"partition: these items have no column {name!r}; name a file as data.train")
+    raise ValueError(f"these items have no column {name!r}; name a file as data.train")
 
 
 @registry.register(
@@ -52,14 +52,16 @@ def dirichlet(alpha: float = 1.0, least: int = 10) -> Partition:
         least: items of the smallest client; shares are drawn again until each has so many.
 
     Raises:
-        ValueError: α is not positive; the items have no classes, or too few for the clients.
+        ValueError: α is not positive, or a client may have no item; the items have no classes, or too few for the clients.
     """
     if alpha <= 0:
         raise ValueError(f"dirichlet: alpha is {alpha}; expected a number above 0, such as 0.1 (skewed) or 100 (even)")
+    if least < 1:
+        raise ValueError(f"dirichlet: least is {least}; expected 1 item or more, since a client without any cannot train")
 
     def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
         if not items.has_classes:
-            raise ValueError("partition: dirichlet deals items by their classes, and these have none; use partition: even")
+            raise ValueError("dirichlet deals items by their classes, and these have none; use partition: even")
         _check_clients(items, clients, least)
         labels = stratification_labels(items.target).numpy()
         generator = np.random.default_rng(mix_seeds(seed, "dirichlet"))
@@ -73,7 +75,7 @@ def dirichlet(alpha: float = 1.0, least: int = 10) -> Partition:
             if min(map(len, dealt)) >= least:
                 return [torch.tensor(sorted(rows)) for rows in dealt]
         raise ValueError(
-            f"partition: dirichlet with alpha {alpha} left a client fewer than {least} items {ATTEMPTS} times; raise alpha, "
+            f"dirichlet with alpha {alpha} left a client fewer than {least} items {ATTEMPTS} times; raise alpha, "
             "lower least, or take fewer clients"
         )
 
@@ -99,15 +101,21 @@ def by_column(name: str) -> Partition:
     """A client for each value of a column, such as the hospital that a row is from, in the order of the values.
 
     Raises:
-        ValueError: there is no such column, or it has another number of values than there are clients.
+        ValueError: there is no such column, an item has no value there, or there are more or fewer values than clients.
     """
 
     def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
-        values = np.array([str(value) for value in column(name)])
+        given = column(name)
+        if missing := sum(map(_is_missing, given)):
+            raise ValueError(
+                f"column {name!r} is empty in {missing:,} of {len(given):,} items, so that no client has them; name the client "
+                "of each, or take out these rows"
+            )
+        values = np.array([str(value) for value in given])
         found = np.unique(values)
         if len(found) != clients:
             raise ValueError(
-                f"partition: column {name!r} has {len(found)} values and clients is {clients}; set it to {len(found)}"
+                f"column {name!r} has {len(found)} values and clients is {clients}; set federated.clients to {len(found)}"
             )
         return [torch.from_numpy(np.flatnonzero(values == value)) for value in found]
 
@@ -124,11 +132,17 @@ def partition(value: str | Mapping[str, Any] | Partition) -> Partition:
         return value
     named = {value: {}} if isinstance(value, str) else dict(value)
     ((name, arguments),) = named.items()
-    return cast(Callable[..., Partition], registry[name])(**(arguments or {}))
+    return cast(Partition, registry.get(name, **(arguments or {})))
+
+
+def _is_missing(value: Any) -> bool:
+    """Whether a cell is empty: null, NaN, or a text of spaces."""
+    return value is None or value != value or (isinstance(value, str) and not value.strip())
 
 
 def _check_clients(items: Items, clients: int, least: int) -> None:
     if clients < 1 or clients * least > len(items):
         raise ValueError(
-            f"partition: {len(items)} items for {clients} clients; expected 1 client or more, and {least} items for each"
+            f"{len(items):,} items for {clients:,} clients, each of which needs {least}; expected {clients * least:,} items or "
+            "more, or fewer clients"
         )

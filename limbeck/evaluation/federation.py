@@ -34,6 +34,7 @@ class FederationRecord(Record):
 
     Attributes:
         method: by name.
+        distils: whether anything is distilled; FedAvg and FedProx only average.
         exchanges: "weights" or "logits".
         clients: how many there were.
         public_items, public_bytes: inputs without labels that the server had, and their size as tensors; if logits travel,
@@ -42,6 +43,7 @@ class FederationRecord(Record):
     """
 
     method: str
+    distils: bool = True
     exchanges: str
     clients: int
     public_items: int = 0

@@ -234,12 +234,18 @@ class Verdict(Record):
     def sentences(self) -> list[str]:
         """`sentence`, in a part for each result."""
         if len(self.results) == 1:
-            return [f"{reached(self.result, self.metric)}; {_given(self.result, self.metric)}"]
+            given = _given(self.result, self.metric, self.cause)
+            return [f"{reached(self.result, self.metric)}{f'; {given}' if given else ''}"]
         found = []
         for name, result in self.results.items():
-            given = f", {_given(result, self.metric)}" if result.gain is not None or result.gains else ""
+            given = f", {_given(result, self.metric, self.cause)}" if result.gain is not None or result.gains else ""
             found.append(f"{name}: {reached(result, self.metric)}{given}")
         return found
+
+    @property
+    def cause(self) -> str:
+        """What the gain over the control comes from: distillation, or the method of a federation that only averages."""
+        return "distillation" if self.federation is None or self.federation.distils else self.federation.method
 
     def __repr__(self) -> str:
         """The name and the sentence, where a notebook or a traceback shows the verdict; `model_dump()` has all of it."""
@@ -302,16 +308,16 @@ def reached(result: Result, metric: MetricInfo) -> str:
     return f"reached {metric.name} {number_format.measured(result.distilled.metric, as_percent=metric.percent, digits=1)}"
 
 
-def _given(result: Result, metric: MetricInfo) -> str:
-    """The gain over the control; over the first further control if there is no other."""
+def _given(result: Result, metric: MetricInfo, cause: str) -> str:
+    """The gain over the control; over the first further control if there is no other. Empty if there is nothing to gain."""
     gain, over = result.gain, ""
     further = {name: one for name, one in result.gains.items() if name != INITIAL}  # before a training there is no distillation
     if gain is None and further:
         name, gain = next(iter(further.items()))
         over = f" over {name}"
     if gain is None:
-        return "what distillation gave is unknown: the run had no control"
+        return "what distillation gave is unknown: the run had no control" if cause == "distillation" else ""
     shown = number_format.difference(gain.value, gain.ci95, as_percent=metric.percent) + over
     if not gain.effect:
-        return f"distillation had no effect: {shown}"
-    return f"distillation gave {shown}" if gain.value > 0 else f"distillation did harm: {shown}"
+        return f"{cause} had no effect: {shown}"
+    return f"{cause} gave {shown}" if gain.value > 0 else f"{cause} did harm: {shown}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from functools import cached_property, partial
 from typing import Any, NamedTuple
@@ -247,7 +248,7 @@ class DataSizes(NamedTuple):
 
     Attributes:
         channels: of images and spectrograms.
-        inputs: length of vectors.
+        inputs: numbers in an item: the length of vectors, and of images that are flattened.
         item: shape of one item; None for texts.
     """
 
@@ -261,5 +262,6 @@ def data_sizes(items: Items) -> DataSizes:
     """Returns the sizes of models that follow from these items."""
     first = items.fetch(torch.tensor([0]))
     shape = tuple(getattr(first, "shape", ()))
-    channels, inputs = (shape[1] if len(shape) == ndim else None for ndim in (4, 2))
-    return DataSizes(items.classes, channels, inputs, shape[1:] or None)
+    return DataSizes(
+        items.classes, shape[1] if len(shape) == 4 else None, math.prod(shape[1:]) if shape else None, shape[1:] or None
+    )

@@ -143,7 +143,8 @@ class Federation(BaseRecipe):
         """
         items, column = self._simulated_items
         (train,) = items.clients
-        rows = self.federated.build_partition()(train, self.federated.clients, seed, column)
+        with in_field("federated.partition"):
+            rows = self.federated.build_partition()(train, self.federated.clients, seed, column)
         return items._replace(clients=[train.select(each) for each in rows])
 
     @cached_property
@@ -263,10 +264,10 @@ def _column_reader(spec: DatasetSpec, everything: Items, items: Items) -> Callab
 
     def read(name: str) -> Sequence[Any]:
         if spec.path in BUILT_IN:
-            raise RecipeError(f"federated.partition: data.train is {spec.path!r}, which has no columns; deal it by dirichlet")
+            raise RecipeError(f"data.train is {spec.path!r}, which has no columns; deal it by dirichlet")
         table = open_table(expand_variables(spec.path, "data.train"), spec.split).columns
         if name not in table.column_names:
-            raise RecipeError(f"federated.partition: data.train has no column {name!r}; it has {', '.join(table.column_names)}")
+            raise RecipeError(f"data.train has no column {name!r}; it has {', '.join(table.column_names)}")
         values = dict(zip(everything.keys.tolist(), table.column(name).to_pylist(), strict=False))
         return [values[key] for key in items.keys.tolist()]
 

@@ -45,7 +45,7 @@ def test_a_column_names_the_clients_in_order():
     known, hospitals = items(6), ["b", "a", "b", "c", "a", "b"]
     found = by_column("hospital")(known, 3, 0, lambda name: hospitals if name == "hospital" else [])
     assert [rows.tolist() for rows in found] == [[1, 4], [0, 2, 5], [3]]
-    with pytest.raises(ValueError, match=r"'hospital' has 3 values and clients is 4; set it to 3"):
+    with pytest.raises(ValueError, match=r"'hospital' has 3 values and clients is 4; set federated.clients to 3"):
         by_column("hospital")(known, 4, 0, lambda _: hospitals)
     with pytest.raises(ValueError, match=r"no column 'hospital'"):
         by_column("hospital")(known, 3, 0)
@@ -56,9 +56,24 @@ def test_what_cannot_be_split_is_refused():
         dirichlet(0)
     with pytest.raises(ValueError, match=r"these have none; use partition: even"):
         dirichlet(1.0)(Items.from_tensors(torch.randn(40, 2)), 2, 0)
-    with pytest.raises(ValueError, match=r"5 items for 4 clients; expected .* 10 items for each"):
+    with pytest.raises(ValueError, match=r"5 items for 4 clients, each of which needs 10; expected 40 items or more"):
         dirichlet(1.0)(items(5), 4, 0)
     with pytest.raises(ValueError, match=r"raise alpha, lower least, or take fewer clients"):
         dirichlet(0.001, least=14)(items(31), 2, 0)
     with pytest.raises(ValueError, match=r"nearest: dirichlet"):
         partition({"dirichlett": {}})
+    with pytest.raises(ValueError, match=r"'dirichlet': alpha='small': expected float"):
+        partition({"dirichlet": {"alpha": "small"}})
+
+
+@pytest.mark.parametrize("least", [0, -1])
+def test_a_client_without_items_is_refused_because_it_cannot_train(least):
+    with pytest.raises(ValueError, match=rf"least is {least}; expected 1 item or more"):
+        partition({"dirichlet": {"alpha": 0.01, "least": least}})
+
+
+@pytest.mark.parametrize("empty", [None, float("nan"), " "])
+def test_an_empty_cell_is_no_client(empty):
+    hospitals = ["b", empty, "b", "c", "a", empty]
+    with pytest.raises(ValueError, match=r"'hospital' is empty in 2 of 6 items, so that no client has them"):
+        by_column("hospital")(items(6), 4, 0, lambda _: hospitals)

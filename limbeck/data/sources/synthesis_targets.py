@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from limbeck.core.ensemble_module import EnsembleModule
 from limbeck.utils.registry import Registry
 
 registry = Registry("synthesis target")
@@ -66,6 +67,8 @@ class DirichletTargets(SynthesisTargets):
     through all classes and all β in turn. (In the paper's code the scaling to [0, 1] follows the multiplication by β, which
     undoes it, so that both of its β are one.)
 
+    Of an ensemble, such as that of the clients of a federation, the similarities are the mean over its models.
+
     Args:
         actor: the model whose last linear layer is read.
         layer: path of that layer; None: the last one that is linear.
@@ -84,7 +87,16 @@ class DirichletTargets(SynthesisTargets):
         self.similarity: Tensor | None = None
 
     def bind(self, models: Mapping[str, nn.Module]) -> None:
-        self.similarity = class_similarity(self._weights(models[self.actor]))
+        model = models[self.actor]
+        members = list(model.models) if isinstance(model, EnsembleModule) else [model]
+        found = [class_similarity(self._weights(each)) for each in members]
+        if len({len(each) for each in found}) > 1:
+            rows = ", ".join(str(len(each)) for each in found)
+            raise ValueError(
+                f"dirichlet: the last linear layers of the models of {self.actor!r} have {rows} rows; expected the "
+                "same classes in each"
+            )
+        self.similarity = torch.stack(found).mean(0)
 
     def _weights(self, model: nn.Module) -> Tensor:
         linear = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}

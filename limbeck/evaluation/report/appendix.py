@@ -44,7 +44,7 @@ def read(path: Path) -> Mapping[str, Any]:
 
 def environment(verdict: Verdict) -> Section:
     facts = {**verdict.environment, "seeds": ", ".join(map(str, verdict.seeds))}
-    if verdict.cost is not None:
+    if verdict.cost is not None and verdict.federation is None:
         facts["items processed by the teacher"] = f"{verdict.cost.teacher_items:,}"
     return environment_of(facts)
 

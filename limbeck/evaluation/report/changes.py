@@ -33,8 +33,8 @@ def _summary(verdict: Verdict) -> str:
     control, teacher = verdict.result.changes.get("control"), verdict.result.changes.get("teacher")
     if control is not None:
         sentences.append(
-            f"Of {control.total:,} predictions over all test items and seeds, distillation corrected {control.student_only:,} "
-            f"and broke {control.other_only:,}, compared with the control."
+            f"Of {control.total:,} predictions over all test items and seeds, {verdict.cause} corrected "
+            f"{control.student_only:,} and broke {control.other_only:,}, compared with the control."
         )
     if teacher is not None:
         sentences.append(

@@ -22,8 +22,13 @@ def head(verdict: Verdict) -> str:
     facts = [verdict.task.replace("_", " "), seeds(verdict)]
     if verdict.items is not None:
         facts.append(f"{verdict.items:,} test {task_type(verdict.task).unit}")
+    if verdict.federation is not None:  # whose steps only the clients know
+        rounds = max((each.number for each in verdict.federation.rounds), default=0)
+        facts.append(f"{rounds:,} round{'' if rounds == 1 else 's'} of {verdict.federation.clients:,} clients")
+    elif verdict.cost is not None:
+        facts.append(f"{verdict.cost.student_steps:,} student steps")
     if verdict.cost is not None:
-        facts += [f"{verdict.cost.student_steps:,} student steps", f"{verdict.cost.wall_s:,.0f} s of computation"]
+        facts.append(f"{verdict.cost.wall_s:,.0f} s of computation")
     if len(verdict.results) == 1:
         return page_head(verdict.name, verdict.sentence(), facts) + key_numbers(_key(verdict))
     first = next(iter(verdict.results))

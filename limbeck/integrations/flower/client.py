@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -170,18 +172,38 @@ def quiet(settings: Settings) -> Settings:
     return replace(settings, progress=False, trackers=())
 
 
-def client_app(find: Callable[[Context], FederatedClient]) -> ClientApp:
+@contextmanager
+def _numpy_seed(seed: int | None) -> Iterator[None]:
+    """NumPy's global generator, from which Flower draws noise, starts from a seed, and is afterwards as before.
+
+    Args:
+        seed: None: fresh entropy of the system.
+    """
+    before = np.random.get_state()
+    np.random.seed(seed)
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+
+
+def client_app(find: Callable[[Context], FederatedClient], *, simulated: bool = False) -> ClientApp:
     """Returns the Flower app of clients.
 
     Args:
         find: the client of a context.
+        simulated: draw the noise of `privacy:` from the seed, so that a simulation is a function of it. Noise that others can
+            draw again hides nothing: that of real clients comes from the system.
     """
 
     def add_noise(message: Message, context: Context, call_next: Any) -> Message:
         privacy = find(context).recipe.federated.privacy
         if privacy is None:
             return cast(Message, call_next(message, context))
-        return cast(Message, LocalDpMod(**privacy.model_dump())(message, context, call_next))
+        config = message.content.config_records[CONFIG]
+        drawn = mix_seeds(cast(int, config[SEED]), find(context).number, cast(int, config[ROUND]), "noise")
+        with _numpy_seed(drawn % 2**32 if simulated else None):
+            return cast(Message, LocalDpMod(**privacy.model_dump())(message, context, call_next))
 
     app = ClientApp()
     app.query()(lambda message, context: find(context).describe(message, context))

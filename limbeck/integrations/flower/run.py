@@ -22,10 +22,11 @@ from limbeck.integrations.flower.server import carry_out
 from limbeck.integrations.flower.simulation import simulated_grid
 from limbeck.integrations.flower.strategy import FederatedStrategy
 from limbeck.recipe.federation import FederatedItems, Federation
-from limbeck.runs.folder import lock_run
+from limbeck.runs.folder import RunError, lock_run
 from limbeck.runs.resume import check_folder, prepare_folder
 
 BASELINE = "fedavg"
+SHOWN = 3  # clients in a message
 GridFactory = Callable[[Federation, FederatedItems], Grid]
 Trained = dict[str, list[FederatedStrategy]]  # by arm, in the order of the seeds
 
@@ -66,8 +67,22 @@ def run_federation(
                 place = folder / "checkpoints" / f"seed-{seed}-{arm}" / "checkpoints"
                 made = (grid or simulated_grid)(recipe, known)
                 carry_out(strategy, made, folder=place, resume=resume, on_round=lambda done: _print_round(console, done))
+                _check_used(strategy)
                 trained.setdefault(arm, []).append(strategy)
         return judge(recipe, trained, known.test, folder, wall_s=time.perf_counter() - began)
+
+
+def _check_used(strategy: FederatedStrategy) -> None:
+    """Raises a RunError if no round has changed the models, so that there is nothing to evaluate."""
+    least = strategy.recipe.federated.least_replies
+    if any(each.used >= least for each in strategy.rounds):
+        return
+    last = strategy.rounds[-1]
+    reasons = "; ".join(f"node {node}: {reason}" for node, reason in list(last.left_out.items())[:SHOWN])
+    raise RunError(
+        f"{strategy.arm}, seed {strategy.seed}: no round of {last.number:,} had {least:,} usable replies (least_replies), so "
+        f"that the models have learned nothing. In the last one {reasons}. Mend that, and start over with --force"
+    )
 
 
 def arms_of(recipe: Federation) -> dict[str, str]:
@@ -119,10 +134,12 @@ def _best_rows(trained: list[FederatedStrategy], higher_is_better: bool) -> int:
 
 def _record(recipe: Federation, trained: Trained) -> FederationRecord:
     public = trained[STUDENT][0].items.public
+    method = recipe.federated.build_method()
     rounds: Iterable[FederatedRound] = (each for done in trained.values() for strategy in done for each in strategy.rounds)
     return FederationRecord(
         method=next(iter(recipe.federated.method)),
-        exchanges=recipe.federated.build_method().exchanges,
+        distils=method.needs_inputs,
+        exchanges=method.exchanges,
         clients=len(trained[STUDENT][0].members) or recipe.federated.clients,
         public_items=0 if public is None else len(public),
         public_bytes=0 if public is None else public_size(public),

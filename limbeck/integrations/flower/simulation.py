@@ -17,7 +17,7 @@ def simulated_apps(recipe: Federation, items: FederatedItems) -> dict[int, Clien
     """Returns the app of each client by node; the nodes are numbered from 1."""
 
     def app_of(client: FederatedClient) -> ClientApp:
-        return client_app(lambda _: client)
+        return client_app(lambda _: client, simulated=True)
 
     return {number + 1: app_of(client) for number, client in enumerate(_clients(recipe, items))}
 
@@ -29,7 +29,7 @@ def simulated_app(recipe: Federation, items: FederatedItems) -> ClientApp:
     def find(context: Context) -> FederatedClient:
         return clients[int(context.node_config[NUMBER])]
 
-    return client_app(find)
+    return client_app(find, simulated=True)
 
 
 def _clients(recipe: Federation, items: FederatedItems) -> list[FederatedClient]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from torch import nn
@@ -19,6 +19,7 @@ from limbeck.models import dcgan, pixels, vector_generator
 
 GENERATOR, IMAGES, TEACHER, STATISTICS = "generator", "images", "teacher", "teacher:statistics(*)"
 Weights = Mapping[str, float]
+ALWAYS = ("labels", "impression")  # parts whose weight is no argument of the method
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,7 @@ def _check_positive(method: str, **values: float) -> None:
 
 
 def weighted(method: str, **parts: tuple[float, Callable[[], Term]]) -> list[Term]:
-    """Returns the terms of the parts whose weight is not 0, each multiplied by its weight.
+    """Returns the terms of the parts whose weight is not 0, each multiplied by its weight, and with the remedy if it cannot be.
 
     Args:
         parts: by the name of the argument: its weight, and what makes the term.
@@ -167,7 +168,9 @@ def weighted(method: str, **parts: tuple[float, Callable[[], Term]]) -> list[Ter
         if weight < 0:
             raise ValueError(f"{method}: {name} is {weight}; expected a weight of 0 or more")
         if weight > 0:
-            found += scaled([make()], weight)
+            (term,) = scaled([make()], weight)
+            out = [] if name in ALWAYS else [f"{method}: {name}: 0 leaves this term out"]
+            found.append(replace(term, remedy="; ".join([term.remedy] * bool(term.remedy) + out)))
     if not found:
         raise ValueError(f"{method}: all of {', '.join(parts)} are 0; expected one weight above that")
     return found

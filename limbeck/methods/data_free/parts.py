@@ -17,6 +17,8 @@ from limbeck.objectives import (
     Smoothness,
 )
 
+NAME_FEATURE = "features: names what the teacher's classifier reads, such as input(fc) for a last layer fc"
+
 
 def adversary(distance: str, temperature: float = 1.0) -> Term:
     """The teacher's distance from the student, which the inputs raise: a term of weight −1."""
@@ -47,7 +49,7 @@ def statistics() -> Term:
 
 
 def activation(features: str) -> Term:
-    return Term(Activation(), student=f"{TEACHER}:{features}")
+    return Term(Activation(), student=f"{TEACHER}:{features}", remedy=NAME_FEATURE)
 
 
 def smoothness(images: str = IMAGES) -> Term:
@@ -63,4 +65,4 @@ def contrast(features: str, size: int, every: int) -> Term:
     """Inputs are told from each other by the teacher's features of two views."""
     memory = ContrastiveMemory(size=size, every=every)
     one, other = f"{TEACHER}:{features}", f"{TEACHER}@augmented:{features}"
-    return Term(memory, student=one, teacher=other, name="contrast")
+    return Term(memory, student=one, teacher=other, name="contrast", remedy=NAME_FEATURE)

@@ -24,6 +24,7 @@ from limbeck.utils.seeds import mix_seeds
 
 PARADIGM = "data_free"
 STUDENT, TEACHER = "student", "teacher"
+SPREAD = 2.0  # standard deviations: bounds of made rows of a table, unless the arguments say others
 State = Mapping[str, Tensor]
 
 
@@ -33,7 +34,7 @@ class WithoutData:
 
     Args:
         method: its name and arguments, such as `{"dfad": {"width": 16}}`.
-        shape: of one input, unless the arguments say it.
+        shape: of one input, unless the arguments say it. Vectors are taken for standardised columns of a table.
         classes: of all clients together, unless the arguments say them.
 
     Raises:
@@ -50,7 +51,9 @@ class WithoutData:
     def decide(self, feddf: FedDF, task: Task) -> tuple[Stage, Mapping[str, Any]]:
         """The stage of a round, in which a student takes at most `feddf.steps` steps, and the actors that make its inputs."""
         ((name, arguments),) = self.method.items()
-        known = {"shape": list(self.shape), "classes": self.classes, "batch_size": feddf.batch_size}
+        known: dict[str, Any] = {"shape": list(self.shape), "classes": self.classes, "batch_size": feddf.batch_size}
+        if len(self.shape) == 1:  # standardised columns of a table
+            known |= {"low": -SPREAD, "high": SPREAD}
         given = {field: value for field, value in known.items() if field in registration.parameters(name)}
         made = registration.call(name, {**given, **arguments}, task=task, length=steps(feddf.steps))
         (stage,) = made["stages"]

@@ -6,10 +6,12 @@ import pytest
 
 pytest.importorskip("flwr")
 
+import numpy as np
 import torch
 from flwr.app import ArrayRecord
 
-from limbeck.integrations.flower.client import new_model, train_locally
+from limbeck.integrations.flower.client import FederatedClient, client_app, new_model, train_locally
+from limbeck.integrations.flower.grid import InProcessGrid, set_task_identity
 from limbeck.integrations.flower.records import from_record
 from limbeck.methods.federated import FedAvg
 from limbeck.utils.seeds import mix_seeds
@@ -132,6 +134,26 @@ def test_noise_is_added_by_the_clients():
     sent = from_record(grid.replies[4].content.array_records["arrays"])
     length = sum(float((sent[name] - start[name]).square().sum()) for name in start) ** 0.5
     assert 0 < length < 1.3  # the clipped update and little noise
+
+
+def test_the_noise_of_a_simulation_is_drawn_from_the_seed_and_that_of_a_real_client_is_not():
+    privacy = {"clipping_norm": 1.0, "sensitivity": 0.001, "epsilon": 1.0, "delta": 1e-5}
+    wanted = recipe(rounds=1, privacy=privacy)
+
+    def real(made, items):
+        set_task_identity()
+        clients = [FederatedClient(made, own, items.public, number) for number, own in enumerate(items.clients)]
+        return InProcessGrid({one.number + 1: client_app(lambda _, one=one: one) for one in clients})
+
+    def bias(grid=None):
+        np.random.seed(0)  # as processes that were forked from one
+        before = np.random.get_state()[1].copy()
+        strategy, _ = trained(wanted, grid=grid)
+        assert (np.random.get_state()[1] == before).all()
+        return strategy.models["student"].linear.bias
+
+    assert torch.equal(bias(), bias())
+    assert not torch.equal(bias(real), bias(real))
 
 
 def test_a_source_of_inputs_stands_for_public_data():

@@ -151,6 +151,32 @@ def test_a_federation_without_public_data_is_carried_out(tmp_path: Path) -> None
     assert [each.used for each in verdict.federation.rounds] == [4] * 4
 
 
+def test_a_model_of_vectors_reads_images_flattened_without_being_told_their_size(tmp_path: Path) -> None:
+    made = recipe(_student={"model": "mlp", "args": {"hidden": [8]}}, rounds=1, _control=False)
+    verdict = run_federation(made, tmp_path / "run")
+    assert load_model(tmp_path / "run" / "student").layers[0][0].in_features == 64
+    assert verdict.sentence().startswith("reached accuracy")
+    assert "distil" not in verdict.sentence()  # FedAvg distils nothing
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "1 round of 4 clients" in page
+    assert "student steps" not in page
+    assert "processed by the teacher" not in page
+
+
+def test_a_method_that_only_averages_is_named_where_distillation_would_be(tmp_path: Path) -> None:
+    verdict = run_federation(recipe({"fedprox": {"mu": 1.0}}, rounds=1, public=None), tmp_path / "run")
+    assert "fedprox" in verdict.sentence()
+    assert "distil" not in verdict.sentence()
+    assert Verdict.load(tmp_path / "run").sentence() == verdict.sentence()
+
+
+def test_a_federation_that_has_learned_nothing_is_no_result(tmp_path: Path) -> None:
+    made = recipe(rounds=1, _training={**content()["training"], "optimizer": {"name": "sgd", "lr": 1e30, "schedule": 1.0}})
+    with pytest.raises(ValueError, match=r"no round of 1 had 1 usable replies.* node 1: .*start over with --force"):
+        run_federation(made, tmp_path / "run")
+    assert not (tmp_path / "run" / "verdict.json").exists()
+
+
 def test_what_has_no_effect_may_be_switched_off() -> None:
     assert recipe(_training={"epochs": 1, "trackers": [], "ema": None}).training.trackers == []
 
@@ -166,7 +192,7 @@ def test_what_has_no_effect_may_be_switched_off() -> None:
         ),
         (
             {"method": "feddf", "public": None, "data_free": {"dfq": {"width": 4}}},
-            "federated.data_free: .*statistics.*BatchNorm",
+            "federated.data_free: .*BatchNorm.* dfq: statistics: 0 leaves this term out",
         ),
         (
             {"method": "feddf", "public": None, "data_free": {"dfad": {"shape": [9]}}},
@@ -174,8 +200,9 @@ def test_what_has_no_effect_may_be_switched_off() -> None:
         ),
         (
             {"partition": {"by_column": {"name": "hospital"}}},
-            "data.train is 'digits', which has no columns",
+            "federated.partition: data.train is 'digits', which has no columns",
         ),
+        ({"clients": 999}, "federated.partition: 432 items for 999 clients, each of which needs 1; expected 999 items or more"),
         ({"classes": 7}, "federated.classes: 7, and the data has 10; give the number of all clients"),
     ],
 )

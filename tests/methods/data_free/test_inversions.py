@@ -10,6 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from limbeck import methods, steps
+from limbeck.core.actors import frozen
+from limbeck.core.reference_module import module_of
+from limbeck.core.teachers import Ensemble
 from limbeck.data.sources import BalancedLabels, DirichletTargets, Synthesis
 from limbeck.engine import Stage
 from limbeck.models import pixels
@@ -81,6 +84,18 @@ def test_the_scale_of_a_dirichlet_distribution_is_not_undone() -> None:
         targets.bind({"teacher": Net(1)})
         near[scale] = float(targets.draw(600, torch.Generator().manual_seed(0)).amax(1).mean())
     assert near[0.1] > near[1.0] + 0.1
+
+
+def test_the_classes_of_an_ensemble_are_as_similar_as_in_the_mean_of_its_models() -> None:
+    nets = {"a": Net(1), "b": Net(2)}
+    whole = module_of(Ensemble(["a", "b"]), {name: frozen(net) for name, net in nets.items()})
+    alone = []
+    for model in (*nets.values(), whole):
+        targets = DirichletTargets()
+        targets.bind({"teacher": model})
+        alone.append(targets.similarity)
+    torch.testing.assert_close(alone[2], (alone[0] + alone[1]) / 2)
+    assert not torch.allclose(alone[2], alone[1])
 
 
 def test_contrastive_inversion_tells_inputs_from_each_other_and_fools_the_student() -> None:

@@ -83,13 +83,14 @@ def test_a_teacher_without_batchnorm_is_refused_with_the_remedy() -> None:
     def plain() -> nn.Module:
         return nn.Sequential(nn.Flatten(), nn.Linear(64, 10))
 
-    with pytest.raises(ValueError, match="statistics"):
+    with pytest.raises(ValueError, match=r"no BatchNorm layers.* dfq: statistics: 0 leaves this term out"):
         job("dfq", plain).fit()
     job("dfq", plain, statistics=0).fit()
 
 
 def test_the_features_of_another_teacher_are_named() -> None:
-    with pytest.raises(ValueError, match=r"unknown tap.*nearest"):
+    named = r"unknown tap 'fc'.*nearest.* features: names what the teacher's classifier reads"
+    with pytest.raises(ValueError, match=rf"{named}.*; dafl: activation: 0 leaves this term out"):
         job("dafl", features="input(fc)").fit()
-    with pytest.raises(ValueError, match=r"unknown tap.*nearest"):
+    with pytest.raises(ValueError, match=rf"{named}.*; contrastive_inversion: contrast: 0 leaves this term out"):
         job("contrastive_inversion", features="input(fc)").fit()

@@ -103,6 +103,40 @@ def test_the_steps_of_a_round_are_those_of_the_student_however_often_it_learns_f
     assert (made.length.count, made.updates[-1].source.batch_size) == (10, 5)
 
 
+def test_made_rows_of_a_table_have_the_bounds_of_standardised_columns():
+    def bounds(shape, **arguments):
+        _, actors = federated.WithoutData({"dfad": {"width": 4, "latent": 2, **arguments}}, shape, 3).decide(FedDF(), TASK)
+        maker = actors["generator"]()
+        for parameter in maker.parameters():
+            torch.nn.init.normal_(parameter, std=50.0)  # so that the outputs reach their bounds
+        made = maker(torch.randn(64, 2))
+        return round(float(made.min()), 2), round(float(made.max()), 2)
+
+    assert bounds([5]) == (-2.0, 2.0)
+    assert bounds([5], low=-1.0, high=3.0) == (-1.0, 3.0)
+    assert bounds([1, 8, 8]) == (0.0, 1.0)
+
+
+def test_what_reads_layers_of_one_teacher_is_refused_for_an_ensemble_with_the_remedy():
+    def images(seed):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.ReLU(), nn.Conv2d(2, 3, 3), nn.Flatten(), nn.LazyLinear(3))
+
+    clients = {name: images(seed) for name, seed in (("1", 1), ("2", 2))}
+    student = images(3)
+    for model in (*clients.values(), student):
+        model(torch.zeros(1, 1, 8, 8))
+    for given, said in (
+        ({"belief_matching": {"width": 4}}, r"the teacher is 2 models, .*belief_matching: attention: 0 leaves this term out"),
+        ({"dafl": {"width": 4}}, r"unknown tap 'linear'.* dafl: activation: 0 leaves this term out"),
+    ):
+        without = federated.WithoutData(given, [1, 8, 8], 3)
+        with pytest.raises(ValueError, match=said):
+            federated.distil_without_data(
+                FedDF(steps=1, batch_size=4), without, clients, {"a": student}, {}, task=TASK, seed=0, settings=QUIET
+            )
+
+
 @pytest.mark.parametrize("method", [FedMD(steps=30, batch_size=2, lr=0.3), DSFL(steps=30, batch_size=2, lr=0.3)])
 def test_a_model_learns_the_consensus_item_by_item(method):
     student, wanted = net(0), torch.tensor([[4.0, 0.0, 0.0], [0.0, 0.0, 4.0]])

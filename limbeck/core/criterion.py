@@ -132,9 +132,8 @@ class Criterion(nn.Module):
         Args:
             batch: a `Batch`, a pair (inputs, labels), or a mapping with labels, as data loaders give them.
             progress: of the stage, 0 to 1: what schedules are functions of.
-            forward_cache, counted, counts, gathered: what the engine computes once for several criteria and processes; leave
-                them out in your own loop.
-            piece: number of this piece of an accumulated batch.
+            forward_cache, counted, counts, gathered, piece: what the engine computes once for several criteria and processes,
+                and the number of this piece of an accumulated batch; leave them out in your own loop.
         """
         batch = as_batch(batch)
         self._require_built(batch)
@@ -166,10 +165,9 @@ class Criterion(nn.Module):
         self, weighted: Mapping[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count], piece: int
     ) -> Tensor:
         """The sum of the terms, in proportion to the factors of the balance if there is one."""
-        first, *others = weighted.values()
+        (first, *others), rows = weighted.values(), list(weighted)
         if self.balance is None:
             return sum(others, first)
-        rows = list(weighted)
         shares = as_tensor([counted.counts[row] / counts[row] for row in rows], first.device)
         factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters(), piece)
         for number, factor in zip(rows, factors.detach(), strict=True):

@@ -129,7 +129,7 @@ class Synthesis(Source):
         maker = copy.deepcopy(given).requires_grad_(True)
         if self.targets is not None:
             self.targets.bind(models)
-        example = self._targeted(_row_numbers(maker), torch.Generator().manual_seed(0))
+        example = _targeted(self.targets, _row_numbers(maker), torch.Generator().manual_seed(0))
         self._inversion = Inversion(self.actor, {**models, self.actor: maker}, self.terms, example, seed=0)
         if self._restored is not None:
             self._inversion.criterion.load_state_dict(self._restored["criterion"])
@@ -142,11 +142,7 @@ class Synthesis(Source):
         drawn = torch.randint(len(self.memory), (self.batch_size,), generator=position.random_generator("synthesis"))
         columns = columns_of(self.memory.rows(position.part_of(drawn)))
         if len(self.view):
-            places = position.part_of(torch.arange(self.batch_size))  # an item that is drawn twice is seen in two views
-            columns["inputs"] = {
-                name: self.view(images, places, seed=position.seed, view=position.step, stream="synthesis")[0]
-                for name, images in columns["inputs"].items()
-            }
+            columns["inputs"] = _viewed(columns["inputs"], self.view, position, self.batch_size)
         return Batch(**columns)
 
     @torch.no_grad()
@@ -188,7 +184,7 @@ class Synthesis(Source):
         _draw_anew(maker, seed)
         if self.meta is not None and self.rounds_made:
             _carry(maker, before, 0.0)
-        batch = self._targeted(_row_numbers(maker), torch.Generator().manual_seed(seed))
+        batch = _targeted(self.targets, _row_numbers(maker), torch.Generator().manual_seed(seed))
         rates = {"lr": self.lr, "generator_lr": self.generator_lr}
         best, values = self._bound.run(batch, steps=self.steps, **rates, seed=seed, autocast=autocast)
         if self.meta is not None and self.rounds_made:
@@ -198,11 +194,6 @@ class Synthesis(Source):
         made = Batch({DEFAULT_VIEW: best}, target=batch.target)
         self.memory.add(made, torch.Generator())
         self.rounds_made += 1
-
-    def _targeted(self, rows: Tensor, generator: torch.Generator) -> Batch:
-        """A batch of row numbers with their targets."""
-        target = None if self.targets is None else self.targets.draw(len(rows), generator).to(rows.device)
-        return Batch({DEFAULT_VIEW: rows}, target=target)
 
     @property
     def _bound(self) -> Inversion:
@@ -216,6 +207,7 @@ class Synthesis(Source):
 
     def state_dict(self) -> dict[str, Any]:
         state = {"memory": self.memory.state_dict(), "made": self.rounds_made, "updates": self.updates, "losses": self.losses}
+        state["unread"] = self._unread
         if self._inversion is None:
             return {**state, **({} if self._restored is None else dict(self._restored))}
         return {
@@ -227,8 +219,24 @@ class Synthesis(Source):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.memory.load_state_dict(state["memory"])
         self.rounds_made, self.updates, self.losses = state["made"], state["updates"], dict(state["losses"])
+        self._unread = [dict(each) for each in state.get("unread", [])]
         self._models, self._inversion = {}, None
         self._restored = {name: state[name] for name in ("criterion", "maker")}
+
+
+def _viewed(inputs: Mapping[str, Any], view: Pipeline, position: BatchPosition, batch_size: int) -> dict[str, Any]:
+    """The inputs of a batch under a view; an item that is drawn twice is seen in two."""
+    places = position.part_of(torch.arange(batch_size))
+    return {
+        name: view(images, places, seed=position.seed, view=position.step, stream="synthesis")[0]
+        for name, images in inputs.items()
+    }
+
+
+def _targeted(targets: SynthesisTargets | None, rows: Tensor, generator: torch.Generator) -> Batch:
+    """A batch of row numbers with their targets."""
+    target = None if targets is None else targets.draw(len(rows), generator).to(rows.device)
+    return Batch({DEFAULT_VIEW: rows}, target=target)
 
 
 def _unmixed(view: Sequence[str | Mapping[str, Any]]) -> Pipeline:

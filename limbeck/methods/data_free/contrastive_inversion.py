@@ -55,11 +55,9 @@ def contrastive_inversion(
         samples: inputs that are made at once, in so many `steps`; `every`: steps of the student between two rounds.
         lr, generator_lr, latent, width: of the latents and of the generator.
         statistics, one_hot, adversary, contrast: r (0 for a teacher without BatchNorm), o, a and k.
-        features: the tap of the teacher that is contrasted.
-        memory: inputs that are kept.
+        features, memory: the tap of the teacher that is contrasted, and how many inputs are kept.
         meta: share by which the carried generator follows the trained one; None: each round has a new generator.
-        temperature: T.
-        view: transforms under which student and teacher see images, as `[horizontal_flip, {random_crop: {padding: 4}}]`.
+        temperature, view: T, and the view of student and teacher, such as `[horizontal_flip, {random_crop: {padding: 4}}]`.
 
     Raises:
         ValueError: numbers out of range.

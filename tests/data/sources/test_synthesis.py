@@ -200,6 +200,17 @@ def test_a_resumed_run_makes_the_same_samples(tmp_path: Any) -> None:
     assert torch.equal(samples(ours)[0], samples(theirs)[0])
 
 
+def test_the_losses_of_rounds_that_are_not_logged_yet_are_in_the_checkpoint() -> None:
+    def fresh() -> Synthesis:
+        return Synthesis("maker", [*SHOW], targets=CLASSES, steps=4, every=2, batch_size=8)
+
+    made, again = fresh(), fresh()
+    made._unread = [{"loss": 1.0}, {"loss": 3.0}]
+    again.load_state_dict({**made.state_dict(), "criterion": {}, "maker": {}})
+    assert {name: float(value) for name, value in again.read_losses().items()} == {"maker.loss": 2.0}
+    assert not again.read_losses()
+
+
 def test_the_terms_of_its_rounds_are_in_the_log(tmp_path: Any) -> None:
     made = Synthesis("maker", [*SHOW], targets=CLASSES, steps=4, ahead=2, every=2, batch_size=8)
     run = Run(

@@ -14,6 +14,7 @@ from limbeck.core.actors import frozen
 from limbeck.core.reference_module import module_of
 from limbeck.core.teachers import Ensemble
 from limbeck.data.sources import BalancedLabels, DirichletTargets, Synthesis
+from limbeck.data.sources.synthesis import _targeted
 from limbeck.engine import Stage
 from limbeck.models import pixels
 from limbeck.tasks import Classification
@@ -36,7 +37,7 @@ def inverted(source: Synthesis) -> tuple[Tensor, dict[str, Tensor], Net, Net, Te
     torch.manual_seed(0)
     teacher, student = Net(1).eval().requires_grad_(False), Net(2, 6)
     source.bind({"teacher": teacher, "student": student, "images": pixels(COUNT, [4], low=-1.0)})
-    batch = source._targeted(torch.arange(COUNT), torch.Generator().manual_seed(0))
+    batch = _targeted(source.targets, torch.arange(COUNT), torch.Generator().manual_seed(0))
     made, values = source._bound.run(batch, steps=1, lr=0.1, generator_lr=0.1, seed=0)
     assert isinstance(batch.target, Tensor)
     return made, values, teacher, student.eval(), batch.target

@@ -21,6 +21,7 @@ def report(
     from limbeck.evaluation.report import is_comparison, page_path, write_comparison, write_report, write_side_by_side
     from limbeck.runs import load_verdicts, require_verdict
 
+    runs = list(dict.fromkeys(runs))
     if len(runs) > 1:
         found = load_verdicts(runs)
         page = write_side_by_side(found, dict(zip(found, runs, strict=True)), out or page_path(runs))

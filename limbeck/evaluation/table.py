@@ -15,7 +15,7 @@ from limbeck.evaluation.statistics import Gain
 from limbeck.evaluation.verdict import Arm, Verdict
 
 # of a verdict, in `compare`
-_COMPARED = {"teacher", "results", "met", "seeds"}
+_COMPARED = {"teacher", "results", "met", "seeds", "items", "test_data"}
 _BULKY: Any = {"calibration"}
 _LEFT_OUT: Any = {
     "teacher": _BULKY,
@@ -128,7 +128,8 @@ def _results_table(verdict: Verdict) -> Table:
 
 
 def compare(verdicts: Mapping[str, Verdict]) -> dict[str, Any]:
-    """Several runs as a dictionary for JSON: task, metric, and by run the teacher, the results, `met` and the seeds.
+    """Several runs as a dictionary for JSON: task, metric, and by run the teacher, the results, `met`, the seeds
+    and the test data.
 
     Raises:
         ValueError: there are no runs, or they differ in task, metric or classes.

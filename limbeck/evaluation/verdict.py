@@ -159,6 +159,8 @@ class Verdict(Record):
         teacher: None if the run has none, or one that the task cannot judge, such as a model without a classifier.
         targets: by name; those of other results than the first as `RESULT.TARGET`.
         items: size of the test set.
+        test_data: fingerprint of its items and their labels, by which other runs know whether they were measured on the same;
+            None: not noted, as in older runs.
         shared_items: those of the test set on which the run has trained or chosen; None if there are none.
         met: whether all targets were met.
         federation: the rounds, if clients and a server have trained together.
@@ -172,6 +174,7 @@ class Verdict(Record):
     classes: list[str]
     seeds: list[int]
     items: int | None = None
+    test_data: str | None = None
     shared_items: SharedItems | None = None
     teacher: Arm | None
     results: dict[str, Result] = Field(min_length=1)

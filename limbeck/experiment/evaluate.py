@@ -11,6 +11,7 @@ from torch import nn
 from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Verdict, build_verdict, choose_examples
 from limbeck.evaluation.arms import INITIAL, ArmName, arm_folder, of_result
+from limbeck.evaluation.test_data import test_data_fingerprint
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost
 from limbeck.experiment.early_exits import early_exit_curves, with_early_exits, with_mean_work
 from limbeck.experiment.evaluated import items_of
@@ -60,7 +61,8 @@ def evaluate_arms(
             **described,
         )
         made = [list(arm.made_inputs) for arm in trained if arm.name == STUDENT]
-        verdict = with_early_exits(verdict, curves).model_copy(update={"made_inputs": made[row]})
+        noted = {"made_inputs": made[row], "test_data": test_data_fingerprint(known, verdict.items or 0)}
+        verdict = with_early_exits(verdict, curves).model_copy(update=noted)
         if experiment.folder is not None:
             kept = {arm_folder(name, first): model for name, model in best.items() if name != TEACHER}
             exported = {result: best[str(ArmName(result, STUDENT))] for result in plan.evaluate}

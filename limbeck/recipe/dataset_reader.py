@@ -23,6 +23,7 @@ from limbeck.recipe.augmentation import augment_items
 from limbeck.recipe.errors import RecipeError, in_field
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.preprocessing import WHOLE, Preprocessing
+from limbeck.recipe.same_columns import load_same_columns
 from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from limbeck.recipe.schema.models import ModelSpec, StudentSpec
 from limbeck.recipe.tokenizers import student_tokenizer, teacher_tokenizer
@@ -128,9 +129,12 @@ class DatasetReader:
                 raise RecipeError(
                     f"{spec.path}: where: keeps rows of tables, and {self.task.name} reads a format of its own; leave it out"
                 )
-            how = (self.tokenizers, self.data.max_length, self.data.stride, spec.input, spec.label)
-            return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, *how))
+            return load_same_columns(spec, self.data.like, partial(self._load_own, own))
         return self.texts(spec)
+
+    def _load_own(self, own: DataFormat, spec: DatasetSpec) -> Items:
+        how = (self.tokenizers, self.data.max_length, self.data.stride, spec.input, spec.label)
+        return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, *how))
 
     def texts(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set, texts as tokens, for any task."""
@@ -140,7 +144,8 @@ class DatasetReader:
         """Returns the items of one data set as they are stored."""
         spec = self.preprocessing.complete(spec, self.data.like)
         reads = {actor: field for actor, field in self.reads.items() if field in (spec.fields or ())}
-        return spec.load(self.task.read_labels if self.task.reads_labels else None, reads)
+        labels = self.task.read_labels if self.task.reads_labels else None
+        return load_same_columns(spec, self.data.like, lambda named: named.load(labels, reads))
 
     @property
     def reads(self) -> dict[str, str]:

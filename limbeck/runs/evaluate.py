@@ -20,6 +20,7 @@ from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER, ArmName, arm_fold
 from limbeck.experiment.experiment import inference_device
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import DatasetSpec, Recipe
+from limbeck.recipe.same_columns import load_same_columns
 from limbeck.runs.folder import (
     RECIPE,
     RunError,
@@ -176,20 +177,23 @@ def _read(
     """Returns data with the image options and in the image size of the run; of its fields, all or `only` one."""
     fields = recipe.data.like.fields
     like = recipe.data.test if fields is None else recipe.data.like
-    if isinstance(like.label, list) and columns.get("label") is None:  # several columns, which no option names
-        columns = {**columns, "label": like.label}
     spec = DatasetSpec(path=data, size=like.size, channels=like.channels, on_error=like.on_error, **columns)
     if fields is not None and only is not None:
         spec = spec.model_copy(update={"fields": {only: fields[only]}, "audio": like.audio})
     trained = None if fields is not None else saved_image_shape(folder / STUDENT)
-    return recipe.items(spec) if trained is None else _images_as_trained(recipe, spec, trained, console)
+    return _items(recipe, spec) if trained is None else _images_as_trained(recipe, spec, trained, console)
+
+
+def _items(recipe: Recipe, spec: DatasetSpec) -> Items:
+    """Returns items with the columns of the test data of the run, where `spec` names none and the data has them."""
+    return load_same_columns(spec, recipe.data.test, recipe.items)
 
 
 def _images_as_trained(recipe: Recipe, spec: DatasetSpec, trained: tuple[int | None, int, int], console: Console) -> Items:
     """Returns images with the channels and in the size of the training, of which a note tells if they have others."""
     wanted = spec.channels or trained[0], spec.size or trained[1], spec.size or trained[2]
     try:
-        items = recipe.items(spec)
+        items = _items(recipe, spec)
         found = image_shape(items)
         if found is None or all(side in (None, own) for side, own in zip(wanted, found, strict=True)):
             return items
@@ -202,7 +206,7 @@ def _images_as_trained(recipe: Recipe, spec: DatasetSpec, trained: tuple[int | N
             f"{spec.path}: its images are of {shown}, and those of the training of {as_trained}; convert the files"
         )
     _note(console, f"images of {shown} are read as {as_trained}, as in the training")
-    return recipe.items(spec.model_copy(update={"channels": wanted[0], "size": wanted[1]}))
+    return _items(recipe, spec.model_copy(update={"channels": wanted[0], "size": wanted[1]}))
 
 
 def evaluate_models(

@@ -68,7 +68,8 @@ def read_recipe(folder: Path, changes: Mapping[str, Any] | None = None) -> Recip
 
 
 def load_verdicts(folders: Sequence[Path]) -> dict[str, Verdict]:
-    """Returns the verdicts of several runs by folder name; by path if two folders have the same name."""
+    """Returns the verdicts of several runs by folder name; by path if two folders have the same name. Each run once."""
+    folders = list(dict.fromkeys(folders))
     for folder in folders:
         require_verdict(folder)
     names = [folder.resolve().name for folder in folders]
@@ -88,6 +89,8 @@ def require_file(folder: Path, file: str, what: str) -> None:
         raise RunError(f"run {folder}: {describe_missing(folder)}")
     if not (folder / RECIPE).exists():
         raise RunError(f"run {folder}: it holds no {RECIPE}, so it is no run directory")
+    if variants := variants_of(folder):
+        raise RunError(f"{folder} is a comparison, not a run; name one of its runs, such as {folder / variants[0]}")
     if not (folder / file).exists():
         raise RunError(f"run {folder}: it has no {what} yet; finish it with: {resume_command(folder)}")
 
@@ -130,6 +133,11 @@ def resume_command(folder: Path, *options: str) -> str:
 def is_federation(folder: Path) -> bool:
     """Whether the run in a folder is that of a federation."""
     return (folder / RECIPE).exists() and "federated" in read_fields(folder / RECIPE)
+
+
+def variants_of(folder: Path) -> list[str]:
+    """Returns the names of the variants of a comparison, each a run in a folder of its own; of a run none."""
+    return list(read_fields(folder / RECIPE).get("variants") or ()) if (folder / RECIPE).exists() else []
 
 
 def lock_run(folder: Path) -> AbstractContextManager[None]:

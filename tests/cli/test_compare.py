@@ -6,7 +6,10 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
+
 from limbeck.evaluation import Export, Latency, Verdict
+from tests import tiny
 from tests.cli.conftest import Limbeck
 
 
@@ -42,3 +45,36 @@ def test_slower_int8_and_unsteady_latencies_are_said(limbeck: Limbeck, finished:
     assert "other: student onnx int8: ship fp32: int8 is slower here (0.45 against 0.31 ms)" in out
     assert "other: student: its latency varies" in out
     assert "finished: student onnx" not in out
+
+
+def test_runs_on_other_test_data_are_named(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    assert "test data" not in limbeck("compare", finished, other)[1]
+    verdict = Verdict.load(other)
+    assert verdict.test_data is not None
+    verdict.model_copy(update={"items": 100}).save(other / "verdict.json")
+    said = "other: measured on other test data than finished (100 and 599 items)"
+    assert said in limbeck("compare", finished, other)[1]
+    compared = json.loads(limbeck("compare", finished, other, "--json")[1])["runs"]
+    assert (compared["other"]["items"], compared["finished"]["items"]) == (100, 599)
+
+
+def test_the_folder_of_a_comparison_shows_its_table_and_is_no_run(limbeck: Limbeck, tmp_path: Path) -> None:
+    fields = tiny.content()
+    fields |= {"variants": {"soft": fields.pop("terms")}}
+    place = tmp_path / "three.yaml"
+    place.write_text(yaml.safe_dump(fields))
+    folder = tmp_path / "compared"
+    code, table, err = limbeck("compare", place, "--out", folder)
+    assert code == 0, err
+    assert limbeck("compare", folder)[1].strip() in table
+    assert json.loads(limbeck("compare", folder, "--json")[1])["control"] == "control"
+    said = f"{folder} is a comparison, not a run; name one of its runs, such as {folder / 'control'}"
+    for command in (("evaluate", folder, "--data", "digits"), ("export", folder), ("compare", folder, folder / "soft")):
+        code, _, err = limbeck(*command)
+        assert (code, said in err) == (2, True), err
+    (folder / "comparison.json").unlink()
+    code, _, err = limbeck("compare", folder)
+    assert code == 2
+    assert "no comparison here" in err

@@ -35,6 +35,7 @@ def test_one_run_several_runs_and_a_comparison(run, tmp_path):
     check((tmp_path / "comparison-report.html").read_text())
     assert typed(tmp_path / "other", tmp_path / "third", "--out", tmp_path / "mine.html").exit_code == 0
     assert (tmp_path / "mine.html").exists()
+    assert typed(run, run).output.strip() == str(run / "report.html")  # one run, named twice
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,28 @@ INPUT_NAMES = (*IMAGE_NAMES, "pixel_values", "text", "sentence", "content", "inp
 LABEL_NAMES = ("label", "labels", "target", "targets", "class", "y", "fine_label")
 
 
+class ColumnError(ValueError):
+    """Data that does not have a column which `option` names: input or label."""
+
+    def __init__(self, message: str, option: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+def named_column(table: RawTable, option: str, wanted: str) -> str:
+    """Returns the column `wanted`, which `option` names.
+
+    Raises:
+        ColumnError: no such column; the message lists those that there are.
+    """
+    names = table.columns.column_names
+    if wanted not in names:
+        columns = ", ".join(names)
+        message = f"{option}={wanted!r}: {table.origin} has the columns {columns}; set `{option}` to one of them"
+        raise ColumnError(message, option)
+    return wanted
+
+
 def input_column(table: RawTable, wanted: str | None, labels: Sequence[str] = ()) -> str:
     """The column `wanted`; by default the only column of images or sounds, else the only one whose name is usual for inputs,
     else the only one that is not the label.
@@ -31,7 +53,7 @@ def input_column(table: RawTable, wanted: str | None, labels: Sequence[str] = ()
     """
     names: list[str] = table.columns.column_names
     if wanted is not None:
-        return _named(table, "input", wanted)
+        return named_column(table, "input", wanted)
     found = input_candidates(table, labels)
     if len(found) == 1:
         return found[0]
@@ -54,10 +76,10 @@ def input_columns(table: RawTable, wanted: Sequence[str]) -> tuple[str, ...]:
     if not 1 <= len(wanted) <= 2 or len(set(wanted)) < len(wanted):
         raise ValueError(f"input={list(wanted)}: expected one column, or two different ones for pairs of texts")
     for name in wanted:
-        if len(wanted) == 2 and column_kind(table, _named(table, "input", name)) != "text":
+        if len(wanted) == 2 and column_kind(table, named_column(table, "input", name)) != "text":
             found = table.columns.schema.field(name).type
             raise ValueError(f"input={list(wanted)}: {table.origin}: column {name!r} holds {found}; pairs are of texts")
-    return tuple(_named(table, "input", name) for name in wanted)
+    return tuple(named_column(table, "input", name) for name in wanted)
 
 
 def label_columns(
@@ -72,7 +94,7 @@ def label_columns(
     if wanted is False:
         return ()
     if wanted is not None:
-        return tuple(_named(table, "label", name) for name in ((wanted,) if isinstance(wanted, str) else wanted))
+        return tuple(named_column(table, "label", name) for name in ((wanted,) if isinstance(wanted, str) else wanted))
     others: list[str] = [name for name in table.columns.column_names if name not in inputs]
     found = [name for name in others if name.lower() in LABEL_NAMES]
     if len(found) == 1:
@@ -97,14 +119,6 @@ def column_kind(table: RawTable, column: str) -> ColumnKind:
     if is_number_array(kind):
         return "array"
     raise ValueError(f"{table.origin}: column {column!r} holds {kind}; expected images, sounds, texts or arrays of numbers")
-
-
-def _named(table: RawTable, option: str, wanted: str) -> str:
-    names = table.columns.column_names
-    if wanted not in names:
-        columns = ", ".join(names)
-        raise ValueError(f"{option}={wanted!r}: {table.origin} has the columns {columns}; set `{option}` to one of them")
-    return wanted
 
 
 def holds_images(table: RawTable) -> bool:

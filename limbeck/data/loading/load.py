@@ -19,7 +19,7 @@ from limbeck.data.class_names import suspicious_names
 from limbeck.data.image.load import MEMORY_LIMIT, LoadedImages, OnError, check_image_options, load_arrays, load_images
 from limbeck.data.items import Items
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
-from limbeck.data.loading.columns import column_kind, input_candidates, input_column, input_columns, label_columns
+from limbeck.data.loading.columns import ColumnError, column_kind, input_candidates, input_column, input_columns, label_columns
 from limbeck.data.loading.digits import digit_images, select_split
 from limbeck.data.loading.labels import LabelReader, class_labels, first_labels, number_labels
 from limbeck.data.loading.raw_table import RawTable
@@ -121,7 +121,7 @@ def _refuse_columns(options: Mapping[str, Any]) -> None:
     """Refuses what is said of the columns of digits, which has none."""
     for name, value in options.items():
         if value:
-            raise ValueError(f"{name}={value!r}: digits has no columns; leave it out")
+            raise ColumnError(f"{name}={value!r}: digits has no columns; leave it out", name)
 
 
 def _digits(decoder: _Decoder, classes: int | None, split: str | None, *, labelled: bool) -> Items:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limbeck.data.loading.arrow_types import is_list, is_text
+from limbeck.data.loading.columns import named_column
 from limbeck.data.loading.conll import read_conll
 from limbeck.data.loading.files import open_file, require_path_or_table
 from limbeck.data.loading.multi_hot import names_of_list
@@ -119,10 +120,9 @@ def _open(path: str | Path, split: str | None, limit: int | None) -> RawTable:
 
 def _choose(table: RawTable, option: str, wanted: str | None, usual: Sequence[str]) -> str | None:
     names = table.columns.column_names
-    if wanted is not None and wanted not in names:
-        known = ", ".join(names)
-        raise ValueError(f"{option}={wanted!r}: {table.origin} has the columns {known}; set `{option}` to one of them")
-    return wanted or next((name for name in usual if name in names), None)
+    if wanted is not None:
+        return named_column(table, option, wanted)
+    return next((name for name in usual if name in names), None)
 
 
 def _cells(table: RawTable, column: str) -> list[Any]:

@@ -57,6 +57,7 @@ def draw(verdict: Verdict) -> str:
     axes.set_xlim(max(lowest - 0.05, 0) if ends else 0, 1.02)
     axes.set_ylim(-0.03, 1.03)
     axes.locator_params(nbins=6)
+    axes.set_xticks([tick for tick in axes.get_xticks() if axes.get_xlim()[0] <= tick <= 1])
     canvas.label("x", "confidence", percent=True)
     canvas.label("y", "accuracy", percent=True)
     canvas.at_right(ends)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import unicodedata
 import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from limbeck.evaluation import number_format
 from limbeck.evaluation.report.style import LIGHT
 
 WIDTH = 340
+LABEL = 11.0  # points, the size of names
 INK, SOFT = "#010203", "#010204"
 COLOURS = {"student": "#010205", "control": "#010206", "teacher": "#010207"}
 FURTHER = "further"  # stands for every control besides that on labels only
@@ -220,5 +222,33 @@ def without_surrogates(text: str) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """Text cut to `length` characters, the last an ellipsis."""
-    return text if len(text) <= length else text[: length - 1] + "…"
+    """Text in one line, cut to `length` columns, the last an ellipsis. Characters of East Asian scripts and emoji take two."""
+    text = " ".join(text.split())
+    if sum(map(_columns, text)) <= length:
+        return text
+    left, kept = length - 1, ""
+    for character in text:
+        left -= _columns(character)
+        if left < 0:
+            break
+        kept += character
+    return f"{kept}…"
+
+
+def _columns(character: str) -> int:
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def widest(texts: Iterable[str]) -> float:
+    """Points that the widest of some labels takes in a wide usual font; no more than 0.6 of a figure."""
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.textpath import text_to_path
+
+    font, found = FontProperties(family="DejaVu Sans", size=LABEL), 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # as in `svg`
+        for text in map(without_surrogates, texts):
+            narrow = "".join(character for character in text if _columns(character) == 1)
+            width = float(text_to_path.get_text_width_height_descent(narrow, font, False)[0])
+            found = max(found, width + (LABEL + 1) * (len(text) - len(narrow)))
+    return min(found, 0.6 * WIDTH)

@@ -38,12 +38,16 @@ def _summary(verdict: Verdict) -> str:
         )
     if teacher is not None:
         sentences.append(
-            f"The student is correct {teacher.student_only:,} times where the teacher is wrong, "
-            f"and wrong {teacher.other_only:,} times where the teacher is correct."
+            f"The student is correct {_times(teacher.student_only)} where the teacher is wrong, "
+            f"and wrong {_times(teacher.other_only)} where the teacher is correct."
         )
     if verdict.result.agreement is not None:
         sentences.append(f"Student and teacher agree on {number_format.percent(verdict.result.agreement)} of the items.")
     return " ".join(sentences)
+
+
+def _times(count: int) -> str:
+    return "once" if count == 1 else f"{count:,} times"
 
 
 def _contingency(arm: str, found: Contingency) -> str:

@@ -7,12 +7,13 @@ from html import escape
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import ARMS
-from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut
+from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut, widest
 from limbeck.evaluation.report.page import Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
 from limbeck.tasks import task_type
 
 SHORT = 15  # characters of a class name
+SIGNS = {"teacher": "squares are the teacher", "control": "rings the control", "student": "discs the student"}
 ROWS = 20  # in the figure; the table has all
 Columns = Mapping[str, Sequence[float | None]]
 
@@ -66,17 +67,19 @@ def _row(name: str, at: int, columns: Columns) -> list[str]:
 
 
 def _caption(order: Sequence[int], names: Sequence[str], columns: Columns, verdict: Verdict) -> str:
-    worst, best = order[0], order[-1]
-    shares = [share for at in order if (share := kept(columns, at)) is not None]
+    shares = {at: share for at in order if (share := kept(columns, at)) is not None}
+    worst, best = (
+        (min(shares, key=shares.__getitem__), max(shares, key=shares.__getitem__)) if shares else (order[0], order[-1])
+    )
+    low, high = cut(names[worst], SHORT), cut(names[best], SHORT)
     if shares:
-        least, most = number_format.percent(shares[0]), number_format.percent(shares[-1])
-        text = (
-            f"Retention is lowest for {cut(names[worst], SHORT)} ({least}) and highest for {cut(names[best], SHORT)} ({most})."
-        )
-        text += " Squares are the teacher, rings the control, discs the student; retention is on the right."
+        least, most = number_format.percent(shares[worst]), number_format.percent(shares[best])
+        text = f"Retention is lowest for {low} ({least}) and highest for {high} ({most})."
     else:
-        text = f"The student is worst at {cut(names[worst], SHORT)} and best at {cut(names[best], SHORT)}."
-        text += " Rings are the control, discs the student."
+        text = f"The student is worst at {low} and best at {high}."
+    signs = [sign for arm, sign in SIGNS.items() if arm in columns]
+    text += f" {signs[0][:1].upper()}{', '.join(signs)[1:]}"
+    text += "; retention is on the right." if shares else "."
     if len(order) > ROWS:
         text += f" The figure shows the {ROWS} lowest of {len(order)} classes, the table all."
     return text
@@ -84,8 +87,8 @@ def _caption(order: Sequence[int], names: Sequence[str], columns: Columns, verdi
 
 def draw(names: Sequence[str], columns: Columns, measure: str = "accuracy") -> str:
     """One row per class with a mark for every arm."""
-    longest = max(len(cut(name, SHORT)) for name in names)
-    canvas = Canvas(58 + 19 * len(names), left=14 + 6.2 * longest, right=46, top=8, bottom=42)
+    longest = widest(cut(name, SHORT) for name in names)
+    canvas = Canvas(58 + 19 * len(names), left=14 + longest, right=46, top=8, bottom=42)
     axes = canvas.axes
     for index in range(len(names)):
         values = [column[index] for column in columns.values() if column[index] is not None]

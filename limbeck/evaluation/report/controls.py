@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import CONTROL
-from limbeck.evaluation.report.canvas import SOFT, Canvas, cut
+from limbeck.evaluation.report.canvas import SOFT, Canvas, cut, widest
 from limbeck.evaluation.report.page import Section, arm_title, figure, stacked, table
 from limbeck.evaluation.statistics import Gain
 from limbeck.evaluation.verdict import Arm, Verdict
@@ -68,10 +68,10 @@ def _caption(rows: list[_Row], names: list[str]) -> str:
 
 def draw(verdict: Verdict, rows: list[_Row], names: list[str]) -> str:
     """A row for each control with the gain over it."""
-    longest = max(len(cut(name, SHORT)) for name in names)
+    longest = widest(cut(name, SHORT) for name in names)
     metric = verdict.metric
     unit = 100 if metric.percent else 1
-    canvas = Canvas(58 + 26 * len(rows), left=16 + 6.2 * longest, right=52, top=8, bottom=42)
+    canvas = Canvas(58 + 26 * len(rows), left=16 + longest, right=52, top=8, bottom=42)
     canvas.axes.axvline(0, color=SOFT, linewidth=1.1, linestyle=(0, (2, 3)), zorder=1)
     for index, row in enumerate(rows):
         arm = "student" if row.gain.effect else "teacher"

@@ -8,7 +8,7 @@ from pathlib import Path
 from limbeck.evaluation import number_format
 from limbeck.evaluation.comparison import ComparisonVerdict, MethodResult, format_ranks, row_cells
 from limbeck.evaluation.report import appendix
-from limbeck.evaluation.report.canvas import SOFT, Canvas, cut
+from limbeck.evaluation.report.canvas import SOFT, Canvas, cut, widest
 from limbeck.evaluation.report.page import Section, figure, head, paragraph, stacked, table, write_page
 
 FILE = "comparison.json"
@@ -28,7 +28,7 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
         ValueError: it is not a comparison that this version reads.
     """
     run = Path(folder)
-    verdict = load(run)
+    verdict = load_comparison(run)
     recipe = run / "recipe.yaml"
     sections = [
         _ranking(verdict),
@@ -43,7 +43,7 @@ def write_comparison(folder: str | Path, out: Path | None = None) -> Path:
     return write_page(out or run / "report.html", verdict.name, top, sections, "comparison.json and recipe.yaml")
 
 
-def load(folder: Path) -> ComparisonVerdict:
+def load_comparison(folder: Path) -> ComparisonVerdict:
     """Loads the verdict of a finished comparison."""
     path = folder / FILE
     if not path.exists():
@@ -121,8 +121,8 @@ def _limits(verdict: ComparisonVerdict) -> Section:
 def methods_figure(verdict: ComparisonVerdict) -> str:
     """A dot with its whisker for every method, best first, as an `<svg>` element that also works outside a page."""
     rows = verdict.rows
-    longest = max(len(cut(name, SHORT)) for name in rows)
-    canvas = Canvas(56 + 19 * len(rows), left=14 + 6.4 * longest, right=48, top=22, bottom=40)
+    longest = widest(cut(name, SHORT) for name in rows)
+    canvas = Canvas(56 + 19 * len(rows), left=14 + longest, right=48, top=22, bottom=40)
     axes = canvas.axes
     control = rows.get(verdict.control)
     if control is not None:

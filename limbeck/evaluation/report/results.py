@@ -8,7 +8,7 @@ from html import escape
 from limbeck.evaluation import number_format
 from limbeck.evaluation.arms import CONTROL, STUDENT, TEACHER
 from limbeck.evaluation.remarks import mean_of_seeds
-from limbeck.evaluation.report.canvas import COLOURS, FURTHER, Canvas, cut
+from limbeck.evaluation.report.canvas import COLOURS, FURTHER, Canvas, cut, widest
 from limbeck.evaluation.report.page import Section, arm_title, details, figure, stacked, table
 from limbeck.evaluation.table import arm_row, result_rows
 from limbeck.evaluation.verdict import Verdict
@@ -104,10 +104,10 @@ def _by_seed(verdict: Verdict) -> str:
 def draw(verdict: Verdict) -> str:
     """A row for each result: its student, its controls, its gain on the right; the teacher as a line."""
     metric, names = verdict.metric, list(verdict.results)
-    longest = max(len(cut(name, SHORT)) for name in names)
+    longest = widest(cut(name, SHORT) for name in names)
     gains = any(result.gain is not None for result in verdict.results.values())
     most = max(1 + (result.control is not None) + len(result.controls) for result in verdict.results.values())
-    canvas = Canvas(62 + max(32, 15 * most) * len(names), left=16 + 6.4 * longest, right=52 if gains else 20, top=22, bottom=42)
+    canvas = Canvas(62 + max(32, 15 * most) * len(names), left=16 + longest, right=52 if gains else 20, top=22, bottom=42)
     axes = canvas.axes
     if verdict.teacher is not None:
         axes.axvspan(*verdict.teacher.ci95, color=COLOURS[TEACHER], alpha=0.14, linewidth=0, zorder=0)

@@ -9,13 +9,15 @@ from typing import Any
 
 from limbeck.evaluation import number_format
 from limbeck.evaluation.report import appendix
-from limbeck.evaluation.report.canvas import Canvas, cut
-from limbeck.evaluation.report.page import Section, arm_title, figure, grid, head, mark, stacked, table, write_page
+from limbeck.evaluation.report.canvas import Canvas, cut, widest
+from limbeck.evaluation.report.page import Section, arm_title, figure, grid, head, mark, paragraph, stacked, table, write_page
 from limbeck.evaluation.report.sizes import Point, draw
 from limbeck.evaluation.table import by_result, compare, run_row
+from limbeck.evaluation.test_data import other_test_data
 from limbeck.evaluation.verdict import Arm, Verdict
 
 SHORT = 16
+SIGNS = {"teacher": ", squares teachers", "control": ", rings controls"}
 _MISSING = "not set"
 
 
@@ -36,20 +38,26 @@ def write_side_by_side(runs: Mapping[str, Verdict], folders: Mapping[str, Path],
     """
     compare(runs)
     shown = by_result(runs)
+    others = other_test_data(runs)
     sections = [
-        _numbers(shown),
+        _numbers(shown, others),
         _figures(runs),
         _targets(runs),
         _recipes({run: folder / "recipe.yaml" for run, folder in folders.items()}),
         _environments(runs),
     ]
-    top = head(" · ".join(runs), _sentence(shown), _facts(runs, shown))
+    top = head(" · ".join(runs), _not_comparable(runs) if others else _sentence(shown), _facts(runs, shown))
     return write_page(out, " · ".join(runs), top, sections, "the verdict.json of each run")
 
 
 def _facts(runs: Mapping[str, Verdict], shown: Mapping[str, Verdict]) -> list[str]:
     facts = [next(iter(runs.values())).task, f"{len(runs)} runs"]
     return facts if len(shown) == len(runs) else [*facts, f"{len(shown)} results"]
+
+
+def _not_comparable(runs: Mapping[str, Verdict]) -> str:
+    metric = next(iter(runs.values())).metric.name
+    return f"the {len(runs)} runs were measured on different test data, so no student is the best by {metric}"
 
 
 def _sentence(runs: Mapping[str, Verdict]) -> str:
@@ -64,7 +72,7 @@ def _sentence(runs: Mapping[str, Verdict]) -> str:
     )
 
 
-def _numbers(runs: Mapping[str, Verdict]) -> Section:
+def _numbers(runs: Mapping[str, Verdict], others: Sequence[str]) -> Section:
     rows = {run: run_row(verdict) for run, verdict in runs.items()}
     titles = [
         "run",
@@ -72,7 +80,7 @@ def _numbers(runs: Mapping[str, Verdict]) -> Section:
     ]
     behind = table("The runs", titles, [(escape(run), *(_cell(text) for text in row.values())) for run, row in rows.items()])
     drawn = figure("arms-of-runs", "Teacher, control and student of each run", _dots(runs), _caption(runs), behind, wide=True)
-    return Section("runs", "The runs", drawn)
+    return Section("runs", "The runs", *(paragraph(f"{line}.") for line in others), drawn)
 
 
 def _cell(text: str) -> str:
@@ -86,14 +94,15 @@ def _caption(runs: Mapping[str, Verdict]) -> str:
         gain = verdict.gain
         shown = None if gain is None else number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
         gains.append(f"{run}: {'no control' if shown is None else shown}")
-    signs = "Squares are teachers, rings controls, discs students, whiskers 95 % intervals."
+    drawn = {arm for verdict in runs.values() for arm in verdict.arms}
+    signs = f"Discs are students{''.join(sign for arm, sign in SIGNS.items() if arm in drawn)}, whiskers 95 % intervals."
     return f"{signs} Gains over the control: {'; '.join(gains)}."
 
 
 def _dots(runs: Mapping[str, Verdict]) -> str:
-    longest = max(len(_short(run)) for run in runs)
+    longest = widest(map(_short, runs))
     metric = next(iter(runs.values())).metric
-    canvas = Canvas(62 + 34 * len(runs), left=16 + 6.4 * longest, right=52, top=22, bottom=42)
+    canvas = Canvas(62 + 34 * len(runs), left=16 + longest, right=52, top=22, bottom=42)
     axes = canvas.axes
     for index, verdict in enumerate(runs.values()):
         for down, (arm, found) in zip((-0.16, 0.0, 0.16), verdict.arms.items(), strict=False):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, log_y, percent_axis, strip_zeros
+from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, log_y, percent_axis, strip_zeros, widest
 from limbeck.evaluation.report.page import TITLES, Section, figure, grid, paragraph, table
 from limbeck.evaluation.report.weights import class_figures, weight_figures
 from limbeck.evaluation.training_curves import Curve, Curves, read_class_weights, read_curves, read_weights
@@ -118,8 +118,8 @@ def _caption(lines: Lines, percent: bool) -> str:
 
 def draw(name: str, lines: Lines, percent: bool = False) -> str:
     """One quantity: a line per arm and seed, with the name of the arm at its end."""
-    longest = max(len(_label(arm)) for arm, _ in lines)
-    canvas = Canvas(190, width=300, right=max(54, 12 + 6 * longest), left=48)
+    longest = widest(_label(arm) for arm, _ in lines)
+    canvas = Canvas(190, width=300, right=max(54, 12 + longest), left=48)
     ends: dict[str, list[float]] = {}
     for (arm, _), curve in sorted(lines.items()):
         x, y = _downsampled(curve)

@@ -9,7 +9,7 @@ import numpy as np
 
 from limbeck.core.weight_statistics import BALANCE
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, strip_zeros
+from limbeck.evaluation.report.canvas import COLOURS, INK, LINES, Canvas, cut, strip_zeros, widest
 from limbeck.evaluation.report.page import TITLES, figure, table
 from limbeck.evaluation.training_curves import ClassWeights, Curve, Weights
 
@@ -90,8 +90,8 @@ def _class_caption(weighers: Sequence[str], classes: int) -> str:
 
 def draw_classes(name: str, names: Sequence[str], columns: Sequence[Sequence[float | None]]) -> str:
     """A row for each class with a mark for each weigher."""
-    longest = max(len(cut(one, SHORT)) for one in names)
-    canvas = Canvas(54 + 19 * len(names), width=300, left=14 + 6.2 * longest, right=14, top=8)
+    longest = widest(cut(one, SHORT) for one in names)
+    canvas = Canvas(54 + 19 * len(names), width=300, left=14 + longest, right=14, top=8)
     for (arm, marker, hollow, _), values in zip(_MARKS, columns, strict=False):
         for at, value in enumerate(values):
             if value is not None:

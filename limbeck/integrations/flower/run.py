@@ -14,6 +14,7 @@ from limbeck.data import Items
 from limbeck.evaluation import MetricInfo, Predictions, RunCost, Verdict, build_verdict, choose_examples
 from limbeck.evaluation.arms import CONTROL, STUDENT, ArmName, arm_folder, of_result
 from limbeck.evaluation.federation import FederatedRound, FederationRecord
+from limbeck.evaluation.test_data import test_data_fingerprint
 from limbeck.experiment.experiment import inference_device
 from limbeck.experiment.predict import cost_arms
 from limbeck.experiment.run_files import write_run
@@ -121,7 +122,8 @@ def judge(recipe: Federation, trained: Trained, test: Items, folder: Path, *, wa
         cost=RunCost(student_steps=0, teacher_items=0, wall_s=round(wall_s, 2)),
         examples=choose_examples(of_result(predictions, first), known, tuple(recipe.seeds), rows),
     )
-    verdict = verdict.model_copy(update={"federation": _record(recipe, trained)})
+    noted = {"federation": _record(recipe, trained), "test_data": test_data_fingerprint(known, verdict.items or 0)}
+    verdict = verdict.model_copy(update=noted)
     write_run(folder, {arm_folder(name, first): model for name, model in best.items()}, known, predictions, verdict)
     return verdict
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from limbeck.evaluation import number_format
-from limbeck.evaluation.report.canvas import Canvas, apart, log_x, prefix_ids, strip_zeros
+from limbeck.evaluation.report.canvas import WIDTH, Canvas, apart, cut, log_x, prefix_ids, strip_zeros, widest
 
 
 def test_a_drawing_takes_the_pages_colours_and_keeps_its_ids_apart():
@@ -83,3 +83,16 @@ def test_ticks_of_sizes_that_lie_close_do_not_touch(ratio):
     ticks = [tick for tick in canvas.axes.xaxis.get_majorticklocs() if low <= tick <= high]
     assert 1 <= len(ticks) <= 4
     assert all(not text.get_text() for text in canvas.axes.get_xticklabels(minor=True))
+
+
+def test_names_are_cut_in_one_line_and_wide_characters_count_twice():
+    assert cut("line\nbreak", 20) == "line break"
+    assert cut("a long name", 6) == "a lon…"
+    assert cut("日本語のクラス", 14) == "日本語のクラス"
+    assert cut("日本語のクラス", 8) == "日本語…"
+
+
+def test_margins_hold_the_widest_name():
+    assert widest(["iiiiii"]) < widest(["aaaaaa"]) < widest(["WWWWWW"]) < widest(["a", "日本語のクラス"])
+    assert widest(["W" * 100]) < WIDTH
+    assert widest([""]) == 0

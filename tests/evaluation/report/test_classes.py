@@ -46,3 +46,15 @@ def test_a_class_is_told_by_accuracy_whatever_judges_all_of_them():
     assert "accuracy by class" in section
     assert "accuracy, %" in section
     assert "matthews" not in section
+
+
+def test_the_classes_that_are_named_have_the_retention_that_is_said():
+    found = make(control=None)
+    teacher = found.teacher.model_copy(update={"per_class": [0.5, 0.25, 0.0]})
+    student = found.student.model_copy(update={"per_class": [0.25, 0.25, 0.75]})
+    section = str(
+        classes(with_result(found, distilled=student).model_copy(update={"teacher": teacher, "classes": ["a", "b", "c"]}))
+    )
+    assert "Retention is lowest for a (50.0 %) and highest for b (100.0 %)." in section  # of c nothing could be kept
+    assert "Squares are the teacher, discs the student; retention is on the right." in section
+    assert "Rings are the control, discs the student." in str(classes(make(teacher=None)))

@@ -35,6 +35,15 @@ def test_runs_that_cannot_be_told_apart_are_said_to_meet(tmp_path):
     assert "The recipes are equal" in text
 
 
+def test_no_student_is_the_best_of_runs_on_different_test_data(tmp_path):
+    runs = {"a": make(), "b": make(student=0.9, items=500)}
+    text = check(page(tmp_path, **runs).read_text()).text
+    assert "The 2 runs were measured on different test data, so no student is the best by accuracy" in text
+    assert "b: measured on other test data than a (500 and 1,000 items)" in text
+    assert "best student" not in text
+    assert "different test data" not in check(page(tmp_path, a=make(), b=make(student=0.9)).read_text()).text
+
+
 def test_hostile_names_stay_names(tmp_path, rich):
     runs = {"<script>alert(1)</script>": rich, '"><b>': rich}
     folders = {name: made.write(tmp_path / str(place), rich) for place, name in enumerate(runs)}

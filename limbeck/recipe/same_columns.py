@@ -24,9 +24,10 @@ def load_same_columns(spec: DatasetSpec, train: DatasetSpec, load: Callable[[Dat
             if error.option not in taken:
                 raise
             column = taken.pop(error.option)
+            what = f"the {error.option} of the recipe's other data"
             warnings.warn(
-                f"{spec.path}: no column {column!r}, the {error.option} of {train.path}; it is found by type or name instead",
-                stacklevel=2,
+                f"{spec.path}: no column {column!r}, {what}; it is found by type or name",
+                stacklevel=1,  # of this line: what two data sets of the recipe name alike is said once
             )
 
 

@@ -36,7 +36,7 @@ def test_a_column_that_is_missing_is_found_by_its_name_and_said(tmp_path: Path) 
     content = ROWS.format("bad", "good", "good", "good").replace(",stars", ",other").replace("1.0", "1.5")
     (tmp_path / "renamed.csv").write_text(content.replace("z", "good").replace("y", "bad"))
     wanted = recipe(tmp_path, "renamed.csv", label="stars", input="text")
-    said = r"renamed.csv: no column 'stars', the label of .*train.csv; it is found by type or name"
+    said = r"renamed.csv: no column 'stars', the label of the recipe's other data; it is found by type or name"
     with pytest.warns(UserWarning, match=said):
         items = wanted.reader.raw_items(wanted.data.test)
     assert items.target is not None

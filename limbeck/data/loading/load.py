@@ -121,7 +121,8 @@ def _refuse_columns(options: Mapping[str, Any]) -> None:
     """Refuses what is said of the columns of digits, which has none."""
     for name, value in options.items():
         if value:
-            raise ColumnError(f"{name}={value!r}: digits has no columns; leave it out", name)
+            shown = f"{name}={value!r}" if isinstance(value, str | Mapping) else name
+            raise ColumnError(f"{shown}: digits has no columns; leave it out", name)
 
 
 def _digits(decoder: _Decoder, classes: int | None, split: str | None, *, labelled: bool) -> Items:

@@ -252,6 +252,7 @@ class DataSizes(NamedTuple):
     """The sizes of models that follow from data; None where it has none.
 
     Attributes:
+        classes: outputs of the model; 1 for numbers to predict.
         channels: of images and spectrograms.
         inputs: numbers in an item: the length of vectors, and of images that are flattened.
         item: shape of one item; None for texts.
@@ -267,6 +268,7 @@ def data_sizes(items: Items) -> DataSizes:
     """Returns the sizes of models that follow from these items."""
     first = items.fetch(torch.tensor([0]))
     shape = tuple(getattr(first, "shape", ()))
-    return DataSizes(
-        items.classes, shape[1] if len(shape) == 4 else None, math.prod(shape[1:]) if shape else None, shape[1:] or None
-    )
+    channels = shape[1] if len(shape) == 4 else None
+    target = items.target
+    is_number = isinstance(target, torch.Tensor) and target.ndim == 1 and target.is_floating_point()
+    return DataSizes(1 if is_number else items.classes, channels, math.prod(shape[1:]) if shape else None, shape[1:] or None)

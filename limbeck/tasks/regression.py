@@ -56,7 +56,10 @@ class Regression(Task):
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
         if outputs.ndim != 2 or outputs.shape[1] != 1:
             shape = tuple(outputs.shape)
-            raise ValueError(f"the {who} gives outputs of shape {shape}; regression needs [items, 1] (num_labels: 1)")
+            raise ValueError(
+                f"the {who} gives outputs of shape {shape}; regression needs [items, 1]: one output, as of args: "
+                "{classes: 1} of Limbeck's models, and {num_labels: 1} of Transformers"
+            )
         assert items.target is not None
         if not items.target.is_floating_point():
-            raise ValueError(f"{data}: the labels are classes; regression needs numbers (data.regression: true)")
+            raise ValueError(f"{data}: the labels are classes; regression needs numbers (in Python regression=True)")

@@ -50,6 +50,7 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
             options, reads=questions.ask("--reads", "Fields that teacher and student read (image,audio)", options.reads)
         )
     data = _data(options, questions, needs_train=paradigm.train)
+    _refuse_texts(data)
     chooser = Chooser(options, questions, data, [str(plugin) for plugin in options.plugins], console)
     chooser.show("data", data.describe())
     models = paradigm.choose(chooser)
@@ -74,6 +75,15 @@ def create_recipe(path: Path, options: InitOptions, questions: Questions, consol
         _check_federation(text, path)
     write_atomic(path, text.encode())
     return draft.command
+
+
+def _refuse_texts(data: UserData) -> None:
+    """Refuses texts, which models read as tokens: with a tokenizer, and by terms and methods of their own."""
+    if data.train_items.modality == "text":
+        raise InitError(
+            f"{data.test.path}: it holds texts, and recipes of texts are written by hand: copy the one of docs/guide/text.md, "
+            "or that of a method (limbeck recipes show distilbert), and name this file as data.test"
+        )
 
 
 def _name_of(path: Path) -> str:

@@ -172,7 +172,7 @@ def _from_numbers(cells: pa.Array, where: str) -> Tensor:
         row = int(fractional.argmax())
         raise ValueError(
             f"{where}: row {row} holds {numbers[row]}; expected class indices (whole numbers) or names. "
-            "To predict numbers, set `regression: true`"
+            "To predict numbers, the recipe has `task: regression`, Python `regression=True`"
         )
     return torch.from_numpy(numbers.astype(np.int64))
 

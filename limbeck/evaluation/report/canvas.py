@@ -147,6 +147,7 @@ class Canvas:
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
         svg = buffer.getvalue()
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # a hundredth of a point is enough
         return prefix_ids(_in_page_colours(svg), name).replace("<svg", '<svg class="plot"', 1)
 
 

@@ -93,7 +93,8 @@ def _caption(runs: Mapping[str, Verdict]) -> str:
     for run, verdict in runs.items():
         gain = verdict.gain
         shown = None if gain is None else number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent)
-        gains.append(f"{run}: {'no control' if shown is None else shown}")
+        none = "" if gain is None or gain.effect else "no effect, "
+        gains.append(f"{run}: {'no control' if shown is None else none + shown}")
     drawn = {arm for verdict in runs.values() for arm in verdict.arms}
     signs = f"Discs are students{''.join(sign for arm, sign in SIGNS.items() if arm in drawn)}, whiskers 95 % intervals."
     return f"{signs} Gains over the control: {'; '.join(gains)}."

@@ -159,3 +159,11 @@ def test_a_recipe_is_not_overwritten_unless_asked(start: Begin) -> None:
     assert Path("r.yaml").read_text() == "mine: 1\n"
     start(train="digits", teachers=[TINY], name="off", force=True)
     assert Recipe.read("r.yaml").name == "off"  # no truth value of YAML
+
+
+def test_texts_are_refused_with_what_writes_their_recipes(tmp_path: Path, start: Begin) -> None:
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text("text,label\ngood film,1\nbad film,0\n")
+    with pytest.raises(InitError, match=r"test.csv: it holds texts, .* docs/guide/text.md"):
+        start(train="train.csv", teachers=[ModelOptions("mlp")])
+    assert not (tmp_path / "r.yaml").exists()

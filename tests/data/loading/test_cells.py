@@ -62,7 +62,9 @@ def test_regression_reads_numbers(tmp_path: Path) -> None:
     items = load_items(file, regression=True)
     assert same(items.target, torch.tensor([0.5, NAN, NAN, 3.0]))
     assert items.classes is None
-    with pytest.raises(ValueError, match=r"row 0 holds 0.5; expected class indices .*set `regression: true`"):
+    with pytest.raises(
+        ValueError, match=r"row 0 holds 0.5; expected class indices .*`task: regression`, Python `regression=True`"
+    ):
         load_items(file)
     with pytest.raises(ValueError, match=r"classes=4: with `regression` labels are numbers"):
         load_items(file, regression=True, classes=4)

@@ -32,6 +32,9 @@ def test_runs_with_gains_sizes_targets_and_what_differs(tmp_path):
 def test_runs_that_cannot_be_told_apart_are_said_to_meet(tmp_path):
     text = check(page(tmp_path, a=make(), b=make(student=0.81)).read_text()).text
     assert "its interval overlaps with that of a" in text
+    flat = check(page(tmp_path, a=make(), b=make(student=0.75)).read_text()).text
+    assert "b: no effect, 0.0 points" in flat
+    assert "a: no effect" not in flat
     assert "The recipes are equal" in text
 
 

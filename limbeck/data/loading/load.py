@@ -121,7 +121,7 @@ def _refuse_columns(options: Mapping[str, Any]) -> None:
     """Refuses what is said of the columns of digits, which has none."""
     for name, value in options.items():
         if value:
-            shown = f"{name}={value!r}" if isinstance(value, str | Mapping) else name
+            shown = f"{name}={value!r}" if isinstance(value, str | list | Mapping) else name
             raise ColumnError(f"{shown}: digits has no columns; leave it out", name)
 
 

@@ -13,7 +13,7 @@ from limbeck.evaluation.verdict import Verdict
 from limbeck.tasks import task_type
 
 SHORT = 15  # characters of a class name
-SIGNS = {"teacher": "squares are the teacher", "control": "rings the control", "student": "discs the student"}
+SIGNS = {"teacher": "squares", "control": "rings", "student": "discs"}
 ROWS = 20  # in the figure; the table has all
 Columns = Mapping[str, Sequence[float | None]]
 
@@ -77,8 +77,8 @@ def _caption(order: Sequence[int], names: Sequence[str], columns: Columns, verdi
         text = f"Retention is lowest for {low} ({least}) and highest for {high} ({most})."
     else:
         text = f"The student is worst at {low} and best at {high}."
-    signs = [sign for arm, sign in SIGNS.items() if arm in columns]
-    text += f" {signs[0][:1].upper()}{', '.join(signs)[1:]}"
+    (first, sign), *others = ((arm, sign) for arm, sign in SIGNS.items() if arm in columns)
+    text += f" {sign.capitalize()} are the {first}{''.join(f', {sign} the {arm}' for arm, sign in others)}"
     text += "; retention is on the right." if shares else "."
     if len(order) > ROWS:
         text += f" The figure shows the {ROWS} lowest of {len(order)} classes, the table all."

@@ -36,5 +36,5 @@ def test_digits() -> None:
 @pytest.mark.parametrize("options", [{"input": "pixels"}, {"label": "class"}, {"label": ["a", "b"]}, {"table": TableOptions()}])
 def test_options_of_columns_are_refused(options: dict[str, Any]) -> None:
     (name,) = options
-    with pytest.raises(ValueError, match=f"{name}=.*: digits has no columns; leave it out"):
+    with pytest.raises(ValueError, match=rf"{name}(=\S.*)?: digits has no columns; leave it out"):
         load_items("digits", **options)

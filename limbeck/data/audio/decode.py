@@ -107,7 +107,10 @@ def decode_wave(source: Any) -> tuple[Wave, int]:
     """
     if source is None:
         raise ValueError("the cell is empty")
-    samples, rate = _soundfile().read(as_file(source), dtype="float32", always_2d=True)
+    try:
+        samples, rate = _soundfile().read(as_file(source), dtype="float32", always_2d=True)
+    except RuntimeError as error:  # its message names an object in memory
+        raise ValueError(str(getattr(error, "error_string", error)).rstrip(".")) from error
     wave: Wave = np.ascontiguousarray(samples.mean(axis=1, dtype=np.float32))
     if not len(wave):
         raise ValueError("it has no samples")
@@ -171,7 +174,8 @@ def _raise_or_warn(broken: list[tuple[int, Exception]], describe: Callable[[int]
     first = f"{describe(row)}: {error}"
     if on_error == "raise" or len(broken) == total:
         raise ValueError(
-            f"{len(broken):,} of {total:,} sounds cannot be read, the first {first}; leave out with on_error: skip"
+            f"{len(broken):,} of {total:,} sounds cannot be read, the first {first}; repair them, or leave them "
+            "out with on_error: skip (not with fields:)"
         ) from error
     warnings.warn(f"{len(broken):,} of {total:,} sounds cannot be read and are left out, the first {first}", stacklevel=4)
 

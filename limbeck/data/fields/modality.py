@@ -64,7 +64,10 @@ class Modality(ABC):
                 nearest = ", ".join(nearest_names(column, names))
                 raise ValueError(f"fields: {table.origin} has no column {column!r}; nearest: {nearest}")
             if not self.holds(table, column):
-                raise ValueError(f"fields: {table.origin}: column {column!r} is {self.name}, and holds {_kind(table, column)}")
+                raise ValueError(
+                    f"fields: {table.origin}: the field {field!r} is read as {self.name}, and its column {column!r} holds "
+                    f"{_kind(table, column)}; give the field another modality, or name its column"
+                )
             return (column,)
         found = [name for name in names if name not in others and self.holds(table, name)]
         if not found:
@@ -131,6 +134,8 @@ def _tuples(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _kind(table: RawTable, column: str) -> str:
+    if table.columns.column(column).null_count == len(table.columns):
+        return "nothing: all its cells are empty"
     for name in ("image", "audio", "text", "array"):
         if registry.get(name).holds(table, column):
             return name

@@ -158,7 +158,7 @@ def _raise_or_warn(broken: dict[int, Exception], describe: Callable[[int], str],
     row, error = next(iter(broken.items()))
     found = f"{len(broken)} of {total} images do not decode, the first at {describe(row)}: {_reason(error)}"
     if on_error == "raise":
-        raise ValueError(f"{found}; repair them, or set `on_error: skip` to leave such rows out")
+        raise ValueError(f"{found}; repair them, or set `on_error: skip` to leave such rows out (not with fields:)")
     if len(broken) == total:
         raise ValueError(f"no image decodes; {found}")
     warnings.warn(f"{found}; these rows are left out", stacklevel=4)

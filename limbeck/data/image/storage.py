@@ -57,7 +57,8 @@ class EncodedImages:
             return decode_image(self.sources[row], size or self.shape[1:], self.shape[0], box)
         except Exception as error:  # Pillow raises whatever its codecs raise
             raise ValueError(
-                f"{self.describe(row)} does not decode: {error}; repair it, or set `on_error: skip` to leave such images out"
+                f"{self.describe(row)} does not decode: {error}; repair it, or set `on_error: skip` to leave such images out "
+                "(not with fields:)"
             ) from error
 
     def _check_file(self, row: int) -> None:

@@ -57,12 +57,17 @@ class FederatedClient:
         if self.group not in names:
             raise ValueError(f"group: {self.group!r} is none of the recipe's: {', '.join(names)}")
 
+    @property
+    def count(self) -> int:
+        """The items that it learns from, by which its weights count in an average: those with a label, for most tasks."""
+        return len(self.recipe.new_task().training_items(self.train))
+
     def describe(self, message: Message, context: Context) -> Message:
         """The reply to the server's first question: architecture, number of items, and what both must agree on."""
         assert self.group is not None
         shared = "" if self.public is None else self.public.fingerprint()
         config = ConfigRecord({GROUP: self.group, RECIPE: self.recipe.fingerprint(), PUBLIC: shared})
-        return Message(RecordDict({CONFIG: config, METRICS: MetricRecord({COUNT: len(self.train)})}), reply_to=message)
+        return Message(RecordDict({CONFIG: config, METRICS: MetricRecord({COUNT: self.count})}), reply_to=message)
 
     def learn(self, message: Message, context: Context) -> Message:
         """Trains for a round and replies with weights, or with logits on public items."""
@@ -79,7 +84,7 @@ class FederatedClient:
         arrays = work(method, received, asked, (seed, seeds), str(config[RUN]), context)
         reply = {
             ARRAYS: to_record(arrays, spec.upload),
-            METRICS: MetricRecord({COUNT: len(self.train)}),
+            METRICS: MetricRecord({COUNT: self.count}),
             CONFIG: ConfigRecord({ROUND: asked, RUN: str(config[RUN])}),
         }
         return Message(RecordDict(reply), reply_to=message)

@@ -90,7 +90,7 @@ def test_broken_sounds_are_found_with_their_row(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"1 of 2 sounds cannot be read, the first .* row 1: sample 5 is nan"):
         load(tmp_path, [wav(tone(300)), wav(nan)])
     with pytest.raises(
-        ValueError, match=r"2 of 3 sounds cannot be read, the first .* row 0: .*; leave out with on_error: skip"
+        ValueError, match=r"2 of 3 sounds cannot be read, the first .* row 0: Format not recognised; repair them, or leave"
     ):
         load(tmp_path, [b"RIFF", wav(tone(300)), wav([])])
     with pytest.warns(

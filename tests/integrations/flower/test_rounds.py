@@ -44,6 +44,13 @@ def test_a_round_of_fedavg_is_the_mean_of_the_clients_weights_by_their_items():
         torch.testing.assert_close(tensor, expected[name], rtol=1e-4, atol=1e-6)
 
 
+def test_a_client_counts_by_the_items_that_it_learns_from():
+    wanted = recipe()
+    own = wanted.simulated(0).clients[0]
+    assert FederatedClient(wanted, own, None, 0).count == len(own)
+    assert FederatedClient(wanted, own.without_labels(torch.arange(5)), None, 0).count == len(own) - 5
+
+
 def test_payloads_are_counted_in_both_directions():
     strategy, grid = trained(recipe())
     for done in strategy.rounds:

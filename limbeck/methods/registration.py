@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, TypedDict, TypeVar, cast
 
 from limbeck.core.terms import Term
@@ -108,8 +109,51 @@ def call(name: str, arguments: Mapping[str, Any], **given: Any) -> DistillationA
     check_arguments(name, arguments)
     filled = {each: value for each, value in given.items() if needs(name, each)}
     _check_filled(name, filled)
-    made = registry.get(name, **arguments, **filled)
-    return _as_arguments(name, made)
+    made = _as_arguments(name, registry.get(name, **arguments, **filled))
+    return _with_remedies(made, functools.partial(_with_remedy, name, _taps_of(name, arguments)))
+
+
+def _taps_of(name: str, arguments: Mapping[str, Any]) -> dict[str, list[str]]:
+    """The texts that a user's argument, or its default, consists of, by argument: among them the taps that terms read."""
+    known = inspect.signature(registry[name]).parameters
+    defaults = {each: known[each].default for each in parameters(name)}
+    return {each: list(_texts_in(value)) for each, value in {**defaults, **arguments}.items()}
+
+
+def _texts_in(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from _texts_in([*value.keys(), *value.values()])
+    elif isinstance(value, list | tuple):
+        for part in value:
+            yield from _texts_in(part)
+
+
+def _with_remedy(name: str, taps: Mapping[str, Sequence[str]], term: Term) -> Term:
+    """The term, with the argument of the method that names what it reads, for the message if the models have no such tap."""
+    read = list(_texts_in([term.student, term.teacher if isinstance(term.teacher, str | list | tuple) else ()]))
+    found = [
+        argument
+        for argument, texts in taps.items()
+        if any(reference == text or reference.endswith(f":{text}") for text in texts for reference in read)
+    ]
+    if term.remedy or not found:
+        return term
+    return replace(term, remedy=f"It is what {' and '.join(found)} of {name} name{'s' * (len(found) == 1)}")
+
+
+def _with_remedies(made: DistillationArguments, change: Callable[[Term], Term]) -> DistillationArguments:
+    """What a method decides, with its terms changed."""
+    changed = made.copy()
+    if "terms" in made:
+        changed["terms"] = [change(term) for term in made["terms"]]
+    if "stages" in made:
+        changed["stages"] = [
+            replace(stage, updates=[replace(one, terms=[change(term) for term in one.terms]) for one in stage.updates])
+            for stage in made["stages"]
+        ]
+    return changed
 
 
 def _check_filled(name: str, given: Mapping[str, Any]) -> None:

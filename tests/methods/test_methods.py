@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from limbeck import methods, runs
+from limbeck import methods, runs, steps
 from limbeck.engine import Freeze, LearningRateScale, Unfreeze
 from limbeck.models import load_model
 from limbeck.recipe import Recipe, RecipeError
@@ -194,3 +194,21 @@ def test_what_the_recipe_fills_in_is_passed_by_name_in_python() -> None:
 def test_what_the_recipe_fills_in_is_not_an_argument(argument: str, field: str) -> None:
     with pytest.raises(ValueError, match=rf"method: hinton gets '{argument}' from {field}: of the recipe; say it there"):
         methods.check_arguments("hinton", {argument: 3})
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "named"),
+    [
+        ("ca_mkd", {}, "layer"),
+        ("progressive_projection", {"features": {"conv": "layer2"}}, "features"),
+        ("cross_architecture", {"features": {"layer9": "blocks.5"}}, "features"),
+        ("supervision_transfer", {"layer": "conv", "teacher_layer": "layer2"}, "layer and teacher_layer"),
+    ],
+)
+def test_a_term_says_which_argument_names_its_tap(name: str, arguments: dict[str, Any], named: str) -> None:
+    made = methods.call(name, arguments, task=Classification(), length=steps(4))
+    terms = [*made.get("terms", []), *(t for stage in made.get("stages", []) for one in stage.updates for t in one.terms)]
+    remedies = {term.remedy for term in terms if term.remedy}
+    assert f"It is what {named} of {name} name{'' if ' and ' in named else 's'}" in remedies
+    outputs = [term for term in terms if not term.remedy]
+    assert all(":" not in str(term.student) for term in outputs)

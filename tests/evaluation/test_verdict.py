@@ -56,7 +56,7 @@ def test_the_schema_is_format_2(verdict):
     content = verdict.model_dump(mode="json")
     assert set(content) == {
         *("format", "name", "task", "metric", "classes", "seeds", "items", "teacher", "results", "targets", "met", "cost"),
-        *("exports", "term_graph", "environment", "shared_items", "federation", "made_inputs"),
+        *("exports", "term_graph", "environment", "shared_items", "test_data", "federation", "made_inputs"),
     }
     assert list(content["results"]) == ["student"]
     assert set(content["results"]["student"]) == {

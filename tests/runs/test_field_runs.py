@@ -100,7 +100,7 @@ def test_wrong_fields_are_refused(tmp_path: Path) -> None:
     path = parquet(tmp_path / "pairs.parquet", **columns(2))
     with pytest.raises(ValueError, match="no column 'wav'; nearest: wave"):
         load_fields(path, {"wav": "audio", "image": "image"}, READS)
-    with pytest.raises(ValueError, match="column 'wave' is image, and holds audio"):
+    with pytest.raises(ValueError, match="the field 'wave' is read as image, and its column 'wave' holds audio"):
         load_fields(path, {"wave": "image", "image": "image"}, READS)
     with pytest.raises(ValueError, match="teacher reads 'sound', which is none of the fields wave, image"):
         load_fields(path, FIELDS, {"student": "wave", "teacher": "sound"})

@@ -9,6 +9,7 @@ of processor time, system time included.
 from __future__ import annotations
 
 import os
+import statistics
 import subprocess
 import sys
 import time
@@ -26,11 +27,11 @@ from limbeck.objectives import HardTargets
 from limbeck.utils.allocator import keep_freed_memory
 
 TOPIC, COMMAND = "real-sizes", "OMP_NUM_THREADS=1 python -m benchmarks.real_sizes allocator"
-TURNS, WARM, STEPS = 7, 3, 20
+TURNS, WARM, STEPS = 9, 3, 20
 
 
 def seconds(*, keep: bool) -> float:
-    """Processor time of a step of a ResNet-20 on batches of 128 images, in bfloat16."""
+    """Processor time of a step, the median of several, of a ResNet-20 on batches of 128 images, in bfloat16."""
     if keep:
         keep_freed_memory()
     torch.manual_seed(0)
@@ -39,9 +40,12 @@ def seconds(*, keep: bool) -> float:
     stage = Stage([Update([Term(HardTargets())])], steps(WARM + STEPS + 1), Optimizer("sgd", 0.1))
     settings = Settings(progress=False, device="cpu", threads=1, trackers=(), precision="bfloat16")
     run = Run({"student": student}, [stage], source=Dataset(items, 128, workers=0), settings=settings).advance(WARM)
-    began = time.process_time()
-    run.advance(STEPS)
-    return (time.process_time() - began) / STEPS
+    found = []
+    for _ in range(STEPS):
+        began = time.process_time()
+        run.advance(1)
+        found.append(time.process_time() - began)
+    return statistics.median(found)
 
 
 def arm(keep: bool) -> float:

@@ -15,8 +15,8 @@ def keep_freed_memory() -> bool:
     """Keeps what is freed for the next allocation, instead of giving it back to the system; returns whether it could be done.
 
     A training step allocates and frees the same activations again and again. Given back, their pages are mapped and cleared by
-    the system before every use: thousands of page faults in a step of a convolutional network on a CPU. The process does not hold more than at
-    its peak. It is for processes of our own, such as commands: the setting stays until the process ends.
+    the system before every use: thousands of page faults in a step of a convolutional network on a CPU. The process does not
+    hold more than at its peak. It is for processes of our own, such as commands: the setting stays until the process ends.
 
     It does nothing without glibc, and where the user has chosen an allocator or settings (`LD_PRELOAD`,
     `MALLOC_TRIM_THRESHOLD_`, …).

@@ -76,8 +76,11 @@ class Laboratory:
         return trained(model, **self.layout)
 
     def _run(self, actors: Mapping[str, Actor], stages: Sequence[Stage], seed: int) -> None:
+        self._prepared(actors, stages, seed).fit()
+
+    def _prepared(self, actors: Mapping[str, Actor], stages: Sequence[Stage], seed: int) -> Run:
         settings = replace(SETTINGS, precision=self.setting.precision)  # type: ignore[arg-type]
-        Run(actors, stages, seed=seed, settings=settings).fit()
+        return Run(actors, stages, seed=seed, settings=settings)
 
     def outputs(self, arm: str, seed: int, train: Callable[[nn.Module], None]) -> np.ndarray:
         """The logits of a student on the test items; it is trained if it was not before."""
@@ -145,8 +148,7 @@ class Laboratory:
 
     def _run_with_curve(self, actors: Mapping[str, Actor], stage: Stage, key: str, seed: int) -> None:
         """Keeps accuracy on the test items against processor time, with which the student goes on to learn."""
-        settings = replace(SETTINGS, precision=self.setting.precision)  # type: ignore[arg-type]
-        run, student, spent, curve = Run(actors, [stage], seed=seed, settings=settings), actors["student"].model, 0.0, []
+        run, student, spent, curve = self._prepared(actors, [stage], seed), actors["student"].model, 0.0, []
         for point in range(1, self.setting.points + 1):
             began = time.process_time()
             run.advance(int(stage.length.count) // self.setting.points if point < self.setting.points else None)
@@ -188,7 +190,7 @@ def measure(setting: Setting, only: Sequence[str] = (), noise: Sequence[str] = N
         value, ci95 = points(paired_gain(own, noises[better]))
         keep(setting, f"{key} − {better} noise, points", "> 0, interval above 0", value, ci95, ci95[0] > 0, note)
         best = max(best, (float(own.mean()), key))
-    if "dfq" in (only or setting.methods) and setting.name != "cifar10":  # it is expected to be the best
+    if "dfq" in (only or setting.methods):  # it is expected to be the best
         keep_best(setting, best[1], laboratory.right(laboratory.arm(best[1], setting.seeds)), real)
 
 

@@ -61,7 +61,8 @@ def record(
         else:
             rows.append(row)
         rows.sort(key=lambda found: str(found["topic"]))  # stable: in order of arrival within a topic
-        write_text_atomic(RESULTS, json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+        lines = ",\n".join(json.dumps(each, ensure_ascii=False, allow_nan=False, separators=(",", ":")) for each in rows)
+        write_text_atomic(RESULTS, f"[\n{lines}\n]\n")  # a line for each: a change shows in one, and it is short
 
 
 def load() -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ from rich.console import Console
 from benchmarks.bars import record
 from benchmarks.paradigms import blood_cells
 from limbeck.evaluation import Verdict
-from limbeck.recipe import Federation, Recipe
+from limbeck.recipe import Federation, Recipe, kind_of, read_fields
 from limbeck.runs import run_recipe
 
 ROOT = Path(__file__).parents[1]
@@ -40,7 +40,20 @@ TEXTS = (
     "static_embeddings",
     "embeddings",
 )
-PRIVACY = ("dfq", "heart_without_data", "federated-hospitals", "federated-cells")
+PRIVACY = (
+    "dfq",
+    "deep_inversion",
+    "contrastive_inversion",
+    "zero_shot_kd",
+    "belief_matching",
+    "dfad",
+    "dafl",
+    "mnist_without_data",
+    "heart_without_data",
+    "feddf",
+    "federated-hospitals",
+    "federated-cells",
+)
 TOPICS = {
     "digits": "main-job",
     "cifar10-resnet8": "main-job",
@@ -178,13 +191,13 @@ def run(name: str) -> None:
 def carry_out(name: str, folder: Path) -> Verdict:
     """Runs a recipe of either kind."""
     file = ROOT / "recipes" / f"{name}.yaml"
-    if not name.startswith("federated-"):
-        return run_recipe(Recipe.read(file), folder, resume=folder.exists())
-    from limbeck.integrations.flower.run import run_federation
-
     if name == "federated-cells":
         os.environ.setdefault("LIMBECK_CELLS", str(CELLS))
         blood_cells.write(Path(os.environ["LIMBECK_CELLS"]))
+    if kind_of(read_fields(file)) is not Federation:
+        return run_recipe(Recipe.read(file), folder, resume=folder.exists())
+    from limbeck.integrations.flower.run import run_federation
+
     return run_federation(Federation.read(file), folder, resume=folder.exists(), console=Console())
 
 

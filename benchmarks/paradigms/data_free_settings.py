@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,9 @@ from benchmarks.paradigms.small_images import load
 from limbeck import models
 from limbeck.data import Items, TableEncoder, load_items
 from limbeck.models.architectures.blocks import ConvNormAct
+from limbeck.recipe import read_yaml
 
+ROOT = Path(__file__).parents[2]
 FOLDER = Path("runs/benchmarks/data_free")
 SEEDS = (0, 1, 2)
 
@@ -33,7 +35,7 @@ class Method:
 
     name: str
     count: int
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any]
     bar: float | None = None
     lr: float = 1e-2
 
@@ -77,25 +79,27 @@ class Setting:
 
 # --- digits --------------------------------------------------------------------------------------------------------------
 
-GENERATOR = {"width": 16, "latent": 256, "generator_lr": 1e-2}
-FAST = {**GENERATOR, "generator_lr": 4e-2}
-MOVING = {"width": 16, "latent": 256, "generator_lr": 0.2, "repeat": 5, "temperature": 4.0}
-IMPRESSIONS = {"samples": 2048, "rounds": 1, "steps": 50, "temperature": 4.0}
+
+def of_recipe(recipe: str, bar: float | None = None, **changed: Any) -> Method:
+    """A method as a built-in recipe has it, whatever the shape of its inputs; `changed` are fields of `Method`."""
+    content = read_yaml((ROOT / "recipes" / f"{recipe}.yaml").read_text(encoding="utf-8"))
+    ((name, given),) = content["method"].items()
+    arguments = {key: value for key, value in given.items() if key not in ("shape", "classes", "batch_size")}
+    training = content["training"]
+    return replace(Method(name, training["steps"], arguments, bar, training["optimizer"]["lr"]), **changed)
+
+
 DIGITS = {
-    "dfq": Method("dfq", 600, FAST),
-    "deep_inversion": Method("deep_inversion", 2000, {"samples": 1024, "rounds": 2, "steps": 100}, 93.0),
-    "dfad": Method("dfad", 600, FAST, 92.2),
-    "dafl": Method("dafl", 400, MOVING, 88.5),
-    "belief_matching": Method("belief_matching", 600, {**FAST, "attention": 0.0, "temperature": 4.0, "repeat": 5}, 93.3),
-    "zero_shot_kd": Method("zero_shot_kd", 2000, IMPRESSIONS, 91.4),
-    "contrastive_inversion": Method(
-        "contrastive_inversion", 2000, {**GENERATOR, "samples": 256, "steps": 50, "every": 200, "statistics": 3.0}
-    ),
+    "dfq": of_recipe("dfq"),
+    "deep_inversion": of_recipe("deep_inversion", 93.0),
+    "dfad": of_recipe("dfad", 92.2),
+    "dafl": of_recipe("dafl", 88.5),
+    "belief_matching": of_recipe("belief_matching", 93.3),
+    "zero_shot_kd": of_recipe("zero_shot_kd", 91.4),
+    "contrastive_inversion": of_recipe("contrastive_inversion"),
 }
-PLACES = {
-    **DIGITS,  # none was changed for this network but the number of steps of one
-    "belief_matching": Method("belief_matching", 400, {**FAST, "attention": 0.0, "temperature": 4.0, "repeat": 5}, 93.3),
-}
+# none was changed for this network but the number of steps of one
+PLACES = DIGITS | {"belief_matching": of_recipe("belief_matching", 93.3, count=400)}
 
 
 def digits() -> Setting:
@@ -151,20 +155,6 @@ def digits_places() -> Setting:
     )
 
 
-CIFAR10 = {  # the fast form: a new batch of images in five steps, and 20 steps of the student
-    "contrastive_inversion": Method(
-        "contrastive_inversion",
-        8000,
-        {
-            **{"samples": 256, "memory": 20_000, "meta": 0.5, "steps": 5, "every": 20, "latent": 256, "width": 32},
-            **{"statistics": 10.0, "one_hot": 0.5, "adversary": 1.0, "contrast": 0.0, "generator_lr": 5e-3, "lr": 0.015},
-            "view": [{"random_crop": {"padding": 4}}, "horizontal_flip"],
-        },
-        lr=3e-3,
-    ),
-}
-
-
 def mnist() -> Setting:
     return Setting(
         "mnist",
@@ -189,7 +179,7 @@ def cifar10() -> Setting:
         lambda: models.get("resnet_cifar", depth=20),
         lambda: models.get("resnet_cifar", depth=8),
         {"shape": [3, 32, 32], "classes": 10},
-        CIFAR10,
+        {"contrastive_inversion": of_recipe("cifar10_without_data")},
         teacher_steps=12 * 390,
         real=12 * 390,
         seeds=(0,),
@@ -203,7 +193,7 @@ def cifar10() -> Setting:
 
 # many inputs in few steps each: they stay as far apart as the noise from which they start
 HEART = {
-    "zero_shot_kd": Method("zero_shot_kd", 1000, {"samples": 4096, "rounds": 4, "steps": 20, "temperature": 4.0}, lr=5e-3),
+    "zero_shot_kd": of_recipe("heart_without_data"),
     "deep_inversion": Method("deep_inversion", 1000, {"samples": 4096, "rounds": 4, "steps": 50, "statistics": 0.0}, lr=5e-3),
     "dfad": Method("dfad", 200, {"width": 32}, lr=5e-3),
 }

@@ -204,7 +204,7 @@ SHOWN = {
     "feddf": ("ten simulated clients of MNIST with skewed labels, FedDF against FedAvg; for `limbeck federate`", FEDERATED),
     "dfq": ("digits without data: an adversary that is kept to what the teacher knows", "nothing"),
     "deep_inversion": ("the same: images that show a class and fit the teacher's statistics", "nothing"),
-    "contrastive_inversion": ("the same: images that differ from all that were made before", "nothing"),
+    "contrastive_inversion": ("the same: a generator that is carried on makes images of each class", "nothing"),
     "zero_shot_kd": ("the same: images that show the teacher mixtures of similar classes", "nothing"),
     "belief_matching": ("the same: a generator seeks what student and teacher see differently, by KL", "nothing"),
     "dfad": ("the same, by the difference of logits", "nothing"),

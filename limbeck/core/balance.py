@@ -25,23 +25,22 @@ class Balance(nn.Module, ABC):
     def build(self, terms: int) -> None:
         """Creates what depends on the number of terms, before the optimizer is made."""
 
-    @abstractmethod
-    def forward(
-        self,
-        values: Sequence[Tensor],
-        active: Sequence[int],
-        shares: Tensor,
-        parameters: Sequence[nn.Parameter],
-        piece: int = 0,
-    ) -> tuple[Tensor, Tensor]:
-        """The factors of the active terms, and a penalty that is added to the loss.
+    def measure(self, values: Sequence[Tensor], active: Sequence[int], parameters: Sequence[nn.Parameter]) -> None:
+        """Reads the terms of a training step, before its factors are asked for; of an accumulated batch the first piece.
 
         Args:
             values: weight_k · value_k of each active term.
             active: the numbers of these terms; others have weight 0 at this point of the stage.
-            shares: of the items of the global batch that this piece of it holds, for each active term.
             parameters: what the update trains.
-            piece: number of this piece of the batch; one batch has one set of factors.
+        """
+
+    @abstractmethod
+    def forward(self, active: Sequence[int], shares: Tensor) -> tuple[Tensor, Tensor]:
+        """The factors of the active terms, and a penalty that is added to the loss.
+
+        Args:
+            active: the numbers of these terms.
+            shares: of the items of the global batch that this piece of it holds, for each active term.
         """
 
 
@@ -68,14 +67,7 @@ class Uncertainty(Balance):
     def build(self, terms: int) -> None:
         self.log_variances = nn.Parameter(torch.zeros(terms))
 
-    def forward(
-        self,
-        values: Sequence[Tensor],
-        active: Sequence[int],
-        shares: Tensor,
-        parameters: Sequence[nn.Parameter],
-        piece: int = 0,
-    ) -> tuple[Tensor, Tensor]:
+    def forward(self, active: Sequence[int], shares: Tensor) -> tuple[Tensor, Tensor]:
         chosen = self.log_variances[list(active)]
         return torch.exp(-chosen), (shares.to(chosen) * chosen).sum() / 2
 
@@ -128,22 +120,15 @@ class GradientNorm(Balance):
         self.first: Tensor
         self.calls: Tensor
 
-    def forward(
-        self,
-        values: Sequence[Tensor],
-        active: Sequence[int],
-        shares: Tensor,
-        parameters: Sequence[nn.Parameter],
-        piece: int = 0,
-    ) -> tuple[Tensor, Tensor]:
-        rows = list(active)
-        if self.training and torch.is_grad_enabled() and piece == 0:
-            if int(self.calls) % self.every == 0 and len(rows) > 1:
-                self._measure(values, rows, parameters)
-            self.calls += 1
-        return self.factors[rows], values[0].new_zeros(())
+    def measure(self, values: Sequence[Tensor], active: Sequence[int], parameters: Sequence[nn.Parameter]) -> None:
+        if int(self.calls) % self.every == 0 and len(active) > 1:
+            self._move(values, list(active), parameters)
+        self.calls += 1
 
-    def _measure(self, values: Sequence[Tensor], rows: list[int], parameters: Sequence[nn.Parameter]) -> None:
+    def forward(self, active: Sequence[int], shares: Tensor) -> tuple[Tensor, Tensor]:
+        return self.factors[list(active)], self.factors.new_zeros(())
+
+    def _move(self, values: Sequence[Tensor], rows: list[int], parameters: Sequence[nn.Parameter]) -> None:
         norms = torch.stack([_gradient_norm(value, parameters) for value in values]).to(self.factors)
         losses = distributed.all_reduce_sum(torch.stack([value.detach() for value in values])).to(self.factors)
         first = torch.where(self.first[rows] < 0, losses, self.first[rows])

@@ -169,7 +169,9 @@ class Criterion(nn.Module):
         if self.balance is None:
             return sum(others, first)
         shares = as_tensor([counted.counts[row] / counts[row] for row in rows], first.device)
-        factors, penalty = self.balance(list(weighted.values()), rows, shares, self._trained_parameters(), piece)
+        if piece == 0 and self.training and torch.is_grad_enabled():
+            self.balance.measure(list(weighted.values()), rows, self._trained_parameters())
+        factors, penalty = self.balance(rows, shares)
         for number, factor in zip(rows, factors.detach(), strict=True):
             self.balance_statistics.add(self.terms[number].name, factor[None])
         balanced = factors.to(first.device) * torch.stack(list(weighted.values()))

@@ -156,30 +156,27 @@ class Criterion(nn.Module):
             forward_cache.release(loss.last_uses)
         if not weighted:
             raise ValueError("Criterion: all weights are zero at this point of the stage; give one term a weight")
-        total = self._total(weighted, counted, counts, piece)
+        total = self._sum(weighted, counted, counts, piece)
         if own_loop and self.training:
             self.update_teachers(forward_cache, batch)
         return {"loss": total, **values}
 
-    def _total(
-        self, weighted: Mapping[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count], piece: int
-    ) -> Tensor:
+    def _sum(self, weighted: dict[int, Tensor], counted: CountedItems, counts: Tensor | Sequence[Count], piece: int) -> Tensor:
         """The sum of the terms, in proportion to the factors of the balance if there is one."""
-        (first, *others), rows = weighted.values(), list(weighted)
+        rows, values = list(weighted), list(weighted.values())
         if self.balance is None:
-            return sum(others, first)
-        shares = as_tensor([counted.counts[row] / counts[row] for row in rows], first.device)
+            return sum(values[1:], values[0])
+        shares = as_tensor([counted.counts[row] / counts[row] for row in rows], values[0].device)
         if piece == 0 and self.training and torch.is_grad_enabled():
-            self.balance.measure(list(weighted.values()), rows, self._trained_parameters())
+            self.balance.measure(values, rows, self._trained_parameters())
         factors, penalty = self.balance(rows, shares)
         for number, factor in zip(rows, factors.detach(), strict=True):
             self.balance_statistics.add(self.terms[number].name, factor[None])
-        balanced = factors.to(first.device) * torch.stack(list(weighted.values()))
-        total: Tensor = balanced.sum() + penalty
+        total: Tensor = (factors.to(values[0].device) * torch.stack(values)).sum() + penalty
         return total
 
     def _trained_parameters(self) -> list[nn.Parameter]:
-        models = [self.actors[name].model for name in sorted(self.plan.trains)]
+        models = (self.actors[name].model for name in sorted(self.plan.trains))
         return [parameter for model in models for parameter in model.parameters() if parameter.requires_grad]
 
     def _require_built(self, batch: Batch) -> None:

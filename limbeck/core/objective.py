@@ -76,6 +76,7 @@ class Objective(nn.Module, ABC):
     num_taps: ClassVar[int] = 1  # taps on each side (flow: two); 0: any number
     accepts_top_k: ClassVar[bool] = False  # accepts a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of PROPERTIES do not hold, and why
+    reads_classes: bool = False  # with its arguments, it reads the softmax of outputs (for a name that always does: `SOFTMAX`)
     hides_errors: ClassVar[bool] = False  # wrong labels or a teacher that is not finite can give a finite loss
     # Checks of values (finite teacher, label range) read them all and wait for the device: made at the first call in training,
     # by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.

@@ -28,6 +28,11 @@ def check_task(plan: Plan, task: Task) -> None:
                 task.check_objective(term.objective.name)
             except ValueError as error:
                 raise ValueError(f"{field}: {error}") from error
+            if term.objective.reads_classes and not task.one_class:
+                raise ValueError(
+                    f"{field}: {term.objective.name} by a divergence reads the softmax of {task.output_name}, of classes of "
+                    f"which one is right, which {task.name} does not have; use distance: l1, as the method dfad does"
+                )
             for name, part in _readers(term):
                 _check_classes(f"{field}.{name}", part, task)
     for name, evaluated in plan.evaluate.items():

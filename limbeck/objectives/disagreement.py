@@ -72,7 +72,7 @@ class Disagreement(Objective):
         super().__init__()
         require(distance in DISTANCES, self.name, "distance", distance, f"use one of {', '.join(DISTANCES)}")
         require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
-        self.distance, self.temperature = distance, temperature
+        self.distance, self.temperature, self.reads_classes = distance, temperature, distance != "l1"
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return DISTANCES[self.distance](student, teacher, self.temperature)

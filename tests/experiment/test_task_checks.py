@@ -44,6 +44,8 @@ def job(name: str, task: Task, **arguments: Any) -> Distillation:
         ("kdcl", {}, "terms.1.teacher: MinLogit"),
         ("kdcl", {"target": "least_error"}, "terms.1.teacher: Ensemble"),
         ("virtual_teacher", {}, "terms.1.teacher: VirtualTeacher"),
+        ("belief_matching", {"shape": [3], "attention": 0}, "terms.0: disagreement by a divergence"),
+        ("dfq", {"shape": [3], "distance": "kl", "one_hot": 0, "balance": 0, "statistics": 0}, "disagreement by a divergence"),
     ],
 )
 def test_a_rule_that_reads_probabilities_of_classes_is_refused(

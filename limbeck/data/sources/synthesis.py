@@ -128,7 +128,7 @@ class Synthesis(Source):
         self._models = dict(models)
         maker = copy.deepcopy(given).requires_grad_(True)
         if self.targets is not None:
-            self.targets.bind(models)
+            self.targets.bind(models, _untrained(maker))
         example = _targeted(self.targets, _row_numbers(maker), torch.Generator().manual_seed(0))
         self._inversion = Inversion(self.actor, {**models, self.actor: maker}, self.terms, example, seed=0)
         if self._restored is not None:
@@ -267,6 +267,14 @@ def _carry(model: nn.Module, old: Mapping[str, Tensor], share: float) -> None:
     for name, value in model.state_dict().items():
         if name not in own and value.is_floating_point():
             value.copy_(torch.lerp(old[name], value, share))
+
+
+@torch.no_grad()
+def _untrained(maker: nn.Module) -> Tensor:
+    """Two samples as they are before a round."""
+    with preserve_modes(maker):
+        made: Tensor = maker.eval()(_row_numbers(maker)[:2])
+    return made
 
 
 def _row_numbers(maker: nn.Module) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from limbeck.core.ensemble_module import EnsembleModule
+from limbeck.core.model_io import call_model, logits_of, preserve_modes
 from limbeck.utils.registry import Registry
 
 registry = Registry("synthesis target")
@@ -20,8 +21,13 @@ LEAST = 1e-2  # share of a class in a concentration, which must be positive
 class SynthesisTargets(ABC):
     """Base class: the targets of a number of samples."""
 
-    def bind(self, models: Mapping[str, nn.Module]) -> None:  # noqa: B027  labels need no model
-        """Called with all models by name before the first draw."""
+    def bind(self, models: Mapping[str, nn.Module], inputs: Tensor) -> None:  # noqa: B027  some need no model
+        """Called before the first draw.
+
+        Args:
+            models: all models by name.
+            inputs: some samples as they are before the first round, which the models read.
+        """
 
     @abstractmethod
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
@@ -44,16 +50,35 @@ def synthesis_targets(value: Any) -> SynthesisTargets:
 class BalancedLabels(SynthesisTargets):
     """Labels: every class as often as any other, up to one.
 
+    Args:
+        classes: how many; None: as many as the actor has outputs.
+        actor: the model that is to see the classes.
+
     Raises:
-        ValueError: fewer than two classes.
+        ValueError: fewer than two classes; in `bind`, not as many as the actor has outputs.
     """
 
-    def __init__(self, classes: int) -> None:
-        if classes < 2:
+    def __init__(self, classes: int | None = None, actor: str = "teacher") -> None:
+        if classes is not None and classes < 2:
             raise ValueError(f"balanced: classes is {classes}; expected 2 or more")
-        self.classes = classes
+        self.classes, self.actor = classes, actor
+
+    def bind(self, models: Mapping[str, nn.Module], inputs: Tensor) -> None:
+        if self.actor not in models:
+            if self.classes is None:
+                raise ValueError(f"balanced: there is no actor {self.actor!r} whose classes could be counted; give classes")
+            return
+        outputs = _logits(models[self.actor], inputs).shape[-1]
+        if self.classes not in (None, outputs):
+            raise ValueError(
+                f"balanced: classes is {self.classes}, and {self.actor!r} has {outputs} outputs; leave classes out, then "
+                "samples show all of them"
+            )
+        self.classes = outputs
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
+        if self.classes is None:
+            raise ValueError("balanced: without classes, targets can be drawn within a run only, which binds the models")
         first = int(torch.randint(self.classes, (), generator=generator))  # so that no class is favoured over several draws
         return (torch.arange(count) + first) % self.classes
 
@@ -71,11 +96,12 @@ class DirichletTargets(SynthesisTargets):
 
     Args:
         actor: the model whose last linear layer is read.
-        layer: path of that layer; None: the last one that is linear.
+        layer: path of that layer; None: the linear layer whose output is that of the model, or else the last that runs.
         scales: the β.
 
     Raises:
-        ValueError: no scale, or one that is not positive; in `bind`, a model without such a layer.
+        ValueError: no scale, or one that is not positive; in `bind`, a model without such a layer, or with one that has not as
+            many rows as the model has outputs.
 
     Source: Nayak et al. 2019, arXiv 1905.08114.
     """
@@ -86,10 +112,10 @@ class DirichletTargets(SynthesisTargets):
         self.actor, self.layer, self.scales = actor, layer, tuple(scales)
         self.similarity: Tensor | None = None
 
-    def bind(self, models: Mapping[str, nn.Module]) -> None:
+    def bind(self, models: Mapping[str, nn.Module], inputs: Tensor) -> None:
         model = models[self.actor]
         members = list(model.models) if isinstance(model, EnsembleModule) else [model]
-        found = [class_similarity(self._weights(each)) for each in members]
+        found = [class_similarity(self._weights(each, inputs)) for each in members]
         if len({len(each) for each in found}) > 1:
             rows = ", ".join(str(len(each)) for each in found)
             raise ValueError(
@@ -98,12 +124,17 @@ class DirichletTargets(SynthesisTargets):
             )
         self.similarity = torch.stack(found).mean(0)
 
-    def _weights(self, model: nn.Module) -> Tensor:
+    def _weights(self, model: nn.Module, inputs: Tensor) -> Tensor:
         linear = {path: module for path, module in model.named_modules() if isinstance(module, nn.Linear)}
-        name = self.layer if self.layer is not None else next(reversed(linear), "")
-        if name not in linear:
-            found = ", ".join(linear) or "none"
-            raise ValueError(f"dirichlet: layer is {self.layer!r}; linear layers of {self.actor!r}: {found}")
+        name, outputs = _classifier(model, linear, inputs)
+        name = name if self.layer is None else self.layer
+        if name not in linear or len(linear[name].weight) != outputs:
+            found = ", ".join(f"{path} ({len(module.weight)} rows)" for path, module in linear.items()) or "none"
+            raise ValueError(
+                f"dirichlet: layer is {self.layer!r}; expected the path of a linear layer with a row of weights for each of "
+                f"the {outputs} outputs of {self.actor!r}. Its linear layers: {found}. Without such a classifier use a "
+                "method that reads outputs alone, such as dfad"
+            )
         return linear[name].weight.detach().float().cpu()
 
     def draw(self, count: int, generator: torch.Generator) -> Tensor:
@@ -118,6 +149,36 @@ class DirichletTargets(SynthesisTargets):
             torch.manual_seed(seed)
             gamma = torch._standard_gamma(concentration.double()).clamp(min=1e-12)
         return (gamma / gamma.sum(1, keepdim=True)).float()
+
+
+@torch.no_grad()
+def _logits(model: nn.Module, inputs: Tensor) -> Tensor:
+    with preserve_modes(model):
+        logits = logits_of(call_model(model.eval(), inputs))
+    if not isinstance(logits, Tensor):
+        raise ValueError(f"synthesis: the outputs of {type(model).__name__} are no tensor of logits, whose classes are counted")
+    return logits
+
+
+def _classifier(model: nn.Module, linear: Mapping[str, nn.Linear], inputs: Tensor) -> tuple[str, int]:
+    """The path of the linear layer that gives a model's outputs, else of the last one that runs; and the number of outputs."""
+    ran: dict[str, Tensor] = {}
+
+    def listen(path: str) -> Callable[[nn.Module, Any, Tensor], None]:
+        def keep(_: nn.Module, __: Any, output: Tensor) -> None:
+            ran.pop(path, None)
+            ran[path] = output
+
+        return keep
+
+    hooks = [module.register_forward_hook(listen(path)) for path, module in linear.items()]
+    try:
+        logits = _logits(model, inputs)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    same = (path for path, output in ran.items() if output.shape == logits.shape and output.data_ptr() == logits.data_ptr())
+    return next(same, next(reversed(ran), "")), logits.shape[-1]
 
 
 def class_similarity(weights: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from limbeck.data.sources import BalancedLabels
 from limbeck.engine import Length
 from limbeck.methods.data_free import parts
 from limbeck.methods.data_free.made_inputs import MadeInputs, weighted
@@ -20,7 +21,7 @@ def contrastive_inversion(
     task: Task,
     length: Length,
     shape: Sequence[int],
-    classes: int = 10,
+    classes: int | None = None,
     low: float = 0.0,
     high: float = 1.0,
     batch_size: int = 128,
@@ -51,7 +52,7 @@ def contrastive_inversion(
 
     Args:
         shape, low, high, batch_size: of one input and its numbers, and of the student's batches; see `MadeInputs`.
-        classes: of the teacher.
+        classes: of the teacher; None: as many as it has outputs.
         samples: inputs that are made at once, in so many `steps`; `every`: steps of the student between two rounds.
         lr, generator_lr, latent, width: of the latents and of the generator.
         statistics, one_hot, adversary, contrast: r (0 for a teacher without BatchNorm), o, a and k.
@@ -73,5 +74,5 @@ def contrastive_inversion(
     rates = {"lr": lr, "generator_lr": generator_lr, "meta": meta}
     maker, learn = made.generator(latent, width, samples), soft_terms(task, temperature, 1.0)
     return made.synthesis(
-        terms, learn, length, maker, targets=classes, steps=steps, every=every, size=memory, view=view, **rates
+        terms, learn, length, maker, targets=BalancedLabels(classes), steps=steps, every=every, size=memory, view=view, **rates
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from limbeck.data.sources import BalancedLabels
 from limbeck.engine import Length
 from limbeck.methods.data_free import parts
 from limbeck.methods.data_free.made_inputs import MadeInputs, weighted
@@ -20,7 +21,7 @@ def deep_inversion(
     task: Task,
     length: Length,
     shape: Sequence[int],
-    classes: int = 10,
+    classes: int | None = None,
     low: float = 0.0,
     high: float = 1.0,
     batch_size: int = 128,
@@ -44,7 +45,7 @@ def deep_inversion(
 
     Args:
         shape, low, high, batch_size: of one input and its numbers, and of the student's batches; see `MadeInputs`.
-        classes: of the teacher.
+        classes: of the teacher; None: as many as it has outputs.
         samples, rounds: inputs that are made at once, and how often. All before the student starts, or, with `every`, the first
             round before and the others after so many steps of the student each.
         steps, lr: of each round.
@@ -71,4 +72,6 @@ def deep_inversion(
     )
     times = {"ahead": rounds if every is None else 1, "every": every, "rounds": rounds, "size": samples * rounds}
     learn = soft_terms(task, temperature, 1.0)
-    return made.synthesis(terms, learn, length, made.pixels(samples), targets=classes, steps=steps, lr=lr, view=view, **times)
+    return made.synthesis(
+        terms, learn, length, made.pixels(samples), targets=BalancedLabels(classes), steps=steps, lr=lr, view=view, **times
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from limbeck import methods, steps
 from limbeck.core.actors import frozen
@@ -22,6 +22,7 @@ from tests.methods.data_free.setting import Net
 from tests.methods.data_free.test_generators import kl, statistics
 
 COUNT = 6
+INPUTS = torch.zeros(2, 4)
 
 
 def made_by(method: str, **arguments: Any) -> tuple[Synthesis, Stage]:
@@ -82,7 +83,7 @@ def test_the_scale_of_a_dirichlet_distribution_is_not_undone() -> None:
     near = {}
     for scale in (1.0, 0.1):
         targets = DirichletTargets(scales=[scale])
-        targets.bind({"teacher": Net(1)})
+        targets.bind({"teacher": Net(1)}, INPUTS)
         near[scale] = float(targets.draw(600, torch.Generator().manual_seed(0)).amax(1).mean())
     assert near[0.1] > near[1.0] + 0.1
 
@@ -93,10 +94,55 @@ def test_the_classes_of_an_ensemble_are_as_similar_as_in_the_mean_of_its_models(
     alone = []
     for model in (*nets.values(), whole):
         targets = DirichletTargets()
-        targets.bind({"teacher": model})
+        targets.bind({"teacher": model}, INPUTS)
         alone.append(targets.similarity)
     torch.testing.assert_close(alone[2], (alone[0] + alone[1]) / 2)
     assert not torch.allclose(alone[2], alone[1])
+
+
+class Auxiliary(nn.Module):
+    """Its classifier is not the last linear layer of its definition."""
+
+    def __init__(self, rows: int) -> None:
+        super().__init__()
+        self.classifier, self.auxiliary = nn.Linear(4, 3), nn.Linear(4, rows)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.auxiliary(x)
+        return self.classifier(x)
+
+
+@pytest.mark.parametrize("rows", [3, 7])
+def test_similarities_are_those_of_the_layer_that_gives_the_outputs(rows: int) -> None:
+    model = Auxiliary(rows)
+    found, named = DirichletTargets(), DirichletTargets(layer="classifier")
+    for targets in (found, named):
+        targets.bind({"teacher": model}, INPUTS)
+    torch.testing.assert_close(found.similarity, named.similarity)
+
+
+@pytest.mark.parametrize(
+    ("model", "layer"),
+    [
+        (Auxiliary(7), "auxiliary"),
+        (nn.Sequential(nn.Linear(4, 5), nn.Unflatten(1, (5, 1)), nn.Conv1d(5, 3, 1), nn.Flatten()), None),
+        (nn.Sequential(nn.Unflatten(1, (4, 1)), nn.Conv1d(4, 3, 1), nn.Flatten()), None),
+    ],
+)
+def test_a_layer_without_a_row_for_each_class_is_refused_with_the_layers_that_there_are(model: nn.Module, layer: str) -> None:
+    with pytest.raises(ValueError, match=r"a row of weights for each of the 3 outputs of 'teacher'. Its linear layers: .*dfad"):
+        DirichletTargets(layer=layer).bind({"teacher": model}, INPUTS)
+
+
+@pytest.mark.parametrize("method", ["deep_inversion", "contrastive_inversion"])
+def test_classes_are_those_of_the_teacher(method: str) -> None:
+    source, _ = made_by(method)
+    *_, labels = inverted(source)
+    assert sorted(labels.tolist()) == [0, 0, 1, 1, 2, 2]
+    for classes in (2, 10):  # with fewer, samples would show these only
+        source, _ = made_by(method, classes=classes)
+        with pytest.raises(ValueError, match=f"classes is {classes}, and 'teacher' has 3 outputs; leave classes out"):
+            inverted(source)
 
 
 def test_contrastive_inversion_tells_inputs_from_each_other_and_fools_the_student() -> None:

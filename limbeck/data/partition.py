@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.data.items import Items
 from limbeck.data.targets import stratification_labels
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 from limbeck.utils.seeds import mix_seeds
 
@@ -54,6 +55,7 @@ def dirichlet(alpha: float = 1.0, least: int = 10) -> Partition:
     Raises:
         ValueError: α is not positive, or a client may have no item; the items have no classes, or too few for the clients.
     """
+    require_finite("dirichlet", {"alpha": alpha})
     if alpha <= 0:
         raise ValueError(f"dirichlet: alpha is {alpha}; expected a number above 0, such as 0.1 (skewed) or 100 (even)")
     if least < 1:

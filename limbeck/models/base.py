@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from limbeck.core.ensemble_module import EnsembleModule
 from limbeck.core.reference_module import ReferenceModule
 from limbeck.models.size_limit import build_within_limits
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("model")
@@ -38,6 +39,7 @@ def register_builder(name: str, *, cite: str = "") -> Callable[[Callable[Argumen
 
         @functools.wraps(build)
         def remembered(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Model:
+            require_finite(name, {str(place): each for place, each in enumerate(args)} | dict(kwargs))
             model = build_within_limits(lambda: build(*args, **kwargs))
             bound = signature.bind(*args, **kwargs)
             bound.apply_defaults()

@@ -11,10 +11,13 @@ import pytest
 import torch
 
 from limbeck import methods, models, objectives
-from limbeck.core import Actor, PerSampleTable, Term
+from limbeck.core import Actor, PerSampleTable, Term, teachers, weighers
 from limbeck.core.schedules import Cosine, Linear, Step, Warmup
-from limbeck.data import AudioOptions
+from limbeck.data import AudioOptions, partition
+from limbeck.data.image.transform import transforms
+from limbeck.data.sources import synthesis_targets
 from limbeck.engine import LearningRateScale, Length, Optimizer, Settings, epochs, steps
+from limbeck.methods import federated
 from limbeck.tasks import Classification, MaskedLanguageModelling
 from limbeck.utils.finite import find_not_finite
 from limbeck.utils.registry import Registry
@@ -43,6 +46,33 @@ def test_methods(name: str, field: str) -> None:
     for value in REFUSED:
         with pytest.raises(ValueError, match=rf"^{name}: {field} is {value}; expected a finite number"):
             methods.registry[name](**{field: value})
+
+
+GIVEN: dict[str, Any] = {"of": "teachers.*", "shape": [4], "actor": "maker", "terms": [{"one_hot": {"student": "teacher"}}]}
+GIVEN |= {"count": 2, "size": 8}
+REGISTRIES = (
+    federated.registry,
+    teachers.registry,
+    weighers.registry,
+    partition.registry,
+    transforms,
+    synthesis_targets.registry,
+)
+
+
+@pytest.mark.parametrize(
+    ("registry", "name", "field"),
+    [(registry, *each) for registry in (*REGISTRIES, transforms) for each in numbers(registry)],
+    ids=lambda value: value if isinstance(value, str) else value.kind,
+)
+def test_other_parts_that_are_made_without_their_registry(registry: Registry, name: str, field: str) -> None:
+    parameters = inspect.signature(registry[name]).parameters
+    given = {each: GIVEN[each] for each, one in parameters.items() if one.default is one.empty and each in GIVEN}
+    given |= {"of": "noise"} if name == "pool" else {}
+    several = field in ("weights", "scales", "scale", "ratio")
+    for value in REFUSED:
+        with pytest.raises(ValueError, match=rf"\b{field}\b.*{value}"):
+            registry[name](**given, **{field: [1.0, value] if several else value})
 
 
 @pytest.mark.parametrize("value", REFUSED)

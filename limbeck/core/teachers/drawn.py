@@ -12,6 +12,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.ensemble import dense_outputs
+from limbeck.utils.finite import require_finite
 
 if TYPE_CHECKING:
     from limbeck.core.references import Reference
@@ -45,6 +46,7 @@ class Drawn(Teacher):
 
     def __init__(self, of: str | Sequence[str], *, weights: Sequence[float] | None = None) -> None:
         super().__init__()
+        require_finite("drawn", {"weights": weights})
         if weights is not None and (min(weights, default=0) < 0 or sum(weights) <= 0):
             raise ValueError(f"drawn: weights are {list(weights)}; expected numbers of 0 or more, not all 0")
         self.references = (of,) if isinstance(of, str) else tuple(of)

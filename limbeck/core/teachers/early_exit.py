@@ -12,6 +12,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.ensemble import dense_outputs
+from limbeck.utils.finite import require_finite
 
 TEERAPITTAYANON_2016 = """
     @inproceedings{teerapittayanon2016branchynet,
@@ -54,6 +55,7 @@ class EarlyExit(Teacher):
         self, of: str | Sequence[str], *, threshold: float | Sequence[float] = 0.9, tolerance: float | None = None
     ) -> None:
         super().__init__()
+        require_finite("EarlyExit", {"threshold": threshold})
         if any(each < 0 for each in ([threshold] if isinstance(threshold, int | float) else threshold)):
             raise ValueError(f"EarlyExit: threshold is {threshold}; expected a probability, such as 0.9, or one for each exit")
         if tolerance is not None and not 0 <= tolerance < 1:

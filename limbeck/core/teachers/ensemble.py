@@ -15,6 +15,7 @@ from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.class_sets import ClassNames, ClassSets
 from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
+from limbeck.utils.finite import require_finite
 
 LEAST = 1e-6  # share of a teacher in classes that it alone knows: its logits count there, however little it is trusted
 
@@ -58,6 +59,7 @@ class Ensemble(Teacher):
         super().__init__()
         if combine not in ("logits", "probabilities"):
             raise ValueError(f"Ensemble: combine is {combine!r}; expected 'logits' or 'probabilities'")
+        require_finite("Ensemble", {"weights": weights})
         if by is not None and weights is not None:
             raise ValueError(f"Ensemble: weights are {weights} and by is {by!r}; give one of the two")
         self._given_by = by

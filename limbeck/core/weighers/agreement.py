@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -37,7 +38,7 @@ class Agreement(Weigher):
 
     def __init__(self, *, sharpness: float = 10.0, remember: float = 0.9) -> None:
         super().__init__()
-        if not sharpness > 0:
+        if not 0 < sharpness < math.inf:
             raise ValueError(f"agreement: sharpness is {sharpness}; use a value above 0, such as 10")
         if not 0 <= remember < 1:
             raise ValueError(f"agreement: remember is {remember}; use a share of at least 0 and below 1, such as 0.9")

@@ -47,7 +47,7 @@ class Entropy(Weigher):
         super().__init__()
         if prefer not in ("certain", "uncertain"):
             raise ValueError(f"{self.label}: prefer is {prefer!r}; expected 'certain' or 'uncertain'")
-        if not temperature > 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(f"{self.label}: temperature is {temperature}; use a value above 0, such as 1")
         self.of, self.prefer, self.temperature = of, prefer, temperature
         self.references = () if of in ("teacher", "student") else (of,)

@@ -59,7 +59,7 @@ class Hardness(Weigher):
             raise ValueError(f"hardness: by is {by!r}; expected {', '.join(get_args(Measure))}")
         if prefer not in ("hard", "easy"):
             raise ValueError(f"hardness: prefer is {prefer!r}; expected 'hard' or 'easy'")
-        if not temperature > 0:
+        if not 0 < temperature < math.inf:
             raise ValueError(f"hardness: temperature is {temperature}; use a value above 0, such as 1")
         self.by, self.prefer, self.temperature = by, prefer, temperature
         self.references = () if of is None else (of,)

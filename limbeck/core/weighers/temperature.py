@@ -32,7 +32,7 @@ class ByConfidence(Weigher):
     def __init__(self, *, low: float = 1.0, high: float = 4.0, of: str = "teacher") -> None:
         super().__init__()
         for field, value in (("low", low), ("high", high)):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"by_confidence: {field} is {value}; use a value above 0, such as 1")
         self.low, self.high, self.confidence = low, high, Entropy(of)
         self.references = self.confidence.references
@@ -76,7 +76,7 @@ class AdversarialTemperature(Weigher):
     ) -> None:
         super().__init__()
         for field, value in (("low", low), ("span", span), ("until", until), ("hidden", hidden)):
-            if not value > 0:
+            if not 0 < value < math.inf:
                 raise ValueError(f"adversarial_temperature: {field} is {value}; use a value above 0")
         if until > 1:
             raise ValueError(f"adversarial_temperature: until is {until:g}; expected a share of the stage, at most 1")

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from limbeck.data.image.transform import Transform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator
+from limbeck.utils.finite import require_finite
 
 _FIXED_POINT = 1 << 16
 
@@ -28,6 +29,7 @@ class ColorJitter(Transform):
     in_place: ClassVar[bool] = True
 
     def __init__(self, brightness: float = 0.4, contrast: float = 0.4, saturation: float = 0.4, hue: float = 0.0) -> None:
+        require_finite(self.name, {"brightness": brightness, "contrast": contrast, "saturation": saturation})
         for name, value in (("brightness", brightness), ("contrast", contrast), ("saturation", saturation)):
             if value < 0:
                 raise ValueError(f"{name}={value}: expected 0 or more")

@@ -298,6 +298,6 @@ def _columns(images: Tensor, index: Tensor) -> Tensor:
 
 def _range(name: str, value: tuple[float, float], top: float = math.inf) -> tuple[float, float]:
     low, high = value
-    if not 0 < low <= high <= top:
+    if not 0 < low <= high <= top or high == math.inf:
         raise ValueError(f"{name}={value}: expected 0 < low <= high" + ("" if top == math.inf else f" <= {top}"))
     return float(low), float(high)

@@ -13,6 +13,7 @@ from limbeck.data.image.decode import Box
 from limbeck.data.image.geometry import box_mask
 from limbeck.data.image.transform import MixTransform, to_float, transforms
 from limbeck.data.keyed_random import KeyedGenerator
+from limbeck.utils.finite import require_finite
 
 
 @transforms.register(
@@ -114,6 +115,7 @@ def _centred_box(side: float, y: float, x: float, height: int, width: int) -> Bo
 
 
 def _positive(alpha: float) -> float:
+    require_finite("mixup", {"alpha": alpha})
     if alpha <= 0:
         raise ValueError(f"alpha={alpha}: expected a number above 0")
     return alpha

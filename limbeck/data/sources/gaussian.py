@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from limbeck.core.source import registry
 from limbeck.data.sources.noise import Noise
+from limbeck.utils.finite import require_finite
 
 
 @registry.register("gaussian")
@@ -39,6 +40,7 @@ class Gaussian(Noise):
         high: float | None = 1.0,
     ) -> None:
         super().__init__(shape, batch_size)
+        require_finite("Gaussian", {"mean": mean, "std": std, "low": low, "high": high})
         if std <= 0:
             raise ValueError(f"Gaussian: std is {std}; expected a positive number")
         if low is not None and high is not None and low >= high:

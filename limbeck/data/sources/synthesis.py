@@ -18,6 +18,7 @@ from limbeck.data.image.pipeline import Pipeline
 from limbeck.data.sources.inversion import Inversion
 from limbeck.data.sources.item_memory import ItemMemory, columns_of
 from limbeck.data.sources.synthesis_targets import SynthesisTargets, synthesis_targets
+from limbeck.utils.finite import require_finite
 from limbeck.utils.seeds import mix_seeds
 
 SHOWN = 256  # samples that are looked at after a training
@@ -81,6 +82,7 @@ class Synthesis(Source):
         meta: float | None = None,
     ) -> None:
         require_counts("synthesis", steps=steps, ahead=ahead, every=every, rounds=rounds, size=size, batch_size=batch_size)
+        require_finite("synthesis", {"lr": lr, "generator_lr": generator_lr})
         for field, rate in (("lr", lr), ("generator_lr", generator_lr)):
             if rate <= 0:
                 raise ValueError(f"synthesis: {field} is {rate}; expected a number above 0")

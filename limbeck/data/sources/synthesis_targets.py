@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.ensemble_module import EnsembleModule
 from limbeck.core.model_io import call_model, logits_of, preserve_modes
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("synthesis target")
@@ -107,6 +108,7 @@ class DirichletTargets(SynthesisTargets):
     """
 
     def __init__(self, actor: str = "teacher", layer: str | None = None, scales: Sequence[float] = (1.0, 0.1)) -> None:
+        require_finite("dirichlet", {"scales": scales})
         if not scales or min(scales) <= 0:
             raise ValueError(f"dirichlet: scales is {list(scales)}; expected numbers above 0, such as [1, 0.1]")
         self.actor, self.layer, self.scales = actor, layer, tuple(scales)

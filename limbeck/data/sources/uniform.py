@@ -9,6 +9,7 @@ from torch import Generator, Tensor
 
 from limbeck.core.source import registry
 from limbeck.data.sources.noise import Noise
+from limbeck.utils.finite import require_finite
 
 
 @registry.register("uniform")
@@ -28,6 +29,7 @@ class Uniform(Noise):
 
     def __init__(self, shape: int | Sequence[int], batch_size: int = 128, *, low: float = 0.0, high: float = 1.0) -> None:
         super().__init__(shape, batch_size)
+        require_finite("Uniform", {"low": low, "high": high})
         if low >= high:
             raise ValueError(f"Uniform: low is {low} and high is {high}; expected low < high")
         self.low, self.high = low, high

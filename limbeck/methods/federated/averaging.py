@@ -55,6 +55,7 @@ class FedProx(FederatedMethod):
     mu: float = 0.01
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mu < 0:
             raise ValueError(f"fedprox: mu is {self.mu}; expected 0 or more")
 

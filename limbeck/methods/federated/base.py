@@ -12,6 +12,7 @@ from limbeck.core.terms import Term
 from limbeck.engine import Optimizer, Stage
 from limbeck.evaluation.citations import method_registries
 from limbeck.tasks import Task
+from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 
 registry = Registry("federated method")
@@ -25,10 +26,16 @@ class FederatedMethod:
     Attributes:
         exchanges: what travels: the weights of models, or logits on public inputs.
         needs_inputs: whether the server needs inputs without labels, public ones or made by a source.
+
+    Raises:
+        ValueError: a number that is not finite.
     """
 
     exchanges: ClassVar[Literal["weights", "logits"]] = "weights"
     needs_inputs: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        require_finite(type(self).__name__, vars(self))
 
     @property
     def reads_classes(self) -> bool:

@@ -58,6 +58,7 @@ class FedDF(FederatedMethod):
     patience: int | None = 2
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("steps", "batch_size", "temperature", "lr", "validate_every"):
             if getattr(self, name) <= 0:
                 raise ValueError(f"feddf: {name} is {getattr(self, name)}; expected a number above 0")

@@ -37,6 +37,7 @@ class LogitExchange(FederatedMethod):
     lr: float = 1e-3
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         for name in ("items", "steps", "batch_size", "lr", "temperature"):
             value = getattr(self, name, None)
             if value is not None and value <= 0:

@@ -269,7 +269,7 @@ def test_arguments_that_make_no_sense_are_refused(arguments: dict[str, Any], mes
 def test_an_actor_without_rows_and_a_teacher_without_the_layer_are_refused() -> None:
     with pytest.raises(ValueError, match="'maker' is Sequential, which has no rows"):
         bank(net())
-    with pytest.raises(ValueError, match="layer is 'head'; linear layers of 'teacher': 0, 3"):
+    with pytest.raises(ValueError, match=r"layer is 'head'; expected the path of a linear layer .* Its linear layers: 0 .* 3 "):
         bank(targets={"dirichlet": {"layer": "head"}})
     with pytest.raises(ValueError, match="unknown tap 'nowhere'"):
         bank(terms=[Term(HardTargets(), student="teacher:nowhere")])

@@ -62,9 +62,7 @@ def verify(
     load_plugins(plugin)
     checks = verify_cache(folder, sample)
     for check in checks:
-        same = "" if check.agreement is None else f", same largest logit {100 * check.agreement:.1f} %"
-        compared = f"{check.samples} items computed again, largest error {check.max_error:.2g} of the largest value{same}"
-        console.print(f"{check.name}: {compared if not check.damaged else f'{len(check.damaged)} damaged files'}", markup=False)
+        console.print(f"{check.name}: {check.summary()}", markup=False)
         for line in check.damaged:
             console.print(f"  {line}", style="red", markup=False, soft_wrap=True)
     raise typer.Exit(0 if all(check.passed for check in checks) else TARGETS_MISSED)
@@ -97,6 +95,8 @@ def _print_cache(folder: Path) -> None:
     table.add_row("samples", *(f"{store.samples:,}" for store in infos))
     table.add_row("views of each", *(str(store.views) for store in infos))
     table.add_row("rows", *(f"{store.rows:,} of {store.samples * store.views:,}" for store in infos))
+    if any(store.journal for store in infos):
+        table.add_row("in the journal", *(f"{store.journal_rows:,} rows" for store in infos))
     per_row = ((number_format.NONE if store.per_item is None else f"{store.per_item:.1f}") for store in infos)
     table.add_row("bytes of a row", *per_row)
     table.add_row("total", *(number_format.size(store.total) for store in infos))

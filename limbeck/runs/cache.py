@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import functools
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -36,7 +38,8 @@ from limbeck.teacher_cache import (
     store_info,
 )
 from limbeck.utils import distributed
-from limbeck.utils.folder_lock import FolderInUseError, lock_folder
+from limbeck.utils.disk_full import explain_disk_full
+from limbeck.utils.folder_lock import FolderLockError, lock_folder
 from limbeck.utils.folder_names import child_folder
 from limbeck.utils.terminal import shown
 
@@ -65,6 +68,15 @@ class CacheCheck:
     def passed(self) -> bool:
         """Whether the files are intact and the error small: stored outputs are rounded, and bfloat16 varies with the batch."""
         return not self.damaged and self.max_error < 0.05 and (self.agreement is None or self.agreement >= 0.99)
+
+    def summary(self) -> str:
+        """Returns the result in one line."""
+        if self.damaged:
+            return f"{len(self.damaged)} damaged {'file' if len(self.damaged) == 1 else 'files'}"
+        if not self.samples:
+            return "the checksums of all files match; no items were computed again"
+        same = "" if self.agreement is None else f", same largest logit {100 * self.agreement:.1f} %"
+        return f"{self.samples} items computed again, largest error {self.max_error:.2g} of the largest value{same}"
 
 
 def build_cache(
@@ -156,10 +168,11 @@ def save_cache_recipe(recipe: Recipe, cache: Path, folder: Path, name: str = TEA
     for other in _cached_actors(recipe):
         own = content if other == TEACHER else content["actors"][other]
         own["cache"] = own["cache"] | {"path": str(cache)} if other == name else None
-    with contextlib.suppress(FolderInUseError), lock_folder(cache):  # in use: by a run beside this one, which writes it
+    with contextlib.suppress(FolderLockError), lock_folder(cache):  # in use: by a run beside this one, which writes it
         for draft in cache.glob(f".{RECIPE}.*"):  # of a killed process
             draft.unlink()
-        Recipe.from_dict(content, files=False).write(cache / RECIPE)
+        with explain_disk_full(cache):
+            Recipe.from_dict(content, files=False).write(cache / RECIPE)
 
 
 def verify_cache(folder: Path, samples: int = 256, *, seed: int = 0) -> list[CacheCheck]:
@@ -209,9 +222,22 @@ def _by_recipe(stores: Mapping[str, Path]) -> dict[Path, list[str]]:
     return names
 
 
+def _with_moved_models(content: dict[str, Any], cache: Path) -> dict[str, Any]:
+    """Returns the fields of a cache's recipe with the models that were trained for it where they are now.
+
+    They are in the folder of the cache, or in the one around it, and may have been moved with it.
+    """
+    content = copy.deepcopy(content)
+    for name, spec in {TEACHER: content.get("teacher"), **(content.get("actors") or {})}.items():
+        if isinstance(spec, dict) and isinstance(spec.get("weights"), str) and not Path(spec["weights"]).exists():
+            places = (folder / model_folder(name) / "model.safetensors" for folder in (cache, cache.parent))
+            spec["weights"] = next((str(place) for place in places if place.exists()), spec["weights"])
+    return content
+
+
 def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
     """Returns a query of the recipe's teacher at the taps that the stores hold."""
-    recipe = Recipe.from_dict(read_fields(written), str(written))
+    recipe = Recipe.from_dict(_with_moved_models(read_fields(written), written.parent), str(written))
     everything, seen, _, _ = recipe.load()
     if everything is None or seen is None:
         raise RunError(f"{written}: it names no training data, of which outputs could be computed again; use --sample 0")
@@ -223,14 +249,12 @@ def _teacher_query(written: Path, stores: Mapping[str, Path]) -> TeacherQuery:
 
 
 def _open(place: Path, query: TeacherQuery, stack: contextlib.ExitStack) -> Store | IncrementalStore:
-    """Opens a store, with the rows of its journal if no run is writing them: a short training leaves all rows there."""
-    store = Store.open(place, expect=query.identity)
-    if store_info(place).journal:
-        manifest = read_manifest(place)
-        with contextlib.suppress(FolderInUseError, OSError):  # a folder that cannot be written cannot be locked
-            whole = IncrementalStore(place, query.items.keys, manifest.views, manifest.codecs, manifest.identity)
-            return stack.enter_context(whole)
-    return store
+    """Opens a store, with the rows of its journal: a short training leaves all rows there."""
+    store, manifest = Store.open(place, expect=query.identity), read_manifest(place)
+    if not store_info(place).journal:
+        return store
+    whole = IncrementalStore(place, query.items.keys, manifest.views, manifest.codecs, manifest.identity, read_only=True)
+    return stack.enter_context(whole)
 
 
 def _compare(name: str, store: Store | IncrementalStore, query: TeacherQuery, samples: int, seed: int) -> CacheCheck:

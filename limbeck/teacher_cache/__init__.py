@@ -32,7 +32,7 @@ compared with its checksum before its first row is used, then memory-mapped.
 """
 
 from limbeck.teacher_cache.cache_config import CacheConfig
-from limbeck.teacher_cache.cache_layout import cache_folder, find_stores, tap_folder
+from limbeck.teacher_cache.cache_layout import cache_folder, check_cache_folder, find_stores, tap_folder
 from limbeck.teacher_cache.cached_teacher import CachedTeacher
 from limbeck.teacher_cache.codec_choice import choose_codecs
 from limbeck.teacher_cache.codecs import Codec, Dense, RaggedTopK, ScaledInt8, Tokens, TokenSignals, TopKCodec, token_hashes
@@ -70,6 +70,7 @@ __all__ = [
     "Tokens",
     "TopKCodec",
     "cache_folder",
+    "check_cache_folder",
     "check_store",
     "choose_codecs",
     "fill_cache",

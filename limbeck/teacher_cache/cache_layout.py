@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
@@ -21,11 +22,10 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
     """Returns the folder of the cache: the configured one, or for "auto" one in `beside`, named after the cache's identity.
 
     Raises:
-        ValueError: the path is "auto" and `beside` is None, or it is a file.
+        ValueError: the path is "auto" and `beside` is None, or it is a file, or no folder can be made there.
     """
     if config.path != AUTO:
-        if Path(config.path).is_file():
-            raise ValueError(f"cache: {config.path} is a file; name a folder, or auto")
+        check_cache_folder(config)
         return Path(config.path)
     if beside is None:
         raise ValueError(
@@ -34,6 +34,22 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
     views = 1 if query.one_view else query.source.view_count
     identity = {"identity": query.identity, "views": views, "codecs": {t: str(c) for t, c in codecs.items()}}
     return beside / "store" / hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
+
+
+def check_cache_folder(config: CacheConfig) -> None:
+    """Refuses a path at which there can be no cache: a file, or a folder without outputs that cannot be made or written.
+
+    Raises:
+        ValueError: the path cannot be used.
+    """
+    if config.path == AUTO:
+        return
+    folder = Path(config.path)
+    there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise ValueError(f"cache: {there} is a file; name a folder, or auto")
+    if not os.access(there, os.W_OK | os.X_OK) and not find_stores(folder):
+        raise ValueError(f"cache: {folder} holds no outputs, and {there} cannot be written; name another folder, or auto")
 
 
 def tap_folder(folder: Path, tap: str) -> Path:

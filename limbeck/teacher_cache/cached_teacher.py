@@ -96,7 +96,7 @@ class CachedTeacher:
         computed = {tap: outputs[tap] if missing.padding is None else missing.padding.pack(tap, outputs[tap]) for tap in taps}
         for tap in taps:
             reader = self.readers[tap]
-            if isinstance(reader, IncrementalStore):
+            if isinstance(reader, IncrementalStore) and not reader.read_only:
                 reader.append(missing.keys, missing.views, {tap: computed[tap]})
         return {tap: self._read_back(tap, batch, cached, computed[tap]) for tap in taps}
 

@@ -16,8 +16,11 @@ class CorruptFileError(StoreError):
     """A file of a store is missing, truncated, or not what was written."""
 
     def __init__(self, path: Path, what: str) -> None:
-        remedy = "delete this file and build the store again (only what is missing is computed), or fetch it again"
-        super().__init__(f"{path}: {what}; nothing was read from it. Remedy: {remedy}")
+        first = "delete this file and build" if path.exists() else "build"
+        super().__init__(
+            f"{path}: {what}; nothing was read from it. Remedy: {first} the store again with `limbeck cache build` (only what "
+            "is missing is computed), or copy this file from where it is intact"
+        )
         self.path = path
 
 

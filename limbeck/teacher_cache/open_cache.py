@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import time
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -19,8 +22,9 @@ from limbeck.teacher_cache.store.reader import StoreReader
 from limbeck.teacher_cache.store.store import Store
 from limbeck.teacher_cache.teacher_query import TeacherQuery
 from limbeck.utils import distributed
-from limbeck.utils.folder_lock import FolderInUseError
+from limbeck.utils.folder_lock import FolderInUseError, FolderLockError
 
+WAIT = 10.0  # seconds for the manifest of a store that another process is making
 BATCH = 256  # items in one batch of the teacher when the last missing outputs are computed
 
 
@@ -28,9 +32,11 @@ BATCH = 256  # items in one batch of the teacher when the last missing outputs a
 def open_cache(query: TeacherQuery, config: CacheConfig, folder: Path, codecs: Mapping[str, Codec]) -> Iterator[CachedTeacher]:
     """Open the cache in `folder` for one training.
 
-    Outputs that are missing are computed and stored as training goes on. A store that another process writes is only read.
+    Outputs that are missing are computed and stored as training goes on. A store that another process writes, or in a folder
+    that cannot be written, is only read, with a warning.
 
     Raises:
+        FolderLockError: there is no store, and none can be made.
         StoreError: the folder holds outputs of another teacher, or of other views or data; the message names each difference.
     """
     readers: dict[str, StoreReader] = {}
@@ -41,7 +47,8 @@ def open_cache(query: TeacherQuery, config: CacheConfig, folder: Path, codecs: M
         cached = CachedTeacher(readers, strict=config.strict, one_view=query.one_view)
         yield cached
         cached.completed = _complete(
-            {tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore)}, query
+            {tap: reader for tap, reader in readers.items() if isinstance(reader, IncrementalStore) and not reader.read_only},
+            query,
         )
 
 
@@ -52,21 +59,31 @@ def _open_store(
     views = query.view_count
     if store is not None and (strict or bool(store.has(query.items.keys, views - 1).all() and store.complete)):
         return store
+    incremental = functools.partial(
+        IncrementalStore,
+        folder,
+        query.items.keys,
+        views,
+        codec,
+        query.identity,
+        rows_per_shard=shard_rows,
+        describe=query.describe_item,
+    )
     try:
-        incremental = IncrementalStore(
-            folder,
-            query.items.keys,
-            views,
-            codec,
-            query.identity,
-            rows_per_shard=shard_rows,
-            describe=query.describe_item,
-        )
-        return stack.enter_context(incremental)
-    except FolderInUseError:
-        if store is None:
+        return stack.enter_context(incremental())
+    except FolderLockError as error:
+        if not _appears(folder / MANIFEST, WAIT if isinstance(error, FolderInUseError) else 0):
             raise
-        return store
+        warnings.warn(f"{error}; its outputs are read, and the teacher computes those that are missing each time", stacklevel=2)
+        return stack.enter_context(incremental(read_only=True))
+
+
+def _appears(path: Path, seconds: float) -> bool:
+    """Whether a file is there within so many seconds: who has locked a new store writes its manifest next."""
+    end = time.monotonic() + seconds
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    return path.exists()
 
 
 def _complete(stores: Mapping[str, IncrementalStore], query: TeacherQuery) -> int:

@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import struct
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 LOCK_FILE = ".lock"
 _RECORD = "hhqqi0q"  # `struct flock` of Linux: type, whence, start, length, process
 
 
-class FolderInUseError(RuntimeError):
+class FolderLockError(RuntimeError):
+    """The lock of a folder cannot be had."""
+
+
+class FolderInUseError(FolderLockError):
     """Another process holds the lock of this folder."""
+
+
+class ReadOnlyFolderError(FolderLockError):
+    """This folder cannot be written, so that nobody can lock it."""
 
 
 @contextmanager
@@ -25,13 +35,14 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     Raises:
         FolderInUseError: another process holds the lock.
+        ReadOnlyFolderError: the folder cannot be written.
     """
     try:
         import fcntl
     except ImportError:
         yield
         return
-    with (folder / LOCK_FILE).open("a") as file:
+    with _open_lock(folder) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -42,6 +53,15 @@ def lock_folder(folder: Path) -> Iterator[None]:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(file, fcntl.F_OFD_SETLK, struct.pack(_RECORD, fcntl.F_WRLCK, 0, 0, 0, 0))
         yield
+
+
+def _open_lock(folder: Path) -> IO[str]:
+    try:
+        return (folder / LOCK_FILE).open("a")
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise ReadOnlyFolderError(f"{folder}: this folder cannot be written ({error.strerror})") from error
 
 
 def is_locked(folder: Path) -> bool:

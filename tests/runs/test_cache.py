@@ -57,7 +57,7 @@ def test_the_commands_build_show_verify_and_prune_a_cache(tmp_path: Path, teache
     shard.write_bytes(content)
     damaged = call("verify", kept, "--sample", 8)
     assert damaged.exit_code == 3
-    assert "1 damaged files" in damaged.output
+    assert "1 damaged file" in damaged.output
 
 
 def test_taps_that_were_cached_by_different_runs_are_all_verified(tmp_path: Path, teacher: str) -> None:
@@ -87,7 +87,9 @@ def test_the_outputs_of_a_short_training_are_verified(tmp_path: Path, teacher: s
     (info,) = describe_cache(tmp_path / "store").values()
     assert info.journal
     assert not info.complete
-    (check,) = verify_cache(tmp_path / "store", 30)
+    (tap,) = find_stores(tmp_path / "store").values()
+    with lock_folder(tap):  # by another run, or nobody may write there
+        (check,) = verify_cache(tmp_path / "store", 30)
     assert (check.samples, check.damaged) == (30, [])
     assert check.max_error < 1e-2
     assert describe_cache(tmp_path / "store").popitem()[1] == info  # nothing was written
@@ -143,3 +145,16 @@ def test_what_a_killed_run_left_beside_the_recipe_of_a_cache_is_removed(tmp_path
     assert not (tmp_path / RECIPE).exists()
     save_cache_recipe(job, tmp_path, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", RECIPE]
+
+
+def test_a_cache_that_was_moved_with_its_teacher_is_verified(tmp_path: Path) -> None:
+    build_cache(tiny.recipe(*LONGER, "cache=auto"), tmp_path / "outputs")
+    (tmp_path / "outputs").rename(tmp_path / "moved")
+    assert [(check.samples, check.passed) for check in verify_cache(tmp_path / "moved", 20)] == [(20, True)]
+
+
+def test_a_check_of_checksums_alone_claims_no_comparison(tmp_path: Path) -> None:
+    build_cache(tiny.recipe(*LONGER, "cache=auto"), tmp_path / "outputs")
+    (check,) = verify_cache(tmp_path / "outputs", 0)
+    assert check.passed
+    assert check.summary() == "the checksums of all files match; no items were computed again"

@@ -6,7 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.teacher_cache import CacheConfig, Codec, Dense, cache_folder, choose_codecs, find_stores, tap_folder
+from limbeck import runs
+from limbeck.teacher_cache import (
+    CacheConfig,
+    Codec,
+    Dense,
+    cache_folder,
+    check_cache_folder,
+    choose_codecs,
+    find_stores,
+    tap_folder,
+)
+from tests import tiny
 from tests.teacher_cache import examples
 from tests.teacher_cache.cached_runs import AUGMENTED, student_of, teacher_items
 from tests.teacher_cache.queries import query
@@ -61,3 +72,23 @@ def test_stores_are_found_by_their_taps(tmp_path: Path) -> None:
     assert set(find_stores(tmp_path)) == {"logits in one", "logits in two"}
     (tmp_path / "two" / "logits" / "manifest.json").write_text("{")
     assert set(find_stores(tmp_path).values()) == {tmp_path / "one" / "logits", tmp_path / "two" / "logits"}
+
+
+def test_a_folder_that_can_hold_no_cache_is_refused_before_any_training(tmp_path: Path, read_only: None) -> None:
+    full = tmp_path / "full" / "logits"
+    full.mkdir(parents=True)
+    (full / "manifest.json").touch()
+    check_cache_folder(CacheConfig(full.parent))  # can be read
+    check_cache_folder(CacheConfig())
+    with pytest.raises(ValueError, match=r"new holds no outputs, and .* cannot be written"):
+        check_cache_folder(CacheConfig(tmp_path / "new"))
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file; name a folder, or auto"):
+        check_cache_folder(CacheConfig(tmp_path / "file" / "cache"))
+
+
+def test_nothing_is_trained_for_a_cache_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="is a file; name a folder, or auto"):
+        runs.run_recipe(tiny.recipe(f"cache={tmp_path / 'file'}"), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from limbeck.utils.folder_lock import FolderInUseError, is_locked, lock_folder
+from limbeck.utils.folder_lock import FolderInUseError, ReadOnlyFolderError, is_locked, lock_folder
 
 
 def test_a_lock_excludes_others_until_it_is_released(tmp_path: Path) -> None:
@@ -52,3 +52,8 @@ def test_asking_takes_no_lock_away(tmp_path: Path) -> None:
 def test_a_lock_file_that_cannot_be_opened_is_no_lock(tmp_path: Path) -> None:
     (tmp_path / ".lock").symlink_to(tmp_path / ".lock")
     assert not is_locked(tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_cannot_be_locked(tmp_path: Path, read_only: None) -> None:
+    with pytest.raises(ReadOnlyFolderError, match="this folder cannot be written"), lock_folder(tmp_path):
+        pass

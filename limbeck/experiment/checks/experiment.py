@@ -41,6 +41,7 @@ from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.adapters import merge_adapters
 from limbeck.tasks import Classification
+from limbeck.teacher_cache import check_cache_folder
 
 
 def check_folder(experiment: Experiment) -> None:
@@ -87,6 +88,8 @@ def check_experiment(
         check_tolerances(each, validation)
     for each in experiment.plans.values() if experiment.folder is not None else ():
         check_trackers(each.training.settings.trackers)
+    for config in plan.caches.values():
+        check_cache_folder(config)
     needs = _needs_labels(experiment), _needs_predictions(experiment)
     known = experiment.checked is not None and needs in experiment.checked
     _prepare_task(experiment, actors[STUDENT], train, validation, test)

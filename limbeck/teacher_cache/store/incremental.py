@@ -44,6 +44,7 @@ class IncrementalStore(StoreReader):
     Args:
         rows_per_file: rows in memory before they are written: what a kill can lose.
         resident: bytes of mapped files to hold in memory.
+        read_only: take no rows, and read a store that another process writes, or that cannot be written.
     """
 
     _groups: list[RowGroup]  # in the order in which their rows arrived
@@ -63,12 +64,22 @@ class IncrementalStore(StoreReader):
         describe: Describe = str,
         rows_per_file: int = 8192,
         resident: int = RESIDENT_BYTES,
+        read_only: bool = False,
     ) -> None:
         if not 1 <= rows_per_file <= MAX_ROWS:
             raise StoreError(f"rows_per_file: expected 1 to {MAX_ROWS:,}, found {rows_per_file}")
         self._writer = StoreWriter(
-            folder, keys, views, codecs, identity, rows_per_shard=rows_per_shard, example=example, describe=describe
+            folder,
+            keys,
+            views,
+            codecs,
+            identity,
+            rows_per_shard=rows_per_shard,
+            example=example,
+            describe=describe,
+            read_only=read_only,
         )
+        self.read_only = read_only
         self.folder, self.codecs = self._writer.folder, self._writer.codecs
         self._rows_per_file, self.memory = rows_per_file, MemoryBudget(resident)
         try:

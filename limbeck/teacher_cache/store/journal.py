@@ -83,7 +83,7 @@ class Journal:
     def open_new(self) -> Iterator[JournalRows]:
         """Opens the files that were not opened before, written by any process."""
         for path in journal_files(self.folder):
-            if path not in self._opened:
+            if path not in self._opened and path.exists():  # another process may turn it into a shard
                 yield self.open(path)
 
     def remove(self) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
+import torch
+
 from limbeck.teacher_cache.errors import CorruptFileError, StoreError
 from limbeck.teacher_cache.store import readme
 from limbeck.teacher_cache.store.file_format import FileRecord, bytes_by_tensor, stored_record, verify_file
@@ -28,7 +30,8 @@ class StoreInfo:
         samples: the number of samples.
         views: the number of views of each sample in the complete store.
         segments: the number of segments.
-        rows: stored rows; a sample counts once for each view.
+        rows: stored rows; a sample counts once for each view. Rows that two processes have computed at once count twice.
+        journal_rows: those of them that are in the journal.
         total: size of all files in bytes.
         by_part: bytes per item and view of each tensor, of the headers, of the keys and of the manifest.
         per_view: bytes of one more view of all samples; None if nothing is stored yet.
@@ -41,6 +44,7 @@ class StoreInfo:
     views: int
     segments: int
     rows: int
+    journal_rows: int
     total: int
     by_part: Mapping[str, float]
     per_view: int | None
@@ -48,8 +52,8 @@ class StoreInfo:
 
     @property
     def complete(self) -> bool:
-        """Whether every sample is stored in every view."""
-        return self.rows == self.samples * self.views
+        """Whether every sample is stored in every view, in shards."""
+        return self.rows - self.journal_rows == self.samples * self.views
 
     @property
     def per_item(self) -> float | None:
@@ -67,12 +71,15 @@ def store_info(folder: str | Path) -> StoreInfo:
     manifest = read_manifest(folder)
     sizes = {"keys": sum(part.keys.bytes for part in manifest.segments), "manifest": (folder / NAME).stat().st_size}
     sizes["manifest"] += manifest.readme.bytes
-    rows = shards = 0
-    for path, record, count in _shards(folder, manifest):
-        found = bytes_by_tensor(path)
-        rows, shards = rows + count, shards + record.bytes
-        for name, size in {**found, "headers": record.bytes - sum(found.values())}.items():
-            sizes[name] = sizes.get(name, 0) + size
+    in_shards = [(bytes_by_tensor(path), record.bytes, count) for path, record, count in _shards(folder, manifest)]
+    found = [(bytes_by_tensor(path), path.stat().st_size) for path in journal_files(folder)]
+    in_journal = [(parts, size, parts["keys"] // torch.int64.itemsize) for parts, size in found]
+    for parts, size, _ in (*in_shards, *in_journal):
+        for name, part in {**parts, "headers": size - sum(parts.values())}.items():
+            sizes[name] = sizes.get(name, 0) + part
+    journal_rows = sum(count for _, _, count in in_journal)
+    rows = sum(count for _, _, count in in_shards) + journal_rows
+    stored = sum(size for _, size, _ in (*in_shards, *in_journal))
     samples = sum(part.rows for part in manifest.segments)
     return StoreInfo(
         identity=manifest.identity,
@@ -81,10 +88,11 @@ def store_info(folder: str | Path) -> StoreInfo:
         views=manifest.views,
         segments=len(manifest.segments),
         rows=rows,
+        journal_rows=journal_rows,
         total=sum(sizes.values()),
         by_part={name: size / rows for name, size in sorted(sizes.items())} if rows else {},
-        per_view=round(shards / rows * samples) if rows else None,
-        journal=len(journal_files(folder)),
+        per_view=round(stored / rows * samples) if rows else None,
+        journal=len(in_journal),
     )
 
 

@@ -47,7 +47,7 @@ class StorePlan:
             manifest = Manifest(dict(self.identity), dict(self.codecs), self.views)
         new, before = self.keys, manifest.text()
         for number, segment in enumerate(manifest.segments):
-            known = segment_keys(folder, number, segment)
+            known = self._known_keys(folder, number, segment, new)
             missing = segment.blocks * max(self.views, manifest.views) - len(segment.shards)
             if missing and not contains_all(self.keys, known):
                 raise StoreError(
@@ -60,16 +60,26 @@ class StorePlan:
             manifest.segments.append(self._write_segment(folder, len(manifest.segments), new))
         page = readme.text(self.codecs).encode()
         manifest.readme = FileRecord(sha256(page).hexdigest(), len(page))
-        if manifest.text() != before or not (folder / MANIFEST).exists():
+        if not (folder / readme.NAME).exists() or manifest.text() != before:
             write_atomic(folder / readme.NAME, page)
+        if not (folder / MANIFEST).exists() or manifest.text() != before:
             manifest.write(folder)
 
+    def _known_keys(self, folder: Path, number: int, segment: Segment, new: Tensor) -> Tensor:
+        """Returns the keys of a segment. A file that was deleted is written again if it held the keys `new`."""
+        if not keys_path(folder, number).exists() and serialize({"keys": new})[1] == segment.keys:
+            self._write_keys(folder, number, new)
+        return segment_keys(folder, number, segment)
+
     def _write_segment(self, folder: Path, number: int, keys: Tensor) -> Segment:
+        return Segment(len(keys), self.rows_per_shard or self._default_rows(), self._write_keys(folder, number, keys))
+
+    def _write_keys(self, folder: Path, number: int, keys: Tensor) -> FileRecord:
         content, record = serialize({"keys": keys})
         path = keys_path(folder, number)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, content)
-        return Segment(len(keys), self.rows_per_shard or self._default_rows(), record)
+        return record
 
     def _default_rows(self) -> int:
         if self.example is None:

@@ -23,8 +23,8 @@ from limbeck.teacher_cache.store.row_encoder import Describe, RowEncoder, Shapes
 from limbeck.teacher_cache.store.row_group import read_row_group, tensors_of
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import write_atomic
-from limbeck.utils.disk_full import is_disk_full
-from limbeck.utils.folder_lock import lock_folder
+from limbeck.utils.disk_full import explain_disk_full, is_disk_full
+from limbeck.utils.folder_lock import FolderInUseError, ReadOnlyFolderError, lock_folder
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,11 @@ class StoreWriter:
         rows_per_shard: rows of a new segment's shards; by default as many as take about 64 MB, which needs `example`.
         example: signals of a few items by tap, from which the size of a row is taken.
         describe: names a sample in messages, e.g. by its file.
+        read_only: neither lock the folder nor write to it; the store must exist.
 
     Raises:
-        FolderInUseError: another process writes there.
+        FolderLockError: another process writes there, or the folder cannot be written.
+        DiskFullError: the disk has no room for the plan.
         IdentityError: the store has another identity.
         StoreError: an invalid argument; more views of samples that are not among the keys; no size of a shard.
     """
@@ -70,15 +72,18 @@ class StoreWriter:
         rows_per_shard: int | None = None,
         example: Mapping[str, AnySignal] | None = None,
         describe: Describe = str,
+        read_only: bool = False,
     ) -> None:
         self.folder, self.codecs, self.describe = Path(folder), dict(codecs), describe
         plan = plan_store(keys, views, codecs, identity, rows_per_shard, example)
         self._encoder = RowEncoder(self.codecs, describe, self._stored_shapes)
         self._bytes_per_row = 0.0
         self._lock = ExitStack()
-        _run_on_rank_zero(lambda: self._prepare(plan), self.folder)
+        if not read_only:
+            _run_on_rank_zero(lambda: self._prepare(plan), self.folder)
         try:
             self.manifest = read_manifest(self.folder)
+            self.manifest.require_identity(self.folder, identity, codecs)
             self._segment_keys = [segment_keys(self.folder, *numbered) for numbered in enumerate(self.manifest.segments)]
             self._covered = [contains_all(plan.keys, known) for known in self._segment_keys]
         except BaseException:
@@ -144,7 +149,8 @@ class StoreWriter:
                 continue
             with suppress(CorruptFileError):  # a corrupt one keeps its old record; reading it raises the error
                 records[position] = stored_record(path)
-        self.manifest.write(self.folder)
+        with explain_disk_full(self.folder):
+            self.manifest.write(self.folder)
 
     def close(self) -> None:
         """Release the lock of the folder."""
@@ -156,7 +162,8 @@ class StoreWriter:
         self._lock.enter_context(lock_folder(self.folder))
         try:
             remove_partial_files(self.folder)
-            plan.write(self.folder)
+            with explain_disk_full(self.folder):
+                plan.write(self.folder)
         except BaseException:
             self._lock.close()
             raise
@@ -196,8 +203,11 @@ def _run_on_rank_zero(action: Callable[[], None], folder: Path) -> None:
             action()
         except Exception as raised:
             error = raised
-    failed = distributed.any_process(error is not None)
+    kinds = (FolderInUseError, ReadOnlyFolderError, StoreError)
+    failed = [distributed.any_process(error is not None and isinstance(error, kind)) for kind in kinds[:-1]]
+    failed.append(distributed.any_process(error is not None))
     if error is not None:
         raise error
-    if failed:
-        raise StoreError(f"{folder}: rank 0 could not open it for writing; see the message of rank 0")
+    for kind, found in zip(kinds, failed, strict=True):
+        if found:
+            raise kind(f"{folder}: rank 0 could not open it for writing; see the message of rank 0")

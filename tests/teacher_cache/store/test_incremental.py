@@ -143,3 +143,18 @@ def test_one_writer_at_a_time_and_of_one_teacher(tmp_path: Path) -> None:
         examples.incremental(tmp_path, keys)
     with pytest.raises(IdentityError, match="teacher"):
         IncrementalStore(tmp_path, keys, 2, examples.DENSE, {**examples.IDENTITY, "teacher": "x"}, rows_per_shard=20)
+
+
+def test_who_only_reads_finds_rows_of_the_journal_beside_a_writer(tmp_path: Path) -> None:
+    keys = examples.keys(50)
+    with examples.incremental(tmp_path, keys) as writer:
+        writer.append(keys[:40], 0, examples.dense(keys[:40], 0))
+        writer.flush()
+        before = examples.content(tmp_path)
+        reads = IncrementalStore(tmp_path, keys, 2, examples.DENSE, examples.IDENTITY, read_only=True)
+        with reads as reader:
+            assert reader.has(keys, 0).tolist() == [True] * 40 + [False] * 10
+            assert not bool(reader.has(keys, 1).any())
+        assert examples.content(tmp_path) == before
+    with pytest.raises(IdentityError):
+        IncrementalStore(tmp_path, keys, 2, examples.DENSE, {"teacher": "another"}, read_only=True)

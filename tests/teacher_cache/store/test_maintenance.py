@@ -125,3 +125,28 @@ def test_prune_keeps_an_unfinished_journal_and_refuses_a_locked_store(tmp_path: 
     assert prune_store(tmp_path, remove=True) == []
     with pytest.raises(StoreError, match="no store"):
         prune_store(tmp_path / "nowhere")
+
+
+def test_info_counts_the_rows_of_a_journal(tmp_path: Path) -> None:
+    keys = examples.keys(50)
+    with examples.incremental(tmp_path, keys) as store:
+        store.append(keys[:40], 0, examples.dense(keys[:40], 0))
+    found = store_info(tmp_path)
+    assert (found.rows, found.journal_rows, found.journal, found.complete) == (40, 40, 1, False)
+    assert found.total == sum(map(len, examples.content(tmp_path).values()))
+
+
+@pytest.mark.parametrize(
+    "name", ["segments/000/keys.safetensors", "segments/000/0000-00000.safetensors", "manifest.json", "README.md"]
+)
+def test_what_is_deleted_as_the_message_says_is_built_again(tmp_path: Path, name: str) -> None:
+    keys = examples.keys(50)
+    examples.build(tmp_path, keys)
+    whole = examples.content(tmp_path)
+    (tmp_path / name).write_bytes(b"half")
+    (problem,) = check_store(tmp_path, progress=False)
+    assert "Remedy: delete this file and build" in problem
+    (tmp_path / name).unlink()
+    assert all("Remedy: build" in line or "no store" in line for line in check_store(tmp_path, progress=False))
+    examples.build(tmp_path, keys)
+    assert examples.content(tmp_path) == whole

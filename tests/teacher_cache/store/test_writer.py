@@ -17,6 +17,7 @@ from limbeck.teacher_cache import (
     StoreError,
     check_store,
 )
+from limbeck.utils import disk_full
 from limbeck.utils.folder_lock import FolderInUseError
 from tests.teacher_cache import examples
 
@@ -83,7 +84,7 @@ def test_a_corrupt_shard_is_written_again(tmp_path: Path, damage: str) -> None:
         "delete": path.unlink,
         "other": lambda: path.write_bytes((tmp_path / "segments/000/0000-00001.safetensors").read_bytes()),
     }[damage]()
-    with pytest.raises(CorruptFileError, match=r"0001-00001.*delete this file and build the store again"):
+    with pytest.raises(CorruptFileError, match=r"0001-00001.*build the store again"):
         Store.open(tmp_path).read(keys, 1)
     path.unlink(missing_ok=True)
     examples.build(tmp_path, keys)
@@ -103,3 +104,13 @@ def test_a_failed_opening_releases_the_folder(tmp_path: Path) -> None:
         StoreBuilder(tmp_path, examples.keys(30), 1, examples.DENSE, {})
     with examples.builder(tmp_path, examples.keys(30)) as one:
         assert examples.fill(one) == 4
+
+
+def test_a_disk_too_full_for_a_new_store_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int, mode: str) -> object:
+        os.close(descriptor)
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("limbeck.utils.atomic_files.os.fdopen", full)
+    with pytest.raises(disk_full.DiskFullError, match=f"{tmp_path}: the disk is full"):
+        examples.builder(tmp_path, examples.keys(50))

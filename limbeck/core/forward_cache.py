@@ -17,6 +17,7 @@ from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
 from limbeck.core.signals import Signal
 from limbeck.core.taps.probe import Signals
+from limbeck.utils.memory import is_out_of_memory
 from limbeck.utils.seeds import mix_seeds
 
 UNCHANGED = nullcontext()
@@ -138,8 +139,7 @@ class ForwardCache:
         precision = actor.precision or self.autocast or torch.float32
         mixed = UNCHANGED if precision is torch.float32 else torch.autocast(self.batch.device.type, precision)
         recording = UNCHANGED if gradient is torch.is_grad_enabled() else torch.set_grad_enabled(gradient)
-        naming = _naming(name, actor, inputs) if self.dry_run else UNCHANGED
-        with recording, mixed, naming:
+        with recording, mixed, _naming(name, actor, inputs, dry_run=self.dry_run):
             return self.probes.guard.run(name, actor.model.training, inputs, lambda given: probe(given, run))
 
     def _runner(self, name: str, variant: str | None) -> Any:
@@ -153,14 +153,16 @@ class ForwardCache:
 
 
 @contextmanager
-def _naming(name: str, actor: Actor, inputs: Any) -> Iterator[None]:
-    """Names the actor whose model does not run on inputs, of which there may be many."""
+def _naming(name: str, actor: Actor, inputs: Any, *, dry_run: bool) -> Iterator[None]:
+    """Names the actor whose model does not run on inputs, of which there may be many; in training by a note of the error."""
     try:
         yield
-    except (RuntimeError, TypeError, IndexError) as error:
-        if isinstance(error, torch.OutOfMemoryError):
-            raise
-        shape, reason = list(first_tensor(inputs).shape), str(error).splitlines() or [type(error).__name__]
-        raise ValueError(
-            f"actor {name!r} ({type(actor.model).__name__}) cannot read inputs of shape {shape}: {reason[0]}"
-        ) from error
+    except Exception as error:
+        who, shape = f"actor {name!r} ({type(actor.model).__name__})", list(first_tensor(inputs).shape)
+        full = isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)
+        if dry_run and isinstance(error, RuntimeError | TypeError | IndexError) and not full:
+            reason = str(error).splitlines() or [type(error).__name__]
+            raise ValueError(f"{who} cannot read inputs of shape {shape}: {reason[0]}") from error
+        if not dry_run:
+            error.add_note(f"raised by {who} on inputs of shape {shape}")
+        raise

@@ -134,8 +134,8 @@ def with_exits(
         shapes: of the signals at the taps, if they are known; nothing is run then.
 
     Raises:
-        ValueError: no tap or an unknown one, a signal of another number of axes, a model that has `exits` already, or an
-            example that cannot be made from the first layer.
+        ValueError: no tap, an unknown one, one twice, or in another order than they run in; a signal of another number of axes,
+            a model that has `exits` already, or an example that cannot be made from the first layer.
 
     Source: Zhang et al. 2019, Be Your Own Teacher (arXiv:1905.08094), section 3.1.
     """
@@ -144,6 +144,8 @@ def with_exits(
         raise ValueError(f"with_exits: taps is {taps!r}; name at least one module in a list, such as ['layer1']")
     if hasattr(new, EXITS):
         raise ValueError(f"with_exits: {type(new).__name__} has an attribute 'exits' already; name its own: student:exits.…")
+    if twice := sorted({tap for tap in taps if list(taps).count(tap) > 1}):
+        raise ValueError(f"with_exits: taps names {twice[0]!r} twice; an exit has a name of its own, leave one out")
     for tap in taps:
         if Tap.parse(tap).of != "output" or tap == "":
             raise ValueError(f"with_exits: {tap!r} is no path of a module; an exit reads the output of one, such as layer1")
@@ -211,6 +213,11 @@ def _measure(model: nn.Module, taps: Sequence[str], classes: int | None, example
         except Exception as error:
             failed = error
             continue
+        if (order := [tap for tap in shapes if tap != LOGITS]) != list(taps):
+            raise ValueError(
+                f"with_exits: taps is {list(taps)}, and they run in the order {order}; name them in that order, in which early "
+                "exit asks them"
+            )
         for tap in taps:
             if len(shapes[tap]) == 2 and positions.path is not None:
                 raise ValueError(

@@ -72,7 +72,7 @@ def user_message(error: BaseException) -> str:
     if isinstance(error, UnicodeError):
         return f"a text that is read or written is no UTF-8: {error}"
     if not isinstance(error, ValidationError):
-        return str(error)
+        return "\n".join([str(error), *getattr(error, "__notes__", ())])
     model = next((kind for kind in _subclasses(BaseModel) if kind.__name__ == error.title), BaseModel)
     return "\n".join(format_error(model, each).strip() for each in error.errors())
 

@@ -13,6 +13,7 @@ from limbeck.core.forward_cache import ForwardCache
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
+from limbeck.recipe.errors import user_message
 from limbeck.utils.registry import UnknownNameError
 
 X = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
@@ -167,5 +168,14 @@ def test_an_actor_that_cannot_read_the_inputs_is_named_in_the_dry_run():
         read(actors, plan, "teachers.a", "teachers.b", dry_run=True)
     with pytest.raises(torch.OutOfMemoryError):
         read({"a": frozen(Broken(torch.OutOfMemoryError("full")))}, plan, "a", dry_run=True)
-    with pytest.raises(RuntimeError, match="late"):
-        read({"a": frozen(Broken(RuntimeError("late")))}, plan, "a")
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("late"), OSError("no answer"), ValueError("wrong")], ids=lambda error: str(error)
+)
+def test_an_actor_that_fails_later_is_named_by_a_note_of_its_error(error):
+    with pytest.raises(type(error), match=str(error)) as caught:
+        read({"teachers.a": frozen(Net()), "teachers.b": frozen(Broken(error))}, GradientPlan(frozenset()), "teachers.b")
+    note = r"raised by actor 'teachers.b' (Broken) on inputs of shape [4, 3]"
+    assert caught.value.__notes__ == [note]
+    assert user_message(caught.value) == f"{error}\n{note}"

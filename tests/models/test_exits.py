@@ -156,7 +156,14 @@ def test_the_exported_model_has_no_exits(backbone):
 
 @pytest.mark.parametrize(
     ("taps", "message"),
-    [([], "name at least one"), ("layer1", "in a list"), (["layr1"], "unknown tap 'layr1'"), (["input(layer1)"], "no path")],
+    [
+        (["layer1", "layer1"], "names 'layer1' twice"),
+        (["layer2", "layer1"], r"they run in the order \['layer1', 'layer2'\]; name them in that order"),
+        ([], "name at least one"),
+        ("layer1", "in a list"),
+        (["layr1"], "unknown tap 'layr1'"),
+        (["input(layer1)"], "no path"),
+    ],
 )
 def test_taps_without_an_exit_are_refused(backbone, taps, message):
     with pytest.raises((ValueError, TapError), match=message):

@@ -12,6 +12,8 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.core.teachers.base import Teacher, registry
 from limbeck.core.teachers.ensemble import dense_outputs
+from limbeck.core.teachers.failing import can_be_read
+from limbeck.core.value_checks import is_finite
 from limbeck.utils.finite import require_finite
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class Drawn(Teacher):
         weights: how often each is drawn, normalised to sum 1; by default equally often.
 
     Raises:
-        ValueError: weights that are negative, all 0, or of another number than the teachers; outputs of different shapes.
+        ValueError: weights that are negative, all 0, or of another number than the teachers; outputs of different shapes, or
+            that are not finite (on a CPU), since no other teacher runs that could stand in.
     """
 
     def __init__(self, of: str | Sequence[str], *, weights: Sequence[float] | None = None) -> None:
@@ -51,16 +54,25 @@ class Drawn(Teacher):
             raise ValueError(f"drawn: weights are {list(weights)}; expected numbers of 0 or more, not all 0")
         self.references = (of,) if isinstance(of, str) else tuple(of)
         self.weights = None if weights is None else tuple(weights)
+        self._chosen: Sequence[Reference] = ()
 
     def bind(self, signals: Sequence[str]) -> None:
         if self.weights is not None and len(self.weights) != len(signals):
             raise ValueError(f"drawn: {len(self.weights)} weights for {len(signals)} teachers ({', '.join(signals)})")
 
     def choose(self, references: Sequence[Reference]) -> Sequence[Reference]:
-        if not self.training:
-            return references
-        weights = torch.tensor(self.weights or (1.0,) * len(references), dtype=torch.float32)
-        return (references[int(torch.multinomial(weights, 1))],)
+        self._chosen = references
+        if self.training:
+            weights = torch.tensor(self.weights or (1.0,) * len(references), dtype=torch.float32)
+            self._chosen = (references[int(torch.multinomial(weights, 1))],)
+        return self._chosen
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
-        return torch.stack(dense_outputs(signals, same=True, name="drawn")).mean(0)
+        outputs = dense_outputs(signals, same=True, name="drawn")
+        for reference, output in zip(self._chosen, outputs, strict=False):
+            if can_be_read(output) and not is_finite(output, None):
+                raise ValueError(
+                    f"teacher {str(reference)!r}: its outputs are NaN or infinite, and drawn asks no other teacher for this "
+                    "batch; leave it out, or use averaged_teachers, which goes on with the others"
+                )
+        return torch.stack(outputs).mean(0)

@@ -62,6 +62,15 @@ def test_teachers_of_other_class_counts_are_refused_before_the_first_step():
         criterion((X, Y))
 
 
+def test_a_drawn_teacher_that_fails_later_is_named():
+    criterion, nets = drawn(weights=[0, 1, 0])
+    criterion((X, Y))
+    with torch.no_grad():
+        next(nets[1].parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match=r"teacher 'teachers\.1': its outputs are NaN or infinite.*use averaged_teachers"):
+        criterion((X, Y))
+
+
 def test_the_draw_is_that_of_the_seed():
     criterion, _ = drawn()
     criterion((X, Y))

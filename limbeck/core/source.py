@@ -125,6 +125,7 @@ class Source(ABC):
         generator: name of the actor that turns this source's batches into inputs; None if the batches are the inputs.
         observes: references of the signals that `observe` wants; None: it is not called.
         data: what `load` reads, a path or a mapping with the fields of `data.train` of a recipe; None: nothing.
+        reads_data: whether its items come from data; False: they are noise, or made by a model of noise.
     """
 
     samples: int | None = None
@@ -132,6 +133,7 @@ class Source(ABC):
     generator: str | None = None
     observes: Sequence[str] | None = None
     data: Any = None
+    reads_data: bool = True
 
     @property
     def actors(self) -> tuple[str, ...]:

@@ -163,11 +163,13 @@ def compare_table(verdicts: Mapping[str, Verdict], width: int = 120) -> Table:
 def run_row(verdict: Verdict) -> dict[str, str]:
     """The cells of the first result of a run, by title."""
     percent, arms, student = verdict.metric.percent, verdict.arms, verdict.student
+    told = verdict.told(verdict.result)
+    over = "" if told is None or told[0] == CONTROL else f"\nover {told[0]}"
     shown = dict.fromkeys(ARMS, number_format.NONE)
     shown |= {name: number_format.measured(arm.metric, arm.ci95, as_percent=percent) for name, arm in arms.items()}
     return {
         **shown,
-        "gain [95 %]": _gain(verdict.gain, percent=percent),
+        "gain [95 %]": number_format.NONE if told is None else _gain(told[1], percent=percent) + over,
         "retention": number_format.percent(verdict.retention),
         "parameters": number_format.count(student.parameters),
         "latency": number_format.milliseconds(student.latency_ms.median if student.latency_ms else None),

@@ -165,6 +165,8 @@ class Verdict(Record):
         met: whether all targets were met.
         federation: the rounds, if clients and a server have trained together.
         made_inputs: images that a run without data has made, some of each class.
+        without_data: whether what was distilled has seen made inputs only. It is then told over the further control that did
+            best, such as noise; the control has learned from data.
     """
 
     format: Literal[2] = 2
@@ -185,6 +187,7 @@ class Verdict(Record):
     term_graph: TermGraph | None = None
     federation: FederationRecord | None = None
     made_inputs: list[MadeInput] = Field(default_factory=list)
+    without_data: bool = False
     environment: dict[str, str | int]
 
     @property
@@ -237,13 +240,35 @@ class Verdict(Record):
     def sentences(self) -> list[str]:
         """`sentence`, in a part for each result."""
         if len(self.results) == 1:
-            given = _given(self.result, self.metric, self.cause)
+            given = self._given(self.result)
             return [f"{reached(self.result, self.metric)}{f'; {given}' if given else ''}"]
         found = []
         for name, result in self.results.items():
-            given = f", {_given(result, self.metric, self.cause)}" if result.gain is not None or result.gains else ""
+            given = f", {self._given(result)}" if result.gain is not None or result.gains else ""
             found.append(f"{name}: {reached(result, self.metric)}{given}")
         return found
+
+    def told(self, result: Result) -> tuple[str, Gain] | None:
+        """The control that a result is told over, with the gain over it; None: it has no control."""
+        return told_gain(result, without_data=self.without_data)
+
+    def _given(self, result: Result) -> str:
+        """What was gained over the control that the result is told over. Empty if there is nothing to gain."""
+        told = self.told(result)
+        if told is None:
+            return "what distillation gave is unknown: the run had no control" if self.cause == "distillation" else ""
+        control, gain = told
+        shown = self._difference(gain) + ("" if control == CONTROL else f" over {control}")
+        if not gain.effect:
+            given = f"{self.cause} had no effect: {shown}"
+        else:
+            given = f"{self.cause} gave {shown}" if gain.value > 0 else f"{self.cause} did harm: {shown}"
+        if not self.without_data or control == CONTROL or result.gain is None:
+            return given
+        return f"{given}; over the control, which learned from data, {self._difference(result.gain)}"
+
+    def _difference(self, gain: Gain) -> str:
+        return number_format.difference(gain.value, gain.ci95, as_percent=self.metric.percent)
 
     @property
     def cause(self) -> str:
@@ -311,16 +336,11 @@ def reached(result: Result, metric: MetricInfo) -> str:
     return f"reached {metric.name} {number_format.measured(result.distilled.metric, as_percent=metric.percent, digits=1)}"
 
 
-def _given(result: Result, metric: MetricInfo, cause: str) -> str:
-    """The gain over the control; over the first further control if there is no other. Empty if there is nothing to gain."""
-    gain, over = result.gain, ""
-    further = {name: one for name, one in result.gains.items() if name != INITIAL}  # before a training there is no distillation
-    if gain is None and further:
-        name, gain = next(iter(further.items()))
-        over = f" over {name}"
-    if gain is None:
-        return "what distillation gave is unknown: the run had no control" if cause == "distillation" else ""
-    shown = number_format.difference(gain.value, gain.ci95, as_percent=metric.percent) + over
-    if not gain.effect:
-        return f"{cause} had no effect: {shown}"
-    return f"{cause} gave {shown}" if gain.value > 0 else f"{cause} did harm: {shown}"
+def told_gain(result: Result, *, without_data: bool) -> tuple[str, Gain] | None:
+    """See `Verdict.told`: the control, or the first further control without one; without data the further one that did best."""
+    further = {name: gain for name, gain in result.gains.items() if name != INITIAL}  # before a training, nothing is distilled
+    if without_data and further:
+        return min(further.items(), key=lambda found: found[1].value)
+    if result.gain is not None:
+        return CONTROL, result.gain
+    return next(iter(further.items()), None)

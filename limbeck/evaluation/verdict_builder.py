@@ -28,7 +28,7 @@ from limbeck.evaluation.shared_items import SharedItems
 from limbeck.evaluation.statistics import Value, interval, paired_gain, per_class, per_seed, retention
 from limbeck.evaluation.targets import Target, check_targets, evaluate_targets, split_target
 from limbeck.evaluation.term_graph import TermGraph
-from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict
+from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict, told_gain
 from limbeck.metrics import METRICS, Floats, Measure, Metric, Records
 
 
@@ -55,6 +55,7 @@ def build_verdict(
     examples: Sequence[Example] | Mapping[str, Sequence[Example]] = (),
     term_graph: TermGraph | None = None,
     shared_items: SharedItems | None = None,
+    without_data: bool = False,
 ) -> Verdict:
     """Compares the arms of a run on the test set.
 
@@ -66,30 +67,28 @@ def build_verdict(
         model_costs: measured cost by arm; a control has that of its student by default, which is the same model.
         targets: goals by name, see `TARGETS`; those of other results than the first as `RESULT.TARGET`.
         examples: of the first result, or by result; for the report, as `term_graph`.
-        shared_items: test items that the run has seen before.
+        shared_items, without_data: test items that the run has seen before, and whether what was distilled saw no data.
 
     Raises:
         ValueError: arms, labels, seeds, classes or targets do not fit together.
     """
-    metric = metric or MetricInfo()
+    metric, names = metric or MetricInfo(), arms_by_result(predictions)
     metric_function = METRICS.get(metric.name)
-    names = arms_by_result(predictions)
     check_targets(targets or {}, names)
     arms = _arms(predictions, model_costs or {}, len(seeds), len(classes), metric_function)
-    first = next(iter(names))
-    shown = examples if isinstance(examples, Mapping) else {first: examples}
+    shown = examples if isinstance(examples, Mapping) else {next(iter(names)): examples}
     results = {
         result: _result(of_result(arms, result), of_result(predictions, result), metric, metric_function, shown.get(result, ()))
         for result in names
     }
-    reached = _targets(targets or {}, results, metric)
+    reached = _targets(targets or {}, results, metric, without_data=without_data)
     return Verdict(
         name=name,
         task=task,
         metric=metric,
         classes=list(classes),
         seeds=list(seeds),
-        items=predictions[names[first][STUDENT]].item_statistics(metric_function).shape[1],
+        items=predictions[next(iter(names.values()))[STUDENT]].item_statistics(metric_function).shape[1],
         teacher=arms.get(TEACHER),
         results=results,
         targets=reached,
@@ -98,20 +97,24 @@ def build_verdict(
         exports=list(exports),
         term_graph=term_graph,
         shared_items=shared_items,
+        without_data=without_data,
         environment=environment(),
     )
 
 
-def _targets(goals: Mapping[str, float], results: Mapping[str, Result], metric: MetricInfo) -> dict[str, Target]:
+def _targets(
+    goals: Mapping[str, float], results: Mapping[str, Result], metric: MetricInfo, *, without_data: bool
+) -> dict[str, Target]:
     """The targets in the order of their goals, each compared with its result."""
     found = {}
     for name, goal in goals.items():
         of, target = split_target(name)
         result = results[of or next(iter(results))]
+        told = told_gain(result, without_data=without_data)
         reached = evaluate_targets(
             {target: goal},
             _values(result),
-            result.gain,
+            told and told[1],
             higher_is_better=metric.higher_is_better,
             unit=100.0 if metric.percent else 1.0,
         )

@@ -58,6 +58,7 @@ def evaluate_arms(
             model_costs=with_mean_work(cost_arms(measured_arms(best), items, test), curves),
             cost=cost.model_copy(update={"wall_s": round(cost.wall_s + time.perf_counter() - began, 2)}),
             examples=choose_examples(of_result(predictions, first), known, tuple(seeds), row),
+            without_data=plan.without_data,
             **described,
         )
         made = [list(arm.made_inputs) for arm in trained if arm.name == STUDENT]

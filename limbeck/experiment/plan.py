@@ -9,6 +9,7 @@ from typing import Any
 
 from limbeck.core.actors import Actor, Role, frozen, trained
 from limbeck.core.references import Reference
+from limbeck.core.source import Source
 from limbeck.core.teachers import Teacher, teacher
 from limbeck.core.terms import Term
 from limbeck.engine import Stage, Update
@@ -58,6 +59,12 @@ class Plan:
         if self.replaced_terms is not None:
             return list(self.replaced_terms)
         return [term for stage in self.stages for term in stage.terms]
+
+    @property
+    def without_data(self) -> bool:
+        """Whether no update reads data, but each one inputs that are made."""
+        sources = [update.source for stage in self.stages for update in stage.updates]
+        return all(isinstance(source, Source) and not source.reads_data for source in sources)
 
     @property
     def caches(self) -> dict[str, Any]:

@@ -29,13 +29,14 @@ def figures(verdict: Verdict) -> dict[str, float]:
     metric = verdict.metric.name
     found: dict[str, float | None] = {f"teacher/{metric}": None if verdict.teacher is None else verdict.teacher.metric}
     for name, result in verdict.results.items():
-        gain = result.gain
+        told = verdict.told(result)
+        gain = told and told[1]
         found |= {
             f"{name}/{metric}": result.distilled.metric,
             f"{name}/control/{metric}": None if result.control is None else result.control.metric,
             f"{name}/gain": None if gain is None else gain.value,
-            f"{name}/gain_low": None if gain is None or gain.ci95 is None else gain.ci95[0],
-            f"{name}/gain_high": None if gain is None or gain.ci95 is None else gain.ci95[1],
+            f"{name}/gain_low": None if gain is None else gain.ci95[0],
+            f"{name}/gain_high": None if gain is None else gain.ci95[1],
             f"{name}/retention": result.retention,
             f"{name}/compression": result.compression,
             f"{name}/speedup": result.speedup,

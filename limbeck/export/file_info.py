@@ -79,8 +79,8 @@ def _figures(verdict: Verdict, result: str) -> dict[str, Any]:
         figures |= {"value": arm.metric, "ci95": list(arm.ci95)}
     if found is not None and verdict.teacher is not None:
         figures["teacher"] = verdict.teacher.metric
-    if found is not None and found.gain is not None:
-        figures |= {"gain": found.gain.value, "gain_ci95": list(found.gain.ci95)}
+    if found is not None and (told := verdict.told(found)) is not None:
+        figures |= {"gain": told[1].value, "gain_ci95": list(told[1].ci95)}
     return {"task": verdict.task, "metric": verdict.metric.name, "figures": figures}
 
 

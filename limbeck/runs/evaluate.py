@@ -234,6 +234,7 @@ def evaluate_models(
         outputs = task.outputs(model.to(device), known, batch_size=batch_size, among_processes=True)
         model.cpu()
         predictions[arm] = Predictions(**task.to_predictions([outputs], known))
+    kept = None if seen_in is None else load_verdict(seen_in)
     verdict = build_verdict(
         predictions,
         name=f"{evaluated.name} on {data}",
@@ -241,6 +242,7 @@ def evaluate_models(
         metric=MetricInfo.of(task.metric),
         seeds=[0],
         shared_items=None if seen_in is None else seen_before(seen_in, next(iter(items.values()))),
+        without_data=kept is not None and kept.without_data,
     )
     return Evaluation(evaluated, data, verdict)
 

@@ -21,6 +21,24 @@ def test_sentences(verdict):
     assert with_result(verdict, gain=Gain(0.019, (0.012, 0.026), 0.01)).sentence().endswith("gave +1.9 points [1.2, 2.6]")
 
 
+def test_without_data_a_result_is_told_over_the_better_noise():
+    rates = {"teacher": 0.95, "control": 0.9, "gaussian": 0.5, "uniform": 0.6, "student": 0.8}
+    seen = make_several(rates, without_data=False, targets={"gain": 10})
+    assert seen.told(seen.result)[0] == "control"
+    assert not seen.met
+    made = make_several(rates, without_data=True, targets={"gain": 10})
+    control, gain = made.told(made.result)
+    assert (control, round(gain.value, 6)) == ("uniform", 0.2)
+    assert made.targets["gain"].value == pytest.approx(20)
+    assert made.met
+    first, second = made.sentence().split("; ")[1:]
+    assert first.startswith("distillation gave +20.0 points [")
+    assert first.endswith("] over uniform")
+    assert second.startswith("over the control, which learned from data, −10.0 points [")
+    alone = make_several({name: rate for name, rate in rates.items() if name != "control"}, without_data=True)
+    assert alone.sentence().endswith("] over uniform")
+
+
 def test_a_narrow_interval_is_not_rounded_onto_zero(verdict):
     said = with_result(verdict, gain=Gain(0.004, (0.0002, 0.008), 0.04)).sentence()
     assert said.endswith("gave +0.40 points [0.02, 0.80]")
@@ -57,6 +75,7 @@ def test_the_schema_is_format_2(verdict):
     assert set(content) == {
         *("format", "name", "task", "metric", "classes", "seeds", "items", "teacher", "results", "targets", "met", "cost"),
         *("exports", "term_graph", "environment", "shared_items", "test_data", "federation", "made_inputs"),
+        "without_data",
     }
     assert list(content["results"]) == ["student"]
     assert set(content["results"]["student"]) == {

@@ -33,6 +33,8 @@ class Generated(Source):
         ValueError: a batch size, a length of z or a number of rows below 1; fewer rows than a batch; classes without rows.
     """
 
+    reads_data = False
+
     def __init__(
         self,
         actor: str,

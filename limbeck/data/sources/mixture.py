@@ -65,6 +65,10 @@ class Mixture(Source):
     def steps_per_epoch(self) -> int | None:  # type: ignore[override]
         return max((part.steps_per_epoch for part in self.parts if part.steps_per_epoch is not None), default=None)
 
+    @property
+    def reads_data(self) -> bool:  # type: ignore[override]
+        return any(part.reads_data for part in self.parts)
+
     def connect(self, sources: Mapping[str, Source]) -> None:
         """Finds the sources that `of` names.
 

@@ -22,6 +22,8 @@ class Noise(Source):
         ValueError: a batch size or a length below 1.
     """
 
+    reads_data = False
+
     def __init__(self, shape: int | Sequence[int], batch_size: int) -> None:
         kind = type(self).__name__
         require_counts(kind, batch_size=batch_size)

@@ -76,6 +76,10 @@ class Pool(Source):
         return self.of
 
     @property
+    def reads_data(self) -> bool:  # type: ignore[override]
+        return self.origin.reads_data
+
+    @property
     def actors(self) -> tuple[str, ...]:
         return self.origin.actors
 

@@ -43,8 +43,7 @@ class Synthesis(Source):
         actor: name of the model that makes the inputs; its attribute `rows` is the number of samples of a round.
         terms: of the loss, or their recipe form.
         steps: of a round.
-        lr: of Adam, for pixels or latents.
-        generator_lr: of Adam, for all other parameters of the actor, and for what terms learn.
+        lr, generator_lr: of Adam, for pixels or latents; for all other parameters of the actor, and for what terms learn.
         targets: what the samples are to show: a number of classes, or `{dirichlet: {scales: [1, 0.1]}}`; None: nothing.
         ahead: rounds before the student's second update.
         every: updates between two further rounds; None: there are none.
@@ -63,6 +62,8 @@ class Synthesis(Source):
     """
 
     observes = ()
+
+    reads_data = False
 
     def __init__(
         self,

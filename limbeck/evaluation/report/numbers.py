@@ -50,12 +50,12 @@ def seeds(verdict: Verdict) -> str:
 
 def _key(verdict: Verdict) -> list[tuple[str, str, str]]:
     found = []
-    if verdict.gain is not None:
-        value, _, bracket = number_format.difference(
-            verdict.gain.value, verdict.gain.ci95, as_percent=verdict.metric.percent
-        ).partition(" [")
-        note = f"[{bracket}, p {number_format.p_value(verdict.gain.p)}"
-        found.append(("over the control", value, note if verdict.gain.effect else f"no effect: {note}"))
+    if (told := verdict.told(verdict.result)) is not None:
+        control, gain = told
+        value, _, bracket = number_format.difference(gain.value, gain.ci95, as_percent=verdict.metric.percent).partition(" [")
+        note = f"[{bracket}, p {number_format.p_value(gain.p)}"
+        over = "over the control" if control == CONTROL else f"over {control}"
+        found.append((over, value, note if gain.effect else f"no effect: {note}"))
     if verdict.retention is not None:
         value, _, bracket = number_format.measured(verdict.retention, verdict.result.retention_ci95, digits=1).partition(" [")
         found.append(("of the teacher’s metric kept", value, f"[{bracket}" if bracket else ""))
@@ -72,9 +72,11 @@ def _key_of_results(verdict: Verdict) -> list[tuple[str, str, str]]:
     found, percent = [], verdict.metric.percent
     for name, result in verdict.results.items():
         note = "no control"
-        if result.gain is not None:
-            note = f"{number_format.difference(result.gain.value, result.gain.ci95, as_percent=percent)} over its control"
-            note = note if result.gain.effect else f"no effect: {note}"
+        if (told := verdict.told(result)) is not None:
+            control, gain = told
+            over = "its control" if control == CONTROL else control
+            note = f"{number_format.difference(gain.value, gain.ci95, as_percent=percent)} over {over}"
+            note = note if gain.effect else f"no effect: {note}"
         found.append((name, number_format.measured(result.distilled.metric, as_percent=percent), note))
     return found[:KEY_RESULTS]
 

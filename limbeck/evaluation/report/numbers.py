@@ -173,6 +173,8 @@ _MEASURES = {
 
 def _explained(verdict: Verdict) -> str:
     control = "The control is the same student, trained with labels only on the same data for the same number of steps. "
+    if verdict.without_data:
+        control = "The control is the same student, trained with labels on data that the student has not seen. "
     if verdict.federation is not None:
         control = "The control is FedAvg: the same clients, rounds and local steps, and a server that averages weights only. "
     return (control if verdict.control else "This run trained no control. ") + (

@@ -35,6 +35,7 @@ def test_each_method_has_a_recipe_that_runs(name: str, tmp_path: Path) -> None:
     assert verdict.told(verdict.result)[0] in ("gaussian", "uniform")  # type: ignore[index]
     assert "made without data" in (page := (tmp_path / "run" / "report.html").read_text())
     assert "<dt>over the control</dt>" not in page
+    assert "labels on data that the student has not seen" in page
     assert all(gain.ci95[0] <= gain.value <= gain.ci95[1] for gain in verdict.result.gains.values())
 
 

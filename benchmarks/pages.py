@@ -162,13 +162,17 @@ def _group(row: Row) -> tuple[str, ...]:
 def _table(rows: Sequence[Row]) -> str:
     seeds = int(_seeds(rows[0]))
     about = [rows[0]["data"], *([f"{seeds} seed{'s' * (seeds > 1)}"] if seeds else []), _machine(rows[0])]
+    notes = dict.fromkeys(row["note"] or "" for row in rows)
+    about += notes if len(notes) == 1 and all(notes) else []  # said once where it is of all rows
+    noted = len(notes) > 1
     lines = [f"`{rows[0]['command']}`<br>", " · ".join(map(_line, about)), ""]
-    lines += ["| figure | bar | measured [95 %] | met |", "|---|---|---|---|"]
+    titles = ["figure", "bar", "measured [95 %]", "met", *(["note"] if noted else [])]
+    lines += [f"| {' | '.join(titles)} |", "|---" * len(titles) + "|"]
     for row in rows:
         cells = [row["figure"], row["bar"], _measured(row), "yes" if row["met"] else "**no**"]
+        cells += [row["note"] or ""] if noted else []
         lines.append("| " + " | ".join(map(_cell, cells)) + " |")
-    notes = [f"- {_line(row['figure'])}: {_line(row['note'])}" for row in rows if row["note"]]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    return "\n".join(lines)
 
 
 def _value(each: Highlight, row: Row) -> str:

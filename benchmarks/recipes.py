@@ -77,11 +77,21 @@ BARS = {
 
 
 def small(verdict: dict[str, Any]) -> str:
-    """A verdict without white space, examples and made inputs, which hold images: the checkout is one of few megabytes."""
+    """A verdict without white space, examples and made inputs, which hold images, and with six digits of each number: the
+    checkout is one of few megabytes."""
     verdict.pop("made_inputs", None)
     for part in (verdict, *verdict.get("results", {}).values()):
         part.pop("examples", None)
-    return json.dumps(verdict, ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(rounded(verdict), ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
+def rounded(content: Any) -> Any:
+    """The content of a JSON file with six significant digits of each number."""
+    if isinstance(content, dict):
+        return {key: rounded(value) for key, value in content.items()}
+    if isinstance(content, list):
+        return [rounded(value) for value in content]
+    return float(f"{content:.6g}") if isinstance(content, float) else content
 
 
 def keep(name: str, run: Path) -> Verdict:

@@ -129,12 +129,12 @@ def client(
     from limbeck.recipe import Federation, find_recipe
 
     _require_flower()
-    from limbeck.integrations.flower.deployment import supernode_command
+    from limbeck.integrations.flower.deployment import check_client, supernode_command
     from limbeck.integrations.flower.link import take_part
 
     path = find_recipe(recipe)
-    Federation.read(path)  # tells what is wrong with it before anything is started
     command = supernode_command(superlink, path, data, ca, key, group=group, port=port)
+    check_client(Federation.read(path), data, group)  # tells what is wrong before anything is started
     take_part(command, home or key.with_name(f"{key.name}.flower"), key.with_suffix(".pub"))
 
 

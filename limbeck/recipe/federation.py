@@ -178,7 +178,7 @@ class Federation(BaseRecipe):
         public, validation = self._own(self.federated.public), self._own(self.data.validation)
         test = self.reader.raw_items(self.data.test)
         public, validation = self._prepare(public, validation, test)
-        known = self._with_classes(self._readable(test, test))
+        known = self._with_classes(_agreed(self._readable(test, test), self.federated.classes, "data.test"))
         return FederatedItems([], _unlabelled(self._readable(public, known)), self._readable(validation, known), known)
 
     def client_items(self, path: Path) -> tuple[Items, Items | None]:
@@ -191,7 +191,7 @@ class Federation(BaseRecipe):
         spec = self.data.like.model_copy(update={"path": str(path)})
         public, own = self._own(self.federated.public), self.reader.raw_items(spec)
         (public, _) = self._prepare(public, None, own)
-        train = self._with_classes(self._readable(own, own))
+        train = self._with_classes(_agreed(self._readable(own, own), self.federated.classes, str(path)))
         return train, _unlabelled(self._readable(public, train))
 
     def _require_files(self) -> None:
@@ -243,6 +243,18 @@ class Federation(BaseRecipe):
             return lambda: spec.new(*sizes)
 
         return {name: build(spec) for name, spec in self.architectures.items()}
+
+
+def _agreed(items: Items, classes: int | None, data: str) -> Items:
+    """Returns the items of one party as they are; raises `RecipeError` if others would number their classes differently."""
+    names = items.class_names
+    if names is not None and len(names) != classes:
+        raise RecipeError(
+            f"{data}: its classes are names ({', '.join(names[:6])}), and federated.classes is {classes}: which numbers they "
+            "have for the other parties is unknown. Set federated.classes to the number of all classes, and write their names, "
+            "in one order everywhere, into a file classes.json beside the data; or give labels as numbers"
+        )
+    return items
 
 
 def _with_classes(items: Items, classes: int) -> Items:

@@ -9,17 +9,24 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import quote
 
+import torch
+
+from limbeck.data.content_keys import fingerprint
 from limbeck.teacher_cache.cache_config import AUTO, CacheConfig
 from limbeck.teacher_cache.codecs import Codec
 from limbeck.teacher_cache.errors import StoreError
 from limbeck.teacher_cache.store.manifest import NAME as MANIFEST
 from limbeck.teacher_cache.store.manifest import read_manifest
+from limbeck.teacher_cache.store.plan import can_be_completed
 from limbeck.teacher_cache.store.shard_size import default_rows_per_shard
 from limbeck.teacher_cache.teacher_query import TeacherQuery
 
 
 def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, codecs: Mapping[str, Codec]) -> Path:
     """Returns the folder of the cache: the configured one, or for "auto" one in `beside`, named after the cache's identity.
+
+    If a run on other samples has left the cache there unfinished, which this one cannot complete, "auto" is a folder for these
+    samples alone.
 
     Raises:
         ValueError: the path is "auto" and `beside` is None, or it is a file, or no folder can be made there.
@@ -33,7 +40,19 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
         )
     views = 1 if query.one_view else query.source.view_count
     identity = {"identity": query.identity, "views": views, "codecs": {t: str(c) for t, c in codecs.items()}}
-    return beside / "store" / hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
+    folder = beside / "store" / hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=6).hexdigest()
+    if not config.strict and any(_is_blocked(tap_folder(folder, tap), query) for tap in codecs):
+        return folder.with_name(f"{folder.name}-{fingerprint({'keys': query.items.keys})[:12]}")
+    return folder
+
+
+def _is_blocked(store: Path, query: TeacherQuery) -> bool:
+    """Whether the store is there, unfinished, and this run lacks samples to complete it."""
+    try:
+        keys = torch.unique(query.items.keys.cpu().long())
+        return (store / MANIFEST).exists() and not can_be_completed(store, keys, query.view_count)
+    except StoreError:  # damaged: opening it says so, or mends it
+        return False
 
 
 def check_cache_folder(config: CacheConfig) -> None:

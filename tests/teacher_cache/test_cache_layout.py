@@ -33,6 +33,16 @@ def test_other_runs_and_seeds_find_the_auto_folder(tmp_path: Path, teacher: str)
     assert len(list((tmp_path / "store").iterdir())) == 2
 
 
+def test_a_run_on_other_samples_is_not_stopped_by_what_another_left_unfinished(tmp_path: Path, teacher: str) -> None:
+    changes = (teacher, "teacher.training=null", "cache={path: auto}")
+    student_of(tmp_path / "first", *changes, "training.steps=2")
+    student_of(tmp_path / "other", *changes, "training.steps=2", "data.train.limit=150")  # it lacks some
+    first, other = sorted((tmp_path / "store").iterdir())
+    assert other.name.startswith(f"{first.name}-")
+    student_of(tmp_path / "again", *changes, "training.steps=2")
+    assert len(list((tmp_path / "store").iterdir())) == 2
+
+
 def test_a_path_is_taken_as_it_is_and_auto_needs_a_run_folder(tmp_path: Path) -> None:
     one = query()
     codecs = choose_codecs(one, CacheConfig())

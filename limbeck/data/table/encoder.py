@@ -111,6 +111,15 @@ class TableEncoder:
         }
         if missing:
             raise ValueError(f"{data}: column {min(missing)!r} of the training data is missing")
+        for columns, own, kinds in (
+            (self.numeric, rows.numeric, ("numbers", "texts")),
+            (self.categorical, rows.categorical, ("texts", "numbers")),
+        ):
+            if other := sorted({each.name for each in columns} - {*own}):
+                raise ValueError(
+                    f"{data}: column {other[0]!r} holds {kinds[0]} in the training data, and {kinds[1]} here; make both "
+                    "alike, or name the kind of the column (table: {numeric: […], categorical: […]})"
+                )
         parts: list[Tensor] = []
         for number in self.numeric:
             parts += _encode_numeric(number, rows.numeric[number.name], data)

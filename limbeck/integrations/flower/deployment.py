@@ -16,6 +16,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from limbeck.recipe.errors import in_field
+from limbeck.recipe.federation import Federation
+from limbeck.utils.registry import UnknownNameError
+
 CA, CERTIFICATE, KEY = "ca.pem", "server.pem", "server.key"
 DAYS = 365
 THIS_MACHINE = ("localhost", "127.0.0.1")
@@ -120,7 +124,8 @@ def check_connection(superlink: str, ca: Path, key: Path | None = None) -> None:
         FileNotFoundError: a file is missing; a certificate is always needed, and of clients a key.
         ValueError: an address without a port; a file that is no certificate or no private key.
     """
-    if re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):\d{1,5}", superlink) is None:
+    found = re.fullmatch(r"(\[[0-9a-fA-F:]+\]|[^\s:/]+):(\d{1,5})", superlink)
+    if found is None or not 0 < int(found[2]) < 2**16:
         raise ValueError(f"--superlink is {superlink!r}; expected HOST:PORT, such as localhost:9092")
     require_file("--ca", ca, "the server's operator has it; without it the connection would not be encrypted")
     _read_certificate("--ca", ca)
@@ -131,6 +136,14 @@ def check_connection(superlink: str, ca: Path, key: Path | None = None) -> None:
         serialization.load_ssh_private_key(key.read_bytes(), None)
     except (ValueError, TypeError, IsADirectoryError) as error:
         raise ValueError(f"--key: {key} is no private key of limbeck federate keys (client-1, without .pub)") from error
+
+
+def check_client(recipe: Federation, data: Path, group: str | None) -> None:
+    """Raises `ValueError` for a group that the recipe does not have, and for items that cannot be read as it says."""
+    if group is not None and group not in recipe.architectures:
+        raise UnknownNameError("--group", group, list(recipe.architectures))
+    with in_field("--data"):
+        recipe.client_items(data)
 
 
 def _new_key() -> ec.EllipticCurvePrivateKey:

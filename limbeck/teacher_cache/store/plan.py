@@ -48,11 +48,10 @@ class StorePlan:
         new, before = self.keys, manifest.text()
         for number, segment in enumerate(manifest.segments):
             known = self._known_keys(folder, number, segment, new)
-            missing = segment.blocks * max(self.views, manifest.views) - len(segment.shards)
-            if missing and not contains_all(self.keys, known):
+            if missing := _unreachable(segment, known, self.keys, max(self.views, manifest.views)):
                 raise StoreError(
                     f"{folder}: {missing} shards are missing for {self.views} views, and they hold samples that this run does "
-                    "not have. Give all samples of the store, or use another folder"
+                    "not have. Give all samples of the store, name another folder (cache: {path: …}), or delete this one"
                 )
             new = new[~_contains(known, new)]
         manifest.views = max(manifest.views, self.views)
@@ -115,6 +114,26 @@ def plan_store(
         if not tap or "//" in tap or tap.endswith("/"):
             raise StoreError(f"taps: {tap!r} cannot be a name in a store; use one without '//' or a '/' at its end")
     return StorePlan(torch.unique(keys.cpu().long()), views, dict(codecs), dict(identity), rows_per_shard, example)
+
+
+def can_be_completed(folder: Path, keys: Tensor, views: int) -> bool:
+    """Whether a run with these samples can compute all that a store lacks.
+
+    Args:
+        keys: sorted and unique.
+
+    Raises:
+        StoreError: a file of the store is damaged or missing.
+    """
+    manifest = read_manifest(folder)
+    parts = ((segment, segment_keys(folder, number, segment)) for number, segment in enumerate(manifest.segments))
+    return not any(_unreachable(segment, known, keys, max(views, manifest.views)) for segment, known in parts)
+
+
+def _unreachable(segment: Segment, known: Tensor, keys: Tensor, views: int) -> int:
+    """How many shards a segment lacks, if it has samples that are not among the keys; else 0."""
+    missing = segment.blocks * views - len(segment.shards)
+    return 0 if contains_all(keys, known) else missing
 
 
 def segment_keys(folder: Path, number: int, segment: Segment) -> Tensor:

@@ -61,6 +61,19 @@ def test_statistics_come_from_the_training_rows_only(tmp_path: Path) -> None:
     assert alone[1, 1] == 1
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"age": ["young", "old", None, "old"]}, "test data: column 'age' holds numbers in the training data, and texts here"),
+        ({"site": [1.5, 2.5, 3.5, 4.5]}, "test data: column 'site' holds texts in the training data, and numbers here"),
+    ],
+)
+def test_a_column_of_another_kind_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
+    encoder = TableEncoder.fit(load(tmp_path))
+    with pytest.raises(ValueError, match=message):
+        encoder(load(tmp_path, **changes), "test data")
+
+
 def test_an_encoder_is_the_same_after_saving(tmp_path: Path) -> None:
     items = load(tmp_path, age=[0.1, 0.7, None, 1e-9])
     encoder = TableEncoder.fit(items)

@@ -17,6 +17,7 @@ import yaml
 pytest.importorskip("flwr")
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 
@@ -118,6 +119,51 @@ def test_what_is_no_certificate_no_key_and_no_address_is_named_before_anything_s
     flower.check_connection("[::1]:9092", keys / "ca.pem", keys / "client-1")
     with pytest.raises(ValueError, match=r"--key: .*client-1.pub is no private key .*without .pub"):
         node(place, 1, keys / "client-1.pub")
+
+
+def test_a_port_that_there_is_not(place: Path) -> None:
+    for port in (0, 70_000):
+        with pytest.raises(ValueError, match=f"--superlink is 'localhost:{port}'; expected HOST:PORT"):
+            flower.check_connection(f"localhost:{port}", place / "keys" / "ca.pem")
+
+
+def written(place: Path, name: str, table: pa.Table) -> Path:
+    pq.write_table(table, place / f"{name}.parquet")
+    return place / f"{name}.parquet"
+
+
+def test_a_client_is_told_what_is_wrong_with_its_group_and_its_items_before_it_takes_part(place: Path) -> None:
+    recipe, own = Federation.read(place / "recipe.yaml"), rows(60, 1)
+    flower.check_client(recipe, place / "client-1" / "train.parquet", "student")
+    with pytest.raises(ValueError, match=r"unknown --group 'smal'.*student"):
+        flower.check_client(recipe, place / "client-1" / "train.parquet", "smal")
+    for name, table, message in (
+        ("columns", own.drop_columns(["x2"]), "has no column 'x2'"),
+        (
+            "kinds",
+            own.set_column(2, "x2", pa.array(["none"] * 60)),
+            "'x2'",
+        ),
+        ("labels", own.drop_columns(["label"]), "set `label` to one of them"),
+        ("none", own.slice(0, 0), "empty"),
+    ):
+        with pytest.raises(ValueError, match=f"--data.*{message}"):
+            flower.check_client(recipe, written(place, name, table), None)
+
+
+def test_classes_that_are_names_are_those_of_all_clients_or_refused(place: Path) -> None:
+    """A client with one class would call it number 0, which is another class for the server."""
+    sick = rows(60, 1).filter(pc.equal(rows(60, 1)["label"], 1))
+    named = sick.set_column(sick.column_names.index("label"), "label", pa.array(["sick"] * len(sick)))
+    data = written(place, "own", named)
+    public = written(place, "unlabelled", rows(80, 7).drop_columns(["label"]))
+    recipe = Federation.read(place / "recipe.yaml", [f"federated.public={{path: {public}, label: false}}"])
+    with pytest.raises(ValueError, match=r"its classes are names \(sick\), and federated.classes is 2: .* classes.json"):
+        recipe.client_items(data)
+    (place / "classes.json").write_text('["healthy", "sick"]')
+    train, _ = recipe.client_items(data)
+    assert isinstance(train.target, torch.Tensor)
+    assert (train.classes, set(train.target.tolist())) == (2, {1})
 
 
 def test_keys_for_another_host_are_refused_and_further_clients_are_not(tmp_path: Path) -> None:

@@ -64,7 +64,8 @@ class FieldStorage(Storage):
             return actor
         like = "student" if actor == "average" else "teacher"
         if like not in self.reads:
-            raise ValueError(f"actor {actor!r} reads none of the fields {', '.join(self.fields)}; name one with reads=")
+            known = ", ".join(self.fields)
+            raise ValueError(f"actor {actor!r} reads none of the fields {known}; give data with its field, or name one: reads:")
         return like
 
     def select_input(self, name: str) -> Items:

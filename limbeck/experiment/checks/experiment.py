@@ -30,6 +30,7 @@ from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.arm_stages import arm_data
 from limbeck.experiment.checks.data import check_range
 from limbeck.experiment.checks.guessing import warn_of_guessing
+from limbeck.experiment.checks.merged_classes import check_merged_classes
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
 from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
@@ -124,6 +125,7 @@ def _prepare_task(
 ) -> None:
     """Prepares the task, which may depend on the teacher and on which labels there are."""
     plan, task = experiment.plan, experiment.task
+    check_merged_classes(plan, (train, validation, test))
     judged = [items for items in (validation, test) if items is not None]
     if train is None and not judged:
         return

@@ -68,7 +68,7 @@ def test_actors_of_other_names_say_what_they_read(tmp_path: Path) -> None:
     path = parquet(tmp_path / "things.parquet", **columns(6))
     items = load_fields(path, {"wave": "audio", "image": "image"}, {})
     assert items.for_actor("image").images
-    with pytest.raises(ValueError, match="actor 'critic' reads none of the fields wave, image; name one with reads="):
+    with pytest.raises(ValueError, match="actor 'critic' reads none of the fields wave, image; give data with its field"):
         items.for_actor("critic")
     batch = items.fetch(torch.arange(2))
     assert set(batch) == {"wave", "image"}

@@ -36,6 +36,7 @@ UNUSED = {  # fields that have no effect in a federation, and what has
     "training.trackers": "the record of the rounds is in verdict.json",
     "training.shard": "each client trains in a process of its own",
 }
+SHARED = ("federated.public", "data.validation")  # fields of data that all may see, or the server
 OWN_FIELDS = ("name", "description", "data", "targets", "seeds", "control")  # may differ between a server and its clients
 
 
@@ -162,11 +163,11 @@ class Federation(BaseRecipe):
             with in_field("federated.public"):
                 public, train = train.split(self.federated.public, seed=1)
         shared = self._prepare(public, validation, train)
-        train = self._with_classes(self._readable(train, everything))
+        train = self._with_classes(self._readable(train, everything, "data.train"))
         column = _column_reader(self.data.train, everything, train)
-        own = [self._readable(each, train) for each in shared]
-        test = self._with_classes(self._readable(self.reader.raw_items(self.data.test), train))
-        return FederatedItems([train], _unlabelled(own[0]), own[1], test), column
+        public, validation = (self._readable(each, train, data) for each, data in zip(shared, SHARED, strict=True))
+        test = self._with_classes(self._readable(self.reader.raw_items(self.data.test), train, "data.test"))
+        return FederatedItems([train], _unlabelled(public), validation, test), column
 
     def server_items(self) -> FederatedItems:
         """Returns what the server of a federation on real processes has.
@@ -178,8 +179,10 @@ class Federation(BaseRecipe):
         public, validation = self._own(self.federated.public), self._own(self.data.validation)
         test = self.reader.raw_items(self.data.test)
         public, validation = self._prepare(public, validation, test)
-        known = self._with_classes(_agreed(self._readable(test, test), self.federated.classes, "data.test"))
-        return FederatedItems([], _unlabelled(self._readable(public, known)), self._readable(validation, known), known)
+        known = self._with_classes(_agreed(self._readable(test, test, "data.test"), self.federated.classes, "data.test"))
+        shared = zip((public, validation), SHARED, strict=True)
+        public, validation = (self._readable(each, known, data) for each, data in shared)
+        return FederatedItems([], _unlabelled(public), validation, known)
 
     def client_items(self, path: Path) -> tuple[Items, Items | None]:
         """Returns what a client has: its own items, and the public ones.
@@ -191,8 +194,8 @@ class Federation(BaseRecipe):
         spec = self.data.like.model_copy(update={"path": str(path)})
         public, own = self._own(self.federated.public), self.reader.raw_items(spec)
         (public, _) = self._prepare(public, None, own)
-        train = self._with_classes(_agreed(self._readable(own, own), self.federated.classes, str(path)))
-        return train, _unlabelled(self._readable(public, train))
+        train = self._with_classes(_agreed(self._readable(own, own, str(path)), self.federated.classes, str(path)))
+        return train, _unlabelled(self._readable(public, train, "federated.public"))
 
     def _require_files(self) -> None:
         for field, value in (("data.validation", self.data.validation), ("federated.public", self.federated.public)):
@@ -216,11 +219,11 @@ class Federation(BaseRecipe):
             self.reader.preprocessing.learn(known)
         return public, validation
 
-    def _readable(self, items: Any, like: Items) -> Any:
-        """Items as models read them, with the classes of others; None of None."""
+    def _readable(self, items: Any, like: Items, data: str) -> Any:
+        """Items as models read them, with the classes of others; None of None. Messages call them `data`."""
         if items is None:
             return None
-        read = self.reader.preprocessing.encode(items, "data").align_classes(like.class_names, "data", strict=like.has_classes)
+        read = self.reader.preprocessing.encode(items, data).align_classes(like.class_names, data, strict=like.has_classes)
         return read if read.classes or like.classes is None else _with_classes(read, like.classes)
 
     def _with_classes(self, items: Items) -> Items:

@@ -151,6 +151,15 @@ def test_a_client_is_told_what_is_wrong_with_its_group_and_its_items_before_it_t
             flower.check_client(recipe, written(place, name, table), None)
 
 
+def test_messages_say_which_data_lacks_values(place: Path) -> None:
+    full = rows(80, 9)
+    gaps = full.set_column(1, "x1", pa.array([None, *full["x1"].to_pylist()[1:]]))
+    test = written(place, "gaps", gaps)
+    recipe = Federation.read(place / "recipe.yaml", [f"data.test.path={test}"])
+    with pytest.warns(UserWarning, match=r"^data\.test: column 'x1': 1 values are missing"):
+        recipe.server_items()
+
+
 def test_classes_that_are_names_are_those_of_all_clients_or_refused(place: Path) -> None:
     """A client with one class would call it number 0, which is another class for the server."""
     sick = rows(60, 1).filter(pc.equal(rows(60, 1)["label"], 1))

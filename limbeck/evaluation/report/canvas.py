@@ -32,6 +32,7 @@ _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "limbeck",
     "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # by whose widths texts are placed; each text of an SVG repeats this list
     "font.size": 11,
     "path.simplify": True,
 }
@@ -147,6 +148,7 @@ class Canvas:
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
         svg = buffer.getvalue()
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+        svg = re.sub(r"\n\s*", "\n", svg)
         svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # a hundredth of a point is enough
         return prefix_ids(_in_page_colours(svg), name).replace("<svg", '<svg class="plot"', 1)
 

@@ -10,10 +10,12 @@ Several processes started at the same time share the work; the last one to finis
 from __future__ import annotations
 
 import argparse
+import json
 import re
 import shutil
 from pathlib import Path
 
+from benchmarks.recipes import small
 from limbeck.evaluation import ComparisonVerdict
 from limbeck.evaluation.comparison import row_cells
 from limbeck.evaluation.report import methods_figure
@@ -30,8 +32,9 @@ def keep(name: str, run: Path) -> None:
     verdict = ComparisonVerdict.load(run / "comparison.json")
     kept, plot, page = Path(__file__).parent / "results" / name, ROOT / "docs" / "assets" / f"{name}.svg", PAGES[name]
     kept.mkdir(parents=True, exist_ok=True)
-    for file in ("comparison.json", "recipe.yaml"):
-        shutil.copy(run / file, kept / file)
+    shutil.copy(run / "recipe.yaml", kept)
+    found = json.loads((run / "comparison.json").read_text(encoding="utf-8"))
+    (kept / "comparison.json").write_text(small(found), encoding="utf-8")
     plot.parent.mkdir(parents=True, exist_ok=True)
     plot.write_text(methods_figure(verdict), encoding="utf-8")
     text = page.read_text(encoding="utf-8")

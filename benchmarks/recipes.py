@@ -77,8 +77,8 @@ BARS = {
 
 
 def small(verdict: dict[str, Any]) -> str:
-    """A verdict without white space, examples and made inputs, which hold images, and with six digits of each number: the
-    checkout is one of few megabytes."""
+    """A verdict, or a comparison, with six digits of each number and without white space, examples and made inputs, which hold
+    images: the checkout is one of few megabytes."""
     verdict.pop("made_inputs", None)
     for part in (verdict, *verdict.get("results", {}).values()):
         part.pop("examples", None)

@@ -19,7 +19,7 @@ from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.evaluation.statistics import Gain, Interval, Value, interval, paired_gain, per_seed, resampled
 from limbeck.evaluation.verdict import MetricInfo
-from limbeck.evaluation.verdict_builder import value_of
+from limbeck.evaluation.verdict_builder import is_share, value_of
 from limbeck.metrics import METRICS, Floats, Records
 from limbeck.utils.atomic_files import write_text_atomic
 from limbeck.utils.json_files import read_json
@@ -91,7 +91,7 @@ def build_comparison(
     ranks = rank_ranges(scores, higher_is_better=better, value=value)
     rows = {}
     for method, own in scores.items():
-        mean, ci95 = interval(own, value=value)
+        mean, ci95 = interval(own, value=value, share=is_share(metric_function))
         gain = None if method == control else paired_gain(own, scores[control], higher_is_better=better, value=value)
         rows[method] = MethodResult(
             metric=mean,

@@ -13,6 +13,7 @@ from limbeck.evaluation.arms import TEACHER
 from limbeck.evaluation.model_cost import Latency
 from limbeck.evaluation.verdict import Export, Verdict
 
+FEW = 30  # test items below which a bootstrap is rough
 UNSTEADY = 3.0  # ratio of the 95th percentile to the median above which a latency is not to be trusted
 SLOWER = 1.05  # ratio of int8's median to that of fp32 above which int8 is called slower
 AGAIN = "Measure again on an idle machine: limbeck profile RUN"
@@ -60,7 +61,24 @@ def _slower(int8: Latency | None, fp32: Latency | None) -> str:
 
 
 def arm_remarks(verdict: Verdict) -> list[str]:
-    """Returns a line for each arm whose latency varies much."""
+    """Returns what limits the comparison of the arms: few test items, a teacher that nobody reads, latencies that vary much."""
+    return [*_few_items(verdict), *_unread_teacher(verdict), *_unsteady_latencies(verdict)]
+
+
+def _few_items(verdict: Verdict) -> list[str]:
+    if verdict.items is None or verdict.items >= FEW:
+        return []
+    items = "1 item" if verdict.items == 1 else f"{verdict.items} items"
+    return [f"the test data has {items}: intervals of fewer than {FEW} are rough, and too narrow rather than too wide"]
+
+
+def _unread_teacher(verdict: Verdict) -> list[str]:
+    if verdict.distils or verdict.teacher is None:
+        return []
+    return [f"{TEACHER}: no term reads it; it is only shown beside the student"]
+
+
+def _unsteady_latencies(verdict: Verdict) -> list[str]:
     arms = {TEACHER: verdict.teacher} | {
         name if len(verdict.results) > 1 else "student": result.distilled for name, result in verdict.results.items()
     }

@@ -39,6 +39,7 @@ RESAMPLES = 10_000
 SET_RESAMPLES = 1_000  # of a metric that is computed on each drawn set
 SET_DRAWS = 1 << 30  # maximal number of drawn items of all resamples of one arm and seed
 DISTINCT = 1 << 13  # items with different scores, above which similar ones are drawn as a group
+FEWEST = 6  # items that differ, below which no two-sided test at 5 % can tell a difference: 2 · 0.5⁵ > 0.05
 _CELLS = 1 << 22  # maximal number of counts drawn at once, which bounds memory
 
 
@@ -64,10 +65,24 @@ class Gain:
 
 
 def interval(
-    scores: Scores, *, value: Value | None = None, resamples: int | None = None, seed: int = 0
+    scores: Scores, *, value: Value | None = None, resamples: int | None = None, seed: int = 0, share: bool = False
 ) -> tuple[float, Interval]:
-    """The metric of `scores` averaged over seeds, and its 95 % percentile interval."""
+    """The metric of `scores` averaged over seeds, and its 95 % percentile interval.
+
+    Args:
+        share: whether the metric is the share of items that are right. If all of them are, or none is, there is nothing to
+            resample, and the interval is the exact one of Clopper and Pearson 1934: at least 0.025^(1/n) of n right items.
+    """
     checked = _checked(scores)
+    if (
+        share
+        and value is None
+        and not isinstance(checked, Records)
+        and (of := checked.flat[0]) in (0, 1)
+        and (checked == of).all()
+    ):
+        least = (0.05 / 2) ** (1 / checked.shape[1])
+        return float(of), (least, 1.0) if of else (0.0, 1 - least)
     return float(per_seed(checked, value).mean()), _percentiles(resampled([checked], resamples, seed, value)[0])
 
 
@@ -103,7 +118,8 @@ def paired_gain(
     """The gain of `student` over `control`. Both have the same shape: rows are of the same seeds, columns of the same items.
 
     p is twice the smaller share of resampled differences on either side of zero, with one added to the count (Davison and
-    Hinkley 1997, 4.2.3), so that it is never zero.
+    Hinkley 1997, 4.2.3), so that it is never zero. If fewer than six items differ, the interval holds zero and p is at least
+    that of the sign test: a bootstrap of one item has no width.
     """
     ours, theirs = _checked(student), _checked(control)
     if ours.shape != theirs.shape:
@@ -115,12 +131,17 @@ def paired_gain(
         # by item and before resampling, so that equal arms differ by exactly zero
         difference = sign * (ours - theirs)
         found, draws = float(difference.mean()), resampled([difference], resamples, seed)[0]
+        differing = int((difference != 0).any(axis=0).sum())
     else:
+        differing = ours.shape[1]
         found = sign * float((per_seed(ours, value) - per_seed(theirs, value)).mean())
         above, below = resampled([ours, theirs], resamples, seed, value)
         draws = sign * (above - below)
     beyond = min(int((draws <= 0).sum()), int((draws >= 0).sum()))
-    return Gain(found, _percentiles(draws), min(1.0, 2.0 * (beyond + 1) / (len(draws) + 1)))
+    (low, high), p = _percentiles(draws), min(1.0, 2.0 * (beyond + 1) / (len(draws) + 1))
+    if differing < FEWEST:
+        low, high, p = min(low, 0.0), max(high, 0.0), max(p, min(1.0, 2.0 * 0.5**differing))
+    return Gain(found, (low, high), p)
 
 
 def retention(

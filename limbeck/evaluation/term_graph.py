@@ -14,7 +14,10 @@ from limbeck.evaluation.term_text import describe_adapter, describe_weight
 
 
 class TermEdge(Record):
-    """One term with its taps in student and teacher; references to other actors are written in full."""
+    """One term with its taps in student and teacher; references to other actors are written in full.
+
+    `distils`: whether it reads a teacher of any kind, or a weigher; a term on labels alone does not.
+    """
 
     stage: str
     name: str
@@ -23,6 +26,7 @@ class TermEdge(Record):
     teacher: list[str]
     adapter: str | None
     weight: str
+    distils: bool = True
 
 
 class TermGraph(Record):
@@ -82,6 +86,7 @@ def _edges(stage: str, criterion: Criterion, names: tuple[str, str]) -> Iterable
             teacher=[_tap(reference, names[1]) for reference in term.teachers],
             adapter=describe_adapter(adapter) or None,
             weight=describe_weight(term.weight),
+            distils=term.teacher is not None or term.objective.needs_teacher or bool(term.weighers),
         )
 
 

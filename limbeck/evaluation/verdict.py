@@ -255,9 +255,14 @@ class Verdict(Record):
     def _given(self, result: Result) -> str:
         """What was gained over the control that the result is told over. Empty if there is nothing to gain."""
         told = self.told(result)
+        nothing = "" if self.distils else "nothing was distilled: no term reads a teacher"
         if told is None:
-            return "what distillation gave is unknown: the run had no control" if self.cause == "distillation" else ""
+            return nothing or (
+                "what distillation gave is unknown: the run had no control" if self.cause == "distillation" else ""
+            )
         control, gain = told
+        if nothing:
+            return f"{nothing}; {self._difference(gain)} over {'the control' if control == CONTROL else control}"
         shown = self._difference(gain) + ("" if control == CONTROL else f" over {control}")
         if not gain.effect:
             given = f"{self.cause} had no effect: {shown}"
@@ -269,6 +274,12 @@ class Verdict(Record):
 
     def _difference(self, gain: Gain) -> str:
         return number_format.difference(gain.value, gain.ci95, as_percent=self.metric.percent)
+
+    @property
+    def distils(self) -> bool:
+        """Whether a term reads a teacher; if none does, the student learned as its control did."""
+        edges = self.term_graph.edges if self.term_graph is not None and self.federation is None else []
+        return not edges or any(edge.distils for edge in edges)
 
     @property
     def cause(self) -> str:

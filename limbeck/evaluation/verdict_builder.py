@@ -31,6 +31,8 @@ from limbeck.evaluation.term_graph import TermGraph
 from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict, told_gain
 from limbeck.metrics import METRICS, Floats, Measure, Metric, Records
 
+SHARES = frozenset({"accuracy", "exact_match", "probe_accuracy", "knn_accuracy", "recall_at_1", "recall_at_10"})
+
 
 class Ratios(TypedDict):
     """Teacher divided by student; None where either is unknown."""
@@ -129,6 +131,12 @@ def value_of(scores: Floats | Records, metric_function: Measure | None) -> Value
     return metric_function.from_means if scores.ndim == 3 and scores.shape[2] > 1 else None
 
 
+def is_share(metric_function: Measure | None) -> bool:
+    """Whether a metric is the share of the items that are right; others can be 1 by definition, as a teacher's overlap with
+    itself."""
+    return metric_function is not None and metric_function.name in SHARES
+
+
 def _arms(
     predictions: Mapping[str, Predictions],
     model_costs: Mapping[str, ModelCost],
@@ -154,7 +162,7 @@ def _arms(
 def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, metric_function: Measure | None) -> Arm:
     scores = predictions.item_statistics(metric_function)
     value = value_of(scores, metric_function)
-    mean, ci95 = interval(scores, value=value)
+    mean, ci95 = interval(scores, value=value, share=is_share(metric_function))
     arm = Arm(
         metric=mean,
         ci95=ci95,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from limbeck.core.actors import Actor, Role, average
+from limbeck.core.model_io import preserve_modes
 from limbeck.core.source import Source
 from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, as_items, input_for_actor
 from limbeck.data.fields import named_views, with_reads
@@ -24,6 +26,21 @@ from limbeck.tasks.classification import in_classes_of
 from limbeck.utils.seeds import mix_seeds
 
 ItemsOrNone = TypeVar("ItemsOrNone", bound=Items | None)
+
+
+OnExperiment = TypeVar("OnExperiment", bound=Callable[..., Any])
+
+
+def keeps_modes(function: OnExperiment) -> OnExperiment:
+    """Restores the mode, training or evaluation, of the models of an experiment afterwards: they belong to the caller."""
+
+    @functools.wraps(function)
+    def kept(experiment: Experiment, *given: Any, **arguments: Any) -> Any:
+        actors = [actor for plan in experiment.plans.values() for actor in plan.actors.values()]
+        with preserve_modes(*(actor.module for actor in actors if isinstance(actor.module, nn.Module))):
+            return function(experiment, *given, **arguments)
+
+    return kept  # type: ignore[return-value]
 
 
 @dataclass

@@ -13,7 +13,7 @@ from limbeck.data import Items
 from limbeck.evaluation import Predictions, interval
 from limbeck.evaluation.model_cost import Latency, latency
 from limbeck.evaluation.statistics import Interval
-from limbeck.evaluation.verdict_builder import value_of
+from limbeck.evaluation.verdict_builder import is_share, value_of
 from limbeck.export.base import Runner
 from limbeck.export.check import Inputs
 from limbeck.tasks import Task
@@ -46,7 +46,7 @@ class WithFixedInputs(nn.Module):
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
     """Returns the metric of the outputs for `items` and its 95 % interval over items."""
     parts = Predictions(**task.to_predictions([outputs], items)).item_statistics(task.metric)
-    return interval(parts, value=value_of(parts, task.metric))
+    return interval(parts, value=value_of(parts, task.metric), share=is_share(task.metric))
 
 
 def latencies(

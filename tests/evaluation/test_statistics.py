@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from limbeck.evaluation.statistics import interval, paired_gain, per_class, resampled, retention
+from limbeck.evaluation.verdict_builder import is_share
+from limbeck.metrics import METRICS
 
 
 def slow_difference(student, control, resamples, seed):
@@ -152,3 +154,39 @@ def test_retention_refuses_other_test_sets():
 
 def test_per_class():
     assert per_class([[1, 0, 1], [1, 1, 1]], [0, 0, 2], 4) == [0.75, None, 1.0, None]
+
+
+@pytest.mark.parametrize(
+    ("right", "items", "expected"), [(1.0, 1, (0.025, 1.0)), (0.0, 2, (0.0, 0.842)), (1.0, 600, (0.9939, 1.0))]
+)
+def test_a_share_of_all_or_none_has_the_exact_interval(right, items, expected):
+    mean, found = interval(np.full((3, items), right), share=True)
+    assert mean == right
+    assert found == pytest.approx(expected, abs=1e-3)
+
+
+def test_only_shares_of_right_items_are_shares():
+    assert is_share(METRICS["accuracy"])
+    for name in ("neighbour_overlap", "answer_f1", "macro_f1", "perplexity", "mean_squared_error"):
+        assert not is_share(METRICS[name])
+    assert not is_share(None)
+
+
+def test_a_share_between_is_resampled_as_ever():
+    scores = np.array([[1.0, 0.0, 1.0, 1.0]])
+    assert interval(scores, share=True) == interval(scores)
+
+
+@pytest.mark.parametrize("items", [1, 2, 5])
+def test_few_items_show_no_effect_though_all_agree(items):
+    gain = paired_gain(np.ones((2, items)), np.zeros((2, items)))
+    assert (gain.value, gain.effect) == (1.0, False)
+    assert gain.p >= 2 * 0.5**items > 0.05
+    few_of_many = np.zeros((1, 600))
+    few_of_many[0, :items] = 1
+    assert not paired_gain(few_of_many, np.zeros((1, 600))).effect
+    assert not paired_gain(np.zeros((2, items)), np.ones((2, items))).effect
+
+
+def test_six_items_that_all_agree_are_an_effect():
+    assert paired_gain(np.ones((1, 6)), np.zeros((1, 6))).effect

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from limbeck import Distillation, Term, objectives
 from limbeck.data import Items
 from limbeck.engine import Interrupted, steps
 from limbeck.engine.stages import terms_stage
+from limbeck.evaluation.remarks import arm_remarks
 from limbeck.experiment.arms import TrainedArm
 from limbeck.experiment.plan import STUDENT
 from limbeck.tasks import Regression
@@ -147,3 +149,27 @@ def test_the_best_seed_has_the_lowest_value_of_a_metric_that_is_an_error(teacher
     job = Distillation(Own(4), teacher, task=Regression("mean_squared_error"), seeds=(0, 1))
     job.trained = [TrainedArm(STUDENT, {"student": Own(4)}, score, None, {}) for score in (0.9, 0.1)]  # type: ignore[arg-type]
     assert job.best is job.trained[1].model
+
+
+def test_the_given_models_stay_in_their_modes(teacher: nn.Module, train: Items, test: Items) -> None:
+    """They belong to the caller, who may train on."""
+    student = Own(4)
+    teacher = copy.deepcopy(teacher).train()
+    next(iter(teacher.children())).eval()  # a part that the caller has frozen
+    modules = [*teacher.modules(), *student.modules()]
+    before = [module.training for module in modules]
+    job = Distillation(student, teacher, training=QUICK)
+    for call in (lambda: job.check(train), lambda: job.fit(train), lambda: job.evaluate(test)):
+        call()
+        assert [module.training for module in modules] == before
+
+
+def test_a_teacher_that_no_term_reads_is_told(teacher: nn.Module, train: Items, test: Items) -> None:
+    job = Distillation(Own(4), teacher, terms=[Term(objectives.HardTargets())], training=QUICK)
+    with pytest.warns(UserWarning, match="teacher: no term reads it"):
+        job.fit(train)
+    verdict = job.evaluate(test.select(torch.arange(20)))
+    assert "nothing was distilled: no term reads a teacher" in verdict.sentence()
+    remarks = arm_remarks(verdict)
+    assert any("no term reads it; it is only shown beside the student" in line for line in remarks)
+    assert any("the test data has 20 items" in line for line in remarks)

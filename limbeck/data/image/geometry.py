@@ -108,6 +108,8 @@ class RandomResizedCrop(Transform):
     ) -> None:
         self.scale, self.ratio = _range("scale", scale, 1), _range("ratio", ratio)
         self.size = (size, size) if isinstance(size, int) else size
+        if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
+            raise ValueError(f"size={size}: expected N for N×N pixels, or (height, width), 1 or more")
 
     def __call__(self, images: Tensor, generator: KeyedGenerator) -> Tensor:
         height, width = images.shape[2:]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from typing import Any
@@ -35,7 +36,7 @@ from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn
 from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
-from limbeck.experiment.experiment import Experiment
+from limbeck.experiment.experiment import Experiment, keeps_modes
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan, references_of
 from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.run_files import warn_if_not_loadable
@@ -54,6 +55,7 @@ def check_folder(experiment: Experiment) -> None:
         raise ValueError(f"{experiment.folder} holds a run already; continue it with resume=True, or choose another folder")
 
 
+@keeps_modes
 def check_experiment(
     experiment: Experiment, train: Items | None, validation: Items | None, test: Items | None, *, seed: int
 ) -> TermGraph | None:
@@ -275,6 +277,8 @@ def _check_stages(
         on_train = [criterion for _, update, criterion, *_ in checked if update.source is None]
         frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]
         experiment.teacher_outputs = {each: TeacherOutputs.read_by(on_train, each) for each in frozen}
+        if TEACHER in frozen and len(on_train) == len(checked):
+            _warn_of_unread_teacher(on_train)
     if not draw:
         return None
     example = _as_called(*checked[-1][2:4])
@@ -283,6 +287,16 @@ def _check_stages(
         f"{stage.name}: {maker}": criterion for stage, *_, source in checked for maker, criterion in source.criteria.items()
     }
     return build_term_graph([*criteria, *of_sources.items()], example)
+
+
+def _warn_of_unread_teacher(criteria: Sequence[Criterion]) -> None:
+    read = {reference.actor for criterion in criteria for term in criterion.terms for reference in term.references}
+    if TEACHER not in read:
+        warnings.warn(
+            f"{TEACHER}: no term reads it, so that the student learns nothing from it, and it is only evaluated beside the "
+            "student; add a term such as soft_targets, or leave the teacher out",
+            stacklevel=2,
+        )
 
 
 def _as_called(criterion: Criterion, example: Batch) -> Batch:

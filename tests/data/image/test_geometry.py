@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -96,3 +99,9 @@ def test_a_mask_is_true_in_its_box_even_over_the_edge(top: int, left: int, heigh
     (mask,) = box_mask(torch.tensor([[top, left]]), torch.tensor([[height, width]]), 6, 5)
     expected = [[top <= y < top + height and left <= x < left + width for x in range(5)] for y in range(6)]
     assert mask.tolist() == expected
+
+
+@pytest.mark.parametrize("size", [0, -1, (8, 0)])
+def test_a_crop_without_pixels_is_refused(size: Any) -> None:
+    with pytest.raises(ValueError, match="size="):
+        RandomResizedCrop(size=size)

@@ -51,7 +51,7 @@ def record(
         "data": data,
         "seeds": seeds if isinstance(seeds, int) else list(seeds),
         "note": note,
-        "machine": {"cpu": cpu_name(), "cores": cores()},
+        "machine": machine(),
     }
     with _locked():
         rows = load()
@@ -71,6 +71,11 @@ def load() -> list[dict[str, Any]]:
         return []
     rows: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8"))
     return rows
+
+
+def machine() -> str:
+    """The processor and its cores, e.g. "AMD EPYC, 2 cores"."""
+    return f"{cpu_name()}, {cores()} core{'s' * (cores() > 1)}"
 
 
 def _rounded(value: float) -> float:

@@ -141,7 +141,7 @@ def highlights(shown: Sequence[Highlight], with_parts: bool) -> str:
     lines = [["measured", "value [95 %]", "on", "seeds", "machine"], ["---"] * 5]
     for each in shown:
         row = rows[each.topic, each.figure]
-        lines.append([_cell(each.label), f"**{_value(each, row)}**", _cell(row["data"]), _seeds(row), _machine(row)])
+        lines.append([_cell(each.label), f"**{_value(each, row)}**", _cell(row["data"]), _seeds(row), row["machine"]])
     if with_parts:
         lines = [[of, *line] for of, line in zip(["", "---", *(each.of for each in shown)], lines, strict=True)]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
@@ -156,12 +156,12 @@ def tables(topic: str) -> str:
 
 
 def _group(row: Row) -> tuple[str, ...]:
-    return row["command"], row["data"], _seeds(row), _machine(row)
+    return row["command"], row["data"], _seeds(row), row["machine"]
 
 
 def _table(rows: Sequence[Row]) -> str:
     seeds = int(_seeds(rows[0]))
-    about = [rows[0]["data"], *([f"{seeds} seed{'s' * (seeds > 1)}"] if seeds else []), _machine(rows[0])]
+    about = [rows[0]["data"], *([f"{seeds} seed{'s' * (seeds > 1)}"] if seeds else []), rows[0]["machine"]]
     notes = dict.fromkeys(row["note"] or "" for row in rows)
     about += notes if len(notes) == 1 and all(notes) else []  # said once where it is of all rows
     noted = len(notes) > 1
@@ -190,11 +190,6 @@ def _measured(row: Row) -> str:
 
 def _seeds(row: Row) -> str:
     return str(row["seeds"] if isinstance(row["seeds"], int) else len(row["seeds"]))
-
-
-def _machine(row: Row) -> str:
-    cores = row["machine"]["cores"]
-    return f"{row['machine']['cpu']}, {cores} core{'s' * (cores > 1)}"
 
 
 def _cell(value: object) -> str:

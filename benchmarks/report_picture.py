@@ -23,7 +23,7 @@ from benchmarks.recipes import ROOT
 PICTURE = ROOT / "docs" / "assets" / "report.png"
 WIDTH, HEIGHT, SCALE = 1180, 1000, 1  # CSS pixels, and device pixels in each: one, since the checkout has a limit
 MARGIN, FRAME = 28, (217, 221, 226)  # CSS pixels below the last line; the colour of the line around the picture
-COLOURS = 96
+COLOURS = 24
 LAYOUT = """<style>
 :root { color-scheme: light; }
 body { max-width: none; padding: 2rem 2.5rem; }

@@ -19,12 +19,12 @@ from typing import Any
 
 import torch
 
+from benchmarks.bars import machine
 from benchmarks.cache_format import build, grown, softmaxed
+from benchmarks.recipes import rounded
 from limbeck.core.signals import TopK
-from limbeck.evaluation.environment import cpu_name
 from limbeck.teacher_cache import Tokens, TokenSignals, TopKCodec, store_info
 from limbeck.utils.atomic_files import write_text_atomic
-from limbeck.utils.cores import cores
 
 RESULTS, PAGE = Path(__file__).parent / "results" / "scale.json", Path(__file__).parents[1] / "docs" / "scale.md"
 IMAGES, CLASSES, EPOCHS = 14_197_122, 21_841, 90  # ImageNet-21k
@@ -74,8 +74,8 @@ def measure() -> None:
         place = Path(folder)
         growth = [grown(place / f"items-{items}", items) for items in (10**4, 10**5, 10**6, 10**7)]
         formats = {name: {"bytes": bytes_of(place, name), "rows_per_second": rows_per_second(name)} for name in CASES}
-    machine = {"cpu": cpu_name(), "cores": cores()}
-    write_text_atomic(RESULTS, json.dumps({"growth": growth, "formats": formats, "machine": machine}, indent=2) + "\n")
+    found = {"growth": growth, "formats": formats, "machine": machine()}
+    write_text_atomic(RESULTS, json.dumps(rounded(found), separators=(",", ":")) + "\n")
 
 
 def growth_table(found: dict[str, Any]) -> str:
@@ -123,8 +123,7 @@ def fill(page: str) -> str:
         page = re.sub(
             rf"(<!-- {name} -->\n).*?(<!-- end -->)", lambda at, table=table: f"{at[1]}{table}\n{at[2]}", page, flags=re.S
         )
-    machine = f"{found['machine']['cpu']}, {found['machine']['cores']} cores"
-    return re.sub(r"(<!-- machine -->).*?(<!-- end -->)", lambda at: f"{at[1]}{machine}{at[2]}", page)
+    return re.sub(r"(<!-- machine -->).*?(<!-- end -->)", lambda at: f"{at[1]}{found['machine']}{at[2]}", page)
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import bars, pages, scale
 
-MACHINE = {"cpu": "Some CPU", "cores": 2}
+MACHINE = "Some CPU, 2 cores"
 
 
 def row(figure: str, **changes: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ chosen on other training images. Lengths were not: after first figures of one se
 `imagenet` were made longer, for all arms. What is trained is kept under runs/benchmarks/heterogeneous.
 
 vit        ResNet-56 → a vision transformer of 214,218 parameters, 5,000 labels
-cnn        a vision transformer → ResNet-8, 5,000 labels
+cnn        a vision transformer that was taught by ResNet-56 → ResNet-8, 5,000 labels
 imagenet   MobileNetV2 of ImageNet, fine-tuned on 2,000 labels → ResNet-8, with the same 2,000 labels
 """
 
@@ -111,7 +111,7 @@ PARTS = {
                 "cross_architecture", {"features": {"layer3": "blocks.3"}, "attention": {"layer3": "blocks.3.attn"}}
             ),
         },
-        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"), epochs=1,
+        3.0, "bfloat16", "ResNet-8 of 75,290 parameters", ("layer1", "layer2"), epochs=12, views=4,
     ),
     "imagenet": Part(
         "MobileNetV2 of ImageNet → ResNet-8", "resnet_cifar", {"depth": 8}, functools.partial(trained_teacher, "mobilenet"),

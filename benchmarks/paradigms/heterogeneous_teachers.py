@@ -3,7 +3,7 @@
     python -m benchmarks.paradigms.heterogeneous_teachers [mobilenet] [vit]        # needs LIMBECK_DATA
 
 mobilenet  ImageNet's MobileNetV2 with a new head, fine-tuned on 2,000 labels of CIFAR-10, which it reads at 96 × 96 pixels
-vit        a vision transformer of 469,000 parameters, its blocks projected onto a ResNet-56, on 20,000 images, 5,000 labels
+vit        a vision transformer of 469,000 parameters, its blocks projected onto a ResNet-56, on 50,000 images and labels
 """
 
 from __future__ import annotations
@@ -73,16 +73,17 @@ def mobilenet() -> nn.Module:
 
 
 def vit() -> nn.Module:
-    """Learns from a ResNet-56, whose outputs and features on two views of each image are computed once."""
-    training, task = Training(epochs(3), 64, CROP, settings=settings()), Classification()
+    """Learns from a ResNet-56, whose outputs and features on two views of each image are computed once. It sees all training
+    images, as the ResNet did: a teacher that knows less than its student would learn by itself has nothing to give."""
+    training, task = Training(epochs(12), 64, CROP, settings=settings()), Classification()
     arguments = {"features": PROJECTED, "order": "one_shot", **CHOSEN}
     made: Any = methods.call("progressive_projection", arguments, task=task, length=training.length)
     options = {"channels_last": True, "precision": torch.bfloat16}
     job = Distillation(
         functools.partial(models.get, "vit_tiny", **VIT), resnet56(), training=training, control=False,
-        teacher_options=options, cache=cached("resnet56", 2), **made,
+        teacher_options=options, cache=cached("resnet56-all", 2), **made,
     )  # fmt: skip
-    return job.fit(data(LABELS))
+    return job.fit(load("cifar10", "train").labelled())
 
 
 BUILD = {"mobilenet": MOBILENET, "vit": functools.partial(models.get, "vit_tiny", **VIT)}

@@ -17,14 +17,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from benchmarks import bars
-from limbeck.evaluation import Predictions, build_verdict
+from limbeck.data import Items
+from limbeck.evaluation import Predictions, build_verdict, save_predictions
 from limbeck.evaluation.comparison import rank_ranges
 from limbeck.evaluation.report.classes import classes
 from limbeck.evaluation.report.page import write_page
 from limbeck.evaluation.statistics import interval
 from limbeck.metrics import METRICS, Records
+from limbeck.tasks import Classification
 
 TOPIC, COMMAND = "real-sizes", "python -m benchmarks.real_sizes statistics"
 ITEMS, CLASSES, ARMS, TURNS = 50_000, 10_000, 10, 5
@@ -76,6 +79,26 @@ def report() -> Callable[[], object]:
     return lambda: write_page(place, "classes", "", [classes(verdict)], "verdict.json")
 
 
+def predictions() -> Callable[[], object]:
+    """From the outputs of a teacher, and of control and student of 3 seeds each, to the verdict and the file of predictions."""
+    task, seeds = Classification(), range(3)
+    outputs, target = torch.randn(ITEMS, CLASSES), torch.randint(CLASSES, (ITEMS,))
+    items = Items.from_tensors(torch.zeros(ITEMS, 1), target, classes=CLASSES)
+
+    def of_model(surer: float) -> object:
+        outputs[torch.arange(ITEMS), target] += surer * torch.rand(ITEMS)
+        return task.condense(outputs, items)
+
+    def judge() -> None:
+        models = {"control": [of_model(1) for _ in seeds], "student": [of_model(1) for _ in seeds], "teacher": [of_model(1)]}
+        arms = {arm: Predictions(**task.to_predictions(found, items)) for arm, found in models.items()}
+        build_verdict(arms, name="classes", task="classification", seeds=seeds)
+        with tempfile.TemporaryDirectory() as folder:
+            save_predictions(arms, Path(folder))
+
+    return judge
+
+
 WHERE = f"{ARMS} arms, {ITEMS:,} items"
 MEASURED: dict[str, tuple[Callable[[], Callable[[], object]], str, float, str]] = {
     "f1": (lambda: by_class("f1"), "ranking by F1", 10, f"{WHERE}, {CLASSES:,} classes"),
@@ -83,9 +106,10 @@ MEASURED: dict[str, tuple[Callable[[], Callable[[], object]], str, float, str]] 
     "accuracy": (accuracy, "ranking by accuracy", 10, WHERE),
     "methods": (methods, "ranking of 200 methods × 3 seeds", 22, f"{ITEMS:,} items; 22 s and 1.2 GB before"),
     "mse": (squared_errors, "interval of a mean squared error, 10,000 resamples", 1, f"{ITEMS:,} items × 3 seeds"),
+    "predictions": (predictions, "outputs of seven models to their verdict", 60, f"{ITEMS:,} items, {CLASSES:,} classes"),
     "report": (report, "table of all classes in the report", 10, f"3 arms, {CLASSES:,} classes"),
 }
-MEMORY = {"f1": 1.0, "matthews": 1.0, "accuracy": 1.0, "methods": 1.2}  # GB
+MEMORY = {"f1": 1.0, "matthews": 1.0, "accuracy": 1.0, "methods": 1.2, "predictions": 4.0}  # GB
 
 
 def measure(name: str) -> None:
@@ -97,8 +121,9 @@ def measure(name: str) -> None:
     print(json.dumps({"seconds": seconds, "bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}))
 
 
-def main() -> None:
-    for name, (_, figure, bar, data) in MEASURED.items():
+def main(*names: str) -> None:
+    for name in names or MEASURED:
+        _, figure, bar, data = MEASURED[name]
         turns = []
         for _ in range(TURNS):
             done = subprocess.run([sys.executable, "-m", __spec__.name, name], check=True, capture_output=True, text=True)

@@ -38,9 +38,9 @@ def teacher_agreement(student: Predictions, teacher: Predictions | None) -> floa
     """`agreement` of a student with its teacher; None if there is no teacher, no logits, or the classes differ in number."""
     if teacher is not None and student.own is not None and teacher.own is not None:
         return student.own.agreement(teacher.own)
-    if teacher is None or teacher.logits is None or student.logits is None:
+    if teacher is None or teacher.classes is None or teacher.classes != student.classes:
         return None
-    return agreement(student.logits, teacher.logits) if teacher.logits.shape[-1] == student.logits.shape[-1] else None
+    return float((student.choice() == teacher.choice()).mean())
 
 
 def contingency(student: NDArray[np.bool_], other: NDArray[np.bool_]) -> Contingency:

@@ -56,9 +56,8 @@ def expected_calibration_error(probabilities: ArrayLike | Tensor, labels: ArrayL
     return _error(confidence_bins(probabilities, labels, bins))
 
 
-def error_of_logits(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The expected calibration error of each seed, averaged. `logits` [seeds, items, classes]."""
-    confidence, correct = top_probability(logits), logits.argmax(-1) == labels
+def mean_calibration_error(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> float:
+    """The expected calibration error of each seed, averaged. Both [seeds, items]."""
     return float(np.mean([_error(_bins(*of_seed)) for of_seed in zip(confidence, correct, strict=True)]))
 
 
@@ -66,13 +65,11 @@ def _error(found: ConfidenceBins) -> float:
     return float(np.abs(found.confidence - found.correct).sum() / found.items.sum())
 
 
-def calibration_bins(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> list[CalibrationBin]:
-    """The non-empty bins of the expected calibration error, over all seeds together. `logits` [seeds, items, classes]."""
-    found = _bins(top_probability(logits).ravel(), (logits.argmax(-1) == labels).ravel())
+def calibration_bins(confidence: NDArray[np.float64], correct: NDArray[np.bool_]) -> list[CalibrationBin]:
+    """The non-empty bins of the expected calibration error, over all seeds together. Both [seeds, items]."""
+    found = _bins(confidence.ravel(), correct.ravel())
     columns = zip(found.confidence, found.correct, found.items, strict=True)
-    return [
-        CalibrationBin(confidence=confidence / n, accuracy=correct / n, count=int(n)) for confidence, correct, n in columns if n
-    ]
+    return [CalibrationBin(confidence=sure / n, accuracy=right / n, count=int(n)) for sure, right, n in columns if n]
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float64]:

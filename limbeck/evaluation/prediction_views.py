@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from limbeck.evaluation.calibration import top_probability
 from limbeck.evaluation.predictions import Predictions
 from limbeck.evaluation.record import Record
 from limbeck.metrics import Floats
@@ -83,7 +82,7 @@ def prediction_views(predictions: Mapping[str, Predictions]) -> dict[str, Predic
 
 
 def view_of(predictions: Predictions) -> PredictionView | None:
-    if predictions.logits is not None:
+    if predictions.classes is not None:
         return _of_classes(predictions)
     if predictions.values is not None:
         return _of_numbers(predictions)
@@ -104,13 +103,12 @@ def example_weights(views: Mapping[str, PredictionView]) -> list[tuple[ExampleKi
 
 
 def _of_classes(predictions: Predictions) -> PredictionView:
-    assert predictions.logits is not None
-    choice, confidence = predictions.logits.argmax(-1), top_probability(predictions.logits)
+    choice, confidence = predictions.choice(), predictions.confidence()
 
     def at(seed: int, item: int) -> ItemPrediction:
         return ItemPrediction(label=int(choice[seed, item]), confidence=round(float(confidence[seed, item]), 4))
 
-    return PredictionView(choice, predictions.correct().astype(np.float64), confidence, at, predictions.logits.shape[-1])
+    return PredictionView(choice, predictions.correct().astype(np.float64), confidence, at, predictions.classes)
 
 
 def _of_numbers(predictions: Predictions) -> PredictionView:

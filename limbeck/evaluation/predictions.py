@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.numpy
@@ -12,10 +13,13 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 
 from limbeck.evaluation.arms import current_name
+from limbeck.evaluation.calibration import top_probability
 from limbeck.metrics import Measure, Metric, Records
+from limbeck.metrics.metric import STATISTICS
 from limbeck.tasks import task_type
 from limbeck.tasks.predictions import TaskPredictions
 from limbeck.tasks.text_predictions import TextPredictions
+from limbeck.tasks.top_logits import ARRAYS, WIDTH, TopLogits
 from limbeck.utils.atomic_files import write_atomic
 
 FILE = "predictions.safetensors"
@@ -31,6 +35,7 @@ class Predictions:
 
     Args:
         logits, labels: for classification, [seeds, items, classes] and [items].
+        top_logits: instead of logits, the largest of each item, for many classes.
         values, truths: for regression, [seeds, items] and [items].
         scores: for any other metric, [seeds, items] if it is a mean over items, [seeds, items, k] if it is a function of k
             means. With scores beside logits, the metric comes from the scores, calibration and agreement from the logits.
@@ -48,15 +53,19 @@ class Predictions:
     truths: NDArray[np.float32] | None = None
     text_predictions: TextPredictions | None = None
     own: TaskPredictions | None = None
+    top_logits: TopLogits | None = None
+    _known: dict[str, NDArray[np.float64] | Records] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("logits", "labels", "scores", "values", "truths"):  # accepts tensors
             value = getattr(self, name)
             object.__setattr__(self, name, None if value is None else np.asarray(value))
-        if self.logits is None and self.scores is None and self.values is None and self.own is None:
+        if all(part is None for part in (self.logits, self.top_logits, self.scores, self.values, self.own)):
             raise ValueError("predictions need logits with labels, values with truths, or scores")
         if self.logits is not None:
             self._check_logits(self.logits)
+        if self.top_logits is not None:
+            self._check_labels(self.top_logits.rest.shape, self.top_logits.width)
         if self.values is not None:
             self._check_values(self.values)
         if self.scores is not None and self.scores.ndim not in (2, 3):
@@ -70,14 +79,41 @@ class Predictions:
             raise ValueError("values hold NaN or infinity; the training diverged")
 
     def _check_logits(self, logits: NDArray[np.float32]) -> None:
-        if self.labels is None or logits.ndim != 3 or self.labels.shape != logits.shape[1:2]:
+        if self.labels is None or logits.ndim != 3:
             shape = None if self.labels is None else self.labels.shape
             raise ValueError(f"logits {logits.shape} and labels {shape} are not [seeds, items, classes] and [items]")
+        self._check_labels(logits.shape[:2], logits.shape[2])
         if not np.isfinite(logits).all():
             raise ValueError("logits hold NaN or infinity; the training diverged")
-        wrong = self.labels[(self.labels < 0) | (self.labels >= logits.shape[2])]
+
+    def _check_labels(self, shape: tuple[int, ...], classes: int) -> None:
+        if self.labels is None or self.labels.shape != shape[1:]:
+            labels = None if self.labels is None else self.labels.shape
+            raise ValueError(f"logits {(*shape, classes)} and labels {labels} are not [seeds, items, classes] and [items]")
+        wrong = self.labels[(self.labels < 0) | (self.labels >= classes)]
         if wrong.size:
-            raise ValueError(f"label {wrong[0]} is out of range for {logits.shape[2]} classes; test items need labels")
+            raise ValueError(f"label {wrong[0]} is out of range for {classes} classes; test items need labels")
+
+    @property
+    def classes(self) -> int | None:
+        """The number of classes; None if the predictions are no classes."""
+        if self.top_logits is not None:
+            return self.top_logits.width
+        return None if self.logits is None else self.logits.shape[2]
+
+    def choice(self) -> NDArray[np.int64]:
+        """The predicted classes, [seeds, items]."""
+        if self.top_logits is not None:
+            return self.top_logits.choice
+        assert self.logits is not None
+        return np.asarray(self.logits.argmax(-1))
+
+    def confidence(self) -> NDArray[np.float64]:
+        """The probabilities of the predicted classes, [seeds, items]."""
+        if self.top_logits is not None:
+            return self.top_logits.confidence
+        assert self.logits is not None
+        return top_probability(self.logits)
 
     def as_texts(self) -> TextPredictions | None:
         """The predictions as text for the report, if they are neither classes nor numbers; None if there are none."""
@@ -98,8 +134,22 @@ class Predictions:
             return self.own.item_statistics(metric)
         if self.scores is not None or metric is None:
             return self.item_scores()
+        if self.top_logits is not None:
+            if metric.name not in self._known:  # it is asked for several times
+                self._known[metric.name] = self._statistics_of_top(self.top_logits, metric)
+            return self._known[metric.name]
         outputs, target = self._outputs()
         return metric.item_statistics(outputs, target) if isinstance(metric, Metric) else metric.records(outputs, target)
+
+    def _statistics_of_top(self, top: TopLogits, metric: Measure) -> NDArray[np.float64] | Records:
+        """Block by block, so that never all logits are in memory."""
+        assert self.labels is not None
+        found, start = [], 0
+        for logits in top.dense(self.labels):
+            target = self.labels[start : (start := start + logits.shape[1])]
+            found.append(metric.records(logits, target).arrays)
+        arrays = {name: np.concatenate([each[name] for each in found], axis=1) for name in found[0]}
+        return np.asarray(arrays[STATISTICS]) if isinstance(metric, Metric) else Records(arrays)
 
     def _outputs(self) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
         """Outputs [seeds, items, …] and targets [items]."""
@@ -113,16 +163,14 @@ class Predictions:
         """Whether the predicted class is the label, or else what the task calls correct, [seeds, items]."""
         if self.own is not None:
             return self.own.correct()
-        assert self.logits is not None
-        assert self.labels is not None
-        return np.asarray(self.logits.argmax(axis=-1) == self.labels)
+        return np.asarray(self.choice() == self.labels)
 
 
 def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> None:
     """Saves the predictions of all arms as `predictions.safetensors`, from which runs are compared item by item.
 
     Logits are saved in float16 as differences from the largest of their item: the predicted class stays the same, and no
-    probability changes by more than 0.0002.
+    probability changes by more than 0.0002. Of many classes those of `TopLogits` are saved.
     """
     tensors: dict[str, NDArray[np.generic]] = {}
     kinds: dict[str, str] = {}  # by arm, the task whose type of predictions it has
@@ -130,6 +178,9 @@ def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> No
         if found.logits is not None and found.labels is not None:
             top = found.logits.max(axis=-1, keepdims=True)
             tensors[f"{arm}.logits"] = np.maximum(found.logits - top, np.finfo(np.float16).min).astype(np.float16)
+            tensors[LABELS] = found.labels
+        if found.top_logits is not None and found.labels is not None:
+            tensors |= {f"{arm}.{name}": array for name, array in found.top_logits.arrays().items()}
             tensors[LABELS] = found.labels
         if found.values is not None and found.truths is not None:
             tensors[f"{arm}.values"], tensors[TRUTHS] = found.values, found.truths
@@ -158,20 +209,23 @@ def load_predictions(folder: Path) -> dict[str, Predictions]:
             kinds: dict[str, str] = file.metadata() or {}
     except SafetensorError as error:
         raise ValueError(f"{path} is damaged: {error}") from error
-    found: dict[str, dict[str, NDArray[np.generic]]] = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         if name.startswith(OWN):
             continue
-        arm, _, kind = name.rpartition(".")
-        arm = current_name(arm)
+        written, _, kind = name.rpartition(".")
+        arm = current_name(written)
         if arm and kind in SUFFIXES:
             found.setdefault(arm, {})[kind] = tensor
             if kind == "logits":
                 found[arm][LABELS] = tensors[LABELS]
             if kind == "values":
                 found[arm][TRUTHS] = tensors[TRUTHS]
+        if arm and kind == WIDTH:
+            top = TopLogits.from_arrays({name: tensors[f"{written}.{name}"] for name in ARRAYS})
+            found.setdefault(arm, {}).update(top_logits=top, labels=tensors[LABELS])
     own = {arm: Predictions(own=_load_own(arm, task, tensors, path)) for arm, task in kinds.items()}
-    return {arm: Predictions(**parts) for arm, parts in found.items()} | own  # type: ignore[arg-type]
+    return {arm: Predictions(**parts) for arm, parts in found.items()} | own
 
 
 def _load_own(arm: str, task: str, tensors: Mapping[str, NDArray[np.generic]], path: Path) -> TaskPredictions:

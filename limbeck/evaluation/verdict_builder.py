@@ -19,7 +19,7 @@ from limbeck.evaluation.arms import (
     of_result,
     parse_arm,
 )
-from limbeck.evaluation.calibration import calibration_bins, error_of_logits
+from limbeck.evaluation.calibration import calibration_bins, mean_calibration_error
 from limbeck.evaluation.environment import environment
 from limbeck.evaluation.examples import Example
 from limbeck.evaluation.model_cost import ModelCost
@@ -171,16 +171,16 @@ def _arm(predictions: Predictions, cost: ModelCost | None, classes: int | None, 
     )
     if predictions.own is not None:
         return arm.model_copy(update={"per_class": predictions.own.per_class()})
-    if predictions.logits is None or predictions.labels is None:
+    if (width := predictions.classes) is None or predictions.labels is None:
         return arm
-    logits, labels, width = predictions.logits, predictions.labels, predictions.logits.shape[2]
+    confidence, correct = predictions.confidence(), predictions.correct()
     if classes is not None and classes != width:
         raise ValueError(f"{classes} class names for logits of {width} classes")
     return arm.model_copy(
         update={
-            "ece": error_of_logits(logits, labels),
-            "per_class": per_class(predictions.correct(), labels, width),
-            "calibration": calibration_bins(logits, labels),
+            "ece": mean_calibration_error(confidence, correct),
+            "per_class": per_class(correct, predictions.labels, width),
+            "calibration": calibration_bins(confidence, correct),
         }
     )
 
@@ -250,6 +250,6 @@ def _values(result: Result) -> dict[str, float | None]:
 
 
 def _changes(predictions: Mapping[str, Predictions]) -> dict[str, Contingency]:
-    correct = {arm: found.correct() for arm, found in predictions.items() if found.logits is not None or found.own is not None}
+    correct = {arm: found.correct() for arm, found in predictions.items() if found.classes or found.own is not None}
     student = correct.pop(STUDENT, None)
     return {} if student is None else {arm: contingency(student, other) for arm, other in correct.items()}

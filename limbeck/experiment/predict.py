@@ -29,7 +29,7 @@ def predict_arms(
     task = experiment.task
     predictions = {}
     for arm, of_seeds in models.items():
-        outputs = [outputs_of(experiment, model, items[arm]) for model in of_seeds]
+        outputs = [task.condense(outputs_of(experiment, model, items[arm]), items[arm]) for model in of_seeds]
         predictions[arm] = Predictions(**task.to_predictions(outputs, items[arm]))
     return predictions
 

@@ -233,7 +233,7 @@ def evaluate_models(
         known = task.evaluation_items(items[arm])
         outputs = task.outputs(model.to(device), known, batch_size=batch_size, among_processes=True)
         model.cpu()
-        predictions[arm] = Predictions(**task.to_predictions([outputs], known))
+        predictions[arm] = Predictions(**task.to_predictions([task.condense(outputs, known)], known))
     kept = None if seen_in is None else load_verdict(seen_in)
     verdict = build_verdict(
         predictions,

@@ -155,9 +155,13 @@ class Task(ABC):
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         """Metrics over the labelled items, by name, with the metric of the task among them."""
 
+    def condense(self, outputs: Tensor, items: Items) -> Any:
+        """What is kept of the outputs of one model until those of all seeds are there; by default all."""
+        return outputs
+
     @abstractmethod
-    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
-        """The outputs of several seeds as fields of `limbeck.evaluation.Predictions`."""
+    def to_predictions(self, outputs: Sequence[Any], items: Items) -> Mapping[str, Any]:
+        """What `condense` gave for several seeds as fields of `limbeck.evaluation.Predictions`."""
 
     @torch.no_grad()
     def outputs(

@@ -16,6 +16,7 @@ from limbeck.data import Items
 from limbeck.data.class_names import describe_classes, positions_in
 from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.tasks.base import Task
+from limbeck.tasks.top_logits import MANY_CLASSES, TopLogits
 
 SHOWN = 12  # names in a message
 ONE_LOGIT = "A model with one logit z for class 1 of two returns both: torch.stack([torch.zeros_like(z), z], -1)"
@@ -42,8 +43,15 @@ class Classification(Task):
         value = self.metric.compute(logits[None].numpy(), target.numpy())[0]
         return {self.metric.name: float(value), "cross_entropy": float(loss)}
 
-    def to_predictions(self, outputs: Sequence[Tensor], items: Items) -> Mapping[str, Any]:
+    def condense(self, outputs: Tensor, items: Items) -> Tensor | TopLogits:
+        """The largest logits, if there are many classes."""
         assert items.target is not None
+        return outputs if outputs.shape[-1] <= MANY_CLASSES else TopLogits.of(outputs, items.target)
+
+    def to_predictions(self, outputs: Sequence[Any], items: Items) -> Mapping[str, Any]:
+        assert items.target is not None
+        if isinstance(outputs[0], TopLogits):
+            return {"top_logits": TopLogits.stack(outputs), "labels": items.target.numpy()}
         return {"logits": torch.stack(list(outputs)).numpy(), "labels": items.target.numpy()}
 
     def check(self, model: nn.Module, items: Items, who: str, data: str = "data", reads: str | None = None) -> None:

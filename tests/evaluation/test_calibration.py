@@ -41,7 +41,7 @@ def test_the_largest_probability_is_that_of_softmax_bit_for_bit(monkeypatch):
 
 def test_bins_hold_every_prediction_and_give_the_calibration_error():
     answers = made.answers(5)
-    found = {arm: calibration_bins(own.logits, own.labels) for arm, own in answers.items()}
+    found = {arm: calibration_bins(own.confidence(), own.correct()) for arm, own in answers.items()}
     assert sum(bin.count for bin in found["student"]) == 3 * 600
     total = sum(bin.count for bin in found["teacher"])
     error = sum(bin.count * abs(bin.confidence - bin.accuracy) for bin in found["teacher"]) / total
@@ -53,4 +53,4 @@ def test_the_verdict_holds_the_bins_of_every_arm():
     verdict, answers = made.verdict(), made.answers(5)
     assert list(verdict.arms) == ["teacher", "control", "student"]
     for arm, found in verdict.arms.items():
-        assert found.calibration == calibration_bins(answers[arm].logits, answers[arm].labels)
+        assert found.calibration == calibration_bins(answers[arm].confidence(), answers[arm].correct())

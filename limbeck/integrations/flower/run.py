@@ -103,7 +103,7 @@ def judge(recipe: Federation, trained: Trained, test: Items, folder: Path, *, wa
     device = inference_device(recipe.training.build().settings)
     predictions = {}
     for name, of_seeds in models.items():
-        outputs = [task.outputs(model.eval().to(device), known) for model in of_seeds]
+        outputs = [task.condense(task.outputs(model.eval().to(device), known), known) for model in of_seeds]
         predictions[name] = Predictions(**task.to_predictions(outputs, known))
     rows = _best_rows(trained[STUDENT], task.higher_is_better)
     best = {name: of_seeds[rows].cpu() for name, of_seeds in models.items()}

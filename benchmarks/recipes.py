@@ -19,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 
 from benchmarks.bars import record
@@ -94,6 +95,20 @@ def rounded(content: Any) -> Any:
     return float(f"{content:.6g}") if isinstance(content, float) else content
 
 
+def keep_recipe(resolved: Path, kept: Path) -> None:
+    """Copies a resolved recipe without the fields that are empty, if it says the same without them."""
+    kept.write_text(yaml.safe_dump(_without_empty(read_fields(resolved)), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    kind = kind_of(read_fields(resolved))
+    if kind.read(kept) != kind.read(resolved):
+        shutil.copy(resolved, kept)
+
+
+def _without_empty(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_empty(value) for key, value in content.items() if value not in (None, "", [])}
+    return [_without_empty(value) for value in content] if isinstance(content, list) else content
+
+
 def keep(name: str, run: Path) -> Verdict:
     """Copies the verdict of a run and records its targets as bars."""
     verdict = Verdict.load(run)
@@ -102,7 +117,7 @@ def keep(name: str, run: Path) -> Verdict:
     kept.mkdir(parents=True)
     if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
         shutil.copytree(run / "student", kept / "student")
-    shutil.copy(run / "recipe.yaml", kept)
+    keep_recipe(run / "recipe.yaml", kept / "recipe.yaml")
     (kept / "verdict.json").write_text(small(json.loads((run / "verdict.json").read_text(encoding="utf-8"))), encoding="utf-8")
     intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}
     for target, result in verdict.targets.items():

@@ -148,9 +148,7 @@ class Canvas:
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
         svg = buffer.getvalue()
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-        svg = re.sub(r"\n\s*", "\n", svg)
-        svg = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\.\d\d)\d+", r"\1", tag[0]), svg)  # a hundredth of a point is enough
-        return prefix_ids(_in_page_colours(svg), name).replace("<svg", '<svg class="plot"', 1)
+        return prefix_ids(_in_page_colours(shortened(svg)), name).replace("<svg", '<svg class="plot"', 1)
 
 
 def _in_page_colours(svg: str) -> str:
@@ -160,9 +158,38 @@ def _in_page_colours(svg: str) -> str:
     return svg
 
 
+def shortened(svg: str) -> str:
+    """The figure without what nothing shows or refers to: indents, most ids, groups without attributes, white space in paths,
+    digits below a hundredth of a point."""
+    used = set(re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
+
+    def tag(found: re.Match[str]) -> str:
+        text = re.sub(r' id="([^"]*)"', lambda id: id[0] if id[1] in used else "", found[0])
+        text = re.sub(r"(\.\d\d)\d+", r"\1", text)
+        text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
+        return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z]|$)\s*", r"\1", path[0]), text)
+
+    return re.sub(r"\n\s*", "\n", _without_plain_groups(re.sub(r"<[^>]*>", tag, svg)))
+
+
+def _without_plain_groups(svg: str) -> str:
+    """Removes `<g>` and the `</g>` that closes it, and what is empty."""
+    named: list[bool] = []  # whether each open group has attributes
+
+    def kept(tag: re.Match[str]) -> str:
+        if tag[0] == "</g>":
+            return tag[0] if named.pop() else ""
+        if not tag[0].endswith("/>"):
+            named.append(tag[0] != "<g>")
+            return tag[0] if named[-1] else ""
+        return tag[0] if tag[0] != "<g/>" else ""
+
+    return re.sub(r"</?g\b[^>]*>", kept, svg)
+
+
 def prefix_ids(svg: str, name: str) -> str:
     """The figure with `name` in front of its ids, since several are on one page."""
-    return re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
+    return re.sub(r"<[^>]*>", lambda tag: re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", tag[0]), svg)
 
 
 def apart(wanted: Sequence[float], gap: float, low: float = 0.0, high: float = 1.0) -> list[float]:

@@ -2,6 +2,7 @@
 
 import re
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -23,6 +24,23 @@ def test_a_drawing_takes_the_pages_colours_and_keeps_its_ids_apart():
     assert all(found.startswith("here-") for found in re.findall(r'(?:href="#|url\(#)([^")]+)', svg))
     assert "<style" not in svg
     assert "<metadata" not in svg
+
+
+def test_a_drawing_is_short_and_names_that_look_like_markup_stay():
+    canvas = Canvas()
+    canvas.mark("student", 1, 1)
+    canvas.text(0, 0, 'an id="mark" d="M 1 2" 3.14159 <g> </g>')
+    svg = canvas.svg("x")
+    assert 'an id="mark" d="M 1 2" 3.14159 &lt;g&gt; &lt;/g&gt;</text>' in svg
+    assert "<g>" not in svg
+    assert "rotate(-0" not in svg
+    assert svg.count("<g ") == svg.count("</g>")
+    ElementTree.fromstring(svg)
+    ids, used = (set(re.findall(found, svg)) for found in (r'\bid="(x-[^"]+)"', r'(?:href="#|url\(#)([^")]+)'))
+    assert ids == used
+    paths = re.findall(r'<path[^>]* d="([^"]*)"', svg)
+    assert paths
+    assert not any(re.search(r"\s$|\n|\.\d{3}|[A-Z] ", path) for path in paths)
 
 
 def test_names_are_names_and_no_formulas_or_tags():

@@ -97,8 +97,9 @@ def rounded(content: Any) -> Any:
 
 def keep_recipe(resolved: Path, kept: Path) -> None:
     """Copies a resolved recipe without the fields that are empty, if it says the same without them."""
-    kept.write_text(yaml.safe_dump(_without_empty(read_fields(resolved)), sort_keys=False, allow_unicode=True), encoding="utf-8")
-    kind = kind_of(read_fields(resolved))
+    fields = read_fields(resolved)
+    kept.write_text(yaml.safe_dump(_without_empty(fields), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    kind = kind_of(fields)
     if kind.read(kept) != kind.read(resolved):
         shutil.copy(resolved, kept)
 

@@ -227,10 +227,15 @@ class Task(ABC):
         try:
             outputs = self.outputs(model, few, reads=reads)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            of_precision = other_precision(model) if "type" in str(error) else None
-            taken = of_precision or accepted_images(model, items)
-            reason = str(error).splitlines()[0] if taken is None else f"{taken} ({str(error).splitlines()[0]})"
-            raise ValueError(f"{data}: the {who} ({type(model).__name__}) cannot read it: {reason}") from error
+            raise ValueError(f"{data}: the {who} {_unread(error, model, items)}") from error
         if not bool(outputs.isfinite().all()):
             raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and its inputs")
         self.check_outputs(outputs, items, who, data)
+
+
+def _unread(error: Exception, model: nn.Module, items: Items) -> str:
+    """Says that a model cannot read items, what it takes instead, if that is known, and the first line of the error."""
+    of_precision = other_precision(model) if "type" in str(error) else None
+    taken = of_precision or accepted_images(model, items)
+    reason = str(error).splitlines()[0] if taken is None else f"{taken} ({str(error).splitlines()[0]})"
+    return f"({type(model).__name__}) cannot read it: {reason}"

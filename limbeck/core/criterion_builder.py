@@ -140,11 +140,8 @@ class CriterionBuilder:
 
     def _check_items(self, term: Term) -> None:
         """Lets weighers refuse items of the whole example, of which the dry run sees the first only."""
-        by = getattr(term.teacher, "by", None)
-        count = len(term.teachers) - (len(by.references) if isinstance(by, Weigher) else 0)
-        for weigher in (by, *term.weighers.values()):
-            if isinstance(weigher, Weigher):
-                weigher.check(self.whole_example, count)
+        for weigher, teachers in weighers_of(term):
+            weigher.check(self.whole_example, teachers)
 
     def _teacher_signals(self, loss: TermLoss, forward_cache: ForwardCache, student: AnySignal) -> list[Any]:
         """The targets of the example, in evaluation mode so that the teacher remembers nothing of it."""
@@ -230,6 +227,13 @@ class CriterionBuilder:
                     f"the update trains {reference.actor!r}, the teacher, and {self.plan.generator!r} through it; "
                     "train them in updates of their own"
                 )
+
+
+def weighers_of(term: Term) -> list[tuple[Weigher, int]]:
+    """The weighers of a bound term and of its teacher, each with the number of teachers."""
+    by = getattr(term.teacher, "by", None)
+    count = len(term.teachers) - (len(by.references) if isinstance(by, Weigher) else 0)
+    return [(weigher, count) for weigher in (by, *term.weighers.values()) if isinstance(weigher, Weigher)]
 
 
 def _build_adapters(term: Term, student: AnySignal, teachers: Sequence[AnySignal]) -> TapAdapters | TeacherAdapters:

@@ -20,7 +20,7 @@ from limbeck.core.references import Reference
 from limbeck.core.schedules import Schedule
 from limbeck.core.signals import AnySignal, LinearLogits, detach, working_dtype
 from limbeck.core.teachers import Teacher
-from limbeck.core.teachers.failing import can_be_read, shared_weights, warn_of_failing, without_failing
+from limbeck.core.teachers.failing import can_be_read, owned_weights, shared_weights, warn_of_failing, without_failing
 from limbeck.core.terms import Term
 from limbeck.core.view_positions import match_positions
 from limbeck.core.weight_statistics import WeightStatistics
@@ -88,7 +88,7 @@ class TermLoss:
         teachers, finite = self.without_failing(targets)
         pairs = self.pairs(student, teachers)
         weights = self.weights(forward_cache, batch, student, teachers, pairs, progress)
-        alive = None if finite is None else _among_finite(weights, finite, batch.size)
+        alive = None if finite is None else _among_finite(weights, finite, batch.size, self.term)
         self._record(weights, batch, student)
         means = []
         for number, (ours, theirs) in enumerate(pairs):
@@ -136,7 +136,8 @@ class TermLoss:
         cleaned, finite = without_failing(teachers, 2 if self.per_token else 1)
         if can_be_read(finite) and bool(finite.all()):
             return cleaned, None
-        warn_of_failing(finite, [str(reference) for reference in self.term.teachers], self._warned)
+        if not _is_exclusive(self.term):
+            warn_of_failing(finite, list(map(str, self.term.teachers)), self._warned)
         return cleaned, finite
 
     def _record(self, weights: Mapping[str, Tensor], batch: Batch, student: AnySignal) -> None:
@@ -284,12 +285,21 @@ def _by_teacher(weight: Tensor | None, teachers: int, items: int) -> TypeGuard[T
     return weight is not None and weight.ndim > 1 and weight.shape[:2] == (teachers, items)
 
 
-def _among_finite(weights: dict[str, Tensor], finite: Tensor, items: int) -> Tensor | None:
+def _is_exclusive(term: Term) -> bool:
+    """Whether a teacher without weight on an item does not know it."""
+    return "item_weight" in term.weighers and term.weighers["item_weight"].exclusive
+
+
+def _among_finite(weights: dict[str, Tensor], finite: Tensor, items: int, term: Term) -> Tensor | None:
     """What each teacher counts in the mean, `[K, …]`, if some fail; None: the weights of teachers say it, changed in place."""
     given = weights.get("item_weight")
     if not _by_teacher(given, len(finite), items):
         return shared_weights(torch.ones_like(finite, dtype=torch.float32), finite)
-    weights["item_weight"] = shared_weights(given, finite)
+    if _is_exclusive(term):
+        with naming(term):
+            weights["item_weight"] = owned_weights(given, finite, list(map(str, term.teachers)))
+    else:
+        weights["item_weight"] = shared_weights(given, finite)
     return None
 
 

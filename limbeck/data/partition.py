@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.data.items import Items
 from limbeck.data.targets import stratification_labels
+from limbeck.utils.argument_types import require_whole
 from limbeck.utils.finite import require_finite
 from limbeck.utils.registry import Registry
 from limbeck.utils.seeds import mix_seeds
@@ -58,8 +59,7 @@ def dirichlet(alpha: float = 1.0, least: int = 10) -> Partition:
     require_finite("dirichlet", {"alpha": alpha})
     if alpha <= 0:
         raise ValueError(f"dirichlet: alpha is {alpha}; expected a number above 0, such as 0.1 (skewed) or 100 (even)")
-    if least < 1:
-        raise ValueError(f"dirichlet: least is {least}; expected 1 item or more, since a client without any cannot train")
+    require_whole("dirichlet: least", least, 1)  # a client without any item cannot train
 
     def split(items: Items, clients: int, seed: int, column: ColumnReader = no_columns) -> list[Tensor]:
         if not items.has_classes:
@@ -143,7 +143,8 @@ def _is_missing(value: Any) -> bool:
 
 
 def _check_clients(items: Items, clients: int, least: int) -> None:
-    if clients < 1 or clients * least > len(items):
+    require_whole("clients", clients, 1)
+    if clients * least > len(items):
         raise ValueError(
             f"{len(items):,} items for {clients:,} clients, each of which needs {least}; expected {clients * least:,} items or "
             "more, or fewer clients"

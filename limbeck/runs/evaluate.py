@@ -242,9 +242,10 @@ def evaluate_models(
         metric=MetricInfo.of(task.metric),
         seeds=[0],
         shared_items=None if seen_in is None else seen_before(seen_in, next(iter(items.values()))),
+        term_graph=None if kept is None else kept.term_graph,
         without_data=kept is not None and kept.without_data,
     )
-    return Evaluation(evaluated, data, verdict)
+    return Evaluation(evaluated, data, verdict if kept is None else verdict.model_copy(update={"federation": kept.federation}))
 
 
 def _set_tokenizers(recipe: Recipe, folder: Path, console: Console) -> bool:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral, Real
 from typing import Any
 
 
 def find_not_finite(value: Any, path: str = "") -> str | None:
     """Returns the path and the value of the first number within a value that is infinite or NaN; None if all are finite."""
-    if isinstance(value, float) and not math.isfinite(value):
+    if isinstance(value, Real) and not isinstance(value, Integral) and not math.isfinite(value):  # NumPy's numbers too
         return f"{path} is {value}"
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list | tuple) else ()
     found = (find_not_finite(part, f"{path}.{name}" if path else str(name)) for name, part in parts)

@@ -96,7 +96,7 @@ def test_a_domain_may_be_a_field_of_the_items():
         (
             Domain(),
             {"domain": torch.tensor([0, 2])},
-            r"an item is of domain 2, and there are teachers for domains 0 to 1; add a",
+            r"1 of 2 items is of domain 2, and there are teachers for domains 0 to 1; add a",
         ),
         (Domain(), {}, r"items have no field 'domain' \(they have: none\); use the source mixture"),
         (Domain(routes=[0, 5]), {"domain": torch.tensor([0, 1])}, r"routes name teacher 5, and there are 2 \(0 to 1\)"),

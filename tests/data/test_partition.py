@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -66,10 +67,23 @@ def test_what_cannot_be_split_is_refused():
         partition({"dirichlet": {"alpha": "small"}})
 
 
-@pytest.mark.parametrize("least", [0, -1])
+@pytest.mark.parametrize("least", [0, -1, float("nan"), float("inf"), 1.5])
 def test_a_client_without_items_is_refused_because_it_cannot_train(least):
-    with pytest.raises(ValueError, match=rf"least is {least}; expected 1 item or more"):
-        partition({"dirichlet": {"alpha": 0.01, "least": least}})
+    with pytest.raises(ValueError, match=rf"dirichlet: least={least}: expected a whole number, 1 or more"):
+        dirichlet(0.01, least)
+
+
+@pytest.mark.parametrize("clients", [0, -1, 2.5, float("nan")])
+def test_a_number_of_clients_that_is_none_is_refused(clients):
+    for split in (dirichlet(), even()):
+        with pytest.raises(ValueError, match=rf"clients={clients}: expected a whole number, 1 or more"):
+            split(items(40), clients, 0)
+
+
+@pytest.mark.parametrize("alpha", [np.float32("nan"), np.float64("inf"), float("nan"), -1.0, np.float32(0)])
+def test_a_concentration_that_is_none_is_refused_in_python_too(alpha):
+    with pytest.raises(ValueError, match=rf"dirichlet: alpha is {alpha}; expected a"):
+        dirichlet(alpha)
 
 
 @pytest.mark.parametrize("empty", [None, float("nan"), " "])

@@ -9,13 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from limbeck import Distillation
+from limbeck import Distillation, methods
 from limbeck.core.actors import Actor, frozen
+from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
-from limbeck.data import Items, load_fields
+from limbeck.data import Dataset, Items, load_fields
 from limbeck.engine import Stage, Update, epochs
 from limbeck.engine.training import Training
 from limbeck.objectives import HardTargets, SoftTargets
+from limbeck.tasks import Classification
 from tests.data.loading.files import parquet
 from tests.runs.test_field_runs import columns
 
@@ -74,3 +76,22 @@ def test_a_field_that_no_item_has_is_refused() -> None:
     )
     with pytest.raises(ValueError, match="student reads 'wav', which is none of the fields wave, image"):
         job.fit(tensors())
+
+
+def test_a_domain_without_teacher_is_found_among_all_items_before_the_training() -> None:
+    items = tensors(64)
+    inputs = items.fetch(torch.arange(64))
+    domain = torch.arange(64) % 2
+    first = Dataset(items, batch_size=16).rows(BatchPosition(0, seed=0))
+    domain[[row for row in range(64) if row not in first.tolist()][-2:]] = 2  # of no teacher
+    given = Items.from_tensors({**inputs, "domain": domain[:, None].float()}, items.target)
+    teachers = {name: frozen(classifier(4), reads="wave") for name in ("teachers.a", "teachers.b")}
+    job = Distillation(
+        actors={"student": Actor(classifier(4), reads="wave"), **teachers},
+        **methods.call("domain_teachers", {}, task=Classification()),
+        control=False,
+        **QUICK,
+    )
+    with pytest.raises(ValueError, match=r"soft_targets.*domain: 2 of 64 items are of domain 2, and there are teachers for"):
+        job.check(given)
+    job.check(given.select(domain < 2))

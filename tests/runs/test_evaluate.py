@@ -17,6 +17,7 @@ from limbeck import models, runs
 from limbeck.data import load_items, to_float
 from limbeck.data.image.size import save_image_shape, saved_image_shape
 from limbeck.evaluation import Verdict
+from limbeck.evaluation.federation import FederationRecord
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
 from limbeck.runs.teacher import rebuild_compared
@@ -229,3 +230,23 @@ def test_a_further_control_that_is_missing_is_named(tmp_path: Path, finished: Pa
     found = runs.evaluate_run(tmp_path / "run", "digits", split="test", console=console).as_json()
     assert "gains" not in found["results"]["early"]
     assert "without early/smoothing: " in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_a_run_that_distilled_nothing_claims_no_distillation_on_other_data(tmp_path: Path) -> None:
+    """Nor does it deny it: the sentence of the run and that of its evaluation have one subject."""
+    labels = ["terms=[hard_targets: {}]", "teacher.training.steps=1", "training.steps=2"]
+    with pytest.warns(UserWarning, match="no term reads it"):
+        run_recipe(tiny.recipe(*labels), tmp_path / "run", progress=False)
+    found = runs.evaluate_run(tmp_path / "run", "digits", split="test").verdict
+    assert "nothing was distilled: no term reads a teacher" in found.sentence()
+    assert "had no effect" not in found.sentence()
+
+
+def test_what_a_federation_gave_is_told_of_its_method(tmp_path: Path, finished: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(finished, folder)
+    averaged = FederationRecord(method="fedavg", distils=False, exchanges="weights", clients=2)
+    Verdict.load(finished).model_copy(update={"federation": averaged}).save(folder / "verdict.json")
+    sentence = runs.evaluate_run(folder, "digits", split="test").verdict.sentence()
+    assert "fedavg" in sentence
+    assert "distillation" not in sentence

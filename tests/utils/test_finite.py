@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -121,3 +122,4 @@ def test_schedules_take_shares_of_the_stage(make: Callable[[], Any], said: str) 
 def test_the_path_of_the_number_is_found() -> None:
     assert find_not_finite({"a": [1, {"b": math.nan}]}) == "a.1.b is nan"
     assert find_not_finite({"a": [1, "nan", None], "b": 10**400}) is None
+    assert find_not_finite({"a": np.float32("inf")}) == "a is inf"

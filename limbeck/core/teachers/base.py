@@ -60,6 +60,18 @@ class Teacher(nn.Module):
         """Creates what depends on the student's shape, before the optimizer is made."""
 
 
+def named_signals(part: str, of: str | Sequence[str]) -> tuple[str, ...]:
+    """The signals that a part is made of, from one name or pattern, or a list of them.
+
+    Raises:
+        ValueError: there is none, or a name is no text.
+    """
+    names = (of,) if isinstance(of, str) else tuple(of)
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ValueError(f"{part}: of is {of!r}; expected names of signals, such as [first, second], or a pattern: peers.*")
+    return names
+
+
 def teacher(value: Mapping[str, Any]) -> Teacher:
     """Converts the recipe form `{name: {arguments}}` to a teacher, e.g. `{ensemble: {of: "teachers.*"}}`.
 

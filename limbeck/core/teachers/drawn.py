@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
-from limbeck.core.teachers.base import Teacher, registry
+from limbeck.core.teachers.base import Teacher, named_signals, registry
 from limbeck.core.teachers.ensemble import dense_outputs
 from limbeck.core.teachers.failing import can_be_read
 from limbeck.core.value_checks import is_finite
@@ -52,7 +52,7 @@ class Drawn(Teacher):
         require_finite("drawn", {"weights": weights})
         if weights is not None and (min(weights, default=0) < 0 or sum(weights) <= 0):
             raise ValueError(f"drawn: weights are {list(weights)}; expected numbers of 0 or more, not all 0")
-        self.references = (of,) if isinstance(of, str) else tuple(of)
+        self.references = named_signals("drawn", of)
         self.weights = None if weights is None else tuple(weights)
         self._chosen: Sequence[Reference] = ()
 

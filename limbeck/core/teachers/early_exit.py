@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
-from limbeck.core.teachers.base import Teacher, registry
+from limbeck.core.teachers.base import Teacher, named_signals, registry
 from limbeck.core.teachers.ensemble import dense_outputs
 from limbeck.utils.finite import require_finite
 
@@ -60,7 +60,7 @@ class EarlyExit(Teacher):
             raise ValueError(f"EarlyExit: threshold is {threshold}; expected a probability, such as 0.9, or one for each exit")
         if tolerance is not None and not 0 <= tolerance < 1:
             raise ValueError(f"EarlyExit: tolerance is {tolerance}; expected a share of accuracy, from 0 to 1, such as 0.003")
-        self.references = (of,) if isinstance(of, str) else tuple(of)
+        self.references = named_signals("EarlyExit", of)
         self.threshold, self.tolerance = threshold, tolerance
 
     def describe(self) -> dict[str, Any]:

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
-from limbeck.core.teachers.base import Teacher, registry
+from limbeck.core.teachers.base import Teacher, named_signals, registry
 from limbeck.core.teachers.class_sets import ClassNames, ClassSets
-from limbeck.core.teachers.failing import can_be_read, warn_of_failing, without_failing
+from limbeck.core.teachers.failing import can_be_read, owned_weights, warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
 from limbeck.utils.finite import require_finite
 
@@ -31,7 +31,8 @@ class Ensemble(Teacher):
     those that know class c; for sets without a common class, the logits side by side. "probabilities": a teacher gives
     probability 0 to classes that it does not know.
 
-    A teacher whose outputs are not finite has weight 0 on such items, and a warning names it once. An item to which `by` gives
+    A teacher whose outputs are not finite has weight 0 on such items, and a warning names it once; by a weigher that gives each
+    item the only teachers that know it (`domain`), such items are refused. An item to which `by` gives
     no teacher any weight has equal weights, with a warning too.
 
     Args:
@@ -66,7 +67,7 @@ class Ensemble(Teacher):
         self.by = None if by is None else weigher(by)
         if self.by is not None and any("*" in reference for reference in self.by.references):
             raise ValueError(f"Ensemble: by reads {', '.join(self.by.references)}; name single signals, such as peers.a")
-        self.references = ((of,) if isinstance(of, str) else tuple(of)) + tuple(self.by.references if self.by else ())
+        self.references = named_signals("Ensemble", of) + tuple(self.by.references if self.by else ())
         self.combine, self.own = combine, own
         self.weights = None if weights is None else tuple(weights)
         if self.weights is not None and (min(self.weights, default=0) < 0 or sum(self.weights) <= 0):
@@ -105,7 +106,8 @@ class Ensemble(Teacher):
         members = signals[: len(signals) - self._read]
         outputs = dense_outputs(members, same=self.classes is None, name="Ensemble")
         outputs, finite = without_failing(outputs, outputs[0].ndim - 1)
-        warn_of_failing(finite, self._names(len(outputs)), self._warned)
+        if self.by is None or not self.by.exclusive:
+            warn_of_failing(finite, self._names(len(outputs)), self._warned)
         if self.classes is None:
             stacked, known = torch.stack(outputs), None
         else:
@@ -135,11 +137,13 @@ class Ensemble(Teacher):
         given = given.view(*given.shape, *[1] * (finite.ndim - given.ndim))
         if self.by is not None:
             self._warn_of_no_weight(given)
-        given = torch.where(given.sum(0, keepdim=True) > 0, given, 1 / count) * finite
+        given = torch.where(given.sum(0, keepdim=True) > 0, given, 1 / count)
+        exclusive = self.by is not None and self.by.exclusive
+        given = owned_weights(given, finite, self._names(count)) if exclusive else given * finite
         total = given.sum(0, keepdim=True)
         # no weight is left where those with weight fail: the finite ones share equally, and all of them if there are none
         left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
-        given = torch.where(total > 0, given, left)
+        given = torch.where(total > 0, given, left) if not exclusive else given
         shares = given / given.sum(0, keepdim=True)
         if self.by is not None or not can_be_read(finite) or not bool(finite.all()):
             self.given_weights = dict(zip(self._names(count), shares.detach(), strict=True))

@@ -50,6 +50,28 @@ def shared_weights(weights: Tensor, finite: Tensor) -> Tensor:
     return torch.where(finite.any(0, keepdim=True), shared, weights)
 
 
+def owned_weights(weights: Tensor, finite: Tensor, names: Sequence[str]) -> Tensor:
+    """The weights of K teachers `[K, …]`, of which those without weight on an item do not know it and get none.
+
+    Raises:
+        ValueError: on an item all teachers that have weight fail. On an accelerator, where this would wait for the device, its
+            weights are NaN, and the check of the loss refuses it.
+    """
+    axes = max(weights.ndim, finite.ndim)
+    weights, finite = (each.view(*each.shape, *[1] * (axes - each.ndim)) for each in (weights, finite))
+    total, own = weights.sum(0, keepdim=True), (weights * finite).sum(0, keepdim=True)
+    lost = (total > 0) & (own <= 0)
+    if can_be_read(lost) and bool(lost.any()):
+        failing = ((weights > 0) & ~finite & lost).flatten(1)
+        number = int(failing.any(-1).to(torch.uint8).argmax())
+        failed, items = int(failing[number].sum()), int((weights[number] > 0).sum())
+        raise ValueError(
+            f"teacher {names[number]!r}: its outputs on {failed} of {items} items of its own in a batch are NaN or infinite, "
+            "and no other teacher knows these. Check its weights, its precision and its inputs, or leave such items out."
+        )
+    return torch.where(lost, torch.nan, weights * finite * (total / torch.where(own > 0, own, 1.0)))
+
+
 def can_be_read(values: Tensor) -> bool:
     """Whether code may decide by these values: an accelerator would have to be waited for, and a traced graph holds none."""
     return values.device.type == "cpu" and not is_traced()

@@ -10,7 +10,7 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.labels import label_mask, single_target
 from limbeck.core.signals import AnySignal
-from limbeck.core.teachers.base import Teacher, registry
+from limbeck.core.teachers.base import Teacher, named_signals, registry
 from limbeck.core.teachers.ensemble import dense_outputs
 from limbeck.core.weighers.held_back import GUO_2020
 
@@ -36,7 +36,7 @@ class MinLogit(Teacher):
 
     def __init__(self, of: str | Sequence[str], *, own: bool = False) -> None:
         super().__init__()
-        self.references = (of,) if isinstance(of, str) else tuple(of)
+        self.references = named_signals("MinLogit", of)
         self.own = own
 
     def make_target(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:

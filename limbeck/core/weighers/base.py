@@ -36,12 +36,16 @@ class Weigher(nn.Module, ABC):
         reads_classes: whether it takes outputs for the logits of classes of which one is right, and reads their softmax.
         reads_adapted: whether `student` is a tuple of what the term's adapters make of the student's signal, one for each
             teacher, instead of the signal itself.
+        fields: of the items, that it reads. `check` gets these of all items of a data set before the training.
+        exclusive: whether a teacher without weight on an item does not know it, so that none takes the place of one that fails.
     """
 
     references: Sequence[str] = ()
     needs_labels: bool = False
     reads_classes: bool = False
     reads_adapted: bool = False
+    fields: Sequence[str] = ()
+    exclusive: bool = False
 
     def __init__(self) -> None:
         super().__init__()
@@ -71,9 +75,10 @@ class Weigher(nn.Module, ABC):
         """Receives all actors, and the references of the term's teachers, for weighers that read modules of theirs."""
 
     def check(self, example: Batch, teachers: int) -> None:
-        """Raises a `ValueError` for items of a whole batch that it cannot weigh, before the first step.
+        """Raises a `ValueError` for items that it cannot weigh, before the first step.
 
         Args:
+            example: the first batch; then, if it reads `fields`, all items of the data set with these fields alone.
             teachers: how many there are.
         """
 

@@ -18,7 +18,8 @@ class Domain(Weigher):
     """1 for the teacher of an item's domain and 0 for all others, `[K, batch]`.
 
     The domain of an item is a number: of its source, in batches of the source `mixture`, or a field of the items
-    (`fields: {domain: array}`, or a mapping of tensors in Python).
+    (`fields: {domain: array}`, or a mapping of tensors in Python). No other teacher knows the domain, so that an item on which
+    its teacher gives NaN or infinity is refused.
 
     Args:
         field: the name of the numbers, in `Batch.extras` or among the fields of the inputs.
@@ -28,10 +29,13 @@ class Domain(Weigher):
         ValueError: items without the field; an item of a domain that no teacher is named for; a route to no teacher.
     """
 
+    exclusive = True
+
     def __init__(self, *, field: str = "domain", routes: Sequence[int] | None = None) -> None:
         super().__init__()
         if routes is not None and (not routes or min(routes) < 0):
             raise ValueError(f"domain: routes is {list(routes)}; expected the number of a teacher, from 0, for each domain")
+        self.fields = (field,)
         self.field, self.routes = field, None if routes is None else tuple(routes)
 
     def check(self, example: Batch, teachers: int) -> None:
@@ -49,9 +53,11 @@ class Domain(Weigher):
         unknown = (domain < 0) | (domain >= len(routes))
         if bool(unknown.any()):
             found = int(domain[unknown][0])
+            count = int((domain == found).sum())
             raise ValueError(
-                f"domain: an item is of domain {found}, and there are teachers for domains 0 to {len(routes) - 1}; add a "
-                f"teacher for domain {found}, name one in routes, or leave such items out"
+                f"domain: {count:,} of {len(domain):,} items {'is' if count == 1 else 'are'} of domain {found}, and there are "
+                f"teachers for domains 0 to {len(routes) - 1}; add a teacher for domain {found}, name one in routes, or leave "
+                "such items out"
             )
         return torch.tensor(routes, device=domain.device)[domain]
 

@@ -35,6 +35,7 @@ from limbeck.experiment.checks.merged_classes import check_merged_classes
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
 from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
+from limbeck.experiment.checks.weighed_items import check_weighed_items
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment, keeps_modes
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan, references_of
@@ -325,6 +326,8 @@ def _check_update(
         _check_tokens(criterion, items)
     criterion.build(example, samples=source.samples)
     criterion.probes.close()
+    if isinstance(items, Items):
+        check_weighed_items(criterion, items)
     require_trainable(actors, update.trains)
     optimizer = update.optimizer or stage.optimizer or plan.training.optimizer
     optimizer.build([parameter for name in update.trains for parameter in actors[name].model.parameters()])

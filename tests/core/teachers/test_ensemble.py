@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,7 +13,7 @@ from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.signals import LinearLogits, TopK
-from limbeck.core.teachers import Ensemble
+from limbeck.core.teachers import Drawn, EarlyExit, Ensemble, MinLogit
 from limbeck.core.terms import Term
 from limbeck.core.weighers import Weigher
 from limbeck.objectives import SoftTargets
@@ -219,3 +221,12 @@ def test_class_sets_that_do_not_fit_are_refused():
         answer(bound(classes=CLASSES | {"pets": ["cat", "dog", "fox"]}), (PETS, FARM))
     with pytest.raises(ValueError, match="the student outputs 5 classes and the teachers' sets together hold 4"):
         bound(classes=CLASSES).build((4, 5), samples=None)
+
+
+@pytest.mark.parametrize("build", [Ensemble, Drawn, MinLogit, EarlyExit])
+@pytest.mark.parametrize("of", [[], (), "", ["a", ""], [None]])
+def test_a_teacher_made_of_nothing_is_refused(build: Any, of: Any) -> None:
+    with pytest.raises(
+        ValueError, match=r"of is .*; expected names of signals, such as \[first, second\], or a pattern: peers"
+    ):
+        build(of)

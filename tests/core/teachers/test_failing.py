@@ -15,7 +15,7 @@ from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TermError
 from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
-from limbeck.core.weighers import Confidence, Weigher
+from limbeck.core.weighers import Confidence, Domain, Weigher
 from limbeck.objectives import Hint, SoftTargets
 from tests.core.networks import Net, X, Y, student
 
@@ -138,3 +138,40 @@ def test_weights_of_teachers_are_shared_out_among_those_that_answer(labels):
     weights = (1 - share) / 2
     weights[2, :2] = 0
     torch.testing.assert_close(found, (weights / weights.sum(0) * losses).sum(0).mean())
+
+
+OF_A = torch.tensor([0, 0, 1, 0])
+
+
+@pytest.mark.parametrize("combine", ["logits", "probabilities"])
+def test_no_teacher_takes_the_place_of_one_that_alone_knows_a_domain(combine):
+    """BROKEN fails on items 1 and 3."""
+    ensemble = Ensemble(["a", "b"], by="domain", combine=combine)
+    ensemble.bind(["teachers.a", "teachers.b"])
+    with pytest.raises(ValueError, match=r"teacher 'teachers\.b': its outputs on 1 of 3 items of its own in a batch are NaN"):
+        ensemble.make_target([A, BROKEN], Batch({"default": IMAGES}, extras={"domain": torch.tensor([1, 0, 1, 1])}), A)
+
+
+def test_a_teacher_that_fails_on_items_of_other_domains_changes_nothing():
+    batch = Batch({"default": IMAGES}, extras={"domain": OF_A})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = Ensemble(["a", "b"], by="domain").make_target([A, BROKEN], batch, A)
+    torch.testing.assert_close(found, torch.where(OF_A[:, None] == 0, A, B))
+
+
+def test_losses_of_each_domain_are_those_of_its_teacher_alone():
+    good, bad = Net(seed=1).eval(), Nan(rows=slice(0, 2))
+    actors = Actors({"student": trained(student()), "teachers.a": frozen(good), "teachers.b": frozen(bad)})
+    criterion = Criterion([Term(SoftTargets(temperature=1), teacher="teachers.*", item_weight=Domain())], actors=actors)
+
+    def batch(domain: torch.Tensor) -> Batch:
+        return Batch({"default": X}, target=Y, extras={"domain": domain})
+
+    own = torch.arange(len(X)) >= 2  # b answers there
+    found = criterion(batch(own.long()))["loss"]
+    s = actors["student"].model(X).log_softmax(-1)
+    losses = [F.kl_div(s, net(X).log_softmax(-1), reduction="none", log_target=True).sum(-1) for net in (good, bad.net)]
+    torch.testing.assert_close(found, torch.where(own, losses[1], losses[0]).mean() / 2)
+    with pytest.raises(TermError, match=r"'teachers\.b'.*no other teacher knows these"):
+        criterion(batch(torch.ones(len(X), dtype=torch.int64)))

@@ -42,14 +42,14 @@ def test_a_domain_without_teacher_is_found_behind_the_items_of_the_dry_run():
     _, actors, _ = made()
     batch = Batch({"default": torch.cat([X, X])}, extras={"domain": torch.tensor([0, 1, 0, 2])})
     terms = methods.call("domain_teachers", {})["terms"]
-    with pytest.raises(ValueError, match="an item is of domain 2, and there are teachers for domains 0 to 1"):
+    with pytest.raises(ValueError, match="1 of 4 items is of domain 2, and there are teachers for domains 0 to 1"):
         Criterion(terms, actors=actors, example=batch)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"domain": (0, 2)}, "an item is of domain 2, and there are teachers for domains 0 to 1"),
+        ({"domain": (0, 2)}, "1 of 2 items is of domain 2, and there are teachers for domains 0 to 1"),
         ({"field": "place"}, "items have no field 'place'"),
         ({"classes": {"a": ["x", "y", "z"], "c": ["x", "y", "z"]}}, "no class names of 'teachers.b'"),
         ({"classes": {"a": ["x", "y", "z"], "b": ["x", "y", "z"], "student": ["x", "y", "w"]}}, "no teacher knows w"),

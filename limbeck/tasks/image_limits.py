@@ -22,12 +22,7 @@ def accepted_images(model: nn.Module, items: Items) -> str | None:
     if len(shape) != 4:
         return None
     channels, height, width = shape[1:]
-    if _takes(model, (channels, height, width)):
-        return None  # the images are not what it fails on
-    others = [number for number in CHANNELS if number != channels]
-    tried = [(number, height, width) for number in others]
-    tried += [(number, size, size) for number in (channels, *others) for size in SIZES]
-    found = next((one for one in tried if _takes(model, one)), None)
+    found = accepted_shape(model, (channels, height, width))
     if found is None:
         return None
     changes = [] if found[0] == channels else [f"channels: {found[0]}"]
@@ -38,8 +33,19 @@ def accepted_images(model: nn.Module, items: Items) -> str | None:
     )
 
 
+def accepted_shape(model: nn.Module, shape: tuple[int, ...]) -> tuple[int, int, int] | None:
+    """Returns the images that a model takes in place of those of `shape`; None if it takes these, or none of the usual ones."""
+    if len(shape) != 3 or _takes(model, shape):
+        return None
+    channels, height, width = shape
+    others = [number for number in CHANNELS if number != channels]
+    tried = [(number, height, width) for number in others]
+    tried += [(number, size, size) for number in (channels, *others) for size in SIZES]
+    return next((one for one in tried if _takes(model, one)), None)
+
+
 @torch.no_grad()
-def _takes(model: nn.Module, shape: tuple[int, int, int]) -> bool:
+def _takes(model: nn.Module, shape: tuple[int, ...]) -> bool:
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     with preserve_modes(model):
         try:

@@ -31,6 +31,7 @@ from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.arm_stages import arm_data
 from limbeck.experiment.checks.data import check_range
 from limbeck.experiment.checks.guessing import warn_of_guessing
+from limbeck.experiment.checks.made_shape import naming_shape
 from limbeck.experiment.checks.merged_classes import check_merged_classes
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
 from limbeck.experiment.checks.tolerances import check_tolerances
@@ -318,13 +319,15 @@ def _check_update(
     source = train if update.source is None else experiment.fresh_source(update.source, plan, ahead=False)
     if source is None:
         raise ValueError("an update names no source and there is no training data; give it one (source=…), or call fit(train)")
-    source.bind({name: actor.model for name, actor in actors.items()})
-    example = source.batch(BatchPosition(0, seed))
+    with naming_shape(stage.name, source, actors):
+        source.bind({name: actor.model for name, actor in actors.items()})
+        example = source.batch(BatchPosition(0, seed))
     criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=source.generator)
     items = getattr(source, "items", None)
     if isinstance(items, Items):
         _check_tokens(criterion, items)
-    criterion.build(example, samples=source.samples)
+    with naming_shape(stage.name, source, actors):
+        criterion.build(example, samples=source.samples)
     criterion.probes.close()
     if isinstance(items, Items):
         check_weighed_items(criterion, items)

@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from benchmarks.paradigms.small_images import load
 from limbeck import models
 from limbeck.data import Items, TableEncoder, load_items
-from limbeck.models.architectures.blocks import ConvNormAct
 from limbeck.recipe import read_yaml
 
 ROOT = Path(__file__).parents[2]
@@ -117,30 +116,6 @@ def digits() -> Setting:
     )
 
 
-class PlacesCNN(nn.Module):
-    """Three convolutions with BatchNorm and two poolings, [B, 1, S, S] → logits [B, 10].
-
-    Its classifier reads the places of the last maps, where that of `tiny_cnn` reads their mean. Means of noise are nearly
-    the same for all inputs; places are not, so that noise shows the student more of what such a teacher knows.
-    """
-
-    def __init__(self, width: int, size: int) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            ConvNormAct(1, width),
-            ConvNormAct(width, 2 * width),
-            nn.MaxPool2d(2),
-            ConvNormAct(2 * width, 2 * width),
-            nn.MaxPool2d(2),
-            nn.Flatten(),
-        )
-        self.linear = nn.Linear(2 * width * (size // 4) ** 2, 10)
-
-    def forward(self, images: Tensor) -> Tensor:
-        logits: Tensor = self.linear(self.layers(images))
-        return logits
-
-
 def digits_places() -> Setting:
     return replace(
         digits(),
@@ -149,8 +124,8 @@ def digits_places() -> Setting:
             "digits, 8 × 8; CNN with BatchNorm whose classifier reads places, 16 → 12; 2,000 or 3,000 student steps on "
             "batches of 128"
         ),
-        teacher=lambda: PlacesCNN(16, 8),
-        student=lambda: PlacesCNN(12, 8),
+        teacher=lambda: models.get("flat_cnn", width=16, size=8),
+        student=lambda: models.get("flat_cnn", width=12, size=8),
         methods=PLACES,
     )
 
@@ -161,8 +136,8 @@ def mnist() -> Setting:
         "mnist; CNN with BatchNorm whose classifier reads places, 16 → 8; 2,000 or 3,000 student steps on batches of 128",
         load("mnist", "train"),
         load("mnist", "test"),
-        lambda: PlacesCNN(16, 28),
-        lambda: PlacesCNN(8, 28),
+        lambda: models.get("flat_cnn", width=16),
+        lambda: models.get("flat_cnn", width=8),
         {"shape": [1, 28, 28], "classes": 10},
         PLACES,
         teacher_steps=1500,

@@ -10,6 +10,7 @@ Image models take [B, C, H, W] in [0, 1], normalise their inputs and return logi
 """
 
 from limbeck.models.architectures.dcgan import dcgan
+from limbeck.models.architectures.flat_cnn import flat_cnn
 from limbeck.models.architectures.mlp import mlp
 from limbeck.models.architectures.mobile_resnet import mobile_resnet
 from limbeck.models.architectures.mobilenet_v2 import mobilenet_v2
@@ -39,6 +40,7 @@ __all__ = [
     "early_exit_of",
     "ensemble_of",
     "exit_of",
+    "flat_cnn",
     "get",
     "load_model",
     "load_weights",

@@ -4,7 +4,8 @@
     python -m benchmarks.paradigms.heterogeneous vit --arms deit ofa_kd      # only these methods
 
 CIFAR-10, 20,000 of its training images. All arms take as many steps; the arm `alone` learns the labels only, in new views in
-each epoch, and the others see one or two views of each image, whose teacher outputs are cached. Weights and temperature were
+each epoch, and the others see one or two views of each image, whose teacher outputs are cached. The arm `longer` is `alone` for
+as many operations, those of the teacher's pass included, as the others. Weights and temperature were
 chosen on other training images. Lengths were not: after first figures of one seed on test images the trainings of `vit` and
 `imagenet` were made longer, for all arms. What is trained is kept under runs/benchmarks/heterogeneous.
 
@@ -23,6 +24,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bars import record
 from benchmarks.paradigms.heterogeneous_teachers import (
@@ -51,7 +53,7 @@ from limbeck.tasks import Classification
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.heterogeneous"
 SEEDS = (0, 1, 2)
 BATCH = 64
-ALONE = "alone"
+ALONE, LONGER = "alone", "longer"
 Build = Callable[..., nn.Module]
 
 
@@ -130,9 +132,10 @@ def right(name: str, part: Part, arm: str, seed: int) -> np.ndarray:
     path, task, items = FOLDER / f"{name}-{arm.replace(' ', '_')}-{seed}.npy", Classification(), data(part.labels)
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        how = training(part, steps(part.epochs * COUNT // BATCH) if arm == ALONE else epochs(part.epochs))
+        length = {ALONE: steps(count(part)), LONGER: steps(round(more_compute(part) * count(part)))}
+        how = training(part, length.get(arm, epochs(part.epochs)))
         given: dict[str, Any] = {"training": how, "control": False, "seeds": [seed]}
-        if arm == ALONE:
+        if arm in length:
             job = Distillation(student(part, arm), terms=task.hard_terms(), **given)
             model = job.fit(items.labelled())
         else:
@@ -145,6 +148,23 @@ def right(name: str, part: Part, arm: str, seed: int) -> np.ndarray:
         np.save(path, (task.outputs(model, test).argmax(-1) == test.target).numpy().astype(float))
         print(f"{name} {arm} {seed}: {100 * np.load(path).mean():.2f} %", flush=True)
     return np.load(path)
+
+
+def count(part: Part) -> int:
+    """The steps of the students but for `longer`."""
+    return part.epochs * COUNT // BATCH
+
+
+def more_compute(part: Part) -> float:
+    """What a distilled student costs in floating-point operations, with the teacher's pass over each view, in steps on labels.
+    A step is three forward passes; projections are not counted."""
+    few = torch.rand(2, 3, 32, 32)
+    forward = []
+    for model in (part.teacher(), models.get(part.student, **part.args)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            model(few)
+        forward.append(counter.get_total_flops())
+    return 1 + part.views * COUNT * forward[0] / (3 * count(part) * BATCH * forward[1])
 
 
 def student(part: Part, arm: str) -> Callable[[], nn.Module]:
@@ -164,15 +184,15 @@ def scores(name: str, part: Part, arms: Sequence[str]) -> dict[str, np.ndarray]:
 
 
 def run(name: str, part: Part, chosen: Sequence[str]) -> None:
-    arms = scores(name, part, [ALONE, *chosen])
-    alone = arms[ALONE]
-    above = f"teacher {100 * accuracy(part.teacher_name):.2f} %, alone {100 * alone.mean():.2f} %"
+    arms = scores(name, part, [ALONE, *chosen, LONGER])
+    above = f"teacher {100 * accuracy(part.teacher_name):.2f} %, alone {100 * arms[ALONE].mean():.2f} %"
     for arm in chosen:
-        found = arms[arm]
-        gain = paired_gain(found, alone)
-        bar = part.bar if arm == next(iter(part.methods)) else None
-        figure = f"{part.title}: accuracy of {arm} minus that of the student alone, points"
-        keep(name, part, figure, gain, bar, f"{above}, {arm} {100 * found.mean():.2f} %")
+        found, first = arms[arm], arm == next(iter(part.methods))
+        note = f"{above}, {arm} {100 * found.mean():.2f} %"
+        figure = f"{part.title}: accuracy of {arm} minus that of the student alone"
+        keep(name, part, f"{figure}, points", paired_gain(found, arms[ALONE]), part.bar if first else None, note)
+        note += f", longer {100 * arms[LONGER].mean():.2f} % in {more_compute(part):.1f} times the steps"
+        keep(name, part, f"{figure} for as many operations, points", paired_gain(found, arms[LONGER]), None, note)
     if {"progressive", "one shot"} <= set(arms):
         gain = paired_gain(arms["progressive"], arms["one shot"])
         figure = f"{part.title}: accuracy of progressive projection minus that of one shot, points"

@@ -258,7 +258,8 @@ def freeze(model: nn.Module) -> nn.Module:
     for parameter in model.parameters():
         if parameter.requires_grad:
             _frozen_here[parameter] = True
-    return model.requires_grad_(False)
+        parameter.requires_grad_(False)  # one by one, as TorchScript modules have no requires_grad_
+    return model
 
 
 def carry_frozen(original: nn.Module, copied: nn.Module) -> None:

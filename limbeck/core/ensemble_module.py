@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -54,6 +55,16 @@ def refuse_if_undecidable(teacher: Teacher) -> None:
         )
 
 
+@contextmanager
+def _naming(name: str, model: nn.Module) -> Iterator[None]:
+    """Names the member that raises an error by a note of it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"raised by {name!r} ({type(model).__name__})")
+        raise
+
+
 class EnsembleModule(nn.Module):
     """Several models whose outputs a teacher combines; called as each of them is called, returns logits.
 
@@ -92,15 +103,17 @@ class EnsembleModule(nn.Module):
         found: dict[str, AnySignal] = {}
         for (number, _), members in runs.items():
             first = members[0].readout
-            signals = read_signals(
-                self.models[number],
-                first.inputs_of(inputs)
-                if len(runs) == 1
-                else copy_tensors(first.inputs_of(inputs)),  # a member may change its own in place
-                [member.readout.tap for member in members],
-                output=first.output,
-                run=members[0].run,
-            )
+            given = first.inputs_of(inputs)
+            if len(runs) > 1:
+                given = copy_tensors(given)  # a member may change its own in place
+            with _naming(members[0].name, self.models[number]):
+                signals = read_signals(
+                    self.models[number],
+                    given,
+                    [member.readout.tap for member in members],
+                    output=first.output,
+                    run=members[0].run,
+                )
             found |= {member.name: signals[member.readout.tap] for member in members}
         return [found[member.name] for member in self.members]
 

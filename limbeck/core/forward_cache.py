@@ -11,6 +11,7 @@ from torch import Tensor
 
 from limbeck.core.actors import Actor, Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch, first_tensor, select_rows
+from limbeck.core.errors import TapError
 from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.model_io import as_channels_last, call_model, in_precision_of
 from limbeck.core.probe_set import ProbeSet
@@ -159,6 +160,8 @@ def _naming(name: str, actor: Actor, inputs: Any, *, dry_run: bool) -> Iterator[
         yield
     except Exception as error:
         who, shape = f"actor {name!r} ({type(actor.model).__name__})", list(first_tensor(inputs).shape)
+        if dry_run and isinstance(error, TapError):
+            raise TapError(f"{who}: {error}") from error
         full = isinstance(error, torch.OutOfMemoryError) or is_out_of_memory(error)
         if dry_run and isinstance(error, RuntimeError | TypeError | IndexError) and not full:
             reason = str(error).splitlines() or [type(error).__name__]

@@ -62,7 +62,12 @@ def logits_of(output: Any) -> Tensor | Signal:
     if isinstance(output, tuple | list) and output:
         _refuse_to_guess(output)
         return logits_of(output[0])
-    raise TapError(f"the model returned {type(output).__name__}, in which no logits were found; name a tap instead")
+    remedy = "name a tap instead"
+    if parts := _parts_of(output):
+        remedy = (
+            f"choose one by the actor's output, such as output: {parts[0]} (in Python: trained(model, output={parts[0]!r}))"
+        )
+    raise TapError(f"the model returned {_describe(output)}, in which no logits were found; {remedy}")
 
 
 def select_output(output: Any, choice: str = LOGITS) -> Tensor | Signal:
@@ -102,6 +107,13 @@ def _refuse_to_guess(parts: Sequence[Any]) -> None:
             f"the model returned {_describe(parts)}, and several could be its logits; choose one by the actor's output, "
             'such as output: "(1)" (in Python: trained(model, output="(1)"))'
         )
+
+
+def _parts_of(output: Any) -> list[str]:
+    """The keys of a mapping, or the attributes of an object, that are tensors of real numbers with an axis of items."""
+    named = output if isinstance(output, Mapping) else getattr(output, "__dict__", {})
+    parts = {str(name): part for name, part in named.items() if isinstance(part, Tensor)}
+    return [name for name, part in parts.items() if part.is_floating_point() and part.ndim > 1]
 
 
 def _describe(output: Any) -> str:

@@ -36,6 +36,10 @@ def as_target(targets: GivenTargets, classes: int | None = None) -> Target:
         return {name: torch.as_tensor(part) for name, part in targets.items()}
     if isinstance(targets, Sequence) and len(targets) and isinstance(targets[0], Mapping):
         return pad_objects(targets)  # type: ignore[arg-type]
+    if isinstance(targets, Sequence) and len(targets) and isinstance(targets[0], str):
+        raise ValueError(
+            f"targets: they are texts, such as {targets[0]!r}; give the numbers of the classes, and names as class_names=[…]"
+        )
     target = torch.as_tensor(targets)
     found = f"found {target.dtype} of shape {list(target.shape)}"
     several = target.ndim == 2 and target.shape[1] == classes
@@ -45,7 +49,8 @@ def as_target(targets: GivenTargets, classes: int | None = None) -> Target:
     whole = not (target.is_floating_point() or target.is_complex()) and target.ndim in (1, 2)
     if not numbers and not whole:
         expected = "class indices [N], numbers to predict [N] (float), or positions [N, k] (integers)"
-        raise ValueError(f"targets: expected {expected}, {found}")
+        remedy = "; of one-hot rows give labels.argmax(1)" if target.ndim == 2 else ""
+        raise ValueError(f"targets: expected {expected}, {found}{remedy}")
     if numbers:
         return torch.where(target.isnan(), torch.nan, target).to(torch.float32)  # one NaN, so that fingerprints agree
     return target.to(torch.int64)

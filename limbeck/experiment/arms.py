@@ -90,7 +90,7 @@ def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None,
             warn_of_batch_statistics(task, model, read, f"{result}, arm {name}, seed {seed}")
         if validation is not None:
             choose_exit_thresholds(experiment, plan, models, validation)
-    run.clock.teacher_items += sum(cache.cached.completed for cache in caches.values())
+    run.clock.teacher_items += sum(cached.completed for cached in set(opened.values()))
     folders = {actor: cache.folder for actor, cache in caches.items()}
     made = made_inputs_of(run, train) if name == STUDENT else []
     return TrainedArm(name, models, run.clock.best or 0.0, run, folders, made)

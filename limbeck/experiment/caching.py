@@ -91,13 +91,19 @@ class OpenCache:
 
 @contextmanager
 def open_caches(experiment: Experiment, plan: Plan, source: Dataset) -> Iterator[dict[str, OpenCache]]:
-    """Opens the caches for one training, which adds what is missing; by the name of the actor."""
+    """Opens the caches for one training, which adds what is missing; by the name of the actor.
+
+    Actors that output the same, because they are one model on the same inputs, share a folder, which is opened once.
+    """
     with ExitStack() as stack:
-        opened = {}
+        opened: dict[str, OpenCache] = {}
         for name, config in plan.caches.items():
             if not experiment.teacher_outputs.get(name, TeacherOutputs()).taps:
                 continue
             made = stack.enter_context(closing(plan_cache(experiment, plan, name, source)))
-            cached = stack.enter_context(open_cache(made.query, config, made.folder, made.codecs))
-            opened[name] = OpenCache(cached, made.folder)
+            equal = (each for other, each in opened.items() if each.folder == made.folder and plan.caches[other] == config)
+            same = next(equal, None)
+            opened[name] = same or OpenCache(
+                stack.enter_context(open_cache(made.query, config, made.folder, made.codecs)), made.folder
+            )
         yield opened

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 
+import torch
+
 from limbeck.core.actors import Actor, Role, check_weights
 from limbeck.core.model_io import LOGITS
 from limbeck.core.references import Reference
@@ -37,6 +39,11 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
             require_folder_name(name, field)
     _check_copies(plan.actors)
     check_weights(plan.actors)  # trainings copy each model on its own, which would separate them without a word
+    for name, actor in plan.actors.items():
+        if isinstance(actor.module, torch.jit.ScriptModule):
+            raise ValueError(
+                f"actors: {name!r} is a TorchScript module, which takes no hooks; hand over the torch.nn.Module it was made of"
+            )
     for place, stage in enumerate(plan.stages):
         _check_events(f"stages.{place}", stage, plan.actors)
         for field, update in updates_of(plan, place, stage):
@@ -51,6 +58,8 @@ def check_plan(plan: Plan, *, data: bool = True) -> None:
         if not re.fullmatch(r"\w[\w.+-]*", name):
             raise ValueError(f"evaluate: {name!r} names folders and files; use letters, digits, '.', '-', '_' and '+'")
         _check_evaluated(f"evaluate.{name}", evaluated, plan.actors)
+    if plan.teacher is not None:
+        _check_compared(plan.teacher, plan.actors)
     unset = plan.evaluate == {STUDENT: STUDENT}  # the default, also where stages train only other actors
     if not unset and not any(learns(one, plan.actors, plan.stages) for one in plan.evaluate.values()):
         names = ", ".join(plan.evaluate)
@@ -254,6 +263,16 @@ def _check_evaluated(field: str, evaluated: Evaluated, actors: Mapping[str, Acto
         raise ValueError(f"{field}: {type(evaluated).__name__} gives no predictions of its own; name an actor or an ensemble")
     for text in texts:
         matching_actors(field, text, STUDENT, actors)
+
+
+def _check_compared(teacher: Evaluated, actors: Mapping[str, Actor]) -> None:
+    """The verdict compares the results of all seeds with one teacher, which no training changes."""
+    for name in matching_actors("evaluate.teacher", references_of(teacher), TEACHER, actors):
+        if (role := actors[name].role) is not Role.FROZEN:
+            raise ValueError(
+                f"evaluate.teacher: {name!r} is {describe_role(role)}, so that each seed has its own, and the verdict compares "
+                f"all with one teacher; name frozen actors, or make it a result: evaluate: {{other: {name}}}"
+            )
 
 
 def learns(evaluated: Evaluated, actors: Mapping[str, Actor], stages: Sequence[Stage]) -> bool:

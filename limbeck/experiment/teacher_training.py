@@ -64,9 +64,11 @@ def check_teacher_training(
     """Checks that a model can be trained on the labels in these batches; see `train_teacher`.
 
     Raises:
-        ValueError: a part of a batch holds one item, on which its BatchNorm cannot train.
+        ValueError: its outputs do not fit the labels, or a part of a batch holds one item, on which its BatchNorm cannot train.
     """
-    stage, source = _stage_and_source(train.for_actor(name), training, task or Classification())
+    task, own = task or Classification(), train.for_actor(name)
+    stage, source = _stage_and_source(own, training, task)
+    task.check(model, task.training_items(own), name, "training data")
     check_training_batches(Actors({"teacher": trained(model)}), [stage], source, training.settings, who=name, seed=0)
 
 

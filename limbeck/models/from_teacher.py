@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -39,13 +40,30 @@ def build_model(model: ModelOrBuilder, teacher: nn.Module | None) -> nn.Module:
             ours.requires_grad_(theirs.is_floating_point() and not is_held(theirs))
         return copied
     if not isinstance(model, FromTeacher):
-        return model()
+        return _built(model)
     if teacher is None:
         raise ValueError(
             "from_teacher: the model is made from the teacher, and there is none; give a teacher, or a model by name"
         )
     with _unfrozen(teacher):  # what is copied from it is trained, unless the builder freezes it
         return build_within_limits(lambda: model(teacher))
+
+
+def _built(builder: Callable[[], nn.Module]) -> nn.Module:
+    """Calls a builder; refuses functions that are models themselves, and what builds something else."""
+    try:
+        inspect.signature(builder).bind()
+    except TypeError as error:
+        raise ValueError(
+            f"{builder!r} is called without arguments to build a model, and needs some ({error}); hand over a torch.nn.Module, "
+            "or lambda: Model(…)"
+        ) from error
+    except ValueError:
+        pass  # of a built-in function, which has no signature
+    built = builder()
+    if not isinstance(built, nn.Module):
+        raise ValueError(f"{builder!r} built {type(built).__name__}; expected a torch.nn.Module")
+    return built
 
 
 @contextmanager

@@ -103,7 +103,7 @@ def _read(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
+        reason = str(error).split(". ", 1)[0].split("\n", 1)[0].rstrip(".") + "."  # without advice to load it all the same
         raise ValueError(
             f"{path} is damaged or contains more than tensors, and loading it could run code: {reason} {CONVERT}"
         ) from error

@@ -22,7 +22,7 @@ from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.metrics import Measure
 from limbeck.tasks.data_format import DataFormat
-from limbeck.tasks.image_limits import accepted_images, other_precision
+from limbeck.tasks.image_limits import why_unreadable
 from limbeck.tasks.input_limits import check_input_limits
 from limbeck.tasks.model_outputs import model_outputs, shared_outputs
 from limbeck.tasks.predictions import TaskPredictions
@@ -227,15 +227,7 @@ class Task(ABC):
         try:
             outputs = self.outputs(model, few, reads=reads)
         except (RuntimeError, ValueError, TypeError, IndexError) as error:
-            raise ValueError(f"{data}: the {who} {_unread(error, model, items)}") from error
+            raise ValueError(f"{data}: the {who} {why_unreadable(model, items, error)}") from error
         if not bool(outputs.isfinite().all()):
             raise ValueError(f"the {who} gives NaN or infinity on the {data}; check its weights and its inputs")
         self.check_outputs(outputs, items, who, data)
-
-
-def _unread(error: Exception, model: nn.Module, items: Items) -> str:
-    """Says that a model cannot read items, what it takes instead, if that is known, and the first line of the error."""
-    of_precision = other_precision(model) if "type" in str(error) else None
-    taken = of_precision or accepted_images(model, items)
-    reason = str(error).splitlines()[0] if taken is None else f"{taken} ({str(error).splitlines()[0]})"
-    return f"({type(model).__name__}) cannot read it: {reason}"

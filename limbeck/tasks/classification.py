@@ -66,8 +66,8 @@ class Classification(Task):
             )
         assert items.target is not None
         if items.target.is_floating_point() or items.target.ndim != 1:
-            several = "; several labels of an item are task: multilabel_classification" if items.target.ndim == 2 else ""
-            raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes{several}")
+            remedy = _remedy(items.target)
+            raise ValueError(f"{data}: classification needs one class per item, and the labels are no classes{remedy}")
         highest, classes = int(items.target.max()), outputs.shape[-1]
         if items.class_names is not None and len(items.class_names) < classes and highest < classes:
             raise ValueError(
@@ -82,6 +82,20 @@ class Classification(Task):
                 f"{highest + 1}{one}"
             )
         _warn_of_probabilities(outputs, who)
+
+
+def _remedy(target: Tensor) -> str:
+    """What makes classes of labels that are none, as far as their shape tells."""
+    if target.ndim == 1:
+        whole = bool((target == target.round()).all())
+        return "; they are whole numbers of a type for numbers to predict: labels.long()" if whole else ""
+    if target.ndim > 2:
+        return ""
+    if target.shape[1] == 1:
+        return "; each is a row of one: labels.flatten()"
+    one_hot = bool(((target == 0) | (target == 1)).all()) and bool((target.sum(1) == 1).all())
+    several = "several labels of an item are task: multilabel_classification"
+    return f"; of one-hot rows: labels.argmax(1); {several}" if one_hot else f"; {several}"
 
 
 def _warn_of_probabilities(outputs: Tensor, who: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.core.model_io import call_model, preserve_modes
 from limbeck.data import Items
@@ -60,10 +60,27 @@ def _text(shape: tuple[int, int, int]) -> str:
     return "×".join(map(str, shape))
 
 
-def other_precision(model: nn.Module) -> str | None:
-    """Says that a model is in another precision than its inputs, and what to do; None if it is in float32."""
+def why_unreadable(model: nn.Module, items: Items, error: Exception) -> str:
+    """Says that a model does not run on items and why, as far as that is known, with what it raised: an error and its notes."""
+    taken = (_other_precision(model, items) if "type" in str(error) else None) or accepted_images(model, items)
+    own = "; ".join([str(error).split("\n", 1)[0], *getattr(error, "__notes__", [])])  # notes name a member of an ensemble
+    return f"({type(model).__name__}) cannot read it: {own if taken is None else f'{taken} ({own})'}"
+
+
+def _other_precision(model: nn.Module, items: Items) -> str | None:
+    """Says that a model and its inputs differ in precision, and what to do; None if both are in float32."""
     kinds = {parameter.dtype for parameter in model.parameters() if parameter.is_floating_point()}
-    if not kinds or torch.float32 in kinds:
+    if not kinds:
         return None
-    kind = str(kinds.pop()).removeprefix("torch.")
-    return f"its parameters are {kind}, and inputs are float32: hand over model.float() (training.precision: …)"
+    if torch.float32 not in kinds:
+        return (
+            f"its parameters are {_name(kinds.pop())}, and inputs are float32: hand over model.float() (training.precision: …)"
+        )
+    inputs = items.fetch(torch.arange(1))
+    if isinstance(inputs, Tensor) and inputs.dtype not in (torch.float32, torch.uint8):
+        return f"inputs are {_name(inputs.dtype)}, and its parameters are float32: hand over inputs.float()"
+    return None
+
+
+def _name(kind: torch.dtype) -> str:
+    return str(kind).removeprefix("torch.")

@@ -36,8 +36,9 @@ def model_outputs(
         for batch in task.batches(items, batch_size, workers):
             inputs: Any = batch.to(device).inputs["default"]
             output = logits_of(call_model(model, inputs if reads is None else inputs[reads]))
-            if not isinstance(output, Tensor):
-                raise ValueError(f"{type(model).__name__} returned {type(output).__name__}; {task.name} needs logits")
+            if not isinstance(output, Tensor) or output.is_complex():
+                kind = "complex numbers" if isinstance(output, Tensor) else type(output).__name__
+                raise ValueError(f"{type(model).__name__} returned {kind}; {task.name} needs logits")
             assert batch.index is not None
             kept = task.reduce_outputs(output, batch).float().cpu()
             if task.one_shape:

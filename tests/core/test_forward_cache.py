@@ -166,6 +166,8 @@ def test_an_actor_that_cannot_read_the_inputs_is_named_in_the_dry_run():
     message = r"actor 'teachers\.b' \(Broken\) cannot read inputs of shape \[4, 3\]: mat1 and mat2 shapes cannot be multiplied"
     with pytest.raises(ValueError, match=message):
         read(actors, plan, "teachers.a", "teachers.b", dry_run=True)
+    with pytest.raises(TapError, match=r"actor 'teachers\.b' \(Broken\): the model returned dict"):
+        read(actors | {"teachers.b": frozen(Broken(TapError("the model returned dict")))}, plan, "teachers.b", dry_run=True)
     with pytest.raises(torch.OutOfMemoryError):
         read({"a": frozen(Broken(torch.OutOfMemoryError("full")))}, plan, "a", dry_run=True)
 

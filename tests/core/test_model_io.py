@@ -27,8 +27,10 @@ def test_logits_within_what_models_return():
 
     for output in (X, (X, 1), {"logits": X, "loss": 0}, Answer()):
         assert torch.equal(logits_of(output), X)
-    with pytest.raises(TapError, match="returned dict, in which no logits"):
+    with pytest.raises(TapError, match="returned dict with the keys loss, in which no logits were found; name a tap"):
         logits_of({"loss": 0})
+    with pytest.raises(TapError, match=r"the keys loss, out, aux, .*; choose one by the actor's output, such as output: out "):
+        logits_of({"loss": X[0, 0], "out": X, "aux": X})
 
 
 def test_modes_are_kept_module_by_module():

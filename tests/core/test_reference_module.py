@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from limbeck.core.actors import Actor, Actors, Variant, average, trained
+from limbeck.core.errors import TapError
 from limbeck.core.model_io import LOGITS
 from limbeck.core.reference_module import ReferenceModule, module_of, needs_recalibration
 from limbeck.core.references import Reference
@@ -189,6 +190,18 @@ def test_ensemble_of_a_pattern() -> None:
     copied = module_of(Ensemble("peers.*"), actors, prune=True)
     assert torch.equal(copied(X), module(X))
     assert copied.models[0] is not actors["peers.a"].model
+
+
+class Unnamed(nn.Module):
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        return {"out": x}
+
+
+def test_a_member_that_fails_is_named() -> None:
+    actors = Actors({"a": trained(Net(seed=0).eval()), "b": trained(Unnamed())})
+    with pytest.raises(TapError, match="returned dict with the keys out") as error:
+        module_of(Ensemble(["a", "b"]), actors)(X)
+    assert error.value.__notes__ == ["raised by 'b' (Unnamed)"]
 
 
 def test_ensemble_by_entropy_and_of_exits() -> None:

@@ -108,7 +108,10 @@ def test_all_nans_have_one_fingerprint() -> None:
             r"row 1 holds \[2, -100\]; expected positions of 0 or more, or -100 in every",
         ),
         (torch.tensor([[0, 1], [2, 3], [-1, 4]]), r"row 2 holds \[-1, 4\]; expected positions"),
-        (torch.rand(3, 2), r"expected class indices \[N\], numbers .*found torch.float32 of shape \[3, 2\]"),
+        (
+            torch.rand(3, 2),
+            r"expected class indices \[N\], numbers .*found torch.float32 of shape \[3, 2\]; of one-hot rows give",
+        ),
         (torch.zeros(3, 2, 2, dtype=torch.int64), r"found torch.int64 of shape \[3, 2, 2\]"),
         ([0.5, 1.5], "target: expected one for each of 3 items"),
     ],

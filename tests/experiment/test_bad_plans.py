@@ -34,6 +34,13 @@ def job(**arguments: Any) -> Distillation:
         ({"evaluate": {"control": "student"}}, "choose another name for the result"),
         ({"evaluate": {"f": "teacher"}}, "evaluate: nothing trains f; name what an update trains"),
         ({"evaluate": {"f": Ensemble("teacher")}}, "evaluate: nothing trains f"),
+        ({"evaluate": {"f": "student", "teacher": "student"}}, r"evaluate\.teacher: 'student' is trained, so that each seed"),
+        ({"evaluate": {"f": "student", "teacher": Ensemble(["teacher", "student"])}}, r"evaluate\.teacher: 'student' is"),
+        (
+            {"evaluate": {"f": "student", "teacher": "mean"}, "actors": {"mean": average("student")}},
+            r"evaluate\.teacher: 'mean' is an average, .* name frozen actors",
+        ),
+        ({"actors": {"a": torch.jit.trace(Own(4), torch.zeros(1, 64))}}, "'a' is a TorchScript module, which takes no hooks"),
         ({"actors": [Own(4)]}, "actors: it is list; expected a mapping"),
         ({"actors": {"a b": Own(4)}}, "'a b' cannot be named in references; use letters"),
         ({"actors": {"../a": Own(4)}}, "'../a' cannot be named in references; use letters"),
@@ -55,6 +62,19 @@ def job(**arguments: Any) -> Distillation:
 def test_an_argument_that_does_not_fit_is_refused(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         job(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("builder", "message"),
+    [
+        (lambda x: x[:, :10], r"is called without arguments to build a model, and needs some \(missing .*'x'\); hand over a"),
+        (Own, "hand over a torch.nn.Module, or lambda"),
+        (lambda: None, "built NoneType; expected a torch.nn.Module"),
+    ],
+)
+def test_a_builder_that_builds_no_model_is_refused(builder: Any, message: str, train: Items) -> None:
+    with pytest.raises(ValueError, match=message):
+        job(student=builder).check(train)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from limbeck import Distillation, Term, Training, models, objectives
+from limbeck import Distillation, Ensemble, Term, Training, frozen, models, objectives
 from limbeck.data import Items, load_items
 from limbeck.engine import NonFiniteError, Settings, steps
 from limbeck.engine.checkpoint import Checkpoints
@@ -81,6 +81,16 @@ class Sick(nn.Module):
         self.left -= 1
         logits: Tensor = self.model(x)
         return logits * (1.0 if self.left >= 0 else float("nan"))
+
+
+def test_a_teacher_of_several_that_fails_is_named(train: Items) -> None:
+    actors = {"teachers.a": frozen(cnn()), "teachers.b": frozen(nn.Sequential(nn.Flatten(), nn.Linear(17, 10)))}
+    several = Ensemble("teachers.*")
+    plan = {"actors": actors, "terms": [Term(objectives.get("soft_targets"), teacher=several)]}
+    with pytest.raises(ValueError, match=r"actor 'teachers.b' \(Sequential\) cannot read inputs"):
+        Distillation(cnn(), **plan).check(train)
+    with pytest.raises(ValueError, match=r"the teacher \(EnsembleModule\) cannot read it: .*raised by 'teachers.b' \(Seq"):
+        Distillation(cnn(), **plan, evaluate={"student": "student", "teacher": several}).check(train)
 
 
 def test_a_teacher_that_gives_nan(train: Items) -> None:

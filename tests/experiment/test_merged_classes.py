@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 
-from limbeck import Distillation, frozen, methods
+from limbeck import Distillation, Ensemble, frozen, methods
 from limbeck.data import Items
 from limbeck.tasks import Classification
 
 NAMES = ["ant", "bee", "cat"]
 
 
-def job(classes: dict[str, list[str]]) -> Distillation:
+def job(classes: dict[str, list[str]], **options: Any) -> Distillation:
     actors = {f"teachers.{name}": frozen(nn.Linear(4, 2)) for name in "ab"}
     made = methods.call("merged_classes", {"classes": classes}, task=Classification())
-    return Distillation(nn.Linear(4, 3), actors=actors, control=False, terms=made["terms"])
+    return Distillation(nn.Linear(4, 3), actors=actors, control=False, terms=made["terms"], **options)
 
 
 def data(names: list[str] | None) -> Items:
@@ -55,3 +57,16 @@ def test_another_order_and_other_names_are_refused(
 )
 def test_the_order_of_the_data_and_other_words_are_taken(names: list[str] | None, classes: dict[str, list[str]]) -> None:
     job(classes).check(data(names))
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (None, r"combines teachers.a, teachers.b class by class, and terms\.0\.teacher merges .* same classes"),
+        ({"a": ["cat", "bee"], "b": ["bee", "ant"]}, "the classes of the teachers together are cat, bee, ant"),
+    ],
+)
+def test_what_the_verdict_compares_with_has_the_same_classes(classes: dict[str, list[str]] | None, message: str) -> None:
+    compared = Ensemble("teachers.*", classes=classes)
+    with pytest.raises(ValueError, match=rf"evaluate\.teacher: .*{message}"):
+        job({"a": ["ant", "bee"], "b": ["bee", "cat"]}, evaluate={"student": "student", "teacher": compared}).check(data(NAMES))

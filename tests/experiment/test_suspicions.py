@@ -123,6 +123,30 @@ def test_one_logit_for_two_classes_is_refused_with_the_way_to_do_it() -> None:
         Classification().check(nn.Linear(6, 2), hot, "student")
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (Y[:, None], r"labels\.flatten\(\)"),
+        (nn.functional.one_hot(Y, 3), r"labels\.argmax\(1\)"),
+        (Y.float(), r"labels\.long\(\)"),
+        (Y + 0.5, r"the labels are no classes$"),
+    ],
+)
+def test_labels_of_another_shape_or_type_are_told_with_the_remedy(labels: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Classification().check(nn.Linear(6, 2), Items.from_tensors(X, labels), "student")
+
+
+class Complex(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x).to(torch.complex64)
+
+
+def test_complex_outputs_are_no_logits() -> None:
+    with pytest.raises(ValueError, match="Complex returned complex numbers; classification needs logits"):
+        Classification().check(Complex(6, 2), Items.from_tensors(X, Y), "teacher")
+
+
 # --- teachers --------------------------------------------------------------------------------------------------------
 
 

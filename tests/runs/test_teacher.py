@@ -11,6 +11,8 @@ from limbeck import models
 from limbeck.engine import checkpoint
 from limbeck.runs import run_recipe
 from tests import tiny
+from tests.runs import several
+from tests.runs.several import cached_teachers
 from tests.runs.test_text_runs import place, recipe  # noqa: F401
 
 
@@ -61,4 +63,13 @@ def test_a_teacher_that_cannot_train_on_a_part_of_one_item_is_found_before_the_f
     deep = ['teacher.model="mobilenet_v3"', "teacher.args={}", "teacher.training.batch_size=2", "teacher.training.accumulate=2"]
     with pytest.raises(ValueError, match=r"teacher: the BatchNorm layer .* cannot train on one item.*set it to 4 or more"):
         run_recipe(tiny.recipe(*deep), tmp_path / "run", progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_further_teacher_that_does_not_fit_the_labels_is_found_before_the_first_is_trained(tmp_path: Path) -> None:
+    content = cached_teachers()
+    content["actors"]["teachers.b"]["args"]["classes"] = 4
+    content["terms"] = ["hard_targets", {"soft_targets": {"teacher": "teachers.a"}}]
+    with pytest.raises(ValueError, match=r"training data: labels go up to 9, but the teachers\.b outputs 4 classes"):
+        run_recipe(several.recipe(content), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()

@@ -46,12 +46,21 @@ class Unnamed(nn.Module):
     ("teacher", "said"),
     [
         (conv(1).bfloat16(), r"its parameters are bfloat16, and inputs are float32: hand over model\.float\(\)"),
-        (Unnamed(), r"cannot read it: the model returned dict, in which no logits were found"),  # the images fit
+        (Unnamed(), r"cannot read it: the model returned dict with the keys out, in which no logits"),  # the images fit
     ],
 )
 def test_a_model_that_fails_on_something_else_is_not_said_to_want_other_images(teacher: nn.Module, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Distillation(conv(1), teacher).check(IMAGES, test=IMAGES.select(torch.arange(5)))
+
+
+@pytest.mark.parametrize("kind", [torch.float64, torch.float16])
+def test_inputs_of_another_precision_are_told_with_the_remedy(kind: torch.dtype) -> None:
+    inputs = torch.rand(20, 5, generator=torch.Generator().manual_seed(0)).to(kind)
+    given = Items.from_tensors(inputs, torch.arange(20) % 2)
+    said = rf"inputs are {str(kind).removeprefix('torch.')}, and its parameters are float32: hand over inputs\.float\(\)"
+    with pytest.raises(ValueError, match=said):
+        Distillation(nn.Linear(5, 2), nn.Linear(5, 2)).check(given)
 
 
 def test_other_inputs_and_unusual_sizes_are_left_to_the_message_of_torch() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ def as_items(data: Any) -> Items:
         return Items.from_tensors(*(_as_tensor(part) for part in data))
     if isinstance(data, DataLoader):
         raise ValueError("a DataLoader is no data set; hand over its data set (loader.dataset): the run makes the batches")
-    if isinstance(data, IterableDataset) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
+    if isinstance(data, IterableDataset | Mapping) or not (hasattr(data, "__len__") and hasattr(data, "__getitem__")):
         raise ValueError(
             f"data: {type(data).__name__} cannot be read as items; hand over {FORMS}, a pair (inputs, labels), a map-style "
             "data set, or limbeck.data.Items.from_tensors(inputs, labels)"
@@ -39,4 +40,7 @@ def as_items(data: Any) -> Items:
 
 
 def _as_tensor(part: Any) -> Any:
-    return torch.as_tensor(part) if isinstance(part, np.ndarray) else part
+    """Arrays as tensors; of texts as lists."""
+    if not isinstance(part, np.ndarray):
+        return part
+    return part.tolist() if part.dtype.kind in "OSU" else torch.as_tensor(part)

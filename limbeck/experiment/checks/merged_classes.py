@@ -8,8 +8,8 @@ from typing import Any
 from limbeck.core.teachers import Ensemble
 from limbeck.data import Items
 from limbeck.data.class_names import numbers_of, positions_in
-from limbeck.experiment.plan import Plan
-from limbeck.experiment.plan_checks import updates_of
+from limbeck.experiment.plan import TEACHER, Plan
+from limbeck.experiment.plan_checks import matching_actors, updates_of
 
 
 def check_merged_classes(plan: Plan, data: Sequence[Items | None]) -> None:
@@ -23,6 +23,7 @@ def check_merged_classes(plan: Plan, data: Sequence[Items | None]) -> None:
     Raises:
         ValueError: the message has both sides and the remedy.
     """
+    _check_compared(plan)
     items = next((each for each in data if each is not None and each.has_classes), None)
     if items is None:
         return
@@ -41,6 +42,22 @@ def check_merged_classes(plan: Plan, data: Sequence[Items | None]) -> None:
         )
 
 
+def _check_compared(plan: Plan) -> None:
+    """The ensemble that the verdict compares with merges its members as the terms do."""
+    if not isinstance(plan.teacher, Ensemble) or plan.teacher.classes is not None:
+        return
+    compared = set(matching_actors("evaluate.teacher", plan.teacher.references, TEACHER, plan.actors))
+    for field, teacher in _ensembles(plan):
+        if teacher.classes is None or len({tuple(names) for names in teacher.classes.sets}) == 1:
+            continue
+        both = compared.intersection(matching_actors(field, teacher.references, TEACHER, plan.actors))
+        if both:
+            raise ValueError(
+                f"evaluate.teacher: it combines {', '.join(sorted(both))} class by class, and {field} merges their class sets "
+                "by names; give evaluate.teacher the same classes: {teacher: {ensemble: {of: …, classes: {…}}}}"
+            )
+
+
 def _ensembles(plan: Plan) -> Iterator[tuple[str, Ensemble]]:
     """The ensembles that teach or are results, each with its field."""
     found: list[tuple[str, Any]] = [
@@ -49,7 +66,7 @@ def _ensembles(plan: Plan) -> Iterator[tuple[str, Ensemble]]:
         for field, update in updates_of(plan, place, stage)
         for number, term in enumerate(update.terms)
     ]
-    found += [(f"evaluate.{name}", evaluated) for name, evaluated in plan.evaluate.items()]
+    found += [(f"evaluate.{name}", evaluated) for name, evaluated in (*plan.evaluate.items(), (TEACHER, plan.teacher))]
     return ((field, teacher) for field, teacher in found if isinstance(teacher, Ensemble))
 
 

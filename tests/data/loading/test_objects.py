@@ -57,6 +57,11 @@ def test_what_has_no_items_is_refused_with_the_way_out() -> None:
     with pytest.raises(ValueError, match=r"hand over its data set \(loader.dataset\)"):
         as_items(loader)
     assert len(as_items(loader.dataset)) == 4
+    with pytest.raises(ValueError, match=r"dict cannot be read as items; hand over .* a pair \(inputs, labels\)"):
+        as_items({"x": torch.zeros(4, 2), "y": torch.zeros(4)})
+    for names in (["b", "a"], np.array(["b", "a"])):
+        with pytest.raises(ValueError, match=r"targets: they are texts, such as 'b'; give .* class_names="):
+            as_items((torch.zeros(2, 2), names))
     with pytest.raises(ValueError, match="generator cannot be read as items; hand over a pandas or polars data frame"):
         as_items(x for x in [1])
     with pytest.raises(ValueError, match="this DataFrame cannot be read as a table"):

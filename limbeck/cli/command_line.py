@@ -58,7 +58,7 @@ def main() -> None:
     keep_freed_memory()
     code: int | str | None = 0
     try:
-        app()
+        app([_with_home(argument) for argument in sys.argv[1:]])
     except SystemExit as stop:
         code = stop.code
     except Exception as error:
@@ -72,6 +72,12 @@ def main() -> None:
 
         exit_process(code or 0)
     sys.exit(code)
+
+
+def _with_home(argument: str) -> str:
+    """Replaces `~` where shells leave it: in `--out=~/run`, and within quotes."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    return f"{option}{equals}{os.path.expanduser(value)}"
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -110,7 +110,7 @@ class Distillation:
             control_training=control_training,
             controls=controls or {},
         )
-        folder = Path(folder) if folder is not None else None
+        folder = Path(folder).expanduser() if folder is not None else None
         self.experiment = Experiment(
             plans, task or Classification(), folder=folder, resume=resume, name=name, allow_shared_items=allow_shared_items
         )

@@ -84,22 +84,23 @@ def load_model(folder: str | Path) -> nn.Module:
         DamagedFileError: a file is not as the run has written it.
         ValueError: a `config.json` of another format, an unknown model, or weights that do not match it.
     """
-    path = Path(folder) / CONFIG
-    check_files(Path(folder))
-    if (Path(folder) / MODULES).is_file():
+    folder = Path(folder).expanduser()
+    path = folder / CONFIG
+    check_files(folder)
+    if (folder / MODULES).is_file():
         return sentence_transformers_model(str(folder), local_files_only=True)
     if not path.is_file():
         raise FileNotFoundError(f"no student at {folder}: {CONFIG} is missing")
     config = read_json(path)
     if isinstance(config, dict) and "architectures" in config and "format" not in config:
-        return _load_transformers(Path(folder), config["architectures"])
+        return _load_transformers(folder, config["architectures"])
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         found = config.get("format") if isinstance(config, dict) else None
         raise ValueError(f"{path}: expected format {FORMAT}, got {found!r}")
     if not isinstance(config.get("model"), str) or not isinstance(config.get("args"), dict):
         raise ValueError(f'{path}: "model" must be a name and "args" an object')
     model = get(config["model"], **config["args"])
-    load_weights(model, Path(folder) / WEIGHTS)
+    load_weights(model, folder / WEIGHTS)
     return model.eval()
 
 

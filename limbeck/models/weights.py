@@ -71,7 +71,7 @@ def load_weights(model: nn.Module, path: str | Path, *, fresh_head: bool = False
             has the first differing keys and the likely reason.
     """
     own, aliases = model.state_dict(), _aliases(model)
-    content = _read(Path(path))
+    content = _read(Path(path).expanduser())
     find = trunk_of if fresh_head else find_state
     state = find(content, own, path, aliases)
     for key in own.keys() - state.keys() - aliases.keys() if fresh_head else ():

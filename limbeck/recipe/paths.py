@@ -12,7 +12,8 @@ from limbeck.utils.registry import nearest_names
 
 
 def expand_variables(text: str, field: str) -> str:
-    """Replaces `${NAME}` by an environment variable and `${package:NAME}` by the folder of an installed package.
+    """Replaces `${NAME}`, and `$NAME` at the beginning of a path, by an environment variable, and `${package:NAME}` by the
+    folder of an installed package.
 
     Args:
         field: of the recipe, for messages.
@@ -22,14 +23,14 @@ def expand_variables(text: str, field: str) -> str:
     """
 
     def value(match: re.Match[str]) -> str:
-        package, name = match.groups()
+        package, name = match[1], match[2] or match[3]
         if package:
             return _package_folder(name, f"{field}: {text!r}")
         if name not in os.environ:
             raise RecipeError(f"{field}: {text!r} needs the environment variable {name}, which is not set")
         return os.environ[name]
 
-    return os.path.expanduser(re.sub(r"\$\{(package:)?(\w+)\}", value, text))
+    return os.path.expanduser(re.sub(r"\$\{(package:)?(\w+)\}|^\$([A-Za-z_]\w*)(?=/|$)", value, text))
 
 
 def _package_folder(package: str, where: str) -> str:

@@ -16,6 +16,10 @@ def test_the_environment_and_the_home_folder(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("HOME", "/home/me")
     assert expand_variables("${PLACE}/a.parquet", "data.train") == "/data/a.parquet"
     assert expand_variables("~/a.parquet", "data.train") == "/home/me/a.parquet"
+    assert expand_variables("$PLACE/a.parquet", "data.train") == "/data/a.parquet"
+    assert expand_variables("a/$PLACE/US$", "data.train") == "a/$PLACE/US$"
+    with pytest.raises(RecipeError, match=r"cache.path: '\$PLAC/c' needs the environment variable PLAC, which is not set"):
+        expand_variables("$PLAC/c", "cache.path")
 
 
 def test_a_package_brings_a_model() -> None:

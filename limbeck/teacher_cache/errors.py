@@ -21,7 +21,7 @@ class CorruptFileError(StoreError):
             f"{path}: {what}; nothing was read from it. Remedy: {first} the store again with `limbeck cache build` (only what "
             "is missing is computed), or copy this file from where it is intact"
         )
-        self.path = path
+        self.path, self.what = path, what
 
 
 class IdentityError(StoreError):

@@ -18,6 +18,7 @@ from limbeck.evaluation.report.style import LIGHT
 
 WIDTH = 340
 LABEL = 11.0  # points, the size of names
+FAMILY = "'DejaVu Sans', sans-serif"
 INK, SOFT = "#010203", "#010204"
 COLOURS = {"student": "#010205", "control": "#010206", "teacher": "#010207"}
 FURTHER = "further"  # stands for every control besides that on labels only
@@ -148,7 +149,8 @@ class Canvas:
             self.figure.savefig(buffer, format="svg", transparent=True, metadata=silent)
         svg = buffer.getvalue()
         svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-        return prefix_ids(_in_page_colours(shortened(svg)), name).replace("<svg", '<svg class="plot"', 1)
+        root = f'<svg class="plot" font-family="{FAMILY}" font-size="{LABEL:g}"'  # of almost all texts
+        return prefix_ids(_in_page_colours(shortened(svg)), name).replace("<svg", root, 1)
 
 
 def _in_page_colours(svg: str) -> str:
@@ -166,7 +168,7 @@ def shortened(svg: str) -> str:
     def tag(found: re.Match[str]) -> str:
         text = re.sub(r' id="([^"]*)"', lambda id: id[0] if id[1] in used else "", found[0])
         text = re.sub(r"(\.\d\d)\d+", r"\1", text)
-        text = re.sub(r' transform="rotate\(-?0 [^"]*"', "", text)
+        text = re.sub(rf' transform="rotate\(-?0 [^"]*"|font-size: {LABEL:g}px; font-family: {FAMILY}; ', "", text)
         return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z]|$)\s*", r"\1", path[0]), text)
 
     return re.sub(r"\n\s*", "\n", _without_plain_groups(re.sub(r"<[^>]*>", tag, svg)))

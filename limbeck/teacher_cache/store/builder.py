@@ -32,7 +32,9 @@ class StoreBuilder(StoreWriter):
     _done: int
 
     def pending(self, rank: int | None = None, world_size: int | None = None) -> Iterator[PendingShard]:
-        """Yields the shards that this process has to make: of all missing ones, every `world_size`-th from the `rank`-th on.
+        """Yields the shards that this process makes: every `world_size`-th of the missing and damaged ones, from `rank` on.
+
+        Those that are there are read, and compared with their checksums.
 
         Args:
             rank: number of this process; by default its rank in the run.
@@ -43,7 +45,7 @@ class StoreBuilder(StoreWriter):
         if not 0 <= rank < world_size:
             raise StoreError(f"rank: expected 0 to {world_size - 1}, found {rank}")
         own = [shard for number, shard in enumerate(self.planned_shards()) if number % world_size == rank]
-        yield from [shard for shard in own if not self.is_written(shard)]
+        yield from [shard for shard in own if not self.is_written(shard, verify=True)]
 
     def write(self, shard: PendingShard, signals: Mapping[str, AnySignal]) -> None:
         """Add the signals, by tap, of the next rows of a shard. The last row writes the shard; until then the encoded rows stay

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -102,16 +103,22 @@ class StoreWriter:
         """Returns the file of a shard."""
         return shard_path(self.folder, shard.segment, shard.view, shard.block)
 
-    def is_written(self, shard: PendingShard) -> bool:
-        """Whether the shard is on the disk. One that the manifest does not name yet is verified, and deleted if corrupt."""
+    def is_written(self, shard: PendingShard, *, verify: bool = False) -> bool:
+        """Whether the shard is on the disk. A corrupt one is deleted, with a warning if the manifest names it.
+
+        Args:
+            verify: whether to read all of it; else one that the manifest names is compared by its size only.
+        """
         path, named = self.path(shard), self.manifest.segments[shard.segment].shards.get((shard.view, shard.block))
         if not path.exists():
             return False
-        if named is not None and path.stat().st_size == named.bytes:
+        if named is not None and path.stat().st_size == named.bytes and not verify:
             return True
         try:
-            read_row_group(MappedFile(path, stored_record(path)), self.codecs, len(shard.keys), self._metadata(shard))
-        except CorruptFileError:
+            read_row_group(MappedFile(path, named or stored_record(path)), self.codecs, len(shard.keys), self._metadata(shard))
+        except CorruptFileError as error:
+            if named is not None:
+                warnings.warn(f"{path}: {error.what}; it is deleted and computed again", stacklevel=2)
             path.unlink()
             return False
         return True

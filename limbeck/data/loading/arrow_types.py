@@ -5,11 +5,26 @@ from __future__ import annotations
 import pyarrow as pa  # type: ignore[import-untyped]
 
 
+def with_plain_texts(table: pa.Table) -> pa.Table:
+    """The table with strings and bytes in place of views of them and of dictionaries of strings, such as categories of pandas:
+    Arrow lacks functions for these."""
+    for number, field in enumerate(table.schema):
+        kind = field.type.value_type if pa.types.is_dictionary(field.type) else field.type
+        if pa.types.is_binary_view(kind):
+            plain = pa.large_binary()
+        elif pa.types.is_string_view(kind) or (kind != field.type and is_text(kind)):
+            plain = pa.large_string()
+        else:
+            continue
+        table = table.set_column(number, field.with_type(plain), table.column(number).cast(plain))
+    return table
+
+
 def is_text(kind: pa.DataType) -> bool:
     """Whether cells are strings, dictionary-encoded or not."""
     if pa.types.is_dictionary(kind):
         kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def is_binary(kind: pa.DataType) -> bool:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from limbeck.data.loading.arrow_types import with_plain_texts
 from limbeck.data.loading.conll import read_conll
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -46,7 +48,7 @@ def read_columns(path: Path, names: Sequence[str] | None = None) -> pa.Table:
     ) as error:  # OSError: also what pyarrow says of damaged files
         raise ValueError(f"{path} cannot be read as {suffix[1:]}: {error}") from error
     _check_names(path, table.column_names)
-    return table if names is None else table.select(list(names))
+    return with_plain_texts(table if names is None else table.select(list(names)))
 
 
 def read_batches(path: Path) -> Iterator[pa.Table]:
@@ -63,7 +65,7 @@ def read_batches(path: Path) -> Iterator[pa.Table]:
         return
     for batch in batches(path):
         _check_names(path, batch.schema.names)
-        yield pa.Table.from_batches([batch])
+        yield with_plain_texts(pa.Table.from_batches([batch]))
 
 
 def _check_names(path: Path, names: list[str]) -> None:
@@ -157,10 +159,10 @@ def _check_encoding(table: pa.Table | pa.RecordBatch, path: Path) -> None:
 
 
 def _delimiter(path: Path, header: str) -> str:
-    """The delimiter of a CSV file: that of `DELIMITERS` of which its header has most, the first of several."""
+    """The delimiter of a CSV file: that of `DELIMITERS` of which its header has most outside quotes, the first of several."""
     if path.suffix.lower() == ".tsv":
         return "\t"
-    return max(DELIMITERS, key=header.count)
+    return max(DELIMITERS, key=re.sub(r'"[^"]*"', "", header).count)
 
 
 def _is_utf8(cell: bytes) -> bool:

@@ -6,6 +6,8 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
+from limbeck.data.loading.arrow_types import with_plain_texts
+
 FORMS = "a pandas or polars data frame, a pyarrow table, or a data set of Hugging Face datasets"
 
 
@@ -30,11 +32,11 @@ def as_arrow(data: Any) -> pa.Table:
         ValueError: a column that Arrow cannot hold, such as one of mixed types.
     """
     if isinstance(data, pa.Table):
-        return data
+        return with_plain_texts(data)
     try:
         if type(data).__module__.split(".")[0] == "polars":
-            return (data.collect() if hasattr(data, "collect") else data).to_arrow()
-        return pa.Table.from_pandas(data, preserve_index=False)
+            return with_plain_texts((data.collect() if hasattr(data, "collect") else data).to_arrow())
+        return with_plain_texts(pa.Table.from_pandas(data, preserve_index=False))
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise ValueError(
             f"this {type(data).__name__} cannot be read as a table: {error}; the cells of a column are numbers, texts, bytes, "

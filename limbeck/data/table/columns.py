@@ -105,9 +105,9 @@ def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> T
             problem = "seems to number the rows"
         elif not is_scalar(kind):
             problem = f"holds {kind}, neither numbers nor categories"
-        elif is_text(kind):
+        elif is_text(kind) or pa.types.is_dictionary(kind):  # categories of pandas, also those that are numbers
             categorical.append(name)
-            if (found := pc.count_distinct(table.columns[name]).as_py()) > options.max_categories:
+            if (found := len(table.columns[name].unique().drop_null())) > options.max_categories:
                 problem = f"holds {found:,} different texts, more than max_categories={options.max_categories}"
         else:
             numeric.append(name)
@@ -121,6 +121,8 @@ def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> T
 
 def is_scalar(kind: pa.DataType) -> bool:
     """Whether cells are single numbers, booleans or texts."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return is_number(kind) or is_text(kind) or bool(pa.types.is_boolean(kind))
 
 
@@ -136,7 +138,14 @@ def _read_numbers(table: RawTable, name: str, nan: str) -> Tensor:
         raise ValueError(
             f"{table.origin}: column {name!r} holds {cells.type}, and numbers are expected; name it in table.categorical"
         )
-    numbers = cells.cast(pa.int8() if pa.types.is_boolean(cells.type) else cells.type).cast(pa.float64())
+    whole = pa.int8() if pa.types.is_boolean(cells.type) else cells.type
+    try:
+        numbers = cells.cast(whole).cast(pa.float64())
+    except pa.ArrowInvalid as error:
+        raise ValueError(
+            f"{table.origin}: column {name!r} holds whole numbers above 2⁵³, which seem to be identifiers; leave it out "
+            f"(table: {{exclude: [{name}]}}), or name it in table.categorical"
+        ) from error
     values = pc.fill_null(numbers, float("nan")).to_numpy(zero_copy_only=False)
     wrong = np.isinf(values) if nan == "missing" else ~np.isfinite(values) & ~cells.is_null().to_numpy(zero_copy_only=False)
     if wrong.any():

@@ -82,6 +82,22 @@ def test_a_file_is_delimited_as_its_header_is(header: str, tmp_path: Path) -> No
     assert load_items(tmp_path / "a.csv", input="text").class_names == ["x", "y"]
 
 
+def test_a_delimiter_within_quotes_is_none(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text('"text, short";label\nfine, indeed;1\npoor;0\n')
+    assert targets(load_items(tmp_path / "a.csv")) == [1, 0]
+
+
+def test_views_of_strings_and_bytes_are_read(tmp_path: Path) -> None:
+    columns = {"text": pa.array(["fine", "poor"], pa.string_view()), "label": pa.array(["yes", ""], pa.string_view())}
+    pq.write_table(pa.table(columns), tmp_path / "a.parquet")
+    for data in (tmp_path / "a.parquet", pa.table(columns)):
+        items = load_items(data)
+        assert (items.fetch(torch.arange(2)), items.target.tolist()) == (["fine", "poor"], [0, -100])
+    bytes_of = pa.table({"image": pa.array([b"x"], pa.binary_view())})
+    pq.write_table(bytes_of, tmp_path / "b.parquet")
+    assert read_columns(tmp_path / "b.parquet").schema.field("image").type == pa.large_binary()
+
+
 def test_other_encodings_are_named_with_the_way_out(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("text,label\nfine,good\nschön,good\n", encoding="latin-1")
     with pytest.raises(ValueError, match=r"column 'text': row 1 is no UTF-8; convert the file, such as by: iconv -f latin1"):

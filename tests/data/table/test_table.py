@@ -23,7 +23,7 @@ COLUMNS: dict[str, list[Any]] = {
 }
 
 
-def load(folder: Path, options: TableOptions | None = None, **changes: list[Any]) -> Items:
+def load(folder: Path, options: TableOptions | None = None, **changes: Any) -> Items:
     return load_items(parquet(folder / "rows.parquet", **COLUMNS | changes), table=options)
 
 
@@ -39,6 +39,25 @@ def test_columns_are_found_by_type(tmp_path: Path) -> None:
     assert list(items.storage.categorical) == ["site"]
     assert items.target is not None
     assert items.target.tolist() == [0, 1, 1, 0]
+
+
+def test_dictionaries_are_categories(tmp_path: Path) -> None:
+    encoded = {name: pa.array(COLUMNS[name]).dictionary_encode() for name in ("site", "code")}
+    table = pa.table(COLUMNS | encoded)
+    for data in (table, table.to_pandas()):
+        storage = load_items(data, table=TableOptions()).storage
+        assert isinstance(storage, TableStorage)
+        assert list(storage.numeric) == ["age", "sex"]
+        found = {name: cells.tolist() for name, cells in storage.categorical.items()}
+        assert found == {"site": ["b", "a", "b", None], "code": ["1", "3", "3", "1"]}
+    assert load(tmp_path, site=encoded["site"]).storage.categorical["site"].tolist() == ["b", "a", "b", None]  # type: ignore[attr-defined]
+    with pytest.raises(ValueError, match="'site' holds 2 different texts, more than max_categories=1"):
+        load(tmp_path, TableOptions(max_categories=1), site=encoded["site"])
+
+
+def test_identifiers_are_no_numbers(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"column 'age' holds whole numbers above 2⁵³, which seem to be identifiers; leave it"):
+        load(tmp_path, age=[2**53 + 1, 1, 2, 3])
 
 
 def test_vectors_are_scaled_imputed_and_flagged(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def evaluate(
 
     An exported file is run in its own runtime. In the folder of its run it needs no options.
     """
+    from limbeck.evaluation.remarks import arm_remarks
     from limbeck.runs import FileOptions, evaluate_file, evaluate_run
     from limbeck.utils.distributed import rank
 
@@ -51,6 +52,7 @@ def evaluate(
         print(json.dumps(found.as_json()))
     else:
         _print_evaluation(found)
+        print_remarks(arm_remarks(found.verdict))
         if found.verdict.shared_items is not None:
             print_remarks([f"{found.verdict.shared_items.describe()}; results on them say little about new data"])
 
@@ -60,18 +62,19 @@ def _print_evaluation(found: Evaluation) -> None:
     from limbeck.evaluation.verdict import reached
 
     verdict = found.verdict
+    count = "1 item" if verdict.items == 1 else f"{verdict.items:,} items"
     if len(verdict.results) > 1:
         console.print(arms_table(verdict))
         console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
-        console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
+        console.print(f"on {count}", style="dim", highlight=False)
     elif len(verdict.compared) > 1:
         console.print(arms_table(verdict))
         known = verdict.gain is not None or verdict.result.gains
         kept = verdict.sentence() if known else reached(verdict.result, verdict.metric)
         console.print(kept, style="bold", markup=False, highlight=False)
-        console.print(f"on {verdict.items:,} items", style="dim", highlight=False)
+        console.print(f"on {count}", style="dim", highlight=False)
     else:
         student = verdict.student
         shown = number_format.measured(student.metric, student.ci95, as_percent=verdict.metric.percent)
         ece = "" if student.ece is None else f", ECE {student.ece:.3f}"
-        console.print(f"{verdict.metric.name} {shown} on {verdict.items:,} items{ece}", markup=False)
+        console.print(f"{verdict.metric.name} {shown} on {count}{ece}", markup=False)

@@ -138,7 +138,7 @@ class DatasetReader:
 
     def texts(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set, texts as tokens, for any task."""
-        return self._readable(self.raw_items(spec))
+        return self._readable(self.raw_items(spec), spec.path)
 
     def raw_items(self, spec: DatasetSpec) -> Items:
         """Returns the items of one data set as they are stored."""

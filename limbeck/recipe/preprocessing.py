@@ -53,6 +53,11 @@ class Preprocessing:
     def encode(self, items: Items, data: str) -> Items:
         """Returns items with rows of tables as vectors."""
         if isinstance(items.storage, TableStorage):
+            if WHOLE not in self.tables:
+                raise ValueError(
+                    f"{data}: it is read as a table, and the training data is none; give data of its kind, or name the "
+                    "column that holds the inputs (input: …)"
+                )
             return self.tables[WHOLE](items, data)
         for name, part in fields_of(items).items():
             if isinstance(part.storage, TableStorage):

@@ -36,6 +36,7 @@ from limbeck.runs.seen import seen_before
 from limbeck.runs.teacher import rebuild_compared
 from limbeck.tasks import Task
 from limbeck.tasks.base import EVALUATION_BATCH
+from limbeck.tasks.undefined_metrics import warn_of_undefined
 from limbeck.utils import distributed
 
 CPU = torch.device("cpu")
@@ -228,12 +229,14 @@ def evaluate_models(
         batch_size: items that a model runs on at once.
         seen_in: the run of the models, whose training data the items are compared with.
     """
-    predictions = {}
+    predictions, classes = {}, None
     for arm, model in trained.items():
         known = task.evaluation_items(items[arm])
         outputs = task.outputs(model.to(device), known, batch_size=batch_size, among_processes=True)
         model.cpu()
         predictions[arm] = Predictions(**task.to_predictions([task.condense(outputs, known)], known))
+        classes = outputs.shape[-1] if task.outputs_classes else None
+    warn_of_undefined(task, next(iter(items.values())), classes, data)
     kept = None if seen_in is None else load_verdict(seen_in)
     verdict = build_verdict(
         predictions,

@@ -79,7 +79,7 @@ class Classification(Task):
             one = "" if classes > 1 or highest > 1 else f". {ONE_LOGIT}"
             raise ValueError(
                 f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: "
-                f"{highest + 1}{one}"
+                f"{highest + 1}, or leave out the items of other classes{one}"
             )
         _warn_of_probabilities(outputs, who)
 

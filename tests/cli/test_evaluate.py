@@ -14,7 +14,7 @@ from limbeck.data import load_items
 from limbeck.export import formats
 from limbeck.models import load_model
 from tests.cli.conftest import Limbeck
-from tests.runs.test_evaluate import several
+from tests.runs.test_evaluate import several, write_digits
 
 
 def test_evaluate(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
@@ -99,3 +99,21 @@ def test_evaluate_an_exported_file(limbeck: Limbeck, finished: Path, tmp_path: P
     code, out, err = limbeck("evaluate", finished / "recipe.yaml", "--data", "digits")
     assert (code, out) == (2, "")
     assert "recipe.yaml is no run, no student's folder" in err
+
+
+def test_few_items_are_told_as_in_the_verdict_of_a_run(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    data = write_digits(tmp_path / "few", [1])
+    for folder in (tmp_path / "few").iterdir():
+        for image in list(folder.iterdir())[1:]:
+            image.unlink()
+    code, out, _ = limbeck("evaluate", finished, "--data", data)
+    assert code == 0
+    assert "the test data has 10 items: intervals of fewer than 30 are rough" in " ".join(out.split())
+
+
+def test_data_of_another_kind_is_named(limbeck: Limbeck, finished: Path, tmp_path: Path) -> None:
+    """A table for a student of images."""
+    (tmp_path / "rows.csv").write_text("age,size,label\n1,2.5,0\n2,3.5,1\n")
+    code, _, err = limbeck("evaluate", finished, "--data", tmp_path / "rows.csv")
+    assert code == 2
+    assert "rows.csv: it is read as a table, and the training data is none" in " ".join(err.split())

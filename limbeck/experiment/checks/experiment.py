@@ -45,6 +45,7 @@ from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.adapters import merge_adapters
 from limbeck.tasks import Classification
+from limbeck.tasks.undefined_metrics import warn_of_undefined
 from limbeck.teacher_cache import check_cache_folder
 
 
@@ -165,6 +166,7 @@ def _check_models(
         items = items.align_classes(first.class_names, name, strict=first.has_classes)
         if name != "training data":
             check_range(train, items, name)
+            warn_of_undefined(task, items, first.classes, name)
         for result, module in modules.items():
             task.check(module, items_of(items, plan, plan.evaluate[result]), result, name)
         if teacher is not None and compares_with_teacher(experiment, teacher, next(iter(modules.values())), items):

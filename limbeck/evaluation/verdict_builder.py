@@ -31,8 +31,6 @@ from limbeck.evaluation.term_graph import TermGraph
 from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict, told_gain
 from limbeck.metrics import METRICS, Floats, Measure, Metric, Records
 
-SHARES = frozenset({"accuracy", "exact_match", "probe_accuracy", "knn_accuracy", "recall_at_1", "recall_at_10"})
-
 
 class Ratios(TypedDict):
     """Teacher divided by student; None where either is unknown."""
@@ -132,9 +130,8 @@ def value_of(scores: Floats | Records, metric_function: Measure | None) -> Value
 
 
 def is_share(metric_function: Measure | None) -> bool:
-    """Whether a metric is the share of the items that are right; others can be 1 by definition, as a teacher's overlap with
-    itself."""
-    return metric_function is not None and metric_function.name in SHARES
+    """Whether there is a metric, and it is the share of the items that are right."""
+    return metric_function is not None and metric_function.share
 
 
 def _arms(

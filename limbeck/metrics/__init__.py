@@ -30,24 +30,24 @@ __all__ = [
 METRICS: dict[str, Measure] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", classification.correct, first_mean),
+        Metric("accuracy", classification.correct, first_mean, share=True),
         classification.ClassMetric("f1", classification.f1),
         classification.ClassMetric("matthews", classification.matthews, percent=False),
         Metric("pearson", regression.moments, regression.correlation, percent=False),
         Metric("spearman", regression.rank_moments, regression.correlation, percent=False),
         Metric("answer_f1", classification.correct, first_mean),  # of extracted answers: the task scores each question
-        Metric("exact_match", classification.correct, first_mean),
+        Metric("exact_match", classification.correct, first_mean, share=True),
         Metric("masked_accuracy", tokens.predicted_tokens, tokens.token_mean),
         Metric("masked_cross_entropy", tokens.token_nats, tokens.token_mean, higher_is_better=False, percent=False),
         Metric("masked_perplexity", tokens.token_nats, tokens.perplexity, higher_is_better=False, percent=False),
         Metric("token_accuracy", tokens.predicted_tokens, tokens.token_mean),
         Metric("token_cross_entropy", tokens.token_nats, tokens.token_mean, higher_is_better=False, percent=False),
         Metric("perplexity", tokens.token_nats, tokens.perplexity, higher_is_better=False, percent=False),
-        Metric("probe_accuracy", classification.correct, first_mean),  # of embeddings: the task makes logits of them
-        Metric("knn_accuracy", classification.correct, first_mean),
+        Metric("probe_accuracy", classification.correct, first_mean, share=True),  # of embeddings, by logits
+        Metric("knn_accuracy", classification.correct, first_mean, share=True),
         Metric("neighbour_overlap", classification.correct, first_mean),  # the task scores each text
-        Metric("recall_at_10", classification.correct, first_mean),  # of retrieval: the task scores each query
-        Metric("recall_at_1", classification.correct, first_mean),
+        Metric("recall_at_10", classification.correct, first_mean, share=True),  # of retrieval: the task scores each query
+        Metric("recall_at_1", classification.correct, first_mean, share=True),
         Metric("mean_reciprocal_rank", classification.correct, first_mean, percent=False),
         Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
         Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1),

@@ -69,11 +69,14 @@ class Measure(ABC):
         name: as recipes and verdicts write it.
         higher_is_better: whether a higher value is better.
         percent: whether it is a fraction that is shown as a percentage.
+        share: whether it is the share of the items that are right, whose interval is not empty if all are. Others can be 1 by
+            definition, as a teacher's overlap with itself.
     """
 
     name: str
     higher_is_better: bool = True
     percent: bool = True
+    share: bool = False
 
     @abstractmethod
     def records(self, outputs: NDArray[Any], target: NDArray[Any]) -> Records:

@@ -33,6 +33,7 @@ class Metric(Measure):
         from_means: means [..., k] → the metric [...].
         higher_is_better: whether a higher value is better.
         percent: whether it is a fraction that is shown as a percentage.
+        share: whether it is the share of the items that are right.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Metric(Measure):
     from_means: FromMeans
     higher_is_better: bool = True
     percent: bool = True
+    share: bool = False
 
     def records(self, outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Records:
         return Records({STATISTICS: self.item_statistics(outputs, target)})

@@ -7,7 +7,8 @@ import pytest
 
 from limbeck.evaluation.statistics import interval, paired_gain, per_class, resampled, retention
 from limbeck.evaluation.verdict_builder import is_share
-from limbeck.metrics import METRICS
+from limbeck.metrics import METRICS, Metric, first_mean
+from limbeck.metrics.classification import correct
 
 
 def slow_difference(student, control, resamples, seed):
@@ -170,6 +171,7 @@ def test_only_shares_of_right_items_are_shares():
     for name in ("neighbour_overlap", "answer_f1", "macro_f1", "perplexity", "mean_squared_error"):
         assert not is_share(METRICS[name])
     assert not is_share(None)
+    assert is_share(Metric("of_a_user", correct, first_mean, share=True))
 
 
 def test_a_share_between_is_resampled_as_ever():

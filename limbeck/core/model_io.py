@@ -88,9 +88,12 @@ def select_output(output: Any, choice: str = LOGITS) -> Tensor | Signal:
 
 
 def part_of(output: Any, choice: str) -> Any:
-    """The part of an output with this key, attribute or position; None if there is none."""
+    """The part of an output with this key, attribute or position; None if there is none. A lone tensor is its own first part:
+    models return a tuple in training mode, and their prediction alone in evaluation mode."""
     if match := POSITION.fullmatch(choice):
         position = int(match[1])
+        if isinstance(output, Tensor):
+            return output if position == 0 else None
         parts = tuple(output.values()) if isinstance(output, Mapping) else output
         return parts[position] if isinstance(parts, tuple | list) and position < len(parts) else None
     if isinstance(output, Mapping):

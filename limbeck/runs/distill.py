@@ -21,7 +21,7 @@ from limbeck.runs.inputs import check_inputs
 from limbeck.runs.results import choose_results
 from limbeck.runs.resume import check_folder, is_prepared, prepare_folder
 from limbeck.runs.seen import save_seen
-from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, with_progress
+from limbeck.runs.teacher import build_pretrained, check_model_trainings, load_or_train_teacher, teacher_as_read, with_progress
 from limbeck.tasks.classification import in_classes_of
 from limbeck.utils import distributed
 from limbeck.utils.atomic_files import new_folder
@@ -70,8 +70,8 @@ def _run(recipe: Recipe, folder: Path, *, resume: bool, force: bool, console: Co
         prepare_folder(recipe, folder, resume=resume, force=force)
         _keep_inputs(recipe, folder, frozen, (all_train, train, validation, test))
         for name, model in frozen.items():
-            trained = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
-            job.experiment.set_module(name, trained)
+            frozen[name] = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
+            job.experiment.set_module(name, frozen[name])
         job.fit(train, validation)
         if distributed.rank() == 0 and job.seen is not None:
             save_seen(job.seen, folder)
@@ -82,7 +82,8 @@ def _run(recipe: Recipe, folder: Path, *, resume: bool, force: bool, console: Co
             return verdict
         chosen = choose_results(list(job.best_models), recipe.export.results)
         best = {name: job.best_models[name] for name in chosen}
-        run = RunModels(recipe, folder, best, job.experiment.teacher, test if train is None else train, test)
+        teacher = None if recipe.teacher is None else teacher_as_read(recipe, frozen[TEACHER])
+        run = RunModels(recipe, folder, best, teacher, test if train is None else train, test)
         write_exports(recipe.export, run, console, progress=progress)
         return Verdict.load(folder)
 

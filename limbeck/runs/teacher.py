@@ -107,9 +107,11 @@ def check_model_trainings(recipe: Recipe, models: Mapping[str, nn.Module], train
         ValueError: they cannot; the message names the model.
     """
     for name, model in models.items():
-        if (spec := recipe.pretrained[name].training) is not None:
-            check_trackers(spec.trackers)
-            check_teacher_training(model, train, spec.build(), task=recipe.new_task(), name=name)
+        spec = recipe.pretrained[name]
+        if spec.training is not None:
+            check_trackers(spec.training.trackers)
+            training, task = spec.training.build(), recipe.new_task()
+            check_teacher_training(model, train, training, task=task, name=name, output=spec.output)
 
 
 def model_folder(name: str) -> str:
@@ -127,14 +129,20 @@ def rebuild_teacher(recipe: Recipe, folder: Path, sizes: DataSizes, console: Con
         return None
     try:
         if (folder / TEACHER / "config.json").exists():
-            return models.load_model(folder / TEACHER)
+            return teacher_as_read(recipe, models.load_model(folder / TEACHER))
         if recipe.teacher.training is None:
-            return _new_model(recipe, TEACHER, sizes)
+            return teacher_as_read(recipe, _new_model(recipe, TEACHER, sizes))
         reason = f"{folder / TEACHER} is gone"
     except (ValueError, OSError, ImportError, RuntimeError) as error:
         reason = str(error)
     console.print(f"without the teacher, which cannot be rebuilt: {reason}", style="yellow", markup=False, soft_wrap=True)
     return None
+
+
+def teacher_as_read(recipe: Recipe, model: nn.Module) -> nn.Module:
+    """Returns the teacher as a module of the output that the recipe chooses."""
+    assert recipe.teacher is not None
+    return module_of(TEACHER, {TEACHER: frozen(model, output=recipe.teacher.output)})
 
 
 def rebuild_compared(recipe: Recipe, folder: Path, items: Items, classes: int | None, console: Console) -> nn.Module | None:
@@ -247,6 +255,7 @@ def _train_model(recipe: Recipe, name: str, train: Items, folder: Path, *, progr
         task=task,
         seed=_seed(recipe, name),
         name=name,
+        output=spec.output,
         shown_seed=recipe.seeds[0],
         folder=folder / "checkpoints" / name,
         log=folder / "log.jsonl",

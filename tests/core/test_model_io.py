@@ -44,6 +44,7 @@ def test_modes_are_kept_module_by_module():
 def test_one_output_is_chosen():
     pair = (X, X[:, :2])
     assert torch.equal(select_output(pair, "(1)"), X[:, :2])
+    assert torch.equal(select_output(X, "(0)"), X)  # models return more in training mode
     assert torch.equal(select_output({"logits": X, "dist": -X}, "dist"), -X)
     assert torch.equal(select_output({"logits": X}, "logits"), X)
     with pytest.raises(TapError, match=r"output 'dst': .* keys logits, dist; name a key"):

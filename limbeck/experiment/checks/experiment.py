@@ -36,6 +36,7 @@ from limbeck.experiment.checks.merged_classes import check_merged_classes
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
 from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
+from limbeck.experiment.checks.training_outputs import check_training_outputs
 from limbeck.experiment.checks.weighed_items import check_weighed_items
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
 from limbeck.experiment.experiment import Experiment, keeps_modes
@@ -246,12 +247,16 @@ def try_teachers(experiment: Experiment, items: Items | None) -> None:
         return
     alone = experiment.teacher if plan.teacher == TEACHER else None
     if alone is not None and any(_reads_predictions(term, TEACHER) for term in plan.terms):
-        warn_of_guessing(experiment.task, alone, items_of(items, plan, TEACHER), "data")
+        warn_of_guessing(experiment.task, _alone(experiment, TEACHER), items_of(items, plan, TEACHER), "data")
     for name in _members(plan) if isinstance(experiment.task, Classification) else []:
-        actor = Actors(experiment.actors(plan, only={name}))[name]
-        own = items_of(items, plan, name)
-        if experiment.task.outputs(actor.model, own.select(torch.arange(1))).shape[-1] == items.classes:
-            warn_of_guessing(experiment.task, actor.model, own, "data", f"teacher {name!r}")
+        model, own = _alone(experiment, name), items_of(items, plan, name)
+        if experiment.task.outputs(model, own.select(torch.arange(1))).shape[-1] == items.classes:
+            warn_of_guessing(experiment.task, model, own, "data", f"teacher {name!r}")
+
+
+def _alone(experiment: Experiment, name: str) -> nn.Module:
+    """A frozen actor as a module that returns the output which its terms read."""
+    return module_of(name, experiment.actors(experiment.plan, only={name}))
 
 
 def _members(plan: Plan) -> list[str]:
@@ -330,6 +335,7 @@ def _check_update(
         _check_tokens(criterion, items)
     with naming_shape(stage.name, source, actors):
         criterion.build(example, samples=source.samples)
+    check_training_outputs(criterion, update.trains, example)
     criterion.probes.close()
     if isinstance(items, Items):
         check_weighed_items(criterion, items)

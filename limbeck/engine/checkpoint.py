@@ -68,7 +68,7 @@ def save_checkpoint(folder: Path, state: Mapping[str, Any]) -> None:
         kind = CheckpointFullError if is_disk_full(error) else CheckpointError
         raise kind(
             f"could not write the checkpoint {folder}: {error}. What was saved before is complete; make room, then continue "
-            "with --resume (in Python: resume=True)"
+            "with --resume (in Python: resume=True), or a build of a cache with the same command"
         ) from error
 
 

@@ -37,6 +37,9 @@ class InterruptHandler:
         self.requested = True
 
 
+KEPT = "the checkpoint is written, resume with --resume (a build of a cache: with the same command)"
+
+
 def stopped(where: str, *, kept: bool) -> Interrupted:
     """Returns the error that ends an interrupted training.
 
@@ -44,5 +47,5 @@ def stopped(where: str, *, kept: bool) -> Interrupted:
         where: it stops, such as "step 12 of stage 0".
         kept: whether a checkpoint was written.
     """
-    remains = "the checkpoint is written, resume with --resume" if kept else "there is no folder: nothing was kept"
+    remains = KEPT if kept else "there is no folder: nothing was kept"
     return Interrupted(f"stopped at {where}; {remains}")

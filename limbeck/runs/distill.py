@@ -12,6 +12,7 @@ from torch import nn
 from limbeck.data import FieldStorage, Items
 from limbeck.data.fields import save_preprocessing
 from limbeck.evaluation import Verdict
+from limbeck.evaluation.report.canvas import cut
 from limbeck.experiment.distillation import Distillation
 from limbeck.recipe import Recipe
 from limbeck.runs.cache import save_cache_recipe
@@ -30,6 +31,7 @@ from limbeck.utils.memory import explain_out_of_memory
 from limbeck.utils.terminal import shown
 
 MAX_CLASS_NAMES = 8  # printed before a training
+CLASS_NAME = 40  # characters of each
 
 
 def run_recipe(
@@ -170,7 +172,7 @@ def _print_data(console: Console, train: Items | None, validation: Items | None,
     console.print(f"[dim]{text} · validation {len(validation) if validation else 0:,} · test {len(test):,}[/dim]")
     names = (test if train is None else train).class_names
     if names:
-        named = ", ".join(f"{number} {name}" for number, name in enumerate(names[:MAX_CLASS_NAMES]))
+        named = ", ".join(f"{number} {cut(name, CLASS_NAME)}" for number, name in enumerate(names[:MAX_CLASS_NAMES]))
         more = f", … {len(names)} in all" if len(names) > MAX_CLASS_NAMES else ""
         console.print(f"[dim]classes: {shown(named)}{more}[/dim]", highlight=False)
         _print_unused_classes(console, names, test if train is None else train)

@@ -15,7 +15,20 @@ DRAFT = ".draft"  # end of the name of a folder that is being written, or is bei
 
 
 def write_atomic(path: Path, content: bytes) -> None:
-    """Write `content` to `path`. A reader, also after a crash, sees either the old file or the new one, never a part of it."""
+    """Write `content` to `path`. A reader, also after a crash, sees either the old file or the new one, never a part of it.
+
+    Raises:
+        OSError: with the path in `filename`, by which a full disk is named.
+    """
+    try:
+        _write_beside(path, content)
+    except OSError as error:
+        if error.errno is not None:  # of the system
+            error.filename = os.fspath(path)
+        raise
+
+
+def _write_beside(path: Path, content: bytes) -> None:
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

@@ -68,7 +68,8 @@ def describe_full(error: BaseException, folder: Path | None = None) -> str:
     paths = paths[:1] if len(paths) == 1 or _free(paths[0]) <= _free(paths[1]) else paths[1:]
     free = _free(paths[0]) / 1e6
     room = f" ({free:,.1f} MB are free)" if free < SHOWN else ""  # more: it is the user's share that is used up
-    return f"{paths[0]}: the disk is full{room}: {' '.join(str(error).split())[:LONGEST]}"
+    said = error.strerror if isinstance(error, OSError) and named and error.strerror else str(error)  # without the path again
+    return f"{paths[0]}: the disk is full{room}: {' '.join(said.split())[:LONGEST]}"
 
 
 def _temporary() -> Path:

@@ -1,5 +1,9 @@
 """`limbeck report`, as it is typed; and a real run, small as it is, from training to its page."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +13,7 @@ import limbeck
 from limbeck import Training
 from limbeck.cli import USER_ERRORS, app
 from limbeck.engine import Settings, steps
+from tests.cli.conftest import Limbeck
 from tests.evaluation.conftest import make
 from tests.evaluation.report import made
 from tests.evaluation.report.html import check
@@ -89,3 +94,16 @@ def test_a_run_from_training_to_its_page(tmp_path):
     page = check((tmp_path / "run" / "report.html").read_text())
     assert "recipe.yaml is missing" in page.text
     assert typed(tmp_path / "run").exit_code == 0
+
+
+def test_a_full_disk_is_named_and_the_page_stays(limbeck: Limbeck, finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    limbeck("report", finished)
+    before = (finished / "report.html").read_bytes()
+    monkeypatch.setattr("limbeck.utils.atomic_files.os.fsync", full)
+    code, _, err = limbeck("report", finished)
+    assert code == 2
+    assert f"{finished / 'report.html'}: the disk is full" in err.replace("\n", "")
+    assert (finished / "report.html").read_bytes() == before

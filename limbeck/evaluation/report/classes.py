@@ -11,8 +11,9 @@ from limbeck.evaluation.report.canvas import COLOURS, INK, Canvas, cut, widest
 from limbeck.evaluation.report.page import Section, arm_title, figure, table
 from limbeck.evaluation.verdict import Verdict
 from limbeck.tasks import task_type
+from limbeck.utils.terminal import plain
 
-SHORT = 15  # characters of a class name
+SHORT, LONG = 15, 60  # characters of a class name in figures and elsewhere
 SIGNS = {"teacher": "squares", "control": "rings", "student": "discs"}
 ROWS = 20  # in the figure; the table has all
 Columns = Mapping[str, Sequence[float | None]]
@@ -23,7 +24,7 @@ def classes(verdict: Verdict) -> Section | None:
     if "student" not in columns:
         return None
     known = task_type(verdict.task).reported_classes(verdict.classes)
-    names = [known[at] if at < len(known) else str(at) for at in range(min(map(len, columns.values())))]
+    names = [_legible(known[at], at) if at < len(known) else str(at) for at in range(min(map(len, columns.values())))]
     order = _worst_first(columns, len(names))
     if not order:
         return None
@@ -41,8 +42,13 @@ def classes(verdict: Verdict) -> Section | None:
 
 
 def class_name(verdict: Verdict, at: int) -> str:
-    """The name of a class, or its number if it has none."""
-    return verdict.classes[at] if 0 <= at < len(verdict.classes) else str(at)
+    """The name of a class as the page shows it, or its number if it has none."""
+    return _legible(verdict.classes[at], at) if 0 <= at < len(verdict.classes) else str(at)
+
+
+def _legible(name: str, at: int) -> str:
+    """A name in one line of at most `LONG` characters, which does not turn the direction of the text around it."""
+    return cut(plain(name), LONG) or str(at)
 
 
 def kept(columns: Columns, at: int) -> float | None:

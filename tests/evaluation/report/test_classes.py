@@ -3,7 +3,7 @@
 from html import escape
 
 from limbeck.evaluation import MetricInfo
-from limbeck.evaluation.report.classes import classes
+from limbeck.evaluation.report.classes import class_name, classes
 
 from ..conftest import CLASSES, make, with_result
 from . import made
@@ -58,3 +58,19 @@ def test_the_classes_that_are_named_have_the_retention_that_is_said():
     assert "Retention is lowest for a (50.0 %) and highest for b (100.0 %)." in section  # of c nothing could be kept
     assert "Squares are the teacher, discs the student; retention is on the right." in section
     assert "Rings are the control, discs the student." in str(classes(make(teacher=None)))
+
+
+def test_names_of_any_length_and_direction_are_shown_in_one_line():
+    found = made.verdict(5, classes=["x" * 300, "a\nb\tc", "\u202eleft", "<script>alert(1)</script>", "\u200f"])
+    assert [class_name(found, at) for at in range(6)] == [
+        "x" * 59 + "…",
+        "a b c",
+        "left",
+        "<script>alert(1)</script>",
+        "4",
+        "5",
+    ]
+    page = str(classes(found))
+    assert "x" * 60 not in page
+    assert "\u202e" not in page
+    assert "<script>" not in page

@@ -114,5 +114,5 @@ def test_a_disk_too_full_for_a_new_store_is_named(tmp_path: Path, monkeypatch: p
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr("limbeck.utils.atomic_files.os.fdopen", full)
-    with pytest.raises(disk_full.DiskFullError, match=f"{tmp_path}: the disk is full"):
+    with pytest.raises(disk_full.DiskFullError, match=f"{tmp_path}/segments/000/keys.safetensors: the disk is full"):
         examples.builder(tmp_path, examples.keys(50))

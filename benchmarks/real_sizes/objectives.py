@@ -173,7 +173,8 @@ def main() -> None:
         name: {"time": round(seconds, 2), "memory": round(memory, 2), "measured": line.partition(": ")[2]}
         for name, (seconds, memory, line) in found.items()
     }
-    write_text_atomic(TABLE, json.dumps(table, indent=2, ensure_ascii=False) + "\n")
+    rows = (f'"{name}":{json.dumps(row, ensure_ascii=False, separators=(",", ":"))}' for name, row in table.items())
+    write_text_atomic(TABLE, "{\n" + ",\n".join(rows) + "\n}\n")  # a line for each
     data = (
         f"all {len(found)} objectives, logits {LOGITS}, maps {MAPS}, embeddings {VECTORS}, hidden states {HIDDEN}, token "
         f"logits {TOKENS}, 16,384 negatives of 50,000 items; forward and backward pass"

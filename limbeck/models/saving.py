@@ -12,7 +12,7 @@ from torch import nn
 from limbeck.models.architectures.sentence_encoder import sentence_transformers_model
 from limbeck.models.base import get, spec_of
 from limbeck.models.loaders import import_package
-from limbeck.models.weights import load_weights, save_weights
+from limbeck.models.weights import WEIGHTS, load_weights, save_weights
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.checksums import check_files
 from limbeck.utils.foreign_errors import library_errors
@@ -20,7 +20,7 @@ from limbeck.utils.json_files import read_json
 from limbeck.utils.log_silencing import suppress_transformers_logs
 
 FORMAT = 1
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 MODULES = "modules.json"  # exists in folders of Sentence Transformers
 
 

@@ -19,6 +19,7 @@ from limbeck.models.fresh_head import trunk_of
 from limbeck.utils.atomic_files import write_atomic
 from limbeck.utils.checksums import check_file
 
+WEIGHTS = "model.safetensors"  # in the folder of a model
 TORCH_SUFFIXES = (".pt", ".pth", ".th", ".bin", ".ckpt")
 CONVERT = (
     "If you trust the file, open it with the code that wrote it and convert it once: "
@@ -56,9 +57,9 @@ def weights_digest(model: nn.Module) -> str | None:
 def load_weights(model: nn.Module, path: str | Path, *, fresh_head: bool = False) -> None:
     """Loads the weights in `path` into `model`: all of them, or none on an error.
 
-    Reads `.safetensors`, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with `torch.load(weights_only=True)`, which runs no
-    code. The weights are found inside wrappers such as `{"state_dict": …}` and behind prefixes of their keys such as `module.`
-    and `student.`.
+    Reads `.safetensors`, also that in the folder of a model, and `.pt`, `.pth`, `.th`, `.bin`, `.ckpt` with
+    `torch.load(weights_only=True)`, which runs no code. The weights are found inside wrappers such as `{"state_dict": …}` and
+    behind prefixes of their keys such as `module.` and `student.`.
 
     Args:
         fresh_head: load all but the head, which keeps the weights that it has: for another number of classes, or other classes.
@@ -87,8 +88,10 @@ def load_weights(model: nn.Module, path: str | Path, *, fresh_head: bool = False
 
 
 def _read(path: Path) -> Any:
+    if path.is_dir() and (path / WEIGHTS).is_file():
+        path = path / WEIGHTS
     if not path.is_file():
-        raise FileNotFoundError(f"no weights at {path}")
+        raise FileNotFoundError(f"no weights at {path}" + (f": the folder holds no {WEIGHTS}" if path.is_dir() else ""))
     check_file(path)
     if path.suffix == ".safetensors":
         try:

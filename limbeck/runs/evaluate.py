@@ -121,13 +121,15 @@ def _kept(folder: Path, result: str, first: str, recipe: Recipe, console: Consol
     """Returns the controls of a result that the run has kept, by arm; prints which are missing."""
     found = {}
     verdict = load_verdict(folder)
-    further = [] if verdict is None or result not in verdict.results else list(verdict.results[result].controls)
+    judged = None if verdict is None else verdict.results.get(result)
+    further = [] if judged is None else list(judged.controls)
+    had_control = recipe.control if judged is None else judged.control is not None
     for control in (CONTROL, *further):
         arm = str(ArmName(result, control))
         path = folder / arm_folder(arm, first)
         if (path / CONFIG).exists():
             found[arm] = models.load_model(path)
-        elif control != CONTROL or recipe.control:
+        elif control != CONTROL or had_control:
             what = "the control" if arm == CONTROL else arm
             _note(console, f"without {what}: {path} is missing; written by: {resume_command(folder)}")
     return found

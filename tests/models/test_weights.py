@@ -159,3 +159,13 @@ def test_the_digest_of_weights_is_of_all_values_and_no_names() -> None:
         with torch.no_grad():
             change(other)
         assert weights_digest(other) != digest
+
+
+def test_the_folder_of_a_model_stands_for_its_weights(model, tmp_path):
+    (tmp_path / "student").mkdir()
+    models.save_weights(model, tmp_path / "student" / "model.safetensors")
+    other = models.resnet_cifar(8, width=4)
+    models.load_weights(other, tmp_path / "student")
+    assert same(model.state_dict(), other.state_dict())
+    with pytest.raises(FileNotFoundError, match=r"the folder holds no model\.safetensors"):
+        models.load_weights(other, tmp_path)

@@ -246,7 +246,19 @@ def test_what_a_federation_gave_is_told_of_its_method(tmp_path: Path, finished: 
     folder = tmp_path / "run"
     shutil.copytree(finished, folder)
     averaged = FederationRecord(method="fedavg", distils=False, exchanges="weights", clients=2)
-    Verdict.load(finished).model_copy(update={"federation": averaged}).save(folder / "verdict.json")
+    verdict = Verdict.load(finished).model_copy(update={"federation": averaged})
+    verdict.save(folder / "verdict.json")
     sentence = runs.evaluate_run(folder, "digits", split="test").verdict.sentence()
     assert "fedavg" in sentence
     assert "distillation" not in sentence
+
+
+def test_a_control_that_a_run_never_had_is_not_missed(tmp_path: Path, finished: Path) -> None:
+    """As that of a federation which averages only: to run it again would write none."""
+    folder, console = tmp_path / "run", Console(file=io.StringIO(), width=200)
+    shutil.copytree(finished, folder, ignore=shutil.ignore_patterns("control"))
+    verdict = Verdict.load(finished)
+    bare = verdict.result.model_copy(update={"control": None, "gain": None})
+    verdict.model_copy(update={"results": {"student": bare}}).save(folder / "verdict.json")
+    assert list(runs.evaluate_run(folder, "digits", split="test", console=console).as_json()["arms"]) == ["teacher", "student"]
+    assert "without the control" not in console.file.getvalue()  # type: ignore[attr-defined]

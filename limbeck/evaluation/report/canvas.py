@@ -169,6 +169,7 @@ def shortened(svg: str) -> str:
         text = re.sub(r' id="([^"]*)"', lambda id: id[0] if id[1] in used else "", found[0])
         text = re.sub(r"(\.\d\d)\d+", r"\1", text)
         text = re.sub(rf' transform="rotate\(-?0 [^"]*"|font-size: {LABEL:g}px; font-family: {FAMILY}; ', "", text)
+        text = re.sub(r'(?<= style=")[^"]*', lambda style: re.sub(r"([:;]) ", r"\1", style[0]), text)
         return re.sub(r'(?<= d=")[^"]*', lambda path: re.sub(r"\s*([A-Za-z]|$)\s*", r"\1", path[0]), text)
 
     return re.sub(r"\n\s*", "\n", _without_plain_groups(re.sub(r"<[^>]*>", tag, svg)))

@@ -158,6 +158,8 @@ def _look(example: Example, verdict: Verdict) -> str:
 
 def _marked(text: str, span: tuple[int, int] | None) -> str:
     """A text with the answer marked."""
+    if not text.strip():
+        return '<span class="soft">(empty)</span>'
     if span is None:
         return escape(text)
     start, end = span

@@ -94,3 +94,9 @@ def test_a_place_beyond_the_text_marks_nothing(rich):
     section = shown(rich, "question_answering", example(truth="x", span=(900, 950), predictions=answers))
     assert "<mark></mark>" in section
     assert "✗ (nothing)" in Page(section).text
+
+
+def test_an_empty_text_is_told_from_one_that_is_not_shown(rich):
+    answers = {"teacher": ItemPrediction(value=2.5), "student": ItemPrediction(value=-1.25)}
+    for text in ("", " \n"):
+        assert "(empty)" in Page(shown(rich, "regression", example(value=2.0, text=text, predictions=answers))).text

@@ -109,4 +109,11 @@ def _keep_weights_only(model: nn.Module, folder: Path, problem: str) -> None:
         warnings.warn(f"{folder.name}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=3)
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    save_weights(model, folder / "model.safetensors")
+    save_weights(_unwrapped(model), folder / "model.safetensors")
+
+
+def _unwrapped(model: nn.Module) -> nn.Module:
+    """The model within the wrappers of torch.compile and DataParallel, whose names of weights no other model has."""
+    while isinstance(inner := getattr(model, "module" if isinstance(model, nn.DataParallel) else "_orig_mod", None), nn.Module):
+        model = inner
+    return model

@@ -49,7 +49,12 @@ def as_target(targets: GivenTargets, classes: int | None = None) -> Target:
     whole = not (target.is_floating_point() or target.is_complex()) and target.ndim in (1, 2)
     if not numbers and not whole:
         expected = "class indices [N], numbers to predict [N] (float), or positions [N, k] (integers)"
-        remedy = "; of one-hot rows give labels.argmax(1)" if target.ndim == 2 else ""
+        remedy = ""
+        if target.ndim == 2:
+            wide = (
+                f"of one-hot rows labels.argmax(1), of several labels of an item labels.long() with classes={target.shape[1]}"
+            )
+            remedy = f"; give {'labels.flatten()' if target.shape[1] == 1 else wide}"
         raise ValueError(f"targets: expected {expected}, {found}{remedy}")
     if numbers:
         return torch.where(target.isnan(), torch.nan, target).to(torch.float32)  # one NaN, so that fingerprints agree

@@ -62,4 +62,6 @@ class Regression(Task):
             )
         assert items.target is not None
         if not items.target.is_floating_point():
-            raise ValueError(f"{data}: the labels are classes; regression needs numbers (in Python regression=True)")
+            raise ValueError(
+                f"{data}: the labels are classes; regression needs numbers (in Python labels.float(), or regression=True)"
+            )

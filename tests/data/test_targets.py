@@ -110,8 +110,9 @@ def test_all_nans_have_one_fingerprint() -> None:
         (torch.tensor([[0, 1], [2, 3], [-1, 4]]), r"row 2 holds \[-1, 4\]; expected positions"),
         (
             torch.rand(3, 2),
-            r"expected class indices \[N\], numbers .*found torch.float32 of shape \[3, 2\]; of one-hot rows give",
+            r"expected class indices \[N\], numbers .*found torch.float32 of shape \[3, 2\]; give of one-hot rows",
         ),
+        (torch.rand(3, 1), r"shape \[3, 1\]; give labels\.flatten\(\)"),
         (torch.zeros(3, 2, 2, dtype=torch.int64), r"found torch.int64 of shape \[3, 2, 2\]"),
         ([0.5, 1.5], "target: expected one for each of 3 items"),
     ],

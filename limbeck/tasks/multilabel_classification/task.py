@@ -83,7 +83,8 @@ class MultilabelClassification(Task):
         if not isinstance(target, Tensor) or target.ndim != 2 or items.classes is None:
             raise ValueError(
                 f"{data}: multi-label classification needs a 0 or 1 for each class of an item, and the labels are of another "
-                "kind; name the columns of the classes (label: [first, second, …]), or one column of lists"
+                "kind; name the columns of the classes (label: [first, second, …]), or one column of lists "
+                "(in Python Items.from_tensors(inputs, labels, classes=…))"
             )
         classes, width = target.shape[1], outputs.shape[1]
         if bool(((outputs >= 0) & (outputs <= 1)).all()) and bool(((outputs > 0) & (outputs < 1)).any()):

@@ -83,13 +83,16 @@ def small(verdict: dict[str, Any]) -> str:
     verdict.pop("made_inputs", None)
     for part in (verdict, *verdict.get("results", {}).values()):
         part.pop("examples", None)
-    return json.dumps(rounded(_without_bins(verdict)), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return json.dumps(rounded(_shortened(verdict)), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
-def _without_bins(content: Any) -> Any:
+def _shortened(content: Any) -> Any:
+    """Without bins of calibration, and without fields that are null but for those that have no defaults."""
     if isinstance(content, dict):
-        return {key: _without_bins(value) for key, value in content.items() if key != "calibration"}
-    return content
+        needed = ("teacher", "control")
+        kept = {key: value for key, value in content.items() if key != "calibration" and (key in needed or value is not None)}
+        return {key: value if key in ("term_graph", "wiring") else _shortened(value) for key, value in kept.items()}
+    return [_shortened(value) for value in content] if isinstance(content, list) else content
 
 
 def rounded(content: Any) -> Any:

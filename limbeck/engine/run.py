@@ -27,7 +27,14 @@ from limbeck.engine.gradient_checkpointing import check_checkpointing, checkpoin
 from limbeck.engine.interrupts import InterruptHandler, stopped
 from limbeck.engine.metrics_log import MetricsLog, report_chosen_taps, report_terms_built_anew
 from limbeck.engine.observer import BatchObserver
-from limbeck.engine.run_state import distinct_sources, load_actors, load_sources, load_updates, run_state
+from limbeck.engine.run_state import (
+    check_same_stages,
+    distinct_sources,
+    load_actors,
+    load_sources,
+    load_updates,
+    run_state,
+)
 from limbeck.engine.seeding import seed_dropout
 from limbeck.engine.settings import Settings
 from limbeck.engine.sharding import gather_state, restore_whole, shard_actors
@@ -135,7 +142,9 @@ class Run:
         if self.checkpoints is not None and not resume and self.checkpoints.found():
             raise ValueError(f"{self.folder} holds checkpoints; continue with resume=True or choose another folder")
         state = self.checkpoints.newest() if self.checkpoints is not None and resume else None
-        self.clock = self.clock if state is None else Clock(**state["clock"])
+        if state is not None:
+            check_same_stages(state, self.stages, self.folder)
+            self.clock = Clock(**state["clock"])
         self.log.file.rewind(self.clock.updates)
         if self.clock.finished:
             load_actors(state, self.actors)
@@ -239,7 +248,7 @@ class Run:
         self.actors.flush_caches()  # a run that is killed and resumed computes no output twice
         if self.checkpoints is not None and (distributed.rank() == 0 or self.settings.shard):
             self.log.raise_if_not_finite()
-            state = gather_state(run_state(self.clock, self.actors, self.updates, self.scaler, self.sources))
+            state = gather_state(run_state(self.clock, self.actors, self.updates, self.scaler, self.sources, self.stages))
             if distributed.rank() == 0:
                 self.checkpoints.save(self.clock.updates, state)
 

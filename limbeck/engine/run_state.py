@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -21,15 +22,32 @@ def run_state(
     updates: Sequence[BoundUpdate],
     scaler: torch.amp.GradScaler,
     sources: Sequence[Source] = (),
+    stages: Sequence[Stage] = (),
 ) -> dict[str, Any]:
-    """Returns the clock, all models that change, criteria and optimizers of the current stage, and all sources."""
+    """Returns the clock, all models that change, criteria and optimizers of the current stage, all sources, and how long the
+    stages are."""
     return {
         "clock": vars(clock).copy(),
+        "stages": _lengths(stages),
         "actors": {name: actor.model.state_dict() for name, actor in actors.items() if actor.role is not Role.FROZEN},
         "updates": [one.state_dict() for one in updates],
         "scaler": scaler.state_dict(),
         "sources": [source.state_dict() for source in sources],
     }
+
+
+def check_same_stages(state: Mapping[str, Any], stages: Sequence[Stage], folder: Path | None) -> None:
+    """Raises ValueError if a checkpoint is of a training with other stages; those of older versions do not say which."""
+    before, now = state.get("stages"), _lengths(stages)
+    if before is not None and before != now:
+        raise ValueError(
+            f"{folder} holds checkpoints of a training of {', then '.join(before)}, and this one has {', then '.join(now)}; "
+            "continue with the same stages, or choose another folder"
+        )
+
+
+def _lengths(stages: Sequence[Stage]) -> list[str]:
+    return [f"{stage.length.count:g} {stage.length.unit}" for stage in stages]
 
 
 def distinct_sources(stages: Sequence[Stage], source: Source | None) -> list[Source]:

@@ -92,6 +92,19 @@ def test_a_folder_with_another_training_is_not_overwritten(tmp_path: Path) -> No
         train(quiet(trackers=()), count=3, folder=tmp_path)
 
 
+@pytest.mark.parametrize("done", [4, 6])
+def test_a_training_of_another_length_is_not_continued(tmp_path: Path, done: int) -> None:
+    def run(length: int) -> Run:
+        stage = Stage([Update([Term(HardTargets())], trains=["student"])], steps(length))
+        settings = quiet(trackers=(), checkpoint_every=2)
+        return Run({"student": trained(net(8))}, [stage], source=Blobs(), settings=settings, folder=tmp_path)
+
+    run(6).advance(done)
+    with pytest.raises(ValueError, match=r"of a training of 6 steps, and this one has 9 steps; continue with"):
+        run(9).fit(resume=True)
+    assert run(6).fit(resume=True).clock.finished
+
+
 def test_the_number_of_threads_is_set_for_the_run_only() -> None:
     before, seen = torch.get_num_threads(), []
     validation = Validation(lambda model: seen.append(torch.get_num_threads()) or {"accuracy": 0.0})  # type: ignore[func-returns-value]

@@ -237,6 +237,7 @@ def _reads_predictions(term: Term, teacher: str) -> bool:
     return bool({teacher, LOGITS, f"{teacher}:{LOGITS}", *((STUDENT,) if term.teacher is None else ())} & set(texts))
 
 
+@keeps_modes
 def try_teachers(experiment: Experiment, items: Items | None) -> None:
     """Warns of teachers that do no better than guessing, before anybody learns from their predictions.
 

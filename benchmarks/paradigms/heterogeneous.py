@@ -5,9 +5,9 @@
 
 CIFAR-10, 20,000 of its training images. All arms take as many steps; the arm `alone` learns the labels only, in new views in
 each epoch, and the others see one or two views of each image, whose teacher outputs are cached. The arm `longer` is `alone` for
-as many operations, those of the teacher's pass included, as the others. Weights and temperature were
-chosen on other training images. Lengths were not: after first figures of one seed on test images the trainings of `vit` and
-`imagenet` were made longer, for all arms. What is trained is kept under runs/benchmarks/heterogeneous.
+as many operations, those of the teacher's pass included, as the others. Weights and temperature were chosen on other training
+images. Lengths were not: after first figures of one seed on test images the trainings of `vit` and `imagenet` were made longer,
+for all arms. What is trained is kept under runs/benchmarks/heterogeneous.
 
 vit        ResNet-56 → a vision transformer of 214,218 parameters, 5,000 labels
 cnn        a vision transformer that was taught by ResNet-56 → ResNet-8, 5,000 labels
@@ -24,7 +24,6 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.bars import record
 from benchmarks.paradigms.heterogeneous_teachers import (
@@ -46,7 +45,9 @@ from benchmarks.paradigms.online import points, shown
 from benchmarks.paradigms.parts import parts_parser
 from benchmarks.paradigms.small_images import load
 from limbeck import Distillation, Training, epochs, methods, models, steps
+from limbeck.engine import Length
 from limbeck.engine.training import default_optimizer
+from limbeck.evaluation.model_cost import macs
 from limbeck.evaluation.statistics import paired_gain
 from limbeck.tasks import Classification
 
@@ -123,7 +124,7 @@ PARTS = {
 }  # fmt: skip
 
 
-def training(part: Part, length: Any) -> Training:
+def training(part: Part, length: Length) -> Training:
     return Training(length, BATCH, CROP, default_optimizer(), settings=settings(part.precision))
 
 
@@ -132,10 +133,9 @@ def right(name: str, part: Part, arm: str, seed: int) -> np.ndarray:
     path, task, items = FOLDER / f"{name}-{arm.replace(' ', '_')}-{seed}.npy", Classification(), data(part.labels)
     if not path.exists():
         FOLDER.mkdir(parents=True, exist_ok=True)
-        length = {ALONE: steps(count(part)), LONGER: steps(round(more_compute(part) * count(part)))}
-        how = training(part, length.get(arm, epochs(part.epochs)))
+        how = training(part, length(part, arm))
         given: dict[str, Any] = {"training": how, "control": False, "seeds": [seed]}
-        if arm in length:
+        if arm in (ALONE, LONGER):
             job = Distillation(student(part, arm), terms=task.hard_terms(), **given)
             model = job.fit(items.labelled())
         else:
@@ -155,16 +155,18 @@ def count(part: Part) -> int:
     return part.epochs * COUNT // BATCH
 
 
+def length(part: Part, arm: str) -> Length:
+    if arm == LONGER:
+        return steps(round(more_compute(part) * count(part)))
+    return steps(count(part)) if arm == ALONE else epochs(part.epochs)
+
+
 def more_compute(part: Part) -> float:
-    """What a distilled student costs in floating-point operations, with the teacher's pass over each view, in steps on labels.
-    A step is three forward passes; projections are not counted."""
-    few = torch.rand(2, 3, 32, 32)
-    forward = []
-    for model in (part.teacher(), models.get(part.student, **part.args)):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            model(few)
-        forward.append(counter.get_total_flops())
-    return 1 + part.views * COUNT * forward[0] / (3 * count(part) * BATCH * forward[1])
+    """What a distilled student costs in multiply-accumulates, with the teacher's pass over each view, in steps on labels. A
+    step is three forward passes; projections are not counted."""
+    image = torch.rand(1, 3, 32, 32)
+    teacher, student = (macs(model, image) for model in (part.teacher(), models.get(part.student, **part.args)))
+    return 1 + part.views * COUNT * teacher / (3 * count(part) * BATCH * student)
 
 
 def student(part: Part, arm: str) -> Callable[[], nn.Module]:

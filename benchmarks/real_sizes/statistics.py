@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -85,13 +85,14 @@ def predictions() -> Callable[[], object]:
     outputs, target = torch.randn(ITEMS, CLASSES), torch.randint(CLASSES, (ITEMS,))
     items = Items.from_tensors(torch.zeros(ITEMS, 1), target, classes=CLASSES)
 
-    def of_model(surer: float) -> object:
-        outputs[torch.arange(ITEMS), target] += surer * torch.rand(ITEMS)
-        return task.condense(outputs, items)
+    def of_models(count: int) -> Iterator[torch.Tensor]:
+        for _ in range(count):
+            outputs[torch.arange(ITEMS), target] += torch.rand(ITEMS)
+            yield outputs
 
     def judge() -> None:
-        models = {"control": [of_model(1) for _ in seeds], "student": [of_model(1) for _ in seeds], "teacher": [of_model(1)]}
-        arms = {arm: Predictions(**task.to_predictions(found, items)) for arm, found in models.items()}
+        models = {"control": len(seeds), "student": len(seeds), "teacher": 1}
+        arms = {arm: Predictions.of(task, of_models(count), items) for arm, count in models.items()}
         build_verdict(arms, name="classes", task="classification", seeds=seeds)
         with tempfile.TemporaryDirectory() as folder:
             save_predictions(arms, Path(folder))

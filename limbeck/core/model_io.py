@@ -141,6 +141,17 @@ def preserve_modes(*models: nn.Module) -> Iterator[None]:
             module.training = training
 
 
+@contextmanager
+def preserve_buffers(model: nn.Module) -> Iterator[None]:
+    """Restores the buffers of a model, such as BatchNorm's statistics, afterwards. Autograd does not see it as a change."""
+    before = [(buffer, buffer.detach().clone()) for buffer in model.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in before:
+            buffer.data.copy_(value)
+
+
 def as_channels_last(inputs: Any) -> Any:
     """Images in channels-last memory format; everything else unchanged."""
     if isinstance(inputs, Tensor) and inputs.ndim == 4:

@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from limbeck.core.actors import Actors
 from limbeck.core.criterion import Criterion
+from limbeck.core.model_io import preserve_buffers
 from limbeck.core.repeated_blocks import repeated_blocks
 from limbeck.core.taps.attention_modules import KINDS
 from limbeck.core.taps.batch_statistics import STATISTICS
@@ -122,13 +123,8 @@ class _ComputingAgain:
         self._left = ExitStack()
 
     def __enter__(self) -> None:
-        self._left.callback(_restore, [(buffer, buffer.detach().clone()) for buffer in self.block.buffers()])
+        self._left.enter_context(preserve_buffers(self.block))  # autograd has saved some of them
         self._left.enter_context(synchronized_batch_norm(self.synchronized))
 
     def __exit__(self, *error: Any) -> None:
         self._left.close()
-
-
-def _restore(buffers: Sequence[tuple[Tensor, Tensor]]) -> None:
-    for buffer, value in buffers:
-        buffer.data.copy_(value)  # not a change that autograd should see: it has saved some of them

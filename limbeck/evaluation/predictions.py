@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import numpy as np
 import safetensors.numpy
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 
+from limbeck.data import Items
 from limbeck.evaluation.arms import current_name
 from limbeck.evaluation.calibration import top_probability
 from limbeck.metrics import Measure, Metric, Records
 from limbeck.metrics.metric import STATISTICS
-from limbeck.tasks import task_type
+from limbeck.tasks import Task, task_type
 from limbeck.tasks.predictions import TaskPredictions
 from limbeck.tasks.text_predictions import TextPredictions
-from limbeck.tasks.top_logits import ARRAYS, WIDTH, TopLogits
+from limbeck.tasks.top_logits import ARRAYS, WIDTH, TopLogits, half
 from limbeck.utils.atomic_files import write_atomic
 
 FILE = "predictions.safetensors"
@@ -55,6 +57,11 @@ class Predictions:
     own: TaskPredictions | None = None
     top_logits: TopLogits | None = None
     _known: dict[str, NDArray[np.float64] | Records] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, task: Task, outputs: Iterable[Tensor], items: Items) -> Predictions:
+        """The predictions of one arm from the outputs of its models, of which the task keeps what it needs one by one."""
+        return cls(**task.to_predictions([task.condense(each, items) for each in outputs], items))
 
     def __post_init__(self) -> None:
         for name in ("logits", "labels", "scores", "values", "truths"):  # accepts tensors
@@ -177,7 +184,7 @@ def save_predictions(predictions: Mapping[str, Predictions], folder: Path) -> No
     for arm, found in predictions.items():
         if found.logits is not None and found.labels is not None:
             top = found.logits.max(axis=-1, keepdims=True)
-            tensors[f"{arm}.logits"] = np.maximum(found.logits - top, np.finfo(np.float16).min).astype(np.float16)
+            tensors[f"{arm}.logits"] = half(found.logits - top)
             tensors[LABELS] = found.labels
         if found.top_logits is not None and found.labels is not None:
             tensors |= {f"{arm}.{name}": array for name, array in found.top_logits.arrays().items()}

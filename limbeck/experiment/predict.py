@@ -29,8 +29,8 @@ def predict_arms(
     task = experiment.task
     predictions = {}
     for arm, of_seeds in models.items():
-        outputs = [task.condense(outputs_of(experiment, model, items[arm]), items[arm]) for model in of_seeds]
-        predictions[arm] = Predictions(**task.to_predictions(outputs, items[arm]))
+        outputs = (outputs_of(experiment, model, items[arm]) for model in of_seeds)
+        predictions[arm] = Predictions.of(task, outputs, items[arm])
     return predictions
 
 

@@ -45,7 +45,7 @@ class WithFixedInputs(nn.Module):
 
 def metric_of(outputs: Tensor, items: Items, task: Task) -> tuple[float, Interval]:
     """Returns the metric of the outputs for `items` and its 95 % interval over items."""
-    parts = Predictions(**task.to_predictions([outputs], items)).item_statistics(task.metric)
+    parts = Predictions.of(task, [outputs], items).item_statistics(task.metric)
     return interval(parts, value=value_of(parts, task.metric), share=is_share(task.metric))
 
 

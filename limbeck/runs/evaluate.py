@@ -236,7 +236,7 @@ def evaluate_models(
         known = task.evaluation_items(items[arm])
         outputs = task.outputs(model.to(device), known, batch_size=batch_size, among_processes=True)
         model.cpu()
-        predictions[arm] = Predictions(**task.to_predictions([task.condense(outputs, known)], known))
+        predictions[arm] = Predictions.of(task, [outputs], known)
         classes = outputs.shape[-1] if task.outputs_classes else None
     warn_of_undefined(task, next(iter(items.values())), classes, data)
     kept = None if seen_in is None else load_verdict(seen_in)

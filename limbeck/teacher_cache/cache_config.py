@@ -41,6 +41,8 @@ class CacheConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.refresh <= 1:
             raise ValueError(f"refresh={self.refresh}: expected a share of the views, from 0 to 1")
+        if self.path != AUTO:
+            object.__setattr__(self, "path", Path(self.path).expanduser())
 
     def view_count(self, views: ViewSpecs) -> int:
         """Returns the number of views of each item; `views` is the augmentation."""

@@ -33,7 +33,7 @@ def cache_folder(query: TeacherQuery, config: CacheConfig, beside: Path | None, 
     """
     if config.path != AUTO:
         check_cache_folder(config)
-        return Path(config.path).expanduser()
+        return Path(config.path)
     if beside is None:
         raise ValueError(
             "cache: auto places the cache beside the run, which has no folder; give the run a folder, or the cache a path"
@@ -63,7 +63,7 @@ def check_cache_folder(config: CacheConfig) -> None:
     """
     if config.path == AUTO:
         return
-    folder = Path(config.path).expanduser()
+    folder = Path(config.path)
     there = next(place for place in (folder, *folder.absolute().parents) if place.exists())
     if not there.is_dir():
         raise ValueError(f"cache: {there} is a file; name a folder, or auto")

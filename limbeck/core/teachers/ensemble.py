@@ -106,7 +106,7 @@ class Ensemble(Teacher):
         members = signals[: len(signals) - self._read]
         outputs = dense_outputs(members, same=self.classes is None, name="Ensemble")
         outputs, finite = without_failing(outputs, outputs[0].ndim - 1)
-        if self.by is None or not self.by.exclusive:
+        if not self._exclusive:
             warn_of_failing(finite, self._names(len(outputs)), self._warned)
         if self.classes is None:
             stacked, known = torch.stack(outputs), None
@@ -125,6 +125,11 @@ class Ensemble(Teacher):
         """How many signals the weigher reads beside those of the members."""
         return len(self.by.references) if self.by is not None else 0
 
+    @property
+    def _exclusive(self) -> bool:
+        """Whether no other teacher takes the place of one that fails."""
+        return self.by is not None and self.by.exclusive
+
     def _names(self, count: int) -> list[str]:
         return self.members or [str(number) for number in range(count)]
 
@@ -138,12 +143,13 @@ class Ensemble(Teacher):
         if self.by is not None:
             self._warn_of_no_weight(given)
         given = torch.where(given.sum(0, keepdim=True) > 0, given, 1 / count)
-        exclusive = self.by is not None and self.by.exclusive
-        given = owned_weights(given, finite, self._names(count)) if exclusive else given * finite
-        total = given.sum(0, keepdim=True)
-        # no weight is left where those with weight fail: the finite ones share equally, and all of them if there are none
-        left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
-        given = torch.where(total > 0, given, left) if not exclusive else given
+        if self._exclusive:
+            given = owned_weights(given, finite, self._names(count))
+        else:
+            given = given * finite
+            # no weight is left where those with weight fail: the finite ones share equally, and all of them if there are none
+            left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
+            given = torch.where(given.sum(0, keepdim=True) > 0, given, left)
         shares = given / given.sum(0, keepdim=True)
         if self.by is not None or not can_be_read(finite) or not bool(finite.all()):
             self.given_weights = dict(zip(self._names(count), shares.detach(), strict=True))

@@ -13,7 +13,7 @@ from limbeck.core.actors import Actors
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
-from limbeck.core.model_io import preserve_modes
+from limbeck.core.model_io import preserve_buffers, preserve_modes
 from limbeck.core.source import BatchPosition, Source
 from limbeck.data import Dataset
 from limbeck.engine import Settings, Stage, Update
@@ -131,18 +131,15 @@ def _last_layer(models: dict[str, nn.Module]) -> Iterator[Callable[[], str]]:
 @contextmanager
 def _restored(model: nn.Module, frozen: set[int]) -> Iterator[None]:
     """Parameters frozen by a stage collect no gradient inside; buffers and flags are then as before."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     for parameter, _ in flags:
         parameter.requires_grad_(id(parameter) not in frozen)
     try:
-        yield
+        with preserve_buffers(model):
+            yield
     finally:
-        with torch.no_grad():
-            for buffer, before in buffers:
-                buffer.copy_(before)
-        for parameter, before_flag in flags:
-            parameter.requires_grad_(before_flag)
+        for parameter, before in flags:
+            parameter.requires_grad_(before)
 
 
 def _remedy(source: Source, parts: int) -> str:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
 
 from limbeck.core.actors import Actor, actor_inputs
 from limbeck.core.batch import Batch, first_items
 from limbeck.core.criterion import Criterion
 from limbeck.core.errors import TapError
-from limbeck.core.model_io import LOGITS, call_model, preserve_modes, select_output
+from limbeck.core.model_io import LOGITS, call_model, preserve_buffers, preserve_modes, select_output
 from limbeck.core.taps.probe import is_tap
 
 FEW = 2  # items, enough for BatchNorm
@@ -42,9 +40,10 @@ def check_training_output(name: str, actor: Actor, inputs: Any) -> None:
 
 def _problem(actor: Actor, inputs: Any) -> TapError | None:
     """What is wrong with the output in training mode, if the model runs."""
-    with _as_before(actor.model):
+    model = actor.model
+    with torch.no_grad(), preserve_modes(model), preserve_buffers(model), torch.random.fork_rng(devices=[]):
         try:
-            output = call_model(actor.model.train(), inputs)
+            output = call_model(model.train(), inputs)
         except Exception:
             return None
     try:
@@ -52,15 +51,3 @@ def _problem(actor: Actor, inputs: Any) -> TapError | None:
     except TapError as error:
         return error
     return None
-
-
-@contextlib.contextmanager
-def _as_before(model: nn.Module) -> Iterator[None]:
-    """Without gradient inside; modes, buffers and the random state are then as before."""
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    with torch.no_grad(), preserve_modes(model), torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            for buffer, before in buffers:
-                buffer.copy_(before)

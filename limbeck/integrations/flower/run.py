@@ -103,8 +103,8 @@ def judge(recipe: Federation, trained: Trained, test: Items, folder: Path, *, wa
     device = inference_device(recipe.training.build().settings)
     predictions = {}
     for name, of_seeds in models.items():
-        outputs = [task.condense(task.outputs(model.eval().to(device), known), known) for model in of_seeds]
-        predictions[name] = Predictions(**task.to_predictions(outputs, known))
+        outputs = (task.outputs(model.eval().to(device), known) for model in of_seeds)
+        predictions[name] = Predictions.of(task, outputs, known)
     rows = _best_rows(trained[STUDENT], task.higher_is_better)
     best = {name: of_seeds[rows].cpu() for name, of_seeds in models.items()}
     for model in (model for of_seeds in models.values() for model in of_seeds):

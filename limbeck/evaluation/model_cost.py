@@ -10,7 +10,7 @@ import tempfile
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode, is_traceable_wrapper_subclass
 from torch.utils._pytree import tree_leaves, tree_map
+
+from limbeck.evaluation.flops import count_flops
 
 WARM_UP = 5
 TURN = 10  # timed inferences of a model before the next model has its turn
@@ -100,38 +102,21 @@ def _held(name: str, tensor: Tensor) -> Iterator[tuple[str, Tensor]]:
 def macs(model: nn.Module, example: Any, *, device: str = "cpu") -> int:
     """Multiply-accumulates of one inference: half of the FLOPs that torch counts in matrix products and convolutions.
 
-    Runs without fused kernels, whose operations the counter does not see (attention and LSTMs on a CPU would count as zero).
+    Runs without fused kernels, as `count_flops` does.
     """
     return macs_until(model, [None], example, device=device)[0]
 
 
 def macs_until(model: nn.Module, modules: Sequence[nn.Module | None], example: Any, *, device: str = "cpu") -> list[int]:
     """Multiply-accumulates of one inference until each of these modules has finished; None: until the end. See `macs`."""
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-    from torch.utils.flop_counter import FlopCounterMode
-
     found: dict[nn.Module | None, int] = {}
-    counter = FlopCounterMode(display=False)
-    handles = [
-        module.register_forward_hook(lambda module, *_: found.update({module: int(counter.get_total_flops()) // 2}))
-        for module in modules
-        if module is not None
-    ]
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with (
-            _evaluating(model, device),
-            sdpa_kernel(SDPBackend.MATH),
-            torch.backends.mkldnn.flags(enabled=False, allow_tf32=None),
-            counter,
-        ):
-            _call(model, _one(example, device))
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for handle in handles:
-            handle.remove()
-    found[None] = int(counter.get_total_flops()) // 2
+    with _evaluating(model, device), count_flops() as counter, ExitStack() as hooks:
+        for module in modules:
+            if module is not None:
+                handle = module.register_forward_hook(lambda module, *_: found.update({module: counter.get_total_flops() // 2}))
+                hooks.callback(handle.remove)
+        _call(model, _one(example, device))
+    found[None] = counter.get_total_flops() // 2
     return [found[module] for module in modules]
 
 

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
 
 from limbeck.core.actors import Actors, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW, Batch
@@ -15,6 +14,7 @@ from limbeck.core.model_io import call_model
 from limbeck.core.source import BatchPosition, Source
 from limbeck.engine import Stage, Update, steps
 from limbeck.engine.stages import resolve_stages
+from limbeck.evaluation.flops import count_flops
 from limbeck.experiment.experiment import Experiment
 from limbeck.experiment.plan import Plan
 
@@ -54,16 +54,16 @@ def _update_flops(plan: Plan, update: Update, actors: Actors, source: Source | N
     criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=inputs.generator)
     with torch.random.fork_rng(devices=[]):
         criterion.build(example, samples=inputs.samples)
-        with FlopCounterMode(display=False) as counter:
+        with count_flops() as counter:
             criterion(example)["loss"].backward()
     read = {reference.actor for term in criterion.terms for reference in term.references}
     criterion.close()
     cached = sum(_forward_flops(actors, name, example) for name in plan.caches if name in read)
-    return int(counter.get_total_flops()) - cached
+    return counter.get_total_flops() - cached
 
 
 @torch.no_grad()
 def _forward_flops(actors: Actors, name: str, example: Batch) -> int:
-    with FlopCounterMode(display=False) as counter:
+    with count_flops() as counter:
         call_model(actors[name].model, actor_inputs(actors[name], name, example.inputs[DEFAULT_VIEW]))
-    return int(counter.get_total_flops())
+    return counter.get_total_flops()

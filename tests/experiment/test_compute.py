@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from limbeck import Distillation, Term, steps
 from limbeck.data import Items
 from limbeck.engine import Stage, Update
+from limbeck.evaluation.flops import count_flops
 from limbeck.experiment.arm_stages import arm_stages
 from limbeck.experiment.compute import training_flops
 from limbeck.objectives import HardTargets, SoftTargets
@@ -16,6 +18,20 @@ from tests.experiment.tiny_classifiers import QUICK, Own
 
 WIDTH, TEACHER, BATCH = 4, 32, 32
 PASS = 2 * BATCH * (64 + 10)  # multiplications and additions of one forward pass, per unit of width
+
+
+class AttentionNet(nn.Module):
+    """Self-attention over the rows of an image of 64 values."""
+
+    def __init__(self, tokens: int, width: int) -> None:
+        super().__init__()
+        self.tokens, self.width = tokens, width
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.out = nn.Linear(tokens * width, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = x.reshape(len(x), self.tokens, self.width)
+        return self.out(self.attention(rows, rows, rows, need_weights=False)[0].flatten(1))  # type: ignore[no-any-return]
 
 
 def job(teacher: nn.Module, **options: object) -> Distillation:
@@ -38,6 +54,21 @@ def test_a_control_of_equal_compute_takes_the_steps_that_the_teacher_costs(teach
     trained.fit(train)
     student = PASS * WIDTH * 3 - 2 * BATCH * 64 * WIDTH
     assert [run.clock.updates for run in trained.runs] == [10, round(10 * (student + PASS * TEACHER) / student)]
+
+
+def test_attention_is_counted(train: Items) -> None:
+    """It is a fused kernel on a CPU, which the counter of torch does not see."""
+    tokens, width = 8, 8
+    teacher = AttentionNet(tokens, width)
+    with count_flops() as counter:
+        teacher(torch.rand(BATCH, 1, 8, 8))
+    products = 2 * BATCH * (tokens * width * width * 4 + 2 * tokens * tokens * width + tokens * width * 10)
+    assert counter.get_total_flops() == products
+    experiment = job(teacher).experiment
+    source = experiment.source(train, experiment.plan)
+    stages = arm_stages(experiment, experiment.plan, source)
+    student = PASS * WIDTH * 3 - 2 * BATCH * 64 * WIDTH
+    assert training_flops(experiment, experiment.plan, stages, source) == 10 * (student + products)
 
 
 def test_outputs_from_a_cache_cost_nothing(teacher: nn.Module, train: Items, tmp_path) -> None:  # type: ignore[no-untyped-def]

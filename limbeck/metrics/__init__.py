@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from limbeck.metrics import classification, entities, multilabel, regression, tokens
+from limbeck.metrics import classification, entities, multilabel, regression, tokens, undefined
 from limbeck.metrics.counted import CountedMeasure
 from limbeck.metrics.measure import Floats, Measure, Records, Rows
 from limbeck.metrics.metric import FromMeans, ItemStatistics, Metric, first_mean
@@ -31,10 +31,12 @@ METRICS: dict[str, Measure] = {
     metric.name: metric
     for metric in (
         Metric("accuracy", classification.correct, first_mean, share=True),
-        classification.ClassMetric("f1", classification.f1),
-        classification.ClassMetric("matthews", classification.matthews, percent=False),
-        Metric("pearson", regression.moments, regression.correlation, percent=False),
-        Metric("spearman", regression.rank_moments, regression.correlation, percent=False),
+        classification.ClassMetric("f1", classification.f1, undefined.class_without_items),
+        classification.ClassMetric("matthews", classification.matthews, undefined.equal_labels, percent=False),
+        Metric("pearson", regression.moments, regression.correlation, percent=False, undefined_for=undefined.equal_labels),
+        Metric(
+            "spearman", regression.rank_moments, regression.correlation, percent=False, undefined_for=undefined.equal_labels
+        ),
         Metric("answer_f1", classification.correct, first_mean),  # of extracted answers: the task scores each question
         Metric("exact_match", classification.correct, first_mean, share=True),
         Metric("masked_accuracy", tokens.predicted_tokens, tokens.token_mean),
@@ -50,8 +52,8 @@ METRICS: dict[str, Measure] = {
         Metric("recall_at_1", classification.correct, first_mean, share=True),
         Metric("mean_reciprocal_rank", classification.correct, first_mean, percent=False),
         Metric("mean_squared_error", regression.squared_error, first_mean, higher_is_better=False, percent=False),
-        Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1),
-        Metric("micro_f1", multilabel.label_counts, multilabel.micro_f1),
+        Metric("macro_f1", multilabel.label_counts, multilabel.macro_f1, undefined_for=undefined.class_without_items),
+        Metric("micro_f1", multilabel.label_counts, multilabel.micro_f1, undefined_for=undefined.no_label_applies),
         Metric("entity_f1", entities.found_entities, entities.entity_f1),  # of tags: the task counts entities
         Metric("tag_accuracy", entities.right_words, tokens.token_mean),
         multilabel.MeanAveragePrecision(),

@@ -12,6 +12,7 @@ from scipy.sparse import csr_matrix
 from limbeck.metrics.counted import CountedMeasure
 from limbeck.metrics.measure import Floats, ItemRecords, Records
 from limbeck.metrics.metric import ratio
+from limbeck.metrics.undefined import Reason
 
 
 def correct(outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Floats:
@@ -25,11 +26,17 @@ class ClassMetric(CountedMeasure):
     Args:
         name: as recipes and verdicts write it.
         function: how often each class is predicted rightly, predicted, and true, [classes, sets] each → [sets].
+        undefined_for: why labels leave it undefined.
         percent: whether it is a fraction that is shown as a percentage.
     """
 
-    def __init__(self, name: str, function: Callable[[Floats, Floats, Floats], Floats], *, percent: bool = True) -> None:
-        self.name, self.function, self.percent = name, function, percent
+    def __init__(
+        self, name: str, function: Callable[[Floats, Floats, Floats], Floats], undefined_for: Reason, *, percent: bool = True
+    ) -> None:
+        self.name, self.function, self.undefined_for, self.percent = name, function, undefined_for, percent
+
+    def undefined(self, target: NDArray[Any], classes: int | None) -> str | None:
+        return self.undefined_for(self.name, target, classes)
 
     def records(self, outputs: NDArray[Any], target: NDArray[Any]) -> Records:
         """The predicted and the true class of each item; never a number for each class or pair of classes."""

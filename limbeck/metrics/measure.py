@@ -100,6 +100,15 @@ class Measure(ABC):
         """The metric of several sets, `draws` [sets, items of each] → [sets]. Override it if they can be computed together."""
         return np.array([self.over(records, rows) for rows in draws], dtype=np.float64)
 
+    def undefined(self, target: NDArray[Any], classes: int | None) -> str | None:
+        """Why these labels, of which there is at least one, leave the metric undefined; None if they do not.
+
+        Args:
+            target: [items, …].
+            classes: how many the models know; None if labels are not classes.
+        """
+        return None
+
     def compute(self, outputs: NDArray[Any], target: NDArray[Any]) -> Floats:
         """The metric of each seed over all items, [seeds]."""
         return per_seed_over_all(self, self.records(outputs, target))

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from limbeck.metrics.measure import Floats, ItemRecords, Measure, Records, Rows
+from limbeck.metrics.undefined import Reason
 
 ItemStatistics: TypeAlias = Callable[[NDArray[np.float32], NDArray[np.generic]], Floats]
 FromMeans: TypeAlias = Callable[[Floats], Floats]
@@ -34,6 +35,7 @@ class Metric(Measure):
         higher_is_better: whether a higher value is better.
         percent: whether it is a fraction that is shown as a percentage.
         share: whether it is the share of the items that are right.
+        undefined_for: why labels leave it undefined; None if no labels do.
     """
 
     name: str
@@ -42,6 +44,10 @@ class Metric(Measure):
     higher_is_better: bool = True
     percent: bool = True
     share: bool = False
+    undefined_for: Reason | None = None
+
+    def undefined(self, target: NDArray[np.generic], classes: int | None) -> str | None:
+        return self.undefined_for(self.name, target, classes) if self.undefined_for is not None else None
 
     def records(self, outputs: NDArray[np.float32], target: NDArray[np.generic]) -> Records:
         return Records({STATISTICS: self.item_statistics(outputs, target)})

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from limbeck.metrics.counts import by_kind, class_f1, counts_by_class
 from limbeck.metrics.measure import Floats, ItemRecords, Measure, Records, Rows, draw_counts
 from limbeck.metrics.metric import ratio
+from limbeck.metrics.undefined import no_label_applies
 
 
 def label_counts(outputs: NDArray[np.float32], target: NDArray[Any]) -> Floats:
@@ -40,6 +41,9 @@ class MeanAveragePrecision(Measure):
     """
 
     name = "mean_average_precision"
+
+    def undefined(self, target: NDArray[Any], classes: int | None) -> str | None:
+        return no_label_applies(self.name, target, classes)
 
     def records(self, outputs: NDArray[Any], target: NDArray[Any]) -> Records:
         return Records({"scores": outputs, "labels": target.astype(np.int8)[None]})

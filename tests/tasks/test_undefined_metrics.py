@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import warnings
 
+import numpy as np
 import pytest
 import torch
 
 from limbeck.data import Items
+from limbeck.metrics import Measure, Records, Rows
+from limbeck.metrics.measure import ItemRecords
 from limbeck.tasks import Classification, MultilabelClassification, Regression, Task
 from limbeck.tasks.undefined_metrics import warn_of_undefined
 
@@ -43,3 +46,22 @@ def test_what_a_metric_cannot_say_is_told(task: Task, target: list[object], clas
     found = told(task, target, classes)
     assert expected in found
     assert bool(found) == bool(expected)
+
+
+class Median(Measure):
+    name = "median"
+
+    def records(self, outputs: np.ndarray, target: np.ndarray) -> Records:
+        return Records({"error": np.abs(outputs[..., 0] - target)})
+
+    def over(self, records: ItemRecords, rows: Rows) -> float:
+        return float(np.median(records["error"][rows]))
+
+    def undefined(self, target: np.ndarray, classes: int | None) -> str | None:
+        return "fewer than 5 items" if len(target) < 5 else None
+
+
+def test_a_metric_of_ones_own_says_what_it_cannot() -> None:
+    task = Regression()
+    task.metric = Median()
+    assert told(task, [1.0, 2.0, 3.0, 4.0], None).startswith("new.csv: fewer than 5 items; give data with other labels")

@@ -14,7 +14,7 @@ from limbeck.evaluation.statistics import Gain, interval, paired_gain, retention
 from limbeck.evaluation.table import arms_table, compare, compare_table
 from limbeck.evaluation.targets import TARGETS, Target, check_targets
 from limbeck.evaluation.term_graph import TermEdge, TermGraph, build_term_graph
-from limbeck.evaluation.verdict import Arm, Export, MetricInfo, Result, RunCost, Verdict
+from limbeck.evaluation.verdict import Arm, DamagedVerdictError, Export, MetricInfo, Result, RunCost, Verdict
 from limbeck.evaluation.verdict_builder import build_verdict
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "CalibrationBin",
     "ComparisonVerdict",
     "Contingency",
+    "DamagedVerdictError",
     "Example",
     "Export",
     "Gain",

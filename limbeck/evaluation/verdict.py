@@ -32,6 +32,10 @@ FORMAT = 2
 FILE = "verdict.json"
 
 
+class DamagedVerdictError(ValueError):
+    """A file is no verdict, or no longer one."""
+
+
 class MetricInfo(Record):
     """The metric of a run. `percent`: the value is a fraction shown as a percentage, and differences are shown in points."""
 
@@ -315,7 +319,9 @@ class Verdict(Record):
 
         Raises:
             FileNotFoundError: there is none.
-            ValueError: the file is not JSON, not a verdict, or of a newer format than this version reads.
+            NotJsonError: the file is not JSON.
+            DamagedVerdictError: it is not a verdict.
+            ValueError: it is of a newer format than this version reads.
         """
         file = Path(path)
         file = file / FILE if file.is_dir() else file
@@ -327,7 +333,7 @@ class Verdict(Record):
     def _from_json(cls, content: Any, file: Path) -> Verdict:
         found = content.get("format") if isinstance(content, dict) else None
         if found is None or not {"arms", "results"} & set(content):
-            raise ValueError(f"{file}: not a verdict; it has no 'format' and 'results'")
+            raise DamagedVerdictError(f"{file}: not a verdict; it has no 'format' and 'results'")
         if isinstance(found, int) and found > FORMAT:
             raise ValueError(f"{file}: verdict of format {found}; this limbeck reads {FORMAT}: upgrade it")
         try:
@@ -335,7 +341,7 @@ class Verdict(Record):
         except ValidationError as error:
             first = error.errors()[0]
             field = ".".join(map(str, first["loc"]))
-            raise ValueError(f"{file}: not a verdict of format {found}; {field}: {first['msg']}") from error
+            raise DamagedVerdictError(f"{file}: not a verdict of format {found}; {field}: {first['msg']}") from error
 
 
 def reached(result: Result, metric: MetricInfo) -> str:

@@ -70,7 +70,7 @@ def _save_with_preprocessing(model: nn.Module, items: Items, folder: Path) -> No
     with new_folder(folder) as draft:
         problem = saving_problem(model, draft) if can_be_saved_whole(model) else ""
         if problem is not None:
-            _keep_weights_only(model, draft, problem)
+            _keep_weights_only(model, draft, problem, folder.name)
         save_preprocessing(items, draft)
         write_checksums(draft)
 
@@ -103,10 +103,14 @@ _REMEDY = (
 )
 
 
-def _keep_weights_only(model: nn.Module, folder: Path, problem: str) -> None:
-    """Leaves nothing in a folder but the weights, because its configuration builds another model."""
+def _keep_weights_only(model: nn.Module, folder: Path, problem: str, name: str) -> None:
+    """Leaves nothing in a folder but the weights, because its configuration builds another model.
+
+    Args:
+        name: what the warning calls the model.
+    """
     if problem:
-        warnings.warn(f"{folder.name}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=3)
+        warnings.warn(f"{name}: {_NOT_LOADABLE} ({problem}): {_REMEDY}", stacklevel=3)
     for path in folder.iterdir():
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     save_weights(_unwrapped(model), folder / "model.safetensors")

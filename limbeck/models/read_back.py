@@ -6,7 +6,7 @@ import tempfile
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from limbeck.models.base import spec_of
 from limbeck.models.saving import load_model, save_model
@@ -27,7 +27,7 @@ def saving_problem(model: nn.Module, folder: Path | None = None) -> str | None:
         folder: to be written; None: a temporary one.
 
     Returns:
-        What is wrong, in words; None if the loaded model has the same tensors.
+        What is wrong, in words; None if the loaded model has the same tensors, rounded if the model saves them so.
 
     Raises:
         OSError: the disk is full.
@@ -48,6 +48,13 @@ def saving_problem(model: nn.Module, folder: Path | None = None) -> str | None:
             return f"the loaded model has no {name}"
         if found[name].shape != tensor.shape:
             return f"{name} is {list(tensor.shape)}, and {list(found[name].shape)} in the loaded model"
-        if not torch.equal(found[name].to(tensor.dtype), tensor.detach().cpu()):
+        if not torch.equal(found[name].to(tensor.dtype), _as_in_file(model, tensor)):
             return f"{name} has other values in the loaded model"
     return None
+
+
+def _as_in_file(model: nn.Module, tensor: Tensor) -> Tensor:
+    """The tensor as the file of its model holds it: in half precision where the model says so (`half_in_file`)."""
+    tensor = tensor.detach().cpu()
+    rounded = bool(getattr(model, "half_in_file", False)) and tensor.is_floating_point()
+    return tensor.half().to(tensor.dtype) if rounded else tensor

@@ -8,12 +8,12 @@ from pathlib import Path
 from rich.console import Console
 
 from limbeck.engine import DeadTermError, NonFiniteError
-from limbeck.evaluation import ComparisonVerdict, Predictions, Verdict, build_comparison, environment, load_predictions
+from limbeck.evaluation import ComparisonVerdict, Predictions, build_comparison, environment, load_predictions
 from limbeck.evaluation.arms import STUDENT, ArmName
 from limbeck.evaluation.report import write_comparison
 from limbeck.recipe import CONTROL, Comparison, Recipe
 from limbeck.runs.distill import Loaded, check_recipe, run_recipe
-from limbeck.runs.folder import RECIPE, RunError, lock_run
+from limbeck.runs.folder import RECIPE, RunError, lock_run, read_verdict
 from limbeck.runs.own_files import MARKER, is_left_over, is_resolved, is_run, mark_run
 from limbeck.runs.resume import changed_fields, read_resolved
 from limbeck.runs.teacher import build_teacher, load_or_train_teacher
@@ -79,7 +79,7 @@ def comparison_verdict(comparison: Comparison, folder: Path) -> ComparisonVerdic
     finished = [name for name in comparison.variants if name not in failed]
     if CONTROL in failed or not finished:
         raise RunError(f"{folder / CONTROL}: the control failed, so there is nothing to compare with; see {FAILURE_FILE} there")
-    verdicts = {name: Verdict.load(folder / name) for name in finished}
+    verdicts = {name: read_verdict(folder / name) for name in finished}
     predictions = {name: load_predictions(folder / name) for name in finished}
     first = next(iter(verdicts.values()))
     return build_comparison(

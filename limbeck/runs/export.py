@@ -13,14 +13,14 @@ from torch import nn
 
 from limbeck.data import Items, TokenStorage
 from limbeck.data.fields.views import view_of_field
-from limbeck.evaluation import Export, Verdict
+from limbeck.evaluation import Export
 from limbeck.evaluation.report import write_report
 from limbeck.export import ExportError, export_models, failed_records, formats, merge_records
 from limbeck.export.exporter import EXPORTS, file_name
 from limbeck.export.file_info import beside, file_info
 from limbeck.recipe import ExportSpec, Recipe, data_sizes
 from limbeck.recipe.schema.task import task_name
-from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, require_file
+from limbeck.runs.folder import TEACHER, VERDICT, RunError, lock_run, open_recipe, read_verdict, require_file
 from limbeck.runs.results import load_results, reader_of, readers_of
 from limbeck.runs.teacher import rebuild_teacher, with_progress
 from limbeck.utils import distributed
@@ -152,7 +152,7 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
             readers=readers_of(run.recipe, list(run.results)),
             infos=_infos(run, exported),
             console=console,
-            earlier=Verdict.load(run.folder).exports,
+            earlier=read_verdict(run.folder).exports,
             on_records=functools.partial(_record, run.folder),
         )
         for result, reason in run.missing.items():
@@ -165,7 +165,7 @@ def write_exports(spec: ExportSpec, run: RunModels, console: Console, *, progres
 
 def _infos(run: RunModels, exported: Mapping[str, nn.Module]) -> dict[str, dict[str, Any]]:
     """Returns what the files of each model say of themselves; puts the tokenizers of models of texts beside the files."""
-    verdict, found = Verdict.load(run.folder), dict[str, dict[str, Any]]()
+    verdict, found = read_verdict(run.folder), dict[str, dict[str, Any]]()
     for name, model in exported.items():
         items = run.test.for_actor(reader_of(run.recipe, name))
         found[name] = file_info(model, items, verdict, name)
@@ -184,7 +184,7 @@ def is_failed(record: Export) -> bool:
 def _record(folder: Path, records: Sequence[Export]) -> None:
     """Writes records into the verdict. Of an export that failed, an older file that the verdict lists stays, and stays listed;
     one that it does not list is of another student, and is deleted."""
-    verdict = Verdict.load(folder)
+    verdict = read_verdict(folder)
     listed = {(record.model, record.format, record.precision): record for record in verdict.exports if record.path}
     new = []
     for record in records:

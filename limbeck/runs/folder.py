@@ -11,13 +11,15 @@ from typing import Any
 from torch import nn
 
 from limbeck import models
-from limbeck.evaluation import Verdict
+from limbeck.evaluation import DamagedVerdictError, Verdict
 from limbeck.evaluation.arms import DEFAULT_RESULT
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Federation, Recipe, describe_missing, loaded_plugins, read_fields
 from limbeck.runs.plugins import load_run_plugins
+from limbeck.teacher_cache.store.manifest import NAME as MANIFEST
 from limbeck.utils import distributed
 from limbeck.utils.folder_lock import lock_folder
+from limbeck.utils.json_files import NotJsonError
 
 RECIPE, VERDICT = "recipe.yaml", "verdict.json"
 STUDENT, TEACHER = "student", "teacher"
@@ -74,13 +76,36 @@ def load_verdicts(folders: Sequence[Path]) -> dict[str, Verdict]:
         require_verdict(folder)
     names = [folder.resolve().name for folder in folders]
     labels = [name if names.count(name) == 1 else str(folder) for name, folder in zip(names, folders, strict=True)]
-    return {label: Verdict.load(folder) for label, folder in zip(labels, folders, strict=True)}
+    return {label: read_verdict(folder) for label, folder in zip(labels, folders, strict=True)}
 
 
 def require_verdict(folder: Path) -> None:
-    """Raises `RunError` if the folder has no verdict. The recipe may be missing."""
-    if not (folder / VERDICT).exists():
+    """Raises `RunError` if the folder has no verdict, or a damaged one. The recipe may be missing."""
+    if (folder / VERDICT).exists():
+        read_verdict(folder)
+    else:
         require_file(folder, VERDICT, "verdict")
+
+
+def read_verdict(folder: Path) -> Verdict:
+    """Returns the verdict of a run.
+
+    Raises:
+        FileNotFoundError: there is none.
+        RunError: it is damaged; the message has the command that writes it anew, from the models and checkpoints of the run.
+        ValueError: it is of a newer format than this version reads.
+    """
+    try:
+        return Verdict.load(folder)
+    except (NotJsonError, DamagedVerdictError) as error:
+        raise RunError(f"{error}. {_remedy(folder)}") from error
+
+
+def _remedy(folder: Path) -> str:
+    try:
+        return f"Write it anew, from the models that are kept, with: {resume_command(folder)}"
+    except ValueError:
+        return f"Its {RECIPE} is damaged too, so that it cannot be written anew"
 
 
 def require_file(folder: Path, file: str, what: str) -> None:
@@ -89,6 +114,8 @@ def require_file(folder: Path, file: str, what: str) -> None:
         raise RunError(f"run {folder}: {describe_missing(folder)}")
     if not (folder / RECIPE).exists():
         raise RunError(f"run {folder}: it holds no {RECIPE}, so it is no run directory")
+    if is_cache(folder):
+        raise RunError(f"{folder} holds cached teacher outputs, not a run; see: limbeck cache info {shlex.quote(str(folder))}")
     if variants := variants_of(folder):
         raise RunError(f"{folder} is a comparison, not a run; name one of its runs, such as {folder / variants[0]}")
     if not (folder / file).exists():
@@ -97,7 +124,7 @@ def require_file(folder: Path, file: str, what: str) -> None:
 
 def load_verdict(folder: Path) -> Verdict | None:
     """Returns the verdict of a run; None if it has none yet."""
-    return Verdict.load(folder) if (folder / VERDICT).exists() else None
+    return read_verdict(folder) if (folder / VERDICT).exists() else None
 
 
 def results_of(folder: Path) -> list[str]:
@@ -133,6 +160,13 @@ def resume_command(folder: Path, *options: str) -> str:
 def is_federation(folder: Path) -> bool:
     """Whether the run in a folder is that of a federation."""
     return (folder / RECIPE).exists() and "federated" in read_fields(folder / RECIPE)
+
+
+def is_cache(folder: Path) -> bool:
+    """Whether a folder is that of a teacher cache, which holds the recipe that computes its outputs, and no run."""
+    if (folder / VERDICT).exists() or any(folder.glob("checkpoints/seed-*")):
+        return False
+    return (folder / MANIFEST).exists() or any(folder.glob(f"*/{MANIFEST}"))
 
 
 def variants_of(folder: Path) -> list[str]:

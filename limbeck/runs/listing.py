@@ -18,10 +18,11 @@ from rich.text import Text
 from limbeck.engine.training import Training
 from limbeck.evaluation import ComparisonVerdict, Verdict, number_format
 from limbeck.evaluation.arms import current_name
+from limbeck.evaluation.report import load_comparison
 from limbeck.recipe import read_yaml
 from limbeck.runs.compare import FAILURE_FILE
 from limbeck.runs.compare import VERDICT_FILE as COMPARISON_FILE
-from limbeck.runs.folder import RECIPE
+from limbeck.runs.folder import RECIPE, is_cache, read_verdict
 from limbeck.runs.own_files import is_left_over
 from limbeck.utils.folder_lock import is_locked
 
@@ -73,7 +74,7 @@ class RunSummary:
 def list_runs(folder: Path) -> list[RunSummary]:
     """Returns the runs and comparisons directly within `folder`, last changed first; `folder` itself if it is one.
 
-    Folders that hold files but no recipe are skipped.
+    Folders that hold files but no recipe are skipped, and so are teacher caches.
 
     Raises:
         FileNotFoundError: there is no such folder.
@@ -108,6 +109,8 @@ def _summarize(place: Path) -> RunSummary | None:
         if not os.path.lexists(written):
             left = [path for path in place.iterdir() if not is_left_over(path.name)]
             return None if left else RunSummary(place.name, str(place), "run", "empty", 0, None, "", modified)
+        if is_cache(place):
+            return None
         text = written.read_text(encoding="utf-8")
         recipe = read_yaml(_without_long_parts(text) if (place / "verdict.json").exists() else text)
         if not isinstance(recipe, dict):
@@ -141,7 +144,7 @@ def _run(place: Path, recipe: Mapping[str, Any], modified: float) -> RunSummary:
     seeds = recipe["seeds"]
     if not (isinstance(seeds, list) and seeds and all(isinstance(seed, int) for seed in seeds)):
         raise ValueError(f"{place / RECIPE}: seeds is {seeds!r}; a run has written whole numbers there")
-    message = _first_result(Verdict.load(place)) if (place / "verdict.json").exists() else ""
+    message = _first_result(read_verdict(place)) if (place / "verdict.json").exists() else ""
     trainings = list(_trainings(place, recipe))
     totals = [training.total for training in trainings]
     total = sum(total for total in totals if total is not None) if None not in totals else None
@@ -165,7 +168,7 @@ def _comparison(place: Path, recipe: Mapping[str, Any], modified: float) -> RunS
         state: State = "running"
     else:
         state = "finished" if (place / COMPARISON_FILE).exists() else "stopped"
-    message = [_best(ComparisonVerdict.load(place / COMPARISON_FILE))] if state == "finished" else []
+    message = [_best(load_comparison(place))] if state == "finished" else []
     message += [f"running {', '.join(running)}"] if running else []
     message += [f"failed: {', '.join(failed)}"] if failed else []
     logs = [path.stat().st_mtime for name in names if (path := place / name / "log.jsonl").exists()]

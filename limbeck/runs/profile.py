@@ -14,7 +14,7 @@ from limbeck.evaluation import Verdict
 from limbeck.evaluation.arms import ArmName, arm_folder
 from limbeck.export import PYTORCH, Costs, ExportError, UnknownShapeError, profile
 from limbeck.recipe import Recipe, data_sizes
-from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, open_recipe
+from limbeck.runs.folder import RECIPE, STUDENT, TEACHER, open_recipe, read_verdict
 from limbeck.runs.results import CONFIG
 
 
@@ -31,7 +31,7 @@ def profile_run(path: Path, shape: Sequence[int] = (), *, console: Console | Non
     """
     if not (path / RECIPE).exists():
         return profile({path.name: path}, shape, console=console)
-    recipe, verdict = open_recipe(path), Verdict.load(path)
+    recipe, verdict = open_recipe(path), read_verdict(path)
     names = list(verdict.results)
     kept = {name: path / arm_folder(str(ArmName(name, STUDENT)), names[0]) for name in names}
     results = {f"{name} {PYTORCH} fp32": folder for name, folder in kept.items() if (folder / CONFIG).exists()}

@@ -14,7 +14,8 @@ from limbeck.core.actors import Actor, frozen
 from limbeck.core.source import BatchPosition
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items, load_fields
-from limbeck.engine import Stage, Update, epochs
+from limbeck.data.sources import Mixture
+from limbeck.engine import Stage, Update, epochs, steps
 from limbeck.engine.training import Training
 from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.tasks import Classification
@@ -95,3 +96,33 @@ def test_a_domain_without_teacher_is_found_among_all_items_before_the_training()
     with pytest.raises(ValueError, match=r"soft_targets.*domain: 2 of 64 items are of domain 2, and there are teachers for"):
         job.check(given)
     job.check(given.select(domain < 2))
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+def test_a_domain_without_teacher_is_found_among_all_items_of_sources(mixed: bool) -> None:
+    """The number of its source, which a mixture gives an item, goes before a field of the same name."""
+    items = tensors(64)
+    inputs = items.fetch(torch.arange(64))
+    place = torch.arange(64) % 2
+    first = Dataset(items, batch_size=16).rows(BatchPosition(0, seed=0))
+    place[[row for row in range(64) if row not in first.tolist()][-1]] = 2  # of no teacher
+    fields = {**inputs, "place": place[:, None].float(), "domain": torch.full((64, 1), 9.0)}
+    given = Items.from_tensors(fields, items.target)
+    source = Mixture([Dataset(given.select(place < 2), 16), Dataset(given, 16)]) if mixed else Dataset(given, 16)
+
+    def job(field: str) -> Distillation:
+        terms = methods.call("domain_teachers", {"field": field}, task=Classification())["terms"]
+        return Distillation(
+            actors={
+                "student": Actor(classifier(4), reads="wave"),
+                **{name: frozen(classifier(4), reads="wave") for name in ("teachers.a", "teachers.b")},
+            },
+            stages=[Stage([Update(terms, source=source)], steps(1))],
+            control=False,
+            **QUICK,
+        )
+
+    with pytest.raises(ValueError, match=r"domain: 1 of 64 items is of domain 2, and there are teachers for"):
+        job("place").check(given)
+    if mixed:
+        job("domain").check(given)

@@ -11,6 +11,7 @@ from torch import nn
 from limbeck import Distillation, Stage, Term, Update, objectives
 from limbeck.data import Items
 from limbeck.data.dataset import Dataset
+from limbeck.data.sources import Mixture, Pool
 from limbeck.engine import steps
 from tests.experiment.tiny_classifiers import QUICK
 
@@ -77,3 +78,11 @@ def test_data_of_a_source_is_training_data(source: object) -> None:
 def test_validation_items_that_are_trained_on_are_named() -> None:
     with pytest.warns(UserWarning, match=r"validation data: 10 of 20 items are in the training data too \(rows 0, 1, 2, …\)"):
         job().check(part(0, 100), validation=part(90, 110))
+
+
+def test_items_in_sources_of_a_mixture_are_seen() -> None:
+    mixed = Mixture([Dataset(part(0, 50), 10), Pool(Dataset(part(50, 100), 10), size=20)])
+    stages = [Stage([Update([Term(objectives.get("soft_targets"))], source=mixed)], steps(2))]
+    test = Items.from_tensors(torch.cat([X[40:54], X[110:120]]), torch.arange(24) % 2)
+    with pytest.warns(UserWarning, match="test data: 14 of 24 items are in the training data too"):
+        job(stages=stages).check(part(190, 200), test=test)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from limbeck import models, runs
 from limbeck.core.taps.probe import Probe
 from limbeck.models.architectures.sentence_encoder import SentenceEncoder
+from limbeck.models.read_back import saving_problem
 from limbeck.models.shrink import StaticEncoder, from_teacher, init_from_teacher, static_embeddings, static_student
 from limbeck.models.tokenizer import load_tokenizer
 from limbeck.recipe import Recipe, RecipeError
@@ -251,6 +252,14 @@ def test_a_control_without_labels_is_refused(place: Path, tmp_path: Path) -> Non
         runs.run_recipe(recipe(place, "-bare", metric="knn_accuracy"), tmp_path / "run", progress=False)
     with pytest.raises(RecipeError, match="is no metric of sentence_embeddings"):
         recipe(place, metric="accuracy")
+
+
+def test_a_static_student_in_half_precision_is_loaded_as_it_is_saved(encoder: SentenceEncoder, tmp_path: Path) -> None:
+    """The default of the method `static_embeddings`."""
+    student = static_student(encoder, dimensions=8, half=True)
+    assert not torch.equal(student.embedding.weight, student.embedding.weight.half().float())
+    assert saving_problem(student, tmp_path / "model") is None
+    assert torch.equal(models.load_model(tmp_path / "model").embedding.weight, student.embedding.weight.half().float())
 
 
 def test_a_static_student_with_labels_and_a_control(place: Path, tmp_path: Path) -> None:

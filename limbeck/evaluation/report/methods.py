@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from html import escape
 from pathlib import Path
 
@@ -52,8 +53,10 @@ def load_comparison(folder: Path) -> ComparisonVerdict:
         return ComparisonVerdict.load(path)
     except ValueError as error:
         reason = str(error).splitlines()[0]
+        command = shlex.join(["limbeck", "compare", str(folder / "recipe.yaml"), "--out", str(folder), "--resume"])
         raise ValueError(
-            f"{path}: no comparison of format 2 ({reason}); made by a newer limbeck? Then upgrade this one"
+            f"{path}: no comparison of format 2 ({reason}); made by a newer limbeck? Then upgrade this one. If it is damaged, "
+            f"write it anew from its runs with: {command}"
         ) from error
 
 

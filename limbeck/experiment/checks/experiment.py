@@ -34,6 +34,7 @@ from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.checks.made_shape import naming_shape
 from limbeck.experiment.checks.merged_classes import check_merged_classes
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
+from limbeck.experiment.checks.source_items import items_of_source
 from limbeck.experiment.checks.tolerances import check_tolerances
 from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.checks.training_outputs import check_training_outputs
@@ -331,15 +332,15 @@ def _check_update(
         source.bind({name: actor.model for name, actor in actors.items()})
         example = source.batch(BatchPosition(0, seed))
     criterion = Criterion(update.terms, actors=actors, trains=update.trains, generator=source.generator)
-    items = getattr(source, "items", None)
-    if isinstance(items, Items):
+    data = list(items_of_source(source))
+    for items in data:
         _check_tokens(criterion, items)
     with naming_shape(stage.name, source, actors):
         criterion.build(example, samples=source.samples)
     check_training_outputs(criterion, update.trains, example)
     criterion.probes.close()
-    if isinstance(items, Items):
-        check_weighed_items(criterion, items)
+    for items in data:
+        check_weighed_items(criterion, items, example.extras)
     require_trainable(actors, update.trains)
     optimizer = update.optimizer or stage.optimizer or plan.training.optimizer
     optimizer.build([parameter for name in update.trains for parameter in actors[name].model.parameters()])

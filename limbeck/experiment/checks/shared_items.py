@@ -5,13 +5,13 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from limbeck.data import Items
 from limbeck.evaluation.shared_items import SharedItems
+from limbeck.experiment.checks.source_items import items_of_source
 from limbeck.experiment.experiment import Experiment
 
 SHOWN = 3  # rows that are named
@@ -80,15 +80,7 @@ def _training_data(experiment: Experiment, train: Items | None) -> Iterator[Item
         yield train
     for plan in experiment.plans.values():
         for update in (update for stage in plan.stages for update in stage.updates):
-            if (items := _items_of(update.source)) is not None:
-                yield items
-
-
-def _items_of(source: Any) -> Items | None:
-    """The items that a source draws from, through sources that keep those of another (`of`); None if it makes its own."""
-    while not isinstance(source, Items | None):
-        source = getattr(source, "items", None) or getattr(source, "of", None)
-    return source
+            yield from items_of_source(update.source)
 
 
 def _keys(data: Iterable[Items]) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import torch
@@ -15,8 +15,11 @@ from limbeck.data import FieldStorage, Items
 from limbeck.data.storage import TensorStorage
 
 
-def check_weighed_items(criterion: Criterion, items: Items) -> None:
+def check_weighed_items(criterion: Criterion, items: Items, given: Collection[str] = ()) -> None:
     """Lets the weighers of a built criterion refuse any item by the fields that they read of it.
+
+    Args:
+        given: fields that the batches have from their source, whatever the items hold.
 
     Raises:
         ValueError: a weigher cannot weigh an item.
@@ -24,7 +27,7 @@ def check_weighed_items(criterion: Criterion, items: Items) -> None:
     for term in criterion.terms:
         for weigher, teachers in weighers_of(term):
             fields = {name: _field(items, name) for name in weigher.fields}
-            if fields and all(values is not None for values in fields.values()):
+            if fields and all(values is not None and name not in given for name, values in fields.items()):
                 with naming(term):
                     weigher.check(Batch({DEFAULT_VIEW: fields}, keys=items.keys), teachers)
 

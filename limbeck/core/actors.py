@@ -6,6 +6,7 @@ import copy
 import fnmatch
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from itertools import chain
@@ -267,6 +268,19 @@ def carry_frozen(original: nn.Module, copied: nn.Module) -> None:
     for ours, theirs in zip(copied.parameters(), original.parameters(), strict=True):
         if theirs in _frozen_here:
             _frozen_here[ours] = True
+
+
+@contextmanager
+def preserve_gradient_flags(*models: nn.Module) -> Iterator[None]:
+    """Restores `requires_grad` of every parameter afterwards; one that gets it back counts as never frozen."""
+    before = [(parameter, parameter.requires_grad) for model in models for parameter in model.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, flag in before:
+            parameter.requires_grad_(flag)
+            if flag and parameter in _frozen_here:
+                del _frozen_here[parameter]
 
 
 def is_held(parameter: nn.Parameter) -> bool:

@@ -21,7 +21,7 @@ from limbeck.experiment.checks import warn_of_batch_statistics
 from limbeck.experiment.compute import with_equal_compute
 from limbeck.experiment.early_exits import choose_exit_thresholds
 from limbeck.experiment.evaluated import evaluated_actors, evaluated_modules, items_of, trained_models
-from limbeck.experiment.experiment import Experiment, keeps_modes
+from limbeck.experiment.experiment import Experiment, keeps_models
 from limbeck.experiment.made_inputs import made_inputs_of
 from limbeck.experiment.plan import CONTROL, STUDENT, Plan
 from limbeck.experiment.plan_checks import learns
@@ -54,7 +54,7 @@ class TrainedArm:
         return next(iter(self.models.values()))
 
 
-@keeps_modes
+@keeps_models
 def train_arm(experiment: Experiment, name: str, seed: int, train: Items | None, validation: Items | None) -> TrainedArm:
     """Trains one arm for one seed."""
     plan, task, folder = experiment.plans[name], experiment.task, experiment.folder

@@ -15,7 +15,7 @@ from limbeck.evaluation.test_data import test_data_fingerprint
 from limbeck.experiment.arms import TrainedArm, best_row, models_by_arm, run_cost
 from limbeck.experiment.early_exits import early_exit_curves, with_early_exits, with_mean_work
 from limbeck.experiment.evaluated import items_of
-from limbeck.experiment.experiment import Experiment, keeps_modes
+from limbeck.experiment.experiment import Experiment, keeps_models
 from limbeck.experiment.initial import initial_arms
 from limbeck.experiment.plan import STUDENT, TEACHER
 from limbeck.experiment.predict import cost_arms, measured_arms, predict_arms, teacher_arm
@@ -24,7 +24,7 @@ from limbeck.experiment.verdict_log import log_verdict
 from limbeck.utils import distributed
 
 
-@keeps_modes
+@keeps_models
 def evaluate_arms(
     experiment: Experiment, trained: Sequence[TrainedArm], test: Items, *, seeds: Sequence[int], **described: Any
 ) -> Verdict:

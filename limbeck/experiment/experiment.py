@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import torch
 from torch import nn
 
-from limbeck.core.actors import Actor, Role, average
+from limbeck.core.actors import Actor, Role, average, preserve_gradient_flags
 from limbeck.core.model_io import preserve_modes
 from limbeck.core.source import Source
 from limbeck.data import Dataset, FieldStorage, Items, OverlappingDataset, TokenStorage, as_items, input_for_actor
@@ -31,13 +31,15 @@ ItemsOrNone = TypeVar("ItemsOrNone", bound=Items | None)
 OnExperiment = TypeVar("OnExperiment", bound=Callable[..., Any])
 
 
-def keeps_modes(function: OnExperiment) -> OnExperiment:
-    """Restores the mode, training or evaluation, of the models of an experiment afterwards: they belong to the caller."""
+def keeps_models(function: OnExperiment) -> OnExperiment:
+    """Restores the mode, training or evaluation, of the models of an experiment and `requires_grad` of their parameters
+    afterwards: they belong to the caller."""
 
     @functools.wraps(function)
     def kept(experiment: Experiment, *given: Any, **arguments: Any) -> Any:
         actors = [actor for plan in experiment.plans.values() for actor in plan.actors.values()]
-        with preserve_modes(*(actor.module for actor in actors if isinstance(actor.module, nn.Module))):
+        models = [actor.module for actor in actors if isinstance(actor.module, nn.Module)]
+        with preserve_modes(*models), preserve_gradient_flags(*models):
             return function(experiment, *given, **arguments)
 
     return kept  # type: ignore[return-value]

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import limbeck
 from limbeck import Distillation, Term, objectives
+from limbeck.core.actors import is_held
 from limbeck.data import Items
 from limbeck.engine import Interrupted, steps
 from limbeck.engine.stages import terms_stage
@@ -151,17 +152,22 @@ def test_the_best_seed_has_the_lowest_value_of_a_metric_that_is_an_error(teacher
     assert job.best is job.trained[1].model
 
 
-def test_the_given_models_stay_in_their_modes(teacher: nn.Module, train: Items, test: Items) -> None:
-    """They belong to the caller, who may train on."""
+def test_the_given_models_stay_as_they_are(teacher: nn.Module, train: Items, test: Items) -> None:
+    """Their modes and what collects gradient belong to the caller, who may train on."""
     student = Own(4)
     teacher = copy.deepcopy(teacher).train()
     next(iter(teacher.children())).eval()  # a part that the caller has frozen
     modules = [*teacher.modules(), *student.modules()]
+    held = next(teacher.parameters()).requires_grad_(False)  # by the caller
     before = [module.training for module in modules]
     job = Distillation(student, teacher, training=QUICK)
     for call in (lambda: job.check(train), lambda: job.fit(train), lambda: job.evaluate(test)):
         call()
         assert [module.training for module in modules] == before
+        assert [p.requires_grad for p in teacher.parameters()] == [p is not held for p in teacher.parameters()]
+        assert [is_held(p) for p in teacher.parameters()] == [p is held for p in teacher.parameters()]
+    teacher.requires_grad_(False)  # a choice of the caller, which a training of this model respects
+    assert all(map(is_held, teacher.parameters()))
 
 
 def test_a_teacher_that_no_term_reads_is_told(teacher: nn.Module, train: Items, test: Items) -> None:

@@ -40,7 +40,7 @@ from limbeck.experiment.checks.training_batches import check_training_batches
 from limbeck.experiment.checks.training_outputs import check_training_outputs
 from limbeck.experiment.checks.weighed_items import check_weighed_items
 from limbeck.experiment.evaluated import evaluated_modules, expand_evaluated, items_of
-from limbeck.experiment.experiment import Experiment, keeps_modes
+from limbeck.experiment.experiment import Experiment, keeps_models
 from limbeck.experiment.plan import CONTROL, STUDENT, TEACHER, Plan, references_of
 from limbeck.experiment.plan_checks import check_training_data
 from limbeck.experiment.run_files import warn_if_not_loadable
@@ -60,7 +60,7 @@ def check_folder(experiment: Experiment) -> None:
         raise ValueError(f"{experiment.folder} holds a run already; continue it with resume=True, or choose another folder")
 
 
-@keeps_modes
+@keeps_models
 def check_experiment(
     experiment: Experiment, train: Items | None, validation: Items | None, test: Items | None, *, seed: int
 ) -> TermGraph | None:
@@ -238,7 +238,7 @@ def _reads_predictions(term: Term, teacher: str) -> bool:
     return bool({teacher, LOGITS, f"{teacher}:{LOGITS}", *((STUDENT,) if term.teacher is None else ())} & set(texts))
 
 
-@keeps_modes
+@keeps_models
 def try_teachers(experiment: Experiment, items: Items | None) -> None:
     """Warns of teachers that do no better than guessing, before anybody learns from their predictions.
 

@@ -15,6 +15,9 @@ Target = Tensor | Mapping[str, Tensor]
 """What is to be predicted for each item: one tensor, or several by name. The first axis counts items."""
 
 
+_SHORT_INTEGERS = (torch.int32, torch.int16, torch.int8, torch.uint8)  # labels as data loaders give them; no index is of these
+
+
 @dataclass(frozen=True)
 class Batch:
     """Inputs by view, with targets and keys of the items.
@@ -24,7 +27,8 @@ class Batch:
             arguments of a Transformers model).
         target: class indices `[batch]`, positions `[batch, k]` or classes of tokens `[batch, tokens]` (-100: no label);
             class probabilities `[batch, classes]` (a row of zeros: no label); regression targets `[batch]`, float (NaN: no
-            label); or a mapping of such tensors, for targets of several parts (`{"boxes": …, "labels": …}`).
+            label); or a mapping of such tensors, for targets of several parts (`{"boxes": …, "labels": …}`). One tensor of
+            shorter integers is made int64.
         keys: int64 content hash of each item `[batch]`; random numbers and cached outputs are keyed by it.
         index: row of each item in its data set `[batch]`.
         mask: short form of `counted["default"]`, or None.
@@ -50,6 +54,9 @@ class Batch:
     counted: Mapping[str, Tensor] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        target = self.target
+        if isinstance(target, Tensor) and target.dtype in _SHORT_INTEGERS:
+            object.__setattr__(self, "target", target.long())
         default = self.counted.get(DEFAULT_VIEW)
         if self.mask is not None and default is not None and self.mask is not default:
             raise ValueError(

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from limbeck.core.objective import Knowledge, registry, require
 from limbeck.objectives.embeddings import EmbeddingObjective
-from limbeck.objectives.functional.elementary import kl_divergence, l2_normalize
+from limbeck.objectives.functional.divergence import kl_divergence
+from limbeck.objectives.functional.elementary import l2_normalize
 
 EQUAL = 1e-5  # teacher embeddings of a cosine above 1 − EQUAL are of one thing
 

@@ -11,7 +11,8 @@ from torch import Tensor
 
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
-from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
+from limbeck.objectives.functional.divergence import kl_divergence
+from limbeck.objectives.functional.elementary import softened_log_probs
 
 FANG_2019 = """
     @misc{fang2019data,

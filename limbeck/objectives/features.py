@@ -15,9 +15,9 @@ from torch import Tensor, nn
 
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match
+from limbeck.objectives.functional.divergence import kl_divergence
 from limbeck.objectives.functional.elementary import (
     item_mean,
-    kl_divergence,
     l2_normalize,
     mean_squared_difference,
     per_channel,

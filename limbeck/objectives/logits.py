@@ -19,8 +19,8 @@ from limbeck.core.signals import Match, TopK
 from limbeck.core.weighers import registry as weighers
 from limbeck.core.weighers.hardness import excess_weight
 from limbeck.objectives.functional.cross_entropy import class_of, cross_entropy
+from limbeck.objectives.functional.divergence import kl_divergence
 from limbeck.objectives.functional.elementary import (
-    kl_divergence,
     mean_squared_difference,
     pearson,
     softened_log_probs,

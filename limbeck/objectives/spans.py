@@ -14,7 +14,8 @@ from torch import Tensor
 from limbeck.core.objective import Knowledge, Objective, registry, require
 from limbeck.core.signals import Match, tensors_of
 from limbeck.objectives.functional.cross_entropy import cross_entropy
-from limbeck.objectives.functional.elementary import kl_divergence, last_mean, softened_log_probs
+from limbeck.objectives.functional.divergence import kl_divergence
+from limbeck.objectives.functional.elementary import last_mean, softened_log_probs
 from limbeck.objectives.logits import SoftTargets
 
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from limbeck.core.labels import is_labelled
 from limbeck.core.objective import registry, require
 from limbeck.core.signals import TopK
-from limbeck.objectives.functional.elementary import kl_divergence, softened_log_probs
+from limbeck.objectives.functional.divergence import kl_divergence
+from limbeck.objectives.functional.elementary import softened_log_probs
 from limbeck.objectives.functional.top_k import ANOTHER_TEMPERATURE, check_top_k, kl_top_k
 from limbeck.objectives.logits import LogitObjective, SoftTargets
 from limbeck.objectives.transformers import HiddenCosine

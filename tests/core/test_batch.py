@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 
+from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.batch import Batch, first_items
 from limbeck.core.criterion import Criterion
 from limbeck.core.labels import all_labelled, label_mask
 from limbeck.core.terms import Term
-from limbeck.objectives import HardTargets
+from limbeck.objectives import HardTargets, SoftTargets
 
 NAN = float("nan")
 
@@ -80,3 +82,25 @@ def test_labels_without_a_gap_are_told_from_those_with_one(whole):
     if len(whole):
         whole[-1] = NAN if whole.is_floating_point() else -100
         assert not all_labelled(whole)
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32])
+@pytest.mark.parametrize("name", ["virtual_teacher", "min_logit", "confidence", "least_error", "wsld", "hardness"])
+def test_labels_of_short_integers_are_read_by_all_parts(dtype: torch.dtype, name: str) -> None:
+    torch.manual_seed(0)
+    inputs, labels = torch.randn(4, 3), torch.tensor([0, 2, 1, 1])
+    models = {"student": trained(nn.Linear(3, 3)), "t.a": frozen(nn.Linear(3, 3)), "t.b": frozen(nn.Linear(3, 3))}
+    teachers: dict[str, Any] = {
+        "virtual_teacher": {"virtual_teacher": {}},
+        "min_logit": {"min_logit": {"of": "t.*"}},
+        "confidence": {"ensemble": {"of": "t.*", "by": "confidence"}},
+        "least_error": {"ensemble": {"of": "t.*", "by": "least_error"}},
+    }
+    weight = {"wsld": "wsld", "hardness": {"hardness": {"by": "difficulty"}}}.get(name)
+    term = Term(SoftTargets(), teacher=teachers.get(name, "t.a"), item_weight=weight)
+    keys = torch.arange(4)
+    found = []
+    for target in (labels, labels.to(dtype)):
+        batch = Batch({"default": inputs}, target=target, keys=keys)
+        found.append(Criterion([term], actors=Actors(models), example=batch)(batch)["loss"])
+    torch.testing.assert_close(found[1], found[0], rtol=0, atol=0)

@@ -114,7 +114,7 @@ class Ensemble(Teacher):
             stacked, known = self.classes.merge(outputs)
         shares = self._shares(stacked, finite, [*stacked, *signals[len(members) :]], batch, student)
         if self.combine == "probabilities":
-            return torch.logsumexp(torch.log_softmax(stacked, -1) + shares.log(), dim=0)
+            return torch.logsumexp(torch.log_softmax(stacked, -1) + _log(shares), dim=0)
         if known is None:
             return (shares * stacked).sum(0)
         shares = shares.clamp_min(LEAST) * known.view(len(known), *[1] * (stacked.ndim - 2), known.shape[-1])
@@ -185,6 +185,12 @@ class Ensemble(Teacher):
                 "batch; they are weighed equally there",
                 stacklevel=2,
             )
+
+
+def _log(shares: Tensor) -> Tensor:
+    """log of weights from 0 on, with a gradient of 0 at 0, where that of the logarithm is infinite and 0 times it NaN."""
+    given = shares > 0
+    return torch.where(given, torch.where(given, shares, 1.0).log(), -torch.inf)
 
 
 def dense_outputs(signals: Sequence[AnySignal], *, same: bool, name: str) -> list[Tensor]:

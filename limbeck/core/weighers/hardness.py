@@ -75,7 +75,7 @@ class Hardness(Weigher):
         log_p = torch.log_softmax(dense_logits(student) / self.temperature, -1)
         if self.by == "confidence":
             classes = log_p.shape[-1]
-            return (1 - log_p.amax(-1).exp()) * classes / (classes - 1)
+            return -torch.expm1(log_p.amax(-1)) * classes / (classes - 1)
         if self.by == "disagreement":
             read = signals[-1:] if self.references else signals
             if not read:
@@ -85,7 +85,7 @@ class Hardness(Weigher):
         if not isinstance(batch.target, Tensor):
             raise ValueError("hardness: by is 'difficulty', and the batch has no labels; use by: entropy")
         given = is_labelled(batch.target)
-        return torch.where(given, 1 - torch.exp(-cross_entropy(log_p, batch.target)), 1.0)
+        return torch.where(given, -torch.expm1(-cross_entropy(log_p, batch.target)), 1.0)
 
 
 @registry.register(

@@ -15,11 +15,6 @@ from limbeck.utils.constants import constant
 SHORT = 64  # up to this length an axis is averaged by a product
 
 
-def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p‖q) over the last axis, from logarithms."""
-    return F.kl_div(log_q, log_p, reduction="none", log_target=True).sum(-1)
-
-
 def softened_log_probs(logits: Tensor, temperature: float) -> Tensor:
     """log softmax(logits / temperature) over the last axis."""
     return F.log_softmax(logits / temperature, dim=-1)

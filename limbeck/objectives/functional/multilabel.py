@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
 
+from limbeck.objectives.functional.divergence import exponentials_fit
+
 
 def bernoulli_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
-    """KL(Bernoulli(σ(p)) ‖ Bernoulli(σ(q))) of each entry, finite for logits of any size."""
+    """KL(Bernoulli(σ(p)) ‖ Bernoulli(σ(q))) of each entry, finite for logits of any size.
+
+    With a = (p − q) sign(p) and the less likely outcome's u = σ(−|p|) it is log(1 + u (eᵃ − 1)) − u a, which keeps
+    its digits where the two nearly agree.
+    """
     divergences: Tensor = _BernoulliDivergence.apply(p_logits, q_logits)  # type: ignore[no-untyped-call]
     return divergences
 
@@ -22,9 +29,10 @@ class _BernoulliDivergence(Function):
     @staticmethod
     def forward(ctx: Any, p: Tensor, q: Tensor) -> Tensor:
         ctx.save_for_backward(p, q)
-        yes = F.logsigmoid(p).sub_(F.logsigmoid(q)).mul_(p.sigmoid())
-        no = F.logsigmoid(-p).sub_(F.logsigmoid(-q)).mul_((-p).sigmoid())
-        return yes.add_(no)
+        rare, away = p.abs().neg_().sigmoid_(), (p - q).mul_(torch.where(p < 0, -1, 1))
+        change = torch.expm1(away)  # of the odds of p's less likely outcome
+        divergences = change.mul_(rare).log1p_().addcmul_(rare, away, value=-1)
+        return divergences if exponentials_fit(away) else torch.where(away < 1, divergences, _far(p, q))
 
     @staticmethod
     @once_differentiable
@@ -34,3 +42,10 @@ class _BernoulliDivergence(Function):
         of_q = q.sigmoid().sub_(ours).mul_(gradient) if ctx.needs_input_grad[1] else None
         of_p = (p - q).mul_(ours).mul_((-p).sigmoid()).mul_(gradient) if ctx.needs_input_grad[0] else None
         return of_p, of_q
+
+
+def _far(p: Tensor, q: Tensor) -> Tensor:
+    """By the definition, which loses digits only where the two nearly agree."""
+    yes = F.logsigmoid(p).sub_(F.logsigmoid(q)).mul_(p.sigmoid())
+    no = F.logsigmoid(-p).sub_(F.logsigmoid(-q)).mul_((-p).sigmoid())
+    return yes.add_(no)

@@ -7,7 +7,6 @@ by one number for each item.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from limbeck.objectives.functional.chunking import chunk_slices
+from limbeck.objectives.functional.divergence import probability_gap
 
 MASKED_SCORE = -1e30  # added to the score of a padded key: its probability is exactly 0, its logarithm finite
 
@@ -47,7 +47,7 @@ class _RowDivergence(torch.autograd.Function):
             log_q, log_p = (_log_relations(x[rows], bias[rows]) for x in (student, teacher))
             p = log_p.exp()
             difference = log_p.sub_(log_q)
-            gap = _gap(p, log_q, difference)
+            gap = probability_gap(p, log_q, -difference)
             divergences = (p * difference).add_(gap).sum(2, keepdim=True)  # q − p sums to 0 and keeps small divergences precise
             losses[rows] = (divergences * share[rows]).sum((1, 2))
             if ours is not None:
@@ -68,13 +68,6 @@ class _RowDivergence(torch.autograd.Function):
 def _log_relations(x: Tensor, bias: Tensor) -> Tensor:
     """log softmax(XXᵀ/√d + bias): [rows, T, d] → [rows, T, T]."""
     return torch.baddbmm(bias, x, x.mT, alpha=x.shape[2] ** -0.5).log_softmax(2)
-
-
-def _gap(p: Tensor, log_q: Tensor, difference: Tensor) -> Tensor:
-    """q − p, accurate where the two nearly agree; difference = log p − log q. Overwrites log q."""
-    if difference.amin() > -0.9 * math.log(torch.finfo(difference.dtype).max):  # beyond, p / q may overflow
-        return torch.neg(difference, out=log_q).expm1_().mul_(p)
-    return torch.where(difference > -1, difference.neg().expm1_().mul_(p), log_q.exp_().sub_(p))
 
 
 def _through_products(gradient: Tensor, share: Tensor, x: Tensor) -> Tensor:

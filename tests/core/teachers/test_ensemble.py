@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 import pytest
@@ -127,6 +128,32 @@ def test_weights_are_normalised_and_zero_is_equal():
         Ensemble("x", by="confidenc")
     with pytest.raises(ValueError, match=r"by reads peers\.\*; name single signals"):
         Ensemble("x", by={"entropy": {"of": "peers.*"}})
+
+
+@pytest.mark.parametrize("combine", ["logits", "probabilities"])
+@pytest.mark.parametrize("outputs", [torch.tensor([[torch.nan] * 3, [0.0, 1, 2]]), 1e4 * torch.randn(2, 3)])
+def test_a_gate_has_a_finite_gradient_where_a_teacher_has_no_weight(combine, outputs):
+    """One that fails on an item, or one that a sure gate leaves out."""
+    inputs = Batch({"default": torch.tensor([[0.0], [1.0]])}, target=torch.tensor([0, 1]))
+    teachers = {"teachers.a": frozen(nn.Linear(1, 3)), "teachers.b": frozen(_Table(outputs))}
+    term = Term(SoftTargets(), teacher=Ensemble("teachers.*", by="routing", combine=combine))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the failing teacher
+        criterion = Criterion([term], actors=Actors({"student": trained(nn.Linear(1, 3)), **teachers}), example=inputs)
+        for parameter in criterion.parameters():
+            nn.init.constant_(parameter, 100.0 if parameter.ndim > 1 else 0.0)
+            parameter.data[0] = -100.0
+        criterion(inputs)["loss"].backward()
+    assert all(parameter.grad.isfinite().all() for parameter in criterion.parameters())
+
+
+class _Table(nn.Module):
+    def __init__(self, rows: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("rows", rows)
+
+    def forward(self, numbers: torch.Tensor) -> torch.Tensor:
+        return self.rows[numbers[:, 0].long()]
 
 
 def test_a_pattern_excludes_the_student_itself_unless_asked():

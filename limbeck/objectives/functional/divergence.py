@@ -7,12 +7,10 @@ none of its terms is negative, and errors of the logarithms cancel to first orde
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from limbeck.objectives.functional.chunking import chunk_slices
 
@@ -33,36 +31,33 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
 
 
 class _Divergence(torch.autograd.Function):
-    """Computed together with the gradients, of which one factor is left out, so that nothing else is kept."""
+    """Computed together with the gradients, of which one factor is left out. The logarithms are in memory anyway: they are what
+    the softmax keeps."""
 
     @staticmethod
     def forward(ctx: Any, log_p: Tensor, log_q: Tensor, of_p: bool, of_q: bool) -> Tensor:
-        p, log_ratio = log_p.exp(), log_q - log_p
-        gap = probability_gap(p, log_q, log_ratio)
-        divergences = torch.addcmul(gap, p, log_ratio, value=-1).sum(-1)
-        ctx.save_for_backward(log_ratio.mul_(p).neg_() if of_p else None, gap if of_q else None)
-        return divergences
+        p, log_ratio = log_p.exp(), log_p - log_q
+        both = log_q.exp().add_(p)
+        weighted = p.mul_(log_ratio)
+        gap = probability_gap(both, log_ratio)
+        ctx.save_for_backward(log_p, log_q, weighted if of_p else None, gap if of_q else None)
+        return (weighted + gap if of_p else weighted.add_(gap)).sum(-1)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        of_p, of_q = (None if known is None else known * gradient[..., None] for known in ctx.saved_tensors)
+        log_p, log_q, of_p, of_q = ctx.saved_tensors
+        if torch.is_grad_enabled():  # the gradients are differentiated in turn
+            p = log_p.exp()
+            of_p, of_q = None if of_p is None else p * (log_p - log_q), None if of_q is None else log_q.exp() - p
+        of_p, of_q = (None if known is None else known * gradient[..., None] for known in (of_p, of_q))
         return of_p, of_q, None, None
 
 
-def probability_gap(p: Tensor, log_q: Tensor, log_ratio: Tensor) -> Tensor:
-    """q − p, accurate where the two nearly agree.
+def probability_gap(both: Tensor, log_ratio: Tensor) -> Tensor:
+    """q − p = −(q + p) tanh(½ log p/q), accurate where the two nearly agree and finite where they do not.
 
     Args:
-        log_ratio: log q − log p.
+        both: q + p.
+        log_ratio: log p − log q, which is overwritten.
     """
-    ratio = torch.expm1(log_ratio)  # q/p − 1, which overflows where p is far smaller
-    if exponentials_fit(log_ratio):
-        return ratio.mul_(p)
-    return torch.where(log_ratio < 1, ratio.mul_(p), log_q.exp() - p)
-
-
-def exponentials_fit(values: Tensor) -> bool:
-    """Whether eˣ of all values is far from overflow. False on an accelerator, which would have to be waited for."""
-    limit = 0.9 * math.log(torch.finfo(values.dtype).max)
-    return values.is_cpu and (not values.numel() or bool(values.amax() < limit))
+    return log_ratio.mul_(-0.5).tanh_().mul_(both)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,8 +10,6 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd import Function
 from torch.autograd.function import once_differentiable
-
-from limbeck.objectives.functional.divergence import exponentials_fit
 
 
 def bernoulli_kl(p_logits: Tensor, q_logits: Tensor) -> Tensor:
@@ -32,7 +31,7 @@ class _BernoulliDivergence(Function):
         rare, away = p.abs().neg_().sigmoid_(), (p - q).mul_(torch.where(p < 0, -1, 1))
         change = torch.expm1(away)  # of the odds of p's less likely outcome
         divergences = change.mul_(rare).log1p_().addcmul_(rare, away, value=-1)
-        return divergences if exponentials_fit(away) else torch.where(away < 1, divergences, _far(p, q))
+        return divergences if _exponentials_fit(away) else torch.where(away < 1, divergences, _far(p, q))
 
     @staticmethod
     @once_differentiable
@@ -49,3 +48,9 @@ def _far(p: Tensor, q: Tensor) -> Tensor:
     yes = F.logsigmoid(p).sub_(F.logsigmoid(q)).mul_(p.sigmoid())
     no = F.logsigmoid(-p).sub_(F.logsigmoid(-q)).mul_((-p).sigmoid())
     return yes.add_(no)
+
+
+def _exponentials_fit(values: Tensor) -> bool:
+    """Whether eˣ of all values is far from overflow. False on an accelerator, which would have to be waited for."""
+    limit = 0.9 * math.log(torch.finfo(values.dtype).max)
+    return values.is_cpu and (not values.numel() or bool(values.amax() < limit))

@@ -46,14 +46,15 @@ class _RowDivergence(torch.autograd.Function):
         for rows in chunk_slices(len(student), student.shape[1] ** 2, student.device):
             log_q, log_p = (_log_relations(x[rows], bias[rows]) for x in (student, teacher))
             p = log_p.exp()
-            difference = log_p.sub_(log_q)
-            gap = probability_gap(p, log_q, -difference)
-            divergences = (p * difference).add_(gap).sum(2, keepdim=True)  # q − p sums to 0 and keeps small divergences precise
+            log_ratio = log_p.sub_(log_q)
+            weighted = p * log_ratio
+            gap = probability_gap(log_q.exp_().add_(p), log_ratio)
+            divergences = (weighted + gap).sum(2, keepdim=True)  # q − p sums to 0 and keeps small divergences precise
             losses[rows] = (divergences * share[rows]).sum((1, 2))
             if ours is not None:
                 ours[rows] = _through_products(gap, share[rows], student[rows])
             if theirs is not None:
-                theirs[rows] = _through_products(difference.sub_(divergences).mul_(p), share[rows], teacher[rows])
+                theirs[rows] = _through_products(weighted.sub_(p.mul_(divergences)), share[rows], teacher[rows])
         ctx.save_for_backward(ours, theirs)
         return losses
 

@@ -30,6 +30,11 @@ def test_kl_and_both_gradients_are_those_of_the_plain_formula(shape: tuple[int, 
         torch.testing.assert_close(mine, other_gradient)
 
 
+def test_the_gradients_can_be_differentiated_in_turn():
+    sides = [normal(2, 4, seed=seed).requires_grad_() for seed in (0, 1)]
+    assert torch.autograd.gradgradcheck(lambda p, q: kl_divergence(p.log_softmax(-1), q.log_softmax(-1)), sides)
+
+
 def test_many_rows_are_computed_in_pieces(monkeypatch):
     p, q = normal(2, 5, 3).log_softmax(-1), normal(2, 5, 3, seed=1).log_softmax(-1).requires_grad_()
     whole = kl_divergence(p, q)

@@ -150,10 +150,10 @@ def schedule(value: float | str | Mapping[str, Any] | Schedule) -> Schedule:
     if isinstance(value, str):
         built: Schedule = registry.get(value)
         return built
-    if len(value) != 1:
+    if not isinstance(value, Mapping) or len(value) != 1:
         raise ValueError(
             "a schedule is a number or one name with its arguments, such as {linear: {start: 0, end: 1}}; "
-            f"got {dict(value)}"
+            f"got {value!r}"
         )
     ((name, given),) = value.items()
     if given is not None and not isinstance(given, Mapping):

@@ -152,8 +152,7 @@ def schedule(value: float | str | Mapping[str, Any] | Schedule) -> Schedule:
         return built
     if not isinstance(value, Mapping) or len(value) != 1:
         raise ValueError(
-            "a schedule is a number or one name with its arguments, such as {linear: {start: 0, end: 1}}; "
-            f"got {value!r}"
+            f"a schedule is a number or one name with its arguments, such as {{linear: {{start: 0, end: 1}}}}; got {value!r}"
         )
     ((name, given),) = value.items()
     if given is not None and not isinstance(given, Mapping):

@@ -10,6 +10,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from limbeck.core.actors import frozen, trained
+from limbeck.core.teachers import Ensemble
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
@@ -31,6 +32,14 @@ def relational() -> list[Term]:
     return [*itemwise(), *relations, Term(SimilarityPreserving(), student="0", teacher="0", weight=30), Term(Dist())]
 
 
+def weighed() -> list[Term]:
+    """By weighers that compare the items of a batch, or remember their mean."""
+    trusted = Ensemble(["teacher", "second", "third"], by="agreement")
+    dealt = Ensemble(["teacher", "second", "third"], by={"by_uncertainty": {"soft": False}})
+    chosen = {"most_uncertain": {"share": 0.3}}
+    return [Term(HardTargets()), Term(SoftTargets(), teacher=trusted, item_weight=chosen), Term(SoftTargets(), teacher=dealt)]
+
+
 def main(folder: Path) -> None:
     distributed.initialize()
     torch.manual_seed(0)
@@ -42,11 +51,13 @@ def main(folder: Path) -> None:
         ("itemwise-accumulated", itemwise, 4, None),
         ("relational", relational, 1, None),
         ("relational-accumulated", relational, 2, 1.0),
+        ("weighed", weighed, 1, None),
     ):
         student = net(8, seed=distributed.rank() + 1)  # the ranks start apart: the run must make them agree
         settings = Settings(progress=False, accumulate=pieces, clip=clip, log_every=5, trackers=())
         stage = Stage([Update(terms())], steps(20), Optimizer("sgd", lr=0.05, options={"momentum": 0.9}))
-        actors = {"student": trained(student), "teacher": frozen(net(16, seed=9))}
+        teachers = {name: frozen(net(16, seed=seed)) for seed, name in enumerate(("teacher", "second", "third"), 9)}
+        actors = {"student": trained(student), **teachers}
         log = folder / f"{name}-{distributed.world_size()}.jsonl"
         run = Run(actors, [stage], source=Dataset(items, batch_size=32), settings=settings, log=log)
         run.fit()

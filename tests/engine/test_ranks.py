@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tests import ranks
 
 SCRIPT = "tests.engine.ranks_script"
-CASES = ("itemwise", "itemwise-accumulated", "relational", "relational-accumulated")
+CASES = ("itemwise", "itemwise-accumulated", "relational", "relational-accumulated", "weighed")
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
 from limbeck.core.weighers.base import Weigher, dense_logits, registry
 from limbeck.core.weighers.divergence import jensen_shannon
+from limbeck.utils import distributed
 
 
 @registry.register("agreement")
@@ -62,12 +63,19 @@ class Agreement(Weigher):
 
     def _running(self, distance: Tensor) -> Tensor:
         """The running mean distance of each teacher, with this batch, broadcastable to `distance`."""
-        here = distance.flatten(1).mean(1)
+        here = self._mean(distance.flatten(1))
         before = self.distance.to(here) if len(self.distance) == len(here) else torch.full_like(here, -1.0)
         running = torch.where(before < 0, here, 0.9 * before + 0.1 * here)
         if self.training:
             self.distance = running
         return running.view(-1, *[1] * (distance.ndim - 1))
+
+    def _mean(self, distance: Tensor) -> Tensor:
+        """The mean of `[K, items]` over the items of all processes; outside training over these."""
+        if not self.training:
+            return distance.mean(1)
+        totals = distributed.all_reduce_sum(torch.stack([distance.sum(1), torch.full_like(distance[:, 0], distance.shape[1])]))
+        return totals[0] / totals[1]
 
 
 def _closest(log_p: Tensor) -> Tensor:

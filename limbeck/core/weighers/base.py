@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, detach, shape_of
+from limbeck.utils import distributed
 from limbeck.utils.registry import Registry
 
 if TYPE_CHECKING:
@@ -95,6 +96,16 @@ class Weigher(nn.Module, ABC):
         with torch.autocast(batch.device.type, enabled=False):
             weights = self.weigh(own, batch, detach(student), progress)
         return weights if any(True for _ in self.parameters()) else weights.detach()
+
+    def of_all_processes(self, values: Tensor) -> tuple[Tensor, slice]:
+        """A value for each item of the global batch, and which of them are this process's; outside training its own alone.
+
+        For weighers that compare the items of a batch, whose weights then do not depend on the number of processes.
+        """
+        if not self.training:
+            return values, slice(None)
+        first = distributed.rank() * len(values)
+        return distributed.all_gather_rows(values), slice(first, first + len(values))
 
     def own(self, signals: Sequence[AnySignal]) -> list[AnySignal]:
         """The signals of the teachers, without those of `references`."""

@@ -43,7 +43,8 @@ class ByUncertainty(Weigher):
                 raise ValueError(
                     f"by_uncertainty: soft is false, and items have {uncertain.ndim - 1} more axes; use soft: true"
                 )
+            uncertain, own = self.of_all_processes(uncertain)
             rank = uncertain.argsort(descending=True, stable=True).argsort()
-            place = (rank * count // len(rank)).to(uncertain.dtype)
+            place = (rank * count // len(rank)).to(uncertain.dtype)[own]
         numbers = torch.arange(count, device=place.device, dtype=place.dtype).view(-1, *[1] * place.ndim)
         return (1 - (place - numbers).abs()).clamp_min(0)

@@ -161,9 +161,10 @@ class MostUncertain(Weigher):
         uncertain = self._uncertainty(student)
         if uncertain.ndim != 1:
             raise ValueError(f"most_uncertain: chooses items, and the logits are of shape {tuple(dense_logits(student).shape)}")
+        uncertain, own = self.of_all_processes(uncertain)
         count = math.ceil(self.share * len(uncertain))
         weight = torch.zeros_like(uncertain)
-        return weight.index_fill(0, uncertain.topk(count).indices, len(uncertain) / count)
+        return weight.index_fill(0, uncertain.topk(count).indices, len(uncertain) / count)[own]
 
     def _uncertainty(self, student: AnySignal) -> Tensor:
         if self.by == "entropy":

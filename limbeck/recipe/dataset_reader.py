@@ -133,7 +133,7 @@ class DatasetReader:
         return self.texts(spec)
 
     def _load_own(self, own: DataFormat, spec: DatasetSpec) -> Items:
-        how = (self.tokenizers, self.data.max_length, self.data.stride, spec.input, spec.label)
+        how = (self.tokenizers, self.data.max_length, self.data.window_stride, spec.input, spec.label)
         return own.load(TextSource(expand_variables(spec.path, "data"), spec.split, spec.limit, *how))
 
     def texts(self, spec: DatasetSpec) -> Items:

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Literal
 
 from limbeck.data import Items
 
+LABELS_REMEDY = "name the column that holds them (label: …)"
+
 
 @dataclass(frozen=True)
 class TextSource:
@@ -38,10 +40,12 @@ class DataFormat(ABC):
 
     Attributes:
         augmentation_problem: why texts of this format are not augmented word by word.
+        labels_remedy: what to do where data have no labels.
         reads_unlabelled: whether data without labels (`label: false`) is of this format too; otherwise it is plain texts.
     """
 
     augmentation_problem: ClassVar[str] = "it changes single texts, and the task reads data of its own format"
+    labels_remedy: ClassVar[str] = LABELS_REMEDY
     reads_unlabelled: ClassVar[bool] = False
 
     @abstractmethod

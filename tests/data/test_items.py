@@ -244,3 +244,9 @@ def test_parts_of_targets_that_are_not_finite_are_refused_with_their_row() -> No
         Items.from_tensors(torch.rand(3, 3), {"boxes": boxes})
     with pytest.raises(ValueError, match="boxes: expected one for each of 3 items"):
         Items.from_tensors(torch.rand(3, 3), {"boxes": boxes[:2]})
+
+
+def test_a_share_of_identical_items_says_that_they_stay_together() -> None:
+    items = Items.from_tensors(torch.ones(40, 2), torch.zeros(40, dtype=torch.int64))
+    with pytest.raises(ValueError, match=r"40 items is 40 of them \(identical ones stay together, and 1 are different\)"):
+        items.split(0.2)

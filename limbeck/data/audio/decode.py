@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -17,6 +19,7 @@ from torch import Tensor
 from limbeck.data.archive_member import as_file
 from limbeck.data.audio.log_mel import log_mel
 from limbeck.data.audio.options import AudioOptions
+from limbeck.data.audio.riff import refuse_cut_off
 from limbeck.data.audio.storage import SpectrogramStorage
 from limbeck.data.content_keys import as_keys, content_key
 from limbeck.data.storage import EncodedStorage, Storage, TensorStorage
@@ -66,6 +69,7 @@ def decode_audio(
     kept: list[int] = []
     broken: list[tuple[int, Exception]] = []
     seconds: list[float] = []
+    silent: list[int] = []
     chunks: list[Tensor] = []
     waiting: list[Wave] = []
     in_memory = True
@@ -82,6 +86,7 @@ def decode_audio(
         keys.append(content_key(wave, str(rate).encode()))
         kept.append(row)
         seconds.append(len(wave) / rate)
+        silent += [] if wave.any() else [row]
         if in_memory:
             waiting.append(fit_length(wave_at_rate, options))
             if len(waiting) == CHUNK:
@@ -89,6 +94,7 @@ def decode_audio(
                 waiting = []
     _raise_or_warn(broken, describe, len(sources), on_error)
     _warn_cut(seconds, options)
+    _warn_silent(silent, describe, len(kept))
     rows = torch.tensor(kept, dtype=torch.int64)
     storage: Storage
     if in_memory:
@@ -107,6 +113,9 @@ def decode_wave(source: Any) -> tuple[Wave, int]:
     """
     if source is None:
         raise ValueError("the cell is empty")
+    if isinstance(source, str | Path) and not os.path.exists(source):
+        raise ValueError("there is no such file")
+    refuse_cut_off(source)
     try:
         samples, rate = _soundfile().read(as_file(source), dtype="float32", always_2d=True)
     except RuntimeError as error:  # its message names an object in memory
@@ -186,5 +195,14 @@ def _warn_cut(seconds: Sequence[float], options: AudioOptions) -> None:
         warnings.warn(
             f"audio: {cut:,} of {len(seconds):,} sounds are longer than seconds={options.seconds:g} and are cut; "
             f"the longest has {max(seconds):.2f}",
+            stacklevel=4,
+        )
+
+
+def _warn_silent(silent: Sequence[int], describe: Callable[[int], str], total: int) -> None:
+    if silent:
+        warnings.warn(
+            f"audio: {len(silent):,} of {total:,} sounds are silent from start to end, the first {describe(silent[0])}; their "
+            "spectrograms are all 0, so that no model can tell them apart",
             stacklevel=4,
         )

@@ -37,6 +37,13 @@ def is_number(kind: pa.DataType) -> bool:
     return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_null(kind))
 
 
+def is_scalar(kind: pa.DataType) -> bool:
+    """Whether cells are single numbers, booleans or texts."""
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
+    return is_number(kind) or is_text(kind) or bool(pa.types.is_boolean(kind))
+
+
 def is_list(kind: pa.DataType) -> bool:
     """Whether cells are lists."""
     return bool(pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind))

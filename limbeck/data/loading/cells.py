@@ -20,6 +20,8 @@ from limbeck.data.loading.arrow_types import is_list, is_number, is_text
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.utils.registry import nearest_names
 
+FLOAT32_MAX = float(np.finfo(np.float32).max)
+
 
 class MediaSources(Sequence[Any]):
     """What the image or sound of each row is decoded from: bytes, the path of a file, or its place in an archive; read when it
@@ -104,6 +106,7 @@ def _read_chunk(cells: pa.Array, first: int, total: int, where: str) -> NDArray[
         position = int((~np.isfinite(values)).argmax())
         row = first + position // (len(values) // shape[0])
         raise ValueError(f"{where}: row {row} holds {values[position]}; expected finite numbers")
+    refuse_too_large(values, where, first=first, of_row=len(values) // shape[0])
     return values.reshape(shape if len(shape) > 1 else (-1, 1))
 
 
@@ -137,6 +140,11 @@ def read_numbers(table: RawTable, column: str) -> Tensor:
     """Numbers to predict, float32 `[N]`; NaN for an empty cell."""
     cells = _plain(table.columns[column])
     where = f"{table.origin}: column {column!r}"
+    if (wrong := first_no_number(cells)) is not None:
+        raise ValueError(
+            f"{where}: row {wrong} holds {cells[wrong].as_py()!r}, which is no number; correct it, or leave the cell empty for "
+            "no label"
+        )
     if not is_number(cells.type):
         raise ValueError(f"{where} holds {cells.type}; regression predicts numbers. Set `label` to another column")
     numbers = pc.fill_null(cells.cast(pa.float64()), float("nan")).to_numpy(zero_copy_only=False)
@@ -144,7 +152,43 @@ def read_numbers(table: RawTable, column: str) -> Tensor:
     if infinite.any():
         row = int(infinite.argmax())
         raise ValueError(f"{where}: row {row} holds {numbers[row]}; expected a finite number, or an empty cell for no label")
+    refuse_too_large(numbers, where)
     return torch.from_numpy(numbers.astype(np.float32))
+
+
+def refuse_too_large(values: NDArray[Any], where: str, *, first: int = 0, of_row: int = 1) -> None:
+    """Raises a `ValueError` for finite numbers that are infinite in float32, in which models read them.
+
+    Args:
+        first: the row of the first number.
+        of_row: numbers in a row.
+    """
+    if values.dtype != np.float64:
+        return
+    wrong = (np.abs(values) > FLOAT32_MAX) & ~np.isinf(values)
+    if wrong.any():
+        position = int(wrong.argmax())
+        raise ValueError(
+            f"{where}: row {first + position // of_row} holds {values[position]:g}, which is infinite in float32, in which "
+            "models read numbers; leave it out if it stands for a missing value, or scale the column"
+        )
+
+
+def first_no_number(cells: pa.Array) -> int | None:
+    """The first row of texts that is no number, if most are; None: cells of another kind, or texts in general."""
+    if not is_text(cells.type):
+        return None
+    texts = without_blanks(cells).to_pylist()
+    wrong = [row for row, text in enumerate(texts) if text is not None and not _is_number(text)]
+    return wrong[0] if wrong and 2 * len(wrong) < len(texts) else None
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _from_names(cells: pa.Array, names: list[str] | None, where: str) -> tuple[Tensor, list[str]]:

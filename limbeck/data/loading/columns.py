@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from limbeck.data.loading.arrow_types import is_binary, is_number_array, is_text
+from limbeck.data.loading.arrow_types import is_binary, is_number_array, is_scalar, is_text
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES
 from limbeck.data.loading.raw_table import RawTable
 
@@ -58,8 +58,23 @@ def input_column(table: RawTable, wanted: str | None, labels: Sequence[str] = ()
     if len(found) == 1:
         return found[0]
     if found:
-        raise ValueError(f"{table.origin}: which column is the input? Set `input` to one of: {', '.join(found)}")
+        raise ValueError(
+            f"{table.origin}: which column is the input? Set `input` to one of: {', '.join(found)}{_as_table(table, found)}"
+        )
     raise ValueError(f"{table.origin}: no input among the columns {', '.join(names)}; name it with `input`")
+
+
+def _as_table(table: RawTable, names: Sequence[str]) -> str:
+    """What would make columns the features of a table: leaving out the few that are neither numbers nor texts."""
+    schema = table.columns.schema
+    others = {name: schema.field(name).type for name in names if not is_scalar(schema.field(name).type)}
+    if not 0 < len(others) < len(names):
+        return ""
+    kinds = ", ".join(f"{name!r} holds {kind}" for name, kind in others.items())
+    return (
+        f". To read them as a table, leave out what is neither a number nor a text ({kinds}): "
+        f"table: {{exclude: [{', '.join(others)}]}}"
+    )
 
 
 def input_candidates(table: RawTable, labels: Sequence[str] = ()) -> list[str]:

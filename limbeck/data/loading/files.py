@@ -19,7 +19,7 @@ from typing import Any
 
 import pyarrow as pa  # type: ignore[import-untyped]
 
-from limbeck.data.loading.columns import holds_images
+from limbeck.data.loading.columns import AUDIO_SUFFIXES, holds_images
 from limbeck.data.loading.formats import TABLE_SUFFIXES, read_batches, read_columns
 from limbeck.data.loading.hugging_face import open_hub, open_saved, source_of, wrong_split
 from limbeck.data.loading.image_folder import IMAGE_SUFFIXES, find_images, is_hidden, loose_images
@@ -206,6 +206,11 @@ def _image_table(path: Path, subfolders: list[str], limit: int | None = None) ->
             "into one folder if they have no labels (label: false)"
         )
     if not images.files:
+        if any(each.suffix.lower() in AUDIO_SUFFIXES for each in path.rglob("*")):
+            raise ValueError(
+                f"{path}: sounds are not read from folders; write a table (CSV, JSON or Parquet) with a column of their paths "
+                "and a column `label`"
+            )
         raise ValueError(
             f"{path}: no data found; expected images in one subfolder per class, tar shards, "
             f"or files of {', '.join(sorted(TABLE_SUFFIXES))}"

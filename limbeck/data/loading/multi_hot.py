@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,11 @@ from limbeck.core.labels import UNLABELLED
 from limbeck.data.loading.arrow_types import is_list, is_text
 from limbeck.data.loading.labels import Labels
 from limbeck.data.loading.raw_table import RawTable
+from limbeck.data.targets import MANY_CLASSES, SPARSE
 from limbeck.utils.registry import nearest_names
 
 SEPARATOR = ";"
+OTHER_SEPARATORS = (",", "|", "/", "+", "&", " ")
 
 
 def multi_hot_labels(table: RawTable, columns: Sequence[str], classes: int | None = None) -> Labels:
@@ -67,8 +70,10 @@ def _from_one_column(table: RawTable, column: str, classes: int | None) -> tuple
     values = [value for cell in cells if cell is not None for value in cell]
     if all(isinstance(value, str) for value in values):
         names = known or sorted(set(values))
+        if is_text(kind) and known is None:
+            _warn_of_separator(names, where)
         return _hot(cells, {name: at for at, name in enumerate(names)}, len(names), where), names
-    if any(isinstance(value, str) or value is None or value != int(value) for value in values):
+    if not all(isinstance(value, int) or (isinstance(value, float) and value.is_integer()) for value in values):
         raise ValueError(f"{where}: lists hold neither names nor whole numbers alone")
     lengths = {len(cell) for cell in cells if cell is not None}
     if len(lengths) == 1 and max(lengths) > 1 and set(values) <= {0, 1}:
@@ -76,7 +81,28 @@ def _from_one_column(table: RawTable, column: str, classes: int | None) -> tuple
         rows = [[UNLABELLED] * width if cell is None else cell for cell in cells]
         return torch.tensor(rows, dtype=torch.int64), known or [str(at) for at in range(width)]
     count = len(known) if known else classes or int(max(values, default=0)) + 1
+    different = len(set(values))
+    if count > MANY_CLASSES and count > SPARSE * different:
+        raise ValueError(
+            f"{where}: lists hold numbers up to {count - 1:,}, and {different:,} different ones: these are ids, not class "
+            f"indices from 0 to {different - 1:,}. Write them as names (texts), which are numbered by themselves"
+        )
     return _hot(cells, {at: at for at in range(count)}, count, where), known or [str(at) for at in range(count)]
+
+
+def _warn_of_separator(names: Sequence[str], where: str) -> None:
+    """Warns of names that seem to be several ones, joined by something else."""
+    known = set(names)
+    for other in OTHER_SEPARATORS:
+        for name in names:
+            parts = [part.strip() for part in name.split(other)]
+            if len(parts) > 1 and known.issuperset(parts):
+                warnings.warn(
+                    f"{where}: {name!r} is read as one label, and {', '.join(map(repr, parts))} are labels too; several labels "
+                    f"of an item are joined by {SEPARATOR!r}, not by {other!r}",
+                    stacklevel=2,
+                )
+                return
 
 
 def _hot(cells: list[Any], index: dict[Any, int], classes: int, where: str) -> Tensor:

@@ -12,7 +12,8 @@ import pyarrow.compute as pc  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
-from limbeck.data.loading.arrow_types import is_number, is_text
+from limbeck.data.loading.arrow_types import is_number, is_scalar, is_text
+from limbeck.data.loading.cells import first_no_number, refuse_too_large
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.table.storage import Categories, TableStorage
 from limbeck.utils.registry import nearest_names
@@ -119,13 +120,6 @@ def _by_type(table: RawTable, labels: Sequence[str], options: TableOptions) -> T
     return TableColumns(tuple(numeric), tuple(categorical))
 
 
-def is_scalar(kind: pa.DataType) -> bool:
-    """Whether cells are single numbers, booleans or texts."""
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return is_number(kind) or is_text(kind) or bool(pa.types.is_boolean(kind))
-
-
 def _require(table: RawTable, name: str, option: str) -> None:
     names = table.columns.column_names
     if name not in names:
@@ -135,9 +129,13 @@ def _require(table: RawTable, name: str, option: str) -> None:
 def _read_numbers(table: RawTable, name: str, nan: str) -> Tensor:
     cells = table.columns[name].combine_chunks()
     if not (is_number(cells.type) or pa.types.is_boolean(cells.type)):
-        raise ValueError(
-            f"{table.origin}: column {name!r} holds {cells.type}, and numbers are expected; name it in table.categorical"
-        )
+        where = f"{table.origin}: column {name!r}"
+        if (wrong := first_no_number(cells)) is not None:
+            raise ValueError(
+                f"{where}: row {wrong} holds {cells[wrong].as_py()!r}, which is no number; leave the cell empty if its value "
+                "is missing, or name the column in table.categorical"
+            )
+        raise ValueError(f"{where} holds {cells.type}, and numbers are expected; name it in table.categorical")
     whole = pa.int8() if pa.types.is_boolean(cells.type) else cells.type
     try:
         numbers = cells.cast(whole).cast(pa.float64())
@@ -147,6 +145,7 @@ def _read_numbers(table: RawTable, name: str, nan: str) -> Tensor:
             f"(table: {{exclude: [{name}]}}), or name it in table.categorical"
         ) from error
     values = pc.fill_null(numbers, float("nan")).to_numpy(zero_copy_only=False)
+    refuse_too_large(values, f"{table.origin}: column {name!r}")
     wrong = np.isinf(values) if nan == "missing" else ~np.isfinite(values) & ~cells.is_null().to_numpy(zero_copy_only=False)
     if wrong.any():
         row = int(wrong.argmax())

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from limbeck.data.items import Items
+from limbeck.data.loading.cells import FLOAT32_MAX
 from limbeck.data.storage import TensorStorage
 from limbeck.data.table.columns import TableColumns
 from limbeck.data.table.storage import Categories, TableStorage
@@ -221,6 +222,13 @@ def _encode_numeric(column: NumericColumn, values: Tensor, data: str) -> list[Te
     missing = values.isnan()
     _warn_unflagged(column, int(missing.sum()), data, f"the median {column.median:g}")
     scaled = (values.nan_to_num(nan=column.median) - column.mean) / column.std
+    if bool((wrong := scaled.abs() > FLOAT32_MAX).any()):
+        row = int(wrong.int().argmax())
+        raise ValueError(
+            f"{data}: column {column.name!r}: row {row} of these items holds {float(values[row]):g}, {float(scaled[row]):.2g} "
+            "standard deviations of the training rows from their mean, which is infinite in float32; correct the value, or "
+            "leave the cell empty if it is missing"
+        )
     return [scaled, missing.double()] if column.flag else [scaled]
 
 

@@ -18,6 +18,7 @@ from limbeck.core.labels import UNLABELLED
 from limbeck.data import keyed_random
 from limbeck.data.content_keys import as_keys, text_key
 from limbeck.data.items import Items
+from limbeck.data.sampling import require_two_parts
 from limbeck.data.text.fixed_tokenizer import FixedTokenizer
 from limbeck.data.text.packed_rows import PackedRows
 from limbeck.data.text.questions import Answer, Questions
@@ -116,6 +117,9 @@ def split_by_question(items: Items, fraction: float, seed: int = 0) -> tuple[Ite
     """Two parts, `fraction` of the questions in the first; all windows of a question stay together.
 
     Questions are assigned by content, so the split does not depend on the order of the data.
+
+    Raises:
+        ValueError: a part without questions.
     """
     storage = items.for_actor("student").storage
     assert isinstance(storage, WindowStorage)
@@ -124,6 +128,7 @@ def split_by_question(items: Items, fraction: float, seed: int = 0) -> tuple[Ite
     count = round(len(numbers) * fraction)
     chosen = torch.zeros(len(numbers), dtype=torch.bool)
     chosen[keyed_random.hashes(seed, keys, "split").argsort()[:count]] = True
+    require_two_parts(chosen, fraction, "questions", different=len(chosen))
     return items.select(chosen[index]), items.select(~chosen[index])
 
 
@@ -141,8 +146,8 @@ def _shorten_questions(questions: Questions, fixed: FixedTokenizer, stride: int)
     most = space - max(2 * stride, 1)
     if stride < 0 or most < 1:
         raise ValueError(
-            f"stride={stride}: windows of max_length={fixed.max_length} tokens are too short to share as many with the next; "
-            f"set stride to a number from 0 to {max((space - 1) // 2, 0)}"
+            f"stride={stride}: windows of max_length={fixed.max_length} tokens are too short to hold a question and share as "
+            f"many with the next; set stride to a number from 0 to {max(space // 4, 0)}, or max_length to four times stride"
         )
     tokens = fixed.base(list(questions.questions), add_special_tokens=False, return_attention_mask=False)["input_ids"]
     shortened = [

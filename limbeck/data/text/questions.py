@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from limbeck.data.loading.cells import read_texts
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.data.loading.rows import open_rows
+from limbeck.data.text.squad_file import read_squad
 
 Answer = tuple[str, int]
 """The text of an answer, and the character of the context at which it starts."""
@@ -72,14 +73,16 @@ def load_questions(path: str | Path, split: str | None = None, *, limit: int | N
     does not stand at its start is moved to its nearest occurrence, or left out if there is none; a warning names some of these.
 
     Args:
-        path: a table, a folder of tables or the name of a data set on the Hugging Face hub, as in `load_items`.
+        path: a table, a JSON file in SQuAD's own layout (`data`, `paragraphs`, `qas`), a folder of tables or the name of a data
+            set on the Hugging Face hub, as in `load_items`.
         split: which split, if there are several.
         limit: read only the first questions, this many.
 
     Raises:
         ValueError: missing columns, or cells of another type.
     """
-    table = open_rows(path, split, limit=limit)
+    table = read_squad(path) if split is None else None
+    table = open_rows(path, split, limit=limit) if table is None else replace(table, columns=table.columns.slice(0, limit))
     names = table.columns.column_names
     for name in ("question", "context"):
         if name not in names:

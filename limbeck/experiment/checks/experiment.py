@@ -139,8 +139,8 @@ def _prepare_task(
     if train is not None and CONTROL in experiment.plans and task.needs_labels and not len(train.labelled()):
         result = next(iter(plan.evaluate))
         raise ValueError(
-            f"training data: the {result} needs labels for its control, and there are none; set control: false, or name the "
-            "column that holds them (label: …)"
+            f"training data: the {result} needs labels for its control, and there are none; set control: false, or: "
+            f"{task.labels_remedy}"
         )
     teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
     task.prepare(teacher, train if train is not None else judged[0], judged, control=CONTROL in experiment.plans)

@@ -28,6 +28,8 @@ from limbeck.data.loading import LabelReader, class_labels
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import NamedPart, Spec, check_buildable, default_of
 
+STRIDE = 64  # tokens, by default
+
 
 class TableSpec(Spec):
     """Which columns of a table are inputs. By default all but the label are, numeric or categorical by their type."""
@@ -236,12 +238,22 @@ class DataSpec(Spec):
     labels_seed: int = 0
     tokenizer: str | None = Field(None, description="of texts: a name or folder for Transformers; none: the teacher's own")
     max_length: int = Field(128, gt=2, description="of texts: the most tokens of an item; longer ones are cut")
-    stride: int = Field(64, ge=0, description="of contexts of questions: the tokens that a window shares with the next")
+    stride: int = Field(
+        STRIDE,
+        ge=0,
+        description="of contexts of questions: the tokens that a window shares with the next; with a max_length below "
+        f"{3 * STRIDE} the default is a quarter of that",
+    )
     unlabelled: bool = Field(True, description="whether the student sees items without a label; the teacher learns from all")
     allow_shared_items: bool = Field(
         False, description="go on if all test items are in the training or validation data, which is refused otherwise"
     )
     augment: AugmentSpec | None = Field(None, description="augmented copies of the texts that the student sees")
+
+    @property
+    def window_stride(self) -> int:
+        """The stride of windows; a default that is too long for the windows is shortened."""
+        return self.max_length // 4 if self.stride == STRIDE and self.max_length < 3 * STRIDE else self.stride
 
     @property
     def like(self) -> DatasetSpec:

@@ -11,6 +11,7 @@ from limbeck.tasks.data_format import DataFormat, TextSource
 class QuestionFormat(DataFormat):
     """Questions and contexts in the form of SQuAD; `limit` counts questions, and no split separates windows of one."""
 
+    labels_remedy = "they are the column `answers`, with lists text and answer_start in each cell, as in SQuAD"
     augmentation_problem = "a context with other words has its answer elsewhere"
 
     def load(self, source: TextSource) -> Items:

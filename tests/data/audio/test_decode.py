@@ -130,3 +130,29 @@ def test_soundfile_is_needed_for_sounds_only(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setitem(sys.modules, "soundfile", None)
     with pytest.raises(MissingPackageError, match="pip install soundfile"):
         load(tmp_path, [b"RIFF0000WAVE"])
+
+
+def test_sounds_that_are_cut_off_are_refused_and_silent_ones_told(tmp_path: Path) -> None:
+    """Decoders take what is there of a wav file, without a word."""
+    sound = wav(tone(300), subtype="PCM_16")
+    with pytest.raises(
+        ValueError, match=r"row 1: it is cut off: its header speaks of 1,600 bytes of samples, and it holds 800"
+    ):
+        load(tmp_path, [sound, sound[:-800]])
+    (tmp_path / "cut.wav").write_bytes(sound[:-800])
+    with pytest.raises(ValueError, match="it is cut off"):
+        decode_wave(str(tmp_path / "cut.wav"))
+    with pytest.raises(ValueError, match="there is no such file"):
+        decode_wave(str(tmp_path / "none.wav"))
+    streamed = sound.replace((1600).to_bytes(4, "little"), b"\xff\xff\xff\xff")  # written before its length was known
+    assert len(decode_wave(streamed)[0]) == 800
+    assert len(decode_wave(sound[:-2])[0]) == 799  # some programs count more than they write
+    with pytest.warns(UserWarning, match=r"1 of 2 sounds are silent from start to end, the first .* row 1"):
+        load(tmp_path, [sound, wav(np.zeros(500))])
+
+
+def test_a_folder_of_sounds_says_how_they_are_read(tmp_path: Path) -> None:
+    (tmp_path / "dogs").mkdir()
+    (tmp_path / "dogs" / "a.wav").write_bytes(wav(tone(300)))
+    with pytest.raises(ValueError, match="sounds are not read from folders; write a table"):
+        load_items(tmp_path)

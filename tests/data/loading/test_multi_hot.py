@@ -105,3 +105,23 @@ def test_several_labels_in_memory():
     assert items.without_labels(torch.tensor([0])).target.tolist() == [[-100, -100], [0, -100], [1, 1]]
     with pytest.raises(ValueError, match=r"target: row 1 holds \[0, 2\]; expected 0, 1, or -100"):
         Items.from_tensors(torch.rand(2, 2), torch.tensor([[1, 0], [0, 2]]), classes=2)
+
+
+def test_labels_that_are_joined_by_something_else_are_named(tmp_path):
+    """Each combination became a class of its own, without a word."""
+    said = r"'joy,fear' is read as one label, and 'joy', 'fear' are labels too; .* by ';', not by ','"
+    with pytest.warns(UserWarning, match=said):
+        load(written(tmp_path, {"label": ["joy,fear", "joy", "fear", "joy"]}))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ([[0.0, float("inf")], [1.0], [], []], "lists hold neither names nor whole numbers alone"),
+        ([[0.0, float("nan")], [1.0], [], []], "lists hold neither names nor whole numbers alone"),
+        ([[0, 2_000_000_000], [1], [], []], "numbers up to 2,000,000,000, and 3 different ones: these are ids"),
+    ],
+)
+def test_numbers_that_are_no_class_indices_are_refused(tmp_path, label, message):
+    with pytest.raises(ValueError, match=message):
+        load(written(tmp_path, {"label": label}))

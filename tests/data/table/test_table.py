@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
@@ -219,3 +220,41 @@ def test_categories_are_texts_that_their_rows_share(tmp_path: Path, cells: list[
     found = storage.categorical["kind"]
     assert found.tolist() == expected
     assert expected[0] != expected[2] or found[0] is found[2]
+
+
+def test_numbers_that_float32_cannot_hold_are_refused_with_their_row(tmp_path: Path) -> None:
+    """They became infinite: a column of zeros in the training data, and logits of NaN after the training in the test data."""
+    file = tmp_path / "rows.csv"
+    file.write_text("age,town,label\n40,a,0\n1e300,b,1\n")
+    with pytest.raises(ValueError, match=r"column 'age': row 1 holds 1e\+300, which is infinite in float32"):
+        load_items(file)
+    file.write_text("age,town,label\n40,a,0.5\n41,b,1e300\n")
+    with pytest.raises(ValueError, match=r"column 'label': row 1 holds 1e\+300, which is infinite in float32"):
+        load_items(file, regression=True)
+    pq.write_table(pa.table({"x": [[1.0, 2.0], [3.0, -1e39]], "label": [0, 1]}), tmp_path / "x.parquet")
+    with pytest.raises(ValueError, match=r"column 'x': row 1 holds -1e\+39, which is infinite"):
+        load_items(tmp_path / "x.parquet")
+    file.write_text("age,town,label\n1e-9,a,0\n2e-9,b,1\n")
+    encoder = TableEncoder.fit(load_items(file))
+    assert encoder(load_items(file)).fetch(torch.arange(2)).isfinite().all()
+    file.write_text("age,town,label\n1e-9,a,0\n3e38,b,1\n")
+    with pytest.raises(ValueError, match=r"test data: column 'age': row 1 of these items holds 3e\+38, .* infinite in float32"):
+        encoder(load_items(file), "test data")
+
+
+def test_a_text_among_numbers_is_named_with_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("age,town,label\n40,a,0.5\nold,b,1\n41,b,\n")
+    with pytest.raises(ValueError, match="column 'age': row 1 holds 'old', which is no number; leave the cell empty if"):
+        load_items(file, regression=True, table=TableOptions(numeric=("age",)))
+    file.write_text("age,town,label\n40,a,0.5\n39,b,high\n41,b,\n")
+    with pytest.raises(ValueError, match="column 'label': row 1 holds 'high', which is no number; correct it"):
+        load_items(file, regression=True)
+
+
+def test_columns_that_are_no_features_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("age,town,when,label\n40,a,2020-01-01,0\n39,b,2020-01-02,1\n")
+    with pytest.raises(ValueError, match=r"To read them as a table, leave out .*'when' holds date.*table: {exclude: \[when\]}"):
+        load_items(file)
+    assert len(load_items(file, table=TableOptions(exclude=("when",)))) == 2

@@ -124,8 +124,8 @@ def test_empty_questions_and_contexts_are_counted() -> None:
 @pytest.mark.parametrize(
     ("options", "tokenizer", "message"),
     [
-        ({"max_length": 20, "stride": 9}, wordpiece(), r"stride=9: windows of max_length=20 .*a number from 0 to 8"),
-        ({"stride": -1}, wordpiece(), r"stride=-1: .*a number from 0 to 190"),
+        ({"max_length": 20, "stride": 9}, wordpiece(), r"stride=9: windows of max_length=20 .*a number from 0 to 4"),
+        ({"stride": -1}, wordpiece(), r"stride=-1: .*a number from 0 to 95"),
         ({}, wordpiece(model_max_length=128), r"max_length=384: the tokenizer is limited to 128 tokens"),
         ({}, wordpiece(padding_side="left"), r"pads at the left.*set padding_side to 'right'"),
         ({"max_length": 3}, wordpiece(), r"max_length=3: the tokenizer adds 3 special tokens"),
@@ -153,3 +153,9 @@ def test_a_split_keeps_all_windows_of_a_question_together() -> None:
     assert set(again.keys.tolist()) == set(first.keys.tolist())
     other, _ = split_by_question(items, 0.2, seed=1)
     assert set(other.keys.tolist()) != set(first.keys.tolist())
+
+
+def test_a_share_without_questions_is_refused() -> None:
+    items = tokenize_questions(ask("the cat", "cat"), TOKENIZERS["wordpiece"])
+    with pytest.raises(ValueError, match=r"a share of 0\.2 of 1 questions is 0 of them, and both parts need some"):
+        split_by_question(items, 0.2)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -107,3 +108,24 @@ def test_wrong_columns_of_questions_are_refused(tmp_path: Path, columns: dict[st
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     with pytest.raises(ValueError, match=message):
         load_questions(tmp_path / "a.parquet")
+
+
+def test_files_of_squad_are_read_as_they_are(tmp_path: Path) -> None:
+    asked = [
+        {"id": "a", "question": "What?", "answers": [{"text": "data", "answer_start": 8}, {"text": "We", "answer_start": 14}]},
+        {"id": "b", "question": "Who?", "answers": [], "is_impossible": True},
+    ]
+    file = tmp_path / "dev.json"
+    layout = {"version": "2.0", "data": [{"title": "t", "paragraphs": [{"context": CONTEXT, "qas": asked}]}]}
+    file.write_text(json.dumps(layout, indent=1))
+    questions = load_questions(file)
+    assert questions.ids == ("a", "b")
+    assert questions.contexts == (CONTEXT, CONTEXT)
+    assert questions.answers == ((("data", 8), ("We", 14)), ())
+    assert load_questions(file, limit=1).ids == ("a",)
+    del asked[1]["question"]
+    file.write_text(json.dumps(layout))
+    with pytest.raises(ValueError, match=r"a question lacks a part \('question'\); SQuAD's layout is"):
+        load_questions(file)
+    file.write_text('{"question": "What?", "context": "No data"}\n')
+    assert load_questions(file).contexts == ("No data",)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from limbeck.recipe import RecipeError
-from limbeck.recipe.schema.data import DatasetSpec
+from limbeck.recipe.schema.data import DatasetSpec, DataSpec
 from tests.recipe.texts import data, quick
 
 
@@ -42,3 +42,10 @@ def test_memory_is_a_number_or_has_a_unit(given: object, expected: int) -> None:
 def test_other_amounts_of_memory_are_refused(given: object) -> None:
     with pytest.raises(ValueError, match="memory_limit"):
         DatasetSpec.model_validate({"path": "digits", "memory_limit": given})
+
+
+@pytest.mark.parametrize(
+    ("given", "stride"), [({}, 32), ({"max_length": 384}, 64), ({"stride": 8}, 8), ({"max_length": 64}, 16)]
+)
+def test_the_default_stride_of_questions_fits_their_windows(given: dict[str, int], stride: int) -> None:
+    assert DataSpec.model_validate({"test": "digits", **given}).window_stride == stride

@@ -36,20 +36,21 @@ def two_parts(keys: Tensor, strata: Tensor, fraction: float, seed: int = 0) -> T
     if not 0 < fraction < 1:
         raise ValueError(f"fraction={fraction}: expected a number between 0 and 1")
     chosen = stratified_split(keys, strata, fraction, seed)
-    require_two_parts(chosen, fraction, "items", different=len(keys.unique()))
+    require_two_parts(chosen, fraction, "items", keys)
     return chosen
 
 
-def require_two_parts(chosen: Tensor, fraction: float, unit: str, *, different: int) -> None:
+def require_two_parts(chosen: Tensor, fraction: float, unit: str, keys: Tensor) -> None:
     """Raises a `ValueError` if a share of some units has none of them, or all.
 
     Args:
         chosen: which of them the share has, bool `[N]`.
         unit: what they are called.
-        different: how many of them are different; identical ones stay together.
+        keys: of the units; those of one key stay together.
     """
     count = int(chosen.sum())
     if not 0 < count < len(chosen):
+        different = len(set(keys.tolist()))
         together = "" if different == len(chosen) else f" (identical ones stay together, and {different} are different)"
         raise ValueError(
             f"a share of {fraction:g} of {len(chosen)} {unit} is {count} of them{together}, and both parts need some; choose "

@@ -60,6 +60,7 @@ class Experiment:
         allow_shared_items: whether all test items may be training or validation items too.
         checked: what the terms of other experiments with the same data, models and training needed of them, as these were
             checked; None: this experiment shares its checks with no other.
+        trained_first: the frozen models that the run has trained itself, before it compares with them.
         further_training_data: what frozen models were trained on besides the training data, whose items test data may share.
     """
 
@@ -72,6 +73,7 @@ class Experiment:
     name: str = "distillation"
     config: Mapping[str, Any] = field(default_factory=dict)
     allow_shared_items: bool = False
+    trained_first: frozenset[str] = frozenset()
     further_training_data: tuple[Items, ...] = ()
     checked: set[tuple[bool, bool]] | None = None  # labels of the training data, predictions of the teacher
 

@@ -74,6 +74,7 @@ def _run(recipe: Recipe, folder: Path, *, resume: bool, force: bool, console: Co
         for name, model in frozen.items():
             frozen[name] = load_or_train_teacher(recipe, model, all_train, folder, progress=progress, name=name)
             job.experiment.set_module(name, frozen[name])
+        job.experiment.trained_first = frozenset(name for name, spec in recipe.pretrained.items() if spec.training is not None)
         job.fit(train, validation)
         if distributed.rank() == 0 and job.seen is not None:
             save_seen(job.seen, folder)

@@ -21,7 +21,7 @@ from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, class_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.metrics import Measure
-from limbeck.tasks.data_format import LABELS_REMEDY, DataFormat
+from limbeck.tasks.data_format import DataFormat, labels_remedy
 from limbeck.tasks.image_limits import why_unreadable
 from limbeck.tasks.input_limits import check_input_limits
 from limbeck.tasks.model_outputs import model_outputs, shared_outputs
@@ -194,11 +194,6 @@ class Task(ABC):
         """Whether the outputs of all batches have one shape but for their first size."""
         return type(self).concatenate is Task.concatenate
 
-    @property
-    def labels_remedy(self) -> str:
-        """What to do where data have no labels."""
-        return LABELS_REMEDY if self.data_format is None else self.data_format.labels_remedy
-
     def batches(self, items: Items, batch_size: int, workers: int | None = None) -> Iterator[Batch]:
         """Every item once, with its row in `Batch.index`. Texts are sorted by length, which keeps padding small."""
         lengths = getattr(items.storage, "lengths", None)
@@ -226,7 +221,7 @@ class Task(ABC):
                 fit the labels or are not finite.
         """
         if self.needs_labels and (items.target is None or not len(items.labelled())):
-            raise ValueError(f"{data}: the {who} needs labels, and there are none; {self.labels_remedy}")
+            raise ValueError(f"{data}: the {who} needs labels, and there are none; {labels_remedy(self.data_format)}")
         check_input_limits(model, items, who, data, reads)
         few = items.select(torch.arange(min(8, len(items))))
         try:

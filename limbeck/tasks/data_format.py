@@ -59,3 +59,12 @@ class DataFormat(ABC):
     def split(self, items: Items, share: float) -> tuple[Items, Items]:
         """Two parts, the first with this share of the items."""
         return items.split(share)
+
+
+def labels_remedy(data_format: DataFormat | None) -> str:
+    """What to do where data have no labels.
+
+    Args:
+        data_format: of the task; None: it has none of its own.
+    """
+    return LABELS_REMEDY if data_format is None else data_format.labels_remedy

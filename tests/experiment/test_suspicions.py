@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from limbeck import Distillation, Optimizer, Term, frozen
 from limbeck.data import Items
 from limbeck.engine import steps
-from limbeck.experiment.checks import warn_of_batch_statistics, warn_of_guessing
+from limbeck.experiment.checks import try_teachers, warn_of_batch_statistics, warn_of_guessing
 from limbeck.objectives import SoftTargets
 from limbeck.tasks import Classification, MultilabelClassification
 from tests.experiment.tiny_classifiers import QUICK
@@ -147,6 +147,22 @@ def test_complex_outputs_are_no_logits() -> None:
         Classification().check(Complex(6, 2), Items.from_tensors(X, Y), "teacher")
 
 
+@pytest.mark.parametrize(
+    ("labels", "names", "message"),
+    [
+        (Y * 0 + 1, ["low", "high"], r"all 512 labels are of class 1 \('high'\), so that there is nothing to tell apart"),
+        (Y * 0, None, "all 512 labels are of class 0, so that"),
+        (Y + 1, None, "labels go from 1 to 2, and classes are numbered from 0.*models have 3 outputs; subtract 1"),
+    ],
+)
+def test_training_labels_of_one_class_and_those_from_1_are_said(labels: Tensor, names: list[str] | None, message: str) -> None:
+    items = Items.from_tensors(X, labels, class_names=names)
+    assert items.classes is not None
+    job = Distillation(nn.Linear(6, items.classes), nn.Linear(6, items.classes), training=QUICK)
+    with pytest.warns(UserWarning, match=message):
+        job.check(items)
+
+
 # --- teachers --------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +179,13 @@ def test_a_teacher_below_guessing_is_said_before_the_training_with_its_answers()
         warnings.simplefilter("error")
         warn_of_guessing(Classification(), sign(), items, "test data")
         warn_of_guessing(Classification(), None, items, "test data")
+
+
+def test_a_teacher_that_the_run_has_trained_is_to_be_trained_longer() -> None:
+    job = Distillation(nn.Linear(6, 2), Constant(), training=QUICK)
+    job.experiment.trained_first = frozenset({"teacher"})
+    with pytest.warns(UserWarning, match=r"no more than guessing reaches .*The run has trained it: train it longer"):
+        try_teachers(job.experiment, Items.from_tensors(X, Y))
 
 
 def test_each_of_several_teachers_is_tried(recwarn: pytest.WarningsRecorder) -> None:

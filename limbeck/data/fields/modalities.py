@@ -15,10 +15,11 @@ from limbeck.data.fields.modality import Modality, registry
 from limbeck.data.image.load import MEMORY_LIMIT, load_images
 from limbeck.data.image.transform import to_float
 from limbeck.data.items import Items
+from limbeck.data.loading.arrow_types import is_scalar
 from limbeck.data.loading.cells import MediaSources, describe_source, read_array, read_texts
 from limbeck.data.loading.columns import LABEL_NAMES, column_kind
 from limbeck.data.loading.raw_table import RawTable
-from limbeck.data.table.columns import TableOptions, find_columns, is_scalar, read_table
+from limbeck.data.table.columns import TableOptions, find_columns, read_table
 
 
 class _OneKind(Modality):

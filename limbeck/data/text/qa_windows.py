@@ -128,7 +128,7 @@ def split_by_question(items: Items, fraction: float, seed: int = 0) -> tuple[Ite
     count = round(len(numbers) * fraction)
     chosen = torch.zeros(len(numbers), dtype=torch.bool)
     chosen[keyed_random.hashes(seed, keys, "split").argsort()[:count]] = True
-    require_two_parts(chosen, fraction, "questions", different=len(chosen))
+    require_two_parts(chosen, fraction, "questions", torch.arange(len(chosen)))
     return items.select(chosen[index]), items.select(~chosen[index])
 
 

@@ -35,6 +35,30 @@ def check_range(train: Items | None, other: Items | None, data: str) -> None:
             )
 
 
+def warn_of_missing_classes(train: Items) -> None:
+    """Warns of training labels that are all of one class, and of numbers that seem to begin at 1.
+
+    Named classes without items are told with the data.
+    """
+    labels = train.labelled().target
+    if train.classes is None or not isinstance(labels, Tensor) or labels.ndim != 1 or not len(labels):
+        return
+    found = sorted(set(labels.tolist()))
+    if len(found) == 1:
+        name = f" ({train.class_names[found[0]]!r})" if train.class_names else ""
+        warnings.warn(
+            f"training data: all {len(labels):,} labels are of class {found[0]}{name}, so that there is nothing to tell apart; "
+            "give data of other classes too",
+            stacklevel=3,
+        )
+    elif not train.class_names and found == list(range(1, train.classes)):
+        warnings.warn(
+            f"training data: labels go from 1 to {found[-1]}, and classes are numbered from 0, so that class 0 has no item and "
+            f"models have {train.classes} outputs; subtract 1, or write labels as names (texts)",
+            stacklevel=3,
+        )
+
+
 def _warn_of_size(train: Items | None, other: Items | None, data: str) -> None:
     if train is None or other is None or not (train.images and other.images and len(train) and len(other)):
         return

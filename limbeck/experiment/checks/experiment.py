@@ -29,7 +29,7 @@ from limbeck.engine.stages import resolve_stages
 from limbeck.engine.trackers import check_trackers
 from limbeck.evaluation import TermGraph, build_term_graph
 from limbeck.experiment.arm_stages import arm_data
-from limbeck.experiment.checks.data import check_range
+from limbeck.experiment.checks.data import check_range, warn_of_missing_classes
 from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.checks.made_shape import naming_shape
 from limbeck.experiment.checks.merged_classes import check_merged_classes
@@ -47,6 +47,7 @@ from limbeck.experiment.run_files import warn_if_not_loadable
 from limbeck.experiment.teacher_outputs import TeacherOutputs
 from limbeck.models.adapters import merge_adapters
 from limbeck.tasks import Classification
+from limbeck.tasks.data_format import labels_remedy
 from limbeck.tasks.undefined_metrics import warn_of_undefined
 from limbeck.teacher_cache import check_cache_folder
 
@@ -140,7 +141,7 @@ def _prepare_task(
         result = next(iter(plan.evaluate))
         raise ValueError(
             f"training data: the {result} needs labels for its control, and there are none; set control: false, or: "
-            f"{task.labels_remedy}"
+            f"{labels_remedy(task.data_format)}"
         )
     teacher = None if plan.teacher is None else module_of(plan.teacher, actors)
     task.prepare(teacher, train if train is not None else judged[0], judged, control=CONTROL in experiment.plans)
@@ -166,7 +167,9 @@ def _check_models(
         if items is None or (items is train and not _needs_labels(experiment)):
             continue
         items = items.align_classes(first.class_names, name, strict=first.has_classes)
-        if name != "training data":
+        if name == "training data":
+            warn_of_missing_classes(items)
+        else:
             check_range(train, items, name)
             warn_of_undefined(task, items, first.classes, name)
         for result, module in modules.items():
@@ -249,11 +252,14 @@ def try_teachers(experiment: Experiment, items: Items | None) -> None:
         return
     alone = experiment.teacher if plan.teacher == TEACHER else None
     if alone is not None and any(_reads_predictions(term, TEACHER) for term in plan.terms):
-        warn_of_guessing(experiment.task, _alone(experiment, TEACHER), items_of(items, plan, TEACHER), "data")
+        trained = TEACHER in experiment.trained_first
+        own = items_of(items, plan, TEACHER)
+        warn_of_guessing(experiment.task, _alone(experiment, TEACHER), own, "data", trained_here=trained)
     for name in _members(plan) if isinstance(experiment.task, Classification) else []:
         model, own = _alone(experiment, name), items_of(items, plan, name)
         if experiment.task.outputs(model, own.select(torch.arange(1))).shape[-1] == items.classes:
-            warn_of_guessing(experiment.task, model, own, "data", f"teacher {name!r}")
+            trained = name in experiment.trained_first
+            warn_of_guessing(experiment.task, model, own, "data", f"teacher {name!r}", trained_here=trained)
 
 
 def _alone(experiment: Experiment, name: str) -> nn.Module:

@@ -50,14 +50,18 @@ def beats_guessing(task: Task, model: nn.Module, items: Items) -> bool:
     return tried is not None and not tried.is_at_chance
 
 
-def warn_of_guessing(task: Task, teacher: nn.Module | None, items: Items, data: str, name: str = "teacher") -> None:
+def warn_of_guessing(
+    task: Task, teacher: nn.Module | None, items: Items, data: str, name: str = "teacher", *, trained_here: bool = False
+) -> None:
     """Warns of a classifier whose accuracy cannot be told from guessing or is below it, with its first answers.
 
-    Such a teacher has its classes in another order than the data, was trained on other inputs, or on nothing. One whose outputs
-    are not finite is another matter, and warned of when it answers.
+    Such a teacher has its classes in another order than the data, was trained on other inputs, or on nothing; one that the
+    run has trained itself has learned too little. One whose outputs are not finite is another matter, and warned of when it
+    answers.
 
     Args:
         name: what the message calls it.
+        trained_here: whether the run has trained it on this data.
     """
     if teacher is None or (tried := _try(task, teacher, items)) is None or not tried.is_at_chance:
         return
@@ -65,9 +69,12 @@ def warn_of_guessing(task: Task, teacher: nn.Module | None, items: Items, data: 
     first = zip(some.target[:SHOWN].tolist(), predicted[:SHOWN].tolist(), strict=True)
     pairs = ", ".join(f"{label}→{answer}" for label, answer in first)
     names = "" if some.class_names is None else f"; classes of the data: {describe_classes(some.class_names)}"
+    question = "Are its classes in the order of the data's, and does it read inputs of this range?"
+    if trained_here:
+        question = "The run has trained it: train it longer (epochs, lr), give it more labels, or choose another model"
     below = "fewer than" if wilson_interval(right, len(some))[1] < 1 / classes else "no more than"
     warnings.warn(
         f"{name}: it is right on {right} of {len(some)} items of the {data}, {below} guessing reaches (label→answer of the "
-        f"first: {pairs}{names}). Are its classes in the order of the data's, and does it read inputs of this range?",
+        f"first: {pairs}{names}). {question}",
         stacklevel=2,
     )

@@ -137,7 +137,8 @@ def bind_updates(
         learners = {name: list(actors[name].model.parameters()) for name in update.trains}
         parameters = [*(p for ps in learners.values() for p in ps), *criterion.parameters()]
         check, optimizer = DeadTermCheck(criterion, learners), update.optimizer or default
-        normalizes = normalizes_batches([*(models[name] for name in update.trains), criterion])
+        uncached = (actor.model for actor in actors.values() if actor.cache is None)  # processes miss other rows of a cache
+        normalizes = normalizes_batches([*(models[name] for name in update.trains), criterion], uncached)
         bound.append(
             BoundUpdate(
                 update,

@@ -28,9 +28,15 @@ def synchronized_batch_norm(enabled: bool = True) -> AbstractContextManager[obje
     return _SynchronizedBatchNorm() if enabled and distributed.world_size() > 1 else nullcontext()
 
 
-def normalizes_batches(modules: Iterable[nn.Module]) -> bool:
-    """Whether there is a BatchNorm layer."""
-    return any(isinstance(layer, _BatchNorm) for module in modules for layer in module.modules())
+def normalizes_batches(modules: Iterable[nn.Module], frozen: Iterable[nn.Module] = ()) -> bool:
+    """Whether there is a BatchNorm layer that takes the statistics of the batch.
+
+    Args:
+        frozen: modules in evaluation mode, in which layers without running statistics, as generators have them, do so too.
+    """
+    if any(isinstance(layer, _BatchNorm) for module in modules for layer in module.modules()):
+        return True
+    return any(isinstance(x, _BatchNorm) and x.running_mean is None for module in frozen for x in module.modules())
 
 
 @functools.cache

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from limbeck.core.actors import frozen, trained
 from limbeck.core.terms import Term
 from limbeck.data import Dataset, Items
+from limbeck.data.sources import Generated
 from limbeck.engine import Optimizer, Run, Settings, Stage, Update, steps
 from limbeck.engine.sync_batch_norm import synchronized_batch_norm
-from limbeck.objectives import HardTargets, Hint, SoftTargets
+from limbeck.objectives import Disagreement, HardTargets, Hint, SoftTargets
 from limbeck.utils import distributed
 
 SHARES = {1: [slice(0, 7)], 2: [slice(0, 5), slice(5, 7)]}  # of the items: ranks hold different numbers
@@ -69,6 +70,21 @@ def train(folder: Path, name: str, **settings: object) -> None:
     save_file(state, folder / f"{name}-{distributed.world_size()}-{distributed.rank()}.safetensors")
 
 
+def train_on_made_inputs(folder: Path) -> None:
+    """A generator that normalizes its batches in evaluation mode too, and a student without such layers."""
+    torch.manual_seed(5)
+    norm = nn.BatchNorm1d(6, track_running_stats=False)
+    generator, teacher = nn.Sequential(nn.Linear(3, 6), norm, nn.Linear(6, 6)).double(), nn.Linear(6, 4).double()
+    student = nn.Sequential(nn.Linear(6, 5), nn.Tanh(), nn.Linear(5, 4)).double()
+    noise = Generated("generator", batch_size=8, noise=3)
+    seek = Update([Term(Disagreement(), weight=-1.0)], trains="generator", source=noise)
+    learn = Update([Term(Disagreement())], source=noise, repeat=2, fresh=True)
+    actors = {"student": trained(student), "generator": trained(generator), "teacher": frozen(teacher)}
+    settings = Settings(progress=False, device="cpu", trackers=())
+    Run(actors, [Stage([seek, learn], steps(5), Optimizer("sgd", lr=0.05))], settings=settings).fit()
+    save_file(student.state_dict(), folder / f"made-{distributed.world_size()}-{distributed.rank()}.safetensors")
+
+
 def main(folder: Path) -> None:
     distributed.initialize()
     for name, shape, affine in (("1d", (7, 3), True), ("2d", (7, 3, 2, 5), True), ("plain", (7, 3, 4), False)):
@@ -76,6 +92,7 @@ def main(folder: Path) -> None:
     train(folder, "whole")
     train(folder, "accumulated", accumulate=2)
     train(folder, "apart", sync_batch_norm=False)
+    train_on_made_inputs(folder)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def test_a_layer_has_the_output_statistics_and_gradients_of_one_rank(folder: Pat
     assert difference(folder, name) < 1e-10
 
 
-@pytest.mark.parametrize("name", ["whole", "accumulated"])
+@pytest.mark.parametrize("name", ["whole", "accumulated", "made"])
 def test_two_ranks_give_the_weights_of_one(folder: Path, name: str) -> None:
     assert difference(folder, name) < 1e-10
 

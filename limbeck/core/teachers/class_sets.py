@@ -42,6 +42,7 @@ class ClassSets:
         if missing := [name for name in self.merged if name not in known]:
             raise ValueError(f"Ensemble: classes: no teacher knows {', '.join(map(str, missing))}, which the student has")
         self._sets: list[list[str]] | None = None if self.by_name else self.sets
+        self._names = [str(number) for number in range(len(self.sets))]  # of the teachers, for messages
 
     def bind(self, signals: Sequence[str]) -> None:
         """Finds the class set of each teacher by its name.
@@ -49,6 +50,7 @@ class ClassSets:
         Raises:
             ValueError: a teacher without a class set, or a class set without a teacher.
         """
+        self._names = list(signals)
         if self.by_name is not None:
             self._sets = [self._set_of(signal, self.by_name) for signal in signals]
             unused = [n for n in self.by_name if n != STUDENT and not any(_names(signal, n) for signal in signals)]
@@ -65,9 +67,12 @@ class ClassSets:
         """
         assert self._sets is not None
         merged, known = [], []
-        for logits, names in zip(outputs, self._sets, strict=True):
+        for number, (logits, names) in enumerate(zip(outputs, self._sets, strict=True)):
             if logits.shape[-1] != len(names):
-                raise ValueError(f"Ensemble: a teacher has {logits.shape[-1]} outputs and {len(names)} class names ({names})")
+                raise ValueError(
+                    f"Ensemble: classes: {self._names[number]!r} has {logits.shape[-1]} outputs and {len(names)} class names "
+                    f"({', '.join(names)}); name the classes of its outputs in their order"
+                )
             centred = logits - logits.mean(-1, keepdim=True)
             lowest = centred.amin(-1, keepdim=True) + UNKNOWN
             columns = torch.tensor([names.index(n) if n in names else len(names) for n in self.merged], device=logits.device)

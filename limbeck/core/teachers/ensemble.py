@@ -13,7 +13,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal, LinearLogits, shape_of
 from limbeck.core.teachers.base import Teacher, named_signals, registry
 from limbeck.core.teachers.class_sets import ClassNames, ClassSets
-from limbeck.core.teachers.failing import can_be_read, owned_weights, warn_of_failing, without_failing
+from limbeck.core.teachers.failing import LEAST_WEIGHT, can_be_read, owned_weights, warn_of_failing, without_failing
 from limbeck.core.weighers import Weigher, weigher
 from limbeck.utils.finite import require_finite
 
@@ -149,7 +149,7 @@ class Ensemble(Teacher):
             given = given * finite
             # no weight is left where those with weight fail: the finite ones share equally, and all of them if there are none
             left = torch.where(finite.any(0, keepdim=True), finite.to(given.dtype), 1.0)
-            given = torch.where(given.sum(0, keepdim=True) > 0, given, left)
+            given = torch.where(given.sum(0, keepdim=True) > LEAST_WEIGHT, given, left)
         shares = given / given.sum(0, keepdim=True)
         if self.by is not None or not can_be_read(finite) or not bool(finite.all()):
             self.given_weights = dict(zip(self._names(count), shares.detach(), strict=True))

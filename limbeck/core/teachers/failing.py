@@ -11,6 +11,8 @@ from torch import Tensor
 
 from limbeck.core.model_io import is_traced
 
+LEAST_WEIGHT = 1e-30  # a sum of weights below it counts as none: one over it, and so a trained gate's gradient, would overflow
+
 
 def without_failing(outputs: Sequence[Tensor], axes: int) -> tuple[list[Tensor], Tensor]:
     """Zeros in place of outputs that hold NaN or infinity, if another teacher is finite; and who is, `[K, …]` of bool.
@@ -46,7 +48,7 @@ def shared_weights(weights: Tensor, finite: Tensor) -> Tensor:
     left = weights * finite
     total, own = weights.sum(0, keepdim=True), left.sum(0, keepdim=True)
     equal = total * finite / finite.sum(0, keepdim=True).clamp(min=1)
-    shared = torch.where(own > 0, left * (total / torch.where(own > 0, own, 1.0)), equal)
+    shared = torch.where(own > LEAST_WEIGHT, left * (total / torch.where(own > LEAST_WEIGHT, own, 1.0)), equal)
     return torch.where(finite.any(0, keepdim=True), shared, weights)
 
 

@@ -131,9 +131,12 @@ def test_weights_are_normalised_and_zero_is_equal():
 
 
 @pytest.mark.parametrize("combine", ["logits", "probabilities"])
-@pytest.mark.parametrize("outputs", [torch.tensor([[torch.nan] * 3, [0.0, 1, 2]]), 1e4 * torch.randn(2, 3)])
+@pytest.mark.parametrize(
+    "outputs", [torch.tensor([[torch.nan] * 3, [0.0, 1, 2]]), torch.tensor([[1e4, -1e4, 0], [5e3, 0, -1e4]])]
+)
 def test_a_gate_has_a_finite_gradient_where_a_teacher_has_no_weight(combine, outputs):
     """One that fails on an item, or one that a sure gate leaves out."""
+    torch.manual_seed(4)  # with which one weight is smaller than the least normal number
     inputs = Batch({"default": torch.tensor([[0.0], [1.0]])}, target=torch.tensor([0, 1]))
     teachers = {"teachers.a": frozen(nn.Linear(1, 3)), "teachers.b": frozen(_Table(outputs))}
     term = Term(SoftTargets(), teacher=Ensemble("teachers.*", by="routing", combine=combine))

@@ -50,6 +50,7 @@ PRIVACY = (
     "dfad",
     "dafl",
     "mnist_without_data",
+    "cifar10_without_data",
     "heart_without_data",
     "feddf",
     "federated-hospitals",

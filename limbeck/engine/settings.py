@@ -20,7 +20,8 @@ class Settings:
 
     Attributes:
         precision: "float32", or mixed precision in "bfloat16" or "float16" (with loss scaling).
-        accumulate: pieces into which a batch is cut to save memory; the gradient is that of the whole batch.
+        accumulate: pieces into which a batch is cut to save memory. The gradient is that of the whole batch, except for what
+            compares items (relations between them, BatchNorm, weighers that rank them): that sees one piece at a time.
         clip: maximum norm of the gradient; None: no clipping.
         compile: whether actors of which only the output is tapped run through `torch.compile`.
         checkpoint_every: steps between checkpoints; None: at the end of every epoch.

@@ -5,8 +5,8 @@
     python -m benchmarks.recipes cifar10-tenth --run runs/cifar10-tenth   # keep the verdict of a finished run
 
 A stopped run is resumed. benchmarks/results/NAME/ keeps the verdict and the resolved recipe of each run, and of recipes with
-goals the student, unless it is larger than 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data FILE` evaluates it on
-other data.
+goals the student, in half precision, unless it is larger than 2 MB, so that `limbeck evaluate benchmarks/results/NAME --data
+FILE` evaluates it on other data.
 """
 
 from __future__ import annotations
@@ -21,12 +21,14 @@ from typing import Any
 
 import yaml
 from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from benchmarks.bars import record
 from benchmarks.paradigms import blood_cells
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Federation, Recipe, kind_of, read_fields
 from limbeck.runs import run_recipe
+from limbeck.utils.checksums import write_checksums
 
 ROOT = Path(__file__).parents[1]
 RESULTS = Path(__file__).parent / "results"
@@ -120,6 +122,14 @@ def _without_empty(content: Any) -> Any:
     return [_without_empty(value) for value in content] if isinstance(content, list) else content
 
 
+def keep_student(student: Path, kept: Path) -> None:
+    """Copies a student with weights in half precision, which are read back as float32."""
+    shutil.copytree(student, kept)
+    weights = load_file(file := kept / "model.safetensors")
+    save_file({name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}, file)
+    write_checksums(kept)
+
+
 def keep(name: str, run: Path) -> Verdict:
     """Copies the verdict of a run and records its targets as bars."""
     verdict = Verdict.load(run)
@@ -127,7 +137,7 @@ def keep(name: str, run: Path) -> Verdict:
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True)
     if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
-        shutil.copytree(run / "student", kept / "student")
+        keep_student(run / "student", kept / "student")
     keep_recipe(run / "recipe.yaml", kept / "recipe.yaml")
     (kept / "verdict.json").write_text(small(json.loads((run / "verdict.json").read_text(encoding="utf-8"))), encoding="utf-8")
     intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}

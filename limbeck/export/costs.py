@@ -11,6 +11,8 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from limbeck.data import AudioOptions
+from limbeck.data.audio.options import FILE_NAME as AUDIO_FILE
 from limbeck.evaluation import number_format
 from limbeck.evaluation.model_cost import Latency, macs, parameters
 from limbeck.export.base import Format, Runner
@@ -72,6 +74,11 @@ def profile(paths: Mapping[str, Path], shape: Sequence[int] = (), *, console: Co
         (runner.shape for runner in runners.values() if runner.shape), tuple(shape)
     )  # those of one run read the same
     shapes = {name: _shape(runner, tuple(shape) or known_shape, paths[name]) for name, runner in runners.items()}
+    exact = [each for name, path in paths.items() if (each := _exact_shape(kinds[name], runners[name], path))]
+    for name in (name for name, kind in kinds.items() if kind.name == PYTORCH and not runners[name].names):
+        own = _exact_shape(kinds[name], runners[name], paths[name])
+        alike = (each for each in exact if len(each) == len(shapes[name]) and each[0] == shapes[name][0])
+        shapes[name] = own or next(alike, shapes[name])
     times: dict[str, Latency] = {}
     for key in dict.fromkeys((shapes[name], runners[name].dtype) for name in runners):
         group = {name: runner for name, runner in runners.items() if (shapes[name], runner.dtype) == key}
@@ -94,6 +101,14 @@ def _costs(kind: Format, path: Path, shape: tuple[int, ...], time: Latency, runn
         parameters=None if model is None else parameters(model),
         macs=None if model is None else macs(model, runner.like(noise(shape))),
     )
+
+
+def _exact_shape(kind: Format, runner: Runner, path: Path) -> tuple[int, ...]:
+    """The shape of an input that a file, or the options of sounds beside a model, state; a network by itself reads any size.
+    Empty: nothing states it."""
+    if kind.name != PYTORCH:
+        return () if runner.names else runner.shape
+    return AudioOptions.load(path).shape if (path / AUDIO_FILE).is_file() else ()
 
 
 def _shape(runner: Runner, requested: tuple[int, ...], path: Path) -> tuple[int, ...]:

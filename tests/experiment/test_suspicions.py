@@ -14,7 +14,7 @@ from limbeck.data import Items
 from limbeck.engine import steps
 from limbeck.experiment.checks import try_teachers, warn_of_batch_statistics, warn_of_guessing
 from limbeck.objectives import SoftTargets
-from limbeck.tasks import Classification, MultilabelClassification
+from limbeck.tasks import Classification, MultilabelClassification, Regression
 from tests.experiment.tiny_classifiers import QUICK
 
 DRAW = torch.Generator().manual_seed(0)
@@ -186,6 +186,23 @@ def test_a_teacher_that_the_run_has_trained_is_to_be_trained_longer() -> None:
     job.experiment.trained_first = frozenset({"teacher"})
     with pytest.warns(UserWarning, match=r"no more than guessing reaches .*The run has trained it: train it longer"):
         try_teachers(job.experiment, Items.from_tensors(X, Y))
+
+
+def test_a_teacher_of_numbers_that_is_no_better_than_their_mean_is_said() -> None:
+    items = Items.from_tensors(X, 30 + X[:, 0])
+    right = nn.Linear(6, 1)
+    with torch.no_grad():
+        right.weight.zero_()
+        right.weight[0, 0], right.bias[:] = 1, 30
+    job = Distillation(nn.Linear(6, 1), nn.Linear(6, 1), task=Regression(), training=QUICK)
+    with pytest.warns(UserWarning, match=r"squared error on 500 items of the data is .* in the unit of the labels"):
+        try_teachers(job.experiment, items)
+    job.experiment.trained_first = frozenset({"teacher"})
+    with pytest.warns(UserWarning, match=r"The run has trained it: train it longer .*, or scale the labels"):
+        try_teachers(job.experiment, items)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warn_of_guessing(Regression(), right, items, "data")
 
 
 def test_each_of_several_teachers_is_tried(recwarn: pytest.WarningsRecorder) -> None:

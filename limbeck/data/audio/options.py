@@ -49,6 +49,13 @@ class AudioOptions:
         if self.crop not in ("start", "center"):
             raise ValueError(f"audio.crop={self.crop!r}: expected 'start' or 'center'")
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a spectrogram, `[1, n_mels, frames]`; empty if the sample rate is not known yet."""
+        if self.sample_rate is None:
+            return ()
+        return 1, self.n_mels, 1 + round(self.seconds * self.sample_rate) // self.hop
+
     def identity(self) -> str:
         """Hash of everything that the spectrogram of a sound depends on."""
         return "audio " + hashlib.blake2b(json.dumps(asdict(self), sort_keys=True).encode(), digest_size=8).hexdigest()

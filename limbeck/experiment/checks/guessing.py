@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from limbeck.data import Items
 from limbeck.data.class_names import describe_classes
 from limbeck.metrics.chance import is_at_chance, wilson_interval
-from limbeck.tasks import Classification, Task
+from limbeck.tasks import Classification, Regression, Task
 
 ITEMS = 500  # on which the teacher is tried
 SHOWN = 6  # items in the message
@@ -63,6 +64,8 @@ def warn_of_guessing(
         name: what the message calls it.
         trained_here: whether the run has trained it on this data.
     """
+    if isinstance(task, Regression):
+        _warn_of_one_number(task, teacher, items, data, name, trained_here=trained_here)
     if teacher is None or (tried := _try(task, teacher, items)) is None or not tried.is_at_chance:
         return
     some, predicted, right, classes = tried
@@ -77,4 +80,33 @@ def warn_of_guessing(
         f"{name}: it is right on {right} of {len(some)} items of the {data}, {below} guessing reaches (label→answer of the "
         f"first: {pairs}{names}). {question}",
         stacklevel=2,
+    )
+
+
+def _warn_of_one_number(
+    task: Task, teacher: nn.Module | None, items: Items, data: str, name: str, *, trained_here: bool
+) -> None:
+    """Warns of a teacher whose squared error is no smaller than that of the mean label, which is one number for all items."""
+    some = items.labelled()
+    if teacher is None or len(some) < 2:
+        return
+    some = some.select(torch.randperm(len(some), generator=torch.Generator().manual_seed(0))[:ITEMS])
+    predicted, labels = task.outputs(teacher, some).flatten().double(), some.target
+    assert isinstance(labels, Tensor)
+    labels = labels.double()
+    found, of_mean = float((predicted - labels).square().mean()), float((labels - labels.mean()).square().mean())
+    if not math.isfinite(found) or found < of_mean or of_mean == 0:
+        return
+    first = zip(labels[:SHOWN].tolist(), predicted[:SHOWN].tolist(), strict=True)
+    pairs = ", ".join(f"{label:.3g}→{answer:.3g}" for label, answer in first)
+    question = "Does it predict in the unit of the labels, and does it read inputs of this range?"
+    if trained_here:
+        question = (
+            "The run has trained it: train it longer (epochs, lr), or scale the labels: subtract their mean, divide by their "
+            "standard deviation"
+        )
+    warnings.warn(
+        f"{name}: its squared error on {len(some)} items of the {data} is {found:.3g}, and {of_mean:.3g} is that of one number "
+        f"for all, their mean (label→answer of the first: {pairs}). {question}",
+        stacklevel=3,
     )

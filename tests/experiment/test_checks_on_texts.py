@@ -277,7 +277,7 @@ def test_texts_without_labels(place: Path, tmp_path: Path, untrained: None) -> N
         "max_length": 16,
     }
     with pytest.raises(
-        ValueError, match=r"training data: the student needs labels for its control, .*set control: false, or name the column"
+        ValueError, match=r"training data: the student needs labels for its control, .*set control: false, or: name the column"
     ):
         run_recipe(recipe(place, data=data), tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()

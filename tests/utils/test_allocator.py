@@ -33,5 +33,7 @@ def page_faults(*, keep: bool, **environment: str) -> int:
 @pytest.mark.skipif(not sys.platform.startswith("linux") or "LD_PRELOAD" in os.environ, reason="it is a setting of glibc")
 def test_pages_are_not_cleared_again_unless_the_user_has_settings() -> None:
     freed = page_faults(keep=False)
+    if not freed:
+        pytest.skip("the allocator gave nothing back to the system by itself")
     assert page_faults(keep=True) < 0.1 * freed
     assert page_faults(keep=True, MALLOC_TRIM_THRESHOLD_="131072") > 0.5 * freed

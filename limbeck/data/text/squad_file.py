@@ -24,6 +24,8 @@ def read_squad(path: str | Path) -> RawTable | None:
     Raises:
         ValueError: a paragraph or a question that lacks a part.
     """
+    if not isinstance(path, str | Path):
+        return None
     file = Path(path).expanduser()
     if file.suffix.lower() != ".json" or not file.is_file():
         return None

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from limbeck.core.actors import Actors
+from limbeck.core.actors import Actors, preserve_gradient_flags
 from limbeck.core.batch import Batch
 from limbeck.core.criterion import Criterion
 from limbeck.core.forward_cache import ForwardCache
@@ -131,15 +131,10 @@ def _last_layer(models: dict[str, nn.Module]) -> Iterator[Callable[[], str]]:
 @contextmanager
 def _restored(model: nn.Module, frozen: set[int]) -> Iterator[None]:
     """Parameters frozen by a stage collect no gradient inside; buffers and flags are then as before."""
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    for parameter, _ in flags:
-        parameter.requires_grad_(id(parameter) not in frozen)
-    try:
-        with preserve_buffers(model):
-            yield
-    finally:
-        for parameter, before in flags:
-            parameter.requires_grad_(before)
+    with preserve_gradient_flags(model), preserve_buffers(model):
+        for parameter in model.parameters():
+            parameter.requires_grad_(id(parameter) not in frozen)
+        yield
 
 
 def _remedy(source: Source, parts: int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from limbeck.core.actors import is_held
+from limbeck.core.actors import is_held, preserve_gradient_flags
 from limbeck.models.size_limit import build_within_limits
 
 
@@ -69,11 +69,8 @@ def _built(builder: Callable[[], nn.Module]) -> nn.Module:
 @contextmanager
 def _unfrozen(teacher: nn.Module) -> Iterator[None]:
     """Gives all parameters of the teacher a gradient, and takes it away again afterwards."""
-    before = [(p, p.requires_grad) for p in teacher.parameters() if p.is_floating_point()]
-    for parameter, _ in before:
-        parameter.requires_grad_(True)
-    try:
+    with preserve_gradient_flags(teacher):
+        for parameter in teacher.parameters():
+            if parameter.is_floating_point():
+                parameter.requires_grad_(True)
         yield
-    finally:
-        for parameter, requires_grad in before:
-            parameter.requires_grad_(requires_grad)

@@ -27,7 +27,7 @@ from limbeck.engine import Length
 from limbeck.tasks import Classification
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.heterogeneous_steps"
-TURN, TURNS = 4, 10
+TURN, TURNS = 4, 25
 VIT: dict[str, Any] = {"dim": 64, "depth": 4, "heads": 4, "patch": 8}
 PAIRS = {"blocks.1": "layer2", "blocks.3": "layer3"}
 FIRST = "first"

@@ -22,7 +22,7 @@ from limbeck.engine import Length
 from limbeck.tasks import Classification
 
 COMMAND = "OMP_NUM_THREADS=1 python -m benchmarks.paradigms.step_costs"
-TURN, TURNS = 2, 12
+TURN, TURNS = 2, 50
 # method -> the most that a step may cost, from the forward passes that it adds (a third of a step each) and what it reads
 BARS = {
     "label_smoothing": 1.05,

@@ -38,7 +38,8 @@ Shape = tuple[int, ...]
 LOGITS, MAPS, VECTORS, HIDDEN = (64, 1000), (64, 256, 14, 14), (256, 768), (32, 128, 768)
 TOKENS, ATTENTION, HEADS = (8, 128, 8192), (32, 12, 128, 128), (32, 12, 128, 64)
 SHAPES: dict[str, Any] = {
-    **dict.fromkeys(("forward_kl", "reverse_kl", "masked_kl"), TOKENS),
+    **dict.fromkeys(("forward_kl", "reverse_kl", "masked_kl", "jensen_shannon", "skew_kl", "skew_reverse_kl"), TOKENS),
+    **dict.fromkeys(("total_variation", "universal_logit"), TOKENS),
     **dict.fromkeys(("span_targets", "span_soft_targets"), (64, 2, 384)),
     "squared_error": (64, 1),
     "flow": ((32, 64, 28, 28), (32, 128, 14, 14)),

@@ -234,6 +234,24 @@ def smoothness(o: Any, s: Tensor, t: Tensor, y: Tensor, index: Tensor) -> Tensor
     return o.variation * ((vertical**2).mean() + (horizontal**2).mean()) + o.norm * (s**2).mean()
 
 
+def divergence(p: Tensor, q: Tensor) -> Tensor:
+    return (p * (p.log() - q.log())).sum(-1)
+
+
+def mixture(s: Tensor, t: Tensor, share: float) -> Tensor:
+    return share * s.softmax(-1) + (1 - share) * t.softmax(-1)
+
+
+def jensen_shannon(o: Any, s: Tensor, t: Tensor, y: Tensor, index: Tensor) -> Tensor:
+    p, q = t.softmax(-1), s.softmax(-1)
+    m = o.beta * p + (1 - o.beta) * q
+    return (o.beta * divergence(p, m) + (1 - o.beta) * divergence(q, m)).mean()
+
+
+def largest_first(logits: Tensor) -> Tensor:
+    return logits.softmax(-1).sort(-1, descending=True).values
+
+
 PLAIN: dict[str, Plain] = {
     "hard_targets": lambda o, s, t, y, i: F.cross_entropy(s, y),
     "soft_targets": lambda o, s, t, y, i: kl(t, s, o.temperature).mean(),
@@ -249,6 +267,11 @@ PLAIN: dict[str, Plain] = {
     "binary_soft_targets": bernoulli,
     "forward_kl": lambda o, s, t, y, i: kl(t, s, o.temperature).mean(),
     "reverse_kl": lambda o, s, t, y, i: kl(s, t, o.temperature).mean(),
+    "jensen_shannon": jensen_shannon,
+    "skew_kl": lambda o, s, t, y, i: divergence(t.softmax(-1), mixture(t, s, o.alpha)).mean(),
+    "skew_reverse_kl": lambda o, s, t, y, i: divergence(s.softmax(-1), mixture(s, t, o.alpha)).mean(),
+    "total_variation": lambda o, s, t, y, i: (t.softmax(-1) - s.softmax(-1)).abs().sum(-1).mean() / 2,
+    "universal_logit": lambda o, s, t, y, i: (largest_first(t) - largest_first(s)).abs().sum(-1).mean(),
     "masked_kl": lambda o, s, t, y, i: kl(t[y != -100], s[y != -100], o.temperature).sum() / y.numel(),
     "span_targets": lambda o, s, t, y, i: F.cross_entropy(s.flatten(0, 1), y.flatten()),
     "span_soft_targets": lambda o, s, t, y, i: kl(t, s, o.temperature).mean(),

@@ -51,6 +51,7 @@ from limbeck.objectives.relations import (
 from limbeck.objectives.self_attention import SelfAttentionRelations, ValueRelation
 from limbeck.objectives.spans import SpanSoftTargets, SpanTargets
 from limbeck.objectives.synthesis import Activation, ClassBalance, ClassImpression, OneHot, Smoothness
+from limbeck.objectives.token_divergences import JensenShannon, SkewKL, SkewReverseKL, TotalVariation, UniversalLogit
 from limbeck.objectives.tokens import ForwardKL, MaskedKL, ReverseKL
 from limbeck.objectives.transformers import (
     AttentionDistributions,
@@ -93,6 +94,7 @@ __all__ = [
     "HiddenStates",
     "Hint",
     "InfoNCE",
+    "JensenShannon",
     "LogitMSE",
     "MarginFeatures",
     "MarginMSE",
@@ -111,6 +113,8 @@ __all__ = [
     "Review",
     "SelfAttentionRelations",
     "SimilarityPreserving",
+    "SkewKL",
+    "SkewReverseKL",
     "Smoothness",
     "SoftTargets",
     "SpanSoftTargets",
@@ -118,6 +122,8 @@ __all__ = [
     "SquaredError",
     "StandardizedFeatures",
     "TeacherArgmax",
+    "TotalVariation",
+    "UniversalLogit",
     "ValueRelation",
     "Variational",
     "WeightedSoftLabels",

@@ -5,6 +5,7 @@ Only the tokens that count are computed, since vocabularies are large; padding h
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -20,8 +21,62 @@ from limbeck.objectives.logits import LogitObjective, SoftTargets
 from limbeck.objectives.transformers import HiddenCosine
 
 
+class TokenObjective(LogitObjective):
+    """Base class: compares the distributions over the vocabulary at the tokens that count.
+
+    [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
+    """
+
+    temperature: float = 1.0
+
+    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
+        super().check(student, teacher, target)
+        if isinstance(teacher, TopK):
+            remedy = f"{ANOTHER_TEMPERATURE}; use 1, or store dense logits"
+            require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
+            check_top_k(self.name, student, teacher, self.validate)
+
+    def reads_top_k(self, temperature: float | None = None) -> bool:
+        return self.accepts_top_k and (self.temperature if temperature is None else temperature) == 1
+
+    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
+        real = self._real(student, mask) if isinstance(teacher, TopK) else None
+        if real is None:
+            super().check_values(student, teacher, mask)
+        else:  # the tail has no axis of classes, to which `counted` would broadcast
+            super().check_values(student, _picked(teacher, real), None)
+
+    def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
+        chosen = self.chosen(student, target, mask)
+        if chosen is None:
+            return self._divergence(student, teacher)
+        losses = self._divergence(student[chosen], _picked(teacher, chosen))
+        return student.new_zeros(student.shape[:-1]).masked_scatter(chosen, losses)
+
+    @abstractmethod
+    def _divergence(self, student: Tensor, teacher: Any) -> Tensor:
+        """The loss of each token, [..., V] → [...]."""
+
+    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
+        """Which tokens count, bool [B, T]; None: all."""
+        return self._real(student, mask)
+
+    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        real = self._real(signal, mask)
+        return None if real is None else real[..., None]
+
+    def _real(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
+        """Which tokens are real; None for logits [B, V], which have no axis of tokens."""
+        if mask is None or signal.ndim == 2:
+            return None
+        if mask.shape != signal.shape[:2]:
+            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
+            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {tuple(signal.shape[:2])}")
+        return mask.to(signal.device, torch.bool)
+
+
 @registry.register("forward_kl")
-class ForwardKL(LogitObjective):
+class ForwardKL(TokenObjective):
     """Kullback-Leibler divergence from the teacher's distribution over the vocabulary to the student's.
 
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:
@@ -47,47 +102,6 @@ class ForwardKL(LogitObjective):
         super().__init__()
         require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
         self.temperature = temperature
-
-    def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
-        super().check(student, teacher, target)
-        if isinstance(teacher, TopK):
-            remedy = f"{ANOTHER_TEMPERATURE}; use 1, or store dense logits"
-            require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
-            check_top_k(self.name, student, teacher, self.validate)
-
-    def reads_top_k(self, temperature: float | None = None) -> bool:
-        return (self.temperature if temperature is None else temperature) == 1
-
-    def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
-        real = self._real(student, mask) if isinstance(teacher, TopK) else None
-        if real is None:
-            super().check_values(student, teacher, mask)
-        else:  # the tail has no axis of classes, to which `counted` would broadcast
-            super().check_values(student, _picked(teacher, real), None)
-
-    def compare(self, student: Tensor, teacher: Tensor | TopK, *, target: Any, mask: Any, index: Any) -> Tensor:
-        chosen = self.chosen(student, target, mask)
-        if chosen is None:
-            return self._divergence(student, teacher)
-        losses = self._divergence(student[chosen], _picked(teacher, chosen))
-        return student.new_zeros(student.shape[:-1]).masked_scatter(chosen, losses)
-
-    def chosen(self, student: Tensor, target: Tensor | None, mask: Tensor | None) -> Tensor | None:
-        """Which tokens count, bool [B, T]; None: all."""
-        return self._real(student, mask)
-
-    def counted(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        real = self._real(signal, mask)
-        return None if real is None else real[..., None]
-
-    def _real(self, signal: Tensor, mask: Tensor | None) -> Tensor | None:
-        """Which tokens are real; None for logits [B, V], which have no axis of tokens."""
-        if mask is None or signal.ndim == 2:
-            return None
-        if mask.shape != signal.shape[:2]:
-            shapes = f"the mask {tuple(mask.shape)} does not fit the signal {tuple(signal.shape)}"
-            raise ValueError(f"{self.name}: {shapes}; it marks the real tokens of each item, {tuple(signal.shape[:2])}")
-        return mask.to(signal.device, torch.bool)
 
     def _divergence(self, student: Tensor, teacher: Tensor | TopK) -> Tensor:
         if isinstance(teacher, TopK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import zip_longest
 
 import torch
 from torch import Tensor
@@ -111,6 +112,52 @@ def reverse_kl(objective, student, teacher, target, index):
         return torch.stack([reverse_kl(objective, s, t, target, index) for s, t in zip(student, teacher, strict=True)])
     T = objective.temperature
     return torch.stack([T**2 * kl(softmax(s, T), softmax(t, T)) for s, t in zip(student, teacher, strict=True)])
+
+
+def each_token(student: Tensor, teacher: Tensor, compare: Callable[[list[Tensor], list[Tensor]], Tensor], T=1.0) -> Tensor:
+    """`compare` of the teacher's and the student's distribution, for each item or for each of its tokens."""
+    if student.ndim == 3:
+        return torch.stack([each_token(s, t, compare, T) for s, t in zip(student, teacher, strict=True)])
+    return torch.stack([compare(softmax(t, T), softmax(s, T)) for s, t in zip(student, teacher, strict=True)])
+
+
+def mixed(p: list[Tensor], q: list[Tensor], share: float) -> list[Tensor]:
+    return [share * a + (1 - share) * b for a, b in zip(p, q, strict=True)]
+
+
+@reference("jensen_shannon")
+def jensen_shannon(objective, student, teacher, target, index):
+    b, T = objective.beta, objective.temperature
+
+    def compare(p, q):
+        return T**2 * (b * kl(p, mixed(p, q, b)) + (1 - b) * kl(q, mixed(p, q, b)))
+
+    losses = each_token(student, teacher, compare, T)
+    return losses / (b * (1 - b)) if objective.normalized else losses
+
+
+@reference("skew_kl")
+def skew_kl(objective, student, teacher, target, index):
+    return each_token(student, teacher, lambda p, q: kl(p, mixed(p, q, objective.alpha)))
+
+
+@reference("skew_reverse_kl")
+def skew_reverse_kl(objective, student, teacher, target, index):
+    return each_token(student, teacher, lambda p, q: kl(q, mixed(q, p, objective.alpha)))
+
+
+@reference("total_variation")
+def total_variation(objective, student, teacher, target, index):
+    return each_token(student, teacher, lambda p, q: sum(abs(a - b) for a, b in zip(p, q, strict=True)) / 2)
+
+
+@reference("universal_logit")
+def universal_logit(objective, student, teacher, target, index):
+    def compare(p, q):
+        pairs = zip_longest(sorted(p, reverse=True), sorted(q, reverse=True), fillvalue=p[0].new_zeros(()))
+        return sum(abs(a - b) for a, b in pairs)
+
+    return each_token(student, teacher, compare)
 
 
 @reference("masked_kl")

@@ -7,6 +7,7 @@ none of its terms is negative, and errors of the logarithms cancel to first orde
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -28,6 +29,13 @@ def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
     step = slices[0].stop
     parts = zip(*(torch.split(side.flatten(0, -2), step) for side in (log_p, log_q)), strict=True)
     return torch.cat([_Divergence.apply(*part, *wanted) for part in parts]).view(log_p.shape[:-1])  # type: ignore[no-untyped-call]
+
+
+def log_mixture(log_p: Tensor, log_q: Tensor, share: float) -> Tensor:
+    """log(share · p + (1 − share) · q), from logarithms of one shape; 0 ≤ share < 1."""
+    if share == 0:
+        return log_q
+    return torch.logaddexp(log_p + math.log(share), log_q + math.log1p(-share))
 
 
 class _Divergence(torch.autograd.Function):

@@ -76,7 +76,7 @@ class Objective(nn.Module, ABC):
     num_taps: ClassVar[int] = 1  # taps on each side (flow: two); 0: any number
     accepts_top_k: ClassVar[bool] = False  # accepts a `TopK` teacher
     exempt: ClassVar[Mapping[str, str]] = {}  # which of PROPERTIES do not hold, and why
-    reads_classes: bool = False  # with its arguments, it reads the softmax of outputs (for a name that always does: `SOFTMAX`)
+    reads_classes: bool = False  # takes outputs for logits of classes of which one is right, and reads their softmax
     hides_errors: ClassVar[bool] = False  # wrong labels or a teacher that is not finite can give a finite loss
     # Checks of values (finite teacher, label range) read them all and wait for the device: made at the first call in training,
     # by a criterion again where a loss is not finite, and with `hides_errors` at every call on a CPU.
@@ -236,6 +236,11 @@ class Objective(nn.Module, ABC):
             check_labels(tensors_of(student)[0].shape, target, values=self.validate)
         except ValueError as error:
             raise ValueError(f"{self.name}: {error}") from error
+
+
+def reads_classes(name: str) -> bool:
+    """Whether the objective of this name reads a softmax whatever its arguments are; False if none is registered by it."""
+    return name in registry.names() and bool(getattr(registry[name], "reads_classes", False))
 
 
 def _form(signal: Any) -> object:

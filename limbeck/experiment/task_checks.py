@@ -30,8 +30,8 @@ def check_task(plan: Plan, task: Task) -> None:
                 raise ValueError(f"{field}: {error}") from error
             if term.objective.reads_classes and not task.one_class:
                 raise ValueError(
-                    f"{field}: {term.objective.name} by a divergence reads the softmax of {task.output_name}, of classes of "
-                    f"which one is right, which {task.name} does not have; use distance: l1, as the method dfad does"
+                    f"{field}: {term.objective.name} reads the softmax of {task.output_name}, of classes of which one is "
+                    f"right, which {task.name} does not have; use one that reads none, as logit_mse, or disagreement by l1"
                 )
             for name, part in _readers(term):
                 _check_classes(f"{field}.{name}", part, task)

@@ -98,6 +98,7 @@ class MarginMSE(LogitObjective):
     """
     ndims: ClassVar[tuple[int, ...]] = (2,)
     expects: ClassVar[tuple[str, ...]] = ("scores [B, N], the positive first",)
+    reads_classes = False
 
     def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
         super().check(student, teacher, target)

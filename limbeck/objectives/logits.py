@@ -35,6 +35,7 @@ class LogitObjective(Objective):
     knowledge: ClassVar[Knowledge] = "output"
     match: ClassVar[Match] = Match.EVERYTHING
     ndims: ClassVar[tuple[int, ...]] = (2, 3)
+    reads_classes = True
 
 
 @registry.register("hard_targets")
@@ -182,6 +183,7 @@ class LogitMSE(LogitObjective):
             archiveprefix = {arXiv},
         }
     """
+    reads_classes = False
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
         return mean_squared_difference(student, teacher, student.ndim - 1)

@@ -17,28 +17,6 @@ from limbeck.core.signals import Match, tensors_of
 from limbeck.core.value_checks import wrong_label
 from limbeck.objectives.functional.multilabel import bernoulli_kl
 
-SOFTMAX = (
-    "hard_targets",
-    "soft_targets",
-    "decoupled",
-    "dist",
-    "adaptive_target",
-    "forward_kl",
-    "reverse_kl",
-    "masked_kl",
-    "jensen_shannon",
-    "skew_kl",
-    "skew_reverse_kl",
-    "total_variation",
-    "universal_logit",
-    "teacher_argmax",
-    "weighted_soft_labels",
-    "one_hot",
-    "class_balance",
-    "class_impression",
-)
-"""Objectives that are a softmax over classes, which independent labels do not have."""
-
 
 class MultilabelObjective(Objective):
     """Base class."""

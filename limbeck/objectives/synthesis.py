@@ -75,6 +75,7 @@ class OneHot(InputObjective):
     source = "Chen et al. 2019 (DAFL), arXiv 1904.01186"
     bibtex = CHEN_2019
     ndims = (2,)
+    reads_classes = True
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
         return cross_entropy(student, student.detach().argmax(-1))
@@ -99,6 +100,7 @@ class ClassBalance(InputObjective):
     bibtex = CHEN_2019
     over_batch = True
     ndims = (2,)
+    reads_classes = True
 
     def compare(self, student: Tensor, teacher: Any, *, target: Any, mask: Any, index: Any) -> Tensor:
         excess = student.softmax(-1).sum(0) * (student.shape[-1] / len(student))
@@ -147,6 +149,7 @@ class ClassImpression(InputObjective):
     bibtex = NAYAK_2019
     needs_target = True
     ndims = (2,)
+    reads_classes = True
 
     def __init__(self, *, temperature: float = 20.0) -> None:
         super().__init__()

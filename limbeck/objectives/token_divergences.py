@@ -16,7 +16,7 @@ from limbeck.core.signals import Match, TopK
 from limbeck.objectives.functional.divergence import kl_divergence, log_mixture
 from limbeck.objectives.functional.elementary import softened_log_probs
 from limbeck.objectives.functional.top_k import log_outcomes
-from limbeck.objectives.tokens import TokenObjective
+from limbeck.objectives.tokens import VocabularyObjective
 
 
 def log_distributions(student: Tensor, teacher: Tensor | TopK, temperature: float = 1.0) -> tuple[Tensor, Tensor]:
@@ -27,7 +27,7 @@ def log_distributions(student: Tensor, teacher: Tensor | TopK, temperature: floa
 
 
 @registry.register("jensen_shannon")
-class JensenShannon(TokenObjective):
+class JensenShannon(VocabularyObjective):
     """Generalised Jensen-Shannon divergence of the distributions over the vocabulary.
 
     With M = βP + (1 − β)Q it is β KL(P‖M) + (1 − β) KL(Q‖M). If it is normalised, its gradient goes to that of forward KL as β
@@ -79,7 +79,7 @@ class JensenShannon(TokenObjective):
 
 
 @registry.register("skew_kl")
-class SkewKL(TokenObjective):
+class SkewKL(VocabularyObjective):
     """Kullback-Leibler divergence from the teacher's distribution to a mixture of both: KL(P‖αP + (1 − α)Q).
 
     Shapes, masks and `TopK` teachers are those of `forward_kl`, which it is with α = 0.
@@ -143,7 +143,7 @@ class SkewReverseKL(SkewKL):
 
 
 @registry.register("total_variation")
-class TotalVariation(TokenObjective):
+class TotalVariation(VocabularyObjective):
     """Total variation distance of the distributions over the vocabulary, from 0 to 1.
 
     Shapes, masks and `TopK` teachers are those of `forward_kl`. The gradient vanishes where both distributions are
@@ -180,7 +180,7 @@ class TotalVariation(TokenObjective):
 
 
 @registry.register("universal_logit")
-class UniversalLogit(TokenObjective):
+class UniversalLogit(VocabularyObjective):
     """Distance of the two distributions after sorting each: Wasserstein distance if every two tokens are equally far apart.
 
     The vocabularies may be different ones, as those of two tokenizers: the shorter distribution is padded with zeros. Student

@@ -21,7 +21,7 @@ from limbeck.objectives.logits import LogitObjective, SoftTargets
 from limbeck.objectives.transformers import HiddenCosine
 
 
-class TokenObjective(LogitObjective):
+class VocabularyObjective(LogitObjective):
     """Base class: compares the distributions over the vocabulary at the tokens that count.
 
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
@@ -76,7 +76,7 @@ class TokenObjective(LogitObjective):
 
 
 @registry.register("forward_kl")
-class ForwardKL(TokenObjective):
+class ForwardKL(VocabularyObjective):
     """Kullback-Leibler divergence from the teacher's distribution over the vocabulary to the student's.
 
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B]. The teacher may be `TopK`:

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from limbeck.core.objective import reads_classes
 from limbeck.core.terms import Term
 from limbeck.data import Items
 from limbeck.data.loading import Labels, number_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.objectives import LogitMSE, SquaredError
-from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.base import Task
 
 
@@ -35,7 +35,7 @@ class Regression(Task):
         return [Term(LogitMSE(), student=student)]  # a number has no temperature
 
     def check_objective(self, name: str) -> None:
-        if name in SOFTMAX:
+        if reads_classes(name):
             raise ValueError(
                 f"{name} is a softmax over classes, and the output of {self.name} is one number; use squared_error for labels "
                 "and logit_mse for a teacher"

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from limbeck import Distillation, Term, frozen, methods, steps
+from limbeck import Distillation, Term, frozen, methods, objectives, steps
 from limbeck.core.batch import Batch
 from limbeck.core.teachers import EarlyExit, Ensemble
 from limbeck.objectives import Hint, SoftTargets
+from limbeck.objectives.logits import LogitObjective
 from limbeck.recipe import Recipe, RecipeError
 from limbeck.tasks import MultilabelClassification, Regression, SentenceEmbeddings, Task
 
@@ -44,8 +46,8 @@ def job(name: str, task: Task, **arguments: Any) -> Distillation:
         ("kdcl", {}, "terms.1.teacher: MinLogit"),
         ("kdcl", {"target": "least_error"}, "terms.1.teacher: Ensemble"),
         ("virtual_teacher", {}, "terms.1.teacher: VirtualTeacher"),
-        ("belief_matching", {"shape": [3], "attention": 0}, "terms.0: disagreement by a divergence"),
-        ("dfq", {"shape": [3], "distance": "kl", "one_hot": 0, "balance": 0, "statistics": 0}, "disagreement by a divergence"),
+        ("belief_matching", {"shape": [3], "attention": 0}, "terms.0: disagreement"),
+        ("dfq", {"shape": [3], "distance": "kl", "one_hot": 0, "balance": 0, "statistics": 0}, "disagreement"),
     ],
 )
 def test_a_rule_that_reads_probabilities_of_classes_is_refused(
@@ -84,6 +86,20 @@ def test_a_softmax_over_one_number_is_refused(name: str) -> None:
     model = {"model": "mlp", "args": {"inputs": 3, "hidden": [4], "classes": 1}}
     with pytest.raises(RecipeError, match="is a softmax over classes, and the output of regression is one number; use squared"):
         Recipe.from_dict({**content, "teacher": {**model, "weights": "t.safetensors"}, "student": model, **own}, files=False)
+
+
+@pytest.mark.parametrize("softmax", [True, False])
+def test_an_objective_of_ones_own_says_whether_it_reads_a_softmax(softmax: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Own(LogitObjective):
+        name, reads_classes = "own_logits", softmax
+
+        def compare(self, student: Tensor, teacher: Tensor, **given: Any) -> Tensor:
+            return (student - teacher).abs().sum(-1)
+
+    monkeypatch.setitem(objectives.registry._parts, "own_logits", Own)
+    for task in (Regression(), MultilabelClassification()):
+        with pytest.raises(ValueError, match="own_logits is a softmax over classes") if softmax else nullcontext():
+            Distillation(nn.Linear(3, 1), nn.Linear(3, 1), terms=[Term(Own())], task=task, control=False)
 
 
 @pytest.mark.parametrize("name", ["deep_inversion", "zero_shot_kd", "dfq"])

@@ -13,7 +13,6 @@ from limbeck.core.labels import UNLABELLED
 from limbeck.core.objective import Objective
 from limbeck.core.terms import Term
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets, HardTargets, SoftTargets
-from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.next_token import without_peft
 
 PROBLEM = "multi_label_classification"
@@ -55,7 +54,7 @@ def _independent(objective: Objective) -> Objective:
         found = BinarySoftTargets(temperature=objective.temperature)
     elif isinstance(objective, HardTargets) and type(objective) is HardTargets and not objective.label_smoothing:
         found = BinaryCrossEntropy()
-    elif objective.name in SOFTMAX:
+    elif objective.reads_classes:
         raise ValueError(
             f"terms: {objective.name} is a softmax over classes, and the student's labels are independent (problem_type: "
             f"{PROBLEM}); use binary_soft_targets or logit_mse"

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from limbeck.core.objective import reads_classes
 from limbeck.core.terms import Term
 from limbeck.data import Items, Pipeline
 from limbeck.data.dataset import View
@@ -16,7 +17,6 @@ from limbeck.data.fields.views import ViewSpec
 from limbeck.data.loading import Labels, multi_hot_labels
 from limbeck.data.loading.raw_table import RawTable
 from limbeck.objectives import BinaryCrossEntropy, BinarySoftTargets
-from limbeck.objectives.multilabel import SOFTMAX
 from limbeck.tasks.base import Task
 from limbeck.tasks.classification import check_class_order
 from limbeck.tasks.multilabel_classification.predictions import MultilabelPredictions
@@ -53,7 +53,7 @@ class MultilabelClassification(Task):
         return [Term(BinarySoftTargets(temperature=temperature), student=student)]
 
     def check_objective(self, name: str) -> None:
-        if name in SOFTMAX:
+        if reads_classes(name):
             raise ValueError(
                 f"{name} is a softmax over classes, and the labels of {self.name} are independent; use "
                 "binary_cross_entropy for labels and binary_soft_targets for a teacher"

@@ -20,7 +20,7 @@ from limbeck.core.gradient_plan import GradientPlan
 from limbeck.core.model_io import preserve_modes
 from limbeck.core.probe_set import ProbeSet
 from limbeck.core.references import Reference
-from limbeck.core.signals import AnySignal, shape_of, working_dtype
+from limbeck.core.signals import AnySignal, Match, shape_of, working_dtype
 from limbeck.core.taps.pairing import pair_taps
 from limbeck.core.taps.tap import Tap
 from limbeck.core.teachers import Teacher
@@ -202,7 +202,7 @@ class CriterionBuilder:
     def _try(self, loss: TermLoss, student: Any, teacher: Any) -> Tensor:
         """The losses of the example, in evaluation mode so that the objective remembers nothing of it."""
         term, counted = loss.term, self.example.counted_in(loss.view)
-        if term.objective.knowledge == "output" and teacher is not None:
+        if term.objective.knowledge == "output" and term.objective.match is Match.EVERYTHING and teacher is not None:
             _check_classes(student, teacher)
         index = self.example.index
         index = None if index is None else index.clamp(max=max((self.samples or 1) - 1, 0))

@@ -183,8 +183,9 @@ class TotalVariation(VocabularyObjective):
 class UniversalLogit(VocabularyObjective):
     """Distance of the two distributions after sorting each: Wasserstein distance if every two tokens are equally far apart.
 
-    The vocabularies may be different ones, as those of two tokenizers: the shorter distribution is padded with zeros. Student
-    [B, T, V] and teacher [B, T, W] give [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
+    The vocabularies may be different ones: the shorter distribution is padded with zeros. Which token is likely it does not
+    say, so the labels have to: use it beside `hard_targets`. Student [B, T, V] and teacher [B, T, W] give [B, T], and exactly 0
+    where `mask` [B, T] marks no real token; [B, V] gives [B].
 
     Raises:
         ValueError: batches or numbers of tokens that differ; a mask of another shape than [B, T]; a TopK teacher.

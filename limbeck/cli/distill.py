@@ -19,7 +19,7 @@ from limbeck.cli.shared import (
     error_console,
     load_plugins,
     print_exports,
-    print_remarks,
+    print_verdict,
 )
 
 if TYPE_CHECKING:
@@ -79,19 +79,7 @@ def _print_resume_command(folder: Path, reason: str) -> None:
 
 
 def _print_verdict(verdict: Verdict, folder: Path) -> None:
-    from limbeck.evaluation import arms_table
-    from limbeck.evaluation.remarks import arm_remarks
-    from limbeck.utils.terminal import shown
-
-    console.print(arms_table(verdict))
-    print_remarks(arm_remarks(verdict))
-    console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
-    if verdict.shared_items is not None:
-        console.print(verdict.shared_items.describe(), style="yellow", markup=False, highlight=False)
-    for name, target in verdict.targets.items():
-        mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
-        value = "–" if target.value is None else f"{target.value:.4g}"
-        console.print(f"  target {shown(name)}: {mark}, goal {target.goal:g}, value {value} {shown(target.reason or '')}")
+    print_verdict(verdict)
     if verdict.exports:
         print_exports(verdict.exports, verdict.metric.name, len(verdict.seeds))
     kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]

@@ -18,6 +18,7 @@ from limbeck.cli.shared import (
     console,
     error_console,
     load_plugins,
+    print_verdict,
 )
 
 RUN = "run"
@@ -188,10 +189,7 @@ def _print_resume_command(folder: Path) -> None:
 
 
 def _print_verdict(verdict: Any, folder: Path) -> None:
-    from limbeck.evaluation import arms_table
-
-    console.print(arms_table(verdict))
-    console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
-    console.print(
-        f"{folder}/verdict.json · {folder}/report.html · {folder}/student/", style="dim", markup=False, soft_wrap=True
-    )
+    print_verdict(verdict)
+    kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
+    written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
+    console.print(written, style="dim", markup=False, soft_wrap=True)

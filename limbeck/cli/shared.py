@@ -14,7 +14,7 @@ import typer
 from limbeck.utils.terminal import TerminalConsole, error_output, shown
 
 if TYPE_CHECKING:
-    from limbeck.evaluation import Export
+    from limbeck.evaluation import Export, Verdict
 
 console = TerminalConsole()
 error_console = error_output()
@@ -48,6 +48,22 @@ def print_exports(records: Sequence[Export], metric: str, seeds: int) -> None:
 
     console.print(exports_table(records, width=console.width, metric=metric, seeds=seeds))
     print_remarks(remarks(records))
+
+
+def print_verdict(verdict: Verdict) -> None:
+    """Prints a verdict: its table, what it says, and which targets are met."""
+    from limbeck.evaluation import arms_table
+    from limbeck.evaluation.remarks import arm_remarks
+
+    console.print(arms_table(verdict))
+    print_remarks(arm_remarks(verdict))
+    console.print("\n".join(verdict.sentences()), style="bold", markup=False, highlight=False)
+    if verdict.shared_items is not None:
+        console.print(verdict.shared_items.describe(), style="yellow", markup=False, highlight=False)
+    for name, target in verdict.targets.items():
+        mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
+        value = "–" if target.value is None else f"{target.value:.4g}"
+        console.print(f"  target {shown(name)}: {mark}, goal {target.goal:g}, value {value} {shown(target.reason or '')}")
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

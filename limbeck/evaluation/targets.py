@@ -12,7 +12,7 @@ from limbeck.utils.registry import UnknownNameError
 # name -> (whether the value must be at least the goal, the reason if there is no value)
 TARGETS: dict[str, tuple[bool, str]] = {
     "gain": (True, "the run had no control"),
-    "retention": (True, "the run had no teacher, or its metric is zero"),
+    "retention": (True, "the run had no teacher, or its metric cannot be told from zero"),
     "compression": (True, "parameters of teacher and student were not both counted"),
     "speedup": (True, "latencies of teacher and student were not both measured"),
     "memory_ratio": (True, "peak memory of teacher and student was not measured for both"),

@@ -298,14 +298,15 @@ def check_control(name: str, plan: Plan) -> None:
         fields = [("terms", plan.replaced_terms, None)]
     for field, terms, source in fields:
         for term in terms if source is None else ():
-            if frozen := _frozen_teachers(term, plan.actors):
+            if frozen := frozen_teachers(term, plan.actors):
                 raise ValueError(
                     f"controls.{name}.{field}: {term.name or term.objective.name} learns from {frozen[0]!r}, and a control "
                     "learns without a teacher; compare methods with: limbeck compare"
                 )
 
 
-def _frozen_teachers(term: Term, actors: Mapping[str, Actor]) -> list[str]:
+def frozen_teachers(term: Term, actors: Mapping[str, Actor]) -> list[str]:
+    """The frozen actors from which a term learns."""
     if isinstance(term.teacher, Teacher):
         texts: Sequence[str] = term.teacher.references
     elif not term.objective.needs_teacher:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
@@ -36,6 +36,8 @@ NAME = r"[\w+][\w.+\-]*"  # of a recipe, which becomes that of a folder
 
 class BaseRecipe(Spec):
     """The fields of every kind of recipe."""
+
+    further_models: ClassVar[str] = "actors"  # the field of models other than teacher and student
 
     name: str = Field(max_length=100, description="of the run and of its folder: runs/NAME")
     description: str = ""
@@ -68,11 +70,11 @@ class BaseRecipe(Spec):
     def _check_reads(self) -> Self:
         fields = None if self.data.train is None else self.data.train.fields
         for role, spec in self.models.items():
-            reads = spec.reads
+            reads, field = spec.reads, f"{self.field_of(role)}.reads"
             if fields is None and reads is not None:
-                raise ValueError(f"{role}.reads: {reads!r}, and data.train has no fields:; leave it out, or name the fields")
+                raise ValueError(f"{field}: {reads!r}, and data.train has no fields:; leave it out, or name the fields")
             if fields is not None and reads not in fields:
-                raise ValueError(f"{role}.reads: {reads!r} is none of the fields of data.train: {', '.join(fields)}")
+                raise ValueError(f"{field}: {reads!r} is none of the fields of data.train: {', '.join(fields)}")
         return self
 
     @model_validator(mode="after")
@@ -144,7 +146,7 @@ class BaseRecipe(Spec):
             fields["data.validation"] = self.data.validation.path
         for role, spec in self.models.items():
             if spec.weights is not None:
-                fields[f"{role}.weights"] = spec.weights
+                fields[f"{self.field_of(role)}.weights"] = spec.weights
         for field, text in fields.items():
             path = Path(expand_variables(text, f"{origin}: {field}"))
             if is_shard_pattern(path.name):
@@ -166,6 +168,10 @@ class BaseRecipe(Spec):
     def models(self) -> dict[str, ModelSpec]:
         """The models that the recipe describes, by their field."""
         return ({} if self.teacher is None else {"teacher": self.teacher}) | {"student": self.student}
+
+    def field_of(self, model: str) -> str:
+        """The field that describes a model of this name, for messages."""
+        return model if model in ("teacher", "student") else f"{self.further_models}.{model}"
 
     @cached_property
     def reader(self) -> DatasetReader:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, ClassVar, NamedTuple, Self
 
 from pydantic import Field, model_validator
 from torch import Tensor, nn
@@ -57,6 +57,8 @@ class FederatedItems(NamedTuple):
 
 class Federation(BaseRecipe):
     """Clients that keep their data, and a server that makes one model of theirs, or one for each architecture."""
+
+    further_models: ClassVar[str] = "groups"
 
     groups: dict[str, ModelSpec] = Field(
         default_factory=dict, description="instead of student: the architectures of the clients, by a name of your choice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
@@ -14,7 +15,7 @@ from limbeck.core.source import Source, named_sources
 from limbeck.engine import Stage, Update
 from limbeck.engine.training import Training
 from limbeck.experiment.plan import STUDENT, Plan, make_plan
-from limbeck.experiment.plan_checks import check_control, check_plan
+from limbeck.experiment.plan_checks import check_control, check_plan, frozen_teachers
 from limbeck.methods import DistillationArguments
 from limbeck.recipe.schema.models import ActorSpec
 from limbeck.recipe.schema.stages import StageSpec
@@ -140,6 +141,20 @@ class PlanBuilder:
         if replaced:
             plan = replace(plan, replaced_terms=build_terms(replaced))
         check_plan(plan, data=data)
-        if control is not None:
+        if control is None:
+            self._warn_of_random_teachers(plan)
+        else:
             check_control(control, plan)
         return plan
+
+    def _warn_of_random_teachers(self, plan: Plan) -> None:
+        """Warns of actors that teach with the weights that they were drawn with."""
+        teachers = dict.fromkeys(name for term in plan.terms for name in frozen_teachers(term, plan.actors))
+        for name in teachers:
+            if name in self.actor_specs and self.actor_specs[name].stays_random:
+                warnings.warn(
+                    f"actors.{name}: a term learns from it, and it has random weights, because no update trains it, and it has "
+                    "neither weights: nor training:; name it in trains: of an update (or among those of the method), or give "
+                    "it one of the two",
+                    stacklevel=2,
+                )

@@ -19,6 +19,7 @@ from limbeck.tasks.base import Task
 from limbeck.tasks.top_logits import MANY_CLASSES, TopLogits
 
 SHOWN = 12  # names in a message
+ONE_CLASS = "whose softmax is 1 for every item, so that nothing can be learned and nothing measured"
 ONE_LOGIT = "A model with one logit z for class 1 of two returns both: torch.stack([torch.zeros_like(z), z], -1)"
 
 
@@ -81,6 +82,8 @@ class Classification(Task):
                 f"{data}: labels go up to {highest}, but the {who} outputs {classes} classes; give it classes: "
                 f"{highest + 1}, or leave out the items of other classes{one}"
             )
+        if classes == 1:
+            raise ValueError(f"{data}: the {who} outputs one class, {ONE_CLASS}; give data of two classes or more. {ONE_LOGIT}")
         _warn_of_probabilities(outputs, who)
 
 

@@ -22,6 +22,7 @@ from limbeck.core.weighers import (
     Hardness,
     MostUncertain,
     WeightedSoftLabels,
+    registry,
 )
 from limbeck.core.weighers.divergence import jensen_shannon
 from limbeck.objectives import HardTargets, Hint, SoftTargets
@@ -152,6 +153,26 @@ def test_small_teachers_for_items_that_the_student_is_unsure_of():
     torch.testing.assert_close(three.sum(0), torch.ones(2))
     with pytest.raises(ValueError, match="no teacher"):
         weights(ByUncertainty())
+
+
+ONE = torch.zeros(2, 1)
+NAMES = [name for name in registry if registry[name].reads_classes and name != "head_confidence"]  # which reads modules
+OF_CLASSES = [registry[name]() for name in NAMES]
+OF_CLASSES += [Hardness(by="confidence"), Hardness(by="disagreement"), Hardness(by="difficulty"), MostUncertain(by="margin")]
+
+
+@pytest.mark.parametrize("part", OF_CLASSES, ids=lambda part: f"{type(part).__name__} {getattr(part, 'by', '')}")
+def test_outputs_of_one_class_are_refused_by_all_that_read_classes(part):
+    teachers = [ONE] if isinstance(part, WeightedSoftLabels) else [ONE, ONE]
+    with pytest.raises(ValueError, match=r"compares classes, and logits of shape \(2, 1\) are of one class.*; give the models"):
+        weights(part, teachers, of=ONE, target=torch.zeros(2, dtype=torch.int64))
+
+
+def test_one_class_is_refused_before_the_first_step_and_the_teacher_is_not_blamed():
+    actors = Actors({"student": trained(torch.nn.Linear(3, 1)), "teacher": frozen(torch.nn.Linear(3, 1))})
+    loss = Criterion([Term(SoftTargets(), temperature="by_confidence")], actors=actors)
+    with pytest.raises(TermError, match=r"'soft_targets'.*are of one class, of which every item is sure"):
+        loss.build(Batch({"default": X}, target=torch.zeros(len(X), dtype=torch.int64)))
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,11 @@ def test_a_target_that_cannot_be_computed_is_not_met_and_says_why():
     assert "no control" in targets["gain"].reason
     assert "no teacher" in targets["retention"].reason
     assert "latency" in targets["latency_ms"].reason
+    poor = make(
+        student=0.1, teacher=0.01, items=100, targets={"retention": 0.1}
+    )  # right on one item, on none in many resamples
+    assert poor.result.retention is None
+    assert poor.targets["retention"].reason == "the run had no teacher, or its metric cannot be told from zero"
 
 
 def test_unknown_targets_are_refused_with_the_nearest_names():

@@ -41,6 +41,8 @@ def test_files_are_looked_for_before_anything_is_loaded(tmp_path: Path) -> None:
         tiny.recipe(f"data.test={tmp_path}/test.parquet")
     with pytest.raises(RecipeError, match=r"teacher.weights: there is no file .*; nearest: train.parquet"):
         tiny.recipe(f"teacher.weights={tmp_path}/w.safetensors")
+    with pytest.raises(RecipeError, match=r"recipe: actors.peer.a.weights: there is no file"):
+        tiny.recipe(f"actors={{peer.a: {{model: tiny_cnn, weights: {tmp_path}/w.safetensors}}}}")
     with pytest.raises(RecipeError, match=r"data.train: there is no folder"):
         tiny.recipe("data.train=./no/such/folder")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +20,7 @@ from limbeck.recipe import Recipe, RecipeError, read_yaml
 DATA = {"train": {"path": "digits", "split": "train"}, "test": {"path": "digits", "split": "test"}}
 CNN: dict[str, Any] = {"model": "tiny_cnn", "args": {"width": 8}}
 MUTUAL = [{"hard_targets": {"student": "peers.*"}}, {"soft_targets": {"student": "peers.*", "teacher": "peers.*"}}]
+ONE_LEARNS = [{"hard_targets": {"student": "peers.a"}}, {"soft_targets": {"student": "peers.a", "teacher": "peers.b"}}]
 PEERS: dict[str, Any] = {
     "name": "peers",
     "data": DATA,
@@ -164,3 +167,17 @@ def test_the_general_form_survives_writing_and_reading(tmp_path: Any) -> None:
         recipe.write(tmp_path / "recipe.yaml")
         written = read_yaml((tmp_path / "recipe.yaml").read_text())
         assert Recipe.from_dict(written, files=False).model_dump() == recipe.model_dump()
+
+
+def test_a_teacher_that_stays_random_is_told_before_anything_is_loaded(tmp_path: Path) -> None:
+    said = r"actors.peers.b: a term learns from it, and it has random weights, .* neither weights: nor training:"
+    one = {**PEERS, "stages": [{"steps": 3, "updates": [{"trains": "peers.a", "terms": ONE_LEARNS}]}]}
+    with pytest.warns(UserWarning, match=said):
+        Recipe.from_dict(one)
+    weights = tmp_path / "b.safetensors"
+    weights.touch()
+    for known in ({"weights": str(weights)}, {"training": {"steps": 3}}):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            Recipe.from_dict({**one, "actors": {"peers.a": CNN, "peers.b": {**CNN, **known}}})
+            Recipe.from_dict(PEERS)

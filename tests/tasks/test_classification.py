@@ -51,6 +51,14 @@ def test_classes_in_another_order_are_refused() -> None:
         Classification().check(nn.Linear(3, 1), items, "student")
 
 
+def test_one_class_is_refused_because_nothing_can_be_learned() -> None:
+    items = Items.from_tensors(torch.rand(8, 3), torch.zeros(8, dtype=torch.int64))
+    said = r"test data: the student outputs one class, whose softmax is 1 for every item, .*; give data of two classes or more"
+    with pytest.raises(ValueError, match=said):
+        Classification().check(nn.Linear(3, 1), items, "student", "test data")
+    Classification().check(nn.Linear(3, 2), items, "student", "test data")
+
+
 def test_an_unknown_metric_is_refused_with_those_there_are() -> None:
     with pytest.raises(ValueError, match="'pearson' is no metric of classification; choose one of accuracy, f1, matthews"):
         Classification("pearson")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Weigher, class_logits, registry
 from limbeck.core.weighers.divergence import jensen_shannon
 from limbeck.utils import distributed
 
@@ -53,7 +53,7 @@ class Agreement(Weigher):
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         if not signals:
             raise ValueError("agreement: the term has no teacher to weigh; name several, such as teachers.*")
-        log_p = torch.stack([torch.log_softmax(dense_logits(signal), -1) for signal in signals])
+        log_p = torch.stack([torch.log_softmax(class_logits(signal), -1) for signal in signals])
         if len(log_p) == 1:
             return torch.ones_like(log_p[..., 0])
         distance = _closest(log_p)

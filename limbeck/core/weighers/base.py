@@ -122,6 +122,17 @@ def weigher(value: str | Mapping[str, Any] | Weigher) -> Weigher:
     return built
 
 
+def class_logits(signal: AnySignal) -> Tensor:
+    """`dense_logits` of two classes or more; raises a ValueError for one class, whose softmax is 1 whatever the logit is."""
+    dense = dense_logits(signal)
+    if dense.shape[-1] < 2:
+        raise ValueError(
+            f"an item weight compares classes, and logits of shape {tuple(dense.shape)} are of one class, of which every item "
+            "is sure; give the models an output for each of two classes or more, or use a fixed weight or temperature"
+        )
+    return dense
+
+
 def dense_logits(signal: AnySignal) -> Tensor:
     """Logits as one tensor in float32, or in float64 if they are; raises a ValueError for other signals."""
     dense = signal.dense() if isinstance(signal, LinearLogits) else signal

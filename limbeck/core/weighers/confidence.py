@@ -11,7 +11,7 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.labels import is_labelled
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Weigher, class_logits, registry
 
 Sum = Literal["one", "teachers"]
 
@@ -55,7 +55,7 @@ class Confidence(Weigher):
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         if not signals:
             raise ValueError("confidence: the term has no teacher to weigh; name several, such as teachers.*")
-        log_p = torch.stack([torch.log_softmax(dense_logits(signal), -1) for signal in signals])
+        log_p = torch.stack([torch.log_softmax(class_logits(signal), -1) for signal in signals])
         weights = trust(log_p, batch.target if self.labels and isinstance(batch.target, Tensor) else None)
         return weights * len(weights) if self.sum_to == "teachers" else weights
 

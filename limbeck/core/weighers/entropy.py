@@ -11,7 +11,7 @@ from torch import Tensor
 
 from limbeck.core.batch import Batch
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Weigher, class_logits, registry
 
 Preference = Literal["certain", "uncertain"]
 
@@ -111,6 +111,6 @@ class StudentUncertainty(Entropy):
 
 def relative_entropy(signal: AnySignal, temperature: float = 1.0) -> Tensor:
     """Entropy of softmax(logits/T) divided by its maximum log C, from 0 to 1."""
-    dense = dense_logits(signal)
+    dense = class_logits(signal)
     log_p = torch.log_softmax(dense if temperature == 1 else dense / temperature, dim=-1)
     return -(log_p.exp() * log_p).sum(-1) / math.log(dense.shape[-1])

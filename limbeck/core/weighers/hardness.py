@@ -12,7 +12,7 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.labels import is_labelled
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Weigher, class_logits, registry
 from limbeck.core.weighers.confidence import cross_entropy
 from limbeck.core.weighers.divergence import jensen_shannon
 from limbeck.core.weighers.entropy import LI_2021, relative_entropy
@@ -72,7 +72,7 @@ class Hardness(Weigher):
     def _hardness(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal) -> Tensor:
         if self.by == "entropy":
             return relative_entropy(student, self.temperature)
-        log_p = torch.log_softmax(dense_logits(student) / self.temperature, -1)
+        log_p = torch.log_softmax(class_logits(student) / self.temperature, -1)
         if self.by == "confidence":
             classes = log_p.shape[-1]
             return -torch.expm1(log_p.amax(-1)) * classes / (classes - 1)
@@ -80,7 +80,7 @@ class Hardness(Weigher):
             read = signals[-1:] if self.references else signals
             if not read:
                 raise ValueError("hardness: by is 'disagreement', and the term has no teacher; name one, such as of: teacher")
-            teachers = [torch.log_softmax(dense_logits(signal) / self.temperature, -1) for signal in read]
+            teachers = [torch.log_softmax(class_logits(signal) / self.temperature, -1) for signal in read]
             return torch.stack([jensen_shannon(log_p, log_q) for log_q in teachers]).mean(0)
         if not isinstance(batch.target, Tensor):
             raise ValueError("hardness: by is 'difficulty', and the batch has no labels; use by: entropy")
@@ -121,7 +121,7 @@ class WeightedSoftLabels(Weigher):
         if not isinstance(batch.target, Tensor):
             raise ValueError("wsld: needs labels, which the batch does not have; use hardness: {by: entropy}")
         ours, theirs = (
-            cross_entropy(torch.log_softmax(dense_logits(signal), -1), batch.target) for signal in (student, signals[0])
+            cross_entropy(torch.log_softmax(class_logits(signal), -1), batch.target) for signal in (student, signals[0])
         )
         return torch.where(is_labelled(batch.target), excess_weight(ours, theirs), 1.0)
 
@@ -160,7 +160,7 @@ class MostUncertain(Weigher):
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
         uncertain = self._uncertainty(student)
         if uncertain.ndim != 1:
-            raise ValueError(f"most_uncertain: chooses items, and the logits are of shape {tuple(dense_logits(student).shape)}")
+            raise ValueError(f"most_uncertain: chooses items, and the logits are of shape {tuple(class_logits(student).shape)}")
         uncertain, own = self.of_all_processes(uncertain)
         count = math.ceil(self.share * len(uncertain))
         weight = torch.zeros_like(uncertain)
@@ -169,5 +169,5 @@ class MostUncertain(Weigher):
     def _uncertainty(self, student: AnySignal) -> Tensor:
         if self.by == "entropy":
             return relative_entropy(student)
-        top = torch.softmax(dense_logits(student), -1).topk(2, -1).values
+        top = torch.softmax(class_logits(student), -1).topk(2, -1).values
         return -(top[..., 0] - top[..., 1]) if self.by == "margin" else -top[..., 0]

@@ -12,7 +12,7 @@ from limbeck.core.batch import Batch
 from limbeck.core.references import Reference
 from limbeck.core.signals import AnySignal, tensors_of
 from limbeck.core.taps.tap import Tap
-from limbeck.core.weighers.base import Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Weigher, class_logits, registry
 from limbeck.core.weighers.confidence import ZHANG_2022, Sum, checked_sum, trust
 
 
@@ -64,4 +64,4 @@ class HeadConfidence(Weigher):
                 f"head_confidence: {self.classifier!r} reads {weight.shape[1]} features, and the adapted ones have "
                 f"{feature.shape[-1]}; tap the layer before the pooling"
             )
-        return dense_logits(head(feature.to(weight.dtype)))
+        return class_logits(head(feature.to(weight.dtype)))

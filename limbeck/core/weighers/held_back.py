@@ -10,7 +10,7 @@ from torch import Tensor
 from limbeck.core.batch import Batch
 from limbeck.core.labels import is_labelled, single_target
 from limbeck.core.signals import AnySignal
-from limbeck.core.weighers.base import Shape, Weigher, dense_logits, registry
+from limbeck.core.weighers.base import Shape, Weigher, class_logits, registry
 from limbeck.utils.distributed import all_gather_rows
 
 GUO_2020 = """
@@ -94,7 +94,7 @@ class LeastError(_HeldBackShare):
         self.register_buffer("seen", torch.zeros((), dtype=torch.float64))
 
     def weigh(self, signals: Sequence[AnySignal], batch: Batch, student: AnySignal, progress: float) -> Tensor:
-        logits = torch.stack([dense_logits(signal) for signal in signals])
+        logits = torch.stack([class_logits(signal) for signal in signals])
         if self.training and not torch.is_inference_mode_enabled():
             self._observe(logits, batch)
         return self.weights().to(logits.dtype)[:, None].expand(logits.shape[:2])

@@ -33,6 +33,7 @@ from limbeck.experiment.checks.data import check_range, warn_of_missing_classes
 from limbeck.experiment.checks.guessing import warn_of_guessing
 from limbeck.experiment.checks.made_shape import naming_shape
 from limbeck.experiment.checks.merged_classes import check_merged_classes
+from limbeck.experiment.checks.participation import Participation
 from limbeck.experiment.checks.shared_items import SeenItems, check_shared, warn_of_shared_validation
 from limbeck.experiment.checks.source_items import items_of_source
 from limbeck.experiment.checks.tolerances import check_tolerances
@@ -104,7 +105,11 @@ def check_experiment(
     _prepare_task(experiment, actors[STUDENT], train, validation, test)
     if not known:
         _check_models(experiment, actors[STUDENT], train, validation, test)
-    graphs = {name: _check_stages(experiment, name, each, train, seed, draw=not known) for name, each in actors.items()}
+    taking_part = Participation()
+    graphs = {
+        name: _check_stages(experiment, name, each, train, seed, taking_part, draw=not known) for name, each in actors.items()
+    }
+    taking_part.warn(experiment.plans)
     for name, each in experiment.plans.items():
         stages, source, *_ = arm_data(experiment, name, train)
         trying = actors.get(name, actors[STUDENT])  # the control trains the students
@@ -277,7 +282,14 @@ def _members(plan: Plan) -> list[str]:
 
 
 def _check_stages(
-    experiment: Experiment, name: str, actors: Actors, train: Items | None, seed: int, *, draw: bool
+    experiment: Experiment,
+    name: str,
+    actors: Actors,
+    train: Items | None,
+    seed: int,
+    taking_part: Participation,
+    *,
+    draw: bool,
 ) -> TermGraph | None:
     """Builds every criterion of an arm on one batch; of the distilled arm sets what the terms read of frozen actors.
 
@@ -290,6 +302,8 @@ def _check_stages(
         for stage in resolve_stages(plan.stages, actors)
         for update in stage.updates
     ]
+    for _, update, criterion, _, used in checked:
+        taking_part.add(update, criterion, used)
     if name == STUDENT:
         on_train = [criterion for _, update, criterion, *_ in checked if update.source is None]
         frozen = [each for each, actor in actors.items() if actor.role is Role.FROZEN]

@@ -33,6 +33,12 @@ PRETRAINED = {
 }
 
 
+def asks_for_weights(model: str, args: Mapping[str, Any]) -> bool:
+    """Whether a model of a library comes with weights by these arguments."""
+    argument, default, _ = PRETRAINED.get(model, ("", None, ""))
+    return bool(args.get(argument, default))
+
+
 class BranchesSpec(Spec):
     """Copies of the last modules of a model, with a gate that weighs their outputs: the taps `branches.heads.*`."""
 
@@ -215,6 +221,12 @@ class ActorSpec(StudentSpec):
         """Whether it is trained before the run, so that no update trains it."""
         return self.training is not None or self.cache is not None
 
+    @property
+    def stays_random(self) -> bool:
+        """Whether it has no trained weights, unless an update trains it."""
+        named = self.model and self.weights is None and self.training is None
+        return bool(named) and not asks_for_weights(self.model, self.args)
+
     def actor(self, build: Callable[..., nn.Module], *, learns: bool) -> Actor:
         """Returns the actor.
 
@@ -255,7 +267,7 @@ class TeacherSpec(ModelSpec):
         if self.model not in PRETRAINED:
             raise ValueError("a teacher needs weights: (a file) or training: (to be trained first); it has neither")
         argument, default, example = PRETRAINED[self.model]
-        if not self.args.get(argument, default):
+        if not asks_for_weights(self.model, self.args):
             raise ValueError(
                 f"args.{argument} is {self.args.get(argument, default)!r}, so this {self.model} model has random weights, and "
                 f"a teacher needs trained ones: args: {{{argument}: {example}}}, weights: (a file) or training:"

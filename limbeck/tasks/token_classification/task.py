@@ -17,7 +17,7 @@ from limbeck.data.fields.views import ViewSpec
 from limbeck.metrics.entities import OUTSIDE, entity_types
 from limbeck.objectives import HardTargets, SoftTargets
 from limbeck.tasks.base import Task
-from limbeck.tasks.classification import check_class_order
+from limbeck.tasks.classification import ONE_CLASS, check_class_order
 from limbeck.tasks.token_classification.predictions import NO_WORD, TagPredictions, with_outside
 from limbeck.tasks.token_classification.tag_format import TagFormat
 
@@ -111,6 +111,10 @@ class TokenClassification(Task):
             raise ValueError(
                 f"{data}: it has {classes} tags, but the {who} outputs {outputs.shape[2]}; give it classes: {classes}, or "
                 "write the names of all in the model's order into classes.json beside the data"
+            )
+        if classes == 1:
+            raise ValueError(
+                f"{data}: it has one tag, {(items.class_names or ())[0]!r}, {ONE_CLASS}; give data of several tags"
             )
 
 

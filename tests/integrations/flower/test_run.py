@@ -69,6 +69,10 @@ def test_the_command_line_runs_resumes_and_refuses(limbeck, tmp_path: Path) -> N
     code, out, _ = limbeck("federate", file, "--out", tmp_path / "run", "--simulate", 3, "--json")
     assert code == 0
     assert json.loads(out)["federation"]["clients"] == 3
+    missed = ["--set", "targets={metric: 2}", "--set", "federated.rounds=1", "--set", "control=false"]
+    code, out, _ = limbeck("federate", file, "--out", tmp_path / "missed", "--simulate", 3, *missed)
+    assert code == 3
+    assert "target metric: missed, goal 2, value 0." in out  # what the exit code says
     code, _, error = limbeck("federate", file, "--out", tmp_path / "run")
     assert code == 2
     assert "holds a run already" in error

@@ -104,3 +104,11 @@ def test_a_model_that_numbers_the_tags_otherwise_is_refused() -> None:
     model.config = type("Config", (), {"id2label": dict(enumerate(["B-PER", "O", "I-PER"]))})()  # type: ignore[assignment]
     with pytest.raises(ValueError, match=json.dumps(["B-PER", "O", "I-PER"])[1:-1]):
         TokenClassification().check(model, items(), "teacher")
+
+
+def test_one_tag_is_refused_because_nothing_can_be_learned() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data = tokenize_words(TaggedWords((("ada", "is"),), ((0, 0),), ("O",)), tiny_tokenizers.of_words(PIECES), 16)
+    with pytest.raises(ValueError, match=r"test data: it has one tag, 'O', whose softmax is 1 .*; give data of several tags"):
+        TokenClassification().check_outputs(torch.zeros(1, 4, 1), data, "student", "test data")

@@ -106,16 +106,15 @@ class TokenClassification(Task):
                 f"the {who} gives outputs of shape {tuple(outputs.shape)}; token classification needs logits of tokens "
                 "[items, tokens, classes] (task: AutoModelForTokenClassification)"
             )
-        classes = len(items.class_names or ())
+        names: Sequence[str] = items.class_names or ()
+        classes = len(names)
         if outputs.shape[2] != classes:
             raise ValueError(
                 f"{data}: it has {classes} tags, but the {who} outputs {outputs.shape[2]}; give it classes: {classes}, or "
                 "write the names of all in the model's order into classes.json beside the data"
             )
         if classes == 1:
-            raise ValueError(
-                f"{data}: it has one tag, {(items.class_names or ())[0]!r}, {ONE_CLASS}; give data of several tags"
-            )
+            raise ValueError(f"{data}: it has one tag, {names[0]!r}, {ONE_CLASS}; give data of several tags")
 
 
 def _sentences(items: Items) -> WordStorage:

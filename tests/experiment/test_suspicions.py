@@ -151,7 +151,6 @@ def test_complex_outputs_are_no_logits() -> None:
     ("labels", "names", "message"),
     [
         (Y * 0 + 1, ["low", "high"], r"all 512 labels are of class 1 \('high'\), so that there is nothing to tell apart"),
-        (Y * 0, None, "all 512 labels are of class 0, so that"),
         (Y + 1, None, "labels go from 1 to 2, and classes are numbered from 0.*models have 3 outputs; subtract 1"),
     ],
 )
@@ -161,6 +160,15 @@ def test_training_labels_of_one_class_and_those_from_1_are_said(labels: Tensor, 
     job = Distillation(nn.Linear(6, items.classes), nn.Linear(6, items.classes), training=QUICK)
     with pytest.warns(UserWarning, match=message):
         job.check(items)
+
+
+def test_a_data_set_of_one_class_is_refused_where_models_have_one_output() -> None:
+    job = Distillation(nn.Linear(6, 1), nn.Linear(6, 1), training=QUICK)
+    with (
+        pytest.warns(UserWarning, match="all 512 labels are of class 0, so that there is nothing to tell apart"),
+        pytest.raises(ValueError, match="training data: the student outputs one class, whose softmax is 1 for every item"),
+    ):
+        job.check(Items.from_tensors(X, Y * 0))
 
 
 # --- teachers --------------------------------------------------------------------------------------------------------

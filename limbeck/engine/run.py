@@ -188,6 +188,7 @@ class Run:
                     self._save_if_due(at_epoch)
                     yield
                 began = time.perf_counter()
+        self.validator.finish(self.clock)
         apply_events(self.stages[number].on_exit, self.actors, self.trainable, seed=self.seed, number=number)
         for one in self.updates:
             one.criterion.probes.close()
@@ -205,6 +206,7 @@ class Run:
         if within is None:
             load_actors(state, self.actors)
             apply_events(stage.on_enter, self.actors, self.trainable, seed=self.seed, number=number)
+        self.validator.begin(self.stages[: number + 1], self.clock, resumed=within is not None)
         before = [one.state_dict() for one in self.updates] if state is None else state["updates"]
         self.updates = bind_updates(
             stage, self.actors, self.source, self.trainable.lr_scale, seed=self.seed, number=number, device=self.device

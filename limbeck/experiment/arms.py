@@ -136,6 +136,7 @@ def _validation(
         higher_is_better=task.higher_is_better,
         every=epoch * training.validate_every,
         patience=training.patience,
+        decides=evaluated_actors(plan, actors, results[:1]),
     )
 
 

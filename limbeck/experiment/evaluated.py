@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
 from torch import nn
 
-from limbeck.core.actors import Actors, actor_inputs
+from limbeck.core.actors import Actors, Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW
 from limbeck.core.pruning import independent_parts
 from limbeck.core.recalibration import recalibrate
@@ -52,7 +52,10 @@ def _last_part(reference: Reference) -> str:
 
 
 def evaluated_references(plan: Plan) -> dict[str, Evaluated]:
-    """What is evaluated, by the name of the result: of an actor whose training has an average (`ema`), the average."""
+    """What is evaluated, by the name of the result: of an actor whose training has an average (`ema`), the average.
+
+    Members of an ensemble keep their names, and `read_from` has the averages by these.
+    """
     if plan.training.ema is None:
         return dict(plan.evaluate)
     kept = average_names(plan)
@@ -66,12 +69,34 @@ def _of_average(evaluated: Evaluated, plan: Plan, kept: Mapping[str, str]) -> Ev
     return str(replace(reference, actor=kept.get(reference.actor, reference.actor)))
 
 
-def evaluated_actors(plan: Plan, actors: Actors) -> tuple[str, ...]:
-    """The actors whose state decides what is evaluated: the models that a run keeps."""
+def read_from(evaluated: Evaluated, plan: Plan, actors: Actors) -> Actors:
+    """The actors of which the result is made: of an ensemble, averages (`ema`) have the names of their originals."""
+    if plan.training.ema is None or not isinstance(evaluated, Teacher):
+        return actors
+    kept = _averages(plan, actors)
+    found = {name: actor for name, actor in actors.items() if name not in kept.values()}
+    return Actors(found | {name: replace(actors[average], of=None, role=Role.FROZEN) for name, average in kept.items()})
+
+
+def _averages(plan: Plan, actors: Actors) -> dict[str, str]:
+    """The averages (`ema`) among the actors, by the name of their originals."""
+    given = {} if plan.training.ema is None else average_names(plan)
+    return {name: average for name, average in given.items() if average in set(actors)}
+
+
+def evaluated_actors(plan: Plan, actors: Actors, results: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The actors whose state decides what is evaluated: the models that a run keeps.
+
+    Args:
+        results: of these; None: of all.
+    """
+    kept = _averages(plan, actors)
+    originals = {name: actor for name, actor in actors.items() if name not in kept.values()}
     found: list[str] = []
-    for evaluated in evaluated_references(plan).values():
-        for text in references_of(evaluated):
-            found += matching_actors("evaluate", text, STUDENT, actors)
+    for result, evaluated in plan.evaluate.items():
+        if results is None or result in results:
+            names = matching_actors("evaluate", references_of(evaluated), STUDENT, originals)
+            found += [kept.get(name, name) for name in names]
     return tuple(dict.fromkeys(found))
 
 
@@ -88,7 +113,7 @@ def evaluated_modules(
     references = evaluated_references(plan) if averages else plan.evaluate
     found = {}
     for result, evaluated in references.items():
-        found[result] = module_of(evaluated, actors)
+        found[result] = module_of(evaluated, read_from(evaluated, plan, actors) if averages else actors)
         if source is not None and needs_recalibration(evaluated, actors):
             recalibrate(found[result], _inputs(source, evaluated, actors))
     return found
@@ -120,7 +145,7 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
         if not whole and not needs_recalibration(evaluated, run.actors):
             if example is None and source is not None:
                 example = next(_inputs(source, first, run.actors))
-            module = module_of(evaluated, run.actors, prune=True, example=example)
+            module = module_of(evaluated, read_from(evaluated, plan, run.actors), prune=True, example=example)
         found[result] = merge_adapters(module.cpu().eval())
     return found
 

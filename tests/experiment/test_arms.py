@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 import torch
 from torch import nn
 
 import limbeck
 from limbeck import Distillation, Stage, Term, Update, objectives, snapshot
+from limbeck.core.teachers import Ensemble
 from limbeck.data import Items
 from limbeck.engine import LearningRateScale, Reinitialise, Snapshot, Unfreeze, steps
 from limbeck.engine.stages import terms_stage
 from limbeck.experiment.arm_stages import arm_stages, labels_only
 from limbeck.experiment.arms import train_arm
 from limbeck.experiment.plan import CONTROL, STUDENT
+from limbeck.tasks import Classification
 from tests.experiment.tiny_classifiers import QUICK, Own, equal
 
 
@@ -35,6 +38,55 @@ def test_the_average_is_what_is_kept(teacher: nn.Module, train: Items) -> None:
     assert not equal(plain.fit(train), averaged.fit(train))
     assert equal(averaged.best, averaged.runs[0].actors["average"].model)
     assert equal(plain.best, averaged.runs[0].actors["student"].model)
+
+
+def test_an_ensemble_is_of_the_averages_that_are_kept(train: Items) -> None:
+    seen, held_out = train.split(0.8)
+    terms = [Term(objectives.HardTargets(), student="peers.*")]
+    for validation in (None, held_out):
+        job = Distillation(
+            actors={"peers.a": Own(4), "peers.b": Own(4)},
+            stages=[Stage([Update(terms, trains="peers.*")], steps(8))],
+            evaluate={"a": "peers.a", "b": "peers.b", "both": Ensemble("peers.*"), "last": Ensemble(["peers.b"])},
+            training=replace(QUICK, ema=0.9),
+            control=False,
+        )
+        job.fit(seen, validation)
+        outputs = {name: model(held_out.fetch(torch.arange(8))) for name, model in job.best_models.items()}
+        torch.testing.assert_close(outputs["both"], (outputs["a"] + outputs["b"]) / 2)
+        torch.testing.assert_close(outputs["last"], outputs["b"])
+        assert not equal(job.best_models["a"], job.runs[0].actors["peers.a"].model)
+
+
+def generations(count: int) -> list[Stage]:
+    """Stages in which a student begins anew, and a snapshot keeps the one before."""
+    found = [Stage([Update([Term(objectives.HardTargets())])], steps(4))]
+    for number in range(1, count):
+        anew = [Snapshot(f"earlier.{number}"), Reinitialise("student")]
+        found.append(Stage([Update([Term(objectives.HardTargets())])], steps(4), on_enter=anew))
+    return found
+
+
+def test_the_best_state_is_of_the_last_generation_whatever_the_earlier_ones_reached(train: Items) -> None:
+    seen, held_out = train.split(0.8)
+    job = Distillation(
+        actors={"student": lambda: Own(4), "earlier.1": snapshot("student"), "earlier.2": snapshot("student")},
+        stages=generations(3),
+        evaluate={"student": "student", "all": Ensemble(["student", "earlier.*"])},
+        training=replace(QUICK, validate_every=1),
+        control=False,
+    )
+    falling = iter([0.9, 0.9, 0.8, 0.8, 0.7, 0.7])  # of both results, at the end of each generation
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Classification, "compute_metrics", lambda *_: {"accuracy": next(falling)})
+        job.fit(seen, held_out)
+    run = job.runs[0]
+    kept = [job.best, *(run.actors[name].model for name in ("earlier.1", "earlier.2"))]
+    assert run.clock.best == 0.7
+    for one, other in ((0, 1), (0, 2), (1, 2)):
+        assert not equal(kept[one], kept[other])
+    members = job.best_models["all"].models  # type: ignore[union-attr]
+    assert all(equal(one, two) for one, two in zip(members, kept, strict=True))  # type: ignore[arg-type]
 
 
 def test_the_best_state_by_validation_is_kept(teacher: nn.Module, train: Items) -> None:

@@ -17,7 +17,8 @@ from tests import own, tiny
 
 @pytest.fixture(autouse=True)
 def _registry_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+    own_files = ":"  # in the names of what other tests may have loaded
+    monkeypatch.setattr(registry, "_parts", {name: part for name, part in registry._parts.items() if own_files not in name})
     monkeypatch.setattr(sys, "path", list(sys.path))
     return
 

@@ -71,7 +71,7 @@ def self_distillation(choose: Chooser) -> RecipeModels:
     smoothing = "smoothing: {terms: [hard_targets: {label_smoothing: 0.1}]}"
     others = [
         "  # ps_kd: {}              # its own predictions of the epoch before",
-        "  # dlb: {}                # its own predictions of the batch before",
+        "  # dlb: {}                # its own predictions of the batch before; needs training: {overlap: true}",
         "  # mean_teacher: {}       # the moving average of its weights",
     ]
     if len(layers) < 2:
@@ -87,7 +87,10 @@ def self_distillation(choose: Chooser) -> RecipeModels:
         "",
         "# In its place, without exits: and with control: true",
         "# method: {born_again: {generations: 3}}    # each generation learns from the labels and the one before",
-        *(f"# method: {{{line.strip(' #').partition('#')[0].strip()}}}" for line in others),
+        *(
+            f"# method: {{{name.strip()}}}    # {why.strip()}"
+            for name, _, why in (one.strip(" #").partition("#") for one in others)
+        ),
     ]
     return RecipeModels(
         lines,

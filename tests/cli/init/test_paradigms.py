@@ -19,7 +19,7 @@ from limbeck.cli.init.options import InitOptions, ModelOptions
 from limbeck.cli.init.paradigms import NAMES, find_paradigm
 from limbeck.cli.init.questions import InitError, Questions
 from limbeck.data import load_items
-from limbeck.recipe import Federation, Recipe
+from limbeck.recipe import Federation, Recipe, read_yaml
 from limbeck.recipe.dataset_reader import DatasetReader
 from limbeck.runs import run_recipe
 from limbeck.utils.registry import UnknownNameError
@@ -88,6 +88,18 @@ def test_exits_where_the_network_has_layers_and_generations_where_it_has_none(tm
     create(paradigm="self", student=ModelOptions("flat.py:flat"))
     recipe = Recipe.read("r.yaml")
     assert (recipe.student.exits, recipe.method, recipe.control) == ([], {"born_again": {"generations": 3}}, True)
+
+
+def test_what_the_recipe_of_exits_offers_in_its_place_fits_as_it_says() -> None:
+    text = create(paradigm="self", student=WIDE)
+    offers = [line.removeprefix("# ") for line in text.splitlines() if line.startswith("# method:")]
+    assert [next(iter(read_yaml(line)["method"])) for line in offers] == ["born_again", "ps_kd", "dlb", "mean_teacher"]
+    for line in offers:
+        content = {**read_yaml(text), **read_yaml(line), "control": True}
+        del content["student"]["exits"]
+        if (needs := line.partition("needs training: ")[2]) != "":
+            content["training"] |= read_yaml(needs)
+        assert Recipe.from_dict(content).method is not None
 
 
 def test_several_teachers(tmp_path: Path) -> None:

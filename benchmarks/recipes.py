@@ -122,6 +122,12 @@ def _without_empty(content: Any) -> Any:
     return [_without_empty(value) for value in content] if isinstance(content, list) else content
 
 
+def keep_verdict(run: Path, kept: Path) -> None:
+    """Copies the recipe and the verdict of a run in as few bytes as hold what they say."""
+    keep_recipe(run / "recipe.yaml", kept / "recipe.yaml")
+    (kept / "verdict.json").write_text(small(json.loads((run / "verdict.json").read_text(encoding="utf-8"))), encoding="utf-8")
+
+
 def keep_student(student: Path, kept: Path) -> None:
     """Copies a student with weights in half precision, which are read back as float32."""
     shutil.copytree(student, kept)
@@ -138,8 +144,7 @@ def keep(name: str, run: Path) -> Verdict:
     kept.mkdir(parents=True)
     if verdict.targets and all(file.stat().st_size <= LARGEST for file in (run / "student").iterdir()):
         keep_student(run / "student", kept / "student")
-    keep_recipe(run / "recipe.yaml", kept / "recipe.yaml")
-    (kept / "verdict.json").write_text(small(json.loads((run / "verdict.json").read_text(encoding="utf-8"))), encoding="utf-8")
+    keep_verdict(run, kept)
     intervals = {"gain": _points(verdict), "retention": verdict.result.retention_ci95}
     for target, result in verdict.targets.items():
         figure, bar = BARS[target]

@@ -17,7 +17,6 @@ from __future__ import annotations
 import argparse
 import os
 import random
-import shutil
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +29,7 @@ import torch
 
 from benchmarks import minilm
 from benchmarks.bars import record
+from benchmarks.recipes import keep_verdict
 from benchmarks.text_evaluation import interval, points
 from limbeck.evaluation import Verdict
 from limbeck.models import load_model
@@ -73,8 +73,7 @@ def keep(name: str, run: Path) -> None:
     verdict = Verdict.load(run)
     kept = Path(__file__).parent / "results" / f"unseen-{name}"
     kept.mkdir(parents=True, exist_ok=True)
-    for file in ("verdict.json", "recipe.yaml"):
-        shutil.copy(run / file, kept / file)
+    keep_verdict(run, kept)
     value, bar = verdict.retention, BARS[name]
     assert value is not None
     record(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from limbeck.core.objective import Objective
 
 AUTO = "auto"
+PARTS = 1000  # of a stage, at whose starts a temperature is looked at
 
 
 @dataclass
@@ -78,7 +79,9 @@ class Term:
         if self.temperature is not None:
             self.temperature = _schedule_or_weigher(self.temperature)
             if not hasattr(self.objective, "temperature"):
-                raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule")
+                raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule; leave temperature out")
+            if isinstance(self.temperature, Schedule):
+                _require_positive(self.objective.name, self.temperature)
 
     @property
     def wants_auto_taps(self) -> bool:
@@ -212,6 +215,15 @@ def _parse_single(texts: Sequence[str], actors: Actors) -> tuple[Reference, ...]
         if "*" in text:
             raise ValueError(f"a weigher reads {text!r}; name single signals, such as peers.a")
     return _parse(texts, "student", actors)
+
+
+def _require_positive(term: str, temperature: Schedule) -> None:
+    """Raises a ValueError if a temperature is not above 0 within its stage; it may be 0 at the end, where no step is."""
+    for share in (part / PARTS for part in range(PARTS)):
+        value = temperature(share)
+        if not value > 0:
+            found = f"temperature is {value:.3g} after {share:.1%} of the stage"
+            raise ValueError(f"term {term!r}: {found}; use a schedule that stays above 0, such as one from 4 to 1")
 
 
 def _schedule_or_weigher(value: float | str | Mapping[str, Any] | Schedule | Weigher) -> Schedule | Weigher:

@@ -53,10 +53,10 @@ class Disagreement(Objective):
     Args:
         distance: `l1`, mean absolute difference of the logits; `kl`, T² KL(p_T(t)‖p_T(s)); `js`, T² times the Jensen-Shannon
             divergence, at most T² log 2.
-        temperature: T of `kl` and `js`.
+        temperature: T of `kl` and `js`; `l1` has none.
 
     Raises:
-        ValueError: an unknown distance, temperature not above 0, shapes that differ.
+        ValueError: an unknown distance, temperature not above 0, or other than 1 with `l1`; shapes that differ.
 
     Source: l1: Fang et al. 2019, arXiv 1912.11006; kl: Micaelli & Storkey 2019, arXiv 1905.09768; js: Yin et al. 2020.
     """
@@ -73,7 +73,11 @@ class Disagreement(Objective):
         super().__init__()
         require(distance in DISTANCES, self.name, "distance", distance, f"use one of {', '.join(DISTANCES)}")
         require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
-        self.distance, self.temperature, self.reads_classes = distance, temperature, distance != "l1"
+        softened = distance != "l1"
+        require(softened or temperature == 1, self.name, "temperature", temperature, "l1 has none; use kl or js, or 1")
+        self.distance, self.reads_classes = distance, softened
+        if softened:
+            self.temperature = temperature
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return DISTANCES[self.distance](student, teacher, self.temperature)
+        return DISTANCES[self.distance](student, teacher, self.temperature if self.reads_classes else 1.0)

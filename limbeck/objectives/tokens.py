@@ -27,17 +27,20 @@ class VocabularyObjective(LogitObjective):
     [B, T, V] gives [B, T], and exactly 0 where `mask` [B, T] marks no real token; [B, V] gives [B].
     """
 
-    temperature: float = 1.0
-
     def check(self, student: Any, teacher: Any, target: Tensor | None) -> None:
         super().check(student, teacher, target)
         if isinstance(teacher, TopK):
             remedy = f"{ANOTHER_TEMPERATURE}; use 1, or store dense logits"
-            require(self.temperature == 1, self.name, "temperature", self.temperature, remedy)
+            require(self._own_temperature == 1, self.name, "temperature", self._own_temperature, remedy)
             check_top_k(self.name, student, teacher, self.validate)
 
     def reads_top_k(self, temperature: float | None = None) -> bool:
-        return self.accepts_top_k and (self.temperature if temperature is None else temperature) == 1
+        return self.accepts_top_k and (self._own_temperature if temperature is None else temperature) == 1
+
+    @property
+    def _own_temperature(self) -> float:
+        """1 of those without a temperature, which must have no such attribute: a term would take it for one to schedule."""
+        return float(getattr(self, "temperature", 1.0))
 
     def check_values(self, student: Any, teacher: Any, mask: Tensor | None) -> None:
         real = self._real(student, mask) if isinstance(teacher, TopK) else None

@@ -36,5 +36,5 @@ class MaskedLanguageModelling(TokenPrediction):
         return Masking(MaskingVocabulary.of(self.tokens_of(items).tokenizer), self.share)
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
-        if not bool(outputs[:, 0].any()):
-            raise ValueError(f"{data}: the first texts hold no token that could be hidden; are they empty?")
+        if not self._predicts_any(outputs, items):
+            raise ValueError(f"{data}: the texts hold no token that could be hidden; are they empty?")

@@ -28,5 +28,5 @@ class NextTokenPrediction(TokenPrediction):
         return NextTokens()
 
     def check_outputs(self, outputs: Tensor, items: Items, who: str, data: str) -> None:
-        if not bool(outputs[:, 0].any()):
-            raise ValueError(f"{data}: the first texts hold no two tokens, so there is no next one; are they empty?")
+        if not self._predicts_any(outputs, items):
+            raise ValueError(f"{data}: no text holds two tokens, so there is no next one; give longer texts")

@@ -24,6 +24,7 @@ from limbeck.objectives.tokens import ForwardKL
 from limbeck.tasks.base import Task
 
 STREAM = "evaluation"  # a random stream of its own: other tokens are hidden than in training
+TEXTS = 1024  # that are read at a time, where no model runs
 FEWER = 8  # outputs are as wide as the vocabulary, so batches are smaller by this factor
 
 
@@ -85,6 +86,12 @@ class TokenPrediction(Task):
         nats = torch.nn.functional.cross_entropy(logits, words, reduction="none")
         per_token = torch.stack([torch.ones_like(nats), found, nats], -1)
         return per_token.new_zeros(len(target), 3).index_add_(0, counted.nonzero()[:, 0], per_token)
+
+    def _predicts_any(self, outputs: Tensor, items: Items) -> bool:
+        """Whether any token is predicted: of the first texts, of which the outputs are, or of all."""
+        return bool(outputs[:, 0].any()) or any(
+            bool((batch.target != UNLABELLED).any()) for batch in self.batches(items, FEWER * TEXTS)
+        )
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         chosen = [_mean_metric(name) for name in self.metrics]

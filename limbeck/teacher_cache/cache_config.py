@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from limbeck.data.fields.views import ViewSpecs, transforms_in
+from limbeck.teacher_cache.codecs import top_k_codec
 
 AUTO = "auto"
 DEFAULT_VIEWS = 16  # no view is shown twice in trainings of so many epochs
@@ -28,6 +29,9 @@ class CacheConfig:
         features: precision of all other taps: "fp16", "bf16", "fp32" or "int8" (with a scale for each channel and item).
         strict: never run the teacher; outputs that are not in the cache are an error.
         view_seed: seed of the views, for all runs that share the cache.
+
+    Raises:
+        ValueError: a refresh that is no share; options of `logits` that `TopKCodec` does not have.
     """
 
     path: str | Path = AUTO
@@ -41,6 +45,11 @@ class CacheConfig:
     def __post_init__(self) -> None:
         if not 0 <= self.refresh <= 1:
             raise ValueError(f"refresh={self.refresh}: expected a share of the views, from 0 to 1")
+        if isinstance(self.logits, Mapping):
+            try:
+                top_k_codec(self.logits)
+            except ValueError as error:
+                raise ValueError(f"logits={dict(self.logits)}: {error}") from error
         if self.path != AUTO:
             object.__setattr__(self, "path", Path(self.path).expanduser())
 

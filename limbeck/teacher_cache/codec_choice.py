@@ -9,7 +9,7 @@ from torch import Tensor
 from limbeck.core.model_io import LOGITS
 from limbeck.core.signals import AnySignal
 from limbeck.teacher_cache.cache_config import AUTO, CacheConfig
-from limbeck.teacher_cache.codecs import Codec, Dense, ScaledInt8, Tokens, TokenSignals, TopKCodec
+from limbeck.teacher_cache.codecs import Codec, Dense, ScaledInt8, Tokens, TokenSignals, TopKCodec, top_k_codec
 from limbeck.teacher_cache.teacher_query import TeacherQuery
 
 DENSE_CLASSES = 128  # with more classes only the largest probabilities are stored, if all terms can read these
@@ -35,9 +35,13 @@ def _choose_codec(tap: str, signal: AnySignal, config: CacheConfig, sparse: bool
         if not sparse:
             raise ValueError(
                 f"cache.logits: {dict(config.logits)} stores only the largest probabilities, and a term of this run needs all "
-                "logits; use fp16, or terms that can read the largest ones (soft_targets or forward_kl at temperature 1)"
+                "logits; use fp16, or terms that can read the largest ones, all at temperature 1: soft_targets, forward_kl, "
+                "masked_kl, jensen_shannon, skew_kl, skew_reverse_kl, total_variation"
             )
-        return TopKCodec(**{"classes": classes, **config.logits})
+        try:
+            return top_k_codec(config.logits, classes)
+        except ValueError as error:
+            raise ValueError(f"cache.logits: {error}") from error
     if config.logits == AUTO:
         return TopKCodec(min(AUTO_K, classes), classes) if sparse and classes > DENSE_CLASSES else Dense("fp16")
     if config.logits not in ("fp16", "bf16", "fp32"):

@@ -185,6 +185,8 @@ class Registry:
 
 def _parameters(part: Callable[..., Any]) -> list[inspect.Parameter] | None:
     """The parameters of a part; None of one that is built in C and does not say."""
+    if getattr(getattr(part, "__init__", None), "__qualname__", "") == "Module.__init__":
+        return []  # torch's, which a class without its own has: its signature takes anything, but a call of it nothing
     try:
         return list(inspect.signature(part).parameters.values())
     except (TypeError, ValueError):

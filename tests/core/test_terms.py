@@ -9,7 +9,7 @@ from torch import nn
 from limbeck.core.actors import Actors, frozen, trained
 from limbeck.core.errors import TapError
 from limbeck.core.references import Reference
-from limbeck.core.schedules import Constant, Linear
+from limbeck.core.schedules import Constant, Cosine, Linear
 from limbeck.core.teachers import Ensemble, PastPredictions
 from limbeck.core.terms import Term
 from limbeck.objectives import HardTargets, Hint, LogitMSE, SoftTargets
@@ -159,6 +159,23 @@ def test_weights_and_temperatures_are_schedules():
     assert term.bind(make_actors())[0].temperature == Constant(2)
     with pytest.raises(ValueError, match="'logit_mse': it has no temperature"):
         Term(LogitMSE(), temperature=2)
+
+
+@pytest.mark.parametrize(
+    ("temperature", "found"),
+    [
+        (0, "0 after 0.0%"),
+        ({"linear": {"start": 4, "end": -4}}, "0 after 50.0%"),
+        ({"linear": {"start": 4, "end": 0, "finish": 0.25}}, "0 after 25.0%"),
+        ({"warmup": {"until": 0.1}}, "0 after 0.0%"),
+    ],
+)
+def test_a_temperature_that_is_not_above_zero_within_the_stage_is_refused(temperature, found):
+    with pytest.raises(
+        ValueError, match=f"'soft_targets': temperature is {found} of the stage; use a schedule that stays above"
+    ):
+        Term(SoftTargets(), temperature=temperature)
+    assert Term(SoftTargets(), temperature="cosine").temperature == Cosine(1, 0)  # 0 at the end, where no step is
 
 
 def test_ensembles_read_the_pattern():

@@ -7,7 +7,7 @@ import inspect
 import pytest
 import torch
 
-from limbeck import objectives
+from limbeck import Term, objectives
 
 WRONG = [
     ("hard_targets", "label_smoothing", 1.5),
@@ -87,3 +87,19 @@ def test_a_scheduled_temperature_reaches_every_objective_that_has_one():
         objective = objectives.get(name)
         objective.temperature = 3.0
         assert torch.equal(objective(s, t, target=y), objectives.get(name, temperature=3.0)(s, t, target=y))
+
+
+@pytest.mark.parametrize("name", objectives.names())
+def test_a_term_schedules_the_temperature_of_an_objective_that_has_one_alone(name):
+    takes = inspect.signature(objectives.registry[name]).parameters
+    objective = objectives.get(name, **({"distance": "kl"} if name == "disagreement" else {}))
+    if "temperature" in takes:
+        Term(objective, temperature=2)
+    else:
+        with pytest.raises(ValueError, match=f"{name!r}: it has no temperature to schedule; leave temperature out"):
+            Term(objective, temperature=2)
+
+
+def test_the_absolute_difference_of_logits_has_no_temperature():
+    with pytest.raises(ValueError, match="'disagreement': it has no temperature"):
+        Term(objectives.get("disagreement"), temperature=2)

@@ -51,6 +51,7 @@ def test_a_constant_image_has_no_variation() -> None:
         ("smoothness", {"variation": 0, "norm": 0}, "variation is 0"),
         ("disagreement", {"distance": "mse"}, "distance is 'mse'; use one of l1, kl, js"),
         ("disagreement", {"temperature": 0}, "temperature is 0"),
+        ("disagreement", {"temperature": 4.0}, "temperature is 4.0; l1 has none; use kl or js, or 1"),
         ("contrastive_memory", {"every": 0}, "every is 0"),
     ],
 )

@@ -16,7 +16,7 @@ from limbeck.evaluation import Predictions
 from limbeck.evaluation.statistics import interval
 from limbeck.tasks import NextTokenPrediction
 from tests.data.sources.language_models import gpt2, llama
-from tests.data.tiny_tokenizers import of_words
+from tests.data.tiny_tokenizers import byte_bpe, of_words
 
 TEXTS = ["a b c", "c", "b b a a b c", "a c", "b"]
 
@@ -69,8 +69,15 @@ def test_other_models_other_items_and_views_are_refused() -> None:
     classifier = GPT2ForSequenceClassification(GPT2Config(vocab_size=50, n_embd=8, n_layer=1, n_head=1, pad_token_id=0))
     with pytest.raises(ValueError, match=r"needs logits of tokens \(.*, 'vocabulary'\) \(task: AutoModelForCausalLM\)"):
         task.check(classifier, few, "student")
-    with pytest.raises(ValueError, match="the first texts hold no two tokens"):
-        task.check_outputs(torch.zeros(3, 3), few, "student", "test data")
+
+
+def test_texts_of_one_token_are_refused_where_there_are_no_others() -> None:
+    task, tokenizer = NextTokenPrediction(), byte_bpe(special=False)
+    ones, longer = ["a"] * 9, ["a long text"]
+    nothing = tokenize(Items.from_tensors(ones), tokenizer, 16)
+    with pytest.raises(ValueError, match="test data: no text holds two tokens, so there is no next one; give longer texts"):
+        task.check_outputs(torch.zeros(8, 3), nothing, "student", "test data")
+    task.check_outputs(torch.zeros(8, 3), tokenize(Items.from_tensors(ones + longer), tokenizer, 16), "student", "test data")
 
 
 def test_its_metrics_are_means_over_tokens() -> None:

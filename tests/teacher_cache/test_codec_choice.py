@@ -26,3 +26,5 @@ def test_other_precisions_are_refused() -> None:
         choose_codecs(query(), CacheConfig(logits="fp8"))
     with pytest.raises(ValueError, match=r"cache.logits: \{'k': 2\} stores only the largest.* a term of this run needs all"):
         choose_codecs(query(), CacheConfig(logits={"k": 2}))
+    with pytest.raises(ValueError, match=r"cache.logits: k: expected 1 to 3 \(3 classes\), found 4"):
+        choose_codecs(query(sparse=True), CacheConfig(logits={"k": 4}))

@@ -6,6 +6,7 @@ import pickle
 from importlib.metadata import EntryPoint
 
 import pytest
+import torch
 
 from limbeck.utils.registry import Registry, UnknownNameError
 
@@ -51,6 +52,10 @@ def test_an_argument_that_a_part_does_not_have_is_refused_before_it_is_built():
         parts.get("plain", widht=3)
     with pytest.raises(ValueError, match="'closed': got an unexpected keyword argument 'a'; it takes no arguments"):
         parts.check_arguments("closed", {"a": 1})
+    parts.register("module")(type("WithoutInit", (torch.nn.Module,), {}))  # the signature of torch's __init__ takes anything
+    with pytest.raises(ValueError, match="'module': got an unexpected keyword argument 'a'; it takes no arguments"):
+        parts.check_arguments("module", {"a": 1})
+    assert isinstance(parts.get("module"), torch.nn.Module)
     assert parts.get("open", a=1) == {"a": 1}
 
 

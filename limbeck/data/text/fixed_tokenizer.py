@@ -50,7 +50,9 @@ class FixedTokenizer:
             kind = type(tokenizer).__name__
             raise ValueError(f"{whose} ({kind}) is not a fast one; load it with transformers.AutoTokenizer.from_pretrained(…)")
         if tokenizer.pad_token_id is None:
-            raise ValueError(f"{whose} has no padding token; set tokenizer.pad_token, for instance to tokenizer.eos_token")
+            remedy = "set tokenizer.pad_token, for instance to tokenizer.eos_token"
+            saved = "for a recipe also save it, tokenizer.save_pretrained(FOLDER), and name the folder as data.tokenizer"
+            raise ValueError(f"{whose} has no padding token; {remedy}; {saved}")
         limit, special = tokenizer.model_max_length, tokenizer.num_special_tokens_to_add(pair=pairs)
         if limit < UNLIMITED and max_length > limit:
             raise ValueError(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, field_validator
 
 from limbeck.recipe.paths import expand_variables
 from limbeck.recipe.schema.base import Spec, default_of
 from limbeck.teacher_cache.cache_config import CacheConfig
+from limbeck.teacher_cache.codecs import top_k_codec
 
 
 class CacheSpec(Spec):
@@ -43,6 +44,13 @@ class CacheSpec(Spec):
     view_seed: int = Field(
         default_of(CacheConfig, "view_seed"), description="seed of the views, for all runs that share the cache"
     )
+
+    @field_validator("logits")
+    @classmethod
+    def _check_logits(cls, value: str | dict[str, Any]) -> str | dict[str, Any]:
+        if isinstance(value, dict):
+            top_k_codec(value)
+        return value
 
     def build(self) -> CacheConfig:
         return CacheConfig(**self.model_dump() | {"path": expand_variables(self.path, "cache.path")})

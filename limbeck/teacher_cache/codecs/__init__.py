@@ -4,7 +4,7 @@ from limbeck.teacher_cache.codecs.base import Codec, codec_from, registry
 from limbeck.teacher_cache.codecs.dense import Dense
 from limbeck.teacher_cache.codecs.int8 import ScaledInt8
 from limbeck.teacher_cache.codecs.tokens import Tokens, TokenSignals, token_hashes
-from limbeck.teacher_cache.codecs.top_k import RaggedTopK, TopKCodec
+from limbeck.teacher_cache.codecs.top_k import RaggedTopK, TopKCodec, top_k_codec
 
 __all__ = [
     "Codec",
@@ -17,4 +17,5 @@ __all__ = [
     "codec_from",
     "registry",
     "token_hashes",
+    "top_k_codec",
 ]

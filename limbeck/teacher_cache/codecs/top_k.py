@@ -15,8 +15,9 @@ each position keeps the teacher's order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -79,6 +80,24 @@ class TopKCodec(ProbabilityCodec):
         """Returns values float32 [B, k], descending; indices int64 [B, k]; tail float32 [B]."""
         entries = unpack(table.columns["entries"], self.k, _width(self.classes, self.values))
         return _decoded(entries, table.columns["tail"], self.classes, self.values)
+
+
+def top_k_codec(options: Mapping[str, Any], classes: int = MAX_CLASSES) -> TopKCodec:
+    """The codec of `cache.logits` in its long form, such as `{k: 16, values: steps}`.
+
+    Args:
+        classes: of the teacher; the default is the most that can be, for checks before it is known.
+
+    Raises:
+        ValueError: k is missing or exceeds the classes; unknown options, or of a wrong type.
+    """
+    if "classes" in options:
+        raise ValueError("classes are those of the teacher; leave them out")
+    if "k" not in options:
+        raise ValueError("k is missing; give it, such as {k: 16}")
+    codec = registry.get("top_k", **{**options, "classes": classes})
+    assert isinstance(codec, TopKCodec)
+    return codec
 
 
 @registry.register("ragged_top_k")

@@ -54,7 +54,7 @@ def test_wrong_tokenizers_are_refused() -> None:
         tokenize(items, {"student": TOKENIZER, "teacher": short})
     with pytest.raises(ValueError, match=r"max_length=2: the tokenizer adds 2 special tokens.*set max_length to 3 or more"):
         tokenize(items, TOKENIZER, max_length=2)
-    with pytest.raises(ValueError, match=r"the tokenizer has no padding token; set tokenizer.pad_token"):
+    with pytest.raises(ValueError, match=r"has no padding token; set tokenizer.pad_token.* name the folder as data.tokenizer"):
         tokenize(items, byte_bpe(pad_token=None))
     with pytest.raises(ValueError, match=r"the student's tokenizer \(function\) is not a fast one"):
         tokenize(items, {"student": lambda text: text, "teacher": TOKENIZER})

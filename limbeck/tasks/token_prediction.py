@@ -89,9 +89,9 @@ class TokenPrediction(Task):
 
     def _predicts_any(self, outputs: Tensor, items: Items) -> bool:
         """Whether any token is predicted: of the first texts, of which the outputs are, or of all."""
-        return bool(outputs[:, 0].any()) or any(
-            bool((batch.target != UNLABELLED).any()) for batch in self.batches(items, FEWER * TEXTS)
-        )
+        targets = (batch.target for batch in self.batches(items, FEWER * TEXTS))
+        some = (isinstance(target, Tensor) and bool((target != UNLABELLED).any()) for target in targets)
+        return bool(outputs[:, 0].any()) or any(some)
 
     def compute_metrics(self, outputs: Tensor, items: Items) -> Mapping[str, float]:
         chosen = [_mean_metric(name) for name in self.metrics]

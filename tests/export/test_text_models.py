@@ -136,6 +136,16 @@ def test_a_mask_that_hides_more_than_padding_stays(tmp_path: Path) -> None:
     assert torch.allclose(formats.get("onnx").open(tmp_path / "near.onnx")(inputs), expected(model, inputs), atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["llama", "gpt2"])  # GPT-2 multiplies [B·T, D], made by the reshape that joins the heads
+def test_a_language_model_is_written_whatever_shape_its_projections_read(tmp_path: Path, kind: str) -> None:
+    language_models = pytest.importorskip("tests.data.sources.language_models")
+    model = getattr(language_models, kind)()
+    inputs = {name: part % 50 for name, part in tokens(3, 9, padding=4).items() if name != "token_type_ids"}
+    formats.get("onnx").write(model, tmp_path / "model.onnx", inputs)
+    found, real = formats.get("onnx").open(tmp_path / "model.onnx")(inputs), inputs["attention_mask"].bool()
+    assert torch.allclose(found[real], expected(model, inputs)[real], atol=1e-5)
+
+
 def test_answers_in_contexts(tmp_path: Path) -> None:
     model = bert("BertForQuestionAnswering")
     formats.get("onnx").write(model, tmp_path / "reader.onnx", tokens(2, 12))

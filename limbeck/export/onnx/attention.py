@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 HEADS_FIRST = [0, 2, 1, 3]  # [B, T, heads, d] ↔ [B, heads, T, d]
 PAIRS = "attended"  # name of the mask over pairs of tokens
 PAIR_MASK, VECTOR_INPUTS = 3, 3  # index of the mask among the inputs of attention; the number of inputs before it
+MERGED_AXES = 3  # of [B, T, heads·d], which attention reads and gives where it splits the heads itself
 PROBE_TOKENS = 2048  # length of the texts that probe a mask: longer than windows of local attention
 
 
@@ -45,6 +46,8 @@ def _fuse_head_split(graph: GraphProto, node: NodeProto, producers: Mapping[str,
     merge = _merge_of_heads(graph, node.output[0])
     if merge is None or not all(sources) or not all(heads):
         return
+    if any(len(shapes.get(name or "", ())) != MERGED_AXES for name in (*sources, merge.output[0])):
+        return  # a reshape to [B·T, heads·d] is one with that of the heads, as before the projections of GPT-2
     for position, name in enumerate(sources):
         assert name is not None
         node.input[position] = name

@@ -172,7 +172,7 @@ class Objective(nn.Module, ABC):
         if self.needs_teacher and teacher is None:
             raise ValueError(f"{self.name}: needs a teacher signal and got none")
         if self.needs_target and target is None:
-            raise ValueError(f"{self.name}: needs labels and got none")
+            raise ValueError(f"{self.name}: needs labels and got none; leave it out of updates on items without labels")
         self._check_ndims("student", student)
         if self.needs_teacher:
             self._check_ndims("teacher", teacher)

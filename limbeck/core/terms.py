@@ -78,7 +78,7 @@ class Term:
             self.item_weight = weigher(self.item_weight)
         if self.temperature is not None:
             self.temperature = _schedule_or_weigher(self.temperature)
-            if not hasattr(self.objective, "temperature"):
+            if not _has_temperature(self.objective):
                 raise ValueError(f"term {self.objective.name!r}: it has no temperature to schedule; leave temperature out")
             if isinstance(self.temperature, Schedule):
                 _require_positive(self.objective.name, self.temperature)
@@ -215,6 +215,11 @@ def _parse_single(texts: Sequence[str], actors: Actors) -> tuple[Reference, ...]
         if "*" in text:
             raise ValueError(f"a weigher reads {text!r}; name single signals, such as peers.a")
     return _parse(texts, "student", actors)
+
+
+def _has_temperature(objective: Objective) -> bool:
+    """Whether a temperature changes what an objective computes; one whose arguments decide says so by `softens`."""
+    return bool(getattr(objective, "softens", hasattr(objective, "temperature")))
 
 
 def _require_positive(term: str, temperature: Schedule) -> None:

@@ -75,9 +75,11 @@ class Disagreement(Objective):
         require(temperature > 0, self.name, "temperature", temperature, "use a value above 0, such as 1")
         softened = distance != "l1"
         require(softened or temperature == 1, self.name, "temperature", temperature, "l1 has none; use kl or js, or 1")
-        self.distance, self.reads_classes = distance, softened
-        if softened:
-            self.temperature = temperature
+        self.distance, self.temperature, self.reads_classes = distance, temperature, softened
+
+    @property
+    def softens(self) -> bool:
+        return self.distance != "l1"
 
     def compare(self, student: Tensor, teacher: Tensor, *, target: Any, mask: Any, index: Any) -> Tensor:
-        return DISTANCES[self.distance](student, teacher, self.temperature if self.reads_classes else 1.0)
+        return DISTANCES[self.distance](student, teacher, self.temperature)

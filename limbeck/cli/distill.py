@@ -18,12 +18,11 @@ from limbeck.cli.shared import (
     console,
     error_console,
     load_plugins,
-    print_exports,
     print_verdict,
 )
 
 if TYPE_CHECKING:
-    from limbeck.evaluation import Verdict
+    pass
 
 
 def distill(
@@ -64,7 +63,7 @@ def distill(
     if as_json:
         print(verdict.model_dump_json(indent=2))
     else:
-        _print_verdict(verdict, folder)
+        print_verdict(verdict, folder)
     if any(map(is_failed, verdict.exports)):
         raise typer.Exit(EXPORT_FAILED)
     raise typer.Exit(0 if verdict.met else TARGETS_MISSED)
@@ -76,13 +75,3 @@ def _print_resume_command(folder: Path, reason: str) -> None:
     command = resume_command(folder) if (folder / "recipe.yaml").exists() else ""
     error_console.print(f"{reason or 'stopped'}. {command and 'Continue with:'}", style="yellow", markup=False, soft_wrap=True)
     error_console.print(command, markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_verdict(verdict: Verdict, folder: Path) -> None:
-    print_verdict(verdict)
-    if verdict.exports:
-        print_exports(verdict.exports, verdict.metric.name, len(verdict.seeds))
-    kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
-    kept += [f"{folder}/exports/"] if verdict.exports else []
-    written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
-    console.print(written, style="dim", markup=False, soft_wrap=True)

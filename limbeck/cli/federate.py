@@ -79,7 +79,7 @@ def run(
     if as_json:
         print(verdict.model_dump_json(indent=2))
     else:
-        _print_verdict(verdict, folder)
+        print_verdict(verdict, folder)
     raise typer.Exit(0 if verdict.met else TARGETS_MISSED)
 
 
@@ -186,10 +186,3 @@ def _print_resume_command(folder: Path) -> None:
 
     error_console.print("stopped; the last round is kept. Continue with:", style="yellow", markup=False, soft_wrap=True)
     error_console.print(resume_command(folder), markup=False, highlight=False, soft_wrap=True)
-
-
-def _print_verdict(verdict: Any, folder: Path) -> None:
-    print_verdict(verdict)
-    kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
-    written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
-    console.print(written, style="dim", markup=False, soft_wrap=True)

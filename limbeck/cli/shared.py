@@ -50,8 +50,8 @@ def print_exports(records: Sequence[Export], metric: str, seeds: int) -> None:
     print_remarks(remarks(records))
 
 
-def print_verdict(verdict: Verdict) -> None:
-    """Prints a verdict: its table, what it says, and which targets are met."""
+def print_verdict(verdict: Verdict, folder: Path) -> None:
+    """Prints the verdict of a run: its table, what it says, which targets are met, its exports, and the files in its folder."""
     from limbeck.evaluation import arms_table
     from limbeck.evaluation.remarks import arm_remarks
 
@@ -64,6 +64,12 @@ def print_verdict(verdict: Verdict) -> None:
         mark = "[green]met[/green]" if target.met else "[red]missed[/red]"
         value = "–" if target.value is None else f"{target.value:.4g}"
         console.print(f"  target {shown(name)}: {mark}, goal {target.goal:g}, value {value} {shown(target.reason or '')}")
+    if verdict.exports:
+        print_exports(verdict.exports, verdict.metric.name, len(verdict.seeds))
+    kept = [f"{folder}/student/", *([f"{folder}/results/"] if len(verdict.results) > 1 else [])]
+    kept += [f"{folder}/exports/"] if verdict.exports else []
+    written = " · ".join([f"{folder}/verdict.json", f"{folder}/report.html", *kept])
+    console.print(written, style="dim", markup=False, soft_wrap=True)
 
 
 def print_table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:

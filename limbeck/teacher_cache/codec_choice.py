@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from limbeck.core.model_io import LOGITS
+from limbeck.core.objective import registry
 from limbeck.core.signals import AnySignal
 from limbeck.teacher_cache.cache_config import AUTO, CacheConfig
 from limbeck.teacher_cache.codecs import Codec, Dense, ScaledInt8, Tokens, TokenSignals, TopKCodec, top_k_codec
@@ -35,8 +36,8 @@ def _choose_codec(tap: str, signal: AnySignal, config: CacheConfig, sparse: bool
         if not sparse:
             raise ValueError(
                 f"cache.logits: {dict(config.logits)} stores only the largest probabilities, and a term of this run needs all "
-                "logits; use fp16, or terms that can read the largest ones, all at temperature 1: soft_targets, forward_kl, "
-                "masked_kl, jensen_shannon, skew_kl, skew_reverse_kl, total_variation"
+                "logits; use fp16, or terms that can read the largest ones, all at temperature 1: "
+                + ", ".join(name for name in registry.names() if getattr(registry[name], "accepts_top_k", False))
             )
         try:
             return top_k_codec(config.logits, classes)

@@ -67,12 +67,16 @@ def write_teacher(folder: Path) -> None:
     model.save_pretrained(folder)
 
 
-@pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("texts")
+def texts_and_teacher(folder: Path) -> Path:
+    """The folder, with texts and the teacher that has learned to count."""
     write_texts(folder)
     write_teacher(folder / "teacher")
     return folder
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return texts_and_teacher(tmp_path_factory.mktemp("texts"))
 
 
 @pytest.fixture(scope="module")

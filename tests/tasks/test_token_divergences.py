@@ -11,17 +11,14 @@ from limbeck.core.terms import TermError
 from limbeck.evaluation import Verdict
 from limbeck.recipe import Recipe
 from limbeck.runs import run_recipe
-from tests.architecture.test_own_samples import write_teacher, write_texts
+from tests.architecture.test_own_samples import texts_and_teacher
 
 pytest.importorskip("transformers")
 
 
 @pytest.fixture(scope="module")
 def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("texts")
-    write_texts(folder)
-    write_teacher(folder / "teacher")
-    return folder
+    return texts_and_teacher(tmp_path_factory.mktemp("texts"))
 
 
 def distilled(texts: Path, terms: list[Any], vocabulary: int = 16) -> Verdict:

@@ -18,6 +18,7 @@ from torch.nn.parameter import UninitializedBuffer, UninitializedParameter
 from torch.utils.weak import WeakIdKeyDictionary
 
 from limbeck.core.model_io import LOGITS
+from limbeck.core.originals import originals_first
 from limbeck.utils.registry import UnknownNameError
 
 RunVariant = Callable[[nn.Module, Any, torch.Generator], Any]
@@ -354,29 +355,6 @@ def _peft_remedy(*actors: Actor) -> str:
     if not any(hasattr(actor.module, "peft_config") for actor in actors):
         return ""
     return ". get_peft_model changes its base in place; the base without adapters is copy.deepcopy(student).unload()"
-
-
-def originals_first(of: Mapping[str, str | None]) -> list[str]:
-    """The names of actors in an order in which each comes after its original.
-
-    Args:
-        of: the original of each actor; None: it has none.
-
-    Raises:
-        ValueError: averages or snapshots in a circle; the message names them.
-    """
-    order: dict[str, None] = {}
-    for name in of:
-        chain: list[str] = []
-        current: str | None = name
-        while current is not None and current not in order:
-            if current in chain:
-                circle = " of ".join(map(repr, [*chain[chain.index(current) :], current]))
-                raise ValueError(f"actors in a circle: {circle}; make one of them a model of its own: of: (a trained actor)")
-            chain.append(current)
-            current = of.get(current)
-        order |= dict.fromkeys(reversed(chain))
-    return list(order)
 
 
 @torch.no_grad()

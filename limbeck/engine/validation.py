@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from limbeck.core.actors import Actors
 from limbeck.core.model_io import preserve_modes
+from limbeck.core.originals import with_originals
 from limbeck.engine.checkpoint import FILE, CheckpointError, load_checkpoint, save_checkpoint
 from limbeck.engine.clock import Clock
 from limbeck.engine.metrics_log import MetricsLog
@@ -74,13 +75,13 @@ class Validator:
         if self.validation is None:
             return
         trained = {name for update in stages[-1].updates for name in update.trains}
-        self._learning = {name for name in self.models if trained & set(self._line_of(name))}
+        self._learning = {name for name in self.models if trained & set(with_originals(name, self.actors))}
         if resumed:
             return
         clock.waited = 0
         events = (*(stages[-2].on_exit if len(stages) > 1 else ()), *stages[-1].on_enter)
         anew = {event.actor for event in events if isinstance(event, Reinitialise | Snapshot)}
-        if any(anew & set(self._line_of(name)) for name in self.models):
+        if any(anew & set(with_originals(name, self.actors)) for name in self.models):
             clock.best, self.best_states = None, None
 
     def finish(self, clock: Clock) -> None:
@@ -94,13 +95,6 @@ class Validator:
         """Whether the stage trains what decides."""
         decides = None if self.validation is None else self.validation.decides
         return bool(self._learning if decides is None else self._learning & set(decides))
-
-    def _line_of(self, name: str) -> Iterable[str]:
-        """An actor, what it copies, and so on."""
-        found: str | None = name
-        while found is not None:
-            yield found
-            found = self.actors[found].of
 
     def evaluate_if_due(self, clock: Clock, *, at_epoch: bool, at_end: bool) -> bool:
         """Returns whether patience is exhausted.

@@ -10,6 +10,7 @@ from torch import nn
 
 from limbeck.core.actors import Actors, Role, actor_inputs
 from limbeck.core.batch import DEFAULT_VIEW
+from limbeck.core.originals import with_originals
 from limbeck.core.pruning import independent_parts
 from limbeck.core.recalibration import recalibrate
 from limbeck.core.reference_module import module_of, needs_recalibration
@@ -153,6 +154,4 @@ def trained_models(plan: Plan, run: Run, source: Source | None) -> dict[str, nn.
 def items_of(items: Items, plan: Plan, evaluated: Evaluated) -> Items:
     """The items as what is evaluated reads them."""
     actor = matching_actors("evaluate", references_of(evaluated)[0], STUDENT, plan.actors)[0]
-    while (of := plan.actors[actor].of) is not None:  # a copy reads what its original does
-        actor = of
-    return items.for_actor(actor)
+    return items.for_actor(with_originals(actor, plan.actors)[-1])  # a copy reads what its original does

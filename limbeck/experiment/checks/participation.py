@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from limbeck.core.actors import Actor, Role
+from limbeck.core.actors import Role
 from limbeck.core.criterion import Criterion
+from limbeck.core.originals import with_originals
 from limbeck.core.references import Reference
 from limbeck.core.source import Source
 from limbeck.engine import Update
@@ -49,7 +50,8 @@ class Participation:
             plans: of the arms, by name.
         """
         actors = plans[STUDENT].actors
-        used = _with_originals(self.read | {name for plan in plans.values() for name in _evaluated(plan)}, actors)
+        read = self.read | {name for plan in plans.values() for name in _evaluated(plan)}
+        used = {each for name in read if name in actors for each in with_originals(name, actors)}
         for name, actor in actors.items():
             if name not in used and name != TEACHER:
                 warnings.warn(
@@ -71,14 +73,3 @@ def _evaluated(plan: Plan) -> list[str]:
     compared = () if plan.teacher is None else references_of(plan.teacher)
     found = matching_actors("evaluate", results, STUDENT, plan.actors)
     return found + matching_actors("evaluate.teacher", compared, TEACHER, plan.actors)
-
-
-def _with_originals(names: Iterable[str], actors: Mapping[str, Actor]) -> set[str]:
-    """The names, and those of what averages and snapshots among them copy."""
-    found: set[str] = set()
-    for name in names:
-        original: str | None = name
-        while original is not None and original not in found:
-            found.add(original)
-            original = actors[original].of if original in actors else None
-    return found
